@@ -1,0 +1,1 @@
+"""The system: services on a chassis on security; see ARCHITECTURE.md."""

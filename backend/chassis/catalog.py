@@ -1,0 +1,56 @@
+"""The list of services: a name and a port, one line each.
+
+The start script starts what stands here, and the gateway forwards `/<name>/…` to it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process: its folder under `backend/services` and the port it asks for."""
+
+    name: str
+    port: int
+
+    @property
+    def is_gateway(self) -> bool:
+        return self.name == "gateway"
+
+    @property
+    def full_name(self) -> str:
+        """What the service calls itself in health answers and logs."""
+        return self.name if self.is_gateway else f"{self.name}-service"
+
+    @property
+    def module(self) -> str:
+        return f"backend.services.{self.name}.app"
+
+    @property
+    def port_variable(self) -> str:
+        return "GATEWAY_PORT" if self.is_gateway else f"{self.name.upper()}_SERVICE_PORT"
+
+    @property
+    def url_variable(self) -> str:
+        return f"{self.name.upper()}_SERVICE_URL"
+
+    @property
+    def log_name(self) -> str:
+        return f"{self.full_name.replace('-', '_')}.log"
+
+
+CATALOG = (
+    Service("auth", 5001),
+    Service("agent", 5002),
+    Service("rag", 5003),
+    Service("gateway", 5000),
+)
+
+
+def service(name: str) -> Service:
+    """The catalog's entry for *name*; KeyError names the ones there are."""
+    for entry in CATALOG:
+        if entry.name == name:
+            return entry
+    known = ", ".join(entry.name for entry in CATALOG)
+    raise KeyError(f"No service is called {name!r}; the catalog knows {known}.")
