@@ -1,0 +1,34 @@
+"""Who may do what, and what we accept. Imports nothing else of ours.
+
+Works on any Flask app without set-up: what it needs to know is read from the
+environment at the first request.
+"""
+
+from backend.security.authentication import (
+    Principal,
+    caller_headers,
+    current_principal,
+    ensure_standing,
+)
+from backend.security.guards import authenticated, public, require_permission, require_resource
+from backend.security.permissions import BUILT_IN_ROLES, Permission
+from backend.security.refusals import Refusal
+from backend.security.validation import Input, invalid_field, validate_input, validate_query
+
+__all__ = [
+    "BUILT_IN_ROLES",
+    "Input",
+    "Permission",
+    "Principal",
+    "Refusal",
+    "authenticated",
+    "caller_headers",
+    "current_principal",
+    "ensure_standing",
+    "invalid_field",
+    "public",
+    "require_permission",
+    "require_resource",
+    "validate_input",
+    "validate_query",
+]

@@ -1,0 +1,267 @@
+"""Who is asking: from the headers of a request to a Principal."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import urllib3
+from flask import Flask, current_app, g, request
+
+from backend.security.redis import connect
+from backend.security.refusals import Refusal, forbidden, request_id, unauthenticated, unavailable
+from backend.security.revocation import (
+    LocalRevocations,
+    Revocations,
+    SharedRevocations,
+    Standing,
+    Verdict,
+)
+from backend.security.settings import SecuritySettings
+from backend.security.tokens import (
+    Claims,
+    InvalidToken,
+    KeysUnavailable,
+    Membership,
+    RemoteKeys,
+    TokenVerifier,
+)
+
+API_KEY_PREFIX = "aas_"
+_MAX_API_KEY_CHARACTERS = 128
+_KEY_TOKEN_SECONDS = 30.0
+_BAD_KEY_SECONDS = 2.0
+_KEY_CACHE_ENTRIES = 4096
+# While the revocation server is away, a session seen good this recently may read.
+_GRACE_SECONDS = 30.0
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_EXTENSION = "backend.security"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, in which tenant, and what they may do there."""
+
+    user_id: str
+    tenant_id: str
+    session_id: str
+    permissions: frozenset[str]
+    standing: Standing
+
+    @property
+    def by_api_key(self) -> bool:
+        return self.session_id.startswith("key:")
+
+
+class ApiKeys(Protocol):
+    """Turns an API key into an access token that says what the key may do."""
+
+    def access_token(self, key: str) -> str:
+        """The token, or InvalidToken; KeysUnavailable if nobody can say."""
+
+
+class RemoteApiKeys:
+    """API keys are exchanged at the auth service; the token is kept for half a minute."""
+
+    def __init__(self, auth_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = f"{auth_url}/api-keys/exchange"
+        self._clock = clock
+        self._http = urllib3.PoolManager(
+            retries=False, timeout=urllib3.Timeout(connect=0.5, read=2.0)
+        )
+        self._known: dict[bytes, tuple[float, str | None]] = {}
+
+    def access_token(self, key: str) -> str:
+        digest = hashlib.sha256(key.encode()).digest()
+        known = self._known.get(digest)
+        if known is None or self._clock() >= known[0]:
+            token = self._exchange(key)
+            until = self._clock() + (_KEY_TOKEN_SECONDS if token else _BAD_KEY_SECONDS)
+            if len(self._known) >= _KEY_CACHE_ENTRIES:
+                self._known.clear()
+            self._known[digest] = known = (until, token)
+        if known[1] is None:
+            raise InvalidToken("The API key is unknown, expired or was deleted.")
+        return known[1]
+
+    def _exchange(self, key: str) -> str | None:
+        try:
+            answer = self._http.request(
+                "POST", self._url, json={"key": key}, headers={"X-Request-ID": request_id()}
+            )
+            if answer.status == 200:
+                return str(answer.json()["access_token"])
+        except (urllib3.exceptions.HTTPError, ValueError, KeyError) as error:
+            raise KeysUnavailable from error
+        if answer.status in (400, 401, 422):
+            return None
+        raise KeysUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What an app decides with; made from the environment unless the app brings its own."""
+
+    tokens: TokenVerifier
+    api_keys: ApiKeys
+    revocations: Revocations
+    seen: dict[str, float]
+
+    @classmethod
+    def from_settings(cls, settings: SecuritySettings) -> "Security":
+        keys = RemoteKeys(f"{settings.auth_url}/.well-known/jwks.json")
+        return cls(
+            tokens=TokenVerifier(keys, settings.issuer, settings.audience),
+            api_keys=RemoteApiKeys(settings.auth_url),
+            revocations=open_revocations(settings.redis_url),
+            seen={},
+        )
+
+
+def open_revocations(redis_url: str | None) -> Revocations:
+    """Shared through *redis_url*, or within this process where there is none."""
+    return SharedRevocations(connect(redis_url)) if redis_url else LocalRevocations()
+
+
+def use_security(app: Flask, security: Security) -> None:
+    """Let *app* decide with *security* instead of what the environment names."""
+    app.extensions[_EXTENSION] = security
+
+
+_creating = threading.Lock()
+
+
+def _security() -> Security:
+    extensions = current_app.extensions
+    if _EXTENSION not in extensions:
+        with _creating:
+            if _EXTENSION not in extensions:
+                extensions[_EXTENSION] = Security.from_settings(SecuritySettings.from_env())
+    security: Security = extensions[_EXTENSION]
+    return security
+
+
+def authenticate() -> Principal:
+    """Who makes the request in hand; a Refusal (401, 403 or 503) if that can't be said."""
+    if "principal" not in g:
+        security = _security()
+        token = _access_token(security)
+        g.principal = _principal(security, _verified(security, token))
+    principal: Principal = g.principal
+    return principal
+
+
+def current_principal() -> Principal:
+    """Who the guard let in; RuntimeError in a view that is `@public`."""
+    principal: Principal | None = g.get("principal")
+    if principal is None:
+        raise RuntimeError("current_principal() needs @require_permission on the view.")
+    return principal
+
+
+def ensure_standing(principal: Principal) -> None:
+    """Refuse a caller whose session has ended since; for streams, jobs and sockets."""
+    _check_standing(_security(), principal.standing, reading=True)
+
+
+def caller_headers() -> dict[str, str]:
+    """The headers by which another service knows the caller of the request in hand."""
+    carried = ("Authorization", "X-API-Key", "X-Tenant-ID", "traceparent")
+    headers = {name: request.headers[name] for name in carried if name in request.headers}
+    return headers | {"X-Request-ID": request_id()}
+
+
+def _access_token(security: Security) -> str:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    key = request.headers.get("X-API-Key", "")
+    if not scheme and not key:
+        raise unauthenticated(
+            "not_authenticated",
+            "Send an access token as 'Authorization: Bearer …' or a key as 'X-API-Key'.",
+        )
+    if scheme and scheme.lower() != "bearer":
+        raise unauthenticated("not_authenticated", "The only scheme understood is Bearer.")
+    credential = credential.strip()
+    if credential.startswith(API_KEY_PREFIX):
+        key = credential
+    elif credential or not key:
+        return credential
+    return _exchanged(security, key)
+
+
+def _exchanged(security: Security, key: str) -> str:
+    if len(key) > _MAX_API_KEY_CHARACTERS or not key.isascii():
+        raise unauthenticated("invalid_api_key", "The API key is malformed.")
+    try:
+        return security.api_keys.access_token(key)
+    except InvalidToken as error:
+        raise unauthenticated("invalid_api_key", str(error)) from error
+    except KeysUnavailable as error:
+        raise unavailable("auth_unavailable", "The auth service does not answer.") from error
+
+
+def _verified(security: Security, token: str) -> Claims:
+    try:
+        return security.tokens.verify(token)
+    except InvalidToken as error:
+        raise unauthenticated("invalid_token", str(error)) from error
+    except KeysUnavailable as error:
+        raise unavailable("auth_unavailable", "The auth service does not answer.") from error
+
+
+def _principal(security: Security, claims: Claims) -> Principal:
+    membership = claims.membership(request.headers.get("X-Tenant-ID"))
+    if membership is None:
+        raise forbidden("not_a_member", "You are not a member of the tenant in X-Tenant-ID.")
+    standing = _standing(claims, membership)
+    _check_standing(security, standing, reading=request.method in _READING)
+    return Principal(
+        user_id=claims.user_id,
+        tenant_id=membership.tenant_id,
+        session_id=claims.session_id,
+        permissions=membership.scope,
+        standing=standing,
+    )
+
+
+def _standing(claims: Claims, membership: Membership) -> Standing:
+    return Standing(
+        session_id=claims.session_id,
+        user_id=claims.user_id,
+        user_generation=claims.generation,
+        tenant_id=membership.tenant_id,
+        tenant_generation=membership.generation,
+    )
+
+
+def _check_standing(security: Security, standing: Standing, *, reading: bool) -> None:
+    verdict = security.revocations.verdict(standing)
+    now = time.monotonic()
+    if verdict is Verdict.GOOD:
+        if len(security.seen) > _KEY_CACHE_ENTRIES:
+            security.seen.clear()
+        security.seen[standing.session_id] = now
+    elif verdict is Verdict.REVOKED:
+        security.seen.pop(standing.session_id, None)
+        raise unauthenticated("session_ended", "This session has ended; sign in again.")
+    elif (
+        not reading
+        or now - security.seen.get(standing.session_id, -_GRACE_SECONDS) >= _GRACE_SECONDS
+    ):
+        raise unavailable(
+            "revocations_unavailable",
+            "Whether this session still stands can't be told right now; try again.",
+        )
+
+
+def refuse_unless(principal: Principal, permission: str) -> None:
+    """403 unless *principal* has *permission*."""
+    if permission not in principal.permissions:
+        raise Refusal(
+            403,
+            "permission_denied",
+            "Not allowed",
+            f"This needs the permission {permission}, which you do not have here.",
+        )

@@ -1,0 +1,190 @@
+"""Which sessions have ended before their tokens did, known everywhere within a second.
+
+Auth tells the Redis-compatible server; every process asks it with one MGET a
+request, remembers the answer for CACHE_SECONDS, and forgets it at once when the
+channel says that something was revoked.
+
+A user's and a tenant's *generation* is a number in their tokens; raising it ends
+every token that carries a lower one.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from redis import Redis
+from redis.client import PubSub
+from redis.exceptions import RedisError
+
+CHANNEL = "security.revoked"
+# Set by auth once it has told all it knows, so that an emptied server is noticed.
+MARKER = "security:told"
+CACHE_SECONDS = 0.9
+_PAUSE_AFTER_FAILURE_SECONDS = 1.0
+_CACHE_ENTRIES = 10_000
+
+
+class Verdict(Enum):
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The part of a token that can be revoked."""
+
+    session_id: str
+    user_id: str
+    user_generation: int
+    tenant_id: str
+    tenant_generation: int
+
+
+class Revocations(Protocol):
+    """Who can be asked whether a session still stands, and be told that it does not."""
+
+    def verdict(self, standing: Standing) -> Verdict: ...
+
+    def end_session(self, session_id: str, lifetime_seconds: int) -> None: ...
+
+    def raise_user(self, user_id: str, generation: int) -> None: ...
+
+    def raise_tenant(self, tenant_id: str, generation: int) -> None: ...
+
+
+def session_key(session_id: str) -> str:
+    return f"security:ended:{session_id}"
+
+
+def user_key(user_id: str) -> str:
+    return f"security:user:{user_id}:generation"
+
+
+def tenant_key(tenant_id: str) -> str:
+    return f"security:tenant:{tenant_id}:generation"
+
+
+class LocalRevocations:
+    """Revocations within one process: for a service that runs alone, without a server."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ended: dict[str, float] = {}
+        self._generations: dict[str, int] = {}
+
+    def verdict(self, standing: Standing) -> Verdict:
+        ended = self._ended.get(standing.session_id, 0.0) > self._clock()
+        outgrown = (
+            self._generations.get(user_key(standing.user_id), 0) > standing.user_generation
+            or self._generations.get(tenant_key(standing.tenant_id), 0) > standing.tenant_generation
+        )
+        return Verdict.REVOKED if ended or outgrown else Verdict.GOOD
+
+    def end_session(self, session_id: str, lifetime_seconds: int) -> None:
+        now = self._clock()
+        self._ended = {known: until for known, until in self._ended.items() if until > now}
+        self._ended[session_id] = now + lifetime_seconds
+
+    def raise_user(self, user_id: str, generation: int) -> None:
+        self._generations[user_key(user_id)] = generation
+
+    def raise_tenant(self, tenant_id: str, generation: int) -> None:
+        self._generations[tenant_key(tenant_id)] = generation
+
+
+class SharedRevocations:
+    """Revocations through the Redis-compatible server, cached and invalidated by its channel."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._verdicts: dict[Standing, tuple[float, Verdict]] = {}
+        self._epoch = 0
+        self._silent_until = 0.0
+        self._listener: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def verdict(self, standing: Standing) -> Verdict:
+        self._listen()
+        now = self._clock()
+        known = self._verdicts.get(standing)
+        if known is not None and now < known[0]:
+            return known[1]
+        if now < self._silent_until:
+            return Verdict.UNKNOWN
+        epoch = self._epoch
+        try:
+            verdict = self._ask(standing)
+        except RedisError:
+            self._silent_until = self._clock() + _PAUSE_AFTER_FAILURE_SECONDS
+            return Verdict.UNKNOWN
+        # Not remembered if something was revoked while we asked: the answer may
+        # be from before.
+        if verdict is not Verdict.UNKNOWN and epoch == self._epoch:
+            if len(self._verdicts) >= _CACHE_ENTRIES:
+                self._verdicts.clear()
+            self._verdicts[standing] = (self._clock() + CACHE_SECONDS, verdict)
+        return verdict
+
+    def end_session(self, session_id: str, lifetime_seconds: int) -> None:
+        self._redis.set(session_key(session_id), "1", ex=lifetime_seconds)
+        self._tell(session_id)
+
+    def raise_user(self, user_id: str, generation: int) -> None:
+        self._redis.set(user_key(user_id), generation)
+        self._tell(user_id)
+
+    def raise_tenant(self, tenant_id: str, generation: int) -> None:
+        self._redis.set(tenant_key(tenant_id), generation)
+        self._tell(tenant_id)
+
+    def _tell(self, about: str) -> None:
+        self._forget()
+        self._redis.publish(CHANNEL, about)
+
+    def _forget(self) -> None:
+        self._epoch += 1
+        self._verdicts.clear()
+
+    def _ask(self, standing: Standing) -> Verdict:
+        told, ended, user_generation, tenant_generation = self._redis.mget(
+            MARKER,
+            session_key(standing.session_id),
+            user_key(standing.user_id),
+            tenant_key(standing.tenant_id),
+        )
+        if (
+            ended is not None
+            or int(user_generation or 0) > standing.user_generation
+            or int(tenant_generation or 0) > standing.tenant_generation
+        ):
+            return Verdict.REVOKED
+        return Verdict.GOOD if told is not None else Verdict.UNKNOWN
+
+    def _listen(self) -> None:
+        # Started at the first question, so that it is started after a fork.
+        if self._listener is not None and self._listener.is_alive():
+            return
+        with self._starting:
+            if self._listener is None or not self._listener.is_alive():
+                self._listener = threading.Thread(
+                    target=self._follow_channel, name="revocations", daemon=True
+                )
+                self._listener.start()
+
+    def _follow_channel(self) -> None:
+        while True:
+            try:
+                channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                with channel:
+                    channel.subscribe(CHANNEL)
+                    while True:
+                        if channel.get_message(timeout=5.0) is not None:
+                            self._forget()
+            except RedisError:
+                self._forget()
+                time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)

@@ -1,0 +1,171 @@
+"""An untrusted body or query string becomes a typed object, or is refused by field."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+from flask import current_app, request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from backend.security.refusals import Refusal
+
+View = Callable[..., Any]
+M = TypeVar("M", bound=BaseModel)
+
+# A body of JSON is read whole, so it is small; files travel as multipart.
+MAX_JSON_BYTES = 1024 * 1024
+_MAX_ERRORS = 20
+_MAX_POINTER = 200
+
+
+class Input(BaseModel):
+    """A body or query string: exact types, no unknown fields, no NaN."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
+    )
+
+
+def validate_input(model: type[BaseModel]) -> Callable[[View], View]:
+    """Read the request's JSON as *model* and hand it to the view first.
+
+    Refused: another content type (415), more than MAX_JSON_BYTES or the app's
+    own limit (413), no JSON (400), JSON of another shape (422, error by field).
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def validated(*args: Any, **path: Any) -> Any:
+            body = parse_json(model, _body())
+            return current_app.ensure_sync(view)(*args, body, **path)
+
+        validated.input_model = model  # type: ignore[attr-defined]
+        return validated
+
+    return decorate
+
+
+def validate_query(model: type[BaseModel]) -> Callable[[View], View]:
+    """Read the query string as *model* and hand it to the view first; 400 or 422 if it is not."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def validated(*args: Any, **path: Any) -> Any:
+            query = _parse_query(model)
+            return current_app.ensure_sync(view)(*args, query, **path)
+
+        validated.query_model = model  # type: ignore[attr-defined]
+        return validated
+
+    return decorate
+
+
+def parse_json(model: type[M], raw: bytes) -> M:
+    """*raw* as *model*; a Refusal (400 or 422) that never repeats what was sent."""
+    try:
+        parsed = model.model_validate_json(raw, strict=True, extra="forbid")
+    except ValidationError as error:
+        _refuse(error)
+    except RecursionError:
+        _malformed()
+    # A NUL can only come escaped; databases and C libraries end strings there.
+    if b"\\u0000" in raw and _holds_nul(parsed):
+        raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])
+    return parsed
+
+
+def invalid_field(pointer: str, detail: str) -> Refusal:
+    """The 422 for one field, for checks that a model can't make."""
+    return _invalid([{"pointer": pointer, "detail": detail}])
+
+
+def _body() -> bytes:
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        raise Refusal(
+            415,
+            "unsupported_media_type",
+            "Unsupported media type",
+            "Send the body as application/json.",
+        )
+    limit = min(request.max_content_length or MAX_JSON_BYTES, MAX_JSON_BYTES)
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        raw = request.stream.read(limit + 1)
+    except RequestEntityTooLarge as error:
+        raise _too_large(limit) from error
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "too_large", "Body too large", f"The body may hold at most {limit} bytes.")
+
+
+def _parse_query(model: type[M]) -> M:
+    values = request.args.to_dict(flat=False)
+    repeated = sorted(name for name, given in values.items() if len(given) > 1)
+    if repeated:
+        raise Refusal(
+            400,
+            "duplicate_parameter",
+            "Duplicate parameter",
+            "Each query parameter may be given once.",
+        )
+    flat = {name: given[0] for name, given in values.items()}
+    if any("\x00" in text for text in flat.values()):
+        raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])
+    try:
+        return model.model_validate_strings(flat, strict=False, extra="forbid")
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(each["type"] == "json_invalid" for each in found):
+        _malformed()
+    raise _invalid(
+        [
+            {"pointer": _pointer(each["loc"]), "detail": _sentence(each["msg"])}
+            for each in found[:_MAX_ERRORS]
+        ]
+    ) from None
+
+
+def _malformed() -> NoReturn:
+    raise Refusal(400, "malformed_json", "Malformed JSON", "The body is not valid JSON.") from None
+
+
+def _invalid(errors: Sequence[Mapping[str, str]]) -> Refusal:
+    return Refusal(
+        422,
+        "validation_failed",
+        "Validation failed",
+        "Some fields are not as they should be; see errors.",
+        errors=errors,
+    )
+
+
+def _pointer(location: Sequence[int | str]) -> str:
+    """RFC 6901, as a URI fragment; cut where a sender chose a very long name."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "#" + "".join(f"/{part}" for part in parts)[:_MAX_POINTER]
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, BaseModel):
+        return any(_holds_nul(each) for each in value.__dict__.values())
+    if isinstance(value, Mapping):
+        return any(_holds_nul(key) or _holds_nul(each) for key, each in value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_nul(each) for each in value)
+    return False
