@@ -1,0 +1,84 @@
+"""Call another service: timeout, bounded answer, request id, and an answer for every failure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3
+
+from backend.security.refusals import request_id
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class UpstreamError(Exception):
+    """The other service did not do what was asked."""
+
+
+class UpstreamUnavailable(UpstreamError):
+    """It refused the connection, broke it, or answered something that is no answer."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """It took longer than it may."""
+
+
+class UpstreamRefused(UpstreamError):
+    """It answered with a problem document: *status* and *code* say which."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+class ServiceClient:
+    """JSON over HTTP to one service. Safe to share between threads."""
+
+    def __init__(self, base_url: str, *, read_timeout: float, connect_timeout: float = 1.0) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._pool = urllib3.PoolManager(maxsize=16, retries=False)
+
+    def get(self, path: str, headers: Mapping[str, str]) -> Any:
+        return self._request("GET", path, None, headers)
+
+    def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
+        return self._request("POST", path, body, headers)
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Any:
+        sent = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            response = self._pool.request(
+                method,
+                self._base_url + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=sent,
+                timeout=self._timeout,
+                redirect=False,
+                preload_content=False,
+            )
+            with response:
+                raw = response.read(_MAX_ANSWER_BYTES + 1)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise UpstreamTimeout(f"{self._base_url}{path} took too long.") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise UpstreamUnavailable(f"{self._base_url}{path} does not answer.") from error
+        return self._answer(path, response.status, raw)
+
+    def _answer(self, path: str, status: int, raw: bytes) -> Any:
+        if len(raw) > _MAX_ANSWER_BYTES:
+            raise UpstreamUnavailable(f"{self._base_url}{path} answered more than is read.")
+        try:
+            answer = json.loads(raw) if raw else None
+        except ValueError as error:
+            raise UpstreamUnavailable(f"{self._base_url}{path} answered no JSON.") from error
+        if status < 400:
+            return answer
+        told = answer if isinstance(answer, dict) else {}
+        raise UpstreamRefused(status, str(told.get("code", "unknown")), str(told.get("detail", "")))

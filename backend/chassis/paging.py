@@ -1,0 +1,44 @@
+"""Lists that are read page by page: `?limit=` and `?cursor=`, answered with `next_cursor`."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from backend.security import Input, invalid_field
+
+T = TypeVar("T")
+MAX_LIMIT = 200
+
+
+class PageQuery(Input):
+    """The query string of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
+    cursor: Annotated[str, Field(max_length=512)] | None = None
+
+    def after(self) -> tuple[str, ...] | None:
+        """The sort key to go on behind, or None at the start; 422 for a made-up cursor."""
+        if self.cursor is None:
+            return None
+        try:
+            padded = self.cursor + "=" * (-len(self.cursor) % 4)
+            key = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        except (ValueError, RecursionError):
+            key = None
+        if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
+            raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
+        return tuple(key)
+
+
+def cut_page(
+    found: Sequence[T], limit: int, key: Callable[[T], Sequence[str]]
+) -> tuple[Sequence[T], str | None]:
+    """The page out of *limit* + 1 *found* rows, and the cursor of the next one, if any."""
+    if len(found) <= limit:
+        return found, None
+    page = found[:limit]
+    raw = json.dumps(list(key(page[-1])), separators=(",", ":")).encode()
+    return page, base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,138 @@
+"""Build, wire and run a Flask app the way all services do."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from flask import Flask, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from werkzeug._reloader import run_with_reloader
+from werkzeug.serving import is_running_from_reloader
+
+from backend import __version__
+from backend.chassis import openapi
+from backend.chassis.announcements import take_announcements
+from backend.chassis.catalog import service
+from backend.chassis.docs import docs_routes
+from backend.chassis.health import Check, health_routes, plain_health
+from backend.chassis.logs import log_as_json, log_requests
+from backend.chassis.metrics import Metrics, count_requests, metrics_response
+from backend.chassis.problems import install_problems
+from backend.chassis.settings import CommonSettings, SettingsError, load_env
+from backend.security import public
+from backend.security.guards import undeclared
+from backend.security.refusals import request_id
+from backend.security.validation import MAX_JSON_BYTES
+
+T = TypeVar("T")
+_PARTS = "backend.parts"
+_API_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def create_service(
+    common: CommonSettings,
+    checks: Mapping[str, Check],
+    *,
+    health: Callable[[], ResponseReturnValue] | None = None,
+) -> Flask:
+    """A Flask app with what every service answers: probes, metrics, problems, documents.
+
+    *checks* raise for a dependency that does not answer; *health* replaces the
+    plain `/health`. Call `seal` when all routes are registered.
+    """
+    entry = service(common.name)
+    log_as_json(entry.full_name)
+    app = Flask(entry.full_name, static_folder=None)
+    app.config.update(
+        SECRET_KEY=common.secret_key.reveal(),
+        MAX_CONTENT_LENGTH=MAX_JSON_BYTES,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    install_problems(app)
+    log_requests(app)
+    metrics = count_requests(app)
+    provide(app, metrics)
+    app.after_request(_add_headers)
+    app.add_url_rule("/health", "health", health or plain_health(entry.full_name))
+    app.register_blueprint(health_routes(entry.full_name, checks))
+    return app
+
+
+def open_metrics(app: Flask) -> None:
+    """Answer `/metrics` to everybody: for a service that only its own network reaches."""
+
+    @app.get("/metrics")
+    @public
+    def metrics() -> Response:
+        return metrics_response(use(Metrics))
+
+
+def self_description(app: Flask) -> None:
+    """Answer `/openapi.json` and `/docs` for the routes of this app."""
+    title = app.name
+    app.register_blueprint(
+        docs_routes(title, lambda: openapi.describe(current_app, title, __version__))
+    )
+
+
+def seal(app: Flask) -> Flask:
+    """*app*, or RuntimeError if one of its routes does not say who may call it."""
+    open_routes = sorted(undeclared(app))
+    if open_routes:
+        raise RuntimeError(
+            f"These routes declare no guard: {', '.join(open_routes)}. "
+            "Put @require_permission(…), @authenticated or @public on their views."
+        )
+    return app
+
+
+def provide(app: Flask, part: object) -> None:
+    """Hand *part* to the routes of *app*; they ask for it by its type."""
+    app.extensions.setdefault(_PARTS, {})[type(part)] = part
+
+
+def use(kind: type[T]) -> T:
+    """The part of type *kind* that the app in hand was given."""
+    part: T = current_app.extensions[_PARTS][kind]
+    return part
+
+
+def run(create_app: Callable[[], Flask], name: str) -> None:
+    """Run a service by itself, on Flask's own server: `python -m backend.services.NAME.app`."""
+    env = load_env()
+    try:
+        common = CommonSettings.from_env(env, name)
+        debug = env.debug
+        if debug and not is_running_from_reloader():
+            # The parent only watches files and restarts its child; it must not
+            # open the database or start threads as well.
+            run_with_reloader(_nothing)
+        app = create_app()
+    except SettingsError as error:
+        sys.exit(f"{name}: {error}")
+    for text in take_announcements(common.data_dir):
+        sys.stderr.write(f"\n{text}\n\n")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    # Debug mode runs code for whoever reaches it: never on an outside address.
+    host = "127.0.0.1" if debug else common.host
+    app.run(host=host, port=common.port, debug=debug, threaded=True)
+
+
+def _nothing() -> None:
+    return
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.setdefault("X-Request-ID", request_id())
+    for name, value in _API_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if "Authorization" in request.headers or "X-API-Key" in request.headers:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,203 @@
+"""Read the environment once, with errors that say what to do."""
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from dotenv import dotenv_values
+
+from backend.chassis.catalog import service
+from backend.security.settings import redis_url
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+_MIN_SECRET_CHARACTERS = 32
+_SAMPLE_SECRETS = re.compile(
+    r"change.?me|change.?this|secret|password|example|default|your[-_ ]|dev[-_ ]?key|test", re.I
+)
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message says which and what to do."""
+
+
+class Secret:
+    """A value that does not show in logs, errors or `repr`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class Env:
+    """The environment, asked by name and type; an empty variable counts as unset."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def optional(self, name: str) -> str | None:
+        return self._values.get(name, "").strip() or None
+
+    def text(self, name: str, default: str) -> str:
+        return self.optional(name) or default
+
+    def number(self, name: str, default: int, *, least: int = 0) -> int:
+        given = self.optional(name)
+        if given is None:
+            return default
+        try:
+            number = int(given)
+        except ValueError:
+            raise SettingsError(f"{name} must be a whole number; it is {given!r}.") from None
+        if number < least:
+            raise SettingsError(f"{name} must be at least {least}; it is {number}.")
+        return number
+
+    def decimal(self, name: str, default: float) -> float:
+        given = self.optional(name)
+        try:
+            return default if given is None else float(given)
+        except ValueError:
+            raise SettingsError(f"{name} must be a number; it is {given!r}.") from None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        given = self.optional(name)
+        if given is None:
+            return default
+        if given.lower() in _TRUE | _FALSE:
+            return given.lower() in _TRUE
+        raise SettingsError(f"{name} must be true or false; it is {given!r}.")
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        given = self.text(name, default)
+        if given not in choices:
+            raise SettingsError(f"{name} must be one of {', '.join(choices)}; it is {given!r}.")
+        return given
+
+    def several(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """A comma-separated list."""
+        given = self.optional(name)
+        if given is None:
+            return tuple(default)
+        return tuple(part.strip() for part in given.split(",") if part.strip())
+
+    def seconds(self, name: str, default: int) -> timedelta:
+        return timedelta(seconds=self.number(name, default, least=1))
+
+    def path(self, name: str, default: str) -> Path:
+        return Path(self.text(name, default)).expanduser().absolute()
+
+    @property
+    def production(self) -> bool:
+        return self.choice("APP_ENV", ("development", "production"), "development") == "production"
+
+    @property
+    def debug(self) -> bool:
+        debug = self.flag("FLASK_DEBUG")
+        if debug and self.production:
+            raise SettingsError("FLASK_DEBUG must be off when APP_ENV is production.")
+        return debug
+
+    def secret(self, name: str) -> Secret:
+        """The secret *name*.
+
+        Production takes it from the environment and refuses a short or a sample
+        one. Development makes a missing one once and keeps it in the data folder.
+        """
+        given = self.optional(name)
+        if not self.production:
+            return Secret(given or _kept_secret(self.path("DATA_DIR", "data"), name))
+        advice = f"Set it to the output of: {_MAKE_ONE}"
+        if given is None:
+            raise SettingsError(f"{name} is not set. {advice}")
+        if len(given) < _MIN_SECRET_CHARACTERS:
+            raise SettingsError(
+                f"{name} is shorter than {_MIN_SECRET_CHARACTERS} characters. {advice}"
+            )
+        if _SAMPLE_SECRETS.search(given) or len(set(given)) < 8:
+            raise SettingsError(f"{name} is a well-known sample value. {advice}")
+        return Secret(given)
+
+
+_MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+
+
+def load_env(file: Path = Path(".env")) -> Env:
+    """The process's environment over what stands in *file*, where there is one.
+
+    What stands only in *file* is put into the environment, so that libraries and
+    child processes see the same values.
+    """
+    for name, value in dotenv_values(file).items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+    return Env(os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonSettings:
+    """What every service reads."""
+
+    name: str
+    production: bool
+    host: str
+    port: int
+    data_dir: Path
+    redis_url: str | None
+    secret_key: Secret
+
+    @classmethod
+    def from_env(cls, env: Env, name: str) -> Self:
+        entry = service(name)
+        return cls(
+            name=name,
+            production=env.production,
+            host=env.text("GATEWAY_HOST" if entry.is_gateway else "HOST", "127.0.0.1"),
+            port=env.number(entry.port_variable, entry.port, least=1),
+            data_dir=env.path("DATA_DIR", "data"),
+            redis_url=redis_url(os.environ),
+            secret_key=env.secret("SECRET_KEY"),
+        )
+
+    def database_url(self, env: Env) -> str:
+        """`DATABASE_URL`, or a SQLite file of the service's own in the data folder."""
+        given = env.optional("DATABASE_URL")
+        if given is None:
+            return f"sqlite:///{self.data_dir / f'{self.name}.db'}"
+        if given.startswith(("postgres://", "postgresql://")):
+            return "postgresql+psycopg://" + given.partition("://")[2]
+        return given
+
+
+def _kept_secret(data_dir: Path, name: str) -> str:
+    folder = data_dir / "secrets"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / name
+    if not file.exists():
+        # Written aside and linked into place: of two processes that start at
+        # once, one wins and both read the same secret, never half of one.
+        draft = folder / f".{name}.{secrets.token_hex(8)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(48))
+            out.flush()
+            os.fsync(out.fileno())
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return file.read_text().strip()

@@ -1,0 +1,73 @@
+"""People for tests: access tokens as auth would sign them, without an auth service."""
+
+import time
+from collections.abc import Iterable
+from uuid import uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask
+
+from backend.security import BUILT_IN_ROLES
+from backend.security.authentication import Security, use_security
+from backend.security.revocation import LocalRevocations
+from backend.security.tokens import (
+    ALGORITHM,
+    TOKEN_TYPE,
+    InvalidToken,
+    LocalKeys,
+    TokenVerifier,
+    public_jwk,
+    signing_key,
+)
+
+ISSUER = AUDIENCE = "ai-agent-system"
+
+
+class NoApiKeys:
+    def access_token(self, key: str) -> str:
+        raise InvalidToken("There are no API keys here.")
+
+
+class Identities:
+    """Signs tokens with a key of its own; apps that `trust` it let their bearers in."""
+
+    def __init__(self) -> None:
+        self.key: Ed25519PrivateKey = signing_key("a secret of the tests")
+        self.revocations = LocalRevocations()
+
+    def trust(self, app: Flask) -> Flask:
+        keys = LocalKeys([self.key.public_key()])
+        verifier = TokenVerifier(keys, ISSUER, AUDIENCE)
+        use_security(app, Security(verifier, NoApiKeys(), self.revocations, {}))
+        return app
+
+    def token(
+        self,
+        user_id: str = "user-ada",
+        tenant_id: str | None = None,
+        permissions: Iterable[str] = BUILT_IN_ROLES["user"],
+        **claims: object,
+    ) -> str:
+        """A token of *user_id*, by default in a tenant of their own with the role `user`."""
+        now = int(time.time())
+        payload = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": user_id,
+            "tid": tenant_id or f"tenant-of-{user_id}",
+            "sid": f"session-of-{user_id}",
+            "jti": uuid4().hex,
+            "gen": 0,
+            "scope": " ".join(sorted(permissions)),
+            "iat": now,
+            "nbf": now,
+            "exp": now + 600,
+        } | claims
+        kid = public_jwk(self.key.public_key())["kid"]
+        headers = {"typ": TOKEN_TYPE, "kid": kid}
+        return jwt.encode(payload, self.key, algorithm=ALGORITHM, headers=headers)
+
+    def bearer(self, user_id: str = "user-ada", **how: object) -> dict[str, str]:
+        """The headers by which *user_id* is known."""
+        return {"Authorization": f"Bearer {self.token(user_id, **how)}"}
