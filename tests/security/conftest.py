@@ -1,0 +1,77 @@
+"""A bare Flask app with the decorators on it, as anybody would write one."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import Field
+
+from backend.security import (
+    Input,
+    Permission,
+    authenticated,
+    current_principal,
+    public,
+    require_permission,
+    require_resource,
+    validate_input,
+    validate_query,
+)
+from tests.identities import Identities
+
+
+class Item(Input):
+    name: str
+    count: int = 1
+    extra: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class Filter(Input):
+    limit: int = 5
+    name: str = ""
+
+
+@pytest.fixture
+def app(identities: Identities) -> Flask:
+    app = Flask("bare")
+
+    @app.post("/items/<shelf>")
+    @require_permission(Permission.RAG_WRITE)
+    @validate_input(Item)
+    def add_item(item: Item, shelf: str):
+        return {"name": item.name, "shelf": shelf}, 201
+
+    @app.get("/items")
+    @public
+    @validate_query(Filter)
+    def items(query: Filter):
+        return {"limit": query.limit, "name": query.name}
+
+    @app.get("/who")
+    @authenticated
+    def who():
+        principal = current_principal()
+        return {
+            "user": principal.user_id,
+            "tenant": principal.tenant_id,
+            "permissions": sorted(principal.permissions),
+        }
+
+    @app.get("/things/<name>")
+    @require_permission(Permission.RAG_READ)
+    @require_resource(
+        lambda principal, name: name.upper() if name.startswith(principal.user_id) else None
+    )
+    def thing(found: str):
+        return {"thing": found}
+
+    @app.get("/nobody")
+    @public
+    def nobody():
+        return {"user": current_principal().user_id}
+
+    return identities.trust(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
