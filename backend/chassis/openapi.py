@@ -251,6 +251,9 @@ def _problems(rule: Rule, view: View, answer: _Answer) -> dict[int, set[str]]:
         may(422, "validation_failed")
     if _PATH_PARAMETER.search(str(rule)):
         may(404, "not_found")
+    if getattr(view, "is_idempotent", False):
+        may(400, "invalid_idempotency_key")
+        may(409, "idempotency_conflict", "idempotency_in_progress")
     for error in answer.errors:
         may(error.status, error.code)
     return found

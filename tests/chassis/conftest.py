@@ -1,0 +1,89 @@
+"""A service of no meaning on the chassis."""
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import BaseModel
+
+from backend.chassis.database import Database, open_database
+from backend.chassis.idempotency import Idempotency, idempotency_table, idempotent
+from backend.chassis.openapi import answers
+from backend.chassis.problems import ServiceError
+from backend.chassis.service import create_service, open_metrics, provide, seal, self_description
+from backend.chassis.settings import CommonSettings, Secret
+from backend.security import Input, Permission, public, require_permission, validate_input
+
+
+class Thing(Input):
+    name: str
+
+
+class Made(BaseModel):
+    number: int
+    name: str
+
+
+class NameTaken(ServiceError):
+    status = 409
+    code = "name_taken"
+    title = "Name taken"
+
+
+@pytest.fixture
+def common(tmp_path) -> CommonSettings:
+    return CommonSettings(
+        name="rag",
+        production=False,
+        host="127.0.0.1",
+        port=5003,
+        data_dir=tmp_path,
+        redis_url=None,
+        secret_key=Secret("a secret of the tests, long enough"),
+    )
+
+
+@pytest.fixture
+def database(tmp_path) -> Database:
+    database = open_database(f"sqlite:///{tmp_path}/things.db", "things")
+    metadata = sa.MetaData()
+    idempotency_table("things", metadata)
+    metadata.create_all(database.engine)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def app(common, database, identities) -> Flask:
+    app = create_service(common, {"database": database.check})
+    provide(app, Idempotency("things", database, common.secret_key.reveal()))
+    made: list[str] = []
+
+    @app.post("/things")
+    @require_permission(Permission.RAG_WRITE)
+    @validate_input(Thing)
+    @idempotent
+    @answers(Made, 201, errors=(NameTaken,))
+    def make(thing: Thing) -> Made:
+        """Make a thing."""
+        if thing.name == "taken":
+            raise NameTaken("Choose another name.")
+        if thing.name == "broken":
+            raise ZeroDivisionError("SELECT secret FROM users")
+        made.append(thing.name)
+        return Made(number=len(made), name=thing.name)
+
+    @app.delete("/things/<int:number>")
+    @public
+    @answers(None, 204)
+    def remove(number: int) -> None:
+        """Remove a thing."""
+
+    open_metrics(app)
+    self_description(app)
+    return identities.trust(seal(app))
+
+
+@pytest.fixture
+def client(app) -> FlaskClient:
+    return app.test_client()
