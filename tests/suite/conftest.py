@@ -1,0 +1,183 @@
+"""The real processes, started as a stranger starts them, spoken to through the gateway."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pytest
+import requests
+
+from backend.chassis.catalog import CATALOG
+from tests.servers import free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+PASSWORD = "testpass123"
+START_SECONDS = 120
+_numbers = count(1)
+
+
+@dataclass
+class Person:
+    """A registered user and how they speak to the gateway."""
+
+    base: str
+    session: requests.Session
+    account: dict[str, Any]
+
+    def __call__(self, method: str, path: str, **how: Any) -> requests.Response:
+        return self.session.request(method, self.base + path, timeout=60, **how)
+
+    def upload(self, file: Path, name: str | None = None, wait: int = 60) -> dict[str, Any]:
+        with file.open("rb") as content:
+            response = self(
+                "POST",
+                f"/rag/documents?wait={wait}",
+                files={"file": (name or file.name, content)},
+            )
+        assert response.status_code in (200, 201, 202), response.text
+        return response.json()["documents"][0]
+
+
+@dataclass
+class Suite:
+    """A running suite."""
+
+    environment: dict[str, str]
+    folder: Path
+    ports: dict[str, int]
+    arguments: tuple[str, ...] = ()
+    process: "subprocess.Popen[str] | None" = None
+    said: str = field(default="")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['gateway']}"
+
+    def start(self) -> None:
+        screen = self.folder / "screen.txt"
+        with screen.open("w") as out:
+            self.process = subprocess.Popen(
+                [str(ROOT / "start_microservices.sh"), *self.arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._ready, START_SECONDS)
+        finally:
+            self.said = screen.read_text()
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "screen.txt").read_text()
+        return self.health().get("status") == "healthy"
+
+    def health(self) -> dict[str, Any]:
+        with contextlib.suppress(requests.RequestException, ValueError):
+            answer: dict[str, Any] = requests.get(f"{self.url}/health", timeout=5).json()
+            return answer
+        return {}
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=30)
+
+    def descendants(self) -> dict[int, str]:
+        """Every process below the supervisor, with its command line."""
+        assert self.process is not None
+        return dict(_below(self.process.pid))
+
+    def pids_of(self, service: str) -> list[int]:
+        word = f"backend.services.{service}.app" if service != "valkey" else "valkey-server"
+        return [pid for pid, command in self.descendants().items() if word in command]
+
+    def person(self, name: str | None = None) -> Person:
+        """Somebody new."""
+        username = f"{name or 'someone'}-{os.getpid()}-{next(_numbers)}"
+        response = requests.post(
+            f"{self.url}/auth/register",
+            json={"username": username, "password": PASSWORD},
+            timeout=30,
+        )
+        assert response.status_code == 201, response.text
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+        return Person(self.url, session, response.json())
+
+
+def _below(pid: int) -> Iterator[tuple[int, str]]:
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            for child in map(int, (thread / "children").read_text().split()):
+                with contextlib.suppress(OSError):
+                    command = Path(f"/proc/{child}/cmdline").read_bytes()
+                    yield child, command.replace(b"\0", b" ").decode()
+                yield from _below(child)
+
+
+def prepare(folder: Path, **variables: str) -> Suite:
+    """A suite on free ports with a data folder of its own, not started yet."""
+    ports = {entry.name: free_port() for entry in CATALOG}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "TMPDIR") or name.startswith(("PIP_", "UV_", "XDG_"))
+    }
+    environment |= {entry.port_variable: str(ports[entry.name]) for entry in CATALOG}
+    environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
+    # Many tests are one address here, and the limits have tests of their own.
+    environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
+    return Suite(environment | variables, folder, ports)
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    running = prepare(tmp_path_factory.mktemp("suite"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def ada(suite: Suite) -> Person:
+    return suite.person("ada")
+
+
+@pytest.fixture
+def bob(suite: Suite) -> Person:
+    return suite.person("bob")
+
+
+def extracted(file: Path) -> str:
+    """The text of a PDF, read here and not by the service, with white space made even."""
+    document = pypdfium2.PdfDocument(file)
+    pages = [page.get_textpage().get_text_range() for page in document]
+    document.close()
+    return even(" ".join(pages))
+
+
+def even(text: str) -> str:
+    return " ".join(text.split())
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
