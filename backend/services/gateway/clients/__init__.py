@@ -1,0 +1,1 @@
+"""Everyone the gateway asks: the services behind it, and Redis."""

@@ -1,0 +1,1 @@
+"""What may pass, where to, and how: the policy, without a socket or a framework."""

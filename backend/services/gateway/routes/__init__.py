@@ -1,0 +1,1 @@
+"""HTTP as Flask sees it: forwarding, health, documentation, metrics."""
