@@ -133,8 +133,9 @@ def use_security(app: Flask, security: Security) -> None:
 _creating = threading.Lock()
 
 
-def _security() -> Security:
-    extensions = current_app.extensions
+def security_of(app: Flask) -> Security:
+    """What *app* decides with."""
+    extensions = app.extensions
     if _EXTENSION not in extensions:
         with _creating:
             if _EXTENSION not in extensions:
@@ -143,14 +144,44 @@ def _security() -> Security:
     return security
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request carries to say who makes it, and for which tenant."""
+
+    authorization: str = ""
+    api_key: str = ""
+    tenant: str | None = None
+
+
 def authenticate() -> Principal:
     """Who makes the request in hand; a Refusal (401, 403 or 503) if that can't be said."""
     if "principal" not in g:
-        security = _security()
-        token = _access_token(security)
-        g.principal = _principal(security, _verified(security, token))
-    principal: Principal = g.principal
-    return principal
+        security = security_of(current_app)
+        carried = Credentials(
+            request.headers.get("Authorization", ""),
+            request.headers.get("X-API-Key", ""),
+            request.headers.get("X-Tenant-ID"),
+        )
+        principal = identify(security, carried)
+        _check_standing(security, principal.standing, reading=request.method in _READING)
+        g.principal = principal
+    known: Principal = g.principal
+    return known
+
+
+def identify(security: Security, carried: Credentials) -> Principal:
+    """Whom *carried* proves, or a Refusal. Whether the session still stands is not asked."""
+    claims = _verified(security, _access_token(security, carried))
+    membership = claims.membership(carried.tenant)
+    if membership is None:
+        raise forbidden("not_a_member", "You are not a member of the tenant in X-Tenant-ID.")
+    return Principal(
+        user_id=claims.user_id,
+        tenant_id=membership.tenant_id,
+        session_id=claims.session_id,
+        permissions=membership.scope,
+        standing=_standing(claims, membership),
+    )
 
 
 def current_principal() -> Principal:
@@ -163,7 +194,7 @@ def current_principal() -> Principal:
 
 def ensure_standing(principal: Principal) -> None:
     """Refuse a caller whose session has ended since; for streams, jobs and sockets."""
-    _check_standing(_security(), principal.standing, reading=True)
+    _check_standing(security_of(current_app), principal.standing, reading=True)
 
 
 def caller_headers() -> dict[str, str]:
@@ -173,9 +204,9 @@ def caller_headers() -> dict[str, str]:
     return headers | {"X-Request-ID": request_id()}
 
 
-def _access_token(security: Security) -> str:
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    key = request.headers.get("X-API-Key", "")
+def _access_token(security: Security, carried: Credentials) -> str:
+    scheme, _, credential = carried.authorization.partition(" ")
+    key = carried.api_key
     if not scheme and not key:
         raise unauthenticated(
             "not_authenticated",
@@ -209,21 +240,6 @@ def _verified(security: Security, token: str) -> Claims:
         raise unauthenticated("invalid_token", str(error)) from error
     except KeysUnavailable as error:
         raise unavailable("auth_unavailable", "The auth service does not answer.") from error
-
-
-def _principal(security: Security, claims: Claims) -> Principal:
-    membership = claims.membership(request.headers.get("X-Tenant-ID"))
-    if membership is None:
-        raise forbidden("not_a_member", "You are not a member of the tenant in X-Tenant-ID.")
-    standing = _standing(claims, membership)
-    _check_standing(security, standing, reading=request.method in _READING)
-    return Principal(
-        user_id=claims.user_id,
-        tenant_id=membership.tenant_id,
-        session_id=claims.session_id,
-        permissions=membership.scope,
-        standing=standing,
-    )
 
 
 def _standing(claims: Claims, membership: Membership) -> Standing:

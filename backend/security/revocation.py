@@ -47,6 +47,10 @@ class Standing:
 class Revocations(Protocol):
     """Who can be asked whether a session still stands, and be told that it does not."""
 
+    @property
+    def epoch(self) -> int:
+        """Grows whenever something is revoked: what was remembered before counts no more."""
+
     def verdict(self, standing: Standing) -> Verdict: ...
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None: ...
@@ -75,6 +79,7 @@ class LocalRevocations:
         self._clock = clock
         self._ended: dict[str, float] = {}
         self._generations: dict[str, int] = {}
+        self.epoch = 0
 
     def verdict(self, standing: Standing) -> Verdict:
         ended = self._ended.get(standing.session_id, 0.0) > self._clock()
@@ -88,12 +93,15 @@ class LocalRevocations:
         now = self._clock()
         self._ended = {known: until for known, until in self._ended.items() if until > now}
         self._ended[session_id] = now + lifetime_seconds
+        self.epoch += 1
 
     def raise_user(self, user_id: str, generation: int) -> None:
         self._generations[user_key(user_id)] = generation
+        self.epoch += 1
 
     def raise_tenant(self, tenant_id: str, generation: int) -> None:
         self._generations[tenant_key(tenant_id)] = generation
+        self.epoch += 1
 
 
 class SharedRevocations:
@@ -103,7 +111,7 @@ class SharedRevocations:
         self._redis = redis
         self._clock = clock
         self._verdicts: dict[Standing, tuple[float, Verdict]] = {}
-        self._epoch = 0
+        self.epoch = 0
         self._silent_until = 0.0
         self._listener: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -116,7 +124,7 @@ class SharedRevocations:
             return known[1]
         if now < self._silent_until:
             return Verdict.UNKNOWN
-        epoch = self._epoch
+        epoch = self.epoch
         try:
             verdict = self._ask(standing)
         except RedisError:
@@ -124,7 +132,7 @@ class SharedRevocations:
             return Verdict.UNKNOWN
         # Not remembered if something was revoked while we asked: the answer may
         # be from before.
-        if verdict is not Verdict.UNKNOWN and epoch == self._epoch:
+        if verdict is not Verdict.UNKNOWN and epoch == self.epoch:
             if len(self._verdicts) >= _CACHE_ENTRIES:
                 self._verdicts.clear()
             self._verdicts[standing] = (self._clock() + CACHE_SECONDS, verdict)
@@ -147,7 +155,7 @@ class SharedRevocations:
         self._redis.publish(CHANNEL, about)
 
     def _forget(self) -> None:
-        self._epoch += 1
+        self.epoch += 1
         self._verdicts.clear()
 
     def _ask(self, standing: Standing) -> Verdict:
