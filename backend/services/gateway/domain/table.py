@@ -56,6 +56,7 @@ class Route:
     upstreams: tuple[str, ...]
     onto: str = ""
     public: tuple[str, ...] = OPEN_EVERYWHERE
+    closed: tuple[str, ...] = ("/metrics",)
     limits: tuple[Rule, ...] = ()
     tokens: TokenRule | None = None
     timeout: float = 30.0
@@ -66,6 +67,10 @@ class Route:
 
     def is_public(self, path: str) -> bool:
         return any(within(pattern, path) for pattern in self.public)
+
+    def is_closed(self, path: str) -> bool:
+        """Whether *path* is between services only, and from outside as if it were not there."""
+        return any(within(pattern, path) for pattern in self.closed)
 
     def rules_for(self, path: str) -> tuple[Rule, ...]:
         """The rules that name *path*, or where none does the general ones."""
@@ -137,6 +142,7 @@ def _merged(name: str, entry: object, known: Route | None) -> Route:
         "service": _text,
         "upstreams": _texts,
         "public": _texts,
+        "closed": _texts,
         "timeout": _seconds,
         "body_limit": _size,
         "concurrency": _count,
@@ -153,6 +159,8 @@ def _merged(name: str, entry: object, known: Route | None) -> Route:
         values[key] = readers[key](f"Route {name!r}, {key}", value)
     if "public" in values:
         values["public"] = (*OPEN_EVERYWHERE, *values["public"])
+    if "closed" in values:
+        values["closed"] = ("/metrics", *values["closed"])
     if known is not None:
         return replace(known, **values)
     if missing := [key for key in ("prefix", "upstreams") if key not in values]:
@@ -186,10 +194,10 @@ def _check(table: Table) -> None:
             raise BadTable(f"{where}: upstreams is empty; name at least one URL.")
         for url in route.upstreams:
             origin(url, where)
-        for pattern in route.public:
+        for pattern in (*route.public, *route.closed):
             if not pattern.startswith("/") or "*" in pattern[:-1]:
                 raise BadTable(
-                    f"{where}: public path {pattern!r} must begin with a slash; a star may only "
+                    f"{where}: path {pattern!r} must begin with a slash; a star may only "
                     "stand at its end, after a slash."
                 )
 

@@ -1,0 +1,79 @@
+"""Wire the gateway. `python -m backend.services.gateway.app` runs it on Flask's own server."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from flask import Flask
+
+from backend import __version__
+from backend.chassis import openapi
+from backend.chassis.docs import docs_routes
+from backend.chassis.health import Check
+from backend.chassis.service import create_service, provide, run, seal
+from backend.chassis.settings import load_env
+from backend.security.authentication import Security, use_security
+from backend.security.limits import Limiter, open_limiter
+from backend.security.settings import SecuritySettings
+from backend.services.gateway.clients.services import ServiceQuestions
+from backend.services.gateway.clients.upstream import UpstreamPool
+from backend.services.gateway.domain.callers import Callers
+from backend.services.gateway.domain.cors import CrossOrigin
+from backend.services.gateway.domain.documents import Documents
+from backend.services.gateway.domain.forwarding import Forwarding
+from backend.services.gateway.domain.health import Services
+from backend.services.gateway.routes.forwarding import (
+    answer_across_origins,
+    check_targets,
+    forwarding_routes,
+)
+from backend.services.gateway.routes.front import front
+from backend.services.gateway.routes.health import system_health
+from backend.services.gateway.settings import Settings
+
+_TITLE = "AI Agent System"
+
+
+def create_app(
+    settings: Settings | None = None,
+    security: Security | None = None,
+    limiter: Limiter | None = None,
+) -> Flask:
+    settings = settings or Settings.from_env(load_env())
+    security = security or Security.from_settings(SecuritySettings.from_env())
+    questions = ServiceQuestions()
+    services = Services(settings.table, questions)
+    documents = Documents(settings.table, questions)
+    cross_origin = CrossOrigin(settings.cors_origins)
+
+    app = create_service(settings.common, _checks(services), health=system_health(services))
+    # `//` is refused with a reason, not redirected to what it might have meant.
+    app.url_map.merge_slashes = False
+    use_security(app, security)
+    provide(app, settings)
+    provide(
+        app,
+        Forwarding(
+            table=settings.table,
+            callers=Callers(security),
+            limiter=limiter or open_limiter(settings.common.redis_url),
+            upstreams=UpstreamPool(),
+            trusted=settings.trusted,
+            cross_origin=cross_origin,
+        ),
+    )
+    check_targets(app)
+    answer_across_origins(app, cross_origin)
+    app.register_blueprint(front)
+    app.register_blueprint(forwarding_routes(settings.table))
+    app.register_blueprint(
+        docs_routes(_TITLE, lambda: documents.whole(openapi.describe(app, _TITLE, __version__)))
+    )
+    return seal(app)
+
+
+def _checks(services: Services) -> Mapping[str, Check]:
+    return {name: partial(services.check, name) for name in services.names}
+
+
+if __name__ == "__main__":
+    run(create_app, "gateway")

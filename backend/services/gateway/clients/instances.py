@@ -1,0 +1,113 @@
+"""The instances of one service: which is asked next, and which is left alone for a while.
+
+Pure bookkeeping over a clock that is handed in; both carriers use it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+FAILURES_TO_EJECT = 3
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+
+
+@dataclass(slots=True)
+class Instance:
+    """One origin of a service, and how it has done lately."""
+
+    host: str
+    port: int
+    outstanding: int = 0
+    failures: int = 0
+    pause: float = 0.0
+    ejected_until: float = 0.0
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def ejected(self) -> bool:
+        return self.ejected_until > 0.0
+
+
+class Instances:
+    """Chooses among the instances of one service; opens the circuit when none is left."""
+
+    def __init__(
+        self,
+        service: str,
+        origins: Iterable[tuple[str, int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.service = service
+        self.all = tuple(Instance(host, port) for host, port in origins)
+        self.outstanding = 0
+        self._clock = clock
+        self._turn = 0
+
+    def choose(self, tried: Sequence[Instance] = ()) -> Instance | None:
+        """The least busy instance that is not ejected; None when the circuit is open.
+
+        One whose pause is over gets a single request, as a trial.
+        """
+        if len(self.all) == 1:
+            only = self.all[0]
+            if only in tried:
+                return None
+            return only if not only.ejected_until or self._on_trial(only) else None
+        best = None
+        self._turn += 1
+        for step in range(len(self.all)):
+            each = self.all[(self._turn + step) % len(self.all)]
+            if each in tried:
+                continue
+            if each.ejected_until:
+                if self._on_trial(each):
+                    return each
+                continue
+            if best is None or each.outstanding < best.outstanding:
+                best = each
+        return best
+
+    def succeeded(self, instance: Instance) -> None:
+        if instance.failures or instance.ejected_until:
+            instance.failures = 0
+            instance.pause = 0.0
+            instance.ejected_until = 0.0
+
+    def failed(self, instance: Instance) -> None:
+        """It refused, broke off, hung or answered nonsense; never: it answered 500."""
+        instance.failures += 1
+        if instance.failures < FAILURES_TO_EJECT and not instance.ejected:
+            return
+        if not instance.ejected and not self._may_eject():
+            return
+        instance.pause = min(max(instance.pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        instance.ejected_until = self._clock() + instance.pause
+
+    def retry_in(self) -> float:
+        """Seconds until an ejected instance is tried again."""
+        now = self._clock()
+        waits = [each.ejected_until - now for each in self.all if each.ejected]
+        return max(0.0, min(waits, default=0.0))
+
+    @property
+    def state(self) -> str:
+        ejected = sum(each.ejected for each in self.all)
+        return "closed" if not ejected else "open" if ejected == len(self.all) else "partial"
+
+    def _may_eject(self) -> bool:
+        # Of several, at most half: when more than that fail, it is not the instances, and
+        # the rest would drown. A single one is the circuit breaker of its service.
+        ejected = sum(each.ejected for each in self.all)
+        return len(self.all) == 1 or (ejected + 1) * 2 <= len(self.all)
+
+    def _on_trial(self, instance: Instance) -> bool:
+        now = self._clock()
+        if now < instance.ejected_until:
+            return False
+        instance.ejected_until = now + max(instance.pause, _FIRST_PAUSE)
+        return True
