@@ -48,7 +48,7 @@ def merge(own: Document, parts: Iterable[tuple[Route, Document]]) -> Document:
         kind: dict(entries) for kind, entries in own.get("components", {}).items()
     }
     for route, part in parts:
-        rename = _renaming(route.service or route.name)
+        rename = _renaming(route.service)
         for path, operations in part.get("paths", {}).items():
             outer = _outer(route, path)
             if outer is not None:

@@ -64,13 +64,15 @@ class Departure:
 
 
 def instances_of(table: Table) -> dict[str, Instances]:
-    """The instances behind each route; routes with the same upstreams share them."""
+    """The instances behind each route; the routes of one service share them."""
     shared: dict[tuple[str, ...], Instances] = {}
+    by_route = {}
     for route in table.routes:
-        if route.upstreams not in shared:
-            origins = [origin(url) for url in route.upstreams]
-            shared[route.upstreams] = Instances(route.service or route.name, origins)
-    return {route.name: shared[route.upstreams] for route in table.routes}
+        key = (route.service, *route.upstreams)
+        if key not in shared:
+            shared[key] = Instances(route.service, [origin(url) for url in route.upstreams])
+        by_route[route.name] = shared[key]
+    return by_route
 
 
 class Forwarding:

@@ -20,7 +20,7 @@ class Services:
     """The services behind *table*, each asked by its own name."""
 
     def __init__(self, table: Table, questions: ServiceQuestions) -> None:
-        self._origins = {route.service or route.name: route.upstreams for route in table.routes}
+        self._origins = {route.service: route.upstreams for route in table.routes}
         self._questions = questions
 
     @property

@@ -65,6 +65,10 @@ class Route:
     sockets_per_caller: int = 16
     service: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.service:
+            object.__setattr__(self, "service", self.name)
+
     def is_public(self, path: str) -> bool:
         return any(within(pattern, path) for pattern in self.public)
 
@@ -107,9 +111,8 @@ def read_table(defaults: Iterable[Route], file: Path | None) -> Table:
     routes = {route.name: route for route in defaults}
     for name, entry in _entries(file).items():
         routes[name] = _merged(name, entry, routes.get(name))
-    table = Table(tuple(routes.values()))
-    _check(table)
-    return table
+    _check(routes.values())
+    return Table(tuple(routes.values()))
 
 
 def _entries(file: Path | None) -> Mapping[str, Any]:
@@ -168,12 +171,12 @@ def _merged(name: str, entry: object, known: Route | None) -> Route:
             f"Route {name!r} is new and lacks {' and '.join(missing)}. Write for example "
             f'prefix = "/{name}" and upstreams = ["http://127.0.0.1:5010"].'
         )
-    return Route(name=name, **{"service": name, **values})
+    return Route(name=name, **values)
 
 
-def _check(table: Table) -> None:
+def _check(routes: Iterable[Route]) -> None:
     seen: dict[str, str] = {}
-    for route in table.routes:
+    for route in routes:
         where = f"Route {route.name!r}"
         if not _NAME.fullmatch(route.name):
             raise BadTable(f"{where}: a name is lower-case letters, digits and dashes.")

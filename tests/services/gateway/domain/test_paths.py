@@ -1,0 +1,76 @@
+"""Request targets: one normal form, or none."""
+
+import pytest
+
+from backend.services.gateway.domain.paths import BadTarget, normal_form, within
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/", "/", ""),
+        ("/rag/documents?x=1&y=%2e", "/rag/documents", "?x=1&y=%2e"),
+        ("/%61uth/l%6Fgin", "/auth/login", ""),
+        ("/a%20b/%c3%a9", "/a%20b/%C3%A9", ""),
+        ("/.well-known/jwks.json", "/.well-known/jwks.json", ""),
+        ("/a?", "/a", "?"),
+        ("/a?b=../..//;", "/a", "?b=../..//;"),
+        ("/a%252e%252e/b", "/a%252e%252e/b", ""),
+    ],
+)
+def test_a_target_has_one_normal_form(target, path, query):
+    assert normal_form(target) == (path, query)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "x",
+        "http://host/",
+        "/..",
+        "/a/../b",
+        "/a/./b",
+        "/a/.",
+        "/%2e%2e/b",
+        "/a//b",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a\\b",
+        "/a;b",
+        "/a%3bb",
+        "/a%00",
+        "/a%0d%0a",
+        "/a%7f",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/a b",
+        "/a\x00",
+        "/a#b",
+        '/a"b',
+        "/é",
+        "/a?b c",
+        "/a?b#c",
+        "/a?\x01",
+        "/a?é",
+        "/a?\\",
+    ],
+)
+def test_what_two_programs_could_read_in_two_ways_has_none(target):
+    with pytest.raises(BadTarget):
+        normal_form(target)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "inside"),
+    [
+        ("/login", "/login", True),
+        ("/login", "/login/x", False),
+        ("/docs/*", "/docs", True),
+        ("/docs/*", "/docs/start.js", True),
+        ("/docs/*", "/docsx", False),
+    ],
+)
+def test_a_pattern_names_one_path_or_all_below(pattern, path, inside):
+    assert within(pattern, path) is inside

@@ -1,0 +1,186 @@
+"""A service behind the gateway that does what its path says, over real sockets."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+
+class EchoService:
+    """Answers every request with what it received; some paths misbehave on purpose."""
+
+    def __init__(self, name: str = "echo") -> None:
+        self.name = name
+        self.requests: list[dict] = []
+        self.closed_early = threading.Event()
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Refuse from now on, and break what stands."""
+        self._listener.close()
+        with suppress(OSError):
+            # Wakes the accept that still holds the listening socket.
+            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+        self._thread.join(2)
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._listener.fileno() < 0:
+                connection.close()
+                return
+            self.connections += 1
+            self._open.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        reader = connection.makefile("rb")
+        try:
+            while (request := _read(reader)) is not None:
+                self.requests.append(request)
+                if not self._answer(connection, request):
+                    break
+        except (OSError, ValueError):
+            self.closed_early.set()
+        finally:
+            self._open.discard(connection)
+            reader.close()
+            connection.close()
+
+    def _answer(self, connection: socket.socket, request: dict) -> bool:
+        path = request["target"].partition("?")[0]
+        special = BEHAVIOURS.get(path)
+        if special is not None:
+            return special(self, connection, request)
+        body = json.dumps(request | {"service": self.name}).encode()
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: echo/1\r\n"
+            f"Content-Length: {len(body)}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
+        )
+        connection.sendall(head.encode() + (b"" if request["method"] == "HEAD" else body))
+        return True
+
+
+def _read(reader) -> dict | None:
+    line = reader.readline(65536)
+    if not line:
+        return None
+    method, target, _ = line.decode("latin-1").rstrip("\r\n").split(" ")
+    headers = []
+    while (line := reader.readline(65536)) not in (b"\r\n", b""):
+        name, _, value = line.decode("latin-1").rstrip("\r\n").partition(":")
+        headers.append([name, value.strip()])
+    known = {name.lower(): value for name, value in headers}
+    size = 0
+    if known.get("transfer-encoding") == "chunked":
+        while (length := int(reader.readline(100).split(b";")[0], 16)) > 0:
+            size += len(_exactly(reader, length))
+            reader.readline(10)
+        reader.readline(10)
+    elif "content-length" in known:
+        size = len(_exactly(reader, int(known["content-length"])))
+    return {"method": method, "target": target, "headers": headers, "body_size": size}
+
+
+def _exactly(reader, length: int) -> bytes:
+    data = reader.read(length)
+    if len(data) < length:
+        raise ValueError("the body was cut")
+    return data
+
+
+def _raw(answer: bytes, *, keep: bool = False) -> Callable[..., bool]:
+    def behave(_: EchoService, connection: socket.socket, __: dict) -> bool:
+        connection.sendall(answer)
+        return keep
+
+    return behave
+
+
+def _hang(service: EchoService, connection: socket.socket, _: dict) -> bool:
+    connection.settimeout(10)
+    if not connection.recv(1):
+        service.closed_early.set()
+    return False
+
+
+def _events(service: EchoService, connection: socket.socket, _: dict) -> bool:
+    connection.sendall(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    for number in range(5):
+        event = f"data: {number} {time.monotonic()}\n\n".encode()
+        connection.sendall(b"%x\r\n%b\r\n" % (len(event), event))
+        time.sleep(0.05)
+    connection.sendall(b"0\r\n\r\n")
+    return True
+
+
+def _endless(service: EchoService, connection: socket.socket, _: dict) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    try:
+        while True:
+            connection.sendall(b"6\r\ndata\n\n\r\n")
+            time.sleep(0.01)
+    except OSError:
+        service.closed_early.set()
+    return False
+
+
+_LONG = b"x" * 1000
+BEHAVIOURS: dict[str, Callable[..., bool]] = {
+    "/hang": _hang,
+    "/events": _events,
+    "/endless": _endless,
+    "/die": _raw(b""),
+    "/die-in-body": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf"),
+    "/die-in-chunk": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"),
+    "/garbage": _raw(b"220 smtp.example ESMTP ready\r\n\r\n"),
+    "/two-lengths": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"),
+    "/both-framings": _raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "/bytes-after": _raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n"
+        b"Content-Length: 6\r\n\r\npoison",
+        keep=True,
+    ),
+    "/early-hints": _raw(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        keep=True,
+    ),
+    "/huge-head": _raw(
+        b"HTTP/1.1 200 OK\r\n"
+        + b"".join(b"X-%d: %b\r\n" % (i, _LONG) for i in range(2000))
+        + b"\r\n"
+    ),
+    "/until-close": _raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it"),
+    "/no-content": _raw(b"HTTP/1.1 204 No Content\r\n\r\n", keep=True),
+    "/named-by-connection": _raw(
+        b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Stays: 1\r\n"
+        b"Content-Length: 2\r\n\r\nok",
+        keep=True,
+    ),
+}
