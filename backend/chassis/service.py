@@ -1,6 +1,7 @@
 """Build, wire and run a Flask app the way all services do."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -16,6 +17,7 @@ from backend.chassis.announcements import take_announcements
 from backend.chassis.catalog import service
 from backend.chassis.docs import docs_routes
 from backend.chassis.health import Check, health_routes, plain_health
+from backend.chassis.lifeline import die_with_parent
 from backend.chassis.logs import log_as_json, log_requests
 from backend.chassis.metrics import Metrics, count_requests, metrics_response
 from backend.chassis.problems import install_problems
@@ -117,8 +119,11 @@ def run(create_app: Callable[[], Flask], name: str) -> None:
         app = create_app()
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
-    for text in take_announcements(common.data_dir):
-        sys.stderr.write(f"\n{text}\n\n")
+    if is_running_from_reloader():
+        die_with_parent(os.getppid())
+    if sys.stderr.isatty():  # a supervisor shows them itself; a log must not hold them
+        for text in take_announcements(common.data_dir):
+            sys.stderr.write(f"\n{text}\n\n")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     # Debug mode runs code for whoever reaches it: never on an outside address.
     host = "127.0.0.1" if debug else common.host
