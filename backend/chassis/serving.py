@@ -1,0 +1,107 @@
+"""Run one service under gunicorn: how the supervisor and containers serve each of them."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from backend.chassis.catalog import Service
+from backend.chassis.lifeline import die_with_parent
+from backend.chassis.settings import Env, SettingsError, load_env
+
+# Streams hold a thread each, and the gateway holds one for every stream behind it.
+_THREADS = {"gateway": 64, "agent": 32}
+_USUAL_THREADS = 16
+# The embedded vector index belongs to one process.
+_ONE_PROCESS = ("rag",)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
+
+
+def serve(service: Service) -> None:
+    """Serve until a signal ends it."""
+    try:
+        options = gunicorn_options(service, load_env())
+    except SettingsError as error:
+        sys.exit(f"{service.full_name}: {error}")
+    _Gunicorn(service, options).run()
+
+
+def application(service: Service) -> Flask:
+    """The service's `create_app()`; a small service may just have an `app`."""
+    module = import_module(service.module)
+    app: Flask = module.create_app() if hasattr(module, "create_app") else module.app
+    return app
+
+
+def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
+    prefix = service.port_variable.removesuffix("_PORT")
+    workers = env.number(f"{prefix}_WORKERS", 1, least=1)
+    if service.name in _ONE_PROCESS and workers > 1:
+        raise SettingsError(
+            f"{prefix}_WORKERS is {workers}, but its index belongs to one process. "
+            f"Set {prefix}_THREADS instead."
+        )
+    host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
+    port = env.number(service.port_variable, service.port, least=1)
+    usual_threads = _THREADS.get(service.name, _USUAL_THREADS)
+    return {
+        "proc_name": service.full_name,
+        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "worker_class": "gthread",
+        "workers": workers,
+        "threads": env.number(f"{prefix}_THREADS", usual_threads, least=1),
+        # Longer than the keep-alive of those in front: they never reuse a connection just closed.
+        "keepalive": 75,
+        "timeout": 120,
+        "graceful_timeout": 5,
+        # All services of a user would share one socket.
+        "control_socket_disable": True,
+        # Each service writes its own line for each request, with the request's id.
+        "accesslog": None,
+        "logconfig_dict": _json_lines(service.full_name),
+        # A worker's sign of life must not wait for a slow disk.
+        "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
+        "post_fork": _tie_to_master,
+    }
+
+
+def _json_lines(name: str) -> dict[str, object]:
+    """What gunicorn itself says becomes a JSON line like every other."""
+    return {
+        "formatters": {"json": {"()": "backend.chassis.logs.JsonLines", "service": name}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "loggers": {"gunicorn.error": {"propagate": True}},
+    }
+
+
+def _tie_to_master(_server: Arbiter, _worker: Worker) -> None:
+    """A worker must not outlive a master killed by -9."""
+    die_with_parent(os.getppid())
+
+
+class _Gunicorn(BaseApplication):
+    """gunicorn with options from us rather than from a command line."""
+
+    def __init__(self, service: Service, options: dict[str, object]) -> None:
+        self._service = service
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Iterable[bytes]]:
+        try:
+            return application(self._service)
+        except SettingsError as error:
+            # One sentence instead of a trace, and no second try: it would end the same way.
+            sys.stderr.write(f"{self._service.full_name}: {error}\n")
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
