@@ -1,0 +1,135 @@
+"""The command behind `start_microservices.sh`, and the one a container runs a service with."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from backend.chassis.catalog import CATALOG
+from backend.chassis.supervisor import install
+from backend.chassis.supervisor.commands import Suite
+from backend.chassis.supervisor.doctor import examine
+from backend.chassis.supervisor.plan import Wishes, make_plan
+from backend.chassis.supervisor.screen import CannotRun
+from backend.chassis.supervisor.state import State
+from backend.chassis.supervisor.variables import Variables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COMMANDS = """\
+commands:
+  start            install what is missing and run everything here (the default)
+  stop             end what start started
+  restart          stop, then start the way it ran
+  status           what runs, and whether it is ready
+  logs [SERVICE]   the last lines of one log or of all; -f goes on
+  doctor           settings with their origin, and what would keep a start from working
+  install          install what is missing and stop there; --tests: what the tests need
+  serve SERVICE    one service under gunicorn, in the foreground (containers use this)
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    try:
+        return _obey(asked, arguments)
+    except CannotRun as trouble:
+        print(trouble, file=sys.stderr)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"The disk is full ({error.filename or ROOT}). Make room.", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
+    if asked.command == "serve":
+        return _serve(asked.service)
+    variables = Variables.read(ROOT)
+    if asked.command == "install":
+        wanted = install.for_developing if asked.tests else install.for_running
+        install.ensure(wanted(ROOT, asked.offline))
+        return 0
+    wishes = Wishes(
+        only=tuple(filter(None, asked.only.split(","))),
+        port_offset=asked.port_offset,
+        dev=asked.dev,
+    )
+    given = tuple(word for word in arguments if word not in ("start", "--behind"))
+    suite = Suite(make_plan(ROOT, variables, wishes), given)
+    match asked.command:
+        case "start" | "restart":
+            _start(suite, asked, arguments)
+        case "stop":
+            print("Stopped." if suite.stop() else "Nothing runs.")
+        case "status":
+            return suite.status()
+        case "logs":
+            suite.show_logs(asked.service, asked.lines, follow=asked.follow)
+        case "doctor":
+            return examine(ROOT, suite.plan, variables)
+    return 0
+
+
+def _serve(name: str | None) -> int:
+    service = next((entry for entry in CATALOG if entry.name == name), None)
+    if service is None:
+        raise CannotRun(f"Name the service to serve: {', '.join(e.name for e in CATALOG)}.")
+    # Imported here alone: every other command works before anything is installed.
+    from backend.chassis.serving import serve
+
+    serve(service)
+    return 0
+
+
+def _start(suite: Suite, asked: argparse.Namespace, arguments: Sequence[str]) -> None:
+    wanted = install.for_running(ROOT, asked.offline)
+    install.ensure(wanted)
+    if Path(sys.prefix) != wanted.folder:
+        _become(wanted.python, *arguments)
+    if asked.command == "restart":
+        past = State.read(suite.plan.run_folder)
+        suite.stop()
+        words = tuple(arguments[1:]) or (tuple(past.arguments) if past else ())
+        _become(wanted.python, "start", *words)
+    if asked.detach and not asked.behind:
+        suite.start_detached([sys.executable, "-m", "backend.chassis", *arguments])
+    else:
+        suite.start(quietly=asked.behind)
+
+
+def _become(python: Path, *words: str) -> NoReturn:
+    os.execv(python, [str(python), "-m", "backend.chassis", *words])  # noqa: S606 - ourselves
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./start_microservices.sh",
+        description="Run the AI Agent System on this host.",
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words = ("start", "stop", "restart", "status", "logs", "doctor", "install", "serve")
+    parser.add_argument("command", nargs="?", choices=words, default="start", metavar="COMMAND")
+    parser.add_argument("service", nargs="?", metavar="SERVICE", help="for logs and serve")
+    parser.add_argument("--detach", action="store_true", help="come back when all is ready")
+    parser.add_argument("--dev", action="store_true", help="Flask's debug mode, on loopback only")
+    parser.add_argument("--only", default="", metavar="A,B", help="these services alone")
+    parser.add_argument(
+        "--port-offset", type=int, default=0, metavar="N", help="added to each port"
+    )
+    parser.add_argument("--offline", type=Path, metavar="DIR", help="install from these wheels")
+    parser.add_argument("--tests", action="store_true", help="for install")
+    parser.add_argument("-f", "--follow", action="store_true", help="for logs")
+    parser.add_argument("-n", "--lines", type=int, default=20, help="for logs")
+    parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

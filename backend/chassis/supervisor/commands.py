@@ -1,0 +1,164 @@
+"""The words `start_microservices.sh` understands, each a function."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.chassis.announcements import take_announcements
+from backend.chassis.supervisor import health, logs, state
+from backend.chassis.supervisor.children import end_all
+from backend.chassis.supervisor.plan import Plan
+from backend.chassis.supervisor.screen import CannotRun, first_answer, say, table
+from backend.chassis.supervisor.state import Started, State, age
+from backend.chassis.supervisor.supervise import STOP_SECONDS, Supervisor
+
+DETACHED_LOG = "supervisor.log"
+_NOT_RUNNING = 3  # as `systemctl status` answers
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One plan, and the words it was asked for with."""
+
+    plan: Plan
+    arguments: tuple[str, ...] = ()
+
+    def start(self, *, quietly: bool = False) -> None:
+        """Run until told to end; *quietly* when another process greets the person."""
+        say(f"Starting {', '.join(program.name for program in self.plan.programs)}")
+        greet = (lambda: None) if quietly else self.greet
+        Supervisor(self.plan, greet, self.arguments).run()
+        say("Everything has ended.")
+
+    def start_detached(self, again: Sequence[str]) -> None:
+        """Run *again*, the same command, in a session of its own; come back when all is ready."""
+        log = self.plan.logs / DETACHED_LOG
+        self.plan.logs.mkdir(parents=True, exist_ok=True)
+        logs.trim(log)
+        with log.open("ab") as words:
+            began = words.tell()
+            supervisor = subprocess.Popen(  # noqa: S603 - ourselves
+                [*again, "--behind"],
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                cwd=self.plan.root,
+                start_new_session=True,
+            )
+        try:
+            while supervisor.poll() is None and not self._ready_under(supervisor.pid):
+                began = _pass_on(log, began)
+                time.sleep(0.1)
+        except KeyboardInterrupt:  # changed their mind: nothing stays behind
+            supervisor.terminate()
+            supervisor.wait()
+        _pass_on(log, began)
+        if supervisor.poll() is not None:
+            raise SystemExit(1)
+        self.greet()
+
+    def _ready_under(self, pid: int) -> bool:
+        now = State.read(self.plan.run_folder)
+        return now is not None and now.ready and now.supervisor.pid == pid
+
+    def greet(self) -> None:
+        now = self._state()
+        say(f"\n{_overview(now.programs)}\n")
+        for note in take_announcements(self.plan.data):
+            say(f"{note}\n")
+        if now.gateway_url:
+            say(f"A first answer, to paste:\n\n{first_answer(now.gateway_url)}\n")
+        say(f"Ctrl-C here or ./start_microservices.sh stop ends it. Logs: {_short(self.plan.logs)}")
+
+    def stop(self) -> bool:
+        """End what was started here and nothing else; False if nothing ran."""
+        now = State.read(self.plan.run_folder)
+        if now is None:
+            return False
+        if now.supervisor.alive:
+            os.kill(now.supervisor.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS + 5
+        while now.supervisor.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        end_all([entry.process for entry in now.programs], 2.0)
+        if not now.supervisor.alive:
+            state.forget(self.plan.run_folder)
+        return True
+
+    def status(self) -> int:
+        now = State.read(self.plan.run_folder)
+        if now is None or not now.supervisor.alive:
+            say("Not running.")
+            return _NOT_RUNNING
+        mood = {entry.name: _mood(entry) for entry in now.programs}
+        say(_overview(now.programs, mood))
+        return 0 if all(word == "ready" for word in mood.values()) else 1
+
+    def _state(self) -> State:
+        now = State.read(self.plan.run_folder)
+        if now is None:
+            raise CannotRun("Not running.")
+        return now
+
+    def show_logs(self, name: str | None, count: int, *, follow: bool) -> None:
+        chosen = self._logs(name)
+        for log in chosen:
+            if len(chosen) > 1:
+                say(f"==> {log.name} <==")
+            for line in logs.last_lines(log, count):
+                say(line)
+        if follow:
+            for log, line in logs.follow(chosen):
+                say(f"{log.stem}: {line}" if len(chosen) > 1 else line)
+
+    def _logs(self, name: str | None) -> list[Path]:
+        known = {program.log.stem: program.log for program in self.plan.programs}
+        known |= {stem: self.plan.logs / f"{stem}.log" for stem in ("valkey", "supervisor")}
+        if name is None:
+            return [log for log in known.values() if log.exists()]
+        for stem in (name, f"{name}_service", name.replace("-", "_")):
+            if stem in known:
+                return [known[stem]]
+        raise CannotRun(f"There is no log of {name!r}; there are {', '.join(known)}.")
+
+
+def _mood(entry: Started) -> str:
+    if not entry.process.alive:
+        return "starting again"
+    asked = entry.url.startswith("http")
+    return "ready" if not asked or health.is_ready(entry.url) else "not ready"
+
+
+def _overview(programs: Iterable[Started], mood: dict[str, str] | None = None) -> str:
+    rows = [
+        (
+            entry.name,
+            mood[entry.name] if mood else "ready",
+            entry.url,
+            entry.process.pid,
+            age(entry.since),
+            entry.restarts,
+            _short(entry.log),
+        )
+        for entry in programs
+    ]
+    return table(("service", "state", "address", "pid", "up", "restarts", "log"), rows)
+
+
+def _short(path: str | Path) -> str:
+    return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+def _pass_on(log: Path, place: int) -> int:
+    """Show what *log* holds beyond *place*; the place to go on from."""
+    with log.open("rb") as file:
+        file.seek(place)
+        fresh = file.read()
+    sys.stdout.write(fresh.decode("utf-8", "replace"))
+    sys.stdout.flush()
+    return place + len(fresh)

@@ -1,0 +1,139 @@
+"""What is to run: every program with its command, port, log and environment, decided up front."""
+
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.supervisor.screen import CannotRun
+from backend.chassis.supervisor.variables import Variables
+
+_OTHER_REDIS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One service as this host runs it."""
+
+    name: str
+    command: tuple[str, ...]
+    host: str
+    port: int
+    port_variable: str
+    log: Path
+    is_gateway: bool
+
+    @property
+    def address(self) -> str:
+        """Where to reach it from this host."""
+        return "127.0.0.1" if self.host in EVERYWHERE else self.host
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the supervisor needs to know, and nothing it has to look up."""
+
+    root: Path
+    data: Path
+    logs: Path
+    programs: tuple[Program, ...]
+    environment: Mapping[str, str]
+    own_valkey: bool
+    ready_seconds: float = 120.0
+
+    @property
+    def run_folder(self) -> Path:
+        return self.data / "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line may ask for."""
+
+    only: tuple[str, ...] = ()
+    port_offset: int = 0
+    dev: bool = False
+
+
+CommandOf = Callable[[Service, Wishes], tuple[str, ...]]
+
+
+def service_command(service: Service, wishes: Wishes) -> tuple[str, ...]:
+    """How a service is run; Flask's debug mode runs code for whoever reaches it: loopback only."""
+    if wishes.dev:
+        return (sys.executable, "-m", service.module)
+    return (sys.executable, "-m", "backend.chassis", "serve", service.name)
+
+
+def make_plan(
+    root: Path,
+    variables: Variables,
+    wishes: Wishes = Wishes(),
+    catalog: Sequence[Service] = CATALOG,
+    command_of: CommandOf = service_command,
+) -> Plan:
+    _refuse_unknown(wishes.only, catalog)
+    data = variables.path("DATA_DIR", root / "data", root)
+    logs = variables.path("LOG_DIR", root / "logs", root)
+    programs = tuple(
+        Program(
+            name=service.full_name,
+            command=command_of(service, wishes),
+            host="127.0.0.1" if wishes.dev else host_of(service, variables),
+            port=variables.number(service.port_variable, service.port, 1, 65535)
+            + wishes.port_offset,
+            port_variable=service.port_variable,
+            log=logs / service.log_name,
+            is_gateway=service.is_gateway,
+        )
+        for service in catalog
+    )
+    return Plan(
+        root=root,
+        data=data,
+        logs=logs,
+        programs=tuple(
+            program
+            for service, program in zip(catalog, programs, strict=True)
+            if not wishes.only or service.name in wishes.only
+        ),
+        environment=_environment(variables, data, catalog, programs, wishes),
+        own_valkey=not (any(map(variables.get, _OTHER_REDIS))),
+    )
+
+
+def host_of(service: Service, variables: Variables) -> str:
+    """The gateway alone may be opened to the network without opening the services."""
+    return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
+
+
+def _refuse_unknown(only: Collection[str], catalog: Sequence[Service]) -> None:
+    known = [service.name for service in catalog]
+    for name in only:
+        if name not in known:
+            raise CannotRun(f"No service is called {name!r}; there are {', '.join(known)}.")
+
+
+def _environment(
+    variables: Variables,
+    data: Path,
+    catalog: Sequence[Service],
+    programs: Sequence[Program],
+    wishes: Wishes,
+) -> dict[str, str]:
+    """What every service finds in its environment: the same for all, so they agree."""
+    environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
+    for service, program in zip(catalog, programs, strict=True):
+        environment[service.port_variable] = str(program.port)
+        if not service.is_gateway and not variables.get(service.url_variable):
+            environment[service.url_variable] = program.url
+    if wishes.dev:
+        environment |= {"FLASK_DEBUG": "1", "HOST": "127.0.0.1", "GATEWAY_HOST": "127.0.0.1"}
+    return environment

@@ -1,0 +1,78 @@
+"""Which ports are free, and who holds one that is not."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+_LISTENING = "0A"
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now. Connections of a past one do not count."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def holder(port: int) -> str:
+    """Who listens on *port*, in words: "pid 4711 (python3 -m http.server)"."""
+    if Path("/proc/net/tcp").exists():
+        for pid in _pids_with(_listening_inodes(port)):
+            return f"pid {pid} ({_command(pid)})"
+    elif lsof := shutil.which("lsof"):
+        return _asked(lsof, port)
+    return "a process of another user"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    rows = (
+        line.split()
+        for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+        if table.exists()
+        for line in table.read_text("ascii").splitlines()[1:]
+    )
+    return {
+        row[9]
+        for row in rows
+        if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port
+    }
+
+
+def _pids_with(inodes: set[str]) -> Iterator[int]:
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        try:
+            if any(str(link.readlink()) in wanted for link in (folder / "fd").iterdir()):
+                yield int(folder.name)
+        except OSError:  # ended meanwhile, or another user's
+            continue
+
+
+def _command(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+    return words.replace("\0", " ").strip()[:120] or "a kernel thread"
+
+
+def _asked(lsof: str, port: int) -> str:
+    shown = subprocess.run(  # noqa: S603 - a number and fixed words
+        [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {line[0]: line[1:] for line in shown.stdout.splitlines() if line}
+    return f"pid {found['p']} ({found.get('c', '?')})" if "p" in found else "another process"

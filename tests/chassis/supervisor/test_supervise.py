@@ -1,0 +1,152 @@
+"""The suite's life with real processes: start, death, restart, end."""
+
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+
+import pytest
+
+from tests.chassis.supervisor.conftest import StandInSuite, answers, eventually
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+
+
+def test_a_start_makes_every_service_answer_and_says_where(suite: StandInSuite) -> None:
+    outcome = suite.run("detach")
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert all(answers(port) for port in suite.ports.values())
+    for name, port in suite.ports.items():
+        assert f"http://127.0.0.1:{port}" in outcome.stdout, name
+    assert f"GATEWAY=http://127.0.0.1:{suite.ports['gateway']}" in outcome.stdout
+    assert suite.run("status").returncode == 0
+
+
+def test_an_announcement_is_shown_once_and_stands_in_no_log(suite: StandInSuite) -> None:
+    note = suite.folder / "data" / "announcements" / "admin"
+    note.parent.mkdir(parents=True)
+    note.write_text("The admin's password is swordfish.")
+
+    outcome = suite.run("detach")
+
+    assert outcome.stdout.count("swordfish") == 1
+    assert not note.exists()
+    logs = "".join(log.read_text() for log in (suite.folder / "logs").iterdir())
+    assert "swordfish" not in logs
+    assert "the service speaks" in logs
+
+
+def test_stop_ends_exactly_what_was_started(suite: StandInSuite, tmp_path_factory) -> None:
+    other = StandInSuite(tmp_path_factory.mktemp("other"), suite.ports | {"gateway": 0})
+    other.ports = {name: port + 1 for name, port in suite.ports.items()}
+    suite.start()
+    other.start()
+    try:
+        began = time.monotonic()
+        suite.run("stop")
+
+        assert time.monotonic() - began < 5
+        assert suite.processes() == []
+        assert all(answers(port) for port in other.ports.values())
+    finally:
+        other.end()
+    assert other.processes() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything_in_order(suite: StandInSuite, number: signal.Signals) -> None:
+    suite.start()
+    assert suite.supervisor
+
+    suite.supervisor.send_signal(number)
+
+    assert suite.supervisor.wait(15) == 0
+    assert suite.processes() == []
+
+
+def test_a_service_that_ignores_the_end_is_ended_by_force(suite: StandInSuite) -> None:
+    suite.variables["ALPHA_MANNER"] = "deaf"
+    suite.start()
+
+    suite.run("stop")
+
+    assert suite.processes() == []
+
+
+@linux_only
+def test_nothing_is_left_when_the_supervisor_is_killed(suite: StandInSuite) -> None:
+    suite.start()
+    assert suite.supervisor
+    everything = 1 + 1 + 2 * len(suite.ports)  # itself, Valkey, each service with a child
+    eventually(lambda: len(suite.processes()) == everything)
+
+    suite.supervisor.kill()
+    suite.supervisor.communicate()
+
+    eventually(lambda: suite.processes() == [], seconds=3)
+    suite.start()  # and the next start finds nothing in its way
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["alpha-service", "gateway", "valkey"])
+def test_what_dies_comes_back_and_the_others_stay(suite: StandInSuite, name: str) -> None:
+    suite.start()
+    before = suite.pids()
+
+    os.kill(before[name], signal.SIGKILL)
+
+    eventually(lambda: suite.pids()[name] != before[name])
+    eventually(lambda: all(answers(port) for port in suite.ports.values()))
+    after = suite.pids()
+    assert {n: pid for n, pid in after.items() if n != name} == {
+        n: pid for n, pid in before.items() if n != name
+    }
+
+
+def test_a_second_start_is_refused_and_leaves_the_first_alone(suite: StandInSuite) -> None:
+    suite.start()
+    before = suite.pids()
+
+    outcome = suite.run("start")
+
+    assert outcome.returncode == 1
+    assert "already run" in outcome.stderr
+    assert suite.pids() == before
+    assert all(answers(port) for port in suite.ports.values())
+
+
+def test_a_taken_port_is_named_with_its_holder(suite: StandInSuite) -> None:
+    with socket.create_server(("127.0.0.1", suite.ports["beta"])):
+        outcome = suite.run("start")
+
+    assert outcome.returncode == 1
+    assert f"Port {suite.ports['beta']}, which beta-service wants" in outcome.stderr
+    assert f"pid {os.getpid()}" in outcome.stderr
+    assert "BETA_SERVICE_PORT" in outcome.stderr
+    assert suite.processes() == []
+
+
+@pytest.mark.parametrize("word", ["start", "detach"])
+def test_a_service_that_dies_at_start_is_named_with_its_last_words(
+    suite: StandInSuite, word: str
+) -> None:
+    suite.variables["BETA_MANNER"] = "dies"
+
+    outcome = suite.run(word)
+
+    assert outcome.returncode == 1
+    heard = outcome.stdout + outcome.stderr
+    assert "beta-service ended with code 1 while starting" in heard
+    assert "SOME_KEY is not set" in heard
+    assert suite.processes() == []
+
+
+def test_the_data_folder_is_for_its_owner_alone(suite: StandInSuite) -> None:
+    suite.start()
+
+    for path in (suite.folder / "data").rglob("*"):
+        if path.name in ("url", "valkey.conf", "run", "valkey"):
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
