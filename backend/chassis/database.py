@@ -3,12 +3,10 @@
 import importlib
 import logging
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -17,7 +15,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeDecorator
 
 _log = logging.getLogger(__name__)
@@ -103,7 +100,7 @@ class Database:
     def _copy_before(self, scripts: ScriptDirectory, version_table: str) -> None:
         """Keep a copy of a SQLite file that is about to be migrated."""
         file = self.engine.url.database
-        if self.engine.dialect.name != "sqlite" or not file or file == ":memory:":
+        if self.engine.dialect.name != "sqlite" or not file:
             return
         with self.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"version_table": version_table})
@@ -149,18 +146,12 @@ def _engine(url: str, schema: str) -> Engine:
                 "options": f"-csearch_path={schema} -cstatement_timeout={_STATEMENT_SECONDS}s",
             },
         )
-    options: dict[str, Any] = {}
     if parsed.database in (None, "", ":memory:"):
-        options["poolclass"] = StaticPool
-    else:
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        raise ValueError("A database in memory ends with its connection: name a file.")
+    Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        parsed,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
-        **options,
+        parsed, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS}
     )
-    if "poolclass" in options:
-        _one_at_a_time(engine)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -178,11 +169,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {kind}")
-
-
-def _one_at_a_time(engine: Engine) -> None:
-    """An in-memory database has one connection: its transactions take turns."""
-    turn = threading.Lock()
-    event.listen(engine, "begin", lambda _: turn.acquire())
-    event.listen(engine, "commit", lambda _: turn.release())
-    event.listen(engine, "rollback", lambda _: turn.release())

@@ -47,24 +47,9 @@ def test_an_exception_takes_everything_back(counter):
         assert session.scalar(sa.text("SELECT n FROM counter")) == 0
 
 
-def test_a_database_in_memory_serves_several_threads():
-    database = open_database("sqlite://", "things")
-    with database.write() as session:
-        session.execute(sa.text("CREATE TABLE t (n INTEGER)"))
-
-    def add() -> None:
-        with database.write() as session:
-            session.execute(sa.text("INSERT INTO t VALUES (1)"))
-
-    threads = [threading.Thread(target=add) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    with database.read() as session:
-        assert session.scalar(sa.text("SELECT count(*) FROM t")) == 8
-    database.engine.dispose()
+def test_a_database_in_memory_is_refused():
+    with pytest.raises(ValueError, match="name a file"):
+        open_database("sqlite://", "things")
 
 
 def test_times_come_back_in_utc_and_a_time_without_a_zone_is_refused(database):
