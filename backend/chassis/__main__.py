@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, Service
 from backend.chassis.supervisor import install
 from backend.chassis.supervisor.commands import Suite
 from backend.chassis.supervisor.doctor import examine
+from backend.chassis.supervisor.health import is_ready
 from backend.chassis.supervisor.plan import Wishes, make_plan
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.state import State
@@ -28,7 +29,8 @@ commands:
   logs [SERVICE]   the last lines of one log or of all; -f goes on
   doctor           settings with their origin, and what would keep a start from working
   install          install what is missing and stop there; --tests: what the tests need
-  serve SERVICE    one service under gunicorn, in the foreground (containers use this)
+  serve SERVICE    one service under gunicorn, in the foreground (containers use these two)
+  ready SERVICE    whether it is ready, by exit code
 """
 
 
@@ -51,6 +53,10 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     if asked.command == "serve":
         return _serve(asked.service)
     variables = Variables.read(ROOT)
+    if asked.command == "ready":
+        service = _named(asked.service)
+        port = variables.number(service.port_variable, service.port, 1, 65535)
+        return 0 if is_ready(f"http://127.0.0.1:{port}") else 1
     if asked.command == "install":
         wanted = install.for_developing if asked.tests else install.for_running
         install.ensure(wanted(ROOT, asked.offline))
@@ -77,14 +83,19 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _serve(name: str | None) -> int:
-    service = next((entry for entry in CATALOG if entry.name == name), None)
-    if service is None:
-        raise CannotRun(f"Name the service to serve: {', '.join(e.name for e in CATALOG)}.")
+    service = _named(name)
     # Imported here alone: every other command works before anything is installed.
     from backend.chassis.serving import serve
 
     serve(service)
     return 0
+
+
+def _named(name: str | None) -> Service:
+    for entry in CATALOG:
+        if entry.name == name:
+            return entry
+    raise CannotRun(f"Name one service: {', '.join(entry.name for entry in CATALOG)}.")
 
 
 def _start(suite: Suite, asked: argparse.Namespace, arguments: Sequence[str]) -> None:
@@ -114,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    words = ("start", "stop", "restart", "status", "logs", "doctor", "install", "serve")
+    words = ("start", "stop", "restart", "status", "logs", "doctor", "install", "serve", "ready")
     parser.add_argument("command", nargs="?", choices=words, default="start", metavar="COMMAND")
     parser.add_argument("service", nargs="?", metavar="SERVICE", help="for logs and serve")
     parser.add_argument("--detach", action="store_true", help="come back when all is ready")

@@ -90,7 +90,7 @@ def _version_inside(wanted: Environment) -> str:
 
 
 def _install(wanted: Environment) -> None:
-    count = sum(1 for line in wanted.lock.open(encoding="utf-8") if line[:1].isalnum())
+    count = sum(line[:1].isalnum() for line in wanted.lock.read_text("utf-8").splitlines())
     source = ["--no-index", "--find-links", str(wanted.wheels)] if wanted.wheels else []
     locked = ["--no-deps", "--require-hashes", *source, "--requirement", str(wanted.lock)]
     if uv := _uv(wanted, source):

@@ -87,8 +87,7 @@ def make_plan(
             name=service.full_name,
             command=command_of(service, wishes),
             host="127.0.0.1" if wishes.dev else host_of(service, variables),
-            port=variables.number(service.port_variable, service.port, 1, 65535)
-            + wishes.port_offset,
+            port=_port(service, variables, wishes.port_offset),
             port_variable=service.port_variable,
             log=logs / service.log_name,
             is_gateway=service.is_gateway,
@@ -112,6 +111,15 @@ def make_plan(
 def host_of(service: Service, variables: Variables) -> str:
     """The gateway alone may be opened to the network without opening the services."""
     return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
+
+
+def _port(service: Service, variables: Variables, offset: int) -> int:
+    port = variables.number(service.port_variable, service.port, 1, 65535) + offset
+    if not 1 <= port <= 65535:
+        raise CannotRun(
+            f"--port-offset {offset} moves {service.full_name} to {port}: no such port."
+        )
+    return port
 
 
 def _refuse_unknown(only: Collection[str], catalog: Sequence[Service]) -> None:

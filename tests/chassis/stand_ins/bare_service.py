@@ -1,0 +1,27 @@
+"""A bare Flask service under the real gunicorn: `python bare_service.py PORT`."""
+
+import os
+import sys
+
+from flask import Flask, Response
+
+from backend.chassis import serving
+from backend.chassis.catalog import Service
+from backend.chassis.settings import SettingsError
+
+
+def bare_app(_: Service) -> Flask:
+    if os.environ.get("BROKEN"):
+        raise SettingsError("SOME_KEY is not set. Add it to .env.")
+    app = Flask("bare")
+
+    @app.get("/health")
+    def health() -> Response:
+        return Response(f"{os.getpid()} {os.getppid()}")
+
+    return app
+
+
+if __name__ == "__main__":
+    serving.application = bare_app
+    serving.serve(Service("bare", int(sys.argv[1])))

@@ -1,0 +1,70 @@
+"""What is decided before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.chassis.catalog import CATALOG
+from backend.chassis.supervisor.plan import Wishes, make_plan
+from backend.chassis.supervisor.screen import CannotRun
+from backend.chassis.supervisor.variables import Variables
+
+ROOT = Path("/p")
+
+
+def plan(wishes: Wishes | None = None, **variables: str):
+    return make_plan(ROOT, Variables(variables), wishes or Wishes())
+
+
+def test_every_service_of_the_catalog_is_run_on_its_port_with_its_log():
+    programs = plan().programs
+
+    assert [(p.name, p.port, p.log.name) for p in programs] == [
+        (s.full_name, s.port, s.log_name) for s in CATALOG
+    ]
+    assert {p.host for p in programs} == {"127.0.0.1"}
+
+
+def test_an_offset_moves_every_port_and_every_service_hears_of_it():
+    moved = plan(Wishes(port_offset=100), AUTH_SERVICE_PORT="7000")
+
+    assert {p.name: p.port for p in moved.programs}["auth-service"] == 7100
+    assert moved.environment["AUTH_SERVICE_PORT"] == "7100"
+    assert moved.environment["AUTH_SERVICE_URL"] == "http://127.0.0.1:7100"
+    assert moved.environment["GATEWAY_PORT"] == "5100"
+
+
+def test_an_offset_that_leaves_the_ports_there_are_is_refused():
+    with pytest.raises(CannotRun, match="port-offset"):
+        plan(Wishes(port_offset=65000))
+
+
+def test_a_url_that_was_set_stays():
+    assert plan(RAG_SERVICE_URL="http://far:1").environment["RAG_SERVICE_URL"] == "http://far:1"
+
+
+def test_the_gateway_alone_may_be_opened_to_the_network():
+    hosts = {p.name: p.host for p in plan(GATEWAY_HOST="192.0.2.7").programs}
+
+    assert hosts.pop("gateway") == "192.0.2.7"
+    assert set(hosts.values()) == {"127.0.0.1"}
+
+
+def test_debug_mode_listens_on_loopback_whatever_is_set():
+    told = plan(Wishes(dev=True), GATEWAY_HOST="192.0.2.7", HOST="192.0.2.7")
+
+    assert {p.host for p in told.programs} == {"127.0.0.1"}
+    assert (told.environment["HOST"], told.environment["GATEWAY_HOST"]) == ("127.0.0.1",) * 2
+    assert told.environment["FLASK_DEBUG"] == "1"
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "REDIS_HOST", "REDIS_PORT"])
+def test_valkey_comes_along_unless_another_server_is_named(name):
+    assert plan().own_valkey
+    assert not plan(**{name: "1"}).own_valkey
+
+
+def test_only_what_is_asked_for_runs_and_an_unknown_name_is_refused():
+    assert [p.name for p in plan(Wishes(only=("auth",))).programs] == ["auth-service"]
+    with pytest.raises(CannotRun, match="No service is called 'atuh'; there are auth"):
+        plan(Wishes(only=("atuh",)))
