@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Set up what the checks need in .venv-dev, then run them all; CI runs this.
+# With --lint only those that run nothing, with other words those tests: ./run_tests.sh tests/chassis
+set -euo pipefail
+
+main() {
+  cd "$(dirname "${BASH_SOURCE[0]}")"
+  ./start_microservices.sh install --tests
+  case ${1-} in
+    "") lint; run_tests -m "not slow" ;;
+    --lint) lint ;;
+    *) run_tests "$@" ;;
+  esac
+}
+
+lint() {
+  .venv-dev/bin/python -m ruff format --check
+  .venv-dev/bin/python -m ruff check
+  .venv-dev/bin/python -m mypy
+  .venv-dev/bin/lint-imports
+}
+
+run_tests() {
+  .venv-dev/bin/python -m pytest "$@"
+}
+
+main "$@"
