@@ -188,7 +188,8 @@ def _inlined(schema: Any, definitions: dict[str, Schema]) -> Any:
 def _request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> Schema | None:
     if model := getattr(view, "input_model", None):
         schema = schemas[(model, "validation")]
-        return {"required": True, "content": {"application/json": {"schema": schema}}}
+        required = getattr(view, "input_required", True)
+        return {"required": required, "content": {"application/json": {"schema": schema}}}
     if form := getattr(view, "form", None):
         schema = {
             "type": "object",

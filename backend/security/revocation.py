@@ -10,7 +10,7 @@ every token that carries a lower one.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -44,6 +44,16 @@ class Standing:
     tenant_generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """All revocations that still concern a living token."""
+
+    ended_sessions: Sequence[str]
+    users: Mapping[str, int]
+    tenants: Mapping[str, int]
+    lifetime_seconds: int
+
+
 class Revocations(Protocol):
     """Who can be asked whether a session still stands, and be told that it does not."""
 
@@ -52,6 +62,10 @@ class Revocations(Protocol):
         """Grows whenever something is revoked: what was remembered before counts no more."""
 
     def verdict(self, standing: Standing) -> Verdict: ...
+
+    def knows_all(self) -> bool: ...
+
+    def tell_all(self, history: History) -> None: ...
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None: ...
 
@@ -79,6 +93,7 @@ class LocalRevocations:
         self._clock = clock
         self._ended: dict[str, float] = {}
         self._generations: dict[str, int] = {}
+        self._told = False
         self.epoch = 0
 
     def verdict(self, standing: Standing) -> Verdict:
@@ -88,6 +103,16 @@ class LocalRevocations:
             or self._generations.get(tenant_key(standing.tenant_id), 0) > standing.tenant_generation
         )
         return Verdict.REVOKED if ended or outgrown else Verdict.GOOD
+
+    def knows_all(self) -> bool:
+        return self._told
+
+    def tell_all(self, history: History) -> None:
+        for session_id in history.ended_sessions:
+            self.end_session(session_id, history.lifetime_seconds)
+        self._generations.update(_generations(history))
+        self._told = True
+        self.epoch += 1
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None:
         now = self._clock()
@@ -137,6 +162,28 @@ class SharedRevocations:
                 self._verdicts.clear()
             self._verdicts[standing] = (self._clock() + CACHE_SECONDS, verdict)
         return verdict
+
+    def knows_all(self) -> bool:
+        """Whether the server is the one that was told everything, and still knows it."""
+        return bool(self._redis.get(MARKER) == self._server())
+
+    def tell_all(self, history: History) -> None:
+        """Tell *history*, and mark the server as one that knows it; all of it or nothing."""
+        server = self._server()
+        with self._redis.pipeline(transaction=True) as telling:
+            for session_id in history.ended_sessions:
+                telling.set(session_key(session_id), "1", ex=history.lifetime_seconds)
+            for key, generation in _generations(history).items():
+                telling.set(key, generation)
+            telling.set(MARKER, server)
+            telling.publish(CHANNEL, "all")
+            telling.execute()
+        self._forget()
+
+    def _server(self) -> str:
+        # Another run of the server may have lost the last second before it stopped
+        # and still hold the marker.
+        return str(self._redis.info("server").get("run_id", "unknown"))
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None:
         self._redis.set(session_key(session_id), "1", ex=lifetime_seconds)
@@ -196,3 +243,9 @@ class SharedRevocations:
             except RedisError:
                 self._forget()
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+
+
+def _generations(history: History) -> dict[str, int]:
+    return {user_key(user_id): each for user_id, each in history.users.items()} | {
+        tenant_key(tenant_id): each for tenant_id, each in history.tenants.items()
+    }

@@ -26,20 +26,22 @@ class Input(BaseModel):
     )
 
 
-def validate_input(model: type[BaseModel]) -> Callable[[View], View]:
+def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callable[[View], View]:
     """Read the request's JSON as *model* and hand it to the view first.
 
     Refused: another content type (415), more than MAX_JSON_BYTES or the app's
     own limit (413), no JSON (400), JSON of another shape (422, error by field).
+    With *optional*, a request without a body hands the view None.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def validated(*args: Any, **path: Any) -> Any:
-            body = parse_json(model, _body())
+            body = None if optional and _bodiless() else parse_json(model, _body())
             return current_app.ensure_sync(view)(*args, body, **path)
 
         validated.input_model = model  # type: ignore[attr-defined]
+        validated.input_required = not optional  # type: ignore[attr-defined]
         return validated
 
     return decorate
@@ -77,6 +79,12 @@ def parse_json(model: type[M], raw: bytes) -> M:
 def invalid_field(pointer: str, detail: str) -> Refusal:
     """The 422 for one field, for checks that a model can't make."""
     return _invalid([{"pointer": pointer, "detail": detail}])
+
+
+def _bodiless() -> bool:
+    return not request.content_length and "chunked" not in request.headers.get(
+        "Transfer-Encoding", ""
+    )
 
 
 def _body() -> bytes:

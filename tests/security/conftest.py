@@ -40,6 +40,12 @@ def app(identities: Identities) -> Flask:
     def add_item(item: Item, shelf: str):
         return {"name": item.name, "shelf": shelf}, 201
 
+    @app.post("/notes")
+    @public
+    @validate_input(Item, optional=True)
+    def add_note(item: Item | None):
+        return {"name": item.name if item else None}
+
     @app.get("/items")
     @public
     @validate_query(Filter)

@@ -8,6 +8,7 @@ from backend.security.authentication import open_revocations
 from backend.security.redis import connect
 from backend.security.revocation import (
     MARKER,
+    History,
     LocalRevocations,
     SharedRevocations,
     Standing,
@@ -112,3 +113,35 @@ def test_while_nobody_can_tell_a_known_session_may_read_and_not_write(client, id
     assert reading.status_code == 200
     assert (writing.status_code, stranger.status_code) == (503, 503)
     assert "Retry-After" in writing.headers
+
+
+EVERYTHING = History(
+    ended_sessions=["session-2"], users={"bob": 1}, tenants={"hall": 1}, lifetime_seconds=60
+)
+
+
+@pytest.mark.parametrize("kind", ["local", "shared"])
+def test_what_was_lost_can_be_told_again_at_once(kind, request):
+    revocations = LocalRevocations() if kind == "local" else request.getfixturevalue("shared")
+    assert not revocations.knows_all()
+
+    revocations.tell_all(EVERYTHING)
+
+    assert revocations.knows_all()
+    ended = [
+        Standing("session-2", "cy", 0, "lab", 0),
+        Standing("session-3", "bob", 0, "lab", 0),
+        Standing("session-4", "cy", 0, "hall", 0),
+    ]
+    assert {revocations.verdict(each) for each in ended} == {Verdict.REVOKED}
+    assert revocations.verdict(ADA) is Verdict.GOOD
+
+
+def test_an_emptied_or_another_server_does_not_know_all(shared, valkey):
+    shared.tell_all(EVERYTHING)
+    valkey.client.flushall()
+    emptied = shared.knows_all()
+    valkey.client.set(MARKER, "the id of an earlier run")
+
+    assert not emptied
+    assert not shared.knows_all()

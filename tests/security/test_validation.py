@@ -112,3 +112,10 @@ def test_a_query_string_becomes_a_typed_object(client):
 )
 def test_a_bad_query_is_refused(client, query, status):
     assert client.get(f"/items?{query}").status_code == status
+
+
+def test_a_body_that_may_be_absent_is_checked_when_it_is_there(client):
+    assert client.post("/notes").json == {"name": None}
+    assert client.post("/notes", json={"name": "ada"}).json == {"name": "ada"}
+    assert client.post("/notes", json={}).status_code == 422
+    assert client.post("/notes", data="x").status_code == 415
