@@ -6,6 +6,7 @@ derived from SECRET_KEY, because some answers hold what is shown only once.
 
 import base64
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -71,9 +72,12 @@ class Idempotency:
             secret.encode()
         )
         self._box = Fernet(base64.urlsafe_b64encode(seed))
+        self._seed = seed
 
     def once(self, digest: str, fingerprint: str, act: Callable[[], Response]) -> Response:
         """The answer that was given under *digest* before, or the one that *act* gives now."""
+        # Keyed: a request may hold a password, which a plain hash would give away.
+        fingerprint = hmac.digest(self._seed, fingerprint.encode(), "sha256").hex()
         known = self._begin(digest, fingerprint)
         if known is not None:
             return known
