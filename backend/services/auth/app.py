@@ -1,0 +1,133 @@
+"""Wiring of the auth service."""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+from flask_limiter import Limiter
+from limits.storage import MemoryStorage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from backend.chassis.announcements import announce
+from backend.chassis.database import open_database
+from backend.chassis.idempotency import Idempotency
+from backend.chassis.service import (
+    create_service,
+    open_metrics,
+    provide,
+    run,
+    seal,
+    self_description,
+)
+from backend.chassis.settings import SettingsError, load_env
+from backend.security.authentication import Security, open_revocations, use_security
+from backend.security.tokens import TokenVerifier
+from backend.services.auth.domain.accounts import Accounts, Newcomer
+from backend.services.auth.domain.keys import NoApiKeys, SigningKeys
+from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
+from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
+from backend.services.auth.jobs.revocations import keep_told
+from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.keys import keys as key_routes
+from backend.services.auth.routes.origin import TrustedProxies
+from backend.services.auth.routes.sessions import session_routes
+from backend.services.auth.routes.tokens import install_issuer
+from backend.services.auth.settings import Settings
+
+_LIMITER_TIMEOUT_SECONDS = 0.1
+
+
+def create_app(
+    settings: Settings | None = None, now: Callable[[], datetime] | None = None
+) -> Flask:
+    settings = settings or Settings.from_env(load_env())
+    now = now or (lambda: datetime.now(UTC))
+    database = open_database(settings.database_url, "auth")
+    database.migrate("auth")
+
+    app = create_service(settings.common, {"database": database.check})
+    keys = SigningKeys(settings.signing_secret.reveal())
+    revocations = open_revocations(settings.security.redis_url)
+    verifier = TokenVerifier(keys.verifying(), settings.security.issuer, settings.security.audience)
+    use_security(app, Security(verifier, NoApiKeys(), revocations, seen={}))
+    install_issuer(
+        app, keys, settings.security.issuer, settings.security.audience, settings.access_lifetime
+    )
+
+    revoker = Revoker(database, revocations, settings.access_lifetime, now)
+    if settings.security.redis_url:
+        keep_told(app, revoker)
+    else:
+        revoker.catch_up()
+    desk = PasswordDesk(settings.logins_at_once)
+    policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
+    people = Accounts(database, desk, policy, now)
+    _open_first_admin(people, settings)
+
+    provide(app, Idempotency("auth", database, settings.common.secret_key.reveal()))
+    provide(app, keys)
+    provide(app, people)
+    provide(app, Sessions(database, desk, revoker, settings.session_lifetime, now))
+    provide(app, TrustedProxies(settings.trusted_proxies))
+    app.register_blueprint(accounts)
+    app.register_blueprint(session_routes(_failures(app, settings), settings.login_attempts))
+    app.register_blueprint(key_routes)
+    open_metrics(app)
+    self_description(app)
+    return seal(app)
+
+
+def _failures(app: Flask, settings: Settings) -> Limiter:
+    """Counts failed sign-ins: in the shared server, in this process while that is away."""
+    url = settings.security.redis_url
+    impatient: dict[str, Any] = {
+        "socket_timeout": _LIMITER_TIMEOUT_SECONDS,
+        "socket_connect_timeout": _LIMITER_TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    limiter = Limiter(
+        lambda: "everybody",
+        app=app,
+        storage_uri=url or "memory://",
+        storage_options=impatient if url else {},
+        in_memory_fallback_enabled=True,
+        swallow_errors=True,
+        key_prefix="auth",
+    )
+    # Storages in memory begin with a thread that sweeps for some milliseconds; the
+    # server must not fork meanwhile.
+    for storage in (limiter.storage, limiter._fallback_storage):
+        if isinstance(storage, MemoryStorage):
+            storage.timer.join()
+    return limiter
+
+
+def _open_first_admin(people: Accounts, settings: Settings) -> None:
+    given = settings.admin_password
+    password = given.reveal() if given else secrets.token_urlsafe(15)
+    newcomer = Newcomer(settings.admin_username, password, display_name="Administrator")
+
+    def tell() -> None:
+        if given is None:
+            announce(
+                settings.common.data_dir,
+                "first-admin",
+                f"The first admin is {settings.admin_username!r} with the password {password}\n"
+                "It is shown this once. Sign in and change it.",
+            )
+
+    try:
+        people.open_first_admin(newcomer, tell)
+    except WeakPassword as error:
+        raise SettingsError(f"ADMIN_PASSWORD: {error}") from None
+    except (UnfitUsername, UsernameTaken) as error:
+        raise SettingsError(f"ADMIN_USERNAME: {error}") from None
+
+
+if __name__ == "__main__":
+    run(create_app, "auth")

@@ -1,0 +1,124 @@
+"""All that can go wrong in auth, and how a caller hears of it."""
+
+from collections.abc import Mapping
+
+from backend.chassis.problems import ServiceError
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+class UsernameTaken(ServiceError):
+    status = 409
+    code = "username_taken"
+    title = "User name taken"
+
+    def __init__(self) -> None:
+        super().__init__("Somebody has this user name, or one that looks like it. Choose another.")
+
+
+class EmailTaken(ServiceError):
+    status = 409
+    code = "email_taken"
+    title = "E-mail address taken"
+
+    def __init__(self) -> None:
+        super().__init__("Another account uses this e-mail address.")
+
+
+class UnfitUsername(ServiceError):
+    """The message says what a user name may be."""
+
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": "#/username", "detail": str(self)}]
+
+
+class WeakPassword(ServiceError):
+    """The message says what is wrong with the password."""
+
+    status = 422
+    code = "weak_password"
+    title = "Password too weak"
+
+    def __init__(self, reason: str, pointer: str = "#/password") -> None:
+        super().__init__(reason)
+        self._pointer = pointer
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": self._pointer, "detail": str(self)}]
+
+
+class _NotSignedIn(ServiceError):
+    status = 401
+    title = "Not authenticated"
+
+    def headers(self) -> Mapping[str, str]:
+        return _CHALLENGE
+
+
+class InvalidCredentials(_NotSignedIn):
+    code = "invalid_credentials"
+
+    def __init__(self) -> None:
+        super().__init__("The user name or the password is wrong.")
+
+
+class InvalidRefreshToken(_NotSignedIn):
+    code = "invalid_refresh_token"
+
+    def __init__(self) -> None:
+        super().__init__("This is no refresh token of ours; sign in again.")
+
+
+class RefreshReused(_NotSignedIn):
+    code = "refresh_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This refresh token was spent before. Someone else may hold a copy, "
+            "so the whole session has ended; sign in again."
+        )
+
+
+class SessionEnded(_NotSignedIn):
+    code = "session_ended"
+
+    def __init__(self) -> None:
+        super().__init__("This session has ended; sign in again.")
+
+
+class AccountDisabled(ServiceError):
+    status = 403
+    code = "account_disabled"
+    title = "Account disabled"
+
+    def __init__(self) -> None:
+        super().__init__("This account was disabled; ask an administrator.")
+
+
+class TooManyAttempts(ServiceError):
+    status = 429
+    code = "too_many_attempts"
+    title = "Too many attempts"
+
+    def __init__(self, wait_seconds: int) -> None:
+        super().__init__(f"Too many failed attempts. Try again in {wait_seconds} seconds.")
+        self._wait_seconds = wait_seconds
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self._wait_seconds)}
+
+
+class TooBusy(ServiceError):
+    status = 503
+    code = "too_busy"
+    title = "Too busy"
+
+    def __init__(self) -> None:
+        super().__init__("Too many people are signing in at this moment. Try again in a second.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "1"}

@@ -1,0 +1,1 @@
+"""Work that a clock starts."""

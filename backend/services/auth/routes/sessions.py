@@ -1,0 +1,130 @@
+"""Sign in, go on, sign out."""
+
+import hashlib
+import math
+import time
+from typing import Annotated
+
+from flask import Blueprint, Response, g, request
+from flask_limiter import Limiter, RateLimitExceeded
+from pydantic import Field
+
+from backend.chassis.openapi import answers
+from backend.chassis.service import use
+from backend.security import (
+    Input,
+    authenticated,
+    current_principal,
+    invalid_field,
+    public,
+    validate_input,
+)
+from backend.security.refusals import problem
+from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.domain.usernames import name_key
+from backend.services.auth.errors import (
+    AccountDisabled,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    RefreshReused,
+    SessionEnded,
+    TooBusy,
+    TooManyAttempts,
+)
+from backend.services.auth.routes.origin import origin
+from backend.services.auth.routes.shapes import Password
+from backend.services.auth.routes.tokens import (
+    SignedInUser,
+    Tokens,
+    signed_in_user,
+    tokens_of,
+)
+
+_MAX_NAME = 254
+_MAX_REFRESH_TOKEN = 128
+
+
+class Credentials(Input):
+    """The user name, or the e-mail address in its place, and the password."""
+
+    username: Annotated[str, Field(min_length=1, max_length=_MAX_NAME, examples=["testuser"])]
+    password: Annotated[Password, Field(examples=["testpass123"])]
+
+
+class Refresh(Input):
+    """The refresh token; it may also come as `Authorization: Bearer`."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=_MAX_REFRESH_TOKEN)]
+
+
+def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
+    """The routes, which count failed sign-ins with *failures*."""
+    sessions = Blueprint("sessions", __name__)
+
+    @failures.limit(
+        allowed_failures,
+        key_func=lambda: str(g.attempt),
+        deduct_when=lambda response: response.status_code == InvalidCredentials.status,
+    )
+    def sign_in(given: Credentials) -> SignedInUser:
+        return signed_in_user(use(Sessions).sign_in(given.username, given.password, origin()))
+
+    @sessions.post("/login")
+    @public
+    @validate_input(Credentials)
+    @answers(SignedInUser, errors=(InvalidCredentials, AccountDisabled, TooManyAttempts, TooBusy))
+    def login(given: Credentials) -> SignedInUser:
+        """Sign in with a user name, or an e-mail address, and a password."""
+        # Hashed: it gets into logs, and people type passwords where the name belongs.
+        attempt = f"{name_key(given.username)} {origin().address}"
+        g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
+        return sign_in(given)
+
+    @sessions.post("/refresh")
+    @public
+    @validate_input(Refresh, optional=True)
+    @answers(Tokens, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
+    def refresh(given: Refresh | None) -> Tokens:
+        """Spend a refresh token for a new pair of tokens."""
+        token = given.refresh_token if given else _bearer()
+        return tokens_of(use(Sessions).refresh(token, origin()))
+
+    @sessions.post("/logout")
+    @authenticated
+    @answers(status=204, errors=(SessionEnded,))
+    def logout() -> None:
+        """End the session of the token that is shown."""
+        caller = current_principal()
+        use(Sessions).sign_out(caller.user_id, caller.session_id, origin())
+
+    @sessions.post("/logout/all")
+    @authenticated
+    @answers(status=204)
+    def logout_everywhere() -> None:
+        """End all sessions of the caller."""
+        use(Sessions).sign_out_everywhere(current_principal().user_id, origin())
+
+    @sessions.errorhandler(RateLimitExceeded)
+    def too_many(_: RateLimitExceeded) -> Response:
+        error = TooManyAttempts(_seconds_to_wait(failures))
+        return problem(error.status, error.code, error.title, str(error), headers=error.headers())
+
+    @sessions.after_request
+    def keep_nothing(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return sessions
+
+
+def _seconds_to_wait(failures: Limiter) -> int:
+    breached = failures.current_limit
+    return max(1, math.ceil(breached.reset_at - time.time())) if breached else 1
+
+
+def _bearer() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise invalid_field("#/refresh_token", "Send the refresh token.")
+    return token

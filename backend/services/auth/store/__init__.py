@@ -1,0 +1,1 @@
+"""The service's own tables and the questions it asks of them."""

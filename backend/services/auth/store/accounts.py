@@ -1,0 +1,95 @@
+"""Users: who has which name. The caller owns the transaction."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.chassis.database import UtcDateTime
+from backend.services.auth.errors import EmailTaken, UsernameTaken
+from backend.services.auth.store.base import Base, new_id
+
+
+class User(Base):
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    username: Mapped[str] = mapped_column(String(64))
+    # What the name is found by: one value for all spellings that look the same.
+    username_key: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str | None] = mapped_column(String(254))
+    email_key: Mapped[str | None] = mapped_column(String(254), unique=True)
+    email_verified: Mapped[bool] = mapped_column(default=False)
+    display_name: Mapped[str | None] = mapped_column(String(200))
+    # None for someone who signs in through another provider only.
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    # Raised to end every token that carries a lower one.
+    generation: Mapped[int] = mapped_column(default=0)
+    generation_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+    default_tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+def add(session: Session, user: User) -> None:
+    """Add *user*, or raise UsernameTaken or EmailTaken."""
+    # The unique indexes decide, not a look beforehand: two newcomers can both
+    # look before either writes.
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError as error:
+        raise _taken(error) from error
+
+
+def get(session: Session, user_id: str) -> User | None:
+    return session.get(User, user_id)
+
+
+def find_by_username(session: Session, username_key: str) -> User | None:
+    return session.scalar(select(User).where(User.username_key == username_key))
+
+
+def find_by_email(session: Session, email_key: str) -> User | None:
+    return session.scalar(select(User).where(User.email_key == email_key))
+
+
+def change(session: Session, user: User, fields: Mapping[str, Any]) -> None:
+    """Set *fields* of *user*, or raise EmailTaken."""
+    try:
+        with session.begin_nested():
+            for name, value in fields.items():
+                setattr(user, name, value)
+    except IntegrityError as error:
+        raise _taken(error) from error
+
+
+def raise_generation(session: Session, user_id: str, now: datetime) -> int:
+    """End all tokens of *user_id*; the generation that new ones must carry."""
+    raised = session.scalar(
+        update(User)
+        .where(User.id == user_id)
+        .values(generation=User.generation + 1, generation_raised_at=now)
+        .returning(User.generation)
+        .execution_options(synchronize_session="fetch")
+    )
+    return raised or 0
+
+
+def generations_raised_since(session: Session, since: datetime) -> dict[str, int]:
+    rows = session.execute(
+        select(User.id, User.generation).where(User.generation_raised_at >= since)
+    )
+    return dict(rows.tuples().all())
+
+
+def _taken(error: IntegrityError) -> UsernameTaken | EmailTaken | IntegrityError:
+    text = str(error.orig)
+    if "username_key" in text:
+        return UsernameTaken()
+    return EmailTaken() if "email_key" in text else error
