@@ -1,0 +1,79 @@
+"""Wiring: settings in, the library's Flask app out. `python -m backend.services.rag.app`."""
+
+from functools import partial
+
+from flask import Flask
+
+from backend.chassis.database import open_database
+from backend.chassis.embedding import Embedder
+from backend.chassis.idempotency import Idempotency
+from backend.chassis.service import (
+    create_service,
+    open_metrics,
+    provide,
+    run,
+    seal,
+    self_description,
+)
+from backend.chassis.settings import load_env
+from backend.services.rag.clients.extraction import Extractor, Limits
+from backend.services.rag.domain.answers import Answers
+from backend.services.rag.domain.collections import Collections
+from backend.services.rag.domain.documents import Documents
+from backend.services.rag.domain.ingestion import Ingestion, indexed_passages
+from backend.services.rag.domain.search import Search
+from backend.services.rag.domain.uploads import Blobs, UploadLimits
+from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.routes.collections import collections
+from backend.services.rag.routes.documents import documents
+from backend.services.rag.routes.search import search
+from backend.services.rag.settings import Settings
+from backend.services.rag.store.keywords import KeywordIndexes
+from backend.services.rag.store.vectors import VectorIndex
+
+
+def create_app(settings: Settings | None = None, embedder: Embedder | None = None) -> Flask:
+    settings = settings or Settings.from_env(load_env())
+    database = open_database(settings.database_url, "rag")
+    database.migrate("rag")
+    embedder = embedder or Embedder(settings.common.data_dir)
+    vectors = VectorIndex(settings.folder / "vectors")
+    keywords = KeywordIndexes(
+        partial(indexed_passages, database, embedder), settings.keyword_passages
+    )
+    blobs = Blobs(settings.folder / "blobs")
+    finder = Search(database, embedder, vectors, keywords)
+    reading = IngestionThread(
+        Ingestion(database, blobs, _extractor(settings), embedder, vectors, keywords),
+        settings.folder / "ingestion.lock",
+    )
+
+    app = create_service(settings.common, {"database": database.check, "vectors": vectors.check})
+    provide(app, Idempotency("rag", database, settings.common.secret_key.reveal()))
+    provide(app, UploadLimits(settings.max_upload_bytes))
+    provide(app, blobs)
+    provide(app, reading)
+    provide(app, Collections(database, reading.wake))
+    provide(app, Documents(database, blobs, reading.wake, most_waiting=settings.max_waiting))
+    provide(app, finder)
+    provide(app, Answers(database, finder, embedder))
+    for routes in (collections, documents, search):
+        app.register_blueprint(routes)
+    open_metrics(app)
+    self_description(app)
+    reading.start()
+    return seal(app)
+
+
+def _extractor(settings: Settings) -> Extractor:
+    return Extractor(
+        Limits(
+            seconds=settings.extraction_seconds,
+            memory_bytes=settings.extraction_memory_bytes,
+            characters=settings.max_text_characters,
+        )
+    )
+
+
+if __name__ == "__main__":
+    run(create_app, "rag")

@@ -1,0 +1,1 @@
+"""Whom the library asks: the process that reads files, and nobody else."""

@@ -1,0 +1,109 @@
+"""Have a file read by the extraction process, and kill that when it takes too long."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import backend
+from backend.services.rag.clients.formats.kinds import Kind
+from backend.services.rag.errors import ExtractionFailed
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(backend.__file__).parents[1]
+# So that a sentence never runs on into the next page's header.
+PAGE_BREAK = "\n\n"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class Extracted:
+    """A file's text page by page. The whole text is the pages joined, breaks included."""
+
+    title: str = ""
+    paged: bool = False
+    pages: list[str] = field(default_factory=list)
+    # Positions in the whole text.
+    headings: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one file may cost."""
+
+    seconds: int = 120
+    memory_bytes: int = 2**30
+    characters: int = 20_000_000
+
+
+class Extractor:
+    """Starts one process for each file."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def extract(self, file: Path, kind: Kind, progress: Progress) -> Extracted:
+        """The text of *file*, or ExtractionFailed with a reason for its owner."""
+        command = [
+            sys.executable, "-m", "backend.services.rag.clients.extraction_process", kind,
+            str(file), str(self._limits.memory_bytes), str(self._limits.seconds),
+        ]  # fmt: skip
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_ROOT,
+            # Nothing of our environment: it holds secrets.
+            env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._running.add(process)
+        watchdog = threading.Timer(self._limits.seconds, process.kill)
+        watchdog.start()
+        try:
+            return self._collect(process, progress)
+        finally:
+            watchdog.cancel()
+            process.kill()
+            process.communicate()
+            self._running.discard(process)
+
+    def stop(self) -> None:
+        """Kill what is being read: the service is going down."""
+        for process in tuple(self._running):
+            process.kill()
+
+    def _collect(self, process: "subprocess.Popen[str]", progress: Progress) -> Extracted:
+        extracted, length, total = Extracted(), 0, 0
+        for line in process.stdout or ():
+            said: dict[str, Any] = json.loads(line)
+            if "error" in said:
+                raise ExtractionFailed(said["error"], said["detail"])
+            if "end" in said:
+                return extracted
+            if "total" in said:
+                extracted.title, total = said["title"], said["total"]
+                extracted.paged = total > 0
+                continue
+            page = said["text"] + PAGE_BREAK
+            extracted.headings += [(length + at, title) for at, title in said["headings"]]
+            extracted.pages.append(page)
+            length += len(page)
+            if length > self._limits.characters:
+                raise ExtractionFailed("too_much_text", "This file holds more text than is read.")
+            progress(len(extracted.pages), total or 1)
+        _log.warning("extraction ended early, exit status %s", process.wait())
+        raise ExtractionFailed(
+            "extraction_failed", "Reading this file took too long or needed too much memory."
+        )

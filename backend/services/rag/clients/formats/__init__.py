@@ -1,0 +1,1 @@
+"""How each kind of file becomes pages of text. Runs in the extraction process alone."""

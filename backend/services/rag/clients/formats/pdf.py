@@ -1,0 +1,89 @@
+"""PDF: pdfium reads it, fast; pypdf where pdfium gives up."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pypdfium2
+from pypdfium2 import PdfiumError
+
+from backend.services.rag.clients.formats.page import Page, Unreadable
+
+_LOCKED = Unreadable("password_needed", "This PDF opens only with a password.")
+# What programs write into the title when nobody gave one.
+_NO_TITLE = re.compile(r"untitled|microsoft word|\.(docx?|indd|tex|dvi|pdf|pptx?|qxd)$|^\W*$", re.I)
+
+
+def read(file: Path) -> tuple[str, int, Iterator[Page]]:
+    """The title if there is a real one, the number of pages, and the pages one by one."""
+    try:
+        document = pypdfium2.PdfDocument(file)
+    except PdfiumError as error:
+        if "password" in str(error).lower():
+            raise _LOCKED from error
+        return _read_with_pypdf(file)
+    if len(document) == 0:
+        return _read_with_pypdf(file)
+    title = document.get_metadata_value("Title") or ""
+    return _real(title), len(document), _pages(document)
+
+
+def _pages(document: pypdfium2.PdfDocument) -> Iterator[Page]:
+    outline = _outline(document)
+    for number in range(len(document)):
+        try:
+            page = document[number]
+            view = page.get_textpage()
+            text = view.get_text_range()
+            view.close()
+            page.close()
+        except PdfiumError:
+            text = ""  # a damaged page costs itself, not the document
+        yield Page(text, _located(text, outline.get(number, [])))
+
+
+def _outline(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
+    """The titles of the table of contents by the page they point to."""
+    titles: dict[int, list[str]] = {}
+    try:
+        for entry in document.get_toc(max_depth=4):
+            destination = entry.get_dest()
+            number = destination.get_index() if destination else None
+            if number is not None:
+                titles.setdefault(number, []).append(entry.get_title())
+    except (PdfiumError, ValueError):
+        return {}
+    return titles
+
+
+def _located(text: str, titles: list[str]) -> list[tuple[int, str]]:
+    """Where on the page each title stands; at its top if it is not found."""
+    headings, reached = [], 0
+    for title in titles:
+        words = title.split()
+        if not words:
+            continue
+        found = re.compile(r"\s+".join(map(re.escape, words)), re.I).search(text, reached)
+        reached = found.start() if found else reached
+        headings.append((reached, title))
+    return headings
+
+
+def _read_with_pypdf(file: Path) -> tuple[str, int, Iterator[Page]]:
+    # Imported only where it is needed: it is slow to load, as it is to read.
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        reader = PdfReader(file)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise _LOCKED
+        count = len(reader.pages)
+        title = (reader.metadata and reader.metadata.title) or ""
+    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise Unreadable("unreadable_document", "This PDF is damaged beyond reading.") from error
+    return _real(title), count, (Page(page.extract_text()) for page in reader.pages)
+
+
+def _real(title: str) -> str:
+    return "" if _NO_TITLE.search(title) else title

@@ -1,0 +1,1 @@
+"""What the library does: take in, cut up, find, answer."""

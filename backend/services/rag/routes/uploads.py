@@ -1,0 +1,144 @@
+"""The multipart body of an upload, read to the disk as it arrives."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from flask import request
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from backend.security import Refusal, invalid_field
+from backend.services.rag.domain.uploads import Incoming, IncomingFile, Upload
+from backend.services.rag.errors import TooLarge
+from backend.services.rag.routes.collections import Name
+
+# What the parts' headers and the small fields take up beside the files themselves.
+SLACK_BYTES = 64 * 1024
+# The parser reads by 64 KiB; what it holds besides is an unfinished part's header.
+_BUFFER_BYTES = 512 * 1024
+_MOST_PARTS = 40
+_MOST_METADATA_CHARACTERS = 16 * 1024
+_MOST_TITLE = 300
+_FIELDS = ("collection", "title", "metadata")
+_NAME = TypeAdapter[str](Name)
+_METADATA = TypeAdapter(dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """What came beside the files, and the files themselves, checked."""
+
+    uploads: Sequence[Upload]
+    collection: str | None
+    title: str | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two requests that ask for the same."""
+        parts = [f"{each.filename}\0{each.sha256}" for each in self.uploads]
+        parts += [repr((self.collection, self.title, self.metadata))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def read_form(incoming: Incoming, most_bytes: int) -> UploadForm:
+    """Read the request in hand, or refuse it by the field that is at fault."""
+    if request.mimetype != "multipart/form-data":
+        raise Refusal(
+            415,
+            "unsupported_media_type",
+            "Unsupported media type",
+            "Send the file as multipart/form-data, in a part named file.",
+        )
+    form, files = _parsed(incoming, most_bytes)
+    _refuse_unknown(form, files)
+    uploads = [
+        cast(IncomingFile, part.stream).checked(part.filename or "", part.mimetype)
+        for part in files.getlist("file")
+    ]
+    return UploadForm(uploads, _collection(form), _title(form), _metadata(form))
+
+
+def _parsed(
+    incoming: Incoming, most_bytes: int
+) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    request.max_content_length = most_bytes + SLACK_BYTES
+
+    def to_disk(*_: object, **__: object) -> IO[bytes]:
+        return cast(IO[bytes], incoming.open())
+
+    parser = FormDataParser(
+        stream_factory=to_disk,
+        max_form_memory_size=_BUFFER_BYTES,
+        max_content_length=most_bytes + SLACK_BYTES,
+        max_form_parts=_MOST_PARTS,
+        silent=False,
+    )
+    try:
+        _, form, files = parser.parse(
+            request.stream, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except RequestEntityTooLarge as error:
+        raise TooLarge(most_bytes) from error
+    except ValueError as error:
+        raise Refusal(
+            400, "malformed_form", "Malformed form", "The body is no complete multipart form."
+        ) from error
+    return form, files
+
+
+def _refuse_unknown(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
+    for name in [*form, *files]:
+        if name not in _FIELDS and name != "file":
+            raise invalid_field(f"#/{str(name)[:60]}", "There is no such field.")
+    for name in _FIELDS:
+        if name in files or len(form.getlist(name)) > 1:
+            raise invalid_field(f"#/{name}", "Give this once, as a plain value.")
+    if "file" not in files:
+        raise invalid_field("#/file", "Send one file or more in parts named file.")
+
+
+def _collection(form: MultiDict[str, str]) -> str | None:
+    given = form.get("collection")
+    if not given:
+        return None
+    try:
+        return _NAME.validate_python(given)
+    except ValidationError:
+        raise invalid_field(
+            "#/collection", "Use up to 64 letters, digits, blanks, dots and hyphens."
+        ) from None
+
+
+def _title(form: MultiDict[str, str]) -> str | None:
+    given = form.get("title", "").strip()
+    if len(given) > _MOST_TITLE or not _storable(given):
+        raise invalid_field("#/title", f"Use up to {_MOST_TITLE} printable characters.")
+    return given or None
+
+
+def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
+    given = form.get("metadata")
+    if not given:
+        return {}
+    metadata: dict[str, JsonValue] | None
+    try:
+        metadata = _METADATA.validate_json(given)
+    except (ValueError, RecursionError):
+        metadata = None
+    too_long = len(given) > _MOST_METADATA_CHARACTERS
+    if metadata is None or too_long or "\\u0000" in given or not _storable(given):
+        raise invalid_field(
+            "#/metadata",
+            f"Send a JSON object of at most {_MOST_METADATA_CHARACTERS} characters.",
+        )
+    return metadata
+
+
+def _storable(text: str) -> bool:
+    """No NUL, which ends strings in databases, and no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)

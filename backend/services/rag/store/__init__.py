@@ -1,0 +1,1 @@
+"""The library's tables and indexes, and the questions asked of them."""

@@ -1,0 +1,28 @@
+"""What all tables share."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def new_id(kind: str) -> str:
+    """An opaque id that sorts by when it was made and cannot be guessed."""
+    return f"{kind}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

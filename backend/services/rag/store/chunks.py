@@ -1,0 +1,93 @@
+"""Passages: the rows that decide what may be shown, whatever an index says."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ForeignKey, Index, Row, String, Text, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.services.rag.store.base import Base
+from backend.services.rag.store.collections import CollectionRow, readable_by
+from backend.services.rag.store.documents import DocumentRow
+
+
+class ChunkRow(Base):
+    __tablename__ = "chunks"
+    __table_args__ = (Index("ix_chunks_place", "document_id", "generation", "ordinal"),)
+
+    id: Mapped[str] = mapped_column(String(48), primary_key=True)
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
+    generation: Mapped[int]
+    ordinal: Mapped[int]
+    page: Mapped[int | None]
+    start: Mapped[int]
+    end: Mapped[int]
+    section: Mapped[str] = mapped_column(String(300))
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Shown(NamedTuple):
+    """A passage with what a reader is told of its document."""
+
+    chunk: ChunkRow
+    collection_id: str
+    filename: str
+    title: str
+
+
+def shown(session: Session, tenant_id: str, user_id: str, ids: Sequence[str]) -> dict[str, Shown]:
+    """Those of *ids* that still stand in a document the user may read now."""
+    query = (
+        select(ChunkRow, DocumentRow.collection_id, DocumentRow.filename, DocumentRow.title)
+        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+        .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
+        .where(
+            ChunkRow.id.in_(ids),
+            ChunkRow.generation == DocumentRow.generation,
+            DocumentRow.tenant_id == tenant_id,
+            readable_by(tenant_id, user_id),
+        )
+    )
+    return {row[0].id: Shown(*row) for row in session.execute(query)}
+
+
+def page(
+    session: Session, document_id: str, generation: int, after: int, limit: int
+) -> Sequence[ChunkRow]:
+    return session.scalars(
+        select(ChunkRow)
+        .where(
+            ChunkRow.document_id == document_id,
+            ChunkRow.generation == generation,
+            ChunkRow.ordinal > after,
+        )
+        .order_by(ChunkRow.ordinal)
+        .limit(limit)
+    ).all()
+
+
+def in_collection(
+    session: Session, collection_id: str
+) -> Iterator[Row[tuple[str, str, str, str, str]]]:
+    """Id, document, its title, section and text of all current passages, for an index."""
+    query = (
+        select(
+            ChunkRow.id, ChunkRow.document_id, DocumentRow.title, ChunkRow.section, ChunkRow.text
+        )
+        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+        .where(
+            DocumentRow.collection_id == collection_id,
+            ChunkRow.generation == DocumentRow.generation,
+        )
+        .execution_options(yield_per=500)
+    )
+    yield from session.execute(query)
+
+
+def drop(session: Session, document_id: str, but_generation: int) -> None:
+    """Forget the passages of every generation but one."""
+    session.execute(
+        delete(ChunkRow).where(
+            ChunkRow.document_id == document_id, ChunkRow.generation != but_generation
+        )
+    )

@@ -1,0 +1,280 @@
+"""Documents and their extracted text."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Select,
+    String,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from backend.chassis.database import UtcDateTime
+from backend.services.rag.errors import AlreadyThere
+from backend.services.rag.store.base import Base, new_id, utc_now
+from backend.services.rag.store.collections import CollectionRow, readable_by
+
+Status = Literal["queued", "processing", "ready", "failed"]
+
+
+class DocumentRow(Base):
+    __tablename__ = "documents"
+    __table_args__ = (
+        UniqueConstraint("collection_id", "sha256"),
+        Index("ix_documents_status", "status", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("doc"))
+    tenant_id: Mapped[str] = mapped_column(String(64), index=True)
+    collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id"), index=True)
+    owner_id: Mapped[str] = mapped_column(String(64))
+    filename: Mapped[str] = mapped_column(String(255))
+    title: Mapped[str] = mapped_column(String(500))
+    # What the uploader wrote stays; what we found in the file may change with the next reading.
+    title_given: Mapped[bool]
+    content_type: Mapped[str] = mapped_column(String(100))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    status: Mapped[Status] = mapped_column(String(16), default="queued")
+    stage: Mapped[str] = mapped_column(String(16), default="queued")
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    # Who reads it now. One that was put back, moved or deleted meanwhile has no claim or another.
+    claim: Mapped[str | None] = mapped_column(String(40), index=True)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_detail: Mapped[str | None] = mapped_column(String(500))
+
+    # The passages of this generation are the ones shown. A new reading fills the next
+    # generation beside it and then moves this number, so readers never see half of one.
+    generation: Mapped[int] = mapped_column(default=0)
+    pages: Mapped[int | None]
+    chunks: Mapped[int] = mapped_column(default=0)
+
+    collection: Mapped[CollectionRow] = relationship(lazy="joined", innerjoin=True)
+
+
+class PageRow(Base):
+    """One page of the text that passages point into; a file without pages has one."""
+
+    __tablename__ = "pages"
+
+    document_id: Mapped[str] = mapped_column(
+        ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    generation: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class RemovalRow(Base):
+    """What a delete leaves to clear away outside these tables: vectors and bytes.
+
+    Written in the transaction of the delete, so that nothing is forgotten if the process
+    ends before it was cleared.
+    """
+
+    __tablename__ = "removals"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("rem"))
+    collection_id: Mapped[str] = mapped_column(String(40))
+    document_id: Mapped[str | None] = mapped_column(String(40))
+    blob: Mapped[str | None] = mapped_column(String(64))
+
+
+def _visible(tenant_id: str, user_id: str) -> Select[tuple[DocumentRow]]:
+    return (
+        select(DocumentRow)
+        .join(DocumentRow.collection)
+        .where(DocumentRow.tenant_id == tenant_id, readable_by(tenant_id, user_id))
+    )
+
+
+def find(session: Session, tenant_id: str, user_id: str, document_id: str) -> DocumentRow | None:
+    """The document, where the user may read it."""
+    return session.scalar(_visible(tenant_id, user_id).where(DocumentRow.id == document_id))
+
+
+def page(
+    session: Session,
+    tenant_id: str,
+    user_id: str,
+    *,
+    collections: Sequence[str] | None = None,
+    status: Status | None = None,
+    containing: str | None = None,
+    before: str | None = None,
+    limit: int,
+) -> Sequence[DocumentRow]:
+    """The newest first, of those the user may read."""
+    query = _visible(tenant_id, user_id)
+    if collections is not None:
+        query = query.where(DocumentRow.collection_id.in_(collections))
+    if status is not None:
+        query = query.where(DocumentRow.status == status)
+    if containing is not None:
+        query = query.where(
+            or_(
+                DocumentRow.title.icontains(containing, autoescape=True),
+                DocumentRow.filename.icontains(containing, autoescape=True),
+            )
+        )
+    if before is not None:
+        query = query.where(DocumentRow.id < before)
+    return session.scalars(query.order_by(DocumentRow.id.desc()).limit(limit)).all()
+
+
+def with_bytes(session: Session, collection_id: str, sha256: str) -> DocumentRow:
+    """The document of the collection that has these bytes; there must be one."""
+    query = select(DocumentRow).where(
+        DocumentRow.collection_id == collection_id, DocumentRow.sha256 == sha256
+    )
+    return session.scalars(query).one()
+
+
+def add(session: Session, row: DocumentRow) -> bool:
+    """Add *row*; False where the collection holds these bytes already."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def move(session: Session, row: DocumentRow, shelf: CollectionRow) -> None:
+    """Put *row* onto *shelf*, or raise AlreadyThere."""
+    try:
+        with session.begin_nested():
+            row.collection = shelf
+    except IntegrityError as error:
+        raise AlreadyThere from error
+
+
+def attributes_in(
+    session: Session, collections: Sequence[str]
+) -> list[tuple[str, str, str, Mapping[str, Any]]]:
+    """Id, file name, content type and metadata of what stands in *collections*."""
+    query = select(
+        DocumentRow.id, DocumentRow.filename, DocumentRow.content_type, DocumentRow.attributes
+    ).where(DocumentRow.collection_id.in_(collections))
+    return [tuple(row) for row in session.execute(query)]
+
+
+def count_waiting(session: Session) -> int:
+    query = select(func.count()).where(DocumentRow.status == "queued")
+    return session.scalar(query.select_from(DocumentRow)) or 0
+
+
+def remove(session: Session, row: DocumentRow) -> None:
+    """Delete *row* with its text and passages, and note what is left to clear away."""
+    session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
+    # By statement: the database's own cascade takes the passages along, unread.
+    session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
+
+
+def in_collection(session: Session, collection_id: str) -> Sequence[DocumentRow]:
+    query = select(DocumentRow).where(DocumentRow.collection_id == collection_id)
+    return session.scalars(query).all()
+
+
+# What the queue's worker asks.
+
+
+def claim(session: Session) -> DocumentRow | None:
+    """The document that waits longest, now `processing`, or None."""
+    row = session.scalar(
+        select(DocumentRow).where(DocumentRow.status == "queued").order_by(DocumentRow.id).limit(1)
+    )
+    if row is not None:
+        row.status, row.stage, row.done, row.total = "processing", "extracting", 0, 0
+        row.attempts += 1
+        row.claim = new_id("clm")
+    return row
+
+
+def claimed(session: Session, claim_id: str) -> DocumentRow | None:
+    """The document that is read under *claim_id*, while that holds."""
+    return session.scalar(select(DocumentRow).where(DocumentRow.claim == claim_id))
+
+
+def read_again(row: DocumentRow, attempts: int = 0) -> None:
+    """Put *row* into the queue; whoever reads it at the moment loses the claim."""
+    row.status, row.stage, row.attempts, row.claim = "queued", "queued", attempts, None
+    row.done = row.total = 0
+    row.error_code = row.error_detail = None
+
+
+def give_up(row: DocumentRow, code: str, detail: str) -> None:
+    row.status, row.stage, row.claim = "failed", "failed", None
+    row.error_code, row.error_detail = code, detail[:500]
+
+
+def interrupted(session: Session) -> Sequence[DocumentRow]:
+    """What was being read when the process before this one ended."""
+    return session.scalars(select(DocumentRow).where(DocumentRow.status == "processing")).all()
+
+
+def drop_pages(session: Session, document_id: str, but_generation: int) -> None:
+    """Forget the text of every generation but one."""
+    session.execute(
+        delete(PageRow).where(
+            PageRow.document_id == document_id, PageRow.generation != but_generation
+        )
+    )
+
+
+def removals(session: Session, limit: int) -> Sequence[RemovalRow]:
+    return session.scalars(select(RemovalRow).order_by(RemovalRow.id).limit(limit)).all()
+
+
+def drop_removals(session: Session, ids: Sequence[str]) -> None:
+    session.execute(delete(RemovalRow).where(RemovalRow.id.in_(ids)))
+
+
+def blobs(session: Session) -> set[str]:
+    """The names of all bytes that belong to a document or wait to be cleared away."""
+    waiting = select(RemovalRow.blob).where(RemovalRow.blob.is_not(None))
+    return {
+        *session.scalars(select(DocumentRow.blob)),
+        *(blob for blob in session.scalars(waiting) if blob),
+    }
+
+
+# What its readers ask of its text.
+
+
+def text_pages(session: Session, document_id: str, generation: int) -> Sequence[PageRow]:
+    return session.scalars(
+        select(PageRow)
+        .where(PageRow.document_id == document_id, PageRow.generation == generation)
+        .order_by(PageRow.number)
+    ).all()
+
+
+def page_at(session: Session, document_id: str, generation: int, position: int) -> int | None:
+    """The page on which the character at *position* stands."""
+    return session.scalar(
+        select(func.max(PageRow.number)).where(
+            PageRow.document_id == document_id,
+            PageRow.generation == generation,
+            PageRow.start <= position,
+        )
+    )
