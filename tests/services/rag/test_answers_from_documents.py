@@ -1,8 +1,6 @@
 """The whole way: a file comes in, is found, answers, and is gone again."""
 
-import pytest
-
-from tests.services.rag.conftest import DATA, PDF
+from tests.services.rag.conftest import PDF
 
 QUESTION = "Who patented the typewriter in 1868?"
 

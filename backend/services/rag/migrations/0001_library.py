@@ -94,7 +94,7 @@ def _create_texts() -> None:
     op.create_table(
         "chunks",
         sa.Column("id", sa.String(48), primary_key=True),
-        _document(nullable=False),
+        _document(),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("page", sa.Integer),
@@ -113,6 +113,6 @@ def _create_texts() -> None:
     )
 
 
-def _document(**options: bool) -> sa.Column[str]:
+def _document(*, primary_key: bool = False) -> sa.Column[str]:
     key = sa.ForeignKey("documents.id", ondelete="CASCADE")
-    return sa.Column("document_id", sa.String(40), key, **options)
+    return sa.Column("document_id", sa.String(40), key, primary_key=primary_key, nullable=False)
