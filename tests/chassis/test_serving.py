@@ -15,8 +15,8 @@ import pytest
 from backend.chassis.catalog import Service, service
 from backend.chassis.serving import gunicorn_options
 from backend.chassis.settings import Env, SettingsError
-from backend.chassis.supervisor.children import start_time
 from backend.chassis.supervisor.ports import free_port
+from backend.chassis.supervisor.processes import start_time
 
 ROOT = Path(__file__).parents[2]
 BARE = Path(__file__).parent / "stand_ins" / "bare_service.py"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from backend.chassis.announcements import take_announcements
 from backend.chassis.supervisor import health, logs, state
-from backend.chassis.supervisor.children import end_all
 from backend.chassis.supervisor.plan import Plan
+from backend.chassis.supervisor.processes import end_all
 from backend.chassis.supervisor.screen import CannotRun, first_answer, say, table
 from backend.chassis.supervisor.state import Started, State, age
 from backend.chassis.supervisor.supervise import STOP_SECONDS, Supervisor
@@ -130,8 +130,8 @@ class Suite:
 def _mood(entry: Started) -> str:
     if not entry.process.alive:
         return "starting again"
-    asked = entry.url.startswith("http")
-    return "ready" if not asked or health.is_ready(entry.url) else "not ready"
+    ready = entry.probe_url is None or health.is_ready(entry.probe_url)
+    return "ready" if ready else "not ready"
 
 
 def _overview(programs: Iterable[Started], mood: dict[str, str] | None = None) -> str:

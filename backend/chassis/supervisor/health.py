@@ -3,16 +3,25 @@
 import http.client
 from urllib.parse import urlsplit
 
-
-def is_ready(url: str, seconds: float = 2.0) -> bool:
-    """True on 200 from `/health/ready`; a service without one is asked for `/health`."""
-    status = _status(url, "/health/ready", seconds)
-    return (_status(url, "/health", seconds) if status == 404 else status) == 200
+from backend.chassis.catalog import Service
 
 
-def _status(url: str, path: str, seconds: float) -> int | None:
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=seconds)
+def probe_path(service: Service) -> str:
+    """The gateway is ready when it runs: it also has answers while a service behind it is away."""
+    return "/health/live" if service.is_gateway else "/health/ready"
+
+
+def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
+    """True on 200; a service without that probe is asked for `/health`."""
+    place = urlsplit(probe_url)
+    status = _status(place.hostname or "", place.port, place.path, seconds)
+    if status == 404:
+        status = _status(place.hostname or "", place.port, "/health", seconds)
+    return status == 200
+
+
+def _status(host: str, port: int | None, path: str, seconds: float) -> int | None:
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

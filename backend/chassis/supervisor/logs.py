@@ -24,7 +24,11 @@ def trim(log: Path) -> None:
     Copied and emptied rather than renamed: its writers keep the file open and append.
     """
     if log.exists() and log.stat().st_size > LARGEST:
-        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        kept = log.with_name(log.name + ".1")
+        try:
+            shutil.copyfile(log, kept)
+        except OSError:  # no room for a copy: then none, and emptying makes room
+            kept.unlink(missing_ok=True)
         with log.open("r+b") as file:
             file.truncate(0)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.supervisor.health import probe_path
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.variables import Variables
 
@@ -24,6 +25,7 @@ class Program:
     port_variable: str
     log: Path
     is_gateway: bool
+    probe_path: str
 
     @property
     def address(self) -> str:
@@ -34,6 +36,10 @@ class Program:
     def url(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}"
+
+    @property
+    def probe_url(self) -> str:
+        return self.url + self.probe_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ def make_plan(
             port_variable=service.port_variable,
             log=logs / service.log_name,
             is_gateway=service.is_gateway,
+            probe_path=probe_path(service),
         )
         for service in catalog
     )

@@ -10,8 +10,8 @@ class CannotRun(Exception):
 
 
 def say(text: str = "") -> None:
-    """Write a line at once. A reader who went away (`| head`) stops nothing."""
-    with contextlib.suppress(BrokenPipeError):
+    """Write a line at once. A reader who went away or a full disk stops nothing."""
+    with contextlib.suppress(OSError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from backend.chassis.supervisor.children import Identity
+from backend.chassis.supervisor.processes import Identity
 from backend.chassis.supervisor.screen import CannotRun
 
 
@@ -24,6 +24,7 @@ class Started:
     log: str
     since: float
     restarts: int = 0
+    probe_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,72 +1,28 @@
 """Start everything, keep it running, and end exactly that."""
 
+import contextlib
 import os
-import select
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from backend.chassis.supervisor import health, logs, ports, state
-from backend.chassis.supervisor.children import Identity, end_all, identify, signal_group, spawn
+from backend.chassis.supervisor.child import Child
 from backend.chassis.supervisor.disk import refuse_full_disk
 from backend.chassis.supervisor.plan import Plan, Program
+from backend.chassis.supervisor.processes import end_all, identify, signal_group, spawn
 from backend.chassis.supervisor.screen import CannotRun, say
+from backend.chassis.supervisor.signals import Signals, listening
 from backend.chassis.supervisor.state import Started, State
 from backend.chassis.supervisor.valkey import Valkey, find_binary, forget_url
 
 STOP_SECONDS = 10.0
 # Of those: by when the gateway, then the services, then Valkey have to be gone.
 _GATEWAY_SHARE, _SERVICES_SHARE, _VALKEY_SHARE = 0.4, 0.9, 1.0
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_STEADY_SECONDS = 60.0
 _TRIM_SECONDS = 60.0
-_LAST_LINES = 20
+_REMIND_SECONDS = 10.0
 _LEAST_FREE = 64 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Child:
-    """A program we keep running, and how that went so far."""
-
-    name: str
-    url: str
-    log: Path
-    start: Callable[[], subprocess.Popen[bytes]]
-    is_ready: Callable[[], bool]
-    is_gateway: bool = False
-    process: subprocess.Popen[bytes] | None = None
-    identity: Identity | None = None
-    since: float = 0.0
-    said_before: int = 0
-    restarts: int = 0
-    pause: float = _SHORTEST_PAUSE
-    start_again_at: float | None = None
-
-    def run(self) -> None:
-        self.said_before = self.log.stat().st_size if self.log.exists() else 0
-        self.process = self.start()
-        self.identity = identify(self.process.pid)
-        self.since = time.time()
-        self.start_again_at = None
-
-    @property
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def last_words(self) -> str:
-        lines = logs.last_lines(self.log, _LAST_LINES, beyond=self.said_before)
-        return "\n".join(f"  | {line}" for line in lines) or "  | (it wrote nothing)"
-
-    def ending(self) -> str:
-        code = self.process.returncode if self.process else None
-        if code is not None and code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"ended with code {code}"
 
 
 @dataclass(slots=True)
@@ -79,12 +35,11 @@ class Supervisor:
     on_ready: Callable[[], None]
     arguments: tuple[str, ...] = ()
     children: list[Child] = field(default_factory=list)
-    _signals: int = 0
-    _woken: socket.socket | None = None
+    _signals: Signals = field(init=False)
 
     def run(self) -> None:
         """Come back when everything ended on request; raise CannotRun when it could not start."""
-        with state.sole_supervisor(self.plan.data), self._listening_to_signals():
+        with state.sole_supervisor(self.plan.data), listening() as self._signals:
             self._end_leftovers()
             self._refuse_taken_ports()
             self._refuse_full_disk()
@@ -92,7 +47,7 @@ class Supervisor:
             self.plan.logs.mkdir(parents=True, exist_ok=True)
             try:
                 self._start_all()
-                if not self._signals:
+                if not self._signals.asked_to_end:
                     self._watch()
             finally:
                 self._stop_all()
@@ -125,7 +80,7 @@ class Supervisor:
             environment["REDIS_URL"] = valkey
         services = [_service(program, self.plan, environment) for program in self.plan.programs]
         self._start(services)
-        if not self._signals:
+        if not self._signals.asked_to_end:
             self._write_state(ready=True)
             self.on_ready()
 
@@ -152,41 +107,30 @@ class Supervisor:
             self.children.append(child)
             child.run()
         self._write_state()
-        waiting, reminder = list(fresh), 10.0
-        while waiting and not self._signals:
+        waiting, reminder = list(fresh), _REMIND_SECONDS
+        while waiting and not self._signals.asked_to_end:
             for child in list(waiting):
                 passed = time.monotonic() - began
-                if not child.running:
-                    raise CannotRun(
-                        f"{child.name} {child.ending()} while starting. The end of {child.log}:\n"
-                        + child.last_words()
-                    )
+                child.refuse_failed_start(passed, self.plan.ready_seconds)
                 if child.is_ready():
                     say(f"  {child.name} is ready ({passed:.1f} s)")
                     waiting.remove(child)
-                elif passed > self.plan.ready_seconds:
-                    raise CannotRun(
-                        f"{child.name} runs but is not ready after {passed:.0f} s. "
-                        f"The end of {child.log}:\n" + child.last_words()
-                    )
-                elif passed > reminder:
-                    reminder += 10.0
-                    say(
-                        f"  still waiting for {', '.join(c.name for c in waiting)} ({passed:.0f} s)"
-                    )
+            if waiting and passed > reminder:
+                reminder += _REMIND_SECONDS
+                say(f"  still waiting for {', '.join(c.name for c in waiting)} ({passed:.0f} s)")
             if waiting:
-                self._wait(0.1)
+                self._signals.wait(0.1 if passed < _REMIND_SECONDS else 0.5)
 
     def _watch(self) -> None:
         trim_at = time.monotonic() + _TRIM_SECONDS
-        while not self._signals:
+        while not self._signals.asked_to_end:
             for child in self.children:
                 self._revive(child)
             if time.monotonic() > trim_at:
                 for child in self.children:
                     logs.trim(child.log)
                 trim_at = time.monotonic() + _TRIM_SECONDS
-            self._wait(0.5)
+            self._signals.wait(0.5)
 
     def _revive(self, child: Child) -> None:
         """Start a dead child again, after a pause that grows while it keeps dying."""
@@ -196,23 +140,20 @@ class Supervisor:
         if child.start_again_at is None:
             if child.process:  # what it had started must not hold its port
                 signal_group(child.process.pid, signal.SIGKILL)
-            if time.time() - child.since > _STEADY_SECONDS:
-                child.pause = _SHORTEST_PAUSE
-            say(f"{child.name} {child.ending()}; starting it again in {child.pause:g} s")
-            child.start_again_at = now + child.pause
-            child.pause = min(child.pause * 2, _LONGEST_PAUSE)
+            say(f"{child.name} {child.ending()}; starting it again in {child.plan_restart():g} s")
         elif now >= child.start_again_at:
             child.restarts += 1
             try:
                 child.run()
-                self._write_state(ready=True)
-            except (OSError, CannotRun) as trouble:  # a full disk must not end what still runs
+            except (OSError, CannotRun) as trouble:
                 say(f"{child.name} could not be started: {trouble}")
-                child.start_again_at = now + child.pause
+                child.plan_restart()
+            with contextlib.suppress(OSError):  # a full disk must not end what still runs
+                self._write_state(ready=True)
 
     def _stop_all(self) -> None:
         """One deadline for all: no new requests first, then the services, their memory last."""
-        asked = self._signals
+        asked = self._signals.asked_to_end
         begun = time.monotonic()
         gateway = [child for child in self.children if child.is_gateway]
         valkey = [child for child in self.children if child.name == Valkey.name]
@@ -226,11 +167,10 @@ class Supervisor:
         for child in group:
             if child.running and child.process:
                 signal_group(child.process.pid, signal.SIGTERM)
-        # A second Ctrl-C means: now.
-        while (
-            any(c.running for c in group) and time.monotonic() < deadline and self._signals == asked
-        ):
-            self._wait(0.05)
+        while any(child.running for child in group) and time.monotonic() < deadline:
+            if self._signals.asked_to_end > asked:  # a second Ctrl-C means: now
+                break
+            self._signals.wait(0.05)
         for pid in pids:  # also what a service had started and left behind
             signal_group(pid, signal.SIGKILL)
         for child in group:
@@ -244,7 +184,7 @@ class Supervisor:
             arguments=list(self.arguments),
             gateway_url=next((c.url for c in self.children if c.is_gateway), None),
             programs=[
-                Started(c.name, c.identity, c.url, str(c.log), c.since, c.restarts)
+                Started(c.name, c.identity, c.url, str(c.log), c.since, c.restarts, c.probe_url)
                 for c in self.children
                 if c.identity
             ],
@@ -253,34 +193,6 @@ class Supervisor:
     def _write_state(self, *, ready: bool = False) -> None:
         self._state(ready=ready).write(self.plan.run_folder)
 
-    @contextmanager
-    def _listening_to_signals(self) -> Iterator[None]:
-        """Count the requests to end; any signal, a child's death too, wakes `_wait` at once."""
-
-        def count(_number: int, _frame: object) -> None:
-            self._signals += 1
-
-        reader, writer = socket.socketpair()
-        with reader, writer:
-            reader.setblocking(False)
-            writer.setblocking(False)
-            self._woken = reader
-            before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-            past = {n: signal.signal(n, count) for n in (signal.SIGINT, signal.SIGTERM)}
-            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
-                past[signal.SIGHUP] = signal.signal(signal.SIGHUP, count)
-            past[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-            try:
-                yield
-            finally:
-                signal.set_wakeup_fd(before)
-                for number, handler in past.items():
-                    signal.signal(number, handler)
-
-    def _wait(self, seconds: float) -> None:
-        if self._woken and select.select([self._woken], [], [], seconds)[0]:
-            self._woken.recv(4096)
-
 
 def _service(program: Program, plan: Plan, environment: Mapping[str, str]) -> Child:
     return Child(
@@ -288,6 +200,7 @@ def _service(program: Program, plan: Plan, environment: Mapping[str, str]) -> Ch
         url=program.url,
         log=program.log,
         start=lambda: spawn(program.command, program.log, environment, plan.root),
-        is_ready=lambda: health.is_ready(program.url),
+        is_ready=lambda: health.is_ready(program.probe_url),
+        probe_url=program.probe_url,
         is_gateway=program.is_gateway,
     )

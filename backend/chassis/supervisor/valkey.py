@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM
 
-from backend.chassis.supervisor.children import spawn
 from backend.chassis.supervisor.ports import free_port
+from backend.chassis.supervisor.processes import spawn
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.state import private_folder, write_private
 

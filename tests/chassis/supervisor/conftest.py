@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.supervisor.children import start_time
 from backend.chassis.supervisor.ports import free_port
+from backend.chassis.supervisor.processes import start_time
 from backend.chassis.supervisor.state import State
 
 ROOT = Path(__file__).parents[3]
