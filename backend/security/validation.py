@@ -65,7 +65,11 @@ def validate_query(model: type[BaseModel]) -> Callable[[View], View]:
 def parse_json(model: type[M], raw: bytes) -> M:
     """*raw* as *model*; a Refusal (400 or 422) that never repeats what was sent."""
     try:
-        parsed = model.model_validate_json(raw, strict=True, extra="forbid")
+        # Only a model that says so takes in fields it does not know: to ignore them.
+        ignores = model.model_config.get("extra") == "ignore"
+        parsed = model.model_validate_json(
+            raw, strict=True, extra="ignore" if ignores else "forbid"
+        )
     except ValidationError as error:
         _refuse(error)
     except RecursionError:

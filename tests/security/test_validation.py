@@ -3,6 +3,10 @@
 from io import BytesIO
 
 import pytest
+from pydantic import BaseModel, ConfigDict
+
+from backend.security import Refusal
+from backend.security.validation import parse_json
 
 GOOD = {"name": "lamp"}
 
@@ -62,6 +66,20 @@ def test_each_field_at_fault_is_pointed_at_without_repeating_it(client, identiti
     pointers = {error["pointer"] for error in response.json["errors"]}
     assert pointers == {"#/name", "#/count", "#/a~1b~0c"}
     assert secret not in response.text
+
+
+def test_only_a_model_that_says_so_ignores_unknown_fields():
+    class Strict(BaseModel):
+        name: str
+
+    class Lenient(Strict):
+        model_config = ConfigDict(extra="ignore")
+
+    raw = b'{"name": "lamp", "n": 1}'
+
+    assert parse_json(Lenient, raw).name == "lamp"
+    with pytest.raises(Refusal):
+        parse_json(Strict, raw)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
