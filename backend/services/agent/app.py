@@ -1,0 +1,94 @@
+"""Connect the agent's parts: settings in, a Flask app out."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from flask import Flask, Response
+
+from backend.chassis.database import open_database
+from backend.chassis.http import ServiceClient
+from backend.chassis.service import (
+    create_service,
+    open_metrics,
+    provide,
+    run,
+    seal,
+    self_description,
+)
+from backend.chassis.settings import load_env
+from backend.services.agent.clients.embedding import LateEmbedder
+from backend.services.agent.clients.library import Library
+from backend.services.agent.clients.models import Models
+from backend.services.agent.clients.runner import Runner
+from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.catalogue import Catalogue
+from backend.services.agent.domain.citations import Embedder
+from backend.services.agent.domain.completions import Completions
+from backend.services.agent.domain.conversations import Conversations
+from backend.services.agent.domain.lite import LiteMind
+from backend.services.agent.domain.tools import tools
+from backend.services.agent.routes.answers import bp as answers
+from backend.services.agent.routes.catalogue import bp as catalogue
+from backend.services.agent.routes.conversations import bp as conversations
+from backend.services.agent.routes.openai import bp as openai
+from backend.services.agent.settings import Settings
+
+# What a run may still need after its time is up: to keep its answer and let go.
+_GRACE: Final = timedelta(seconds=30)
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Flask:
+    """The agent service; tests hand in their settings and what is slow."""
+    settings = settings or Settings.from_env(load_env())
+    database = open_database(settings.database_url, "agent")
+    database.migrate("agent")
+    embedder = embedder or LateEmbedder(settings.common.data_dir)
+    library = Library(
+        ServiceClient(settings.rag_url, read_timeout=settings.limits.tool_time.total_seconds())
+    )
+    toolbox = tools(library, now)
+    addresses = [] if settings.model is None else [settings.model]
+    models = Models(addresses, LiteMind(embedder), settings.model_timeout)
+    runner = Runner(models, toolbox, settings.limits)
+    kept = Conversations(database, now, settings.limits.run_time + _GRACE)
+    answering = Answers(kept, runner, models, embedder)
+
+    app = create_service(settings.common, {"database": database.check})
+    for part in (
+        kept,
+        answering,
+        Completions(answering, runner, models),
+        Catalogue(toolbox, models),
+    ):
+        provide(app, part)
+    for blueprint in (answers, conversations, catalogue, openai):
+        app.register_blueprint(blueprint)
+    open_metrics(app)
+    self_description(app)
+    _warm_up_later(app, runner)
+    return seal(app)
+
+
+def _warm_up_later(app: Flask, runner: Runner) -> None:
+    """Import LangChain beside the first request, which is a probe's.
+
+    At start it would keep the probes waiting; before a fork its threads would be lost.
+    """
+    begun = threading.Lock()
+
+    @app.after_request
+    def warm_up(response: Response) -> Response:
+        if begun.acquire(blocking=False):
+            threading.Thread(target=runner.warm_up, name="warm-up", daemon=True).start()
+        return response
+
+
+if __name__ == "__main__":
+    run(create_app, "agent")

@@ -1,0 +1,1 @@
+"""Everyone the agent asks: models, through LangChain, and the rag service."""

@@ -1,0 +1,45 @@
+"""What the embedded chat model asks of whoever thinks for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backend.services.agent.clients.runs import Example, Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool that may be called: ours with its examples, a client's own with none."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    examples: Sequence[Example] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The tool to call now."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A tool that was called for this request, and what it gave back."""
+
+    tool: str
+    content: str
+    passages: Sequence[Passage]
+    failed: bool
+
+
+class Mind(Protocol):
+    """Chooses a tool for a request, then says what the tools found."""
+
+    def choose(
+        self, request: str, tools: Sequence[Offered], *, required: bool
+    ) -> Chosen | None: ...
+
+    def say(self, request: str, answered: Sequence[Answered]) -> str: ...

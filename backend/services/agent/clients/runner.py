@@ -1,0 +1,100 @@
+"""Run LangChain's agent from ordinary threads, and hand what happens over piece by piece."""
+
+import asyncio
+import queue
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.services.agent.clients.loop import LoopThread
+from backend.services.agent.clients.models import Models
+from backend.services.agent.clients.runs import (
+    Completion,
+    Event,
+    Finished,
+    Idle,
+    Limits,
+    Run,
+    Tool,
+)
+
+if TYPE_CHECKING:
+    from backend.services.agent.clients.graph import Graphs
+
+_HELD: Final = 256
+_IDLE_SECONDS: Final = 0.25
+_FULL_SECONDS: Final = 0.02
+
+Tell = Callable[[Event], Coroutine[Any, Any, None]]
+
+
+class Runner:
+    """Answers runs and completions, each as an iterator of events.
+
+    Closing the iterator cancels the run, which closes the model's connection: a synchronous
+    graph could not be stopped before its model has said everything.
+    """
+
+    def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits) -> None:
+        self._models = models
+        self._tools = tools
+        self._limits = limits
+        self._loop = LoopThread()
+        self._made: Graphs | None = None
+
+    def run(self, run: Run) -> Generator[Event]:
+        """What happens while the agent answers *run*, ending with Finished."""
+        graphs = self._graphs()
+        return self._listen(lambda tell: graphs.run(run, tell))
+
+    def complete(self, completion: Completion) -> Generator[Event]:
+        """One answer of a model to messages and tools that are the client's own."""
+        graphs = self._graphs()
+        return self._listen(lambda tell: graphs.complete(completion, tell))
+
+    def warm_up(self) -> None:
+        """Import what the first run would otherwise wait for."""
+        self._graphs().open_default()
+
+    def _graphs(self) -> "Graphs":
+        if self._made is None:
+            from backend.services.agent.clients.graph import Graphs
+
+            self._made = Graphs(self._models, self._tools, self._limits)
+        return self._made
+
+    def _listen(self, work: Callable[[Tell], Coroutine[Any, Any, None]]) -> Generator[Event]:
+        events: queue.Queue[Event | Exception] = queue.Queue(_HELD)
+        future = self._loop.submit(_told(work, events))
+        try:
+            while True:
+                try:
+                    event = events.get(timeout=_IDLE_SECONDS)
+                except queue.Empty:
+                    yield Idle()
+                    continue
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            future.cancel()
+
+
+async def _told(
+    work: Callable[[Tell], Coroutine[Any, Any, None]], events: queue.Queue[Event | Exception]
+) -> None:
+    async def tell(event: Event | Exception) -> None:
+        # A slow reader slows the model down; the loop itself must never block.
+        while True:
+            try:
+                events.put_nowait(event)
+            except queue.Full:
+                await asyncio.sleep(_FULL_SECONDS)
+            else:
+                return
+
+    try:
+        await work(tell)
+    except Exception as error:  # noqa: BLE001 - raised again in the reader's thread
+        await tell(error)

@@ -1,0 +1,98 @@
+"""Answer in OpenAI's way: the client keeps the conversation, and may bring tools of its own."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from backend.services.agent.clients.models import Models
+from backend.services.agent.clients.runner import Runner
+from backend.services.agent.clients.runs import Completion, Finished, Run, Setting
+from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.events import (
+    Answer,
+    Called,
+    Caller,
+    Idle,
+    Said,
+    Telling,
+    Text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A whole conversation, as a client hands it in."""
+
+    messages: Sequence[Mapping[str, Any]]
+    history: Sequence[Said]
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the client runs tools of its own: then ours would only be in the way."""
+        return bool(self.tools) or any(each["role"] == "tool" for each in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Completing:
+    """A completion under way, and the model that writes it."""
+
+    model: str
+    told: Telling
+
+
+class Completions:
+    """Completes chats: with our tools, or with the client's, never with both."""
+
+    def __init__(self, answers: Answers, runner: Runner, models: Models) -> None:
+        self._answers = answers
+        self._runner = runner
+        self._models = models
+
+    def complete(self, caller: Caller, chat: Chat) -> Completing:
+        """What is said and called, ending with an Answer."""
+        model = self._models.name_of(chat.model)
+        if not chat.by_itself:
+            setting = Setting(caller, None)
+            run = Run(
+                model, chat.history, setting, chat.temperature, chat.max_tokens, may_pause=False
+            )
+            return Completing(model, self._answers.once(run))
+        completion = Completion(
+            model,
+            chat.messages,
+            chat.tools,
+            chat.tool_choice,
+            chat.temperature,
+            chat.max_tokens,
+        )
+        return Completing(model, self._passed_on(completion))
+
+    def _passed_on(self, completion: Completion) -> Telling:
+        begun, text = time.monotonic(), ""
+        with closing(self._runner.complete(completion)) as events:
+            for event in events:
+                match event:
+                    case Text():
+                        text += event.text
+                        yield event
+                    case Called() | Idle():
+                        yield event
+                    case Finished():
+                        yield Answer(
+                            text=text,
+                            conversation_id=None,
+                            citations=(),
+                            steps=(),
+                            model=completion.model,
+                            finish_reason=event.finish_reason,
+                            prompt_tokens=event.prompt_tokens,
+                            completion_tokens=event.completion_tokens,
+                            took_ms=round((time.monotonic() - begun) * 1000),
+                        )

@@ -1,0 +1,192 @@
+"""The embedded tier's mind: rules first, then the nearest example, then sentences of documents.
+
+It knows no facts. What it says comes from a tool, word for word, or it says that it found nothing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.services.agent.clients.mind import Answered, Chosen, Offered
+from backend.services.agent.clients.runs import REQUEST, Passage
+from backend.services.agent.domain.citations import Embedder, content_words
+from backend.services.agent.domain.rules import by_rule
+from backend.services.agent.domain.sentences import sentences
+
+NAME: Final = "embedded-lite"
+SEARCH: Final = "search_documents"
+
+_NEAR_ENOUGH: Final = 0.55
+_FOREIGN_NEAR_ENOUGH: Final = 0.35
+_RELEVANT: Final = 0.42
+_CLOSE_TO_BEST: Final = 0.12
+_MOST_SENTENCES: Final = 3
+
+_NOTHING_FOUND: Final = "I found nothing about that in your documents."
+_CAN_DO: Final = (
+    "I am the built-in assistant. I answer from your documents and show where each sentence "
+    "stands, list and read them, calculate, and tell the time. Upload a document and ask about it."
+)
+_SMALL_TALK: Final = (
+    ("hello", "Hello. Ask me something about your documents."),
+    ("hi there", "Hello. Ask me something about your documents."),
+    ("good morning", "Good morning. Ask me something about your documents."),
+    ("thank you", "You are welcome."),
+    ("thanks a lot", "You are welcome."),
+    ("goodbye", "Goodbye."),
+    ("who are you", _CAN_DO),
+    ("what can you do", _CAN_DO),
+    ("help", _CAN_DO),
+    ("how are you", "Ready to answer. Ask me something about your documents."),
+)
+
+
+class LiteMind:
+    """Decides by rules and by likeness to examples; answers by quoting."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def choose(
+        self, request: str, tools: Sequence[Offered], *, required: bool = False
+    ) -> Chosen | None:
+        """The tool that *request* asks for, None where words alone answer it."""
+        names = {tool.name for tool in tools}
+        if (found := by_rule(request)) is not None and found.tool in names:
+            return found
+        if not tools or (not required and self._small_talk(request) is not None):
+            return None
+        ours = [tool for tool in tools if tool.examples]
+        if not ours:
+            return self._choose_foreign(request, tools, required)
+        return self._nearest_example(request, ours)
+
+    def say(self, request: str, answered: Sequence[Answered]) -> str:
+        """The answer to *request* from what the tools found."""
+        if not answered:
+            return self._small_talk(request) or (
+                "I can only answer from documents and tools, and neither fits this request."
+            )
+        passages = [passage for each in answered for passage in each.passages]
+        parts = [
+            each.content if not each.failed else f"The tool {each.tool} failed: {each.content}"
+            for each in answered
+            if each.tool != SEARCH or each.failed
+        ]
+        if any(each.tool == SEARCH and not each.failed for each in answered):
+            parts.insert(0, self._quote(request, passages) or _NOTHING_FOUND)
+        return "\n\n".join(parts)
+
+    def _small_talk(self, request: str) -> str | None:
+        if len(request) > 60:
+            return None
+        likeness = self._likeness(request.strip(" ?!.,"), [said for said, _ in _SMALL_TALK])
+        best = int(likeness.argmax())
+        return _SMALL_TALK[best][1] if likeness[best] >= 0.75 else None
+
+    def _nearest_example(self, request: str, tools: Sequence[Offered]) -> Chosen:
+        examples = [(tool, example) for tool in tools for example in tool.examples]
+        likeness = self._likeness(request, [example.utterance for _, example in examples])
+        best = int(likeness.argmax())
+        tool, example = examples[best]
+        search = next((each for each in tools if each.name == SEARCH), None)
+        if search is not None and likeness[best] < _NEAR_ENOUGH:
+            return Chosen(SEARCH, {"query": request})  # a question that no example resembles
+        return Chosen(tool.name, _filled(example.arguments, request))
+
+    def _choose_foreign(
+        self, request: str, tools: Sequence[Offered], required: bool
+    ) -> Chosen | None:
+        described = [f"{tool.name.replace('_', ' ')}: {tool.description[:300]}" for tool in tools]
+        likeness = self._likeness(request, described)
+        for index in np.argsort(-likeness):
+            if not required and likeness[index] < _FOREIGN_NEAR_ENOUGH:
+                return None
+            arguments = _guessed(request, tools[int(index)].parameters)
+            if arguments is not None:
+                return Chosen(tools[int(index)].name, arguments)
+        return None
+
+    def _quote(self, request: str, passages: Sequence[Passage]) -> str | None:
+        """The sentences that answer *request* best, None when none is near enough."""
+        texts = list(
+            dict.fromkeys(
+                " ".join(sentence.text.split())
+                for passage in passages
+                for sentence in sentences(passage.text)
+            )
+        )
+        texts = [text for text in texts if len(content_words(text)) >= 3]
+        if not texts:
+            return None
+        vectors = self._embedder.encode([request, *texts])
+        wanted = content_words(request)
+        scores = vectors[1:] @ vectors[0] + np.array(
+            [0.25 * len(wanted & content_words(text)) / (len(wanted) or 1) for text in texts]
+        )
+        best = float(scores.max())
+        if best < _RELEVANT:
+            return None
+        order = [int(i) for i in np.argsort(-scores) if scores[i] >= best - _CLOSE_TO_BEST]
+        chosen = sorted(i for i in order[:_MOST_SENTENCES] if scores[i] >= _RELEVANT)
+        return " ".join(_closed(texts[i]) for i in chosen)
+
+    def _likeness(self, text: str, others: Sequence[str]) -> NDArray[np.float32]:
+        missing = [other for other in others if other not in self._known]
+        if missing and len(self._known) > 2_000:
+            self._known.clear()  # clients' own tools come and go; ours are soon back
+            missing = list(others)
+        if missing:
+            self._known.update(zip(missing, self._embedder.encode(missing), strict=True))
+        vector = self._embedder.encode([text])[0]
+        likeness: NDArray[np.float32] = np.stack([self._known[each] for each in others]) @ vector
+        return likeness
+
+
+def _closed(sentence: str) -> str:
+    """*sentence* with a full stop where it has no mark, as headings and table rows have none."""
+    return sentence if re.search(r"[.!?…][\"'\u201d\u2019)\]]*$", sentence) else f"{sentence}."
+
+
+def _filled(arguments: Mapping[str, Any], request: str) -> dict[str, Any]:
+    return {name: request if value == REQUEST else value for name, value in arguments.items()}
+
+
+def _guessed(request: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Arguments for a client's own tool, as far as the words give them; None if they do not."""
+    properties: Mapping[str, Any] = parameters.get("properties") or {}
+    required = parameters.get("required") or []
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", request)
+    arguments: dict[str, Any] = {}
+    for name in required:
+        schema = properties.get(name) or {}
+        kind = schema.get("type")
+        choices = [each for each in schema.get("enum", []) if str(each).lower() in request.lower()]
+        if "enum" in schema:
+            if not choices:
+                return None
+            arguments[name] = choices[0]
+        elif kind in {"number", "integer"}:
+            if not numbers:
+                return None
+            number = float(numbers.pop(0))
+            arguments[name] = int(number) if kind == "integer" else number
+        elif kind in {"string", None}:
+            arguments[name] = _last_name(request) or request
+        elif kind == "boolean":
+            arguments[name] = True
+        else:
+            return None
+    return arguments
+
+
+def _last_name(request: str) -> str | None:
+    """What is quoted, or the last capitalised words: "the weather in New York" asks of New York."""
+    if quoted := re.findall(r"[\"\u201c]([^\"\u201d]{1,200})[\"\u201d]", request):
+        return str(quoted[-1])
+    names = re.findall(r"(?<=\s)[A-Z][\w'\u2019-]*(?:\s[A-Z][\w'\u2019-]*)*", request)
+    return str(names[-1]) if names else None

@@ -1,0 +1,170 @@
+"""What the agent can do; each tool runs with the caller's rights and checks its arguments."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.services.agent.clients.library import Library
+from backend.services.agent.clients.runs import (
+    REQUEST,
+    Example,
+    Outcome,
+    Passage,
+    Setting,
+    Tool,
+)
+from backend.services.agent.domain import lite
+from backend.services.agent.domain.arithmetic import LONGEST, work_out
+from backend.services.agent.domain.rules import time_zone
+from backend.services.agent.errors import NotArithmetic, ToolFailed
+
+PASSAGES: Final = 6
+
+
+class _Arguments(BaseModel):
+    """A model may not slip in what its tool does not name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchArguments(_Arguments):
+    query: Annotated[str, Field(min_length=1, max_length=2_000, description="What to look for.")]
+
+
+class ListArguments(_Arguments):
+    pass
+
+
+class ReadArguments(_Arguments):
+    document_id: Annotated[
+        str, Field(min_length=1, max_length=128, description="The id of a listed document.")
+    ]
+
+
+class SumArguments(_Arguments):
+    expression: Annotated[
+        str,
+        Field(min_length=1, max_length=LONGEST, description="For example (3 + 4) * 2 or sqrt(2)."),
+    ]
+
+
+class TimeArguments(_Arguments):
+    timezone: Annotated[
+        str, Field(max_length=64, description="An IANA name such as Europe/Berlin.")
+    ] = "UTC"
+
+
+def tools(library: Library, now: Callable[[], datetime]) -> tuple[Tool, ...]:
+    """All tools, over *library* and the clock *now*."""
+    return (_search(library), _list(library), _read(library), _calculate(), _tell_time(now))
+
+
+def _search(library: Library) -> Tool:
+    async def run(arguments: SearchArguments, setting: Setting) -> Outcome:
+        passages = await asyncio.to_thread(
+            library.search, setting.caller, arguments.query, PASSAGES, setting.collection
+        )
+        return _shown(passages) if passages else Outcome("No passage was found.")
+
+    return Tool(
+        name=lite.SEARCH,
+        description="Find passages in the user's documents. Use it for every question of fact.",
+        arguments=SearchArguments,
+        run=run,
+        examples=(
+            Example("what does the contract say about termination", {"query": REQUEST}),
+            Example("how many days of holiday do employees get", {"query": REQUEST}),
+            Example("who is responsible for the project", {"query": REQUEST}),
+            Example("when was the company founded", {"query": REQUEST}),
+            Example("explain the method that the report uses", {"query": REQUEST}),
+            Example("find what the documents say about costs", {"query": REQUEST}),
+        ),
+    )
+
+
+def _list(library: Library) -> Tool:
+    async def run(_: ListArguments, setting: Setting) -> Outcome:
+        found = await asyncio.to_thread(library.documents, setting.caller, setting.collection)
+        if not found:
+            return Outcome("There are no documents yet.")
+        lines = [f"- {each.title} ({each.filename}, {each.status}), id {each.id}" for each in found]
+        return Outcome(
+            "Your documents:\n" + "\n".join(lines), identifiers=[each.id for each in found]
+        )
+
+    return Tool(
+        name="list_documents",
+        description="List the user's documents with their ids.",
+        arguments=ListArguments,
+        run=run,
+        examples=(
+            Example("which documents do I have", {}),
+            Example("list my documents", {}),
+            Example("show me all uploaded files", {}),
+            Example("what files are in my library", {}),
+        ),
+    )
+
+
+def _read(library: Library) -> Tool:
+    async def run(arguments: ReadArguments, setting: Setting) -> Outcome:
+        passages = await asyncio.to_thread(library.read, setting.caller, arguments.document_id)
+        return _shown(passages) if passages else Outcome("The document holds no text.")
+
+    return Tool(
+        name="read_document",
+        description="Read the beginning of one document, by its id.",
+        arguments=ReadArguments,
+        run=run,
+        identifiers=frozenset({"document_id"}),
+    )
+
+
+def _calculate() -> Tool:
+    async def run(arguments: SumArguments, _: Setting) -> Outcome:
+        try:
+            return Outcome(f"{arguments.expression} = {work_out(arguments.expression)}")
+        except NotArithmetic as error:
+            raise ToolFailed(str(error)) from error
+
+    return Tool(
+        name="calculate",
+        description="Work out an arithmetic expression exactly.",
+        arguments=SumArguments,
+        run=run,
+    )
+
+
+def _tell_time(now: Callable[[], datetime]) -> Tool:
+    async def run(arguments: TimeArguments, _: Setting) -> Outcome:
+        zone = time_zone(arguments.timezone)
+        if zone is None:
+            raise ToolFailed("No such time zone; use an IANA name such as Europe/Berlin.")
+        local = now().astimezone(ZoneInfo(zone))
+        return Outcome(f"It is {local:%A, %d %B %Y, %H:%M} in {zone}.")
+
+    return Tool(
+        name="current_time",
+        description="Tell the date and time, in UTC or another time zone.",
+        arguments=TimeArguments,
+        run=run,
+    )
+
+
+def _shown(passages: list[Passage]) -> Outcome:
+    """Passages as a model reads them, marked as what they are: data that somebody wrote."""
+    shown = []
+    for passage in passages:
+        page = "" if passage.page is None else f", page {passage.page}"
+        # A document must not be able to close its own frame and speak from outside it.
+        text = passage.text.replace("</passage>", "<\\/passage>")
+        shown.append(f"<passage from={passage.filename!r}{page}>\n{text}\n</passage>")
+    return Outcome(
+        "\n".join(shown),
+        passages=passages,
+        identifiers=list(dict.fromkeys(passage.document_id for passage in passages)),
+    )

@@ -1,0 +1,93 @@
+"""All that can go wrong in the agent, and how a caller hears of it."""
+
+from backend.chassis.problems import ServiceError
+
+
+class NotArithmetic(ValueError):
+    """An expression that has no value here; told to the model as the tool's failure."""
+
+
+class ToolFailed(Exception):
+    """A tool could not do its work; the message is what the model is told."""
+
+
+class ConversationNotFound(ServiceError):
+    status = 404
+    code = "conversation_not_found"
+    title = "No such conversation"
+
+    def __init__(self) -> None:
+        super().__init__("You have no conversation with this id.")
+
+
+class ConversationBusy(ServiceError):
+    status = 409
+    code = "conversation_busy"
+    title = "The conversation is answering"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An answer is being written in this conversation. Wait for it, or cancel it first."
+        )
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class NothingToDecide(ServiceError):
+    status = 409
+    code = "nothing_to_decide"
+    title = "No tool call waits for a decision"
+
+    def __init__(self) -> None:
+        super().__init__("No tool call of this conversation waits for your decision.")
+
+
+class UnknownModel(ServiceError):
+    status = 422
+    code = "unknown_model"
+    title = "Unknown model"
+
+    def __init__(self, known: list[str]) -> None:
+        super().__init__(f"No such model is set up here; there are: {', '.join(known)}.")
+
+
+class ModelNotFound(ServiceError):
+    """The same, as OpenAI's clients know it."""
+
+    status = 404
+    code = "model_not_found"
+    title = "Unknown model"
+
+
+class ModelUnavailable(ServiceError):
+    status = 503
+    code = "model_unavailable"
+    title = "The model is not reachable"
+
+    def __init__(self, reason: str = "The model's server does not answer.") -> None:
+        super().__init__(f"{reason} Try again in a moment.")
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "5"}
+
+
+class ModelTimeout(ServiceError):
+    status = 504
+    code = "model_timeout"
+    title = "The model is too slow"
+
+    def __init__(self) -> None:
+        super().__init__("The model took longer than a run may take.")
+
+
+class ModelMisbehaved(ServiceError):
+    status = 502
+    code = "model_misbehaved"
+    title = "The model's answer cannot be used"
+
+
+class LimitReached(ServiceError):
+    status = 422
+    code = "run_limit_reached"
+    title = "The request needs more than a run may use"

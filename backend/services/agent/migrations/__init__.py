@@ -1,0 +1,1 @@
+"""How the agent's tables came to be."""

@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: who may ask the agent, in what shape."""

@@ -1,0 +1,76 @@
+"""What the caller's agent may use: tools and models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint
+from pydantic import BaseModel
+
+from backend.chassis.openapi import answers
+from backend.chassis.service import use
+from backend.security import Permission, require_permission
+from backend.services.agent.domain.catalogue import Catalogue
+
+bp = Blueprint("catalogue", __name__)
+
+
+class ToolShape(BaseModel):
+    """A tool; one with side effects waits for a person's approval before it runs."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    needs_approval: bool
+
+
+class ToolList(BaseModel):
+    """All tools."""
+
+    items: Sequence[ToolShape]
+    next_cursor: None = None
+
+
+class ModelShape(BaseModel):
+    """A model that may be asked for by its id."""
+
+    id: str
+    provider: str
+    default: bool
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    items: Sequence[ModelShape]
+    next_cursor: None = None
+
+
+@bp.get("/tools")
+@require_permission(Permission.AGENT_QUERY)
+@answers(ToolList)
+def tools() -> ToolList:
+    """The tools that the agent may call for the caller."""
+    return ToolList(
+        items=[
+            ToolShape(
+                name=tool.name,
+                description=tool.description,
+                parameters=tool.arguments.model_json_schema(),
+                needs_approval=tool.side_effects,
+            )
+            for tool in use(Catalogue).tools
+        ]
+    )
+
+
+@bp.get("/models")
+@require_permission(Permission.AGENT_QUERY)
+@answers(ModelList)
+def models() -> ModelList:
+    """The models that may be asked, the default first."""
+    return ModelList(
+        items=[
+            ModelShape(id=model.name, provider=model.provider, default=index == 0)
+            for index, model in enumerate(use(Catalogue).models)
+        ]
+    )

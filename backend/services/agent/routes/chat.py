@@ -1,0 +1,123 @@
+"""The bodies of OpenAI's chat completions, as far as we speak them."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.services.agent.domain.completions import Chat
+from backend.services.agent.domain.events import Said
+
+
+class Lenient(BaseModel):
+    """Clients send fields that we do not know; the interface asks to ignore them."""
+
+    model_config = ConfigDict(
+        strict=True, extra="ignore", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
+    )
+
+
+class Part(Lenient):
+    """A piece of a message; only text is read."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(max_length=100_000)]
+
+
+class CalledFunction(Lenient):
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    arguments: Annotated[str, Field(max_length=100_000)]
+
+
+class ToolCall(Lenient):
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(Lenient):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: (
+        Annotated[str, Field(max_length=100_000)]
+        | Annotated[list[Part], Field(max_length=100)]
+        | None
+    ) = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=128)] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+    def plain(self) -> dict[str, Any]:
+        """The message as OpenAI writes it, of known fields alone."""
+        role = "system" if self.role == "developer" else self.role
+        message: dict[str, Any] = {"role": role, "content": self.text}
+        if self.tool_calls:
+            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+class Function(Lenient):
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    description: Annotated[str, Field(max_length=4_096)] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ClientTool(Lenient):
+    type: Literal["function"]
+    function: Function
+
+
+class StreamOptions(Lenient):
+    include_usage: bool = False
+
+
+class ChatRequest(Lenient):
+    """A chat to complete."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=500)]
+    model: Annotated[str, Field(max_length=128)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+
+    def chat(self) -> Chat:
+        """The chat in the domain's words."""
+        return Chat(
+            messages=[message.plain() for message in self.messages],
+            history=_history(self.messages),
+            tools=[tool.model_dump(exclude_none=True) for tool in self.tools or ()],
+            tool_choice=self.tool_choice,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+        )
+
+    @property
+    def with_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _history(messages: Sequence[ChatMessage]) -> list[Said]:
+    roles = {"developer": "system"}
+    return [
+        Said(roles.get(message.role, message.role), message.text)
+        for message in messages
+        if message.role != "tool" and message.text
+    ]
+
+
+def call_shape(call_id: str, name: str, arguments: object) -> dict[str, Any]:
+    """A tool call as OpenAI writes it: its arguments are JSON within JSON."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": call_id, "type": "function", "function": function}

@@ -1,0 +1,72 @@
+"""The caller's conversations."""
+
+from datetime import UTC, datetime
+
+from flask import Blueprint
+
+from backend.chassis.openapi import answers
+from backend.chassis.paging import PageQuery, cut_page
+from backend.chassis.service import use
+from backend.security import (
+    Permission,
+    invalid_field,
+    require_permission,
+    validate_query,
+)
+from backend.services.agent.domain.conversations import Conversations, Summary
+from backend.services.agent.errors import ConversationNotFound
+from backend.services.agent.routes.callers import caller
+from backend.services.agent.routes.shapes import SessionList, SessionShape, SessionWhole
+
+bp = Blueprint("sessions", __name__, url_prefix="/sessions")
+
+
+@bp.get("")
+@require_permission(Permission.AGENT_QUERY)
+@validate_query(PageQuery)
+@answers(SessionList)
+def conversations(page: PageQuery) -> SessionList:
+    """The caller's conversations, the most recently used first."""
+    found = use(Conversations).listed(caller(), page.limit + 1, _after(page))
+    shown, next_cursor = cut_page(found, page.limit, _key)
+    return SessionList(items=[SessionShape.of(each) for each in shown], next_cursor=next_cursor)
+
+
+@bp.get("/<session_id>")
+@require_permission(Permission.AGENT_QUERY)
+@answers(SessionWhole, errors=(ConversationNotFound,))
+def conversation(session_id: str) -> SessionWhole:
+    """One conversation with its messages."""
+    return SessionWhole.whole(use(Conversations).whole(caller(), session_id))
+
+
+@bp.delete("/<session_id>")
+@require_permission(Permission.AGENT_QUERY)
+@answers(None, 204, errors=(ConversationNotFound,))
+def delete_conversation(session_id: str) -> None:
+    """Delete a conversation; an answer being written in it stops."""
+    use(Conversations).remove(caller(), session_id)
+
+
+@bp.post("/<session_id>/cancel")
+@require_permission(Permission.AGENT_QUERY)
+@answers(None, 202, errors=(ConversationNotFound,))
+def cancel(session_id: str) -> None:
+    """Stop the answer that is being written, within two seconds."""
+    use(Conversations).cancel(caller(), session_id)
+
+
+def _key(summary: Summary) -> tuple[str, str]:
+    return summary.updated_at.isoformat(), summary.id
+
+
+def _after(page: PageQuery) -> tuple[datetime, str] | None:
+    match page.after():
+        case None:
+            return None
+        case (moment, session_id):
+            try:
+                return datetime.fromisoformat(moment).astimezone(UTC), session_id
+            except ValueError:
+                pass
+    raise invalid_field("#/cursor", "Use the next_cursor of the page before.")

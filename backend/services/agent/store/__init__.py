@@ -1,0 +1,1 @@
+"""Its own tables: conversations and their messages."""

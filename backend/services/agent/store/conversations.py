@@ -1,0 +1,110 @@
+"""Questions asked of conversations and messages. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import CursorResult, delete, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from backend.services.agent.store.tables import Conversation, Message
+
+
+def find(
+    session: Session, tenant_id: str, owner_id: str, conversation_id: str
+) -> Conversation | None:
+    """The owner's conversation; None for what is not there and for what is someone else's."""
+    return session.scalar(
+        select(Conversation).where(
+            Conversation.id == conversation_id,
+            Conversation.tenant_id == tenant_id,
+            Conversation.owner_id == owner_id,
+        )
+    )
+
+
+def page_of(
+    session: Session,
+    tenant_id: str,
+    owner_id: str,
+    limit: int,
+    after: tuple[datetime, str] | None,
+) -> Sequence[Conversation]:
+    """The owner's conversations, the most recently used first, from behind *after*."""
+    wanted = (
+        select(Conversation)
+        .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)
+        .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        wanted = wanted.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    return session.scalars(wanted).all()
+
+
+def messages(session: Session, conversation_id: str) -> Sequence[Message]:
+    """All messages, in order."""
+    return session.scalars(
+        select(Message).where(Message.conversation_id == conversation_id).order_by(Message.position)
+    ).all()
+
+
+def newest(session: Session, conversation_id: str, limit: int) -> Sequence[Message]:
+    """The last *limit* messages, in order."""
+    found = session.scalars(
+        select(Message)
+        .where(Message.conversation_id == conversation_id)
+        .order_by(Message.position.desc())
+        .limit(limit)
+    ).all()
+    return found[::-1]
+
+
+def append(session: Session, message: Message) -> None:
+    """Add *message* behind the others; only the run that holds the conversation may."""
+    last = session.scalar(
+        select(func.max(Message.position)).where(Message.conversation_id == message.conversation_id)
+    )
+    message.position = 0 if last is None else last + 1
+    session.add(message)
+    session.flush()
+
+
+def claim(
+    session: Session, conversation_id: str, run_id: str, now: datetime, until: datetime
+) -> bool:
+    """Let *run_id* hold the conversation, unless another run does."""
+    # One statement decides, so of two runs that come at once only one gets it.
+    result = session.execute(
+        update(Conversation)
+        .where(
+            Conversation.id == conversation_id,
+            or_(Conversation.run_id.is_(None), Conversation.run_until < now),
+        )
+        .values(run_id=run_id, run_until=until, cancel_asked=False)
+    )
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+def release(session: Session, conversation_id: str, run_id: str) -> bool:
+    """End *run_id*'s hold; False if it holds the conversation no more."""
+    result = session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
+        .values(run_id=None, run_until=None, cancel_asked=False)
+    )
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+def must_stop(session: Session, conversation_id: str, run_id: str) -> bool:
+    """Whether *run_id* was asked to stop, or its conversation is gone."""
+    held = session.execute(
+        select(Conversation.run_id, Conversation.cancel_asked).where(
+            Conversation.id == conversation_id
+        )
+    ).one_or_none()
+    return held is None or held.cancel_asked or held.run_id != run_id
+
+
+def remove(session: Session, conversation_id: str) -> None:
+    """Delete the conversation with all its messages."""
+    session.execute(delete(Conversation).where(Conversation.id == conversation_id))

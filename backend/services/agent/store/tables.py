@@ -1,0 +1,55 @@
+"""The agent's tables: conversations, and the messages in them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from backend.chassis.database import UtcDateTime
+
+
+class Base(DeclarativeBase):
+    """What the agent's tables have in common."""
+
+
+class Conversation(Base):
+    """One person's conversation. `run_id` is set while an answer is being written in it.
+
+    A run holds it until `run_until` at most: a worker that was killed must not lock its
+    conversation for good.
+    """
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index("conversations_of_owner", "tenant_id", "owner_id", "updated_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str] = mapped_column(String(120))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    run_id: Mapped[str | None] = mapped_column(String(40))
+    run_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel_asked: Mapped[bool] = mapped_column(default=False)
+    paused: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Message(Base):
+    """One message; an assistant's has its citations, steps and cost."""
+
+    __tablename__ = "messages"
+    __table_args__ = (UniqueConstraint("conversation_id", "position"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    role: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    model: Mapped[str | None] = mapped_column(String(128))
+    citations: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    prompt_tokens: Mapped[int] = mapped_column(default=0)
+    completion_tokens: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,78 @@
+"""An agent with a shelf of documents, thinking by itself or with a scripted model."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from backend.chassis.settings import CommonSettings, Secret
+from backend.services.agent.app import create_app
+from backend.services.agent.clients.models import Address
+from backend.services.agent.clients.runs import Limits
+from backend.services.agent.settings import Settings
+from tests.services.agent.stand_ins import ScriptedModel, Shelf, WordEmbedder, serving
+
+
+@pytest.fixture
+def shelf():
+    with serving(Shelf()) as shelf:
+        yield shelf
+
+
+@pytest.fixture
+def model():
+    with serving(ScriptedModel()) as model:
+        yield model
+
+
+@pytest.fixture
+def settings(tmp_path, shelf):
+    common = CommonSettings(
+        name="agent",
+        production=False,
+        host="127.0.0.1",
+        port=5002,
+        data_dir=tmp_path,
+        redis_url=None,
+        secret_key=Secret("a secret of the tests"),
+    )
+    return Settings(
+        common=common,
+        database_url=f"sqlite:///{tmp_path / 'agent.db'}",
+        rag_url=shelf.url,
+        model=None,
+        model_timeout=timedelta(seconds=2),
+        limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=2)),
+    )
+
+
+@pytest.fixture
+def app(settings, identities):
+    return identities.trust(create_app(settings, embedder=WordEmbedder()))
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def scripted_app(settings, model, identities):
+    settings = replace(settings, model=Address(f"{model.url}/v1", "scripted", "a key"))
+    return identities.trust(create_app(settings, embedder=WordEmbedder()))
+
+
+@pytest.fixture
+def scripted(scripted_app):
+    """A client of the agent that thinks with the scripted model."""
+    return scripted_app.test_client()
+
+
+@pytest.fixture
+def ada(identities):
+    return identities.bearer("user-ada")
+
+
+@pytest.fixture
+def bob(identities):
+    return identities.bearer("user-bob")
