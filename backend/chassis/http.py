@@ -45,19 +45,31 @@ class ServiceClient:
         return self._request("GET", path, None, headers)
 
     def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        return self._request("POST", path, body, headers)
+        sent = {**headers, "Content-Type": "application/json"}
+        return self._request("POST", path, json.dumps(body).encode(), sent)
+
+    def post_file(
+        self,
+        path: str,
+        name: str,
+        content: bytes,
+        fields: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> Any:
+        """Upload *content* as the file called *name*, with *fields* beside it."""
+        form = {**fields, "file": (name, content)}
+        body, content_type = urllib3.encode_multipart_formdata(form)
+        return self._request("POST", path, body, {**headers, "Content-Type": content_type})
 
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
         sent = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
-        if body is not None:
-            sent["Content-Type"] = "application/json"
         try:
             response = self._pool.request(
                 method,
                 self._base_url + path,
-                body=None if body is None else json.dumps(body).encode(),
+                body=body,
                 headers=sent,
                 timeout=self._timeout,
                 redirect=False,

@@ -1,0 +1,47 @@
+"""Call another service."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from backend.chassis.http import ServiceClient
+
+
+@pytest.fixture
+def received():
+    """What a server got: the heads and bodies of its requests; its address is the first."""
+    requests = []
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append((self.path, dict(self.headers), body))
+            self.send_response(201)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", requests
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_is_uploaded_with_its_fields_and_the_callers_headers(received):
+    url, requests = received
+    service = ServiceClient(url, read_timeout=5)
+
+    service.post_file("/documents", 'a "b".md', b"# Hi", {"collection": "notes"}, {"X-Who": "ada"})
+
+    path, headers, body = requests[0]
+    assert path == "/documents"
+    assert headers["X-Who"] == "ada"
+    assert headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="file"; filename="a %22b%22.md"' in body
+    assert b"\r\n\r\n# Hi\r\n" in body
+    assert b'name="collection"\r\n\r\nnotes\r\n' in body
