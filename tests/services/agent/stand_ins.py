@@ -128,6 +128,7 @@ class Shelf:
     def __init__(self) -> None:
         self.documents: list[Document] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.uploads: list[bytes] = []
         self.stall = 0.0
         self.broken = False
         self.url = ""
@@ -147,8 +148,12 @@ class Shelf:
     def answer(self, door: "Door") -> None:
         path = door.path.partition("?")[0]
         self.requests.append((door.path, dict(door.headers)))
-        body = door.body() if door.command == "POST" else {}
         time.sleep(self.stall)
+        if (door.command, path) == ("POST", "/documents"):
+            self.uploads.append(door.raw())
+            uploaded = {"id": "doc_uploaded1", "filename": "note.md", "status": "queued"}
+            return door.answer(202, {"documents": [uploaded]})
+        body = door.body() if door.command == "POST" else {}
         if self.broken:
             return door.answer(500, {"code": "internal_error", "detail": "Something went wrong."})
         mine = [each for each in self.documents if each.token == door.headers["Authorization"]]
@@ -206,8 +211,11 @@ class Door(BaseHTTPRequestHandler):
 
     do_GET = do_POST  # noqa: N815 - the base class looks for this name
 
+    def raw(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
     def body(self) -> dict[str, Any]:
-        return json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        return json.loads(self.raw() or b"{}")
 
     def answer(self, status: int, document: object) -> None:
         body = json.dumps(document).encode()

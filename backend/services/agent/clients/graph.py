@@ -95,8 +95,9 @@ class Graphs:
         before = _history(flight.run.history)
         mine = [] if flight.run.paused is None else _resumed(flight, flight.run.paused)
         messages: list[BaseMessage] = [*before, *mine]
-        replayed = flight.replay.id if flight.replay is not None else None
-        speaking: str | None = None
+        replay = flight.replay
+        replayed = None if replay is None else replay.id
+        speaking = replayed if replay is not None and replay.text else None
         async for mode, part in agent.astream(
             {"messages": messages},
             {"recursion_limit": self._limits.model_calls * _GRAPH_STEPS_A_CALL},

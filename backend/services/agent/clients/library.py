@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from backend.chassis.http import ServiceClient, UpstreamError, UpstreamRefused
 from backend.services.agent.clients.runs import Caller, Passage
@@ -50,6 +50,10 @@ class _Document(BaseModel):
 
 class _Documents(BaseModel):
     items: list[_Document]
+
+
+class _Uploaded(BaseModel):
+    documents: Annotated[list[_Document], Field(min_length=1)]
 
 
 class _Chunk(BaseModel):
@@ -99,6 +103,22 @@ class Library:
             Passage(document.id, document.filename, each.page, each.start, each.end, each.text)
             for each in chunks.items
         ]
+
+    def keep(self, caller: Caller, filename: str, text: str, collection: str | None) -> Document:
+        """Upload *text* as a document of *caller*'s."""
+        fields = {} if collection is None else {"collection": collection}
+        found = _read(
+            _Uploaded,
+            _asked(
+                self._service.post_file,
+                "/documents",
+                filename,
+                text.encode(),
+                fields,
+                caller.headers,
+            ),
+        )
+        return _document(found.documents[0])
 
 
 def _asked(ask: Callable[..., Any], *what: object) -> Any:

@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.services.agent.clients.mind import Answered, Chosen, Offered
-from backend.services.agent.clients.runs import REQUEST, Passage
-from backend.services.agent.domain.citations import Embedder, content_words
+from backend.services.agent.clients.runs import REQUEST
+from backend.services.agent.domain.citations import Embedder
+from backend.services.agent.domain.quoting import lead, quoted
 from backend.services.agent.domain.rules import by_rule
-from backend.services.agent.domain.sentences import sentences
 
 NAME: Final = "embedded-lite"
 SEARCH: Final = "search_documents"
 
 _NEAR_ENOUGH: Final = 0.55
+_CHAT: Final = 0.75
 _FOREIGN_NEAR_ENOUGH: Final = 0.35
-_RELEVANT: Final = 0.42
-_CLOSE_TO_BEST: Final = 0.12
-_MOST_SENTENCES: Final = 3
 
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
 _CAN_DO: Final = (
@@ -71,22 +69,21 @@ class LiteMind:
             return self._small_talk(request) or (
                 "I can only answer from documents and tools, and neither fits this request."
             )
-        passages = [passage for each in answered for passage in each.passages]
-        parts = [
-            each.content if not each.failed else f"The tool {each.tool} failed: {each.content}"
-            for each in answered
-            if each.tool != SEARCH or each.failed
-        ]
-        if any(each.tool == SEARCH and not each.failed for each in answered):
-            parts.insert(0, self._quote(request, passages) or _NOTHING_FOUND)
-        return "\n\n".join(parts)
+        return "\n\n".join(self._told(request, each) for each in answered)
+
+    def _told(self, request: str, each: Answered) -> str:
+        if each.failed:
+            return f"{each.tool} was not done. {each.content}"
+        if each.tool == SEARCH:
+            return quoted(self._embedder, request, each.passages) or _NOTHING_FOUND
+        return lead(each.passages[0]) if each.passages else each.content
 
     def _small_talk(self, request: str) -> str | None:
         if len(request) > 60:
             return None
         likeness = self._likeness(request.strip(" ?!.,"), [said for said, _ in _SMALL_TALK])
         best = int(likeness.argmax())
-        return _SMALL_TALK[best][1] if likeness[best] >= 0.75 else None
+        return _SMALL_TALK[best][1] if likeness[best] >= _CHAT else None
 
     def _nearest_example(self, request: str, tools: Sequence[Offered]) -> Chosen:
         examples = [(tool, example) for tool in tools for example in tool.examples]
@@ -111,30 +108,6 @@ class LiteMind:
                 return Chosen(tools[int(index)].name, arguments)
         return None
 
-    def _quote(self, request: str, passages: Sequence[Passage]) -> str | None:
-        """The sentences that answer *request* best, None when none is near enough."""
-        texts = list(
-            dict.fromkeys(
-                " ".join(sentence.text.split())
-                for passage in passages
-                for sentence in sentences(passage.text)
-            )
-        )
-        texts = [text for text in texts if len(content_words(text)) >= 3]
-        if not texts:
-            return None
-        vectors = self._embedder.encode([request, *texts])
-        wanted = content_words(request)
-        scores = vectors[1:] @ vectors[0] + np.array(
-            [0.25 * len(wanted & content_words(text)) / (len(wanted) or 1) for text in texts]
-        )
-        best = float(scores.max())
-        if best < _RELEVANT:
-            return None
-        order = [int(i) for i in np.argsort(-scores) if scores[i] >= best - _CLOSE_TO_BEST]
-        chosen = sorted(i for i in order[:_MOST_SENTENCES] if scores[i] >= _RELEVANT)
-        return " ".join(_closed(texts[i]) for i in chosen)
-
     def _likeness(self, text: str, others: Sequence[str]) -> NDArray[np.float32]:
         missing = [other for other in others if other not in self._known]
         if missing and len(self._known) > 2_000:
@@ -145,11 +118,6 @@ class LiteMind:
         vector = self._embedder.encode([text])[0]
         likeness: NDArray[np.float32] = np.stack([self._known[each] for each in others]) @ vector
         return likeness
-
-
-def _closed(sentence: str) -> str:
-    """*sentence* with a full stop where it has no mark, as headings and table rows have none."""
-    return sentence if re.search(r"[.!?…][\"'\u201d\u2019)\]]*$", sentence) else f"{sentence}."
 
 
 def _filled(arguments: Mapping[str, Any], request: str) -> dict[str, Any]:

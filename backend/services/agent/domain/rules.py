@@ -39,6 +39,13 @@ _TIME: Final = re.compile(
     re.IGNORECASE,
 )
 
+_NOTE: Final = re.compile(
+    r"^(?:please\s+)?(?:remember|(?:save|take|make|write down|add)(?:\s+an?)?\s+note|note down)"
+    r"(?:\s+that\b|\s*:)?\s+(?P<text>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TITLE: Final = 60
+
 # Ids as services make them: UUIDs, long hexadecimal words, and words like doc_4f9a1c….
 _IDENTIFIER: Final = re.compile(
     r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,64}|[a-z]{2,8}_[0-9A-Za-z]{8,64}|"
@@ -58,6 +65,9 @@ def by_rule(request: str) -> Chosen | None:
         where = (found["where"] or found["there"] or "").strip()
         zone = time_zone(re.sub(r"^(?:in|at|for) ", "", where)) if where else "UTC"
         return None if zone is None else Chosen("current_time", {"timezone": zone})
+    if (note := _NOTE.match(request)) is not None:
+        text = note["text"]
+        return Chosen("save_note", {"title": text[:_TITLE].strip(), "text": text})
     identifiers = identifiers_in(request)
     if len(identifiers) == 1 and _READS.search(request):
         return Chosen("read_document", {"document_id": identifiers[0]})

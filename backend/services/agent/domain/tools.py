@@ -1,6 +1,7 @@
 """What the agent can do; each tool runs with the caller's rights and checks its arguments."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Final
@@ -45,6 +46,11 @@ class ReadArguments(_Arguments):
     ]
 
 
+class NoteArguments(_Arguments):
+    title: Annotated[str, Field(min_length=1, max_length=120)]
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
 class SumArguments(_Arguments):
     expression: Annotated[
         str,
@@ -60,7 +66,14 @@ class TimeArguments(_Arguments):
 
 def tools(library: Library, now: Callable[[], datetime]) -> tuple[Tool, ...]:
     """All tools, over *library* and the clock *now*."""
-    return (_search(library), _list(library), _read(library), _calculate(), _tell_time(now))
+    return (
+        _search(library),
+        _list(library),
+        _read(library),
+        _save_note(library),
+        _calculate(),
+        _tell_time(now),
+    )
 
 
 def _search(library: Library) -> Tool:
@@ -121,6 +134,27 @@ def _read(library: Library) -> Tool:
         arguments=ReadArguments,
         run=run,
         identifiers=frozenset({"document_id"}),
+    )
+
+
+def _save_note(library: Library) -> Tool:
+    async def run(arguments: NoteArguments, setting: Setting) -> Outcome:
+        words = re.findall(r"\w+", arguments.title)[:8]
+        document = await asyncio.to_thread(
+            library.keep,
+            setting.caller,
+            f"{'-'.join(words) or 'note'}.md",
+            f"# {arguments.title}\n\n{arguments.text}\n",
+            setting.collection,
+        )
+        return Outcome(f"Saved as {document.filename}.", identifiers=[document.id])
+
+    return Tool(
+        name="save_note",
+        description="Save a note among the user's documents, for later. The user is asked first.",
+        arguments=NoteArguments,
+        run=run,
+        side_effects=True,
     )
 
 

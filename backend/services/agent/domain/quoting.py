@@ -1,0 +1,57 @@
+"""Answer a question in the documents' own sentences, or not at all."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from backend.services.agent.clients.runs import Passage
+from backend.services.agent.domain.citations import Embedder, content_words
+from backend.services.agent.domain.sentences import sentences
+
+# Measured by benchmarks/agent/lite_answers.py. A sentence's score is its likeness to the
+# question, and on top of it the share of the question's words that it has.
+SHARED_WORDS: Final = 0.4
+RELEVANT: Final = 0.52
+CLOSE_TO_BEST: Final = 0.2
+MOST_SENTENCES: Final = 3
+
+_SHORTEST: Final = 3
+_LEAD: Final = 4
+_WHOLE: Final = re.compile(
+    r"\bsummar|\boverview\b|\bgist\b|\bwhat (?:is|are) .{0,40}\babout\b|\btl;?dr\b", re.IGNORECASE
+)
+
+
+def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> str | None:
+    """The sentences that answer *question* best; None when no sentence is near enough."""
+    if passages and _WHOLE.search(question):
+        return lead(passages[0])
+    texts = list(dict.fromkeys(text for passage in passages for text in _sentences(passage)))
+    texts = [text for text in texts if len(content_words(text)) >= _SHORTEST]
+    if not texts:
+        return None
+    vectors = embedder.encode([question, *texts])
+    wanted = content_words(question)
+    shared = [len(wanted & content_words(text)) / (len(wanted) or 1) for text in texts]
+    scores = vectors[1:] @ vectors[0] + SHARED_WORDS * np.array(shared)
+    best = [int(index) for index in np.argsort(-scores)[:MOST_SENTENCES]]
+    if scores[best[0]] < RELEVANT:
+        return None
+    # In the order of the passages, so that what belongs together stays so.
+    kept = sorted(index for index in best if scores[index] >= scores[best[0]] - CLOSE_TO_BEST)
+    return " ".join(texts[index] for index in kept)
+
+
+def lead(passage: Passage) -> str:
+    """How *passage* begins: what it is about, as far as that can be said without writing."""
+    return " ".join(_sentences(passage)[:_LEAD])
+
+
+def _sentences(passage: Passage) -> list[str]:
+    """The passage's sentences on one line each, with a mark at the end also of headings."""
+    lines = [" ".join(sentence.text.split()) for sentence in sentences(passage.text)]
+    return [
+        line if re.search(r"[.!?…][\"'\u201d\u2019)\]]*$", line) else f"{line}." for line in lines
+    ]
