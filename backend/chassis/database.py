@@ -1,27 +1,19 @@
 """Open a service's own database, hand out sessions, bring its tables up to date."""
 
 import importlib
-import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, text
+from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-_log = logging.getLogger(__name__)
 _BUSY_SECONDS = 10
 _STATEMENT_SECONDS = 30
-# Any number will do as long as nobody else takes it.
-_MIGRATION_LOCK = 0x41415331
 
 __all__ = ["Database", "Session", "UtcDateTime", "open_database"]
 
@@ -76,49 +68,27 @@ class Database:
     def migrate(self, service: str) -> None:
         """Bring the tables of *service* to the newest of its migrations.
 
-        Several processes may start at once: one migrates, the others wait.
+        Their files are named after their revisions: `0002_sessions.py` is 0002.
         """
         package = importlib.import_module(f"backend.services.{service}.migrations")
-        folder = str(Path(package.__path__[0]))
-        config = Config()
-        config.set_main_option("script_location", folder.replace("%", "%%"))
-        config.set_main_option("version_locations", folder.replace("%", "%%"))
-        config.set_main_option("path_separator", "os")
-        scripts = ScriptDirectory.from_config(config)
+        folder = Path(package.__path__[0])
+        newest = max(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
         version_table = f"alembic_version_{service}"
-        self._copy_before(scripts, version_table)
-        with (
-            EnvironmentContext(
-                config, scripts, fn=lambda revision, _: scripts._upgrade_revs("head", revision)
-            ) as environment,
-            self.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection,
-        ):
-            self._lock_for_migration(connection)
-            environment.configure(connection=connection, version_table=version_table)
-            environment.run_migrations()
-
-    def _copy_before(self, scripts: ScriptDirectory, version_table: str) -> None:
-        """Keep a copy of a SQLite file that is about to be migrated."""
-        file = self.engine.url.database
-        if self.engine.dialect.name != "sqlite" or not file:
+        current = self._revision(version_table)
+        if current == newest:
             return
+        from backend.chassis import migrations
+
+        if current is not None and self.engine.dialect.name == "sqlite":
+            migrations.copy_before(Path(str(self.engine.url.database)), newest)
+        migrations.upgrade(self.engine, self._schema, folder, version_table)
+
+    def _revision(self, version_table: str) -> str | None:
         with self.engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"version_table": version_table})
-            current = context.get_current_revision()
-        if current is None or current == scripts.get_current_head():
-            return
-        copy = Path(f"{file}.before-{scripts.get_current_head()}")
-        if not copy.exists():
-            with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
-                source.backup(target)
-            _log.info("kept a copy of the database before migrating it: %s", copy.name)
-
-    def _lock_for_migration(self, connection: Connection) -> None:
-        if connection.dialect.name == "postgresql":
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK}
-            )
-            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"'))
+            if not inspect(connection).has_table(version_table):
+                return None
+            found = connection.scalar(text(f"SELECT version_num FROM {version_table}"))  # noqa: S608
+            return None if found is None else str(found)
 
     def _enter_tenant(self, session: Session, tenant_id: str | None) -> None:
         if tenant_id is not None and self.engine.dialect.name == "postgresql":

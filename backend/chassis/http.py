@@ -57,7 +57,7 @@ class ServiceClient:
         headers: Mapping[str, str],
     ) -> Any:
         """Upload *content* as the file called *name*, with *fields* beside it."""
-        form = {**fields, "file": (name, content)}
+        form: dict[str, str | bytes | tuple[str, str | bytes]] = {**fields, "file": (name, content)}
         body, content_type = urllib3.encode_multipart_formdata(form)
         return self._request("POST", path, body, {**headers, "Content-Type": content_type})
 

@@ -114,6 +114,18 @@ def test_no_two_services_name_a_table_alike():
                 assert owners.setdefault(table, name) == name, f"{table} is in two services"
 
 
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_migration_is_named_after_its_revision_and_follows_the_one_before(name):
+    files = sorted((SERVICES / name / "migrations").glob("[0-9]*_*.py"))
+    before = None
+    for file in files:
+        text = file.read_text()
+        number = file.name.partition("_")[0]
+        assert f'revision = "{number}"' in text.splitlines()
+        assert f"down_revision = {before}" in text.splitlines()
+        before = f'"{number}"'
+
+
 def test_an_app_is_made_without_leaving_threads_that_hold_the_process(build):
     # gunicorn forks after loading; a thread made before does not survive it.
     for name in FOLDERS:

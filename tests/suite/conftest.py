@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -132,11 +133,8 @@ def _below(pid: int) -> Iterator[tuple[int, str]]:
 def prepare(folder: Path, **variables: str) -> Suite:
     """A suite on free ports with a data folder of its own, not started yet."""
     ports = {entry.name: free_port() for entry in CATALOG}
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "LANG", "TMPDIR") or name.startswith(("PIP_", "UV_", "XDG_"))
-    }
+    settings = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    environment = {name: value for name, value in os.environ.items() if name not in settings}
     environment |= {entry.port_variable: str(ports[entry.name]) for entry in CATALOG}
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
     # Many tests are one address here, and the limits have tests of their own.

@@ -6,7 +6,7 @@ from alembic import op
 from backend.chassis.database import UtcDateTime
 from backend.chassis.idempotency import idempotency_table
 
-revision = "rag_0001"
+revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
