@@ -1,6 +1,7 @@
 """The real processes, started as a stranger starts them, spoken to through the gateway."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -102,9 +103,10 @@ class Suite:
         assert self.process is not None
         return dict(_below(self.process.pid))
 
-    def pids_of(self, service: str) -> list[int]:
-        word = f"backend.services.{service}.app" if service != "valkey" else "valkey-server"
-        return [pid for pid, command in self.descendants().items() if word in command]
+    def pid_of(self, name: str) -> int:
+        """The process that the supervisor runs under *name*, as `status` shows it."""
+        state = json.loads((self.folder / "data" / "run" / "state.json").read_text())
+        return next(each["process"]["pid"] for each in state["programs"] if each["name"] == name)
 
     def person(self, name: str | None = None) -> Person:
         """Somebody new."""
