@@ -25,7 +25,8 @@ class Child:
     url: str
     log: Path
     start: Callable[[], subprocess.Popen[bytes]]
-    is_ready: Callable[[], bool]
+    # Asked with the seconds it may take to answer.
+    is_ready: Callable[[float], bool]
     is_gateway: bool = False
     probe_url: str | None = None
     process: subprocess.Popen[bytes] | None = None

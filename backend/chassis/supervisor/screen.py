@@ -35,8 +35,8 @@ _FIRST_ANSWER = r"""
     -d '{"username": "guest'$(date +%s)'", "password": "testpass123"}' |
     sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
   echo 'The warranty of the X-200 pump lasts 37 months.' |
-    curl -s "$GATEWAY/rag/documents?wait=30" -H "Authorization: Bearer $TOKEN" \
+    curl -s -w '\n' "$GATEWAY/rag/documents?wait=30" -H "Authorization: Bearer $TOKEN" \
       -F 'file=@-;filename=pump.txt;type=text/plain'
-  curl -s $GATEWAY/agent/query -H "Authorization: Bearer $TOKEN" -H "$JSON" \
+  curl -s -w '\n' $GATEWAY/agent/query -H "Authorization: Bearer $TOKEN" -H "$JSON" \
     -d '{"user_request": "How long is the warranty of the X-200 pump?"}'
 """.strip("\n")

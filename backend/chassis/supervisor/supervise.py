@@ -112,7 +112,7 @@ class Supervisor:
             for child in list(waiting):
                 passed = time.monotonic() - began
                 child.refuse_failed_start(passed, self.plan.ready_seconds)
-                if child.is_ready():
+                if child.is_ready(_patience(passed)):
                     say(f"  {child.name} is ready ({passed:.1f} s)")
                     waiting.remove(child)
             if waiting and passed > reminder:
@@ -194,13 +194,18 @@ class Supervisor:
         self._state(ready=ready).write(self.plan.run_folder)
 
 
+def _patience(passed: float) -> float:
+    """Short at first, so that one service which still loads does not hide that others are ready."""
+    return min(0.2 + passed / 10, 2.0)
+
+
 def _service(program: Program, plan: Plan, environment: Mapping[str, str]) -> Child:
     return Child(
         name=program.name,
         url=program.url,
         log=program.log,
         start=lambda: spawn(program.command, program.log, environment, plan.root),
-        is_ready=lambda: health.is_ready(program.probe_url),
+        is_ready=lambda seconds: health.is_ready(program.probe_url, seconds),
         probe_url=program.probe_url,
         is_gateway=program.is_gateway,
     )

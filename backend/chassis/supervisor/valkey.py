@@ -73,9 +73,9 @@ class Valkey:
         finally:
             os.close(lock)
 
-    def is_ready(self) -> bool:
+    def is_ready(self, seconds: float) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
                 connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
                 heard = connection.recv(512)
                 if b"PONG" not in heard:
