@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,14 @@ from backend.chassis.supervisor.screen import CannotRun, say
 _ROOM = 700 * 1024 * 1024
 _LAST_LINES = 15
 _STEPS = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
+
+
+# uv trusts authorities of its own; where a proxy signs anew, only the system knows its.
+_SYSTEM_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+
+
+class InstallerFailed(CannotRun):
+    """One installer could not do it; another one might."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +98,22 @@ def _version_inside(wanted: Environment) -> str:
 
 
 def _install(wanted: Environment) -> None:
+    """By uv if it can be had and works here, else by pip."""
     count = sum(line[:1].isalnum() for line in wanted.lock.read_text("utf-8").splitlines())
     source = ["--no-index", "--find-links", str(wanted.wheels)] if wanted.wheels else []
     locked = ["--no-deps", "--require-hashes", *source, "--requirement", str(wanted.lock)]
     if uv := _uv(wanted, source):
         say(f"Installing up to {count} packages with uv")
-        command = [uv, "pip", "install", "--python", str(wanted.python), *locked]
-    else:
-        say(f"Installing up to {count} packages with pip (a minute or two)")
-        command = [_python_with_pip(), "-m", "pip", "--python", str(wanted.python), "install"]
-        command += ["--no-compile", "--progress-bar", "off", *locked]
-    _run(command, wanted.root, count)
+        by_uv = [uv, "pip", "install", "--python", str(wanted.python), *locked]
+        for authorities in ({}, _SYSTEM_CERTIFICATES):
+            try:
+                return _run(by_uv, wanted.root, count, authorities)
+            except InstallerFailed as failure:
+                if "certificate" not in str(failure):
+                    break
+    say(f"Installing up to {count} packages with pip (a minute or two)")
+    by_pip = [_python_with_pip(), "-m", "pip", "--python", str(wanted.python), "install"]
+    return _run([*by_pip, "--no-compile", "--progress-bar", "off", *locked], wanted.root, count)
 
 
 def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
@@ -142,12 +155,19 @@ def _pinned(lock: Path, name: str) -> str:
     return found[0] + "\n" if found else ""
 
 
-def _run(command: Sequence[str], root: Path, count: int) -> None:
-    """Run an installer, telling how far it is; CannotRun with its last words if it fails."""
+def _run(
+    command: Sequence[str], root: Path, count: int, more: Mapping[str, str] | None = None
+) -> None:
+    """Run an installer, telling how far it is; InstallerFailed with its last words if it fails."""
     heard: list[str] = []
     fetched, began, told = 0, time.monotonic(), 0.0
     with subprocess.Popen(  # noqa: S603 - fixed words
-        command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=root,
+        env=os.environ | dict(more or {}),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as installer:
         for line in installer.stdout or ():
             heard.append(line.rstrip())
@@ -158,15 +178,17 @@ def _run(command: Sequence[str], root: Path, count: int) -> None:
                 of = f"{fetched} of {count}  " if fetched else ""
                 say(f"  {passed:3.0f} s  {of}{' '.join(line.split()[:2])}")
     if installer.returncode:
-        raise CannotRun(_why(heard))
+        raise _named(heard)
 
 
-def _why(heard: Sequence[str]) -> str:
+def _named(heard: Sequence[str]) -> CannotRun:
     text = "\n".join(heard)
     if "No space left on device" in text or "Errno 28" in text:
-        return "The disk became full while installing. Make room, then start again."
+        return CannotRun("The disk became full while installing. Make room, then start again.")
     last = "\n".join(f"  | {line}" for line in heard[-_LAST_LINES:])
-    return f"The packages could not be installed. The installer's last lines:\n{last}"
+    return InstallerFailed(
+        f"The packages could not be installed. The installer's last lines:\n{last}"
+    )
 
 
 @contextmanager

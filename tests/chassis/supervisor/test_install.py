@@ -77,6 +77,34 @@ def test_without_uv_pip_installs_the_same_lock(wanted, runs, monkeypatch):
     assert {"--no-deps", "--require-hashes", str(wanted.lock)} <= set(runs[0])
 
 
+@pytest.mark.parametrize(
+    ("failures", "tried"),
+    [
+        pytest.param([], ["uv"], id="works"),
+        pytest.param(["invalid peer certificate"], ["uv", "uv UV_SYSTEM_CERTS"], id="certificate"),
+        pytest.param(
+            ["invalid peer certificate"] * 2, ["uv", "uv UV_SYSTEM_CERTS", "pip"], id="both"
+        ),
+        pytest.param(["no wheel"], ["uv", "pip"], id="anything else"),
+    ],
+)
+def test_what_uv_cannot_do_pip_may(wanted, monkeypatch, failures, tried):
+    said = iter(failures)
+    seen = []
+
+    def run(command, _root, _count, more=None):
+        seen.append(" ".join(["pip" if "-m" in command else "uv", *list(more or {})[:1]]))
+        for failure in said:
+            raise install.InstallerFailed(failure)
+
+    monkeypatch.setattr(install, "_run", run)
+    monkeypatch.setattr(install.shutil, "which", lambda _: "/somewhere/uv")
+
+    install.ensure(wanted)
+
+    assert seen == tried
+
+
 def test_wheels_of_a_folder_are_used_and_no_registry(tmp_path, wanted, runs):
     install.ensure(install.for_running(tmp_path, wheels=tmp_path / "wheels"))
 
