@@ -55,7 +55,7 @@ class Suite:
     environment: dict[str, str]
     folder: Path
     ports: dict[str, int]
-    arguments: tuple[str, ...] = ()
+    root: Path = ROOT
     process: "subprocess.Popen[str] | None" = None
     said: str = field(default="")
 
@@ -67,8 +67,8 @@ class Suite:
         screen = self.folder / "screen.txt"
         with screen.open("w") as out:
             self.process = subprocess.Popen(
-                [str(ROOT / "start_microservices.sh"), *self.arguments],
-                cwd=ROOT,
+                [str(self.root / "start_microservices.sh")],
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -132,7 +132,7 @@ def _below(pid: int) -> Iterator[tuple[int, str]]:
                 yield from _below(child)
 
 
-def prepare(folder: Path, **variables: str) -> Suite:
+def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
     """A suite on free ports with a data folder of its own, not started yet."""
     ports = {entry.name: free_port() for entry in CATALOG}
     settings = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
@@ -141,7 +141,7 @@ def prepare(folder: Path, **variables: str) -> Suite:
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
     # Many tests are one address here, and the limits have tests of their own.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
-    return Suite(environment | variables, folder, ports)
+    return Suite(environment | variables, folder, ports, root)
 
 
 @pytest.fixture(scope="session")

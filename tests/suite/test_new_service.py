@@ -1,0 +1,94 @@
+"""A service of twenty lines, one entry in the catalog, and the gateway forwards to it."""
+
+import shutil
+
+import pytest
+import requests
+
+from tests.servers import free_port
+from tests.suite.conftest import ROOT, prepare
+
+pytestmark = pytest.mark.suite
+
+SERVICE = """
+import os
+
+from flask import Flask
+from flask_cors import CORS
+from pydantic import BaseModel
+
+from backend.security import Permission, require_permission, validate_input
+
+
+class Greeting(BaseModel):
+    name: str
+
+
+app = Flask(__name__)
+CORS(app)
+
+
+@app.get("/health")
+def health():
+    return {"status": "healthy", "service": "new-service"}
+
+
+@app.post("/greetings")
+@require_permission(Permission.RAG_WRITE)
+@validate_input(Greeting)
+def greet(greeting: Greeting):
+    return {"text": f"Hello, {greeting.name}!"}, 201
+
+
+if __name__ == "__main__":
+    app.run(port=int(os.getenv("NEW_SERVICE_PORT", 5004)))
+"""
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A copy of the project with one service more."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "backend", project / "backend", symlinks=True)
+    for name in ("start_microservices.sh", "requirements.lock", ".env.example"):
+        shutil.copy(ROOT / name, project)
+    if (ROOT / ".venv").exists():
+        (project / ".venv").symlink_to(ROOT / ".venv")
+    (project / "backend" / "services" / "new").mkdir()
+    (project / "backend" / "services" / "new" / "app.py").write_text(SERVICE)
+    catalog = project / "backend" / "chassis" / "catalog.py"
+    entry = '    Service("new", 5004),\n'
+    before = '    Service("gateway"'
+    catalog.write_text(catalog.read_text().replace(before, entry + before))
+    port = free_port()
+    running = prepare(project, root=project, NEW_SERVICE_PORT=str(port))
+    running.ports["new"] = port
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def test_its_view_answers_through_the_gateway(suite, ada):
+    response = ada("POST", "/new/greetings", json={"name": "Ada"})
+
+    assert (response.status_code, response.json()) == (201, {"text": "Hello, Ada!"})
+
+
+def test_its_decorators_refuse_as_everywhere(suite, ada):
+    stranger = requests.post(f"{suite.url}/new/greetings", json={"name": "x"}, timeout=10)
+    direct = requests.post(f"http://127.0.0.1:{suite.ports['new']}/greetings", json={}, timeout=10)
+    nameless = ada("POST", "/new/greetings", json={"nam": "Ada"})
+
+    assert stranger.status_code == direct.status_code == 401
+    assert nameless.status_code == 422
+    assert {error["pointer"] for error in nameless.json()["errors"]} == {"#/name", "#/nam"}
+
+
+def test_it_stands_in_the_health_of_the_gateway(suite):
+    assert suite.health()["services"]["new"]["status"] == "healthy"
+
+
+def test_its_log_lies_with_the_others(suite):
+    assert (suite.folder / "logs" / "new_service.log").exists()
