@@ -32,8 +32,9 @@ class NoApiKeys:
 class Identities:
     """Signs tokens with a key of its own; apps that `trust` it let their bearers in."""
 
-    def __init__(self) -> None:
-        self.key: Ed25519PrivateKey = signing_key("a secret of the tests")
+    def __init__(self, secret: str = "a secret of the tests") -> None:
+        self.secret = secret
+        self.key: Ed25519PrivateKey = signing_key(secret)
         self.revocations = LocalRevocations()
 
     def trust(self, app: Flask) -> Flask:
