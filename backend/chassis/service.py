@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
-from werkzeug._reloader import run_with_reloader
 from werkzeug.serving import is_running_from_reloader
 
 from backend import __version__
@@ -111,27 +110,22 @@ def run(create_app: Callable[[], Flask], name: str) -> None:
     env = load_env()
     try:
         common = CommonSettings.from_env(env, name)
-        debug = env.debug
-        if debug and not is_running_from_reloader():
-            # The parent only watches files and restarts its child; it must not
-            # open the database or start threads as well.
-            run_with_reloader(_nothing)
+        # Debug mode runs code for whoever reaches it: never on an outside address.
+        host = "127.0.0.1" if env.debug else common.host
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        if is_running_from_reloader():
+            die_with_parent(os.getppid())
+        elif env.debug:
+            # The reloader's parent opens the port, watches files and restarts its child. It must
+            # not open the database or start threads as well, so an empty app runs in it.
+            Flask(name).run(host, common.port, debug=True)
         app = create_app()
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
-    if is_running_from_reloader():
-        die_with_parent(os.getppid())
     if sys.stderr.isatty():  # a supervisor shows them itself; a log must not hold them
         for text in take_announcements(common.data_dir):
             sys.stderr.write(f"\n{text}\n\n")
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    # Debug mode runs code for whoever reaches it: never on an outside address.
-    host = "127.0.0.1" if debug else common.host
-    app.run(host=host, port=common.port, debug=debug, threaded=True)
-
-
-def _nothing() -> None:
-    return
+    app.run(host, common.port, debug=env.debug, threaded=True)
 
 
 def _add_headers(response: Response) -> Response:
