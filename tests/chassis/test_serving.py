@@ -15,8 +15,8 @@ import pytest
 from backend.chassis.catalog import Service, service
 from backend.chassis.serving import gunicorn_options
 from backend.chassis.settings import Env, SettingsError
-from backend.chassis.supervisor.ports import free_port
 from backend.chassis.supervisor.processes import start_time
+from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 BARE = Path(__file__).parent / "stand_ins" / "bare_service.py"
@@ -75,10 +75,7 @@ def test_no_worker_outlives_a_master_killed_by_force(master, port):
     master.send_signal(signal.SIGKILL)
     master.wait()
 
-    deadline = time.monotonic() + 2
-    while start_time(worker):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: start_time(worker) is None, seconds=2)
 
 
 def test_a_settings_error_ends_it_with_that_sentence_and_no_trace(port, tmp_path):

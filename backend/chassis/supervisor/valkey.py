@@ -52,16 +52,9 @@ class Valkey:
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        configuration = self._folder / "valkey.conf"
-        write_private(
-            configuration,
-            _CONFIGURATION.format(
-                port=self.port, password=self._password, folder=_quoted(self._folder)
-            ),
-        )
-        write_private(self._folder / "url", self.url)  # for services that are started alone
         lock = self._lock()
         try:
+            configuration = self._configure()
             return spawn(
                 (str(self._binary), str(configuration)),
                 self.log,
@@ -72,6 +65,15 @@ class Valkey:
             )
         finally:
             os.close(lock)
+
+    def _configure(self) -> Path:
+        configuration = self._folder / "valkey.conf"
+        text = _CONFIGURATION.format(
+            port=self.port, password=self._password, folder=_quoted(self._folder)
+        )
+        write_private(configuration, text)
+        write_private(self._folder / "url", self.url)  # for services that are started alone
+        return configuration
 
     def is_ready(self, seconds: float) -> bool:
         try:

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from backend.chassis.supervisor.ports import free_port
 from backend.chassis.supervisor.processes import start_time
 from backend.chassis.supervisor.state import State
+from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[3]
 SUITE = Path(__file__).parent / "stand_ins" / "suite.py"
@@ -63,7 +62,7 @@ class StandInSuite:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        eventually(lambda: (now := self.state()) is not None and now.ready)
+        wait_until(lambda: (now := self.state()) is not None and now.ready)
 
     def state(self) -> State | None:
         return State.read(self.folder / "data" / "run")
@@ -81,13 +80,6 @@ class StandInSuite:
         if self.supervisor:
             self.supervisor.kill()
             self.supervisor.communicate()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def answers(port: int) -> bool:

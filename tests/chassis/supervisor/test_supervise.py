@@ -6,10 +6,21 @@ import socket
 import stat
 import sys
 import time
+from collections import namedtuple
+from pathlib import Path
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
-from tests.chassis.supervisor.conftest import StandInSuite, answers, eventually
+from backend.chassis.supervisor.child import Child
+from backend.chassis.supervisor.plan import make_plan
+from backend.chassis.supervisor.screen import CannotRun
+from backend.chassis.supervisor.supervise import Supervisor
+from backend.chassis.supervisor.valkey import Valkey
+from backend.chassis.supervisor.variables import Variables
+from tests.chassis.supervisor.conftest import StandInSuite, answers
+from tests.servers import wait_until
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
 
@@ -81,12 +92,12 @@ def test_nothing_is_left_when_the_supervisor_is_killed(suite: StandInSuite) -> N
     suite.start()
     assert suite.supervisor
     everything = 1 + 1 + 2 * len(suite.ports)  # itself, Valkey, each service with a child
-    eventually(lambda: len(suite.processes()) == everything)
+    wait_until(lambda: len(suite.processes()) == everything)
 
     suite.supervisor.kill()
     suite.supervisor.communicate()
 
-    eventually(lambda: suite.processes() == [], seconds=3)
+    wait_until(lambda: suite.processes() == [], seconds=3)
     suite.start()  # and the next start finds nothing in its way
 
 
@@ -98,8 +109,8 @@ def test_what_dies_comes_back_and_the_others_stay(suite: StandInSuite, name: str
 
     os.kill(before[name], signal.SIGKILL)
 
-    eventually(lambda: suite.pids()[name] != before[name])
-    eventually(lambda: all(answers(port) for port in suite.ports.values()))
+    wait_until(lambda: suite.pids()[name] != before[name])
+    wait_until(lambda: all(answers(port) for port in suite.ports.values()))
     after = suite.pids()
     assert {n: pid for n, pid in after.items() if n != name} == {
         n: pid for n, pid in before.items() if n != name
@@ -150,3 +161,54 @@ def test_the_data_folder_is_for_its_owner_alone(suite: StandInSuite) -> None:
     for path in (suite.folder / "data").rglob("*"):
         if path.name in ("url", "valkey.conf", "run", "valkey"):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_full_disk_is_named_before_anything_starts(suite: StandInSuite, monkeypatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 3 * 1024 * 1024))
+
+    with pytest.raises(CannotRun, match=r"is full: 3 MB are free and 64 MB are needed"):
+        Supervisor(
+            make_plan(suite.folder, Variables(suite.environment())), on_ready=lambda: None
+        ).run()
+
+
+def test_the_pause_before_a_restart_grows_while_it_keeps_dying(tmp_path) -> None:
+    child = Child("any", "", tmp_path / "log", start=lambda: None, is_ready=lambda _: True)
+    child.since = time.time()
+
+    assert [child.plan_restart() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+    child.since = time.time() - 3600  # it ran for an hour meanwhile
+    assert child.plan_restart() == 0.5
+
+
+def test_one_valkey_to_a_folder(suite: StandInSuite) -> None:
+    suite.start()
+    server = Valkey(Path("/nowhere"), suite.folder / "data", suite.folder / "logs")
+
+    url = suite.folder / "data" / "valkey" / "url"
+    before = url.read_text()
+
+    with pytest.raises(CannotRun, match="Another Valkey still uses"):
+        server.start({})
+
+    assert url.read_text() == before
+
+
+def test_what_valkey_acknowledged_is_there_after_it_was_killed(suite: StandInSuite) -> None:
+    suite.start()
+    url = (suite.folder / "data" / "valkey" / "url").read_text()
+    client = Redis.from_url(url, decode_responses=True)
+    client.set("kept", "yes")
+
+    os.kill(suite.pids()["valkey"], signal.SIGKILL)
+
+    def kept() -> bool:
+        try:
+            return client.get("kept") == "yes"
+        except RedisError:
+            return False
+
+    wait_until(kept)
+    client.close()
