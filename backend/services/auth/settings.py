@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Self
 
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
+from backend.security.addresses import Network, trusted_networks
 from backend.security.settings import SecuritySettings
 
 _DAY = 24 * 60 * 60
@@ -27,7 +27,7 @@ class Settings:
     logins_at_once: int
     admin_username: str
     admin_password: Secret | None
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: tuple[Network, ...]
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -52,8 +52,8 @@ class Settings:
         )
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     try:
-        return tuple(ip_network(text, strict=False) for text in texts)
+        return trusted_networks(texts)
     except ValueError as error:
-        raise SettingsError(f"TRUSTED_PROXIES must list addresses or networks: {error}.") from None
+        raise SettingsError(str(error)) from None

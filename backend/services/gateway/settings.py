@@ -6,8 +6,8 @@ from typing import Self
 
 from backend.chassis.catalog import CATALOG, Service
 from backend.chassis.settings import CommonSettings, Env, SettingsError
+from backend.security.addresses import Network, trusted_networks
 from backend.security.limits import Limit
-from backend.services.gateway.domain.addresses import Network, trusted_networks
 from backend.services.gateway.domain.defaults import Rates, default_routes
 from backend.services.gateway.domain.table import BadTable, Table, read_table
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backend.security import Principal
-from backend.security.authentication import Credentials
-from backend.security.limits import Decision, Limiter
-from backend.services.gateway.clients.instances import Instance, Instances
-from backend.services.gateway.clients.upstream import Incoming, NotSent, Outgoing, UpstreamPool
-from backend.services.gateway.domain import headers, limits
-from backend.services.gateway.domain.addresses import (
+from backend.security.addresses import (
     Network,
     client_address,
     counted_as,
     is_trusted,
 )
+from backend.security.authentication import Credentials
+from backend.security.limits import Decision, Limiter
+from backend.services.gateway.clients.instances import Instance, Instances
+from backend.services.gateway.clients.upstream import Incoming, NotSent, Outgoing, UpstreamPool
+from backend.services.gateway.domain import headers, limits
 from backend.services.gateway.domain.callers import Callers, asker, must_be_known
 from backend.services.gateway.domain.cors import CrossOrigin
 from backend.services.gateway.domain.headers import Fields

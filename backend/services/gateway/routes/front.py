@@ -10,8 +10,8 @@ from backend.chassis.metrics import Metrics, metrics_response
 from backend.chassis.openapi import answers, answers_stream
 from backend.chassis.service import use
 from backend.security import Permission, public
+from backend.security.addresses import client_address
 from backend.security.authentication import authenticate, refuse_unless
-from backend.services.gateway.domain.addresses import client_address
 from backend.services.gateway.domain.forwarding import Forwarding
 
 front = Blueprint("front", __name__)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.gateway.domain.addresses import (
+from backend.security.addresses import (
     client_address,
     counted_as,
     is_trusted,
