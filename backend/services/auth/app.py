@@ -26,15 +26,21 @@ from backend.chassis.settings import SettingsError, load_env
 from backend.security.authentication import Security, open_revocations, use_security
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.domain.accounts import Accounts, Newcomer
-from backend.services.auth.domain.keys import NoApiKeys, SigningKeys
+from backend.services.auth.domain.api_keys import ApiKeys
+from backend.services.auth.domain.audit import Trail
+from backend.services.auth.domain.keys import SigningKeys
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
+from backend.services.auth.domain.recovery import Recovery
 from backend.services.auth.domain.revocations import Revoker
 from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.revocations import keep_told
 from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.api_keys import KeysAtHand, api_keys
+from backend.services.auth.routes.audit import audit, note_refusals
 from backend.services.auth.routes.keys import keys as key_routes
 from backend.services.auth.routes.origin import TrustedProxies
+from backend.services.auth.routes.recovery import recovery_routes
 from backend.services.auth.routes.sessions import session_routes
 from backend.services.auth.routes.tokens import install_issuer
 from backend.services.auth.settings import Settings
@@ -54,7 +60,7 @@ def create_app(
     keys = SigningKeys(settings.signing_secret.reveal())
     revocations = open_revocations(settings.security.redis_url)
     verifier = TokenVerifier(keys.verifying(), settings.security.issuer, settings.security.audience)
-    use_security(app, Security(verifier, NoApiKeys(), revocations, seen={}))
+    use_security(app, Security(verifier, KeysAtHand(), revocations, seen={}))
     install_issuer(
         app, keys, settings.security.issuer, settings.security.audience, settings.access_lifetime
     )
@@ -73,10 +79,18 @@ def create_app(
     provide(app, keys)
     provide(app, people)
     provide(app, Sessions(database, desk, revoker, settings.session_lifetime, now))
+    provide(app, ApiKeys(database, revoker, now))
+    provide(app, Recovery(database, desk, policy, revoker, now))
+    provide(app, Trail(database, now))
     provide(app, TrustedProxies(settings.trusted_proxies))
     app.register_blueprint(accounts)
-    app.register_blueprint(session_routes(_failures(app, settings), settings.login_attempts))
+    failures = _failures(app, settings)
+    app.register_blueprint(session_routes(failures, settings.login_attempts))
+    app.register_blueprint(recovery_routes(failures, settings.login_attempts))
+    app.register_blueprint(audit)
     app.register_blueprint(key_routes)
+    app.register_blueprint(api_keys)
+    note_refusals(app)
     open_metrics(app)
     self_description(app)
     return seal(app)

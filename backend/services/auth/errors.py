@@ -1,6 +1,6 @@
 """All that can go wrong in auth, and how a caller hears of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from backend.chassis.problems import ServiceError
 
@@ -88,6 +88,47 @@ class SessionEnded(_NotSignedIn):
 
     def __init__(self) -> None:
         super().__init__("This session has ended; sign in again.")
+
+
+class UnfitExpiry(ServiceError):
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def __init__(self) -> None:
+        super().__init__("This time has passed.")
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": "#/expires_at", "detail": str(self)}]
+
+
+class InvalidApiKey(_NotSignedIn):
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("The API key is unknown, expired or was deleted.")
+
+
+class PermissionDenied(ServiceError):
+    """What was asked for goes beyond what the caller may do."""
+
+    status = 403
+    code = "permission_denied"
+    title = "Not allowed"
+
+    def __init__(self, beyond: Iterable[str]) -> None:
+        super().__init__(f"You do not have this yourself: {', '.join(sorted(beyond))}.")
+
+
+class NoSuchThing(ServiceError):
+    """It does not exist, or not for the caller: both look the same."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such thing here.")
 
 
 class AccountDisabled(ServiceError):

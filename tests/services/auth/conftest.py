@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from backend.chassis.settings import Env
 from backend.security.settings import SecuritySettings
 from backend.services.auth.app import create_app
+from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.settings import Settings
 from tests.services.auth.people import Clock, Person
 
@@ -54,6 +56,19 @@ def client(app: Flask) -> FlaskClient:
 def ada(client: FlaskClient) -> Person:
     """Somebody who has just registered."""
     return Person.register(client, "ada", email="ada@example.org")
+
+
+@pytest.fixture
+def execute(app):
+    """Change the tables behind the service's back."""
+    database = app.extensions["backend.parts"][Sessions]._database
+
+    def run(statement: str, **values: object) -> list[tuple]:
+        with database.write() as session:
+            result = session.execute(text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ class Accounts:
 
 def personal_words(username: str, email: str | None) -> list[str]:
     """What one who knows the user would try first."""
-    return [username, *(email.replace("@", " ").split() if email else ())]
+    return [username, *([email, *email.split("@")] if email else ())]
 
 
 def account_of(session: Session, user: store.User) -> Account:

@@ -2,7 +2,7 @@
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backend.security.tokens import InvalidToken, LocalKeys, public_jwk, signing_key
+from backend.security.tokens import LocalKeys, public_jwk, signing_key
 
 
 class SigningKeys:
@@ -22,10 +22,3 @@ class SigningKeys:
 
     def verifying(self) -> LocalKeys:
         return LocalKeys([self.current.public_key()])
-
-
-class NoApiKeys:
-    """Nobody has been given an API key."""
-
-    def access_token(self, key: str) -> str:  # noqa: ARG002
-        raise InvalidToken("The API key is unknown.")

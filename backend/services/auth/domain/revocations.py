@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from backend.chassis.database import Database
 from backend.security.revocation import History, Revocations
-from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store import accounts, api_keys, sessions, tenants
 
 _log = logging.getLogger(__name__)
 # A token may be believed a little longer than it lives: clocks differ.
@@ -49,7 +49,10 @@ class Revoker:
         since = self._now() - self._memory
         with self._database.read() as session:
             history = History(
-                ended_sessions=sessions.ended_since(session, since),
+                ended_sessions=[
+                    *sessions.ended_since(session, since),
+                    *(f"key:{each}" for each in api_keys.deleted_since(session, since)),
+                ],
                 users=accounts.generations_raised_since(session, since),
                 tenants=tenants.generations_raised_since(session, since),
                 lifetime_seconds=int(self._memory.total_seconds()),

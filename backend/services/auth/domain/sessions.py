@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
+    NoSuchThing,
     RefreshReused,
     SessionEnded,
     UnfitUsername,
@@ -41,6 +42,19 @@ class SignedIn:
     account: Account
     session_id: str
     refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Where somebody is signed in."""
+
+    id: str
+    method: str
+    address: str
+    user_agent: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
 
 
 class Sessions:
@@ -114,6 +128,36 @@ class Sessions:
                 note(session, now, origin, "session.logout", actor_id=user_id, target=session_id)
         self._revoker.end_session(session_id)
 
+    def open_of(
+        self, user_id: str, after: tuple[datetime, str] | None, count: int
+    ) -> Sequence[OpenSession]:
+        """Where *user_id* is signed in, the newest first."""
+        with self._database.read() as session:
+            return [
+                OpenSession(
+                    id=login.id,
+                    method=login.method,
+                    address=login.address,
+                    user_agent=login.user_agent,
+                    created_at=login.created_at,
+                    last_used_at=login.last_used_at,
+                    expires_at=login.expires_at,
+                )
+                for login in store.open_of(session, user_id, self._now(), after, count)
+            ]
+
+    def end(self, user_id: str, session_id: str, origin: Origin) -> None:
+        """End one session of *user_id*, or raise NoSuchThing."""
+        now = self._now()
+        with self._database.write() as session:
+            login = store.get(session, session_id)
+            if login is None or login.user_id != user_id:
+                raise NoSuchThing
+            if not store.end(session, session_id, "ended_by_owner", now):
+                raise NoSuchThing
+            note(session, now, origin, "session.end", actor_id=user_id, target=session_id)
+        self._revoker.end_session(session_id)
+
     def sign_out_everywhere(self, user_id: str, origin: Origin) -> None:
         """End all sessions and tokens of *user_id*."""
         now = self._now()
@@ -153,6 +197,7 @@ class Sessions:
                 origin,
                 "session.login",
                 actor_id=user_id,
+                tenant_id=user.default_tenant_id,
                 target=login.id,
                 method=method,
             )

@@ -3,13 +3,16 @@
 import hashlib
 import math
 import time
+from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 from flask import Blueprint, Response, g, request
 from flask_limiter import Limiter, RateLimitExceeded
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from backend.chassis.openapi import answers
+from backend.chassis.paging import PageQuery, cut_page
 from backend.chassis.service import use
 from backend.security import (
     Input,
@@ -18,6 +21,7 @@ from backend.security import (
     invalid_field,
     public,
     validate_input,
+    validate_query,
 )
 from backend.security.refusals import problem
 from backend.services.auth.domain.sessions import Sessions
@@ -26,13 +30,14 @@ from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
+    NoSuchThing,
     RefreshReused,
     SessionEnded,
     TooBusy,
     TooManyAttempts,
 )
 from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import Password
+from backend.services.auth.routes.shapes import Password, moment_and_id
 from backend.services.auth.routes.tokens import (
     SignedInUser,
     Tokens,
@@ -49,6 +54,24 @@ class Credentials(Input):
 
     username: Annotated[str, Field(min_length=1, max_length=_MAX_NAME, examples=["testuser"])]
     password: Annotated[Password, Field(examples=["testpass123"])]
+
+
+class SeenSession(BaseModel):
+    """Where the user is signed in; `current` marks the session that asks."""
+
+    id: str
+    current: bool
+    method: str
+    address: str
+    user_agent: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+class SessionPage(BaseModel):
+    items: list[SeenSession]
+    next_cursor: str | None
 
 
 class Refresh(Input):
@@ -104,10 +127,34 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
         """End all sessions of the caller."""
         use(Sessions).sign_out_everywhere(current_principal().user_id, origin())
 
+    @sessions.get("/me/sessions")
+    @authenticated
+    @validate_query(PageQuery)
+    @answers(SessionPage)
+    def list_own(page: PageQuery) -> SessionPage:
+        """Where the caller is signed in, the newest first."""
+        caller = current_principal()
+        found = use(Sessions).open_of(caller.user_id, moment_and_id(page), page.limit + 1)
+        items, cursor = cut_page(
+            found, page.limit, lambda each: (each.created_at.isoformat(), each.id)
+        )
+        return SessionPage(
+            items=[
+                SeenSession(current=each.id == caller.session_id, **asdict(each)) for each in items
+            ],
+            next_cursor=cursor,
+        )
+
+    @sessions.delete("/me/sessions/<session_id>")
+    @authenticated
+    @answers(status=204, errors=(NoSuchThing,))
+    def end(session_id: str) -> None:
+        """End one session of the caller; its tokens stop working everywhere."""
+        use(Sessions).end(current_principal().user_id, session_id, origin())
+
     @sessions.errorhandler(RateLimitExceeded)
     def too_many(_: RateLimitExceeded) -> Response:
-        error = TooManyAttempts(_seconds_to_wait(failures))
-        return problem(error.status, error.code, error.title, str(error), headers=error.headers())
+        return too_many_attempts(failures)
 
     @sessions.after_request
     def keep_nothing(response: Response) -> Response:
@@ -117,9 +164,12 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
     return sessions
 
 
-def _seconds_to_wait(failures: Limiter) -> int:
+def too_many_attempts(failures: Limiter) -> Response:
+    """The answer to somebody whom *failures* stopped."""
     breached = failures.current_limit
-    return max(1, math.ceil(breached.reset_at - time.time())) if breached else 1
+    wait = max(1, math.ceil(breached.reset_at - time.time())) if breached else 1
+    error = TooManyAttempts(wait)
+    return problem(error.status, error.code, error.title, str(error), headers=error.headers())
 
 
 def _bearer() -> str:

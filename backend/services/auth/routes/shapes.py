@@ -1,11 +1,13 @@
 """The shapes that auth reads and answers, where more than one route uses them."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
+from backend.chassis.paging import PageQuery
+from backend.security import invalid_field
 from backend.services.auth.domain.accounts import Account, Membership
 from backend.services.auth.domain.passwords import MAX_CHARACTERS
 
@@ -28,15 +30,15 @@ Email = Annotated[
         examples=["ada@example.org"],
     ),
 ]
-# No control characters, and none that turn the direction of what follows.
-DisplayName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+$",
-    ),
-]
+
+
+def line_of_text(most: int) -> Any:
+    """Text for people to read: no control characters, none that turn the direction."""
+    pattern = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+$"
+    return Field(min_length=1, max_length=most, pattern=pattern)
+
+
+DisplayName = Annotated[str, line_of_text(200)]
 Preferences = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue],
     Field(max_length=100),
@@ -86,3 +88,15 @@ def user_shape(account: Account, at_hand: Membership) -> User:
         created_at=account.created_at,
         last_login_at=account.last_login_at,
     )
+
+
+def moment_and_id(page: PageQuery) -> tuple[datetime, str] | None:
+    """Behind which row of a list by time *page* begins; 422 for a made-up cursor."""
+    key = page.after()
+    if key is None:
+        return None
+    try:
+        moment, row_id = key
+        return datetime.fromisoformat(moment).astimezone(UTC), row_id
+    except (ValueError, OverflowError):
+        raise invalid_field("#/cursor", "Use the next_cursor of the page before.") from None

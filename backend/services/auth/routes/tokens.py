@@ -73,11 +73,11 @@ def _tokens(signed_in: SignedIn) -> dict[str, Any]:
     }
 
 
-def access_token(account: Account, session_id: str) -> str:
+def access_token(account: Account, session_id: str, lifetime: timedelta | None = None) -> str:
     """A token for *account* in all its tenants, or as many as fit into one token."""
     default, others = account.default, account.memberships[1:]
     while True:
-        token = _signed(account, session_id, default, others)
+        token = _signed(account, session_id, default, others, lifetime)
         if len(token) <= MAX_TOKEN_BYTES or not others:
             return token
         # Who is a member of very many tenants reaches the newest ones by making
@@ -86,7 +86,11 @@ def access_token(account: Account, session_id: str) -> str:
 
 
 def _signed(
-    account: Account, session_id: str, default: Membership, others: Sequence[Membership]
+    account: Account,
+    session_id: str,
+    default: Membership,
+    others: Sequence[Membership],
+    lifetime: timedelta | None,
 ) -> str:
     claims: dict[str, object] = {
         "sid": session_id,
@@ -102,6 +106,7 @@ def _signed(
         ]
     token: str = create_access_token(
         identity=account.id,
+        expires_delta=lifetime,
         additional_claims=claims,
         additional_headers={"typ": TOKEN_TYPE, "kid": use(AccessTokens).keys.kid},
     )

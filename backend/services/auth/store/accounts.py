@@ -69,6 +69,18 @@ def change(session: Session, user: User, fields: Mapping[str, Any]) -> None:
         raise _taken(error) from error
 
 
+def replace_password(session: Session, user_id: str, known: str | None, hashed: str) -> bool:
+    """Set another password hash; False if *known* is no longer the one in use."""
+    replaced = session.execute(
+        update(User)
+        .where(User.id == user_id, User.password_hash == known)
+        .values(password_hash=hashed)
+        .returning(User.id)
+        .execution_options(synchronize_session=False)
+    )
+    return replaced.first() is not None
+
+
 def raise_generation(session: Session, user_id: str, now: datetime) -> int:
     """End all tokens of *user_id*; the generation that new ones must carry."""
     raised = session.scalar(

@@ -1,9 +1,11 @@
 """The audit trail: written once, never changed. The caller owns the transaction."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Integer, String
+from sqlalchemy import JSON, BigInteger, Integer, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
@@ -30,5 +32,45 @@ class AuditRecord(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records; None for whatever they say there."""
+
+    tenant_id: str | None = None
+    actor_id: str | None = None
+    # Done by this user, or to them.
+    concerned_id: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 def add(session: Session, record: AuditRecord) -> None:
     session.add(record)
+
+
+def find(
+    session: Session, wanted: Wanted, before_id: int | None, count: int
+) -> Sequence[AuditRecord]:
+    """The newest first, from before *before_id*."""
+    found = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(count)
+    if before_id is not None:
+        found = found.where(AuditRecord.id < before_id)
+    if wanted.tenant_id is not None:
+        found = found.where(AuditRecord.tenant_id == wanted.tenant_id)
+    if wanted.actor_id is not None:
+        found = found.where(AuditRecord.actor_id == wanted.actor_id)
+    if wanted.concerned_id is not None:
+        found = found.where(
+            or_(
+                AuditRecord.actor_id == wanted.concerned_id,
+                AuditRecord.target == wanted.concerned_id,
+            )
+        )
+    if wanted.action is not None:
+        found = found.where(AuditRecord.action == wanted.action)
+    if wanted.since is not None:
+        found = found.where(AuditRecord.at >= wanted.since)
+    if wanted.until is not None:
+        found = found.where(AuditRecord.at < wanted.until)
+    return session.scalars(found).all()

@@ -1,8 +1,9 @@
 """Sessions and their refresh tokens. The caller owns the transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, delete, select, update
+from sqlalchemy import ForeignKey, String, delete, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
@@ -99,6 +100,42 @@ def end_all(session: Session, user_id: str, reason: str, now: datetime) -> None:
         .values(ended_at=now, end_reason=reason)
         .execution_options(synchronize_session=False)
     )
+
+
+def end_others(
+    session: Session, user_id: str, kept_id: str, reason: str, now: datetime
+) -> Sequence[str]:
+    """End all sessions of the user but the one that is kept; which ones."""
+    return session.scalars(
+        update(LoginSession)
+        .where(
+            LoginSession.user_id == user_id,
+            LoginSession.id != kept_id,
+            LoginSession.ended_at.is_(None),
+        )
+        .values(ended_at=now, end_reason=reason)
+        .returning(LoginSession.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+
+
+def open_of(
+    session: Session, user_id: str, now: datetime, after: tuple[datetime, str] | None, count: int
+) -> Sequence[LoginSession]:
+    """The newest first, from behind *after*."""
+    wanted = (
+        select(LoginSession)
+        .where(
+            LoginSession.user_id == user_id,
+            LoginSession.ended_at.is_(None),
+            LoginSession.expires_at > now,
+        )
+        .order_by(LoginSession.created_at.desc(), LoginSession.id.desc())
+        .limit(count)
+    )
+    if after is not None:
+        wanted = wanted.where(tuple_(LoginSession.created_at, LoginSession.id) < after)
+    return session.scalars(wanted).all()
 
 
 def ended_since(session: Session, since: datetime) -> list[str]:

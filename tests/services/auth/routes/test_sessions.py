@@ -5,25 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 import pytest
-from sqlalchemy import text
 
 from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import Sessions
 from tests.services.auth.conftest import ADMIN_PASSWORD
 from tests.services.auth.people import PASSWORD, Person, outcome
-
-
-@pytest.fixture
-def execute(app):
-    """Change the tables behind the service's back."""
-    database = app.extensions["backend.parts"][Sessions]._database
-
-    def run(statement: str, **values: object) -> list[tuple]:
-        with database.write() as session:
-            result = session.execute(text(statement), values)
-            return [tuple(row) for row in result] if result.returns_rows else []
-
-    return run
 
 
 @pytest.mark.parametrize("name", ["ada", "Ada", "ada@example.org", "ADA@EXAMPLE.ORG"])
@@ -275,3 +261,24 @@ def test_the_audit_trail_tells_what_happened_and_not_what_was_typed(client, ada,
     ]
     assert rows[-1][2:] == (ada.user["id"], "127.0.0.1")
     assert "secret" not in str(execute("SELECT * FROM audit_records"))
+
+
+def test_one_sees_where_one_is_signed_in_and_ends_it_there(client, ada, clock):
+    clock.pass_by(seconds=1)
+    elsewhere, bob = Person.sign_in(client, "ada"), Person.register(client, "bob")
+
+    first = ada.get("/me/sessions?limit=1").json
+    rest = ada.get(f"/me/sessions?cursor={first['next_cursor']}").json
+    (there,), (here,) = first["items"], rest["items"]
+    assert (there["current"], here["current"]) == (False, True)
+    assert (there["method"], here["method"]) == ("password", "registration")
+    assert here["user_agent"].startswith("Werkzeug")
+
+    assert client.delete(f"/me/sessions/{there['id']}", headers=bob.bearer).status_code == 404
+    assert client.delete(f"/me/sessions/{there['id']}", headers=ada.bearer).status_code == 204
+
+    assert outcome(elsewhere.get("/me")) == (401, "session_ended")
+    assert outcome(elsewhere.refresh()) == (401, "session_ended")
+    assert ada.get("/me/sessions").json["items"] == [here]
+    gone = client.delete(f"/me/sessions/{there['id']}", headers=ada.bearer)
+    assert outcome(gone) == (404, "not_found")
