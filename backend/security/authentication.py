@@ -1,6 +1,7 @@
 """Who is asking: from the headers of a request to a Principal."""
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,8 @@ class Principal:
     session_id: str
     permissions: frozenset[str]
     standing: Standing
+    expires_at: float = math.inf
+    """When what proved it expires, in seconds since the epoch."""
 
     @property
     def by_api_key(self) -> bool:
@@ -181,6 +184,7 @@ def identify(security: Security, carried: Credentials) -> Principal:
         session_id=claims.session_id,
         permissions=membership.scope,
         standing=_standing(claims, membership),
+        expires_at=claims.expires_at,
     )
 
 
