@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -72,8 +72,7 @@ class Charge:
     cost: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One charge, decided: what is left, and in how many microseconds there is more."""
 
     charge: Charge
@@ -86,8 +85,7 @@ class Verdict:
         return self.wait == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """All charges of one request, decided together."""
 
     verdicts: tuple[Verdict, ...]
@@ -203,13 +201,16 @@ class LocalBuckets:
         return len(self._arrivals)
 
     def decide(self, charges: Sequence[Charge]) -> Decision:
+        return read_reply(charges, self.reply(charges), local=True)
+
+    def reply(self, charges: Sequence[Charge]) -> list[int]:
+        """What SCRIPT would answer."""
         with self._lock:
             now = self._now()
             kept = judge([self._arrivals.get(c.key, 0) for c in charges], now, charges)
             for charge, (arrival, _) in zip(charges, kept, strict=True):
                 self._keep(charge.key, arrival)
-        reply = [number for arrival, wait in kept for number in (arrival - now, wait)]
-        return read_reply(charges, reply, local=True)
+        return [number for arrival, wait in kept for number in (arrival - now, wait)]
 
     def settle(self, charge: Charge, units: int) -> None:
         with self._lock:

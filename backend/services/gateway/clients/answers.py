@@ -1,93 +1,132 @@
 """A service's answer head, strictly read. What can't be read without guessing is a 502."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from backend.services.gateway.clients.fields import BadFraming, read_length, read_line
+from backend.services.gateway.clients.fields import BadFraming, read_field, read_length
 from backend.services.gateway.clients.framing import Body, Chunked, Length, UntilClose
 
 MAX_HEAD = 64 * 1024
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t -~\x80-\xff]*)?", re.ASCII)
 _KNOWN_LINES = 2048
 
-Line = tuple[str, str, str]
-"""(name in lower case, value, the line as it is written on)"""
+DATE = 1 << 30
+"""The bit of an answer that has a Date."""
+
+Line = tuple[int, str, str, str, int]
+"""(what to do with it, name in lower case, value, the line as it is written on, its bit)"""
+_KEPT, _DROPPED, _FRAMING = 0, 1, 2
+_FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
-@dataclass(slots=True)
 class Answer:
     """The head of an answer and the way to its end."""
 
-    status: int
-    lines: list[Line]
-    body: Body
-    keep_alive: bool
-    connection: str = ""
+    __slots__ = ("bits", "body", "connection", "keep_alive", "kept", "length_line", "status")
+
+    def __init__(self, status: int, kept: list[str], bits: int) -> None:
+        self.status = status
+        self.kept = kept
+        """The lines that travel on, as they are written."""
+        self.bits = bits
+        """Which of the fields that the reader was told to look out for are there."""
+        self.length_line = ""
+        self.connection = ""
+        self.keep_alive = False
+        self.body: Body = _NOTHING
+
+    def field(self, name: str) -> str | None:
+        """The value of a line that travels on, by its name in lower case."""
+        for line in self.kept:
+            known, _, value = line.partition(":")
+            if known.lower() == name:
+                return value.strip()
+        return None
 
 
-class Lines:
-    """Header lines already read: the same few come again and again."""
+_NOTHING = Length(0)
 
-    def __init__(self) -> None:
+
+class AnswerReader:
+    """Reads answer heads; *travels* says of a name whether its line goes on.
+
+    Lines are remembered as they were judged: the same few come again and again. *bits*
+    gives names (in lower case) that `Answer.bits` shall tell of.
+    """
+
+    def __init__(self, travels: Callable[[str], bool], bits: Mapping[str, int]) -> None:
+        self._travels = travels
+        self._bits = {**bits, "date": DATE}
         self._known: dict[str, Line] = {}
 
-    def read(self, raw: str) -> Line:
-        line = self._known.get(raw)
-        if line is None:
-            name, value = read_line(raw)
-            line = (name.lower(), value, f"{name}: {value}\r\n")
-            if len(raw) <= 256:
-                if len(self._known) >= _KNOWN_LINES:
-                    self._known.clear()
-                self._known[raw] = line
+    def read(self, head: bytes, method: str) -> Answer:
+        """The answer to a request by *method* whose head is *head*, without its empty line."""
+        first, *raw_lines = head.decode("latin-1").split("\r\n")
+        status, old = _STATUSES.get(first) or _read_status(first)
+        length = encoding = None
+        connection = length_line = ""
+        kept, bits, known = [], 0, self._known.get
+        for raw in raw_lines:
+            todo, name, value, line, bit = known(raw) or self._judge(raw)
+            if todo == _KEPT:
+                kept.append(line)
+                bits |= bit
+            elif todo == _FRAMING:
+                if name == "content-length":
+                    if length is not None:
+                        raise BadFraming("Content-Length is there twice.")
+                    length, length_line = read_length(value), line
+                elif name == "transfer-encoding":
+                    if encoding is not None:
+                        raise BadFraming("Transfer-Encoding is there twice.")
+                    encoding = value.lower()
+                else:
+                    connection = f"{connection},{value.lower()}" if connection else value.lower()
+        answer = Answer(status, kept, bits)
+        answer.connection = connection
+        answer.keep_alive = not old and not (connection and "close" in connection)
+        if status >= 200:
+            answer.length_line = length_line
+            answer.body = _body(method, status, length, encoding, old=old)
+            if isinstance(answer.body, UntilClose):
+                answer.keep_alive = False
+        return answer
+
+    def _judge(self, raw: str) -> Line:
+        name, value = read_field(raw)
+        lower = name.lower()
+        travels = _KEPT if self._travels(lower) else _DROPPED
+        todo = _FRAMING if lower in _FRAMING_NAMES else travels
+        line = (todo, lower, value, f"{name}: {value}\r\n", self._bits.get(lower, 0))
+        if len(raw) <= 256:
+            if len(self._known) >= _KNOWN_LINES:
+                self._known.clear()
+            self._known[raw] = line
         return line
 
 
-_lines = Lines()
+_STATUSES: dict[str, tuple[int, bool]] = {}
 
 
-def read_head(head: bytes, method: str) -> Answer:
-    """The answer to a request by *method* whose head is *head*, without its empty line."""
-    first, *rest = head.decode("latin-1").split("\r\n")
-    status_line = _STATUS.fullmatch(first)
-    if status_line is None:
+def _read_status(line: str) -> tuple[int, bool]:
+    """(status, whether it is of HTTP/1.0) of a status line."""
+    match = _STATUS.fullmatch(line)
+    if match is None:
         raise BadFraming("The status line is malformed.")
-    status = int(status_line[2])
-    length, encoding, connection = None, None, ""
-    lines = []
-    read = _lines.read
-    for raw in rest:
-        line = read(raw)
-        name = line[0]
-        if name == "content-length":
-            if length is not None:
-                raise BadFraming("Content-Length is there twice.")
-            length = read_length(line[1])
-        elif name == "transfer-encoding":
-            if encoding is not None:
-                raise BadFraming("Transfer-Encoding is there twice.")
-            encoding = line[1].lower()
-        elif name == "connection":
-            connection = f"{connection},{line[1].lower()}" if connection else line[1].lower()
-        lines.append(line)
-    persistent = status_line[1] == "1" and not (connection and "close" in connection)
-    if status < 200:
-        return Answer(status, lines, Length(0), persistent, connection)
-    body = _body(method, status, length, encoding, old=status_line[1] == "0")
-    return Answer(status, lines, body, persistent and not isinstance(body, UntilClose), connection)
+    known = int(match[2]), match[1] == "0"
+    if len(_STATUSES) < _KNOWN_LINES and len(line) < 64:
+        _STATUSES[line] = known
+    return known
 
 
 def _body(method: str, status: int, length: int | None, encoding: str | None, *, old: bool) -> Body:
+    bodiless = method == "HEAD" or status in (204, 304)
     if encoding is not None:
         # RFC 9112, 6.1 and 6.3: both, or chunks from an HTTP/1.0 server, are attempts to
         # smuggle until proven otherwise.
         if length is not None or old or encoding != "chunked":
             raise BadFraming("The answer's framing is ambiguous.")
-        return Length(0) if _bodiless(method, status) else Chunked()
-    if _bodiless(method, status):
+        return Length(0) if bodiless else Chunked()
+    if bodiless:
         return Length(0)
     return UntilClose() if length is None else Length(length)
-
-
-def _bodiless(method: str, status: int) -> bool:
-    return method == "HEAD" or status in (204, 304)

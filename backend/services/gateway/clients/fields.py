@@ -21,7 +21,7 @@ class BadFraming(ValueError):
     """The bytes can't be read as one HTTP message without guessing."""
 
 
-def read_line(line: str) -> tuple[str, str]:
+def read_field(line: str) -> tuple[str, str]:
     """(name, value) of one header line, or BadFraming."""
     match = _LINE.fullmatch(line)
     if match is None:

@@ -6,7 +6,7 @@ back what lay behind the end.
 
 import re
 
-from backend.services.gateway.clients.fields import BadFraming, read_line
+from backend.services.gateway.clients.fields import BadFraming, read_field
 
 _MAX_SIZE_LINE = 256
 _MAX_TRAILERS = 8 * 1024
@@ -144,7 +144,7 @@ class Chunked:
         self._trailers += len(line)
         if self._trailers > _MAX_TRAILERS:
             raise BadFraming("The trailers are too long.")
-        read_line(line.decode("latin-1"))
+        read_field(line.decode("latin-1"))
 
     def _check_begun(self, line: bytes) -> None:
         if self._left == self._TRAILERS_NEXT:

@@ -80,6 +80,10 @@ class UpstreamPool:
             raise BadAnswer(service) from error
         except HTTPError as error:
             raise BadAnswer(service) from error
+        if response.status < 200:
+            # http.client takes every interim answer but 100 for the final one.
+            response.close()
+            raise BadAnswer(service)
         fields = [(name, value) for name, value in response.headers.items()]
         return Incoming(response.status, fields, _pieces(response))
 

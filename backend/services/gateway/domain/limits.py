@@ -1,10 +1,10 @@
 """Which limits a request counts against, and how its caller hears of them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backend.security.limits import Charge, Decision, Verdict
+from backend.security.limits import Charge, Decision
 from backend.services.gateway.domain.table import Route, Rule
 
 _KEY_PREFIX = "gateway:limit:"
@@ -67,13 +67,11 @@ def fields(decision: Decision, now: Callable[[], float] = time.time) -> list[tup
     tightest = decision.tightest
     if tightest is None:
         return []
-    limit = tightest.charge.limit
     reset = _seconds(tightest.reset)
-    policy = ", ".join(_policy(verdict) for verdict in decision.verdicts)
     written = [
-        ("RateLimit-Policy", policy),
+        ("RateLimit-Policy", policy([verdict.charge for verdict in decision.verdicts])),
         ("RateLimit", f'"{tightest.charge.name}";r={tightest.remaining};t={reset}'),
-        ("X-RateLimit-Limit", str(limit.burst)),
+        ("X-RateLimit-Limit", str(tightest.charge.limit.burst)),
         ("X-RateLimit-Remaining", str(tightest.remaining)),
         ("X-RateLimit-Reset", str(int(now()) + reset)),
     ]
@@ -89,9 +87,9 @@ def retry_after(decision: Decision) -> int:
     return max(1, *(_seconds(verdict.wait) for verdict in decision.verdicts))
 
 
-def _policy(verdict: Verdict) -> str:
-    limit = verdict.charge.limit
-    return f'"{verdict.charge.name}";q={limit.burst};w={limit.period}'
+def policy(charges: Sequence[Charge]) -> str:
+    """The limits that *charges* fall under, as the field RateLimit-Policy has them."""
+    return ", ".join(f'"{c.name}";q={c.limit.burst};w={c.limit.period}' for c in charges)
 
 
 def _seconds(microseconds: int) -> int:

@@ -6,6 +6,7 @@ in another way.
 
 import re
 import string
+from functools import lru_cache
 
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
 _PATH_PLAIN = frozenset(_UNRESERVED + "!$&'()*+,=:@/")
@@ -53,8 +54,19 @@ def _one(escape: re.Match[str]) -> str:
     return character if character in _UNRESERVED else escape[0].upper()
 
 
-def within(pattern: str, path: str) -> bool:
-    """Whether *path* is *pattern*, or lies under it where it ends in `/*`."""
-    if pattern.endswith("/*"):
-        return path.startswith(pattern[:-1]) or path == pattern[:-2]
-    return path == pattern
+class Paths:
+    """A set of paths: each alone, or with all below it where its pattern ends in `/*`."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        below = [pattern[:-1] for pattern in patterns if pattern.endswith("/*")]
+        self._below = tuple(below)
+        self._exact = frozenset(patterns) | {prefix[:-1] for prefix in below}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._exact or path.startswith(self._below)
+
+
+@lru_cache(maxsize=1024)
+def paths(patterns: tuple[str, ...]) -> Paths:
+    """The set that *patterns* name, made once for each tuple of them."""
+    return Paths(patterns)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.security.limits import Limit
-from backend.services.gateway.domain.paths import within
+from backend.services.gateway.domain.paths import paths
 
 MEBIBYTE = 1024 * 1024
 _SIZES = {"KB": 1024, "MB": MEBIBYTE, "GB": 1024 * MEBIBYTE}
@@ -33,9 +33,6 @@ class Rule:
     rate: Limit
     by: str
     paths: tuple[str, ...] = ()
-
-    def covers(self, path: str) -> bool:
-        return any(within(pattern, path) for pattern in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +61,30 @@ class Route:
     concurrency: int = 1024
     sockets_per_caller: int = 16
     service: str = ""
+    singled_out: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The paths that pay something else than the rest of the route."""
 
     def __post_init__(self) -> None:
         if not self.service:
             object.__setattr__(self, "service", self.name)
+        named = {path for rule in self.limits for path in rule.paths}
+        named.update(self.tokens.paths if self.tokens else ())
+        object.__setattr__(self, "singled_out", frozenset(named))
 
     def is_public(self, path: str) -> bool:
-        return any(within(pattern, path) for pattern in self.public)
+        return path in paths(self.public)
 
     def is_closed(self, path: str) -> bool:
         """Whether *path* is between services only, and from outside as if it were not there."""
-        return any(within(pattern, path) for pattern in self.closed)
+        return path in paths(self.closed)
 
     def rules_for(self, path: str) -> tuple[Rule, ...]:
         """The rules that name *path*, or where none does the general ones."""
-        named = tuple(rule for rule in self.limits if rule.covers(path))
-        return named or tuple(rule for rule in self.limits if not rule.paths)
+        if path in self.singled_out:
+            named = tuple(rule for rule in self.limits if path in rule.paths)
+            if named:
+                return named
+        return tuple(rule for rule in self.limits if not rule.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +280,8 @@ def _rule(where: str, entry: object) -> Rule:
             f'{where}: each needs name, rate and by, and may have paths: name = "search", '
             'rate = "30/minute", by = "caller".'
         )
+    if any("*" in path for path in entry.get("paths", [])):
+        raise BadTable(f"{where}: paths are named one by one here, without a star.")
     if entry["by"] not in _COUNTED_BY:
         raise BadTable(f"{where}: by = {entry['by']!r}; it is one of {', '.join(_COUNTED_BY)}.")
     name = _text(where, entry["name"])

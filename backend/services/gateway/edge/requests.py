@@ -6,7 +6,7 @@ otherwise: two lengths, a fold, a bare line feed, a second Host are all 400.
 
 import re
 
-from backend.services.gateway.clients.fields import TOKEN, BadFraming, read_length, read_line
+from backend.services.gateway.clients.fields import TOKEN, BadFraming, read_field, read_length
 from backend.services.gateway.clients.framing import Body, Chunked, Length
 from backend.services.gateway.domain.headers import travels_inward
 
@@ -74,24 +74,80 @@ Line = tuple[int, str, str, str]
 """(what to do with it, name in lower case, value, the line as it is written on)"""
 
 
-class Request:
-    """What a head says. `kept` are the lines that travel on, as they are written."""
+class RequestLine:
+    """What the first line says; the same for every request that begins with it."""
 
-    __slots__ = ("body", "chunked", "keep_alive", "kept", "method", "minor", "said", "target")
+    __slots__ = ("method", "minor", "target")
 
     def __init__(self, method: str, target: str, minor: int) -> None:
         self.method = method
         self.target = target
         self.minor = minor
+
+
+class Block:
+    """What the header lines say; the same for every request of a client that repeats them.
+
+    `kept` are the lines that travel on, as they are written; `said` is what is read here.
+    """
+
+    __slots__ = ("caller", "chunked", "closes", "counted", "kept", "length", "onward", "said")
+
+    def __init__(self) -> None:
+        # What whoever reads the block finds out about it, kept with it.
+        self.caller: object = None
+        self.counted = ""
+        self.onward = ""
         self.kept: list[str] = []
         self.said: dict[str, str] = {}
-        self.body: Body = Length(0)
         self.chunked = False
-        self.keep_alive = minor == 1
+        self.closes = False
+        self.length = 0
+
+
+class Request:
+    """One request: its line, its header block, and the body that is still to come."""
+
+    __slots__ = ("block", "body", "keep_alive", "line", "method", "said")
+
+    def __init__(self, line: RequestLine, block: Block) -> None:
+        self.line = line
+        self.block = block
+        self.method = line.method
+        self.said = block.said
+        self.keep_alive = line.minor == 1 and not block.closes
+        self.body: Body
+        if block.chunked:
+            self.body = Chunked()
+        else:
+            self.body = Length(block.length) if block.length else _NO_BODY
+        if line.minor == 0:
+            if block.chunked:
+                raise _malformed("There is no Transfer-Encoding in HTTP/1.0.")
+        elif "host" not in block.said:
+            raise _malformed("The header field Host is missing.")
+        elif "expect" in block.said and block.said["expect"].lower() != "100-continue":
+            raise BadRequest(417, "expectation_failed", "Only 'Expect: 100-continue' is known.")
+
+    @property
+    def minor(self) -> int:
+        return self.line.minor
+
+    @property
+    def target(self) -> str:
+        return self.line.target
+
+    @property
+    def kept(self) -> list[str]:
+        return self.block.kept
+
+    @property
+    def chunked(self) -> bool:
+        return self.block.chunked
 
     @property
     def expects_continue(self) -> bool:
-        return "expect" in self.said and self.minor == 1
+        return "expect" in self.said and self.line.minor == 1
 
     @property
     def has_body(self) -> bool:
@@ -100,17 +156,23 @@ class Request:
     @property
     def length(self) -> int | None:
         """How long the body says it is; None for chunks."""
-        return self.body.left if isinstance(self.body, Length) else None
+        return None if self.block.chunked else self.block.length
 
     @property
     def wants_websocket(self) -> bool:
         said = self.said
         return (
-            said.get("upgrade", "").lower() == "websocket"
+            "upgrade" in said
+            and said["upgrade"].lower() == "websocket"
             and "upgrade" in said.get("connection", "").lower()
             and self.method == "GET"
-            and self.minor == 1
+            and self.line.minor == 1
+            and not self.has_body
         )
+
+
+# Bodies that are over before they begin keep no state, so that one serves for all.
+_NO_BODY = Length(0)
 
 
 class Lines:
@@ -122,7 +184,7 @@ class Lines:
 
     def judge(self, raw: str) -> Line:
         try:
-            name, value = read_line(raw)
+            name, value = read_field(raw)
         except BadFraming as error:
             raise _malformed(str(error)) from error
         lower = name.lower()
@@ -144,7 +206,7 @@ def check_begun(data: bytes, start: int) -> None:
         raise _malformed("A line ends in a bare CR or LF, or holds a control character.")
     first_end = data.find(b"\r\n")
     if first_end >= 0:
-        _request_line(data[:first_end].decode("latin-1"))
+        read_line(data[:first_end])
     elif len(data) > MAX_LINE:
         raise BadRequest(414, "uri_too_long", "The request line is too long.")
     if len(data) > MAX_HEAD:
@@ -153,16 +215,22 @@ def check_begun(data: bytes, start: int) -> None:
 
 def read_head(head: bytes) -> Request:
     """The request whose head is *head*, without the empty line at its end."""
-    if len(head) > MAX_HEAD:
+    line, _, block = head.partition(b"\r\n")
+    return Request(read_line(line), read_block(block, len(head) > len(line)))
+
+
+def read_block(raw: bytes, present: bool = True) -> Block:
+    """The header lines in *raw*, without the line end of the last one."""
+    if len(raw) > MAX_HEAD:
         raise BadRequest(431, "header_too_large", "The header section is too large.")
-    first, *raw_lines = head.decode("latin-1").split("\r\n")
-    request = _request_line(first)
-    if len(raw_lines) > MAX_FIELDS:
+    lines = raw.decode("latin-1").split("\r\n") if present else []
+    if len(lines) > MAX_FIELDS:
         raise BadRequest(431, "too_many_headers", "The request has too many header fields.")
+    block = Block()
     known, judge = _lines.get, _lines.judge
-    kept, said = request.kept, request.said
-    for raw in raw_lines:
-        todo, name, value, line = known(raw) or judge(raw)
+    kept, said = block.kept, block.said
+    for each in lines:
+        todo, name, value, line = known(each) or judge(each)
         if todo == _KEPT:
             kept.append(line)
         elif todo == _SPECIAL:
@@ -172,17 +240,18 @@ def read_head(head: bytes) -> Request:
                 said[name] = value
             if name in _TRAVELLING:
                 kept.append(line)
-    _settle(request)
-    return request
+    _settle(block)
+    return block
 
 
 _TRAVELLING = frozenset(name for name in _READ if travels_inward(name))
 
 
-def _request_line(line: str) -> Request:
-    if len(line) > MAX_LINE:
+def read_line(raw: bytes) -> RequestLine:
+    """The request line in *raw*, without its end."""
+    if len(raw) > MAX_LINE:
         raise BadRequest(414, "uri_too_long", "The request line is too long.")
-    parts = line.split(" ")
+    parts = raw.decode("latin-1").split(" ")
     if len(parts) != 3 or not parts[1]:
         raise _malformed("The request line is not 'METHOD target HTTP/1.1'.")
     method, target, version = parts
@@ -202,7 +271,7 @@ def _request_line(line: str) -> Request:
         raise BadRequest(501, "method_not_implemented", "The method is not known here.")
     if target[0] != "/" and not (target == "*" and method == "OPTIONS"):
         raise _malformed("The request target must be a path.")
-    return Request(method, target, minor)
+    return RequestLine(method, target, minor)
 
 
 def _again(said: dict[str, str], name: str, value: str) -> None:
@@ -212,55 +281,46 @@ def _again(said: dict[str, str], name: str, value: str) -> None:
     said[name] = f"{said[name]}, {value}"
 
 
-def _settle(request: Request) -> None:
-    said = request.said
+def _settle(block: Block) -> None:
+    said = block.said
     host = said.get("host")
-    if host is None:
-        if request.minor == 1:
-            raise _malformed("The header field Host is missing.")
-    else:
+    if host is not None:
         match = _HOST.fullmatch(host)
         if match is None or int(match[1] or 0) > 65535:
             raise _malformed("The header field Host is malformed.")
     connection = said.get("connection")
     if connection is not None:
-        _obey_connection(request, connection.lower())
+        _obey_connection(block, connection.lower())
     if "transfer-encoding" in said:
-        _chunks(request)
+        _check_coding(said)
+        block.chunked = True
     elif "content-length" in said:
         try:
-            request.body = Length(read_length(said["content-length"]))
+            block.length = read_length(said["content-length"])
         except BadFraming as error:
             raise _malformed(str(error)) from error
-    if "expect" in said and request.minor == 1 and said["expect"].lower() != "100-continue":
-        raise BadRequest(417, "expectation_failed", "Only 'Expect: 100-continue' is understood.")
 
 
-def _chunks(request: Request) -> None:
-    said = request.said
-    if "content-length" in said or request.minor == 0:
-        raise _malformed("Transfer-Encoding beside Content-Length, or in HTTP/1.0.")
+def _check_coding(said: dict[str, str]) -> None:
+    if "content-length" in said:
+        raise _malformed("Transfer-Encoding beside Content-Length.")
     coding = said["transfer-encoding"].lower()
     if coding != "chunked":
         codings = [part.strip(" \t") for part in coding.split(",")]
         if "chunked" in codings[:-1] or not all(TOKEN.fullmatch(part) for part in codings):
             raise _malformed("Transfer-Encoding is malformed.")
         raise BadRequest(501, "coding_not_implemented", "Only the coding 'chunked' is understood.")
-    request.body = Chunked()
-    request.chunked = True
 
 
-def _obey_connection(request: Request, connection: str) -> None:
+def _obey_connection(block: Block, connection: str) -> None:
     if connection == "keep-alive":
         return
     named = {part.strip() for part in connection.split(",")}
     if "close" in named:
-        request.keep_alive = False
+        block.closes = True
     dropped = named - {"close", "keep-alive", "upgrade", ""}
     if dropped:
-        request.kept = [
-            line for line in request.kept if line.partition(":")[0].lower() not in dropped
-        ]
+        block.kept = [each for each in block.kept if each.partition(":")[0].lower() not in dropped]
         # What a caller takes back it has not said: no identity that the service won't see.
         for name in dropped & _TRAVELLING:
-            request.said.pop(name, None)
+            block.said.pop(name, None)

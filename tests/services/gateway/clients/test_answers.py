@@ -2,13 +2,15 @@
 
 import pytest
 
-from backend.services.gateway.clients.answers import read_head
+from backend.services.gateway.clients.answers import DATE, AnswerReader
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.clients.framing import Chunked, Length, UntilClose
 
+READER = AnswerReader(lambda name: name != "x-ours", {"x-frame-options": 1})
+
 
 def read(*lines, first="HTTP/1.1 200 OK", method="GET"):
-    return read_head("\r\n".join([first, *lines]).encode("latin-1"), method)
+    return READER.read("\r\n".join([first, *lines]).encode("latin-1"), method)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +86,18 @@ def test_a_connection_that_will_close_is_not_kept():
     assert read("Content-Length: 0", "Connection: keep-alive").keep_alive
 
 
-def test_lines_are_kept_as_they_are_written_on():
-    answer = read("Set-Cookie: a", "Set-Cookie:  b ", "Content-Length: 0", first="HTTP/1.1 201")
+def test_lines_that_travel_are_kept_as_they_are_written_on():
+    answer = read(
+        "Set-Cookie: a", "X-Ours: 1", "Set-Cookie:  b ", "Content-Length: 0", first="HTTP/1.1 201"
+    )
 
     assert answer.status == 201
-    assert [line for name, _, line in answer.lines if name == "set-cookie"] == [
-        "Set-Cookie: a\r\n",
-        "Set-Cookie: b\r\n",
-    ]
+    assert answer.kept == ["Set-Cookie: a\r\n", "Set-Cookie: b\r\n"]
+    assert answer.length_line == "Content-Length: 0\r\n"
+    assert answer.field("set-cookie") == "a"
+    assert answer.field("x-ours") is None
+
+
+def test_what_the_reader_looks_out_for_is_told():
+    assert read("X-Frame-Options: DENY", "Date: now", "Content-Length: 0").bits == 1 | DATE
+    assert read("Content-Length: 0").bits == 0

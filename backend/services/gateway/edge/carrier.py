@@ -1,0 +1,244 @@
+"""What all connections of one worker share: the policy, the pools, the clock, the log."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from backend.services.gateway.clients.answers import AnswerReader
+from backend.services.gateway.clients.connections import Pool
+from backend.services.gateway.clients.counting import Counting
+from backend.services.gateway.clients.instances import Instance, Instances
+from backend.services.gateway.domain.forwarding import Forwarding
+from backend.services.gateway.domain.headers import travels_outward
+from backend.services.gateway.domain.paths import BadTarget as NoNormalForm
+from backend.services.gateway.domain.paths import normal_form
+from backend.services.gateway.domain.retries import RetryBudget
+from backend.services.gateway.domain.table import Route
+from backend.services.gateway.edge import replies
+from backend.services.gateway.edge.ledger import AccessLog, Numbers
+from backend.services.gateway.edge.memory import Memory
+from backend.services.gateway.edge.requests import RequestLine, read_line
+from backend.services.gateway.errors import BadTarget
+
+if TYPE_CHECKING:
+    from backend.services.gateway.edge.client import Client
+
+SWEEP_SECONDS = 0.25
+_PROBE_SECONDS = 1.0
+_VERIFIERS = 4
+_FLASK_THREADS = 8
+_KNOWN_LINES = 4096
+_KNOWN_LINE_BYTES = 256
+
+Wsgi = Callable[..., Any]
+
+
+class Way:
+    """A route with the connections that lead along it."""
+
+    def __init__(
+        self, route: Route, instances: Instances, pools: dict[int, Pool], budget: RetryBudget
+    ) -> None:
+        self.route = route
+        self.instances = instances
+        self.budget = budget
+        self._pools = pools
+
+    def pool(self, instance: Instance) -> Pool:
+        return self._pools[id(instance)]
+
+
+class Visit:
+    """A request line, understood: where it leads and how it is spoken of."""
+
+    __slots__ = ("fare_key", "inner", "line", "onward", "path", "problem", "query", "shown", "way")
+
+    def __init__(self, line: RequestLine) -> None:
+        self.line = line
+        self.path = ""
+        self.query = ""
+        self.problem: BadTarget | None = None
+        self.way: Way | None = None
+        self.inner = ""
+        self.onward = ""
+        self.shown = ""
+        self.fare_key = ""
+
+
+class Carrier:
+    """Carries what *forwarding* lets through; hands the rest to the Flask app *wsgi*."""
+
+    def __init__(
+        self,
+        wsgi: Wsgi,
+        forwarding: Forwarding,
+        redis_url: str | None,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        log: AccessLog | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.wsgi = wsgi
+        self.forwarding = forwarding
+        self.table = forwarding.table
+        self.trusted = forwarding.trusted
+        self.cross_origin = forwarding.cross_origin
+        self.loop = loop
+        self.scheme = "https" if secure else "http"
+        self.log = log or AccessLog()
+        self.numbers = Numbers()
+        self.counting = Counting(redis_url, loop)
+        self.flask_threads = ThreadPoolExecutor(_FLASK_THREADS, "flask")
+        self._verifiers = ThreadPoolExecutor(_VERIFIERS, "verify")
+        self.memory = Memory(forwarding.callers, self._verifiers, loop)
+        self.clients: set[Client] = set()
+        self.draining = False
+        self.now = loop.time()
+        """The time by the last sweep: near enough for limits of seconds, and free."""
+        self.visits: dict[bytes, Visit] = {}
+        self.in_flask = 0
+        self.sockets_of: dict[str, int] = {}
+        self._stopped = False
+        self._ids = 0
+        self._id_prefix = os.urandom(8).hex()
+        self._date = (0, "")
+        self._pools: dict[int, Pool] = {}
+        self._ways = self._make_ways()
+        self._probing: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _make_ways(self) -> dict[str, Way]:
+        reader = AnswerReader(travels_outward, replies.PROTECTIVE_BITS)
+        budgets: dict[int, RetryBudget] = {}
+        ways = {}
+        for route in self.table.routes:
+            instances = self.forwarding.instances[route.name]
+            if id(instances) not in budgets:
+                budgets[id(instances)] = RetryBudget()
+                self.numbers.instances.append(instances)
+                for each in instances.all:
+                    self._pools[id(each)] = Pool(each, reader, self.loop)
+            ways[route.name] = Way(route, instances, self._pools, budgets[id(instances)])
+        return ways
+
+    def visit(self, raw: bytes) -> Visit:
+        """What the request line *raw* asks for; BadRequest if it is none."""
+        visit = Visit(read_line(raw))
+        target = visit.line.target
+        if target != "*":
+            try:
+                visit.path, visit.query = normal_form(target)
+            except NoNormalForm as error:
+                visit.problem = BadTarget(str(error))
+                return visit
+            self._find_way(visit)
+        if len(raw) <= _KNOWN_LINE_BYTES:
+            if len(self.visits) >= _KNOWN_LINES:
+                self.visits.clear()
+            self.visits[raw] = visit
+        return visit
+
+    def _find_way(self, visit: Visit) -> None:
+        found = self.table.find(visit.path)
+        if found is None or found[0].is_closed(found[1]):
+            return
+        route, visit.inner = found
+        visit.way = self._ways[route.name]
+        visit.onward = f" {visit.inner}{visit.query} HTTP/1.1\r\nHost: "
+        visit.shown = route.prefix + visit.inner[len(route.onto) :]
+        singled_out = visit.inner in route.singled_out
+        visit.fare_key = route.name + visit.inner if singled_out else route.name
+
+    def new_id(self) -> str:
+        """A request id: unique, short to make, and nothing that anyone could rely on."""
+        self._ids += 1
+        return f"{self._id_prefix}{self._ids:016x}"
+
+    def date(self) -> str:
+        """The header field Date, made once a second."""
+        now = int(time())
+        if now != self._date[0]:
+            self._date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
+        return self._date[1]
+
+    def start(self) -> None:
+        self.counting.start()
+        self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def run(self, work: Any) -> None:
+        """Run the coroutine *work* beside everything else, and keep it until it is done."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def drain(self) -> None:
+        """Take no further requests than those of connections that already stand."""
+        self.draining = True
+        for client in list(self.clients):
+            client.drain()
+
+    def stop(self) -> None:
+        self._stopped = True
+        for client in list(self.clients):
+            client.abort()
+        for pool in self._pools.values():
+            pool.close()
+        self.counting.stop()
+        self.log.flush()
+        self.flask_threads.shutdown(wait=False, cancel_futures=True)
+        self._verifiers.shutdown(wait=False, cancel_futures=True)
+
+    def _sweep(self) -> None:
+        """All time limits are looked after here, in one pass: no timer for each request."""
+        if self._stopped:
+            return
+        now = self.now = self.loop.time()
+        for client in list(self.clients):
+            if now >= client.deadline:
+                client.late(now)
+        for pool in self._pools.values():
+            pool.sweep(now)
+            if pool.instance.ejected and id(pool.instance) not in self._probing:
+                self.run(self._probe(pool))
+        self.numbers.counting_locally = self.counting.local
+        self.numbers.connections = len(self.clients)
+        self.log.flush()
+        self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    async def _probe(self, pool: Pool) -> None:
+        """Ask an ejected instance whether it is back, so that no caller has to find out."""
+        instance = pool.instance
+        self._probing.add(id(instance))
+        try:
+            while instance.ejected and not self._stopped:
+                if await _answers(instance):
+                    self._instances_of(instance).succeeded(instance)
+                    return
+                await asyncio.sleep(SWEEP_SECONDS)
+        finally:
+            self._probing.discard(id(instance))
+
+    def _instances_of(self, instance: Instance) -> Instances:
+        return next(group for group in self.numbers.instances if instance in group.all)
+
+
+async def _answers(instance: Instance) -> bool:
+    """Whether `/health/live` is answered by anything that speaks HTTP."""
+    writer = None
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            reader, writer = await asyncio.open_connection(instance.host, instance.port)
+            ask = f"GET /health/live HTTP/1.1\r\nHost: {instance.authority}\r\n"
+            writer.write(f"{ask}Connection: close\r\n\r\n".encode())
+            return (await reader.readline()).startswith(b"HTTP/1.")
+    except (OSError, TimeoutError, ValueError):
+        return False
+    finally:
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                writer.close()
