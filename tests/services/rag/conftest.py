@@ -104,6 +104,17 @@ class Person:
         return response.json
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, embedder):
+    """People of one library that all tests share: for those who change nothing of others'."""
+    identities = Identities()
+    app = create_app(settings_in(tmp_path_factory.mktemp("shared")), embedder)
+    app.testing = True
+    identities.trust(app)
+    yield lambda user_id, **how: Person(app, identities.bearer(user_id, **how))
+    stop(app)
+
+
 @pytest.fixture
 def app(start, identities):
     return start(identities)

@@ -52,12 +52,8 @@ class Extractor:
 
     def extract(self, file: Path, kind: Kind, progress: Progress) -> Extracted:
         """The text of *file*, or ExtractionFailed with a reason for its owner."""
-        command = [
-            sys.executable, "-m", "backend.services.rag.clients.extraction_process", kind,
-            str(file), str(self._limits.memory_bytes), str(self._limits.seconds),
-        ]  # fmt: skip
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
+            self._command(file, kind),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -78,6 +74,11 @@ class Extractor:
             process.kill()
             process.communicate()
             self._running.discard(process)
+
+    def _command(self, file: Path, kind: Kind) -> list[str]:
+        module = "backend.services.rag.clients.extraction_process"
+        limits = [str(self._limits.memory_bytes), str(self._limits.seconds)]
+        return [sys.executable, "-m", module, kind, str(file), *limits]
 
     def stop(self) -> None:
         """Kill what is being read: the service is going down."""

@@ -26,7 +26,6 @@ NEARLY = 0.7
 MOST_SENTENCES = 3
 _WORDS_WEIGHT = 0.5
 _RANK_WEIGHT = 0.1
-_HEADING_PENALTY = 0.15
 _HEADING_WORDS = 8
 
 
@@ -57,6 +56,8 @@ class _Candidate:
     start: int
     end: int
     quote: str
+    # The sentence as it is weighed: under its heading, where it has one.
+    read: str
     fit: float = 0.0
 
 
@@ -100,7 +101,7 @@ def chosen_sentences(
     candidates = list(_candidates(passages))
     if not candidates:
         return []
-    vectors = embedder.encode([question, *(each.quote for each in candidates)])
+    vectors = embedder.encode([question, *(each.read for each in candidates)])
     closeness = vectors[1:] @ vectors[0]
     asked = set(words(question))
     scored = [
@@ -121,18 +122,24 @@ def _candidates(passages: Sequence[Found]) -> list[_Candidate]:
     # Passages overlap; the same sentence counts once, for the passage that ranks higher.
     found: dict[tuple[str, int, int], _Candidate] = {}
     for passage in passages:
-        for start, end in sentences(passage.text):
+        spans = sentences(passage.text)
+        said = [span for span in spans if not _is_heading(passage.text[slice(*span)])]
+        heading = ""
+        for start, end in spans:
+            quote = passage.text[start:end]
+            if said and (start, end) not in said:
+                heading = quote
+                continue
             place = passage.document_id, passage.start + start, passage.start + end
-            candidate = _Candidate(passage, *place[1:], passage.text[start:end])
-            found.setdefault(place, candidate)
+            read = f"{heading}: {quote}" if heading else quote
+            found.setdefault(place, _Candidate(passage, *place[1:], quote, read))
     return list(found.values())
 
 
 def _fit(asked: set[str], candidate: _Candidate, closeness: float) -> float:
     """How near the sentence is in meaning, and how many of the question's words it says."""
-    shared = len(asked.intersection(words(candidate.quote))) / max(1, len(asked))
-    penalty = _HEADING_PENALTY if _is_heading(candidate.quote) else 0.0
-    return closeness + _WORDS_WEIGHT * shared - penalty
+    shared = len(asked.intersection(words(candidate.read))) / max(1, len(asked))
+    return closeness + _WORDS_WEIGHT * shared
 
 
 def _is_heading(quote: str) -> bool:

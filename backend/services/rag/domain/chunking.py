@@ -7,7 +7,7 @@ holds it. It is a pair of positions: its text is the document's, letter for lett
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from backend.services.rag.domain.sentences import Span, sentences
 CHUNK_TOKENS = 220
 OVERLAP_TOKENS = 64
 HEADER_TOKENS = 32
+TOKEN_LETTERS = 20
 # A new section begins a new passage, unless the one before would be a mere scrap.
 SCRAP_TOKENS = 48
 
@@ -108,11 +109,18 @@ def _packed(units: Sequence[_Unit], breaks: set[int]) -> Iterator[tuple[int, int
 def _units(text: str, spans: TokenSpans) -> Iterator[_Unit]:
     """Sentences with their tokens; one too long for a passage in pieces."""
     for sentence in sentences(text):
-        tokens = spans(text[slice(*sentence)])
+        tokens = list(_short(spans(text[slice(*sentence)])))
         if len(tokens) <= CHUNK_TOKENS:
             yield _Unit(*sentence, len(tokens))
         else:
             yield from _pieces(text, sentence, tokens)
+
+
+def _short(tokens: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The tokens, endless ones in parts: to the model, a word it gave up on is a single token."""
+    for start, end in tokens:
+        for part in range(start, max(end, start + 1), TOKEN_LETTERS):
+            yield part, min(part + TOKEN_LETTERS, end)
 
 
 def _pieces(text: str, sentence: Span, tokens: Sequence[tuple[int, int]]) -> Iterator[_Unit]:

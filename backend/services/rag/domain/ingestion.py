@@ -101,7 +101,11 @@ class Ingestion:
         try:
             self._read(job)
         except ExtractionFailed as failure:
-            self._give_up(job, failure.code, str(failure))
+            # Stopping kills the extraction process, which is no fault of the file.
+            if self._stopping.is_set():
+                self._put_back(job)
+            else:
+                self._give_up(job, failure.code, str(failure))
         except Abandoned:
             _log.info("document %s was taken away while it was read", job.document_id)
         except Stopped:

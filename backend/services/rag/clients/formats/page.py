@@ -1,7 +1,6 @@
 """A page as every format gives it."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -51,8 +50,9 @@ class TextBuilder:
 # NUL ends strings in databases, the other controls are noise of bad fonts, and half of a
 # surrogate pair is no character at all: none of them can be stored or sent.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
-# pdfium's marks for a hyphen that ends a line.
-_LINE_HYPHEN = re.compile(r"[\x02\ufffe\u00ad](?=\s|$)")
+# pdfium's mark for a hyphen at the end of a line, which it joins to the next one. It is put
+# back as it is printed, so that a quote is found in what other readers make of the page.
+_LINE_HYPHEN = re.compile(r"[\x02\ufffe](\s|$)?")
 
 
 def cleaned(page: Page) -> Page:
@@ -75,10 +75,5 @@ def one_line(text: str, most: int = 300) -> str:
 
 def _clean(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _LINE_HYPHEN.sub("-", text)
-    return _UNPRINTABLE.sub("", text).replace("\ufffe", "").replace("\uffff", "")
-
-
-def numbered(pages: Iterable[Page]) -> list[Page]:
-    """All of *pages*, cleaned."""
-    return [cleaned(page) for page in pages]
+    text = _LINE_HYPHEN.sub(lambda mark: "-" + (mark[1] or "\n"), text)
+    return _UNPRINTABLE.sub("", text).replace("\uffff", "")
