@@ -235,7 +235,7 @@ def _written(value: Fraction) -> str:
     for prime in (2, 5):
         while left % prime == 0:
             left //= prime
-    if left == 1 and value.denominator < 10**_DIGITS_SHOWN:
+    if left == 1 and value.denominator <= 10**_DIGITS_SHOWN:
         places = len(str(value.denominator)) * 4
         scaled = abs(value.numerator) * 10**places // value.denominator
         digits = str(scaled).rjust(places + 1, "0")

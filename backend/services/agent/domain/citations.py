@@ -162,6 +162,7 @@ class Weaver:
         self._cite = cite
         self._sentence = ""
         self._held = ""
+        self._blank = ""
         self._in_code = False
 
     def feed(self, text: str) -> str:
@@ -216,19 +217,22 @@ class Weaver:
         return 1
 
     def _take(self, text: str, woven: list[str]) -> None:
-        woven.append(text)
-        if not self._in_code:
-            self._sentence += text
+        if self._in_code:
+            woven.append(text)
+            return
+        self._sentence += text
+        text = self._blank + text
+        kept = text.rstrip(" ")
+        woven.append(kept)
+        self._blank = text[len(kept) :]  # a marker goes before it
 
     def _close(self, woven: list[str]) -> None:
         sentence, self._sentence = self._sentence.strip(), ""
         marker = self._cite(sentence) if sentence else None
-        if marker is None:
-            return
-        blank = ""
-        if woven and woven[-1] != (kept := woven[-1].rstrip(" ")):
-            blank, woven[-1] = woven[-1][len(kept) :], kept
-        woven.append(f" [{marker}]{blank}")
+        if marker is not None:
+            woven.append(f" [{marker}]")
+        woven.append(self._blank)
+        self._blank = ""
 
 
 # Where something may have to be done: a sentence's end, a line's, a code fence, a model's marker.

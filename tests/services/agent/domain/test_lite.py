@@ -1,0 +1,98 @@
+"""The embedded tier with the real embedding model: what it chooses, quotes and refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.chassis.embedding import Embedder
+from backend.services.agent.clients.mind import Answered, Offered
+from backend.services.agent.clients.runs import Passage
+from backend.services.agent.domain.lite import SEARCH, LiteMind
+from backend.services.agent.domain.tools import tools
+
+CACHE = Path(__file__).parents[4] / ".cache"
+
+HANDBOOK = (
+    "Working hours\n\nThe office opens at nine in the morning. Every employee has 28 days of paid "
+    "holiday a year. Unused days may be taken until the end of March. Expenses are paid back "
+    "within two weeks of the claim. Dr. Okafor leads the research group in Lagos. The canteen "
+    "serves vegetarian food on Thursdays."
+)
+
+
+@pytest.fixture(scope="module")
+def mind():
+    return LiteMind(Embedder(CACHE, threads=1))
+
+
+@pytest.fixture(scope="module")
+def offered():
+    return [
+        Offered(tool.name, tool.description, tool.arguments.model_json_schema(), tool.examples)
+        for tool in tools(library=None, now=None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "tool"),
+    [
+        ("Which documents do I have?", "list_documents"),
+        ("show my files", "list_documents"),
+        ("How many documents are in my library?", "list_documents"),
+        ("What does the lease say about pets?", SEARCH),
+        ("Who wrote the report?", SEARCH),
+        ("summarise the handbook", SEARCH),
+        ("What time does the office open?", SEARCH),
+        ("Is 3/4 inch pipe allowed?", SEARCH),
+        ("What is the weather in Paris?", SEARCH),
+        ("What is 6 * 7?", "calculate"),
+        ("What time is it in Lagos?", "current_time"),
+        ("Remember that the key is under the mat", "save_note"),
+    ],
+)
+def test_the_tool_is_the_one_a_person_would_choose(mind, offered, request_text, tool):
+    assert mind.choose(request_text, offered).tool == tool
+
+
+@pytest.mark.parametrize("greeting", ["Hello", "hi!", "Thank you", "What can you do for me?"])
+def test_small_talk_needs_no_tool(mind, offered, greeting):
+    assert mind.choose(greeting, offered) is None
+    assert mind.say(greeting, [])
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How much vacation do employees get?", "28 days"),
+        ("When does the office open?", "nine in the morning"),
+        ("Who is the head of research?", "Dr. Okafor"),
+        ("How long does it take until expenses are reimbursed?", "two weeks"),
+        ("What is this handbook about?", "Working hours"),
+    ],
+)
+def test_a_question_is_answered_in_the_documents_words(mind, question, answer):
+    assert answer in mind.say(question, [found()])
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who won the chess tournament in Reykjavik?",
+        "What is the boiling point of tungsten?",
+        "How do I reset my password?",
+    ],
+)
+def test_what_the_documents_do_not_say_is_not_said(mind, question):
+    assert "found nothing" in mind.say(question, [found()])
+
+
+def test_every_word_comes_from_the_document(mind):
+    said = mind.say("How many days of holiday are there, and until when?", [found()])
+
+    flat = " ".join(HANDBOOK.split())
+    assert all(sentence.strip(" .") in flat for sentence in said.split(". "))
+
+
+def found():
+    passage = Passage("doc_1", "handbook.md", None, 0, len(HANDBOOK), HANDBOOK)
+    return Answered(SEARCH, "", [passage], failed=False)

@@ -1,0 +1,45 @@
+"""Requests that need no model."""
+
+import pytest
+
+from backend.services.agent.domain.rules import by_rule
+
+
+@pytest.mark.parametrize(
+    ("request_text", "tool", "arguments"),
+    [
+        ("What is 17 * 23?", "calculate", {"expression": "17 * 23"}),
+        ("what's 12 plus 30", "calculate", {"expression": "12 + 30"}),
+        ("square root of 144", "calculate", {"expression": "sqrt(144)"}),
+        ("how much is 15 percent of 80?", "calculate", {"expression": "15/100*80"}),
+        ("Please calculate 3 x 4", "calculate", {"expression": "3*4"}),
+        ("what time is it?", "current_time", {"timezone": "UTC"}),
+        ("What time is it in Tokyo?", "current_time", {"timezone": "Asia/Tokyo"}),
+        ("what is the date today", "current_time", {"timezone": "UTC"}),
+        ("show doc_4f9a1c2b3d4e", "read_document", {"document_id": "doc_4f9a1c2b3d4e"}),
+        ("Remember that tea is at 5", "save_note", {"title": "tea is at 5", "text": "tea is at 5"}),
+    ],
+)
+def test_a_plain_request_is_understood(request_text, tool, arguments):
+    chosen = by_rule(request_text)
+
+    assert (chosen.tool, chosen.arguments) == (tool, arguments)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "What was revenue in 2021-2022?",
+        "2024-05-01",
+        "Explain section 4.2",
+        "Is 3/4 inch pipe allowed?",
+        "What time does the office open?",
+        "What is the date of the agreement?",
+        "what is the time in Atlantis?",
+        "42",
+        "Compare doc_4f9a1c2b3d4e with doc_5f9a1c2b3d4e",
+        "1 + 1 " * 100,
+    ],
+)
+def test_anything_else_is_left_to_likeness(request_text):
+    assert by_rule(request_text) is None
