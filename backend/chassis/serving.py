@@ -18,6 +18,8 @@ from backend.chassis.settings import Env, SettingsError, load_env
 # Streams hold a thread each, and the gateway holds one for every stream behind it.
 _THREADS = {"gateway": 64, "agent": 32}
 _USUAL_THREADS = 16
+# The gateway carries requests on an event loop of its own; every other service is plain WSGI.
+_WORKERS = {"gateway": "backend.services.gateway.edge.worker.EdgeWorker"}
 # The embedded vector index belongs to one process.
 _ONE_PROCESS = ("rag",)
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
@@ -53,7 +55,7 @@ def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     return {
         "proc_name": service.full_name,
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "worker_class": "gthread",
+        "worker_class": env.text(f"{prefix}_WORKER_CLASS", _WORKERS.get(service.name, "gthread")),
         "workers": workers,
         "threads": env.number(f"{prefix}_THREADS", usual_threads, least=1),
         # Longer than the keep-alive of those in front: they never reuse a connection just closed.

@@ -21,6 +21,7 @@ from backend.services.gateway.domain.cors import CrossOrigin
 from backend.services.gateway.domain.documents import Documents
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.domain.health import Services
+from backend.services.gateway.edge.carrier import EdgeTerms
 from backend.services.gateway.routes.forwarding import (
     answer_across_origins,
     check_targets,
@@ -49,7 +50,15 @@ def create_app(
     # `//` is refused with a reason, not redirected to what it might have meant.
     app.url_map.merge_slashes = False
     use_security(app, security)
-    provide(app, settings)
+    provide(
+        app,
+        EdgeTerms(
+            redis_url=settings.common.redis_url,
+            certificate=settings.certificate,
+            certificate_key=settings.certificate_key,
+            drain_seconds=settings.drain_seconds,
+        ),
+    )
     provide(
         app,
         Forwarding(

@@ -5,7 +5,9 @@ import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import formatdate
+from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,16 @@ _KNOWN_LINES = 4096
 _KNOWN_LINE_BYTES = 256
 
 Wsgi = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTerms:
+    """What the edge has to know besides the policy."""
+
+    redis_url: str | None
+    certificate: Path | None
+    certificate_key: Path | None
+    drain_seconds: float
 
 
 class Way:

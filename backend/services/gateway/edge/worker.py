@@ -15,9 +15,8 @@ from gunicorn.workers.base import Worker
 from backend.chassis.metrics import Metrics
 from backend.chassis.service import use
 from backend.services.gateway.domain.forwarding import Forwarding
-from backend.services.gateway.edge.carrier import Carrier
+from backend.services.gateway.edge.carrier import Carrier, EdgeTerms
 from backend.services.gateway.edge.client import Client
-from backend.services.gateway.settings import Settings
 
 _BACKLOG = 2048
 _TICK_SECONDS = 0.5
@@ -78,10 +77,10 @@ class EdgeWorker(Worker):
     def _carrier(self, loop: asyncio.AbstractEventLoop) -> tuple[Carrier, ssl.SSLContext | None]:
         app = cast(Flask, self.wsgi)
         with app.app_context():
-            settings, forwarding, metrics = use(Settings), use(Forwarding), use(Metrics)
-        self._drain_seconds = settings.drain_seconds
-        tls = _tls(settings)
-        carrier = Carrier(app, forwarding, settings.common.redis_url, loop, secure=tls is not None)
+            terms, forwarding, metrics = use(EdgeTerms), use(Forwarding), use(Metrics)
+        self._drain_seconds = terms.drain_seconds
+        tls = _tls(terms)
+        carrier = Carrier(app, forwarding, terms.redis_url, loop, secure=tls is not None)
         metrics.registry.register(carrier.numbers)
         return carrier, tls
 
@@ -117,11 +116,11 @@ def _nothing(*_: Any) -> None:
     """A window that changes its size is nothing to a server."""
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.certificate is None or settings.certificate_key is None:
+def _tls(terms: EdgeTerms) -> ssl.SSLContext | None:
+    if terms.certificate is None or terms.certificate_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.certificate, settings.certificate_key)
+    context.load_cert_chain(terms.certificate, terms.certificate_key)
     context.set_alpn_protocols(["http/1.1"])
     return context
