@@ -47,8 +47,10 @@ class Local:
         self._query = query
         self._body: list[bytes] = []
         self._over = False
+        self._started = False
 
     def start(self) -> None:
+        self._started = True
         length = self._request.length
         if length is not None and length > _BODY_LIMIT:
             self._over = True
@@ -63,7 +65,7 @@ class Local:
         if self._client.body_seen > _BODY_LIMIT:
             self._over = True
             self._client.refuse_request(BodyTooLarge(_BODY_LIMIT), self._request_id)
-        elif ended and not self._over and self._client.request is self._request:
+        elif ended and self._started:
             self._run()
 
     def gone(self) -> None:

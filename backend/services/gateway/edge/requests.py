@@ -271,6 +271,8 @@ def read_line(raw: bytes) -> RequestLine:
         raise BadRequest(501, "method_not_implemented", "The method is not known here.")
     if target[0] != "/" and not (target == "*" and method == "OPTIONS"):
         raise _malformed("The request target must be a path.")
+    if not (target.isascii() and target.isprintable()):
+        raise _malformed("The request target holds a character that no target has.")
     return RequestLine(method, target, minor)
 
 
