@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
 
 from flask import Flask, Response
 
@@ -35,9 +34,6 @@ from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.settings import Settings
 
-# What a run may still need after its time is up: to keep its answer and let go.
-_GRACE: Final = timedelta(seconds=30)
-
 
 def create_app(
     settings: Settings | None = None,
@@ -57,7 +53,7 @@ def create_app(
     addresses = [] if settings.model is None else [settings.model]
     models = Models(addresses, LiteMind(embedder), settings.model_timeout)
     runner = Runner(models, toolbox, settings.limits)
-    kept = Conversations(database, now, settings.limits.run_time + _GRACE)
+    kept = Conversations(database, now)
     answering = Answers(kept, runner, models, embedder)
 
     app = create_service(settings.common, {"database": database.check})

@@ -41,8 +41,8 @@ def settings(tmp_path, shelf):
         database_url=f"sqlite:///{tmp_path / 'agent.db'}",
         rag_url=shelf.url,
         model=None,
-        model_timeout=timedelta(seconds=2),
-        limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=2)),
+        model_timeout=timedelta(seconds=1),
+        limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins for what the agent asks over the network: a model's server and the rag service."""
+"""Stand-ins for what the agent asks over the network, and the ways in which tests ask it."""
 
 import json
 import threading
@@ -259,3 +259,18 @@ def serving(stand_in: Any) -> Iterator[Any]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def ask(client: Any, bearer: dict[str, str], request: str, **more: Any) -> Any:
+    """The answer to *request*."""
+    return client.post("/query", json={"user_request": request, **more}, headers=bearer)
+
+
+def events(response: Any) -> list[tuple[str, Any]]:
+    """The events of a stream, as pairs of name and data."""
+    found = []
+    for block in response.get_data(as_text=True).split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] not in {"", ":"})
+        if lines:
+            found.append((lines["event"], json.loads(lines["data"])))
+    return found

@@ -17,6 +17,9 @@ from backend.services.agent.errors import (
 from backend.services.agent.store import conversations as store
 from backend.services.agent.store.tables import Conversation, Message
 
+# A run renews its hold while it lives: a worker that was killed keeps nobody waiting for long.
+LEASE: Final = timedelta(seconds=30)
+
 _REMEMBERED_MESSAGES: Final = 20
 _REMEMBERED_CHARACTERS: Final = 12_000
 _TITLE: Final = 80
@@ -91,12 +94,9 @@ class Whole:
 class Conversations:
     """Every question is asked as a caller: another's conversation is as good as none."""
 
-    def __init__(
-        self, database: Database, now: Callable[[], datetime], longest_run: timedelta
-    ) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
-        self._longest_run = longest_run
 
     def listed(
         self, caller: Caller, limit: int, after: tuple[datetime, str] | None
@@ -159,9 +159,14 @@ class Conversations:
             return Turn(conversation.id, run_id, history), paused
 
     def must_stop(self, caller: Caller, turn: Turn) -> bool:
-        """Whether the run was asked to stop, from whichever process."""
+        """Whether the run was asked to stop, from whichever process; if not, it holds on."""
+        now = self._now()
         with self._database.read(caller.tenant_id) as session:
-            return store.must_stop(session, turn.conversation_id, turn.run_id)
+            until = store.held_until(session, turn.conversation_id, turn.run_id)
+        if until is not None and until - now < LEASE / 2:
+            with self._database.write(caller.tenant_id) as session:
+                store.extend(session, turn.conversation_id, turn.run_id, now + LEASE)
+        return until is None
 
     def finish(self, caller: Caller, turn: Turn, written: Written) -> None:
         """Keep the answer and let the conversation go."""
@@ -189,7 +194,7 @@ class Conversations:
     def _claim(
         self, session: Session, conversation: Conversation, run_id: str, now: datetime
     ) -> None:
-        if not store.claim(session, conversation.id, run_id, now, now + self._longest_run):
+        if not store.claim(session, conversation.id, run_id, now, now + LEASE):
             raise ConversationBusy
         session.refresh(conversation)
 

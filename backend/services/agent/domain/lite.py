@@ -16,8 +16,8 @@ from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.quoting import lead, quoted
 from backend.services.agent.domain.rules import by_rule
 
-NAME: Final = "embedded-lite"
 SEARCH: Final = "search_documents"
+LONGEST_QUERY: Final = 2_000
 
 _NEAR_ENOUGH: Final = 0.55
 _CHAT: Final = 0.75
@@ -92,7 +92,9 @@ class LiteMind:
         tool, example = examples[best]
         search = next((each for each in tools if each.name == SEARCH), None)
         if search is not None and likeness[best] < _NEAR_ENOUGH:
-            return Chosen(SEARCH, {"query": request})  # a question that no example resembles
+            return Chosen(
+                SEARCH, {"query": request[:LONGEST_QUERY]}
+            )  # a question that no example resembles
         return Chosen(tool.name, _filled(example.arguments, request))
 
     def _choose_foreign(
@@ -121,7 +123,8 @@ class LiteMind:
 
 
 def _filled(arguments: Mapping[str, Any], request: str) -> dict[str, Any]:
-    return {name: request if value == REQUEST else value for name, value in arguments.items()}
+    cut = request[:LONGEST_QUERY]
+    return {name: cut if value == REQUEST else value for name, value in arguments.items()}
 
 
 def _guessed(request: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:

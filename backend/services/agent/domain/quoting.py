@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.services.agent.clients.runs import Passage
 from backend.services.agent.domain.citations import Embedder, content_words
-from backend.services.agent.domain.sentences import sentences
+from backend.services.agent.domain.sentences import is_heading, sentences
 
 # Measured by benchmarks/agent/lite_answers.py. A sentence's score is its likeness to the
 # question, and on top of it the share of the question's words that it has.
@@ -23,13 +23,17 @@ _WHOLE: Final = re.compile(
     r"\bsummar|\boverview\b|\bgist\b|\bwhat (?:is|are) .{0,40}\babout\b|\btl;?dr\b", re.IGNORECASE
 )
 
+_CLOSED: Final = re.compile(r"[.!?…:;][\"'\u201d\u2019)\]]*$")
+
 
 def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> str | None:
     """The sentences that answer *question* best; None when no sentence is near enough."""
     if passages and _WHOLE.search(question):
-        return lead(passages[0])
-    texts = list(dict.fromkeys(text for passage in passages for text in _sentences(passage)))
-    texts = [text for text in texts if len(content_words(text)) >= _SHORTEST]
+        nearest = passages[0].document_id
+        return lead(min((p for p in passages if p.document_id == nearest), key=lambda p: p.start))
+    # A title resembles every question about what stands below it, and answers none.
+    lines = [each for passage in passages for each in _lines(passage) if not is_heading(each)]
+    texts = [text for text in dict.fromkeys(lines) if len(content_words(text)) >= _SHORTEST]
     if not texts:
         return None
     vectors = embedder.encode([question, *texts])
@@ -40,18 +44,20 @@ def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> st
     if scores[best[0]] < RELEVANT:
         return None
     # In the order of the passages, so that what belongs together stays so.
-    kept = sorted(index for index in best if scores[index] >= scores[best[0]] - CLOSE_TO_BEST)
-    return " ".join(texts[index] for index in kept)
+    least = max(RELEVANT, scores[best[0]] - CLOSE_TO_BEST)
+    kept = sorted(index for index in best if scores[index] >= least)
+    return " ".join(_closed(texts[index]) for index in kept)
 
 
 def lead(passage: Passage) -> str:
     """How *passage* begins: what it is about, as far as that can be said without writing."""
-    return " ".join(_sentences(passage)[:_LEAD])
+    return " ".join(_closed(line) for line in _lines(passage)[:_LEAD])
 
 
-def _sentences(passage: Passage) -> list[str]:
-    """The passage's sentences on one line each, with a mark at the end also of headings."""
-    lines = [" ".join(sentence.text.split()) for sentence in sentences(passage.text)]
-    return [
-        line if re.search(r"[.!?…][\"'\u201d\u2019)\]]*$", line) else f"{line}." for line in lines
-    ]
+def _lines(passage: Passage) -> list[str]:
+    return [" ".join(sentence.text.split()) for sentence in sentences(passage.text)]
+
+
+def _closed(line: str) -> str:
+    """*line* with a full stop where it has no mark, as headings and table rows have none."""
+    return line if _CLOSED.search(line) else f"{line}."

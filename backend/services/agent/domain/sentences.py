@@ -6,10 +6,17 @@ from typing import Final
 
 LONGEST: Final = 400
 
-# A sentence ends at its mark and a blank, or at an empty line, or where a list item begins.
-_END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s)|\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,3}[.)])\s)")
+_LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
+_LONGEST_HEADING: Final = 80
+
+# A sentence ends at its mark and a blank, at an empty line, where a list item begins, or at the
+# end of a line if that is a heading: files wrap sentences at any word.
+_END = re.compile(
+    r"(?P<mark>[.!?…]+[\"'\u201d\u2019)\]]*(?=\s))|\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,3}[.)])\s)|"
+    r"(?P<line>\n)(?=\s*[\"\u201c]?(?P<next>\w))"
+)
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[A-Za-z]|\d{1,2}|Dr|Mr|Mrs|Ms|Prof|St|Nos?|Figs?|Eq|Sec|Art|vs|cf|approx|e\.g|"
+    r"(?:^|[\s(])(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|St|Nos?|Figs?|Eq|Sec|Art|vs|cf|approx|e\.g|"
     r"i\.e|al|Inc|Ltd|Co|Corp|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|U\.S|U\.K|U\.N)\.$"
 )
 
@@ -28,16 +35,29 @@ def sentences(text: str) -> list[Sentence]:
     found: list[Sentence] = []
     begin = 0
     for match in _END.finditer(text):
-        if not ends_sentence(text[begin : match.end()]):
-            continue
-        found += _trimmed(text, begin, match.end())
-        begin = match.end()
+        piece = text[begin : match.end()]
+        if match["mark"]:
+            ends = ends_sentence(piece)
+        else:
+            ends = not match["line"] or (match["next"].isupper() and is_heading(piece))
+        if ends:
+            found += _trimmed(text, begin, match.end())
+            begin = match.end()
     return found + _trimmed(text, begin, len(text))
 
 
 def ends_sentence(text: str) -> bool:
     """Whether the mark that *text* ends with closes a sentence, and not just "Dr." or "3."."""
-    return _ABBREVIATION.search(text[-12:]) is None
+    return not _LIST_NUMBER.fullmatch(text) and _ABBREVIATION.search(text[-12:]) is None
+
+
+def is_heading(line: str) -> bool:
+    """Whether *line* has the capitals of a title, and no mark within or behind it."""
+    line = line.strip()
+    if not line or len(line) > _LONGEST_HEADING or re.search(r"[:;.!?…]$|: ", line):
+        return False
+    words = re.findall(r"[^\W\d_]{4,}", line)
+    return bool(words) and all(word[0].isupper() for word in words)
 
 
 def _trimmed(text: str, begin: int, end: int) -> list[Sentence]:

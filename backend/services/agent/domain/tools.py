@@ -33,7 +33,9 @@ class _Arguments(BaseModel):
 
 
 class SearchArguments(_Arguments):
-    query: Annotated[str, Field(min_length=1, max_length=2_000, description="What to look for.")]
+    query: Annotated[
+        str, Field(min_length=1, max_length=lite.LONGEST_QUERY, description="What to look for.")
+    ]
 
 
 class ListArguments(_Arguments):

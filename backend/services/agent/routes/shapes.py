@@ -20,7 +20,7 @@ class Query(Input):
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)
     ]
     session_id: Name | None = None
-    collection: Name | None = None
+    collection: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     model: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None

@@ -95,14 +95,24 @@ def release(session: Session, conversation_id: str, run_id: str) -> bool:
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-def must_stop(session: Session, conversation_id: str, run_id: str) -> bool:
-    """Whether *run_id* was asked to stop, or its conversation is gone."""
-    held = session.execute(
-        select(Conversation.run_id, Conversation.cancel_asked).where(
-            Conversation.id == conversation_id
+def held_until(session: Session, conversation_id: str, run_id: str) -> datetime | None:
+    """The end of *run_id*'s hold; None if it was asked to stop or holds nothing any more."""
+    return session.scalar(
+        select(Conversation.run_until).where(
+            Conversation.id == conversation_id,
+            Conversation.run_id == run_id,
+            Conversation.cancel_asked.is_(False),
         )
-    ).one_or_none()
-    return held is None or held.cancel_asked or held.run_id != run_id
+    )
+
+
+def extend(session: Session, conversation_id: str, run_id: str, until: datetime) -> None:
+    """Let *run_id* hold the conversation until *until*."""
+    session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
+        .values(run_until=until)
+    )
 
 
 def remove(session: Session, conversation_id: str) -> None:

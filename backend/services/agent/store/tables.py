@@ -16,8 +16,8 @@ class Base(DeclarativeBase):
 class Conversation(Base):
     """One person's conversation. `run_id` is set while an answer is being written in it.
 
-    A run holds it until `run_until` at most: a worker that was killed must not lock its
-    conversation for good.
+    A run holds it until `run_until` and renews that while it lives: a worker that was killed
+    must not lock its conversation for good.
     """
 
     __tablename__ = "conversations"

@@ -13,7 +13,7 @@ from backend.services.agent.domain.tools import tools
 CACHE = Path(__file__).parents[4] / ".cache"
 
 HANDBOOK = (
-    "Working hours\n\nThe office opens at nine in the morning. Every employee has 28 days of paid "
+    "Working Hours\n\nThe office opens at nine in the morning. Every employee has 28 days of paid "
     "holiday a year. Unused days may be taken until the end of March. Expenses are paid back "
     "within two weeks of the claim. Dr. Okafor leads the research group in Lagos. The canteen "
     "serves vegetarian food on Thursdays."
@@ -67,7 +67,7 @@ def test_small_talk_needs_no_tool(mind, offered, greeting):
         ("When does the office open?", "nine in the morning"),
         ("Who is the head of research?", "Dr. Okafor"),
         ("How long does it take until expenses are reimbursed?", "two weeks"),
-        ("What is this handbook about?", "Working hours"),
+        ("What is this handbook about?", "Working Hours"),
     ],
 )
 def test_a_question_is_answered_in_the_documents_words(mind, question, answer):
@@ -84,6 +84,10 @@ def test_a_question_is_answered_in_the_documents_words(mind, question, answer):
 )
 def test_what_the_documents_do_not_say_is_not_said(mind, question):
     assert "found nothing" in mind.say(question, [found()])
+
+
+def test_a_heading_is_no_answer(mind):
+    assert "Working Hours" not in mind.say("What are the working hours?", [found()])
 
 
 def test_every_word_comes_from_the_document(mind):

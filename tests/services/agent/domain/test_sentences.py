@@ -16,6 +16,19 @@ from backend.services.agent.domain.sentences import LONGEST, sentences
         ("It costs 3.50 today. Fine.", ["It costs 3.50 today.", "Fine."]),
         ("Heading\n\nText goes on\nhere.", ["Heading", "Text goes on\nhere."]),
         ("List:\n- one\n- two", ["List:", "- one", "- two"]),
+        (
+            "The Birth of Printing (1440)\nThe first press stood in\nMainz. It was slow.",
+            [
+                "The Birth of Printing (1440)",
+                "The first press stood in\nMainz.",
+                "It was slow.",
+            ],
+        ),
+        (
+            "However OTSL\nyields more. See Table 1. It is",
+            ["However OTSL\nyields more.", "See Table 1.", "It is"],
+        ),
+        ("1. First do this. 2. Then that.", ["1. First do this.", "2. Then that."]),
         ("  ", []),
     ],
 )

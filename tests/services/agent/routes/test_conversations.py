@@ -1,9 +1,12 @@
 """Conversations: listed, shown, deleted, decided on, by their owner alone."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from tests.services.agent.routes.test_answers import ask, events
-from tests.services.agent.stand_ins import Reply
+from backend.chassis.database import open_database
+from backend.services.agent.store import conversations as store
+from tests.services.agent.stand_ins import Reply, ask, events
 
 NOTE = {"title": "Keys", "text": "The key is under the mat."}
 
@@ -152,17 +155,8 @@ def test_the_embedded_tier_waits_for_approval_too(client, shelf, ada):
     assert b"the key is under the mat" in shelf.uploads[0]
 
 
-def test_a_lease_that_nobody_renews_runs_out(settings, identities, shelf, ada):
-    """A worker that was killed in the middle of an answer must not lock its conversation."""
-    from datetime import UTC, datetime, timedelta
-
-    from backend.chassis.database import open_database
-    from backend.services.agent.app import create_app
-    from backend.services.agent.store import conversations as store
-    from tests.services.agent.stand_ins import WordEmbedder
-
-    app = identities.trust(create_app(settings, embedder=WordEmbedder()))
-    client = app.test_client()
+def test_a_lease_that_nobody_renews_runs_out(client, settings, ada):
+    # A worker that was killed in the middle of an answer must not lock its conversation.
     session_id = ask(client, ada, "What is 2 + 2?").json["session_id"]
     now = datetime.now(UTC)
     with open_database(settings.database_url, "agent").write() as session:
