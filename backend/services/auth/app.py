@@ -26,6 +26,9 @@ from backend.chassis.settings import SettingsError, load_env
 from backend.security.authentication import Security, open_revocations, use_security
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.domain.accounts import Accounts, Newcomer
+from backend.services.auth.domain.administration.roles import Roles
+from backend.services.auth.domain.administration.tenants import Tenants
+from backend.services.auth.domain.administration.users import Users
 from backend.services.auth.domain.api_keys import ApiKeys
 from backend.services.auth.domain.audit import Trail
 from backend.services.auth.domain.keys import SigningKeys
@@ -36,6 +39,9 @@ from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.revocations import keep_told
 from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.administration.roles import roles
+from backend.services.auth.routes.administration.tenants import tenants
+from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.api_keys import KeysAtHand, api_keys
 from backend.services.auth.routes.audit import audit, note_refusals
 from backend.services.auth.routes.keys import keys as key_routes
@@ -91,6 +97,11 @@ def create_app(
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)
     note_refusals(app)
+    provide(app, Users(database, people, revoker, now))
+    provide(app, Roles(database, revoker, now))
+    provide(app, Tenants(database, revoker, now))
+    for administration in (users, roles, tenants):
+        app.register_blueprint(administration)
     open_metrics(app)
     self_description(app)
     return seal(app)

@@ -102,6 +102,19 @@ class UnfitExpiry(ServiceError):
         return [{"pointer": "#/expires_at", "detail": str(self)}]
 
 
+class UnknownRole(ServiceError):
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def __init__(self, place: int) -> None:
+        super().__init__("There is no role of this name.")
+        self._place = place
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": f"#/roles/{self._place}", "detail": str(self)}]
+
+
 class InvalidApiKey(_NotSignedIn):
     code = "invalid_api_key"
 
@@ -129,6 +142,72 @@ class NoSuchThing(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("There is no such thing here.")
+
+
+class ForeignAccount(ServiceError):
+    status = 403
+    code = "foreign_account"
+    title = "Not allowed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This account belongs to another tenant. You may change its roles here, or "
+            "remove it from the members."
+        )
+
+
+class LastAdmin(ServiceError):
+    status = 409
+    code = "last_admin"
+    title = "Last admin"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody would be an admin any more; make somebody else one first.")
+
+
+class BuiltInRole(ServiceError):
+    status = 409
+    code = "built_in_role"
+    title = "Built-in role"
+
+    def __init__(self) -> None:
+        super().__init__("This role is built in and stays as it is; choose another name.")
+
+
+class RoleInUse(ServiceError):
+    status = 409
+    code = "role_in_use"
+    title = "Role in use"
+
+    def __init__(self) -> None:
+        super().__init__("Somebody has this role; give them another one first.")
+
+
+class SlugTaken(ServiceError):
+    status = 409
+    code = "slug_taken"
+    title = "Slug taken"
+
+    def __init__(self) -> None:
+        super().__init__("Another tenant has this slug; choose another.")
+
+
+class PersonalTenant(ServiceError):
+    status = 409
+    code = "personal_tenant"
+    title = "Personal tenant"
+
+    def __init__(self) -> None:
+        super().__init__("A personal tenant takes in nobody else; make a shared one.")
+
+
+class HomeTenant(ServiceError):
+    status = 409
+    code = "home_tenant"
+    title = "Home tenant"
+
+    def __init__(self) -> None:
+        super().__init__("This is the tenant that the account belongs to; disable or delete it.")
 
 
 class AccountDisabled(ServiceError):

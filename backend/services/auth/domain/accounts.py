@@ -1,14 +1,14 @@
 """Accounts: how one comes into being, what it shows, what its owner may change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from backend.chassis.database import Database, Session
-from backend.security import BUILT_IN_ROLES
 from backend.services.auth.domain.audit import INSIDE, Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
+from backend.services.auth.domain.permissions import permissions_of
 from backend.services.auth.domain.usernames import Username, email_key, read_username
 from backend.services.auth.errors import SessionEnded
 from backend.services.auth.store import accounts as store
@@ -44,6 +44,7 @@ class Account:
     memberships: tuple[Membership, ...]
     created_at: datetime
     last_login_at: datetime | None
+    disabled: bool = False
 
     @property
     def default(self) -> Membership:
@@ -61,6 +62,14 @@ class Newcomer:
     password: str
     email: str | None = None
     display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What it takes time to make of a newcomer."""
+
+    name: Username
+    password_hash: str
 
 
 class Accounts:
@@ -81,14 +90,25 @@ class Accounts:
 
         Raises UnfitUsername, WeakPassword, UsernameTaken or EmailTaken.
         """
+        prepared = self.prepare(newcomer)
+        with self._database.write() as session:
+            user = self.enter(session, newcomer, prepared, [NEWCOMER_ROLE])
+            note(
+                session,
+                self._now(),
+                origin,
+                "account.register",
+                actor_id=user.id,
+                tenant_id=user.default_tenant_id,
+            )
+            return user.id
+
+    def prepare(self, newcomer: Newcomer) -> Prepared:
+        """The slow part, before anything is locked; UnfitUsername, WeakPassword or TooBusy."""
         name = read_username(newcomer.username)
         with self._desk.place():
             self._check_password(newcomer, name)
-            hashed = self._desk.hash(newcomer.password)
-        with self._database.write() as session:
-            user = self._add(session, newcomer, name, hashed, NEWCOMER_ROLE)
-            note(session, self._now(), origin, "account.register", actor_id=user.id)
-            return user.id
+            return Prepared(name, self._desk.hash(newcomer.password))
 
     def get(self, user_id: str) -> Account:
         """The account, or SessionEnded: whoever asks for it was its owner a moment ago."""
@@ -134,7 +154,7 @@ class Accounts:
         with self._database.write() as session:
             if tenants.anyone_has(session, ADMIN_ROLE):
                 return False
-            user = self._add(session, newcomer, name, hashed, ADMIN_ROLE)
+            user = self.enter(session, newcomer, Prepared(name, hashed), [ADMIN_ROLE])
             note(session, self._now(), INSIDE, "account.first_admin", target=user.id)
             session.flush()
             before_commit()
@@ -143,19 +163,27 @@ class Accounts:
     def _check_password(self, newcomer: Newcomer, name: Username) -> None:
         self._policy.check(newcomer.password, personal_words(name.key, newcomer.email))
 
-    def _add(
-        self, session: Session, newcomer: Newcomer, name: Username, hashed: str, role: str
+    def enter(
+        self,
+        session: Session,
+        newcomer: Newcomer,
+        prepared: Prepared,
+        roles: Sequence[str],
+        tenant_id: str | None = None,
     ) -> store.User:
+        """Add the account with *roles* in the tenant, or else in one of its own."""
         now = self._now()
-        user_id = new_id()
-        tenant = tenants.Tenant(
-            id=new_id(),
-            slug=f"u-{user_id[:16]}",
-            name=newcomer.display_name or name.shown,
-            personal=True,
-            created_at=now,
-        )
-        tenants.add(session, tenant)
+        user_id, name = new_id(), prepared.name
+        if tenant_id is None:
+            tenant = tenants.Tenant(
+                id=new_id(),
+                slug=f"u-{user_id[:16]}",
+                name=newcomer.display_name or name.shown,
+                personal=True,
+                created_at=now,
+            )
+            tenants.add(session, tenant)
+            tenant_id = tenant.id
         user = store.User(
             id=user_id,
             username=name.shown,
@@ -163,12 +191,12 @@ class Accounts:
             email=newcomer.email,
             email_key=email_key(newcomer.email) if newcomer.email else None,
             display_name=newcomer.display_name,
-            password_hash=hashed,
-            default_tenant_id=tenant.id,
+            password_hash=prepared.password_hash,
+            default_tenant_id=tenant_id,
             created_at=now,
         )
         store.add(session, user)
-        tenants.grant(session, tenant.id, user.id, [role], now)
+        tenants.grant(session, tenant_id, user.id, roles, now)
         return user
 
 
@@ -186,7 +214,7 @@ def account_of(session: Session, user: store.User) -> Account:
             name=each.tenant.name,
             generation=each.tenant.generation,
             roles=each.roles,
-            permissions=_permissions(each.roles),
+            permissions=permissions_of(session, each.tenant.id, each.roles),
         )
         for each in tenants.of_user(session, user.id)
     ]
@@ -201,10 +229,5 @@ def account_of(session: Session, user: store.User) -> Account:
         memberships=tuple(memberships),
         created_at=user.created_at,
         last_login_at=user.last_login_at,
-    )
-
-
-def _permissions(roles: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(
-        str(permission) for role in roles for permission in BUILT_IN_ROLES.get(role, ())
+        disabled=user.disabled_at is not None,
     )

@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from backend.chassis.database import Database, Session
+from backend.security import Permission, Principal
+from backend.services.auth.domain.usernames import name_key
+from backend.services.auth.store import accounts
 from backend.services.auth.store import audit as store
 
 _MAX_TARGET = 128
@@ -27,6 +30,7 @@ class Record:
     id: int
     at: datetime
     actor_id: str | None
+    actor: str | None
     tenant_id: str | None
     action: str
     outcome: str
@@ -36,6 +40,16 @@ class Record:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which deeds somebody asks for; *actor* is a user's id or name."""
+
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Trail:
     """The audit trail, to read, and to write down who was turned away."""
 
@@ -43,14 +57,35 @@ class Trail:
         self._database = database
         self._now = now
 
-    def read(self, wanted: store.Wanted, before_id: int | None, count: int) -> Sequence[Record]:
-        """The newest first, from before *before_id*."""
+    def seen_by(
+        self, caller: Principal, filters: Filters, before_id: int | None, count: int
+    ) -> Sequence[Record]:
+        """All deeds for who sees everything, else those in the tenant at hand."""
+        everywhere = Permission.SYSTEM_READ in caller.permissions
+        actor_id = None
+        if filters.actor is not None:
+            with self._database.read() as session:
+                actor = accounts.find_by_username(session, name_key(filters.actor))
+                actor_id = actor.id if actor else filters.actor
+        wanted = store.Wanted(
+            tenant_id=None if everywhere else caller.tenant_id,
+            actor_id=actor_id,
+            action=filters.action,
+            since=filters.since,
+            until=filters.until,
+        )
+        return self._read(wanted, before_id, count)
+
+    def _read(self, wanted: store.Wanted, before_id: int | None, count: int) -> Sequence[Record]:
         with self._database.read() as session:
+            rows = store.find(session, wanted, before_id, count)
+            names = accounts.names(session, {row.actor_id for row in rows if row.actor_id})
             return [
                 Record(
                     id=row.id,
                     at=row.at,
                     actor_id=row.actor_id,
+                    actor=names.get(row.actor_id or ""),
                     tenant_id=row.tenant_id,
                     action=row.action,
                     outcome=row.outcome,
@@ -59,12 +94,12 @@ class Trail:
                     request_id=row.request_id,
                     details=row.details,
                 )
-                for row in store.find(session, wanted, before_id, count)
+                for row in rows
             ]
 
     def activity(self, user_id: str, before_id: int | None, count: int) -> Sequence[Record]:
         """What *user_id* did, and what was done to their account."""
-        return self.read(store.Wanted(concerned_id=user_id), before_id, count)
+        return self._read(store.Wanted(concerned_id=user_id), before_id, count)
 
     def turned_away(
         self, user_id: str, tenant_id: str, door: str, reason: str, origin: Origin

@@ -13,7 +13,7 @@ from backend.services.auth.domain.accounts import Account, account_of
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.usernames import email_key, read_username
+from backend.services.auth.domain.usernames import email_key, name_key, read_username
 from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
@@ -92,6 +92,12 @@ class Sessions:
             self._note_failure(user_id, origin)
             raise InvalidCredentials
         return self._open(user_id, "password", origin, better)
+
+    def counted_as(self, name: str) -> str:
+        """Under what failures to sign in as *name* are counted: one for all spellings."""
+        with self._database.read() as session:
+            user = _find(session, name)
+            return f"{user.id} {user.unlocks}" if user else name_key(name)
 
     def open(self, user_id: str, method: str, origin: Origin) -> SignedIn:
         """Open a session for *user_id*, who has shown who they are by *method*."""

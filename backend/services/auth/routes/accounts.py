@@ -26,6 +26,7 @@ from backend.services.auth.routes.shapes import (
     Password,
     Preferences,
     User,
+    Username,
     user_shape,
 )
 from backend.services.auth.routes.tokens import SignedInUser, signed_in_user
@@ -36,15 +37,7 @@ accounts = Blueprint("accounts", __name__)
 class Registration(Input):
     """Who wants an account."""
 
-    username: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=64,
-            description="Latin or Cyrillic letters, digits, and '.', '_', '-' between them.",
-            examples=["testuser"],
-        ),
-    ]
+    username: Username
     password: Annotated[Password, Field(examples=["testpass123"])]
     email: Email | None = None
     display_name: DisplayName | None = None

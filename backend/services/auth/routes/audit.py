@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, Flask, Response, g, request
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from backend.chassis.openapi import answers
 from backend.chassis.paging import PageQuery, cut_page
 from backend.chassis.service import use
 from backend.security import (
+    Permission,
     Principal,
     authenticated,
     current_principal,
     invalid_field,
+    require_permission,
     validate_query,
 )
-from backend.services.auth.domain.audit import Record, Trail
+from backend.services.auth.domain.audit import Filters, Record, Trail
 from backend.services.auth.routes.origin import origin
 
 audit = Blueprint("audit", __name__)
@@ -31,6 +33,7 @@ class Deed(BaseModel):
     id: str
     at: datetime
     actor_id: str | None
+    actor: str | None
     tenant_id: str | None
     action: str
     outcome: str
@@ -43,6 +46,30 @@ class Deed(BaseModel):
 class DeedPage(BaseModel):
     items: list[Deed]
     next_cursor: str | None
+
+
+class AuditQuery(PageQuery):
+    """Which deeds; `actor` is a user's id or name."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+    action: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+@audit.get("/audit")
+@require_permission(Permission.AUDIT_READ)
+@validate_query(AuditQuery)
+@answers(DeedPage)
+def read(query: AuditQuery) -> DeedPage:
+    """What was done everywhere, for an admin, else in the tenant at hand; the newest first."""
+    found = use(Trail).seen_by(
+        current_principal(),
+        Filters(query.actor, query.action, query.since, query.until),
+        before(query),
+        query.limit + 1,
+    )
+    return deeds(found, query)
 
 
 @audit.get("/me/activity")

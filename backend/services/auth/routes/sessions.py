@@ -25,7 +25,6 @@ from backend.security import (
 )
 from backend.security.refusals import problem
 from backend.services.auth.domain.sessions import Sessions
-from backend.services.auth.domain.usernames import name_key
 from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
@@ -99,7 +98,7 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
     def login(given: Credentials) -> SignedInUser:
         """Sign in with a user name, or an e-mail address, and a password."""
         # Hashed: it gets into logs, and people type passwords where the name belongs.
-        attempt = f"{name_key(given.username)} {origin().address}"
+        attempt = f"{use(Sessions).counted_as(given.username)} {origin().address}"
         g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
         return sign_in(given)
 

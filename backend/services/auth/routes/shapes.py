@@ -1,6 +1,7 @@
 """The shapes that auth reads and answers, where more than one route uses them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -39,6 +40,19 @@ def line_of_text(most: int) -> Any:
 
 
 DisplayName = Annotated[str, line_of_text(200)]
+Username = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Latin or Cyrillic letters, digits, and '.', '_', '-' between them.",
+        examples=["testuser"],
+    ),
+]
+_ROLE_NAME = r"^[a-z][a-z0-9_-]{0,63}$"
+RoleNames = Annotated[
+    list[Annotated[str, Field(pattern=_ROLE_NAME)]], Field(min_length=1, max_length=20)
+]
 Preferences = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue],
     Field(max_length=100),
@@ -88,6 +102,20 @@ def user_shape(account: Account, at_hand: Membership) -> User:
         created_at=account.created_at,
         last_login_at=account.last_login_at,
     )
+
+
+def is_role_name(text: str) -> bool:
+    return re.fullmatch(_ROLE_NAME[1:-1], text) is not None
+
+
+def single_key(page: PageQuery) -> str | None:
+    """Behind which name *page* begins; 422 for a made-up cursor."""
+    key = page.after()
+    if key is None:
+        return None
+    if len(key) != 1 or "\x00" in key[0] or not key[0].isprintable():
+        raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
+    return key[0]
 
 
 def moment_and_id(page: PageQuery) -> tuple[datetime, str] | None:

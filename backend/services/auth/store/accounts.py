@@ -1,16 +1,17 @@
 """Users: who has which name. The caller owns the transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, select, update
+from sqlalchemy import JSON, ForeignKey, String, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
 from backend.services.auth.errors import EmailTaken, UsernameTaken
 from backend.services.auth.store.base import Base, new_id
+from backend.services.auth.store.tenants import Membership
 
 
 class User(Base):
@@ -34,6 +35,10 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Nameless from then on; kept because its generation still ends its tokens.
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Failed sign-ins are counted under this number: raising it forgives them.
+    unlocks: Mapped[int] = mapped_column(default=0)
 
 
 def add(session: Session, user: User) -> None:
@@ -48,7 +53,8 @@ def add(session: Session, user: User) -> None:
 
 
 def get(session: Session, user_id: str) -> User | None:
-    return session.get(User, user_id)
+    """The user, unless deleted."""
+    return session.scalar(select(User).where(User.id == user_id, User.deleted_at.is_(None)))
 
 
 def find_by_username(session: Session, username_key: str) -> User | None:
@@ -57,6 +63,62 @@ def find_by_username(session: Session, username_key: str) -> User | None:
 
 def find_by_email(session: Session, email_key: str) -> User | None:
     return session.scalar(select(User).where(User.email_key == email_key))
+
+
+def search(
+    session: Session,
+    tenant_id: str | None,
+    text: tuple[str, str] | None,
+    after: str | None,
+    count: int,
+) -> Sequence[User]:
+    """By name key, from behind *after*: the members of the tenant, or everybody.
+
+    *text* is what the names and addresses hold as a key, or the display name in
+    small letters.
+    """
+    found = select(User).where(User.deleted_at.is_(None))
+    if tenant_id is not None:
+        found = found.where(
+            exists().where(Membership.user_id == User.id, Membership.tenant_id == tenant_id)
+        )
+    if text is not None:
+        key, small = text
+        found = found.where(
+            or_(
+                User.username_key.contains(key, autoescape=True),
+                User.email_key.contains(key, autoescape=True),
+                func.lower(User.display_name).contains(small, autoescape=True),
+            )
+        )
+    if after is not None:
+        found = found.where(User.username_key > after)
+    return session.scalars(found.order_by(User.username_key).limit(count)).all()
+
+
+def holders(session: Session, role: str) -> Sequence[str]:
+    """Who has *role* in some tenant and may sign in."""
+    return session.scalars(
+        select(User.id)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.role == role, User.disabled_at.is_(None))
+    ).all()
+
+
+def names(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
+    """What the users are called, by id."""
+    found = session.execute(select(User.id, User.username).where(User.id.in_(set(user_ids))))
+    return dict(found.tuples().all())
+
+
+def bury(session: Session, user: User, now: datetime) -> None:
+    """Take from *user* all that tells who it was; the name is free again."""
+    user.username = user.username_key = f"deleted:{user.id}"
+    user.email = user.email_key = user.display_name = user.password_hash = None
+    user.email_verified = False
+    user.preferences = {}
+    user.disabled_at = user.deleted_at = now
+    session.flush()
 
 
 def change(session: Session, user: User, fields: Mapping[str, Any]) -> None:
@@ -91,6 +153,10 @@ def raise_generation(session: Session, user_id: str, now: datetime) -> int:
         .execution_options(synchronize_session="fetch")
     )
     return raised or 0
+
+
+def raise_generations(session: Session, user_ids: Iterable[str], now: datetime) -> dict[str, int]:
+    return {user_id: raise_generation(session, user_id, now) for user_id in user_ids}
 
 
 def generations_raised_since(session: Session, since: datetime) -> dict[str, int]:

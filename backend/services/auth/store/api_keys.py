@@ -81,6 +81,15 @@ def delete(session: Session, key_id: str, user_id: str, tenant_id: str, now: dat
     return deleted.first() is not None
 
 
+def delete_all(session: Session, user_id: str, now: datetime) -> None:
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.deleted_at.is_(None))
+        .values(deleted_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def mark_used(session: Session, key_id: str, now: datetime) -> None:
     session.execute(
         update(ApiKey)

@@ -1,13 +1,15 @@
 """Tenants, and who holds which role in them. The caller owns the transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, exists, select
+from sqlalchemy import ForeignKey, String, delete, exists, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
+from backend.services.auth.errors import SlugTaken
 from backend.services.auth.store.base import Base, new_id
 
 
@@ -44,8 +46,32 @@ class TenantRoles:
 
 
 def add(session: Session, tenant: Tenant) -> None:
-    session.add(tenant)
-    session.flush()
+    """Add *tenant*, or raise SlugTaken."""
+    try:
+        with session.begin_nested():
+            session.add(tenant)
+    except IntegrityError as error:
+        raise SlugTaken from error
+
+
+def get(session: Session, tenant_id: str) -> Tenant | None:
+    return session.get(Tenant, tenant_id)
+
+
+def slug_is_taken(session: Session, slug: str) -> bool:
+    return bool(session.scalar(select(exists().where(Tenant.slug == slug))))
+
+
+def within(
+    session: Session, tenant_id: str | None, after: str | None, count: int
+) -> Sequence[Tenant]:
+    """By slug, from behind *after*: the one tenant, or all."""
+    found = select(Tenant).order_by(Tenant.slug).limit(count)
+    if tenant_id is not None:
+        found = found.where(Tenant.id == tenant_id)
+    if after is not None:
+        found = found.where(Tenant.slug > after)
+    return session.scalars(found).all()
 
 
 def grant(
@@ -56,6 +82,58 @@ def grant(
         for role in roles
     )
     session.flush()
+
+
+def membership(
+    session: Session, tenant_id: str, user_id: str
+) -> tuple[tuple[str, ...], datetime] | None:
+    """The roles of the user in the tenant, and since when; None for who is no member."""
+    rows = session.scalars(
+        select(Membership)
+        .where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
+        .order_by(Membership.role)
+    ).all()
+    if not rows:
+        return None
+    return tuple(row.role for row in rows), min(row.created_at for row in rows)
+
+
+def roles_of(session: Session, tenant_id: str, user_id: str) -> tuple[str, ...]:
+    found = membership(session, tenant_id, user_id)
+    return found[0] if found else ()
+
+
+def replace_roles(
+    session: Session, tenant_id: str, user_id: str, roles: Iterable[str], now: datetime
+) -> None:
+    """Let the user have exactly *roles* in the tenant; a member since when they were."""
+    found = membership(session, tenant_id, user_id)
+    session.execute(
+        delete(Membership).where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
+    )
+    grant(session, tenant_id, user_id, dict.fromkeys(roles), found[1] if found else now)
+
+
+def remove_from_all(session: Session, user_id: str) -> None:
+    session.execute(delete(Membership).where(Membership.user_id == user_id))
+
+
+def users_with(session: Session, role: str, tenant_id: str | None) -> Sequence[str]:
+    """Who has *role*: in the tenant, or in any."""
+    found = select(Membership.user_id).where(Membership.role == role).distinct()
+    if tenant_id is not None:
+        found = found.where(Membership.tenant_id == tenant_id)
+    return session.scalars(found).all()
+
+
+def lock_holders(session: Session, role: str) -> None:
+    """Let nobody else take *role* from anyone before this transaction ends."""
+    session.execute(
+        select(Membership)
+        .where(Membership.role == role)
+        .order_by(Membership.user_id)
+        .with_for_update()
+    )
 
 
 def of_user(session: Session, user_id: str) -> list[TenantRoles]:

@@ -1,0 +1,1 @@
+"""What administrators do: users, roles, tenants and their members."""
