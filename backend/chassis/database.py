@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-_BUSY_SECONDS = 10
-_STATEMENT_SECONDS = 30
+from backend.chassis import postgresql
 
-__all__ = ["Database", "Session", "UtcDateTime", "open_database"]
+_BUSY_SECONDS = 10
+
+__all__ = ["Database", "Session", "UtcDateTime", "open_database", "take_turns"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -36,15 +37,27 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Database:
-    """One service's tables. `read()` and `write()` give a session within a transaction."""
+    """One service's tables. `read()` and `write()` give a session within a transaction.
 
-    def __init__(self, engine: Engine, schema: str) -> None:
+    On PostgreSQL a session works under a role that owns nothing, and sees in protected
+    tables (chassis/row_security.py) the rows of its tenant; without a tenant, none.
+    """
+
+    def __init__(
+        self, engine: Engine, schema: str, *, owner: Engine, every_tenant: bool = False
+    ) -> None:
         self.engine = engine
         self._schema = schema
+        self._owner = owner
+        self._every_tenant = every_tenant
         # SQLite: whoever is going to write says so at once. A reader that turns
         # writer half-way fails when another has written in between.
         self._readers = sessionmaker(engine)
         self._writers = sessionmaker(engine.execution_options(sqlite_begin="IMMEDIATE"))
+
+    def across_tenants(self) -> "Database":
+        """The same tables, where a session without a tenant sees the rows of all of them."""
+        return Database(self.engine, self._schema, owner=self._owner, every_tenant=True)
 
     @contextmanager
     def read(self, tenant_id: str | None = None) -> Iterator[Session]:
@@ -60,62 +73,74 @@ class Database:
             self._enter_tenant(session, tenant_id)
             yield session
 
+    @contextmanager
+    def as_owner(self) -> Iterator[Connection]:
+        """A transaction of the tables' owner, who alone may change how they are made."""
+        with self._owner.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+            if connection.dialect.name == "postgresql":
+                postgresql.prepare(connection, self._schema)
+            yield connection
+
     def check(self) -> None:
         """Raise unless the database answers."""
         with self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
-    def migrate(self, service: str) -> None:
-        """Bring the tables of *service* to the newest of its migrations.
+    def migrate(self, service: str, revision: str | None = None) -> None:
+        """Bring the tables of *service* to the newest of its migrations, or to *revision*.
 
         Their files are named after their revisions: `0002_sessions.py` is 0002.
         """
         package = importlib.import_module(f"backend.services.{service}.migrations")
         folder = Path(package.__path__[0])
         newest = max(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
+        wanted = revision or newest
         version_table = f"alembic_version_{service}"
         current = self._revision(version_table)
-        if current == newest:
+        if current == wanted:
             return
         from backend.chassis import migrations
 
         if current is not None and self.engine.dialect.name == "sqlite":
-            migrations.copy_before(Path(str(self.engine.url.database)), newest)
-        migrations.upgrade(self.engine, self._schema, folder, version_table)
+            migrations.copy_before(Path(str(self.engine.url.database)), wanted)
+        with self.as_owner() as connection:
+            migrations.upgrade(connection, folder, version_table, wanted)
 
     def _revision(self, version_table: str) -> str | None:
-        with self.engine.connect() as connection:
+        with self._owner.connect() as connection:
             if not inspect(connection).has_table(version_table):
                 return None
             found = connection.scalar(text(f"SELECT version_num FROM {version_table}"))  # noqa: S608
             return None if found is None else str(found)
 
     def _enter_tenant(self, session: Session, tenant_id: str | None) -> None:
-        if tenant_id is not None and self.engine.dialect.name == "postgresql":
-            session.execute(
-                text("SELECT set_config('app.tenant_id', :tenant, true)"), {"tenant": tenant_id}
-            )
+        if self.engine.dialect.name == "postgresql":
+            postgresql.enter(session, tenant_id, every_tenant=self._every_tenant)
+
+
+def take_turns(session: Session, what: str) -> None:
+    """Let nobody else who asks for *what* go on until this transaction has ended.
+
+    For what looks first and writes then: PostgreSQL lets two writers look at once.
+    On SQLite all writers take turns as it is.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": what}
+        )
 
 
 def open_database(url: str, schema: str) -> Database:
     """The database at *url*; on PostgreSQL within the schema *schema*."""
-    return Database(_engine(url, schema), schema)
-
-
-def _engine(url: str, schema: str) -> Engine:
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(
-            parsed,
-            pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=5,
-            connect_args={
-                "connect_timeout": 5,
-                "options": f"-csearch_path={schema} -cstatement_timeout={_STATEMENT_SECONDS}s",
-            },
-        )
+    if parsed.get_backend_name() == "postgresql":
+        owner = postgresql.open_owner(parsed, schema)
+        return Database(postgresql.open_engine(parsed, schema), schema, owner=owner)
+    engine = _sqlite(parsed)
+    return Database(engine, schema, owner=engine)
+
+
+def _sqlite(parsed: URL) -> Engine:
     if parsed.database in (None, "", ":memory:"):
         raise ValueError("A database in memory ends with its connection: name a file.")
     Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)

@@ -44,11 +44,12 @@ def common(tmp_path) -> CommonSettings:
 
 
 @pytest.fixture
-def database(tmp_path) -> Database:
-    database = open_database(f"sqlite:///{tmp_path}/things.db", "things")
+def database(database_url) -> Database:
+    database = open_database(database_url, "things")
     metadata = sa.MetaData()
     idempotency_table("things", metadata)
-    metadata.create_all(database.engine)
+    with database.as_owner() as connection:
+        metadata.create_all(connection)
     yield database
     database.engine.dispose()
 

@@ -6,21 +6,27 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.database import UtcDateTime, open_database
+from backend.chassis.database import UtcDateTime, open_database, take_turns
+
+
+@pytest.fixture
+def database_url(each_database_url):
+    return each_database_url
 
 
 @pytest.fixture
 def counter(database):
-    with database.engine.begin() as connection:
+    with database.as_owner() as connection:
         connection.exec_driver_sql("CREATE TABLE counter (n INTEGER NOT NULL)")
         connection.exec_driver_sql("INSERT INTO counter VALUES (0)")
     return database
 
 
-def test_writers_that_read_first_do_not_lose_each_others_work(counter):
+def test_writers_that_read_first_and_take_turns_do_not_lose_each_others_work(counter):
     def count() -> None:
         for _ in range(20):
             with counter.write() as session:
+                take_turns(session, "counter")
                 seen = session.scalar(sa.text("SELECT n FROM counter"))
                 session.execute(sa.text("UPDATE counter SET n = :n"), {"n": seen + 1})
 
@@ -54,7 +60,8 @@ def test_a_database_in_memory_is_refused():
 
 def test_times_come_back_in_utc_and_a_time_without_a_zone_is_refused(database):
     table = sa.Table("times", sa.MetaData(), sa.Column("at", UtcDateTime))
-    table.create(database.engine)
+    with database.as_owner() as connection:
+        table.create(connection)
     noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 
     with database.write() as session:

@@ -2,6 +2,12 @@
 
 import pytest
 
+
+@pytest.fixture
+def database_url(each_database_url):
+    return each_database_url
+
+
 LAMP = {"name": "lamp"}
 
 

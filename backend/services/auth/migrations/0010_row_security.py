@@ -1,0 +1,11 @@
+"""Under PostgreSQL, a session within a tenant sees that tenant alone."""
+
+from backend.chassis.row_security import protect_rows
+
+revision = "0010"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    protect_rows("memberships", "audit_records", "api_keys")
+    protect_rows("tenants", column="id")

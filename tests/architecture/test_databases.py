@@ -1,0 +1,55 @@
+"""One PostgreSQL for all: each service in a schema of its own, and tenants held apart."""
+
+from importlib.util import find_spec
+
+import pytest
+import sqlalchemy as sa
+
+from backend.chassis.catalog import CATALOG
+from backend.chassis.database import open_database
+
+pytestmark = pytest.mark.postgres
+
+# Of every schema: what would show a tenant's rows to others.
+_HOLES = """
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE n.nspname = :schema AND (
+  c.relkind IN ('r', 'p') AND NOT relrowsecurity AND EXISTS (
+    SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'tenant_id'
+  )
+  OR c.relkind = 'v' AND NOT coalesce(reloptions @> ARRAY['security_invoker=true'], false)
+  OR c.relkind = 'm'
+)
+UNION ALL SELECT n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n
+ON n.oid = p.pronamespace WHERE n.nspname = :schema AND p.prosecdef
+"""
+_OWNED = """
+SELECT count(*) FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE rolname LIKE '%\_app'
+"""
+_OWNERS = [
+    entry.name
+    for entry in CATALOG
+    if find_spec(f"backend.services.{entry.name}.migrations") is not None
+]
+
+
+@pytest.fixture
+def one_database(postgres_url):
+    """The tables of all services, in one PostgreSQL database."""
+    for name in _OWNERS:
+        open_database(postgres_url, name).migrate(name)
+    with sa.create_engine(postgres_url).connect() as connection:
+        yield connection
+
+
+def test_services_share_a_database_and_hold_tenants_apart(one_database):
+    schemas = set(one_database.scalars(sa.text("SELECT nspname FROM pg_namespace")))
+    holes = {
+        hole
+        for name in _OWNERS
+        for hole in one_database.scalars(sa.text(_HOLES), {"schema": name})
+    }
+
+    assert {"auth", "rag", "agent"} <= schemas
+    assert holes == set()
+    assert one_database.scalar(sa.text(_OWNED)) == 0
