@@ -23,7 +23,7 @@ WHERE n.nspname = :schema AND (
 UNION ALL SELECT n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n
 ON n.oid = p.pronamespace WHERE n.nspname = :schema AND p.prosecdef
 """
-_OWNED = """
+_OWNED = r"""
 SELECT count(*) FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE rolname LIKE '%\_app'
 """
 _OWNERS = [
@@ -45,9 +45,7 @@ def one_database(postgres_url):
 def test_services_share_a_database_and_hold_tenants_apart(one_database):
     schemas = set(one_database.scalars(sa.text("SELECT nspname FROM pg_namespace")))
     holes = {
-        hole
-        for name in _OWNERS
-        for hole in one_database.scalars(sa.text(_HOLES), {"schema": name})
+        hole for name in _OWNERS for hole in one_database.scalars(sa.text(_HOLES), {"schema": name})
     }
 
     assert {"auth", "rag", "agent"} <= schemas

@@ -59,7 +59,8 @@ def create_app(
 ) -> Flask:
     settings = settings or Settings.from_env(load_env())
     now = now or (lambda: datetime.now(UTC))
-    database = open_database(settings.database_url, "auth")
+    # Who signs in is in no tenant yet, so auth works across them (docs/adr/0004).
+    database = open_database(settings.database_url, "auth").across_tenants()
     database.migrate("auth")
 
     app = create_service(settings.common, {"database": database.check})

@@ -36,15 +36,16 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     settings = settings or Settings.from_env(load_env())
     database = open_database(settings.database_url, "rag")
     database.migrate("rag")
+    everything = database.across_tenants()
     embedder = embedder or Embedder(settings.common.data_dir)
     vectors = VectorIndex(settings.folder / "vectors")
     keywords = KeywordIndexes(
-        partial(indexed_passages, database, embedder), settings.keyword_passages
+        partial(indexed_passages, everything, embedder), settings.keyword_passages
     )
     blobs = Blobs(settings.folder / "blobs")
     finder = Search(database, embedder, vectors, keywords)
     reading = IngestionThread(
-        Ingestion(database, blobs, _extractor(settings), embedder, vectors, keywords),
+        Ingestion(everything, blobs, _extractor(settings), embedder, vectors, keywords),
         settings.folder / "ingestion.lock",
     )
 

@@ -26,10 +26,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+def make_settings(tmp_path: Path, database_url: str) -> Callable[..., Settings]:
     def make(**environment: str) -> Settings:
         values = {
             "DATA_DIR": str(tmp_path),
+            "DATABASE_URL": database_url,
             "ADMIN_PASSWORD": ADMIN_PASSWORD,
             "LOGINS_AT_ONCE": "16",
         } | environment

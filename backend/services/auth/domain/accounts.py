@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database import Database, Session, take_turns
 from backend.services.auth.domain.audit import INSIDE, Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.permissions import permissions_of
@@ -152,6 +152,7 @@ class Accounts:
         self._check_password(newcomer, name)
         hashed = self._desk.hash(newcomer.password)
         with self._database.write() as session:
+            take_turns(session, "first admin")
             if tenants.anyone_has(session, ADMIN_ROLE):
                 return False
             user = self.enter(session, newcomer, Prepared(name, hashed), [ADMIN_ROLE])

@@ -3,7 +3,7 @@
 from backend.chassis.row_security import protect_rows
 
 revision = "0010"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:

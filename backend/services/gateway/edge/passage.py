@@ -10,11 +10,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from backend.security import Refusal
+from backend.security.addresses import client_address, counted_as, is_trusted
 from backend.security.authentication import Credentials
 from backend.services.gateway.clients.answers import DATE, Answer
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.clients.framing import LAST_CHUNK, Length, chunk
-from backend.security.addresses import client_address, counted_as, is_trusted
 from backend.services.gateway.domain.forwarding import limited
 from backend.services.gateway.domain.headers import named_by_connection
 from backend.services.gateway.domain.retries import REPLAY_BYTES, Failure, may_repeat

@@ -14,6 +14,11 @@ from tests.services.auth.people import Person
 
 
 @pytest.fixture
+def database_url(each_database_url):
+    return each_database_url
+
+
+@pytest.fixture
 def app(make_settings, valkey):
     """Auth on the real clock, with a shared server."""
     return create_app(make_settings(REDIS_URL=valkey.url))

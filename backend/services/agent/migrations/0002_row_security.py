@@ -1,0 +1,11 @@
+"""Under PostgreSQL, a session within a tenant sees that tenant's conversations alone."""
+
+from backend.chassis.row_security import protect_children, protect_rows
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    protect_rows("conversations")
+    protect_children("messages", "conversation_id", "conversations")

@@ -1,0 +1,13 @@
+"""Under PostgreSQL, a session within a tenant sees that tenant's library alone."""
+
+from backend.chassis.row_security import protect_children, protect_rows
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    protect_rows("collections", "documents")
+    protect_children("collection_grants", "collection_id", "collections")
+    protect_children("pages", "document_id", "documents")
+    protect_children("chunks", "document_id", "documents")
