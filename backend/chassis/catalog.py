@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process: its folder under `backend/services` and the port it asks for."""
+    """One process: its folder under `backend/services`, its port, and how it is served."""
 
     name: str
     port: int
+    threads: int = 16
+    # gunicorn's way of carrying requests.
+    worker: str = "gthread"
+    # Whether it must stay one process, whatever it has to do.
+    alone: bool = False
 
     @property
     def is_gateway(self) -> bool:
@@ -41,9 +46,11 @@ class Service:
 
 CATALOG = (
     Service("auth", 5001),
-    Service("agent", 5002),
-    Service("rag", 5003),
-    Service("gateway", 5000),
+    # A stream holds a thread for as long as it lasts.
+    Service("agent", 5002, threads=32),
+    # The embedded vector index belongs to one process.
+    Service("rag", 5003, alone=True),
+    Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),
 )
 
 

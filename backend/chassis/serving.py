@@ -15,13 +15,6 @@ from backend.chassis.catalog import Service
 from backend.chassis.lifeline import die_with_parent
 from backend.chassis.settings import Env, SettingsError, load_env
 
-# Streams hold a thread each, and the gateway holds one for every stream behind it.
-_THREADS = {"gateway": 64, "agent": 32}
-_USUAL_THREADS = 16
-# The gateway carries requests on an event loop of its own; every other service is plain WSGI.
-_WORKERS = {"gateway": "backend.services.gateway.edge.worker.EdgeWorker"}
-# The embedded vector index belongs to one process.
-_ONE_PROCESS = ("rag",)
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
 
 
@@ -44,20 +37,19 @@ def application(service: Service) -> Flask:
 def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     prefix = service.port_variable.removesuffix("_PORT")
     workers = env.number(f"{prefix}_WORKERS", 1, least=1)
-    if service.name in _ONE_PROCESS and workers > 1:
+    if service.alone and workers > 1:
         raise SettingsError(
             f"{prefix}_WORKERS is {workers}, but its index belongs to one process. "
             f"Set {prefix}_THREADS instead."
         )
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
     port = env.number(service.port_variable, service.port, least=1)
-    usual_threads = _THREADS.get(service.name, _USUAL_THREADS)
     return {
         "proc_name": service.full_name,
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "worker_class": env.text(f"{prefix}_WORKER_CLASS", _WORKERS.get(service.name, "gthread")),
+        "worker_class": service.worker,
         "workers": workers,
-        "threads": env.number(f"{prefix}_THREADS", usual_threads, least=1),
+        "threads": env.number(f"{prefix}_THREADS", service.threads, least=1),
         # Longer than the keep-alive of those in front: they never reuse a connection just closed.
         "keepalive": 75,
         "timeout": 120,

@@ -7,5 +7,5 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    protect_rows("memberships", "audit_records", "api_keys")
+    protect_rows("memberships", "audit_records", "api_keys", "custom_roles")
     protect_rows("tenants", column="id")
