@@ -1,5 +1,6 @@
 """An agent with a shelf of documents, thinking by itself or with a scripted model."""
 
+import importlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,8 +26,14 @@ def model():
         yield model
 
 
+@pytest.fixture(scope="session")
+def imported():
+    """LangChain, which takes seconds to import: no test's patience shall be spent on that."""
+    importlib.import_module("backend.services.agent.clients.graph")
+
+
 @pytest.fixture
-def settings(tmp_path, shelf):
+def settings(tmp_path, shelf, imported):
     common = CommonSettings(
         name="agent",
         production=False,

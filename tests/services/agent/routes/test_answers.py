@@ -9,7 +9,7 @@ import pytest
 
 from backend.services.agent.app import create_app
 from backend.services.agent.clients.models import Address
-from tests.servers import free_port
+from tests.servers import free_port, wait_until
 from tests.services.agent.stand_ins import BEFORE, Reply, WordEmbedder, ask, events
 
 LEASE = (
@@ -345,8 +345,7 @@ def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, mod
 
     thread = threading.Thread(target=long_answer)
     thread.start()
-    while not model.requests:
-        time.sleep(0.05)
+    wait_until(lambda: model.requests)
     begun = time.monotonic()
     assert scripted.post(f"/sessions/{first['session_id']}/cancel", headers=ada).status_code == 202
     thread.join(5)
@@ -357,15 +356,15 @@ def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, mod
 
 
 def test_a_second_request_in_a_busy_conversation_is_refused(scripted_app, scripted, model, ada):
-    model.will(Reply(text="word " * 10, pause=0.1))
+    model.will(Reply(text="word " * 100, pause=0.1))
     first = ask(scripted, ada, "What is 1 + 1?", model="embedded-lite").json
     talk = {"json": {"user_request": "Talk.", "session_id": first["session_id"]}, "headers": ada}
     thread = threading.Thread(target=lambda: scripted_app.test_client().post("/query", **talk))
     thread.start()
-    while not model.requests:
-        time.sleep(0.05)
+    wait_until(lambda: model.requests)
 
     response = scripted.post("/query", **talk)
+    scripted.post(f"/sessions/{first['session_id']}/cancel", headers=ada)
     thread.join(10)
 
     assert (response.status_code, response.json["code"]) == (409, "conversation_busy")
@@ -379,7 +378,8 @@ def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(script
     )
     stream = response.iter_encoded()
     session_id = json.loads(next(stream).decode().split("data: ")[1])["session_id"]
-    next(stream)
+    while not next(stream).startswith(b"event: token"):
+        pass
 
     response.close()
 
@@ -395,7 +395,8 @@ def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
         "/query", json={"user_request": "Talk.", "stream": True}, headers=ada, buffered=False
     )
     stream = response.iter_encoded()
-    next(stream)
+    while not next(stream).startswith(b"event: token"):
+        pass
 
     identities.revocations.end_session("session-of-user-ada", 600)
     last = [*stream][-1].decode()
@@ -404,3 +405,12 @@ def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
     assert "session_ended" in last
     response.close()
     assert model.left.wait(2)
+
+
+def test_silence_is_filled_with_comments(scripted, model, ada, monkeypatch):
+    monkeypatch.setattr("backend.services.agent.routes.streams.HEARTBEAT_SECONDS", 0.2)
+    model.will(Reply(text="At last.", stall=0.8))
+
+    body = ask(scripted, ada, "Think.", stream=True).get_data(as_text=True)
+
+    assert body.index("\n: ") < body.index("event: token")

@@ -220,7 +220,7 @@ def test_a_client_that_leaves_a_whole_answer_stops_the_model_too(sdk, model):
     model.will(Reply(text="word " * 200, pause=0.05))
 
     with pytest.raises(openai.APITimeoutError):
-        sdk.with_options(timeout=0.7).chat.completions.create(
+        sdk.with_options(timeout=1.5).chat.completions.create(
             model="scripted", messages=user("Talk.")
         )
 
