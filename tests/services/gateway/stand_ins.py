@@ -17,6 +17,7 @@ class EchoService:
         self.requests: list[dict] = []
         self.closed_early = threading.Event()
         self.connections = 0
+        self.sent = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -87,6 +88,8 @@ def _read(reader) -> dict | None:
     if not line:
         return None
     method, target, _ = line.decode("latin-1").rstrip("\r\n").split(" ")
+    if target == "/early-413":
+        return {"method": method, "target": target, "headers": [], "body_size": 0}
     headers = []
     while (line := reader.readline(65536)) not in (b"\r\n", b""):
         name, _, value = line.decode("latin-1").rstrip("\r\n").partition(":")
@@ -95,19 +98,22 @@ def _read(reader) -> dict | None:
     size = 0
     if known.get("transfer-encoding") == "chunked":
         while (length := int(reader.readline(100).split(b";")[0], 16)) > 0:
-            size += len(_exactly(reader, length))
+            size += _passed(reader, length)
             reader.readline(10)
         reader.readline(10)
     elif "content-length" in known:
-        size = len(_exactly(reader, int(known["content-length"])))
+        size = _passed(reader, int(known["content-length"]))
     return {"method": method, "target": target, "headers": headers, "body_size": size}
 
 
-def _exactly(reader, length: int) -> bytes:
-    data = reader.read(length)
-    if len(data) < length:
-        raise ValueError("the body was cut")
-    return data
+def _passed(reader, length: int) -> int:
+    left = length
+    while left:
+        piece = reader.read1(min(left, 65536))
+        if not piece:
+            raise ValueError("the body was cut")
+        left -= len(piece)
+    return length
 
 
 def _raw(answer: bytes, *, keep: bool = False) -> Callable[..., bool]:
@@ -148,9 +154,19 @@ def _endless(service: EchoService, connection: socket.socket, _: dict) -> bool:
     return False
 
 
+def _flood(service: EchoService, connection: socket.socket, _: dict) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    with suppress(OSError):
+        while True:
+            service.sent += connection.send(b"x" * 65536)
+    return False
+
+
 _LONG = b"x" * 1000
 BEHAVIOURS: dict[str, Callable[..., bool]] = {
     "/hang": _hang,
+    "/flood": _flood,
+    "/early-413": _raw(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"),
     "/events": _events,
     "/endless": _endless,
     "/die": _raw(b""),

@@ -234,6 +234,7 @@ class Pool:
         self.reader = reader
         self._loop = loop
         self._idle: list[Connection] = []
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -256,6 +257,9 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection) -> None:
+        if self._closed:
+            connection.transport.close()
+            return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)
 
@@ -269,6 +273,7 @@ class Pool:
             self._idle.pop(0).transport.close()
 
     def close(self) -> None:
+        self._closed = True
         for connection in self._idle:
             connection.transport.close()
         self._idle.clear()

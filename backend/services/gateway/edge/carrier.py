@@ -196,6 +196,8 @@ class Carrier:
 
     def stop(self) -> None:
         self._stopped = True
+        for task in self._tasks:
+            task.cancel()
         for client in list(self.clients):
             client.abort()
         for pool in self._pools.values():

@@ -67,6 +67,7 @@ class Passage:
     _over = False
     _sent = 0
     _status = 0
+    _streaming = False
     _tap: UsageTap | None = None
     _tried: tuple[Instance, ...] = ()
 
@@ -323,6 +324,7 @@ class Passage:
             self._end(answer.status, None)
             client.finish(keep=self._keep)
         else:
+            self._streaming = True
             self._carrier.numbers.streams += 1
             client.expect_within(STREAM_IDLE_SECONDS)
             if client.writing_held:
@@ -339,7 +341,6 @@ class Passage:
             client.write(data)
         if ended:
             self._connection = None
-            self._carrier.numbers.streams -= 1
             self._end(self._status, None)
             client.finish(keep=self._keep)
         else:
@@ -465,7 +466,6 @@ class Passage:
         client.finish(keep=keep)
 
     def _cut(self, reason: str) -> None:
-        self._carrier.numbers.streams -= 1
         self._end(self._status, reason)
         self._client.cut()
 
@@ -487,6 +487,9 @@ class Passage:
         self._release()
         took = perf_counter() - self._began
         carrier, route, method = self._carrier, self._way.route, self._request.method
+        if self._streaming:
+            self._streaming = False
+            carrier.numbers.streams -= 1
         carrier.numbers.request(route.name, method, status, took)
         caller, fare = self._caller, self._fare
         if self._tap is not None and fare is not None:
