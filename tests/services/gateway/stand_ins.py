@@ -1,5 +1,7 @@
 """A service behind the gateway that does what its path says, over real sockets."""
 
+import base64
+import hashlib
 import json
 import socket
 import threading
@@ -162,10 +164,44 @@ def _flood(service: EchoService, connection: socket.socket, _: dict) -> bool:
     return False
 
 
+def _socket(service: EchoService, connection: socket.socket, request: dict) -> bool:
+    known = {name.lower(): value for name, value in request["headers"]}
+    if known.get("upgrade") != "websocket":
+        return False
+    key = known["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324
+    connection.sendall(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n"
+        f"Sec-WebSocket-Protocol: {known['sec-websocket-protocol']}\r\n\r\n".encode()
+    )
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    service.closed_early.set()
+    return False
+
+
+def _model(service: EchoService, connection: socket.socket, request: dict) -> bool:
+    known = {name.lower(): value for name, value in request["headers"]}
+    used = int(known.get("x-use", 30))
+    body = json.dumps({"usage": {"prompt_tokens": 10, "total_tokens": used}}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    connection.sendall(head % len(body) + body)
+    return True
+
+
 _LONG = b"x" * 1000
 BEHAVIOURS: dict[str, Callable[..., bool]] = {
     "/hang": _hang,
     "/flood": _flood,
+    "/socket": _socket,
+    "/socket-refused": _raw(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", keep=True),
+    "/socket-false": _raw(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: forged\r\n\r\n"
+    ),
+    "/v1/chat/completions": _model,
+    "/query": _model,
     "/early-413": _raw(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"),
     "/events": _events,
     "/endless": _endless,

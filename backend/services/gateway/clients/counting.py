@@ -114,10 +114,7 @@ class Counting(asyncio.Protocol):
             self._loop.call_later(PATIENCE - waited, self._watch)
 
     def _leave(self, reason: str) -> None:
-        if self._ready:
-            self.failures += 1
-            _log.warning("Redis is away (%s): limits are counted in this process.", reason)
-        self._ready = False
+        was_ready, self._ready = self._ready, False
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -127,6 +124,10 @@ class Counting(asyncio.Protocol):
         for toll, decided, _ in waiting:
             if toll is not None and decided is not None:
                 decided(self._near.reply(toll.charges), True)
+        if was_ready and not self._stopped:
+            self.failures += 1
+            _log.warning("Redis is away (%s): limits are counted in this process.", reason)
+            self.start()
 
     # The connection.
 
@@ -185,10 +186,7 @@ class Counting(asyncio.Protocol):
         if greeting is not None and not greeting.done():
             greeting.set_exception(ConnectionError("Redis closed the connection"))
             return
-        was_ready = self._ready
         self._leave(str(exc or "the connection ended"))
-        if was_ready:
-            self.start()
 
     def data_received(self, data: bytes) -> None:
         data = self._held + data if self._held else data
@@ -221,7 +219,6 @@ class Counting(asyncio.Protocol):
             # SCRIPT FLUSH, a failover, out of memory: counted here, and connected anew.
             decided(self._near.reply(toll.charges), True)
             self._leave(str(values))
-            self.start()
             return
         decided(values, False)
 
