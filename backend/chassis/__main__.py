@@ -13,7 +13,7 @@ from backend.chassis.supervisor import install
 from backend.chassis.supervisor.commands import Suite
 from backend.chassis.supervisor.doctor import examine
 from backend.chassis.supervisor.health import is_ready, probe_path
-from backend.chassis.supervisor.plan import Wishes, make_plan
+from backend.chassis.supervisor.plan import Wishes, make_plan, scheme_of
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.state import State
 from backend.chassis.supervisor.variables import Variables
@@ -56,7 +56,11 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     if asked.command == "ready":
         service = _named(asked.service)
         port = variables.number(service.port_variable, service.port, 1, 65535)
-        return 0 if is_ready(f"http://127.0.0.1:{port}{probe_path(service)}") else 1
+        return (
+            0
+            if is_ready(f"{scheme_of(service, variables)}://127.0.0.1:{port}{probe_path(service)}")
+            else 1
+        )
     if asked.command == "install":
         wanted = install.for_developing if asked.tests else install.for_running
         install.ensure(wanted(ROOT, asked.offline))

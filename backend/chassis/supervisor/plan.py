@@ -26,6 +26,7 @@ class Program:
     log: Path
     is_gateway: bool
     probe_path: str
+    scheme: str = "http"
 
     @property
     def address(self) -> str:
@@ -35,7 +36,7 @@ class Program:
     @property
     def url(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def probe_url(self) -> str:
@@ -98,6 +99,7 @@ def make_plan(
             log=logs / service.log_name,
             is_gateway=service.is_gateway,
             probe_path=probe_path(service),
+            scheme=scheme_of(service, variables),
         )
         for service in catalog
     )
@@ -118,6 +120,10 @@ def make_plan(
 def host_of(service: Service, variables: Variables) -> str:
     """The gateway alone may be opened to the network without opening the services."""
     return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
+
+
+def scheme_of(service: Service, variables: Variables) -> str:
+    return "https" if service.is_gateway and variables.get("TLS_CERTFILE") else "http"
 
 
 def _port(service: Service, variables: Variables, offset: int) -> int:

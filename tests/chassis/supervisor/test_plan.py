@@ -50,6 +50,12 @@ def test_the_gateway_alone_may_be_opened_to_the_network():
     assert set(hosts.values()) == {"127.0.0.1"}
 
 
+def test_a_gateway_with_a_certificate_is_asked_over_tls():
+    gateway = plan(TLS_CERTFILE="/c.pem", TLS_KEYFILE="/k.pem").programs[-1]
+
+    assert gateway.probe_url == "https://127.0.0.1:5000/health/live"
+
+
 def test_debug_mode_listens_on_loopback_whatever_is_set():
     told = plan(Wishes(dev=True), GATEWAY_HOST="192.0.2.7", HOST="192.0.2.7")
 
