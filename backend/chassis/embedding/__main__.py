@@ -1,15 +1,15 @@
 """Build the embedding model now: python -m backend.chassis.embedding [data folder]."""
 
-import os
 import sys
 from pathlib import Path
 
 from backend.chassis.embedding.cache import built_model
 from backend.chassis.embedding.weights import ModelMissing
+from backend.chassis.settings import load_env
 
 
 def main() -> int:
-    data_dir = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DATA_DIR", "data"))
+    data_dir = Path(sys.argv[1]) if len(sys.argv) > 1 else load_env().path("DATA_DIR", "data")
     try:
         built_model(data_dir, _say)
     except ModelMissing as error:

@@ -46,6 +46,10 @@ class Embedder:
             rows[batch] = session.run(None, _padded([encodings[index] for index in batch]))[0]
         return rows
 
+    def check(self) -> None:
+        """Load the model if it is not, or raise: who is ready answers the next text at once."""
+        self._loaded()
+
     def _loaded(self) -> onnxruntime.InferenceSession:
         with self._loading:
             if self._session is None:

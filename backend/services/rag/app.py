@@ -49,7 +49,10 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
         settings.folder / "ingestion.lock",
     )
 
-    app = create_service(settings.common, {"database": database.check, "vectors": vectors.check})
+    app = create_service(
+        settings.common,
+        {"database": database.check, "vectors": vectors.check, "embedding": embedder.check},
+    )
     provide(app, Idempotency("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
     provide(app, blobs)

@@ -1,0 +1,115 @@
+"""Print nDCG@10 of each way to search, on whole documents as passages.
+
+    python -m benchmarks.rag.retrieval [DATA=../shared/data] [WEIGHT ...]
+
+The keyword index, the embedder and the fusion are the service's own; fp32 is the same graph
+before quantising. Further arguments are dense weights to try beside the service's.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import onnxruntime
+
+from backend.chassis.embedding import Embedder, Vectors
+from backend.chassis.embedding.engine import _batches, _padded
+from backend.chassis.embedding.graph import write_fp32
+from backend.chassis.embedding.weights import read_weights
+from backend.services.rag.domain import fusion
+from backend.services.rag.store.keywords import Entry, KeywordIndex
+from benchmarks.rag.collections_of_questions import Benchmark, ndcg, read
+
+CACHE = Path(".cache")
+Ranking = dict[str, float]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    weights = [float(each) for each in sys.argv[2:]]
+    embedder = Embedder(CACHE, threads=1)
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = _fp32(Path(scratch) / "fp32.onnx", embedder)
+        for name in ("scifact", "cisi", "xquad"):
+            _measure(read(folder, name), embedder, plain, weights)
+
+
+def _measure(
+    benchmark: Benchmark,
+    embedder: Embedder,
+    plain: Callable[[list[str]], Vectors],
+    weights: list[float],
+) -> None:
+    texts = [f"{title}\n{text}" for title, text in benchmark.documents.values()]
+    asked = list(benchmark.questions.values())
+    began = time.process_time()
+    int8 = _nearest(benchmark, embedder.encode(texts), embedder.encode(asked))
+    took = time.process_time() - began
+    tokens = sum(len(embedder.tokens.encode(text).ids) for text in texts + asked)
+    fp32 = _nearest(benchmark, plain(texts), plain(asked))
+    keyword = _by_words(benchmark, texts)
+
+    print(f"{benchmark.name}: {len(texts)} documents, {len(asked)} questions")
+    print(f"  int8 embedding      {tokens / took:8,.0f} tokens a CPU-second")
+    rows = {
+        "BM25": keyword,
+        "dense fp32": fp32,
+        "dense int8": int8,
+        "RRF k=60": {q: _reciprocal(int8[q], keyword[q]) for q in int8},
+        f"convex {fusion.DENSE_WEIGHT}": {q: fusion.fused(int8[q], keyword[q]) for q in int8},
+    }
+    for weight in weights:
+        fusion.DENSE_WEIGHT = weight
+        rows[f"convex {weight}"] = {q: fusion.fused(int8[q], keyword[q]) for q in int8}
+    fusion.DENSE_WEIGHT = 0.5
+    for label, rankings in rows.items():
+        score = fmean(ndcg(rankings[q], benchmark.grades[q]) for q in benchmark.questions)
+        print(f"  {label:18} {score:.3f}")
+
+
+def _by_words(benchmark: Benchmark, texts: list[str]) -> dict[str, Ranking]:
+    index = KeywordIndex()
+    index.add(Entry(key, key, text) for key, text in zip(benchmark.documents, texts, strict=True))
+    return {q: index.best(text, fusion.DEPTH) for q, text in benchmark.questions.items()}
+
+
+def _nearest(benchmark: Benchmark, documents: Vectors, questions: Vectors) -> dict[str, Ranking]:
+    keys = list(benchmark.documents)
+    rankings = {}
+    for question, vector in zip(benchmark.questions, questions, strict=True):
+        cosines = documents @ vector
+        best = np.argsort(-cosines)[: fusion.DEPTH]
+        rankings[question] = {keys[row]: float(cosines[row]) for row in best}
+    return rankings
+
+
+def _reciprocal(*rankings: Ranking) -> Ranking:
+    scores: Ranking = {}
+    for ranking in rankings:
+        for place, key in enumerate(ranking, 1):
+            scores[key] = scores.get(key, 0.0) + 1 / (60 + place)
+    return fusion.ranked(scores)
+
+
+def _fp32(file: Path, embedder: Embedder) -> Callable[[list[str]], Vectors]:
+    write_fp32(read_weights(), file)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def encode(texts: list[str]) -> Vectors:
+        encodings = [embedder.tokens.encode(text) for text in texts]
+        rows = np.empty((len(texts), 384), np.float32)
+        for batch in _batches(encodings):
+            rows[batch] = session.run(None, _padded([encodings[index] for index in batch]))[0]
+        return rows
+
+    return encode
+
+
+if __name__ == "__main__":
+    main()
