@@ -19,7 +19,7 @@ from backend.chassis.settings import load_env
 from backend.services.rag.clients.extraction import Extractor, Limits
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
-from backend.services.rag.domain.documents import Documents
+from backend.services.rag.domain.documents import Documents, Watchers
 from backend.services.rag.domain.ingestion import Ingestion, indexed_passages
 from backend.services.rag.domain.search import Search
 from backend.services.rag.domain.uploads import Blobs, UploadLimits
@@ -30,6 +30,9 @@ from backend.services.rag.routes.search import search
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keywords import KeywordIndexes
 from backend.services.rag.store.vectors import VectorIndex
+
+# Half of the threads that the service is given by default.
+_MOST_WATCHERS = 8
 
 
 def create_app(settings: Settings | None = None, embedder: Embedder | None = None) -> Flask:
@@ -59,6 +62,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     provide(app, reading)
     provide(app, Collections(database, reading.wake))
     provide(app, Documents(database, blobs, reading.wake, most_waiting=settings.max_waiting))
+    provide(app, Watchers(_MOST_WATCHERS))
     provide(app, finder)
     provide(app, Answers(database, finder, embedder))
     for routes in (collections, documents, search):

@@ -120,6 +120,18 @@ class QueueFull(ServiceError):
         return {"Retry-After": "60"}
 
 
+class TooManyWatchers(ServiceError):
+    status = 503
+    code = "too_many_watchers"
+    title = "Too many watchers"
+
+    def __init__(self) -> None:
+        super().__init__("Too many callers follow documents just now. Ask for the document itself.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
 class ExtractionFailed(Exception):
     """Why no text came out of a document; a word to program against and a sentence."""
 

@@ -31,7 +31,7 @@ class Settings:
             extraction_seconds=env.number("RAG_EXTRACTION_SECONDS", 120, least=1),
             extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1024, least=256) * _MIB,
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
-            keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 300_000, least=1),
+            keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
         )
 
     @property

@@ -76,6 +76,20 @@ class TextPage:
     text: str
 
 
+class Watchers:
+    """Callers who wait for documents to be read. Each holds a thread of the server, so they
+    may never hold all of them."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    def enter(self) -> bool:
+        return self._free.acquire(blocking=False)
+
+    def leave(self) -> None:
+        self._free.release()
+
+
 class Documents:
     """What a reader may do with documents."""
 

@@ -25,7 +25,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.services.rag.domain.documents import Document, Documents
+from backend.services.rag.domain.documents import Document, Documents, Watchers
 from backend.services.rag.domain.uploads import Blobs, Incoming, UploadLimits
 from backend.services.rag.errors import (
     AlreadyThere,
@@ -35,6 +35,7 @@ from backend.services.rag.errors import (
     QueueFull,
     ReadOnly,
     TooLarge,
+    TooManyWatchers,
     UnreadableDocument,
     UnsupportedDocument,
 )
@@ -196,13 +197,24 @@ def _add(incoming: Incoming, most_bytes: int, wait: float) -> Response:
             metadata=form.metadata,
         )
         if wait:
-            added = use(Documents).wait(reader(), [each.id for each in added], wait)
+            added = _waited_for(added, wait)
         done = bool(wait) and all(each.is_done for each in added)
         status = (201 if done else 202) if any_new else 200
         body = UploadedDocuments(documents=[DocumentOut.of(each) for each in added])
         return make_response(body.model_dump_json(), status, {"Content-Type": "application/json"})
 
     return once_per_key(form.fingerprint, act)
+
+
+def _waited_for(added: list[Document], seconds: float) -> list[Document]:
+    """The documents once they are read; as they are where too many wait already."""
+    watchers = use(Watchers)
+    if not watchers.enter():
+        return added
+    try:
+        return use(Documents).wait(reader(), [each.id for each in added], seconds)
+    finally:
+        watchers.leave()
 
 
 @documents.get("/documents")
@@ -305,15 +317,20 @@ def document_text(document_id: str) -> DocumentText:
 
 @documents.get("/documents/<document_id>/events")
 @require_permission(Permission.RAG_READ)
-@answers_stream("text/event-stream", errors=(DocumentNotFound,))
+@answers_stream("text/event-stream", errors=(DocumentNotFound, TooManyWatchers))
 def document_events(document_id: str) -> Response:
     """`progress` events, each with the document, until it is ready or failed."""
     first = use(Documents).find(reader(), document_id)
-    return Response(
+    watchers = use(Watchers)
+    if not watchers.enter():
+        raise TooManyWatchers
+    response = Response(
         stream_with_context(_events(first)),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+    response.call_on_close(watchers.leave)
+    return response
 
 
 def _events(document: Document) -> Iterator[bytes]:

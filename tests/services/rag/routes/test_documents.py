@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from backend.services.rag.domain.documents import Watchers
 from tests.services.rag.conftest import MIB, PDF
 
 TEXT = "The runway of the old airfield is 1,840 metres long. It was resurfaced in 1997."
@@ -329,6 +330,23 @@ def test_events_tell_the_progress_until_the_end(ada):
     states = [json.loads(each.partition("data: ")[2]) for each in blocks]
     assert states[-1]["status"] == "ready"
     assert {state["id"] for state in states} == {document["id"]}
+
+
+def test_watchers_never_hold_all_threads(app, ada):
+    document = ada.upload(TEXT)
+    watchers = app.extensions["backend.parts"][Watchers]
+    while watchers.enter():
+        pass
+
+    refused = ada("GET", f"/documents/{document['id']}/events")
+    unwaited = ada.send(b"Another text.", wait=30)
+
+    is_problem(refused, 503, "too_many_watchers")
+    assert unwaited.status_code == 202
+    watchers.leave()
+    for _ in range(3):  # each leaves again
+        with ada("GET", f"/documents/{document['id']}/events") as response:
+            assert response.status_code == 200
 
 
 def test_what_is_deleted_is_gone_at_once_everywhere(ada, tmp_path):
