@@ -49,6 +49,7 @@ class Extractor:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
 
     def extract(self, file: Path, kind: Kind, progress: Progress) -> Extracted:
         """The text of *file*, or ExtractionFailed with a reason for its owner."""
@@ -65,6 +66,8 @@ class Extractor:
             start_new_session=True,
         )
         self._running.add(process)
+        if self._stopped:  # between the claim of the file and the start of its process
+            process.kill()
         watchdog = threading.Timer(self._limits.seconds, process.kill)
         watchdog.start()
         try:
@@ -81,7 +84,8 @@ class Extractor:
         return [sys.executable, "-m", module, kind, str(file), *limits]
 
     def stop(self) -> None:
-        """Kill what is being read: the service is going down."""
+        """Kill what is being read, now and from now on: the service is going down."""
+        self._stopped = True
         for process in tuple(self._running):
             process.kill()
 

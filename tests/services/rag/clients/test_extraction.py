@@ -176,6 +176,17 @@ def test_what_takes_too_long_is_killed(tmp_path):
     assert time.monotonic() - began < 5
 
 
+def test_after_stop_nothing_is_read_any_more(tmp_path):
+    extractor = Sleeper(Limits(seconds=30))
+    extractor.stop()
+    began = time.monotonic()
+
+    with pytest.raises(ExtractionFailed):
+        extractor.extract(written(tmp_path, "a.txt", "x"), "text", print)
+
+    assert time.monotonic() - began < 5
+
+
 def test_what_needs_too_much_memory_fails_and_not_the_service(tmp_path):
     file = written(tmp_path, "a.txt", b"x" * (300 * MIB))
 

@@ -126,6 +126,7 @@ def test_stopping_ends_a_reading_within_seconds(start, identities, monkeypatch):
     )
     app = start(identities)
     ada = Person(app, identities.bearer())
+    assert ada("GET", "/health/ready").status_code == 200  # index and model are loaded
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
     until(lambda: state(ada, document)["status"] == "processing")
 
