@@ -11,6 +11,7 @@ from flask import Flask
 from backend.security import BUILT_IN_ROLES
 from backend.security.authentication import Security, use_security
 from backend.security.revocation import LocalRevocations
+from backend.security.service_tokens import ServiceTokens
 from backend.security.tokens import (
     ALGORITHM,
     TOKEN_TYPE,
@@ -36,11 +37,13 @@ class Identities:
         self.secret = secret
         self.key: Ed25519PrivateKey = signing_key(secret)
         self.revocations = LocalRevocations()
+        self.shared_secret = "what the services of the tests share"
 
     def trust(self, app: Flask) -> Flask:
         keys = LocalKeys([self.key.public_key()])
         verifier = TokenVerifier(keys, ISSUER, AUDIENCE)
-        use_security(app, Security(verifier, NoApiKeys(), self.revocations, {}))
+        others = ServiceTokens(self.shared_secret, app.name)
+        use_security(app, Security(verifier, NoApiKeys(), self.revocations, {}, others))
         return app
 
     def token(

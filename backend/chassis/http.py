@@ -1,12 +1,13 @@
 """Call another service: timeout, bounded answer, request id, and an answer for every failure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3
 
 from backend.security.refusals import request_id
+from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -34,12 +35,23 @@ class UpstreamRefused(UpstreamError):
 
 
 class ServiceClient:
-    """JSON over HTTP to one service. Safe to share between threads."""
+    """JSON over HTTP to one service. Safe to share between threads.
 
-    def __init__(self, base_url: str, *, read_timeout: float, connect_timeout: float = 1.0) -> None:
+    With *sign*, each request says which service makes it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        read_timeout: float,
+        connect_timeout: float = 1.0,
+        sign: Callable[[], str] | None = None,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool = urllib3.PoolManager(maxsize=16, retries=False)
+        self._sign = sign
 
     def get(self, path: str, headers: Mapping[str, str]) -> Any:
         return self._request("GET", path, None, headers)
@@ -65,6 +77,8 @@ class ServiceClient:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
         sent = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
+        if self._sign is not None:
+            sent[SERVICE_TOKEN] = self._sign()
         try:
             response = self._pool.request(
                 method,

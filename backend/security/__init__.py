@@ -10,7 +10,13 @@ from backend.security.authentication import (
     current_principal,
     ensure_standing,
 )
-from backend.security.guards import authenticated, public, require_permission, require_resource
+from backend.security.guards import (
+    authenticated,
+    internal_only,
+    public,
+    require_permission,
+    require_resource,
+)
 from backend.security.permissions import BUILT_IN_ROLES, Permission
 from backend.security.refusals import Refusal
 from backend.security.validation import Input, invalid_field, validate_input, validate_query
@@ -25,6 +31,7 @@ __all__ = [
     "caller_headers",
     "current_principal",
     "ensure_standing",
+    "internal_only",
     "invalid_field",
     "public",
     "require_permission",

@@ -5,12 +5,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import urllib3
 from flask import Flask, current_app, g, request
 
+from backend.security.permissions import ON_BEHALF
 from backend.security.redis import connect
 from backend.security.refusals import Refusal, forbidden, request_id, unauthenticated, unavailable
 from backend.security.revocation import (
@@ -20,6 +21,7 @@ from backend.security.revocation import (
     Standing,
     Verdict,
 )
+from backend.security.service_tokens import HEADER, ServiceTokens
 from backend.security.settings import SecuritySettings
 from backend.security.tokens import (
     Claims,
@@ -111,21 +113,29 @@ class Security:
     api_keys: ApiKeys
     revocations: Revocations
     seen: dict[str, float]
+    services: ServiceTokens | None = None
 
     @classmethod
-    def from_settings(cls, settings: SecuritySettings) -> "Security":
+    def from_settings(cls, settings: SecuritySettings, service: str) -> "Security":
         keys = RemoteKeys(f"{settings.auth_url}/.well-known/jwks.json")
         return cls(
             tokens=TokenVerifier(keys, settings.issuer, settings.audience),
             api_keys=RemoteApiKeys(settings.auth_url),
             revocations=open_revocations(settings.redis_url),
             seen={},
+            services=open_services(settings, service),
         )
 
 
 def open_revocations(redis_url: str | None) -> Revocations:
     """Shared through *redis_url*, or within this process where there is none."""
     return SharedRevocations(connect(redis_url)) if redis_url else LocalRevocations()
+
+
+def open_services(settings: SecuritySettings, service: str) -> ServiceTokens | None:
+    """How *service* knows the others; None where nothing is shared with them."""
+    secret = settings.service_secret
+    return ServiceTokens(secret, service) if secret else None
 
 
 def use_security(app: Flask, security: Security) -> None:
@@ -142,7 +152,9 @@ def security_of(app: Flask) -> Security:
     if _EXTENSION not in extensions:
         with _creating:
             if _EXTENSION not in extensions:
-                extensions[_EXTENSION] = Security.from_settings(SecuritySettings.from_env())
+                extensions[_EXTENSION] = Security.from_settings(
+                    SecuritySettings.from_env(), app.name
+                )
     security: Security = extensions[_EXTENSION]
     return security
 
@@ -166,10 +178,27 @@ def authenticate() -> Principal:
             request.headers.get("X-Tenant-ID"),
         )
         principal = identify(security, carried)
+        if service := calling_service():
+            allowed = principal.permissions & ON_BEHALF[service]
+            principal = replace(principal, permissions=allowed)
         _check_standing(security, principal.standing, reading=request.method in _READING)
         g.principal = principal
     known: Principal = g.principal
     return known
+
+
+def calling_service() -> str | None:
+    """The service that makes the request in hand, None for a caller from outside; or 401."""
+    token = request.headers.get(HEADER)
+    if token is None:
+        return None
+    services = security_of(current_app).services
+    if services is None:
+        raise unauthenticated("invalid_service_token", "This service knows no others.")
+    try:
+        return services.caller(token)
+    except InvalidToken as error:
+        raise unauthenticated("invalid_service_token", str(error)) from error
 
 
 def identify(security: Security, carried: Credentials) -> Principal:

@@ -1,15 +1,20 @@
 """The decorators that say who may; a route that declares nothing is refused."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
 from flask import Flask, current_app
 
-from backend.security.authentication import Principal, authenticate, refuse_unless
+from backend.security.authentication import (
+    Principal,
+    authenticate,
+    calling_service,
+    refuse_unless,
+)
 from backend.security.permissions import Permission
-from backend.security.refusals import Refusal
+from backend.security.refusals import Refusal, forbidden
 
 View = Callable[..., Any]
 
@@ -20,6 +25,7 @@ class Guard:
 
     permission: Permission | None = None
     public: bool = False
+    internal: bool = False
 
 
 def require_permission(permission: Permission) -> Callable[[View], View]:
@@ -54,6 +60,22 @@ def authenticated(view: View) -> View:
 def public(view: View) -> View:
     """Let everybody in, and say so."""
     return _declare(view, Guard(public=True))
+
+
+def internal_only(view: View) -> View:
+    """Let in other services alone.
+
+    Above `@require_permission` or `@authenticated` they come for a user; alone, for
+    themselves.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if calling_service() is None:
+            raise forbidden("internal_only", "Only a service of this system may call this.")
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    return _declare(guarded, replace(guard_of(view) or Guard(), internal=True))
 
 
 def require_resource(find: Callable[..., Any]) -> Callable[[View], View]:

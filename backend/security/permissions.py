@@ -25,3 +25,9 @@ BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "tenant_admin": _USER | {Permission.USERS_READ, Permission.USERS_WRITE, Permission.AUDIT_READ},
     "admin": frozenset(Permission),
 }
+
+# What a service may do for the user it calls for, whatever more that user may do.
+# Who is not listed calls nobody.
+ON_BEHALF: dict[str, frozenset[Permission]] = {
+    "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
+}

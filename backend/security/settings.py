@@ -16,6 +16,8 @@ class SecuritySettings:
     audience: str
     auth_url: str
     redis_url: str | None
+    service_secret: str | None = None
+    """What the services of one suite share, to know each other's tokens."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -26,6 +28,7 @@ class SecuritySettings:
             audience=environ.get("JWT_AUDIENCE") or "ai-agent-system",
             auth_url=auth_urls.split(",")[0].strip().rstrip("/"),
             redis_url=redis_url(environ),
+            service_secret=_service_secret(environ),
         )
 
 
@@ -42,7 +45,16 @@ def redis_url(environ: Mapping[str, str]) -> str | None:
         password = environ.get("REDIS_PASSWORD")
         user = f":{quote(password, safe='')}@" if password else ""
         return f"redis://{user}{host or '127.0.0.1'}:{port or 6379}/0"
+    return _kept(environ, "valkey/url")
+
+
+def _service_secret(environ: Mapping[str, str]) -> str | None:
+    """`SECRET_KEY`, or in development the one that the suite made for itself."""
+    return environ.get("SECRET_KEY") or _kept(environ, "secrets/SECRET_KEY")
+
+
+def _kept(environ: Mapping[str, str], name: str) -> str | None:
     try:
-        return (Path(environ.get("DATA_DIR") or "data") / "valkey" / "url").read_text().strip()
+        return (Path(environ.get("DATA_DIR") or "data") / name).read_text().strip()
     except OSError:
         return None

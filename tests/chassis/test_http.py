@@ -45,3 +45,14 @@ def test_a_file_is_uploaded_with_its_fields_and_the_callers_headers(received):
     assert b'name="file"; filename="a %22b%22.md"' in body
     assert b"\r\n\r\n# Hi\r\n" in body
     assert b'name="collection"\r\n\r\nnotes\r\n' in body
+
+
+def test_each_request_says_which_service_makes_it(received):
+    url, requests = received
+    signatures = iter(["first", "second"])
+    service = ServiceClient(url, read_timeout=5, sign=lambda: next(signatures))
+
+    for _ in range(2):
+        service.post("/search", {}, {"X-Service-Token": "what the caller sent"})
+
+    assert [headers["X-Service-Token"] for _, headers, _ in requests] == ["first", "second"]

@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from flask import Flask, Response
 
+from backend.chassis.catalog import service
 from backend.chassis.database import open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.service import (
@@ -17,6 +19,7 @@ from backend.chassis.service import (
     self_description,
 )
 from backend.chassis.settings import load_env
+from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.embedding import LateEmbedder
 from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.models import Models
@@ -46,9 +49,7 @@ def create_app(
     database = open_database(settings.database_url, "agent")
     database.migrate("agent")
     embedder = embedder or LateEmbedder(settings.common.data_dir)
-    library = Library(
-        ServiceClient(settings.rag_url, read_timeout=settings.limits.tool_time.total_seconds())
-    )
+    library = Library(_rag(settings))
     toolbox = tools(library, now)
     addresses = [] if settings.model is None else [settings.model]
     models = Models(addresses, LiteMind(embedder), settings.model_timeout)
@@ -70,6 +71,15 @@ def create_app(
     self_description(app)
     _warm_up_later(app, runner)
     return seal(app)
+
+
+def _rag(settings: Settings) -> ServiceClient:
+    ours = ServiceTokens(settings.common.secret_key.reveal(), service("agent").full_name)
+    return ServiceClient(
+        settings.rag_url,
+        read_timeout=settings.limits.tool_time.total_seconds(),
+        sign=partial(ours.sign, service("rag").full_name),
+    )
 
 
 def _warm_up_later(app: Flask, runner: Runner) -> None:

@@ -23,7 +23,12 @@ from backend.chassis.service import (
     self_description,
 )
 from backend.chassis.settings import SettingsError, load_env
-from backend.security.authentication import Security, open_revocations, use_security
+from backend.security.authentication import (
+    Security,
+    open_revocations,
+    open_services,
+    use_security,
+)
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.administration.roles import Roles
@@ -67,7 +72,8 @@ def create_app(
     keys = SigningKeys(settings.signing_secret.reveal())
     revocations = open_revocations(settings.security.redis_url)
     verifier = TokenVerifier(keys.verifying(), settings.security.issuer, settings.security.audience)
-    use_security(app, Security(verifier, KeysAtHand(), revocations, seen={}))
+    others = open_services(settings.security, app.name)
+    use_security(app, Security(verifier, KeysAtHand(), revocations, seen={}, services=others))
     install_issuer(
         app, keys, settings.security.issuer, settings.security.audience, settings.access_lifetime
     )

@@ -40,7 +40,7 @@ def create_app(
     limiter: Limiter | None = None,
 ) -> Flask:
     settings = settings or Settings.from_env(load_env())
-    security = security or Security.from_settings(SecuritySettings.from_env())
+    security = security or Security.from_settings(SecuritySettings.from_env(), "gateway")
     questions = ServiceQuestions()
     services = Services(settings.table, questions)
     documents = Documents(settings.table, questions)
