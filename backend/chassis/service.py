@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 from werkzeug.serving import is_running_from_reloader
 
 from backend import __version__
@@ -60,6 +61,7 @@ def create_service(
     log_requests(app)
     metrics = count_requests(app)
     provide(app, metrics)
+    app.before_request(_refuse_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or plain_health(entry.full_name))
     app.register_blueprint(health_routes(entry.full_name, checks))
@@ -126,6 +128,12 @@ def run(create_app: Callable[[], Flask], name: str) -> None:
         for text in take_announcements(common.data_dir):
             sys.stderr.write(f"\n{text}\n\n")
     app.run(host, common.port, debug=env.debug, threaded=True)
+
+
+def _refuse_nul() -> None:
+    # Nothing has a NUL in its name, and PostgreSQL fails on a text that does.
+    if "\x00" in request.path:
+        raise NotFound
 
 
 def _add_headers(response: Response) -> Response:

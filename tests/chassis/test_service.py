@@ -97,6 +97,10 @@ def test_every_error_is_a_problem_document(client, identities, method, path, sta
     assert {"type", "title", "status", "detail", "request_id"} <= set(response.json)
 
 
+def test_a_path_with_a_nul_leads_nowhere(client):
+    assert client.get("/info%00").json["code"] == "not_found"
+
+
 def test_a_wrong_method_is_told_the_right_ones(client):
     assert "POST" in client.put("/things").headers["Allow"]
 
