@@ -1,5 +1,6 @@
 """Wiring of the auth service."""
 
+import logging
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from backend.security.authentication import (
     use_security,
 )
 from backend.security.tokens import TokenVerifier
+from backend.services.auth.clients.mail import Mail, MailFolder, Smtp
 from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.administration.roles import Roles
 from backend.services.auth.domain.administration.tenants import Tenants
@@ -40,8 +42,10 @@ from backend.services.auth.domain.keys import SigningKeys
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.recovery import Recovery
 from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.domain.sealing import Seal
 from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
+from backend.services.auth.jobs.recovery import keep_sending
 from backend.services.auth.jobs.revocations import keep_told
 from backend.services.auth.routes.accounts import accounts
 from backend.services.auth.routes.administration.roles import roles
@@ -56,6 +60,7 @@ from backend.services.auth.routes.sessions import session_routes
 from backend.services.auth.routes.tokens import install_issuer
 from backend.services.auth.settings import Settings
 
+_log = logging.getLogger(__name__)
 _LIMITER_TIMEOUT_SECONDS = 0.1
 
 
@@ -88,12 +93,16 @@ def create_app(
     people = Accounts(database, desk, policy, now)
     _open_first_admin(people, settings)
 
+    names = Seal(settings.common.secret_key.reveal(), "password-recovery")
+    recovery = Recovery(database, desk, policy, revoker, _mail(settings), names, now)
+    keep_sending(app, recovery)
+
     provide(app, Idempotency("auth", database, settings.common.secret_key.reveal()))
     provide(app, keys)
     provide(app, people)
     provide(app, Sessions(database, desk, revoker, settings.session_lifetime, now))
     provide(app, ApiKeys(database, revoker, now))
-    provide(app, Recovery(database, desk, policy, revoker, now))
+    provide(app, recovery)
     provide(app, Trail(database, now))
     provide(app, TrustedProxies(settings.trusted_proxies))
     app.register_blueprint(accounts)
@@ -137,6 +146,18 @@ def _failures(app: Flask, settings: Settings) -> Limiter:
         if isinstance(storage, MemoryStorage):
             storage.timer.join()
     return limiter
+
+
+def _mail(settings: Settings) -> Mail | None:
+    if settings.smtp_url is not None:
+        try:
+            return Smtp(settings.smtp_url.reveal(), settings.mail_from)
+        except ValueError as error:
+            raise SettingsError(f"SMTP_URL: {error}.") from None
+    if settings.common.production:
+        _log.warning("SMTP_URL is not set: forgotten passwords can't be reset.")
+        return None
+    return MailFolder(settings.common.data_dir / "mail", settings.mail_from)
 
 
 def _open_first_admin(people: Accounts, settings: Settings) -> None:

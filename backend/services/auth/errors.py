@@ -115,6 +115,15 @@ class UnknownRole(ServiceError):
         return [{"pointer": f"#/roles/{self._place}", "detail": str(self)}]
 
 
+class InvalidResetToken(ServiceError):
+    status = 400
+    code = "invalid_reset_token"
+    title = "Invalid token"
+
+    def __init__(self) -> None:
+        super().__init__("This token is unknown, was used, or is too old; ask for another one.")
+
+
 class InvalidApiKey(_NotSignedIn):
     code = "invalid_api_key"
 

@@ -27,6 +27,8 @@ class Settings:
     logins_at_once: int
     admin_username: str
     admin_password: Secret | None
+    smtp_url: Secret | None
+    mail_from: str
     trusted_proxies: tuple[Network, ...]
 
     @classmethod
@@ -34,7 +36,7 @@ class Settings:
         common = CommonSettings.from_env(env, "auth")
         # zxcvbn's score of 3 begins at 10^8 guesses.
         length, guesses = (12, 100_000_000) if common.production else (8, 100_000)
-        admin_password = env.optional("ADMIN_PASSWORD")
+        admin_password, smtp_url = env.optional("ADMIN_PASSWORD"), env.optional("SMTP_URL")
         return cls(
             common=common,
             security=SecuritySettings.from_env(),
@@ -48,6 +50,8 @@ class Settings:
             logins_at_once=env.number("LOGINS_AT_ONCE", 3, least=1),
             admin_username=env.text("ADMIN_USERNAME", "admin"),
             admin_password=Secret(admin_password) if admin_password else None,
+            smtp_url=Secret(smtp_url) if smtp_url else None,
+            mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
             trusted_proxies=_networks((*_BESIDE_US, *env.several("TRUSTED_PROXIES"))),
         )
 

@@ -80,7 +80,7 @@ class Sessions:
         """
         with self._desk.place():
             with self._database.read() as session:
-                user = _find(session, name)
+                user = find_user(session, name)
                 user_id, hashed = (user.id, user.password_hash) if user else (None, None)
             right = self._desk.matches(password, hashed)
             better = (
@@ -96,7 +96,7 @@ class Sessions:
     def counted_as(self, name: str) -> str:
         """Under what failures to sign in as *name* are counted: one for all spellings."""
         with self._database.read() as session:
-            user = _find(session, name)
+            user = find_user(session, name)
             return f"{user.id} {user.unlocks}" if user else name_key(name)
 
     def open(self, user_id: str, method: str, origin: Origin) -> SignedIn:
@@ -277,7 +277,8 @@ class Sessions:
         )
 
 
-def _find(session: Session, name: str) -> accounts.User | None:
+def find_user(session: Session, name: str) -> accounts.User | None:
+    """Who signs in as *name*, be it a user name or an e-mail address."""
     if "@" in name:
         return accounts.find_by_email(session, email_key(name))
     try:

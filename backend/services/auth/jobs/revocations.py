@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.jobs.background import run_beside
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
@@ -15,20 +16,7 @@ _PAUSE_SECONDS = 0.5
 
 def keep_told(app: Flask, revoker: Revoker) -> None:
     """Start at the first request of *app*: after a fork, in the process that serves."""
-    starting = threading.Lock()
-    threads: list[threading.Thread] = []
-
-    @app.before_request
-    def start() -> None:
-        if threads and threads[0].is_alive():
-            return
-        with starting:
-            if not threads or not threads[0].is_alive():
-                thread = threading.Thread(
-                    target=_watch, args=(revoker,), name="keep-told", daemon=True
-                )
-                threads[:] = [thread]
-                thread.start()
+    run_beside(app, "keep-told", lambda: _watch(revoker))
 
 
 def _watch(revoker: Revoker) -> None:

@@ -143,6 +143,15 @@ def replace_password(session: Session, user_id: str, known: str | None, hashed: 
     return replaced.first() is not None
 
 
+def set_password(session: Session, user_id: str, hashed: str) -> None:
+    session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(password_hash=hashed)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def raise_generation(session: Session, user_id: str, now: datetime) -> int:
     """End all tokens of *user_id*; the generation that new ones must carry."""
     raised = session.scalar(

@@ -1,0 +1,1 @@
+"""Everyone that auth asks."""
