@@ -1,10 +1,9 @@
-"""Forgotten passwords: who asked for help, and the tokens that were sent; roles of tenants."""
+"""Forgotten passwords: who asked for help, and the tokens that were sent."""
 
 import sqlalchemy as sa
 from alembic import op
 
 from backend.chassis.database import UtcDateTime
-from backend.chassis.row_security import protect_rows
 
 revision = "0011"
 down_revision = "0010"
@@ -33,4 +32,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_password_resets_user_id"),
     )
     op.create_index("ix_password_resets_user_id", "password_resets", ["user_id"])
-    protect_rows("custom_roles")
