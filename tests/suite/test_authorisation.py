@@ -5,6 +5,7 @@ and what it answers.
 """
 
 import importlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from backend.chassis.catalog import CATALOG
 from backend.security import BUILT_IN_ROLES
 from backend.security.guards import Guard, guard_of
 from tests.identities import Identities
-from tests.suite.conftest import PASSWORD
+from tests.suite.conftest import PASSWORD, Person
 
 pytestmark = pytest.mark.suite
 
@@ -31,6 +32,7 @@ ASKERS = (
     "user",
     "neighbour",
     "foreign_admin",
+    "home_admin",
     "admin",
     "key",
     "owner",
@@ -50,7 +52,9 @@ _OF_EVERY_SERVICE = {
 class Good:
     """A good request to a route, and its status for those who may make it.
 
-    *mine* makes the thing that the path names; to everybody but its owner it does not exist.
+    *mine* makes the thing that the path names; to everybody but its owner, and those in
+    *also*, it does not exist. *own* routes are about the caller and ask for a session that
+    auth itself has opened; *by_key* is what an API key hears there, where it differs.
     """
 
     status: int
@@ -58,6 +62,9 @@ class Good:
     path: dict[str, str] = field(default_factory=dict)
     mine: Callable[["Stage"], dict[str, str]] | None = None
     send: dict[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    own: bool = False
+    by_key: int | None = None
 
 
 @dataclass
@@ -66,16 +73,50 @@ class Stage:
 
     url: str
     tokens: dict[str, dict[str, str]]
+    home: str
+    newcomer: Callable[[], Person]
 
     def ask(self, who: str, method: str, path: str, **how: Any) -> requests.Response:
-        return requests.request(
-            method, self.url + path, headers=self.tokens[who], timeout=30, stream=True, **how
-        )
+        how.setdefault("headers", self.tokens[who])
+        return requests.request(method, self.url + path, timeout=30, stream=True, **how)
 
-    def made(self, path: str, body: Any, key: str) -> str:
-        response = self.ask("owner", "POST", path, json=body)
+    def made(self, path: str, body: Any, key: str, by: str = "owner") -> str:
+        response = self.ask(by, "POST", path, json=body)
         assert response.status_code in (200, 201), response.text
         return str(response.json()[key])
+
+    def by_themselves(self, who: str) -> dict[str, str]:
+        """The credential of somebody new with a session of their own, or with a key of theirs."""
+        person = self.newcomer()
+        if who != "key":
+            return {"Authorization": str(person.session.headers["Authorization"])}
+        return {"X-API-Key": person("POST", "/auth/api-keys", json=NARROW).json()["key"]}
+
+    def member(self) -> dict[str, str]:
+        return {"user_id": self.made("/auth/users", newcomer(), "id", by="home_admin")}
+
+    def no_role_yet(self) -> dict[str, str]:
+        return {"name": f"reader-{next(_numbers)}"}
+
+    def role(self) -> dict[str, str]:
+        role = self.no_role_yet()
+        response = self.ask("home_admin", "PUT", f"/auth/roles/{role['name']}", json=READER)
+        assert response.status_code == 201, response.text
+        return role
+
+    def tenant(self) -> dict[str, str]:
+        return {"tenant_id": self.made("/auth/tenants", {"name": "A team"}, "id", by="admin")}
+
+    def membership(self) -> dict[str, str]:
+        return {"tenant_id": self.home} | self.member()
+
+    def guest(self) -> dict[str, str]:
+        """Somebody with a tenant of their own who works in this one as well."""
+        names = {"tenant_id": self.home, "user_id": self.newcomer().account["user"]["id"]}
+        path = f"/auth/tenants/{names['tenant_id']}/members/{names['user_id']}"
+        response = self.ask("admin", "PUT", path, json={"roles": ["viewer"]})
+        assert response.status_code in (200, 201), response.text
+        return names
 
     def document(self) -> dict[str, str]:
         text = f"Passage number {next(_numbers)} of the matrix."
@@ -97,18 +138,68 @@ class Stage:
         return {"session_id": self.made("/agent/query", body, "session_id")}
 
 
-NEW = {"username": "matrix", "password": PASSWORD}
+def newcomer() -> dict[str, str]:
+    return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
+
+
+ADMINS = ("admin", "home_admin")
+NARROW = {"name": "narrow", "permissions": ["rag:read"]}
+READER = {"permissions": ["rag:read"]}
+CHANGE = {"current_password": PASSWORD, "new_password": "another pass 456"}
 ASK = {"user_request": "How much is 6 times 7?"}
 CHAT = {"model": "embedded-lite", "messages": [{"role": "user", "content": "6 times 7?"}]}
 UPLOAD = {"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}}
 
 ROUTES: dict[str, Good] = {
     "auth GET /.well-known/jwks.json": Good(200),
-    "auth POST /register": Good(201, json=lambda: NEW | {"username": f"matrix-{time.time_ns()}"}),
+    "auth POST /register": Good(201, json=newcomer),
     "auth POST /login": Good(401, json={"username": "no-such-person", "password": PASSWORD}),
     "auth POST /refresh": Good(401, json={"refresh_token": "rt_unknown"}),
     # Between services only, like every service's /metrics: from outside it is not there.
     "auth POST /api-keys/exchange": Good(404, json={"key": "aas_unknown"}),
+    "auth POST /password/forgot": Good(202, json={"username": "no-such-person"}),
+    "auth POST /password/reset": Good(
+        400, json={"token": "unknown", "new_password": "another pass 456"}
+    ),
+    "auth GET /me": Good(200, own=True),
+    "auth PATCH /me": Good(200, json={"display_name": "x"}, own=True),
+    "auth GET /me/sessions": Good(200, own=True),
+    "auth DELETE /me/sessions/<session_id>": Good(404, path={"session_id": "no"}, own=True),
+    "auth GET /me/activity": Good(200, own=True),
+    "auth POST /logout": Good(204, own=True, by_key=403),
+    "auth POST /logout/all": Good(204, own=True),
+    "auth POST /password/change": Good(204, json=CHANGE, own=True),
+    "auth POST /api-keys": Good(201, json=NARROW, own=True),
+    "auth GET /api-keys": Good(200, own=True),
+    "auth DELETE /api-keys/<key_id>": Good(404, path={"key_id": "no"}, own=True),
+    "auth GET /audit": Good(200),
+    "auth GET /users": Good(200),
+    "auth POST /users": Good(201, json=newcomer),
+    "auth GET /users/<user_id>": Good(200, mine=Stage.member, also=ADMINS),
+    "auth PATCH /users/<user_id>": Good(
+        200, json={"display_name": "x"}, mine=Stage.member, also=ADMINS
+    ),
+    "auth DELETE /users/<user_id>": Good(204, mine=Stage.member, also=ADMINS),
+    "auth POST /users/<user_id>/unlock": Good(204, mine=Stage.member, also=ADMINS),
+    "auth GET /roles": Good(200),
+    # A tenant has its own: everybody who may makes one for the tenant they act for.
+    "auth PUT /roles/<name>": Good(
+        201, json=READER, mine=Stage.no_role_yet, also=(*ADMINS, "foreign_admin")
+    ),
+    "auth DELETE /roles/<name>": Good(204, mine=Stage.role, also=("home_admin",)),
+    "auth GET /tenants": Good(200),
+    "auth POST /tenants": Good(201, json=lambda: {"name": f"Team {time.time_ns()}"}),
+    "auth PATCH /tenants/<tenant_id>": Good(
+        200, json={"name": "Another"}, mine=Stage.tenant, also=("admin",)
+    ),
+    "auth GET /tenants/<tenant_id>/members": Good(200, mine=Stage.membership, also=ADMINS),
+    "auth GET /tenants/<tenant_id>/members/<user_id>": Good(
+        200, mine=Stage.membership, also=ADMINS
+    ),
+    "auth PUT /tenants/<tenant_id>/members/<user_id>": Good(
+        200, json={"roles": ["viewer"]}, mine=Stage.membership, also=ADMINS
+    ),
+    "auth DELETE /tenants/<tenant_id>/members/<user_id>": Good(204, mine=Stage.guest, also=ADMINS),
     "agent GET /models": Good(200),
     "agent GET /tools": Good(200),
     "agent POST /query": Good(200, json=ASK),
@@ -146,6 +237,7 @@ ROUTES: dict[str, Good] = {
     "rag POST /query": Good(200, json={"query": "passage"}),
     "rag POST /search": Good(200, json={"query": "passage"}),
     "gateway GET /": Good(200),
+    "gateway POST /": Good(200),
     **{
         f"{entry.name} {route}": Good(status, path={"name": "start.js"})
         for entry in CATALOG
@@ -191,7 +283,8 @@ def stage(suite) -> Stage:
             account["id"], tenant_id=tenant, permissions=scope, sid=f"matrix-{who}", **claims
         )
 
-    home = accounts["owner"]["tenant_id"]
+    admin = token("admin", accounts["admin"]["tenant_id"], "admin")
+    home, elsewhere = (shared_tenant(suite.url, admin, name) for name in ("Home", "Elsewhere"))
     past = int(time.time()) - 60
     key = suite.person("key")(
         "POST", "/auth/api-keys", json={"name": "one", "permissions": ["rag:read"]}
@@ -203,14 +296,19 @@ def stage(suite) -> Stage:
         "viewer": token("viewer", home, "viewer"),
         "user": token("user", accounts["user"]["tenant_id"], "user"),
         "neighbour": token("neighbour", home, "user"),
-        "foreign_admin": token(
-            "foreign_admin", accounts["foreign_admin"]["tenant_id"], "tenant_admin"
-        ),
-        "admin": token("admin", accounts["admin"]["tenant_id"], "admin"),
+        "foreign_admin": token("foreign_admin", elsewhere, "tenant_admin"),
+        "home_admin": token("home_admin", home, "tenant_admin"),
+        "admin": admin,
         "key": {"X-API-Key": key.json()["key"]},
         "owner": token("owner", home, "user"),
     }
-    return Stage(suite.url, tokens)
+    return Stage(suite.url, tokens, home, lambda: suite.person("matrix"))
+
+
+def shared_tenant(url: str, admin: dict[str, str], name: str) -> str:
+    made = requests.post(f"{url}/auth/tenants", json={"name": name}, headers=admin, timeout=10)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
 
 
 PERMITTED: dict[str, frozenset[str]] = {
@@ -218,6 +316,7 @@ PERMITTED: dict[str, frozenset[str]] = {
     "user": BUILT_IN_ROLES["user"],
     "neighbour": BUILT_IN_ROLES["user"],
     "foreign_admin": BUILT_IN_ROLES["tenant_admin"],
+    "home_admin": BUILT_IN_ROLES["tenant_admin"],
     "admin": BUILT_IN_ROLES["admin"],
     "key": frozenset({"rag:read"}),
     "owner": BUILT_IN_ROLES["user"],
@@ -232,7 +331,9 @@ def expected(who: str, guard: Guard, good: Good) -> int:
         return 401
     if guard.permission is not None and guard.permission not in PERMITTED[who]:
         return 403
-    return good.status if good.mine is None or who == "owner" else 404
+    if who == "key" and good.by_key is not None:
+        return good.by_key
+    return good.status if good.mine is None or who in ("owner", *good.also) else 404
 
 
 def test_every_route_has_a_line_and_every_line_a_route(guards):
@@ -243,17 +344,17 @@ def test_every_route_has_a_line_and_every_line_a_route(guards):
 def test_everyone_hears_what_they_should(stage, guards, route):
     good, guard = ROUTES[route], guards[route]
     service, method, rule = route.split(" ")
-    names = good.mine(stage) if good.mine else good.path
-    path = rule
-    for name, value in names.items():
-        path = path.replace(f"<{name}>", value)
-    if service != "gateway":
-        path = f"/{service}{path}"
-
     heard, wanted = {}, {}
+    names = good.mine(stage) if good.mine else good.path
     for who in ASKERS:
+        if good.mine and method in ("PUT", "DELETE"):  # the one before may have used it up
+            names = good.mine(stage)
+        path = "" if service == "gateway" else f"/{service}"
+        path += re.sub(r"<(\w+)>", r"{\1}", rule).format(**names)
         body = good.json() if callable(good.json) else good.json
         how = good.send | ({"json": body} if body is not None else {})
+        if good.own and who not in ("nobody", "expired"):
+            how["headers"] = stage.by_themselves(who)
         with stage.ask(who, method, path, **how) as response:
             heard[who] = response.status_code
         wanted[who] = expected(who, guard, good)

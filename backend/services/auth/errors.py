@@ -90,6 +90,15 @@ class SessionEnded(_NotSignedIn):
         super().__init__("This session has ended; sign in again.")
 
 
+class KeyHasNoSession(ServiceError):
+    status = 403
+    code = "key_has_no_session"
+    title = "No session"
+
+    def __init__(self) -> None:
+        super().__init__("An API key has no session to end; delete it with DELETE /api-keys/ID.")
+
+
 class UnfitExpiry(ServiceError):
     status = 422
     code = "validation_failed"

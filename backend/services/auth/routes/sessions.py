@@ -29,6 +29,7 @@ from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
+    KeyHasNoSession,
     NoSuchThing,
     RefreshReused,
     SessionEnded,
@@ -113,10 +114,12 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
 
     @sessions.post("/logout")
     @authenticated
-    @answers(status=204, errors=(SessionEnded,))
+    @answers(status=204, errors=(SessionEnded, KeyHasNoSession))
     def logout() -> None:
         """End the session of the token that is shown."""
         caller = current_principal()
+        if caller.by_api_key:
+            raise KeyHasNoSession
         use(Sessions).sign_out(caller.user_id, caller.session_id, origin())
 
     @sessions.post("/logout/all")
