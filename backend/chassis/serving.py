@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from math import ceil
 from pathlib import Path
 
 from flask import Flask
@@ -53,7 +54,7 @@ def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         # Longer than the keep-alive of those in front: they never reuse a connection just closed.
         "keepalive": 75,
         "timeout": 120,
-        "graceful_timeout": 5,
+        "graceful_timeout": _leaving_seconds(service, env),
         # All services of a user would share one socket.
         "control_socket_disable": True,
         # Each service writes its own line for each request, with the request's id.
@@ -63,6 +64,11 @@ def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
         "post_fork": _tie_to_master,
     }
+
+
+def _leaving_seconds(service: Service, env: Env) -> int:
+    """What gunicorn leaves a worker to finish in: at least what the gateway grants its callers."""
+    return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1 if service.is_gateway else 5
 
 
 def _json_lines(name: str) -> dict[str, object]:
