@@ -6,6 +6,7 @@ import signal
 import pytest
 import requests
 
+from backend.chassis.catalog import CATALOG
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, alive, prepare
 
@@ -74,3 +75,14 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path):
     wait_until(lambda: not any(alive(pid) for pid in pids), seconds=20)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{second.url}/health", timeout=5)
+
+
+def test_every_service_hears_that_it_shall_end_and_ends_by_itself(tmp_path):
+    second = prepare(tmp_path)
+    second.start()
+
+    second.stop()
+
+    assert second.process.returncode == 0
+    for entry in CATALOG:
+        assert "Shutting down: Master" in (tmp_path / "logs" / entry.log_name).read_text()

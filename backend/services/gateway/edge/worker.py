@@ -95,7 +95,6 @@ class EdgeWorker(Worker):
         def abort() -> None:
             os._exit(1)
 
-        signal.set_wakeup_fd(-1)
         loop.add_signal_handler(signal.SIGTERM, leave)
         loop.add_signal_handler(signal.SIGINT, leave_at_once)
         loop.add_signal_handler(signal.SIGQUIT, leave_at_once)
