@@ -34,7 +34,7 @@ def main() -> None:
     embedder = Embedder(CACHE, threads=1)
     with tempfile.TemporaryDirectory() as scratch:
         plain = _fp32(Path(scratch) / "fp32.onnx", embedder)
-        for name in ("scifact", "cisi", "xquad"):
+        for name in ("xquad", "cisi", "scifact"):
             _measure(read(folder, name), embedder, plain, weights)
 
 
@@ -68,7 +68,7 @@ def _measure(
     fusion.DENSE_WEIGHT = 0.5
     for label, rankings in rows.items():
         score = fmean(ndcg(rankings[q], benchmark.grades[q]) for q in benchmark.questions)
-        print(f"  {label:18} {score:.3f}")
+        print(f"  {label:18} {score:.3f}", flush=True)
 
 
 def _by_words(benchmark: Benchmark, texts: list[str]) -> dict[str, Ranking]:

@@ -13,6 +13,7 @@ from backend.chassis.service import use
 from backend.security import (
     Input,
     Permission,
+    invalid_field,
     require_permission,
     validate_input,
     validate_query,
@@ -26,6 +27,7 @@ collections = Blueprint("collections", __name__)
 # Letters and digits of any script; blanks, dots and hyphens inside.
 Name = Annotated[str, Field(pattern=r"^\w(?:[\w .-]{0,62}\w)?$")]
 Description = Annotated[str, Field(max_length=1000)]
+_MOST_USER_ID = 64
 Share = Literal["none", "read", "write"]
 
 
@@ -128,7 +130,9 @@ def delete_collection(name: str) -> None:
 @answers(CollectionOut, errors=(CollectionNotFound, NotTheOwner))
 def grant(new: NewGrant, name: str, user_id: str) -> CollectionOut:
     """Let one user of the tenant read the collection, or write to it."""
-    return CollectionOut.of(use(Collections).grant(reader(), name, user_id[:64], new.access))
+    if len(user_id) > _MOST_USER_ID or not user_id.isprintable():
+        raise invalid_field("#/user_id", "This is no user's id.")
+    return CollectionOut.of(use(Collections).grant(reader(), name, user_id, new.access))
 
 
 @collections.delete("/collections/<name>/grants/<user_id>")

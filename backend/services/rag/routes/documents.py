@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from flask import Blueprint, Response, make_response, send_file, stream_with_context
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from backend.chassis.idempotency import once_per_key
 from backend.chassis.openapi import answers, answers_stream, takes_form
@@ -41,7 +41,7 @@ from backend.services.rag.errors import (
 )
 from backend.services.rag.routes.collections import Name
 from backend.services.rag.routes.reader import behind, reader
-from backend.services.rag.routes.uploads import read_form
+from backend.services.rag.routes.uploads import Metadata, read_form
 
 documents = Blueprint("documents", __name__)
 _LOOK_AGAIN_SECONDS = 0.3
@@ -61,7 +61,7 @@ class DocumentQuery(PageQuery):
 
 class DocumentChange(Input):
     title: Title | None = None
-    metadata: Annotated[dict[str, JsonValue], Field(max_length=100)] | None = None
+    metadata: Metadata | None = None
     collection: Name | None = None
 
 
@@ -281,13 +281,16 @@ def reindex_document(document_id: str) -> DocumentOut:
 def document_content(document_id: str) -> Response:
     """The bytes as they were uploaded, as an attachment."""
     document, path = use(Documents).content(reader(), document_id)
-    return send_file(
-        path,
-        mimetype=document.content_type,
-        as_attachment=True,
-        download_name=document.filename,
-        etag=document.sha256,
-    )
+    try:
+        return send_file(
+            path,
+            mimetype=document.content_type,
+            as_attachment=True,
+            download_name=document.filename,
+            etag=document.sha256,
+        )
+    except FileNotFoundError as error:  # deleted between the look and the opening
+        raise DocumentNotFound from error
 
 
 @documents.get("/documents/<document_id>/chunks")

@@ -1,12 +1,13 @@
 """The multipart body of an upload, read to the disk as it arrives."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 
 from flask import request
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, JsonValue, TypeAdapter, ValidationError
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -25,7 +26,18 @@ _MOST_METADATA_CHARACTERS = 16 * 1024
 _MOST_TITLE = 300
 _FIELDS = ("collection", "title", "metadata")
 _NAME = TypeAdapter[str](Name)
-_METADATA = TypeAdapter(dict[str, JsonValue])
+
+
+def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # NaN and infinity are no JSON, though parsers take them and a JsonValue lets them pass.
+    text = json.dumps(metadata, allow_nan=False)
+    if len(text) > _MOST_METADATA_CHARACTERS or "\\u0000" in text:
+        raise ValueError(f"Use at most {_MOST_METADATA_CHARACTERS} characters, and no NUL.")
+    return metadata
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+_METADATA = TypeAdapter[dict[str, JsonValue]](Metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +137,13 @@ def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
     given = form.get("metadata")
     if not given:
         return {}
-    metadata: dict[str, JsonValue] | None
     try:
-        metadata = _METADATA.validate_json(given)
+        return _METADATA.validate_json(given)
     except (ValueError, RecursionError):
-        metadata = None
-    too_long = len(given) > _MOST_METADATA_CHARACTERS
-    if metadata is None or too_long or "\\u0000" in given or not _storable(given):
         raise invalid_field(
             "#/metadata",
             f"Send a JSON object of at most {_MOST_METADATA_CHARACTERS} characters.",
-        )
-    return metadata
+        ) from None
 
 
 def _storable(text: str) -> bool:

@@ -184,6 +184,8 @@ def test_a_file_name_is_only_a_name(ada, name, kept):
         pytest.param({"metadata": "[" * 100_00}, "#/metadata", id="metadata that is deep"),
         pytest.param({"metadata": '{"a": "\\ud800"}'}, "#/metadata", id="half a character"),
         pytest.param({"metadata": '{"a": "\\u0000"}'}, "#/metadata", id="NUL"),
+        pytest.param({"metadata": '{"a": NaN}'}, "#/metadata", id="NaN"),
+        pytest.param({"metadata": '{"a": [1e999]}'}, "#/metadata", id="infinite"),
         pytest.param({"metadata": '{"a": "%s"}' % ("x" * 20_000)}, "#/metadata", id="long"),
         pytest.param({"collection": "../up"}, "#/collection", id="a path as collection"),
         pytest.param({"title": "x" * 301}, "#/title", id="endless title"),
@@ -305,6 +307,35 @@ def test_a_document_does_not_move_to_where_its_bytes_are_already(ada):
     response = ada("PATCH", f"/documents/{document['id']}", json={"collection": "airfields"})
 
     is_problem(response, 409, "already_there")
+
+
+@pytest.mark.parametrize("wrong", ['{"metadata": {"a": 1e999}}', '{"metadata": {"a": NaN}}'])
+def test_a_number_that_json_does_not_know_is_refused(shared, wrong):
+    person = shared("user-careless")
+    document = person.upload("A text to be careless with.")
+
+    response = person(
+        "PATCH",
+        f"/documents/{document['id']}",
+        data=wrong,
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert response.status_code in (400, 422)
+
+
+def test_a_path_with_a_nul_leads_nowhere(shared):
+    person = shared("user-careless")
+
+    assert person("GET", "/documents/doc%00x").status_code == 404
+    assert person("GET", "/collections/a%00x").status_code == 404
+
+
+def test_bytes_that_are_deleted_this_moment_are_not_found(ada, tmp_path):
+    document = ada.upload(TEXT)
+    blobs(tmp_path)[0].unlink()
+
+    is_problem(ada("GET", f"/documents/{document['id']}/content"), 404, "not_found")
 
 
 def test_reindexing_keeps_the_document_found(ada):
