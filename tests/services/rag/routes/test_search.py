@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.services.rag.conftest import PDF
+from tests.services.rag.conftest import DATA, PDF
 
 AIRFIELD = "The runway of the old airfield is 1,840 metres long. It was resurfaced in 1997."
 BAKERY = "The bakery opens at six. Its rye bread takes two days to make."
@@ -142,6 +142,31 @@ def reader(shared):
     person = shared("user-reader")
     person.upload(PDF)
     return person
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "question", "says"),
+    [
+        (
+            "handbook-1p.docx",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "Who appoints and supervises standing trustees?",
+            "United States Trustee appoints",
+        ),
+        (
+            "fake-html-cp1252.html",
+            "text/html",
+            "Was hat die schöne Frau gegessen?",
+            "Kaffee mit Kuchen",
+        ),
+    ],
+)
+def test_questions_to_other_kinds_of_files_are_answered(ada, name, content_type, question, says):
+    assert ada.upload(DATA / name)["content_type"] == content_type
+
+    answer = ada.ask(question)
+
+    assert any(says in citation["quote"] for citation in answer["citations"])
 
 
 @pytest.mark.parametrize(
