@@ -43,6 +43,7 @@ from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.recovery import Recovery
 from backend.services.auth.domain.revocations import Revoker
 from backend.services.auth.domain.sealing import Seal
+from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.recovery import keep_sending
@@ -56,6 +57,7 @@ from backend.services.auth.routes.audit import audit, note_refusals
 from backend.services.auth.routes.keys import keys as key_routes
 from backend.services.auth.routes.origin import TrustedProxies
 from backend.services.auth.routes.recovery import recovery_routes
+from backend.services.auth.routes.second_factor import second_factor
 from backend.services.auth.routes.sessions import session_routes
 from backend.services.auth.routes.tokens import install_issuer
 from backend.services.auth.settings import Settings
@@ -93,14 +95,17 @@ def create_app(
     people = Accounts(database, desk, policy, now)
     _open_first_admin(people, settings)
 
-    names = Seal(settings.common.secret_key.reveal(), "password-recovery")
+    secret = settings.common.secret_key.reveal()
+    names = Seal(secret, "password-recovery")
     recovery = Recovery(database, desk, policy, revoker, _mail(settings), names, now)
     keep_sending(app, recovery)
 
-    provide(app, Idempotency("auth", database, settings.common.secret_key.reveal()))
+    provide(app, Idempotency("auth", database, secret))
     provide(app, keys)
     provide(app, people)
-    provide(app, Sessions(database, desk, revoker, settings.session_lifetime, now))
+    factor = SecondFactor(database, desk, Seal(secret, "totp"), now)
+    provide(app, factor)
+    provide(app, Sessions(database, desk, revoker, factor, settings.session_lifetime, now))
     provide(app, ApiKeys(database, revoker, now))
     provide(app, recovery)
     provide(app, Trail(database, now))
@@ -109,6 +114,7 @@ def create_app(
     failures = _failures(app, settings)
     app.register_blueprint(session_routes(failures, settings.login_attempts))
     app.register_blueprint(recovery_routes(failures, settings.login_attempts))
+    app.register_blueprint(second_factor)
     app.register_blueprint(audit)
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)

@@ -66,6 +66,20 @@ class InvalidCredentials(_NotSignedIn):
         super().__init__("The user name or the password is wrong.")
 
 
+class TotpRequired(_NotSignedIn):
+    code = "totp_required"
+
+    def __init__(self) -> None:
+        super().__init__("Send the code of your device, or a recovery code, as `totp` as well.")
+
+
+class InvalidTotp(_NotSignedIn):
+    code = "invalid_totp"
+
+    def __init__(self) -> None:
+        super().__init__("The code is wrong, too old, or was used before.")
+
+
 class InvalidRefreshToken(_NotSignedIn):
     code = "invalid_refresh_token"
 
@@ -88,15 +102,6 @@ class SessionEnded(_NotSignedIn):
 
     def __init__(self) -> None:
         super().__init__("This session has ended; sign in again.")
-
-
-class KeyHasNoSession(ServiceError):
-    status = 403
-    code = "key_has_no_session"
-    title = "No session"
-
-    def __init__(self) -> None:
-        super().__init__("An API key has no session to end; delete it with DELETE /api-keys/ID.")
 
 
 class UnfitExpiry(ServiceError):
@@ -131,6 +136,45 @@ class InvalidResetToken(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("This token is unknown, was used, or is too old; ask for another one.")
+
+
+class WrongCode(ServiceError):
+    status = 422
+    code = "invalid_totp"
+    title = "Wrong code"
+
+    def __init__(self) -> None:
+        super().__init__("The code is wrong, too old, or was used before.")
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": "#/code", "detail": str(self)}]
+
+
+class SecondFactorOn(ServiceError):
+    status = 409
+    code = "totp_active"
+    title = "Second factor is on"
+
+    def __init__(self) -> None:
+        super().__init__("The second factor is on; turn it off before you set another one up.")
+
+
+class NoSecondFactor(ServiceError):
+    status = 409
+    code = "totp_inactive"
+    title = "No second factor"
+
+    def __init__(self) -> None:
+        super().__init__("There is no second factor to confirm or to turn off.")
+
+
+class SessionRequired(ServiceError):
+    status = 403
+    code = "session_required"
+    title = "Not allowed"
+
+    def __init__(self) -> None:
+        super().__init__("An API key may not do this; sign in.")
 
 
 class InvalidApiKey(_NotSignedIn):

@@ -13,14 +13,17 @@ from backend.services.auth.domain.accounts import Account, account_of
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk
 from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.usernames import email_key, name_key, read_username
 from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
+    InvalidTotp,
     NoSuchThing,
     RefreshReused,
     SessionEnded,
+    TotpRequired,
     UnfitUsername,
 )
 from backend.services.auth.store import accounts
@@ -63,20 +66,23 @@ class Sessions:
         database: Database,
         desk: PasswordDesk,
         revoker: Revoker,
+        second_factor: SecondFactor,
         lifetime: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._desk = desk
         self._revoker = revoker
+        self._second_factor = second_factor
         self._lifetime = lifetime
         self._now = now
 
-    def sign_in(self, name: str, password: str, origin: Origin) -> SignedIn:
-        """Open a session for whoever has *name* (or the e-mail) and *password*.
+    def sign_in(self, name: str, password: str, code: str | None, origin: Origin) -> SignedIn:
+        """Open a session for whoever has *name* (or the e-mail), *password* and *code*.
 
         Raises InvalidCredentials, the same way and after the same work for an
-        unknown name as for a wrong password; AccountDisabled; TooBusy.
+        unknown name as for a wrong password; TotpRequired or InvalidTotp, where a
+        second factor is on; AccountDisabled; TooManyAttempts; TooBusy.
         """
         with self._desk.place():
             with self._database.read() as session:
@@ -89,9 +95,16 @@ class Sessions:
                 else None
             )
         if not right or user_id is None:
-            self._note_failure(user_id, origin)
+            self._note_failure(user_id, origin, InvalidCredentials.code)
             raise InvalidCredentials
-        return self._open(user_id, "password", origin, better)
+        if not self._second_factor.is_on(user_id):
+            return self._open(user_id, "password", origin, better)
+        if code is None:
+            raise TotpRequired
+        if not self._second_factor.accepts(user_id, code):
+            self._note_failure(user_id, origin, InvalidTotp.code)
+            raise InvalidTotp
+        return self._open(user_id, "password_totp", origin, better)
 
     def counted_as(self, name: str) -> str:
         """Under what failures to sign in as *name* are counted: one for all spellings."""
@@ -250,7 +263,7 @@ class Sessions:
             ),
         )
 
-    def _note_failure(self, user_id: str | None, origin: Origin) -> None:
+    def _note_failure(self, user_id: str | None, origin: Origin, outcome: str) -> None:
         # Not the name that was typed: people type passwords there.
         with self._database.write() as session:
             note(
@@ -258,7 +271,7 @@ class Sessions:
                 self._now(),
                 origin,
                 "session.login",
-                "invalid_credentials",
+                outcome,
                 target=user_id,
             )
 

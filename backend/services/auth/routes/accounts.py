@@ -14,11 +14,13 @@ from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import (
     EmailTaken,
     SessionEnded,
+    SessionRequired,
     TooBusy,
     UnfitUsername,
     UsernameTaken,
     WeakPassword,
 )
+from backend.services.auth.routes.callers import signed_in_caller
 from backend.services.auth.routes.origin import origin
 from backend.services.auth.routes.shapes import (
     DisplayName,
@@ -77,11 +79,13 @@ def me() -> User:
 @accounts.patch("/me")
 @authenticated
 @validate_input(AccountChanges)
-@answers(User, errors=(SessionEnded, EmailTaken))
+@answers(User, errors=(SessionEnded, EmailTaken, SessionRequired))
 def change_me(changes: AccountChanges) -> User:
     """Change one's own e-mail address, display name or preferences."""
     named = changes.model_dump(include=changes.model_fields_set)
-    return _shown(use(Accounts).change(current_principal().user_id, named, origin()))
+    # Who has the mailbox can set another password.
+    caller = signed_in_caller() if "email" in named else current_principal()
+    return _shown(use(Accounts).change(caller.user_id, named, origin()))
 
 
 @accounts.after_request

@@ -29,15 +29,18 @@ from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
-    KeyHasNoSession,
+    InvalidTotp,
     NoSuchThing,
     RefreshReused,
     SessionEnded,
+    SessionRequired,
     TooBusy,
     TooManyAttempts,
+    TotpRequired,
 )
+from backend.services.auth.routes.callers import signed_in_caller
 from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import Password, moment_and_id
+from backend.services.auth.routes.shapes import Code, Password, moment_and_id
 from backend.services.auth.routes.tokens import (
     SignedInUser,
     Tokens,
@@ -54,6 +57,7 @@ class Credentials(Input):
 
     username: Annotated[str, Field(min_length=1, max_length=_MAX_NAME, examples=["testuser"])]
     password: Annotated[Password, Field(examples=["testpass123"])]
+    totp: Code | None = None
 
 
 class SeenSession(BaseModel):
@@ -87,15 +91,27 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
     @failures.limit(
         allowed_failures,
         key_func=lambda: str(g.attempt),
-        deduct_when=lambda response: response.status_code == InvalidCredentials.status,
+        deduct_when=_is_failure,
     )
     def sign_in(given: Credentials) -> SignedInUser:
-        return signed_in_user(use(Sessions).sign_in(given.username, given.password, origin()))
+        return signed_in_user(
+            use(Sessions).sign_in(given.username, given.password, given.totp, origin())
+        )
 
     @sessions.post("/login")
     @public
     @validate_input(Credentials)
-    @answers(SignedInUser, errors=(InvalidCredentials, AccountDisabled, TooManyAttempts, TooBusy))
+    @answers(
+        SignedInUser,
+        errors=(
+            InvalidCredentials,
+            TotpRequired,
+            InvalidTotp,
+            AccountDisabled,
+            TooManyAttempts,
+            TooBusy,
+        ),
+    )
     def login(given: Credentials) -> SignedInUser:
         """Sign in with a user name, or an e-mail address, and a password."""
         # Hashed: it gets into logs, and people type passwords where the name belongs.
@@ -114,12 +130,10 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
 
     @sessions.post("/logout")
     @authenticated
-    @answers(status=204, errors=(SessionEnded, KeyHasNoSession))
+    @answers(status=204, errors=(SessionEnded, SessionRequired))
     def logout() -> None:
         """End the session of the token that is shown."""
-        caller = current_principal()
-        if caller.by_api_key:
-            raise KeyHasNoSession
+        caller = signed_in_caller()
         use(Sessions).sign_out(caller.user_id, caller.session_id, origin())
 
     @sessions.post("/logout/all")
@@ -164,6 +178,14 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
         return response
 
     return sessions
+
+
+def _is_failure(response: Response) -> bool:
+    """Whether somebody guessed; who is asked for the second factor has not."""
+    return (
+        response.status_code == InvalidCredentials.status
+        and response.get_json()["code"] != TotpRequired.code
+    )
 
 
 def too_many_attempts(failures: Limiter) -> Response:

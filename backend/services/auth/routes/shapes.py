@@ -22,6 +22,7 @@ def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Password = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+Code = Annotated[str, Field(min_length=1, max_length=32, examples=["123456"])]
 Email = Annotated[
     str,
     Field(

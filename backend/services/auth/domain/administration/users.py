@@ -25,7 +25,14 @@ from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.revocations import Revoker
 from backend.services.auth.domain.usernames import email_key, name_key
 from backend.services.auth.errors import ForeignAccount, NoSuchThing, PersonalTenant
-from backend.services.auth.store import accounts, api_keys, sessions, tenants
+from backend.services.auth.store import (
+    accounts,
+    api_keys,
+    recovery,
+    second_factor,
+    sessions,
+    tenants,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ class Users:
             tenants.remove_from_all(session, user_id)
             sessions.end_all(session, user_id, "user_deleted", now)
             api_keys.delete_all(session, user_id, now)
+            second_factor.remove(session, user_id)
+            recovery.forget(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             accounts.bury(session, user, now)
             self._note(session, caller, origin, "user.delete", user_id)
@@ -142,6 +151,7 @@ class Users:
             user = _user(session, user_id)
             _place_of_change(caller, account_of(session, user))
             user.unlocks += 1
+            second_factor.unblock(session, user_id)
             self._note(session, caller, origin, "user.unlock", user_id)
 
     def _set(self, session: Session, user: accounts.User, fields: Mapping[str, Any]) -> None:
