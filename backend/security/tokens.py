@@ -151,7 +151,8 @@ class RemoteKeys:
         now = self._clock()
         try:
             keys = self._download()
-        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+        # Whatever was sent is no reason to stop verifying with the keys at hand.
+        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             self._next_lookup = now + (_UNKNOWN_KEY_SECONDS if self._keys else 0.2)
             return
         self._keys = keys

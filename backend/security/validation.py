@@ -72,8 +72,6 @@ def parse_json(model: type[M], raw: bytes) -> M:
         )
     except ValidationError as error:
         _refuse(error)
-    except RecursionError:
-        _malformed()
     # A NUL can only come escaped; databases and C libraries end strings there.
     if b"\\u0000" in raw and _holds_nul(parsed):
         raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])

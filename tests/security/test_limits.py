@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from backend.security.limits import (
     script_arguments,
     spend,
 )
+from tests.servers import valkey
 
 TEN = Limit.parse("10/minute")
 
@@ -264,3 +266,41 @@ def test_without_redis_everything_is_decided_nearby():
     assert limiter.local
     assert limiter.decide([]).allowed
     assert limiter.decide([Charge("tokens", "t", TEN)]).tightest.remaining == 6
+
+
+def test_who_is_charged_nothing_hears_of_no_limit():
+    assert Limiter(None).decide([]).allowed
+    assert Limiter(None).decide([]).tightest is None
+
+
+def test_units_are_settled_nearby_when_redis_goes_in_between(tmp_path):
+    with valkey(tmp_path) as server:
+        limiter = Limiter(Redis.from_url(server.url, socket_timeout=0.1), retry_seconds=60)
+        charge = Charge("tokens", "t", Limit(10, 60, 10), cost=5)
+        assert limiter.decide([charge]).allowed
+        server.end()
+
+        limiter.settle(charge, 5)
+        assert limiter.local
+        limiter.settle(charge, 10)
+
+        assert not limiter.decide([charge]).allowed
+
+
+def test_of_several_that_redis_fails_at_once_one_looks_for_it():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        limiter = Limiter(Redis.from_url(url, socket_timeout=0.1), retry_seconds=60)
+        charge = Charge("address", "a", TEN)
+        asking = [threading.Thread(target=limiter.decide, args=([charge],)) for _ in range(4)]
+        with limiter._lock:
+            for thread in asking:
+                thread.start()
+            time.sleep(0.3)
+        for thread in asking:
+            thread.join()
+
+    assert limiter.local
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("limits-redis") >= 1

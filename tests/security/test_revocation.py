@@ -1,10 +1,19 @@
 """What ends a session ends it in every process, whatever becomes of the server."""
 
+import threading
 import time
 
 import pytest
+from flask import Flask
 
-from backend.security.authentication import open_revocations
+from backend.security import (
+    Refusal,
+    authentication,
+    caller_headers,
+    current_principal,
+    ensure_standing,
+)
+from backend.security.authentication import open_revocations, security_of
 from backend.security.redis import connect
 from backend.security.revocation import (
     MARKER,
@@ -145,3 +154,96 @@ def test_an_emptied_or_another_server_does_not_know_all(shared, valkey):
 
     assert not emptied
     assert not shared.knows_all()
+
+
+def at_once(act, held) -> None:
+    """Two threads *act* and meet at the lock *held*."""
+    threads = [threading.Thread(target=act) for _ in range(2)]
+    with held:
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+
+
+def test_first_questions_that_come_at_once_start_one_listener(shared):
+    at_once(lambda: shared.verdict(ADA), shared._starting)
+
+    assert [thread.name for thread in threading.enumerate()].count("revocations") >= 1
+    listener = shared._listener
+    shared.verdict(ADA)
+    assert shared._listener is listener
+
+
+def test_first_requests_that_come_at_once_decide_alike(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    app, found = Flask("bare"), []
+
+    at_once(lambda: found.append(security_of(app)), authentication._creating)
+
+    assert len(found) == 2
+    assert found[0] is found[1]
+
+
+def test_answers_are_forgotten_when_there_are_too_many(shared, monkeypatch):
+    monkeypatch.setattr("backend.security.revocation._CACHE_ENTRIES", 2)
+
+    for number in range(5):
+        assert shared.verdict(Standing(f"s{number}", "ada", 3, "lab", 5)) is Verdict.GOOD
+
+    assert len(shared._verdicts) <= 2
+
+
+def test_an_answer_from_before_a_revocation_is_not_kept(shared, monkeypatch):
+    ask = shared._ask
+
+    def slowly(standing):
+        verdict = ask(standing)
+        shared.end_session(standing.session_id, 60)
+        return verdict
+
+    monkeypatch.setattr(shared, "_ask", slowly)
+    shared.verdict(ADA)
+    monkeypatch.undo()
+
+    assert shared.verdict(ADA) is Verdict.REVOKED
+
+
+def test_sessions_seen_good_are_forgotten_when_there_are_too_many(client, identities, monkeypatch):
+    monkeypatch.setattr("backend.security.authentication._KEY_CACHE_ENTRIES", 2)
+
+    for number in range(5):
+        bearer = identities.bearer(f"user-{number}")
+        assert client.get("/who", headers=bearer).status_code == 200
+
+    seen = client.application.extensions["backend.security"].seen
+    assert len(seen) <= 3
+
+
+def test_a_stream_that_asks_hears_that_its_session_has_ended(app, identities):
+    with app.test_request_context(headers=identities.bearer()):
+        app.view_functions["who"]()
+        principal = current_principal()
+        ensure_standing(principal)
+        identities.revocations.end_session(principal.session_id, 60)
+
+        with pytest.raises(Refusal) as refused:
+            ensure_standing(principal)
+
+    assert refused.value.code == 401
+
+
+def test_a_caller_is_made_known_to_others_as_they_came(app, identities):
+    sent = identities.bearer() | {
+        "X-Tenant-ID": "lab",
+        "X-Request-ID": "r1",
+        "traceparent": "00-1-1-01",
+        "X-Service-Token": "what somebody signed for us",
+        "Cookie": "a=b",
+    }
+    with app.test_request_context(headers=sent):
+        passed_on = caller_headers()
+
+    del sent["Cookie"], sent["X-Service-Token"]
+    assert passed_on == sent

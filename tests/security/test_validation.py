@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from backend.security import Refusal
+from backend.security import Input, Refusal, invalid_field, public, validate_input
 from backend.security.validation import parse_json
 
 GOOD = {"name": "lamp"}
@@ -137,3 +137,30 @@ def test_a_body_that_may_be_absent_is_checked_when_it_is_there(client):
     assert client.post("/notes", json={"name": "ada"}).json == {"name": "ada"}
     assert client.post("/notes", json={}).status_code == 422
     assert client.post("/notes", data="x").status_code == 415
+
+
+class Nest(Input):
+    inner: "Nest | None" = None
+
+
+def test_a_model_within_itself_does_not_exhaust_the_stack(app, client):
+    @app.post("/nests")
+    @public
+    @validate_input(Nest)
+    def nest(_: Nest):
+        return ""
+
+    def nested(depth: int) -> bytes:
+        return b'{"inner":' * depth + b"null" + b"}" * depth
+
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/nests", data=nested(100), headers=headers).status_code == 200
+    assert client.post("/nests", data=nested(100_000), headers=headers).status_code == 400
+
+
+def test_a_view_refuses_a_field_that_no_model_can_judge():
+    refusal = invalid_field("#/when", "That was yesterday.")
+
+    assert refusal.get_response().json["errors"] == [
+        {"pointer": "#/when", "detail": "That was yesterday."}
+    ]
