@@ -14,7 +14,7 @@ from backend.services.auth.domain.accounts import personal_words
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sealing import Seal
+from backend.services.auth.domain.sealing import BrokenSeal, Seal
 from backend.services.auth.domain.sessions import find_user
 from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
 from backend.services.auth.store import accounts, sessions
@@ -46,7 +46,7 @@ If it was not you, you need not do anything: your password stays as it is.
 @dataclass(frozen=True, slots=True)
 class _Claimed:
     id: str
-    name: str
+    sealed_name: str
     origin: Origin
     created_at: datetime
     attempts: int
@@ -134,6 +134,10 @@ class Recovery:
                 self._send(self._mail, claimed)
             except NotSent as error:
                 self._put_off(claimed, str(error))
+            except BrokenSeal:
+                # Nobody can read any more whom it was for; they will ask again.
+                with self._database.write() as session:
+                    store.settle(session, claimed.id)
             else:
                 with self._database.write() as session:
                     store.settle(session, claimed.id)
@@ -176,7 +180,7 @@ class Recovery:
                 return None
             return _Claimed(
                 id=row.id,
-                name=self._seal.open(row.sealed_name),
+                sealed_name=row.sealed_name,
                 origin=Origin(row.address, "", row.request_id),
                 created_at=row.created_at,
                 attempts=row.attempts,
@@ -184,9 +188,10 @@ class Recovery:
 
     def _send(self, mail: Mail, claimed: _Claimed) -> None:
         now = self._now()
+        name = self._seal.open(claimed.sealed_name)
         token = _PREFIX + secrets.token_urlsafe(32)
         with self._database.write() as session:
-            user = find_user(session, claimed.name)
+            user = find_user(session, name)
             if user is None or user.email is None or user.disabled_at is not None:
                 return
             if store.sent_since(session, user.id, now - TOKEN_LIFETIME) >= _MAILS_PER_LIFETIME:

@@ -2,9 +2,13 @@
 
 import base64
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+class BrokenSeal(Exception):
+    """It was sealed with another secret than today's."""
 
 
 class Seal:
@@ -20,4 +24,8 @@ class Seal:
         return self._box.encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str:
-        return self._box.decrypt(sealed.encode()).decode()
+        """What was sealed, or BrokenSeal."""
+        try:
+            return self._box.decrypt(sealed.encode()).decode()
+        except InvalidToken as error:
+            raise BrokenSeal from error

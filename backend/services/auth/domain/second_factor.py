@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import math
 import secrets
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pyotp
 from backend.chassis.database import Database, Session
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk
-from backend.services.auth.domain.sealing import Seal
+from backend.services.auth.domain.sealing import BrokenSeal, Seal
 from backend.services.auth.errors import (
     InvalidCredentials,
     NoSecondFactor,
@@ -25,6 +26,7 @@ from backend.services.auth.errors import (
 from backend.services.auth.store import accounts
 from backend.services.auth.store import second_factor as store
 
+_log = logging.getLogger(__name__)
 _ISSUER = "AI Agent System"
 _STEP_SECONDS = 30
 _DIGITS = 6
@@ -162,7 +164,11 @@ class SecondFactor:
         """The half-minute that *code* is of, unless it was used up."""
         if not (code.isascii() and code.isdigit() and len(code) == _DIGITS):
             return None
-        totp = pyotp.TOTP(self._seal.open(factor.sealed_secret))
+        try:
+            totp = pyotp.TOTP(self._seal.open(factor.sealed_secret))
+        except BrokenSeal:
+            _log.warning("SECRET_KEY was changed: only recovery codes are good for older factors")
+            return None
         at_hand = int(now.timestamp()) // _STEP_SECONDS
         for step in (at_hand + each for each in _NEIGHBOURS):
             fresh = step > factor.last_step

@@ -18,10 +18,14 @@ def keep_sending(app: Flask, recovery: Recovery) -> None:
 
 
 def _send(recovery: Recovery) -> None:
+    well = True
     while True:
         try:
             recovery.send_waiting()
+            well = True
         except SQLAlchemyError as error:
-            _log.warning("waiting mails can't be read: %s", type(error).__name__)
+            if well:
+                _log.warning("waiting mails can't be read: %s", type(error).__name__)
+            well = False
         recovery.asked.wait(_PAUSE_SECONDS)
         recovery.asked.clear()

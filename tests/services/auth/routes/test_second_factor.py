@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyotp
 import pytest
 
+from backend.services.auth.app import create_app
 from tests.services.auth.conftest import ADMIN_PASSWORD
 from tests.services.auth.people import PASSWORD, Clock, Person, outcome
 
@@ -155,6 +156,16 @@ def test_an_api_key_does_not_change_how_its_owner_signs_in(client, ada, login):
         assert outcome(answer) == (403, "session_required")
     assert client.patch("/me", json={"display_name": "A"}, headers=headers).status_code == 200
     assert login().status_code == 200
+
+
+def test_after_another_secret_key_the_drawer_still_opens_the_door(make_settings, device, clock):
+    client = create_app(make_settings(SECRET_KEY="another one"), clock.now).test_client()
+    body = {"username": "ada", "password": PASSWORD}
+
+    codes = (device.code(), device.drawer[0])
+    answers = [client.post("/login", json=body | {"totp": code}) for code in codes]
+
+    assert [answer.status_code for answer in answers] == [401, 200]
 
 
 def test_neither_secret_nor_recovery_codes_stand_in_the_tables(device, execute):
