@@ -70,8 +70,10 @@ class Recovery:
         self._mail = mail
         self._seal = seal
         self._now = now
-        # Set when somebody asks, so that the mail leaves at once.
+        # Set when somebody asks, so that the mail leaves at once; and at the start,
+        # because somebody may have asked the process before.
         self.asked = threading.Event()
+        self.asked.set()
 
     def change(self, user_id: str, session_id: str, current: str, new: str, origin: Origin) -> None:
         """Set *new* and end every session but *session_id*.
@@ -123,8 +125,8 @@ class Recovery:
             )
         self.asked.set()
 
-    def send_waiting(self) -> None:
-        """Send the mails that are due.
+    def send_waiting(self) -> bool:
+        """Send the mails that are due; whether others wait for later.
 
         What was claimed by a process that died is due again after a while, so a
         mail may come twice, but none is lost.
@@ -141,6 +143,8 @@ class Recovery:
             else:
                 with self._database.write() as session:
                     store.settle(session, claimed.id)
+        with self._database.read() as session:
+            return self._mail is not None and store.is_any_waiting(session)
 
     def reset(self, token: str, new: str, origin: Origin) -> None:
         """Set *new* for whom *token* was sent to, and end all their sessions.

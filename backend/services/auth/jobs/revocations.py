@@ -8,7 +8,6 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.jobs.background import run_beside
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
@@ -16,7 +15,20 @@ _PAUSE_SECONDS = 0.5
 
 def keep_told(app: Flask, revoker: Revoker) -> None:
     """Start at the first request of *app*: after a fork, in the process that serves."""
-    run_beside(app, "keep-told", lambda: _watch(revoker))
+    starting = threading.Lock()
+    threads: list[threading.Thread] = []
+
+    @app.before_request
+    def start() -> None:
+        if threads and threads[0].is_alive():
+            return
+        with starting:
+            if not threads or not threads[0].is_alive():
+                thread = threading.Thread(
+                    target=_watch, args=(revoker,), name="keep-told", daemon=True
+                )
+                threads[:] = [thread]
+                thread.start()
 
 
 def _watch(revoker: Revoker) -> None:

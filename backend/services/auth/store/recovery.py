@@ -43,6 +43,10 @@ def is_any_due(session: Session, now: datetime) -> bool:
     return bool(session.scalar(select(exists().where(ResetRequest.not_before <= now))))
 
 
+def is_any_waiting(session: Session) -> bool:
+    return bool(session.scalar(select(exists().where(ResetRequest.id.is_not(None)))))
+
+
 def claim(session: Session, now: datetime, until: datetime) -> ResetRequest | None:
     """The request that has waited longest, out of everybody else's way up to *until*."""
     oldest = (
