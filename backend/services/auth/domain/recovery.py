@@ -70,10 +70,8 @@ class Recovery:
         self._mail = mail
         self._seal = seal
         self._now = now
-        # Set when somebody asks, so that the mail leaves at once; and at the start,
-        # because somebody may have asked the process before.
+        # Set when somebody asks, so that the mail leaves at once.
         self.asked = threading.Event()
-        self.asked.set()
 
     def change(self, user_id: str, session_id: str, current: str, new: str, origin: Origin) -> None:
         """Set *new* and end every session but *session_id*.
@@ -143,6 +141,10 @@ class Recovery:
             else:
                 with self._database.write() as session:
                     store.settle(session, claimed.id)
+        return self.is_any_waiting()
+
+    def is_any_waiting(self) -> bool:
+        """Whether mails are still to be sent, perhaps since before this process began."""
         with self._database.read() as session:
             return self._mail is not None and store.is_any_waiting(session)
 

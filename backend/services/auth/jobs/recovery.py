@@ -13,8 +13,10 @@ _PAUSE_SECONDS = 5.0
 
 
 def keep_sending(app: Flask, recovery: Recovery) -> None:
-    """Have a thread for as long as mails wait; the first request of *app* looks for some."""
+    """Have a thread for as long as mails wait, from the first request of *app* on."""
     sender = _Sender(recovery)
+    if recovery.is_any_waiting():
+        recovery.asked.set()
 
     @app.after_request
     def start(response: Response) -> Response:
