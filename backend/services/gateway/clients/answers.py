@@ -16,6 +16,9 @@ DATE = 1 << 30
 Line = tuple[int, str, str, str, int]
 """(what to do with it, name in lower case, value, the line as it is written on, its bit)"""
 _KEPT, _DROPPED, _FRAMING = 0, 1, 2
+# Another one in every answer: not worth a look, still less remembering. We write our own.
+_REQUEST_ID = "x-request-id:"
+_OURS: Line = (_DROPPED, "x-request-id", "", "", 0)
 _FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
@@ -93,6 +96,8 @@ class AnswerReader:
         return answer
 
     def _judge(self, raw: str) -> Line:
+        if raw[:13].lower() == _REQUEST_ID:
+            return _OURS
         name, value = read_field(raw)
         lower = name.lower()
         travels = _KEPT if self._travels(lower) else _DROPPED

@@ -235,6 +235,7 @@ class Pool:
         self._loop = loop
         self._idle: list[Connection] = []
         self._closed = False
+        self._now = loop.time()
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -260,7 +261,7 @@ class Pool:
         if self._closed:
             connection.transport.close()
             return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self._now
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
@@ -269,6 +270,7 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for so long that the service might close it first."""
+        self._now = now
         while self._idle and now - self._idle[0].idle_since > IDLE_SECONDS:
             self._idle.pop(0).transport.close()
 

@@ -26,22 +26,21 @@ _SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{0,15}\r?")
 class Length:
     """A body of so many bytes."""
 
-    __slots__ = ("left", "rest")
+    __slots__ = ("done", "left", "rest")
 
     def __init__(self, length: int) -> None:
         self.left = length
+        self.done = length == 0
         self.rest = b""
-
-    @property
-    def done(self) -> bool:
-        return self.left == 0
 
     def feed(self, data: bytes) -> bytes:
         left = self.left - len(data)
-        if left >= 0:
+        if left > 0:
             self.left = left
             return data
-        self.rest, data = data[self.left :], data[: self.left]
+        self.done = True
+        if left < 0:
+            self.rest, data = data[self.left :], data[: self.left]
         self.left = 0
         return data
 

@@ -5,7 +5,7 @@ Pure bookkeeping over a clock that is handed in; both carriers use it.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FAILURES_TO_EJECT = 3
 _FIRST_PAUSE = 0.5
@@ -22,11 +22,14 @@ class Instance:
     failures: int = 0
     pause: float = 0.0
     ejected_until: float = 0.0
+    authority: str = field(init=False)
+    noted: str = field(init=False)
+    """How the access log speaks of it."""
 
-    @property
-    def authority(self) -> str:
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        self.authority = f"{host}:{self.port}"
+        self.noted = f',"upstream":"{self.authority}"'
 
     @property
     def ejected(self) -> bool:
@@ -45,6 +48,7 @@ class Instances:
         self.service = service
         self.all = tuple(Instance(host, port) for host, port in origins)
         self.outstanding = 0
+        self._only = self.all[0] if len(self.all) == 1 else None
         self._clock = clock
         self._turn = 0
 
@@ -53,8 +57,8 @@ class Instances:
 
         One whose pause is over gets a single request, as a trial.
         """
-        if len(self.all) == 1:
-            only = self.all[0]
+        only = self._only
+        if only is not None:
             if only in tried:
                 return None
             return only if not only.ejected_until or self._on_trial(only) else None

@@ -68,7 +68,18 @@ class Way:
 class Visit:
     """A request line, understood: where it leads and how it is spoken of."""
 
-    __slots__ = ("fare_key", "inner", "line", "onward", "path", "problem", "query", "shown", "way")
+    __slots__ = (
+        "fare_key",
+        "inner",
+        "line",
+        "onward",
+        "path",
+        "problem",
+        "public",
+        "query",
+        "shown",
+        "way",
+    )
 
     def __init__(self, line: RequestLine) -> None:
         self.line = line
@@ -78,6 +89,7 @@ class Visit:
         self.way: Way | None = None
         self.inner = ""
         self.onward = ""
+        self.public = False
         self.shown = ""
         self.fare_key = ""
 
@@ -102,8 +114,7 @@ class Carrier:
         self.cross_origin = forwarding.cross_origin
         self.loop = loop
         self.scheme = "https" if secure else "http"
-        self.log = log or AccessLog()
-        self.numbers = Numbers()
+        self.numbers = Numbers(log or AccessLog())
         self.counting = Counting(redis_url, loop)
         self.flask_threads = ThreadPoolExecutor(_FLASK_THREADS, "flask")
         self._verifiers = ThreadPoolExecutor(_VERIFIERS, "verify")
@@ -161,6 +172,7 @@ class Carrier:
             return
         route, visit.inner = found
         visit.way = self._ways[route.name]
+        visit.public = route.is_public(visit.inner)
         visit.onward = f" {visit.inner}{visit.query} HTTP/1.1\r\nHost: "
         visit.shown = route.prefix + visit.inner[len(route.onto) :]
         singled_out = visit.inner in route.singled_out
@@ -169,7 +181,7 @@ class Carrier:
     def new_id(self) -> str:
         """A request id: unique, short to make, and nothing that anyone could rely on."""
         self._ids += 1
-        return f"{self._id_prefix}{self._ids:016x}"
+        return f"{self._id_prefix}{self._ids:x}"
 
     def date(self) -> str:
         """The header field Date, made once a second."""
@@ -203,7 +215,7 @@ class Carrier:
         for pool in self._pools.values():
             pool.close()
         self.counting.stop()
-        self.log.flush()
+        self.numbers.flush()
         self.flask_threads.shutdown(wait=False, cancel_futures=True)
         self._verifiers.shutdown(wait=False, cancel_futures=True)
 
@@ -221,7 +233,7 @@ class Carrier:
                 self.run(self._probe(pool))
         self.numbers.counting_locally = self.counting.local
         self.numbers.connections = len(self.clients)
-        self.log.flush()
+        self.numbers.flush()
         self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def _probe(self, pool: Pool) -> None:

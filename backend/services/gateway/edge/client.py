@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from time import time
 from typing import Protocol, cast
 
 from backend.services.gateway.clients.fields import BadFraming
@@ -174,7 +175,8 @@ class Client(asyncio.Protocol):
             return
         self.state = _IDLE
         self.deadline = self._carrier.now + KEEP_ALIVE_SECONDS
-        self.resume_reading()
+        if self._reading_held:
+            self.resume_reading()
         if self._held:
             # Not at once: a hundred requests sent at once would be a hundred calls deep.
             self._carrier.loop.call_soon(self._read_held)
@@ -193,8 +195,8 @@ class Client(asyncio.Protocol):
         self._carrier.numbers.refused(error.code)
         identity = self._carrier.new_id()
         more = replies.CLOSE + self._carrier.date()
-        self._carrier.log.line(
-            "-", "-", error.status, 0.0, self.peer, identity, "-", 0, reason=error.code
+        self._carrier.numbers.note(
+            (time(), "-", "-", error.status, 0.0, self.peer, identity, "-", 0, "", "", error.code)
         )
         self.write(replies.malformed(error, identity, more))
         self._linger()
@@ -290,7 +292,8 @@ class Client(asyncio.Protocol):
         self.body_seen = 0
         carrier = self._carrier
         said = request.said
-        if request.has_body:
+        block = request.block
+        if block.length or block.chunked:
             self.body_open = True
             self.deadline = carrier.now + BODY_IDLE_SECONDS
         offered = said.get("x-request-id")
@@ -389,16 +392,10 @@ class Client(asyncio.Protocol):
 
     def _note(self, identity: str, status: int, reason: str | None) -> None:
         request = self.request
-        self._carrier.log.line(
-            "-" if request is None else request.method,
-            "-" if self.visit is None else self.visit.path or "-",
-            status,
-            0.0,
-            self.peer,
-            identity,
-            "-",
-            0,
-            reason=reason,
+        method = "-" if request is None else request.method
+        path = "-" if self.visit is None else self.visit.path or "-"
+        self._carrier.numbers.note(
+            (time(), method, path, status, 0.0, self.peer, identity, "-", 0, "", "", reason)
         )
 
     def _linger(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor
+from json import dumps
 from math import inf
 from time import monotonic, time
 
@@ -16,6 +17,7 @@ from backend.security.authentication import Credentials
 from backend.services.gateway.domain import limits
 from backend.services.gateway.domain.callers import Callers, asker
 from backend.services.gateway.domain.table import Route
+from backend.services.gateway.edge.ledger import Numbers
 from backend.services.gateway.edge.tolls import Fare
 
 _GOOD_SECONDS = 60.0
@@ -26,21 +28,25 @@ _ENTRIES = 8192
 class Caller:
     """Someone who asks: a principal, or a stranger at an address."""
 
-    __slots__ = ("_fares", "address", "principal", "until")
+    __slots__ = ("_fares", "address", "noted", "principal", "until")
 
     def __init__(self, address: str, principal: Principal | None, until: float) -> None:
         self.address = address
         self.principal = principal
+        self.noted = "" if principal is None else f',"user":{dumps(principal.user_id)}'
+        """How the access log speaks of the caller."""
         self._fares: dict[str, Fare] = {}
         self.until = until
 
-    def fare(self, key: str, route: Route, path: str) -> Fare:
+    def fare(self, key: str, route: Route, path: str, numbers: Numbers) -> Fare:
         """What this caller pays for *path*: for one *key*, the same charges again and again."""
         fare = self._fares.get(key)
         if fare is None:
             who = asker(self.address, self.principal)
             charges = limits.charges(route, path, who)
-            fare = self._fares[key] = Fare(charges, limits.token_charges(route, path, who))
+            reserved = limits.token_charges(route, path, who)
+            tally = numbers.tally(charges[0].name if charges else "none")
+            fare = self._fares[key] = Fare(charges, reserved, tally)
         return fare
 
 

@@ -6,7 +6,7 @@ has to be waited for.
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from backend.security import Refusal
@@ -93,7 +93,7 @@ class Passage:
         if not block.onward:
             self._look_at(block)
         carrier = self._carrier
-        if route.is_public(self._visit.inner):
+        if self._visit.public:
             self._known(carrier.memory.stranger(block.counted))
             return
         caller = block.caller
@@ -138,7 +138,9 @@ class Passage:
         self._caller = caller
         if caller.principal is not None:
             self._request.block.caller = caller
-        fare = self._fare = caller.fare(visit.fare_key, self._way.route, visit.inner)
+        fare = self._fare = caller.fare(
+            visit.fare_key, self._way.route, visit.inner, self._carrier.numbers
+        )
         if fare.charges:
             self._carrier.counting.decide(fare, self._decided)
         else:
@@ -153,10 +155,13 @@ class Passage:
             decision = fare.decision(reply, local=local)
             for verdict in decision.verdicts:
                 if not verdict.allowed:
-                    numbers.decided(verdict.charge.name, "refused")
+                    numbers.tally(verdict.charge.name).refused += 1
             self._refuse(limited(decision))
             return
-        numbers.decided(fare.charges[0].name, "local" if local else "allowed")
+        if local:
+            fare.tally.near += 1
+        else:
+            fare.tally.allowed += 1
         self._limit_lines = fare.lines(reply, local=local)
         if fare.reserved:
             self._tap = UsageTap()
@@ -214,7 +219,7 @@ class Passage:
             self._body = None
         connection.ask(self, request.method, head, whole=whole)
         if whole:
-            client.expect_within(self._way.route.timeout)
+            client.deadline = self._carrier.now + self._way.route.timeout
         else:
             client.resume_reading()
             client.expect_within(BODY_IDLE_SECONDS)
@@ -485,28 +490,27 @@ class Passage:
         self._over = True
         instance = self._instance
         self._release()
-        took = perf_counter() - self._began
-        carrier, route, method = self._carrier, self._way.route, self._request.method
+        carrier, caller, fare = self._carrier, self._caller, self._fare
         if self._streaming:
             self._streaming = False
             carrier.numbers.streams -= 1
-        carrier.numbers.request(route.name, method, status, took)
-        caller, fare = self._caller, self._fare
         if self._tap is not None and fare is not None:
             self._settle(fare, self._tap)
-        principal = caller.principal if caller is not None else None
-        carrier.log.line(
-            method,
-            self._visit.shown,
-            status,
-            took,
-            self._client.peer if caller is None else caller.address,
-            self._request_id,
-            route.name,
-            self._sent,
-            user=principal.user_id if principal is not None else None,
-            upstream=instance.authority if instance is not None else None,
-            reason=reason,
+        carrier.numbers.note(
+            (
+                time(),
+                self._request.method,
+                self._visit.shown,
+                status,
+                perf_counter() - self._began,
+                self._client.peer if caller is None else caller.address,
+                self._request_id,
+                self._way.route.name,
+                self._sent,
+                "" if caller is None else caller.noted,
+                "" if instance is None else instance.noted,
+                reason,
+            )
         )
 
     def _settle(self, fare: Fare, tap: UsageTap) -> None:

@@ -5,6 +5,7 @@ from time import time
 from backend.security.limits import Charge, Decision, read_reply
 from backend.services.gateway.clients.counting import Toll
 from backend.services.gateway.domain import limits
+from backend.services.gateway.edge.ledger import Tally
 
 _NEARBY = "X-RateLimit-Scope: process\r\n"
 
@@ -12,11 +13,12 @@ _NEARBY = "X-RateLimit-Scope: process\r\n"
 class Fare(Toll):
     """A toll that can also say, in header lines, where its payer stands."""
 
-    __slots__ = ("_policy", "_terms", "reserved")
+    __slots__ = ("_policy", "_terms", "reserved", "tally")
 
-    def __init__(self, charges: list[Charge], reserved: list[Charge]) -> None:
+    def __init__(self, charges: list[Charge], reserved: list[Charge], tally: Tally) -> None:
         super().__init__([*charges, *reserved])
         self.reserved = reserved
+        self.tally = tally
         self._terms = [
             (2 * index, c.limit.tolerance, c.limit.interval, c.limit.burst, c.name)
             for index, c in enumerate(self.charges)
