@@ -116,9 +116,7 @@ class Collections:
 
 def found(session: Session, reader: Reader, named: str) -> CollectionRow:
     """The collection that *reader* calls *named*: their own before one shared with them."""
-    # PostgreSQL takes no NUL in a text, not even to look for it.
-    known = named.isprintable()
-    rows = known and store.readable(session, reader.tenant_id, reader.user_id, named)
+    rows = store.readable(session, reader.tenant_id, reader.user_id, named)
     if not rows:
         raise CollectionNotFound
     return rows[0]

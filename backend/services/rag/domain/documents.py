@@ -271,10 +271,8 @@ def _row(
 
 
 def _readable(session: Session, reader: Reader, document_id: str) -> DocumentRow:
-    # PostgreSQL takes no NUL in a text, not even to look for it.
-    known = document_id.isprintable()
-    row = known and store.find(session, reader.tenant_id, reader.user_id, document_id)
-    if not row:
+    row = store.find(session, reader.tenant_id, reader.user_id, document_id)
+    if row is None:
         raise DocumentNotFound
     return row
 
