@@ -29,6 +29,9 @@ class NoApiKeys:
     def access_token(self, key: str) -> str:
         raise InvalidToken("There are no API keys here.")
 
+    def forget(self, key: str) -> None:
+        pass
+
 
 class Identities:
     """Signs tokens with a key of its own; apps that `trust` it let their bearers in."""

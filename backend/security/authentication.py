@@ -66,6 +66,9 @@ class ApiKeys(Protocol):
     def access_token(self, key: str) -> str:
         """The token, or InvalidToken; KeysUnavailable if nobody can say."""
 
+    def forget(self, key: str) -> None:
+        """Do not give the token that was given for *key* a second time."""
+
 
 class RemoteApiKeys:
     """API keys are exchanged at the auth service; the token is kept for half a minute."""
@@ -90,6 +93,9 @@ class RemoteApiKeys:
         if known[1] is None:
             raise InvalidToken("The API key is unknown, expired or was deleted.")
         return known[1]
+
+    def forget(self, key: str) -> None:
+        self._known.pop(hashlib.sha256(key.encode()).digest(), None)
 
     def _exchange(self, key: str) -> str | None:
         try:
@@ -203,8 +209,20 @@ def calling_service() -> str | None:
 
 def identify(security: Security, carried: Credentials) -> Principal:
     """Whom *carried* proves, or a Refusal. Whether the session still stands is not asked."""
-    claims = _verified(security, _access_token(security, carried))
-    membership = claims.membership(carried.tenant)
+    key = _api_key(carried)
+    if key is None:
+        return _principal(security, _access_token(carried), carried.tenant)
+    principal = _principal(security, _exchanged(security, key), carried.tenant)
+    if security.revocations.verdict(principal.standing) is Verdict.REVOKED:
+        # Perhaps only its owner's rights have changed since it was exchanged.
+        security.api_keys.forget(key)
+        principal = _principal(security, _exchanged(security, key), carried.tenant)
+    return principal
+
+
+def _principal(security: Security, token: str, tenant: str | None) -> Principal:
+    claims = _verified(security, token)
+    membership = claims.membership(tenant)
     if membership is None:
         raise forbidden("not_a_member", "You are not a member of the tenant in X-Tenant-ID.")
     return Principal(
@@ -237,22 +255,25 @@ def caller_headers() -> dict[str, str]:
     return headers | {"X-Request-ID": request_id()}
 
 
-def _access_token(security: Security, carried: Credentials) -> str:
+def _api_key(carried: Credentials) -> str | None:
+    """The API key in *carried*: in its own header, or as a Bearer, as OpenAI's clients send it."""
     scheme, _, credential = carried.authorization.partition(" ")
-    key = carried.api_key
-    if not scheme and not key:
+    credential = credential.strip()
+    if scheme.lower() == "bearer" and credential.startswith(API_KEY_PREFIX):
+        return credential
+    return carried.api_key if carried.api_key and not credential else None
+
+
+def _access_token(carried: Credentials) -> str:
+    scheme, _, credential = carried.authorization.partition(" ")
+    if not scheme:
         raise unauthenticated(
             "not_authenticated",
             "Send an access token as 'Authorization: Bearer …' or a key as 'X-API-Key'.",
         )
-    if scheme and scheme.lower() != "bearer":
+    if scheme.lower() != "bearer":
         raise unauthenticated("not_authenticated", "The only scheme understood is Bearer.")
-    credential = credential.strip()
-    if credential.startswith(API_KEY_PREFIX):
-        key = credential
-    elif credential or not key:
-        return credential
-    return _exchanged(security, key)
+    return credential.strip()
 
 
 def _exchanged(security: Security, key: str) -> str:

@@ -121,7 +121,7 @@ def nginx(folder: Path, upstream: int, *, policy: bool) -> Iterator[Contender]:
     )
     zone = "limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s;" if policy else ""
     check = (
-        f"location = /_auth {{ internal; proxy_pass http://up/auth_check;"
+        "location = /_auth { internal; proxy_pass http://up/auth_check;"
         ' proxy_pass_request_body off; proxy_set_header Content-Length ""; }'
         if policy
         else ""

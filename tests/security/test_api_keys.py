@@ -124,3 +124,27 @@ def test_a_stranger_key_is_no_token(auth):
     auth.exchange(401, {})
     with pytest.raises(InvalidToken, match="unknown, expired or was deleted"):
         RemoteApiKeys(auth.url).access_token(KEY)
+
+
+def test_a_key_goes_on_when_only_its_owners_rights_have_changed(client, auth, identities):
+    assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
+    identities.revocations.raise_user("user-ada", 1)
+    renewed = identities.token(permissions=["rag:read"], sid="key:1", gen=1)
+    auth.exchange(200, {"access_token": renewed})
+
+    assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
+
+
+def test_a_deleted_key_is_refused_at_once(client, auth, identities):
+    assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
+    identities.revocations.end_session("key:1", 60)
+    auth.exchange(401, {})
+
+    response = client.get("/who", headers={"X-API-Key": KEY})
+
+    assert (response.status_code, response.json["code"]) == (401, "invalid_api_key")
+
+
+def test_a_key_behind_another_scheme_is_no_key(client, auth):
+    assert client.get("/who", headers={"Authorization": f"Basic {KEY}"}).status_code == 401
+    assert auth.asked == []

@@ -90,6 +90,9 @@ class KeysAtHand:
         except InvalidApiKey as error:
             raise InvalidToken(str(error)) from error
 
+    def forget(self, key: str) -> None:
+        """Nothing is remembered here."""
+
 
 @api_keys.post("/api-keys")
 @authenticated
