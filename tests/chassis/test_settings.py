@@ -85,8 +85,8 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
     ("given", "used"),
     [
         ({}, "sqlite:///{data}/auth.db"),
-        ({"DATABASE_URL": "postgres://h/d"}, "postgresql+psycopg://h/d"),
-        ({"DATABASE_URL": "postgresql://h/d"}, "postgresql+psycopg://h/d"),
+        ({"DATABASE_URL": "postgres://h/d"}, "postgresql+pg8000://h/d"),
+        ({"DATABASE_URL": "postgresql://h/d"}, "postgresql+pg8000://h/d"),
         ({"DATABASE_URL": "sqlite:///x.db"}, "sqlite:///x.db"),
     ],
 )

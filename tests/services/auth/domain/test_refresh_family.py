@@ -15,6 +15,8 @@ from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.audit import INSIDE
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.domain.sealing import Seal
+from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.sessions import REFRESH_GRACE, Sessions
 from backend.services.auth.errors import RefreshReused, SessionEnded
 from tests.services.auth.people import Clock
@@ -70,7 +72,8 @@ def service(request, tmp_path_factory) -> Iterator[tuple[Sessions, Clock, str]]:
 
 
 def _sessions(database, desk, revoker, clock) -> Sessions:
-    return Sessions(database, desk, revoker, timedelta(days=30), clock.now)
+    factor = SecondFactor(database, desk, Seal("a secret of the tests", "totp"), clock.now)
+    return Sessions(database, desk, revoker, factor, timedelta(days=30), clock.now)
 
 
 def refreshed(sessions: Sessions, token: str) -> str:
