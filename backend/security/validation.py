@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -65,11 +65,7 @@ def validate_query(model: type[BaseModel]) -> Callable[[View], View]:
 def parse_json(model: type[M], raw: bytes) -> M:
     """*raw* as *model*; a Refusal (400 or 422) that never repeats what was sent."""
     try:
-        # Only a model that says so takes in fields it does not know: to ignore them.
-        ignores = model.model_config.get("extra") == "ignore"
-        parsed = model.model_validate_json(
-            raw, strict=True, extra="ignore" if ignores else "forbid"
-        )
+        parsed = model.model_validate_json(raw, strict=True, extra=_unknown_fields(model))
     except ValidationError as error:
         _refuse(error)
     # A NUL can only come escaped; databases and C libraries end strings there.
@@ -127,9 +123,14 @@ def _parse_query(model: type[M]) -> M:
     if any("\x00" in text for text in flat.values()):
         raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])
     try:
-        return model.model_validate_strings(flat, strict=False, extra="forbid")
+        return model.model_validate_strings(flat, strict=False, extra=_unknown_fields(model))
     except ValidationError as error:
         _refuse(error)
+
+
+def _unknown_fields(model: type[BaseModel]) -> Literal["ignore", "forbid"]:
+    """Only a model that says so takes in fields it does not know: to ignore them."""
+    return "ignore" if model.model_config.get("extra") == "ignore" else "forbid"
 
 
 def _refuse(error: ValidationError) -> NoReturn:

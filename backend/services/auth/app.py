@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from backend.chassis.announcements import announce
-from backend.chassis.database import open_database
+from backend.chassis.database import Database, open_database
 from backend.chassis.idempotency import Idempotency
 from backend.chassis.service import (
     create_service,
@@ -32,12 +32,14 @@ from backend.security.authentication import (
 )
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.clients.mail import Mail, MailFolder, Smtp
+from backend.services.auth.clients.oidc import Provider
 from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.administration.roles import Roles
 from backend.services.auth.domain.administration.tenants import Tenants
 from backend.services.auth.domain.administration.users import Users
 from backend.services.auth.domain.api_keys import ApiKeys
 from backend.services.auth.domain.audit import Trail
+from backend.services.auth.domain.external import ExternalSignIn
 from backend.services.auth.domain.keys import SigningKeys
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.recovery import Recovery
@@ -54,6 +56,7 @@ from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.api_keys import KeysAtHand, api_keys
 from backend.services.auth.routes.audit import audit, note_refusals
+from backend.services.auth.routes.external import external
 from backend.services.auth.routes.keys import keys as key_routes
 from backend.services.auth.routes.origin import TrustedProxies
 from backend.services.auth.routes.recovery import recovery_routes
@@ -119,6 +122,8 @@ def create_app(
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)
     note_refusals(app)
+    provide(app, _external(settings, database, people, revoker, now))
+    app.register_blueprint(external)
     provide(app, Users(database, people, revoker, now))
     provide(app, Roles(database, revoker, now))
     provide(app, Tenants(database, revoker, now))
@@ -127,6 +132,18 @@ def create_app(
     open_metrics(app)
     self_description(app)
     return seal(app)
+
+
+def _external(
+    settings: Settings,
+    database: Database,
+    people: Accounts,
+    revoker: Revoker,
+    now: Callable[[], datetime],
+) -> ExternalSignIn:
+    providers = [Provider(each) for each in settings.providers]
+    seal = Seal(settings.common.secret_key.reveal(), "external-sign-in")
+    return ExternalSignIn(database, people, providers, settings.public_url, revoker, seal, now)
 
 
 def _failures(app: Flask, settings: Settings) -> Limiter:

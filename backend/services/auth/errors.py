@@ -272,6 +272,31 @@ class HomeTenant(ServiceError):
         super().__init__("This is the tenant that the account belongs to; disable or delete it.")
 
 
+class InvalidIdToken(_NotSignedIn):
+    """The message says why the provider's word is not taken."""
+
+    code = "invalid_id_token"
+
+
+class InvalidSignIn(_NotSignedIn):
+    code = "invalid_sign_in"
+
+    def __init__(self) -> None:
+        super().__init__("No sign-in was begun in this browser, or it is over; begin again.")
+
+
+class ProviderUnavailable(ServiceError):
+    status = 503
+    code = "provider_unavailable"
+    title = "Identity provider unavailable"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The identity provider {name} does not answer as it should.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
 class AccountDisabled(ServiceError):
     status = 403
     code = "account_disabled"

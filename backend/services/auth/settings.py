@@ -1,16 +1,21 @@
 """All that auth reads from the environment."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
+from urllib.parse import urlsplit
 
+from backend.chassis.catalog import service
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.security.addresses import Network, trusted_networks
 from backend.security.settings import SecuritySettings
+from backend.services.auth.clients.oidc import ProviderSettings
 
 _DAY = 24 * 60 * 60
 # The gateway stands beside us unless TRUSTED_PROXIES says where else it is.
 _BESIDE_US = ("127.0.0.0/8", "::1/128")
+_PROVIDER_NAME = re.compile(r"[a-z0-9-]{1,24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Settings:
     smtp_url: Secret | None
     mail_from: str
     trusted_proxies: tuple[Network, ...]
+    public_url: str
+    providers: tuple[ProviderSettings, ...]
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -53,6 +60,8 @@ class Settings:
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
             trusted_proxies=_networks((*_BESIDE_US, *env.several("TRUSTED_PROXIES"))),
+            public_url=_public_url(env),
+            providers=tuple(_provider(env, name) for name in env.several("OIDC_PROVIDERS")),
         )
 
 
@@ -61,3 +70,28 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
         return trusted_networks(texts)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _public_url(env: Env) -> str:
+    port = env.number(service("gateway").port_variable, service("gateway").port)
+    return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+
+
+def _provider(env: Env, name: str) -> ProviderSettings:
+    if not _PROVIDER_NAME.fullmatch(name):
+        raise SettingsError(f"OIDC_PROVIDERS: {name!r} is no name; use a-z, 0-9 and '-'.")
+    prefix = f"OIDC_{name.upper().replace('-', '_')}_"
+    issuer, client_id = env.optional(f"{prefix}ISSUER"), env.optional(f"{prefix}CLIENT_ID")
+    if issuer is None or client_id is None:
+        raise SettingsError(f"OIDC_PROVIDERS names {name}: set {prefix}ISSUER and _CLIENT_ID.")
+    url = urlsplit(issuer)
+    over_tls = url.scheme == "https"
+    if not over_tls and (env.production or url.hostname not in ("127.0.0.1", "localhost")):
+        raise SettingsError(f"{prefix}ISSUER must begin with https://.")
+    return ProviderSettings(
+        name=name,
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=env.optional(f"{prefix}CLIENT_SECRET"),
+        trust_email=env.flag(f"{prefix}TRUST_EMAIL"),
+    )

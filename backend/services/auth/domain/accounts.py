@@ -69,7 +69,7 @@ class Prepared:
     """What it takes time to make of a newcomer."""
 
     name: Username
-    password_hash: str
+    password_hash: str | None
 
 
 class Accounts:
