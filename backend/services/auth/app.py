@@ -79,9 +79,9 @@ def create_app(
     database.migrate("auth")
 
     app = create_service(settings.common, {"database": database.check})
-    keys = SigningKeys(settings.signing_secret.reveal())
+    keys = SigningKeys(settings.signing_secret.reveal(), database, now)
     revocations = open_revocations(settings.security.redis_url)
-    verifier = TokenVerifier(keys.verifying(), settings.security.issuer, settings.security.audience)
+    verifier = TokenVerifier(keys, settings.security.issuer, settings.security.audience)
     others = open_services(settings.security, app.name)
     use_security(app, Security(verifier, KeysAtHand(), revocations, seen={}, services=others))
     install_issuer(

@@ -1,6 +1,7 @@
 """All that can go wrong in auth, and how a caller hears of it."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from backend.chassis.problems import ServiceError
 
@@ -295,6 +296,16 @@ class ProviderUnavailable(ServiceError):
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}
+
+
+class RotationUnderWay(Exception):
+    """A key that was published does not sign yet; another one must wait."""
+
+    def __init__(self, begins: datetime) -> None:
+        super().__init__(
+            f"A key is published that signs from {begins:%Y-%m-%d %H:%M:%S} UTC on. "
+            "Rotate after that."
+        )
 
 
 class AccountDisabled(ServiceError):

@@ -20,7 +20,7 @@ from backend.services.auth.errors import (
     NoSuchThing,
     UnfitUsername,
 )
-from backend.services.auth.store import accounts, api_keys, sessions
+from backend.services.auth.store import accounts, api_keys, second_factor, sessions
 from backend.services.auth.store import external as store
 
 SIGN_IN_LIFETIME = timedelta(minutes=10)
@@ -164,6 +164,7 @@ class ExternalSignIn:
         accounts.change(session, user, {"password_hash": None, "email_verified": True})
         sessions.end_all(session, user.id, "taken_over", now)
         api_keys.delete_all(session, user.id, now)
+        second_factor.remove(session, user.id)
         return accounts.raise_generation(session, user.id, now)
 
     def _enter(self, session: Session, identity: Identity) -> accounts.User:

@@ -6,7 +6,7 @@ from alembic import op
 from backend.chassis.database import UtcDateTime
 
 revision = "0020"
-down_revision = "0011"
+down_revision = "0012"
 
 
 def upgrade() -> None:

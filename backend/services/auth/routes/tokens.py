@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask
+from flask import Flask, g
 from flask_jwt_extended import JWTManager, create_access_token
 from pydantic import BaseModel
 
@@ -52,7 +52,7 @@ def install_issuer(
         # Its `csrf` claim is for tokens in cookies.
         JWT_COOKIE_CSRF_PROTECT=False,
     )
-    JWTManager(app).encode_key_loader(lambda _: keys.current)
+    JWTManager(app).encode_key_loader(lambda _: g.signing_key.private)
     provide(app, AccessTokens(keys, lifetime))
 
 
@@ -104,11 +104,13 @@ def _signed(
         claims["tenants"] = [
             [each.tenant_id, each.slug, each.generation, _scope(each)] for each in others
         ]
+    # One key for the header and the signature: another may take over in between.
+    g.signing_key = use(AccessTokens).keys.current
     token: str = create_access_token(
         identity=account.id,
         expires_delta=lifetime,
         additional_claims=claims,
-        additional_headers={"typ": TOKEN_TYPE, "kid": use(AccessTokens).keys.kid},
+        additional_headers={"typ": TOKEN_TYPE, "kid": g.signing_key.kid},
     )
     return token
 
