@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.services.rag.domain.fusion import fused
@@ -28,6 +28,7 @@ def test_one_side_or_both_may_be_empty(dense, keyword):
     assert set(fused(dense, keyword)) == {*dense, *keyword}
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_every_candidate_is_ranked_once_between_nought_and_one(dense, keyword):
     ranking = fused(dense, keyword)
@@ -37,6 +38,7 @@ def test_every_candidate_is_ranked_once_between_nought_and_one(dense, keyword):
     assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_alone_a_ranking_keeps_its_order(dense):
     ranking = list(fused(dense, {}))

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.services.rag.store.keywords import K1, B, Entry, KeywordIndex, KeywordIndexes
@@ -42,6 +42,7 @@ def bm25(query, texts):
     return scores
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from("abcdef"),

@@ -1,7 +1,7 @@
 """What counts as the same word."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.services.rag.store.words import words
@@ -38,6 +38,7 @@ def test_scripts_without_blanks_are_taken_by_character():
     assert words("東京都 2020") == ["東", "京", "都", "2020"]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_has_words_without_blanks(text):
     assert all(word and not any(letter.isspace() for letter in word) for word in words(text))
