@@ -19,7 +19,13 @@ from backend.security.guards import (
 )
 from backend.security.permissions import BUILT_IN_ROLES, Permission
 from backend.security.refusals import Refusal
-from backend.security.validation import Input, invalid_field, validate_input, validate_query
+from backend.security.validation import (
+    Input,
+    WholeNumber,
+    invalid_field,
+    validate_input,
+    validate_query,
+)
 
 __all__ = [
     "BUILT_IN_ROLES",
@@ -27,6 +33,7 @@ __all__ = [
     "Permission",
     "Principal",
     "Refusal",
+    "WholeNumber",
     "authenticated",
     "caller_headers",
     "current_principal",

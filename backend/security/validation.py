@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from backend.security.refusals import Refusal
 
@@ -16,6 +16,15 @@ M = TypeVar("M", bound=BaseModel)
 MAX_JSON_BYTES = 1024 * 1024
 _MAX_ERRORS = 20
 _MAX_POINTER = 200
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON knows one kind of number: to JSON Schema, and to many a client, 1.0 is an integer.
+# Stands behind the Field: in front of it pydantic would lose its bounds from the schema.
+WholeNumber = BeforeValidator(_whole)
 
 
 class Input(BaseModel):

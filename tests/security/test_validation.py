@@ -1,11 +1,12 @@
 """Untrusted input becomes a typed object, or is refused by field."""
 
 from io import BytesIO
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from backend.security import Input, Refusal, invalid_field, public, validate_input
+from backend.security import Input, Refusal, WholeNumber, invalid_field, public, validate_input
 from backend.security.validation import parse_json
 
 GOOD = {"name": "lamp"}
@@ -156,6 +157,32 @@ def test_a_model_within_itself_does_not_exhaust_the_stack(app, client):
     headers = {"Content-Type": "application/json"}
     assert client.post("/nests", data=nested(100), headers=headers).status_code == 200
     assert client.post("/nests", data=nested(100_000), headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("number", "read"),
+    [
+        ("3", 3),
+        ("3.0", 3),
+        ("3e0", 3),
+        ("3.5", None),
+        ('"3"', None),
+        ("true", None),
+        ("1e300", None),
+    ],
+)
+def test_a_whole_number_is_whole_however_it_is_written(number, read):
+    class Order(Input):
+        count: Annotated[int, Field(ge=1, le=9), WholeNumber]
+
+    raw = f'{{"count": {number}}}'.encode()
+
+    if read is None:
+        with pytest.raises(Refusal):
+            parse_json(Order, raw)
+    else:
+        assert parse_json(Order, raw).count == read
+    assert Order.model_json_schema()["properties"]["count"].items() >= {"maximum": 9}.items()
 
 
 def test_a_view_refuses_a_field_that_no_model_can_judge():
