@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -26,12 +27,17 @@ def answers(
     *,
     errors: Iterable[type[ServiceError]] = (),
     also: Iterable[int] = (),
+    stream: str | None = None,
+    error_model: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
     """Answer with *model* and *status*; None means no content.
 
     The view returns an instance of *model*, or a pair of it and one of the
-    statuses named in *also*. *errors* are the outcomes it may raise.
+    statuses named in *also*. *errors* are the outcomes it may raise; they look
+    like *error_model* where they are no problem documents. A caller may also
+    ask for *stream*, a media type: that response the view makes itself.
     """
+    media_types = () if stream is None else (stream,)
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -46,23 +52,27 @@ def answers(
                 body.model_dump_json(by_alias=True), code, content_type="application/json"
             )
 
-        answered.answer = _Answer(model, (status, *also), tuple(errors))  # type: ignore[attr-defined]
+        answered.answer = _Answer(  # type: ignore[attr-defined]
+            model, (status, *also), tuple(errors), media_types, error_model
+        )
         return answered
 
     return decorate
 
 
 def answers_stream(
-    media_type: str,
-    status: int = 200,
-    *,
+    *media_types: str,
+    statuses: Sequence[int] = (200,),
     model: type[BaseModel] | None = None,
     errors: Iterable[type[ServiceError]] = (),
+    error_model: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
     """Document a view that makes its own response: bytes or events, or *model* as JSON."""
 
     def decorate(view: View) -> View:
-        view.answer = _Answer(model, (status,), tuple(errors), media_type)  # type: ignore[attr-defined]
+        view.answer = _Answer(  # type: ignore[attr-defined]
+            model, statuses, tuple(errors), media_types, error_model
+        )
         return view
 
     return decorate
@@ -78,18 +88,13 @@ def takes_form(**fields: Schema) -> Callable[[View], View]:
     return decorate
 
 
+@dataclass(frozen=True, slots=True)
 class _Answer:
-    def __init__(
-        self,
-        model: type[BaseModel] | None,
-        statuses: Sequence[int],
-        errors: Sequence[type[ServiceError]],
-        media_type: str | None = None,
-    ) -> None:
-        self.model = model
-        self.statuses = statuses
-        self.errors = errors
-        self.media_type = media_type
+    model: type[BaseModel] | None
+    statuses: Sequence[int]
+    errors: Sequence[type[ServiceError]]
+    media_types: Sequence[str]
+    error_model: type[BaseModel] | None
 
 
 def describe(app: Flask, title: str, version: str) -> Schema:
@@ -130,8 +135,10 @@ def _schemas(views: Iterable[View]) -> tuple[dict[tuple[type, str], Schema], dic
         for name in ("input_model", "query_model"):
             if model := getattr(view, name, None):
                 wanted[(model, "validation")] = None
-        if model := view.answer.model:  # type: ignore[attr-defined]
-            wanted[(model, "serialization")] = None
+        answer: _Answer = view.answer  # type: ignore[attr-defined]
+        for model in (answer.model, answer.error_model):
+            if model is not None:
+                wanted[(model, "serialization")] = None
     references, definitions = models_json_schema(list(wanted), ref_template=_REFERENCE)  # type: ignore[arg-type]
     return references, definitions.get("$defs", {})  # type: ignore[return-value]
 
@@ -195,6 +202,7 @@ def _request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> Schema
             "type": "object",
             "properties": form,
             "required": [name for name, field in form.items() if field.get("x-required")],
+            "additionalProperties": False,
         }
         return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     return None
@@ -207,17 +215,20 @@ def _responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) 
         content: Schema = {}
         if answer.model is not None:
             content["application/json"] = {"schema": schemas[(answer.model, "serialization")]}
-        if answer.media_type is not None:
-            content[answer.media_type] = {"schema": {"type": "string"}}
+        # No schema: bytes are just bytes, and events are described in words.
+        content |= {media_type: {} for media_type in answer.media_types}
         responses[str(status)] = {"description": "As asked."} | (
             {"content": content} if content else {}
         )
+    problem: Schema = {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+    }
+    if answer.error_model is not None:
+        problem = {"application/json": {"schema": schemas[(answer.error_model, "serialization")]}}
     for status, codes in sorted(_problems(rule, view, answer).items()):
         responses[str(status)] = {
             "description": ", ".join(f"`{code}`" for code in sorted(codes)),
-            "content": {
-                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-            },
+            "content": problem,
         }
     return responses
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from backend.chassis.database import Database, open_database
 from backend.chassis.idempotency import Idempotency, idempotency_table, idempotent
-from backend.chassis.openapi import answers
+from backend.chassis.openapi import answers, answers_stream
 from backend.chassis.problems import ServiceError
 from backend.chassis.service import create_service, open_metrics, provide, seal, self_description
 from backend.chassis.settings import CommonSettings, Secret
@@ -79,6 +79,13 @@ def app(common, database, identities) -> Flask:
     @answers(None, 204)
     def remove(number: int) -> None:
         """Remove a thing."""
+
+    @app.get("/things/<int:number>/picture")
+    @public
+    @answers_stream("image/png", "image/gif", errors=(NameTaken,), error_model=Made)
+    def picture(number: int) -> bytes:
+        """A picture of a thing."""
+        return b""
 
     open_metrics(app)
     self_description(app)

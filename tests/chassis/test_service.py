@@ -127,6 +127,14 @@ def test_the_openapi_document_names_every_answer_of_a_route(client):
     assert document["paths"]["/things/{number}"]["delete"]["responses"]["204"]
 
 
+def test_the_openapi_document_names_every_type_of_an_answer_and_the_form_of_its_errors(client):
+    picture = client.get("/openapi.json").json["paths"]["/things/{number}/picture"]["get"]
+
+    assert set(picture["responses"]["200"]["content"]) == {"image/png", "image/gif"}
+    error = picture["responses"]["409"]["content"]["application/json"]["schema"]
+    assert error["$ref"].endswith("/Made")
+
+
 def test_the_page_to_try_it_needs_no_other_host(client):
     page = client.get("/docs")
 
