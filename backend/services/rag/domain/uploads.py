@@ -20,6 +20,8 @@ from backend.services.rag.errors import (
     UnsupportedDocument,
 )
 
+# What a document's bytes may be given out as.
+MEDIA_TYPES = tuple(CONTENT_TYPES.values())
 _MOST_NAME_BYTES = 200
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -25,7 +25,8 @@ from backend.services.rag.routes.reader import behind, reader
 collections = Blueprint("collections", __name__)
 
 # Letters and digits of any script; blanks, dots and hyphens inside.
-Name = Annotated[str, Field(pattern=r"^\w(?:[\w .-]{0,62}\w)?$")]
+COLLECTION_NAME = r"^\w(?:[\w .-]{0,62}\w)?$"
+Name = Annotated[str, Field(pattern=COLLECTION_NAME)]
 Description = Annotated[str, Field(max_length=1000)]
 _MOST_USER_ID = 64
 Share = Literal["none", "read", "write"]

@@ -26,7 +26,7 @@ from backend.security import (
     validate_query,
 )
 from backend.services.rag.domain.documents import Document, Documents, Watchers
-from backend.services.rag.domain.uploads import Blobs, Incoming, UploadLimits
+from backend.services.rag.domain.uploads import MEDIA_TYPES, Blobs, Incoming, UploadLimits
 from backend.services.rag.errors import (
     AlreadyThere,
     CollectionNotFound,
@@ -39,14 +39,16 @@ from backend.services.rag.errors import (
     UnreadableDocument,
     UnsupportedDocument,
 )
-from backend.services.rag.routes.collections import Name
+from backend.services.rag.routes.collections import COLLECTION_NAME, Name
 from backend.services.rag.routes.reader import behind, reader
-from backend.services.rag.routes.uploads import Metadata, read_form
+from backend.services.rag.routes.uploads import MOST_TITLE, Metadata, read_form
 
 documents = Blueprint("documents", __name__)
 _LOOK_AGAIN_SECONDS = 0.3
 Status = Literal["queued", "processing", "ready", "failed"]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_TITLE)
+]
 
 
 class UploadQuery(Input):
@@ -160,16 +162,24 @@ class DocumentText(BaseModel):
     file={
         "type": "array",
         "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
         "description": "PDF, DOCX, HTML, Markdown, CSV or plain text; one or more.",
         "x-required": True,
     },
-    collection={"type": "string", "description": "Made if there is none of this name."},
-    title={"type": "string"},
-    metadata={"type": "string", "description": "A JSON object."},
+    collection={
+        "type": "string",
+        "pattern": COLLECTION_NAME,
+        "description": "Made if there is none of this name.",
+    },
+    title={"type": "string", "maxLength": MOST_TITLE},
+    metadata={
+        "type": "string",
+        "contentMediaType": "application/json",
+        "description": "A JSON object.",
+    },
 )
 @answers_stream(
-    "application/json",
-    202,
+    statuses=(200, 201, 202),
     model=UploadedDocuments,
     errors=(EmptyFile, UnreadableDocument, UnsupportedDocument, TooLarge, ReadOnly, QueueFull),
 )
@@ -277,7 +287,7 @@ def reindex_document(document_id: str) -> DocumentOut:
 
 @documents.get("/documents/<document_id>/content")
 @require_permission(Permission.RAG_READ)
-@answers_stream("application/octet-stream", errors=(DocumentNotFound,))
+@answers_stream(*MEDIA_TYPES, errors=(DocumentNotFound,))
 def document_content(document_id: str) -> Response:
     """The bytes as they were uploaded, as an attachment."""
     document, path = use(Documents).content(reader(), document_id)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from backend.chassis.openapi import answers
 from backend.chassis.service import use
 from backend.chassis.sse import event
-from backend.security import Input, Permission, require_permission, validate_input
+from backend.security import Input, Permission, WholeNumber, require_permission, validate_input
 from backend.services.rag.domain.answers import MODEL, Answer, Answers
 from backend.services.rag.domain.search import Found, Question, Search
 from backend.services.rag.errors import CollectionNotFound
@@ -28,7 +28,7 @@ class SearchInput(Input):
     """`filter` names metadata, or document_id, filename or content_type, and allowed values."""
 
     query: Text
-    k: Annotated[int, Field(ge=1, le=50)] = 5
+    k: Annotated[int, Field(ge=1, le=50), WholeNumber] = 5
     collection: Annotated[str, Field(max_length=64)] | None = None
     mode: Literal["hybrid", "dense", "keyword"] = "hybrid"
     # No reranker that could be had offline earned its cost yet; callers may ask all the same.
@@ -104,7 +104,7 @@ def find(asked: SearchInput) -> Results:
 @search.post("/query")
 @require_permission(Permission.RAG_READ)
 @validate_input(QueryInput)
-@answers(AnswerOut, errors=(CollectionNotFound,))
+@answers(AnswerOut, errors=(CollectionNotFound,), stream="text/event-stream")
 def answer(asked: QueryInput) -> AnswerOut | Response:
     """An answer in the documents' own sentences, each with its citation.
 

@@ -17,13 +17,13 @@ from backend.services.rag.domain.uploads import Incoming, IncomingFile, Upload
 from backend.services.rag.errors import TooLarge
 from backend.services.rag.routes.collections import Name
 
+MOST_TITLE = 300
 # What the parts' headers and the small fields take up beside the files themselves.
 SLACK_BYTES = 64 * 1024
 # The parser reads by 64 KiB; what it holds besides is an unfinished part's header.
 _BUFFER_BYTES = 512 * 1024
 _MOST_PARTS = 40
 _MOST_METADATA_CHARACTERS = 16 * 1024
-_MOST_TITLE = 300
 _FIELDS = ("collection", "title", "metadata")
 _NAME = TypeAdapter[str](Name)
 
@@ -106,7 +106,8 @@ def _parsed(
 def _refuse_unknown(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
     for name in [*form, *files]:
         if name not in _FIELDS and name != "file":
-            raise invalid_field(f"#/{str(name)[:60]}", "There is no such field.")
+            # A part may come without a name, and the parser names it None.
+            raise invalid_field(f"#/{(name or '')[:60]}", "There is no such field.")
     for name in _FIELDS:
         if name in files or len(form.getlist(name)) > 1:
             raise invalid_field(f"#/{name}", "Give this once, as a plain value.")
@@ -128,8 +129,8 @@ def _collection(form: MultiDict[str, str]) -> str | None:
 
 def _title(form: MultiDict[str, str]) -> str | None:
     given = form.get("title", "").strip()
-    if len(given) > _MOST_TITLE or not _storable(given):
-        raise invalid_field("#/title", f"Use up to {_MOST_TITLE} printable characters.")
+    if len(given) > MOST_TITLE or not _storable(given):
+        raise invalid_field("#/title", f"Use up to {MOST_TITLE} printable characters.")
     return given or None
 
 
