@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
+from backend.security import WholeNumber
 from backend.services.agent.domain.completions import Chat
 from backend.services.agent.domain.events import Said
 
@@ -25,9 +27,25 @@ class Part(Lenient):
     text: Annotated[str, Field(max_length=100_000)]
 
 
+def _json_object(text: str) -> str:
+    if not text:  # how some servers call a tool without arguments
+        return "{}"
+    try:
+        is_object = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise ValueError("The arguments of a call are a JSON object, written as text.")
+    return text
+
+
 class CalledFunction(Lenient):
     name: Annotated[str, Field(min_length=1, max_length=128)]
-    arguments: Annotated[str, Field(max_length=100_000)]
+    arguments: Annotated[
+        str,
+        Field(max_length=100_000, json_schema_extra={"contentMediaType": "application/json"}),
+        AfterValidator(_json_object),
+    ]
 
 
 class ToolCall(Lenient):
@@ -36,7 +54,20 @@ class ToolCall(Lenient):
     function: CalledFunction
 
 
+_OF_A_TOOL: JsonDict = {
+    "if": {"properties": {"role": {"const": "tool"}}},
+    "then": {
+        "properties": {"tool_call_id": {"type": "string"}},
+        "required": ["tool_call_id"],
+    },
+}
+
+
 class ChatMessage(Lenient):
+    """A message; a tool's says which call it answers."""
+
+    model_config = ConfigDict(json_schema_extra=_OF_A_TOOL)
+
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: (
         Annotated[str, Field(max_length=100_000)]
@@ -45,6 +76,12 @@ class ChatMessage(Lenient):
     ) = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _answers_a_call(self) -> Self:
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("A message of a tool needs a tool_call_id.")
+        return self
 
     @property
     def text(self) -> str:
@@ -86,8 +123,8 @@ class ChatRequest(Lenient):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
     tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
 

@@ -50,6 +50,19 @@ class ChatAnswer(BaseModel):
     choices: Sequence[dict[str, Any]]
 
 
+class Fault(BaseModel):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    error: Fault
+
+
 class OpenAIModel(BaseModel):
     """A model as OpenAI lists it."""
 
@@ -68,7 +81,7 @@ class OpenAIModels(BaseModel):
 
 @bp.get("/models")
 @require_permission(Permission.AGENT_QUERY)
-@answers(OpenAIModels)
+@answers(OpenAIModels, error_model=OpenAIError)
 def models() -> OpenAIModels:
     """The models that a chat may ask for."""
     return OpenAIModels(
@@ -83,6 +96,7 @@ def models() -> OpenAIModels:
     "text/event-stream",
     model=ChatAnswer,
     errors=(ModelNotFound, LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable),
+    error_model=OpenAIError,
 )
 def chat_completions(body: ChatRequest) -> Response:
     """Complete a chat: with the agent's tools, or with the client's own where it brings some."""

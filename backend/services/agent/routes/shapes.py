@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from backend.security import Input
+from backend.security import Input, WholeNumber
 from backend.services.agent.domain.conversations import SavedMessage, Summary, Whole
 from backend.services.agent.domain.events import Answer
 
@@ -23,7 +23,7 @@ class Query(Input):
     collection: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     model: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
     stream: bool | None = None
 
 

@@ -176,6 +176,39 @@ def test_unknown_fields_are_ignored(scripted, model, ada):
     assert scripted.post("/v1/chat/completions", json=body, headers=ada).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("message", "pointer"),
+    [
+        pytest.param({"role": "tool", "content": "7"}, "messages.0", id="an answer to no call"),
+        pytest.param(
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "f", "arguments": "7"}}
+                ],
+            },
+            "messages.0.tool_calls.0.function.arguments",
+            id="a call with half an object",
+        ),
+    ],
+)
+def test_messages_that_make_no_conversation_are_the_callers_fault(scripted, ada, message, pointer):
+    response = scripted.post("/v1/chat/completions", json={"messages": [message]}, headers=ada)
+
+    assert (response.status_code, response.json["error"]["param"]) == (422, pointer)
+
+
+def test_a_call_without_arguments_in_the_history_is_one_with_none(scripted, model, ada):
+    model.will(Reply(text="Hi"))
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    answered = {"role": "tool", "tool_call_id": "a", "content": "7"}
+    messages = [{"role": "assistant", "tool_calls": [call]}, answered]
+
+    response = scripted.post("/v1/chat/completions", json={"messages": messages}, headers=ada)
+
+    assert response.status_code == 200, response.text
+
+
 def test_errors_are_openais(sdk, served, model):
     with pytest.raises(openai.NotFoundError) as unknown:
         sdk.chat.completions.create(model="gpt-99", messages=user("Hi"))
