@@ -4,7 +4,7 @@ from typing import Annotated
 
 from flask import Blueprint, Response, g
 from flask_limiter import Limiter, RateLimitExceeded
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.openapi import answers
 from backend.chassis.service import use
@@ -39,6 +39,15 @@ class PasswordChange(Input):
 
 class Forgotten(Input):
     """The user name, or the e-mail address in either field."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {name: {"type": "string"}}, "required": [name]}
+                for name in ("username", "email")
+            ]
+        }
+    )
 
     username: Annotated[str, Field(min_length=1, max_length=254)] | None = None
     email: Annotated[str, Field(min_length=1, max_length=254)] | None = None
