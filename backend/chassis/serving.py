@@ -1,6 +1,8 @@
 """Run one service under gunicorn: how the supervisor and containers serve each of them."""
 
+import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -16,6 +18,8 @@ from backend.chassis.catalog import Service
 from backend.chassis.lifeline import die_with_parent
 from backend.chassis.settings import Env, SettingsError, load_env
 
+_CHECK_SECONDS = 30
+_log = logging.getLogger(__name__)
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
 
 
@@ -86,13 +90,46 @@ def _tie_to_master(_server: Arbiter, _worker: Worker) -> None:
     die_with_parent(os.getppid())
 
 
+class _CarefulArbiter(Arbiter):
+    """Reloads on HUP only what will start; gunicorn's own ends when a new worker can't."""
+
+    def __init__(self, app: "_Gunicorn") -> None:
+        super().__init__(app)
+        self._service = app.service
+
+    def handle_hup(self) -> None:
+        trouble = _trouble(self._service)
+        if trouble:
+            _log.error("Not reloaded, the old configuration stays: %s", trouble)
+        else:
+            super().handle_hup()
+
+
+def _trouble(service: Service) -> str:
+    """What the gateway's own check of its route table says against it."""
+    if not service.is_gateway:
+        return ""
+    package = service.module.rpartition(".")[0]
+    checked = subprocess.run(  # noqa: S603 - the name comes from the catalog
+        [sys.executable, "-m", package, "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_CHECK_SECONDS,
+    )
+    return checked.stderr.strip() or "the check failed" if checked.returncode else ""
+
+
 class _Gunicorn(BaseApplication):
     """gunicorn with options from us rather than from a command line."""
 
     def __init__(self, service: Service, options: dict[str, object]) -> None:
-        self._service = service
+        self.service = service
         self._options = options
         super().__init__()
+
+    def run(self) -> None:
+        _CarefulArbiter(self).run()
 
     def load_config(self) -> None:
         for name, value in self._options.items():
@@ -100,8 +137,8 @@ class _Gunicorn(BaseApplication):
 
     def load(self) -> Callable[..., Iterable[bytes]]:
         try:
-            return application(self._service)
+            return application(self.service)
         except SettingsError as error:
             # One sentence instead of a trace, and no second try: it would end the same way.
-            sys.stderr.write(f"{self._service.full_name}: {error}\n")
+            sys.stderr.write(f"{self.service.full_name}: {error}\n")
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None

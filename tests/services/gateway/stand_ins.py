@@ -20,6 +20,7 @@ class EchoService:
         self.closed_early = threading.Event()
         self.connections = 0
         self.sent = 0
+        self.documents: dict[str, object] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -76,7 +77,7 @@ class EchoService:
         special = BEHAVIOURS.get(path)
         if special is not None:
             return special(self, connection, request)
-        body = json.dumps(request | {"service": self.name}).encode()
+        body = json.dumps(self.documents.get(path, request | {"service": self.name})).encode()
         head = (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: echo/1\r\n"
             f"Content-Length: {len(body)}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n"
