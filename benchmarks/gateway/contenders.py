@@ -145,7 +145,7 @@ def haproxy(folder: Path, upstream: int) -> Iterator[Contender]:
     file.write_text(
         "global\n  nbthread 1\n  maxconn 8000\ndefaults\n  mode http\n  timeout connect 1s\n"
         "  timeout client 90s\n  timeout server 90s\n  option http-keep-alive\n"
-        "  http-reuse always\n"
+        "  http-reuse always\n  option abortonclose\n"
         f"frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n"
         f"backend b\n  server s 127.0.0.1:{upstream}\n"
     )
@@ -157,10 +157,15 @@ def haproxy(folder: Path, upstream: int) -> Iterator[Contender]:
 def envoy(folder: Path, upstream: int) -> Iterator[Contender]:
     port = free_port()
     file = folder / "envoy.yaml"
-    file.write_text(_ENVOY.format(port=port, upstream=upstream))
-    binary = envoy_binary()
-    assert binary is not None
-    arguments = [binary, "-c", str(file), "--concurrency", "1", "--use-dynamic-base-id"]
+    file.write_text(_ENVOY.format(port=port, upstream=upstream, filters=_FILTERS))
+    arguments = [
+        str(envoy_binary()),
+        "-c",
+        str(file),
+        "--concurrency",
+        "1",
+        "--use-dynamic-base-id",
+    ]
     with running([*arguments, "-l", "error"], port, folder / "envoy.log") as pid:
         yield Contender("Envoy", port, pid)
 
@@ -252,6 +257,7 @@ def _pss(pid: int) -> int:
     return 0
 
 
+_FILTERS = "type.googleapis.com/envoy.extensions.filters"
 _ENVOY = """
 static_resources:
   listeners:
@@ -260,9 +266,10 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": {filters}.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
           stream_idle_timeout: 90s
+          upgrade_configs: [{{upgrade_type: websocket}}]
           route_config:
             virtual_hosts:
             - name: all
@@ -273,12 +280,13 @@ static_resources:
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              "@type": {filters}.http.router.v3.Router
   clusters:
   - name: up
     connect_timeout: 1s
     type: STATIC
-    circuit_breakers: {{thresholds: [{{max_connections: 8192, max_requests: 8192, max_pending_requests: 8192}}]}}
+    circuit_breakers:
+      thresholds: [{{max_connections: 8192, max_requests: 8192, max_pending_requests: 8192}}]
     load_assignment:
       cluster_name: up
       endpoints:

@@ -146,13 +146,12 @@ def _milliseconds(text: str, share: str) -> float:
 
 
 def _header() -> str:
-    versions = [
-        f"{tool} {_version(tool)}"
-        for tool in ("nginx", "haproxy")
-    ]  # fmt: skip
+    versions = [f"{tool} {_version(tool)}" for tool in ("nginx", "haproxy")]
+    if binary := contenders.envoy_binary():
+        versions.append(f"Envoy {_version(binary, '--version')}")
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return (
-        f"Measured {time.strftime('%Y-%m-%d')} on {processor[1] if processor else 'an unknown CPU'},"
+        f"Measured {time.strftime('%Y-%m-%d')} on {processor[1] if processor else 'some CPU'},"
         f" {_cores()} cores, Linux {platform.release()}, Python {platform.python_version()}, "
         f"{', '.join(versions)}. One worker each; whole policy on ours (EdDSA token, limits in"
         " Valkey, header rules, metrics, JSON log). Median of the rounds, interleaved.\n"
@@ -163,16 +162,18 @@ def _cores() -> int:
     return Path("/proc/cpuinfo").read_text().count("processor\t:")
 
 
-def _version(tool: str) -> str:
-    out = subprocess.run([tool, "-v"], capture_output=True, text=True, check=False, timeout=5)
+def _version(tool: str, option: str = "-v") -> str:
+    out = subprocess.run([tool, option], capture_output=True, text=True, check=False, timeout=5)
     found = re.search(r"\d+\.\d+(\.\d+)?", out.stdout + out.stderr)
     return found[0] if found else "?"
 
 
 def _small_table(figures: dict[str, Figures]) -> str:
     rows = [
-        "| small GET | CPU µs/request at 32 | requests/s at 32 | p50/p99 ms at 1 | at 32 | at 256 "
-        "| memory MB |",
+        (
+            "| small GET | CPU µs/request at 32 | requests/s at 32 | p50/p99 ms at 1 | at 32 "
+            "| at 256 | memory MB |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for name, each in figures.items():
@@ -187,7 +188,7 @@ def _small_table(figures: dict[str, Figures]) -> str:
 
 
 def _median(values: list[float] | None, digits: int = 2) -> str:
-    return f"{statistics.median(values):,.{digits}f}" if values else "–"
+    return f"{statistics.median(values):,.{digits}f}" if values else "-"
 
 
 if __name__ == "__main__":

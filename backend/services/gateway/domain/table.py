@@ -58,7 +58,7 @@ class Route:
     tokens: TokenRule | None = None
     timeout: float = 30.0
     body_limit: int = 10 * MEBIBYTE
-    concurrency: int = 1024
+    concurrency: int = 4096
     sockets_per_caller: int = 16
     service: str = ""
     singled_out: frozenset[str] = field(init=False, repr=False, compare=False)
