@@ -157,6 +157,7 @@ class CommonSettings:
     data_dir: Path
     redis_url: str | None
     secret_key: Secret
+    debug: bool = False
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
@@ -169,6 +170,8 @@ class CommonSettings:
             data_dir=env.path("DATA_DIR", "data"),
             redis_url=redis_url(os.environ),
             secret_key=env.secret("SECRET_KEY"),
+            # Flask reads the variable by itself, under every server: so it is asked for here.
+            debug=env.debug,
         )
 
     def database_url(self, env: Env) -> str:

@@ -1,0 +1,94 @@
+"""What production refuses to start with, said by the real processes in one sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.chassis.catalog import CATALOG
+from tests.servers import free_port
+
+pytestmark = pytest.mark.suite
+
+STRONG = "9f2LmQx7Zk4VtB8nRw3YcD6hJs5GpA1e"
+SAMPLES = {
+    "missing": None,
+    "short": "tooshort7Kq",
+    "a sample": "change-me-change-me-change-me-change-me",
+    "one letter": "a" * 64,
+}
+
+
+def started(folder, service: str, **variables: str | None) -> "subprocess.CompletedProcess[str]":
+    entry = next(each for each in CATALOG if each.name == service)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "DATA_DIR": str(folder / "data"),
+        "APP_ENV": "production",
+        "SECRET_KEY": STRONG,
+        "JWT_SECRET_KEY": STRONG[::-1],
+        entry.port_variable: str(free_port()),
+    } | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "-m", "backend.chassis", "serve", service],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("secret", SAMPLES.values(), ids=SAMPLES.keys())
+@pytest.mark.parametrize("service", [entry.name for entry in CATALOG])
+def test_no_service_starts_with_a_bad_secret(tmp_path, service, secret):
+    done = started(tmp_path, service, SECRET_KEY=secret)
+
+    assert done.returncode != 0
+    assert "SECRET_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert secret is None or secret not in done.stderr
+
+
+@pytest.mark.parametrize("secret", SAMPLES.values(), ids=SAMPLES.keys())
+def test_auth_does_not_sign_with_a_bad_secret(tmp_path, secret):
+    done = started(tmp_path, "auth", JWT_SECRET_KEY=secret)
+
+    assert done.returncode != 0
+    assert "JWT_SECRET_KEY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "variables", "told"),
+    [
+        ("gateway", {"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
+        ("auth", {"ADMIN_PASSWORD": "admin"}, "ADMIN_PASSWORD"),
+        (
+            "auth",
+            {
+                "OIDC_PROVIDERS": "house",
+                "OIDC_HOUSE_ISSUER": "http://127.0.0.1:1",
+                "OIDC_HOUSE_CLIENT_ID": "x",
+            },
+            "OIDC_HOUSE_ISSUER",
+        ),
+    ],
+)
+def test_what_is_unsafe_in_production_is_named(tmp_path, service, variables, told):
+    done = started(tmp_path, service, **variables)
+
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("service", [entry.name for entry in CATALOG])
+def test_debug_mode_is_refused(tmp_path, service):
+    done = started(tmp_path, service, FLASK_DEBUG="1")
+
+    assert done.returncode != 0
+    assert "FLASK_DEBUG" in done.stderr
