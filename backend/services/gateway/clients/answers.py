@@ -19,13 +19,23 @@ _KEPT, _DROPPED, _FRAMING = 0, 1, 2
 # Another one in every answer: not worth a look, still less remembering. We write our own.
 _REQUEST_ID = "x-request-id:"
 _OURS: Line = (_DROPPED, "x-request-id", "", "", 0)
+_BODILESS = frozenset({204, 304})
 _FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
 class Answer:
     """The head of an answer and the way to its end."""
 
-    __slots__ = ("bits", "body", "connection", "keep_alive", "kept", "length_line", "status")
+    __slots__ = (
+        "bits",
+        "chunked",
+        "connection",
+        "keep_alive",
+        "kept",
+        "length",
+        "length_line",
+        "status",
+    )
 
     def __init__(self, status: int, kept: list[str], bits: int) -> None:
         self.status = status
@@ -36,7 +46,15 @@ class Answer:
         self.length_line = ""
         self.connection = ""
         self.keep_alive = False
-        self.body: Body = _NOTHING
+        self.chunked = False
+        self.length: int | None = 0
+        """How long the body is; None for one in chunks or until the connection ends."""
+
+    def body(self) -> Body:
+        """Where the body ends."""
+        if self.chunked:
+            return Chunked()
+        return UntilClose() if self.length is None else Length(self.length)
 
     def field(self, name: str) -> str | None:
         """The value of a line that travels on, by its name in lower case."""
@@ -45,9 +63,6 @@ class Answer:
             if known.lower() == name:
                 return value.strip()
         return None
-
-
-_NOTHING = Length(0)
 
 
 class AnswerReader:
@@ -90,9 +105,15 @@ class AnswerReader:
         answer.keep_alive = not old and not (connection and "close" in connection)
         if status >= 200:
             answer.length_line = length_line
-            answer.body = _body(method, status, length, encoding, old=old)
-            if isinstance(answer.body, UntilClose):
-                answer.keep_alive = False
+            # RFC 9112, 6.1 and 6.3: both, or chunks from an HTTP/1.0 server, are attempts
+            # to smuggle until proven otherwise.
+            if encoding is not None and (length is not None or old or encoding != "chunked"):
+                raise BadFraming("The answer's framing is ambiguous.")
+            if method != "HEAD" and status not in _BODILESS:
+                answer.length = length
+                answer.chunked = encoding is not None
+                if length is None and encoding is None:
+                    answer.keep_alive = False
         return answer
 
     def _judge(self, raw: str) -> Line:
@@ -122,16 +143,3 @@ def _read_status(line: str) -> tuple[int, bool]:
     if len(_STATUSES) < _KNOWN_LINES and len(line) < 64:
         _STATUSES[line] = known
     return known
-
-
-def _body(method: str, status: int, length: int | None, encoding: str | None, *, old: bool) -> Body:
-    bodiless = method == "HEAD" or status in (204, 304)
-    if encoding is not None:
-        # RFC 9112, 6.1 and 6.3: both, or chunks from an HTTP/1.0 server, are attempts to
-        # smuggle until proven otherwise.
-        if length is not None or old or encoding != "chunked":
-            raise BadFraming("The answer's framing is ambiguous.")
-        return Length(0) if bodiless else Chunked()
-    if bodiless:
-        return Length(0)
-    return UntilClose() if length is None else Length(length)

@@ -190,8 +190,13 @@ class Connection(asyncio.Protocol):
                 asker.switched(answer, data)
                 return
         self._held = b""
-        body = answer.body
         self._keep = answer.keep_alive
+        if len(data) == answer.length:
+            # The usual case: all of it came at once.
+            self._end(b"")
+            asker.answer_begins(answer, data, True)
+            return
+        body = answer.body()
         piece = body.feed(data) if data else b""
         if body.done:
             self._end(body.rest)

@@ -19,6 +19,7 @@ from backend.security.limits import (
     SETTLE_SHA,
     Charge,
     LocalBuckets,
+    read_numbers,
     script_arguments,
 )
 
@@ -33,11 +34,10 @@ Decided = Callable[[list[int], bool], None]
 class Toll:
     """Charges that are taken together again and again, with their command written once."""
 
-    __slots__ = ("charges", "command", "size")
+    __slots__ = ("charges", "command")
 
     def __init__(self, charges: list[Charge]) -> None:
         self.charges = charges
-        self.size = 2 * len(charges)
         keys = [charge.key for charge in charges]
         arguments = script_arguments(charges)
         self.command = _command("EVALSHA", SCRIPT_SHA, len(keys), *keys, *arguments)
@@ -54,7 +54,8 @@ class Counting(asyncio.Protocol):
         self._ready = False
         self._stopped = False
         self._out: list[bytes] = []
-        self._waiting: deque[tuple[Toll | None, Decided | None, float]] = deque()
+        self._waiting: deque[tuple[Toll | None, Decided | None]] = deque()
+        self._heard = 0.0
         self._held = b""
         self._watching = False
         self.failures = 0
@@ -89,29 +90,34 @@ class Counting(asyncio.Protocol):
         self._send(command, None, None)
 
     def _send(self, command: bytes, toll: Toll | None, decided: Decided | None) -> None:
-        if not self._out:
+        out, waiting = self._out, self._waiting
+        if not out:
             self._loop.call_soon(self._flush)
-        self._out.append(command)
-        self._waiting.append((toll, decided, monotonic()))
-        if not self._watching:
-            self._watching = True
-            self._loop.call_later(PATIENCE, self._watch)
+        if not waiting:
+            self._heard = monotonic()
+            if not self._watching:
+                self._watching = True
+                self._loop.call_later(PATIENCE, self._watch)
+        out.append(command)
+        waiting.append((toll, decided))
 
     def _flush(self) -> None:
-        if self._transport is not None and self._out:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
+        out = self._out
+        if self._transport is not None and out:
+            self._transport.write(b"".join(out))
+        out.clear()
 
     def _watch(self) -> None:
+        """Leave a Redis that has been silent for as long as our patience lasts."""
         self._watching = False
         if not self._waiting:
             return
-        waited = monotonic() - self._waiting[0][2]
-        if waited >= PATIENCE:
+        silent = monotonic() - self._heard
+        if silent >= PATIENCE:
             self._leave("it is silent")
         else:
             self._watching = True
-            self._loop.call_later(PATIENCE - waited, self._watch)
+            self._loop.call_later(PATIENCE - silent, self._watch)
 
     def _leave(self, reason: str) -> None:
         was_ready, self._ready = self._ready, False
@@ -121,7 +127,7 @@ class Counting(asyncio.Protocol):
         self._held = b""
         self._out.clear()
         waiting, self._waiting = self._waiting, deque()
-        for toll, decided, _ in waiting:
+        for toll, decided in waiting:
             if toll is not None and decided is not None:
                 decided(self._near.reply(toll.charges), True)
         if was_ready and not self._stopped:
@@ -189,38 +195,38 @@ class Counting(asyncio.Protocol):
         self._leave(str(exc or "the connection ended"))
 
     def data_received(self, data: bytes) -> None:
-        data = self._held + data if self._held else data
-        at = 0
-        while at < len(data):
-            end, values = _reply(data, at)
-            if end < 0:
-                break
-            at = end
-            self._answered(values)
-        self._held = data[at:]
+        *lines, self._held = (self._held + data if self._held else data).split(b"\r\n")
+        self._heard = monotonic()
+        for line in lines:
+            if self._greeting is not None:
+                self._greeted(line)
+            elif not self._waiting:
+                self._leave("it answered what was not asked")
+                return
+            else:
+                self._answered(line)
 
-    def _answered(self, values: list[int] | str) -> None:
-        greeting = self._greeting
-        if greeting is not None:
-            self._greeting = None
-            if not greeting.done():
-                if isinstance(values, str) and values.startswith("-"):
-                    greeting.set_exception(ConnectionError(values))
-                else:
-                    greeting.set_result(None)
+    def _greeted(self, line: bytes) -> None:
+        # SCRIPT LOAD answers with a length before the name of the script.
+        if line[:1] == b"$":
             return
-        if not self._waiting:
-            self._leave("it answered what was not asked")
-            return
-        toll, decided, _ = self._waiting.popleft()
+        greeting, self._greeting = self._greeting, None
+        if greeting is not None and not greeting.done():
+            if line[:1] == b"-":
+                greeting.set_exception(ConnectionError(line.decode("latin-1")))
+            else:
+                greeting.set_result(None)
+
+    def _answered(self, line: bytes) -> None:
+        toll, decided = self._waiting.popleft()
         if toll is None or decided is None:
             return
-        if isinstance(values, str) or len(values) != toll.size:
+        if line[:1] == b"+":
+            decided(read_numbers(line[1:]), False)
+        else:
             # SCRIPT FLUSH, a failover, out of memory: counted here, and connected anew.
             decided(self._near.reply(toll.charges), True)
-            self._leave(str(values))
-            return
-        decided(values, False)
+            self._leave(line.decode("latin-1"))
 
 
 def _command(*parts: object) -> bytes:
@@ -229,23 +235,3 @@ def _command(*parts: object) -> bytes:
         text = str(part).encode()
         out.append(b"$%d\r\n%b\r\n" % (len(text), text))
     return b"".join(out)
-
-
-def _reply(data: bytes, at: int) -> tuple[int, list[int] | str]:
-    """(where the reply at *at* ends, its numbers or its text); -1 while it is not whole."""
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        return -1, ""
-    kind, line = data[at : at + 1], data[at + 1 : end]
-    if kind == b"*":
-        parts = data[end + 2 :].split(b"\r\n", int(line))
-        if len(parts) <= int(line):
-            return -1, ""
-        numbers = [int(part[1:]) for part in parts[:-1]]
-        return len(data) - len(parts[-1]), numbers
-    if kind == b"$":
-        stop = end + 2 + int(line) + 2
-        return (stop, "") if stop <= len(data) else (-1, "")
-    if kind == b":":
-        return end + 2, [int(line)]
-    return end + 2, data[at:end].decode("latin-1")

@@ -14,7 +14,7 @@ from backend.security.addresses import client_address, counted_as, is_trusted
 from backend.security.authentication import Credentials
 from backend.services.gateway.clients.answers import DATE, Answer
 from backend.services.gateway.clients.fields import BadFraming
-from backend.services.gateway.clients.framing import LAST_CHUNK, Length, chunk
+from backend.services.gateway.clients.framing import LAST_CHUNK, chunk
 from backend.services.gateway.domain.forwarding import limited
 from backend.services.gateway.domain.headers import named_by_connection
 from backend.services.gateway.domain.retries import REPLAY_BYTES, Failure, may_repeat
@@ -419,9 +419,9 @@ class Passage:
     # The answer back.
 
     def _answer_head(self, answer: Answer) -> bytes:
-        request, carrier, body = self._request, self._carrier, answer.body
+        request, carrier = self._request, self._carrier
         more = ""
-        if isinstance(body, Length):
+        if answer.length is not None:
             if answer.status != _NO_CONTENT:
                 more = answer.length_line
         elif request.line.minor == 1:

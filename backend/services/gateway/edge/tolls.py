@@ -34,16 +34,15 @@ class Fare(Toll):
     def lines(self, reply: list[int], *, local: bool) -> str:
         """The same fields as `limits.fields` writes, for a request that was let in."""
         fullest = 2.0
-        name, left, quota, ahead = "", 0, 0, 0
         for index, tolerance, interval, burst, known_as in self._terms:
-            remaining = (tolerance - reply[index]) // interval
-            share = remaining / burst
+            share = (tolerance - reply[index]) / tolerance
             if share < fullest:
-                fullest, name, left, quota, ahead = share, known_as, remaining, burst, reply[index]
-        reset = -(-ahead // 1_000_000)
+                fullest, at, room, step, quota, name = (
+                    share, index, tolerance, interval, burst, known_as
+                )  # fmt: skip
+        left, reset = (room - reply[at]) // step, -(-reply[at] // 1_000_000)
         return (
             f'{self._policy}RateLimit: "{name}";r={left};t={reset}\r\n'
             f"X-RateLimit-Limit: {quota}\r\nX-RateLimit-Remaining: {left}\r\n"
-            f"X-RateLimit-Reset: {int(time()) + reset}\r\n"
-            f"{_NEARBY if local else ''}"
+            f"X-RateLimit-Reset: {int(time()) + reset}\r\n{_NEARBY if local else ''}"
         )

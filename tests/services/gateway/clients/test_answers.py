@@ -25,7 +25,7 @@ def read(*lines, first="HTTP/1.1 200 OK", method="GET"):
 def test_an_answer_says_where_it_ends(lines, kind):
     answer = read(*lines)
 
-    assert isinstance(answer.body, kind)
+    assert isinstance(answer.body(), kind)
     assert answer.keep_alive is (kind is not UntilClose)
 
 
@@ -35,7 +35,7 @@ def test_an_answer_says_where_it_ends(lines, kind):
 )
 def test_some_answers_have_no_body_whatever_they_say(first, method):
     for line in ("Content-Length: 5", "Transfer-Encoding: chunked"):
-        assert read(line, first=first, method=method).body.done
+        assert read(line, first=first, method=method).body().done
 
 
 @pytest.mark.parametrize(
