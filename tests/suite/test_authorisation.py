@@ -169,6 +169,17 @@ ROUTES: dict[str, Good] = {
     "auth POST /logout": Good(204, own=True, by_key=403),
     "auth POST /logout/all": Good(204, own=True),
     "auth POST /password/change": Good(204, json=CHANGE, own=True),
+    "auth POST /mfa/totp": Good(200, own=True, by_key=403),
+    "auth POST /mfa/totp/confirm": Good(409, json={"code": "000000"}, own=True, by_key=403),
+    "auth DELETE /mfa/totp": Good(
+        409, json={"password": PASSWORD, "code": "000000"}, own=True, by_key=403
+    ),
+    "auth GET /oidc": Good(200),
+    "auth GET /oidc/<provider>/login": Good(404, path={"provider": "nobody"}),
+    "auth GET /oidc/<provider>/callback": Good(422, path={"provider": "nobody"}),
+    "auth POST /oidc/<provider>/exchange": Good(
+        404, json={"id_token": "a.b.c"}, path={"provider": "nobody"}
+    ),
     "auth POST /api-keys": Good(201, json=NARROW, own=True),
     "auth GET /api-keys": Good(200, own=True),
     "auth DELETE /api-keys/<key_id>": Good(404, path={"key_id": "no"}, own=True),
