@@ -136,6 +136,8 @@ class SharedRevocations:
         self._redis = redis
         self._clock = clock
         self._verdicts: dict[Standing, tuple[float, Verdict]] = {}
+        # What was said on the channel stays true when the server has forgotten it.
+        self._heard = LocalRevocations(clock)
         self.epoch = 0
         self._silent_until = 0.0
         self._listener: threading.Thread | None = None
@@ -143,6 +145,8 @@ class SharedRevocations:
 
     def verdict(self, standing: Standing) -> Verdict:
         self._listen()
+        if self._heard.verdict(standing) is Verdict.REVOKED:
+            return Verdict.REVOKED
         now = self._clock()
         known = self._verdicts.get(standing)
         if known is not None and now < known[0]:
@@ -186,20 +190,30 @@ class SharedRevocations:
         return str(self._redis.info("server").get("run_id", "unknown"))
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None:
+        self._hear(f"session {session_id} {lifetime_seconds}")
         self._redis.set(session_key(session_id), "1", ex=lifetime_seconds)
-        self._tell(session_id)
+        self._redis.publish(CHANNEL, f"session {session_id} {lifetime_seconds}")
 
     def raise_user(self, user_id: str, generation: int) -> None:
+        self._hear(f"user {user_id} {generation}")
         self._redis.set(user_key(user_id), generation)
-        self._tell(user_id)
+        self._redis.publish(CHANNEL, f"user {user_id} {generation}")
 
     def raise_tenant(self, tenant_id: str, generation: int) -> None:
+        self._hear(f"tenant {tenant_id} {generation}")
         self._redis.set(tenant_key(tenant_id), generation)
-        self._tell(tenant_id)
+        self._redis.publish(CHANNEL, f"tenant {tenant_id} {generation}")
 
-    def _tell(self, about: str) -> None:
+    def _hear(self, message: str) -> None:
+        """Take in what was said: `session|user|tenant ID NUMBER`, or that `all` was told anew."""
+        match message.split(" "):
+            case ["session", session_id, seconds]:
+                self._heard.end_session(session_id, int(seconds))
+            case ["user", user_id, generation]:
+                self._heard.raise_user(user_id, int(generation))
+            case ["tenant", tenant_id, generation]:
+                self._heard.raise_tenant(tenant_id, int(generation))
         self._forget()
-        self._redis.publish(CHANNEL, about)
 
     def _forget(self) -> None:
         self.epoch += 1
@@ -238,8 +252,8 @@ class SharedRevocations:
                 with channel:
                     channel.subscribe(CHANNEL)
                     while True:
-                        if channel.get_message(timeout=5.0) is not None:
-                            self._forget()
+                        if message := channel.get_message(timeout=5.0):
+                            self._hear(message["data"])
             except RedisError:
                 self._forget()
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)

@@ -16,6 +16,7 @@ from backend.security import (
 from backend.security.authentication import open_revocations, security_of
 from backend.security.redis import connect
 from backend.security.revocation import (
+    CHANNEL,
     MARKER,
     History,
     LocalRevocations,
@@ -92,7 +93,8 @@ def test_an_emptied_server_revives_nothing(shared, valkey):
     shared.end_session("session-1", 60)
     valkey.client.flushall()
 
-    assert shared.verdict(ADA) is Verdict.UNKNOWN
+    assert shared.verdict(ADA) is Verdict.REVOKED
+    assert SharedRevocations(connect(valkey.url)).verdict(ADA) is Verdict.UNKNOWN
 
 
 def test_a_server_that_is_gone_leaves_the_verdict_open(shared, valkey):
@@ -247,3 +249,17 @@ def test_a_caller_is_made_known_to_others_as_they_came(app, identities):
 
     del sent["Cookie"], sent["X-Service-Token"]
     assert passed_on == sent
+
+
+def test_what_was_heard_stays_true_when_the_server_has_forgotten_it(shared, valkey):
+    listener = SharedRevocations(connect(valkey.url))
+    assert listener.verdict(ADA) is Verdict.GOOD
+    wait_until(lambda: valkey.client.pubsub_numsub(CHANNEL)[0][1])
+    valkey.client.publish(CHANNEL, "all")  # heard, and nobody in particular
+    shared.raise_tenant("lab", 6)
+    wait_until(lambda: listener.verdict(ADA) is Verdict.REVOKED)
+
+    valkey.client.flushall()
+
+    assert listener.verdict(ADA) is Verdict.REVOKED
+    assert shared.verdict(ADA) is Verdict.REVOKED
