@@ -1,7 +1,8 @@
 """An untrusted body or query string becomes a typed object, or is refused by field."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
+from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
@@ -78,8 +79,8 @@ def parse_json(model: type[M], raw: bytes) -> M:
     except ValidationError as error:
         _refuse(error)
     # A NUL can only come escaped; databases and C libraries end strings there.
-    if b"\\u0000" in raw and _holds_nul(parsed):
-        raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])
+    if b"\\u0000" in raw:
+        _refuse_nul(parsed)
     return parsed
 
 
@@ -129,8 +130,7 @@ def _parse_query(model: type[M]) -> M:
             "Each query parameter may be given once.",
         )
     flat = {name: given[0] for name, given in values.items()}
-    if any("\x00" in text for text in flat.values()):
-        raise _invalid([{"pointer": "#", "detail": "Text must not hold a NUL character."}])
+    _refuse_nul(flat)
     try:
         return model.model_validate_strings(flat, strict=False, extra=_unknown_fields(model))
     except ValidationError as error:
@@ -178,13 +178,24 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _holds_nul(value: object) -> bool:
+def _refuse_nul(given: object) -> None:
+    places = islice(_nuls(given, ()), _MAX_ERRORS)
+    detail = "Text must not hold a NUL character."
+    if errors := [{"pointer": _pointer(place), "detail": detail} for place in places]:
+        raise _invalid(errors)
+
+
+def _nuls(value: object, place: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    """Where in *value* a text holds a NUL; for a key that does, where its object is."""
     if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, BaseModel):
-        return any(_holds_nul(each) for each in value.__dict__.values())
-    if isinstance(value, Mapping):
-        return any(_holds_nul(key) or _holds_nul(each) for key, each in value.items())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_holds_nul(each) for each in value)
-    return False
+        if "\x00" in value:
+            yield place
+    elif isinstance(value, BaseModel):
+        yield from _nuls(value.__dict__, place)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _nuls(key, place)
+            yield from _nuls(each, (*place, str(key).replace("\x00", "")))
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for index, each in enumerate(value):
+            yield from _nuls(each, (*place, index))

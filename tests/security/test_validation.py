@@ -69,6 +69,21 @@ def test_each_field_at_fault_is_pointed_at_without_repeating_it(client, identiti
     assert secret not in response.text
 
 
+def test_each_nul_is_pointed_at():
+    class Box(Input):
+        name: str
+        labels: list[str]
+        notes: dict[str, str]
+
+    raw = b'{"name": "a\\u0000", "labels": ["b", "\\u0000"], "notes": {"c\\u0000": "d\\u0000"}}'
+
+    with pytest.raises(Refusal) as refused:
+        parse_json(Box, raw)
+
+    found = [error["pointer"] for error in refused.value.errors]
+    assert found == ["#/name", "#/labels/1", "#/notes", "#/notes/c"]
+
+
 def test_only_a_model_that_says_so_ignores_unknown_fields():
     class Strict(BaseModel):
         name: str
