@@ -27,7 +27,9 @@ collections = Blueprint("collections", __name__)
 # Letters and digits of any script; blanks, dots and hyphens inside.
 COLLECTION_NAME = r"^\w(?:[\w .-]{0,62}\w)?$"
 Name = Annotated[str, Field(pattern=COLLECTION_NAME)]
-Description = Annotated[str, Field(max_length=1000)]
+# Lines of text, with no control characters but their ends and tabs.
+_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$"
+Description = Annotated[str, Field(max_length=1000, pattern=_LINES)]
 _MOST_USER_ID = 64
 Share = Literal["none", "read", "write"]
 

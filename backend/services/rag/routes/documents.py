@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from flask import Blueprint, Response, make_response, send_file, stream_with_context
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 
 from backend.chassis.idempotency import once_per_key
 from backend.chassis.openapi import answers, answers_stream, takes_form
@@ -41,14 +41,11 @@ from backend.services.rag.errors import (
 )
 from backend.services.rag.routes.collections import COLLECTION_NAME, Name
 from backend.services.rag.routes.reader import behind, reader
-from backend.services.rag.routes.uploads import MOST_TITLE, Metadata, read_form
+from backend.services.rag.routes.uploads import Metadata, Title, read_form
 
 documents = Blueprint("documents", __name__)
 _LOOK_AGAIN_SECONDS = 0.3
 Status = Literal["queued", "processing", "ready", "failed"]
-Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_TITLE)
-]
 
 
 class UploadQuery(Input):
@@ -171,7 +168,7 @@ class DocumentText(BaseModel):
         "pattern": COLLECTION_NAME,
         "description": "Made if there is none of this name.",
     },
-    title={"type": "string", "maxLength": MOST_TITLE},
+    title={"type": "string", "maxLength": 300},
     metadata={
         "type": "string",
         "contentMediaType": "application/json",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Annotated, Any, cast
 
 from flask import request
-from pydantic import AfterValidator, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, JsonValue, StringConstraints, TypeAdapter, ValidationError
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -17,7 +17,6 @@ from backend.services.rag.domain.uploads import Incoming, IncomingFile, Upload
 from backend.services.rag.errors import TooLarge
 from backend.services.rag.routes.collections import Name
 
-MOST_TITLE = 300
 # What the parts' headers and the small fields take up beside the files themselves.
 SLACK_BYTES = 64 * 1024
 # The parser reads by 64 KiB; what it holds besides is an unfinished part's header.
@@ -26,6 +25,19 @@ _MOST_PARTS = 40
 _MOST_METADATA_CHARACTERS = 16 * 1024
 _FIELDS = ("collection", "title", "metadata")
 _NAME = TypeAdapter[str](Name)
+
+
+# One line for people to read: no control characters, none that turn the direction.
+Title = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        min_length=1,
+        max_length=300,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+$",
+    ),
+]
+_TITLE = TypeAdapter[str](Title)
 
 
 def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -129,9 +141,12 @@ def _collection(form: MultiDict[str, str]) -> str | None:
 
 def _title(form: MultiDict[str, str]) -> str | None:
     given = form.get("title", "").strip()
-    if len(given) > MOST_TITLE or not _storable(given):
-        raise invalid_field("#/title", f"Use up to {MOST_TITLE} printable characters.")
-    return given or None
+    if not given:
+        return None
+    try:
+        return _TITLE.validate_python(given)
+    except ValidationError:
+        raise invalid_field("#/title", "Use up to 300 characters on one line.") from None
 
 
 def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
@@ -145,8 +160,3 @@ def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
             "#/metadata",
             f"Send a JSON object of at most {_MOST_METADATA_CHARACTERS} characters.",
         ) from None
-
-
-def _storable(text: str) -> bool:
-    """No NUL, which ends strings in databases, and no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)

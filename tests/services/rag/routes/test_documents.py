@@ -189,6 +189,8 @@ def test_a_file_name_is_only_a_name(ada, name, kept):
         pytest.param({"metadata": '{"a": "%s"}' % ("x" * 20_000)}, "#/metadata", id="long"),
         pytest.param({"collection": "../up"}, "#/collection", id="a path as collection"),
         pytest.param({"title": "x" * 301}, "#/title", id="endless title"),
+        pytest.param({"title": "a\x07b"}, "#/title", id="a title that rings"),
+        pytest.param({"title": "a\u202eb"}, "#/title", id="a title that turns round"),
     ],
 )
 def test_fields_beside_the_file_are_checked_by_name(ada, tmp_path, fields, pointer):
@@ -296,7 +298,7 @@ def test_a_change_of_title_metadata_and_place(ada):
     ada("GET", f"{path}/events")  # until it is read again
     assert ada.search("How long is the runway?", collection="airfields")
     assert ada.search("How long is the runway?", collection="default") == []
-    for wrong in ({"owner_id": "user-bob"}, {"status": "ready"}, {"title": ""}, {"title": 5}):
+    for wrong in ({"owner_id": "user-bob"}, {"status": "ready"}, {"title": ""}, {"title": "a\nb"}):
         assert ada("PATCH", path, json=wrong).status_code == 422
 
 
