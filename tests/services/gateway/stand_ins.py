@@ -191,10 +191,18 @@ def _model(service: EchoService, connection: socket.socket, request: dict) -> bo
     return True
 
 
+def _half_a_stream(service: EchoService, connection: socket.socket, _: dict) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+    connection.settimeout(10)
+    connection.recv(1)
+    return False
+
+
 _LONG = b"x" * 1000
 BEHAVIOURS: dict[str, Callable[..., bool]] = {
     "/hang": _hang,
     "/flood": _flood,
+    "/half-a-stream": _half_a_stream,
     "/socket": _socket,
     "/socket-refused": _raw(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", keep=True),
     "/socket-false": _raw(
