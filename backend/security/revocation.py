@@ -246,16 +246,22 @@ class SharedRevocations:
                 self._listener.start()
 
     def _follow_channel(self) -> None:
+        heard = True
         while True:
             try:
                 channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 with channel:
                     channel.subscribe(CHANNEL)
+                    if not heard:
+                        self._forget()  # what was said in between was said to nobody
+                        heard = True
                     while True:
                         if message := channel.get_message(timeout=5.0):
                             self._hear(message["data"])
             except RedisError:
-                self._forget()
+                if heard:
+                    self._forget()
+                heard = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 
 

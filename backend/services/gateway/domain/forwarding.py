@@ -15,15 +15,17 @@ from backend.security.addresses import (
     is_trusted,
 )
 from backend.security.authentication import Credentials
-from backend.security.limits import Decision, Limiter
+from backend.security.limits import Charge, Decision, Limiter
 from backend.services.gateway.clients.instances import Instance, Instances
 from backend.services.gateway.clients.upstream import Incoming, NotSent, Outgoing, UpstreamPool
 from backend.services.gateway.domain import headers, limits
 from backend.services.gateway.domain.callers import Callers, asker, must_be_known
 from backend.services.gateway.domain.cors import CrossOrigin
 from backend.services.gateway.domain.headers import Fields
+from backend.services.gateway.domain.limits import Asker
 from backend.services.gateway.domain.retries import Failure, may_repeat
 from backend.services.gateway.domain.table import Route, Table, origin
+from backend.services.gateway.domain.usage import UsageTap, settlement
 from backend.services.gateway.errors import (
     BodyTooLarge,
     CircuitOpen,
@@ -107,14 +109,17 @@ class Forwarding:
             raise BodyTooLarge(route.body_limit)
         principal = self._known(route, inner, arrival)
         address = client_address(arrival.peer, arrival.said("x-forwarded-for"), self.trusted)
-        decision = self._admit(route, inner, principal, address)
+        who = asker(counted_as(address), principal)
+        reserved = limits.token_charges(route, inner, who)
+        decision = self._admit(route, inner, who, reserved)
         incoming = self._ask(route, inner, arrival, address)
+        body = self._settled(incoming, reserved) if reserved else incoming.body
         own = [("X-Request-ID", arrival.request_id), *limits.fields(decision)]
         own += self.cross_origin.fields(arrival.said("origin"))
         fields = headers.outward(incoming.fields, own, private=principal is not None)
         if arrival.scheme == "https":
             fields.append(headers.TRANSPORT_SECURITY)
-        return Departure(incoming.status, fields, incoming.body)
+        return Departure(incoming.status, fields, body)
 
     def _known(self, route: Route, inner: str, arrival: Arrival) -> Principal | None:
         if not must_be_known(route, inner):
@@ -127,15 +132,20 @@ class Forwarding:
             )
         )
 
-    def _admit(
-        self, route: Route, inner: str, principal: Principal | None, address: str
-    ) -> Decision:
-        who = asker(counted_as(address), principal)
-        taken = limits.charges(route, inner, who) + limits.token_charges(route, inner, who)
-        decision = self.limiter.decide(taken)
+    def _admit(self, route: Route, inner: str, who: Asker, reserved: list[Charge]) -> Decision:
+        decision = self.limiter.decide(limits.charges(route, inner, who) + reserved)
         if not decision.allowed:
             raise limited(decision)
         return decision
+
+    def _settled(self, incoming: Incoming, reserved: list[Charge]) -> Iterator[bytes]:
+        """The body as it comes; then what was used is taken instead of what was reserved."""
+        tap = UsageTap()
+        for piece in incoming.body:
+            tap.feed(piece)
+            yield piece
+        for charge, units in settlement(reserved, incoming.status, tap):
+            self.limiter.settle(charge, units)
 
     def _ask(self, route: Route, inner: str, arrival: Arrival, address: str) -> Incoming:
         instances = self.instances[route.name]

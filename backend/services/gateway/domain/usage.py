@@ -1,6 +1,9 @@
 """What a model's answer says it has used, read in passing from the end of a stream."""
 
 import re
+from collections.abc import Iterable
+
+from backend.security.limits import Charge
 
 _TAIL = 4096
 _FIELD = re.compile(rb'"(total_tokens|prompt_tokens|completion_tokens)"\s*:\s*([0-9]{1,9})')
@@ -29,3 +32,17 @@ class UsageTap:
         if not found:
             return None
         return found.get(b"prompt_tokens", 0) + found.get(b"completion_tokens", 0)
+
+
+def settlement(reserved: Iterable[Charge], status: int, tap: UsageTap) -> list[tuple[Charge, int]]:
+    """The units that each charge still takes, or gets back, at the end of an answer.
+
+    Where nothing was done nothing is taken; where a good answer does not say what it
+    used, the reservation stands.
+    """
+    used = tap.tokens
+    if used is None:
+        if 200 <= status < 300:
+            return []
+        used = 0
+    return [(charge, used - charge.cost) for charge in reserved]

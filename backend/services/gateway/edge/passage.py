@@ -18,7 +18,7 @@ from backend.services.gateway.clients.framing import LAST_CHUNK, chunk
 from backend.services.gateway.domain.forwarding import limited
 from backend.services.gateway.domain.headers import named_by_connection
 from backend.services.gateway.domain.retries import REPLAY_BYTES, Failure, may_repeat
-from backend.services.gateway.domain.usage import UsageTap
+from backend.services.gateway.domain.usage import UsageTap, settlement
 from backend.services.gateway.edge import replies
 from backend.services.gateway.edge.memory import Caller
 from backend.services.gateway.errors import (
@@ -495,7 +495,8 @@ class Passage:
             self._streaming = False
             carrier.numbers.streams -= 1
         if self._tap is not None and fare is not None:
-            self._settle(fare, self._tap)
+            for charge, units in settlement(fare.reserved, self._status, self._tap):
+                carrier.counting.settle(charge, units)
         carrier.numbers.note(
             (
                 time(),
@@ -512,16 +513,6 @@ class Passage:
                 reason,
             )
         )
-
-    def _settle(self, fare: Fare, tap: UsageTap) -> None:
-        """Take what was used instead of what was reserved; nothing where nothing was done."""
-        used = tap.tokens
-        if used is None:
-            if 200 <= self._status < 300:
-                return
-            used = 0
-        for charge in fare.reserved:
-            self._carrier.counting.settle(charge, used - charge.cost)
 
 
 def _tells_limits(outcome: Outcome) -> bool:
