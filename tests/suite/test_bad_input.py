@@ -111,3 +111,14 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(ada):
     response = ada("PUT", "/rag/search", json={})
     is_problem(response, 405)
     assert "POST" in response.headers["Allow"]
+
+
+def test_an_upload_that_is_too_large_is_told_so(suite, ada, tmp_path):
+    large = tmp_path / "large.txt"
+    with large.open("wb") as file:
+        file.truncate(60 * 1024 * 1024)
+
+    with large.open("rb") as content:
+        is_problem(ada("POST", "/rag/documents", files={"file": content}), 413)
+
+    assert ada("GET", "/rag/documents").json()["items"] == []

@@ -9,7 +9,7 @@ from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.addresses import Network, trusted_networks
 from backend.security.limits import Limit
 from backend.services.gateway.domain.defaults import Rates, default_routes
-from backend.services.gateway.domain.table import BadTable, Table, read_table
+from backend.services.gateway.domain.table import MEBIBYTE, BadTable, Table, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ def route_table(env: Env) -> Table:
         ),
     )
     upstreams = {entry.name: _urls(env, entry) for entry in CATALOG if not entry.is_gateway}
+    uploads = env.number("RAG_MAX_UPLOAD_BYTES", 50 * MEBIBYTE, least=1)
     file = env.optional("GATEWAY_ROUTES")
     try:
-        return read_table(default_routes(upstreams, rates), Path(file) if file else None)
+        return read_table(default_routes(upstreams, rates, uploads), Path(file) if file else None)
     except BadTable as error:
         raise SettingsError(str(error)) from error
 

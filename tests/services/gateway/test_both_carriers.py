@@ -196,7 +196,10 @@ def test_both_answer_head_without_a_body(port, bearer):
     with Caller(port) as caller:
         answer = caller.ask("HEAD", "/rag/x", bearer)
         again = caller.ask("GET", "/rag/x", bearer)
+        own = caller.ask("HEAD", "/docs")
+        whole = caller.ask("GET", "/docs")
 
+    assert own.headers["content-length"] == str(len(whole.body))
     assert answer.status == 200
     assert int(answer.headers["content-length"]) > 0
     assert again.status == 200

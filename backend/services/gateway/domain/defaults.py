@@ -14,6 +14,9 @@ from backend.services.gateway.domain.table import (
 
 _SIGN_IN = ("/login", "/register")
 
+# What a form adds to the files in it.
+_FORM_BYTES = MEBIBYTE
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -25,8 +28,14 @@ class Rates:
     tokens: tuple[Limit, ...]
 
 
-def default_routes(upstreams: Mapping[str, tuple[str, ...]], rates: Rates) -> Iterator[Route]:
-    """One route for each service of *upstreams*, and OpenAI's paths for the agent's."""
+def default_routes(
+    upstreams: Mapping[str, tuple[str, ...]], rates: Rates, upload_bytes: int
+) -> Iterator[Route]:
+    """One route for each service of *upstreams*, and OpenAI's paths for the agent's.
+
+    *upload_bytes* is what the rag service takes: who sends more hears so before the
+    first byte of it, and not by a connection that breaks.
+    """
     general = (Rule("api", rates.api, "caller"), Rule("tenant", rates.tenant, "tenant"))
     model = TokenRule(rates.tokens, ("/query", "/v1/chat/completions"))
     for name, urls in upstreams.items():
@@ -51,7 +60,7 @@ def default_routes(upstreams: Mapping[str, tuple[str, ...]], rates: Rates) -> It
             )
         elif name == "rag":
             # `POST /documents?wait=` may hold its answer back for a minute.
-            route = replace(route, timeout=75.0, body_limit=256 * MEBIBYTE)
+            route = replace(route, timeout=75.0, body_limit=upload_bytes + _FORM_BYTES)
         elif name == "agent":
             route = replace(route, timeout=120.0, tokens=model)
             openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())

@@ -7,7 +7,7 @@ import pytest
 
 from tests.services.gateway.carriers import Caller, RunningEdge
 
-CASES = json.loads((Path(__file__).parent / "http11probe.json").read_text())
+CASES = json.loads((Path(__file__).parents[3] / "data" / "http11probe.json").read_text())
 
 # Where the probe has a rule of its own: what this front end answers, and whether it closes.
 # A pair of statuses is a range. RFC 9112 leaves these open or names several answers.
