@@ -1,6 +1,9 @@
 """Print how well the extractive answers answer, and how well they refuse.
 
-    python -m benchmarks.rag.answers [DATA=../shared/data] [QUESTIONS=200]
+    python -m benchmarks.rag.answers DATA [QUESTIONS=200]
+
+DATA is a folder of question sets in BEIR's layout (corpus.jsonl, queries.jsonl, qrels.tsv in a
+folder for each).
 
 XQuAD's English articles, every other one taken in, whole paragraphs as passages. Asked are
 questions whose paragraph is there, whose article is not (off topic), and whose paragraph alone
@@ -25,7 +28,7 @@ THRESHOLDS = (0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    folder = Path(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     benchmark = read(folder, "xquad")
     accepted = json.loads((folder / "xquad" / "answers.json").read_text())

@@ -1,6 +1,9 @@
 """Print nDCG@10 of each way to search, on whole documents as passages.
 
-    python -m benchmarks.rag.retrieval [DATA=../shared/data] [WEIGHT ...]
+    python -m benchmarks.rag.retrieval DATA [WEIGHT ...]
+
+DATA is a folder of question sets in BEIR's layout (corpus.jsonl, queries.jsonl, qrels.tsv in a
+folder for each).
 
 The keyword index, the embedder and the fusion are the service's own; fp32 is the same graph
 before quantising. Further arguments are dense weights to try beside the service's.
@@ -29,7 +32,7 @@ Ranking = dict[str, float]
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    folder = Path(sys.argv[1])
     weights = [float(each) for each in sys.argv[2:]]
     embedder = Embedder(CACHE, threads=1)
     with tempfile.TemporaryDirectory() as scratch:
