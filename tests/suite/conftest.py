@@ -108,12 +108,12 @@ class Suite:
         state = json.loads((self.folder / "data" / "run" / "state.json").read_text())
         return next(each["process"]["pid"] for each in state["programs"] if each["name"] == name)
 
-    def person(self, name: str | None = None) -> Person:
+    def person(self, name: str | None = None, password: str = PASSWORD) -> Person:
         """Somebody new."""
         username = f"{name or 'someone'}-{os.getpid()}-{next(_numbers)}"
         response = requests.post(
             f"{self.url}/auth/register",
-            json={"username": username, "password": PASSWORD},
+            json={"username": username, "password": password},
             timeout=30,
         )
         assert response.status_code == 201, response.text

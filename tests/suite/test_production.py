@@ -1,0 +1,63 @@
+"""The suite as it runs for many: in production, all services on one PostgreSQL server."""
+
+import secrets
+
+import pytest
+import requests
+
+from tests.suite.conftest import DATA, prepare
+
+pytestmark = [pytest.mark.suite, pytest.mark.postgres]
+QUESTION = "Who patented the typewriter in 1868?"
+PASSPHRASE = "seven quiet boats drift past"
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory, postgres):
+    running = prepare(
+        tmp_path_factory.mktemp("production"),
+        APP_ENV="production",
+        DATABASE_URL=postgres.database().replace("+pg8000", ""),
+        SECRET_KEY=secrets.token_urlsafe(48),
+        JWT_SECRET_KEY=secrets.token_urlsafe(48),
+        ADMIN_PASSWORD=PASSPHRASE,
+    )
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def test_a_document_is_answered_from_and_stays_its_owners(suite):
+    owner, other = suite.person("owner", PASSPHRASE), suite.person("other", PASSPHRASE)
+    document = owner.upload(DATA / "multi_page.pdf")
+
+    answer = owner("POST", "/agent/query", json={"user_request": QUESTION}).json()
+
+    assert "Sholes" in answer["response"]
+    assert {each["document_id"] for each in answer["citations"]} == {document["id"]}
+    assert other("POST", "/agent/query", json={"user_request": QUESTION}).json()["citations"] == []
+    assert other("DELETE", f"/rag/documents/{document['id']}").status_code == 404
+    assert owner("DELETE", f"/rag/documents/{document['id']}").status_code == 204
+
+
+def test_the_admin_named_in_the_environment_administers(suite):
+    credentials = {"username": "admin", "password": PASSPHRASE}
+    login = requests.post(f"{suite.url}/auth/login", json=credentials, timeout=10).json()
+
+    users = requests.get(
+        f"{suite.url}/auth/users",
+        headers={"Authorization": f"Bearer {login['access_token']}"},
+        timeout=10,
+    ).json()
+
+    assert "admin" in {user["username"] for user in users["items"]}
+
+
+def test_a_password_that_does_for_development_is_refused(suite):
+    weak = {"username": "hasty", "password": "testpass123"}
+    refused = requests.post(f"{suite.url}/auth/register", json=weak, timeout=10)
+
+    assert refused.status_code == 422
+    assert {each["pointer"] for each in refused.json()["errors"]} == {"#/password"}
