@@ -71,13 +71,13 @@ class Client(asyncio.Protocol):
         "_carrier",
         "_held",
         "_linger_until",
-        "_reading_held",
         "_scanned",
         "_taker",
         "body_open",
         "body_seen",
         "deadline",
         "peer",
+        "reading_held",
         "request",
         "state",
         "transport",
@@ -91,7 +91,7 @@ class Client(asyncio.Protocol):
         self._carrier = carrier
         self._held = b""
         self._linger_until = 0.0
-        self._reading_held = False
+        self.reading_held = False
         self._scanned = 0
         self._taker: Taker | None = None
         self.body_open = False
@@ -175,7 +175,7 @@ class Client(asyncio.Protocol):
             return
         self.state = _IDLE
         self.deadline = self._carrier.now + KEEP_ALIVE_SECONDS
-        if self._reading_held:
+        if self.reading_held:
             self.resume_reading()
         if self._held:
             # Not at once: a hundred requests sent at once would be a hundred calls deep.
@@ -202,13 +202,13 @@ class Client(asyncio.Protocol):
         self._linger()
 
     def hold_reading(self) -> None:
-        if not self._reading_held:
-            self._reading_held = True
+        if not self.reading_held:
+            self.reading_held = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._reading_held and not self.transport.is_closing():
-            self._reading_held = False
+        if self.reading_held and not self.transport.is_closing():
+            self.reading_held = False
             self.transport.resume_reading()
 
     def tunnel(self) -> bytes:

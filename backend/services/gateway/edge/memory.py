@@ -6,6 +6,7 @@ at once when anything is revoked anywhere.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from json import dumps
@@ -14,6 +15,7 @@ from time import monotonic, time
 
 from backend.security import Principal, Refusal
 from backend.security.authentication import Credentials
+from backend.security.refusals import unavailable
 from backend.services.gateway.domain import limits
 from backend.services.gateway.domain.callers import Callers, asker
 from backend.services.gateway.domain.table import Route
@@ -23,6 +25,8 @@ from backend.services.gateway.edge.tolls import Fare
 _GOOD_SECONDS = 60.0
 _BAD_SECONDS = 1.0
 _ENTRIES = 8192
+_NOBODY_KNOWS = unavailable("auth_unavailable", "Who asks can't be told right now; try again.")
+_log = logging.getLogger(__name__)
 
 
 class Caller:
@@ -110,7 +114,10 @@ class Memory:
         epoch = self._epoch
 
         def done(future: "asyncio.Future[Principal | Refusal]") -> None:
-            outcome = future.result()
+            error = future.exception()
+            if error is not None:
+                _log.error("a caller could not be looked up", exc_info=error)
+            outcome = _NOBODY_KNOWS if error is not None else future.result()
             answer: Caller | Refusal
             if isinstance(outcome, Refusal):
                 answer = outcome

@@ -52,24 +52,33 @@ _USUAL_CONNECTION = frozenset({"close", "keep-alive"})
 class Passage:
     """Carries one request to a service and the answer back."""
 
-    # Most requests change few of these.
     _switches = False
-    _attempts = 0
-    _body: list[bytes] | None = None
-    _body_size = 0
-    _caller: Caller | None = None
-    _chunking = False
-    _connection: Connection | None = None
-    _fare: Fare | None = None
-    _instance: Instance | None = None
-    _keep = False
-    _limit_lines = ""
-    _over = False
-    _sent = 0
-    _status = 0
-    _streaming = False
-    _tap: UsageTap | None = None
-    _tried: tuple[Instance, ...] = ()
+
+    __slots__ = (
+        "_attempts",
+        "_began",
+        "_body",
+        "_body_size",
+        "_caller",
+        "_carrier",
+        "_chunking",
+        "_client",
+        "_connection",
+        "_fare",
+        "_instance",
+        "_keep",
+        "_limit_lines",
+        "_over",
+        "_request",
+        "_request_id",
+        "_sent",
+        "_status",
+        "_streaming",
+        "_tap",
+        "_tried",
+        "_visit",
+        "_way",
+    )
 
     def __init__(
         self, carrier: Carrier, client: Client, request: Request, request_id: str, visit: Visit
@@ -82,6 +91,22 @@ class Passage:
         self._visit = visit
         self._way = visit.way
         self._began = perf_counter()
+        self._attempts = 0
+        self._body: list[bytes] | None = None
+        self._body_size = 0
+        self._caller: Caller | None = None
+        self._chunking = False
+        self._connection: Connection | None = None
+        self._fare: Fare | None = None
+        self._instance: Instance | None = None
+        self._keep = False
+        self._limit_lines = ""
+        self._over = False
+        self._sent = 0
+        self._status = 0
+        self._streaming = False
+        self._tap: UsageTap | None = None
+        self._tried: tuple[Instance, ...] = ()
 
     # Who is it, and may it pass?
 
@@ -90,7 +115,7 @@ class Passage:
         if block.length > route.body_limit:
             self._refuse(BodyTooLarge(route.body_limit))
             return
-        if not block.onward:
+        if not block.onward or block.switches is not self._switches:
             self._look_at(block)
         carrier = self._carrier
         if self._visit.public:
@@ -122,6 +147,7 @@ class Passage:
         else:
             framing = ""
         block.counted = counted_as(address)
+        block.switches = self._switches
         block.onward = (
             f"\r\n{''.join(block.kept)}X-Forwarded-For: {address}\r\n"
             f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {said.get('host', '')}\r\n"
@@ -277,7 +303,7 @@ class Passage:
             return
         service = self._way.instances.service
         connection, client = self._connection, self._client
-        if client.body_open and not self._status:
+        if client.body_open and not self._status and not client.reading_held:
             self._leave_service()
             self._refuse(_slow_body())
         elif self._status:
@@ -285,6 +311,7 @@ class Passage:
             self._leave_service()
             self._cut("stream_idle")
         elif connection is None:
+            # Whoever is waited for has a time limit of its own.
             client.expect_within(_ADMISSION_SECONDS)
         else:
             if self._instance is not None:
@@ -446,7 +473,7 @@ class Passage:
         return (
             f"{replies.STATUS_LINES[answer.status]}{''.join(kept)}{more}"
             f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}"
-            f"{replies.protection(answer.bits & ~DATE, private=private)}\r\n"
+            f"{replies.protection(answer.bits, private)}\r\n"
         ).encode("latin-1")
 
     def _refuse(self, outcome: Outcome) -> None:

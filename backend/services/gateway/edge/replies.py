@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from functools import lru_cache
 from http import HTTPStatus
 
 from backend.services.gateway.domain.headers import SECURITY_FIELDS, TRANSPORT_SECURITY
@@ -34,13 +33,24 @@ def missing(names: set[str]) -> str:
     return "".join(line for name, line in _PROTECTIVE.items() if name not in names)
 
 
-@lru_cache(maxsize=1024)
-def protection(bits: int, *, private: bool) -> str:
+class _Protections(dict[int, str]):
+    """The protective lines that an answer lacks, put together once for each combination."""
+
+    def __missing__(self, key: int) -> str:
+        bits, private = key >> 1, key & 1
+        lacking = [line for name, line in _PROTECTIVE.items() if not bits & PROTECTIVE_BITS[name]]
+        if private and not bits & _CACHE_CONTROL:
+            lacking.append(_NO_STORE)
+        self[key] = lines = "".join(lacking)
+        return lines
+
+
+_protections = _Protections()
+
+
+def protection(bits: int, private: bool) -> str:
     """The protective lines that an answer with the fields of *bits* does not have yet."""
-    lacking = [line for name, line in _PROTECTIVE.items() if not bits & PROTECTIVE_BITS[name]]
-    if private and not bits & _CACHE_CONTROL:
-        lacking.append(_NO_STORE)
-    return "".join(lacking)
+    return _protections[bits << 1 | private]
 
 
 def problem(outcome: Outcome, request_id: str, more: str, *, head_only: bool) -> tuple[int, bytes]:

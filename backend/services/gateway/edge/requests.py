@@ -91,13 +91,24 @@ class Block:
     `kept` are the lines that travel on, as they are written; `said` is what is read here.
     """
 
-    __slots__ = ("caller", "chunked", "closes", "counted", "kept", "length", "onward", "said")
+    __slots__ = (
+        "caller",
+        "chunked",
+        "closes",
+        "counted",
+        "kept",
+        "length",
+        "onward",
+        "said",
+        "switches",
+    )
 
     def __init__(self) -> None:
         # What whoever reads the block finds out about it, kept with it.
         self.caller: object = None
         self.counted = ""
         self.onward = ""
+        self.switches = False
         self.kept: list[str] = []
         self.said: dict[str, str] = {}
         self.chunked = False
