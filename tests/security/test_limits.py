@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,38 @@ def test_the_limit_is_shared_by_two_limiters_on_one_redis(redis_url):
     passed = sum(limiter.decide([charge]).allowed for limiter in [first, second] * 10)
 
     assert passed == 10
+
+
+@pytest.mark.parametrize("where", ["redis", "nearby"])
+@pytest.mark.parametrize(
+    "limit", [Limit(50, 1, 5), Limit(20, 1, 20), Limit(150, 1, 1)], ids="{0.count}/{0.burst}".format
+)
+def test_many_callers_at_once_never_get_more_than_allowed_in_any_window(redis_url, where, limit):
+    limiters = [Limiter(None)] * 4
+    if where == "redis":
+        limiters = [open_limiter(redis_url) for _ in range(4)]
+    charge = Charge("address", f"crowd-{limit.count}-{limit.burst}", limit)
+    passed: list[tuple[int, int]] = []  # before and after each call that was allowed
+    end = time.monotonic() + 0.6
+
+    def press(limiter: Limiter) -> None:
+        while time.monotonic() < end:
+            before = time.monotonic_ns()
+            decision = limiter.decide([charge])
+            if decision.allowed:
+                passed.append((before // 1000, time.monotonic_ns() // 1000))
+            assert decision.local == (where == "nearby")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(press, limiters * 2))
+
+    # Each was decided somewhere between its two moments, so the calls that lie wholly
+    # within a window were decided in it.
+    assert len(passed) > limit.burst
+    for begin, _ in passed:
+        for until in (after for _, after in passed if after > begin):
+            inside = sum(begin <= before and after <= until for before, after in passed)
+            assert inside <= limit.burst + (until - begin) / limit.interval
 
 
 def test_reserved_units_come_back_in_redis(redis_url):
