@@ -46,6 +46,7 @@ class Stage:
     sign_in: Callable[[str], Headers]
     things: Callable[["Stage", Headers], dict[str, str]]
     signed_in: dict[str, Headers] = field(default_factory=dict)
+    identities: Identities | None = None
 
     @property
     def client(self) -> FlaskClient:
@@ -81,7 +82,8 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
     app = create_rag(settings, Embedder(ROOT / ".cache", threads=1))
     app.testing = True
     try:
-        yield Stage(identities.trust(app), _known_to(identities), _of_the_library)
+        known_to = _known_to(identities)
+        yield Stage(identities.trust(app), known_to, _of_the_library, identities=identities)
     finally:
         app.extensions["backend.parts"][IngestionThread].stop()
 
@@ -109,7 +111,8 @@ def agent(folder: Path, url: str | None = None) -> Iterator[Stage]:
         )
         app = create_agent(settings, embedder=WordEmbedder())
         app.testing = True
-        yield Stage(identities.trust(app), _known_to(identities), _of_the_agent)
+        known_to = _known_to(identities)
+        yield Stage(identities.trust(app), known_to, _of_the_agent, identities=identities)
 
 
 def _of_the_agent(stage: Stage, headers: Headers) -> dict[str, str]:
