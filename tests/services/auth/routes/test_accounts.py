@@ -49,9 +49,11 @@ def test_an_email_belongs_to_one_account_whatever_its_case(client, ada):
     assert client.post("/register", json=taken | {"email": "b@example.org"}).status_code == 201
 
 
-def test_of_many_who_want_one_name_at_once_one_gets_it(app):
-    def register(_: int) -> int:
-        body = {"username": "wanted", "password": PASSWORD}
+def test_of_many_who_want_one_name_at_once_one_gets_it_however_they_spell_it(app):
+    spellings = ("wanted", "WANTED", "wаntеd", "ｗanted")
+
+    def register(number: int) -> int:
+        body = {"username": spellings[number % 4], "password": PASSWORD}
         return app.test_client().post("/register", json=body).status_code
 
     with ThreadPoolExecutor(8) as threads:
