@@ -5,6 +5,8 @@ set -euo pipefail
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")"
+  # Where it is set, each of the many processes of the tests compiles every package anew.
+  unset PYTHONDONTWRITEBYTECODE
   ./start_microservices.sh install --tests
   case ${1-} in
     "") lint; run_tests -m "not slow" ;;

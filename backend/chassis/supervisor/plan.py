@@ -151,6 +151,8 @@ def _environment(
 ) -> dict[str, str]:
     """What every service finds in its environment: the same for all, so they agree."""
     environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
+    # Where it is set, every start compiles every package anew, and takes three times as long.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for service, program in zip(catalog, programs, strict=True):
         environment[service.port_variable] = str(program.port)
         if not service.is_gateway and not variables.get(service.url_variable):

@@ -74,3 +74,7 @@ def test_only_what_is_asked_for_runs_and_an_unknown_name_is_refused():
     assert [p.name for p in plan(Wishes(only=("auth",))).programs] == ["auth-service"]
     with pytest.raises(CannotRun, match="No service is called 'atuh'; there are auth"):
         plan(Wishes(only=("atuh",)))
+
+
+def test_services_keep_what_they_compiled_whatever_the_shell_says():
+    assert "PYTHONDONTWRITEBYTECODE" not in plan(PYTHONDONTWRITEBYTECODE="1").environment
