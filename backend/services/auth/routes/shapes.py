@@ -27,8 +27,9 @@ Email = Annotated[
     str,
     Field(
         max_length=254,
-        pattern=r"""^[^\s@<>()\[\],;:\\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\],;:\\".\x00-\x1f\x7f]+"""
-        r"""(\.[^\s@<>()\[\],;:\\".\x00-\x1f\x7f]+)+$""",
+        # \x85 is white space to some engines only, so the controls are all named.
+        pattern=r"""^[^\s@<>()\[\],;:\\"\x00-\x1f\x7f-\x9f]{1,64}@[^\s@<>()\[\],;:\\".\x00-\x1f\x7f-\x9f]+"""
+        r"""(\.[^\s@<>()\[\],;:\\".\x00-\x1f\x7f-\x9f]+)+$""",
         examples=["ada@example.org"],
     ),
 ]
