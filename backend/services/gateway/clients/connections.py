@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_tunnel",
         "answer_begun",
         "asker",
+        "authority",
         "idle_since",
         "method",
         "reused",
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
+        self.authority = pool.instance.authority
         self._body: Body | None = None
         self._held = b""
         self._keep = False

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from time import time
-from typing import Protocol, cast
+from typing import cast
 
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.domain.cors import is_preflight
@@ -20,7 +20,9 @@ from backend.services.gateway.edge.requests import (
     Request,
     check_begun,
     read_block,
+    without_empty_lines,
 )
+from backend.services.gateway.edge.taker import Taker
 from backend.services.gateway.edge.tunnel import Tunnel
 from backend.services.gateway.errors import Outcome, reason_of
 
@@ -35,27 +37,6 @@ _NEVER = float("inf")
 _CR = 13
 _REPEATED_BYTES = 4096
 _RESET = struct.pack("ii", 1, 0)
-
-
-class Taker(Protocol):
-    """Whoever answers the request in hand."""
-
-    def start(self) -> None: ...
-
-    def take(self, data: bytes, ended: bool) -> None:
-        """A piece of the request's body."""
-
-    def gone(self) -> None:
-        """The client has left: nobody waits for the answer any more."""
-
-    def late(self, now: float) -> None:
-        """The time limit that was set on the client has passed."""
-
-    def hold(self) -> None:
-        """The client takes no more just now."""
-
-    def go_on(self) -> None:
-        """It does again."""
 
 
 # Plain numbers: they are compared several times for each request.
@@ -252,7 +233,7 @@ class Client(asyncio.Protocol):
         self._held = b""
         try:
             if data[0] == _CR:
-                data = _without_empty_lines(data)
+                data = without_empty_lines(data)
             end = data.find(b"\r\n\r\n", self._scanned)
             if end >= 0:
                 self._scanned = 0
@@ -410,12 +391,3 @@ class Client(asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def _without_empty_lines(data: bytes) -> bytes:
-    """*data* without the few empty lines that may stand before a request (RFC 9112, 2.2)."""
-    for _ in range(4):
-        if not data.startswith(b"\r\n"):
-            break
-        data = data[2:]
-    return data

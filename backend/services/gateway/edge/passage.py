@@ -1,198 +1,64 @@
-"""One request's way through: who is it, may it pass, which instance, and the answer back.
-
-The same steps as `domain.forwarding`, as callbacks: each is taken at once where nothing
-has to be waited for.
-"""
+"""The second half of a request's way: to an instance of the service, and the answer back."""
 
 from __future__ import annotations
 
-from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from backend.security import Refusal
-from backend.security.addresses import client_address, counted_as, is_trusted
-from backend.security.authentication import Credentials
-from backend.services.gateway.clients.answers import DATE, Answer
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.clients.framing import LAST_CHUNK, chunk
-from backend.services.gateway.domain.forwarding import limited
-from backend.services.gateway.domain.headers import named_by_connection
 from backend.services.gateway.domain.retries import REPLAY_BYTES, Failure, may_repeat
-from backend.services.gateway.domain.usage import UsageTap, settlement
 from backend.services.gateway.edge import replies
-from backend.services.gateway.edge.memory import Caller
+from backend.services.gateway.edge.admission import Admission
+from backend.services.gateway.edge.heads import answer_head
 from backend.services.gateway.errors import (
     BadAnswer,
     BodyTooLarge,
     CircuitOpen,
-    Outcome,
     Overloaded,
     UpstreamTimeout,
     UpstreamUnavailable,
-    reason_of,
 )
 
 if TYPE_CHECKING:
+    from backend.services.gateway.clients.answers import Answer
     from backend.services.gateway.clients.connections import Connection, Pool
     from backend.services.gateway.clients.instances import Instance
     from backend.services.gateway.edge.carrier import Carrier, Visit
     from backend.services.gateway.edge.client import Client
-    from backend.services.gateway.edge.requests import Block, Request
-    from backend.services.gateway.edge.tolls import Fare
+    from backend.services.gateway.edge.requests import Request
 
 BODY_IDLE_SECONDS = 30.0
 STREAM_IDLE_SECONDS = 90.0
 _ADMISSION_SECONDS = 10.0
 _CLIENT_CLOSED = 499
 _ATTEMPTS = 2
-_NO_CONTENT = 204
-_USUAL_CONNECTION = frozenset({"close", "keep-alive"})
 
 
-class Passage:
+class Passage(Admission):
     """Carries one request to a service and the answer back."""
-
-    _switches = False
 
     __slots__ = (
         "_attempts",
-        "_began",
         "_body",
         "_body_size",
-        "_caller",
-        "_carrier",
         "_chunking",
-        "_client",
         "_connection",
-        "_fare",
-        "_instance",
         "_keep",
-        "_limit_lines",
-        "_over",
-        "_request",
-        "_request_id",
-        "_sent",
-        "_status",
-        "_streaming",
-        "_tap",
         "_tried",
-        "_visit",
-        "_way",
     )
 
     def __init__(
         self, carrier: Carrier, client: Client, request: Request, request_id: str, visit: Visit
     ) -> None:
-        assert visit.way is not None  # noqa: S101 - what leads nowhere is answered elsewhere
-        self._carrier = carrier
-        self._client = client
-        self._request = request
-        self._request_id = request_id
-        self._visit = visit
-        self._way = visit.way
-        self._began = perf_counter()
+        super().__init__(carrier, client, request, request_id, visit)
         self._attempts = 0
         self._body: list[bytes] | None = None
         self._body_size = 0
-        self._caller: Caller | None = None
         self._chunking = False
         self._connection: Connection | None = None
-        self._fare: Fare | None = None
-        self._instance: Instance | None = None
         self._keep = False
-        self._limit_lines = ""
-        self._over = False
-        self._sent = 0
-        self._status = 0
-        self._streaming = False
-        self._tap: UsageTap | None = None
         self._tried: tuple[Instance, ...] = ()
-
-    # Who is it, and may it pass?
-
-    def start(self) -> None:
-        block, route = self._request.block, self._way.route
-        if block.length > route.body_limit:
-            self._refuse(BodyTooLarge(route.body_limit))
-            return
-        if not block.onward or block.switches is not self._switches:
-            self._look_at(block)
-        carrier = self._carrier
-        if self._visit.public:
-            self._known(carrier.memory.stranger(block.counted))
-            return
-        caller = block.caller
-        if isinstance(caller, Caller) and carrier.memory.stands(caller, carrier.now):
-            self._known(caller)
-            return
-        said = block.said
-        carried = Credentials(
-            said.get("authorization", ""), said.get("x-api-key", ""), said.get("x-tenant-id")
-        )
-        carrier.memory.recall(carried, block.counted, self._known)
-
-    def _look_at(self, block: Block) -> None:
-        """Find out about a header block what holds for every request that repeats it."""
-        said, carrier, peer = block.said, self._carrier, self._client.peer
-        address = client_address(peer, said.get("x-forwarded-for", ""), carrier.trusted)
-        scheme = carrier.scheme
-        if said.get("x-forwarded-proto") == "https" and is_trusted(peer, carrier.trusted):
-            scheme = "https"
-        if block.chunked:
-            framing = "Transfer-Encoding: chunked\r\n"
-        elif self._switches:
-            framing = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        elif "content-length" in said:
-            framing = f"Content-Length: {block.length}\r\n"
-        else:
-            framing = ""
-        block.counted = counted_as(address)
-        block.switches = self._switches
-        block.onward = (
-            f"\r\n{''.join(block.kept)}X-Forwarded-For: {address}\r\n"
-            f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {said.get('host', '')}\r\n"
-            f"{framing}X-Request-ID: "
-        )
-
-    def _known(self, caller: Caller | Refusal) -> None:
-        if self._over:
-            return
-        if isinstance(caller, Refusal):
-            self._refuse(caller)
-            return
-        visit = self._visit
-        self._caller = caller
-        if caller.principal is not None:
-            self._request.block.caller = caller
-        fare = self._fare = caller.fare(
-            visit.fare_key, self._way.route, visit.inner, self._carrier.numbers
-        )
-        if fare.charges:
-            self._carrier.counting.decide(fare, self._decided)
-        else:
-            self._seek()
-
-    def _decided(self, reply: list[int], local: bool) -> None:
-        fare = self._fare
-        if self._over or fare is None:
-            return
-        numbers = self._carrier.numbers
-        if fare.refuses(reply):
-            decision = fare.decision(reply, local=local)
-            for verdict in decision.verdicts:
-                if not verdict.allowed:
-                    numbers.tally(verdict.charge.name).refused += 1
-            self._refuse(limited(decision))
-            return
-        if local:
-            fare.tally.near += 1
-        else:
-            fare.tally.allowed += 1
-        self._limit_lines = fare.lines(reply, local=local)
-        if fare.reserved:
-            self._tap = UsageTap()
-        self._way.budget.request()
-        self._seek()
 
     # Which instance?
 
@@ -234,7 +100,11 @@ class Passage:
         self._connection = connection
         client, request = self._client, self._request
         body = self._body
-        head = self._head()
+        visit, block = self._visit, request.block
+        head = (
+            f"{request.method}{visit.onward}{connection.authority}{block.onward}"
+            f"{self._request_id}\r\n\r\n"
+        ).encode("latin-1")
         whole = not client.body_open
         if body:
             sent = b"".join(map(chunk, body) if request.chunked else body)
@@ -251,13 +121,6 @@ class Passage:
             client.expect_within(BODY_IDLE_SECONDS)
             if request.expects_continue and not self._body_size:
                 client.write(replies.CONTINUE)
-
-    def _head(self) -> bytes:
-        assert self._instance is not None  # noqa: S101 - chosen before a connection was made
-        return (
-            f"{self._request.method}{self._visit.onward}{self._instance.authority}"
-            f"{self._request.block.onward}{self._request_id}\r\n\r\n"
-        ).encode("latin-1")
 
     # What the client does.
 
@@ -342,8 +205,15 @@ class Passage:
         client = self._client
         self._status = answer.status
         self._body = None
-        self._keep = client.keeps()
-        head = self._answer_head(answer)
+        caller = self._caller
+        head, self._chunking, self._keep = answer_head(
+            answer,
+            self._request,
+            self._carrier,
+            f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}",
+            private=caller is not None and caller.principal is not None,
+            keep=client.keeps(),
+        )
         if ended:
             self._connection = None
         if self._tap is not None:
@@ -443,60 +313,6 @@ class Passage:
             return False
         return self._way.budget.take()
 
-    # The answer back.
-
-    def _answer_head(self, answer: Answer) -> bytes:
-        request, carrier = self._request, self._carrier
-        more = ""
-        if answer.length is not None:
-            if answer.status != _NO_CONTENT:
-                more = answer.length_line
-        elif request.line.minor == 1:
-            self._chunking = True
-            more = "Transfer-Encoding: chunked\r\n"
-        else:
-            self._keep = False
-        kept = answer.kept
-        if answer.connection and answer.connection not in _USUAL_CONNECTION:
-            dropped = named_by_connection([answer.connection])
-            kept = [line for line in kept if line.partition(":")[0].lower() not in dropped]
-        if not self._keep:
-            more += replies.CLOSE
-        if not answer.bits & DATE:
-            more += carrier.date()
-        if "origin" in request.said:
-            more += replies.lines(carrier.cross_origin.fields(request.said["origin"]))
-        if carrier.scheme == "https":
-            more += replies.HSTS
-        caller = self._caller
-        private = caller is not None and caller.principal is not None
-        return (
-            f"{replies.STATUS_LINES[answer.status]}{''.join(kept)}{more}"
-            f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}"
-            f"{replies.protection(answer.bits, private)}\r\n"
-        ).encode("latin-1")
-
-    def _refuse(self, outcome: Outcome) -> None:
-        """Answer with a problem of the gateway's own."""
-        client, request = self._client, self._request
-        keep = client.keeps()
-        more = self._carrier.date() + ("" if keep else replies.CLOSE)
-        if not _tells_limits(outcome):
-            more += self._limit_lines
-        origin = request.said.get("origin")
-        if origin is not None:
-            more += replies.lines(self._carrier.cross_origin.fields(origin))
-        if self._carrier.scheme == "https":
-            more += replies.HSTS
-        status, data = replies.problem(
-            outcome, self._request_id, more, head_only=request.method == "HEAD"
-        )
-        self._sent = len(data)
-        self._carrier.numbers.refused(reason_of(outcome))
-        client.write(data)
-        self._end(status, reason_of(outcome))
-        client.finish(keep=keep)
-
     def _cut(self, reason: str) -> None:
         self._end(self._status, reason)
         self._client.cut()
@@ -505,45 +321,6 @@ class Passage:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.leave()
-
-    def _release(self) -> None:
-        instance, self._instance = self._instance, None
-        if instance is not None:
-            instance.outstanding -= 1
-            self._way.instances.outstanding -= 1
-
-    def _end(self, status: int, reason: str | None) -> None:
-        """Over, whichever way: count it, note it, settle it."""
-        self._over = True
-        instance = self._instance
-        self._release()
-        carrier, caller, fare = self._carrier, self._caller, self._fare
-        if self._streaming:
-            self._streaming = False
-            carrier.numbers.streams -= 1
-        if self._tap is not None and fare is not None:
-            for charge, units in settlement(fare.reserved, self._status, self._tap):
-                carrier.counting.settle(charge, units)
-        carrier.numbers.note(
-            (
-                time(),
-                self._request.method,
-                self._visit.shown,
-                status,
-                perf_counter() - self._began,
-                self._client.peer if caller is None else caller.address,
-                self._request_id,
-                self._way.route.name,
-                self._sent,
-                "" if caller is None else caller.noted,
-                "" if instance is None else instance.noted,
-                reason,
-            )
-        )
-
-
-def _tells_limits(outcome: Outcome) -> bool:
-    return reason_of(outcome) == "rate_limited"
 
 
 def _slow_body() -> Refusal:

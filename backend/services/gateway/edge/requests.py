@@ -337,3 +337,12 @@ def _obey_connection(block: Block, connection: str) -> None:
         # What a caller takes back it has not said: no identity that the service won't see.
         for name in dropped & _TRAVELLING:
             block.said.pop(name, None)
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """*data* without the few empty lines that may stand before a request (RFC 9112, 2.2)."""
+    for _ in range(4):
+        if not data.startswith(b"\r\n"):
+            break
+        data = data[2:]
+    return data
