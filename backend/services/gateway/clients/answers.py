@@ -13,37 +13,29 @@ _KNOWN_LINES = 2048
 DATE = 1 << 30
 """The bit of an answer that has a Date."""
 
-Line = tuple[int, str, str, str, int]
-"""(what to do with it, name in lower case, value, the line as it is written on, its bit)"""
-_KEPT, _DROPPED, _FRAMING = 0, 1, 2
+Line = tuple[str, tuple[str, str, int] | None]
+"""(the line as it is written on, or nothing; (name, value, bit) where that matters here)"""
+
+_BODILESS = frozenset({204, 304})
 # Another one in every answer: not worth a look, still less remembering. We write our own.
 _REQUEST_ID = "x-request-id:"
-_OURS: Line = (_DROPPED, "x-request-id", "", "", 0)
-_BODILESS = frozenset({204, 304})
-_FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
+_OURS: Line = ("", None)
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
 class Answer:
     """The head of an answer and the way to its end."""
 
-    __slots__ = (
-        "bits",
-        "chunked",
-        "connection",
-        "keep_alive",
-        "kept",
-        "length",
-        "length_line",
-        "status",
-    )
+    __slots__ = ("bits", "chunked", "connection", "keep_alive", "length", "said", "status", "text")
 
-    def __init__(self, status: int, kept: list[str], bits: int) -> None:
+    def __init__(self, status: int, text: str, bits: int, said: int | None) -> None:
         self.status = status
-        self.kept = kept
+        self.text = text
         """The lines that travel on, as they are written."""
         self.bits = bits
         """Which of the fields that the reader was told to look out for are there."""
-        self.length_line = ""
+        self.said = said
+        """The Content-Length, which also answers without a body may have."""
         self.connection = ""
         self.keep_alive = False
         self.chunked = False
@@ -56,78 +48,89 @@ class Answer:
             return Chunked()
         return UntilClose() if self.length is None else Length(self.length)
 
-    def field(self, name: str) -> str | None:
-        """The value of a line that travels on, by its name in lower case."""
-        for line in self.kept:
-            known, _, value = line.partition(":")
-            if known.lower() == name:
-                return value.strip()
-        return None
+    def fields(self) -> list[tuple[str, str]]:
+        """(name in lower case, value) of the lines that travel on."""
+        parts = (line.partition(": ") for line in self.text.split("\r\n")[:-1])
+        return [(name.lower(), value) for name, _, value in parts]
+
+    def without(self, names: frozenset[str]) -> str:
+        """The lines that travel on but those of *names* (in lower case)."""
+        lines = self.text.split("\r\n")[:-1]
+        return "".join(
+            f"{line}\r\n" for line in lines if line.partition(":")[0].lower() not in names
+        )
 
 
-class AnswerReader:
+class AnswerReader(dict[str, Line]):
     """Reads answer heads; *travels* says of a name whether its line goes on.
 
-    Lines are remembered as they were judged: the same few come again and again. *bits*
+    It is itself the lines that it has judged: the same few come again and again. *bits*
     gives names (in lower case) that `Answer.bits` shall tell of.
     """
 
     def __init__(self, travels: Callable[[str], bool], bits: Mapping[str, int]) -> None:
+        super().__init__()
         self._travels = travels
         self._bits = {**bits, "date": DATE}
-        self._known: dict[str, Line] = {}
 
     def read(self, head: bytes, method: str) -> Answer:
         """The answer to a request by *method* whose head is *head*, without its empty line."""
         first, *raw_lines = head.decode("latin-1").split("\r\n")
         status, old = _STATUSES.get(first) or _read_status(first)
         length = encoding = None
-        connection = length_line = ""
-        kept, bits, known = [], 0, self._known.get
-        for raw in raw_lines:
-            todo, name, value, line, bit = known(raw) or self._judge(raw)
-            if todo == _KEPT:
-                kept.append(line)
-                bits |= bit
-            elif todo == _FRAMING:
-                if name == "content-length":
+        text, connection, bits = "", "", 0
+        for line, more in map(self.__getitem__, raw_lines):
+            text += line
+            if more is not None:
+                name, value, bit = more
+                if bit:
+                    bits |= bit
+                elif name == "content-length":
                     if length is not None:
                         raise BadFraming("Content-Length is there twice.")
-                    length, length_line = read_length(value), line
+                    length = int(value)
                 elif name == "transfer-encoding":
                     if encoding is not None:
                         raise BadFraming("Transfer-Encoding is there twice.")
-                    encoding = value.lower()
+                    encoding = value
                 else:
-                    connection = f"{connection},{value.lower()}" if connection else value.lower()
-        answer = Answer(status, kept, bits)
+                    connection = f"{connection},{value}" if connection else value
+        answer = Answer(status, text, bits, length)
         answer.connection = connection
         answer.keep_alive = not old and not (connection and "close" in connection)
-        if status >= 200:
-            answer.length_line = length_line
-            # RFC 9112, 6.1 and 6.3: both, or chunks from an HTTP/1.0 server, are attempts
-            # to smuggle until proven otherwise.
-            if encoding is not None and (length is not None or old or encoding != "chunked"):
-                raise BadFraming("The answer's framing is ambiguous.")
-            if method != "HEAD" and status not in _BODILESS:
-                answer.length = length
+        if status < 200:
+            return answer
+        # RFC 9112, 6.1 and 6.3: both, or chunks from an HTTP/1.0 server, are attempts to
+        # smuggle until proven otherwise.
+        if encoding is not None and (length is not None or old or encoding != "chunked"):
+            raise BadFraming("The answer's framing is ambiguous.")
+        if method != "HEAD" and status not in _BODILESS:
+            answer.length = length
+            if length is None:
                 answer.chunked = encoding is not None
-                if length is None and encoding is None:
+                if encoding is None:
                     answer.keep_alive = False
         return answer
 
-    def _judge(self, raw: str) -> Line:
+    def __missing__(self, raw: str) -> Line:
         if raw[:13].lower() == _REQUEST_ID:
             return _OURS
         name, value = read_field(raw)
         lower = name.lower()
-        travels = _KEPT if self._travels(lower) else _DROPPED
-        todo = _FRAMING if lower in _FRAMING_NAMES else travels
-        line = (todo, lower, value, f"{name}: {value}\r\n", self._bits.get(lower, 0))
+        line: Line
+        if lower in _FRAMING:
+            # Read here already, so that it is right whenever it is remembered.
+            value = str(read_length(value)) if lower == "content-length" else value.lower()
+            line = ("", (lower, value, 0))
+        elif self._travels(lower):
+            bit = self._bits.get(lower, 0)
+            line = (f"{name}: {value}\r\n", (lower, value, bit) if bit else None)
+        else:
+            line = _OURS
         if len(raw) <= 256:
-            if len(self._known) >= _KNOWN_LINES:
-                self._known.clear()
-            self._known[raw] = line
+            if len(self) >= _KNOWN_LINES:
+                self.clear()
+            self[raw] = line
         return line
 
 

@@ -42,25 +42,18 @@ def look_at(block: Block, carrier: Carrier, peer: str, *, switches: bool) -> Non
 
 
 def answer_head(
-    answer: Answer, request: Request, carrier: Carrier, own: str, *, private: bool, keep: bool
-) -> tuple[bytes, bool, bool]:
-    """(the head, whether its body goes out in chunks, whether the connection stays).
-
-    *own* are the lines that the gateway has to say about this request.
-    """
-    more, chunking = "", False
-    if answer.length is not None:
-        if answer.status != _NO_CONTENT:
-            more = answer.length_line
-    elif request.line.minor == 1:
-        chunking = True
-        more = "Transfer-Encoding: chunked\r\n"
+    answer: Answer, request: Request, carrier: Carrier, own: str, private: bool, keep: bool
+) -> bytes:
+    """The head of *answer* for the caller. *own* are the lines that the gateway has to say."""
+    if answer.length is None:
+        more = "" if request.line.minor == 0 else "Transfer-Encoding: chunked\r\n"
+    elif answer.said is None or answer.status == _NO_CONTENT:
+        more = ""
     else:
-        keep = False
-    kept = answer.kept
+        more = f"Content-Length: {answer.said}\r\n"
+    text = answer.text
     if answer.connection and answer.connection not in _USUAL_CONNECTION:
-        dropped = named_by_connection([answer.connection])
-        kept = [line for line in kept if line.partition(":")[0].lower() not in dropped]
+        text = answer.without(named_by_connection([answer.connection]))
     if not keep:
         more += replies.CLOSE
     if not answer.bits & DATE:
@@ -69,8 +62,7 @@ def answer_head(
         more += replies.lines(carrier.cross_origin.fields(request.said["origin"]))
     if carrier.scheme == "https":
         more += replies.HSTS
-    head = (
-        f"{replies.STATUS_LINES[answer.status]}{''.join(kept)}{more}{own}"
+    return (
+        f"{replies.STATUS_LINES[answer.status]}{text}{more}{own}"
         f"{replies.protection(answer.bits, private)}\r\n"
-    )
-    return head.encode("latin-1"), chunking, keep
+    ).encode("latin-1")

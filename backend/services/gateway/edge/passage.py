@@ -99,20 +99,14 @@ class Passage(Admission):
     def _send(self, connection: Connection) -> None:
         self._connection = connection
         client, request = self._client, self._request
-        body = self._body
         visit, block = self._visit, request.block
+        whole = not client.body_open
         head = (
             f"{request.method}{visit.onward}{connection.authority}{block.onward}"
             f"{self._request_id}\r\n\r\n"
         ).encode("latin-1")
-        whole = not client.body_open
-        if body:
-            sent = b"".join(map(chunk, body) if request.chunked else body)
-            head += sent
-        if whole and request.chunked:
-            head += LAST_CHUNK
-        if self._body_size > REPLAY_BYTES:
-            self._body = None
+        if block.length or block.chunked:
+            head += self._body_so_far(whole)
         connection.ask(self, request.method, head, whole=whole)
         if whole:
             client.deadline = self._carrier.now + self._way.route.timeout
@@ -121,6 +115,14 @@ class Passage(Admission):
             client.expect_within(BODY_IDLE_SECONDS)
             if request.expects_continue and not self._body_size:
                 client.write(replies.CONTINUE)
+
+    def _body_so_far(self, whole: bool) -> bytes:
+        """What has come of the body, as it is sent; kept while it is small."""
+        body, chunked = self._body or (), self._request.block.chunked
+        if self._body_size > REPLAY_BYTES:
+            self._body = None
+        end = LAST_CHUNK if whole and chunked else b""
+        return b"".join(map(chunk, body) if chunked else body) + end
 
     # What the client does.
 
@@ -205,15 +207,15 @@ class Passage(Admission):
         client = self._client
         self._status = answer.status
         self._body = None
-        caller = self._caller
-        head, self._chunking, self._keep = answer_head(
-            answer,
-            self._request,
-            self._carrier,
-            f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}",
-            private=caller is not None and caller.principal is not None,
-            keep=client.keeps(),
-        )
+        caller, keep = self._caller, client.keeps()
+        if answer.length is None:
+            # HTTP/1.0 knows no chunks: its answer ends with its connection.
+            self._chunking = self._request.line.minor == 1
+            keep = keep and self._chunking
+        self._keep = keep
+        own = f"X-Request-ID: {self._request_id}\r\n{self._limit_lines}"
+        private = caller is not None and caller.principal is not None
+        head = answer_head(answer, self._request, self._carrier, own, private, keep)
         if ended:
             self._connection = None
         if self._tap is not None:

@@ -101,6 +101,7 @@ class Block:
         "onward",
         "said",
         "switches",
+        "trouble",
     )
 
     def __init__(self) -> None:
@@ -114,6 +115,8 @@ class Block:
         self.chunked = False
         self.closes = False
         self.length = 0
+        self.trouble: BadRequest | None = None
+        """What stands against it in HTTP/1.1, though not in HTTP/1.0."""
 
 
 class Request:
@@ -135,10 +138,8 @@ class Request:
         if line.minor == 0:
             if block.chunked:
                 raise _malformed("There is no Transfer-Encoding in HTTP/1.0.")
-        elif "host" not in block.said:
-            raise _malformed("The header field Host is missing.")
-        elif "expect" in block.said and block.said["expect"].lower() != "100-continue":
-            raise BadRequest(417, "expectation_failed", "Only 'Expect: 100-continue' is known.")
+        elif block.trouble is not None:
+            raise block.trouble
 
     @property
     def minor(self) -> int:
@@ -301,6 +302,11 @@ def _settle(block: Block) -> None:
         match = _HOST.fullmatch(host)
         if match is None or int(match[1] or 0) > 65535:
             raise _malformed("The header field Host is malformed.")
+    else:
+        block.trouble = _malformed("The header field Host is missing.")
+    if said.get("expect", "100-continue").lower() != "100-continue":
+        detail = "Only 'Expect: 100-continue' is known."
+        block.trouble = block.trouble or BadRequest(417, "expectation_failed", detail)
     connection = said.get("connection")
     if connection is not None:
         _obey_connection(block, connection.lower())

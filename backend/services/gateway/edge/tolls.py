@@ -20,8 +20,7 @@ class Fare(Toll):
         self.reserved = reserved
         self.tally = tally
         self._terms = [
-            (2 * index, c.limit.tolerance, c.limit.interval, c.limit.burst, c.name)
-            for index, c in enumerate(self.charges)
+            (2 * i, 1.0 / c.limit.tolerance, _term(c)) for i, c in enumerate(self.charges)
         ]
         self._policy = f"RateLimit-Policy: {limits.policy(self.charges)}\r\n"
 
@@ -33,16 +32,20 @@ class Fare(Toll):
 
     def lines(self, reply: list[int], *, local: bool) -> str:
         """The same fields as `limits.fields` writes, for a request that was let in."""
-        fullest = 2.0
-        for index, tolerance, interval, burst, known_as in self._terms:
-            share = (tolerance - reply[index]) / tolerance
-            if share < fullest:
-                fullest, at, room, step, quota, name = (
-                    share, index, tolerance, interval, burst, known_as
-                )  # fmt: skip
-        left, reset = (room - reply[at]) // step, -(-reply[at] // 1_000_000)
+        most, at, fullest = -1.0, 0, self._terms[0][2]
+        for index, share, term in self._terms:
+            used = reply[index] * share
+            if used > most:
+                most, at, fullest = used, index, term
+        tolerance, interval, burst, name = fullest
+        left, reset = (tolerance - reply[at]) // interval, -(-reply[at] // 1_000_000)
         return (
             f'{self._policy}RateLimit: "{name}";r={left};t={reset}\r\n'
-            f"X-RateLimit-Limit: {quota}\r\nX-RateLimit-Remaining: {left}\r\n"
+            f"X-RateLimit-Limit: {burst}\r\nX-RateLimit-Remaining: {left}\r\n"
             f"X-RateLimit-Reset: {int(time()) + reset}\r\n{_NEARBY if local else ''}"
         )
+
+
+def _term(charge: Charge) -> tuple[int, int, int, str]:
+    limit = charge.limit
+    return limit.tolerance, limit.interval, limit.burst, charge.name

@@ -85,7 +85,7 @@ class Tunnel(Passage):
 
     def switched(self, answer: Answer, data: bytes) -> None:
         key = self._request.said.get("sec-websocket-key", "").encode("latin-1")
-        if answer.field("sec-websocket-accept") != _accepted(key):
+        if dict(answer.fields()).get("sec-websocket-accept") != _accepted(key):
             self._leave_service()
             self.answer_breaks(BadFraming("The service switched to something else."))
             return
@@ -94,7 +94,7 @@ class Tunnel(Passage):
         self._carrier.numbers.sockets += 1
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"X-Request-ID: {self._request_id}\r\n{''.join(answer.kept)}\r\n"
+            f"X-Request-ID: {self._request_id}\r\n{answer.text}\r\n"
         )
         self._client.write(head.encode("latin-1"))
         early = self._client.tunnel()

@@ -92,10 +92,10 @@ def test_lines_that_travel_are_kept_as_they_are_written_on():
     )
 
     assert answer.status == 201
-    assert answer.kept == ["Set-Cookie: a\r\n", "Set-Cookie: b\r\n"]
-    assert answer.length_line == "Content-Length: 0\r\n"
-    assert answer.field("set-cookie") == "a"
-    assert answer.field("x-ours") is None
+    assert answer.text == "Set-Cookie: a\r\nSet-Cookie: b\r\n"
+    assert answer.said == 0
+    assert answer.fields() == [("set-cookie", "a"), ("set-cookie", "b")]
+    assert answer.without(frozenset({"set-cookie"})) == ""
 
 
 def test_what_the_reader_looks_out_for_is_told():
