@@ -102,6 +102,7 @@ class Documents:
         most_waiting: int,
     ) -> None:
         self._database = database
+        self._everything = database.across_tenants()
         self._blobs = blobs
         self._wake = wake
         self._most_waiting = most_waiting
@@ -122,10 +123,12 @@ class Documents:
         process from then on, they will be read.
         """
         documents, kept = [], []
-        incoming.sync()
-        with self._database.write(reader.tenant_id) as session:
+        # One queue for all tenants, whose rows this one must not see.
+        with self._everything.read() as session:
             if store.count_waiting(session) + len(uploads) > self._most_waiting:
                 raise QueueFull
+        incoming.sync()
+        with self._database.write(reader.tenant_id) as session:
             shelf = writable(session, reader, collection)
             for upload in uploads:
                 # The table decides which bytes are new: two requests may bring the same.
