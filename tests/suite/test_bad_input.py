@@ -1,5 +1,8 @@
 """At every door the answer that the contract names, never a 500, and nothing left behind."""
 
+import json
+from http.client import HTTPConnection
+
 import pytest
 import requests
 
@@ -113,12 +116,15 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(ada):
     assert "POST" in response.headers["Allow"]
 
 
-def test_an_upload_that_is_too_large_is_told_so(suite, ada, tmp_path):
-    large = tmp_path / "large.txt"
-    with large.open("wb") as file:
-        file.truncate(60 * 1024 * 1024)
+def test_an_upload_that_is_too_large_is_told_so_before_it_is_sent(suite, ada):
+    connection = HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=10)
+    headers = {
+        "Authorization": ada.session.headers["Authorization"],
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Content-Length": str(300 * 1024 * 1024),
+    }
+    connection.request("POST", "/rag/documents", headers=headers)
+    answer = connection.getresponse()
 
-    with large.open("rb") as content:
-        is_problem(ada("POST", "/rag/documents", files={"file": content}), 413)
-
-    assert ada("GET", "/rag/documents").json()["items"] == []
+    assert (answer.status, json.loads(answer.read())["code"]) == (413, "too_large")
+    connection.close()

@@ -52,7 +52,7 @@ def route_table(env: Env) -> Table:
         ),
     )
     upstreams = {entry.name: _urls(env, entry) for entry in CATALOG if not entry.is_gateway}
-    uploads = env.number("RAG_MAX_UPLOAD_BYTES", 50 * MEBIBYTE, least=1)
+    uploads = env.number("RAG_MAX_UPLOAD_BYTES", 200 * MEBIBYTE, least=1)
     file = env.optional("GATEWAY_ROUTES")
     try:
         return read_table(default_routes(upstreams, rates, uploads), Path(file) if file else None)

@@ -26,7 +26,7 @@ class Settings:
         return cls(
             common=common,
             database_url=common.database_url(env),
-            max_upload_bytes=env.number("RAG_MAX_UPLOAD_BYTES", 50 * _MIB, least=1),
+            max_upload_bytes=env.number("RAG_MAX_UPLOAD_BYTES", 200 * _MIB, least=1),
             max_waiting=env.number("RAG_MAX_WAITING", 10_000, least=1),
             extraction_seconds=env.number("RAG_EXTRACTION_SECONDS", 120, least=1),
             extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1024, least=256) * _MIB,

@@ -184,7 +184,7 @@ def test_neither_secret_nor_recovery_codes_stand_in_the_tables(device, execute):
         ({"code": 123456}, "#/code"),
         ({"code": "1" * 33}, "#/code"),
         ({"code": ""}, "#/code"),
-        ({"code": "1\u0000"}, "#"),
+        ({"code": "1\u0000"}, "#/code"),
         ({"code": "123456", "secret": "chosen"}, "#/secret"),
     ],
     ids=str,
