@@ -188,6 +188,7 @@ def ours(
         "AUTH_SERVICE_URL": url,
         "AGENT_SERVICE_URL": url,
         "RAG_SERVICE_URL": f"http://127.0.0.1:{service}" if service else url,
+        "RAG_MAX_UPLOAD_BYTES": str(256 * 1024 * 1024),
         "RATE_LIMIT_API": "10000000/minute",
         "RATE_LIMIT_TENANT": "10000000/minute",
     }

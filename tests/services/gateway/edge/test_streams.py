@@ -50,7 +50,8 @@ def test_a_client_that_leaves_in_the_middle_is_seen_too(edge, bearer, echo):
     wait_until(lambda: edge.run(lambda: edge.carrier.numbers.streams == 0), 2)
 
 
-def test_a_large_upload_passes_without_being_kept(edge, bearer):
+def test_a_large_upload_passes_without_being_kept(edge_for, bearer):
+    edge = edge_for(RAG_MAX_UPLOAD_BYTES=str(200 * MEGABYTE))
     pieces, piece = 100, b"x" * MEGABYTE
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Caller(edge.port, timeout=30) as caller:
