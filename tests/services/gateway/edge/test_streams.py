@@ -150,7 +150,10 @@ def test_slow_clients_by_the_hundred_hold_nobody_up(edge, bearer):
             each.close()
 
 
-def test_thousands_come_and_go_and_leave_nothing(edge, bearer, echo):
+@pytest.mark.parametrize("rounds", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_come_and_go_and_leave_nothing(edge_for, bearer, echo, rounds):
+    edge = edge_for(RATE_LIMIT_TENANT="100000/minute", RATE_LIMIT_API="100000/minute")
+
     def open_files():
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -158,7 +161,7 @@ def test_thousands_come_and_go_and_leave_nothing(edge, bearer, echo):
         assert caller.ask("GET", "/rag/x", bearer).status == 200
     wait_until(lambda: not edge.carrier.clients, 3)
     before = open_files()
-    for round_ in range(300):
+    for round_ in range(rounds):
         caller = Caller(edge.port)
         path = ("/rag/hang", "/rag/endless", "/rag/x")[round_ % 3]
         caller.send(f"GET {path} HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
