@@ -37,7 +37,11 @@ def test_a_killed_service_is_missed_by_name_and_comes_back(suite, ada, victim):
 
 
 def test_a_killed_gateway_comes_back(suite):
+    killed = suite.pid_of("gateway")
     kill(suite, "gateway")
+
+    # Its worker may answer for a moment longer than its master lives.
+    wait_until(lambda: suite.pid_of("gateway") != killed, seconds=30)
     wait_until(lambda: suite.health().get("status") == "healthy", seconds=60)
 
 
