@@ -99,18 +99,18 @@ def test_a_body_in_chunks_is_counted_while_it_streams(edge_for, bearer, tmp_path
 
 
 def test_a_slow_reader_holds_the_service_back_and_not_the_memory(edge, bearer, echo):
-    caller = Caller(edge.port)
-    caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    caller.send(f"GET /rag/flood HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
-    caller.head()
-    wait_until(lambda: echo.sent > 0, 2)
-    time.sleep(0.3)
-    first = echo.sent
-    time.sleep(0.3)
+    with Caller(edge.port) as caller:
+        caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.send(f"GET /rag/flood HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
+        caller.head()
+        wait_until(lambda: echo.sent > 0, 2)
+        time.sleep(0.3)
+        first = echo.sent
+        time.sleep(0.3)
 
-    assert echo.sent == first
-    assert first < 12 * MEGABYTE
-    caller.close()
+        assert echo.sent == first
+        # What the kernel's own buffers hold on the way, and nothing of ours.
+        assert first < 32 * MEGABYTE
 
 
 def test_an_early_refusal_ends_an_upload(edge, bearer):
