@@ -24,6 +24,7 @@ from backend.security.revocation import (
     Standing,
     Verdict,
 )
+from tests import servers
 from tests.servers import wait_until
 
 ADA = Standing("session-1", "ada", 3, "lab", 5)
@@ -263,3 +264,24 @@ def test_what_was_heard_stays_true_when_the_server_has_forgotten_it(shared, valk
 
     assert listener.verdict(ADA) is Verdict.REVOKED
     assert shared.verdict(ADA) is Verdict.REVOKED
+
+
+def test_what_was_said_while_the_server_was_away_is_asked_for_anew(tmp_path):
+    port = servers.free_port()
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    with servers.valkey(folders[0], port) as first:
+        first.client.set(MARKER, "1")
+        listener = SharedRevocations(connect(first.url))
+        assert listener.verdict(ADA) is Verdict.GOOD
+        wait_until(lambda: first.client.pubsub_numsub(CHANNEL)[0][1])
+    wait_until(lambda: listener.verdict(ADA) is Verdict.UNKNOWN)
+
+    with servers.valkey(folders[1], port) as second:
+        second.client.set(MARKER, "1")
+        wait_until(lambda: listener.verdict(ADA) is Verdict.GOOD)
+        wait_until(lambda: second.client.pubsub_numsub(CHANNEL)[0][1])
+        second.client.set("security:ended:session-1", "1")
+
+        wait_until(lambda: listener.verdict(ADA) is Verdict.REVOKED)
