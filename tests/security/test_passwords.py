@@ -11,13 +11,19 @@ BCRYPT = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 WEAKER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
-@pytest.mark.parametrize("hashed", [hash_password(PASSWORD), BCRYPT, WEAKER])
+@pytest.mark.parametrize(
+    "hashed", [hash_password(PASSWORD), BCRYPT, WEAKER], ids=["ours", "bcrypt", "weaker"]
+)
 def test_the_password_matches_and_another_does_not(hashed):
     assert matches(PASSWORD, hashed)
     assert not matches(PASSWORD + "!", hashed)
 
 
-@pytest.mark.parametrize("hashed", ["", "$2b$broken", "$argon2id$broken", "plain", UNUSABLE])
+@pytest.mark.parametrize(
+    "hashed",
+    ["", "$2b$broken", "$argon2id$broken", "plain", UNUSABLE],
+    ids=["nothing", "bcrypt", "argon2", "plain", "unusable"],
+)
 def test_what_is_no_hash_of_anybody_matches_nothing(hashed):
     assert not matches(PASSWORD, hashed)
 
