@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.catalog import CATALOG, COMPANIONS, Companion, Service
 from backend.chassis.supervisor import install
 from backend.chassis.supervisor.commands import Suite
 from backend.chassis.supervisor.doctor import examine
@@ -29,7 +29,7 @@ commands:
   logs [SERVICE]   the last lines of one log or of all; -f goes on
   doctor           settings with their origin, and what would keep a start from working
   install          install what is missing and stop there; --tests: what the tests need
-  serve SERVICE    one service under gunicorn, in the foreground (containers use these two)
+  serve SERVICE    one service or companion in the foreground (containers use these two)
   ready SERVICE    whether it is ready, by exit code
 """
 
@@ -50,17 +50,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
-    if asked.command == "serve":
-        return _serve(asked.service)
     variables = Variables.read(ROOT)
+    if asked.command == "serve":
+        return _serve(_named(asked.service), variables)
     if asked.command == "ready":
-        service = _named(asked.service)
-        port = variables.number(service.port_variable, service.port, 1, 65535)
-        return (
-            0
-            if is_ready(f"{scheme_of(service, variables)}://127.0.0.1:{port}{probe_path(service)}")
-            else 1
-        )
+        return 0 if is_ready(_probe_url(_named(asked.service), variables)) else 1
     if asked.command == "install":
         wanted = install.for_developing if asked.tests else install.for_running
         install.ensure(wanted(ROOT, asked.offline))
@@ -86,20 +80,37 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _serve(name: str | None) -> int:
-    service = _named(name)
+def _serve(entry: Service | Companion, variables: Variables) -> int:
+    if isinstance(entry, Companion):
+        host = variables.get("HOST") or "127.0.0.1"
+        data = variables.path("DATA_DIR", ROOT / "data", ROOT)
+        command = entry.command(sys.executable, host, _port(entry, variables), data)
+        os.execve(sys.executable, command, variables.merged())  # noqa: S606 - from the catalog
     # Imported here alone: every other command works before anything is installed.
     from backend.chassis.serving import serve
 
-    serve(service)
+    serve(entry)
     return 0
 
 
-def _named(name: str | None) -> Service:
-    for entry in CATALOG:
+def _probe_url(entry: Service | Companion, variables: Variables) -> str:
+    path = entry.probe_path if isinstance(entry, Companion) else probe_path(entry)
+    if path is None:
+        raise CannotRun(f"{entry.name} answers no probe; it is ready when it runs.")
+    scheme = "http" if isinstance(entry, Companion) else scheme_of(entry, variables)
+    return f"{scheme}://127.0.0.1:{_port(entry, variables)}{path}"
+
+
+def _port(entry: Service | Companion, variables: Variables) -> int | None:
+    return entry.port and variables.number(entry.port_variable, entry.port, 1, 65535)
+
+
+def _named(name: str | None) -> Service | Companion:
+    known: tuple[Service | Companion, ...] = (*CATALOG, *COMPANIONS)
+    for entry in known:
         if entry.name == name:
             return entry
-    raise CannotRun(f"Name one service: {', '.join(entry.name for entry in CATALOG)}.")
+    raise CannotRun(f"Name one service: {', '.join(entry.name for entry in known)}.")
 
 
 def _start(suite: Suite, asked: argparse.Namespace, arguments: Sequence[str]) -> None:

@@ -1,9 +1,11 @@
-"""The list of services: a name and a port, one line each.
+"""The list of services: a name and a port, one line each; and of what runs beside them.
 
-The start script starts what stands here, and the gateway forwards `/<name>/…` to it.
+The start script starts what stands here, and the gateway forwards `/<name>/…` to the services.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,37 @@ class Service:
         return f"{self.full_name.replace('-', '_')}.log"
 
 
+# Asked with a way to look up variables by name, and the data folder.
+Wanted = Callable[[Callable[[str], str | None], Path], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A process that runs beside the services and that nobody reaches through the gateway."""
+
+    name: str
+    # The service that it works for: who asks for that one alone gets this one too.
+    service: str
+    # What Python is called with; `{host}`, `{port}` and `{data}` are filled in.
+    arguments: tuple[str, ...]
+    is_wanted: Wanted
+    # Where it listens, if it does. Others hear of it through the variables.
+    port: int | None = None
+    port_variable: str = ""
+    url_variable: str = ""
+    # Answers 200 when it is ready. Without one, it is ready when it runs.
+    probe_path: str | None = None
+    # Others keep things in it: it ends after them.
+    is_store: bool = False
+
+    @property
+    def log_name(self) -> str:
+        return f"{self.name.replace('-', '_')}.log"
+
+    def command(self, python: str, host: str, port: int | None, data: Path) -> tuple[str, ...]:
+        return (python, *(each.format(host=host, port=port, data=data) for each in self.arguments))
+
+
 CATALOG = (
     Service("auth", 5001),
     # A stream holds a thread for as long as it lasts.
@@ -52,6 +85,8 @@ CATALOG = (
     Service("rag", 5003, alone=True),
     Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),
 )
+
+COMPANIONS: tuple[Companion, ...] = ()
 
 
 def service(name: str) -> Service:

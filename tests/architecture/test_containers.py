@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, COMPANIONS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -15,7 +15,19 @@ every_service = pytest.mark.parametrize("service", CATALOG, ids=lambda entry: en
 
 
 def test_compose_runs_the_catalog_and_its_store_and_nothing_else():
-    assert set(COMPOSE["services"]) == {entry.name for entry in CATALOG} | {"valkey"}
+    run = {entry.name for entry in (*CATALOG, *COMPANIONS)}
+    assert set(COMPOSE["services"]) == run | {"valkey"}
+
+
+@pytest.mark.parametrize("companion", COMPANIONS, ids=lambda entry: entry.name)
+def test_compose_runs_each_companion_and_asks_those_that_answer(companion):
+    told = COMPOSE["services"][companion.name]
+
+    assert told["command"] == ["serve", companion.name]
+    if companion.port_variable:
+        assert told["environment"][companion.port_variable] == str(companion.port)
+    if companion.probe_path:
+        assert told["healthcheck"]["test"][-2:] == ["ready", companion.name]
 
 
 @every_service

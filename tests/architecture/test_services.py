@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.security.guards import undeclared
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +76,8 @@ def asked_variables() -> set[str]:
         found |= {entry.port_variable, entry.url_variable} - {"GATEWAY_SERVICE_URL"}
         prefix = entry.port_variable.removesuffix("_PORT")
         found |= {f"{prefix}_WORKERS", f"{prefix}_THREADS"}  # by backend/chassis/serving.py
+    for companion in COMPANIONS:
+        found |= {companion.port_variable, companion.url_variable} - {""}
     return found
 
 

@@ -28,6 +28,7 @@ class Child:
     # Asked with the seconds it may take to answer.
     is_ready: Callable[[float], bool]
     is_gateway: bool = False
+    is_store: bool = False
     probe_url: str | None = None
     process: subprocess.Popen[bytes] | None = None
     identity: Identity | None = None

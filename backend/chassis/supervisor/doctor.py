@@ -57,7 +57,7 @@ def _troubles(root: Path, plan: Plan) -> Iterator[str]:
             yield f"Only {free // _MB} MB are free for {folder}."
     if not state.is_supervised(plan.run_folder):
         for program in plan.programs:
-            if not ports.is_free(program.host, program.port):
+            if program.port and not ports.is_free(program.host, program.port):
                 holder = ports.holder(program.port)
                 yield f"Port {program.port} ({program.name}) is taken by {holder}."
 

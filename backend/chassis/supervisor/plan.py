@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.catalog import CATALOG, COMPANIONS, Companion, Service
 from backend.chassis.supervisor.health import probe_path
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.variables import Variables
@@ -16,17 +16,18 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One service as this host runs it."""
+    """One service or companion as this host runs it."""
 
     name: str
     command: tuple[str, ...]
     host: str
-    port: int
+    port: int | None
     port_variable: str
     log: Path
-    is_gateway: bool
-    probe_path: str
+    probe_path: str | None
     scheme: str = "http"
+    is_gateway: bool = False
+    is_store: bool = False
 
     @property
     def address(self) -> str:
@@ -35,12 +36,14 @@ class Program:
 
     @property
     def url(self) -> str:
+        if self.port is None:
+            return "-"
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
-    def probe_url(self) -> str:
-        return self.url + self.probe_path
+    def probe_url(self) -> str | None:
+        return None if self.probe_path is None else self.url + self.probe_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +87,66 @@ def make_plan(
     variables: Variables,
     wishes: Wishes = Wishes(),
     catalog: Sequence[Service] = CATALOG,
+    companions: Sequence[Companion] = COMPANIONS,
     command_of: CommandOf = service_command,
 ) -> Plan:
-    _refuse_unknown(wishes.only, catalog)
+    _refuse_unknown(wishes.only, (*catalog, *companions))
     data = variables.path("DATA_DIR", root / "data", root)
     logs = variables.path("LOG_DIR", root / "logs", root)
-    programs = tuple(
-        Program(
+    services: dict[Service | Companion, Program] = {
+        service: Program(
             name=service.full_name,
             command=command_of(service, wishes),
             host="127.0.0.1" if wishes.dev else host_of(service, variables),
-            port=_port(service, variables, wishes.port_offset),
+            port=_port(service.full_name, service, variables, wishes.port_offset),
             port_variable=service.port_variable,
             log=logs / service.log_name,
-            is_gateway=service.is_gateway,
             probe_path=probe_path(service),
             scheme=scheme_of(service, variables),
+            is_gateway=service.is_gateway,
         )
         for service in catalog
-    )
+    }
+    beside: dict[Service | Companion, Program] = {
+        companion: _beside(companion, variables, wishes, data, logs)
+        for companion in companions
+        if companion.is_wanted(variables.get, data)
+    }
+    programs = services | beside
     return Plan(
         root=root,
         data=data,
         logs=logs,
         programs=tuple(
             program
-            for service, program in zip(catalog, programs, strict=True)
-            if not wishes.only or service.name in wishes.only
+            for entry, program in programs.items()
+            if not wishes.only or not set(_called(entry)).isdisjoint(wishes.only)
         ),
-        environment=_environment(variables, data, catalog, programs, wishes),
+        environment=_environment(variables, data, programs, wishes),
         own_valkey=not (any(map(variables.get, _OTHER_REDIS))),
     )
+
+
+def _beside(
+    companion: Companion, variables: Variables, wishes: Wishes, data: Path, logs: Path
+) -> Program:
+    host = "127.0.0.1"
+    port = _port(companion.name, companion, variables, wishes.port_offset)
+    return Program(
+        name=companion.name,
+        command=companion.command(sys.executable, host, port, data),
+        host=host,
+        port=port,
+        port_variable=companion.port_variable,
+        log=logs / companion.log_name,
+        probe_path=companion.probe_path,
+        is_store=companion.is_store,
+    )
+
+
+def _called(entry: Service | Companion) -> tuple[str, ...]:
+    """What one may ask for to get it."""
+    return (entry.name, entry.service) if isinstance(entry, Companion) else (entry.name,)
 
 
 def host_of(service: Service, variables: Variables) -> str:
@@ -126,17 +158,17 @@ def scheme_of(service: Service, variables: Variables) -> str:
     return "https" if service.is_gateway and variables.get("TLS_CERTFILE") else "http"
 
 
-def _port(service: Service, variables: Variables, offset: int) -> int:
-    port = variables.number(service.port_variable, service.port, 1, 65535) + offset
+def _port(name: str, entry: Service | Companion, variables: Variables, offset: int) -> int | None:
+    if entry.port is None:
+        return None
+    port = variables.number(entry.port_variable, entry.port, 1, 65535) + offset
     if not 1 <= port <= 65535:
-        raise CannotRun(
-            f"--port-offset {offset} moves {service.full_name} to {port}: no such port."
-        )
+        raise CannotRun(f"--port-offset {offset} moves {name} to {port}: no such port.")
     return port
 
 
-def _refuse_unknown(only: Collection[str], catalog: Sequence[Service]) -> None:
-    known = [service.name for service in catalog]
+def _refuse_unknown(only: Collection[str], entries: Sequence[Service | Companion]) -> None:
+    known = [entry.name for entry in entries]
     for name in only:
         if name not in known:
             raise CannotRun(f"No service is called {name!r}; there are {', '.join(known)}.")
@@ -145,18 +177,18 @@ def _refuse_unknown(only: Collection[str], catalog: Sequence[Service]) -> None:
 def _environment(
     variables: Variables,
     data: Path,
-    catalog: Sequence[Service],
-    programs: Sequence[Program],
+    programs: Mapping[Service | Companion, Program],
     wishes: Wishes,
 ) -> dict[str, str]:
-    """What every service finds in its environment: the same for all, so they agree."""
+    """What every process finds in its environment: the same for all, so they agree."""
     environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
     # Where it is set, every start compiles every package anew, and takes three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    for service, program in zip(catalog, programs, strict=True):
-        environment[service.port_variable] = str(program.port)
-        if not service.is_gateway and not variables.get(service.url_variable):
-            environment[service.url_variable] = program.url
+    for entry, program in programs.items():
+        if entry.port_variable:
+            environment[entry.port_variable] = str(program.port)
+        if entry.url_variable and not program.is_gateway and not variables.get(entry.url_variable):
+            environment[entry.url_variable] = program.url
     if wishes.dev:
         environment |= {"FLASK_DEBUG": "1", "HOST": "127.0.0.1", "GATEWAY_HOST": "127.0.0.1"}
     return environment

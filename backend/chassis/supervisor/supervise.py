@@ -18,8 +18,8 @@ from backend.chassis.supervisor.state import Started, State
 from backend.chassis.supervisor.valkey import Valkey, find_binary, forget_url
 
 STOP_SECONDS = 10.0
-# Of those: by when the gateway, then the services, then Valkey have to be gone.
-_GATEWAY_SHARE, _SERVICES_SHARE, _VALKEY_SHARE = 0.4, 0.9, 1.0
+# Of those: by when the gateway, then the services, then their stores have to be gone.
+_GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
 _TRIM_SECONDS = 60.0
 _REMIND_SECONDS = 10.0
 _LEAST_FREE = 64 * 1024 * 1024
@@ -63,7 +63,7 @@ class Supervisor:
 
     def _refuse_taken_ports(self) -> None:
         for program in self.plan.programs:
-            if not ports.is_free(program.host, program.port):
+            if program.port and not ports.is_free(program.host, program.port):
                 raise CannotRun(
                     f"Port {program.port}, which {program.name} wants, is taken by "
                     f"{ports.holder(program.port)}: end that, or set {program.port_variable}, "
@@ -78,8 +78,7 @@ class Supervisor:
         environment = dict(self.plan.environment)
         if self.plan.own_valkey and (valkey := self._valkey(environment)):
             environment["REDIS_URL"] = valkey
-        services = [_service(program, self.plan, environment) for program in self.plan.programs]
-        self._start(services)
+        self._start([_child(program, self.plan, environment) for program in self.plan.programs])
         if not self._signals.asked_to_end:
             self._write_state(ready=True)
             self.on_ready()
@@ -96,6 +95,7 @@ class Supervisor:
             log=server.log,
             start=lambda: server.start(environment),
             is_ready=server.is_ready,
+            is_store=True,
         )
         self._start([child])
         return server.url
@@ -152,13 +152,13 @@ class Supervisor:
                 self._write_state(ready=True)
 
     def _stop_all(self) -> None:
-        """One deadline for all: no new requests first, then the services, their memory last."""
+        """One deadline for all: no new requests first, then the services, their stores last."""
         asked = self._signals.asked_to_end
         begun = time.monotonic()
         gateway = [child for child in self.children if child.is_gateway]
-        valkey = [child for child in self.children if child.name == Valkey.name]
-        services = [c for c in self.children if c not in gateway and c not in valkey]
-        stages = ((gateway, _GATEWAY_SHARE), (services, _SERVICES_SHARE), (valkey, _VALKEY_SHARE))
+        stores = [child for child in self.children if child.is_store]
+        services = [c for c in self.children if c not in gateway and c not in stores]
+        stages = ((gateway, _GATEWAY_SHARE), (services, _SERVICES_SHARE), (stores, _STORES_SHARE))
         for group, share in stages:
             self._end([c for c in group if c.process], begun + share * STOP_SECONDS, asked)
 
@@ -199,13 +199,15 @@ def _patience(passed: float) -> float:
     return min(0.2 + passed / 10, 2.0)
 
 
-def _service(program: Program, plan: Plan, environment: Mapping[str, str]) -> Child:
+def _child(program: Program, plan: Plan, environment: Mapping[str, str]) -> Child:
+    probe = program.probe_url
     return Child(
         name=program.name,
         url=program.url,
         log=program.log,
         start=lambda: spawn(program.command, program.log, environment, plan.root),
-        is_ready=lambda seconds: health.is_ready(program.probe_url, seconds),
-        probe_url=program.probe_url,
+        is_ready=lambda seconds: probe is None or health.is_ready(probe, seconds),
+        probe_url=probe,
         is_gateway=program.is_gateway,
+        is_store=program.is_store,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, Companion
 from backend.chassis.supervisor.plan import Wishes, make_plan
 from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.variables import Variables
@@ -74,6 +74,50 @@ def test_only_what_is_asked_for_runs_and_an_unknown_name_is_refused():
     assert [p.name for p in plan(Wishes(only=("auth",))).programs] == ["auth-service"]
     with pytest.raises(CannotRun, match="No service is called 'atuh'; there are auth"):
         plan(Wishes(only=("atuh",)))
+
+
+STORE = Companion(
+    "store",
+    "auth",
+    ("-m", "store", "--port={port}", "--path={data}"),
+    is_wanted=lambda get, _: get("STORE_URL") is None,
+    port=7000,
+    port_variable="STORE_PORT",
+    url_variable="STORE_URL",
+)
+
+
+def with_store(*only: str, **variables: str):
+    wishes = Wishes(only=only, port_offset=5)
+    return make_plan(ROOT, Variables(variables), wishes, companions=(STORE,))
+
+
+def test_a_companion_gets_its_port_and_folder_and_all_hear_where_it_is():
+    told = with_store()
+
+    store = told.programs[-1]
+    assert store.command[1:] == ("-m", "store", "--port=7005", "--path=/p/data")
+    assert (store.log.name, store.probe_url) == ("store.log", None)
+    assert told.environment["STORE_URL"] == "http://127.0.0.1:7005"
+
+
+def test_a_companion_that_is_not_wanted_does_not_run():
+    told = with_store(STORE_URL="http://far:1")
+
+    assert "store" not in [p.name for p in told.programs]
+    assert told.environment["STORE_URL"] == "http://far:1"
+
+
+@pytest.mark.parametrize(
+    ("only", "run"),
+    [
+        ("auth", ["auth-service", "store"]),
+        ("store", ["store"]),
+        ("agent", ["agent-service"]),
+    ],
+)
+def test_a_companion_comes_along_with_its_service(only, run):
+    assert [p.name for p in with_store(only).programs] == run
 
 
 def test_services_keep_what_they_compiled_whatever_the_shell_says():

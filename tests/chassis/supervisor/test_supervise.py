@@ -115,6 +115,22 @@ def test_what_dies_comes_back_and_the_others_stay(suite: StandInSuite, name: str
     }
 
 
+@linux_only
+def test_a_companion_is_started_watched_and_ended_like_a_service(suite: StandInSuite) -> None:
+    port = free_port()
+    suite.variables["HELPER_PORT"] = str(port)
+    suite.start()
+    before = suite.pids()
+    assert answers(port)
+    assert "helper" in suite.run("status").stdout
+
+    os.kill(before["helper"], signal.SIGKILL)
+
+    wait_until(lambda: suite.pids()["helper"] != before["helper"] and answers(port))
+    suite.run("stop")
+    assert suite.processes() == []
+
+
 def test_a_second_start_is_refused_and_leaves_the_first_alone(suite: StandInSuite) -> None:
     suite.start()
     before = suite.pids()

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from backend.chassis.catalog import Service
+from backend.chassis.catalog import Companion, Service
 from backend.chassis.supervisor.commands import Suite
 from backend.chassis.supervisor.plan import Plan, Wishes, make_plan
 from backend.chassis.supervisor.screen import CannotRun
@@ -12,6 +12,15 @@ from backend.chassis.supervisor.variables import Variables
 
 CATALOG = (Service("alpha", 1), Service("beta", 2), Service("gateway", 3))
 SERVICE = Path(__file__).with_name("service.py")
+HELPER = Companion(
+    "helper",
+    "alpha",
+    (str(SERVICE), "{port}"),
+    is_wanted=lambda get, _: get("HELPER_PORT") is not None,
+    port=4,
+    port_variable="HELPER_PORT",
+    probe_path="/health",
+)
 
 
 def plan() -> Plan:
@@ -21,7 +30,7 @@ def plan() -> Plan:
         manner = variables.get(f"{service.name.upper()}_MANNER") or "well"
         return (sys.executable, str(SERVICE), os.environ[service.port_variable], manner)
 
-    return make_plan(Path.cwd(), variables, Wishes(), CATALOG, command)
+    return make_plan(Path.cwd(), variables, Wishes(), CATALOG, (HELPER,), command)
 
 
 def main(word: str) -> int:
