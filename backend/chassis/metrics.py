@@ -1,7 +1,8 @@
 """Counters and timings for Prometheus."""
 
-import os
+import fcntl
 import time
+from collections.abc import Collection
 
 from flask import Flask, Response, g, request
 from prometheus_client import (
@@ -12,6 +13,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from backend.chassis.worker_metrics import Collector, Telling, locked, shared_folder
 
 
 class Metrics:
@@ -32,13 +35,27 @@ class Metrics:
             registry=self.registry,
         )
 
+    def show(self, collector: Collector, flags: Collection[str] = ()) -> Telling | None:
+        """Show the numbers that *collector* keeps by itself.
+
+        Where there are several workers, what comes back is to be called now and then, for
+        the others to know. Their gauges are added up, but for *flags*.
+        """
+        folder = shared_folder()
+        if folder is not None:
+            return Telling(collector, folder, flags)
+        self.registry.register(collector)
+        return None
+
     def text(self) -> bytes:
         """The Prometheus text of this process, or of all workers of the service."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        folder = shared_folder()
+        if folder is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        MultiProcessCollector(together, str(folder))  # type: ignore[no-untyped-call]
+        with locked(folder, fcntl.LOCK_SH):
+            return generate_latest(together)
 
 
 def count_requests(app: Flask) -> Metrics:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from gunicorn.workers.base import Worker
 from backend.chassis.catalog import Service
 from backend.chassis.lifeline import die_with_parent
 from backend.chassis.settings import Env, SettingsError, load_env
+from backend.chassis.worker_metrics import absorb, forget_all, share_among_workers, shared_folder
 
 _CHECK_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -25,11 +27,19 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there 
 
 def serve(service: Service) -> None:
     """Serve until a signal ends it."""
+    env = load_env()
     try:
-        options = gunicorn_options(service, load_env())
+        options = gunicorn_options(service, env)
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")
+    if options["workers"] != 1:
+        share_among_workers(_numbers_folder(service, env))
     _Gunicorn(service, options).run()
+
+
+def _numbers_folder(service: Service, env: Env) -> Path:
+    """Where the workers' numbers meet; containers may share a data folder, never a host name."""
+    return env.path("DATA_DIR", "data") / "run" / f"numbers-{service.name}-{socket.gethostname()}"
 
 
 def application(service: Service) -> Flask:
@@ -67,6 +77,8 @@ def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         # A worker's sign of life must not wait for a slow disk.
         "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
         "post_fork": _tie_to_master,
+        "child_exit": _keep_numbers,
+        "on_exit": _forget_numbers,
     }
 
 
@@ -88,6 +100,18 @@ def _json_lines(name: str) -> dict[str, object]:
 def _tie_to_master(_server: Arbiter, _worker: Worker) -> None:
     """A worker must not outlive a master killed by -9."""
     die_with_parent(os.getppid())
+
+
+def _keep_numbers(_server: Arbiter, worker: Worker) -> None:
+    folder = shared_folder()
+    if folder is not None:
+        absorb(folder, int(worker.pid))
+
+
+def _forget_numbers(_server: Arbiter) -> None:
+    folder = shared_folder()
+    if folder is not None:
+        forget_all(folder)
 
 
 class _CarefulArbiter(Arbiter):

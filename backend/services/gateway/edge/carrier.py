@@ -115,6 +115,8 @@ class Carrier:
         self.loop = loop
         self.scheme = "https" if secure else "http"
         self.numbers = Numbers(log or AccessLog())
+        self.tell_others: Callable[[], None] | None = None
+        """Writes the numbers where the service's other workers find them."""
         self.counting = Counting(redis_url, loop)
         self.flask_threads = ThreadPoolExecutor(_FLASK_THREADS, "flask")
         self._verifiers = ThreadPoolExecutor(_VERIFIERS, "verify")
@@ -215,7 +217,7 @@ class Carrier:
         for pool in self._pools.values():
             pool.close()
         self.counting.stop()
-        self.numbers.flush()
+        self._note_numbers()
         self.flask_threads.shutdown(wait=False, cancel_futures=True)
         self._verifiers.shutdown(wait=False, cancel_futures=True)
 
@@ -233,8 +235,13 @@ class Carrier:
                 self.run(self._probe(pool))
         self.numbers.counting_locally = self.counting.local
         self.numbers.connections = len(self.clients)
-        self.numbers.flush()
+        self._note_numbers()
         self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _note_numbers(self) -> None:
+        self.numbers.flush()
+        if self.tell_others is not None:
+            self.tell_others()
 
     async def _probe(self, pool: Pool) -> None:
         """Ask an ejected instance whether it is back, so that no caller has to find out."""

@@ -17,6 +17,8 @@ from backend.services.gateway.clients.instances import Instances
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _FLUSH_ENTRIES = 256
+# Gauges that say yes or no: several workers are asked whether one of them says yes.
+FLAGS = ("gateway_limits_counted_locally", "gateway_instance_ejected")
 
 
 # One answered request: (when it ended, method, path, status, seconds, client, request id,

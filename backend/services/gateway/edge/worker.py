@@ -17,6 +17,7 @@ from backend.chassis.service import use
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.edge.carrier import Carrier, EdgeTerms
 from backend.services.gateway.edge.client import Client
+from backend.services.gateway.edge.ledger import FLAGS
 
 _BACKLOG = 2048
 _TICK_SECONDS = 0.5
@@ -81,7 +82,7 @@ class EdgeWorker(Worker):
         self._drain_seconds = terms.drain_seconds
         tls = _tls(terms)
         carrier = Carrier(app, forwarding, terms.redis_url, loop, secure=tls is not None)
-        metrics.registry.register(carrier.numbers)
+        carrier.tell_others = metrics.show(carrier.numbers, FLAGS)
         return carrier, tls
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:

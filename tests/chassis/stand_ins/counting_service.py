@@ -1,0 +1,34 @@
+"""A service of several workers under the real gunicorn: `python counting_service.py PORT`."""
+
+import os
+import sys
+
+from flask import Flask, Response
+
+from backend.chassis import serving
+from backend.chassis.catalog import Service
+
+
+def counting_app(_: Service) -> Flask:
+    # Within the worker, as every service does: its numbers' folder is known by then.
+    from backend.chassis.metrics import count_requests, metrics_response
+
+    app = Flask("counting")
+    metrics = count_requests(app)
+
+    @app.get("/who")
+    def who() -> Response:
+        response = Response(str(os.getpid()))
+        response.headers["Connection"] = "close"
+        return response
+
+    @app.get("/metrics")
+    def text() -> Response:
+        return metrics_response(metrics)
+
+    return app
+
+
+if __name__ == "__main__":
+    serving.application = counting_app
+    serving.serve(Service("counting", int(sys.argv[1])))
