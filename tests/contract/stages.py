@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from backend.chassis.embedding import Embedder
+from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env, Secret
 from backend.security import BUILT_IN_ROLES
 from backend.security.settings import SecuritySettings
@@ -105,8 +106,8 @@ def agent(folder: Path, url: str | None = None) -> Iterator[Stage]:
             common=_common("agent", folder),
             database_url=url or f"sqlite:///{folder / 'agent.db'}",
             rag_url=shelf.url,
+            models=ModelSettings(timeout=timedelta(seconds=1)),
             model=None,
-            model_timeout=timedelta(seconds=1),
             limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
         )
         app = create_agent(settings, embedder=WordEmbedder())

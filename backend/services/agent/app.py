@@ -51,8 +51,7 @@ def create_app(
     embedder = embedder or LateEmbedder(settings.common.data_dir)
     library = Library(_rag(settings))
     toolbox = tools(library, now)
-    addresses = [] if settings.model is None else [settings.model]
-    models = Models(addresses, LiteMind(embedder), settings.model_timeout)
+    models = Models(settings.models, LiteMind(embedder))
     runner = Runner(models, toolbox, settings.limits)
     kept = Conversations(database, now)
     answering = Answers(kept, runner, models, embedder)

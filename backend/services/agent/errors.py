@@ -1,6 +1,21 @@
 """All that can go wrong in the agent, and how a caller hears of it."""
 
+from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
 from backend.chassis.problems import ServiceError
+
+__all__ = [
+    "ConversationBusy",
+    "ConversationNotFound",
+    "LimitReached",
+    "ModelMisbehaved",
+    "ModelNotFound",
+    "ModelTimeout",
+    "ModelUnavailable",
+    "NotArithmetic",
+    "NothingToDecide",
+    "ToolFailed",
+    "UnknownModel",
+]
 
 
 class NotArithmetic(ValueError):
@@ -58,33 +73,6 @@ class ModelNotFound(ServiceError):
     status = 404
     code = "model_not_found"
     title = "Unknown model"
-
-
-class ModelUnavailable(ServiceError):
-    status = 503
-    code = "model_unavailable"
-    title = "The model is not reachable"
-
-    def __init__(self, reason: str = "The model's server does not answer.") -> None:
-        super().__init__(f"{reason} Try again in a moment.")
-
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "5"}
-
-
-class ModelTimeout(ServiceError):
-    status = 504
-    code = "model_timeout"
-    title = "The model is too slow"
-
-    def __init__(self) -> None:
-        super().__init__("The model took longer than a run may take.")
-
-
-class ModelMisbehaved(ServiceError):
-    status = 502
-    code = "model_misbehaved"
-    title = "The model's answer cannot be used"
 
 
 class LimitReached(ServiceError):

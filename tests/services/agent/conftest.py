@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from backend.chassis.models import Address, ModelSettings
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.agent.app import create_app
-from backend.services.agent.clients.models import Address
 from backend.services.agent.clients.runs import Limits
 from backend.services.agent.settings import Settings
 from tests.services.agent.stand_ins import ScriptedModel, Shelf, WordEmbedder, serving
@@ -47,8 +47,7 @@ def settings(tmp_path, shelf, imported):
         common=common,
         database_url=f"sqlite:///{tmp_path / 'agent.db'}",
         rag_url=shelf.url,
-        model=None,
-        model_timeout=timedelta(seconds=1),
+        models=ModelSettings(timeout=timedelta(seconds=1)),
         limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
     )
 
@@ -65,7 +64,8 @@ def client(app):
 
 @pytest.fixture
 def scripted_app(settings, model, identities):
-    settings = replace(settings, model=Address(f"{model.url}/v1", "scripted", "a key"))
+    address = Address.at("openai", "scripted", f"{model.url}/v1")
+    settings = replace(settings, models=replace(settings.models, addresses=[address]))
     return identities.trust(create_app(settings, embedder=WordEmbedder()))
 
 

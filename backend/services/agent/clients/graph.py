@@ -20,7 +20,6 @@ from langchain_core.messages import (
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphRecursionError
 
-from backend.services.agent.clients.failures import model_failure
 from backend.services.agent.clients.flight import MOST_TOKENS, Flight, Tell, spent
 from backend.services.agent.clients.guards import Guards, finish_reason, is_malformed
 from backend.services.agent.clients.models import Models
@@ -81,13 +80,9 @@ class Graphs:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
                 paused = await self._drive(agent, flight)
         except TimeoutError as error:
-            raise model_failure(error) or ModelTimeout() from error
+            raise ModelTimeout from error
         except GraphRecursionError as error:
             raise LimitReached("The run took more steps than it may take.") from error
-        except Exception as error:
-            if (failure := model_failure(error)) is None:
-                raise
-            raise failure from error
         reason = "paused" if paused is not None else flight.finish_reason
         await tell(Finished(reason, flight.prompt_tokens, flight.completion_tokens, paused))
 
@@ -141,11 +136,7 @@ class Graphs:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
                 answer = await _streamed(bound, messages, tell)
         except TimeoutError as error:
-            raise model_failure(error) or ModelTimeout() from error
-        except Exception as error:
-            if (failure := model_failure(error)) is None:
-                raise
-            raise failure from error
+            raise ModelTimeout from error
         reason = finish_reason(answer)
         if is_malformed(answer):
             raise ModelMisbehaved("The model called a tool with malformed arguments.")

@@ -26,7 +26,7 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
-from backend.services.agent.clients.compatible import MALFORMED
+from backend.chassis.models.watched import BROKEN_OFF, MALFORMED
 from backend.services.agent.clients.flight import Flight
 from backend.services.agent.clients.runs import (
     Call,
@@ -195,7 +195,7 @@ def finish_reason(answer: AIMessage) -> str:
     """Why the model stopped; a stream that broke off has no reason and is no answer."""
     reason = answer.response_metadata.get("finish_reason")
     if reason not in _FINISHED:
-        raise ModelUnavailable("The model's answer broke off.")
+        raise ModelUnavailable(BROKEN_OFF)
     return str(reason)
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from backend.chassis.models import Address, ModelSettings
 from backend.services.agent.app import create_app
-from backend.services.agent.clients.models import Address
 from tests.servers import free_port, wait_until
 from tests.services.agent.stand_ins import BEFORE, Reply, WordEmbedder, ask, events
 
@@ -202,8 +202,8 @@ def test_each_fault_of_a_model_has_its_name(scripted, model, ada, replies, statu
 
 
 def test_a_model_that_is_not_there_is_unavailable(settings, identities, ada):
-    address = Address(f"http://127.0.0.1:{free_port()}/v1", "absent", "none")
-    app = create_app(replace(settings, model=address), embedder=WordEmbedder())
+    models = ModelSettings([Address.at("openai", "absent", f"http://127.0.0.1:{free_port()}/v1")])
+    app = create_app(replace(settings, models=models), embedder=WordEmbedder())
     client = identities.trust(app).test_client()
 
     response = ask(client, ada, "Anything?")

@@ -1,0 +1,69 @@
+"""Ollama by its own interface: its OpenAI one cuts long conversations without a word."""
+
+from typing import Any, Final
+
+import httpx
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_ollama import ChatOllama
+from ollama import RequestError, ResponseError
+from pydantic import ValidationError
+
+from backend.chassis.models.addresses import Address
+from backend.chassis.models.failures import (
+    ModelMisbehaved,
+    ModelTimeout,
+    ModelUnavailable,
+    refusal,
+)
+from backend.chassis.models.settings import ModelSettings
+from backend.chassis.models.watched import Watched
+from backend.chassis.problems import ServiceError
+
+# Ollama's own default is 4,096, which a few passages of documents fill.
+CONTEXT_TOKENS: Final = 8_192
+
+
+class OllamaModel(Watched, ChatOllama):
+    """One of Ollama's models."""
+
+    def failure(self, error: Exception) -> ServiceError | None:
+        match error:
+            case httpx.TimeoutException():
+                return ModelTimeout()
+            case ResponseError() if error.status_code >= 400:
+                return refusal(error.status_code)
+            case ResponseError() | RequestError() | ConnectionError() | httpx.TransportError():
+                return ModelUnavailable()
+            case ValidationError() | OutputParserException() | ValueError():
+                return ModelMisbehaved("The model's server sent something that is no answer.")
+            case _:
+                return None
+
+    def finish_reason(self, metadata: dict[str, Any]) -> str | None:
+        return metadata.get("done_reason")
+
+    def _chat_params(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        # Ollama takes what a caller chooses among its options, and under names of its own.
+        chosen = {
+            "num_predict": kwargs.pop("max_tokens", None),
+            "temperature": kwargs.pop("temperature", None),
+        }
+        kwargs.pop("tool_choice", None)
+        params = super()._chat_params(messages, stop, **kwargs)
+        params["options"] |= {name: value for name, value in chosen.items() if value is not None}
+        return params
+
+
+def open_model(address: Address, settings: ModelSettings) -> BaseChatModel:
+    """The model at *address*, with a context window that holds a conversation."""
+    headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
+    return OllamaModel(
+        model=address.model,
+        base_url=address.base_url,
+        num_ctx=settings.context_tokens or CONTEXT_TOKENS,
+        client_kwargs={"timeout": settings.timeout.total_seconds(), "headers": headers},
+    )
