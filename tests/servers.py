@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,6 +91,47 @@ def valkey(folder: Path, port: int | None = None) -> Iterator[Valkey]:
         wait_until(server.answers)
         yield server
         server.client.close()
+
+
+class Chroma:
+    """A real Chroma server that a test may freeze and end."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
+        self._child = child
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+
+    def answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=2)
+        try:
+            connection.request("GET", "/api/v2/heartbeat")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def freeze(self) -> None:
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._child.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+
+@contextmanager
+def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
+    """A server that keeps its vectors in *folder*."""
+    port = port or free_port()
+    module = "backend.services.rag.store.vectors.chroma_server"
+    arguments = [sys.executable, "-m", module, str(folder / "vectors"), "127.0.0.1", str(port)]
+    with process(arguments, folder / "chroma.log") as child:
+        server = Chroma(child, port)
+        wait_until(server.answers)
+        yield server
 
 
 # Where PostgreSQL refuses to run as root, it runs as nobody in a user namespace: to

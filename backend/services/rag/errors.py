@@ -132,6 +132,22 @@ class TooManyWatchers(ServiceError):
         return {"Retry-After": "5"}
 
 
+class VectorsUnavailable(ServiceError):
+    """The vector store does not answer, or what makes vectors does not."""
+
+    status = 503
+    code = "vectors_unavailable"
+    title = "Search by meaning is away"
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__("Search by meaning is away. Try again in a minute, or with mode keyword.")
+        # For the log; a caller has no use for addresses and folders.
+        self.why = why
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "30"}
+
+
 class ExtractionFailed(Exception):
     """Why no text came out of a document; a word to program against and a sentence."""
 

@@ -20,7 +20,7 @@ from backend.services.rag.store import documents as store
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow, PageRow
 from backend.services.rag.store.keywords import Entry, KeywordIndexes
-from backend.services.rag.store.vectors import VectorIndex
+from backend.services.rag.store.vectors import VectorStore
 
 _log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
@@ -64,7 +64,7 @@ class Ingestion:
         blobs: Blobs,
         extractor: Extractor,
         embedder: Embedder,
-        vectors: VectorIndex,
+        vectors: VectorStore,
         keywords: KeywordIndexes,
     ) -> None:
         self._database = database

@@ -14,7 +14,7 @@ from backend.services.rag.store import collections as collection_store
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.chunks import Shown
 from backend.services.rag.store.keywords import KeywordIndexes
-from backend.services.rag.store.vectors import VectorIndex
+from backend.services.rag.store.vectors import VectorStore
 
 Mode = Literal["hybrid", "dense", "keyword"]
 _OF_THE_DOCUMENT = ("document_id", "filename", "content_type")
@@ -55,7 +55,7 @@ class Search:
         self,
         database: Database,
         embedder: Embedder,
-        vectors: VectorIndex,
+        vectors: VectorStore,
         keywords: KeywordIndexes,
     ) -> None:
         self._database = database

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from backend.services.rag.clients import extraction
 from backend.services.rag.domain.ingestion import Ingestion
-from backend.services.rag.store.vectors import VectorIndex
+from backend.services.rag.store.vectors.chroma import ChromaVectors
 from tests.services.rag.conftest import PDF, Person, stop
 
 TEXT = "The lighthouse keeper winds the clock at noon."
@@ -82,7 +82,7 @@ def test_a_fault_of_ours_is_tried_again_and_then_told(ada, monkeypatch):
         faults.append(1)
         raise RuntimeError("the index is on fire")
 
-    monkeypatch.setattr(VectorIndex, "add", broken)
+    monkeypatch.setattr(ChromaVectors, "add", broken)
     (document,) = ada.send(TEXT.encode()).json["documents"]
 
     assert document["status"] == "failed"
@@ -98,14 +98,14 @@ def test_a_fault_of_ours_is_tried_again_and_then_told(ada, monkeypatch):
 
 def test_a_document_deleted_while_it_is_read_leaves_nothing(ada, monkeypatch, tmp_path):
     reading, go_on = threading.Event(), threading.Event()
-    real = VectorIndex.add
+    real = ChromaVectors.add
 
     def slow(self, *args):
         real(self, *args)
         reading.set()
         go_on.wait(10)
 
-    monkeypatch.setattr(VectorIndex, "add", slow)
+    monkeypatch.setattr(ChromaVectors, "add", slow)
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
     assert reading.wait(10)
 
