@@ -137,6 +137,11 @@ class Stage:
         body = {"user_request": "How much is 6 times 7?"}
         return {"session_id": self.made("/agent/query", body, "session_id")}
 
+    def message(self) -> dict[str, str]:
+        place = self.conversation()
+        shown = self.ask("owner", "GET", f"/agent/sessions/{place['session_id']}").json()
+        return place | {"message_id": shown["messages"][0]["id"]}
+
 
 def newcomer() -> dict[str, str]:
     return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
@@ -216,6 +221,13 @@ ROUTES: dict[str, Good] = {
     "agent POST /query": Good(200, json=ASK),
     "agent GET /sessions": Good(200),
     "agent GET /sessions/<session_id>": Good(200, mine=Stage.conversation),
+    "agent PATCH /sessions/<session_id>": Good(200, json={"title": "x"}, mine=Stage.conversation),
+    "agent POST /sessions/<session_id>/messages/<message_id>/edit": Good(
+        200, json=ASK, mine=Stage.message
+    ),
+    "agent POST /sessions/<session_id>/messages/<message_id>/regenerate": Good(
+        200, mine=Stage.message
+    ),
     "agent DELETE /sessions/<session_id>": Good(204, mine=Stage.conversation),
     "agent POST /sessions/<session_id>/cancel": Good(202, mine=Stage.conversation),
     "agent POST /sessions/<session_id>/resume": Good(

@@ -31,6 +31,7 @@ from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.lite import LiteMind
 from backend.services.agent.domain.tools import tools
+from backend.services.agent.domain.turns import Turns
 from backend.services.agent.routes.answers import bp as answers
 from backend.services.agent.routes.catalogue import bp as catalogue
 from backend.services.agent.routes.conversations import bp as conversations
@@ -54,7 +55,7 @@ def create_app(
     models = Models(settings.models, LiteMind(embedder))
     runner = Runner(models, toolbox, settings.limits)
     kept = Conversations(database, now)
-    answering = Answers(kept, runner, models, embedder)
+    answering = Answers(kept, Turns(database, now), runner, models, embedder)
 
     app = create_service(settings.common, {"database": database.check})
     for part in (

@@ -35,6 +35,24 @@ class ConversationNotFound(ServiceError):
         super().__init__("You have no conversation with this id.")
 
 
+class MessageNotFound(ServiceError):
+    status = 404
+    code = "message_not_found"
+    title = "No such message"
+
+    def __init__(self) -> None:
+        super().__init__("The conversation has no message with this id.")
+
+
+class NotYourRequest(ServiceError):
+    status = 422
+    code = "not_your_request"
+    title = "Only a request can be edited"
+
+    def __init__(self) -> None:
+        super().__init__("This message is an answer. Edit the request before it, or regenerate it.")
+
+
 class ConversationBusy(ServiceError):
     status = 409
     code = "conversation_busy"

@@ -14,10 +14,11 @@ from backend.services.agent.clients.runs import (
     ToolStarted,
 )
 from backend.services.agent.domain.citations import Citation
-from backend.services.agent.domain.conversations import Step
+from backend.services.agent.domain.turns import Step
 
 __all__ = [
     "Answer",
+    "Begun",
     "Call",
     "Called",
     "Caller",
@@ -29,6 +30,16 @@ __all__ = [
     "ToolEnded",
     "ToolStarted",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run holds its conversation: it answers the message `parent_id` in `message_id`."""
+
+    conversation_id: str
+    run_id: str
+    message_id: str
+    parent_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Answer:
     waiting: Sequence[Call] = ()
 
 
-Told = Text | ToolStarted | ToolEnded | Called | Idle | Answer
+Told = Begun | Text | ToolStarted | ToolEnded | Called | Idle | Answer
 
 # Closing it cancels the answer.
 Telling = Generator[Told]

@@ -8,26 +8,37 @@ from backend.chassis.openapi import answers_stream
 from backend.chassis.service import use
 from backend.chassis.sse import HEARTBEAT, event
 from backend.security import Permission, require_permission, validate_input
-from backend.services.agent.domain.answers import Answering, Answers, Question
-from backend.services.agent.domain.events import Answer, Text, ToolEnded, ToolStarted
+from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.events import (
+    Answer,
+    Begun,
+    Telling,
+    Text,
+    ToolEnded,
+    ToolStarted,
+)
+from backend.services.agent.domain.turns import Asked
 from backend.services.agent.errors import (
     ConversationBusy,
     ConversationNotFound,
     LimitReached,
+    MessageNotFound,
     ModelMisbehaved,
     ModelTimeout,
     ModelUnavailable,
     NothingToDecide,
+    NotYourRequest,
     UnknownModel,
 )
 from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.shapes import Decision, Query, QueryAnswer
+from backend.services.agent.routes.shapes import Again, Decision, Edit, Query, QueryAnswer
 from backend.services.agent.routes.streams import failure, stream, watched, whole
 
 bp = Blueprint("answers", __name__)
 
 _CLIENT_LEFT = 499
 _MODEL_ERRORS = (LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
+_ASKING_ERRORS = (ConversationNotFound, ConversationBusy, UnknownModel, *_MODEL_ERRORS)
 
 
 @bp.post("/query")
@@ -36,7 +47,7 @@ _MODEL_ERRORS = (LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
 @answers_stream(
     "text/event-stream",
     model=QueryAnswer,
-    errors=(ConversationNotFound, ConversationBusy, UnknownModel, *_MODEL_ERRORS),
+    errors=_ASKING_ERRORS,
 )
 def query(body: Query) -> Response:
     """Answer a request, with tools, from the caller's documents.
@@ -45,15 +56,39 @@ def query(body: Query) -> Response:
     `Accept: text/event-stream`): `session`, `token`, `tool_start`, `tool_end`,
     `citations`, `approval` where a tool call waits, `done`, or `error`.
     """
-    question = Question(
-        request=body.user_request,
-        conversation_id=body.session_id,
-        collection=body.collection,
-        model=body.model,
-        temperature=body.temperature,
-        max_tokens=body.max_tokens,
-    )
-    return _answered(use(Answers).ask(caller(), question), body.stream)
+    asked = Asked(body.user_request, body.session_id)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
+
+
+@bp.post("/sessions/<session_id>/messages/<message_id>/edit")
+@require_permission(Permission.AGENT_QUERY)
+@validate_input(Edit)
+@answers_stream(
+    "text/event-stream",
+    model=QueryAnswer,
+    errors=(MessageNotFound, NotYourRequest, *_ASKING_ERRORS),
+)
+def edit(body: Edit, session_id: str, message_id: str) -> Response:
+    """Ask an earlier request in other words.
+
+    The new request stands beside the old one and begins a branch, which becomes the active one.
+    """
+    asked = Asked(body.user_request, session_id, message_id)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
+
+
+@bp.post("/sessions/<session_id>/messages/<message_id>/regenerate")
+@require_permission(Permission.AGENT_QUERY)
+@validate_input(Again, optional=True)
+@answers_stream("text/event-stream", model=QueryAnswer, errors=(MessageNotFound, *_ASKING_ERRORS))
+def regenerate(body: Again | None, session_id: str, message_id: str) -> Response:
+    """Answer an earlier request again; the message is the request, or an answer to it.
+
+    The new answer stands beside the old one, and its branch becomes the active one.
+    """
+    body = body or Again()
+    asked = Asked(None, session_id, message_id)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
 
 
 @bp.post("/sessions/<session_id>/resume")
@@ -70,24 +105,25 @@ def resume(body: Decision, session_id: str) -> Response:
     return _answered(use(Answers).resume(caller(), session_id, approved=approved), body.stream)
 
 
-def _answered(answering: Answering, streamed: bool | None) -> Response:
+def _answered(told: Telling, streamed: bool | None) -> Response:
     if streamed is None:
         streamed = request.accept_mimetypes.best == "text/event-stream"
     if streamed:
-        return stream(answering.told, _events(answering))
-    answer = whole(answering.told)
+        return stream(told, _events(told))
+    answer = whole(told)
     if answer is None:
         return Response(status=_CLIENT_LEFT)
     return Response(QueryAnswer.of(answer).model_dump_json(), content_type="application/json")
 
 
-def _events(answering: Answering) -> Iterator[bytes]:
-    yield event("session", {"session_id": answering.conversation_id})
+def _events(told: Telling) -> Iterator[bytes]:
     try:
-        for each in watched(answering.told):
+        for each in watched(told):
             match each:
                 case None:
                     yield HEARTBEAT
+                case Begun():
+                    yield event("session", _session(each))
                 case Text(text):
                     yield event("token", {"text": text})
                 case ToolStarted(call):
@@ -101,6 +137,15 @@ def _events(answering: Answering) -> Iterator[bytes]:
                     yield from _end(QueryAnswer.of(each))
     except Exception as error:  # noqa: BLE001 - the status has long been sent
         yield event("error", failure(error))
+
+
+def _session(begun: Begun) -> dict[str, str]:
+    return {
+        "session_id": begun.conversation_id,
+        "run_id": begun.run_id,
+        "message_id": begun.message_id,
+        "parent_id": begun.parent_id,
+    }
 
 
 def _end(answer: QueryAnswer) -> Iterator[bytes]:

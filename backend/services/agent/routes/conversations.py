@@ -1,8 +1,10 @@
 """The caller's conversations."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from flask import Blueprint
+from pydantic import Field
 
 from backend.chassis.openapi import answers
 from backend.chassis.paging import PageQuery, cut_page
@@ -11,23 +13,39 @@ from backend.security import (
     Permission,
     invalid_field,
     require_permission,
+    validate_input,
     validate_query,
 )
 from backend.services.agent.domain.conversations import Conversations, Summary
-from backend.services.agent.errors import ConversationNotFound
+from backend.services.agent.errors import ConversationNotFound, MessageNotFound
 from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.shapes import SessionList, SessionShape, SessionWhole
+from backend.services.agent.routes.shapes import (
+    SessionChange,
+    SessionList,
+    SessionShape,
+    SessionWhole,
+)
+
+
+class SessionQuery(PageQuery):
+    """A page of conversations, or of those that hold a text."""
+
+    q: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
 
 bp = Blueprint("sessions", __name__, url_prefix="/sessions")
 
 
 @bp.get("")
 @require_permission(Permission.AGENT_QUERY)
-@validate_query(PageQuery)
+@validate_query(SessionQuery)
 @answers(SessionList)
-def conversations(page: PageQuery) -> SessionList:
-    """The caller's conversations, the most recently used first."""
-    found = use(Conversations).listed(caller(), page.limit + 1, _after(page))
+def conversations(page: SessionQuery) -> SessionList:
+    """The caller's conversations, the most recently used first.
+
+    With `q`, those that hold this text in their title or in a message.
+    """
+    found = use(Conversations).listed(caller(), page.limit + 1, _after(page), page.q)
     shown, next_cursor = cut_page(found, page.limit, _key)
     return SessionList(items=[SessionShape.of(each) for each in shown], next_cursor=next_cursor)
 
@@ -36,8 +54,20 @@ def conversations(page: PageQuery) -> SessionList:
 @require_permission(Permission.AGENT_QUERY)
 @answers(SessionWhole, errors=(ConversationNotFound,))
 def conversation(session_id: str) -> SessionWhole:
-    """One conversation with its messages."""
+    """One conversation with the messages of its active branch."""
     return SessionWhole.whole(use(Conversations).whole(caller(), session_id))
+
+
+@bp.patch("/<session_id>")
+@require_permission(Permission.AGENT_QUERY)
+@validate_input(SessionChange)
+@answers(SessionWhole, errors=(ConversationNotFound, MessageNotFound))
+def change_conversation(change: SessionChange, session_id: str) -> SessionWhole:
+    """Rename a conversation, or switch to the branch in which a message stands."""
+    changed = use(Conversations).change(
+        caller(), session_id, change.title, change.active_message_id
+    )
+    return SessionWhole.whole(changed)
 
 
 @bp.delete("/<session_id>")

@@ -7,24 +7,53 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StringConstraints
 
 from backend.security import Input, WholeNumber
+from backend.services.agent.domain.answers import OnBusy, Question
 from backend.services.agent.domain.conversations import SavedMessage, Summary, Whole
 from backend.services.agent.domain.events import Answer
+from backend.services.agent.domain.turns import Asked
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class Query(Input):
-    """A request to the agent."""
+Request = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
-    user_request: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)
-    ]
-    session_id: Name | None = None
+
+class Again(Input):
+    """How an answer shall be given.
+
+    `on_busy` says what happens while another answer is being written in the session: wait for
+    it (`enqueue`), stop it (`interrupt`), or give up with 409 (`reject`).
+    """
+
     collection: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     model: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
     stream: bool | None = None
+    on_busy: OnBusy = "enqueue"
+
+    def question(self, asked: Asked) -> Question:
+        """The question that asks for this."""
+        return Question(
+            asked=asked,
+            collection=self.collection,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            on_busy=self.on_busy,
+        )
+
+
+class Edit(Again):
+    """A request in another wording."""
+
+    user_request: Request
+
+
+class Query(Edit):
+    """A request to the agent; without `session_id` it begins a new session."""
+
+    session_id: Name | None = None
 
 
 class Decision(Input):
@@ -127,15 +156,24 @@ class SessionList(BaseModel):
 
 
 class MessageShape(BaseModel):
-    """One message of a conversation."""
+    """One message of the active branch.
+
+    `alternatives` are the ids of all messages that follow the same parent, the oldest first:
+    where there are several, branches part. An answer is `interrupted` if its worker died.
+    """
 
     id: str
+    parent_id: str | None
+    alternatives: Sequence[str]
     role: Literal["user", "assistant"]
     content: str
-    status: Literal["done", "cancelled", "failed"]
+    status: Literal["writing", "waiting", "done", "cancelled", "failed", "interrupted"]
+    finish_reason: str | None
     model: str | None
     citations: Sequence[CitationShape]
     steps: Sequence[StepShape]
+    usage: Usage
+    took_ms: int
     created_at: datetime
 
     @classmethod
@@ -143,8 +181,18 @@ class MessageShape(BaseModel):
         return cls.model_validate(message, from_attributes=True)
 
 
+class SessionChange(Input):
+    """What may be changed: the title, and the branch that is shown and gone on with."""
+
+    title: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+        | None
+    ) = None
+    active_message_id: Name | None = None
+
+
 class SessionWhole(SessionShape):
-    """A conversation with its messages."""
+    """A conversation with the messages of its active branch."""
 
     messages: Sequence[MessageShape]
     waiting: Sequence[CallShape]

@@ -1,9 +1,9 @@
-"""Questions asked of conversations and messages. The caller owns the transaction."""
+"""Questions asked of conversations, and the hold on them. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import CursorResult, delete, func, or_, select, tuple_, update
+from sqlalchemy import CursorResult, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.agent.store.tables import Conversation, Message
@@ -28,8 +28,12 @@ def page_of(
     owner_id: str,
     limit: int,
     after: tuple[datetime, str] | None,
+    containing: str | None,
 ) -> Sequence[Conversation]:
-    """The owner's conversations, the most recently used first, from behind *after*."""
+    """The owner's conversations, the most recently used first, from behind *after*.
+
+    With *containing*, those alone that hold this text in their title or in a message.
+    """
     wanted = (
         select(Conversation)
         .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)
@@ -38,35 +42,15 @@ def page_of(
     )
     if after is not None:
         wanted = wanted.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    if containing is not None:
+        said = select(Message.id).where(
+            Message.conversation_id == Conversation.id,
+            Message.text.icontains(containing, autoescape=True),
+        )
+        wanted = wanted.where(
+            or_(Conversation.title.icontains(containing, autoescape=True), said.exists())
+        )
     return session.scalars(wanted).all()
-
-
-def messages(session: Session, conversation_id: str) -> Sequence[Message]:
-    """All messages, in order."""
-    return session.scalars(
-        select(Message).where(Message.conversation_id == conversation_id).order_by(Message.position)
-    ).all()
-
-
-def newest(session: Session, conversation_id: str, limit: int) -> Sequence[Message]:
-    """The last *limit* messages, in order."""
-    found = session.scalars(
-        select(Message)
-        .where(Message.conversation_id == conversation_id)
-        .order_by(Message.position.desc())
-        .limit(limit)
-    ).all()
-    return found[::-1]
-
-
-def append(session: Session, message: Message) -> None:
-    """Add *message* behind the others; only the run that holds the conversation may."""
-    last = session.scalar(
-        select(func.max(Message.position)).where(Message.conversation_id == message.conversation_id)
-    )
-    message.position = 0 if last is None else last + 1
-    session.add(message)
-    session.flush()
 
 
 def claim(
@@ -106,13 +90,14 @@ def held_until(session: Session, conversation_id: str, run_id: str) -> datetime 
     )
 
 
-def extend(session: Session, conversation_id: str, run_id: str, until: datetime) -> None:
-    """Let *run_id* hold the conversation until *until*."""
-    session.execute(
+def extend(session: Session, conversation_id: str, run_id: str, until: datetime) -> bool:
+    """Let *run_id* hold the conversation until *until*; False if it holds it no more."""
+    result = session.execute(
         update(Conversation)
         .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
         .values(run_until=until)
     )
+    return isinstance(result, CursorResult) and result.rowcount == 1
 
 
 def remove(session: Session, conversation_id: str) -> None:

@@ -17,7 +17,8 @@ class Conversation(Base):
     """One person's conversation. `run_id` is set while an answer is being written in it.
 
     A run holds it until `run_until` and renews that while it lives: a worker that was killed
-    must not lock its conversation for good.
+    must not lock its conversation for good. `leaf_id` is the last message of the branch that
+    is shown and gone on with.
     """
 
     __tablename__ = "conversations"
@@ -29,6 +30,7 @@ class Conversation(Base):
     title: Mapped[str] = mapped_column(String(120))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    leaf_id: Mapped[str | None] = mapped_column(String(40))
     run_id: Mapped[str | None] = mapped_column(String(40))
     run_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_asked: Mapped[bool] = mapped_column(default=False)
@@ -36,7 +38,11 @@ class Conversation(Base):
 
 
 class Message(Base):
-    """One message; an assistant's has its citations, steps and cost."""
+    """One message, which follows its parent; an assistant's has its citations, steps and cost.
+
+    `position` counts a conversation's messages in the order they were begun. `summary` sums up
+    all from the first message to this one, so that it holds for every branch through here.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (UniqueConstraint("conversation_id", "position"),)
@@ -44,12 +50,17 @@ class Message(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     position: Mapped[int]
+    parent_id: Mapped[str | None] = mapped_column(String(40))
     role: Mapped[str] = mapped_column(String(16))
     text: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16))
+    run_id: Mapped[str | None] = mapped_column(String(40))
+    finish_reason: Mapped[str | None] = mapped_column(String(32))
     model: Mapped[str | None] = mapped_column(String(128))
     citations: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     steps: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     prompt_tokens: Mapped[int] = mapped_column(default=0)
     completion_tokens: Mapped[int] = mapped_column(default=0)
+    took_ms: Mapped[int] = mapped_column(default=0)
+    summary: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

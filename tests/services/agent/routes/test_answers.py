@@ -355,10 +355,11 @@ def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, mod
     assert model.left.wait(2)
 
 
-def test_a_second_request_in_a_busy_conversation_is_refused(scripted_app, scripted, model, ada):
+def test_a_second_request_that_will_not_wait_is_refused(scripted_app, scripted, model, ada):
     model.will(Reply(text="word " * 100, pause=0.1))
     first = ask(scripted, ada, "What is 1 + 1?", model="embedded-lite").json
-    talk = {"json": {"user_request": "Talk.", "session_id": first["session_id"]}, "headers": ada}
+    body = {"user_request": "Talk.", "session_id": first["session_id"], "on_busy": "reject"}
+    talk = {"json": body, "headers": ada}
     thread = threading.Thread(target=lambda: scripted_app.test_client().post("/query", **talk))
     thread.start()
     wait_until(lambda: model.requests)
@@ -369,6 +370,47 @@ def test_a_second_request_in_a_busy_conversation_is_refused(scripted_app, script
 
     assert (response.status_code, response.json["code"]) == (409, "conversation_busy")
     assert scripted.post("/query", **talk).status_code == 200
+
+
+def test_two_requests_in_one_conversation_are_answered_one_after_the_other(
+    scripted_app, scripted, model, ada
+):
+    model.will(Reply(text="First answer", pause=0.1), Reply(text="Second answer"))
+    session_id = ask(scripted, ada, "1 + 1", model="embedded-lite").json["session_id"]
+    client = scripted_app.test_client()
+    first = threading.Thread(
+        target=ask, args=(client, ada, "A?"), kwargs={"session_id": session_id}
+    )
+    first.start()
+    wait_until(lambda: model.requests)
+
+    second = ask(scripted, ada, "B?", session_id=session_id).json
+    first.join(10)
+
+    assert second["response"] == "Second answer"
+    said = [each["content"] for each in model.requests[1]["messages"][-3:]]
+    assert said == ["A?", "First answer", "B?"]
+
+
+def test_a_request_may_take_the_place_of_the_answer_being_written(
+    scripted_app, scripted, model, ada
+):
+    model.will(Reply(text="word " * 100, pause=0.1), Reply(text="At once."))
+    session_id = ask(scripted, ada, "1 + 1", model="embedded-lite").json["session_id"]
+    client = scripted_app.test_client()
+    first = threading.Thread(
+        target=ask, args=(client, ada, "A?"), kwargs={"session_id": session_id}
+    )
+    first.start()
+    wait_until(lambda: model.requests)
+
+    answer = ask(scripted, ada, "Stop. B?", session_id=session_id, on_busy="interrupt").json
+    first.join(10)
+
+    assert answer["response"] == "At once."
+    assert model.left.wait(2)
+    shown = scripted.get(f"/sessions/{session_id}", headers=ada).json["messages"]
+    assert [each["status"] for each in shown[2:]] == ["done", "cancelled", "done", "done"]
 
 
 def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(scripted, model, ada):

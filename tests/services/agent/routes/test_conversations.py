@@ -166,4 +166,5 @@ def test_a_lease_that_nobody_renews_runs_out(client, settings, ada):
     with open_database(settings.database_url, "agent").write() as session:
         until = now + timedelta(minutes=1)
         assert store.claim(session, session_id, "run_of_another", now, until)
-    assert ask(client, ada, "What is 3 + 3?", session_id=session_id).status_code == 409
+    refused = ask(client, ada, "What is 3 + 3?", session_id=session_id, on_busy="reject")
+    assert (refused.status_code, refused.json["code"]) == (409, "conversation_busy")

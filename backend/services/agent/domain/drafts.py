@@ -1,0 +1,117 @@
+"""An answer while it is being written."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backend.services.agent.clients.runs import Finished, Passage, Paused, Run
+from backend.services.agent.domain.citations import Citation, Sources, Weaver
+from backend.services.agent.domain.events import Answer, Text, ToolEnded
+from backend.services.agent.domain.turns import Step, Written
+from backend.services.agent.errors import ModelMisbehaved
+
+
+@dataclass(slots=True)
+class Draft:
+    """What *run* has said so far, and what it rests on."""
+
+    run: Run
+    sources: Sources
+    weaver: Weaver = field(init=False)
+    text: str = ""
+    steps: list[Step] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    paused: Paused | None = None
+
+    def __post_init__(self) -> None:
+        self.weaver = Weaver(self.sources.cite)
+
+    def say(self, text: str) -> Iterator[Text]:
+        """Add *text*, with the markers that are due."""
+        if woven := self.weaver.feed(text) if self.sources else text:
+            self.text += woven
+            yield Text(woven)
+
+    def take(self, ended: ToolEnded) -> None:
+        """Add a tool's outcome to the steps, its passages to the sources."""
+        status = "error" if ended.outcome.failed else "ok"
+        self.steps.append(Step(ended.call.tool, ended.call.arguments, status, ended.took_ms))
+        self.learn(ended.outcome.passages)
+
+    def learn(self, passages: Sequence[Passage]) -> None:
+        """Let the answer rest on *passages*."""
+        self.passages += passages
+        self.sources.add(passages)
+
+    def end(self, finished: Finished) -> Iterator[Text]:
+        """Say what was held back; an answer must not end in silence."""
+        self.prompt_tokens += finished.prompt_tokens
+        self.completion_tokens += finished.completion_tokens
+        self.paused = finished.paused
+        if rest := self.weaver.end():
+            self.text += rest
+            yield Text(rest)
+        if self.paused is None and not self.text.strip():
+            raise ModelMisbehaved("The model ended without an answer.")
+
+    def answer(self, conversation_id: str | None, reason: str) -> Answer:
+        """The answer as it stands."""
+        return Answer(
+            text=self.text,
+            conversation_id=conversation_id,
+            citations=self.sources.citations,
+            steps=self.steps,
+            model=self.run.model,
+            finish_reason=reason,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            took_ms=self._took_ms(),
+            waiting=() if self.paused is None else self.paused.calls,
+        )
+
+    def kept(self, paused: Paused) -> dict[str, Any]:
+        """All that it takes to go on in another process, as JSON."""
+        return {
+            "model": self.run.model,
+            "collection": self.run.setting.collection,
+            "temperature": self.run.temperature,
+            "max_tokens": self.run.max_tokens,
+            "messages": list(paused.messages),
+            "calls": [asdict(call) for call in paused.calls],
+            "text": self.text,
+            "steps": [asdict(step) for step in self.steps],
+            "passages": [asdict(passage) for passage in self.passages],
+            "citations": [asdict(citation) for citation in self.sources.citations],
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        self.text = kept["text"]
+        self.steps = [Step(**each) for each in kept["steps"]]
+        self.learn([Passage(**each) for each in kept["passages"]])
+        self.sources.citations = [Citation(**each) for each in kept["citations"]]
+        self.prompt_tokens = kept["prompt_tokens"]
+        self.completion_tokens = kept["completion_tokens"]
+
+    def written(self, status: str, reason: str | None = None) -> Written:
+        """The answer as its conversation keeps it."""
+        return Written(
+            text=self.text,
+            status=status,
+            finish_reason=reason,
+            model=self.run.model,
+            citations=self.sources.citations,
+            steps=self.steps,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            took_ms=self._took_ms(),
+        )
+
+    def _took_ms(self) -> int:
+        return round((time.monotonic() - self.begun) * 1000)

@@ -1,0 +1,32 @@
+"""Messages form a tree, and an answer is a message from its run's first moment on."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from backend.chassis.idempotency import idempotency_table
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.add_column("conversations", sa.Column("leaf_id", sa.String(40)))
+    op.add_column("messages", sa.Column("parent_id", sa.String(40)))
+    op.add_column("messages", sa.Column("run_id", sa.String(40)))
+    op.add_column("messages", sa.Column("finish_reason", sa.String(32)))
+    op.add_column(
+        "messages", sa.Column("took_ms", sa.Integer(), nullable=False, server_default="0")
+    )
+    op.add_column("messages", sa.Column("summary", sa.Text()))
+    # So far each message followed the one before it.
+    op.execute(
+        "UPDATE messages SET parent_id = (SELECT p.id FROM messages p WHERE"
+        " p.conversation_id = messages.conversation_id AND p.position = messages.position - 1)"
+    )
+    op.execute(
+        "UPDATE conversations SET leaf_id = (SELECT m.id FROM messages m WHERE"
+        " m.conversation_id = conversations.id ORDER BY m.position DESC LIMIT 1)"
+    )
+    # What waited for a decision has no message to go on in.
+    op.execute("UPDATE conversations SET paused = NULL")
+    idempotency_table("agent").create(op.get_bind())
