@@ -31,6 +31,7 @@ commands:
   install          install what is missing and stop there; --tests: what the tests need
   serve SERVICE    one service or companion in the foreground (containers use these two)
   ready SERVICE    whether it is ready, by exit code
+  migrate          bring all tables up to date, and end
 """
 
 
@@ -55,6 +56,8 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
         return _serve(_named(asked.service), variables)
     if asked.command == "ready":
         return 0 if is_ready(_probe_url(_named(asked.service), variables)) else 1
+    if asked.command == "migrate":
+        return _migrate()
     if asked.command == "install":
         wanted = install.for_developing if asked.tests else install.for_running
         install.ensure(wanted(ROOT, asked.offline))
@@ -113,6 +116,18 @@ def _named(name: str | None) -> Service | Companion:
     raise CannotRun(f"Name one service: {', '.join(entry.name for entry in known)}.")
 
 
+def _migrate() -> int:
+    from backend.chassis.database import migrate_all
+    from backend.chassis.settings import SettingsError, load_env
+
+    try:
+        for service, revision in migrate_all(load_env()):
+            print(f"{service}: {revision}")
+    except SettingsError as error:
+        raise CannotRun(str(error)) from error
+    return 0
+
+
 def _start(suite: Suite, asked: argparse.Namespace, arguments: Sequence[str]) -> None:
     wanted = install.for_running(ROOT, asked.offline)
     install.ensure(wanted)
@@ -140,7 +155,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    words = ("start", "stop", "restart", "status", "logs", "doctor", "install", "serve", "ready")
+    words = (
+        "start",
+        "stop",
+        "restart",
+        "status",
+        "logs",
+        "doctor",
+        "install",
+        "serve",
+        "ready",
+        "migrate",
+    )
     parser.add_argument("command", nargs="?", choices=words, default="start", metavar="COMMAND")
     parser.add_argument("service", nargs="?", metavar="SERVICE", help="for logs and serve")
     parser.add_argument("--detach", action="store_true", help="come back when all is ready")

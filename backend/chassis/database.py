@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
@@ -13,10 +14,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from backend.chassis import postgresql
+from backend.chassis.catalog import CATALOG
+from backend.chassis.settings import CommonSettings, Env
 
 _BUSY_SECONDS = 10
 
-__all__ = ["Database", "Session", "UtcDateTime", "open_database", "take_turns"]
+__all__ = ["Database", "Session", "UtcDateTime", "migrate_all", "open_database", "take_turns"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -86,8 +89,10 @@ class Database:
         with self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
-    def migrate(self, service: str, revision: str | None = None) -> None:
+    def migrate(self, service: str, revision: str | None = None) -> str:
         """Bring the tables of *service* to the newest of its migrations, or to *revision*.
+
+        Returns the revision they are at then.
 
         Their files are named after their revisions: `0002_sessions.py` is 0002.
         """
@@ -98,13 +103,14 @@ class Database:
         version_table = f"alembic_version_{service}"
         current = self._revision(version_table)
         if current == wanted:
-            return
+            return wanted
         from backend.chassis import migrations
 
         if current is not None and self.engine.dialect.name == "sqlite":
             migrations.copy_before(Path(str(self.engine.url.database)), wanted)
         with self.as_owner() as connection:
             migrations.upgrade(connection, folder, version_table, wanted)
+        return wanted
 
     def _revision(self, version_table: str) -> str | None:
         with self._owner.connect() as connection:
@@ -116,6 +122,14 @@ class Database:
     def _enter_tenant(self, session: Session, tenant_id: str | None) -> None:
         if self.engine.dialect.name == "postgresql":
             postgresql.enter(session, tenant_id, every_tenant=self._every_tenant)
+
+
+def migrate_all(env: Env) -> Iterator[tuple[str, str]]:
+    """Bring the tables of every service to its newest revision; tells each with that revision."""
+    for entry in CATALOG:
+        if find_spec(f"backend.services.{entry.name}.migrations") is not None:
+            url = CommonSettings.from_env(env, entry.name).database_url(env)
+            yield entry.name, open_database(url, entry.name).migrate(entry.name)
 
 
 def take_turns(session: Session, what: str) -> None:
