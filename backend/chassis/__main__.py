@@ -26,7 +26,7 @@ commands:
   stop             end what start started
   restart          stop, then start the way it ran
   status           what runs, and whether it is ready
-  logs [SERVICE]   the last lines of one log or of all; -f goes on
+  logs [SERVICE]   the last lines of one log or of all; -f goes on; --request ID: one request's
   doctor           settings with their origin, and what would keep a start from working
   install          install what is missing and stop there; --tests: what the tests need
   serve SERVICE    one service or companion in the foreground (containers use these two)
@@ -76,6 +76,8 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
             print("Stopped." if suite.stop() else "Nothing runs.")
         case "status":
             return suite.status()
+        case "logs" if asked.request:
+            return suite.show_request(asked.service, asked.request)
         case "logs":
             suite.show_logs(asked.service, asked.lines, follow=asked.follow)
         case "doctor":
@@ -179,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tests", action="store_true", help="for install")
     parser.add_argument("-f", "--follow", action="store_true", help="for logs")
     parser.add_argument("-n", "--lines", type=int, default=20, help="for logs")
+    parser.add_argument("--request", metavar="ID", help="for logs: what all say of one request")
     parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     return parser
 

@@ -116,6 +116,19 @@ class Suite:
             for log, line in logs.follow(chosen):
                 say(f"{log.stem}: {line}" if len(chosen) > 1 else line)
 
+    def show_request(self, name: str | None, request_id: str) -> int:
+        """One request's way through all services; 1 where no log knows it."""
+        said = logs.of_request(self._logs(name), request_id)
+        if not said:
+            say(f"No log speaks of the request {request_id!r}. Its id is X-Request-ID's value.")
+            return 1
+        for line in said:
+            clock = str(line.get("time"))[11:23]
+            say(f"{clock}  {line.get('service', ''):<16}  {line.get('message', '')}")
+            if "exception" in line:
+                say(line["exception"])
+        return 0
+
     def _logs(self, name: str | None) -> list[Path]:
         known = {program.log.stem: program.log for program in self.plan.programs}
         known |= {stem: self.plan.logs / f"{stem}.log" for stem in ("valkey", "supervisor")}

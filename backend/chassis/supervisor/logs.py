@@ -1,9 +1,11 @@
 """Log files: their last lines, what is added to them, and a bound on their size."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 LARGEST = 10 * 1024 * 1024
 _TAIL_BYTES = 64 * 1024
@@ -16,6 +18,29 @@ def last_lines(log: Path, count: int, beyond: int = 0) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(beyond, log.stat().st_size - max(_TAIL_BYTES, count * 512)))
         return file.read().decode("utf-8", "replace").splitlines()[-count:]
+
+
+def of_request(logs: Sequence[Path], request_id: str) -> list[dict[str, Any]]:
+    """What all *logs*, and those that were moved aside, say of one request; the oldest first."""
+    named = json.dumps(request_id)
+    found = []
+    for log in logs:
+        for file in (log.with_name(log.name + ".1"), log):
+            if not file.exists():
+                continue
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                # Most lines are another request's: they are not worth parsing.
+                found += [_parsed(line) for line in lines if named in line]
+    own = [line for line in found if line.get("request_id") == request_id]
+    return sorted(own, key=lambda line: str(line.get("time")))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def trim(log: Path) -> None:

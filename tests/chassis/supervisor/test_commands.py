@@ -47,6 +47,33 @@ def test_a_log_is_found_by_each_of_its_services_names(name, tmp_path, capsys):
     assert capsys.readouterr().out == "last\n"
 
 
+def test_one_request_is_followed_through_all_logs(tmp_path, capsys):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+
+    def line(second: int, service: str, message: str, request_id: str) -> str:
+        said = {"time": f"2026-01-01T12:00:0{second}.000+00:00", "service": service}
+        return json.dumps(said | {"message": message, "request_id": request_id}) + "\n"
+
+    (folder / "gateway.log.1").write_text(line(1, "gateway", "it comes", "abc"))
+    (folder / "gateway.log").write_text(line(4, "gateway", "it went", "abc"))
+    (folder / "rag_service.log").write_text(
+        line(3, "rag-service", "found", "abc")
+        + line(2, "rag-service", "another's", "abcd")
+        + "abc, and no JSON\n"
+    )
+
+    assert command.main(["logs", "--request", "abc"]) == 0
+    assert [each.split("  ")[-1] for each in capsys.readouterr().out.splitlines()] == [
+        "it comes",
+        "found",
+        "it went",
+    ]
+    assert command.main(["logs", "rag", "--request", "abc"]) == 0
+    assert capsys.readouterr().out.split() == ["12:00:03.000", "rag-service", "found"]
+    assert command.main(["logs", "--request", "nobody's"]) == 1
+
+
 def test_a_service_that_does_not_run_is_not_ready(monkeypatch):
     monkeypatch.setenv("AUTH_SERVICE_PORT", str(free_port()))
 
