@@ -86,7 +86,25 @@ CATALOG = (
     Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),
 )
 
-COMPANIONS: tuple[Companion, ...] = ()
+COMPANIONS: tuple[Companion, ...] = (
+    # The rag service's processes and its worker share one; the embedded client is for one process.
+    Companion(
+        "chroma",
+        "rag",
+        (
+            *("-m", "backend.services.rag.store.vectors.chroma_server"),
+            *("{data}/rag/vectors", "{host}", "{port}"),
+        ),
+        is_wanted=lambda get, _: (
+            (get("VECTOR_STORE") or "chroma") == "chroma" and get("CHROMA_URL") is None
+        ),
+        port=5020,
+        port_variable="CHROMA_PORT",
+        url_variable="CHROMA_URL",
+        probe_path="/api/v2/heartbeat",
+        is_store=True,
+    ),
+)
 
 
 def service(name: str) -> Service:

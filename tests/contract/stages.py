@@ -25,6 +25,7 @@ from backend.services.auth.settings import Settings as AuthSettings
 from backend.services.rag.app import create_app as create_rag
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings as RagSettings
+from backend.services.rag.store.vectors.opening import Place
 from tests.identities import Identities
 from tests.services.agent.stand_ins import Shelf, WordEmbedder, serving
 
@@ -79,6 +80,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         extraction_memory_bytes=1024 * MIB,
         max_text_characters=1_000_000,
         keyword_passages=10_000,
+        vectors=Place("chroma", folder / "rag" / "vectors"),
     )
     app = create_rag(settings, Embedder(ROOT / ".cache", threads=1))
     app.testing = True

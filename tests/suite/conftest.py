@@ -16,7 +16,7 @@ import pypdfium2
 import pytest
 import requests
 
-from backend.chassis.catalog import CATALOG
+from backend.chassis.catalog import CATALOG, COMPANIONS
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +138,7 @@ def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
     settings = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     environment |= {entry.port_variable: str(ports[entry.name]) for entry in CATALOG}
+    environment |= {each.port_variable: str(free_port()) for each in COMPANIONS if each.port}
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
     # Many tests are one address here, and the limits have tests of their own.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}

@@ -29,7 +29,7 @@ from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keywords import KeywordIndexes
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.store.vectors.opening import open_vectors
 
 # Half of the threads that the service is given by default.
 _MOST_WATCHERS = 8
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     database.migrate("rag")
     everything = database.across_tenants()
     embedder = embedder or Embedder(settings.common.data_dir)
-    vectors = open_vectors(Place("chroma", settings.folder / "vectors"))
+    vectors = open_vectors(settings.vectors)
     keywords = KeywordIndexes(
         partial(indexed_passages, everything, embedder), settings.keyword_passages
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.settings import CommonSettings, Env
+from backend.services.rag.store.vectors.opening import Place
 
 _MIB = 2**20
 
@@ -19,6 +20,7 @@ class Settings:
     extraction_memory_bytes: int
     max_text_characters: int
     keyword_passages: int
+    vectors: Place
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -32,8 +34,13 @@ class Settings:
             extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1024, least=256) * _MIB,
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
+            vectors=_vectors(env, common.data_dir / "rag"),
         )
 
     @property
     def folder(self) -> Path:
         return self.common.data_dir / "rag"
+
+
+def _vectors(env: Env, folder: Path) -> Place:
+    return Place("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))

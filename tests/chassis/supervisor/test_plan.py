@@ -13,7 +13,7 @@ ROOT = Path("/p")
 
 
 def plan(wishes: Wishes | None = None, **variables: str):
-    return make_plan(ROOT, Variables(variables), wishes or Wishes())
+    return make_plan(ROOT, Variables(variables), wishes or Wishes(), companions=())
 
 
 def test_every_service_of_the_catalog_is_run_on_its_port_with_its_log():
@@ -122,3 +122,15 @@ def test_a_companion_comes_along_with_its_service(only, run):
 
 def test_services_keep_what_they_compiled_whatever_the_shell_says():
     assert "PYTHONDONTWRITEBYTECODE" not in plan(PYTHONDONTWRITEBYTECODE="1").environment
+
+
+def test_vectors_get_a_server_here_unless_they_lie_elsewhere():
+    def names(**variables: str) -> set[str]:
+        return {p.name for p in make_plan(ROOT, Variables(variables)).programs}
+
+    here = make_plan(ROOT, Variables({}))
+
+    assert "chroma" in names()
+    assert here.environment["CHROMA_URL"] == "http://127.0.0.1:5020"
+    assert "chroma" not in names(CHROMA_URL="http://far:8000")
+    assert "chroma" not in names(VECTOR_STORE="qdrant")

@@ -10,6 +10,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings
+from backend.services.rag.store.vectors.opening import Place
 from tests.identities import Identities
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +43,7 @@ def settings_in(folder: Path, **changed) -> Settings:
         "extraction_memory_bytes": 1024 * MIB,
         "max_text_characters": 1_000_000,
         "keyword_passages": 10_000,
+        "vectors": Place("chroma", folder / "rag" / "vectors"),
     }
     return Settings(**(values | changed))
 

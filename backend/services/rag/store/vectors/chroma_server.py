@@ -13,7 +13,8 @@ from backend.services.rag.store.vectors.folder import FolderLock
 
 
 def main(folder: str, host: str, port: str) -> int:
-    if not FolderLock(Path(folder)).take(f"http://{host}:{port}"):
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - recognised, not bound
+    if not FolderLock(Path(folder)).take(f"http://{here}:{port}"):
         sys.stderr.write(f"Another process works in {folder}. End it, then start this again.\n")
         return 1
     # The bindings alone: the whole of chromadb takes a second and sixty megabytes more.
