@@ -1,4 +1,4 @@
-"""Call another service: timeout, bounded answer, request id, and an answer for every failure."""
+"""Call another service: timeout, bounded answer, ids, and an answer for every failure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import urllib3
 
+from backend.chassis.tracing import Kind, here, span
 from backend.security.refusals import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
@@ -76,13 +77,28 @@ class ServiceClient:
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
+        url = self._base_url + path
+        asked = {"http.request.method": method, "url.full": url.partition("?")[0]}
+        with span(method, Kind.CLIENT, asked) as asking:
+            status, raw = self._exchange(method, url, body, headers)
+            asking.set({"http.response.status_code": status})
+            if status >= 400:
+                asking.fail(str(status))
+        return self._answer(path, status, raw)
+
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        place = here()
         sent = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
+        # Where the call itself stands, not where its caller stood.
+        sent |= {} if place is None else place.headers()
         if self._sign is not None:
             sent[SERVICE_TOKEN] = self._sign()
         try:
             response = self._pool.request(
                 method,
-                self._base_url + path,
+                url,
                 body=body,
                 headers=sent,
                 timeout=self._timeout,
@@ -90,12 +106,11 @@ class ServiceClient:
                 preload_content=False,
             )
             with response:
-                raw = response.read(_MAX_ANSWER_BYTES + 1)
+                return response.status, response.read(_MAX_ANSWER_BYTES + 1)
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise UpstreamTimeout(f"{self._base_url}{path} took too long.") from error
+            raise UpstreamTimeout(f"{url} took too long.") from error
         except urllib3.exceptions.HTTPError as error:
-            raise UpstreamUnavailable(f"{self._base_url}{path} does not answer.") from error
-        return self._answer(path, response.status, raw)
+            raise UpstreamUnavailable(f"{url} does not answer.") from error
 
     def _answer(self, path: str, status: int, raw: bytes) -> Any:
         if len(raw) > _MAX_ANSWER_BYTES:

@@ -1,4 +1,4 @@
-"""JSON lines that carry the request id."""
+"""JSON lines that carry the id of the request they belong to, and of its trace."""
 
 import json
 import logging
@@ -6,9 +6,10 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, g, request
 
-from backend.security.refusals import request_id
+from backend.chassis.tracing import here
+from backend.security.refusals import request_id_in_hand
 
 _access = logging.getLogger("access")
 
@@ -28,8 +29,11 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if has_request_context():
-            line["request_id"] = request_id()
+        if (request_id := request_id_in_hand()) is not None:
+            line["request_id"] = request_id
+        if (place := here()) is not None:
+            line["trace_id"] = place.trace_id
+            line["span_id"] = place.span_id
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

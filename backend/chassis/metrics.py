@@ -58,9 +58,8 @@ class Metrics:
             return generate_latest(together)
 
 
-def count_requests(app: Flask) -> Metrics:
+def count_requests(app: Flask, metrics: Metrics) -> Metrics:
     """Count and time what *app* answers, by route and not by path: paths hold ids."""
-    metrics = Metrics()
 
     @app.before_request
     def start_clock() -> None:

@@ -22,6 +22,7 @@ from backend.chassis.logs import log_as_json, log_requests
 from backend.chassis.metrics import Metrics, count_requests, metrics_response
 from backend.chassis.problems import install_problems
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
+from backend.chassis.tracing import open_tracing, trace_requests
 from backend.security import public
 from backend.security.guards import undeclared
 from backend.security.refusals import request_id
@@ -42,11 +43,13 @@ def create_service(
     checks: Mapping[str, Check],
     *,
     health: Callable[[], ResponseReturnValue] | None = None,
+    metrics: Metrics | None = None,
 ) -> Flask:
     """A Flask app with what every service answers: probes, metrics, problems, documents.
 
     *checks* raise for a dependency that does not answer; *health* replaces the
-    plain `/health`. Call `seal` when all routes are registered.
+    plain `/health`; *metrics* brings numbers of the service's own. Call `seal` when all
+    routes are registered.
     """
     entry = service(common.name)
     log_as_json(entry.full_name)
@@ -58,9 +61,10 @@ def create_service(
         SESSION_COOKIE_SAMESITE="Lax",
     )
     install_problems(app)
+    open_tracing(common, entry.full_name)
+    trace_requests(app)
     log_requests(app)
-    metrics = count_requests(app)
-    provide(app, metrics)
+    provide(app, count_requests(app, metrics or Metrics()))
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or plain_health(entry.full_name))

@@ -158,6 +158,8 @@ class CommonSettings:
     redis_url: str | None
     secret_key: Secret
     debug: bool = False
+    # Where spans are sent, as OpenTelemetry's exporter reads it; None makes none.
+    traces_to: str | None = None
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
@@ -172,6 +174,7 @@ class CommonSettings:
             secret_key=env.secret("SECRET_KEY"),
             # Flask reads the variable by itself, under every server: so it is asked for here.
             debug=env.debug,
+            traces_to=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
         )
 
     def database_url(self, env: Env) -> str:

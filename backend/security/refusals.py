@@ -2,13 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from uuid import uuid4
 
 from flask import Response, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_worked_for: ContextVar[str | None] = ContextVar("worked_for", default=None)
 
 Errors = Sequence[Mapping[str, str]]
 
@@ -94,9 +97,24 @@ def problem(
 
 def request_id() -> str:
     """The id of the request in hand: the caller's if it is well-formed, else a new one."""
+    return request_id_in_hand() or uuid4().hex
+
+
+def request_id_in_hand() -> str | None:
+    """The same, None where no request is being worked for."""
     if not has_request_context():
-        return uuid4().hex
+        return _worked_for.get()
     if "request_id" not in g:
         offered = request.headers.get("X-Request-ID", "")
         g.request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex
     return str(g.request_id)
+
+
+@contextmanager
+def working_for(request_id: str | None) -> Iterator[None]:
+    """Work that goes on after its request, such as a job that it has queued."""
+    token = _worked_for.set(request_id)
+    try:
+        yield
+    finally:
+        _worked_for.reset(token)

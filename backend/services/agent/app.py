@@ -10,6 +10,7 @@ from flask import Flask, Response
 from backend.chassis.catalog import service
 from backend.chassis.database import open_database
 from backend.chassis.http import ServiceClient
+from backend.chassis.metrics import Metrics
 from backend.chassis.service import (
     create_service,
     open_metrics,
@@ -22,6 +23,7 @@ from backend.chassis.settings import load_env
 from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.embedding import LateEmbedder
 from backend.services.agent.clients.library import Library
+from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.domain.answers import Answers
@@ -53,11 +55,15 @@ def create_app(
     library = Library(_rag(settings))
     toolbox = tools(library, now)
     models = Models(settings.models, LiteMind(embedder))
-    runner = Runner(models, toolbox, settings.limits)
+    metrics = Metrics()
+    measures = Measures(metrics.registry)
+    runner = Runner(
+        models, toolbox, settings.limits, measures, traced_content=settings.traced_content
+    )
     kept = Conversations(database, now)
     answering = Answers(kept, Turns(database, now), runner, models, embedder)
 
-    app = create_service(settings.common, {"database": database.check})
+    app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
         kept,
         answering,

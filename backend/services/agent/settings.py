@@ -18,6 +18,8 @@ class Settings:
     rag_url: str
     models: ModelSettings
     limits: Limits
+    # Whether traces hold what was said; a trace's readers are not the conversation's.
+    traced_content: bool = False
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -36,4 +38,5 @@ class Settings:
                 run_time=env.seconds("AGENT_RUN_SECONDS", 120),
                 tool_time=env.seconds("AGENT_TOOL_SECONDS", 20),
             ),
+            traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )

@@ -11,10 +11,10 @@ from backend.chassis.catalog import Service
 
 def counting_app(_: Service) -> Flask:
     # Within the worker, as every service does: its numbers' folder is known by then.
-    from backend.chassis.metrics import count_requests, metrics_response
+    from backend.chassis.metrics import Metrics, count_requests, metrics_response
 
     app = Flask("counting")
-    metrics = count_requests(app)
+    metrics = count_requests(app, Metrics())
 
     @app.get("/who")
     def who() -> Response:

@@ -22,6 +22,7 @@ from langgraph.errors import GraphRecursionError
 
 from backend.services.agent.clients.flight import MOST_TOKENS, Flight, Tell, spent
 from backend.services.agent.clients.guards import Guards, finish_reason, is_malformed
+from backend.services.agent.clients.measures import Labels
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runs import (
     Call,
@@ -35,6 +36,7 @@ from backend.services.agent.clients.runs import (
     Text,
     Tool,
 )
+from backend.services.agent.clients.watching import Watch
 from backend.services.agent.errors import LimitReached, ModelMisbehaved, ModelTimeout
 
 # A turn of model, guard and tools is three steps of the graph.
@@ -50,10 +52,11 @@ _PROMPT: Final = (
 class Graphs:
     """One compiled agent for each model, made at its first use."""
 
-    def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits) -> None:
+    def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits, watch: Watch) -> None:
         self._models = models
         self._tools = tools
         self._limits = limits
+        self._watch = watch
         self._made: dict[str, Any] = {}
 
     def agent(self, model: str) -> Any:
@@ -63,7 +66,10 @@ class Graphs:
                 self._models.chat_model(model),
                 [_described(tool) for tool in self._tools],
                 system_prompt=_PROMPT,
-                middleware=[Guards(self._tools)],
+                middleware=[
+                    self._watch.tools([tool.name for tool in self._tools]),
+                    Guards(self._tools),
+                ],
                 context_schema=Flight,
             )
         return self._made[model]
@@ -74,6 +80,10 @@ class Graphs:
 
     async def run(self, run: Run, tell: Tell) -> None:
         """Answer *run*, telling what happens; every failure of the model has its name."""
+        with self._watch.run(Labels(self._models.provider_of(run.model), run.model)):
+            await self._run(run, tell)
+
+    async def _run(self, run: Run, tell: Tell) -> None:
         flight = Flight(run, self._limits, tell, typed=_typed(run.history))
         agent = await asyncio.to_thread(self.agent, run.model)
         try:
@@ -95,7 +105,10 @@ class Graphs:
         speaking = replayed if replay is not None and replay.text else None
         async for mode, part in agent.astream(
             {"messages": messages},
-            {"recursion_limit": self._limits.model_calls * _GRAPH_STEPS_A_CALL},
+            {
+                "recursion_limit": self._limits.model_calls * _GRAPH_STEPS_A_CALL,
+                "callbacks": [self._watch.models()],
+            },
             context=flight,
             stream_mode=["messages", "values"],
         ):
@@ -134,7 +147,8 @@ class Graphs:
             raise ModelMisbehaved("The messages do not make a conversation.") from error
         try:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
-                answer = await _streamed(bound, messages, tell)
+                watched = bound.with_config(callbacks=[self._watch.models()])
+                answer = await _streamed(watched, messages, tell)
         except TimeoutError as error:
             raise ModelTimeout from error
         reason = finish_reason(answer)

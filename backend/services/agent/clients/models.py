@@ -11,6 +11,9 @@ from backend.services.agent.errors import UnknownModel
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+# Under these keys every model tells callbacks which of the configured ones it is.
+MODEL_KEY: Final = "configured_model"
+PROVIDER_KEY: Final = "configured_provider"
 LITE: Final = EMBEDDED.id
 
 
@@ -49,8 +52,15 @@ class Models:
         """The model called *name*, ready to be asked."""
         with self._lock:
             if name not in self._open:
-                self._open[name] = self._opened(self._addresses[name])
+                address = self._addresses[name]
+                model = self._opened(address)
+                model.metadata = {MODEL_KEY: name, PROVIDER_KEY: address.provider}
+                self._open[name] = model
             return self._open[name]
+
+    def provider_of(self, name: str) -> str:
+        """Who serves the model called *name*."""
+        return self._addresses[name].provider
 
     def _opened(self, address: Address) -> "BaseChatModel":
         if not address.embedded:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.services.agent.clients.loop import LoopThread
+from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runs import (
     Completion,
@@ -34,10 +35,20 @@ class Runner:
     graph could not be stopped before its model has said everything.
     """
 
-    def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits) -> None:
+    def __init__(
+        self,
+        models: Models,
+        tools: Sequence[Tool],
+        limits: Limits,
+        measures: Measures,
+        *,
+        traced_content: bool = False,
+    ) -> None:
         self._models = models
         self._tools = tools
         self._limits = limits
+        self._measures = measures
+        self._traced_content = traced_content
         self._loop = LoopThread()
         self._made: Graphs | None = None
 
@@ -58,8 +69,10 @@ class Runner:
     def _graphs(self) -> "Graphs":
         if self._made is None:
             from backend.services.agent.clients.graph import Graphs
+            from backend.services.agent.clients.watching import Watch
 
-            self._made = Graphs(self._models, self._tools, self._limits)
+            watch = Watch(self._measures, with_content=self._traced_content)
+            self._made = Graphs(self._models, self._tools, self._limits, watch)
         return self._made
 
     def _listen(self, work: Callable[[Tell], Coroutine[Any, Any, None]]) -> Generator[Event]:

@@ -1,0 +1,90 @@
+"""A collector of traces, as OpenTelemetry's exporters speak to one: OTLP in protobuf over HTTP."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A span as it came."""
+
+    service: str
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    failed: bool
+    attributes: dict[str, Any]
+
+
+@dataclass
+class Collector:
+    """What has come so far."""
+
+    url: str
+    spans: list[Seen] = field(default_factory=list)
+
+    def trace(self, trace_id: str) -> list[Seen]:
+        return [span for span in list(self.spans) if span.trace_id == trace_id]
+
+    def named(self, trace_id: str, name: str) -> Seen | None:
+        return next((span for span in self.trace(trace_id) if span.name == name), None)
+
+    def take(self, body: bytes) -> None:
+        request = ExportTraceServiceRequest.FromString(body)
+        for resource in request.resource_spans:
+            service = _plain(resource.resource.attributes)["service.name"]
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    self.spans.append(
+                        Seen(
+                            service,
+                            span.name,
+                            span.trace_id.hex(),
+                            span.span_id.hex(),
+                            span.parent_span_id.hex(),
+                            span.status.code == 2,
+                            _plain(span.attributes),
+                        )
+                    )
+
+
+def _plain(attributes: "Iterator[KeyValue]") -> dict[str, Any]:
+    return {
+        each.key: getattr(each.value, each.value.WhichOneof("value") or "string_value")
+        for each in attributes
+    }
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector on a free port of loopback."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/traces":
+                collector.take(body)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()
