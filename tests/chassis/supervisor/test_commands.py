@@ -64,7 +64,7 @@ def test_one_request_is_followed_through_all_logs(tmp_path, capsys):
     )
 
     assert command.main(["logs", "--request", "abc"]) == 0
-    assert [each.split("  ")[-1] for each in capsys.readouterr().out.splitlines()] == [
+    assert [each.split("  ")[-1].strip() for each in capsys.readouterr().out.splitlines()] == [
         "it comes",
         "found",
         "it went",
