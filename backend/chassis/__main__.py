@@ -18,6 +18,7 @@ from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.state import State
 from backend.chassis.supervisor.variables import Variables
 
+_MOST_INSTANCES = 9
 ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = """\
@@ -64,6 +65,7 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
         return 0
     wishes = Wishes(
         only=tuple(filter(None, asked.only.split(","))),
+        scale=dict(asked.scale),
         port_offset=asked.port_offset,
         dev=asked.dev,
     )
@@ -175,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dev", action="store_true", help="Flask's debug mode, on loopback only")
     parser.add_argument("--only", default="", metavar="A,B", help="these services alone")
     parser.add_argument(
+        "--scale", type=_scaled, action="append", default=[], metavar="A=N", help="N instances of A"
+    )
+    parser.add_argument(
         "--port-offset", type=int, default=0, metavar="N", help="added to each port"
     )
     parser.add_argument("--offline", type=Path, metavar="DIR", help="install from these wheels")
@@ -184,6 +189,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--request", metavar="ID", help="for logs: what all say of one request")
     parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _scaled(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if not count.isdecimal() or not 1 <= int(count) <= _MOST_INSTANCES:
+        raise argparse.ArgumentTypeError(f"write it like rag=2, up to {_MOST_INSTANCES}")
+    return name, int(count)
 
 
 if __name__ == "__main__":

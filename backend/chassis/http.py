@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import urllib3
@@ -21,6 +23,10 @@ class UpstreamUnavailable(UpstreamError):
     """It refused the connection, broke it, or answered something that is no answer."""
 
 
+class _Unreached(UpstreamUnavailable):
+    """It took no connection, so it has seen nothing of the request."""
+
+
 class UpstreamTimeout(UpstreamError):
     """It took longer than it may."""
 
@@ -38,18 +44,19 @@ class UpstreamRefused(UpstreamError):
 class ServiceClient:
     """JSON over HTTP to one service. Safe to share between threads.
 
-    With *sign*, each request says which service makes it.
+    The instances of *base_urls* are asked in turn, and the next one where one can't be
+    reached. With *sign*, each request says which service makes it.
     """
 
     def __init__(
         self,
-        base_url: str,
-        *,
+        *base_urls: str,
         read_timeout: float,
         connect_timeout: float = 1.0,
         sign: Callable[[], str] | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_urls = [url.rstrip("/") for url in base_urls]
+        self._turn = count()
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool = urllib3.PoolManager(maxsize=16, retries=False)
         self._sign = sign
@@ -77,14 +84,24 @@ class ServiceClient:
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
-        url = self._base_url + path
+        *others, last = self._in_turn()
+        for instance in others:
+            with suppress(_Unreached):
+                return self._ask(method, instance + path, body, headers)
+        return self._ask(method, last + path, body, headers)
+
+    def _in_turn(self) -> list[str]:
+        first = next(self._turn) % len(self._base_urls)
+        return self._base_urls[first:] + self._base_urls[:first]
+
+    def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         asked = {"http.request.method": method, "url.full": url.partition("?")[0]}
         with span(method, Kind.CLIENT, asked) as asking:
             status, raw = self._exchange(method, url, body, headers)
             asking.set({"http.response.status_code": status})
             if status >= 400:
                 asking.fail(str(status))
-        return self._answer(path, status, raw)
+        return self._answer(url, status, raw)
 
     def _exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
@@ -107,18 +124,23 @@ class ServiceClient:
             )
             with response:
                 return response.status, response.read(_MAX_ANSWER_BYTES + 1)
+        except (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ConnectTimeoutError,
+        ) as error:
+            raise _Unreached(f"{url} does not answer.") from error
         except urllib3.exceptions.ReadTimeoutError as error:
             raise UpstreamTimeout(f"{url} took too long.") from error
         except urllib3.exceptions.HTTPError as error:
             raise UpstreamUnavailable(f"{url} does not answer.") from error
 
-    def _answer(self, path: str, status: int, raw: bytes) -> Any:
+    def _answer(self, url: str, status: int, raw: bytes) -> Any:
         if len(raw) > _MAX_ANSWER_BYTES:
-            raise UpstreamUnavailable(f"{self._base_url}{path} answered more than is read.")
+            raise UpstreamUnavailable(f"{url} answered more than is read.")
         try:
             answer = json.loads(raw) if raw else None
         except ValueError as error:
-            raise UpstreamUnavailable(f"{self._base_url}{path} answered no JSON.") from error
+            raise UpstreamUnavailable(f"{url} answered no JSON.") from error
         if status < 400:
             return answer
         told = answer if isinstance(answer, dict) else {}

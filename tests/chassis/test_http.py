@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backend.chassis.http import ServiceClient
+from backend.chassis.http import ServiceClient, UpstreamUnavailable
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -56,3 +57,21 @@ def test_each_request_says_which_service_makes_it(received):
         service.post("/search", {}, {"X-Service-Token": "what the caller sent"})
 
     assert [headers["X-Service-Token"] for _, headers, _ in requests] == ["first", "second"]
+
+
+def test_instances_are_asked_in_turn_and_one_that_is_away_is_passed_over(received):
+    url, requests = received
+    away = f"http://127.0.0.1:{free_port()}"
+    service = ServiceClient(f"{url}/one", away, f"{url}/two", read_timeout=5)
+
+    for _ in range(3):
+        service.post("/search", {}, {})
+
+    assert [path for path, _, _ in requests] == ["/one/search", "/two/search", "/two/search"]
+
+
+def test_where_all_instances_are_away_the_service_is(received):
+    service = ServiceClient(*(f"http://127.0.0.1:{free_port()}" for _ in "ab"), read_timeout=5)
+
+    with pytest.raises(UpstreamUnavailable):
+        service.post("/search", {}, {})

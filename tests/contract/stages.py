@@ -107,7 +107,7 @@ def agent(folder: Path, url: str | None = None) -> Iterator[Stage]:
         settings = AgentSettings(
             common=_common("agent", folder),
             database_url=url or f"sqlite:///{folder / 'agent.db'}",
-            rag_url=shelf.url,
+            rag_urls=(shelf.url,),
             models=ModelSettings(timeout=timedelta(seconds=1)),
             model=None,
             limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),

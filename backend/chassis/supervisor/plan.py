@@ -1,8 +1,8 @@
 """What is to run: every program with its command, port, log and environment, decided up front."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backend.chassis.catalog import CATALOG, COMPANIONS, Companion, Service
@@ -11,6 +11,8 @@ from backend.chassis.supervisor.screen import CannotRun
 from backend.chassis.supervisor.variables import Variables
 
 _OTHER_REDIS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
+# Ports of the instances of one service: 5003, 5103, 5203 …
+_BETWEEN_INSTANCES = 100
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when asked for
 
 
@@ -28,11 +30,18 @@ class Program:
     scheme: str = "http"
     is_gateway: bool = False
     is_store: bool = False
+    # Which of several it is, from 0 on.
+    instance: int = 0
 
     @property
     def address(self) -> str:
         """Where to reach it from this host."""
         return "127.0.0.1" if self.host in EVERYWHERE else self.host
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What it hears besides what all do: of several instances, each has a port of its own."""
+        return {self.port_variable: str(self.port)} if self.instance else {}
 
     @property
     def url(self) -> str:
@@ -68,6 +77,8 @@ class Wishes:
     """What the command line may ask for."""
 
     only: tuple[str, ...] = ()
+    # How many instances of which; one where nothing is said.
+    scale: Mapping[str, int] = field(default_factory=dict)
     port_offset: int = 0
     dev: bool = False
 
@@ -90,7 +101,7 @@ def make_plan(
     companions: Sequence[Companion] = COMPANIONS,
     command_of: CommandOf = service_command,
 ) -> Plan:
-    _refuse_unknown(wishes.only, (*catalog, *companions))
+    _refuse_unknown((*wishes.only, *wishes.scale), (*catalog, *companions))
     data = variables.path("DATA_DIR", root / "data", root)
     logs = variables.path("LOG_DIR", root / "logs", root)
     services: dict[Service | Companion, Program] = {
@@ -112,15 +123,19 @@ def make_plan(
         for companion in companions
         if companion.is_wanted(variables.get, data)
     }
-    programs = services | beside
+    programs = {
+        entry: tuple(_instances(entry, program, wishes.scale.get(entry.name, 1)))
+        for entry, program in (services | beside).items()
+    }
     return Plan(
         root=root,
         data=data,
         logs=logs,
         programs=tuple(
             program
-            for entry, program in programs.items()
+            for entry, instances in programs.items()
             if not wishes.only or not set(_called(entry)).isdisjoint(wishes.only)
+            for program in instances
         ),
         environment=_environment(variables, data, programs, wishes),
         own_valkey=not (any(map(variables.get, _OTHER_REDIS))),
@@ -142,6 +157,21 @@ def _beside(
         probe_path=companion.probe_path,
         is_store=companion.is_store,
     )
+
+
+def _instances(entry: Service | Companion, first: Program, count: int) -> Iterator[Program]:
+    """*first* and the others like it, each with a port, a name and a log of its own."""
+    if count != 1 and (first.is_gateway or first.is_store or getattr(entry, "alone", False)):
+        raise CannotRun(f"{first.name} runs once; of the others there may be several.")
+    for instance in range(count):
+        name = f"{first.name}-{instance + 1}" if instance else first.name
+        yield replace(
+            first,
+            name=name,
+            port=first.port and first.port + instance * _BETWEEN_INSTANCES,
+            log=first.log.with_stem(f"{first.log.stem}_{instance + 1}") if instance else first.log,
+            instance=instance,
+        )
 
 
 def _called(entry: Service | Companion) -> tuple[str, ...]:
@@ -177,18 +207,19 @@ def _refuse_unknown(only: Collection[str], entries: Sequence[Service | Companion
 def _environment(
     variables: Variables,
     data: Path,
-    programs: Mapping[Service | Companion, Program],
+    programs: Mapping[Service | Companion, Sequence[Program]],
     wishes: Wishes,
 ) -> dict[str, str]:
     """What every process finds in its environment: the same for all, so they agree."""
     environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
     # Where it is set, every start compiles every package anew, and takes three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    for entry, program in programs.items():
+    for entry, instances in programs.items():
+        first = instances[0]
         if entry.port_variable:
-            environment[entry.port_variable] = str(program.port)
-        if entry.url_variable and not program.is_gateway and not variables.get(entry.url_variable):
-            environment[entry.url_variable] = program.url
+            environment[entry.port_variable] = str(first.port)
+        if entry.url_variable and not first.is_gateway and not variables.get(entry.url_variable):
+            environment[entry.url_variable] = ",".join(program.url for program in instances)
     if wishes.dev:
         environment |= {"FLASK_DEBUG": "1", "HOST": "127.0.0.1", "GATEWAY_HOST": "127.0.0.1"}
     return environment

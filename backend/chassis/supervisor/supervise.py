@@ -201,11 +201,12 @@ def _patience(passed: float) -> float:
 
 def _child(program: Program, plan: Plan, environment: Mapping[str, str]) -> Child:
     probe = program.probe_url
+    heard = {**environment, **program.environment}
     return Child(
         name=program.name,
         url=program.url,
         log=program.log,
-        start=lambda: spawn(program.command, program.log, environment, plan.root),
+        start=lambda: spawn(program.command, program.log, heard, plan.root),
         is_ready=lambda seconds: probe is None or health.is_ready(probe, seconds),
         probe_url=probe,
         is_gateway=program.is_gateway,

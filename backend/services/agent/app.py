@@ -82,7 +82,7 @@ def create_app(
 def _rag(settings: Settings) -> ServiceClient:
     ours = ServiceTokens(settings.common.secret_key.reveal(), service("agent").full_name)
     return ServiceClient(
-        settings.rag_url,
+        *settings.rag_urls,
         read_timeout=settings.limits.tool_time.total_seconds(),
         sign=partial(ours.sign, service("rag").full_name),
     )

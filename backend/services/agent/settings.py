@@ -15,7 +15,7 @@ class Settings:
 
     common: CommonSettings
     database_url: str
-    rag_url: str
+    rag_urls: tuple[str, ...]
     models: ModelSettings
     limits: Limits
     # Whether traces hold what was said; a trace's readers are not the conversation's.
@@ -29,7 +29,7 @@ class Settings:
         return cls(
             common=common,
             database_url=common.database_url(env),
-            rag_url=urls[0],
+            rag_urls=tuple(urls),
             models=ModelSettings.from_env(env),
             limits=Limits(
                 model_calls=env.number("AGENT_MODEL_CALLS", 8, least=2),

@@ -1,5 +1,6 @@
 """What is decided before anything starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,31 @@ def test_vectors_get_a_server_here_unless_they_lie_elsewhere():
     assert here.environment["CHROMA_URL"] == "http://127.0.0.1:5020"
     assert "chroma" not in names(CHROMA_URL="http://far:8000")
     assert "chroma" not in names(VECTOR_STORE="qdrant")
+
+
+def test_instances_have_ports_and_logs_of_their_own_and_all_hear_of_each():
+    told = plan(Wishes(scale={"agent": 3}, port_offset=1))
+
+    agents = [p for p in told.programs if p.name.startswith("agent")]
+    assert [(p.name, p.port, p.log.name) for p in agents] == [
+        ("agent-service", 5003, "agent_service.log"),
+        ("agent-service-2", 5103, "agent_service_2.log"),
+        ("agent-service-3", 5203, "agent_service_3.log"),
+    ]
+    assert told.environment["AGENT_SERVICE_URL"] == ",".join(
+        f"http://127.0.0.1:{port}" for port in (5003, 5103, 5203)
+    )
+    assert told.environment["AGENT_SERVICE_PORT"] == "5003"
+    assert [p.environment.get("AGENT_SERVICE_PORT") for p in agents] == [None, "5103", "5203"]
+
+
+@pytest.mark.parametrize("name", ["gateway", "store"])
+def test_what_there_is_one_of_is_not_scaled(name):
+    store = replace(STORE, is_store=True)
+    with pytest.raises(CannotRun, match=f"{name} runs once"):
+        make_plan(ROOT, Variables({}), Wishes(scale={name: 2}), companions=(store,))
+
+
+def test_an_unknown_name_is_not_scaled():
+    with pytest.raises(CannotRun, match="No service is called 'atuh'"):
+        plan(Wishes(scale={"atuh": 2}))

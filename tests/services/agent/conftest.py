@@ -46,7 +46,7 @@ def settings(tmp_path, shelf, imported):
     return Settings(
         common=common,
         database_url=f"sqlite:///{tmp_path / 'agent.db'}",
-        rag_url=shelf.url,
+        rag_urls=(shelf.url,),
         models=ModelSettings(timeout=timedelta(seconds=1)),
         limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
     )
