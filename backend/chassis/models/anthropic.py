@@ -58,6 +58,6 @@ def open_model(address: Address, settings: ModelSettings) -> BaseChatModel:
         base_url=address.base_url,
         api_key=SecretStr(address.key or ""),
         timeout=settings.timeout.total_seconds(),
-        max_retries=1,
+        max_retries=0 if settings.fallback else 1,
         stop=None,
     )

@@ -51,6 +51,7 @@ def open_model(address: Address, settings: ModelSettings) -> BaseChatModel:
         api_key=lambda: address.key or _NO_KEY,
         timeout=settings.timeout.total_seconds(),
         stream_chunk_timeout=settings.timeout.total_seconds(),
-        max_retries=1,
+        # Where another model can answer, that is quicker than to insist.
+        max_retries=0 if settings.fallback else 1,
         stream_usage=True,
     )

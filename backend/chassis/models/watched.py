@@ -92,7 +92,9 @@ class _Watch:
         if isinstance(message, AIMessageChunk):
             message.chunk_position = None
             for piece in message.tool_call_chunks:
-                self._arguments[piece["index"]] += piece["args"] or ""
+                # Ollama sends calls whole and does not number them.
+                call = piece["id"] if piece["index"] is None else piece["index"]
+                self._arguments[call] += piece["args"] or ""
         return chunk
 
     def end(self) -> ChatGenerationChunk:

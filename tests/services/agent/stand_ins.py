@@ -35,6 +35,7 @@ class Reply:
     stall: float = 0.0
     pause: float = 0.0
     break_off: bool = False
+    error_midway: bool = False
     usage: bool = True
 
     @property
@@ -44,6 +45,8 @@ class Reply:
 
 class ScriptedModel:
     """An OpenAI-compatible server that says what the test told it to, in order."""
+
+    wire = "openai"
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
@@ -63,7 +66,7 @@ class ScriptedModel:
         reply = self.next(request)
         time.sleep(reply.stall)
         if reply.status != 200:
-            door.answer(reply.status, {"error": {"message": "no", "type": "x", "code": None}})
+            door.answer(reply.status, self.error())
         elif request.get("stream"):
             try:
                 self._stream(door, reply)
@@ -72,6 +75,9 @@ class ScriptedModel:
         else:
             door.answer(200, self._whole(reply))
 
+    def error(self) -> dict[str, Any]:
+        return {"error": {"message": "no", "type": "x", "code": None}}
+
     def _stream(self, door: "Door", reply: Reply) -> None:
         door.begin("text/event-stream")
         for delta in self._deltas(reply):
@@ -79,6 +85,10 @@ class ScriptedModel:
             time.sleep(reply.pause)
         if reply.break_off:
             door.break_off()
+            return
+        if reply.error_midway:
+            door.chunk(b'data: {"error": {"message": "no", "type": "server_error"}}\n\n')
+            door.end()
             return
         choice = {"index": 0, "delta": {}, "finish_reason": reply.reason}
         door.chunk(_data({"choices": [choice]}))

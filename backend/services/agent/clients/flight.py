@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from backend.services.agent.clients.runs import Event, Limits, Run, Tool
+from backend.services.agent.clients.runs import Event, Limits, Run, Tool, Used
+from backend.services.agent.clients.succession import Succession
 
 Tell = Callable[[Event], Awaitable[None]]
 
@@ -23,6 +24,7 @@ class Flight:
     limits: Limits
     tell: Tell
     typed: str
+    models: Succession
     replay: AIMessage | None = None
     decided: frozenset[str] = frozenset()
     model_calls: int = 0
@@ -45,11 +47,12 @@ class Flight:
             chosen["temperature"] = self.run.temperature
         return chosen
 
-    def count(self, messages: Sequence[BaseMessage], answer: AIMessage) -> None:
+    def count(self, messages: Sequence[BaseMessage], answer: AIMessage) -> Used:
         """Add what *answer* cost."""
         prompt, completion = spent(messages, answer)
         self.prompt_tokens += prompt
         self.completion_tokens += completion
+        return Used(self.models.model, prompt, completion)
 
     def may_use(self, tool: Tool, arguments: Mapping[str, Any]) -> bool:
         """Whether every thing that *arguments* name was named by the user or by a tool."""
@@ -59,7 +62,8 @@ class Flight:
 
 def spent(messages: Sequence[BaseMessage], answer: AIMessage) -> tuple[int, int]:
     """Tokens read and written; by length where the server does not say."""
-    if (usage := answer.usage_metadata) is not None:
+    usage = answer.usage_metadata
+    if usage is not None and usage["input_tokens"]:
         return usage["input_tokens"], usage["output_tokens"]
     read = sum(len(message.text) for message in messages)
     return math.ceil(read / _CHARACTERS_A_TOKEN), math.ceil(len(answer.text) / _CHARACTERS_A_TOKEN)

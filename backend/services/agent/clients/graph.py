@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -23,7 +24,7 @@ from langgraph.errors import GraphRecursionError
 from backend.services.agent.clients.flight import MOST_TOKENS, Flight, Tell, spent
 from backend.services.agent.clients.guards import Guards, finish_reason, is_malformed
 from backend.services.agent.clients.measures import Labels
-from backend.services.agent.clients.models import Models
+from backend.services.agent.clients.models import LITE, Models
 from backend.services.agent.clients.runs import (
     Call,
     Called,
@@ -35,7 +36,9 @@ from backend.services.agent.clients.runs import (
     Said,
     Text,
     Tool,
+    Used,
 )
+from backend.services.agent.clients.succession import Succession
 from backend.services.agent.clients.watching import Watch
 from backend.services.agent.errors import LimitReached, ModelMisbehaved, ModelTimeout
 
@@ -50,20 +53,20 @@ _PROMPT: Final = (
 
 
 class Graphs:
-    """One compiled agent for each model, made at its first use."""
+    """The compiled agent, made at its first use; the guards ask the model of each run."""
 
     def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits, watch: Watch) -> None:
         self._models = models
         self._tools = tools
         self._limits = limits
         self._watch = watch
-        self._made: dict[str, Any] = {}
+        self._made: Any = None
 
-    def agent(self, model: str) -> Any:
-        """The agent that thinks with *model*."""
-        if model not in self._made:
-            self._made[model] = create_agent(
-                self._models.chat_model(model),
+    def agent(self) -> Any:
+        """The agent."""
+        if self._made is None:
+            self._made = create_agent(
+                self._models.chat_model(LITE),  # never asked here, but LangChain wants one
                 [_described(tool) for tool in self._tools],
                 system_prompt=_PROMPT,
                 middleware=[
@@ -72,11 +75,12 @@ class Graphs:
                 ],
                 context_schema=Flight,
             )
-        return self._made[model]
+        return self._made
 
     def open_default(self) -> None:
-        """Make the agent that most runs will ask for."""
-        self.agent(self._models.name_of(None))
+        """Make the agent, and open the model that most runs will ask for."""
+        self.agent()
+        self._models.chat_model(self._models.name_of(None))
 
     async def run(self, run: Run, tell: Tell) -> None:
         """Answer *run*, telling what happens; every failure of the model has its name."""
@@ -84,8 +88,9 @@ class Graphs:
             await self._run(run, tell)
 
     async def _run(self, run: Run, tell: Tell) -> None:
-        flight = Flight(run, self._limits, tell, typed=_typed(run.history))
-        agent = await asyncio.to_thread(self.agent, run.model)
+        models = Succession(self._models, run.model, self._watch.stood_in)
+        flight = Flight(run, self._limits, tell, _typed(run.history), models)
+        agent = await asyncio.to_thread(self.agent)
         try:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
                 paused = await self._drive(agent, flight)
@@ -94,7 +99,8 @@ class Graphs:
         except GraphRecursionError as error:
             raise LimitReached("The run took more steps than it may take.") from error
         reason = "paused" if paused is not None else flight.finish_reason
-        await tell(Finished(reason, flight.prompt_tokens, flight.completion_tokens, paused))
+        spent_tokens = flight.prompt_tokens, flight.completion_tokens
+        await tell(Finished(models.model, reason, *spent_tokens, paused))
 
     async def _drive(self, agent: Any, flight: Flight) -> Paused | None:
         before = _history(flight.run.history)
@@ -107,7 +113,7 @@ class Graphs:
             {"messages": messages},
             {
                 "recursion_limit": self._limits.model_calls * _GRAPH_STEPS_A_CALL,
-                "callbacks": [self._watch.models()],
+                "callbacks": [self._watch.models(), flight.models.first_word],
             },
             context=flight,
             stream_mode=["messages", "values"],
@@ -129,26 +135,21 @@ class Graphs:
 
     async def complete(self, completion: Completion, tell: Tell) -> None:
         """One answer to a client's own messages and tools, which we never run."""
-        model = await asyncio.to_thread(self._models.chat_model, completion.model)
-        settings: dict[str, Any] = {"max_tokens": completion.max_tokens or MOST_TOKENS}
-        if completion.temperature is not None:
-            settings["temperature"] = completion.temperature
-        if completion.tools:
-            bound = model.bind_tools(
-                [dict(tool) for tool in completion.tools],
-                tool_choice=completion.tool_choice,  # type: ignore[arg-type]
-                **settings,
-            )
-        else:
-            bound = model.bind(**settings)
+        models = Succession(self._models, completion.model, self._watch.stood_in)
         try:
             messages = convert_to_messages([dict(each) for each in completion.messages])
         except ValueError as error:
             raise ModelMisbehaved("The messages do not make a conversation.") from error
         try:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
-                watched = bound.with_config(callbacks=[self._watch.models()])
-                answer = await _streamed(watched, messages, tell)
+                answer = await models.ask(
+                    lambda model: _streamed(
+                        _bound(model, completion),
+                        messages,
+                        tell,
+                        [self._watch.models(), models.first_word],
+                    )
+                )
         except TimeoutError as error:
             raise ModelTimeout from error
         reason = finish_reason(answer)
@@ -157,12 +158,30 @@ class Graphs:
         if answer.tool_calls:
             reason = "tool_calls"
             await tell(Called([_call(made) for made in answer.tool_calls]))
-        await tell(Finished(reason, *spent(messages, answer)))
+        used = spent(messages, answer)
+        await tell(Used(models.model, *used))
+        await tell(Finished(models.model, reason, *used))
 
 
-async def _streamed(model: Any, messages: list[BaseMessage], tell: Tell) -> AIMessage:
+def _bound(model: BaseChatModel, completion: Completion) -> Any:
+    """*model* with the client's settings and tools."""
+    settings: dict[str, Any] = {"max_tokens": completion.max_tokens or MOST_TOKENS}
+    if completion.temperature is not None:
+        settings["temperature"] = completion.temperature
+    if not completion.tools:
+        return model.bind(**settings)
+    return model.bind_tools(
+        [dict(tool) for tool in completion.tools],
+        tool_choice=completion.tool_choice,  # type: ignore[arg-type]
+        **settings,
+    )
+
+
+async def _streamed(
+    model: Any, messages: list[BaseMessage], tell: Tell, callbacks: list[Any]
+) -> AIMessage:
     whole: AIMessageChunk | None = None
-    async for chunk in model.astream(messages):
+    async for chunk in model.astream(messages, {"callbacks": callbacks}):
         whole = chunk if whole is None else whole + chunk
         if chunk.text:
             await tell(Text(chunk.text))

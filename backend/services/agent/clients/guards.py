@@ -111,9 +111,9 @@ class Guards(AgentMiddleware[AgentState[Any], Flight]):
         if flight.tokens >= flight.limits.tokens:
             raise LimitReached("The run has used all the tokens that it may use.")
         flight.model_calls += 1
-        response = await handler(request)
+        response = await flight.models.ask(lambda model: handler(request.override(model=model)))
         answer = _answer_of(response)
-        flight.count(request.messages, answer)
+        await flight.tell(flight.count(request.messages, answer))
         flight.finish_reason = finish_reason(answer)
         return response
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 STRANGER: Final = "(unknown)"
 
@@ -67,6 +67,17 @@ class Measures:
         self._nodes = timed(
             "agent_node_duration_seconds", "One step of the agent's graph.", "node", "error_type"
         )
+
+        self._stand_ins = Counter(
+            "agent_model_fallbacks_total",
+            "Answers that another model gave because the one asked for failed.",
+            ("model", "successor", "error_type"),
+            registry=registry,
+        )
+
+    def stood_in(self, model: str, successor: str, error: str) -> None:
+        """*successor* answers because *model* has failed with *error*."""
+        self._stand_ins.labels(model, successor, error).inc()
 
     def answered(self, labels: Labels, took: float, error: str, prompt: int, written: int) -> None:
         """A model has answered after *took* seconds, or failed with *error*."""

@@ -1,5 +1,6 @@
 """The chat models that are set up, each opened at its first use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,15 @@ class Models:
         if wanted not in self._addresses:
             raise UnknownModel(list(self._addresses))
         return wanted
+
+    def stand_ins(self, name: str) -> Sequence[str]:
+        """Who answers, in order, when *name* fails: nobody but for the default.
+
+        Whoever chose another model by name gets that one's answer or its failure.
+        """
+        if name != self._settings.default.id:
+            return []
+        return [each for each in self._settings.fallback if each != name]
 
     def chat_model(self, name: str) -> "BaseChatModel":
         """The model called *name*, ready to be asked."""

@@ -180,18 +180,31 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What one answer of a model cost in tokens."""
+
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing happened for a moment: time to see whether anyone still listens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is over, or waits for a person when `paused` is set."""
+    """The run is over, or waits for a person when `paused` is set.
 
+    `model` is the one that answered, which need not be the one that was asked.
+    """
+
+    model: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     paused: Paused | None = None
 
 
-Event = Text | ToolStarted | ToolEnded | Called | Idle | Finished
+Event = Text | ToolStarted | ToolEnded | Called | Used | Idle | Finished

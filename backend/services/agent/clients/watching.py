@@ -47,6 +47,10 @@ class Watch:
         finally:
             self._measures.ran(labels, time.perf_counter() - begun, error)
 
+    def stood_in(self, model: str, successor: str, error: str) -> None:
+        """*successor* answers because *model* has failed with *error*."""
+        self._measures.stood_in(model, successor, error)
+
     def models(self) -> "ModelWatch":
         """The callbacks of one run."""
         return ModelWatch(self._measures, with_content=self._with_content)

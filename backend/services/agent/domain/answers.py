@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
-from backend.services.agent.clients.runs import Finished, Paused, Run, Setting
+from backend.services.agent.clients.runs import Finished, Paused, Run, Setting, Used
 from backend.services.agent.domain.citations import Embedder, Sources
 from backend.services.agent.domain.conversations import CANCELLED, WRITING, Conversations
 from backend.services.agent.domain.drafts import Draft
@@ -176,6 +176,8 @@ class Answers:
                         yield event
                     case ToolStarted() | Idle():
                         yield event
+                    case Used():
+                        draft.use(event)
                     case Finished():
                         yield from draft.end(event)
                         yield draft.answer(conversation_id, event.finish_reason)

@@ -90,7 +90,7 @@ class Completions:
                             conversation_id=None,
                             citations=(),
                             steps=(),
-                            model=completion.model,
+                            model=event.model,
                             finish_reason=event.finish_reason,
                             prompt_tokens=event.prompt_tokens,
                             completion_tokens=event.completion_tokens,

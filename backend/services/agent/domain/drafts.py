@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from backend.services.agent.clients.runs import Finished, Passage, Paused, Run
+from backend.services.agent.clients.runs import Finished, Passage, Paused, Run, Used
 from backend.services.agent.domain.citations import Citation, Sources, Weaver
 from backend.services.agent.domain.events import Answer, Text, ToolEnded
 from backend.services.agent.domain.turns import Step, Written
@@ -26,9 +26,11 @@ class Draft:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     paused: Paused | None = None
+    model: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.weaver = Weaver(self.sources.cite)
+        self.model = self.run.model
 
     def say(self, text: str) -> Iterator[Text]:
         """Add *text*, with the markers that are due."""
@@ -47,10 +49,14 @@ class Draft:
         self.passages += passages
         self.sources.add(passages)
 
+    def use(self, used: Used) -> None:
+        """Count what a model's answer cost; the model need not be the one that was asked for."""
+        self.model = used.model
+        self.prompt_tokens += used.prompt_tokens
+        self.completion_tokens += used.completion_tokens
+
     def end(self, finished: Finished) -> Iterator[Text]:
         """Say what was held back; an answer must not end in silence."""
-        self.prompt_tokens += finished.prompt_tokens
-        self.completion_tokens += finished.completion_tokens
         self.paused = finished.paused
         if rest := self.weaver.end():
             self.text += rest
@@ -65,7 +71,7 @@ class Draft:
             conversation_id=conversation_id,
             citations=self.sources.citations,
             steps=self.steps,
-            model=self.run.model,
+            model=self.model,
             finish_reason=reason,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
@@ -105,7 +111,7 @@ class Draft:
             text=self.text,
             status=status,
             finish_reason=reason,
-            model=self.run.model,
+            model=self.model,
             citations=self.sources.citations,
             steps=self.steps,
             prompt_tokens=self.prompt_tokens,

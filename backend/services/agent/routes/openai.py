@@ -159,7 +159,7 @@ def _whole(completing: Completing) -> Response:
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
-    body = _head("chat.completion", completing.model) | {
+    body = _head("chat.completion", answer.model) | {
         "choices": [choice | {"logprobs": None}],
         "usage": _usage(answer),
         **_ours(answer),
@@ -186,6 +186,7 @@ def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> 
                     shapes = [_call(call) | {"index": at} for at, call in enumerate(calls)]
                     yield chunk({"tool_calls": shapes})
                 case Answer():
+                    head["model"] = each.model  # another one may have stood in
                     yield chunk({}, each.finish_reason)
                     # What OpenAI has no word for goes where its clients read no text from.
                     if ours := _ours(each):
