@@ -20,7 +20,8 @@ from backend.services.rag.clients.extraction import Extractor, Limits
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
 from backend.services.rag.domain.documents import Documents, Watchers
-from backend.services.rag.domain.ingestion import Ingestion, indexed_passages
+from backend.services.rag.domain.ingestion import LONGEST_BESIDES_EXTRACTION, Ingestion
+from backend.services.rag.domain.reading import Reading, indexed_passages
 from backend.services.rag.domain.search import Search
 from backend.services.rag.domain.uploads import Blobs, UploadLimits
 from backend.services.rag.jobs.ingestion import IngestionThread
@@ -47,9 +48,16 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     )
     blobs = Blobs(settings.folder / "blobs")
     finder = Search(database, embedder, vectors, keywords)
+    reader = Reading(everything, blobs, _extractor(settings), embedder, vectors, keywords)
     reading = IngestionThread(
-        Ingestion(everything, blobs, _extractor(settings), embedder, vectors, keywords),
-        settings.folder / "ingestion.lock",
+        Ingestion(
+            everything,
+            blobs,
+            reader,
+            vectors,
+            keywords,
+            longest_seconds=settings.extraction_seconds + LONGEST_BESIDES_EXTRACTION,
+        )
     )
 
     app = create_service(

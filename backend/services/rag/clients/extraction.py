@@ -48,7 +48,7 @@ class Extractor:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: dict[subprocess.Popen[str], Path] = {}
         self._stopped = False
 
     def extract(self, file: Path, kind: Kind, progress: Progress) -> Extracted:
@@ -65,7 +65,7 @@ class Extractor:
             encoding="utf-8",
             start_new_session=True,
         )
-        self._running.add(process)
+        self._running[process] = file
         if self._stopped:  # between the claim of the file and the start of its process
             process.kill()
         watchdog = threading.Timer(self._limits.seconds, process.kill)
@@ -76,7 +76,7 @@ class Extractor:
             watchdog.cancel()
             process.kill()
             process.communicate()
-            self._running.discard(process)
+            del self._running[process]
 
     def _command(self, file: Path, kind: Kind) -> list[str]:
         module = "backend.services.rag.clients.extraction_process"
@@ -88,6 +88,12 @@ class Extractor:
         self._stopped = True
         for process in tuple(self._running):
             process.kill()
+
+    def cancel(self, file: Path) -> None:
+        """Kill the process that reads *file*: nobody waits for its text any more."""
+        for process, read in tuple(self._running.items()):
+            if read == file:
+                process.kill()
 
     def _collect(self, process: "subprocess.Popen[str]", progress: Progress) -> Extracted:
         extracted, length, total = Extracted(), 0, 0

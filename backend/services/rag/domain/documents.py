@@ -20,6 +20,7 @@ from backend.services.rag.domain.uploads import Blobs, Incoming, Upload
 from backend.services.rag.errors import DocumentNotFound, QueueFull
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import documents as store
+from backend.services.rag.store import queue
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow, RemovalRow, Status
 
@@ -198,7 +199,7 @@ class Documents:
                 row.attributes = dict(metadata)
             if title is not None and title != row.title:
                 row.title, row.title_given = title, True
-                store.read_again(row)
+                queue.read_anew(row)
             if collection is not None:
                 self._move(session, reader, row, collection)
             changed = _seen(row)
@@ -211,10 +212,13 @@ class Documents:
         self._wake()
 
     def reindex(self, reader: Reader, document_id: str) -> Document:
-        """Read the document again; its present passages stay until the new ones are there."""
+        """Index the document anew from the text that is kept, or read a failed one again.
+
+        Its present passages stay until the new ones are there.
+        """
         with self._database.write(reader.tenant_id) as session:
             row = _changeable(session, reader, document_id)
-            store.read_again(row)
+            queue.read_anew(row)
             queued = _seen(row)
         self._wake()
         return queued
@@ -247,8 +251,9 @@ class Documents:
         if shelf.id == row.collection_id:
             return
         session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id))
+        store.forget_again_later(session, row)
         store.move(session, row, shelf)
-        store.read_again(row)
+        queue.read_anew(row)
 
 
 def _row(

@@ -66,6 +66,15 @@ def page(
     ).all()
 
 
+def of_generation(session: Session, document_id: str, generation: int) -> Sequence[ChunkRow]:
+    """All passages of a reading, finished or not, in order."""
+    return session.scalars(
+        select(ChunkRow)
+        .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
+        .order_by(ChunkRow.ordinal)
+    ).all()
+
+
 def in_collection(
     session: Session, collection_id: str
 ) -> Iterator[Row[tuple[str, str, str, str, str]]]:

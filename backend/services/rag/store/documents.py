@@ -1,7 +1,7 @@
 """Documents and their extracted text."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -15,8 +15,11 @@ from sqlalchemy import (
     UniqueConstraint,
     delete,
     func,
+    insert,
+    literal,
     or_,
     select,
+    text,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -27,6 +30,10 @@ from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.collections import CollectionRow, readable_by
 
 Status = Literal["queued", "processing", "ready", "failed"]
+# Whoever gives no sign of life for so long is taken for dead.
+LAPSE_SECONDS = 20
+# Words of SQL, since an index over some of the rows is used where a query has the same words.
+WAITING = text("status IN ('queued', 'processing') AND claim IS NULL")
 
 
 class DocumentRow(Base):
@@ -34,6 +41,15 @@ class DocumentRow(Base):
     __table_args__ = (
         UniqueConstraint("collection_id", "sha256"),
         Index("ix_documents_status", "status", "id"),
+        Index("ix_documents_turn", "tenant_id", "heartbeat"),
+        Index(
+            "ix_documents_waiting",
+            "tenant_id",
+            "id",
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("doc"))
@@ -50,6 +66,10 @@ class DocumentRow(Base):
     blob: Mapped[str] = mapped_column(String(64))
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    # The request that brought it, for the log of its reading.
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    # Documents that go when this one is ready.
+    replaces: Mapped[list[str]] = mapped_column(JSON, default=list)
 
     status: Mapped[Status] = mapped_column(String(16), default="queued")
     stage: Mapped[str] = mapped_column(String(16), default="queued")
@@ -58,6 +78,12 @@ class DocumentRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     # Who reads it now. One that was put back, moved or deleted meanwhile has no claim or another.
     claim: Mapped[str | None] = mapped_column(String(40), index=True)
+    # When its reader last gave a sign of life.
+    heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # How many passages of the next generation are in the vector index; None until its text
+    # is kept.
+    indexed: Mapped[int | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
 
@@ -82,10 +108,12 @@ class PageRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     start: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
+    # Those on this page, as pairs of a position in the whole text and a title.
+    headings: Mapped[list[tuple[int, str]] | None] = mapped_column(JSON)
 
 
 class RemovalRow(Base):
-    """What a delete leaves to clear away outside these tables: vectors and bytes.
+    """What a delete or a newer reading leaves to clear away outside these tables.
 
     Written in the transaction of the delete, so that nothing is forgotten if the process
     ends before it was cleared.
@@ -96,7 +124,10 @@ class RemovalRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("rem"))
     collection_id: Mapped[str] = mapped_column(String(40))
     document_id: Mapped[str | None] = mapped_column(String(40))
+    # Vectors of this generation stay.
+    but_generation: Mapped[int | None]
     blob: Mapped[str | None] = mapped_column(String(64))
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 def _visible(tenant_id: str, user_id: str) -> Select[tuple[DocumentRow]]:
@@ -186,8 +217,33 @@ def count_waiting(session: Session) -> int:
 def remove(session: Session, row: DocumentRow) -> None:
     """Delete *row* with its text and passages, and note what is left to clear away."""
     session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
+    forget_again_later(session, row)
     # By statement: the database's own cascade takes the passages along, unread.
     session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
+
+
+def forget_again_later(session: Session, row: DocumentRow) -> None:
+    """Have what its reader may add until it learns of the removal cleared away as well."""
+    if row.claim is not None:
+        later = utc_now() + timedelta(seconds=LAPSE_SECONDS)
+        removal = RemovalRow(collection_id=row.collection_id, document_id=row.id, not_before=later)
+        session.add(removal)
+
+
+def forget_earlier(session: Session, row: DocumentRow) -> None:
+    """Have the vectors of earlier generations cleared away."""
+    removal = RemovalRow(
+        collection_id=row.collection_id, document_id=row.id, but_generation=row.generation
+    )
+    session.add(removal)
+
+
+def replaced_by(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
+    """What *row* was uploaded to replace, as far as it still stands beside it."""
+    query = select(DocumentRow).where(
+        DocumentRow.id.in_(row.replaces), DocumentRow.collection_id == row.collection_id
+    )
+    return session.scalars(query).all() if row.replaces else []
 
 
 def in_collection(session: Session, collection_id: str) -> Sequence[DocumentRow]:
@@ -195,41 +251,21 @@ def in_collection(session: Session, collection_id: str) -> Sequence[DocumentRow]
     return session.scalars(query).all()
 
 
-# What the queue's worker asks.
+# What reading asks.
 
 
-def claim(session: Session) -> DocumentRow | None:
-    """The document that waits longest, now `processing`, or None."""
-    row = session.scalar(
-        select(DocumentRow).where(DocumentRow.status == "queued").order_by(DocumentRow.id).limit(1)
-    )
-    if row is not None:
-        row.status, row.stage, row.done, row.total = "processing", "extracting", 0, 0
-        row.attempts += 1
-        row.claim = new_id("clm")
-    return row
-
-
-def claimed(session: Session, claim_id: str) -> DocumentRow | None:
-    """The document that is read under *claim_id*, while that holds."""
-    return session.scalar(select(DocumentRow).where(DocumentRow.claim == claim_id))
-
-
-def read_again(row: DocumentRow, attempts: int = 0) -> None:
-    """Put *row* into the queue; whoever reads it at the moment loses the claim."""
-    row.status, row.stage, row.attempts, row.claim = "queued", "queued", attempts, None
-    row.done = row.total = 0
-    row.error_code = row.error_detail = None
-
-
-def give_up(row: DocumentRow, code: str, detail: str) -> None:
-    row.status, row.stage, row.claim = "failed", "failed", None
-    row.error_code, row.error_detail = code, detail[:500]
-
-
-def interrupted(session: Session) -> Sequence[DocumentRow]:
-    """What was being read when the process before this one ended."""
-    return session.scalars(select(DocumentRow).where(DocumentRow.status == "processing")).all()
+def copy_pages(session: Session, document_id: str, source: int, target: int) -> None:
+    """Have the text of generation *source* as generation *target* too."""
+    kept = select(
+        PageRow.document_id,
+        literal(target),
+        PageRow.number,
+        PageRow.start,
+        PageRow.text,
+        PageRow.headings,
+    ).where(PageRow.document_id == document_id, PageRow.generation == source)
+    columns = ["document_id", "generation", "number", "start", "text", "headings"]
+    session.execute(insert(PageRow).from_select(columns, kept))
 
 
 def drop_pages(session: Session, document_id: str, but_generation: int) -> None:
@@ -239,14 +275,6 @@ def drop_pages(session: Session, document_id: str, but_generation: int) -> None:
             PageRow.document_id == document_id, PageRow.generation != but_generation
         )
     )
-
-
-def removals(session: Session, limit: int) -> Sequence[RemovalRow]:
-    return session.scalars(select(RemovalRow).order_by(RemovalRow.id).limit(limit)).all()
-
-
-def drop_removals(session: Session, ids: Sequence[str]) -> None:
-    session.execute(delete(RemovalRow).where(RemovalRow.id.in_(ids)))
 
 
 def blobs(session: Session) -> set[str]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from backend.services.rag.clients import extraction
 from backend.services.rag.domain.ingestion import Ingestion
 from backend.services.rag.store.vectors.chroma import ChromaVectors
-from tests.services.rag.conftest import PDF, Person, stop
+from tests.services.rag.conftest import Person, stop
 
 TEXT = "The lighthouse keeper winds the clock at noon."
 
@@ -54,7 +54,10 @@ def test_what_was_being_read_when_the_process_died_is_read_again(start, identiti
     first = start(identities)
     document = Person(first, identities.bearer()).upload(TEXT)
     stop(first)
-    sql(tmp_path, "UPDATE documents SET status='processing', claim='clm_dead', attempts=1")
+    sql(
+        tmp_path,
+        "UPDATE documents SET status='processing', claim='clm_dead', heartbeat=NULL, attempts=1",
+    )
 
     ada = Person(start(identities), identities.bearer())
 
@@ -63,11 +66,14 @@ def test_what_was_being_read_when_the_process_died_is_read_again(start, identiti
     assert sql(tmp_path, "SELECT count(*) FROM chunks") == [(1,)]
 
 
-def test_what_ended_the_process_three_times_is_given_up(start, identities, tmp_path):
+def test_what_ended_the_process_again_and_again_is_given_up(start, identities, tmp_path):
     first = start(identities)
     document = Person(first, identities.bearer()).upload(TEXT)
     stop(first)
-    sql(tmp_path, "UPDATE documents SET status='processing', claim='clm_dead', attempts=3")
+    sql(
+        tmp_path,
+        "UPDATE documents SET status='processing', claim='clm_dead', heartbeat=NULL, attempts=5",
+    )
 
     ada = Person(start(identities), identities.bearer())
 
@@ -112,6 +118,9 @@ def test_a_document_deleted_while_it_is_read_leaves_nothing(ada, monkeypatch, tm
     assert ada("DELETE", f"/documents/{document['id']}").status_code == 204
     go_on.set()
 
+    # What the reader added before it knew is cleared away when it must have heard.
+    until(lambda: sql(tmp_path, "SELECT count(*) FROM removals") == [(1,)])
+    sql(tmp_path, "UPDATE removals SET not_before = '2000-01-01 00:00:00'")
     until(lambda: sql(tmp_path, "SELECT count(*) FROM removals") == [(0,)])
     assert sql(tmp_path, "SELECT count(*) FROM chunks") == [(0,)]
     assert list((tmp_path / "rag" / "blobs").iterdir()) == []
@@ -137,17 +146,19 @@ def test_stopping_ends_a_reading_within_seconds(start, identities, monkeypatch):
     assert state(ada, document)["status"] == "queued"
 
 
-def test_a_second_process_waits_for_the_first_to_leave(start, identities):
-    first = start(identities)
-    second = start(identities)
+def test_two_processes_share_the_queue_and_one_goes_on_when_the_other_ends(
+    start, identities, tmp_path
+):
+    first, second = start(identities), start(identities)
     ada = Person(second, identities.bearer())
-    (document,) = ada.send(PDF.read_bytes(), "a.pdf", wait=0).json["documents"]
-
-    until(lambda: state(ada, document)["status"] == "ready")  # by the first
+    texts = [f"Note {number}: {TEXT}" for number in range(20)]
+    documents = [ada.send(text.encode(), wait=0).json["documents"][0] for text in texts[:10]]
     stop(first)
-    (other,) = ada.send(TEXT.encode(), wait=0).json["documents"]
+    documents += [ada.send(text.encode(), wait=0).json["documents"][0] for text in texts[10:]]
 
-    until(lambda: state(ada, other)["status"] == "ready")  # by the second, now alone
+    for document in documents:
+        until(lambda each=document: state(ada, each)["status"] == "ready")
+    assert sql(tmp_path, "SELECT count(*), count(DISTINCT document_id) FROM chunks") == [(20, 20)]
 
 
 @pytest.mark.parametrize("method", ["recover", "step"])
