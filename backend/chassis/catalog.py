@@ -104,6 +104,13 @@ COMPANIONS: tuple[Companion, ...] = (
         probe_path="/api/v2/heartbeat",
         is_store=True,
     ),
+    # Reads documents. Without a broker the service does that itself.
+    Companion(
+        "rag-worker",
+        "rag",
+        ("-m", "backend.services.rag.worker"),
+        is_wanted=lambda get, _: get("CELERY_BROKER_URL") is not None,
+    ),
 )
 
 

@@ -4,9 +4,6 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from flask import Flask, Response, g, request
@@ -15,7 +12,6 @@ from backend.chassis.tracing import here
 from backend.security.refusals import request_id_in_hand
 
 _access = logging.getLogger("access")
-_about: ContextVar[dict[str, object]] = ContextVar("about", default={})  # noqa: B039 - never changed
 
 
 class JsonLines(logging.Formatter):
@@ -38,21 +34,10 @@ class JsonLines(logging.Formatter):
         if (place := here()) is not None:
             line["trace_id"] = place.trace_id
             line["span_id"] = place.span_id
-        line.update(_about.get())
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
-
-
-@contextmanager
-def log_about(**fields: object) -> Iterator[None]:
-    """Have every line of this thread tell *fields* until the block ends."""
-    token = _about.set(_about.get() | fields)
-    try:
-        yield
-    finally:
-        _about.reset(token)
 
 
 def log_as_json(service: str) -> None:

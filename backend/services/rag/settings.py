@@ -1,5 +1,6 @@
 """All that the library reads from the environment."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,8 @@ from backend.chassis.settings import CommonSettings, Env
 from backend.services.rag.store.vectors.opening import Place
 
 _MIB = 2**20
+# Only faults of ours or of a store make the rest of a turn last so long.
+_LONGEST_BESIDES_EXTRACTION = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Settings:
     max_text_characters: int
     keyword_passages: int
     vectors: Place
+    broker_url: str | None
+    worker_threads: int
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -35,11 +40,19 @@ class Settings:
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
             vectors=_vectors(env, common.data_dir / "rag"),
+            # Without one the service reads documents itself.
+            broker_url=env.optional("CELERY_BROKER_URL"),
+            worker_threads=env.number("RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), least=1),
         )
 
     @property
     def folder(self) -> Path:
         return self.common.data_dir / "rag"
+
+    @property
+    def longest_turn_seconds(self) -> float:
+        """What one reader may spend on a document at a stretch before it counts as stuck."""
+        return self.extraction_seconds + _LONGEST_BESIDES_EXTRACTION
 
 
 def _vectors(env: Env, folder: Path) -> Place:

@@ -44,6 +44,8 @@ def settings_in(folder: Path, **changed) -> Settings:
         "max_text_characters": 1_000_000,
         "keyword_passages": 10_000,
         "vectors": Place("chroma", folder / "rag" / "vectors"),
+        "broker_url": None,
+        "worker_threads": 2,
     }
     return Settings(**(values | changed))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.chassis.database import Database, Session
 from backend.chassis.paging import cut_page
+from backend.security.refusals import request_id_in_hand
 from backend.services.rag.domain.collections import (
     Reader,
     ensure_writable,
@@ -275,6 +276,7 @@ def _row(
         sha256=upload.sha256,
         blob=upload.blob,
         attributes=dict(metadata),
+        request_id=request_id_in_hand(),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from time import monotonic, time
 
 from backend.chassis.database import Database
-from backend.chassis.logs import log_about
+from backend.security.refusals import working_for
 from backend.services.rag.domain.heartbeat import beating
 from backend.services.rag.domain.queue import Job, Queue
 from backend.services.rag.domain.reading import Abandoned, Hurdle, Reading, Stopped
@@ -25,8 +25,6 @@ TURN_SECONDS = 20.0
 # With the pauses between them: about three quarters of an hour.
 MOST_PASSING_FAULTS = 12
 MOST_FAULTS = 3
-# Of a turn; only faults of ours or of a store make it last so long.
-LONGEST_BESIDES_EXTRACTION = 120.0
 _REMOVALS_AT_ONCE = 100
 # Bytes that no document points to may be those of a request still under way.
 _STRAY_SECONDS = 3600
@@ -87,7 +85,7 @@ class Ingestion:
         job = None if self._stopping.is_set() else self._queue.take()
         if job is None:
             return cleared
-        with log_about(request_id=job.request_id, document_id=job.document_id):
+        with working_for(job.request_id):
             self._take_turn(job)
         return True
 
@@ -105,14 +103,14 @@ class Ingestion:
         except ExtractionFailed as failure:
             self._judge(job, failure, hurdle)
         except Abandoned:
-            _log.info("the document was taken away while it was read")
+            _log.info("document %s was taken away while it was read", job.document_id)
         except Stopped:
             self._queue.hand_back(job)
         except Exception as fault:  # noqa: BLE001 - one document must not stop the queue
             self._try_again(job, fault)
         else:
             if done:
-                _log.info("ready after %.2f s", monotonic() - began)
+                _log.info("document %s is ready after %.2f s", job.document_id, monotonic() - began)
             else:
                 self._queue.hand_back(job)
 
@@ -121,16 +119,18 @@ class Ingestion:
         try:
             hurdle.check()
         except Abandoned:
-            _log.info("the document was taken away while its text was read")
+            _log.info("document %s was taken away while its text was read", job.document_id)
         except Stopped:
             self._queue.hand_back(job)
         else:
-            _log.info("failed: %s", failure.code)
+            _log.info("document %s failed: %s", job.document_id, failure.code)
             self._queue.give_up(job, failure.code, str(failure))
 
     def _try_again(self, job: Job, fault: Exception) -> None:
         if is_passing(fault):
-            _log.warning("put off: %s: %s", type(fault).__name__, fault)
+            _log.warning(
+                "document %s is put off: %s: %s", job.document_id, type(fault).__name__, fault
+            )
             if job.attempts < MOST_PASSING_FAULTS:
                 self._queue.try_later(job)
             else:
@@ -141,7 +141,7 @@ class Ingestion:
                     "Have the document indexed again when it is back.",
                 )
             return
-        _log.error("reading failed", exc_info=fault)
+        _log.error("reading document %s failed", job.document_id, exc_info=fault)
         if job.attempts < MOST_FAULTS:
             self._queue.try_later(job)
         else:

@@ -1,0 +1,57 @@
+"""The Celery worker: hears that documents wait, and reads them."""
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from backend.services.rag.domain.ingestion import Ingestion
+from backend.services.rag.jobs.broker import TASK, send
+from backend.services.rag.jobs.ingestion import IngestionThread
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+_log = logging.getLogger(__name__)
+# One message's work: documents are read for so long, then the next message goes on.
+_TASK_SECONDS = 30.0
+# So long nobody reads though documents wait, before the worker takes a message for lost.
+_PATIENCE_SECONDS = 6.0
+
+
+def work(app: "Celery", ingestion: Ingestion, threads: int) -> None:
+    """Serve *app* until a signal ends it."""
+    from celery.signals import worker_ready, worker_shutting_down
+
+    def read() -> None:
+        end = monotonic() + _TASK_SECONDS
+        while ingestion.step():
+            if monotonic() > end:
+                send(app)
+                return
+
+    app.task(read, name=TASK)
+    steward = IngestionThread(ingestion, _PATIENCE_SECONDS, lambda: send(app, threads))
+
+    def begin(**_: object) -> None:
+        _log.info("ready, reading %d documents at a time", threads)
+        send(app, threads)
+        steward.start()
+
+    def end(**_: object) -> None:
+        _log.info("going down")
+        ingestion.stop()
+
+    worker_ready.connect(begin)
+    worker_shutting_down.connect(end)
+    worker = app.Worker(
+        pool="threads",
+        concurrency=threads,
+        hostname="rag-worker@%h",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        loglevel=logging.INFO,
+    )
+    worker.start()
+    steward.stop()

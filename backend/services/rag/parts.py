@@ -1,0 +1,60 @@
+"""What the service and its worker are made of alike."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from backend.chassis.database import Database, open_database
+from backend.chassis.embedding import Embedder
+from backend.services.rag.clients.extraction import Extractor, Limits
+from backend.services.rag.domain.ingestion import Ingestion
+from backend.services.rag.domain.reading import Reading, indexed_passages
+from backend.services.rag.domain.uploads import Blobs
+from backend.services.rag.settings import Settings
+from backend.services.rag.store.keywords import KeywordIndexes
+from backend.services.rag.store.vectors import VectorStore
+from backend.services.rag.store.vectors.opening import open_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The stores, brought up to date, and what reads documents into them."""
+
+    database: Database
+    embedder: Embedder
+    vectors: VectorStore
+    keywords: KeywordIndexes
+    blobs: Blobs
+    ingestion: Ingestion
+
+    @classmethod
+    def open(cls, settings: Settings, embedder: Embedder | None = None) -> Self:
+        database = open_database(settings.database_url, "rag")
+        database.migrate("rag")
+        everything = database.across_tenants()
+        embedder = embedder or Embedder(settings.common.data_dir)
+        vectors = open_vectors(settings.vectors)
+        keywords = KeywordIndexes(
+            partial(indexed_passages, everything, embedder), settings.keyword_passages
+        )
+        blobs = Blobs(settings.folder / "blobs")
+        reading = Reading(everything, blobs, _extractor(settings), embedder, vectors, keywords)
+        ingestion = Ingestion(
+            everything,
+            blobs,
+            reading,
+            vectors,
+            keywords,
+            longest_seconds=settings.longest_turn_seconds,
+        )
+        return cls(database, embedder, vectors, keywords, blobs, ingestion)
+
+
+def _extractor(settings: Settings) -> Extractor:
+    return Extractor(
+        Limits(
+            seconds=settings.extraction_seconds,
+            memory_bytes=settings.extraction_memory_bytes,
+            characters=settings.max_text_characters,
+        )
+    )
