@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 from pydantic import Field
@@ -31,6 +32,18 @@ class PageQuery(Input):
         if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
             raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
         return tuple(key)
+
+    def after_moment(self) -> tuple[datetime, str] | None:
+        """The same where rows are sorted by a moment, then by id."""
+        match self.after():
+            case None:
+                return None
+            case (moment, row_id):
+                try:
+                    return datetime.fromisoformat(moment).astimezone(UTC), row_id
+                except (ValueError, OverflowError):
+                    pass
+        raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
 
 
 def cut_page(

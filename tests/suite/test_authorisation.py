@@ -142,6 +142,11 @@ class Stage:
         shown = self.ask("owner", "GET", f"/agent/sessions/{place['session_id']}").json()
         return place | {"message_id": shown["messages"][0]["id"]}
 
+    def judged(self) -> dict[str, str]:
+        place = self.conversation()
+        path = f"/agent/sessions/{place['session_id']}/feedback"
+        return place | {"message_id": self.made(path, {"thumb": "up"}, "message_id")}
+
 
 def newcomer() -> dict[str, str]:
     return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
@@ -233,6 +238,12 @@ ROUTES: dict[str, Good] = {
     "agent POST /sessions/<session_id>/resume": Good(
         409, json={"decision": "approve"}, mine=Stage.conversation
     ),
+    "agent POST /sessions/<session_id>/feedback": Good(
+        201, json={"thumb": "up"}, mine=Stage.conversation
+    ),
+    "agent GET /sessions/<session_id>/feedback": Good(200, mine=Stage.conversation),
+    "agent DELETE /sessions/<session_id>/feedback/<message_id>": Good(204, mine=Stage.judged),
+    "agent GET /feedback": Good(200),
     "agent GET /v1/models": Good(200),
     "agent POST /v1/chat/completions": Good(200, json=CHAT),
     "rag GET /collections": Good(200),

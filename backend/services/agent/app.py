@@ -31,12 +31,14 @@ from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
+from backend.services.agent.domain.feedback import Opinions
 from backend.services.agent.domain.lite import LiteMind
 from backend.services.agent.domain.tools import tools
 from backend.services.agent.domain.turns import Turns
 from backend.services.agent.routes.answers import bp as answers
 from backend.services.agent.routes.catalogue import bp as catalogue
 from backend.services.agent.routes.conversations import bp as conversations
+from backend.services.agent.routes.feedback import bp as feedback
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.settings import Settings
 
@@ -69,9 +71,10 @@ def create_app(
         answering,
         Completions(answering, runner, models),
         Catalogue(toolbox, models),
+        Opinions(database, now),
     ):
         provide(app, part)
-    for blueprint in (answers, conversations, catalogue, openai):
+    for blueprint in (answers, conversations, feedback, catalogue, openai):
         app.register_blueprint(blueprint)
     open_metrics(app)
     self_description(app)

@@ -44,6 +44,24 @@ class MessageNotFound(ServiceError):
         super().__init__("The conversation has no message with this id.")
 
 
+class FeedbackNotFound(ServiceError):
+    status = 404
+    code = "feedback_not_found"
+    title = "No such feedback"
+
+    def __init__(self) -> None:
+        super().__init__("You have said nothing about this message.")
+
+
+class NotAnAnswer(ServiceError):
+    status = 422
+    code = "not_an_answer"
+    title = "Not an answer"
+
+    def __init__(self) -> None:
+        super().__init__("Feedback is given on the assistant's messages; this one is yours.")
+
+
 class NotYourRequest(ServiceError):
     status = 422
     code = "not_your_request"

@@ -1,6 +1,5 @@
 """The caller's conversations."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from flask import Blueprint
@@ -11,7 +10,6 @@ from backend.chassis.paging import PageQuery, cut_page
 from backend.chassis.service import use
 from backend.security import (
     Permission,
-    invalid_field,
     require_permission,
     validate_input,
     validate_query,
@@ -45,7 +43,7 @@ def conversations(page: SessionQuery) -> SessionList:
 
     With `q`, those that hold this text in their title or in a message.
     """
-    found = use(Conversations).listed(caller(), page.limit + 1, _after(page), page.q)
+    found = use(Conversations).listed(caller(), page.limit + 1, page.after_moment(), page.q)
     shown, next_cursor = cut_page(found, page.limit, _key)
     return SessionList(items=[SessionShape.of(each) for each in shown], next_cursor=next_cursor)
 
@@ -88,15 +86,3 @@ def cancel(session_id: str) -> None:
 
 def _key(summary: Summary) -> tuple[str, str]:
     return summary.updated_at.isoformat(), summary.id
-
-
-def _after(page: PageQuery) -> tuple[datetime, str] | None:
-    match page.after():
-        case None:
-            return None
-        case (moment, session_id):
-            try:
-                return datetime.fromisoformat(moment).astimezone(UTC), session_id
-            except ValueError:
-                pass
-    raise invalid_field("#/cursor", "Use the next_cursor of the page before.")

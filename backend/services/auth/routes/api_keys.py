@@ -28,7 +28,7 @@ from backend.services.auth.errors import (
     UnfitExpiry,
 )
 from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import line_of_text, moment_and_id
+from backend.services.auth.routes.shapes import line_of_text
 from backend.services.auth.routes.tokens import access_token
 
 api_keys = Blueprint("api_keys", __name__)
@@ -113,7 +113,7 @@ def create(wanted: NewApiKey) -> GivenApiKey:
 @answers(ApiKeyPage)
 def list_own(page: PageQuery) -> ApiKeyPage:
     """The caller's keys in the tenant at hand, the newest first."""
-    after = moment_and_id(page)
+    after = page.after_moment()
     found = use(ApiKeys).of_caller(current_principal(), after, page.limit + 1)
     keys, cursor = cut_page(found, page.limit, lambda key: (key.created_at.isoformat(), key.id))
     return ApiKeyPage(items=[SeenApiKey(**_shown(key)) for key in keys], next_cursor=cursor)

@@ -40,7 +40,7 @@ from backend.services.auth.errors import (
 )
 from backend.services.auth.routes.callers import signed_in_caller
 from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import Code, Password, moment_and_id
+from backend.services.auth.routes.shapes import Code, Password
 from backend.services.auth.routes.tokens import (
     SignedInUser,
     Tokens,
@@ -150,7 +150,7 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
     def list_own(page: PageQuery) -> SessionPage:
         """Where the caller is signed in, the newest first."""
         caller = current_principal()
-        found = use(Sessions).open_of(caller.user_id, moment_and_id(page), page.limit + 1)
+        found = use(Sessions).open_of(caller.user_id, page.after_moment(), page.limit + 1)
         items, cursor = cut_page(
             found, page.limit, lambda each: (each.created_at.isoformat(), each.id)
         )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
@@ -118,15 +118,3 @@ def single_key(page: PageQuery) -> str | None:
     if len(key) != 1 or "\x00" in key[0] or not key[0].isprintable():
         raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
     return key[0]
-
-
-def moment_and_id(page: PageQuery) -> tuple[datetime, str] | None:
-    """Behind which row of a list by time *page* begins; 422 for a made-up cursor."""
-    key = page.after()
-    if key is None:
-        return None
-    try:
-        moment, row_id = key
-        return datetime.fromisoformat(moment).astimezone(UTC), row_id
-    except (ValueError, OverflowError):
-        raise invalid_field("#/cursor", "Use the next_cursor of the page before.") from None
