@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 
 from backend.chassis.logs import log_as_json
 from backend.chassis.settings import SettingsError, load_env
@@ -16,7 +17,7 @@ _NICENESS = 10
 
 def main() -> None:
     os.nice(_NICENESS)
-    log_as_json("rag-worker")
+    _log_like_the_services()
     try:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
@@ -29,8 +30,24 @@ def main() -> None:
     from backend.services.rag.jobs.worker import work
     from backend.services.rag.parts import Parts
 
+    parts = Parts.open(settings)
+    # Here, because threads that import a library at the same time get in each other's way.
+    for check in (parts.embedder.check, parts.vectors.check):
+        try:
+            check()
+        except Exception as fault:  # noqa: BLE001 - it may be there when it is needed
+            _log.warning("not there yet: %s", fault)
     app = open_broker(settings.broker_url, settings.longest_turn_seconds)
-    work(app, Parts.open(settings).ingestion, settings.worker_threads)
+    work(app, parts.ingestion, settings.worker_threads)
+
+
+def _log_like_the_services() -> None:
+    log_as_json("rag-worker")
+    # A line for each document is written by who reads it.
+    for name in ("celery.app.trace", "celery.worker.strategy", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Celery's advice against root concerns messages that are programs; ours are names.
+    warnings.filterwarnings("ignore", message=".*superuser privileges", category=UserWarning)
 
 
 if __name__ == "__main__":

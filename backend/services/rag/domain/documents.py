@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database import Database, Session, take_turns
 from backend.chassis.paging import cut_page
 from backend.security.refusals import request_id_in_hand
 from backend.services.rag.domain.collections import (
@@ -50,6 +50,7 @@ class Document:
     owner_id: str
     created_at: datetime
     metadata: Mapping[str, Any]
+    replaces: Sequence[str]
 
     @property
     def is_done(self) -> bool:
@@ -118,8 +119,11 @@ class Documents:
         collection: str | None,
         title: str | None,
         metadata: Mapping[str, Any],
+        replace: bool = False,
     ) -> tuple[list[Document], bool]:
         """The documents of *uploads*, and whether any of them is new.
+
+        With *replace*, each goes to the place of those of its file name when it is ready.
 
         All are on the disk and in the tables when this returns: whatever happens to the
         process from then on, they will be read.
@@ -132,6 +136,8 @@ class Documents:
         incoming.sync()
         with self._database.write(reader.tenant_id) as session:
             shelf = writable(session, reader, collection)
+            if replace:
+                take_turns(session, f"names in {shelf.id}")
             for upload in uploads:
                 # The table decides which bytes are new: two requests may bring the same.
                 row = _row(reader, upload, shelf, title, metadata)
@@ -139,6 +145,10 @@ class Documents:
                     kept.append(upload.blob)
                 else:
                     row = store.with_bytes(session, shelf.id, upload.sha256)
+                    if row.status == "failed":
+                        queue.read_anew(row)
+                if replace and row.filename == upload.filename:
+                    _replace_namesakes(session, row)
                 documents.append(_seen(row))
         for blob in kept:
             incoming.keep(blob)
@@ -280,6 +290,17 @@ def _row(
     )
 
 
+def _replace_namesakes(session: Session, row: DocumentRow) -> None:
+    """Have *row* take the place of the others of its name, once it is ready."""
+    others = store.namesakes(session, row)
+    for other in others:
+        # Of two that came to replace each other, the one that was sent last stays.
+        other.replaces = [each for each in other.replaces if each != row.id]
+        if row.status == "ready":
+            store.remove(session, other)
+    row.replaces = [other.id for other in others]
+
+
 def _readable(session: Session, reader: Reader, document_id: str) -> DocumentRow:
     row = store.find(session, reader.tenant_id, reader.user_id, document_id)
     if row is None:
@@ -313,4 +334,5 @@ def _seen(row: DocumentRow) -> Document:
         owner_id=row.owner_id,
         created_at=row.created_at,
         metadata=row.attributes,
+        replaces=row.replaces,
     )

@@ -1,6 +1,8 @@
 """The Celery worker: hears that documents wait, and reads them."""
 
 import logging
+import os
+import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -46,7 +48,7 @@ def work(app: "Celery", ingestion: Ingestion, threads: int) -> None:
     worker = app.Worker(
         pool="threads",
         concurrency=threads,
-        hostname="rag-worker@%h",
+        hostname=f"rag-worker-{os.getpid()}@{socket.gethostname()}",
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

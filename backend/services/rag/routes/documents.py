@@ -1,7 +1,7 @@
 """Documents over HTTP."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -76,7 +76,8 @@ class Failure(BaseModel):
 
 
 class DocumentOut(BaseModel):
-    """`pages` is null for a kind of file that has none."""
+    """`pages` is null for a kind of file that has none; what is in `replaces` goes, or went,
+    when this document is ready."""
 
     id: str
     filename: str
@@ -93,6 +94,7 @@ class DocumentOut(BaseModel):
     owner_id: str
     created_at: datetime
     metadata: Mapping[str, Any]
+    replaces: Sequence[str]
 
     @classmethod
     def of(cls, document: Document) -> Self:
@@ -112,6 +114,7 @@ class DocumentOut(BaseModel):
             owner_id=document.owner_id,
             created_at=document.created_at,
             metadata=document.metadata,
+            replaces=document.replaces,
         )
 
 
@@ -174,6 +177,11 @@ class DocumentText(BaseModel):
         "contentMediaType": "application/json",
         "description": "A JSON object.",
     },
+    replace={
+        "type": "boolean",
+        "description": "Put each file in the place of what the collection holds under the same "
+        "file name: that is found until the new one is ready, and then gone.",
+    },
 )
 @answers_stream(
     statuses=(200, 201, 202),
@@ -184,7 +192,8 @@ def add_documents(query: UploadQuery) -> ResponseReturnValue:
     """Take in one or more files.
 
     202: they are safely stored and wait to be read. 201: `wait` was given and all were
-    read in time. 200: the collection holds the same bytes already, and nothing was added.
+    read in time. 200: the collection holds the same bytes already, and nothing was added; if
+    reading them had failed, it is tried again.
     """
     limits = use(UploadLimits)
     with use(Blobs).receive(limits.most_bytes) as incoming:
@@ -202,6 +211,7 @@ def _add(incoming: Incoming, most_bytes: int, wait: float) -> Response:
             collection=form.collection,
             title=form.title,
             metadata=form.metadata,
+            replace=form.replace,
         )
         if wait:
             added = _waited_for(added, wait)

@@ -23,7 +23,7 @@ SLACK_BYTES = 64 * 1024
 _BUFFER_BYTES = 512 * 1024
 _MOST_PARTS = 40
 _MOST_METADATA_CHARACTERS = 16 * 1024
-_FIELDS = ("collection", "title", "metadata")
+_FIELDS = ("collection", "title", "metadata", "replace")
 _NAME = TypeAdapter[str](Name)
 
 
@@ -60,12 +60,13 @@ class UploadForm:
     collection: str | None
     title: str | None
     metadata: Mapping[str, Any]
+    replace: bool
 
     @property
     def fingerprint(self) -> str:
         """Equal for two requests that ask for the same."""
         parts = [f"{each.filename}\0{each.sha256}" for each in self.uploads]
-        parts += [repr((self.collection, self.title, self.metadata))]
+        parts += [repr((self.collection, self.title, self.metadata, self.replace))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -84,7 +85,7 @@ def read_form(incoming: Incoming, most_bytes: int) -> UploadForm:
         cast(IncomingFile, part.stream).checked(part.filename or "", part.mimetype)
         for part in files.getlist("file")
     ]
-    return UploadForm(uploads, _collection(form), _title(form), _metadata(form))
+    return UploadForm(uploads, _collection(form), _title(form), _metadata(form), _replace(form))
 
 
 def _parsed(
@@ -160,3 +161,10 @@ def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
             "#/metadata",
             f"Send a JSON object of at most {_MOST_METADATA_CHARACTERS} characters.",
         ) from None
+
+
+def _replace(form: MultiDict[str, str]) -> bool:
+    given = form.get("replace") or "false"
+    if given not in ("true", "false"):
+        raise invalid_field("#/replace", "Use true or false.")
+    return given == "true"

@@ -238,6 +238,16 @@ def forget_earlier(session: Session, row: DocumentRow) -> None:
     session.add(removal)
 
 
+def namesakes(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
+    """The other documents of its file name in its collection."""
+    query = select(DocumentRow).where(
+        DocumentRow.collection_id == row.collection_id,
+        DocumentRow.filename == row.filename,
+        DocumentRow.id != row.id,
+    )
+    return session.scalars(query.order_by(DocumentRow.id)).all()
+
+
 def replaced_by(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
     """What *row* was uploaded to replace, as far as it still stands beside it."""
     query = select(DocumentRow).where(

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from backend.services.rag.clients.extraction import Extractor
+from backend.services.rag.domain import ingestion
 from backend.services.rag.domain.documents import Watchers
 from tests.services.rag.conftest import MIB, PDF
 
@@ -65,6 +67,57 @@ def test_the_same_bytes_in_the_same_collection_are_one_document(ada, tmp_path):
     assert second.json["documents"][0]["id"] == first["id"]
     assert elsewhere["id"] != first["id"]
     assert len(blobs(tmp_path)) == 2
+
+
+def test_a_replacement_takes_the_place_of_its_namesake_when_it_is_ready(ada):
+    old = ada.upload("The pump is guaranteed for 24 months.", "pump.txt")
+    other = ada.upload("The fan is guaranteed for a year.", "fan.txt")
+
+    new = ada.upload("The pump is guaranteed for 37 months.", "pump.txt", replace="true")
+
+    assert new["replaces"] == [old["id"]]
+    assert ada("GET", f"/documents/{old['id']}").status_code == 404
+    assert ada("GET", f"/documents/{other['id']}").status_code == 200
+    (text,) = [each["text"] for each in ada.search("How long is the pump guaranteed?", k=1)]
+    assert "37 months" in text
+
+
+def test_what_is_to_be_replaced_stays_when_its_replacement_cannot_be_read(ada):
+    old = ada.upload(TEXT, "field.txt")
+
+    (new,) = ada.send(b" \n \n", "field.txt", replace="true").json["documents"]
+
+    assert new["status"] == "failed"
+    assert ada("GET", f"/documents/{old['id']}").json["status"] == "ready"
+    assert ada.search("How long is the runway?")[0]["document_id"] == old["id"]
+
+
+def test_a_replacement_by_bytes_that_are_there_leaves_those_alone(ada):
+    first = ada.upload(TEXT, "field.txt")
+    second = ada.upload("The runway was lengthened.", "field.txt")
+
+    again = ada.send(TEXT.encode(), "field.txt", replace="true")
+
+    assert again.status_code == 200
+    assert again.json["documents"][0]["replaces"] == [second["id"]]
+    listed = ada("GET", "/documents").json["items"]
+    assert [each["id"] for each in listed] == [first["id"]]
+
+
+def test_whether_to_replace_is_said_by_true_or_false(ada):
+    is_problem(ada.send(TEXT.encode(), replace="perhaps"), 422, "validation_failed")
+
+
+def test_a_failed_document_is_tried_again_when_its_bytes_come_again(ada, monkeypatch):
+    monkeypatch.setattr(Extractor, "extract", lambda *_: 1 / 0)
+    monkeypatch.setattr(ingestion, "MOST_FAULTS", 1)
+    (failed,) = ada.send(TEXT.encode()).json["documents"]
+    assert failed["status"] == "failed"
+    monkeypatch.undo()
+
+    (again,) = ada.send(TEXT.encode()).json["documents"]
+
+    assert (again["id"], again["status"], again["error"]) == (failed["id"], "ready", None)
 
 
 def test_several_files_come_in_together(ada):
