@@ -10,10 +10,15 @@ HEARTBEAT = b": still here\n\n"
 
 def event(name: str | None, data: object, number: int | None = None) -> bytes:
     """One event of the HTML standard's event stream format."""
+    return line(name, json.dumps(data, ensure_ascii=False, default=str), number)
+
+
+def line(name: str | None, data: str, number: int | None = None) -> bytes:
+    """The same for *data* that is a line of JSON already."""
     lines = [f"id: {number}"] if number is not None else []
     if name is not None:
         lines.append(f"event: {name}")
-    lines.append(f"data: {json.dumps(data, ensure_ascii=False, default=str)}")
+    lines.append(f"data: {data}")
     return ("\n".join(lines) + "\n\n").encode()
 
 

@@ -244,6 +244,7 @@ ROUTES: dict[str, Good] = {
     "agent GET /sessions/<session_id>/feedback": Good(200, mine=Stage.conversation),
     "agent DELETE /sessions/<session_id>/feedback/<message_id>": Good(204, mine=Stage.judged),
     "agent GET /feedback": Good(200),
+    "agent GET /sessions/<session_id>/events": Good(200, mine=Stage.conversation),
     "agent GET /v1/models": Good(200),
     "agent POST /v1/chat/completions": Good(200, json=CHAT),
     "rag GET /collections": Good(200),

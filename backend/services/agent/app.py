@@ -33,6 +33,7 @@ from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.feedback import Opinions
 from backend.services.agent.domain.lite import LiteMind
+from backend.services.agent.domain.streams import Streams
 from backend.services.agent.domain.tools import tools
 from backend.services.agent.domain.turns import Turns
 from backend.services.agent.routes.answers import bp as answers
@@ -41,6 +42,7 @@ from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.feedback import bp as feedback
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.settings import Settings
+from backend.services.agent.store.events import open_events
 
 
 def create_app(
@@ -62,13 +64,15 @@ def create_app(
     runner = Runner(
         models, toolbox, settings.limits, measures, traced_content=settings.traced_content
     )
-    kept = Conversations(database, now)
+    events = open_events(settings.common.redis_url)
+    kept = Conversations(database, events, now)
     answering = Answers(kept, Turns(database, now), runner, models, embedder)
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
         kept,
         answering,
+        Streams(events, kept),
         Completions(answering, runner, models),
         Catalogue(toolbox, models),
         Opinions(database, now),

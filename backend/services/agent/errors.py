@@ -62,6 +62,26 @@ class NotAnAnswer(ServiceError):
         super().__init__("Feedback is given on the assistant's messages; this one is yours.")
 
 
+class RunNotFound(ServiceError):
+    status = 404
+    code = "run_not_found"
+    title = "No such run"
+
+    def __init__(self) -> None:
+        super().__init__("The conversation has no run with this id.")
+
+
+class AnswerBrokeOff(ServiceError):
+    status = 503
+    code = "answer_broke_off"
+    title = "The answer broke off"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer was not finished. The session shows what was said; regenerate it there."
+        )
+
+
 class NotYourRequest(ServiceError):
     status = 422
     code = "not_your_request"

@@ -63,10 +63,14 @@ def client(app):
 
 
 @pytest.fixture
-def scripted_app(settings, model, identities):
+def scripted_settings(settings, model):
     address = Address.at("openai", "scripted", f"{model.url}/v1")
-    settings = replace(settings, models=replace(settings.models, addresses=[address]))
-    return identities.trust(create_app(settings, embedder=WordEmbedder()))
+    return replace(settings, models=replace(settings.models, addresses=[address]))
+
+
+@pytest.fixture
+def scripted_app(scripted_settings, identities):
+    return identities.trust(create_app(scripted_settings, embedder=WordEmbedder()))
 
 
 @pytest.fixture

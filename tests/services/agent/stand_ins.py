@@ -100,9 +100,8 @@ class ScriptedModel:
 
     def _deltas(self, reply: Reply) -> Iterator[dict[str, Any]]:
         yield {"role": "assistant", "content": ""}
-        for word in reply.text.split(" "):
-            if word:
-                yield {"content": word if word == reply.text.split(" ")[0] else f" {word}"}
+        for at, word in enumerate(reply.text.split()):
+            yield {"content": f" {word}" if at else word}
         for index, (name, arguments) in enumerate(reply.calls):
             text = arguments if isinstance(arguments, str) else json.dumps(arguments)
             function = {"name": name, "arguments": text}
@@ -278,9 +277,14 @@ def ask(client: Any, bearer: dict[str, str], request: str, **more: Any) -> Any:
 
 def events(response: Any) -> list[tuple[str, Any]]:
     """The events of a stream, as pairs of name and data."""
+    return [(name, data) for _, name, data in numbered(response.get_data(as_text=True))]
+
+
+def numbered(text: str) -> list[tuple[int, str, Any]]:
+    """The events in *text*, as number, name and data; 0 for one without a number."""
     found = []
-    for block in response.get_data(as_text=True).split("\n\n"):
+    for block in text.split("\n\n"):
         lines = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] not in {"", ":"})
         if lines:
-            found.append((lines["event"], json.loads(lines["data"])))
+            found.append((int(lines.get("id", 0)), lines["event"], json.loads(lines["data"])))
     return found

@@ -4,12 +4,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, TypeVar
-
-T = TypeVar("T")
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 _TOOL_THREADS: Final = 16
+_INSISTING_SECONDS: Final = 0.1
 
 
 class LoopThread:
@@ -24,9 +23,9 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         os.register_at_fork(after_in_child=self._forget)
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run *work* in the loop; cancelling the future cancels it there."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+    def submit(self, work: Coroutine[Any, Any, None]) -> "Work":
+        """Run *work*, which raises nothing, in the loop."""
+        return Work(self._running(), work)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -43,3 +42,26 @@ class LoopThread:
     def _forget(self) -> None:
         self._lock = threading.Lock()  # the parent's may have been held at the fork
         self._loop = None
+
+
+class Work:
+    """A coroutine in the loop, which other threads may cancel."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+        loop.call_soon_threadsafe(self._start, work)
+
+    def cancel(self) -> None:
+        """End it soon, whatever it waits for."""
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(work)
+
+    def _cancel(self) -> None:
+        # Again until it ends: Python 3.11's wait_for forgets a cancellation that comes together
+        # with what it waited for (python/cpython#86296), and models are waited for in it.
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            self._loop.call_later(_INSISTING_SECONDS, self._cancel)

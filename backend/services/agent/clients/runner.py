@@ -77,7 +77,7 @@ class Runner:
 
     def _listen(self, work: Callable[[Tell], Coroutine[Any, Any, None]]) -> Generator[Event]:
         events: queue.Queue[Event | Exception] = queue.Queue(_HELD)
-        future = self._loop.submit(_told(work, events))
+        running = self._loop.submit(_told(work, events))
         try:
             while True:
                 try:
@@ -91,7 +91,7 @@ class Runner:
                 if isinstance(event, Finished):
                     return
         finally:
-            future.cancel()
+            running.cancel()
 
 
 async def _told(

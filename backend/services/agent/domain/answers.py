@@ -136,7 +136,7 @@ class Answers:
         try:
             yield Idle()
             yield Begun(turn.conversation_id, turn.run_id, turn.message_id, turn.parent_id)
-            with closing(self._told(draft, turn.conversation_id, stop)) as told:
+            with closing(self._told(draft, turn, stop)) as told:
                 for each in told:
                     if isinstance(each, Answer):
                         answer = each
@@ -157,16 +157,14 @@ class Answers:
         if answer is not None:
             yield answer
 
-    def _told(
-        self, draft: Draft, conversation_id: str | None, must_stop: Callable[[], bool]
-    ) -> Telling:
+    def _told(self, draft: Draft, turn: Turn | None, must_stop: Callable[[], bool]) -> Telling:
         looked = time.monotonic()
         with closing(self._runner.run(draft.run)) as events:
             for event in events:
                 if time.monotonic() - looked >= _LOOK_AROUND_SECONDS:
                     looked = time.monotonic()
                     if must_stop():
-                        yield draft.answer(conversation_id, CANCELLED)
+                        yield draft.answer(turn, CANCELLED)
                         return
                 match event:
                     case Text(text):
@@ -180,7 +178,7 @@ class Answers:
                         draft.use(event)
                     case Finished():
                         yield from draft.end(event)
-                        yield draft.answer(conversation_id, event.finish_reason)
+                        yield draft.answer(turn, event.finish_reason)
 
 
 def _begun(told: Telling) -> Telling:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from backend.chassis.database import Database, Session
 from backend.services.agent.clients.runs import Call, Caller
 from backend.services.agent.domain.branches import alternatives, branch, leaf_below
-from backend.services.agent.errors import ConversationNotFound, MessageNotFound
+from backend.services.agent.errors import ConversationNotFound, MessageNotFound, RunNotFound
 from backend.services.agent.store import conversations as store
 from backend.services.agent.store import messages
+from backend.services.agent.store.events import Events
 from backend.services.agent.store.tables import Conversation, Message
 
 CANCELLED: Final = "cancelled"
@@ -65,11 +66,22 @@ class Whole:
     waiting: Sequence[Call]
 
 
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A run, the message that it writes or wrote, and the calls in it that wait."""
+
+    id: str
+    conversation_id: str
+    message: SavedMessage
+    waiting: Sequence[Call]
+
+
 class Conversations:
     """Every question is asked as a caller: another's conversation is as good as none."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, events: Events, now: Callable[[], datetime]) -> None:
         self._database = database
+        self._events = events
         self._now = now
 
     def listed(
@@ -91,6 +103,21 @@ class Conversations:
         with self._database.read(caller.tenant_id) as session:
             return self._whole(session, own(session, caller, conversation_id))
 
+    def run(self, caller: Caller, conversation_id: str, run_id: str | None) -> SavedRun:
+        """The conversation's run, or for None its last."""
+        with self._database.read(caller.tenant_id) as session:
+            conversation = own(session, caller, conversation_id)
+            message = messages.written_by(session, conversation_id, run_id or conversation.run_id)
+            if message is None or message.run_id is None:
+                raise RunNotFound
+            waiting = message.status == "waiting" and conversation.paused
+            return SavedRun(
+                message.run_id,
+                conversation_id,
+                _saved(message, (), alive=message.run_id == self._alive(conversation)),
+                [Call(**each) for each in waiting["calls"]] if waiting else (),
+            )
+
     def change(
         self, caller: Caller, conversation_id: str, title: str | None, through: str | None
     ) -> Whole:
@@ -111,6 +138,7 @@ class Conversations:
         """Delete the conversation; an answer being written in it stops."""
         with self._database.write(caller.tenant_id) as session:
             store.remove(session, own(session, caller, conversation_id).id)
+        self._events.forget(conversation_id)
 
     def cancel(self, caller: Caller, conversation_id: str) -> None:
         """Ask the answer being written to stop; nothing happens if there is none."""
@@ -134,8 +162,8 @@ class Conversations:
         )
 
     def _summary(self, conversation: Conversation) -> Summary:
-        held = conversation.run_until is not None and conversation.run_until > self._now()
-        state = "answering" if held else "waiting" if conversation.paused else "idle"
+        alive = self._alive(conversation) is not None
+        state = "answering" if alive else "waiting" if conversation.paused else "idle"
         return Summary(
             conversation.id,
             conversation.title,
@@ -143,6 +171,11 @@ class Conversations:
             conversation.updated_at,
             state,
         )
+
+    def _alive(self, conversation: Conversation) -> str | None:
+        """The run that holds the conversation; None also for one whose worker has died."""
+        until = conversation.run_until
+        return None if until is None or until <= self._now() else conversation.run_id
 
 
 def own(session: Session, caller: Caller, conversation_id: str) -> Conversation:

@@ -8,7 +8,7 @@ from typing import Any
 from backend.services.agent.clients.runs import Finished, Passage, Paused, Run, Used
 from backend.services.agent.domain.citations import Citation, Sources, Weaver
 from backend.services.agent.domain.events import Answer, Text, ToolEnded
-from backend.services.agent.domain.turns import Step, Written
+from backend.services.agent.domain.turns import Step, Turn, Written
 from backend.services.agent.errors import ModelMisbehaved
 
 
@@ -64,11 +64,12 @@ class Draft:
         if self.paused is None and not self.text.strip():
             raise ModelMisbehaved("The model ended without an answer.")
 
-    def answer(self, conversation_id: str | None, reason: str) -> Answer:
+    def answer(self, turn: Turn | None, reason: str) -> Answer:
         """The answer as it stands."""
         return Answer(
             text=self.text,
-            conversation_id=conversation_id,
+            conversation_id=None if turn is None else turn.conversation_id,
+            message_id=None if turn is None else turn.message_id,
             citations=self.sources.citations,
             steps=self.steps,
             model=self.model,

@@ -56,6 +56,7 @@ class Answer:
     completion_tokens: int
     took_ms: int
     waiting: Sequence[Call] = ()
+    message_id: str | None = None
 
 
 Told = Begun | Text | ToolStarted | ToolEnded | Called | Idle | Answer

@@ -1,22 +1,26 @@
 """Ask the agent: one answer as JSON, or as events while it is being written."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from typing import Annotated
 
 from flask import Blueprint, Response, request
+from pydantic import Field
 
 from backend.chassis.openapi import answers_stream
 from backend.chassis.service import use
-from backend.chassis.sse import HEARTBEAT, event
-from backend.security import Permission, require_permission, validate_input
-from backend.services.agent.domain.answers import Answers
-from backend.services.agent.domain.events import (
-    Answer,
-    Begun,
-    Telling,
-    Text,
-    ToolEnded,
-    ToolStarted,
+from backend.chassis.sse import HEARTBEAT, event, line
+from backend.security import (
+    Input,
+    Permission,
+    Refusal,
+    require_permission,
+    validate_input,
+    validate_query,
 )
+from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.events import Answer, Telling
+from backend.services.agent.domain.streams import Sending, Sent, Streams
 from backend.services.agent.domain.turns import Asked
 from backend.services.agent.errors import (
     ConversationBusy,
@@ -28,17 +32,33 @@ from backend.services.agent.errors import (
     ModelUnavailable,
     NothingToDecide,
     NotYourRequest,
+    RunNotFound,
     UnknownModel,
 )
 from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.shapes import Again, Decision, Edit, Query, QueryAnswer
-from backend.services.agent.routes.streams import failure, stream, watched, whole
+from backend.services.agent.routes.shapes import (
+    Again,
+    Decision,
+    Edit,
+    Manner,
+    Query,
+    QueryAnswer,
+)
+from backend.services.agent.routes.streams import Listener, failure, log_failure, stream
+from backend.services.agent.routes.tellings import as_events
 
 bp = Blueprint("answers", __name__)
 
 _CLIENT_LEFT = 499
+_DIGITS = 9
 _MODEL_ERRORS = (LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
 _ASKING_ERRORS = (ConversationNotFound, ConversationBusy, UnknownModel, *_MODEL_ERRORS)
+
+
+class EventsQuery(Input):
+    """Which run's events are wanted; without it, those of the last run."""
+
+    run_id: Annotated[str, Field(max_length=128)] | None = None
 
 
 @bp.post("/query")
@@ -54,10 +74,11 @@ def query(body: Query) -> Response:
 
     Without `session_id` a new conversation is begun. As events (`stream`, or
     `Accept: text/event-stream`): `session`, `token`, `tool_start`, `tool_end`,
-    `citations`, `approval` where a tool call waits, `done`, or `error`.
+    `citations`, `approval` where a tool call waits, `done`, or `error`. They are numbered;
+    whoever loses the connection goes on at `GET /sessions/{session_id}/events`.
     """
     asked = Asked(body.user_request, body.session_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
 
 
 @bp.post("/sessions/<session_id>/messages/<message_id>/edit")
@@ -74,7 +95,7 @@ def edit(body: Edit, session_id: str, message_id: str) -> Response:
     The new request stands beside the old one and begins a branch, which becomes the active one.
     """
     asked = Asked(body.user_request, session_id, message_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
 
 
 @bp.post("/sessions/<session_id>/messages/<message_id>/regenerate")
@@ -88,7 +109,7 @@ def regenerate(body: Again | None, session_id: str, message_id: str) -> Response
     """
     body = body or Again()
     asked = Asked(None, session_id, message_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body.stream)
+    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
 
 
 @bp.post("/sessions/<session_id>/resume")
@@ -102,55 +123,70 @@ def regenerate(body: Again | None, session_id: str, message_id: str) -> Response
 def resume(body: Decision, session_id: str) -> Response:
     """Decide on the tool calls that wait, and get the rest of the answer."""
     approved = body.decision == "approve"
-    return _answered(use(Answers).resume(caller(), session_id, approved=approved), body.stream)
+    return _answered(use(Answers).resume(caller(), session_id, approved=approved), body)
 
 
-def _answered(told: Telling, streamed: bool | None) -> Response:
+@bp.get("/sessions/<session_id>/events")
+@require_permission(Permission.AGENT_QUERY)
+@validate_query(EventsQuery)
+@answers_stream("text/event-stream", errors=(ConversationNotFound, RunNotFound))
+def session_events(wanted: EventsQuery, session_id: str) -> Response:
+    """Follow the answer that is being written, or was written last, from any worker.
+
+    After a broken connection, send the `id` of the last event that arrived as `Last-Event-ID`:
+    the events behind it follow, and then those still to come. `run_id`, which the `session`
+    event tells, holds on to one run. Leaving this stream does not stop the answer.
+    """
+    sending = use(Streams).again(caller(), session_id, wanted.run_id, _last_event_id(), as_events)
+    return stream(sending, _sent(sending, Listener.of_the_request()))
+
+
+def _last_event_id() -> int:
+    given = request.headers.get("Last-Event-ID", "0")
+    if not (given.isascii() and given.isdecimal() and len(given) <= _DIGITS):
+        raise Refusal(
+            400,
+            "invalid_last_event_id",
+            "Bad Last-Event-ID",
+            "Last-Event-ID is the id of an event that was received: a whole number.",
+        )
+    return int(given)
+
+
+def _answered(told: Telling, wanted: Manner) -> Response:
+    streamed = wanted.stream
     if streamed is None:
         streamed = request.accept_mimetypes.best == "text/event-stream"
-    if streamed:
-        return stream(told, _events(told))
-    answer = whole(told)
-    if answer is None:
-        return Response(status=_CLIENT_LEFT)
-    return Response(QueryAnswer.of(answer).model_dump_json(), content_type="application/json")
+    listener, stays = Listener.of_the_request(), wanted.on_disconnect == "continue"
+    sending = use(Streams).kept(told, as_events)
+    if not streamed:
+        return _whole(sending, listener, stays)
+    if stays:
+        return stream(sending, _sent(sending, listener), listener.let_end)
+    return stream(sending, _sent(sending, listener))
 
 
-def _events(told: Telling) -> Iterator[bytes]:
-    try:
-        for each in watched(told):
+def _whole(sending: Sending, listener: Listener, stays: bool) -> Response:
+    with closing(sending):
+        for each in listener.watched(sending, to_the_end=stays):
             match each:
-                case None:
-                    yield HEARTBEAT
-                case Begun():
-                    yield event("session", _session(each))
-                case Text(text):
-                    yield event("token", {"text": text})
-                case ToolStarted(call):
-                    started = {"id": call.id, "tool": call.tool, "arguments": call.arguments}
-                    yield event("tool_start", started)
-                case ToolEnded(call, outcome, took_ms):
-                    status = "error" if outcome.failed else "ok"
-                    ended = {"id": call.id, "tool": call.tool, "status": status, "took_ms": took_ms}
-                    yield event("tool_end", ended)
-                case Answer():
-                    yield from _end(QueryAnswer.of(each))
+                case Sent(_, Answer() as answer):
+                    body = QueryAnswer.of(answer).model_dump_json()
+                    return Response(body, content_type="application/json")
+                case Sent(_, Exception() as error):
+                    raise error
+    return Response(status=_CLIENT_LEFT)
+
+
+def _sent(sending: Sending, listener: Listener) -> Iterator[bytes]:
+    try:
+        for each in listener.watched(sending):
+            if each is None:
+                yield HEARTBEAT
+                continue
+            if isinstance(each.told, Exception):
+                log_failure(each.told)
+            yield line(each.piece.name, each.piece.data, each.piece.number)
     except Exception as error:  # noqa: BLE001 - the status has long been sent
+        log_failure(error)
         yield event("error", failure(error))
-
-
-def _session(begun: Begun) -> dict[str, str]:
-    return {
-        "session_id": begun.conversation_id,
-        "run_id": begun.run_id,
-        "message_id": begun.message_id,
-        "parent_id": begun.parent_id,
-    }
-
-
-def _end(answer: QueryAnswer) -> Iterator[bytes]:
-    document = answer.model_dump(mode="json")
-    yield event("citations", {"citations": document["citations"]})
-    if document["waiting"]:
-        yield event("approval", {"waiting": document["waiting"]})
-    yield event("done", document)

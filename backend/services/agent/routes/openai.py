@@ -29,7 +29,7 @@ from backend.services.agent.errors import (
 )
 from backend.services.agent.routes.callers import caller
 from backend.services.agent.routes.chat import ChatRequest, call_shape
-from backend.services.agent.routes.streams import failure, stream, watched
+from backend.services.agent.routes.streams import Listener, failure, log_failure, stream
 
 bp = Blueprint("openai", __name__, url_prefix="/v1")
 
@@ -147,7 +147,7 @@ def _whole(completing: Completing) -> Response:
     calls: list[dict[str, Any]] = []
     answer: Answer | None = None
     with closing(completing.told) as told:
-        for each in watched(told):
+        for each in Listener.of_the_request().watched(told):
             match each:
                 case Called():
                     calls = [_call(call) for call in each.calls]
@@ -169,6 +169,7 @@ def _whole(completing: Completing) -> Response:
 
 def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> Iterator[bytes]:
     head = _head("chat.completion.chunk", completing.model)
+    listener = Listener.of_the_request()
 
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -176,7 +177,7 @@ def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> 
 
     yield chunk({"role": "assistant", "content": ""})
     try:
-        for each in chain(first, watched(completing.told)):
+        for each in chain(first, listener.watched(completing.told)):
             match each:
                 case None:
                     yield HEARTBEAT
@@ -195,6 +196,7 @@ def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> 
                         yield _data(head | {"choices": [], "usage": _usage(each)})
                     yield _DONE
     except Exception as error:  # noqa: BLE001 - the status has long been sent
+        log_failure(error)
         yield _data({"error": _error(failure(error))})
 
 

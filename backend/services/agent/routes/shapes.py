@@ -18,7 +18,18 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 Request = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
 
-class Again(Input):
+class Manner(Input):
+    """How an answer is sent.
+
+    As events or whole; where the client leaves before the end, the answer is cancelled, or with
+    `continue` written to its end and kept.
+    """
+
+    stream: bool | None = None
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+
+
+class Again(Manner):
     """How an answer shall be given.
 
     `on_busy` says what happens while another answer is being written in the session: wait for
@@ -29,7 +40,6 @@ class Again(Input):
     model: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
-    stream: bool | None = None
     on_busy: OnBusy = "enqueue"
 
     def question(self, asked: Asked) -> Question:
@@ -56,11 +66,10 @@ class Query(Edit):
     session_id: Name | None = None
 
 
-class Decision(Input):
+class Decision(Manner):
     """What a person says to the tool calls that wait."""
 
     decision: Literal["approve", "reject"]
-    stream: bool | None = None
 
 
 class CitationShape(BaseModel):
@@ -104,6 +113,7 @@ class QueryAnswer(BaseModel):
 
     response: str
     session_id: str
+    message_id: str
     citations: Sequence[CitationShape]
     steps: Sequence[StepShape]
     model: str
@@ -119,6 +129,7 @@ class QueryAnswer(BaseModel):
             {
                 "response": answer.text,
                 "session_id": answer.conversation_id,
+                "message_id": answer.message_id,
                 "citations": answer.citations,
                 "steps": answer.steps,
                 "model": answer.model,

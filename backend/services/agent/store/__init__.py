@@ -1,1 +1,1 @@
-"""Its own tables: conversations and their messages."""
+"""Its own tables: conversations and their messages; and the events of their last runs."""

@@ -40,6 +40,15 @@ def path(session: Session, message_id: str) -> Sequence[Message]:
     ).all()
 
 
+def written_by(session: Session, conversation_id: str, run_id: str | None) -> Message | None:
+    """The message that *run_id* writes, or for None the last that any run wrote."""
+    wanted = select(Message).where(Message.conversation_id == conversation_id)
+    if run_id is not None:
+        return session.scalar(wanted.where(Message.run_id == run_id))
+    by_runs = wanted.where(Message.run_id.is_not(None))
+    return session.scalar(by_runs.order_by(Message.position.desc()).limit(1))
+
+
 def append(session: Session, message: Message) -> None:
     """Add *message* as the newest; only the run that holds the conversation may."""
     last = session.scalar(

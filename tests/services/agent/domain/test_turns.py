@@ -9,6 +9,7 @@ from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.events import Caller
 from backend.services.agent.domain.turns import LEASE, Asked, Turns, Written
 from backend.services.agent.errors import ConversationBusy
+from backend.services.agent.store.events import LocalEvents
 
 ADA = Caller("user-ada", "tenant", {})
 
@@ -49,7 +50,7 @@ def test_a_run_that_lives_renews_its_hold(turns, clock):
 
 
 def test_what_a_killed_worker_said_is_kept_and_marked(turns, database, clock):
-    conversations = Conversations(database, lambda: clock[0])
+    conversations = Conversations(database, LocalEvents(), lambda: clock[0])
     turn = turns.begin(ADA, Asked("Talk."))
     clock[0] += LEASE * 0.9
     turns.must_stop(ADA, turn, lambda: written("Half an answer"))

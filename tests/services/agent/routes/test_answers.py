@@ -420,7 +420,7 @@ def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(script
     )
     stream = response.iter_encoded()
     session_id = json.loads(next(stream).decode().split("data: ")[1])["session_id"]
-    while not next(stream).startswith(b"event: token"):
+    while b"event: token" not in next(stream):
         pass
 
     response.close()
@@ -437,13 +437,13 @@ def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
         "/query", json={"user_request": "Talk.", "stream": True}, headers=ada, buffered=False
     )
     stream = response.iter_encoded()
-    while not next(stream).startswith(b"event: token"):
+    while b"event: token" not in next(stream):
         pass
 
     identities.revocations.end_session("session-of-user-ada", 600)
     last = [*stream][-1].decode()
 
-    assert last.startswith("event: error")
+    assert "event: error" in last
     assert "session_ended" in last
     response.close()
     assert model.left.wait(2)
