@@ -29,7 +29,7 @@ from backend.services.rag.routes.search import search
 from backend.services.rag.settings import Settings
 
 # Half of the threads that the service is given by default.
-_MOST_WATCHERS = 8
+_MOST_WATCHERS = 16
 # So long a worker may let documents wait before the service takes it for absent.
 _PATIENCE_SECONDS = 30.0
 

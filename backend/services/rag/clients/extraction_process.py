@@ -8,6 +8,7 @@ for each page as it is read.
 """
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -15,10 +16,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from backend.chassis.lifeline import die_with_parent
 from backend.services.rag.clients.formats.page import Page, Unreadable, cleaned, one_line
 
 
 def main() -> None:
+    die_with_parent(os.getppid())
     kind, file, memory, seconds = sys.argv[1:]
     _limit(int(memory), int(seconds))
     try:

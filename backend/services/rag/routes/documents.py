@@ -44,7 +44,10 @@ from backend.services.rag.routes.reader import behind, reader
 from backend.services.rag.routes.uploads import Metadata, Title, read_form
 
 documents = Blueprint("documents", __name__)
-_LOOK_AGAIN_SECONDS = 0.3
+_LOOK_AGAIN_SECONDS = {"queued": 1.0, "processing": 0.3}
+# A stream holds a thread of the server. Where a queue is long, its reader comes back.
+_STREAM_SECONDS = 600.0
+_COME_BACK = b"retry: 1000\n\n"
 Status = Literal["queued", "processing", "ready", "failed"]
 
 
@@ -339,7 +342,10 @@ def document_text(document_id: str) -> DocumentText:
 @require_permission(Permission.RAG_READ)
 @answers_stream("text/event-stream", errors=(DocumentNotFound, TooManyWatchers))
 def document_events(document_id: str) -> Response:
-    """`progress` events, each with the document, until it is ready or failed."""
+    """`progress` events, each with the document, until it is ready or failed.
+
+    A stream lasts ten minutes at most; a browser's EventSource then opens another by itself.
+    """
     first = use(Documents).find(reader(), document_id)
     watchers = use(Watchers)
     if not watchers.enter():
@@ -355,7 +361,9 @@ def document_events(document_id: str) -> Response:
 
 def _events(document: Document) -> Iterator[bytes]:
     told, quiet_since = None, time.monotonic()
-    while True:
+    end = time.monotonic() + _STREAM_SECONDS
+    yield _COME_BACK
+    while time.monotonic() < end:
         if document != told:
             told, quiet_since = document, time.monotonic()
             yield event("progress", DocumentOut.of(document).model_dump(mode="json"))
@@ -364,7 +372,7 @@ def _events(document: Document) -> Iterator[bytes]:
             yield HEARTBEAT
         if document.is_done:
             return
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(_LOOK_AGAIN_SECONDS[document.status])
         try:
             ensure_standing(current_principal())
             document = use(Documents).find(reader(), document.id)
