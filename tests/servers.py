@@ -148,6 +148,22 @@ def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
         yield server
 
 
+@contextmanager
+def embeddings(folder: Path, dimensions: int = 8) -> Iterator[str]:
+    """The base URL of a scripted embeddings endpoint."""
+    port = free_port()
+    script = Path(__file__).parent / "chassis" / "embedding" / "stand_ins" / "endpoint.py"
+    arguments = [sys.executable, str(script), str(port), str(dimensions)]
+    with process(arguments, folder / "endpoint.log"):
+        wait_until(lambda: _listens(port))
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
 # Where PostgreSQL refuses to run as root, it runs as nobody in a user namespace: to
 # the file system it is still us, so that it may enter the folders of the tests.
 _AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]

@@ -9,15 +9,27 @@ at the first use, or by `python -m backend.chassis.embedding` at installation.
 
 from backend.chassis.embedding.cache import built_model
 from backend.chassis.embedding.engine import DIMENSIONS, Embedder, Vectors
+from backend.chassis.embedding.models import (
+    BUILT_IN,
+    EmbeddingModel,
+    ModelChoice,
+    ModelUnavailable,
+    open_model,
+)
 from backend.chassis.embedding.tokens import MAX_TOKENS, Tokens
 from backend.chassis.embedding.weights import ModelMissing
 
 __all__ = [
+    "BUILT_IN",
     "DIMENSIONS",
     "MAX_TOKENS",
     "Embedder",
+    "EmbeddingModel",
+    "ModelChoice",
     "ModelMissing",
+    "ModelUnavailable",
     "Tokens",
     "Vectors",
     "built_model",
+    "open_model",
 ]

@@ -28,6 +28,7 @@ class Embedder:
     """
 
     model = "all-MiniLM-L6-v2"
+    dimensions = DIMENSIONS
 
     def __init__(self, data_dir: Path, threads: int | None = None) -> None:
         self.tokens = Tokens()
