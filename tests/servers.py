@@ -149,11 +149,11 @@ def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
 
 
 @contextmanager
-def embeddings(folder: Path, dimensions: int = 8) -> Iterator[str]:
+def embeddings(folder: Path, port: int | None = None) -> Iterator[str]:
     """The base URL of a scripted embeddings endpoint."""
-    port = free_port()
+    port = port or free_port()
     script = Path(__file__).parent / "chassis" / "embedding" / "stand_ins" / "endpoint.py"
-    arguments = [sys.executable, str(script), str(port), str(dimensions)]
+    arguments = [sys.executable, str(script), str(port)]
     with process(arguments, folder / "endpoint.log"):
         wait_until(lambda: _listens(port))
         yield f"http://127.0.0.1:{port}/v1"

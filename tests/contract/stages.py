@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.chassis.embedding import Embedder
+from backend.chassis.embedding import Embedder, ModelChoice
 from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env, Secret
 from backend.security import BUILT_IN_ROLES
@@ -24,6 +24,7 @@ from backend.services.auth.app import create_app as create_auth
 from backend.services.auth.settings import Settings as AuthSettings
 from backend.services.rag.app import create_app as create_rag
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.settings import Settings as RagSettings
 from backend.services.rag.store.vectors.opening import Place
 from tests.identities import Identities
@@ -81,6 +82,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         max_text_characters=1_000_000,
         keyword_passages=10_000,
         vectors=Place("chroma", folder / "rag" / "vectors"),
+        embedding=ModelChoice(),
     )
     app = create_rag(settings, Embedder(ROOT / ".cache", threads=1))
     app.testing = True
@@ -88,7 +90,8 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         known_to = _known_to(identities)
         yield Stage(identities.trust(app), known_to, _of_the_library, identities=identities)
     finally:
-        app.extensions["backend.parts"][IngestionThread].stop()
+        for kind in (IngestionThread, ReembeddingThread):
+            app.extensions["backend.parts"][kind].stop()
 
 
 def _of_the_library(stage: Stage, headers: Headers) -> dict[str, str]:

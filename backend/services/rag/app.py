@@ -22,6 +22,7 @@ from backend.services.rag.domain.search import Search
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import Bell
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.parts import Parts
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
@@ -37,14 +38,15 @@ _PATIENCE_SECONDS = 30.0
 def create_app(settings: Settings | None = None, embedder: Embedder | None = None) -> Flask:
     settings = settings or Settings.from_env(load_env())
     parts = Parts.open(settings, embedder)
+    parts.models.settle()
     database = parts.database
-    finder = Search(database, parts.embedder, parts.vectors, parts.keywords)
+    finder = Search(database, parts.dense, parts.keywords)
 
     app = create_service(
         settings.common,
         {
             "database": database.check,
-            "vectors": parts.vectors.check,
+            "vectors": parts.dense.check,
             "embedding": parts.embedder.check,
         },
     )
@@ -70,6 +72,9 @@ def _have_read(app: Flask, settings: Settings, parts: Parts) -> Callable[[], Non
         reading = IngestionThread(parts.ingestion)
         provide(app, reading)
         reading.start()
+        embedding = ReembeddingThread(parts.reembedding)
+        provide(app, embedding)
+        embedding.start()
         return reading.wake
     bell = Bell(settings.broker_url, settings.longest_turn_seconds)
     provide(app, bell)

@@ -7,8 +7,11 @@ from typing import Self
 from backend.chassis.database import Database, open_database
 from backend.chassis.embedding import Embedder
 from backend.services.rag.clients.extraction import Extractor, Limits
+from backend.services.rag.domain.dense import DenseIndex
+from backend.services.rag.domain.embedding_models import EmbeddingModels
 from backend.services.rag.domain.ingestion import Ingestion
 from backend.services.rag.domain.reading import Reading, indexed_passages
+from backend.services.rag.domain.reembedding import Reembedding
 from backend.services.rag.domain.uploads import Blobs
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keywords import KeywordIndexes
@@ -22,10 +25,13 @@ class Parts:
 
     database: Database
     embedder: Embedder
+    models: EmbeddingModels
     vectors: VectorStore
+    dense: DenseIndex
     keywords: KeywordIndexes
     blobs: Blobs
     ingestion: Ingestion
+    reembedding: Reembedding
 
     @classmethod
     def open(cls, settings: Settings, embedder: Embedder | None = None) -> Self:
@@ -34,20 +40,33 @@ class Parts:
         everything = database.across_tenants()
         embedder = embedder or Embedder(settings.common.data_dir)
         vectors = open_vectors(settings.vectors)
+        models = EmbeddingModels(everything, settings.embedding, settings.common.data_dir, embedder)
+        dense = DenseIndex(everything, models, vectors)
         keywords = KeywordIndexes(
             partial(indexed_passages, everything, embedder), settings.keyword_passages
         )
         blobs = Blobs(settings.folder / "blobs")
-        reading = Reading(everything, blobs, _extractor(settings), embedder, vectors, keywords)
+        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, keywords)
         ingestion = Ingestion(
             everything,
             blobs,
             reading,
-            vectors,
+            dense,
             keywords,
             longest_seconds=settings.longest_turn_seconds,
         )
-        return cls(database, embedder, vectors, keywords, blobs, ingestion)
+        reembedding = Reembedding(everything, models, dense, vectors, embedder)
+        return cls(
+            database=database,
+            embedder=embedder,
+            models=models,
+            vectors=vectors,
+            dense=dense,
+            keywords=keywords,
+            blobs=blobs,
+            ingestion=ingestion,
+            reembedding=reembedding,
+        )
 
 
 def _extractor(settings: Settings) -> Extractor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from backend.chassis.embedding import ModelChoice
 from backend.chassis.settings import CommonSettings, Env
 from backend.services.rag.store.vectors.opening import Place
 
@@ -24,6 +25,7 @@ class Settings:
     max_text_characters: int
     keyword_passages: int
     vectors: Place
+    embedding: ModelChoice
     broker_url: str | None
     worker_threads: int
 
@@ -39,6 +41,7 @@ class Settings:
             extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1024, least=256) * _MIB,
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
+            embedding=ModelChoice.from_env(env),
             vectors=_vectors(env, common.data_dir / "rag"),
             # Without one the service reads documents itself.
             broker_url=env.optional("CELERY_BROKER_URL"),

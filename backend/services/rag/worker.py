@@ -31,14 +31,15 @@ def main() -> None:
     from backend.services.rag.parts import Parts
 
     parts = Parts.open(settings)
+    parts.models.settle()
     # Here, because threads that import a library at the same time get in each other's way.
-    for check in (parts.embedder.check, parts.vectors.check):
+    for check in (parts.embedder.check, parts.dense.check):
         try:
             check()
         except Exception as fault:  # noqa: BLE001 - it may be there when it is needed
             _log.warning("not there yet: %s", fault)
     app = open_broker(settings.broker_url, settings.longest_turn_seconds)
-    work(app, parts.ingestion, settings.worker_threads)
+    work(app, parts.ingestion, parts.reembedding, settings.worker_threads)
 
 
 def _log_like_the_services() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.embedding import Embedder
+from backend.chassis.embedding import Embedder, ModelChoice
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.vectors.opening import Place
 from tests.identities import Identities
@@ -44,6 +45,7 @@ def settings_in(folder: Path, **changed) -> Settings:
         "max_text_characters": 1_000_000,
         "keyword_passages": 10_000,
         "vectors": Place("chroma", folder / "rag" / "vectors"),
+        "embedding": ModelChoice(),
         "broker_url": None,
         "worker_threads": 2,
     }
@@ -67,7 +69,9 @@ def start(tmp_path, embedder):
 
 
 def stop(app) -> None:
-    app.extensions["backend.parts"][IngestionThread].stop()
+    for kind in (IngestionThread, ReembeddingThread):
+        if kind in app.extensions["backend.parts"]:
+            app.extensions["backend.parts"][kind].stop()
 
 
 class Person:

@@ -7,6 +7,7 @@ from time import monotonic, time
 
 from backend.chassis.database import Database
 from backend.security.refusals import working_for
+from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.heartbeat import beating
 from backend.services.rag.domain.queue import Job, Queue
 from backend.services.rag.domain.reading import Abandoned, Hurdle, Reading, Stopped
@@ -17,7 +18,6 @@ from backend.services.rag.store import queue as store
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.faults import is_passing
 from backend.services.rag.store.keywords import KeywordIndexes
-from backend.services.rag.store.vectors import VectorStore
 
 _log = logging.getLogger(__name__)
 # A document that takes longer is put aside, so that others have their turn.
@@ -38,7 +38,7 @@ class Ingestion:
         database: Database,
         blobs: Blobs,
         reading: Reading,
-        vectors: VectorStore,
+        dense: DenseIndex,
         keywords: KeywordIndexes,
         *,
         longest_seconds: float,
@@ -47,7 +47,7 @@ class Ingestion:
         self._database = database
         self._blobs = blobs
         self._reading = reading
-        self._vectors = vectors
+        self._dense = dense
         self._keywords = keywords
         self._longest_seconds = longest_seconds
         self._queue = Queue(database)
@@ -157,12 +157,12 @@ class Ingestion:
             return False
         for _, collection_id, document_id, generation, blob in removals:
             if document_id is None:
-                self._vectors.drop(collection_id)
+                self._dense.drop(collection_id)
                 self._keywords.drop(collection_id)
             elif generation is not None:
                 self._forget_earlier(collection_id, document_id, generation)
             else:
-                self._vectors.forget(collection_id, document_id)
+                self._dense.forget(collection_id, document_id)
                 self._keywords.forget(collection_id, document_id)
             if blob is not None:
                 self._blobs.delete(blob)
@@ -171,7 +171,7 @@ class Ingestion:
         return True
 
     def _forget_earlier(self, collection_id: str, document_id: str, generation: int) -> None:
-        self._vectors.forget(collection_id, document_id, but_generation=generation)
+        self._dense.forget(collection_id, document_id, but_generation=generation)
         with self._database.write() as session:
             # A newer reading that has begun meanwhile may have lost vectors by this.
             row = store.moved_on(session, document_id, generation)

@@ -11,6 +11,7 @@ from backend.chassis.embedding import Embedder
 from backend.services.rag.clients.extraction import Extracted, Extractor
 from backend.services.rag.clients.formats.kinds import CONTENT_TYPES
 from backend.services.rag.domain.chunking import Chunk, Section, chunk, indexed
+from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.queue import Job
 from backend.services.rag.domain.uploads import Blobs
 from backend.services.rag.errors import ExtractionFailed
@@ -20,7 +21,6 @@ from backend.services.rag.store import queue as store
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow, PageRow
 from backend.services.rag.store.keywords import Entry, KeywordIndexes
-from backend.services.rag.store.vectors import VectorStore
 
 # What one transaction of the vector index takes: small enough for signs of progress, and to
 # lose little when all ends in the middle.
@@ -46,14 +46,14 @@ class Reading:
         blobs: Blobs,
         extractor: Extractor,
         embedder: Embedder,
-        vectors: VectorStore,
+        dense: DenseIndex,
         keywords: KeywordIndexes,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._extractor = extractor
         self._embedder = embedder
-        self._vectors = vectors
+        self._dense = dense
         self._keywords = keywords
 
     def read(self, job: Job, until: float, hurdle: "Hurdle") -> bool:
@@ -70,10 +70,11 @@ class Reading:
         entries = self._entries(job, title)
         for start in range(job.indexed or 0, len(entries), EMBED_AT_ONCE):
             part = entries[start : start + EMBED_AT_ONCE]
-            rows = self._embedder.encode([entry.text for entry in part])
             hurdle.check()
             ids = [entry.chunk_id for entry in part]
-            self._vectors.add(job.collection_id, job.document_id, job.generation, ids, rows)
+            texts = [entry.text for entry in part]
+            place = job.collection_id, job.document_id, job.generation
+            self._dense.add(*place, ids, texts, first=start)
             done = start + len(part)
             if done < len(entries):
                 progress.indexed(done, len(entries))
@@ -171,7 +172,7 @@ class Reading:
         with self._database.write(job.tenant_id) as session:
             chunk_store.drop(session, job.document_id, job.shown)
             document_store.drop_pages(session, job.document_id, job.shown)
-        self._vectors.forget(job.collection_id, job.document_id, but_generation=job.shown)
+        self._dense.forget(job.collection_id, job.document_id, but_generation=job.shown)
 
 
 def indexed_passages(database: Database, embedder: Embedder, collection_id: str) -> Iterator[Entry]:

@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from backend.chassis.database import Database
-from backend.chassis.embedding import Embedder
 from backend.services.rag.domain.collections import Reader
+from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.fusion import DEPTH, fused, ranked
-from backend.services.rag.errors import CollectionNotFound
+from backend.services.rag.errors import CollectionNotFound, VectorsUnavailable
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collections as collection_store
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.chunks import Shown
 from backend.services.rag.store.keywords import KeywordIndexes
-from backend.services.rag.store.vectors import VectorStore
 
 Mode = Literal["hybrid", "dense", "keyword"]
 _OF_THE_DOCUMENT = ("document_id", "filename", "content_type")
@@ -54,13 +53,11 @@ class Search:
     def __init__(
         self,
         database: Database,
-        embedder: Embedder,
-        vectors: VectorStore,
+        dense: DenseIndex,
         keywords: KeywordIndexes,
     ) -> None:
         self._database = database
-        self._embedder = embedder
-        self._vectors = vectors
+        self._dense = dense
         self._keywords = keywords
 
     def find(self, reader: Reader, question: Question) -> list[Found]:
@@ -98,9 +95,12 @@ class Search:
         dense: dict[str, float] = {}
         keyword: dict[str, float] = {}
         if question.mode != "keyword" and within:
-            vector = self._embedder.encode([question.text])[0]
-            for collection in within:
-                dense |= self._vectors.nearest(collection, vector, DEPTH, documents)
+            try:
+                dense = self._dense.nearest(within, question.text, DEPTH, documents)
+            except VectorsUnavailable:
+                # Words still find what they can, which is better than nothing.
+                if question.mode == "dense":
+                    raise
         if question.mode != "dense":
             for collection in within:
                 keyword |= self._keywords.best(collection, question.text, DEPTH, documents)

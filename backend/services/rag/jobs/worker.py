@@ -7,8 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from backend.services.rag.domain.ingestion import Ingestion
+from backend.services.rag.domain.reembedding import Reembedding
 from backend.services.rag.jobs.broker import TASK, send
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.reembedding import ReembeddingThread
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -20,7 +22,7 @@ _TASK_SECONDS = 30.0
 _PATIENCE_SECONDS = 6.0
 
 
-def work(app: "Celery", ingestion: Ingestion, threads: int) -> None:
+def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
     """Serve *app* until a signal ends it."""
     from celery.signals import worker_ready, worker_shutting_down
 
@@ -33,11 +35,13 @@ def work(app: "Celery", ingestion: Ingestion, threads: int) -> None:
 
     app.task(read, name=TASK)
     steward = IngestionThread(ingestion, _PATIENCE_SECONDS, lambda: send(app, threads))
+    embedding = ReembeddingThread(reembedding)
 
     def begin(**_: object) -> None:
         _log.info("ready, reading %d documents at a time", threads)
         send(app, threads)
         steward.start()
+        embedding.start()
 
     def end(**_: object) -> None:
         _log.info("going down")
@@ -57,3 +61,4 @@ def work(app: "Celery", ingestion: Ingestion, threads: int) -> None:
     )
     worker.start()
     steward.stop()
+    embedding.stop()

@@ -1,4 +1,4 @@
-"""An embeddings endpoint that does as it is told: `python endpoint.py PORT [DIMENSIONS]`.
+"""An embeddings endpoint that does as it is told: `python endpoint.py PORT`.
 
 A text `!500` makes it fail, `!slow-down` makes it ask for patience once, and so on; GET /asked
 tells what it was sent.
@@ -9,7 +9,7 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-DIMENSIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 8
+DIMENSIONS = 8
 asked = []
 
 
