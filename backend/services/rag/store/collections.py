@@ -66,6 +66,12 @@ def readable(
     return session.scalars(query.order_by(*mine_first)).all()
 
 
+def named(session: Session, named: str) -> Sequence[CollectionRow]:
+    """Whosever they are: for the operator."""
+    query = select(CollectionRow).where(or_(CollectionRow.name == named, CollectionRow.id == named))
+    return session.scalars(query.order_by(CollectionRow.id)).all()
+
+
 def page(
     session: Session, tenant_id: str, user_id: str, after: str | None, limit: int
 ) -> Sequence[CollectionRow]:

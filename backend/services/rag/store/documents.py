@@ -316,3 +316,19 @@ def page_at(session: Session, document_id: str, generation: int, position: int) 
             PageRow.start <= position,
         )
     )
+
+
+# What the operator asks.
+
+
+def indexed_in(session: Session, collections: Sequence[str] | None) -> Sequence[DocumentRow]:
+    """Documents that have passages to show, of *collections* or of all."""
+    query = select(DocumentRow).where(DocumentRow.generation > 0)
+    if collections is not None:
+        query = query.where(DocumentRow.collection_id.in_(collections))
+    return session.scalars(query.order_by(DocumentRow.id)).all()
+
+
+def count_unread(session: Session) -> int:
+    query = select(func.count()).where(DocumentRow.status.in_(("queued", "processing")))
+    return session.scalar(query.select_from(DocumentRow)) or 0
