@@ -147,6 +147,13 @@ class Stage:
         path = f"/agent/sessions/{place['session_id']}/feedback"
         return place | {"message_id": self.made(path, {"thumb": "up"}, "message_id")}
 
+    def persona(self) -> dict[str, str]:
+        return {"persona_id": self.made("/agent/personas", persona(), "id")}
+
+
+def persona() -> dict[str, str]:
+    return {"name": f"persona-{next(_numbers)}", "system_prompt": "Answer in verse."}
+
 
 def newcomer() -> dict[str, str]:
     return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
@@ -245,6 +252,13 @@ ROUTES: dict[str, Good] = {
     "agent DELETE /sessions/<session_id>/feedback/<message_id>": Good(204, mine=Stage.judged),
     "agent GET /feedback": Good(200),
     "agent GET /sessions/<session_id>/events": Good(200, mine=Stage.conversation),
+    "agent GET /personas": Good(200),
+    "agent POST /personas": Good(201, json=persona),
+    "agent GET /personas/<persona_id>": Good(200, mine=Stage.persona),
+    "agent PUT /personas/<persona_id>": Good(200, json=persona, mine=Stage.persona),
+    "agent DELETE /personas/<persona_id>": Good(204, mine=Stage.persona),
+    "agent GET /usage": Good(200),
+    "agent GET /usage/tenant": Good(200),
     "agent GET /v1/models": Good(200),
     "agent POST /v1/chat/completions": Good(200, json=CHAT),
     "rag GET /collections": Good(200),

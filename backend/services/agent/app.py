@@ -33,6 +33,8 @@ from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.feedback import Opinions
 from backend.services.agent.domain.lite import LiteMind
+from backend.services.agent.domain.personas import Personas
+from backend.services.agent.domain.quotas import Quotas
 from backend.services.agent.domain.streams import Streams
 from backend.services.agent.domain.tools import tools
 from backend.services.agent.domain.turns import Turns
@@ -41,6 +43,8 @@ from backend.services.agent.routes.catalogue import bp as catalogue
 from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.feedback import bp as feedback
 from backend.services.agent.routes.openai import bp as openai
+from backend.services.agent.routes.personas import bp as personas_routes
+from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_events
 
@@ -66,19 +70,31 @@ def create_app(
     )
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)
-    answering = Answers(kept, Turns(database, now), runner, models, embedder)
+    personas = Personas(database, now)
+    quotas = Quotas(database, settings.allowance, now)
+    answering = Answers(kept, Turns(database, now), runner, models, embedder, personas, quotas)
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
         kept,
         answering,
         Streams(events, kept),
-        Completions(answering, runner, models),
+        personas,
+        quotas,
+        Completions(answering, runner, models, quotas),
         Catalogue(toolbox, models),
         Opinions(database, now),
     ):
         provide(app, part)
-    for blueprint in (answers, conversations, feedback, catalogue, openai):
+    for blueprint in (
+        answers,
+        conversations,
+        feedback,
+        catalogue,
+        openai,
+        personas_routes,
+        usage,
+    ):
         app.register_blueprint(blueprint)
     open_metrics(app)
     self_description(app)

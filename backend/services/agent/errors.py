@@ -1,5 +1,9 @@
 """All that can go wrong in the agent, and how a caller hears of it."""
 
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+
 from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
 from backend.chassis.problems import ServiceError
 
@@ -135,3 +139,67 @@ class LimitReached(ServiceError):
     status = 422
     code = "run_limit_reached"
     title = "The request needs more than a run may use"
+
+
+class DailyTokensUsed(ServiceError):
+    status = 429
+    code = "daily_tokens_used"
+    title = "The day's tokens are used up"
+
+    def __init__(self, whose: str, limit: int, wait: timedelta) -> None:
+        self._wait = wait
+        super().__init__(
+            f"There are {limit} tokens a day for {whose}, and they are used up or in use."
+            " GET /usage shows by what. The day ends at midnight UTC."
+        )
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(math.ceil(self._wait.total_seconds()))}
+
+
+class UnknownPersona(ServiceError):
+    status = 422
+    code = "unknown_persona"
+    title = "Unknown persona"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        super().__init__(f"You have no such persona; there are: {', '.join(known)}.")
+
+
+class PersonaNotFound(ServiceError):
+    status = 404
+    code = "persona_not_found"
+    title = "No such persona"
+
+    def __init__(self) -> None:
+        super().__init__("There is no persona with this id that you could see.")
+
+
+class PersonaNameTaken(ServiceError):
+    status = 409
+    code = "persona_name_taken"
+    title = "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a persona called {name} already. Choose another name.")
+
+
+class NotYourPersona(ServiceError):
+    status = 403
+    code = "not_your_persona"
+    title = "Not yours to change"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Built-in personas stay as they are, and those of the tenant are its administrators'"
+            " to make and change. Make one of your own instead."
+        )
+
+
+class TooManyPersonas(ServiceError):
+    status = 409
+    code = "too_many_personas"
+    title = "Too many personas"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have {most} personas, which is the most. Delete one first.")

@@ -1,12 +1,13 @@
 """All that the agent reads from the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from backend.chassis.catalog import service
 from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env
 from backend.services.agent.clients.runs import Limits
+from backend.services.agent.domain.quotas import Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Settings:
     rag_urls: tuple[str, ...]
     models: ModelSettings
     limits: Limits
+    allowance: Allowance = field(default_factory=Allowance)
     # Whether traces hold what was said; a trace's readers are not the conversation's.
     traced_content: bool = False
 
@@ -37,6 +39,10 @@ class Settings:
                 tokens=env.number("AGENT_RUN_TOKENS", 60_000, least=1_000),
                 run_time=env.seconds("AGENT_RUN_SECONDS", 120),
                 tool_time=env.seconds("AGENT_TOOL_SECONDS", 20),
+            ),
+            allowance=Allowance(
+                user=env.number("AGENT_DAILY_TOKENS_USER", 0),
+                tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )

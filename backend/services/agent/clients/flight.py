@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from backend.services.agent.clients.runs import Event, Limits, Run, Tool, Used
+from backend.services.agent.clients.runs import Completion, Event, Limits, Run, Tool, Used
 from backend.services.agent.clients.succession import Succession
 
 Tell = Callable[[Event], Awaitable[None]]
@@ -42,10 +42,7 @@ class Flight:
 
     def settings(self) -> dict[str, Any]:
         """What the caller chose for the model."""
-        chosen: dict[str, Any] = {"max_tokens": self.run.max_tokens or MOST_TOKENS}
-        if self.run.temperature is not None:
-            chosen["temperature"] = self.run.temperature
-        return chosen
+        return model_settings(self.run, self.limits.tokens - self.tokens)
 
     def count(self, messages: Sequence[BaseMessage], answer: AIMessage) -> Used:
         """Add what *answer* cost."""
@@ -58,6 +55,15 @@ class Flight:
         """Whether every thing that *arguments* name was named by the user or by a tool."""
         named = {str(arguments[name]) for name in tool.identifiers if name in arguments}
         return all(name in self.identifiers or name in self.typed for name in named)
+
+
+def model_settings(asked: Run | Completion, left: int | None) -> dict[str, Any]:
+    """What *asked* says to a model, which may write no more than the *left* tokens."""
+    most = asked.max_tokens or MOST_TOKENS
+    chosen: dict[str, Any] = {"max_tokens": most if left is None else max(1, min(most, left))}
+    if asked.temperature is not None:
+        chosen["temperature"] = asked.temperature
+    return chosen
 
 
 def spent(messages: Sequence[BaseMessage], answer: AIMessage) -> tuple[int, int]:

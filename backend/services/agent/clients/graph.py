@@ -5,6 +5,7 @@ Imports LangChain, which takes seconds: only the runner imports this, and late.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from langchain.agents import create_agent
@@ -21,7 +22,7 @@ from langchain_core.messages import (
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphRecursionError
 
-from backend.services.agent.clients.flight import MOST_TOKENS, Flight, Tell, spent
+from backend.services.agent.clients.flight import Flight, Tell, model_settings, spent
 from backend.services.agent.clients.guards import Guards, finish_reason, is_malformed
 from backend.services.agent.clients.measures import Labels
 from backend.services.agent.clients.models import LITE, Models
@@ -89,7 +90,10 @@ class Graphs:
 
     async def _run(self, run: Run, tell: Tell) -> None:
         models = Succession(self._models, run.model, self._watch.stood_in)
-        flight = Flight(run, self._limits, tell, _typed(run.history), models)
+        limits = self._limits
+        if run.most_tokens is not None:
+            limits = replace(limits, tokens=min(limits.tokens, run.most_tokens))
+        flight = Flight(run, limits, tell, _typed(run.history), models)
         agent = await asyncio.to_thread(self.agent)
         try:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
@@ -165,9 +169,7 @@ class Graphs:
 
 def _bound(model: BaseChatModel, completion: Completion) -> Any:
     """*model* with the client's settings and tools."""
-    settings: dict[str, Any] = {"max_tokens": completion.max_tokens or MOST_TOKENS}
-    if completion.temperature is not None:
-        settings["temperature"] = completion.temperature
+    settings = model_settings(completion, completion.most_tokens)
     if not completion.tools:
         return model.bind(**settings)
     return model.bind_tools(

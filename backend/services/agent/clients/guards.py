@@ -85,7 +85,8 @@ class Guards(AgentMiddleware[AgentState[Any], Flight]):
     def _prepared(self, request: ModelRequest[Flight], flight: Flight) -> ModelRequest[Flight]:
         """*request* with the caller's settings, and with the tools that may still be called."""
         limits = flight.limits
-        instructions = [said.text for said in flight.run.history if said.role == "system"]
+        instructions = [flight.run.instructions] if flight.run.instructions else []
+        instructions += [said.text for said in flight.run.history if said.role == "system"]
         offered = request.tools
         if flight.model_calls + 1 >= limits.model_calls or flight.tool_calls >= limits.tool_calls:
             offered = []

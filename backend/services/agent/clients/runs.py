@@ -125,6 +125,7 @@ class Run:
     """Everything one run starts from.
 
     One that may not pause gets no tools with side effects: nobody could approve them.
+    `instructions` are added to the prompt; `most_tokens` is what the caller may still use today.
     """
 
     model: str
@@ -135,6 +136,8 @@ class Run:
     may_pause: bool = True
     paused: Paused | None = None
     approved: bool = False
+    instructions: str = ""
+    most_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Completion:
     tool_choice: str | Mapping[str, Any] | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    most_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

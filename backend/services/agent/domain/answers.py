@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -25,6 +25,8 @@ from backend.services.agent.domain.events import (
     ToolEnded,
     ToolStarted,
 )
+from backend.services.agent.domain.personas import Persona, Personas
+from backend.services.agent.domain.quotas import Quotas
 from backend.services.agent.domain.turns import Asked, Turn, Turns
 from backend.services.agent.errors import ConversationBusy
 
@@ -45,6 +47,7 @@ class Question:
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    persona: str | None = None
     on_busy: OnBusy = "enqueue"
 
 
@@ -58,12 +61,16 @@ class Answers:
         runner: Runner,
         models: Models,
         embedder: Embedder,
+        personas: Personas,
+        quotas: Quotas,
     ) -> None:
         self._conversations = conversations
         self._turns = turns
         self._runner = runner
         self._models = models
         self._embedder = embedder
+        self._personas = personas
+        self._quotas = quotas
 
     def ask(self, caller: Caller, question: Question) -> Telling:
         """Begin to answer *question*; what is wrong with it is raised here, before a word.
@@ -71,13 +78,15 @@ class Answers:
         Iterate over what is told; close it and the answer is cancelled.
         """
         model = self._models.name_of(question.model)
+        persona = self._personas.named(caller, question.persona)
+        self._quotas.check(caller)
         try:
             turn = self._turns.begin(caller, question.asked)
         except ConversationBusy:
             if question.on_busy == "reject":
                 raise
             turn = None
-        return _begun(self._answered(caller, question, model, turn))
+        return _begun(self._answered(caller, question, model, persona, turn))
 
     def resume(self, caller: Caller, conversation_id: str, *, approved: bool) -> Telling:
         """Go on with the answer that waited for this decision."""
@@ -90,6 +99,7 @@ class Answers:
             kept["max_tokens"],
             paused=Paused(kept["messages"], [Call(**each) for each in kept["calls"]]),
             approved=approved,
+            instructions=kept.get("instructions", ""),
         )
         draft = Draft(run, Sources(self._embedder, _question(turn.history)))
         draft.restore(kept)
@@ -97,11 +107,17 @@ class Answers:
 
     def once(self, run: Run) -> Telling:
         """Answer the last of the run's history, which is the client's to keep."""
+        self._quotas.check(run.setting.caller)
         draft = Draft(run, Sources(self._embedder, _question(run.history)))
         return self._told(draft, None, lambda: False)
 
     def _answered(
-        self, caller: Caller, question: Question, model: str, turn: Turn | None
+        self,
+        caller: Caller,
+        question: Question,
+        model: str,
+        persona: Persona,
+        turn: Turn | None,
     ) -> Telling:
         if turn is None:
             turn = yield from self._in_turn(caller, question)
@@ -109,8 +125,9 @@ class Answers:
             model,
             turn.history,
             Setting(caller, question.collection),
-            question.temperature,
-            question.max_tokens,
+            persona.temperature if question.temperature is None else question.temperature,
+            question.max_tokens or persona.max_tokens,
+            instructions=persona.system_prompt,
         )
         draft = Draft(run, Sources(self._embedder, _question(turn.history)))
         yield from self._kept(caller, turn, draft)
@@ -159,8 +176,13 @@ class Answers:
 
     def _told(self, draft: Draft, turn: Turn | None, must_stop: Callable[[], bool]) -> Telling:
         looked = time.monotonic()
-        with closing(self._runner.run(draft.run)) as events:
+        run = draft.run
+        with (
+            self._quotas.admitted(run.setting.caller, run.model) as meter,
+            closing(self._runner.run(replace(run, most_tokens=meter.left))) as events,
+        ):
             for event in events:
+                meter.see(event)
                 if time.monotonic() - looked >= _LOOK_AROUND_SECONDS:
                     looked = time.monotonic()
                     if must_stop():

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.services.agent.clients.models import Models
@@ -19,6 +19,7 @@ from backend.services.agent.domain.events import (
     Telling,
     Text,
 )
+from backend.services.agent.domain.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Completing:
 class Completions:
     """Completes chats: with our tools, or with the client's, never with both."""
 
-    def __init__(self, answers: Answers, runner: Runner, models: Models) -> None:
+    def __init__(self, answers: Answers, runner: Runner, models: Models, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._answers = answers
         self._runner = runner
         self._models = models
@@ -72,12 +74,17 @@ class Completions:
             chat.temperature,
             chat.max_tokens,
         )
-        return Completing(model, self._passed_on(completion))
+        self._quotas.check(caller)
+        return Completing(model, self._passed_on(caller, completion))
 
-    def _passed_on(self, completion: Completion) -> Telling:
+    def _passed_on(self, caller: Caller, completion: Completion) -> Telling:
         begun, text = time.monotonic(), ""
-        with closing(self._runner.complete(completion)) as events:
+        with (
+            self._quotas.admitted(caller, completion.model) as meter,
+            closing(self._runner.complete(replace(completion, most_tokens=meter.left))) as events,
+        ):
             for event in events:
+                meter.see(event)
                 match event:
                     case Text():
                         text += event.text

@@ -87,6 +87,7 @@ class Draft:
             "collection": self.run.setting.collection,
             "temperature": self.run.temperature,
             "max_tokens": self.run.max_tokens,
+            "instructions": self.run.instructions,
             "messages": list(paused.messages),
             "calls": [asdict(call) for call in paused.calls],
             "text": self.text,

@@ -7,7 +7,7 @@ from backend.chassis.database import UtcDateTime
 from backend.chassis.row_security import protect_rows
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:

@@ -25,6 +25,7 @@ from backend.services.agent.domain.turns import Asked
 from backend.services.agent.errors import (
     ConversationBusy,
     ConversationNotFound,
+    DailyTokensUsed,
     LimitReached,
     MessageNotFound,
     ModelMisbehaved,
@@ -34,6 +35,7 @@ from backend.services.agent.errors import (
     NotYourRequest,
     RunNotFound,
     UnknownModel,
+    UnknownPersona,
 )
 from backend.services.agent.routes.callers import caller
 from backend.services.agent.routes.shapes import (
@@ -51,8 +53,14 @@ bp = Blueprint("answers", __name__)
 
 _CLIENT_LEFT = 499
 _DIGITS = 9
-_MODEL_ERRORS = (LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
-_ASKING_ERRORS = (ConversationNotFound, ConversationBusy, UnknownModel, *_MODEL_ERRORS)
+_MODEL_ERRORS = (DailyTokensUsed, LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
+_ASKING_ERRORS = (
+    ConversationNotFound,
+    ConversationBusy,
+    UnknownModel,
+    UnknownPersona,
+    *_MODEL_ERRORS,
+)
 
 
 class EventsQuery(Input):

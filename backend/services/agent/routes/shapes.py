@@ -40,6 +40,7 @@ class Again(Manner):
     model: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
+    persona: Name | None = None
     on_busy: OnBusy = "enqueue"
 
     def question(self, asked: Asked) -> Question:
@@ -50,6 +51,7 @@ class Again(Manner):
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
+            persona=self.persona,
             on_busy=self.on_busy,
         )
 

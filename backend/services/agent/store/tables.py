@@ -1,9 +1,9 @@
-"""The agent's tables: conversations, and the messages in them."""
+"""The agent's tables: conversations and their messages, feedback, personas, and what was used."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.chassis.database import UtcDateTime
@@ -86,3 +86,49 @@ class Feedback(Base):
     model: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Persona(Base):
+    """How a user, or everyone of a tenant, wants to be answered."""
+
+    __tablename__ = "personas"
+    __table_args__ = (Index("personas_of_owner", "tenant_id", "owner_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(String(64))
+    shared: Mapped[bool]
+    name: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str] = mapped_column(String(200))
+    system_prompt: Mapped[str] = mapped_column(Text)
+    temperature: Mapped[float | None]
+    max_tokens: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Usage(Base):
+    """What a user's runs have used of a model on a day (UTC)."""
+
+    __tablename__ = "usage"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(200), primary_key=True)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    calls: Mapped[int]
+
+
+class Reservation(Base):
+    """Tokens that a run under way will probably use; of no account after `until`."""
+
+    __tablename__ = "token_reservations"
+    __table_args__ = (Index("reservations_of_tenant", "tenant_id", "user_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(String(64))
+    tokens: Mapped[int]
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
