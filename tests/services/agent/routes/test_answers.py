@@ -352,7 +352,7 @@ def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, mod
 
     assert time.monotonic() - begun < 2
     assert answers[0]["finish_reason"] == "cancelled"
-    assert model.left.wait(2)
+    assert model.left.wait(10)
 
 
 def test_a_second_request_that_will_not_wait_is_refused(scripted_app, scripted, model, ada):
@@ -408,7 +408,7 @@ def test_a_request_may_take_the_place_of_the_answer_being_written(
     first.join(10)
 
     assert answer["response"] == "At once."
-    assert model.left.wait(2)
+    assert model.left.wait(10)
     shown = scripted.get(f"/sessions/{session_id}", headers=ada).json["messages"]
     assert [each["status"] for each in shown[2:]] == ["done", "cancelled", "done", "done"]
 
@@ -425,7 +425,7 @@ def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(script
 
     response.close()
 
-    assert model.left.wait(2)
+    assert model.left.wait(10)
     kept = scripted.get(f"/sessions/{session_id}", headers=ada).json
     assert kept["state"] == "idle"
     assert kept["messages"][-1]["status"] == "cancelled"
@@ -446,7 +446,7 @@ def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
     assert "event: error" in last
     assert "session_ended" in last
     response.close()
-    assert model.left.wait(2)
+    assert model.left.wait(10)
 
 
 def test_silence_is_filled_with_comments(scripted, model, ada, monkeypatch):

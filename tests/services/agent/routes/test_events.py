@@ -93,7 +93,7 @@ def test_a_stream_that_is_left_is_cancelled_unless_it_shall_go_on(workers, model
     model.will(Reply(text="word " * 100, pause=0.05))
 
     with left(workers[0], ada, TALK) as first:
-        assert model.left.wait(2)
+        assert model.left.wait(10)
 
     rest = follow(workers[1], ada, first[0][2]["session_id"], first[-1][0])
     assert rest[-1][2]["finish_reason"] == "cancelled"
@@ -108,7 +108,7 @@ def test_what_goes_on_can_be_cancelled(workers, model, ada):
         rest = follow(workers[1], ada, session_id, first[-1][0])
 
     assert rest[-1][2]["finish_reason"] == "cancelled"
-    assert model.left.wait(2)
+    assert model.left.wait(10)
 
 
 def test_what_goes_on_ends_with_its_callers_session(scripted, model, identities, ada):
@@ -117,7 +117,7 @@ def test_what_goes_on_ends_with_its_callers_session(scripted, model, identities,
     with left(scripted, ada, GOING_ON):
         identities.revocations.end_session("session-of-user-ada", 600)
 
-    assert model.left.wait(2)
+    assert model.left.wait(10)
 
 
 def test_a_plain_answer_is_followed_too(workers, model, ada):

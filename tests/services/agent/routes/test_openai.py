@@ -246,7 +246,7 @@ def test_a_client_that_leaves_stops_the_model(sdk, model):
 
     stream.close()
 
-    assert model.left.wait(2)
+    assert model.left.wait(10)
 
 
 def test_a_client_that_leaves_a_whole_answer_stops_the_model_too(sdk, model):
@@ -257,4 +257,4 @@ def test_a_client_that_leaves_a_whole_answer_stops_the_model_too(sdk, model):
             model="scripted", messages=user("Talk.")
         )
 
-    assert model.left.wait(2)
+    assert model.left.wait(10)
