@@ -78,6 +78,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         max_upload_bytes=2 * MIB,
         max_waiting=10_000,
         extraction_seconds=20,
+        ocr_seconds=60,
         extraction_memory_bytes=1024 * MIB,
         max_text_characters=1_000_000,
         keyword_passages=10_000,

@@ -95,9 +95,6 @@ class UnsupportedDocument(_BadFile):
     code = "unsupported_document"
     title = "Unsupported document"
 
-    def __init__(self) -> None:
-        super().__init__("Send PDF, DOCX, HTML, Markdown, CSV or plain text.")
-
 
 class TooLarge(ServiceError):
     status = 413

@@ -73,6 +73,7 @@ def _extractor(settings: Settings) -> Extractor:
     return Extractor(
         Limits(
             seconds=settings.extraction_seconds,
+            ocr_seconds=settings.ocr_seconds,
             memory_bytes=settings.extraction_memory_bytes,
             characters=settings.max_text_characters,
         )

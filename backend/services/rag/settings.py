@@ -21,6 +21,7 @@ class Settings:
     max_upload_bytes: int
     max_waiting: int
     extraction_seconds: int
+    ocr_seconds: int
     extraction_memory_bytes: int
     max_text_characters: int
     keyword_passages: int
@@ -38,7 +39,8 @@ class Settings:
             max_upload_bytes=env.number("RAG_MAX_UPLOAD_BYTES", 200 * _MIB, least=1),
             max_waiting=env.number("RAG_MAX_WAITING", 10_000, least=1),
             extraction_seconds=env.number("RAG_EXTRACTION_SECONDS", 120, least=1),
-            extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1024, least=256) * _MIB,
+            ocr_seconds=env.number("RAG_OCR_SECONDS", 1800, least=0),
+            extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1536, least=256) * _MIB,
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
             embedding=ModelChoice.from_env(env),
@@ -55,7 +57,7 @@ class Settings:
     @property
     def longest_turn_seconds(self) -> float:
         """What one reader may spend on a document at a stretch before it counts as stuck."""
-        return self.extraction_seconds + _LONGEST_BESIDES_EXTRACTION
+        return self.extraction_seconds + self.ocr_seconds + _LONGEST_BESIDES_EXTRACTION
 
 
 def _vectors(env: Env, folder: Path) -> Place:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import backend
@@ -19,6 +20,12 @@ _log = logging.getLogger(__name__)
 _ROOT = Path(backend.__file__).parents[1]
 # So that a sentence never runs on into the next page's header.
 PAGE_BREAK = "\n\n"
+
+# Libraries reserve address space for each thread, of which the limit leaves little.
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+# What a page takes on a slow and busy machine.
+_SCAN_SECONDS = 60.0
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +46,9 @@ class Limits:
     """How much one file may cost."""
 
     seconds: int = 120
-    memory_bytes: int = 2**30
+    # What scanned pages may take besides, all together.
+    ocr_seconds: int = 1800
+    memory_bytes: int = 1536 * 2**20
     characters: int = 20_000_000
 
 
@@ -60,7 +69,7 @@ class Extractor:
             stderr=subprocess.DEVNULL,
             cwd=_ROOT,
             # Nothing of our environment: it holds secrets.
-            env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"} | _ONE_ARENA,
             text=True,
             encoding="utf-8",
             start_new_session=True,
@@ -68,19 +77,19 @@ class Extractor:
         self._running[process] = file
         if self._stopped:  # between the claim of the file and the start of its process
             process.kill()
-        watchdog = threading.Timer(self._limits.seconds, process.kill)
-        watchdog.start()
+        deadline = _Deadline(process, self._limits)
         try:
-            return self._collect(process, progress)
+            return self._collect(process, deadline, progress)
         finally:
-            watchdog.cancel()
+            deadline.cancel()
             process.kill()
             process.communicate()
             del self._running[process]
 
     def _command(self, file: Path, kind: Kind) -> list[str]:
         module = "backend.services.rag.clients.extraction_process"
-        limits = [str(self._limits.memory_bytes), str(self._limits.seconds)]
+        seconds = self._limits.seconds + self._limits.ocr_seconds
+        limits = [str(self._limits.memory_bytes), str(seconds)]
         return [sys.executable, "-m", module, kind, str(file), *limits]
 
     def stop(self) -> None:
@@ -95,7 +104,9 @@ class Extractor:
             if read == file:
                 process.kill()
 
-    def _collect(self, process: "subprocess.Popen[str]", progress: Progress) -> Extracted:
+    def _collect(
+        self, process: "subprocess.Popen[str]", deadline: "_Deadline", progress: Progress
+    ) -> Extracted:
         extracted, length, total = Extracted(), 0, 0
         for line in process.stdout or ():
             said: dict[str, Any] = json.loads(line)
@@ -107,6 +118,8 @@ class Extractor:
                 extracted.title, total = said["title"], said["total"]
                 extracted.paged = total > 0
                 continue
+            if said["scanned"]:
+                deadline.allow_scan()
             page = said["text"] + PAGE_BREAK
             extracted.headings += [(length + at, title) for at, title in said["headings"]]
             extracted.pages.append(page)
@@ -115,6 +128,37 @@ class Extractor:
                 raise ExtractionFailed("too_much_text", "This file holds more text than is read.")
             progress(len(extracted.pages), total or 1)
         _log.warning("extraction ended early, exit status %s", process.wait())
+        if deadline.passed:
+            raise ExtractionFailed("too_slow", "Reading this file took too long. Split it.")
         raise ExtractionFailed(
-            "extraction_failed", "Reading this file took too long or needed too much memory."
+            "too_complex", "Reading this file needed too much memory, or it broke its reader."
         )
+
+
+class _Deadline:
+    """Ends the process when its time is up. Each scanned page adds some, to a bound."""
+
+    def __init__(self, process: "subprocess.Popen[str]", limits: Limits) -> None:
+        self._process = process
+        self._ends = monotonic() + limits.seconds
+        self._left_for_scans = float(limits.ocr_seconds)
+        self.passed = False
+        self._start()
+
+    def allow_scan(self) -> None:
+        more = min(_SCAN_SECONDS, self._left_for_scans)
+        self._left_for_scans -= more
+        self._ends += more
+        self.cancel()
+        self._start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _start(self) -> None:
+        self._timer = threading.Timer(max(0.0, self._ends - monotonic()), self._end)
+        self._timer.start()
+
+    def _end(self) -> None:
+        self.passed = True
+        self._process.kill()

@@ -12,12 +12,29 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from backend.chassis.lifeline import die_with_parent
-from backend.services.rag.clients.formats.page import Page, Unreadable, cleaned, one_line
+from backend.services.rag.clients.formats.kinds import IMAGES
+from backend.services.rag.clients.formats.page import Content, Unreadable, cleaned, one_line
+
+_READERS: dict[str, tuple[str, str]] = {
+    "pdf": ("pdf", "read"),
+    "docx": ("docx", "read"),
+    "pptx": ("pptx", "read"),
+    "xlsx": ("xlsx", "read"),
+    "html": ("html", "read"),
+    "markdown": ("plain", "read_markdown"),
+    "csv": ("plain", "read_csv"),
+    "json": ("records", "read_json"),
+    "jsonl": ("records", "read_lines"),
+    "email": ("mail", "read"),
+    "text": ("plain", "read_text"),
+    **dict.fromkeys(IMAGES, ("images", "read")),
+}
 
 
 def main() -> None:
@@ -25,10 +42,10 @@ def main() -> None:
     kind, file, memory, seconds = sys.argv[1:]
     _limit(int(memory), int(seconds))
     try:
-        title, total, pages = _read(kind, Path(file))
-        _say({"title": one_line(title), "total": total})
-        for page in map(cleaned, pages):
-            _say({"text": page.text, "headings": page.headings})
+        content = _reader(kind)(Path(file))
+        _say({"title": one_line(content.title), "total": content.total})
+        for page in map(cleaned, content.pages):
+            _say({"text": page.text, "headings": page.headings, "scanned": page.scanned})
         _say({"end": True})
     except Unreadable as error:
         _say({"error": error.code, "detail": str(error)})
@@ -36,31 +53,13 @@ def main() -> None:
         _say({"error": "too_complex", "detail": "Reading this file needs too much memory."})
 
 
-def _read(kind: str, file: Path) -> tuple[str, int, Iterable[Page]]:
+def _reader(kind: str) -> Callable[[Path], Content]:
+    module, function = _READERS[kind]
     # Each format's libraries are loaded only for a file of it.
-    if kind == "pdf":
-        from backend.services.rag.clients.formats import pdf
-
-        return pdf.read(file)
-    return _unpaged(*_read_whole(kind, file))
-
-
-def _read_whole(kind: str, file: Path) -> tuple[str, Page]:
-    if kind == "docx":
-        from backend.services.rag.clients.formats import docx
-
-        return docx.read(file)
-    if kind == "html":
-        from backend.services.rag.clients.formats import html
-
-        return html.read(file)
-    from backend.services.rag.clients.formats import plain
-
-    return plain.read_markdown(file) if kind == "markdown" else ("", plain.read_text(file))
-
-
-def _unpaged(title: str, page: Page) -> tuple[str, int, Iterator[Page]]:
-    return title, 0, iter([page])
+    found: Callable[[Path], Content] = getattr(
+        import_module(f"backend.services.rag.clients.formats.{module}"), function
+    )
+    return found
 
 
 def _limit(memory: int, seconds: int) -> None:

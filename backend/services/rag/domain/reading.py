@@ -134,7 +134,7 @@ class Reading:
         text = "".join(pages)
         found = chunk(text, self._embedder.tokens.spans, [Section(*each) for each in headings])
         if not found:
-            raise ExtractionFailed("no_text", "No text was found; pictures of text are not read.")
+            raise ExtractionFailed("no_text", "No text was found in this file.")
         starts = page_starts(pages) if is_paged else None
         return [_chunk_row(job, number, each, text, starts) for number, each in enumerate(found)]
 

@@ -12,7 +12,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import IO, Self
 
-from backend.services.rag.clients.formats.kinds import CONTENT_TYPES, Mismatch, kind_of
+from backend.services.rag.clients.formats.kinds import CONTENT_TYPES, Mismatch, NotRead, kind_of
 from backend.services.rag.errors import (
     EmptyFile,
     TooLarge,
@@ -132,8 +132,8 @@ class IncomingFile:
             kind = kind_of(self.path, name, declared_type)
         except Mismatch as mismatch:
             raise UnreadableDocument(str(mismatch)) from mismatch
-        if kind is None:
-            raise UnsupportedDocument
+        except NotRead as refused:
+            raise UnsupportedDocument(str(refused)) from refused
         return Upload(self.blob, name, CONTENT_TYPES[kind], self._size, self._hash.hexdigest())
 
     def seek(self, position: int) -> int:

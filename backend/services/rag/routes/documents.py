@@ -166,7 +166,8 @@ class DocumentText(BaseModel):
         "type": "array",
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
-        "description": "PDF, DOCX, HTML, Markdown, CSV or plain text; one or more.",
+        "description": "PDF, DOCX, PPTX, XLSX, HTML, Markdown, CSV, JSON, JSON Lines, EML, "
+        "plain text in any common encoding, or pictures; one or more. Its bytes tell what it is.",
         "x-required": True,
     },
     collection={

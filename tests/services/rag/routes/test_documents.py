@@ -147,7 +147,7 @@ def test_one_bad_file_of_several_keeps_all_of_them_out(ada, tmp_path):
         pytest.param(b"PK\x03\x04 hello", "fake.docx", 422, "unreadable_document", id="no DOCX"),
         pytest.param(b"MZ\x90\x00\x03" + bytes(99), "a.exe", 415, "unsupported_document", id="exe"),
         pytest.param(
-            b"\x89PNG\r\n\x1a\n" + bytes(9), "a.txt", 415, "unsupported_document", id="PNG"
+            b"\x89PNG\r\n\x1a\n" + bytes(9), "a.txt", 422, "unreadable_document", id="PNG"
         ),
     ],
 )

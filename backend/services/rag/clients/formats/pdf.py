@@ -7,14 +7,16 @@ from pathlib import Path
 import pypdfium2
 from pypdfium2 import PdfiumError
 
-from backend.services.rag.clients.formats.page import Page, Unreadable
+from backend.services.rag.clients.formats.page import Content, Page, Unreadable
+from backend.services.rag.clients.formats.pdf_scans import is_scanned, read_picture
+from backend.services.rag.clients.formats.pdf_text import text_of
 
 _LOCKED = Unreadable("password_needed", "This PDF opens only with a password.")
 # What programs write into the title when nobody gave one.
 _NO_TITLE = re.compile(r"untitled|microsoft word|\.(docx?|indd|tex|dvi|pdf|pptx?|qxd)$|^\W*$", re.I)
 
 
-def read(file: Path) -> tuple[str, int, Iterator[Page]]:
+def read(file: Path) -> Content:
     """The title if there is a real one, the number of pages, and the pages one by one."""
     try:
         document = pypdfium2.PdfDocument(file)
@@ -25,21 +27,22 @@ def read(file: Path) -> tuple[str, int, Iterator[Page]]:
     if len(document) == 0:
         return _read_with_pypdf(file)
     title = document.get_metadata_value("Title") or ""
-    return _real(title), len(document), _pages(document)
+    return Content(_pages(document), _real(title), len(document))
 
 
 def _pages(document: pypdfium2.PdfDocument) -> Iterator[Page]:
     outline = _outline(document)
     for number in range(len(document)):
+        text, scanned = "", False
         try:
             page = document[number]
-            view = page.get_textpage()
-            text = view.get_text_range()
-            view.close()
+            text = text_of(page)
+            if scanned := is_scanned(page, text):
+                text = read_picture(page) or text
             page.close()
         except PdfiumError:
-            text = ""  # a damaged page costs itself, not the document
-        yield Page(text, _located(text, outline.get(number, [])))
+            pass  # a damaged page costs itself, not the document
+        yield Page(text, _located(text, outline.get(number, [])), scanned)
 
 
 def _outline(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
@@ -69,7 +72,7 @@ def _located(text: str, titles: list[str]) -> list[tuple[int, str]]:
     return headings
 
 
-def _read_with_pypdf(file: Path) -> tuple[str, int, Iterator[Page]]:
+def _read_with_pypdf(file: Path) -> Content:
     # Imported only where it is needed: it is slow to load, as it is to read.
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
@@ -82,7 +85,7 @@ def _read_with_pypdf(file: Path) -> tuple[str, int, Iterator[Page]]:
         title = (reader.metadata and reader.metadata.title) or ""
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Unreadable("unreadable_document", "This PDF is damaged beyond reading.") from error
-    return _real(title), count, (Page(page.extract_text()) for page in reader.pages)
+    return Content((Page(page.extract_text()) for page in reader.pages), _real(title), count)
 
 
 def _real(title: str) -> str:
