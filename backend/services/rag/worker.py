@@ -26,11 +26,13 @@ def main() -> None:
         _log.warning("There is no broker; the rag service reads documents itself.")
         signal.pause()
         return
+    from backend.chassis.embedding import Embedder
     from backend.services.rag.jobs.broker import open_broker
     from backend.services.rag.jobs.worker import work
     from backend.services.rag.parts import Parts
 
-    parts = Parts.open(settings)
+    embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
+    parts = Parts.open(settings, embedder)
     parts.models.settle()
     # Here, because threads that import a library at the same time get in each other's way.
     for check in (parts.embedder.check, parts.dense.check):
