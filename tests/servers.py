@@ -177,16 +177,18 @@ class Postgres:
         self._port = port
         self._made = 0
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, database: str = "postgres") -> None:
         """Do *statement* as the superuser."""
-        done = self._ask("psql", "--no-psqlrc", "--dbname=postgres", f"--command={statement}")
+        done = self._ask("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}")
         done.check_returncode()
 
-    def database(self) -> str:
+    def database(self, *, vectors: bool = False) -> str:
         """The URL of a new database, whose owner may make roles and is no superuser."""
         self._made += 1
         name = f"test_{self._made}"
         self.execute(f"CREATE DATABASE {name} OWNER owner")
+        if vectors:
+            self.execute("CREATE EXTENSION vector", name)
         return f"postgresql+pg8000://owner@127.0.0.1:{self._port}/{name}"
 
     def answers(self) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from dotenv import dotenv_values
 
 from backend.chassis.catalog import service
 from backend.security.settings import redis_url
+
+Choice = TypeVar("Choice", bound=str)
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -80,11 +82,12 @@ class Env:
             return given.lower() in _TRUE
         raise SettingsError(f"{name} must be true or false; it is {given!r}.")
 
-    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+    def choice(self, name: str, choices: Sequence[Choice], default: Choice) -> Choice:
         given = self.text(name, default)
-        if given not in choices:
-            raise SettingsError(f"{name} must be one of {', '.join(choices)}; it is {given!r}.")
-        return given
+        for choice in choices:
+            if choice == given:
+                return choice
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}; it is {given!r}.")
 
     def several(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
         """A comma-separated list."""

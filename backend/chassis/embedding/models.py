@@ -6,6 +6,7 @@ model.encode(["How long is the runway?"])    # float32, (1, model.dimensions), u
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -55,8 +56,10 @@ class ModelChoice:
             return cls(_ENDPOINT + model, url.rstrip("/"), Secret(key) if key else None)
         if model is None:
             return cls()
-        from backend.chassis.embedding.sentence_transformers import fingerprint
+        from backend.chassis.embedding.sentence_transformers import NOT_INSTALLED, fingerprint
 
+        if find_spec("torch") is None or find_spec("sentence_transformers") is None:
+            raise SettingsError(NOT_INSTALLED.format(model=model))
         return cls(_TORCH + fingerprint(model), model)
 
     def known_as(self, name: str, address: str | None) -> "ModelChoice":

@@ -14,6 +14,10 @@ from backend.chassis.embedding.models import ModelUnavailable
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+NOT_INSTALLED = (
+    "EMBEDDING_MODEL={model} needs torch, which is not installed. Install it with: "
+    "./start_microservices.sh install --extra torch"
+)
 _BATCH = 32
 _END_BYTES = 1 << 20
 
@@ -37,10 +41,7 @@ class TransformerModel:
 def open_transformer(model: str, data_dir: Path) -> TransformerModel:
     """Load *model*; one that is no folder is fetched into the data folder once."""
     if find_spec("torch") is None or find_spec("sentence_transformers") is None:
-        raise ModelUnavailable(
-            f"EMBEDDING_MODEL={model} needs torch, which is not installed. Install it with: "
-            "./start_microservices.sh install --extra torch"
-        )
+        raise ModelUnavailable(NOT_INSTALLED.format(model=model))
     from sentence_transformers import SentenceTransformer
 
     try:

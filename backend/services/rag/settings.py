@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.embedding import ModelChoice
-from backend.chassis.settings import CommonSettings, Env
-from backend.services.rag.store.vectors.opening import Place
+from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
+from backend.services.rag.store.vectors.opening import KINDS, Place, missing_extra
 
 _MIB = 2**20
 # Only faults of ours or of a store make the rest of a turn last so long.
@@ -44,7 +44,7 @@ class Settings:
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
             embedding=ModelChoice.from_env(env),
-            vectors=_vectors(env, common.data_dir / "rag"),
+            vectors=_vectors(env, common.data_dir / "rag", common.database_url(env)),
             # Without one the service reads documents itself.
             broker_url=env.optional("CELERY_BROKER_URL"),
             worker_threads=env.number("RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), least=1),
@@ -60,5 +60,32 @@ class Settings:
         return self.extraction_seconds + self.ocr_seconds + _LONGEST_BESIDES_EXTRACTION
 
 
-def _vectors(env: Env, folder: Path) -> Place:
+def _vectors(env: Env, folder: Path, database_url: str) -> Place:
+    kind = env.choice("VECTOR_STORE", KINDS, "chroma")
+    extra = missing_extra(kind)
+    if extra is not None:
+        raise SettingsError(
+            f"VECTOR_STORE={kind} needs what is not installed. Install it with: "
+            f"./start_microservices.sh install --extra {extra}"
+        )
+    if kind == "qdrant":
+        return _qdrant(env, folder / "qdrant")
+    if kind == "pgvector":
+        url = env.optional("VECTOR_DATABASE_URL") or database_url
+        if not url.startswith("postgres"):
+            raise SettingsError(
+                "VECTOR_STORE=pgvector needs a PostgreSQL database: "
+                "set VECTOR_DATABASE_URL, or DATABASE_URL for everything."
+            )
+        return Place(kind, folder, url=url)
     return Place("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))
+
+
+def _qdrant(env: Env, folder: Path) -> Place:
+    url, key = env.optional("QDRANT_URL"), env.optional("QDRANT_API_KEY")
+    if url is None and env.optional("CELERY_BROKER_URL"):
+        raise SettingsError(
+            "VECTOR_STORE=qdrant without QDRANT_URL is a folder for one process, and the worker "
+            "is another. Set QDRANT_URL."
+        )
+    return Place("qdrant", folder, url=url, api_key=Secret(key) if key else None)

@@ -12,13 +12,25 @@ def chroma(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module", params=["chroma", "chroma server"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "chroma",
+        "chroma server",
+        pytest.param("pgvector", marks=pytest.mark.postgres),
+        "qdrant",
+    ],
+)
 def place(request, tmp_path_factory):
     """Where a store of some kind lies; two that are opened at one place see the same."""
     folder = tmp_path_factory.mktemp("vectors")
     if request.param == "chroma server":
         return Place("chroma", folder, url=request.getfixturevalue("chroma").url)
-    return Place("chroma", folder / "vectors")
+    if request.param == "pgvector":
+        return Place(
+            "pgvector", folder, url=request.getfixturevalue("postgres").database(vectors=True)
+        )
+    return Place(request.param, folder / "vectors")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +49,11 @@ def index(opened):
 
 
 @pytest.fixture
-def another(place):
-    """A second one at the same place, as another thread or process has it."""
+def another(opened, place):
+    """A second one at the same place, as another process has it."""
+    if place.kind == "qdrant":  # whose folder is for one process
+        yield opened
+        return
     store = open_vectors(place)
     yield store
     store.close()

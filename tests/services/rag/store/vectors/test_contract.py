@@ -104,7 +104,7 @@ def test_partitions_may_differ_in_width(filled):
 
 
 def test_more_vectors_than_fit_one_request_all_arrive(filled):
-    rows = np.random.default_rng(7).normal(size=(600, 384)).astype(np.float32)
+    rows = np.random.default_rng(7).normal(size=(300, 384)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     ids = [f"m{n}" for n in range(len(rows))]
 
