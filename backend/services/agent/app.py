@@ -21,12 +21,15 @@ from backend.chassis.service import (
 )
 from backend.chassis.settings import load_env
 from backend.security.service_tokens import ServiceTokens
+from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.embedding import LateEmbedder
 from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
+from backend.services.agent.clients.toolbox import Toolbox
 from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.completions import Completions
@@ -61,18 +64,19 @@ def create_app(
     database.migrate("agent")
     embedder = embedder or LateEmbedder(settings.common.data_dir)
     library = Library(_rag(settings))
-    toolbox = tools(library, now)
     models = Models(settings.models, LiteMind(embedder))
     metrics = Metrics()
     measures = Measures(metrics.registry)
-    runner = Runner(
-        models, toolbox, settings.limits, measures, traced_content=settings.traced_content
-    )
+    calls = Calls(settings.limits, measures.refused)
+    toolbox = Toolbox(tools(library, now))
+    runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)
     personas = Personas(database, now)
     quotas = Quotas(database, settings.allowance, now)
-    answering = Answers(kept, Turns(database, now), runner, models, embedder, personas, quotas)
+    approvals = Approvals(now, settings.limits.approval_time)
+    turns = Turns(database, now)
+    answering = Answers(kept, turns, runner, models, embedder, personas, quotas, approvals)
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
@@ -82,7 +86,7 @@ def create_app(
         personas,
         quotas,
         Completions(answering, runner, models, quotas),
-        Catalogue(toolbox, models),
+        Catalogue(runner, models),
         Opinions(database, now),
     ):
         provide(app, part)

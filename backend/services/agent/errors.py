@@ -30,6 +30,18 @@ class ToolFailed(Exception):
     """A tool could not do its work; the message is what the model is told."""
 
 
+class ToolRefused(ToolFailed):
+    """A call that is not made; *reason* is a word for the operator's logs and metrics."""
+
+    def __init__(self, reason: str, told: str) -> None:
+        super().__init__(told)
+        self.reason = reason
+
+
+class CallMistaken(ToolRefused):
+    """A call that no tool could take: never made either, but an error rather than an offence."""
+
+
 class ConversationNotFound(ServiceError):
     status = 404
     code = "conversation_not_found"
@@ -107,6 +119,26 @@ class ConversationBusy(ServiceError):
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": "1"}
+
+
+class ApprovalChanged(ServiceError):
+    status = 409
+    code = "approval_changed"
+    title = "Other tool calls wait"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What waits is not what this approval_id was given for. Look at it anew, then decide."
+        )
+
+
+class ApprovalExpired(ServiceError):
+    status = 409
+    code = "approval_expired"
+    title = "The tool calls have waited too long"
+
+    def __init__(self) -> None:
+        super().__init__("What waited was dropped, and nothing was done. Ask again.")
 
 
 class NothingToDecide(ServiceError):

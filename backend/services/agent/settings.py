@@ -39,6 +39,7 @@ class Settings:
                 tokens=env.number("AGENT_RUN_TOKENS", 60_000, least=1_000),
                 run_time=env.seconds("AGENT_RUN_SECONDS", 120),
                 tool_time=env.seconds("AGENT_TOOL_SECONDS", 20),
+                approval_time=env.seconds("AGENT_APPROVAL_SECONDS", 86_400),
             ),
             allowance=Allowance(
                 user=env.number("AGENT_DAILY_TOKENS_USER", 0),

@@ -30,6 +30,7 @@ class Reply:
 
     text: str = ""
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
     finish_reason: str | None = None
     status: int = 200
     stall: float = 0.0
@@ -105,7 +106,8 @@ class ScriptedModel:
         for index, (name, arguments) in enumerate(reply.calls):
             text = arguments if isinstance(arguments, str) else json.dumps(arguments)
             function = {"name": name, "arguments": text}
-            call = {"index": index, "id": f"call_{len(self.requests)}_{index}", "type": "function"}
+            id_ = reply.ids[index] if reply.ids else f"call_{len(self.requests)}_{index}"
+            call = {"index": index, "id": id_, "type": "function"}
             yield {"tool_calls": [call | {"function": function}]}
 
     def _whole(self, reply: Reply) -> dict[str, Any]:

@@ -25,9 +25,19 @@ def test_starting_waits_for_no_model_library():
 def test_the_tools_are_listed_with_what_they_take(client, ada):
     listed = {tool["name"]: tool for tool in client.get("/tools", headers=ada).json["items"]}
 
-    assert listed["save_note"]["needs_approval"] is True
-    assert listed["search_documents"]["needs_approval"] is False
+    assert listed["save_note"]["side_effects"] is True
+    assert listed["search_documents"]["side_effects"] is False
+    assert {tool["source"] for tool in listed.values()} == {"suite"}
     assert listed["calculate"]["parameters"]["required"] == ["expression"]
+
+
+def test_a_caller_sees_the_tools_that_their_permissions_grant(client, identities):
+    viewer = identities.bearer("user-vic", permissions=["rag:read", "agent:query"])
+
+    listed = {tool["name"] for tool in client.get("/tools", headers=viewer).json["items"]}
+
+    assert "search_documents" in listed
+    assert "save_note" not in listed
 
 
 def test_the_models_are_listed_the_default_first(scripted, ada):

@@ -1,19 +1,22 @@
 """What one run has used and may still use. Tools find the caller here, never in a prompt."""
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from backend.services.agent.clients.runs import Completion, Event, Limits, Run, Tool, Used
+from backend.services.agent.clients.runs import Call, Completion, Event, Limits, Run, Tool, Used
 from backend.services.agent.clients.succession import Succession
+from backend.services.agent.errors import ToolRefused
 
 Tell = Callable[[Event], Awaitable[None]]
 
 MOST_TOKENS: Final = 2_048
 _CHARACTERS_A_TOKEN: Final = 4
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(slots=True)
@@ -25,8 +28,11 @@ class Flight:
     tell: Tell
     typed: str
     models: Succession
+    tools: Mapping[str, Tool]
     replay: AIMessage | None = None
-    decided: frozenset[str] = frozenset()
+    decided: list[Call] = field(default_factory=list)
+    deciding: bool = False
+    call_ids: set[str] = field(default_factory=set)
     model_calls: int = 0
     tool_calls: int = 0
     prompt_tokens: int = 0
@@ -51,10 +57,32 @@ class Flight:
         self.completion_tokens += completion
         return Used(self.models.model, prompt, completion)
 
-    def may_use(self, tool: Tool, arguments: Mapping[str, Any]) -> bool:
-        """Whether every thing that *arguments* name was named by the user or by a tool."""
-        named = {str(arguments[name]) for name in tool.identifiers if name in arguments}
-        return all(name in self.identifiers or name in self.typed for name in named)
+    def allow(self, tool: Tool, call: Call) -> None:
+        """ToolRefused unless this run may make *call* now."""
+        self.tool_calls += 1
+        if self.tool_calls > self.limits.tool_calls:
+            raise ToolRefused("limit", "No more tools may be called in this run.")
+        if call in self.decided:
+            # A decision is for one call, with the arguments that were shown, and good once.
+            self.decided.remove(call)
+            if not self.run.approved:
+                raise ToolRefused("rejected", "The user has not approved this call.")
+            return
+        if tool.side_effects:
+            raise ToolRefused("not_approved", "The user has not approved this call.")
+        named = [str(call.arguments[name]) for name in tool.identifiers if name in call.arguments]
+        if not all(name in self.identifiers or _stands_in(self.typed, name) for name in named):
+            raise ToolRefused("not_named", "The user did not name this, and no tool gave it.")
+
+
+def _stands_in(text: str, name: str) -> bool:
+    """Whether *name* stands in *text* as a whole, and not just as a part of another's name."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def call_of(made: Mapping[str, Any]) -> Call:
+    """A call as LangChain writes it, in our words; a model may name a tool as long as it likes."""
+    return Call(made["id"] or "", made["name"][:_LONGEST_NAME], made["args"])
 
 
 def model_settings(asked: Run | Completion, left: int | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Imports LangChain, which takes seconds: only the runner imports this, and late.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,27 +19,25 @@ from langchain_core.messages import (
     message_to_dict,
     messages_from_dict,
 )
-from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphRecursionError
 
-from backend.services.agent.clients.flight import Flight, Tell, model_settings, spent
+from backend.services.agent.clients.calls import Calls
+from backend.services.agent.clients.flight import Flight, Tell, call_of, model_settings, spent
 from backend.services.agent.clients.guards import Guards, finish_reason, is_malformed
 from backend.services.agent.clients.measures import Labels
 from backend.services.agent.clients.models import LITE, Models
 from backend.services.agent.clients.runs import (
-    Call,
     Called,
     Completion,
     Finished,
-    Limits,
     Paused,
     Run,
     Said,
     Text,
-    Tool,
     Used,
 )
 from backend.services.agent.clients.succession import Succession
+from backend.services.agent.clients.toolbox import Toolbox
 from backend.services.agent.clients.watching import Watch
 from backend.services.agent.errors import LimitReached, ModelMisbehaved, ModelTimeout
 
@@ -56,10 +54,11 @@ _PROMPT: Final = (
 class Graphs:
     """The compiled agent, made at its first use; the guards ask the model of each run."""
 
-    def __init__(self, models: Models, tools: Sequence[Tool], limits: Limits, watch: Watch) -> None:
+    def __init__(self, models: Models, toolbox: Toolbox, calls: Calls, watch: Watch) -> None:
         self._models = models
-        self._tools = tools
-        self._limits = limits
+        self._toolbox = toolbox
+        self._calls = calls
+        self._limits = calls.limits
         self._watch = watch
         self._made: Any = None
 
@@ -68,12 +67,9 @@ class Graphs:
         if self._made is None:
             self._made = create_agent(
                 self._models.chat_model(LITE),  # never asked here, but LangChain wants one
-                [_described(tool) for tool in self._tools],
+                [],  # the guards offer each run the tools of its caller
                 system_prompt=_PROMPT,
-                middleware=[
-                    self._watch.tools([tool.name for tool in self._tools]),
-                    Guards(self._tools),
-                ],
+                middleware=[self._watch.tools(), Guards(self._calls)],
                 context_schema=Flight,
             )
         return self._made
@@ -89,11 +85,12 @@ class Graphs:
             await self._run(run, tell)
 
     async def _run(self, run: Run, tell: Tell) -> None:
+        tools = await self._toolbox.of(run.setting.caller)
         models = Succession(self._models, run.model, self._watch.stood_in)
         limits = self._limits
         if run.most_tokens is not None:
             limits = replace(limits, tokens=min(limits.tokens, run.most_tokens))
-        flight = Flight(run, limits, tell, _typed(run.history), models)
+        flight = Flight(run, limits, tell, _typed(run.history), models, tools)
         agent = await asyncio.to_thread(self.agent)
         try:
             async with asyncio.timeout(self._limits.run_time.total_seconds()):
@@ -161,7 +158,7 @@ class Graphs:
             raise ModelMisbehaved("The model called a tool with malformed arguments.")
         if answer.tool_calls:
             reason = "tool_calls"
-            await tell(Called([_call(made) for made in answer.tool_calls]))
+            await tell(Called([call_of(made) for made in answer.tool_calls]))
         used = spent(messages, answer)
         await tell(Used(models.model, *used))
         await tell(Finished(models.model, reason, *used))
@@ -190,21 +187,6 @@ async def _streamed(
     return AIMessageChunk(content="") if whole is None else whole
 
 
-def _described(tool: Tool) -> BaseTool:
-    """*tool* as LangChain shows it to a model; it is run by Guards, never by this."""
-
-    async def not_here(**_: Any) -> str:
-        raise NotImplementedError
-
-    return StructuredTool.from_function(
-        coroutine=not_here,
-        name=tool.name,
-        description=tool.description,
-        args_schema=tool.arguments,
-        metadata={"examples": tool.examples},
-    )
-
-
 def _history(history: Sequence[Said]) -> list[BaseMessage]:
     """The conversation's messages; system texts are joined to the prompt by the guards."""
     return [
@@ -224,15 +206,12 @@ def _resumed(flight: Flight, paused: Paused) -> list[BaseMessage]:
     if not isinstance(last, AIMessage):
         raise TypeError("A paused run ends with the calls that wait.")
     flight.replay = last
-    flight.decided = frozenset(call["id"] or "" for call in last.tool_calls)
+    flight.decided = [call_of(made) for made in last.tool_calls]
+    flight.call_ids = {call["id"] or "" for call in last.tool_calls}
     return earlier
 
 
 def _paused(messages: Sequence[BaseMessage]) -> Paused:
     last = messages[-1]
     calls = last.tool_calls if isinstance(last, AIMessage) else []
-    return Paused([message_to_dict(each) for each in messages], [_call(made) for made in calls])
-
-
-def _call(made: Mapping[str, Any]) -> Call:
-    return Call(made["id"] or "", made["name"], made["args"])
+    return Paused([message_to_dict(each) for each in messages], [call_of(made) for made in calls])

@@ -5,7 +5,9 @@ import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 _TOOL_THREADS: Final = 16
 _INSISTING_SECONDS: Final = 0.1
@@ -26,6 +28,10 @@ class LoopThread:
     def submit(self, work: Coroutine[Any, Any, None]) -> "Work":
         """Run *work*, which raises nothing, in the loop."""
         return Work(self._running(), work)
+
+    def ask(self, question: Coroutine[Any, Any, T]) -> T:
+        """What *question* comes to in the loop; the thread that asks waits for it."""
+        return asyncio.run_coroutine_threadsafe(question, self._running()).result()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -64,6 +64,12 @@ class Measures:
             "gen_ai_tool_name",
             "error_type",
         )
+        self._refusals = Counter(
+            "agent_tool_refusals",
+            "Tool calls that were refused and never made.",
+            ("tool", "reason"),
+            registry=registry,
+        )
         self._nodes = timed(
             "agent_node_duration_seconds", "One step of the agent's graph.", "node", "error_type"
         )
@@ -98,6 +104,10 @@ class Measures:
     def used(self, tool: str, took: float, error: str) -> None:
         """A tool has been called."""
         self._tools.labels("execute_tool", tool, error).observe(took)
+
+    def refused(self, tool: str, reason: str) -> None:
+        """A call of a tool was refused."""
+        self._refusals.labels(tool, reason).inc()
 
     def stepped(self, node: str, took: float, error: str) -> None:
         """A node of the graph is done."""

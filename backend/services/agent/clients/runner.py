@@ -2,21 +2,23 @@
 
 import asyncio
 import queue
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.loop import LoopThread
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runs import (
+    Caller,
     Completion,
     Event,
     Finished,
     Idle,
-    Limits,
     Run,
     Tool,
 )
+from backend.services.agent.clients.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from backend.services.agent.clients.graph import Graphs
@@ -38,15 +40,15 @@ class Runner:
     def __init__(
         self,
         models: Models,
-        tools: Sequence[Tool],
-        limits: Limits,
+        toolbox: Toolbox,
+        calls: Calls,
         measures: Measures,
         *,
         traced_content: bool = False,
     ) -> None:
         self._models = models
-        self._tools = tools
-        self._limits = limits
+        self._toolbox = toolbox
+        self._calls = calls
         self._measures = measures
         self._traced_content = traced_content
         self._loop = LoopThread()
@@ -62,6 +64,11 @@ class Runner:
         graphs = self._graphs()
         return self._listen(lambda tell: graphs.complete(completion, tell))
 
+    def tools(self, caller: Caller) -> list[Tool]:
+        """The tools that *caller* may use."""
+        found = self._loop.ask(self._toolbox.of(caller))
+        return [tool for tool in found.values() if tool.granted_to(caller)]
+
     def warm_up(self) -> None:
         """Import what the first run would otherwise wait for."""
         self._graphs().open_default()
@@ -72,7 +79,7 @@ class Runner:
             from backend.services.agent.clients.watching import Watch
 
             watch = Watch(self._measures, with_content=self._traced_content)
-            self._made = Graphs(self._models, self._tools, self._limits, watch)
+            self._made = Graphs(self._models, self._toolbox, self._calls, watch)
         return self._made
 
     def _listen(self, work: Callable[[Tell], Coroutine[Any, Any, None]]) -> Generator[Event]:

@@ -6,9 +6,7 @@ No LangChain in here, so that the domain may name these without waiting for its 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
-
-from pydantic import BaseModel
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +16,7 @@ class Caller:
     user_id: str
     tenant_id: str
     headers: Mapping[str, str] = field(repr=False)
+    permissions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +32,25 @@ class Passage:
     score: float = 0.0
 
 
+Status = Literal["ok", "error", "refused"]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a tool gave back: words for the model, and what the words came from.
 
     `identifiers` are the ids that the model may use from now on, beside those the user typed.
+    What was tried and failed is an error; what was never tried was refused.
     """
 
     content: str
     passages: Sequence[Passage] = ()
     identifiers: Sequence[str] = ()
-    failed: bool = False
+    status: Status = "ok"
+
+    @property
+    def failed(self) -> bool:
+        return self.status != "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,20 @@ class Example:
 
 REQUEST = "{request}"
 
+# Where a tool of the suite itself comes from.
+SUITE = "suite"
+
+
+class Arguments(Protocol):
+    """What a tool may be called with."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema that a model is shown."""
+
+    def checked(self, given: Mapping[str, Any]) -> Any:
+        """*given* as the tool takes it, or ToolRefused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -71,16 +92,23 @@ class Tool:
 
     Arguments that name a thing (`identifiers`) must have been typed by the user or come from a
     tool: a document that the model has read could otherwise name its next victim. A tool with
-    side effects waits for a person.
+    side effects waits for a person. Who lacks one of its `permissions` does not see it.
     """
 
     name: str
     description: str
-    arguments: type[BaseModel]
+    arguments: Arguments
     run: Callable[[Any, Setting], Awaitable[Outcome]]
     examples: Sequence[Example] = ()
     identifiers: frozenset[str] = frozenset()
     side_effects: bool = False
+    permissions: frozenset[str] = frozenset()
+    source: str = SUITE
+    time: timedelta | None = None
+
+    def granted_to(self, caller: Caller) -> bool:
+        """Whether *caller* may use it."""
+        return self.permissions <= caller.permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +121,7 @@ class Limits:
     run_time: timedelta = timedelta(seconds=120)
     tool_time: timedelta = timedelta(seconds=20)
     tool_output: int = 16_000
+    approval_time: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

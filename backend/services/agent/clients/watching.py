@@ -6,7 +6,7 @@ only where the operator asks for it: traces go to people whom the users do not k
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,9 +55,9 @@ class Watch:
         """The callbacks of one run."""
         return ModelWatch(self._measures, with_content=self._with_content)
 
-    def tools(self, names: Collection[str]) -> "ToolWatch":
-        """The middleware of one agent whose tools have these *names*; it stands outermost."""
-        return ToolWatch(self._measures, names, with_content=self._with_content)
+    def tools(self) -> "ToolWatch":
+        """The middleware of one agent; it stands outermost."""
+        return ToolWatch(self._measures, with_content=self._with_content)
 
 
 @dataclass(slots=True)
@@ -171,10 +171,9 @@ class ModelWatch(BaseCallbackHandler):
 class ToolWatch(AgentMiddleware[AgentState[Any], Flight]):
     """Sees every call of a tool, also those that are refused."""
 
-    def __init__(self, measures: Measures, names: Collection[str], *, with_content: bool) -> None:
+    def __init__(self, measures: Measures, *, with_content: bool) -> None:
         super().__init__()
         self._measures = measures
-        self._names = frozenset(names)
         self._with_content = with_content
 
     async def awrap_tool_call(
@@ -182,7 +181,8 @@ class ToolWatch(AgentMiddleware[AgentState[Any], Flight]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[Any]],
     ) -> ToolMessage:
-        tool, error = known(request.tool_call["name"], self._names), ""
+        flight: Any = request.runtime.context  # typed as None where no graph is seen
+        tool, error = known(request.tool_call["name"], flight.tools), ""
         begun = time.perf_counter()
         about = {
             "gen_ai.operation.name": "execute_tool",

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.runs import Finished, Paused, Run, Setting, Used
+from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.citations import Embedder, Sources
 from backend.services.agent.domain.conversations import CANCELLED, WRITING, Conversations
 from backend.services.agent.domain.drafts import Draft
@@ -63,6 +64,7 @@ class Answers:
         embedder: Embedder,
         personas: Personas,
         quotas: Quotas,
+        approvals: Approvals,
     ) -> None:
         self._conversations = conversations
         self._turns = turns
@@ -71,6 +73,7 @@ class Answers:
         self._embedder = embedder
         self._personas = personas
         self._quotas = quotas
+        self._approvals = approvals
 
     def ask(self, caller: Caller, question: Question) -> Telling:
         """Begin to answer *question*; what is wrong with it is raised here, before a word.
@@ -88,9 +91,11 @@ class Answers:
             turn = None
         return _begun(self._answered(caller, question, model, persona, turn))
 
-    def resume(self, caller: Caller, conversation_id: str, *, approved: bool) -> Telling:
+    def resume(
+        self, caller: Caller, conversation_id: str, *, approved: bool, approval_id: str | None
+    ) -> Telling:
         """Go on with the answer that waited for this decision."""
-        turn, kept = self._turns.go_on(caller, conversation_id)
+        turn, kept = self._turns.go_on(caller, conversation_id, approval_id)
         run = Run(
             kept["model"],
             turn.history,
@@ -199,6 +204,7 @@ class Answers:
                     case Used():
                         draft.use(event)
                     case Finished():
+                        draft.approval = self._approvals.ask() if event.paused else None
                         yield from draft.end(event)
                         yield draft.answer(turn, event.finish_reason)
 

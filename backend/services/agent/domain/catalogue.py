@@ -1,20 +1,22 @@
 """What there is to choose from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from backend.services.agent.clients.models import Models, Named
-from backend.services.agent.clients.runs import Tool
+from backend.services.agent.clients.runner import Runner
+from backend.services.agent.clients.runs import Caller, Tool
 
 
-@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The tools and models that one agent is set up with."""
 
-    tools: Sequence[Tool]
-    all_models: Models
+    def __init__(self, runner: Runner, models: Models) -> None:
+        self._runner = runner
+        self._models = models
+
+    def tools(self, caller: Caller) -> list[Tool]:
+        """The tools that *caller* may use."""
+        return self._runner.tools(caller)
 
     @property
     def models(self) -> list[Named]:
         """The models, the default first."""
-        return self.all_models.known()
+        return self._models.known()

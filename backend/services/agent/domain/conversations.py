@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from backend.chassis.database import Database, Session
 from backend.services.agent.clients.runs import Call, Caller
+from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.branches import alternatives, branch, leaf_below
 from backend.services.agent.errors import ConversationNotFound, MessageNotFound, RunNotFound
 from backend.services.agent.store import conversations as store
@@ -64,6 +65,7 @@ class Whole:
     summary: Summary
     messages: Sequence[SavedMessage]
     waiting: Sequence[Call]
+    approval: Approval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +154,15 @@ class Conversations:
         kept, following = {each.id: each for each in found}, alternatives(found)
         summary = self._summary(conversation)
         shown = [kept[each] for each in branch(found, conversation.leaf_id)]
+        paused = conversation.paused or {}
         return Whole(
             summary,
             [
                 _saved(each, following[each.parent_id], alive=summary.state == "answering")
                 for each in shown
             ],
-            [Call(**each) for each in (conversation.paused or {}).get("calls", ())],
+            [Call(**each) for each in paused.get("calls", ())],
+            Approval.read(paused["approval"]) if paused else None,
         )
 
     def _summary(self, conversation: Conversation) -> Summary:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.services.agent.clients.runs import Finished, Passage, Paused, Run, Used
+from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.citations import Citation, Sources, Weaver
 from backend.services.agent.domain.events import Answer, Text, ToolEnded
 from backend.services.agent.domain.turns import Step, Turn, Written
@@ -26,6 +27,7 @@ class Draft:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     paused: Paused | None = None
+    approval: Approval | None = None
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,8 +42,8 @@ class Draft:
 
     def take(self, ended: ToolEnded) -> None:
         """Add a tool's outcome to the steps, its passages to the sources."""
-        status = "error" if ended.outcome.failed else "ok"
-        self.steps.append(Step(ended.call.tool, ended.call.arguments, status, ended.took_ms))
+        call, status = ended.call, ended.outcome.status
+        self.steps.append(Step(call.tool, call.arguments, status, ended.took_ms))
         self.learn(ended.outcome.passages)
 
     def learn(self, passages: Sequence[Passage]) -> None:
@@ -78,6 +80,7 @@ class Draft:
             completion_tokens=self.completion_tokens,
             took_ms=self._took_ms(),
             waiting=() if self.paused is None else self.paused.calls,
+            approval=self.approval,
         )
 
     def kept(self, paused: Paused) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Draft:
             "instructions": self.run.instructions,
             "messages": list(paused.messages),
             "calls": [asdict(call) for call in paused.calls],
+            "approval": None if self.approval is None else self.approval.kept(),
             "text": self.text,
             "steps": [asdict(step) for step in self.steps],
             "passages": [asdict(passage) for passage in self.passages],

@@ -13,6 +13,7 @@ from backend.services.agent.clients.runs import (
     ToolEnded,
     ToolStarted,
 )
+from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.citations import Citation
 from backend.services.agent.domain.turns import Step
 
@@ -57,6 +58,7 @@ class Answer:
     took_ms: int
     waiting: Sequence[Call] = ()
     message_id: str | None = None
+    approval: Approval | None = None
 
 
 Told = Begun | Text | ToolStarted | ToolEnded | Called | Idle | Answer

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.security import Permission
+from backend.services.agent.clients.arguments import Shape
 from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.runs import (
     REQUEST,
@@ -24,6 +26,8 @@ from backend.services.agent.domain.rules import time_zone
 from backend.services.agent.errors import NotArithmetic, ToolFailed
 
 PASSAGES: Final = 6
+
+_READ: Final = frozenset({Permission.RAG_READ})
 
 
 class _Arguments(BaseModel):
@@ -88,8 +92,9 @@ def _search(library: Library) -> Tool:
     return Tool(
         name=lite.SEARCH,
         description="Find passages in the user's documents. Use it for every question of fact.",
-        arguments=SearchArguments,
+        arguments=Shape(SearchArguments),
         run=run,
+        permissions=_READ,
         examples=(
             Example("what does the contract say about termination", {"query": REQUEST}),
             Example("how many days of holiday do employees get", {"query": REQUEST}),
@@ -114,8 +119,9 @@ def _list(library: Library) -> Tool:
     return Tool(
         name="list_documents",
         description="List the user's documents with their ids.",
-        arguments=ListArguments,
+        arguments=Shape(ListArguments),
         run=run,
+        permissions=_READ,
         examples=(
             Example("which documents do I have", {}),
             Example("list my documents", {}),
@@ -133,9 +139,10 @@ def _read(library: Library) -> Tool:
     return Tool(
         name="read_document",
         description="Read the beginning of one document, by its id.",
-        arguments=ReadArguments,
+        arguments=Shape(ReadArguments),
         run=run,
         identifiers=frozenset({"document_id"}),
+        permissions=_READ,
     )
 
 
@@ -154,9 +161,10 @@ def _save_note(library: Library) -> Tool:
     return Tool(
         name="save_note",
         description="Save a note among the user's documents, for later. The user is asked first.",
-        arguments=NoteArguments,
+        arguments=Shape(NoteArguments),
         run=run,
         side_effects=True,
+        permissions=frozenset({Permission.RAG_WRITE}),
     )
 
 
@@ -170,7 +178,7 @@ def _calculate() -> Tool:
     return Tool(
         name="calculate",
         description="Work out an arithmetic expression exactly.",
-        arguments=SumArguments,
+        arguments=Shape(SumArguments),
         run=run,
     )
 
@@ -186,7 +194,7 @@ def _tell_time(now: Callable[[], datetime]) -> Tool:
     return Tool(
         name="current_time",
         description="Tell the date and time, in UTC or another time zone.",
-        arguments=TimeArguments,
+        arguments=Shape(TimeArguments),
         run=run,
     )
 

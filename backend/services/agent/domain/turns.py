@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from backend.chassis.database import Database, Session
 from backend.services.agent.clients.runs import Caller, Said
+from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.citations import Citation
 from backend.services.agent.domain.conversations import WRITING, drop_paused, own
 from backend.services.agent.errors import (
+    ApprovalExpired,
     ConversationBusy,
     MessageNotFound,
     NothingToDecide,
@@ -101,19 +103,29 @@ class Turns:
             conversation.updated_at = now
             return _turn(session, answer, request)
 
-    def go_on(self, caller: Caller, conversation_id: str) -> tuple[Turn, Mapping[str, Any]]:
-        """Hold a conversation in which a tool call waits; what was kept of its run comes along."""
+    def go_on(
+        self, caller: Caller, conversation_id: str, approval_id: str | None = None
+    ) -> tuple[Turn, Mapping[str, Any]]:
+        """Hold a conversation in which a tool call waits; what was kept of its run comes along.
+
+        With *approval_id*, only if what waits is what the caller was shown under that id.
+        """
         now, run_id = self._now(), _new_id("run")
         with self._database.write(caller.tenant_id) as session:
             conversation = own(session, caller, conversation_id)
             if conversation.paused is None:
                 raise NothingToDecide
-            self._claim(session, conversation, run_id, now)
-            paused, conversation.paused = conversation.paused, None
-            answer = _known(session, conversation_id, paused["message_id"])
-            answer.status, answer.run_id = WRITING, run_id
-            request = _known(session, conversation_id, answer.parent_id)
-            return _turn(session, answer, request), paused
+            approval = Approval.read(conversation.paused["approval"])
+            approval.meant_by(approval_id)
+            if now < approval.expires_at:
+                self._claim(session, conversation, run_id, now)
+                paused, conversation.paused = conversation.paused, None
+                answer = _known(session, conversation_id, paused["message_id"])
+                answer.status, answer.run_id = WRITING, run_id
+                request = _known(session, conversation_id, answer.parent_id)
+                return _turn(session, answer, request), paused
+            drop_paused(session, conversation)
+        raise ApprovalExpired
 
     def must_stop(self, caller: Caller, turn: Turn, written: Callable[[], Written]) -> bool:
         """Whether the run was asked to stop, from whichever process; if not, it holds on.

@@ -23,6 +23,8 @@ from backend.services.agent.domain.events import Answer, Telling
 from backend.services.agent.domain.streams import Sending, Sent, Streams
 from backend.services.agent.domain.turns import Asked
 from backend.services.agent.errors import (
+    ApprovalChanged,
+    ApprovalExpired,
     ConversationBusy,
     ConversationNotFound,
     DailyTokensUsed,
@@ -126,12 +128,27 @@ def regenerate(body: Again | None, session_id: str, message_id: str) -> Response
 @answers_stream(
     "text/event-stream",
     model=QueryAnswer,
-    errors=(ConversationNotFound, ConversationBusy, NothingToDecide, *_MODEL_ERRORS),
+    errors=(
+        ConversationNotFound,
+        ApprovalChanged,
+        ApprovalExpired,
+        ConversationBusy,
+        NothingToDecide,
+        *_MODEL_ERRORS,
+    ),
 )
 def resume(body: Decision, session_id: str) -> Response:
-    """Decide on the tool calls that wait, and get the rest of the answer."""
-    approved = body.decision == "approve"
-    return _answered(use(Answers).resume(caller(), session_id, approved=approved), body)
+    """Decide on the tool calls that wait, and get the rest of the answer.
+
+    With the `approval_id` that they were shown with, the decision holds for no others.
+    """
+    told = use(Answers).resume(
+        caller(),
+        session_id,
+        approved=body.decision == "approve",
+        approval_id=body.approval_id,
+    )
+    return _answered(told, body)
 
 
 @bp.get("/sessions/<session_id>/events")

@@ -13,7 +13,7 @@ from backend.services.agent.domain.events import Caller
 def caller() -> Caller:
     """The caller of the request in hand, with what carries their rights on."""
     principal = current_principal()
-    return Caller(principal.user_id, principal.tenant_id, caller_headers())
+    return Caller(principal.user_id, principal.tenant_id, caller_headers(), principal.permissions)
 
 
 def departure() -> Callable[[], bool]:

@@ -10,17 +10,22 @@ from backend.chassis.openapi import answers
 from backend.chassis.service import use
 from backend.security import Permission, require_permission
 from backend.services.agent.domain.catalogue import Catalogue
+from backend.services.agent.routes.callers import caller
 
 bp = Blueprint("catalogue", __name__)
 
 
 class ToolShape(BaseModel):
-    """A tool; one with side effects waits for a person's approval before it runs."""
+    """A tool; one with side effects waits for a person's approval before it runs.
+
+    `parameters` is the JSON schema of its arguments; `source` is suite, or who else brings it.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
-    needs_approval: bool
+    side_effects: bool
+    source: str
 
 
 class ToolList(BaseModel):
@@ -49,16 +54,17 @@ class ModelList(BaseModel):
 @require_permission(Permission.AGENT_QUERY)
 @answers(ToolList)
 def tools() -> ToolList:
-    """The tools that the agent may call for the caller."""
+    """The tools that the agent may call for the caller; those it may not are left out."""
     return ToolList(
         items=[
             ToolShape(
                 name=tool.name,
                 description=tool.description,
-                parameters=tool.arguments.model_json_schema(),
-                needs_approval=tool.side_effects,
+                parameters=tool.arguments.schema,
+                side_effects=tool.side_effects,
+                source=tool.source,
             )
-            for tool in use(Catalogue).tools
+            for tool in use(Catalogue).tools(caller())
         ]
     )
 

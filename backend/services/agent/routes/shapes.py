@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from backend.security import Input, WholeNumber
 from backend.services.agent.domain.answers import OnBusy, Question
+from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.conversations import SavedMessage, Summary, Whole
 from backend.services.agent.domain.events import Answer
 from backend.services.agent.domain.turns import Asked
@@ -72,6 +73,7 @@ class Decision(Manner):
     """What a person says to the tool calls that wait."""
 
     decision: Literal["approve", "reject"]
+    approval_id: Name | None = None
 
 
 class CitationShape(BaseModel):
@@ -87,11 +89,11 @@ class CitationShape(BaseModel):
 
 
 class StepShape(BaseModel):
-    """A tool that was used."""
+    """A tool call; one that was refused was never made."""
 
     tool: str
     arguments: Mapping[str, Any]
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "refused"]
     took_ms: int
 
 
@@ -101,6 +103,17 @@ class CallShape(BaseModel):
     id: str
     tool: str
     arguments: Mapping[str, Any]
+
+
+class ApprovalShape(BaseModel):
+    """What names the calls that wait, and until when they do."""
+
+    id: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, approval: Approval) -> Self:
+        return cls.model_validate(approval, from_attributes=True)
 
 
 class Usage(BaseModel):
@@ -123,6 +136,7 @@ class QueryAnswer(BaseModel):
     took_ms: int
     finish_reason: str
     waiting: Sequence[CallShape]
+    approval: ApprovalShape | None
 
     @classmethod
     def of(cls, answer: Answer) -> Self:
@@ -142,6 +156,7 @@ class QueryAnswer(BaseModel):
                 "took_ms": answer.took_ms,
                 "finish_reason": answer.finish_reason,
                 "waiting": answer.waiting,
+                "approval": answer.approval,
             },
             from_attributes=True,
         )
@@ -209,6 +224,7 @@ class SessionWhole(SessionShape):
 
     messages: Sequence[MessageShape]
     waiting: Sequence[CallShape]
+    approval: ApprovalShape | None
 
     @classmethod
     def whole(cls, whole: Whole) -> Self:
@@ -218,4 +234,5 @@ class SessionWhole(SessionShape):
             waiting=[
                 CallShape.model_validate(each, from_attributes=True) for each in whole.waiting
             ],
+            approval=None if whole.approval is None else ApprovalShape.of(whole.approval),
         )

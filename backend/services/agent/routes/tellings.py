@@ -28,8 +28,7 @@ def as_events(told: Told | Exception) -> Iterator[Event]:
         case ToolStarted(call):
             yield "tool_start", _call(call) | {"arguments": call.arguments}
         case ToolEnded(call, outcome, took_ms):
-            status = "error" if outcome.failed else "ok"
-            yield "tool_end", _call(call) | {"status": status, "took_ms": took_ms}
+            yield "tool_end", _call(call) | {"status": outcome.status, "took_ms": took_ms}
         case Answer():
             yield from _end(QueryAnswer.of(told))
         case Exception():
@@ -53,5 +52,5 @@ def _end(answer: QueryAnswer) -> Iterator[Event]:
     document = answer.model_dump(mode="json")
     yield "citations", {"citations": document["citations"]}
     if document["waiting"]:
-        yield "approval", {"waiting": document["waiting"]}
+        yield "approval", {name: document[name] for name in ("approval", "waiting")}
     yield "done", document

@@ -28,7 +28,7 @@ def mind():
 @pytest.fixture(scope="module")
 def offered():
     return [
-        Offered(tool.name, tool.description, tool.arguments.model_json_schema(), tool.examples)
+        Offered(tool.name, tool.description, tool.arguments.schema, tool.examples)
         for tool in tools(library=None, now=None)
     ]
 

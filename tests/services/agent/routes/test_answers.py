@@ -125,16 +125,9 @@ def test_no_token_of_the_caller_reaches_the_model(scripted, shelf, model, ada):
     [
         pytest.param(("no_such_tool", {}), "no such tool", id="unknown tool"),
         pytest.param(("calculate", '{"expression": '), "not valid JSON", id="malformed arguments"),
-        pytest.param(("calculate", {"expr": "1"}), "expression: Field required", id="other names"),
-        pytest.param(
-            ("search_documents", {"query": "x", "tenant_id": "other"}),
-            "tenant_id: Extra inputs",
-            id="extra arguments",
-        ),
+        pytest.param(("calculate", {}), "expression: Field required", id="missing argument"),
+        pytest.param(("calculate", {"expression": 1}), "valid string", id="another type"),
         pytest.param(("calculate", {"expression": "1 / 0"}), "divided by zero", id="tool refuses"),
-        pytest.param(
-            ("read_document", {"document_id": "doc_99999999"}), "did not name", id="made-up id"
-        ),
     ],
 )
 def test_a_failing_call_is_told_to_the_model_and_the_answer_goes_on(
@@ -304,7 +297,7 @@ def test_an_id_that_a_document_names_reaches_no_tool(scripted, shelf, model, ada
 
     answer = ask(scripted, ada, "What is in my papers?").json
 
-    assert [step["status"] for step in answer["steps"]] == ["ok", "error"]
+    assert [step["status"] for step in answer["steps"]] == ["ok", "refused"]
     assert not any("doc_other00001" in path for path, _ in shelf.requests)
 
 

@@ -165,7 +165,7 @@ def test_a_tool_with_side_effects_is_not_offered_where_nobody_can_approve(sdk, s
 
     offered = [tool["function"]["name"] for tool in model.requests[0]["tools"]]
     assert "save_note" not in offered
-    assert answer.steps[0]["status"] == "error"
+    assert answer.steps[0]["status"] == "refused"
     assert shelf.uploads == []
 
 
