@@ -20,6 +20,7 @@ from backend.chassis.service import (
     self_description,
 )
 from backend.chassis.settings import load_env
+from backend.security.outbound import Outbound
 from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.embedding import LateEmbedder
@@ -28,6 +29,7 @@ from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.toolbox import Toolbox
+from backend.services.agent.clients.web import Web
 from backend.services.agent.domain.answers import Answers
 from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.catalogue import Catalogue
@@ -56,6 +58,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     embedder: Embedder | None = None,
+    outbound: Outbound | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
     """The agent service; tests hand in their settings and what is slow."""
@@ -68,7 +71,8 @@ def create_app(
     metrics = Metrics()
     measures = Measures(metrics.registry)
     calls = Calls(settings.limits, measures.refused)
-    toolbox = Toolbox(tools(library, now))
+    outbound = outbound or Outbound(settings.fetch_allow)
+    toolbox = Toolbox(tools(library, now, Web(outbound) if settings.fetch_allow else None))
     runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)

@@ -5,7 +5,8 @@ from typing import Self
 
 from backend.chassis.catalog import service
 from backend.chassis.models import ModelSettings
-from backend.chassis.settings import CommonSettings, Env
+from backend.chassis.settings import CommonSettings, Env, SettingsError
+from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.runs import Limits
 from backend.services.agent.domain.quotas import Allowance
 
@@ -20,6 +21,8 @@ class Settings:
     models: ModelSettings
     limits: Limits
     allowance: Allowance = field(default_factory=Allowance)
+    # The hosts whose pages may be fetched; with none, nobody is offered to.
+    fetch_allow: tuple[AllowedHost, ...] = ()
     # Whether traces hold what was said; a trace's readers are not the conversation's.
     traced_content: bool = False
 
@@ -45,5 +48,15 @@ class Settings:
                 user=env.number("AGENT_DAILY_TOKENS_USER", 0),
                 tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
+            fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )
+
+
+def _allowed(text: str) -> AllowedHost:
+    try:
+        return AllowedHost.parsed(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"AGENT_FETCH_ALLOW: {error} Write for example docs.example.org,*.example.com:8443."
+        ) from error

@@ -71,8 +71,13 @@ class Flight:
         if tool.side_effects:
             raise ToolRefused("not_approved", "The user has not approved this call.")
         named = [str(call.arguments[name]) for name in tool.identifiers if name in call.arguments]
-        if not all(name in self.identifiers or _stands_in(self.typed, name) for name in named):
+        if not all(self._was_named(name) for name in named):
             raise ToolRefused("not_named", "The user did not name this, and no tool gave it.")
+
+    def _was_named(self, name: str) -> bool:
+        # Who types example.org means https://example.org/.
+        typed = re.sub(r"^https?://|/$", "", name)
+        return name in self.identifiers or (bool(typed) and _stands_in(self.typed, typed))
 
 
 def _stands_in(text: str, name: str) -> bool:

@@ -17,10 +17,12 @@ from backend.services.agent.domain.quoting import lead, quoted
 from backend.services.agent.domain.rules import by_rule
 
 SEARCH: Final = "search_documents"
+FETCH: Final = "fetch_page"
 LONGEST_QUERY: Final = 2_000
 
 _NEAR_ENOUGH: Final = 0.55
 _CHAT: Final = 0.75
+_PAGE: Final = 1_500
 _FOREIGN_NEAR_ENOUGH: Final = 0.35
 
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
@@ -74,6 +76,8 @@ class LiteMind:
     def _told(self, request: str, each: Answered) -> str:
         if each.failed:
             return f"{each.tool} was not done. {each.content}"
+        if each.tool == FETCH:
+            return each.content.partition("\n")[2].rpartition("\n")[0][:_PAGE]
         if each.tool == SEARCH:
             return quoted(self._embedder, request, each.passages) or _NOTHING_FOUND
         return lead(each.passages[0]) if each.passages else each.content

@@ -20,6 +20,7 @@ from backend.services.agent.clients.runs import (
     Setting,
     Tool,
 )
+from backend.services.agent.clients.web import Web
 from backend.services.agent.domain import lite
 from backend.services.agent.domain.arithmetic import LONGEST, work_out
 from backend.services.agent.domain.rules import time_zone
@@ -70,8 +71,16 @@ class TimeArguments(_Arguments):
     ] = "UTC"
 
 
-def tools(library: Library, now: Callable[[], datetime]) -> tuple[Tool, ...]:
-    """All tools, over *library* and the clock *now*."""
+class FetchArguments(_Arguments):
+    url: Annotated[
+        str,
+        Field(min_length=1, max_length=2_048, description="An address that the user has named."),
+    ]
+
+
+def tools(library: Library, now: Callable[[], datetime], web: Web | None) -> tuple[Tool, ...]:
+    """The suite's own tools, over *library*, the clock *now* and, where it is open, the *web*."""
+    fetching = () if web is None else (_fetch(web),)
     return (
         _search(library),
         _list(library),
@@ -79,6 +88,7 @@ def tools(library: Library, now: Callable[[], datetime]) -> tuple[Tool, ...]:
         _save_note(library),
         _calculate(),
         _tell_time(now),
+        *fetching,
     )
 
 
@@ -196,6 +206,26 @@ def _tell_time(now: Callable[[], datetime]) -> Tool:
         description="Tell the date and time, in UTC or another time zone.",
         arguments=Shape(TimeArguments),
         run=run,
+    )
+
+
+def _fetch(web: Web) -> Tool:
+    async def run(arguments: FetchArguments, _: Setting) -> Outcome:
+        page = await web.fetch(arguments.url)
+        # A page must not be able to close its own frame and speak from outside it.
+        text = f"{page.title}\n\n{page.text}".strip().replace("</page>", "<\\/page>")
+        return Outcome(
+            f"<page from={arguments.url!r}>\n{text or '(no text)'}\n</page>",
+            identifiers=page.links,
+        )
+
+    return Tool(
+        name=lite.FETCH,
+        description="Read a page of the web, by the address that the user gave.",
+        arguments=Shape(FetchArguments),
+        run=run,
+        # An address of the model's own making could carry away what it has read.
+        identifiers=frozenset({"url"}),
     )
 
 

@@ -29,7 +29,7 @@ def mind():
 def offered():
     return [
         Offered(tool.name, tool.description, tool.arguments.schema, tool.examples)
-        for tool in tools(library=None, now=None)
+        for tool in tools(library=None, now=None, web=None)
     ]
 
 
