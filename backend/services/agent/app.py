@@ -25,6 +25,7 @@ from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.embedding import LateEmbedder
 from backend.services.agent.clients.library import Library
+from backend.services.agent.clients.mcp_tools import McpTools
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
@@ -72,7 +73,8 @@ def create_app(
     measures = Measures(metrics.registry)
     calls = Calls(settings.limits, measures.refused)
     outbound = outbound or Outbound(settings.fetch_allow)
-    toolbox = Toolbox(tools(library, now, Web(outbound) if settings.fetch_allow else None))
+    own = tools(library, now, Web(outbound) if settings.fetch_allow else None)
+    toolbox = Toolbox(own, [McpTools(settings.mcp_servers)])
     runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)

@@ -1,12 +1,16 @@
 """All that the agent reads from the environment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Self
 
 from backend.chassis.catalog import service
 from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.outbound import AllowedHost
+from backend.services.agent.clients.mcp_servers import McpServer, read_servers
 from backend.services.agent.clients.runs import Limits
 from backend.services.agent.domain.quotas import Allowance
 
@@ -23,6 +27,7 @@ class Settings:
     allowance: Allowance = field(default_factory=Allowance)
     # The hosts whose pages may be fetched; with none, nobody is offered to.
     fetch_allow: tuple[AllowedHost, ...] = ()
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
     # Whether traces hold what was said; a trace's readers are not the conversation's.
     traced_content: bool = False
 
@@ -49,6 +54,7 @@ class Settings:
                 tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
             fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
+            mcp_servers=_mcp_servers(env, common.data_dir),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )
 
@@ -60,3 +66,21 @@ def _allowed(text: str) -> AllowedHost:
         raise SettingsError(
             f"AGENT_FETCH_ALLOW: {error} Write for example docs.example.org,*.example.com:8443."
         ) from error
+
+
+def _mcp_servers(env: Env, data_dir: Path) -> Mapping[str, McpServer]:
+    """The servers in the file that MCP_SERVERS names, or in the data folder's mcp.json."""
+    file = env.path("MCP_SERVERS", str(data_dir / "mcp.json"))
+    allow_stdio = env.flag("MCP_ALLOW_STDIO")
+    if env.optional("MCP_SERVERS") is None and not file.exists():
+        return {}
+    try:
+        servers = read_servers(file, env.optional, allow_stdio=allow_stdio)
+    except ValueError as error:
+        raise SettingsError(f"MCP_SERVERS: {error}") from error
+    if servers and find_spec("langchain_mcp_adapters") is None:
+        raise SettingsError(
+            f"{file} names MCP servers, but the extra `mcp` is not installed: "
+            "./start_microservices.sh install --extra mcp"
+        )
+    return servers

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.security import Permission
 from backend.services.agent.clients.arguments import Shape
+from backend.services.agent.clients.framing import framed
 from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.runs import (
     REQUEST,
@@ -212,12 +213,8 @@ def _tell_time(now: Callable[[], datetime]) -> Tool:
 def _fetch(web: Web) -> Tool:
     async def run(arguments: FetchArguments, _: Setting) -> Outcome:
         page = await web.fetch(arguments.url)
-        # A page must not be able to close its own frame and speak from outside it.
-        text = f"{page.title}\n\n{page.text}".strip().replace("</page>", "<\\/page>")
-        return Outcome(
-            f"<page from={arguments.url!r}>\n{text or '(no text)'}\n</page>",
-            identifiers=page.links,
-        )
+        text = f"{page.title}\n\n{page.text}".strip() or "(no text)"
+        return Outcome(framed("page", text, arguments.url), identifiers=page.links)
 
     return Tool(
         name=lite.FETCH,
@@ -230,13 +227,11 @@ def _fetch(web: Web) -> Tool:
 
 
 def _shown(passages: list[Passage]) -> Outcome:
-    """Passages as a model reads them, marked as what they are: data that somebody wrote."""
+    """Passages as a model reads them."""
     shown = []
     for passage in passages:
         page = "" if passage.page is None else f", page {passage.page}"
-        # A document must not be able to close its own frame and speak from outside it.
-        text = passage.text.replace("</passage>", "<\\/passage>")
-        shown.append(f"<passage from={passage.filename!r}{page}>\n{text}\n</passage>")
+        shown.append(framed("passage", passage.text, passage.filename, page))
     return Outcome(
         "\n".join(shown),
         passages=passages,
