@@ -29,7 +29,8 @@ commands:
   status           what runs, and whether it is ready
   logs [SERVICE]   the last lines of one log or of all; -f goes on; --request ID: one request's
   doctor           settings with their origin, and what would keep a start from working
-  install          install what is missing and stop there; --tests: what the tests need
+  install          install what is missing and stop there; --tests: what the tests need;
+                   --extra ollama,anthropic,…: what speaks to these
   serve SERVICE    one service or companion in the foreground (containers use these two)
   ready SERVICE    whether it is ready, by exit code
   migrate          bring all tables up to date, and end
@@ -62,6 +63,8 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     if asked.command == "install":
         wanted = install.for_developing if asked.tests else install.for_running
         install.ensure(wanted(ROOT, asked.offline))
+        if asked.extra:
+            install.add_extras(wanted(ROOT, asked.offline), asked.extra.split(","))
         return 0
     wishes = Wishes(
         only=tuple(filter(None, asked.only.split(","))),
@@ -184,6 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--offline", type=Path, metavar="DIR", help="install from these wheels")
     parser.add_argument("--tests", action="store_true", help="for install")
+    parser.add_argument(
+        "--extra", default="", metavar="A,B", help="for install: what pyproject.toml calls so"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="for logs")
     parser.add_argument("-n", "--lines", type=int, default=20, help="for logs")
     parser.add_argument("--request", metavar="ID", help="for logs: what all say of one request")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.chassis.local_model.weights import can_be_served
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -110,6 +112,17 @@ COMPANIONS: tuple[Companion, ...] = (
         "rag",
         ("-m", "backend.services.rag.worker"),
         is_wanted=lambda get, _: get("CELERY_BROKER_URL") is not None,
+    ),
+    # A language model, where `python -m backend.services.agent fetch-model` has fetched one.
+    Companion(
+        "local-model",
+        "agent",
+        ("-m", "backend.chassis.local_model", "{host}", "{port}", "{data}"),
+        is_wanted=lambda get, data: get("LOCAL_MODEL_URL") is None and can_be_served(data),
+        port=5030,
+        port_variable="LOCAL_MODEL_PORT",
+        url_variable="LOCAL_MODEL_URL",
+        probe_path="/health",
     ),
 )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from backend.chassis.local_model.serving import NAME, key
 from backend.chassis.settings import SettingsError
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -75,6 +76,11 @@ class Address:
     def named_apart(self) -> Self:
         """The same under an id that tells it from a namesake on another server."""
         return replace(self, id=f"{self.model}@{self.server}")
+
+    @classmethod
+    def local(cls, url: str, secret: str) -> Self:
+        """The model that is served beside the services."""
+        return cls("local", NAME, f"{url.rstrip('/')}/v1", key(secret))
 
 
 EMBEDDED: Final = Address("embedded", "embedded-lite")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _MODULES: Final = {
     "openai": "compatible",
     "openai-compatible": "compatible",
+    "local": "compatible",
     "ollama": "ollama",
     "anthropic": "anthropic",
 }

@@ -29,6 +29,10 @@ class ModelSettings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         configured = [_parsed("LLM", each) for each in env.several("LLM")] or [_in_parts(env)]
+        if (url := env.optional("LOCAL_MODEL_URL")) is not None and EMBEDDED in configured:
+            # Both are the embedded model; the one that somebody took the trouble to fetch leads.
+            local = Address.local(url, env.secret("SECRET_KEY").reveal())
+            configured.insert(configured.index(EMBEDDED), local)
         fallback = [_fallback(each, configured) for each in env.several("LLM_FALLBACK")]
         known = _told_apart([*configured, *fallback])
         return cls(
@@ -71,7 +75,7 @@ def _in_parts(env: Env) -> Address:
 def _fallback(text: str, configured: Iterable[Address]) -> Address:
     """A configured model by its name, or another one in full."""
     for address in (*configured, EMBEDDED):
-        if text == address.model:
+        if text == address.model or (text == "embedded" and address.embedded):
             return address
     return _parsed("LLM_FALLBACK, which names models of LLM or further ones", text)
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,6 +78,21 @@ def ensure(wanted: Environment) -> None:
         say(f"Installed in {time.monotonic() - began:.0f} s")
 
 
+def add_extras(wanted: Environment, names: Sequence[str]) -> None:
+    """Install the extras *names* of pyproject.toml, in the versions that the tests run with."""
+    project = tomllib.loads((wanted.root / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    if unknown := set(names) - extras.keys():
+        raise CannotRun(f"No extra is called {min(unknown)}. There are: {', '.join(extras)}.")
+    ensure(wanted)
+    with _alone(wanted.root):
+        tested = (wanted.root / "requirements-dev.lock").read_text("utf-8")
+        versions = wanted.root / ".cache" / "constraints.txt"
+        versions.write_text(re.sub(r" \\\n|^ .*\n", "\n", tested, flags=re.MULTILINE), "utf-8")
+        words = [requirement for name in names for requirement in extras[name]]
+        _install_words(wanted, ["--constraint", str(versions), *words], len(words))
+
+
 def is_current(wanted: Environment) -> bool:
     try:
         return wanted.python.exists() and wanted.stamp.read_text("utf-8") == _expected(wanted)
@@ -98,13 +114,18 @@ def _version_inside(wanted: Environment) -> str:
 
 
 def _install(wanted: Environment) -> None:
-    """By uv if it can be had and works here, else by pip."""
     count = sum(line[:1].isalnum() for line in wanted.lock.read_text("utf-8").splitlines())
+    locked = ["--no-deps", "--require-hashes", "--requirement", str(wanted.lock)]
+    _install_words(wanted, locked, count)
+
+
+def _install_words(wanted: Environment, words: Sequence[str], count: int) -> None:
+    """By uv if it can be had and works here, else by pip."""
     source = ["--no-index", "--find-links", str(wanted.wheels)] if wanted.wheels else []
-    locked = ["--no-deps", "--require-hashes", *source, "--requirement", str(wanted.lock)]
+    words = [*source, *words]
     if uv := _uv(wanted, source):
         say(f"Installing up to {count} packages with uv")
-        by_uv = [uv, "pip", "install", "--python", str(wanted.python), *locked]
+        by_uv = [uv, "pip", "install", "--python", str(wanted.python), *words]
         for authorities in ({}, _SYSTEM_CERTIFICATES):
             try:
                 return _run(by_uv, wanted.root, count, authorities)
@@ -112,8 +133,8 @@ def _install(wanted: Environment) -> None:
                 if "certificate" not in str(failure):
                     break
     say(f"Installing up to {count} packages with pip (a minute or two)")
-    by_pip = [_python_with_pip(), "-m", "pip", "--python", str(wanted.python), "install"]
-    return _run([*by_pip, "--no-compile", "--progress-bar", "off", *locked], wanted.root, count)
+    by_pip = [python_with_pip(), "-m", "pip", "--python", str(wanted.python), "install"]
+    return _run([*by_pip, "--no-compile", "--progress-bar", "off", *words], wanted.root, count)
 
 
 def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
@@ -129,7 +150,7 @@ def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
     pinned = folder / "requirements.txt"
     pinned.write_text(_pinned(wanted.root / "requirements-dev.lock", "uv"), "utf-8")
     command = [
-        _python_with_pip(),
+        python_with_pip(),
         "-m",
         "pip",
         "install",
@@ -144,7 +165,7 @@ def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
     return str(program) if fetched.returncode == 0 and program.exists() else None
 
 
-def _python_with_pip() -> str:
+def python_with_pip() -> str:
     """The Python our own environment was made from: the environment itself has no pip."""
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 

@@ -174,3 +174,14 @@ def test_no_key_shows_in_what_is_said_about_a_wrong_url(text):
         models(LLM=text)
 
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_fetched_model_leads_where_the_embedded_one_is_wanted():
+    variables = {"LOCAL_MODEL_URL": "http://127.0.0.1:5030", "SECRET_KEY": "of the tests"}
+
+    alone = models(**variables)
+    last = models(LLM="ollama:qwen,embedded", LLM_FALLBACK="embedded-lite", **variables)
+
+    assert [each.id for each in alone.addresses] == ["embedded-local", "embedded-lite"]
+    assert [each.id for each in last.addresses] == ["qwen", "embedded-local", "embedded-lite"]
+    assert last.fallback == ["embedded-lite"]

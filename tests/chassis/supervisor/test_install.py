@@ -208,3 +208,22 @@ def test_a_python_that_is_too_old_is_named_in_one_sentence(tmp_path):
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("Python 3.11 or newer is needed, and Python 3.9.2 was found.")
     assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_an_extra_is_installed_in_the_version_that_the_tests_run_with(wanted, runs, tmp_path):
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+
+    install.add_extras(wanted, ["ollama"])
+
+    words = runs[-1]
+    assert any(word.startswith("langchain-ollama") for word in words)
+    versions = Path(words[words.index("--constraint") + 1]).read_text().splitlines()
+    assert any(line.startswith("langchain-ollama==") for line in versions)
+    assert not any("--hash" in line for line in versions)
+
+
+def test_an_extra_that_is_none_is_told_with_those_that_are(wanted, runs, tmp_path):
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+
+    with pytest.raises(CannotRun, match="There are: anthropic"):
+        install.add_extras(wanted, ["skynet"])

@@ -46,8 +46,7 @@ class LiteChatModel(BaseChatModel):
         tool_choice: str | dict[str, Any] | bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        offered = [_offered(tool) for tool in tools]
-        return self.bind(tools=offered, tool_choice=tool_choice, **kwargs)
+        return self.bind(tools=[offered(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
 
     def _generate(
         self,
@@ -81,7 +80,7 @@ class LiteChatModel(BaseChatModel):
         yield ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
-                tool_call_chunks=[] if chosen is None else [_call_chunk(chosen)],
+                tool_call_chunks=[] if chosen is None else [call_chunk(chosen)],
                 response_metadata={"finish_reason": finish, "model_name": self.name},
                 usage_metadata=_usage(messages, text, chosen),
                 chunk_position="last",
@@ -100,11 +99,11 @@ class LiteChatModel(BaseChatModel):
     ) -> tuple[str, Chosen | None, str]:
         """What is said, what is called, and why it ended there."""
         mind: Mind = self.mind
-        request, answered = _in_hand(messages)
+        request, answered = in_hand(messages)
         if tools and not answered and tool_choice != "none":
-            required, wanted = _wanted(tool_choice)
-            offered = [tool for tool in tools if wanted in {None, tool.name}]
-            chosen = mind.choose(request, offered, required=required)
+            required, name = wanted(tool_choice)
+            possible = [tool for tool in tools if name in {None, tool.name}]
+            chosen = mind.choose(request, possible, required=required)
             if chosen is not None:
                 return "", chosen, "tool_calls"
         text = mind.say(request, answered)
@@ -116,7 +115,7 @@ class LiteChatModel(BaseChatModel):
         return text, None, "stop"
 
 
-def _in_hand(messages: Sequence[BaseMessage]) -> tuple[str, list[Answered]]:
+def in_hand(messages: Sequence[BaseMessage]) -> tuple[str, list[Answered]]:
     """The user's last request, and what tools have answered to it since."""
     request = ""
     answered: list[Answered] = []
@@ -136,7 +135,7 @@ def _in_hand(messages: Sequence[BaseMessage]) -> tuple[str, list[Answered]]:
     return request, answered
 
 
-def _wanted(tool_choice: str | dict[str, Any] | bool | None) -> tuple[bool, str | None]:
+def wanted(tool_choice: str | dict[str, Any] | bool | None) -> tuple[bool, str | None]:
     """Whether a tool must be called, and which."""
     if isinstance(tool_choice, dict):
         return True, (tool_choice.get("function") or {}).get("name")
@@ -147,7 +146,8 @@ def _wanted(tool_choice: str | dict[str, Any] | bool | None) -> tuple[bool, str 
     return True, str(tool_choice)
 
 
-def _offered(tool: dict[str, Any] | type | Callable[..., Any] | BaseTool) -> Offered:
+def offered(tool: dict[str, Any] | type | Callable[..., Any] | BaseTool) -> Offered:
+    """*tool* as a Mind knows it."""
     function = convert_to_openai_tool(tool)["function"]
     metadata = tool.metadata if isinstance(tool, BaseTool) else None
     return Offered(
@@ -162,7 +162,8 @@ def _call(chosen: Chosen) -> Any:
     return {"name": chosen.tool, "args": dict(chosen.arguments), "id": f"call_{uuid4().hex[:24]}"}
 
 
-def _call_chunk(chosen: Chosen) -> Any:
+def call_chunk(chosen: Chosen) -> Any:
+    """The call of *chosen* in one piece."""
     return tool_call_chunk(
         name=chosen.tool,
         args=json.dumps(chosen.arguments),

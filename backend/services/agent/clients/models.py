@@ -74,7 +74,14 @@ class Models:
 
     def _opened(self, address: Address) -> "BaseChatModel":
         if not address.embedded:
-            return open_chat_model(address, self._settings)
+            opened = open_chat_model(address, self._settings)
+            return _choosing(opened, self._mind) if address.provider == "local" else opened
         from backend.services.agent.clients.lite import LiteChatModel
 
         return LiteChatModel(mind=self._mind)
+
+
+def _choosing(inner: "BaseChatModel", mind: Mind) -> "BaseChatModel":
+    from backend.services.agent.clients.local import LocalChatModel
+
+    return LocalChatModel(inner=inner, mind=mind)

@@ -55,8 +55,7 @@ class LiteMind:
         self, request: str, tools: Sequence[Offered], *, required: bool = False
     ) -> Chosen | None:
         """The tool that *request* asks for, None where words alone answer it."""
-        names = {tool.name for tool in tools}
-        if (found := by_rule(request)) is not None and found.tool in names:
+        if (found := self.plainly_chosen(request, tools)) is not None:
             return found
         if not tools or (not required and self._small_talk(request) is not None):
             return None
@@ -64,6 +63,17 @@ class LiteMind:
         if not ours:
             return self._choose_foreign(request, tools, required)
         return self._nearest_example(request, ours)
+
+    def plainly_chosen(self, request: str, tools: Sequence[Offered]) -> Chosen | None:
+        """The tool that a rule knows."""
+        found = by_rule(request)
+        return found if found is not None and found.tool in {tool.name for tool in tools} else None
+
+    def plainly_said(self, request: str, answered: Sequence[Answered]) -> str | None:
+        """Small talk, and what tools have found unless it is passages of documents."""
+        if not answered:
+            return self._small_talk(request)
+        return None if any(each.passages for each in answered) else self.say(request, answered)
 
     def say(self, request: str, answered: Sequence[Answered]) -> str:
         """The answer to *request* from what the tools found."""
