@@ -32,8 +32,8 @@ def main(url: str | None) -> None:
     lines = (Path(__file__).parent / "requests.tsv").read_text("utf-8").splitlines()
     asked = [(right, request) for right, _, request in (line.partition("\t") for line in lines)]
     offered = [
-        Offered(each.name, each.description, each.arguments.model_json_schema(), each.examples)
-        for each in tools(library=None, now=None)
+        Offered(each.name, each.description, each.arguments.schema, each.examples)
+        for each in tools(library=None, now=None, web=None)
     ]
     mind = LiteMind(Embedder(Path(".cache"), threads=1))
     _report("lite", asked, lambda request: _by_lite(mind, offered, request))

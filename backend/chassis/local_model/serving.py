@@ -25,7 +25,7 @@ def serve(file: Path, host: str, port: int, secret: str) -> None:
     """Serve *file* until the process is ended."""
     # Threads that wait by spinning made everything four times slower under load. It is read
     # when the library is loaded, hence the late import; and the server does not survive a fork.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.update(OMP_WAIT_POLICY="passive")
     import xllamacpp
 
     wanted = xllamacpp.CommonParams()
