@@ -39,6 +39,7 @@ from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.feedback import Opinions
 from backend.services.agent.domain.lite import LiteMind
+from backend.services.agent.domain.memory import Memory
 from backend.services.agent.domain.personas import Personas
 from backend.services.agent.domain.quotas import Quotas
 from backend.services.agent.domain.streams import Streams
@@ -78,11 +79,12 @@ def create_app(
     runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)
+    turns = Turns(database, now)
+    memory = Memory(turns, runner, settings.history_tokens)
     personas = Personas(database, now)
     quotas = Quotas(database, settings.allowance, now)
     approvals = Approvals(now, settings.limits.approval_time)
-    turns = Turns(database, now)
-    answering = Answers(kept, turns, runner, models, embedder, personas, quotas, approvals)
+    answering = Answers(kept, turns, memory, runner, models, embedder, personas, quotas, approvals)
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from backend.chassis.catalog import service
 from backend.chassis.models import ModelSettings
@@ -13,6 +13,8 @@ from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_servers
 from backend.services.agent.clients.runs import Limits
 from backend.services.agent.domain.quotas import Allowance
+
+HISTORY_TOKENS: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Settings:
     # The hosts whose pages may be fetched; with none, nobody is offered to.
     fetch_allow: tuple[AllowedHost, ...] = ()
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
+    # How much of a conversation a model is told word by word.
+    history_tokens: int = HISTORY_TOKENS
     # Whether traces hold what was said; a trace's readers are not the conversation's.
     traced_content: bool = False
 
@@ -36,11 +40,12 @@ class Settings:
         common = CommonSettings.from_env(env, "agent")
         rag = service("rag")
         urls = env.several(rag.url_variable, (f"http://127.0.0.1:{rag.port}",))
+        models = ModelSettings.from_env(env)
         return cls(
             common=common,
             database_url=common.database_url(env),
             rag_urls=tuple(urls),
-            models=ModelSettings.from_env(env),
+            models=models,
             limits=Limits(
                 model_calls=env.number("AGENT_MODEL_CALLS", 8, least=2),
                 tool_calls=env.number("AGENT_TOOL_CALLS", 12, least=1),
@@ -55,6 +60,7 @@ class Settings:
             ),
             fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
             mcp_servers=_mcp_servers(env, common.data_dir),
+            history_tokens=_history_tokens(env, models),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )
 
@@ -84,3 +90,10 @@ def _mcp_servers(env: Env, data_dir: Path) -> Mapping[str, McpServer]:
             "./start_microservices.sh install --extra mcp"
         )
     return servers
+
+
+def _history_tokens(env: Env, models: ModelSettings) -> int:
+    """The prompt, the tools, what they find and the answer want their half of the window."""
+    wanted = env.number("AGENT_HISTORY_TOKENS", HISTORY_TOKENS, least=200)
+    window = models.context_tokens
+    return wanted if window is None else min(wanted, window // 2)

@@ -63,8 +63,12 @@ def test_a_model_that_needs_torch_is_refused_with_how_to_install_it(settings):
 
 def test_keys_do_not_show(settings):
     read = settings(
-        VECTOR_STORE="qdrant", QDRANT_URL="http://h:6333", QDRANT_API_KEY="q-key",
-        EMBEDDING_BASE_URL="http://h/v1", EMBEDDING_MODEL="m", EMBEDDING_API_KEY="e-key",
+        VECTOR_STORE="qdrant",
+        QDRANT_URL="http://h:6333",
+        QDRANT_API_KEY="q-key",
+        EMBEDDING_BASE_URL="http://h/v1",
+        EMBEDDING_MODEL="m",
+        EMBEDDING_API_KEY="e-key",
     )
 
     assert read.vectors.api_key.reveal() == "q-key"

@@ -26,6 +26,7 @@ from backend.services.agent.domain.events import (
     ToolEnded,
     ToolStarted,
 )
+from backend.services.agent.domain.memory import Memory, Recalled
 from backend.services.agent.domain.personas import Persona, Personas
 from backend.services.agent.domain.quotas import Quotas
 from backend.services.agent.domain.turns import Asked, Turn, Turns
@@ -59,6 +60,7 @@ class Answers:
         self,
         conversations: Conversations,
         turns: Turns,
+        memory: Memory,
         runner: Runner,
         models: Models,
         embedder: Embedder,
@@ -68,6 +70,7 @@ class Answers:
     ) -> None:
         self._conversations = conversations
         self._turns = turns
+        self._memory = memory
         self._runner = runner
         self._models = models
         self._embedder = embedder
@@ -98,7 +101,7 @@ class Answers:
         turn, kept = self._turns.go_on(caller, conversation_id, approval_id)
         run = Run(
             kept["model"],
-            turn.history,
+            (),
             Setting(caller, kept["collection"]),
             kept["temperature"],
             kept["max_tokens"],
@@ -106,7 +109,7 @@ class Answers:
             approved=approved,
             instructions=kept.get("instructions", ""),
         )
-        draft = Draft(run, Sources(self._embedder, _question(turn.history)))
+        draft = Draft(run, Sources(self._embedder, turn.request))
         draft.restore(kept)
         return _begun(self._kept(caller, turn, draft))
 
@@ -115,6 +118,25 @@ class Answers:
         self._quotas.check(run.setting.caller)
         draft = Draft(run, Sources(self._embedder, _question(run.history)))
         return self._told(draft, None, lambda: False)
+
+    def _recalled(
+        self, caller: Caller, turn: Turn, draft: Draft, must_stop: Callable[[], bool]
+    ) -> Telling:
+        """Give the draft's run its history."""
+        model = draft.run.model
+        with (
+            self._quotas.admitted(caller, model) as meter,
+            closing(self._memory.recall(caller, turn, model, must_stop)) as recalling,
+        ):
+            for each in recalling:
+                match each:
+                    case Recalled(history):
+                        draft.run = replace(draft.run, history=history)
+                    case Used():
+                        meter.see(each)
+                        draft.use(each)
+                    case Idle():
+                        yield each
 
     def _answered(
         self,
@@ -128,13 +150,13 @@ class Answers:
             turn = yield from self._in_turn(caller, question)
         run = Run(
             model,
-            turn.history,
+            (),
             Setting(caller, question.collection),
             persona.temperature if question.temperature is None else question.temperature,
             question.max_tokens or persona.max_tokens,
             instructions=persona.system_prompt,
         )
-        draft = Draft(run, Sources(self._embedder, _question(turn.history)))
+        draft = Draft(run, Sources(self._embedder, turn.request))
         yield from self._kept(caller, turn, draft)
 
     def _in_turn(self, caller: Caller, question: Question) -> Generator[Idle, None, Turn]:
@@ -154,10 +176,13 @@ class Answers:
     def _kept(self, caller: Caller, turn: Turn, draft: Draft) -> Telling:
         """The answer; whatever becomes of it is kept before its reader hears that it is done."""
         status, answer = "failed", None
-        stop = partial(self._turns.must_stop, caller, turn, lambda: draft.written(WRITING))
+        stop = _now_and_then(
+            partial(self._turns.must_stop, caller, turn, lambda: draft.written(WRITING))
+        )
         try:
             yield Idle()
             yield Begun(turn.conversation_id, turn.run_id, turn.message_id, turn.parent_id)
+            yield from self._recalled(caller, turn, draft, stop)
             with closing(self._told(draft, turn, stop)) as told:
                 for each in told:
                     if isinstance(each, Answer):
@@ -180,7 +205,6 @@ class Answers:
             yield answer
 
     def _told(self, draft: Draft, turn: Turn | None, must_stop: Callable[[], bool]) -> Telling:
-        looked = time.monotonic()
         run = draft.run
         with (
             self._quotas.admitted(run.setting.caller, run.model) as meter,
@@ -188,11 +212,9 @@ class Answers:
         ):
             for event in events:
                 meter.see(event)
-                if time.monotonic() - looked >= _LOOK_AROUND_SECONDS:
-                    looked = time.monotonic()
-                    if must_stop():
-                        yield draft.answer(turn, CANCELLED)
-                        return
+                if must_stop():
+                    yield draft.answer(turn, CANCELLED)
+                    return
                 match event:
                     case Text(text):
                         yield from draft.say(text)
@@ -213,6 +235,20 @@ def _begun(told: Telling) -> Telling:
     """*told*, begun: only then does closing it let the conversation go."""
     next(told)
     return told
+
+
+def _now_and_then(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """*ask*, but not more often than it changes: False in between."""
+    asked = time.monotonic()
+
+    def due() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked < _LOOK_AROUND_SECONDS:
+            return False
+        asked = time.monotonic()
+        return ask()
+
+    return due
 
 
 def _question(history: Sequence[Said]) -> str:

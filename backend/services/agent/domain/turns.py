@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from backend.chassis.database import Database, Session
-from backend.services.agent.clients.runs import Caller, Said
+from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.citations import Citation
 from backend.services.agent.domain.conversations import WRITING, drop_paused, own
@@ -27,7 +27,6 @@ LEASE: Final = timedelta(seconds=9)
 # So often a run renews it, and keeps what it has said so far.
 RENEWED: Final = timedelta(seconds=3)
 
-_REMEMBERED_CHARACTERS: Final = 12_000
 _TITLE: Final = 80
 
 
@@ -70,14 +69,32 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message of the branch; `summary` sums up all up to it, itself included."""
+
+    id: str
+    role: str
+    text: str
+    summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    """A run's hold on its conversation, the message it writes, and what was said before."""
+    """A run's hold on its conversation, and the message it writes.
+
+    `path` is what was said before, from the last message with a summary to the request.
+    """
 
     conversation_id: str
     run_id: str
     message_id: str
     parent_id: str
-    history: Sequence[Said]
+    path: Sequence[Earlier]
+
+    @property
+    def request(self) -> str:
+        """What is to be answered."""
+        return self.path[-1].text
 
 
 class Turns:
@@ -160,6 +177,13 @@ class Turns:
                 conversation.updated_at = self._now()
                 _write(session, turn, written)
 
+    def remember(self, caller: Caller, conversation_id: str, message_id: str, summary: str) -> None:
+        """Keep what sums up everything up to this message; nothing if it is gone."""
+        with self._database.write(caller.tenant_id) as session:
+            message = messages.find(session, conversation_id, message_id)
+            if message is not None:
+                message.summary = summary
+
     def _claim(
         self, session: Session, conversation: Conversation, run_id: str, now: datetime
     ) -> None:
@@ -230,21 +254,11 @@ def _turn(session: Session, answer: Message, request: Message) -> Turn:
         answer.run_id or "",
         answer.id,
         request.id,
-        _history(messages.path(session, request.id)),
+        [
+            Earlier(each.id, each.role, each.text, each.summary)
+            for each in messages.path(session, request.id)
+        ],
     )
-
-
-def _history(path: Sequence[Message]) -> list[Said]:
-    """What was said lately, as much as a model can be expected to read; tools' words left out."""
-    said: list[Said] = []
-    left = _REMEMBERED_CHARACTERS
-    for message in reversed(path):
-        left -= len(message.text)
-        if said and left < 0:
-            break
-        if message.text:
-            said.append(Said(message.role, message.text))
-    return said[::-1]
 
 
 def _write(session: Session, turn: Turn, written: Written) -> None:

@@ -57,9 +57,9 @@ def test_what_a_killed_worker_said_is_kept_and_marked(turns, database, clock):
 
     clock[0] += LEASE + timedelta(seconds=1)
     before = conversations.whole(ADA, turn.conversation_id).messages[-1]
-    history = turns.begin(ADA, Asked("Go on.", turn.conversation_id)).history
+    path = turns.begin(ADA, Asked("Go on.", turn.conversation_id)).path
     after = conversations.whole(ADA, turn.conversation_id).messages[1]
 
     assert (before.status, before.content) == ("interrupted", "Half an answer")
     assert (after.status, after.content) == ("interrupted", "Half an answer")
-    assert [said.text for said in history] == ["Talk.", "Half an answer", "Go on."]
+    assert [each.text for each in path] == ["Talk.", "Half an answer", "Go on."]
