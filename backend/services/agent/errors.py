@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
 from backend.chassis.problems import ServiceError
+from backend.security.refusals import Errors
 
 __all__ = [
     "ConversationBusy",
@@ -235,3 +236,16 @@ class TooManyPersonas(ServiceError):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"You have {most} personas, which is the most. Delete one first.")
+
+
+class UnsupportedSetting(ServiceError):
+    status = 400
+    code = "unsupported_parameter"
+    title = "The model does not heed this"
+
+    def __init__(self, name: str, model: str) -> None:
+        super().__init__(f"{model} does not heed {name}. Leave it out, or ask another model.")
+        self._name = name
+
+    def errors(self) -> Errors:
+        return [{"pointer": f"#/{self._name}", "detail": "Not supported by this model."}]

@@ -96,7 +96,11 @@ def model_settings(asked: Run | Completion, left: int | None) -> dict[str, Any]:
     chosen: dict[str, Any] = {"max_tokens": most if left is None else max(1, min(most, left))}
     if asked.temperature is not None:
         chosen["temperature"] = asked.temperature
-    return chosen
+    wishes = dict(asked.wishes)
+    if (form := wishes.pop("response_format", None)) is not None:
+        # Past LangChain's own handling, which takes no tools but strict ones beside it.
+        chosen["extra_body"] = {"response_format": form}
+    return chosen | wishes
 
 
 def spent(messages: Sequence[BaseMessage], answer: AIMessage) -> tuple[int, int]:

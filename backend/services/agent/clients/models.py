@@ -17,6 +17,16 @@ MODEL_KEY: Final = "configured_model"
 PROVIDER_KEY: Final = "configured_provider"
 LITE: Final = EMBEDDED.id
 
+_LIKE_OPENAI: Final = frozenset({"openai", "openai-compatible"})
+_EVERYBODYS: Final = frozenset({"stop"})
+_OPENAIS: Final = _EVERYBODYS | {
+    "frequency_penalty",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "top_p",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -57,6 +67,11 @@ class Models:
         if name != self._settings.default.id:
             return []
         return [each for each in self._settings.fallback if each != name]
+
+    def heeded(self, name: str) -> frozenset[str]:
+        """The settings of OpenAI's interface that all understand who may answer for *name*."""
+        providers = {self.provider_of(each) for each in (name, *self.stand_ins(name))}
+        return _OPENAIS if providers <= _LIKE_OPENAI else _EVERYBODYS
 
     def chat_model(self, name: str) -> "BaseChatModel":
         """The model called *name*, ready to be asked."""

@@ -154,7 +154,8 @@ class Run:
     """Everything one run starts from.
 
     One that may not pause gets no tools with side effects: nobody could approve them.
-    `instructions` are added to the prompt; `most_tokens` is what the caller may still use today.
+    `instructions` are added to the prompt; `wishes` are settings in OpenAI's words, as far as the
+    model heeds them; `most_tokens` is what the caller may still use today.
     """
 
     model: str
@@ -166,12 +167,13 @@ class Run:
     paused: Paused | None = None
     approved: bool = False
     instructions: str = ""
+    wishes: Mapping[str, Any] = field(default_factory=dict)
     most_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Messages and tools in OpenAI's form, as a client sent them."""
+    """Messages, tools and settings in OpenAI's form, as a client sent them."""
 
     model: str
     messages: Sequence[Mapping[str, Any]]
@@ -179,6 +181,7 @@ class Completion:
     tool_choice: str | Mapping[str, Any] | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)
     most_tokens: int | None = None
 
 

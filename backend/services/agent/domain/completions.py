@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.services.agent.clients.models import Models
@@ -20,6 +20,7 @@ from backend.services.agent.domain.events import (
     Text,
 )
 from backend.services.agent.domain.quotas import Quotas
+from backend.services.agent.errors import UnsupportedSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Chat:
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def by_itself(self) -> bool:
@@ -60,10 +62,20 @@ class Completions:
     def complete(self, caller: Caller, chat: Chat) -> Completing:
         """What is said and called, ending with an Answer."""
         model = self._models.name_of(chat.model)
+        heeded = self._models.heeded(model)
+        if "response_format" in chat.wishes and "response_format" not in heeded:
+            raise UnsupportedSetting("response_format", model)
+        # What else a model does not know only makes its answers differ a little.
+        wishes = {name: wish for name, wish in chat.wishes.items() if name in heeded}
         if not chat.by_itself:
-            setting = Setting(caller, None)
             run = Run(
-                model, chat.history, setting, chat.temperature, chat.max_tokens, may_pause=False
+                model,
+                chat.history,
+                Setting(caller, None),
+                chat.temperature,
+                chat.max_tokens,
+                may_pause=False,
+                wishes=wishes,
             )
             return Completing(model, self._answers.once(run))
         completion = Completion(
@@ -73,6 +85,7 @@ class Completions:
             chat.tool_choice,
             chat.temperature,
             chat.max_tokens,
+            wishes,
         )
         self._quotas.check(caller)
         return Completing(model, self._passed_on(caller, completion))

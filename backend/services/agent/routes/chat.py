@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from backend.security import WholeNumber
@@ -20,11 +20,30 @@ class Lenient(BaseModel):
     )
 
 
+def _text_alone(content: object) -> object:
+    """Say so in one sentence if a message holds an image or the like."""
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            raise ValueError(f"Only text is read here. Leave out the part of type {kind[:40]!r}.")
+    return content
+
+
 class Part(Lenient):
     """A piece of a message; only text is read."""
 
     type: Literal["text"]
     text: Annotated[str, Field(max_length=100_000)]
+
+
+_WISHES: Final = {
+    "frequency_penalty",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "stop",
+    "top_p",
+}
 
 
 def _json_object(text: str) -> str:
@@ -69,11 +88,12 @@ class ChatMessage(Lenient):
     model_config = ConfigDict(json_schema_extra=_OF_A_TOOL)
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: (
+    content: Annotated[
         Annotated[str, Field(max_length=100_000)]
         | Annotated[list[Part], Field(max_length=100)]
-        | None
-    ) = None
+        | None,
+        BeforeValidator(_text_alone),
+    ] = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
 
@@ -111,8 +131,24 @@ class ClientTool(Lenient):
     function: Function
 
 
+Stop = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class StreamOptions(Lenient):
     include_usage: bool = False
+
+
+class ResponseFormat(Lenient):
+    """Text, any JSON object, or JSON by a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("A json_schema goes with the type json_schema, and with no other.")
+        return self
 
 
 class ChatRequest(Lenient):
@@ -127,6 +163,13 @@ class ChatRequest(Lenient):
     max_completion_tokens: Annotated[int, Field(ge=1, le=32_768), WholeNumber] | None = None
     tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    n: Annotated[int, Field(ge=1, le=1, description="One answer is given.")] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: int | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    response_format: ResponseFormat | None = None
 
     def chat(self) -> Chat:
         """The chat in the domain's words."""
@@ -138,7 +181,17 @@ class ChatRequest(Lenient):
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_completion_tokens or self.max_tokens,
+            wishes=self._wishes(),
         )
+
+    def _wishes(self) -> dict[str, Any]:
+        """What else is asked of the model, as OpenAI writes it."""
+        chosen = self.model_dump(include=_WISHES, exclude_none=True)
+        if isinstance(self.stop, str):
+            chosen["stop"] = [self.stop]
+        if self.response_format is not None and self.response_format.type == "text":
+            del chosen["response_format"]
+        return chosen
 
     @property
     def with_usage(self) -> bool:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
 from backend.chassis.openapi import answers, answers_stream
@@ -26,6 +26,7 @@ from backend.services.agent.errors import (
     ModelTimeout,
     ModelUnavailable,
     UnknownModel,
+    UnsupportedSetting,
 )
 from backend.services.agent.routes.callers import caller
 from backend.services.agent.routes.chat import ChatRequest, call_shape
@@ -95,7 +96,14 @@ def models() -> OpenAIModels:
 @answers_stream(
     "text/event-stream",
     model=ChatAnswer,
-    errors=(ModelNotFound, LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable),
+    errors=(
+        ModelNotFound,
+        UnsupportedSetting,
+        LimitReached,
+        ModelMisbehaved,
+        ModelTimeout,
+        ModelUnavailable,
+    ),
     error_model=OpenAIError,
 )
 def chat_completions(body: ChatRequest) -> Response:
@@ -111,10 +119,11 @@ def chat_completions(body: ChatRequest) -> Response:
     return stream(completing.told, _chunks(completing, first, body.with_usage))
 
 
-@bp.after_request
+@bp.after_app_request
 def speak_openai(response: Response) -> Response:
     """Turn a problem document, wherever it was made, into OpenAI's error."""
-    if response.mimetype == "application/problem+json":
+    spoken_here = request.path.startswith(f"{bp.url_prefix}/")
+    if spoken_here and response.mimetype == "application/problem+json":
         response.set_data(json.dumps({"error": _error(response.get_json())}))
         response.content_type = "application/json"
     return response
@@ -170,10 +179,12 @@ def _whole(completing: Completing) -> Response:
 def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> Iterator[bytes]:
     head = _head("chat.completion.chunk", completing.model)
     listener = Listener.of_the_request()
+    # Whoever asks for usage finds the field in every chunk, filled in the last.
+    no_usage = {"usage": None} if with_usage else {}
 
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _data(head | {"choices": [choice]})
+        return _data(head | {"choices": [choice]} | no_usage)
 
     yield chunk({"role": "assistant", "content": ""})
     try:
@@ -191,7 +202,7 @@ def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> 
                     yield chunk({}, each.finish_reason)
                     # What OpenAI has no word for goes where its clients read no text from.
                     if ours := _ours(each):
-                        yield _data(head | {"choices": []} | ours)
+                        yield _data(head | {"choices": []} | no_usage | ours)
                     if with_usage:
                         yield _data(head | {"choices": [], "usage": _usage(each)})
                     yield _DONE

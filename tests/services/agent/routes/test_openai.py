@@ -5,6 +5,8 @@ import threading
 
 import openai
 import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI
 from werkzeug.serving import make_server
 
 from tests.services.agent.stand_ins import Reply
@@ -167,6 +169,129 @@ def test_a_tool_with_side_effects_is_not_offered_where_nobody_can_approve(sdk, s
     assert "save_note" not in offered
     assert answer.steps[0]["status"] == "refused"
     assert shelf.uploads == []
+
+
+PART = {"type": "text", "text": "there?"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+SETTINGS = {
+    "stop": ["END"],
+    "seed": 7,
+    "top_p": 0.5,
+    "frequency_penalty": 0.1,
+    "response_format": {"type": "json_object"},
+}
+
+
+@pytest.mark.parametrize("tools", [[], [WEATHER]], ids=["our tools", "the client's"])
+def test_a_clients_settings_reach_the_model(sdk, model, tools):
+    model.will(Reply(text="{}"))
+    more = {"tools": tools} if tools else {}
+
+    sdk.chat.completions.create(model="scripted", messages=user("Hi"), **SETTINGS, **more)
+
+    assert {name: model.requests[0][name] for name in SETTINGS} == SETTINGS
+
+
+def test_a_system_message_reaches_the_model_beside_our_own(sdk, model):
+    model.will(Reply(text="Aye."))
+    messages = [
+        {"role": "developer", "content": "Speak like a pirate."},
+        {"role": "user", "content": [{"type": "text", "text": "Are you "}, PART]},
+    ]
+
+    sdk.chat.completions.create(model="scripted", messages=messages)
+
+    system, said = model.requests[0]["messages"]
+    assert "Speak like a pirate." in system["content"]
+    assert said["content"] == "Are you there?"
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        pytest.param({"n": 2}, "n", "less than or equal to 1", id="several answers"),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [PART, IMAGE]}]},
+            "messages.0.content",
+            "Only text is read here",
+            id="an image",
+        ),
+        pytest.param(
+            {"model": "embedded-lite", "response_format": {"type": "json_object"}},
+            "response_format",
+            "does not heed response_format",
+            id="what the model cannot do",
+        ),
+        pytest.param({"stop": ["a"] * 5}, "stop", "at most 4", id="too many stops"),
+        pytest.param({"max_tokens": 10**9}, "max_tokens", "less than or equal", id="max_tokens"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_its_name(scripted, ada, body, param, said):
+    response = scripted.post(
+        "/v1/chat/completions", json={"messages": user("Hi")} | body, headers=ada
+    )
+
+    error = response.json["error"]
+    assert response.status_code in {400, 422}
+    assert error["type"] == "invalid_request_error"
+    assert error["param"].startswith(param)
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/v1/embeddings", 404), ("GET", "/v1/chat/completions", 405), ("GET", "/v1/x", 404)],
+)
+def test_what_is_not_there_is_told_in_openais_form_too(scripted, ada, method, path, status):
+    response = scripted.open(path, method=method, headers=ada)
+
+    assert response.status_code == status
+    assert response.json["error"]["type"] == "invalid_request_error"
+
+
+def test_usage_stands_in_every_chunk_once_it_is_asked_for(scripted, model, ada):
+    model.will(Reply(text="Hi"))
+    body = {"messages": user("Hi"), "stream": True, "stream_options": {"include_usage": True}}
+
+    sent = scripted.post("/v1/chat/completions", json=body, headers=ada).get_data(as_text=True)
+
+    chunks = [json.loads(line[6:]) for line in sent.split("\n\n") if line.startswith("data: {")]
+    assert all(chunk["usage"] is None for chunk in chunks[:-1])
+    assert chunks[-1]["usage"]["total_tokens"] == 18
+
+
+@pytest.fixture
+def langchain(served, ada):
+    return ChatOpenAI(
+        base_url=served,
+        api_key=ada["Authorization"].split()[1],
+        model="scripted",
+        max_retries=0,
+        stream_usage=True,
+    )
+
+
+def test_langchain_is_answered_whole_and_in_pieces(langchain, model):
+    model.will(Reply(text="One two"), Reply(text="One two"))
+
+    whole = langchain.invoke("Count.")
+    pieces = list(langchain.stream("Count."))
+
+    assert whole.content == "".join(piece.content for piece in pieces) == "One two"
+    assert whole.usage_metadata["total_tokens"] == 18
+    assert sum((piece.usage_metadata or {}).get("total_tokens", 0) for piece in pieces) == 18
+
+
+def test_langchain_calls_its_own_tools(langchain, model):
+    model.will(Reply(calls=[("get_weather", {"city": "Oslo"})]), Reply(text="It rains."))
+    bound = langchain.bind_tools([WEATHER])
+
+    asked = bound.invoke("Weather in Oslo?")
+    told = ToolMessage("rain", tool_call_id=asked.tool_calls[0]["id"])
+    answer = bound.invoke([HumanMessage("Weather in Oslo?"), asked, told])
+
+    assert asked.tool_calls[0]["args"] == {"city": "Oslo"}
+    assert answer.content == "It rains."
 
 
 def test_unknown_fields_are_ignored(scripted, model, ada):
