@@ -15,6 +15,7 @@ from redis.retry import Retry
 from backend.chassis.announcements import announce
 from backend.chassis.database import Database, open_database
 from backend.chassis.idempotency import Idempotency
+from backend.chassis.sealing import Seal
 from backend.chassis.service import (
     create_service,
     open_metrics,
@@ -44,7 +45,6 @@ from backend.services.auth.domain.keys import SigningKeys
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.recovery import Recovery
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sealing import Seal
 from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword

@@ -55,7 +55,10 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     provide(app, UploadLimits(settings.max_upload_bytes))
     provide(app, parts.blobs)
     provide(app, Collections(database, wake))
-    provide(app, Documents(database, parts.blobs, wake, most_waiting=settings.max_waiting))
+    provide(
+        app,
+        Documents(database, parts.blobs, wake, parts.seal, most_waiting=settings.max_waiting),
+    )
     provide(app, Watchers(_MOST_WATCHERS))
     provide(app, finder)
     provide(app, Answers(database, finder, parts.embedder))

@@ -6,6 +6,7 @@ from typing import Self
 
 from backend.chassis.database import Database, open_database
 from backend.chassis.embedding import Embedder
+from backend.chassis.sealing import Seal
 from backend.services.rag.clients.extraction import Extractor, Limits
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.embedding_models import EmbeddingModels
@@ -30,6 +31,7 @@ class Parts:
     dense: DenseIndex
     keywords: KeywordIndexes
     blobs: Blobs
+    seal: Seal
     ingestion: Ingestion
     reembedding: Reembedding
 
@@ -46,7 +48,8 @@ class Parts:
             partial(indexed_passages, everything, embedder), settings.keyword_passages
         )
         blobs = Blobs(settings.folder / "blobs")
-        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, keywords)
+        seal = Seal(settings.common.secret_key.reveal(), "rag/passwords")
+        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, keywords, seal)
         ingestion = Ingestion(
             everything,
             blobs,
@@ -64,6 +67,7 @@ class Parts:
             dense=dense,
             keywords=keywords,
             blobs=blobs,
+            seal=seal,
             ingestion=ingestion,
             reembedding=reembedding,
         )

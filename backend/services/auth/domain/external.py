@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.chassis.database import Database, Session, take_turns
+from backend.chassis.sealing import Seal
 from backend.services.auth.clients.oidc import Identity, Provider
 from backend.services.auth.domain.accounts import NEWCOMER_ROLE, Accounts, Newcomer, Prepared
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sealing import Seal
 from backend.services.auth.domain.usernames import Username, email_key, read_username
 from backend.services.auth.errors import (
     InvalidIdToken,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.chassis.database import Database
+from backend.chassis.sealing import BrokenSeal, Seal
 from backend.services.auth.clients.mail import Mail, NotSent, Undeliverable
 from backend.services.auth.domain.accounts import personal_words
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sealing import BrokenSeal, Seal
 from backend.services.auth.domain.sessions import find_user
 from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
 from backend.services.auth.store import accounts, sessions

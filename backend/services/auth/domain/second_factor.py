@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 import pyotp
 
 from backend.chassis.database import Database, Session
+from backend.chassis.sealing import BrokenSeal, Seal
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk
-from backend.services.auth.domain.sealing import BrokenSeal, Seal
 from backend.services.auth.errors import (
     InvalidCredentials,
     NoSecondFactor,

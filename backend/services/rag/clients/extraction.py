@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -60,11 +61,13 @@ class Extractor:
         self._running: dict[subprocess.Popen[str], Path] = {}
         self._stopped = False
 
-    def extract(self, file: Path, kind: Kind, progress: Progress) -> Extracted:
+    def extract(
+        self, file: Path, kind: Kind, progress: Progress, password: str | None = None
+    ) -> Extracted:
         """The text of *file*, or ExtractionFailed with a reason for its owner."""
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             self._command(file, kind),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=_ROOT,
@@ -79,6 +82,7 @@ class Extractor:
             process.kill()
         deadline = _Deadline(process, self._limits)
         try:
+            _tell(process, password or "")
             return self._collect(process, deadline, progress)
         finally:
             deadline.cancel()
@@ -133,6 +137,14 @@ class Extractor:
         raise ExtractionFailed(
             "too_complex", "Reading this file needed too much memory, or it broke its reader."
         )
+
+
+def _tell(process: "subprocess.Popen[str]", password: str) -> None:
+    """Through its input: everybody on the machine may read a command line."""
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(password)
+        process.stdin = None
 
 
 class _Deadline:

@@ -4,7 +4,7 @@
 
 Files come from strangers and parsers have faults. So this process holds no secret, may not
 write a file, grow or run beyond its limits, and talks through its output alone: one JSON line
-for each page as it is read.
+for each page as it is read. Its input is the password that opens the file, where there is one.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.chassis.lifeline import die_with_parent
-from backend.services.rag.clients.formats.kinds import IMAGES
+from backend.services.rag.clients.formats.kinds import IMAGES, LOCKABLE
 from backend.services.rag.clients.formats.page import Content, Unreadable, cleaned, one_line
 
 _READERS: dict[str, tuple[str, str]] = {
@@ -42,7 +42,9 @@ def main() -> None:
     kind, file, memory, seconds = sys.argv[1:]
     _limit(int(memory), int(seconds))
     try:
-        content = _reader(kind)(Path(file))
+        password = sys.stdin.read()
+        read = _reader(kind)
+        content = read(Path(file), password) if kind in LOCKABLE else read(Path(file))
         _say({"title": one_line(content.title), "total": content.total})
         for page in map(cleaned, content.pages):
             _say({"text": page.text, "headings": page.headings, "scanned": page.scanned})
@@ -53,10 +55,10 @@ def main() -> None:
         _say({"error": "too_complex", "detail": "Reading this file needs too much memory."})
 
 
-def _reader(kind: str) -> Callable[[Path], Content]:
+def _reader(kind: str) -> Callable[..., Content]:
     module, function = _READERS[kind]
     # Each format's libraries are loaded only for a file of it.
-    found: Callable[[Path], Content] = getattr(
+    found: Callable[..., Content] = getattr(
         import_module(f"backend.services.rag.clients.formats.{module}"), function
     )
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.chassis.database import Database, Session, take_turns
 from backend.chassis.paging import cut_page
+from backend.chassis.sealing import Seal
 from backend.security.refusals import request_id_in_hand
 from backend.services.rag.domain.collections import (
     Reader,
@@ -17,7 +18,7 @@ from backend.services.rag.domain.collections import (
     found,
     writable,
 )
-from backend.services.rag.domain.uploads import Blobs, Incoming, Upload
+from backend.services.rag.domain.uploads import Blobs, Incoming, Upload, is_lockable
 from backend.services.rag.errors import DocumentNotFound, QueueFull
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import documents as store
@@ -101,6 +102,7 @@ class Documents:
         database: Database,
         blobs: Blobs,
         wake: Callable[[], None],
+        seal: Seal,
         *,
         most_waiting: int,
     ) -> None:
@@ -108,6 +110,7 @@ class Documents:
         self._everything = database.across_tenants()
         self._blobs = blobs
         self._wake = wake
+        self._seal = seal
         self._most_waiting = most_waiting
 
     def add(
@@ -120,10 +123,12 @@ class Documents:
         title: str | None,
         metadata: Mapping[str, Any],
         replace: bool = False,
+        password: str | None = None,
     ) -> tuple[list[Document], bool]:
         """The documents of *uploads*, and whether any of them is new.
 
         With *replace*, each goes to the place of those of its file name when it is ready.
+        *password* opens those that are locked; it is kept sealed, and until then only.
 
         All are on the disk and in the tables when this returns: whatever happens to the
         process from then on, they will be read.
@@ -147,6 +152,8 @@ class Documents:
                     row = store.with_bytes(session, shelf.id, upload.sha256)
                     if row.status == "failed":
                         queue.read_anew(row)
+                if password is not None and row.status == "queued" and is_lockable(upload):
+                    row.sealed_password = self._seal.close(password)
                 if replace and row.filename == upload.filename:
                     _replace_namesakes(session, row)
                 documents.append(_seen(row))

@@ -28,6 +28,7 @@ class Job:
     pages: int | None
     title: str
     title_given: bool
+    sealed_password: str | None
     # How many passages an interrupted reading has indexed; None where it kept no text.
     indexed: int | None
     attempts: int
@@ -126,6 +127,7 @@ def _job(row: DocumentRow) -> Job:
         pages=row.pages,
         title=row.title,
         title_given=row.title_given,
+        sealed_password=row.sealed_password,
         indexed=row.indexed,
         attempts=row.attempts,
         request_id=row.request_id,

@@ -8,6 +8,7 @@ from time import monotonic
 
 from backend.chassis.database import Database, Session
 from backend.chassis.embedding import Embedder
+from backend.chassis.sealing import BrokenSeal, Seal
 from backend.services.rag.clients.extraction import Extracted, Extractor
 from backend.services.rag.clients.formats.kinds import CONTENT_TYPES
 from backend.services.rag.domain.chunking import Chunk, Section, chunk, indexed
@@ -48,6 +49,7 @@ class Reading:
         embedder: Embedder,
         dense: DenseIndex,
         keywords: KeywordIndexes,
+        seal: Seal,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -55,6 +57,7 @@ class Reading:
         self._embedder = embedder
         self._dense = dense
         self._keywords = keywords
+        self._seal = seal
 
     def read(self, job: Job, until: float, hurdle: "Hurdle") -> bool:
         """Whether it is done; False if the time was up with passages left to index.
@@ -98,6 +101,7 @@ class Reading:
             self._blobs.path(job.blob),
             _KINDS[job.content_type],
             lambda done, total: progress.report("extracting", done, total),
+            self._password(job),
         )
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
@@ -105,10 +109,18 @@ class Reading:
         with self._database.write(job.tenant_id) as session:
             row = _claimed(session, job)
             row.title = title
+            row.sealed_password = None
             row.pages = len(extracted.pages) if extracted.paged else None
             session.add_all(_page_rows(job, extracted))
             self._keep(session, row, chunks)
         return title
+
+    def _password(self, job: Job) -> str | None:
+        try:
+            return self._seal.open(job.sealed_password) if job.sealed_password else None
+        except BrokenSeal:
+            # The suite has another secret by now; its owner is asked for the password again.
+            return None
 
     def _cut_again(self, job: Job) -> str:
         """From the text that is kept: nothing is read from the file twice."""

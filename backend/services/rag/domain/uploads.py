@@ -12,7 +12,13 @@ from secrets import token_hex
 from types import TracebackType
 from typing import IO, Self
 
-from backend.services.rag.clients.formats.kinds import CONTENT_TYPES, Mismatch, NotRead, kind_of
+from backend.services.rag.clients.formats.kinds import (
+    CONTENT_TYPES,
+    LOCKABLE,
+    Mismatch,
+    NotRead,
+    kind_of,
+)
 from backend.services.rag.errors import (
     EmptyFile,
     TooLarge,
@@ -22,6 +28,7 @@ from backend.services.rag.errors import (
 
 # What a document's bytes may be given out as.
 MEDIA_TYPES = tuple(CONTENT_TYPES.values())
+_LOCKABLE = {CONTENT_TYPES[kind] for kind in LOCKABLE}
 _MOST_NAME_BYTES = 200
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -35,6 +42,11 @@ class Upload:
     content_type: str
     size_bytes: int
     sha256: str
+
+
+def is_lockable(upload: Upload) -> bool:
+    """Whether a password may be needed to read it."""
+    return upload.content_type in _LOCKABLE
 
 
 class Blobs:

@@ -41,7 +41,7 @@ from backend.services.rag.errors import (
 )
 from backend.services.rag.routes.collections import COLLECTION_NAME, Name
 from backend.services.rag.routes.reader import behind, reader
-from backend.services.rag.routes.uploads import Metadata, Title, read_form
+from backend.services.rag.routes.uploads import MOST_PASSWORD_CHARACTERS, Metadata, Title, read_form
 
 documents = Blueprint("documents", __name__)
 _LOOK_AGAIN_SECONDS = {"queued": 1.0, "processing": 0.3}
@@ -181,6 +181,13 @@ class DocumentText(BaseModel):
         "contentMediaType": "application/json",
         "description": "A JSON object.",
     },
+    password={
+        "type": "string",
+        "format": "password",
+        "maxLength": MOST_PASSWORD_CHARACTERS,
+        "description": "Opens those of the files that are encrypted. Kept sealed until they are "
+        "read, and then forgotten.",
+    },
     replace={
         "type": "boolean",
         "description": "Put each file in the place of what the collection holds under the same "
@@ -216,6 +223,7 @@ def _add(incoming: Incoming, most_bytes: int, wait: float) -> Response:
             title=form.title,
             metadata=form.metadata,
             replace=form.replace,
+            password=form.password,
         )
         if wait:
             added = _waited_for(added, wait)

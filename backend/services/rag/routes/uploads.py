@@ -23,7 +23,8 @@ SLACK_BYTES = 64 * 1024
 _BUFFER_BYTES = 512 * 1024
 _MOST_PARTS = 40
 _MOST_METADATA_CHARACTERS = 16 * 1024
-_FIELDS = ("collection", "title", "metadata", "replace")
+MOST_PASSWORD_CHARACTERS = 200
+_FIELDS = ("collection", "title", "metadata", "replace", "password")
 _NAME = TypeAdapter[str](Name)
 
 
@@ -61,12 +62,14 @@ class UploadForm:
     title: str | None
     metadata: Mapping[str, Any]
     replace: bool
+    password: str | None
 
     @property
     def fingerprint(self) -> str:
         """Equal for two requests that ask for the same."""
         parts = [f"{each.filename}\0{each.sha256}" for each in self.uploads]
-        parts += [repr((self.collection, self.title, self.metadata, self.replace))]
+        asked = (self.collection, self.title, self.metadata, self.replace, self.password)
+        parts += [repr(asked)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -85,7 +88,14 @@ def read_form(incoming: Incoming, most_bytes: int) -> UploadForm:
         cast(IncomingFile, part.stream).checked(part.filename or "", part.mimetype)
         for part in files.getlist("file")
     ]
-    return UploadForm(uploads, _collection(form), _title(form), _metadata(form), _replace(form))
+    return UploadForm(
+        uploads,
+        _collection(form),
+        _title(form),
+        _metadata(form),
+        _replace(form),
+        _password(form),
+    )
 
 
 def _parsed(
@@ -168,3 +178,13 @@ def _replace(form: MultiDict[str, str]) -> bool:
     if given not in ("true", "false"):
         raise invalid_field("#/replace", "Use true or false.")
     return given == "true"
+
+
+def _password(form: MultiDict[str, str]) -> str | None:
+    given = form.get("password") or None
+    if given and (len(given) > MOST_PASSWORD_CHARACTERS or not given.isprintable()):
+        raise invalid_field(
+            "#/password",
+            f"Use up to {MOST_PASSWORD_CHARACTERS} characters, without line breaks.",
+        )
+    return given

@@ -60,6 +60,8 @@ class DocumentRow(Base):
     title: Mapped[str] = mapped_column(String(500))
     # What the uploader wrote stays; what we found in the file may change with the next reading.
     title_given: Mapped[bool]
+    # What opens the file, until its text is kept or cannot be had.
+    sealed_password: Mapped[str | None] = mapped_column(Text)
     content_type: Mapped[str] = mapped_column(String(100))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))

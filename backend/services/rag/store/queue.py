@@ -85,6 +85,7 @@ def release(row: DocumentRow, *, not_before: datetime | None = None) -> None:
 
 def give_up(row: DocumentRow, code: str, detail: str) -> None:
     row.status, row.stage, row.claim, row.not_before = "failed", "failed", None, None
+    row.sealed_password = None
     row.error_code, row.error_detail = code, detail[:500]
 
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.chassis.database import open_database
+from backend.chassis.sealing import Seal
 from backend.security.revocation import LocalRevocations
 from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.audit import INSIDE
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sealing import Seal
 from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.sessions import REFRESH_GRACE, Sessions
 from backend.services.auth.errors import RefreshReused, SessionEnded

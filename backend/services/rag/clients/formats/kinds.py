@@ -35,6 +35,8 @@ CONTENT_TYPES: dict[Kind, str] = {
 }
 READABLE = "PDF, DOCX, PPTX, XLSX, HTML, Markdown, CSV, JSON, EML, plain text or an image"
 IMAGES: frozenset[Kind] = frozenset({"png", "jpeg", "tiff", "webp", "bmp", "gif"})
+# Files that may open with a password alone.
+LOCKABLE: frozenset[Kind] = frozenset({"pdf"})
 _SUFFIXES: dict[str, Kind] = {
     ".pdf": "pdf", ".docx": "docx", ".docm": "docx", ".pptx": "pptx", ".pptm": "pptx",
     ".ppsx": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx", ".html": "html", ".htm": "html",

@@ -11,21 +11,21 @@ from backend.services.rag.clients.formats.page import Content, Page, Unreadable
 from backend.services.rag.clients.formats.pdf_scans import is_scanned, read_picture
 from backend.services.rag.clients.formats.pdf_text import text_of
 
-_LOCKED = Unreadable("password_needed", "This PDF opens only with a password.")
 # What programs write into the title when nobody gave one.
 _NO_TITLE = re.compile(r"untitled|microsoft word|\.(docx?|indd|tex|dvi|pdf|pptx?|qxd)$|^\W*$", re.I)
 
 
-def read(file: Path) -> Content:
+def read(file: Path, password: str = "") -> Content:
     """The title if there is a real one, the number of pages, and the pages one by one."""
     try:
-        document = pypdfium2.PdfDocument(file)
+        document = pypdfium2.PdfDocument(file, password=password or None)
     except PdfiumError as error:
-        if "password" in str(error).lower():
-            raise _LOCKED from error
-        return _read_with_pypdf(file)
+        # Older encryption takes letters beyond ASCII in its own way, which pypdf knows.
+        if "password" in str(error).lower() and password.isascii():
+            raise _locked(password) from error
+        return _read_with_pypdf(file, password)
     if len(document) == 0:
-        return _read_with_pypdf(file)
+        return _read_with_pypdf(file, password)
     title = document.get_metadata_value("Title") or ""
     return Content(_pages(document), _real(title), len(document))
 
@@ -72,15 +72,22 @@ def _located(text: str, titles: list[str]) -> list[tuple[int, str]]:
     return headings
 
 
-def _read_with_pypdf(file: Path) -> Content:
+def _locked(password: str) -> Unreadable:
+    if password:
+        return Unreadable("wrong_password", "The password does not open this PDF. Send another.")
+    detail = "This PDF opens only with a password. Send it again with the field password."
+    return Unreadable("password_required", detail)
+
+
+def _read_with_pypdf(file: Path, password: str) -> Content:
     # Imported only where it is needed: it is slow to load, as it is to read.
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
     try:
         reader = PdfReader(file)
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise _LOCKED
+        if reader.is_encrypted and not (reader.decrypt(password) or reader.decrypt("")):
+            raise _locked(password)
         count = len(reader.pages)
         title = (reader.metadata and reader.metadata.title) or ""
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:

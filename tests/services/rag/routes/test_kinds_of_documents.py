@@ -1,0 +1,137 @@
+"""Every kind of file, from its upload to the passage that is found in it."""
+
+import io
+import sqlite3
+
+import pytest
+import xlsxwriter
+from pptx import Presentation
+
+from tests.documents import Words, docx, encrypted, paragraph, pdf, picture
+from tests.services.rag.conftest import MIB
+
+TERM = "The notice period is three months."
+PAGE = [Words(60, 700, TERM)]
+LOCKED = encrypted(pdf(PAGE), "open sesame")
+
+
+def slides():
+    show = Presentation()
+    show.slides.add_slide(show.slide_layouts[6])
+    slide = show.slides.add_slide(show.slide_layouts[5])
+    slide.shapes.title.text = TERM
+    return saved(show.save)
+
+
+def sheet():
+    whole = io.BytesIO()
+    with xlsxwriter.Workbook(whole, {"in_memory": True}) as book:
+        book.add_worksheet("Numbers").write_row(0, 0, range(1000, 1100))
+        book.add_worksheet("Terms").write(0, 0, TERM)
+    return whole.getvalue()
+
+
+def saved(save):
+    whole = io.BytesIO()
+    save(whole)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "content_type", "page", "pages"),
+    [
+        ("a.pdf", pdf([], PAGE), "application/pdf", 2, 2),
+        ("a.docx", docx(paragraph(TERM)), "wordprocessingml.document", None, None),
+        ("a.pptx", slides(), "presentationml.presentation", 2, 2),
+        ("a.xlsx", sheet(), "spreadsheetml.sheet", 2, 2),
+        ("a.html", f"<p>{TERM}", "text/html", None, None),
+        ("a.md", f"# A\n\n{TERM}", "text/markdown", None, None),
+        ("a.csv", f"a;b\n1;{TERM}", "text/csv", None, None),
+        ("a.txt", TERM.encode("utf-16"), "text/plain", None, None),
+        ("a.eml", f"Subject: x\n\n{TERM}", "message/rfc822", None, None),
+        ("a.json", f'{{"term": "{TERM}"}}', "application/json", None, None),
+        ("a.jsonl", f'{{"term": "{TERM}"}}\n', "application/jsonl", None, None),
+        ("a.png", picture(TERM, (700, 100)), "image/png", 1, 1),
+    ],
+)
+def test_each_kind_is_read_found_and_given_out_again(
+    shared, name, content, content_type, page, pages
+):
+    ada = shared(f"reader-of-{name}")
+    content = content if isinstance(content, bytes) else content.encode()
+
+    document = ada.upload(content, name)
+
+    assert document["content_type"].endswith(content_type)
+    assert document["pages"] == pages
+    (hit,) = [hit for hit in ada.search(TERM, mode="keyword") if TERM in hit["text"]]
+    assert hit["page"] == page
+    with ada("GET", f"/documents/{document['id']}/content") as original:
+        assert original.data == content
+
+
+def failed_with(response):
+    (document,) = response.json["documents"]
+    assert document["status"] == "failed", document
+    return document["error"]["code"]
+
+
+def test_an_encrypted_pdf_is_read_with_its_password(ada):
+    assert failed_with(ada.send(LOCKED, "a.pdf")) == "password_required"
+    assert failed_with(ada.send(LOCKED, "a.pdf", password="guess")) == "wrong_password"
+
+    response = ada.send(LOCKED, "a.pdf", password="open sesame")
+
+    assert response.status_code == 200
+    assert response.json["documents"][0]["status"] == "ready"
+    assert ada.search(TERM)[0]["text"] == TERM
+
+
+def test_a_password_is_kept_sealed_and_forgotten_once_it_was_used(ada, tmp_path):
+    documents = [
+        ada.send(LOCKED, "a.pdf", password="open sesame", wait=0),
+        ada.send(LOCKED + b"\n", "b.pdf", password="a guess of mine", wait=30),
+        ada.send(b"no need of one", "c.txt", password="open sesame"),
+    ]
+
+    assert [each.status_code for each in documents] == [202, 201, 201]
+    ada.send(LOCKED, "a.pdf")
+    for file in tmp_path.rglob("*.db*"):
+        assert b"open sesame" not in file.read_bytes()
+        assert b"a guess of mine" not in file.read_bytes()
+    with sqlite3.connect(tmp_path / "rag.db") as tables:
+        kept = tables.execute("SELECT sealed_password FROM documents").fetchall()
+    tables.close()
+    assert kept == [(None,)] * 3
+
+
+@pytest.mark.parametrize("password", ["x" * 201, "two\nlines"])
+def test_a_password_is_one_line(ada, password):
+    response = ada.send(LOCKED, "a.pdf", password=password)
+
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"] == "#/password"
+
+
+def test_a_pdf_that_only_its_owner_may_change_is_read(ada):
+    ada.upload(encrypted(pdf(PAGE)), "protected.pdf")
+
+    assert ada.search(TERM)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("cut.pdf", pdf(PAGE)[:120], "unreadable_document"),
+        ("cut.png", picture(TERM)[:900], "unreadable_document"),
+        ("empty.pdf", pdf([]), "no_text"),
+        ("blank.png", picture(""), "no_text"),
+        ("broken.json", b'{"a": ', "unreadable_document"),
+        ("bomb.docx", docx(f"<!-- {'x' * (101 * MIB)} -->"), "too_much_text"),
+    ],
+)
+def test_what_can_not_be_read_fails_with_a_reason(shared, name, content, code):
+    ada = shared("reader-of-nothing")
+
+    assert failed_with(ada.send(content, name)) == code
+    assert ada.search("notice", mode="keyword") == []
