@@ -5,11 +5,17 @@ Runs beside the suite or without it, on the same tables, files and vectors.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
+from backend.chassis.database import Database
 from backend.chassis.problems import ServiceError
 from backend.chassis.settings import SettingsError, load_env
 from backend.services.rag.domain.reindexing import queue_all, work_off
+from backend.services.rag.domain.transfer import export_library, import_library
+from backend.services.rag.domain.verification import Verification
+from backend.services.rag.errors import NotAnArchive, VectorsUnavailable
 from backend.services.rag.parts import Parts
 from backend.services.rag.settings import Settings
 
@@ -17,17 +23,50 @@ from backend.services.rag.settings import Settings
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m backend.services.rag")
     commands = parser.add_subparsers(dest="command", required=True)
+    _export_command(commands.add_parser("export", help="write the whole library to one file"))
+    _import_command(commands.add_parser("import", help="bring in what such a file holds"))
     _reindex_command(commands.add_parser("reindex", help="cut up and embed all documents anew"))
+    _verify_command(commands.add_parser("verify", help="compare tables, files and vectors"))
     asked = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = asked.run
     try:
         return run(asked)
-    except (ServiceError, SettingsError, OSError) as trouble:
-        sys.stderr.write(f"{trouble}\n")
+    except (NotAnArchive, ServiceError, SettingsError, OSError) as trouble:
+        sys.stderr.write(f"{_told(trouble)}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted; what is done stays done, and the rest is done later.\n")
         return 130
+
+
+def _export_command(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_export)
+    parser.add_argument("file", type=Path, metavar="FILE", help="such as library.tar.gz")
+
+
+def _export(asked: argparse.Namespace) -> int:
+    with _opened() as parts:
+        done = export_library(_everything(parts), parts.blobs, asked.file, _progress("documents"))
+        _say(f"{done.documents} documents are in {asked.file}.")
+        if done.without_file:
+            _say(f"{done.without_file} are not: their files are missing; verify tells which.")
+        return 1 if done.without_file else 0
+
+
+def _import_command(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_import)
+    parser.add_argument("file", type=Path, metavar="FILE", help="that export has written")
+
+
+def _import(asked: argparse.Namespace) -> int:
+    with _opened() as parts:
+        done = import_library(_everything(parts), parts.blobs, asked.file, _progress("documents"))
+        _say(
+            f"{done.documents} documents and {done.collections} collections came in; "
+            f"{done.there_already} documents were there already."
+        )
+        _work_off(parts)
+        return 0
 
 
 def _reindex_command(parser: argparse.ArgumentParser) -> None:
@@ -39,32 +78,88 @@ def _reindex_command(parser: argparse.ArgumentParser) -> None:
 
 
 def _reindex(asked: argparse.Namespace) -> int:
-    parts = _open_parts()
-    if not asked.status:
-        count = queue_all(parts.database.across_tenants(), asked.collection)
-        _say(f"{count} documents are indexed anew; searches find them as before meanwhile.")
-        _work_off(parts)
-    for each in parts.reembedding.progress():
-        _say(
-            f"{each.state:8} {each.model}: {each.documents} of {each.all_documents} documents, "
-            f"{each.passages} of {each.all_passages} passages"
+    with _opened() as parts:
+        if not asked.status:
+            count = queue_all(_everything(parts), asked.collection)
+            _say(f"{count} documents are indexed anew; searches find them as before meanwhile.")
+            _work_off(parts)
+        for each in parts.reembedding.progress():
+            _say(
+                f"{each.state:8} {each.model}: {each.documents} of {each.all_documents} documents, "
+                f"{each.passages} of {each.all_passages} passages"
+            )
+        return 0
+
+
+def _verify_command(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_verify)
+    parser.add_argument(
+        "--mend", action="store_true", help="drop what belongs to nothing, make anew what is lost"
+    )
+
+
+def _verify(asked: argparse.Namespace) -> int:
+    """0 where all agrees in the end; 1 where something does not."""
+    with _opened() as parts:
+        verification = Verification(
+            _everything(parts),
+            parts.blobs,
+            parts.models,
+            parts.vectors,
+            mend=asked.mend,
+            tell=lambda what, done, total: _progress(what)(done, total),
         )
-    return 0
+        findings = list(verification.findings())
+        width = max(len(each.what) for each in findings)
+        _say(f"{'':{width}}  looked at   wrong  mended")
+        for each in findings:
+            _say(f"{each.what:{width}}  {each.looked_at:9} {len(each.wrong):7} {each.mended:7}")
+        for each in findings:
+            if each.wrong:
+                more = len(each.wrong) - len(each.examples)
+                _say(
+                    f"{each.what}: {', '.join(each.examples)}{f' and {more} more' if more else ''}"
+                )
+        if any(each.mended for each in findings):
+            _work_off(parts)
+        return 0 if all(len(each.wrong) == each.mended for each in findings) else 1
 
 
 def _work_off(parts: Parts) -> None:
-    everything = parts.database.across_tenants()
-    work_off(everything, parts.ingestion, parts.reembedding, _progress)
-    sys.stdout.write("\n")
+    """Index what waits; the service would do so as well, some time."""
+    parts.vectors.check()
+    work_off(_everything(parts), parts.ingestion, parts.reembedding, _progress("indexed"))
 
 
-def _open_parts() -> Parts:
-    return Parts.open(Settings.from_env(load_env()))
+def _everything(parts: Parts) -> Database:
+    return parts.database.across_tenants()
 
 
-def _progress(done: int, total: int) -> None:
-    sys.stdout.write(f"\r{done} of {total} read")
-    sys.stdout.flush()
+@contextmanager
+def _opened() -> Iterator[Parts]:
+    parts = Parts.open(Settings.from_env(load_env()))
+    try:
+        yield parts
+    finally:
+        parts.vectors.close()
+        parts.database.engine.dispose()
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """Tells on a terminal how far it is, in one line that goes again."""
+
+    def tell(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(
+                f"\r{what}: {done} of {total}\x1b[K" + ("\r\x1b[K" if done >= total else "")
+            )
+            sys.stderr.flush()
+
+    return tell
+
+
+def _told(trouble: Exception) -> str:
+    return trouble.why if isinstance(trouble, VectorsUnavailable) else str(trouble)
 
 
 def _say(line: str) -> None:

@@ -53,6 +53,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     wake = _have_read(app, settings, parts)
     provide(app, Idempotency("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
+    provide(app, parts)
     provide(app, parts.blobs)
     provide(app, Collections(database, wake))
     provide(

@@ -151,3 +151,7 @@ class ExtractionFailed(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class NotAnArchive(Exception):
+    """What was to be imported is no export, or not a whole one."""

@@ -10,6 +10,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
+from backend.services.rag.parts import Parts
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.vectors.opening import Place
 from tests.identities import Identities
@@ -73,6 +74,7 @@ def stop(app) -> None:
     for kind in (IngestionThread, ReembeddingThread):
         if kind in app.extensions["backend.parts"]:
             app.extensions["backend.parts"][kind].stop()
+    app.extensions["backend.parts"][Parts].vectors.close()
 
 
 class Person:

@@ -1,29 +1,60 @@
 """The operator's commands, as they are typed."""
 
+import os
+import tarfile
+
+import numpy as np
 import pytest
 
+from backend.chassis.database import open_database
 from backend.services.rag.__main__ import main
-from tests.services.rag.conftest import ROOT
+from backend.services.rag.app import create_app
+from backend.services.rag.store.chunks import ChunkRow
+from backend.services.rag.store.vectors.opening import Place, open_vectors
+from tests.services.rag.conftest import PDF, ROOT, Person, settings_in, stop
+
+FERRIES = "Ferries leave the northern quay at dawn."
+TRAMS = "Trams leave from the square."
 
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch, capsys):
     """Types a command beside the library in the test's folder: its exit code and what it says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "models").symlink_to(ROOT / ".cache" / "models")  # built once for all tests
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
     for name in ("DATABASE_URL", "CHROMA_URL", "VECTOR_STORE", "EMBEDDING_MODEL"):
         monkeypatch.delenv(name, raising=False)
 
-    def type_in(*words):
-        code = main(words)
+    def type_in(*words, folder=tmp_path, **variables):
+        folder.mkdir(exist_ok=True)
+        if not (folder / "models").exists():  # built once for all tests
+            (folder / "models").symlink_to(ROOT / ".cache" / "models")
+        with monkeypatch.context() as environment:
+            for name, value in {"DATA_DIR": str(folder), **variables}.items():
+                environment.setenv(name, value)
+            code = main([str(word) for word in words])
         return code, "".join(capsys.readouterr())
 
     return type_in
 
 
+@pytest.fixture
+def person_in(identities, embedder):
+    """Somebody of another installation."""
+    apps = []
+
+    def open_library(folder, user_id="user-ada", **changed):
+        app = create_app(settings_in(folder, **changed), embedder)
+        apps.append(app)
+        identities.trust(app)
+        return Person(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada"))
+
+    yield open_library
+    for app in apps:
+        stop(app)
+
+
 def test_everything_is_indexed_anew_from_the_text_that_is_kept(ada, typed, tmp_path):
-    document = ada.upload("Ferries leave the northern quay at dawn.")
+    document = ada.upload(FERRIES)
     for original in (tmp_path / "rag" / "blobs").iterdir():
         original.unlink()
 
@@ -37,8 +68,8 @@ def test_everything_is_indexed_anew_from_the_text_that_is_kept(ada, typed, tmp_p
 
 def test_only_one_collection_is_indexed_anew(ada, typed):
     ada("POST", "/collections", json={"name": "maps"})
-    ada.upload("Ferries leave the northern quay at dawn.", collection="maps")
-    ada.upload("Trams leave from the square.", "trams.txt")
+    ada.upload(FERRIES, collection="maps")
+    ada.upload(TRAMS, "trams.txt")
 
     code, said = typed("reindex", "--collection", "maps")
 
@@ -47,9 +78,173 @@ def test_only_one_collection_is_indexed_anew(ada, typed):
 
 
 def test_the_status_tells_how_far_each_model_is(ada, typed):
-    ada.upload("Ferries leave the northern quay at dawn.")
+    ada.upload(FERRIES)
 
     code, said = typed("reindex", "--status")
 
     assert code == 0
     assert said == ("serving  built-in:minilm-l6-int8-1: 1 of 1 documents, 1 of 1 passages\n")
+
+
+def test_a_library_moves_to_another_installation(ada, bob, typed, person_in, tmp_path):
+    ada("POST", "/collections", json={"name": "maps", "tenant_access": "read"})
+    shared = ada.upload(FERRIES, collection="maps", metadata='{"year": 1999}')
+    pdf = ada.upload(PDF)
+    bob.upload(TRAMS, "trams.txt")
+    before = ada("GET", f"/documents/{pdf['id']}").json
+
+    assert typed("export", "library.tar.gz") == (0, "3 documents are in library.tar.gz.\n")
+    code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
+
+    assert (code, said.splitlines()[0]) == (
+        0,
+        "3 documents and 3 collections came in; 0 documents were there already.",
+    )
+    there = person_in(tmp_path / "other")
+    (found,) = there.search("northern quay", mode="dense", collection="maps")
+    assert (found["document_id"], found["text"]) == (shared["id"], FERRIES)
+    assert there("GET", f"/documents/{pdf['id']}").json == before
+    with there("GET", f"/documents/{pdf['id']}/content") as original:
+        assert original.data == PDF.read_bytes()
+    strange = person_in(tmp_path / "other", "user-bob")
+    assert (
+        strange.search("ferries", mode="keyword")[0]["document_id"] == shared["id"]
+    )  # shared with the tenant
+    assert strange("GET", f"/documents/{pdf['id']}").status_code == 404
+
+
+def test_what_is_there_already_is_left_alone(ada, typed):
+    ada.upload(FERRIES)
+    typed("export", "library.tar")
+    ada.upload(TRAMS, "trams.txt")
+
+    code, said = typed("import", "library.tar")
+
+    assert (code, said.splitlines()[0]) == (
+        0,
+        "0 documents and 0 collections came in; 1 documents were there already.",
+    )
+    assert len(ada("GET", "/documents").json["items"]) == 2
+
+
+@pytest.mark.postgres
+def test_a_library_moves_to_other_stores(ada, typed, person_in, postgres, tmp_path):
+    document = ada.upload(PDF)
+    typed("export", "library.tar")
+    url = postgres.database(vectors=True)
+    stores = {"DATABASE_URL": url, "VECTOR_STORE": "pgvector"}
+
+    code, said = typed("import", "library.tar", folder=tmp_path / "other", **stores)
+
+    assert (code, said.splitlines()[0].partition(" came")[0]) == (
+        0,
+        "1 documents and 1 collections",
+    )
+    assert typed("verify", folder=tmp_path / "other", **stores)[0] == 0
+    ada_there = person_in(
+        tmp_path / "other",
+        database_url=url,
+        vectors=Place("pgvector", tmp_path / "other", url=url),
+    )
+    assert ada_there.search("pages", mode="dense")[0]["document_id"] == document["id"]
+
+
+@pytest.mark.parametrize("content", [b"no archive", b""])
+def test_what_is_no_export_is_refused(typed, tmp_path, content):
+    (tmp_path / "library.tar").write_bytes(content)
+
+    code, said = typed("import", "library.tar")
+
+    assert (code, "no export" in said) == (1, True)
+
+
+def test_an_export_that_was_cut_short_is_refused_whole(ada, typed, tmp_path):
+    ada.upload(FERRIES)
+    typed("export", "library.tar")
+    with tarfile.open("library.tar") as whole, tarfile.open("short.tar", "w") as short:
+        for member in whole.getmembers()[:-1]:
+            short.addfile(member, whole.extractfile(member))
+
+    code, said = typed("import", "short.tar", folder=tmp_path / "other")
+
+    assert (code, "cut short" in said) == (1, True)
+    assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
+
+
+def test_an_export_overwrites_nothing_and_is_for_its_owners_eyes(ada, typed, tmp_path):
+    ada.upload(FERRIES)
+    typed("export", "library.tar")
+
+    code, said = typed("export", "library.tar")
+
+    assert (code, "is there already" in said) == (1, True)
+    assert (tmp_path / "library.tar").stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.glob(".library*")] == []
+
+
+def test_a_library_in_order_is_found_in_order(ada, typed):
+    ada.upload(FERRIES)
+    ada.upload(PDF)
+
+    code, said = typed("verify")
+
+    assert code == 0
+    assert {line.split()[-2:] == ["0", "0"] for line in said.splitlines()[1:]} == {True}
+
+
+def test_what_does_not_agree_is_told_and_mended(ada, typed, tmp_path, app):
+    lost = ada.upload(TRAMS, "trams.txt")
+    ada.upload(FERRIES, "ferries.txt")
+    torn = ada.upload("Cable cars stand still in storms.", "cable.txt")
+    stop(app)
+    spoil(tmp_path, lost["id"], torn["id"])
+
+    code, said = typed("verify")
+    assert code == 1
+    assert wrong(said) == {
+        "originals that are missing": 1,
+        "originals that are damaged": 1,
+        "files that no document has": 1,
+        "documents whose passages are not their text": 1,
+        "documents with vectors missing (built-in:minilm-l6-int8-1)": 1,
+        "vectors that no passage has (built-in:minilm-l6-int8-1)": 1,
+        "partitions of no collection or model": 1,
+    }
+
+    assert typed("verify", "--mend")[0] == 1
+    code, said = typed("verify")
+
+    assert (code, wrong(said)) == (
+        1,  # an original cannot be made anew
+        {"originals that are missing": 1, "originals that are damaged": 1},
+    )
+    assert ada.search("trams", mode="dense")[0]["document_id"] == lost["id"]
+    assert ada.search("cable cars", mode="keyword")[0]["text"].startswith("Cable cars stand")
+
+
+def spoil(folder, lost, torn):
+    """Vectors of *lost* and a passage of *torn*, an original each, and things of nobody."""
+    settings = settings_in(folder)
+    blobs = settings.folder / "blobs"
+    one, other, *_ = sorted(blobs.iterdir())
+    one.unlink()
+    other.write_bytes(b"something else")
+    stray = blobs / "stray"
+    stray.touch()
+    os.utime(stray, (0, 0))
+    vectors = open_vectors(settings.vectors)
+    (partition,) = vectors.partitions()
+    vectors.forget(partition, lost)
+    row = np.eye(1, 384, dtype=np.float32)
+    vectors.add(partition, "doc_gone", 1, ["chk_gone.1.0"], row)
+    vectors.add("col_gone", "doc_gone", 1, ["chk_gone.1.0"], row)
+    vectors.close()
+    database = open_database(settings.database_url, "rag")
+    with database.write() as session:
+        session.query(ChunkRow).where(ChunkRow.document_id == torn).one().text = "Something else."
+    database.engine.dispose()
+
+
+def wrong(said):
+    rows = [line.rsplit(maxsplit=3) for line in said.splitlines()[1:]]
+    return {row[0]: int(row[2]) for row in rows if row[-1].isdecimal() and int(row[2])}

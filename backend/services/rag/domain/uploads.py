@@ -67,6 +67,12 @@ class Blobs:
             if file.name not in known and file.stat().st_mtime < older_than:
                 file.unlink(missing_ok=True)
 
+    def older_than(self, moment: float) -> list[str]:
+        """The names of files last written to before *moment*."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(f.name for f in self._folder.iterdir() if f.stat().st_mtime < moment)
+
     @contextmanager
     def receive(self, most_bytes: int) -> Iterator["Incoming"]:
         """A place to write uploads to; what was not kept is gone afterwards."""
@@ -137,8 +143,7 @@ class IncomingFile:
         """The finished file as an Upload, or the reason why it cannot be one."""
         if self._size == 0:
             raise EmptyFile
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        sha256 = self.finished()
         name = clean_name(filename)
         try:
             kind = kind_of(self.path, name, declared_type)
@@ -146,7 +151,13 @@ class IncomingFile:
             raise UnreadableDocument(str(mismatch)) from mismatch
         except NotRead as refused:
             raise UnsupportedDocument(str(refused)) from refused
-        return Upload(self.blob, name, CONTENT_TYPES[kind], self._size, self._hash.hexdigest())
+        return Upload(self.blob, name, CONTENT_TYPES[kind], self._size, sha256)
+
+    def finished(self) -> str:
+        """The digest of what was written, which is on the disk now."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._hash.hexdigest()
 
     def seek(self, position: int) -> int:
         """Form parsers rewind what they wrote; here nobody reads it through them."""

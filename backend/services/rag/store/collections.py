@@ -72,6 +72,20 @@ def named(session: Session, named: str) -> Sequence[CollectionRow]:
     return session.scalars(query.order_by(CollectionRow.id)).all()
 
 
+def every(session: Session) -> Sequence[CollectionRow]:
+    return session.scalars(select(CollectionRow).order_by(CollectionRow.id)).all()
+
+
+def of_owner(session: Session, tenant_id: str, owner_id: str, name: str) -> CollectionRow | None:
+    return session.scalar(
+        select(CollectionRow).where(
+            CollectionRow.tenant_id == tenant_id,
+            CollectionRow.owner_id == owner_id,
+            CollectionRow.name == name,
+        )
+    )
+
+
 def page(
     session: Session, tenant_id: str, user_id: str, after: str | None, limit: int
 ) -> Sequence[CollectionRow]:

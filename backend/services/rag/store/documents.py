@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    and_,
     delete,
     func,
     insert,
@@ -334,3 +335,14 @@ def indexed_in(session: Session, collections: Sequence[str] | None) -> Sequence[
 def count_unread(session: Session) -> int:
     query = select(func.count()).where(DocumentRow.status.in_(("queued", "processing")))
     return session.scalar(query.select_from(DocumentRow)) or 0
+
+
+def all_ids(session: Session) -> Sequence[str]:
+    return session.scalars(select(DocumentRow.id).order_by(DocumentRow.id)).all()
+
+
+def is_there(session: Session, document_id: str, collection_id: str, sha256: str) -> bool:
+    """Whether there is this document, or another with its bytes in the collection."""
+    same_bytes = and_(DocumentRow.collection_id == collection_id, DocumentRow.sha256 == sha256)
+    query = select(DocumentRow.id).where(or_(DocumentRow.id == document_id, same_bytes))
+    return session.scalar(query.limit(1)) is not None

@@ -120,13 +120,17 @@ def forget(session: Session, document_id: str, but_generation: int) -> None:
     )
 
 
-def forget_all(session: Session, model_id: str, collection_id: str | None = None) -> None:
-    """Let the model begin anew, everywhere or in one collection."""
-    statement = delete(EmbeddingRow).where(EmbeddingRow.model_id == model_id)
-    if collection_id is not None:
-        inside = select(DocumentRow.id).where(DocumentRow.collection_id == collection_id)
-        statement = statement.where(EmbeddingRow.document_id.in_(inside))
-    session.execute(statement)
+def forget_all(session: Session, model_id: str) -> None:
+    session.execute(delete(EmbeddingRow).where(EmbeddingRow.model_id == model_id))
+
+
+def begin_anew(session: Session, model_id: str, document_id: str) -> None:
+    """Let the model embed the document again."""
+    session.execute(
+        delete(EmbeddingRow).where(
+            EmbeddingRow.model_id == model_id, EmbeddingRow.document_id == document_id
+        )
+    )
 
 
 def remove(session: Session, model_id: str) -> None:
