@@ -1,10 +1,10 @@
 """How often the embedded tiers choose the tool that a person would.
 
-    python benchmarks/agent/tool_choice.py [URL]
+    python -m benchmarks.agent.tool_choice [URL [EVERY]]
 
-Asks each line of requests.tsv, whose first word is the right tool (talk: none). The lite tier
-is always asked; with URL, also the fetched model that is served there (python -m
-backend.chassis.local_model, under the same SECRET_KEY), which is timed as well.
+Asks each line of requests.tsv, whose first word is the right tool (talk: none); rules were written
+with these in view. The lite tier is always asked; with URL, also the fetched model that is served there (python -m
+backend.chassis.local_model, under the same SECRET_KEY), which gets every EVERYth line.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from langchain_core.messages import HumanMessage
 from backend.chassis.embedding import Embedder
 from backend.chassis.models import Address, ModelSettings, open_chat_model
 from backend.services.agent.clients.local import LocalChatModel
-from backend.services.agent.clients.mind import Offered
+from backend.services.agent.clients.mind import Chosen, Offered
 from backend.services.agent.domain.lite import LiteMind
 from backend.services.agent.domain.tools import tools
 
@@ -28,7 +28,7 @@ TALK = "talk"
 Choose = Callable[[str], str]
 
 
-def main(url: str | None) -> None:
+def main(url: str | None, every: int) -> None:
     lines = (Path(__file__).parent / "requests.tsv").read_text("utf-8").splitlines()
     asked = [(right, request) for right, _, request in (line.partition("\t") for line in lines)]
     offered = [
@@ -41,7 +41,9 @@ def main(url: str | None) -> None:
         address = Address.local(url, os.environ["SECRET_KEY"])
         model = LocalChatModel(inner=open_chat_model(address, ModelSettings()), mind=mind)
         loop = asyncio.new_event_loop()
-        _report("local", asked, lambda r: loop.run_until_complete(_by_model(model, offered, r)))
+        _report(
+            "local", asked[::every], lambda r: loop.run_until_complete(_by_model(model, offered, r))
+        )
 
 
 def _report(tier: str, asked: Sequence[tuple[str, str]], choose: Choose) -> None:
@@ -60,14 +62,17 @@ def _report(tier: str, asked: Sequence[tuple[str, str]], choose: Choose) -> None
 
 
 def _by_lite(mind: LiteMind, offered: Sequence[Offered], request: str) -> str:
-    chosen = mind.choose(request, offered)
-    return TALK if chosen is None else chosen.tool
+    return _named(mind.choose(request, offered))
 
 
 async def _by_model(model: LocalChatModel, offered: Sequence[Offered], request: str) -> str:
     chosen, _ = await model.chosen([HumanMessage(request)], request, offered, required=False)
-    return TALK if chosen is None else chosen.tool
+    return _named(chosen)
+
+
+def _named(chosen: Sequence[Chosen]) -> str:
+    return chosen[0].tool if chosen else TALK
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+    main(sys.argv[1] if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else 1)

@@ -58,7 +58,7 @@ class LiteChatModel(BaseChatModel):
         text, chosen, finish = self._answer(messages, stop, **kwargs)
         message = AIMessage(
             content=text,
-            tool_calls=[] if chosen is None else [_call(chosen)],
+            tool_calls=[_call(each) for each in chosen],
             response_metadata={"finish_reason": finish, "model_name": self.name},
             usage_metadata=_usage(messages, text, chosen),
         )
@@ -80,7 +80,7 @@ class LiteChatModel(BaseChatModel):
         yield ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
-                tool_call_chunks=[] if chosen is None else [call_chunk(chosen)],
+                tool_call_chunks=call_chunks(chosen),
                 response_metadata={"finish_reason": finish, "model_name": self.name},
                 usage_metadata=_usage(messages, text, chosen),
                 chunk_position="last",
@@ -96,43 +96,48 @@ class LiteChatModel(BaseChatModel):
         tool_choice: str | dict[str, Any] | bool | None = None,
         max_tokens: int | None = None,
         **_: Any,
-    ) -> tuple[str, Chosen | None, str]:
+    ) -> tuple[str, Sequence[Chosen], str]:
         """What is said, what is called, and why it ended there."""
         mind: Mind = self.mind
-        request, answered = in_hand(messages)
+        request, earlier, answered = in_hand(messages)
+        request = mind.meant(request, earlier)
         if tools and not answered and tool_choice != "none":
             required, name = wanted(tool_choice)
             possible = [tool for tool in tools if name in {None, tool.name}]
             chosen = mind.choose(request, possible, required=required)
-            if chosen is not None:
+            if chosen:
                 return "", chosen, "tool_calls"
         text = mind.say(request, answered)
         for mark in stop or ():
             text = text.partition(mark)[0]
         words = re.findall(r"\s*\S+", text)
         if max_tokens is not None and len(words) > max_tokens:
-            return "".join(words[:max_tokens]), None, "length"
-        return text, None, "stop"
+            return "".join(words[:max_tokens]), (), "length"
+        return text, (), "stop"
 
 
-def in_hand(messages: Sequence[BaseMessage]) -> tuple[str, list[Answered]]:
-    """The user's last request, and what tools have answered to it since."""
-    request = ""
+def in_hand(messages: Sequence[BaseMessage]) -> tuple[str, str, list[Answered]]:
+    """The user's last request, the one before it, and what tools have answered to the last."""
+    request = earlier = ""
     answered: list[Answered] = []
+    called: dict[str | None, Mapping[str, Any]] = {}
     for message in messages:
         if isinstance(message, HumanMessage):
-            request, answered = message.text, []
+            request, earlier, answered = message.text, request, []
+        elif isinstance(message, AIMessage):
+            called |= {call["id"]: call["args"] for call in message.tool_calls}
         elif isinstance(message, ToolMessage):
             found = message.artifact if isinstance(message.artifact, Mapping) else {}
             answered.append(
                 Answered(
                     tool=message.name or "tool",
+                    arguments=called.get(message.tool_call_id, {}),
                     content=message.text,
                     passages=[Passage(**each) for each in found.get("passages", ())],
                     failed=message.status == "error",
                 )
             )
-    return request, answered
+    return request, earlier, answered
 
 
 def wanted(tool_choice: str | dict[str, Any] | bool | None) -> tuple[bool, str | None]:
@@ -162,19 +167,22 @@ def _call(chosen: Chosen) -> Any:
     return {"name": chosen.tool, "args": dict(chosen.arguments), "id": f"call_{uuid4().hex[:24]}"}
 
 
-def call_chunk(chosen: Chosen) -> Any:
-    """The call of *chosen* in one piece."""
-    return tool_call_chunk(
-        name=chosen.tool,
-        args=json.dumps(chosen.arguments),
-        id=f"call_{uuid4().hex[:24]}",
-        index=0,
-    )
+def call_chunks(chosen: Sequence[Chosen]) -> list[Any]:
+    """The calls of *chosen*, each in one piece."""
+    return [
+        tool_call_chunk(
+            name=each.tool,
+            args=json.dumps(each.arguments),
+            id=f"call_{uuid4().hex[:24]}",
+            index=index,
+        )
+        for index, each in enumerate(chosen)
+    ]
 
 
-def _usage(messages: Sequence[BaseMessage], text: str, chosen: Chosen | None) -> UsageMetadata:
+def _usage(messages: Sequence[BaseMessage], text: str, chosen: Sequence[Chosen]) -> UsageMetadata:
     """Tokens, counted roughly: there is no tokenizer behind this tier."""
     read = sum(len(message.text) for message in messages)
-    said = len(text) + (len(str(chosen.arguments)) if chosen is not None else 0)
+    said = len(text) + sum(len(str(each.arguments)) for each in chosen)
     spent = math.ceil(read / _CHARACTERS_A_TOKEN), math.ceil(said / _CHARACTERS_A_TOKEN)
     return UsageMetadata(input_tokens=spent[0], output_tokens=spent[1], total_tokens=sum(spent))

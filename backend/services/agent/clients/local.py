@@ -24,7 +24,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from backend.chassis.models.watched import FINISH_REASON
-from backend.services.agent.clients.lite import call_chunk, in_hand, offered, wanted
+from backend.services.agent.clients.lite import call_chunks, in_hand, offered, wanted
 from backend.services.agent.clients.mind import Answered, Chosen, Mind, Offered
 from backend.services.agent.clients.runs import REQUEST, Passage
 
@@ -74,15 +74,16 @@ class LocalChatModel(BaseChatModel):
         tool_choice: str | dict[str, Any] | bool | None = None,
         **settings: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request, answered = in_hand(messages)
+        mind: Mind = self.mind
+        request, earlier, answered = in_hand(messages)
+        request = mind.meant(request, earlier)
         if tools and not answered and tool_choice != "none":
             required, name = wanted(tool_choice)
             possible = [tool for tool in tools if name in {None, tool.name}]
             chosen, cost = await self.chosen(messages, request, possible, required=required)
-            if chosen is not None:
-                yield _call(chosen, cost)
+            if chosen:
+                yield _called(chosen, cost)
                 return
-        mind: Mind = self.mind
         if (said := mind.plainly_said(request, answered)) is not None:
             yield _said(said)
             return
@@ -98,13 +99,13 @@ class LocalChatModel(BaseChatModel):
         tools: Sequence[Offered],
         *,
         required: bool,
-    ) -> tuple[Chosen | None, BaseMessage | None]:
-        """The call to make, and what it cost to find that out."""
+    ) -> tuple[Sequence[Chosen], BaseMessage | None]:
+        """The calls to make, and what it cost to find that out."""
         mind: Mind = self.mind
-        if (plain := mind.plainly_chosen(request, tools)) is not None:
+        if plain := mind.plainly_chosen(request, tools):
             return plain, None
         if not required and mind.plainly_said(request, []) is not None:
-            return None, None
+            return (), None
         result = await self.inner._agenerate(
             _choice(messages, tools),
             temperature=0,
@@ -117,7 +118,7 @@ class LocalChatModel(BaseChatModel):
             name, arguments = call["tool"], call["arguments"]
         except (ValueError, KeyError, TypeError):  # cut off at its last token
             return mind.choose(request, tools, required=required), written
-        return (None if name == _NONE else Chosen(name, arguments)), written
+        return [Chosen(name, arguments)] if name != _NONE else (), written
 
     def _generate(
         self,
@@ -198,10 +199,10 @@ def _instructions(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return [first] if isinstance(first, SystemMessage) else []
 
 
-def _call(chosen: Chosen, written: BaseMessage | None) -> ChatGenerationChunk:
+def _called(chosen: Sequence[Chosen], written: BaseMessage | None) -> ChatGenerationChunk:
     message = AIMessageChunk(
         content="",
-        tool_call_chunks=[call_chunk(chosen)],
+        tool_call_chunks=call_chunks(chosen),
         response_metadata={FINISH_REASON: "tool_calls"},
         usage_metadata=written.usage_metadata if isinstance(written, AIMessage) else None,
         chunk_position="last",

@@ -30,6 +30,7 @@ class Answered:
     """A tool that was called for this request, and what it gave back."""
 
     tool: str
+    arguments: Mapping[str, Any]
     content: str
     passages: Sequence[Passage]
     failed: bool
@@ -38,12 +39,16 @@ class Answered:
 class Mind(Protocol):
     """Chooses a tool for a request, then says what the tools found."""
 
-    def choose(
-        self, request: str, tools: Sequence[Offered], *, required: bool
-    ) -> Chosen | None: ...
+    def meant(self, request: str, earlier: str) -> str:
+        """*request* with what it leaves unsaid because *earlier*, the one before, has said it."""
+        ...
 
-    def plainly_chosen(self, request: str, tools: Sequence[Offered]) -> Chosen | None:
-        """The tool that *request* asks for beyond doubt."""
+    def choose(self, request: str, tools: Sequence[Offered], *, required: bool) -> Sequence[Chosen]:
+        """The calls to make, none where words alone answer."""
+        ...
+
+    def plainly_chosen(self, request: str, tools: Sequence[Offered]) -> Sequence[Chosen]:
+        """The calls that *request* asks for beyond doubt."""
         ...
 
     def plainly_said(self, request: str, answered: Sequence[Answered]) -> str | None:

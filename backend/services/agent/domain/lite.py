@@ -14,7 +14,9 @@ from backend.services.agent.clients.mind import Answered, Chosen, Offered
 from backend.services.agent.clients.runs import REQUEST
 from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.quoting import lead, quoted
+from backend.services.agent.domain.requests import in_context, parts
 from backend.services.agent.domain.rules import by_rule
+from backend.services.agent.domain.small_talk import small_talk
 
 SEARCH: Final = "search_documents"
 FETCH: Final = "fetch_page"
@@ -22,25 +24,20 @@ LONGEST_QUERY: Final = 2_000
 
 _NEAR_ENOUGH: Final = 0.55
 _CHAT: Final = 0.75
+# A longer request says more than that it is small talk.
+_SHORT: Final = 60
 _PAGE: Final = 1_500
 _FOREIGN_NEAR_ENOUGH: Final = 0.35
 
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
-_CAN_DO: Final = (
-    "I am the built-in assistant. I answer from your documents and show where each sentence "
-    "stands, list and read them, calculate, and tell the time. Upload a document and ask about it."
-)
+# Said in other words than small talk's own, these are recognised by their likeness.
 _SMALL_TALK: Final = (
-    ("hello", "Hello. Ask me something about your documents."),
-    ("hi there", "Hello. Ask me something about your documents."),
-    ("good morning", "Good morning. Ask me something about your documents."),
-    ("thank you", "You are welcome."),
-    ("thanks a lot", "You are welcome."),
-    ("goodbye", "Goodbye."),
-    ("who are you", _CAN_DO),
-    ("what can you do", _CAN_DO),
-    ("help", _CAN_DO),
-    ("how are you", "Ready to answer. Ask me something about your documents."),
+    "hello",
+    "thank you",
+    "goodbye",
+    "who are you",
+    "what can you do",
+    "how are you",
 )
 
 
@@ -51,23 +48,37 @@ class LiteMind:
         self._embedder = embedder
         self._known: dict[str, NDArray[np.float32]] = {}
 
+    def meant(self, request: str, earlier: str) -> str:
+        """*request* with what *earlier* has said already."""
+        return in_context(request, earlier)
+
     def choose(
         self, request: str, tools: Sequence[Offered], *, required: bool = False
-    ) -> Chosen | None:
-        """The tool that *request* asks for, None where words alone answer it."""
-        if (found := self.plainly_chosen(request, tools)) is not None:
+    ) -> Sequence[Chosen]:
+        """The calls that *request* asks for, one for each of its parts."""
+        if not tools:
+            return []
+        chosen: list[Chosen] = []
+        for part in parts(request):
+            call = self._choose(part, tools, required)
+            if call is not None and call not in chosen:
+                chosen.append(call)
+        return chosen
+
+    def _choose(self, request: str, tools: Sequence[Offered], required: bool) -> Chosen | None:
+        if (found := _by_rule(request, tools)) is not None:
             return found
-        if not tools or (not required and self._small_talk(request) is not None):
+        if not required and self._small_talk(request) is not None:
             return None
         ours = [tool for tool in tools if tool.examples]
         if not ours:
             return self._choose_foreign(request, tools, required)
         return self._nearest_example(request, ours)
 
-    def plainly_chosen(self, request: str, tools: Sequence[Offered]) -> Chosen | None:
-        """The tool that a rule knows."""
-        found = by_rule(request)
-        return found if found is not None and found.tool in {tool.name for tool in tools} else None
+    def plainly_chosen(self, request: str, tools: Sequence[Offered]) -> Sequence[Chosen]:
+        """The calls that rules know, if they know one for every part."""
+        found = [_by_rule(part, tools) for part in parts(request)]
+        return [each for each in found if each is not None] if None not in found else []
 
     def plainly_said(self, request: str, answered: Sequence[Answered]) -> str | None:
         """Small talk, and what tools have found unless it is passages of documents."""
@@ -89,15 +100,18 @@ class LiteMind:
         if each.tool == FETCH:
             return each.content.partition("\n")[2].rpartition("\n")[0][:_PAGE]
         if each.tool == SEARCH:
-            return quoted(self._embedder, request, each.passages) or _NOTHING_FOUND
+            asked = str(each.arguments.get("query") or request)
+            return quoted(self._embedder, asked, each.passages) or _NOTHING_FOUND
         return lead(each.passages[0]) if each.passages else each.content
 
     def _small_talk(self, request: str) -> str | None:
-        if len(request) > 60:
+        if (said := small_talk(request)) is not None:
+            return said
+        if len(request) > _SHORT:
             return None
-        likeness = self._likeness(request.strip(" ?!.,"), [said for said, _ in _SMALL_TALK])
+        likeness = self._likeness(request.strip(" ?!.,"), _SMALL_TALK)
         best = int(likeness.argmax())
-        return _SMALL_TALK[best][1] if likeness[best] >= _CHAT else None
+        return small_talk(_SMALL_TALK[best]) if likeness[best] >= _CHAT else None
 
     def _nearest_example(self, request: str, tools: Sequence[Offered]) -> Chosen:
         examples = [(tool, example) for tool in tools for example in tool.examples]
@@ -134,6 +148,11 @@ class LiteMind:
         vector = self._embedder.encode([text])[0]
         likeness: NDArray[np.float32] = np.stack([self._known[each] for each in others]) @ vector
         return likeness
+
+
+def _by_rule(request: str, tools: Sequence[Offered]) -> Chosen | None:
+    found = by_rule(request)
+    return found if found is not None and found.tool in {tool.name for tool in tools} else None
 
 
 def _filled(arguments: Mapping[str, Any], request: str) -> dict[str, Any]:

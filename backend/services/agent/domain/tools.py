@@ -24,7 +24,7 @@ from backend.services.agent.clients.runs import (
 from backend.services.agent.clients.web import Web
 from backend.services.agent.domain import lite
 from backend.services.agent.domain.arithmetic import LONGEST, work_out
-from backend.services.agent.domain.rules import time_zone
+from backend.services.agent.domain.places import time_zone
 from backend.services.agent.errors import NotArithmetic, ToolFailed
 
 PASSAGES: Final = 6

@@ -51,12 +51,18 @@ def offered():
     ],
 )
 def test_the_tool_is_the_one_a_person_would_choose(mind, offered, request_text, tool):
-    assert mind.choose(request_text, offered).tool == tool
+    assert [each.tool for each in mind.choose(request_text, offered)] == [tool]
+
+
+def test_each_part_of_a_request_gets_its_tool(mind, offered):
+    chosen = mind.choose("What is 6 * 7, and what time is it in Lagos?", offered)
+
+    assert [each.tool for each in chosen] == ["calculate", "current_time"]
 
 
 @pytest.mark.parametrize("greeting", ["Hello", "hi!", "Thank you", "What can you do for me?"])
 def test_small_talk_needs_no_tool(mind, offered, greeting):
-    assert mind.choose(greeting, offered) is None
+    assert not mind.choose(greeting, offered)
     assert mind.say(greeting, [])
 
 
@@ -99,4 +105,4 @@ def test_every_word_comes_from_the_document(mind):
 
 def found():
     passage = Passage("doc_1", "handbook.md", None, 0, len(HANDBOOK), HANDBOOK)
-    return Answered(SEARCH, "", [passage], failed=False)
+    return Answered(SEARCH, {}, "", [passage], failed=False)
