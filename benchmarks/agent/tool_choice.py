@@ -3,8 +3,8 @@
     python -m benchmarks.agent.tool_choice [URL [EVERY]]
 
 Asks each line of requests.tsv, whose first word is the right tool (talk: none); rules were written
-with these in view. The lite tier is always asked; with URL, also the fetched model that is served there (python -m
-backend.chassis.local_model, under the same SECRET_KEY), which gets every EVERYth line.
+with these in view. The lite tier is always asked; with URL, also the fetched model that is served
+there (python -m backend.chassis.local_model, under the same SECRET_KEY), which gets every EVERYth.
 """
 
 import asyncio
