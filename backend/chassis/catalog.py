@@ -21,6 +21,8 @@ class Service:
     worker: str = "gthread"
     # Whether it must stay one process, whatever it has to do.
     alone: bool = False
+    # Whether it declares tools for the agent (backend/chassis/agent_tools.py).
+    tools: bool = False
 
     @property
     def is_gateway(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 import urllib3
 
@@ -13,6 +14,12 @@ from backend.security.refusals import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+def segment(text: str) -> str:
+    """*text* as one segment of a path, whatever stands in it."""
+    # Dots too: `..` would lead to another route.
+    return quote(text, safe="").replace(".", "%2E")
 
 
 class UpstreamError(Exception):
@@ -65,8 +72,16 @@ class ServiceClient:
         return self._request("GET", path, None, headers)
 
     def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
+        return self.send("POST", path, body, headers)
+
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Any:
+        """A request of any *method*, with *body* as JSON where there is one."""
+        if body is None:
+            return self._request(method, path, None, headers)
         sent = {**headers, "Content-Type": "application/json"}
-        return self._request("POST", path, json.dumps(body).encode(), sent)
+        return self._request(method, path, json.dumps(body).encode(), sent)
 
     def post_file(
         self,

@@ -1,7 +1,7 @@
 """Connect the agent's parts: settings in, a Flask app out."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -29,6 +29,7 @@ from backend.services.agent.clients.mcp_tools import McpTools
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
+from backend.services.agent.clients.sibling_tools import SiblingTools
 from backend.services.agent.clients.toolbox import Toolbox
 from backend.services.agent.clients.web import Web
 from backend.services.agent.domain.answers import Answers
@@ -68,14 +69,18 @@ def create_app(
     database = open_database(settings.database_url, "agent")
     database.migrate("agent")
     embedder = embedder or LateEmbedder(settings.common.data_dir)
-    library = Library(_rag(settings))
+    library = Library(_client(settings, "rag", settings.rag_urls))
     models = Models(settings.models, LiteMind(embedder))
     metrics = Metrics()
     measures = Measures(metrics.registry)
     calls = Calls(settings.limits, measures.refused)
     outbound = outbound or Outbound(settings.fetch_allow)
     own = tools(library, now, Web(outbound) if settings.fetch_allow else None)
-    toolbox = Toolbox(own, [McpTools(settings.mcp_servers)])
+    siblings = {
+        name: _client(settings, name, urls) for name, urls in settings.tool_services.items()
+    }
+    declared = SiblingTools(siblings, service("agent").full_name)
+    toolbox = Toolbox(own, [declared, McpTools(settings.mcp_servers)])
     runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
     kept = Conversations(database, events, now)
@@ -114,12 +119,13 @@ def create_app(
     return seal(app)
 
 
-def _rag(settings: Settings) -> ServiceClient:
+def _client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:
+    """Asks the service *name* and says who asks."""
     ours = ServiceTokens(settings.common.secret_key.reveal(), service("agent").full_name)
     return ServiceClient(
-        *settings.rag_urls,
+        *urls,
         read_timeout=settings.limits.tool_time.total_seconds(),
-        sign=partial(ours.sign, service("rag").full_name),
+        sign=partial(ours.sign, f"{name}-service"),
     )
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
 
-from backend.chassis.catalog import service
+from backend.chassis.catalog import CATALOG, Service, service
 from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.outbound import AllowedHost
@@ -29,6 +29,8 @@ class Settings:
     allowance: Allowance = field(default_factory=Allowance)
     # The hosts whose pages may be fetched; with none, nobody is offered to.
     fetch_allow: tuple[AllowedHost, ...] = ()
+    # Services that declare tools, and where they are.
+    tool_services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
     # How much of a conversation a model is told word by word.
     history_tokens: int = HISTORY_TOKENS
@@ -38,13 +40,11 @@ class Settings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         common = CommonSettings.from_env(env, "agent")
-        rag = service("rag")
-        urls = env.several(rag.url_variable, (f"http://127.0.0.1:{rag.port}",))
         models = ModelSettings.from_env(env)
         return cls(
             common=common,
             database_url=common.database_url(env),
-            rag_urls=tuple(urls),
+            rag_urls=_urls(env, service("rag")),
             models=models,
             limits=Limits(
                 model_calls=env.number("AGENT_MODEL_CALLS", 8, least=2),
@@ -59,10 +59,15 @@ class Settings:
                 tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
             fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
+            tool_services={each.name: _urls(env, each) for each in CATALOG if each.tools},
             mcp_servers=_mcp_servers(env, common.data_dir),
             history_tokens=_history_tokens(env, models),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
         )
+
+
+def _urls(env: Env, entry: Service) -> tuple[str, ...]:
+    return env.several(entry.url_variable, (f"http://127.0.0.1:{entry.port}",))
 
 
 def _allowed(text: str) -> AllowedHost:

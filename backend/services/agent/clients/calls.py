@@ -30,8 +30,8 @@ class Calls:
         """The outcome of *call*, made once, or never if it is refused."""
         try:
             tool = _granted(call, tools, setting)
-            allow(tool, call)
             arguments = tool.arguments.checked(call.arguments)
+            allow(tool, call)
             async with asyncio.timeout((tool.time or self.limits.tool_time).total_seconds()):
                 outcome = await tool.run(arguments, setting)
         except ToolRefused as refusal:

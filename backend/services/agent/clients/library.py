@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
-from backend.chassis.http import ServiceClient, UpstreamError, UpstreamRefused
+from backend.chassis.http import ServiceClient, UpstreamError, UpstreamRefused, segment
 from backend.services.agent.clients.runs import Caller, Passage
 from backend.services.agent.errors import ToolFailed
 
@@ -87,13 +87,13 @@ class Library:
         """The documents that *caller* may read, the newest first."""
         path = f"/documents?limit={_LIST_SHOWN}"
         if collection is not None:
-            path += f"&collection={_quoted(collection)}"
+            path += f"&collection={quote(collection, safe='')}"
         found = _read(_Documents, _asked(self._service.get, path, caller.headers))
         return [_document(each) for each in found.items]
 
     def read(self, caller: Caller, document_id: str) -> list[Passage]:
         """The document's first passages, one after the other."""
-        path = f"/documents/{_quoted(document_id)}"
+        path = f"/documents/{segment(document_id)}"
         document = _read(_Document, _asked(self._service.get, path, caller.headers))
         chunks = _read(
             _Chunks,
@@ -144,7 +144,3 @@ def _document(found: _Document) -> Document:
         title=found.title or found.filename,
         status=found.status,
     )
-
-
-def _quoted(part: str) -> str:
-    return quote(part, safe="")

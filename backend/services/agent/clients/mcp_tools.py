@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import re
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,6 +17,7 @@ from backend.services.agent.clients.arguments import ForeignSchema
 from backend.services.agent.clients.framing import framed
 from backend.services.agent.clients.mcp_servers import McpServer
 from backend.services.agent.clients.runs import Caller, Outcome, Setting, Tool
+from backend.services.agent.clients.toolbox import Listing, reason
 from backend.services.agent.errors import ToolFailed
 
 if TYPE_CHECKING:
@@ -27,59 +27,45 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FRESH_SECONDS: Final = 60.0
-_TRIED_AGAIN_SECONDS: Final = 15.0
-_LISTING_SECONDS: Final = 5.0
 _MOST_TOOLS: Final = 128
 _LONGEST_NAME: Final = 64
 _LONGEST_DESCRIPTION: Final = 2_000
 
 
 class McpTools:
-    """The tools of all servers; one that does not answer brings those it had before, or none."""
+    """The tools of all servers."""
 
     def __init__(self, servers: Mapping[str, McpServer]) -> None:
-        self._servers = [_Server(name, server) for name, server in servers.items()]
+        self._servers = [
+            (server, Listing(f"MCP server {name}", _Server(name, server).tools))
+            for name, server in servers.items()
+        ]
 
     async def tools(self, caller: Caller) -> list[Tool]:
         """The tools that there are in the caller's tenant."""
         found = await asyncio.gather(
-            *(server.tools() for server in self._servers if server.serves(caller))
+            *(
+                listing.tools()
+                for server, listing in self._servers
+                if server.tenants is None or caller.tenant_id in server.tenants
+            )
         )
         return [tool for tools in found for tool in tools]
 
 
 class _Server:
-    """One server and what it offered when it was last asked."""
+    """One server."""
 
     def __init__(self, name: str, server: McpServer) -> None:
         self._name = name
         self._server = server
-        self._tools: list[Tool] = []
-        self._asked_again = 0.0
-        self._asking = asyncio.Lock()
-
-    def serves(self, caller: Caller) -> bool:
-        return self._server.tenants is None or caller.tenant_id in self._server.tenants
 
     async def tools(self) -> list[Tool]:
-        async with self._asking:
-            if time.monotonic() >= self._asked_again:
-                await self._ask()
-        return self._tools
-
-    async def _ask(self) -> None:
-        try:
-            async with asyncio.timeout(_LISTING_SECONDS), _session(self._server) as session:
-                listed = await _all_tools(session)
-        except Exception as error:  # noqa: BLE001 - whatever ails it, the agent answers without it
-            _log.warning("MCP server %s brings no tools: %s", self._name, _reason(error))
-            self._asked_again = time.monotonic() + _TRIED_AGAIN_SECONDS
-            return
+        async with _session(self._server) as session:
+            listed = await _all_tools(session)
         offered = self._server.tools
         wanted = [each for each in listed if offered is None or each.name in offered]
-        self._tools = [tool for each in wanted if (tool := self._tool(each)) is not None]
-        self._asked_again = time.monotonic() + _FRESH_SECONDS
+        return [tool for each in wanted if (tool := self._tool(each)) is not None]
 
     def _tool(self, listed: "Listed") -> Tool | None:
         try:
@@ -110,7 +96,7 @@ class _Server:
             async with _session(self._server) as session:
                 result = await session.call_tool(tool, dict(arguments))
         except Exception as error:
-            _log.warning("MCP server %s failed: %s", self._name, _reason(error))
+            _log.warning("MCP server %s failed: %s", self._name, reason(error))
             raise ToolFailed(f"The server {self._name} does not answer as it should.") from error
         told = framed("result", _text(result), self._name)
         if result.isError:
@@ -163,10 +149,3 @@ def _text(result: "CallToolResult") -> str:
     if not pieces and result.structuredContent is not None:
         return json.dumps(result.structuredContent, ensure_ascii=False)
     return "\n".join(pieces) or "(nothing)"
-
-
-def _reason(error: BaseException) -> str:
-    """The first cause, without what a server may have written into it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return type(error).__name__

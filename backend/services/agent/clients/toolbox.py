@@ -1,10 +1,18 @@
 """Which tools there are: the suite's own, and those that others declare."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 from backend.services.agent.clients.runs import Caller, Tool
+
+_log = logging.getLogger(__name__)
+
+_FRESH_SECONDS: Final = 60.0
+_TRIED_AGAIN_SECONDS: Final = 15.0
+_LISTING_SECONDS: Final = 5.0
 
 
 class Source(Protocol):
@@ -12,6 +20,42 @@ class Source(Protocol):
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         """The tools that there are for *caller*; what is not reachable brings none."""
+
+
+class Listing:
+    """The tools of one source, asked for now and then.
+
+    While it does not answer, those it had before are there still: a call of one then fails, and
+    says so. The agent answers in any case.
+    """
+
+    def __init__(self, name: str, ask: Callable[[], Awaitable[Sequence[Tool]]]) -> None:
+        self._name = name
+        self._ask = ask
+        self._tools: Sequence[Tool] = ()
+        self._asked_again = 0.0
+        self._asking = asyncio.Lock()
+
+    async def tools(self) -> Sequence[Tool]:
+        """What there is; at most a minute old."""
+        async with self._asking:
+            if time.monotonic() >= self._asked_again:
+                try:
+                    async with asyncio.timeout(_LISTING_SECONDS):
+                        self._tools = await self._ask()
+                    wait = _FRESH_SECONDS
+                except Exception as error:  # noqa: BLE001 - whatever ails it, we do without
+                    _log.warning("%s brings no tools: %s", self._name, reason(error))
+                    wait = _TRIED_AGAIN_SECONDS
+                self._asked_again = time.monotonic() + wait
+        return self._tools
+
+
+def reason(error: BaseException) -> str:
+    """The first cause, without what somebody else may have written into it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__
 
 
 class Toolbox:
