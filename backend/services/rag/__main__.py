@@ -4,20 +4,33 @@ Runs beside the suite or without it, on the same tables, files and vectors.
 """
 
 import argparse
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
+from typing import get_args
 
 from backend.chassis.database import Database
+from backend.chassis.embedding import Embedder
 from backend.chassis.problems import ServiceError
 from backend.chassis.settings import SettingsError, load_env
+from backend.services.rag.clients.datasets import read_dataset
+from backend.services.rag.domain.evaluation import Evaluation
 from backend.services.rag.domain.reindexing import queue_all, work_off
+from backend.services.rag.domain.search import Mode, Question
 from backend.services.rag.domain.transfer import export_library, import_library
 from backend.services.rag.domain.verification import Verification
-from backend.services.rag.errors import NotAnArchive, VectorsUnavailable
+from backend.services.rag.errors import DatasetUnreadable, NotAnArchive, VectorsUnavailable
 from backend.services.rag.parts import Parts
 from backend.services.rag.settings import Settings
+from backend.services.rag.store.vectors.opening import Place
+
+_RERANK = {None: "", True: " + rerank", False: " - rerank"}
+_SECONDS_BETWEEN_LINES = 10
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,11 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     _import_command(commands.add_parser("import", help="bring in what such a file holds"))
     _reindex_command(commands.add_parser("reindex", help="cut up and embed all documents anew"))
     _verify_command(commands.add_parser("verify", help="compare tables, files and vectors"))
+    _evaluate_command(commands.add_parser("evaluate", help="measure retrieval on a judged set"))
     asked = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = asked.run
     try:
         return run(asked)
-    except (NotAnArchive, ServiceError, SettingsError, OSError) as trouble:
+    except (DatasetUnreadable, NotAnArchive, ServiceError, SettingsError, OSError) as trouble:
         sys.stderr.write(f"{_told(trouble)}\n")
         return 1
     except KeyboardInterrupt:
@@ -135,6 +149,71 @@ def _everything(parts: Parts) -> Database:
     return parts.database.across_tenants()
 
 
+def _evaluate_command(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument("dataset", type=Path, help="a folder in BEIR's layout")
+    parser.add_argument("--mode", choices=[*get_args(Mode), "all"], default="hybrid")
+    parser.add_argument(
+        "--rerank",
+        action=argparse.BooleanOptionalAction,
+        help="let the reranker order the best, or do not; left out: as the service does",
+    )
+    parser.add_argument(
+        "--k", type=int, default=100, help="how many passages are asked for (default 100)"
+    )
+
+
+def _evaluate(asked: argparse.Namespace) -> int:
+    """Index the set in a temporary folder, ask its questions, print the measures."""
+    dataset = read_dataset(asked.dataset)
+    settings = Settings.from_env(load_env())
+    tell = _Line()
+    with tempfile.TemporaryDirectory(prefix="rag-evaluate-") as name:
+        parts = _temporary(settings, Path(name))
+        try:
+            spans = parts.embedder.tokens.spans
+            evaluation = Evaluation(
+                parts.database, parts.models, parts.vectors, parts.search, spans
+            )
+            documents, passages = evaluation.fill(dataset.documents(), tell)
+            tell("")
+            _say(
+                f"{dataset.name}: {documents} documents in {passages} passages,"
+                f" {len(dataset.questions)} questions, {asked.k} passages each"
+            )
+            _say(
+                f"{'':16}{'nDCG@10':>8}{'Recall@5':>10}{'Recall@10':>11}{'MRR':>8}"
+                f"{'p50 ms':>9}{'p99 ms':>9}"
+            )
+            for mode in get_args(Mode) if asked.mode == "all" else [asked.mode]:
+                question = Question("", k=asked.k, mode=mode, rerank=asked.rerank)
+                score = evaluation.ask(dataset, question, tell)
+                tell("")
+                _say(
+                    f"{mode + _RERANK[asked.rerank]:16}{score.ndcg_10:8.4f}{score.recall_5:10.4f}"
+                    f"{score.recall_10:11.4f}{score.mrr:8.4f}{score.p50_ms:9.1f}{score.p99_ms:9.1f}"
+                )
+        finally:
+            parts.vectors.close()
+            parts.database.engine.dispose()
+    return 0
+
+
+def _temporary(settings: Settings, folder: Path) -> Parts:
+    """The library's parts over an empty folder, with all of the machine for the model."""
+    elsewhere = replace(
+        settings,
+        common=replace(settings.common, data_dir=folder),
+        database_url=f"sqlite:///{folder / 'rag.db'}",
+        vectors=Place("chroma", folder / "vectors"),
+    )
+    parts = Parts.open(elsewhere, Embedder(settings.common.data_dir, threads=os.cpu_count()))
+    parts.models.settle()
+    while parts.reembedding.step():
+        """The model that is set up comes to serve once it knows all that there is: nothing."""
+    return parts
+
+
 @contextmanager
 def _opened() -> Iterator[Parts]:
     parts = Parts.open(Settings.from_env(load_env()))
@@ -164,6 +243,21 @@ def _told(trouble: Exception) -> str:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+
+
+class _Line:
+    """One line that is written over, on a terminal's error output; now and then one elsewhere."""
+
+    def __init__(self) -> None:
+        self._last = monotonic()
+
+    def __call__(self, text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+        elif text and monotonic() - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = monotonic()
+            sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from backend.chassis.settings import load_env
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
 from backend.services.rag.domain.documents import Documents, Watchers
-from backend.services.rag.domain.search import Search
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import Bell
 from backend.services.rag.jobs.ingestion import IngestionThread
@@ -40,7 +39,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     parts = Parts.open(settings, embedder)
     parts.models.settle()
     database = parts.database
-    finder = Search(database, parts.dense, parts.keywords)
+    finder = parts.search
 
     app = create_service(
         settings.common,

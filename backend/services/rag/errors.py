@@ -145,6 +145,14 @@ class VectorsUnavailable(ServiceError):
         return {"Retry-After": "30"}
 
 
+class RerankerFailed(Exception):
+    """The reranking model gave no scores; the message says why."""
+
+
+class DatasetUnreadable(Exception):
+    """A folder that holds no judged questions; the message says what is missing."""
+
+
 class ExtractionFailed(Exception):
     """Why no text came out of a document; a word to program against and a sentence."""
 

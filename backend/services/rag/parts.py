@@ -1,19 +1,22 @@
 """What the service and its worker are made of alike."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 from backend.chassis.database import Database, open_database
 from backend.chassis.embedding import Embedder
 from backend.chassis.sealing import Seal
 from backend.services.rag.clients.extraction import Extractor, Limits
+from backend.services.rag.clients.rerankers import open_reranker
+from backend.services.rag.domain.attributes import DocumentAttributes
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.embedding_models import EmbeddingModels
 from backend.services.rag.domain.ingestion import Ingestion
-from backend.services.rag.domain.reading import Reading, indexed_passages
+from backend.services.rag.domain.reading import Reading
 from backend.services.rag.domain.reembedding import Reembedding
+from backend.services.rag.domain.search import Search
 from backend.services.rag.domain.uploads import Blobs
+from backend.services.rag.domain.words import WordCounts
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keywords import KeywordIndexes
 from backend.services.rag.store.vectors import VectorStore
@@ -29,7 +32,7 @@ class Parts:
     models: EmbeddingModels
     vectors: VectorStore
     dense: DenseIndex
-    keywords: KeywordIndexes
+    search: Search
     blobs: Blobs
     seal: Seal
     ingestion: Ingestion
@@ -44,18 +47,22 @@ class Parts:
         vectors = open_vectors(settings.vectors)
         models = EmbeddingModels(everything, settings.embedding, settings.common.data_dir, embedder)
         dense = DenseIndex(everything, models, vectors)
-        keywords = KeywordIndexes(
-            partial(indexed_passages, everything, embedder), settings.keyword_passages
+        counts = WordCounts(everything, embedder.tokens.spans)
+        search = Search(
+            database,
+            dense,
+            KeywordIndexes(counts.update, settings.keyword_passages),
+            DocumentAttributes(everything),
+            open_reranker(settings.reranking),
         )
         blobs = Blobs(settings.folder / "blobs")
         seal = Seal(settings.common.secret_key.reveal(), "rag/passwords")
-        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, keywords, seal)
+        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, seal)
         ingestion = Ingestion(
             everything,
             blobs,
             reading,
             dense,
-            keywords,
             longest_seconds=settings.longest_turn_seconds,
         )
         reembedding = Reembedding(everything, models, dense, vectors, embedder)
@@ -65,7 +72,7 @@ class Parts:
             models=models,
             vectors=vectors,
             dense=dense,
-            keywords=keywords,
+            search=search,
             blobs=blobs,
             seal=seal,
             ingestion=ingestion,

@@ -7,6 +7,7 @@ from typing import Self
 
 from backend.chassis.embedding import ModelChoice
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
+from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.store.vectors.opening import KINDS, Place, missing_extra
 
 _MIB = 2**20
@@ -25,6 +26,7 @@ class Settings:
     extraction_memory_bytes: int
     max_text_characters: int
     keyword_passages: int
+    reranking: RerankSettings
     vectors: Place
     embedding: ModelChoice
     broker_url: str | None
@@ -42,8 +44,9 @@ class Settings:
             ocr_seconds=env.number("RAG_OCR_SECONDS", 1800, least=0),
             extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1536, least=256) * _MIB,
             max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
-            keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 100_000, least=1),
             embedding=ModelChoice.from_env(env),
+            keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 500_000, least=1),
+            reranking=_reranking(env),
             vectors=_vectors(env, common.data_dir / "rag", common.database_url(env)),
             # Without one the service reads documents itself.
             broker_url=env.optional("CELERY_BROKER_URL"),
@@ -58,6 +61,15 @@ class Settings:
     def longest_turn_seconds(self) -> float:
         """What one reader may spend on a document at a stretch before it counts as stuck."""
         return self.extraction_seconds + self.ocr_seconds + _LONGEST_BESIDES_EXTRACTION
+
+
+def _reranking(env: Env) -> RerankSettings:
+    return RerankSettings(
+        model=env.optional("RERANK_MODEL"),
+        url=env.optional("RERANK_BASE_URL"),
+        key=Secret(key) if (key := env.optional("RERANK_API_KEY")) else None,
+        timeout=env.seconds("RERANK_TIMEOUT_SECONDS", 5),
+    )
 
 
 def _vectors(env: Env, folder: Path, database_url: str) -> Place:

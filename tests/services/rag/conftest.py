@@ -8,6 +8,7 @@ import pytest
 from backend.chassis.embedding import Embedder, ModelChoice
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
+from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.parts import Parts
@@ -46,6 +47,7 @@ def settings_in(folder: Path, **changed) -> Settings:
         "extraction_memory_bytes": 1536 * MIB,
         "max_text_characters": 1_000_000,
         "keyword_passages": 10_000,
+        "reranking": RerankSettings(),
         "vectors": Place("chroma", folder / "rag" / "vectors"),
         "embedding": ModelChoice(),
         "broker_url": None,

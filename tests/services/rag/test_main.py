@@ -1,6 +1,8 @@
 """The operator's commands, as they are typed."""
 
+import json
 import os
+import re
 import tarfile
 
 import numpy as np
@@ -248,3 +250,51 @@ def spoil(folder, lost, torn):
 def wrong(said):
     rows = [line.rsplit(maxsplit=3) for line in said.splitlines()[1:]]
     return {row[0]: int(row[2]) for row in rows if row[-1].isdecimal() and int(row[2])}
+CORPUS = {
+    "runway": "The runway of the old airfield is 1,840 metres long.",
+    "bread": "Rye bread takes two days to make.",
+    "refund": "Refunds are paid within fourteen days.",
+}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    rows = [json.dumps({"_id": key, "title": "", "text": text}) for key, text in CORPUS.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(rows))
+    queries = {"1": "How long is the runway?", "2": "When are refunds paid?"}
+    rows = [json.dumps({"_id": key, "text": text}) for key, text in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(rows))
+    (folder / "qrels.tsv").write_text("1\trunway\t1\n2\trefund\t1\n2\tgone\t1\n")
+    return folder
+
+
+def test_evaluate_prints_the_measures_of_each_mode(dataset, typed, monkeypatch, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    code, said = typed("evaluate", str(dataset), "--mode", "all")
+
+    assert code == 0
+    printed = said.splitlines()
+    assert printed[0].startswith("small: 3 documents in 3 passages, 2 questions")
+    assert re.split(r"\s{2,}", printed[1].strip())[:4] == [
+        "nDCG@10",
+        "Recall@5",
+        "Recall@10",
+        "MRR",
+    ]
+    rows = {line.split()[0]: line.split()[1:5] for line in printed[2:]}
+    # One question has two answers, of which one is not in the corpus.
+    assert rows["hybrid"] == ["0.8066", "0.7500", "0.7500", "1.0000"]
+    assert set(rows) == {"hybrid", "dense", "keyword"}
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_without_questions_is_refused_in_a_sentence(tmp_path, typed):
+    code, said = typed("evaluate", str(tmp_path))
+
+    assert (code, "holds no qrels.tsv" in said) == (1, True)

@@ -11,7 +11,8 @@ from backend.chassis.database import Database
 from backend.chassis.embedding import Embedder
 from backend.services.rag.domain.chunking import unbroken
 from backend.services.rag.domain.collections import Reader
-from backend.services.rag.domain.search import Found, Question, Search
+from backend.services.rag.domain.found import Found
+from backend.services.rag.domain.search import Question, Search
 from backend.services.rag.domain.sentences import sentences
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.words import words

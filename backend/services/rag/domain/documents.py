@@ -20,9 +20,9 @@ from backend.services.rag.domain.collections import (
 )
 from backend.services.rag.domain.uploads import Blobs, Incoming, Upload, is_lockable
 from backend.services.rag.errors import DocumentNotFound, QueueFull
+from backend.services.rag.store import changes, queue
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import documents as store
-from backend.services.rag.store import queue
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow, RemovalRow, Status
 
@@ -215,6 +215,7 @@ class Documents:
             row = _changeable(session, reader, document_id)
             if metadata is not None:
                 row.attributes = dict(metadata)
+                changes.note(session, row.collection_id, row.id)
             if title is not None and title != row.title:
                 row.title, row.title_given = title, True
                 queue.read_anew(row)
@@ -270,6 +271,9 @@ class Documents:
             return
         session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id))
         store.forget_again_later(session, row)
+        # In the order of their ids: two moves in opposite directions must not wait for another.
+        for collection_id in sorted((row.collection_id, shelf.id)):
+            changes.note(session, collection_id, row.id)
         store.move(session, row, shelf)
         queue.read_anew(row)
 

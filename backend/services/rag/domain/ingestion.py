@@ -17,7 +17,6 @@ from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import queue as store
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.faults import is_passing
-from backend.services.rag.store.keywords import KeywordIndexes
 
 _log = logging.getLogger(__name__)
 # A document that takes longer is put aside, so that others have their turn.
@@ -39,7 +38,6 @@ class Ingestion:
         blobs: Blobs,
         reading: Reading,
         dense: DenseIndex,
-        keywords: KeywordIndexes,
         *,
         longest_seconds: float,
     ) -> None:
@@ -48,7 +46,6 @@ class Ingestion:
         self._blobs = blobs
         self._reading = reading
         self._dense = dense
-        self._keywords = keywords
         self._longest_seconds = longest_seconds
         self._queue = Queue(database)
         self._stopping = threading.Event()
@@ -158,12 +155,10 @@ class Ingestion:
         for _, collection_id, document_id, generation, blob in removals:
             if document_id is None:
                 self._dense.drop(collection_id)
-                self._keywords.drop(collection_id)
             elif generation is not None:
                 self._forget_earlier(collection_id, document_id, generation)
             else:
                 self._dense.forget(collection_id, document_id)
-                self._keywords.forget(collection_id, document_id)
             if blob is not None:
                 self._blobs.delete(blob)
         with self._database.write() as session:

@@ -2,7 +2,7 @@
 
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from time import monotonic
 
@@ -16,12 +16,13 @@ from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.queue import Job
 from backend.services.rag.domain.uploads import Blobs
 from backend.services.rag.errors import ExtractionFailed
+from backend.services.rag.store import changes, postings
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import queue as store
-from backend.services.rag.store.chunks import ChunkRow
+from backend.services.rag.store.chunks import ChunkRow, chunk_id
 from backend.services.rag.store.documents import DocumentRow, PageRow
-from backend.services.rag.store.keywords import Entry, KeywordIndexes
+from backend.services.rag.store.postings import Postings, counted
 
 # What one transaction of the vector index takes: small enough for signs of progress, and to
 # lose little when all ends in the middle.
@@ -48,7 +49,6 @@ class Reading:
         extractor: Extractor,
         embedder: Embedder,
         dense: DenseIndex,
-        keywords: KeywordIndexes,
         seal: Seal,
     ) -> None:
         self._database = database
@@ -56,7 +56,6 @@ class Reading:
         self._extractor = extractor
         self._embedder = embedder
         self._dense = dense
-        self._keywords = keywords
         self._seal = seal
 
     def read(self, job: Job, until: float, hurdle: "Hurdle") -> bool:
@@ -70,22 +69,20 @@ class Reading:
             title = self._cut_again(job) if job.shown else self._extract(job, progress)
         else:
             title = job.title
-        entries = self._entries(job, title)
-        for start in range(job.indexed or 0, len(entries), EMBED_AT_ONCE):
-            part = entries[start : start + EMBED_AT_ONCE]
+        texts = self._texts(job, title)
+        for start in range(job.indexed or 0, len(texts), EMBED_AT_ONCE):
+            part = texts[start : start + EMBED_AT_ONCE]
             hurdle.check()
-            ids = [entry.chunk_id for entry in part]
-            texts = [entry.text for entry in part]
-            place = job.collection_id, job.document_id, job.generation
-            self._dense.add(*place, ids, texts, first=start)
             done = start + len(part)
-            if done < len(entries):
-                progress.indexed(done, len(entries))
+            ids = [chunk_id(job.document_id, job.generation, at) for at in range(start, done)]
+            place = job.collection_id, job.document_id, job.generation
+            self._dense.add(*place, ids, part, first=start)
+            if done < len(texts):
+                progress.indexed(done, len(texts))
                 if monotonic() > until:
                     return False
-        progress.report("indexing", len(entries), len(entries))
-        self._show(job, len(entries))
-        self._keywords.replace(job.collection_id, job.document_id, entries)
+        progress.report("indexing", len(texts), len(texts))
+        self._show(job, len(texts), counted(job.document_id, job.generation, texts))
         return True
 
     def cancel(self, job: Job) -> None:
@@ -154,16 +151,14 @@ class Reading:
         row.stage, row.done, row.total, row.indexed = "embedding", 0, len(chunks), 0
         session.add_all(chunks)
 
-    def _entries(self, job: Job, title: str) -> list[Entry]:
+    def _texts(self, job: Job, title: str) -> list[str]:
+        """The passages as the indexes see them."""
         spans = self._embedder.tokens.spans
         with self._database.read(job.tenant_id) as session:
             rows = chunk_store.of_generation(session, job.document_id, job.generation)
-            return [
-                Entry(row.id, job.document_id, indexed(title, row.section, row.text, spans))
-                for row in rows
-            ]
+            return [indexed(title, row.section, row.text, spans) for row in rows]
 
-    def _show(self, job: Job, chunks: int) -> None:
+    def _show(self, job: Job, chunks: int, words: Postings) -> None:
         with self._database.write(job.tenant_id) as session:
             row = _claimed(session, job)
             row.status = row.stage = "ready"
@@ -172,6 +167,9 @@ class Reading:
             row.done = row.total = row.chunks = chunks
             row.generation = job.generation
             session.flush()
+            postings.keep(session, words)
+            postings.drop(session, job.document_id, job.generation)
+            changes.note(session, job.collection_id, job.document_id)
             chunk_store.drop(session, job.document_id, job.generation)
             document_store.drop_pages(session, job.document_id, job.generation)
             if job.shown:
@@ -185,14 +183,6 @@ class Reading:
             chunk_store.drop(session, job.document_id, job.shown)
             document_store.drop_pages(session, job.document_id, job.shown)
         self._dense.forget(job.collection_id, job.document_id, but_generation=job.shown)
-
-
-def indexed_passages(database: Database, embedder: Embedder, collection_id: str) -> Iterator[Entry]:
-    """All passages of a collection as an index sees them."""
-    with database.read() as session:
-        for row in chunk_store.in_collection(session, collection_id):
-            text = indexed(row.title, row.section, row.text, embedder.tokens.spans)
-            yield Entry(row.id, row.document_id, text)
 
 
 class Hurdle:
@@ -265,7 +255,7 @@ def _chunk_row(
     job: Job, ordinal: int, found: Chunk, text: str, starts: Sequence[int] | None
 ) -> ChunkRow:
     return ChunkRow(
-        id=f"chk_{job.document_id.partition('_')[2]}.{job.generation}.{ordinal}",
+        id=chunk_id(job.document_id, job.generation, ordinal),
         document_id=job.document_id,
         generation=job.generation,
         ordinal=ordinal,

@@ -1,22 +1,25 @@
 """Find passages: what means the same and what says the same words, in one ranking."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
 
 from backend.chassis.database import Database
+from backend.services.rag.domain.attributes import DocumentAttributes
 from backend.services.rag.domain.collections import Reader
 from backend.services.rag.domain.dense import DenseIndex
+from backend.services.rag.domain.filters import Condition
+from backend.services.rag.domain.found import Found
 from backend.services.rag.domain.fusion import DEPTH, fused, ranked
+from backend.services.rag.domain.reranking import RERANKED, Reranker, by_model, by_words
 from backend.services.rag.errors import CollectionNotFound, VectorsUnavailable
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collections as collection_store
-from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.chunks import Shown
 from backend.services.rag.store.keywords import KeywordIndexes
 
 Mode = Literal["hybrid", "dense", "keyword"]
-_OF_THE_DOCUMENT = ("document_id", "filename", "content_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +30,10 @@ class Question:
     k: int = 5
     collection: str | None = None
     mode: Mode = "hybrid"
-    # Names of metadata (or of _OF_THE_DOCUMENT) and the values, one or several, to look within.
-    filter: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A passage, where it stands, and how well it fits; scores compare within one search."""
-
-    chunk_id: str
-    document_id: str
-    generation: int
-    filename: str
-    title: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    score: float
+    # None: where it was measured to be better, which is in a hybrid search.
+    rerank: bool | None = None
+    # Looks in the documents alone that this holds for; all of them without it.
+    condition: Condition | None = None
 
 
 class Search:
@@ -55,25 +44,55 @@ class Search:
         database: Database,
         dense: DenseIndex,
         keywords: KeywordIndexes,
+        attributes: DocumentAttributes,
+        reranker: Reranker | None = None,
     ) -> None:
         self._database = database
         self._dense = dense
         self._keywords = keywords
+        self._attributes = attributes
+        self._reranker = reranker
 
     def find(self, reader: Reader, question: Question) -> list[Found]:
         """The best passages, best first."""
         within, documents = self._scope(reader, question)
         scores = self._scores(question, within, documents)
-        # The indexes only propose: what was deleted or unshared a moment ago is not shown.
+        found = self._shown(reader, within, scores, max(question.k, RERANKED))
+        if question.rerank or (question.rerank is None and question.mode == "hybrid"):
+            found = self._reranked(question, within, found)
+        return [replace(each, score=round(each.score, 6)) for each in found[: question.k]]
+
+    def _shown(
+        self, reader: Reader, within: Collection[str], scores: Mapping[str, float], most: int
+    ) -> list[Found]:
+        """The first of *scores* that may be shown.
+
+        The indexes only propose: what was deleted or unshared a moment ago is not shown.
+        """
+        proposed, found = iter(scores), list[Found]()
         with self._database.read(reader.tenant_id) as session:
-            shown = chunk_store.shown(session, reader.tenant_id, reader.user_id, list(scores))
-            best = [key for key in scores if key in shown and shown[key].collection_id in within]
-            return [_found(shown[key], scores[key]) for key in best[: question.k]]
+            while len(found) < most and (part := list(islice(proposed, most))):
+                rows = chunk_store.shown(session, reader.tenant_id, reader.user_id, part)
+                found += [
+                    _found(rows[key], scores[key])
+                    for key in part
+                    if key in rows and rows[key].collection_id in within
+                ]
+        return found
+
+    def _reranked(
+        self, question: Question, within: Mapping[str, int], found: list[Found]
+    ) -> list[Found]:
+        if question.rerank and self._reranker is not None:
+            ordered = by_model(question.text, found, self._reranker)
+            if ordered is not None:
+                return [*ordered, *found[len(ordered) :]]
+        return by_words(question.text, found, self._keywords.rarity(within, question.text))
 
     def _scope(
         self, reader: Reader, question: Question
-    ) -> tuple[Sequence[str], Collection[str] | None]:
-        """The collections to look in, and the documents if a filter names fewer than all."""
+    ) -> tuple[Mapping[str, int], Collection[str] | None]:
+        """The collections to look in, by version, and the documents where a filter names them."""
         with self._database.read(reader.tenant_id) as session:
             rows = collection_store.readable(
                 session, reader.tenant_id, reader.user_id, question.collection
@@ -82,15 +101,18 @@ class Search:
                 if not rows:
                     raise CollectionNotFound
                 rows = rows[:1]
-            within = [row.id for row in rows]
-            if not question.filter:
-                return within, None
-            # Under the scope, never instead of it: a filter can only take away.
-            known = document_store.attributes_in(session, within)
-        return within, [each[0] for each in known if _matches(question.filter, each)]
+            within = {row.id: row.version for row in rows}
+        if question.condition is None:
+            return within, None
+        # Under the scope, never instead of it: a filter can only take away.
+        return within, {
+            document_id
+            for collection_id, version in within.items()
+            for document_id in self._attributes.matching(collection_id, version, question.condition)
+        }
 
     def _scores(
-        self, question: Question, within: Sequence[str], documents: Collection[str] | None
+        self, question: Question, within: Mapping[str, int], documents: Collection[str] | None
     ) -> dict[str, float]:
         dense: dict[str, float] = {}
         keyword: dict[str, float] = {}
@@ -102,8 +124,8 @@ class Search:
                 if question.mode == "dense":
                     raise
         if question.mode != "dense":
-            for collection in within:
-                keyword |= self._keywords.best(collection, question.text, DEPTH, documents)
+            for collection, version in within.items():
+                keyword |= self._keywords.best(collection, version, question.text, DEPTH, documents)
         if question.mode == "dense":
             return _top(dense)
         if question.mode == "keyword":
@@ -115,37 +137,7 @@ def _top(scores: Mapping[str, float]) -> dict[str, float]:
     return dict(list(ranked(scores).items())[:DEPTH])
 
 
-def _matches(wanted: Mapping[str, Any], document: tuple[str, str, str, Mapping[str, Any]]) -> bool:
-    own = dict(zip(_OF_THE_DOCUMENT, document[:3], strict=True))
-    values = {**document[3], **own}
-    return all(name in values and _fits(value, values[name]) for name, value in wanted.items())
-
-
-def _fits(wanted: Any, value: Any) -> bool:
-    """Equal, one of several that are wanted, or among several that the document has."""
-    if isinstance(wanted, list):
-        return any(_fits(each, value) for each in wanted)
-    if isinstance(value, list):
-        return any(_same(wanted, each) for each in value)
-    return _same(wanted, value)
-
-
-def _same(one: Any, other: Any) -> bool:
-    # In JSON true is not 1, though Python thinks so.
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
 def _found(shown: Shown, score: float) -> Found:
-    chunk = shown.chunk
-    return Found(
-        chunk_id=chunk.id,
-        document_id=chunk.document_id,
-        generation=chunk.generation,
-        filename=shown.filename,
-        title=shown.title,
-        page=chunk.page,
-        start=chunk.start,
-        end=chunk.end,
-        text=chunk.text,
-        score=round(score, 6),
-    )
+    known = shown._asdict()
+    known.pop("collection_id")
+    return Found(**known, score=score)

@@ -9,7 +9,7 @@ from backend.chassis.database import UtcDateTime
 from backend.chassis.row_security import protect_children
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 # The one that made all vectors there are, in partitions without a suffix.
 _FIRST = "emb_built_in"

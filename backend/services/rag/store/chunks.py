@@ -1,9 +1,9 @@
 """Passages: the rows that decide what may be shown, whatever an index says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ForeignKey, Index, Row, String, Text, delete, select
+from sqlalchemy import ForeignKey, Index, String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.services.rag.store.base import Base
@@ -29,16 +29,40 @@ class ChunkRow(Base):
 class Shown(NamedTuple):
     """A passage with what a reader is told of its document."""
 
-    chunk: ChunkRow
-    collection_id: str
+    chunk_id: str
+    document_id: str
+    generation: int
+    section: str
+    page: int | None
+    start: int
+    end: int
+    text: str
     filename: str
     title: str
+    collection_id: str
+
+
+def chunk_id(document_id: str, generation: int, ordinal: int) -> str:
+    """The id of a passage says where it stands, so that an index need not keep it."""
+    return f"chk_{document_id.partition('_')[2]}.{generation}.{ordinal}"
 
 
 def shown(session: Session, tenant_id: str, user_id: str, ids: Sequence[str]) -> dict[str, Shown]:
     """Those of *ids* that still stand in a document the user may read now."""
     query = (
-        select(ChunkRow, DocumentRow.collection_id, DocumentRow.filename, DocumentRow.title)
+        select(
+            ChunkRow.id,
+            ChunkRow.document_id,
+            ChunkRow.generation,
+            ChunkRow.section,
+            ChunkRow.page,
+            ChunkRow.start,
+            ChunkRow.end,
+            ChunkRow.text,
+            DocumentRow.filename,
+            DocumentRow.title,
+            DocumentRow.collection_id,
+        )
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
         .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
         .where(
@@ -48,7 +72,7 @@ def shown(session: Session, tenant_id: str, user_id: str, ids: Sequence[str]) ->
             readable_by(tenant_id, user_id),
         )
     )
-    return {row[0].id: Shown(*row) for row in session.execute(query)}
+    return {row[0]: Shown(*row) for row in session.execute(query)}
 
 
 def page(
@@ -75,22 +99,15 @@ def of_generation(session: Session, document_id: str, generation: int) -> Sequen
     ).all()
 
 
-def in_collection(
-    session: Session, collection_id: str
-) -> Iterator[Row[tuple[str, str, str, str, str]]]:
-    """Id, document, its title, section and text of all current passages, for an index."""
+def titled(session: Session, document_id: str, generation: int) -> Sequence[tuple[str, str, str]]:
+    """The document's title, and section and text of each passage, in order."""
     query = (
-        select(
-            ChunkRow.id, ChunkRow.document_id, DocumentRow.title, ChunkRow.section, ChunkRow.text
-        )
+        select(DocumentRow.title, ChunkRow.section, ChunkRow.text)
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
-        .where(
-            DocumentRow.collection_id == collection_id,
-            ChunkRow.generation == DocumentRow.generation,
-        )
-        .execution_options(yield_per=500)
+        .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
+        .order_by(ChunkRow.ordinal)
     )
-    yield from session.execute(query)
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
 def drop(session: Session, document_id: str, but_generation: int) -> None:

@@ -27,6 +27,8 @@ class CollectionRow(Base):
     description: Mapped[str] = mapped_column(String(1000), default="")
     tenant_access: Mapped[Access] = mapped_column(String(8), default="none")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    # The number of the latest change to what stands in it; see store/changes.py.
+    version: Mapped[int] = mapped_column(default=0)
     grants: Mapped[list["GrantRow"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )

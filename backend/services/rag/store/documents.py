@@ -1,12 +1,13 @@
 """Documents and their extracted text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     ForeignKey,
     Index,
     Select,
@@ -27,9 +28,11 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from backend.chassis.database import UtcDateTime
 from backend.services.rag.errors import AlreadyThere
+from backend.services.rag.store import changes
 from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.collections import CollectionRow, readable_by
 
+_AT_ONCE = 500
 Status = Literal["queued", "processing", "ready", "failed"]
 # Whoever gives no sign of life for so long is taken for dead.
 LAPSE_SECONDS = 20
@@ -203,13 +206,20 @@ def move(session: Session, row: DocumentRow, shelf: CollectionRow) -> None:
 
 
 def attributes_in(
-    session: Session, collections: Sequence[str]
+    session: Session, collection_id: str, documents: Sequence[str] | None = None
 ) -> list[tuple[str, str, str, Mapping[str, Any]]]:
-    """Id, file name, content type and metadata of what stands in *collections*."""
+    """Id, file name, content type and metadata of what stands there, or of *documents* alone."""
     query = select(
         DocumentRow.id, DocumentRow.filename, DocumentRow.content_type, DocumentRow.attributes
-    ).where(DocumentRow.collection_id.in_(collections))
-    return [tuple(row) for row in session.execute(query)]
+    ).where(DocumentRow.collection_id == collection_id)
+    parts = [query] if documents is None else map(query.where, any_of(documents))
+    return [(row[0], row[1], row[2], row[3]) for part in parts for row in session.execute(part)]
+
+
+def any_of(documents: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that name all of *documents*, each few enough for one statement."""
+    for start in range(0, len(documents), _AT_ONCE):
+        yield DocumentRow.id.in_(documents[start : start + _AT_ONCE])
 
 
 def count_waiting(session: Session) -> int:
@@ -221,6 +231,7 @@ def remove(session: Session, row: DocumentRow) -> None:
     """Delete *row* with its text and passages, and note what is left to clear away."""
     session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
     forget_again_later(session, row)
+    changes.note(session, row.collection_id, row.id)
     # By statement: the database's own cascade takes the passages along, unread.
     session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
 

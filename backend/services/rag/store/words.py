@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+# Counted up with every change of what `words` gives: stored postings are then counted anew.
+EDITION = 1
 # Scripts that do not put blanks between words are taken character by character.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 _STOP = frozenset(

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.services.rag.domain.answers import chosen_sentences, readable
-from backend.services.rag.domain.search import Found
+from backend.services.rag.domain.found import Found
 
 AIRFIELD = (
     "Runways and hangars\n"
@@ -25,6 +25,7 @@ def passage(text, document="doc_1", start=0, score=1.0):
         generation=1,
         filename="a.txt",
         title="A",
+        section="",
         page=None,
         start=start,
         end=start + len(text),

@@ -67,7 +67,7 @@ def test_a_foreign_collection_does_not_exist(ada, bob, document, by):
     [
         {"tenant_id": "tenant-of-user-ada"},
         {"owner_id": "user-ada"},
-        {"$or": ["tenant_id"]},
+        {"$or": [{"tenant_id": "tenant-of-user-ada"}, {"owner_id": "user-ada"}]},
         {"document_id": ["doc_of_somebody"]},
     ],
 )
