@@ -8,6 +8,7 @@ from functools import partial
 from flask import Flask, Response
 
 from backend.chassis.catalog import service
+from backend.chassis.citing import Embedder
 from backend.chassis.database import open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.metrics import Metrics
@@ -35,7 +36,6 @@ from backend.services.agent.clients.web import Web
 from backend.services.agent.domain.answers import Answers
 from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.catalogue import Catalogue
-from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.feedback import Opinions

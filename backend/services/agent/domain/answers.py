@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
+from backend.chassis.citing import Embedder, Sources
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.runs import Finished, Paused, Run, Setting, Used
 from backend.services.agent.domain.approvals import Approvals
-from backend.services.agent.domain.citations import Embedder, Sources
 from backend.services.agent.domain.conversations import CANCELLED, WRITING, Conversations
 from backend.services.agent.domain.drafts import Draft
 from backend.services.agent.domain.events import (

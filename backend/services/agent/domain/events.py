@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+from backend.chassis.citing import Citation
 from backend.services.agent.clients.runs import (
     Call,
     Called,
@@ -14,7 +15,6 @@ from backend.services.agent.clients.runs import (
     ToolStarted,
 )
 from backend.services.agent.domain.approvals import Approval
-from backend.services.agent.domain.citations import Citation
 from backend.services.agent.domain.turns import Step
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.chassis.citing import Embedder
 from backend.services.agent.clients.mind import Answered, Chosen, Offered
 from backend.services.agent.clients.runs import REQUEST
-from backend.services.agent.domain.citations import Embedder
 from backend.services.agent.domain.quoting import lead, quoted
 from backend.services.agent.domain.requests import in_context, parts
 from backend.services.agent.domain.rules import by_rule

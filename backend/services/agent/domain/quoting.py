@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from backend.chassis.citing import Embedder, content_words
+from backend.chassis.citing.sentences import is_heading, sentences
 from backend.services.agent.clients.runs import Passage
-from backend.services.agent.domain.citations import Embedder, content_words
-from backend.services.agent.domain.sentences import is_heading, sentences
 
 # Measured by benchmarks/agent/lite_answers.py. A sentence's score is its likeness to the
 # question, and on top of it the share of the question's words that it has.

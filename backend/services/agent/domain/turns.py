@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from backend.chassis.citing import Citation
 from backend.chassis.database import Database, Session
 from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.approvals import Approval
-from backend.services.agent.domain.citations import Citation
 from backend.services.agent.domain.conversations import WRITING, drop_paused, own
 from backend.services.agent.errors import (
     ApprovalExpired,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.services.agent.domain.sentences import LONGEST, sentences
+from backend.chassis.citing.sentences import LONGEST, sentences
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Say where an answer's sentences come from, by finding them in the passages that tools returned.
+"""Find an answer's sentences in passages, and set markers where they were found.
 
 A model's own word for its sources is never taken: it is dropped from the text, and a marker
 stands only where the words themselves were found.
@@ -12,8 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.services.agent.clients.runs import Passage
-from backend.services.agent.domain.sentences import Sentence, ends_sentence, sentences
+from backend.chassis.citing.sentences import Sentence, ends_sentence, sentences
 
 CONTAINED: Final = 0.6
 ALIKE: Final = 0.75
@@ -40,6 +39,21 @@ class Embedder(Protocol):
     """Turns texts into unit vectors whose dot product says how alike they are."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]: ...
+
+
+class Passage(Protocol):
+    """A stretch of a document: `text` is the document's extracted text at `start`..`end`."""
+
+    @property
+    def document_id(self) -> str: ...
+    @property
+    def filename(self) -> str: ...
+    @property
+    def page(self) -> int | None: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class Sources:
         self.citations: list[Citation] = []
 
     def add(self, passages: Sequence[Passage]) -> None:
-        """Take in *passages* from a tool's outcome."""
+        """Take in *passages*, which an answer may rest on from now on."""
         fresh: list[tuple[Passage, Sentence]] = []
         for passage in passages:
             for sentence in sentences(passage.text):

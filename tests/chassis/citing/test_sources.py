@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.chassis.citing import Sources, Weaver
 from backend.services.agent.clients.runs import Passage
-from backend.services.agent.domain.citations import Sources, Weaver
 from tests.services.agent.stand_ins import WordEmbedder
 
 TEXT = (
