@@ -15,6 +15,7 @@ from backend.chassis.service import (
     self_description,
 )
 from backend.chassis.settings import load_env
+from backend.services.rag.clients.writer import open_writer
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
 from backend.services.rag.domain.documents import Documents, Watchers
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     )
     provide(app, Watchers(_MOST_WATCHERS))
     provide(app, finder)
-    provide(app, Answers(database, finder, parts.embedder))
+    provide(app, Answers(database, finder, parts.embedder, open_writer(settings.models)))
     for routes in (collections, documents, search):
         app.register_blueprint(routes)
     open_metrics(app)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.embedding import ModelChoice
+from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.store.vectors.opening import KINDS, Place, missing_extra
@@ -27,6 +28,7 @@ class Settings:
     max_text_characters: int
     keyword_passages: int
     reranking: RerankSettings
+    models: ModelSettings
     vectors: Place
     embedding: ModelChoice
     broker_url: str | None
@@ -47,6 +49,7 @@ class Settings:
             embedding=ModelChoice.from_env(env),
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 500_000, least=1),
             reranking=_reranking(env),
+            models=ModelSettings.from_env(env),
             vectors=_vectors(env, common.data_dir / "rag", common.database_url(env)),
             # Without one the service reads documents itself.
             broker_url=env.optional("CELERY_BROKER_URL"),

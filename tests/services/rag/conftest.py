@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend.chassis.embedding import Embedder, ModelChoice
+from backend.chassis.models import ModelSettings
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings
@@ -48,6 +49,7 @@ def settings_in(folder: Path, **changed) -> Settings:
         "max_text_characters": 1_000_000,
         "keyword_passages": 10_000,
         "reranking": RerankSettings(),
+        "models": ModelSettings(),
         "vectors": Place("chroma", folder / "rag" / "vectors"),
         "embedding": ModelChoice(),
         "broker_url": None,

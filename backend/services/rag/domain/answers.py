@@ -1,46 +1,37 @@
-"""Answer out of the documents' own sentences, each with the place it stands at.
+"""Answer from the documents: in their own sentences, or in a model's words that rest on them.
 
-Nothing here is written by a model, so nothing can be made up: the answer is the sentences
-that fit the question best, or the statement that none fits well enough.
+Without a model nothing can be made up: the answer is the sentences that fit best, or the
+statement that none fits well enough. A model's sources are found in the passages, never believed.
 """
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from time import monotonic
 
+from backend.chassis.citing import Citation, Sources, Weaver
 from backend.chassis.database import Database
 from backend.chassis.embedding import Embedder
+from backend.chassis.models import ModelTimeout
+from backend.chassis.problems import ServiceError
+from backend.services.rag.clients.writer import Writer
+from backend.services.rag.domain import prompts
 from backend.services.rag.domain.chunking import unbroken
 from backend.services.rag.domain.collections import Reader
-from backend.services.rag.domain.found import Found
-from backend.services.rag.domain.search import Question, Search
-from backend.services.rag.domain.sentences import sentences
+from backend.services.rag.domain.extracts import Extract, chosen_sentences, ranked_sentences
+from backend.services.rag.domain.rewriting import MOST_CHARACTERS, Turn, stand_alone
+from backend.services.rag.domain.search import Findings, Question, Search
 from backend.services.rag.store import documents as document_store
-from backend.services.rag.store.words import words
 
+_log = logging.getLogger(__name__)
 MODEL = "extractive"
 NOTHING = "The documents you can read say nothing about this."
-# Measured on XQuAD with half of its articles left out (benchmarks/rag/answers.py): at this
-# value nearly every question with an answer gets one, and 19 of 20 of the others are refused.
-RELEVANT = 0.55
-# A second and third sentence must be nearly as good as the first.
-NEARLY = 0.7
-MOST_SENTENCES = 3
-_WORDS_WEIGHT = 0.5
-_RANK_WEIGHT = 0.1
-_HEADING_WORDS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """*quote* is what the document's text holds from *start* to *end*, letter for letter."""
-
-    marker: int
-    document_id: str
-    filename: str
-    page: int | None
-    start: int
-    end: int
-    quote: str
+# A model may still say that the passages do not answer, so it is asked in more cases.
+RELEVANT_TO_A_MODEL = 0.6
+_LONGEST_ANSWER = 20_000
+_LONGEST_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,39 +40,56 @@ class Answer:
 
     text: str
     citations: Sequence[Citation]
+    model: str
+    searched_for: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    passage: Found
-    start: int
-    end: int
-    quote: str
-    # The sentence as it is weighed: under its heading, where it has one.
-    read: str
-    fit: float = 0.0
+Pieces = Generator[str, None, Answer]
 
 
 class Answers:
     """Answers questions from what a reader may read."""
 
-    def __init__(self, database: Database, search: Search, embedder: Embedder) -> None:
+    def __init__(
+        self, database: Database, search: Search, embedder: Embedder, writer: Writer | None = None
+    ) -> None:
         self._database = database
         self._search = search
         self._embedder = embedder
+        self._writer = writer
 
-    def answer(self, reader: Reader, question: Question) -> Answer:
-        passages = self._search.find(reader, question)
-        chosen = chosen_sentences(question.text, passages, self._embedder)
-        if not chosen:
-            return Answer(NOTHING, ())
+    def begin(self, reader: Reader, question: Question, history: Sequence[Turn]) -> Pieces:
+        """The answer's text in pieces, and at their end the whole.
+
+        Nothing is searched before the first piece is asked for. What fails then, fails there;
+        closing the pieces early stops a model that writes.
+        """
+        query = self._stand_alone(question.text, history)
+        asked = replace(question, text=query)
+        findings = self._search.look(reader, asked)
+        if self._writer is None:
+            return (yield from self._quoted(reader, query, findings))
+        ranked = ranked_sentences(query, findings.found, self._embedder, findings.rarity)
+        if not ranked or max(each.support for each in ranked) < RELEVANT_TO_A_MODEL:
+            yield NOTHING
+            return Answer(NOTHING, (), self._writer.name, query)
+        return (yield from self._written(self._writer, query, findings))
+
+    def _quoted(self, reader: Reader, query: str, findings: Findings) -> Pieces:
+        chosen = chosen_sentences(query, findings.found, self._embedder, findings.rarity)
         text = " ".join(f"{readable(each.quote)} [{n}]" for n, each in enumerate(chosen, 1))
+        text = text or NOTHING
+        yield from re.findall(r"\s*\S+", text)
+        return Answer(text, self._cited(reader, chosen), MODEL, query)
+
+    def _cited(self, reader: Reader, chosen: Sequence[Extract]) -> list[Citation]:
         with self._database.read(reader.tenant_id) as session:
-            citations = [
+            return [
                 Citation(
                     marker=number,
                     document_id=each.passage.document_id,
                     filename=each.passage.filename,
+                    # The sentence may stand on a later page than the passage begins on.
                     page=each.passage.page
                     and document_store.page_at(
                         session, each.passage.document_id, each.passage.generation, each.start
@@ -92,26 +100,35 @@ class Answers:
                 )
                 for number, each in enumerate(chosen, 1)
             ]
-        return Answer(text, citations)
 
+    def _written(self, writer: Writer, query: str, findings: Findings) -> Pieces:
+        sources = Sources(self._embedder, query)
+        sources.add(findings.found)
+        weaver = Weaver(sources.cite)
+        name, written = writer.write(prompts.ANSWER, prompts.answer(query, findings.found))
+        said: list[str] = []
+        with closing(_bounded(written)) as pieces:
+            for piece in pieces:
+                said.append(weaver.feed(piece))
+                if said[-1]:
+                    yield said[-1]
+        said.append(weaver.end())
+        if said[-1]:
+            yield said[-1]
+        return Answer("".join(said).strip(), sources.citations, name, query)
 
-def chosen_sentences(
-    question: str, passages: Sequence[Found], embedder: Embedder
-) -> list[_Candidate]:
-    """The sentences of *passages* that answer *question*, best first; none if none is good."""
-    candidates = list(_candidates(passages))
-    if not candidates:
-        return []
-    vectors = embedder.encode([question, *(each.read for each in candidates)])
-    closeness = vectors[1:] @ vectors[0]
-    asked = set(words(question))
-    scored = [
-        replace(each, fit=_fit(asked, each, float(near)))
-        for each, near in zip(candidates, closeness, strict=True)
-    ]
-    scored.sort(key=lambda each: -(each.fit + _RANK_WEIGHT * each.passage.score))
-    least = max(RELEVANT, NEARLY * scored[0].fit)
-    return [each for each in scored if each.fit >= least][:MOST_SENTENCES]
+    def _stand_alone(self, question: str, history: Sequence[Turn]) -> str:
+        by_rules = stand_alone(question, history)
+        if self._writer is None or not history:
+            return by_rules
+        try:
+            _, written = self._writer.write(prompts.REWRITE, prompts.rewrite(question, history))
+            with closing(_bounded(written)) as pieces:
+                rewritten = " ".join("".join(pieces).split()).strip("\"'“”")
+        except ServiceError as failure:
+            _log.warning("the question was completed by rules: %s", failure.code)
+            return by_rules
+        return rewritten if 0 < len(rewritten) <= MOST_CHARACTERS else by_rules
 
 
 def readable(quote: str) -> str:
@@ -119,32 +136,17 @@ def readable(quote: str) -> str:
     return " ".join(unbroken(quote).split()).lstrip("•▪‣◦*#\u2013- ")
 
 
-def _candidates(passages: Sequence[Found]) -> list[_Candidate]:
-    # Passages overlap; the same sentence counts once, for the passage that ranks higher.
-    found: dict[tuple[str, int, int], _Candidate] = {}
-    for passage in passages:
-        spans = sentences(passage.text)
-        said = [span for span in spans if not _is_heading(passage.text[slice(*span)])]
-        heading = ""
-        for start, end in spans:
-            quote = passage.text[start:end]
-            if said and (start, end) not in said:
-                heading = quote
-                continue
-            place = passage.document_id, passage.start + start, passage.start + end
-            read = f"{heading}: {quote}" if heading else quote
-            found.setdefault(place, _Candidate(passage, *place[1:], quote, read))
-    return list(found.values())
-
-
-def _fit(asked: set[str], candidate: _Candidate, closeness: float) -> float:
-    """How near the sentence is in meaning, and how many of the question's words it says."""
-    shared = len(asked.intersection(words(candidate.read))) / max(1, len(asked))
-    return closeness + _WORDS_WEIGHT * shared
-
-
-def _is_heading(quote: str) -> bool:
-    """A line that names a thing and says nothing about it is near to every question about it."""
-    ended = quote.endswith((".", "!", "?", "。", "…", '"', "”", ")"))
-    fact = ":" in quote or "\t" in quote or any(letter.isdigit() for letter in quote)
-    return not ended and not fact and len(quote.split()) <= _HEADING_WORDS
+def _bounded(pieces: Iterator[str]) -> Generator[str]:
+    """*pieces* until they are too many; ModelTimeout if they take too long."""
+    end, left = monotonic() + _LONGEST_SECONDS, _LONGEST_ANSWER
+    try:
+        for piece in pieces:
+            if monotonic() > end:
+                raise ModelTimeout
+            yield piece[:left]
+            left -= len(piece)
+            if left <= 0:
+                return
+    finally:
+        if isinstance(pieces, Generator):
+            pieces.close()

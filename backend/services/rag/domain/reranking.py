@@ -36,11 +36,14 @@ def by_words(question: str, found: Sequence[Found], rarity: Mapping[str, float])
     BM25 counts words one by one and lets many of one make up for another that is missing.
     """
     asked = words(question)
-    pairs = {pair: min(rarity.get(each, 0.0) for each in pair) for pair in pairwise(asked)}
-    terms = {term: rarity.get(term, 0.0) for term in asked}
+    held = [words(f"{each.title} {each.section}\n{each.text}") for each in found[:RERANKED]]
+    # What none of them says tells nothing about their order.
+    known = set().union(*held)
+    terms = {term: rarity.get(term, 0.0) for term in asked if term in known}
+    pairs = {pair: min(terms.get(each, 0.0) for each in pair) for pair in pairwise(asked)}
     lifted = [
-        replace(each, score=each.score + _WEIGHT * _said(each, terms, pairs))
-        for each in found[:RERANKED]
+        replace(each, score=each.score + _WEIGHT * _said(said, terms, pairs))
+        for each, said in zip(found[:RERANKED], held, strict=True)
     ]
     # What was not looked at stays behind: its score was lower, and nothing was taken away.
     return [*sorted(lifted, key=lambda each: -each.score), *found[RERANKED:]]
@@ -62,10 +65,9 @@ def by_model(question: str, found: Sequence[Found], model: Reranker) -> list[Fou
 
 
 def _said(
-    found: Found, terms: Mapping[str, float], pairs: Mapping[tuple[str, str], float]
+    held: Sequence[str], terms: Mapping[str, float], pairs: Mapping[tuple[str, str], float]
 ) -> float:
-    """The share of the question's words and neighbouring words that *found* says, from 0 to 1."""
-    held = words(f"{found.title} {found.section}\n{found.text}")
+    """The share of the question's words and neighbouring words among *held*, from 0 to 1."""
     return 0.5 * _share(terms, set(held)) + 0.5 * _share(pairs, set(pairwise(held)))
 
 

@@ -36,6 +36,14 @@ class Question:
     condition: Condition | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The best passages, and the weight of the question's terms: the rarer, the more."""
+
+    found: list[Found]
+    rarity: Mapping[str, float]
+
+
 class Search:
     """Looks through everything a reader may read."""
 
@@ -55,12 +63,21 @@ class Search:
 
     def find(self, reader: Reader, question: Question) -> list[Found]:
         """The best passages, best first."""
+        return self._looked(reader, question)[0]
+
+    def look(self, reader: Reader, question: Question) -> Findings:
+        """The same, with how rare the question's words are where it looked."""
+        found, within = self._looked(reader, question)
+        return Findings(found, self._keywords.rarity(within, question.text))
+
+    def _looked(self, reader: Reader, question: Question) -> tuple[list[Found], Mapping[str, int]]:
         within, documents = self._scope(reader, question)
         scores = self._scores(question, within, documents)
         found = self._shown(reader, within, scores, max(question.k, RERANKED))
         if question.rerank or (question.rerank is None and question.mode == "hybrid"):
             found = self._reranked(question, within, found)
-        return [replace(each, score=round(each.score, 6)) for each in found[: question.k]]
+        best = [replace(each, score=round(each.score, 6)) for each in found[: question.k]]
+        return best, within
 
     def _shown(
         self, reader: Reader, within: Collection[str], scores: Mapping[str, float], most: int

@@ -1,22 +1,22 @@
 """Searching and asking over HTTP."""
 
-import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
+from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
 from backend.chassis.openapi import answers
 from backend.chassis.service import use
-from backend.chassis.sse import event
 from backend.security import Input, Permission, WholeNumber, require_permission, validate_input
-from backend.services.rag.domain.answers import MODEL, Answer, Answers
+from backend.services.rag.domain.answers import Answer, Answers
 from backend.services.rag.domain.found import Found
+from backend.services.rag.domain.rewriting import Turn
 from backend.services.rag.domain.search import Question, Search
 from backend.services.rag.errors import CollectionNotFound
+from backend.services.rag.routes.answering import streamed, whole
 from backend.services.rag.routes.filters import parsed
 from backend.services.rag.routes.reader import reader
 
@@ -46,8 +46,19 @@ class SearchInput(Input):
         return Question(self.query, self.k, self.collection, self.mode, self.rerank, condition)
 
 
+class TurnInput(Input):
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(max_length=20_000)]
+
+
 class QueryInput(SearchInput):
+    """`history` is the conversation so far, oldest first: a follow-up is completed from it."""
+
     stream: bool = False
+    history: Annotated[list[TurnInput], Field(max_length=50)] = Field(default_factory=list)
+
+    def turns(self) -> list[Turn]:
+        return [Turn(each.role, each.content) for each in self.history]
 
 
 class Result(BaseModel):
@@ -89,12 +100,19 @@ class AnswerOut(BaseModel):
     answer: str
     citations: list[CitationOut]
     model: str
+    # The question as it was searched for, completed from the conversation.
+    searched_for: str
     took_ms: float
 
     @classmethod
     def of(cls, answer: Answer, began: float) -> Self:
-        citations = [CitationOut(**asdict(each)) for each in answer.citations]
-        return cls(answer=answer.text, citations=citations, model=MODEL, took_ms=_since(began))
+        return cls(
+            answer=answer.text,
+            citations=[CitationOut(**asdict(each)) for each in answer.citations],
+            model=answer.model,
+            searched_for=answer.searched_for,
+            took_ms=_since(began),
+        )
 
 
 @search.post("/search")
@@ -111,31 +129,23 @@ def find(asked: SearchInput) -> Results:
 @search.post("/query")
 @require_permission(Permission.RAG_READ)
 @validate_input(QueryInput)
-@answers(AnswerOut, errors=(CollectionNotFound,), stream="text/event-stream")
+@answers(
+    AnswerOut,
+    errors=(CollectionNotFound, ModelUnavailable, ModelTimeout, ModelMisbehaved),
+    stream="text/event-stream",
+)
 def answer(asked: QueryInput) -> AnswerOut | Response:
-    """An answer in the documents' own sentences, each with its citation.
+    """An answer that rests on the documents, with a citation for each sentence that was found.
 
-    With `stream` (or `Accept: text/event-stream`) the same as events: `token` with a piece
-    of text each, `citations`, and `done` with the whole answer.
+    In the words of the language model that is set up, or in the documents' own. With `stream`
+    (or `Accept: text/event-stream`) the same as events: `token` with a piece of text each,
+    `citations`, and `done` with the whole answer; `error` with a problem if it breaks off.
     """
     began = time.perf_counter()
-    given = use(Answers).answer(reader(), asked.question())
-    whole = AnswerOut.of(given, began)
+    pieces = use(Answers).begin(reader(), asked.question(), asked.turns())
     if asked.stream or request.accept_mimetypes.best == "text/event-stream":
-        return Response(
-            _events(whole),
-            content_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
-    return whole
-
-
-def _events(whole: AnswerOut) -> Iterator[bytes]:
-    for piece in re.findall(r"\s*\S+", whole.answer):
-        yield event("token", {"text": piece})
-    body = whole.model_dump(mode="json")
-    yield event("citations", {"citations": body["citations"]})
-    yield event("done", body)
+        return streamed(pieces, lambda answer: AnswerOut.of(answer, began).model_dump(mode="json"))
+    return AnswerOut.of(whole(pieces), began)
 
 
 def _since(began: float) -> float:

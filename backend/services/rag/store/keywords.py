@@ -178,14 +178,19 @@ class KeywordIndexes:
             return index.best(query, limit, documents)
 
     def rarity(self, within: Mapping[str, int], query: str) -> dict[str, float]:
-        """The weight of each of the query's terms over the collections, by their versions."""
-        frequencies: Counter[str] = Counter()
+        """The weight of each of the query's terms over the collections, by their versions.
+
+        One that no passage says has the greatest.
+        """
+        terms = set(words(query))
+        frequencies = dict.fromkeys(terms, 0)
         passages = 0
         for collection_id, version in within.items():
             with self._open.at(collection_id, version) as index:
-                frequencies.update(index.frequencies(set(words(query))))
+                for term, count in index.frequencies(terms).items():
+                    frequencies[term] += count
                 passages += index.passages
-        return {term: _rarity(passages, count) for term, count in frequencies.items() if count}
+        return {term: _rarity(passages, count) for term, count in frequencies.items()}
 
     def _caught_up(
         self, collection_id: str, index: KeywordIndex | None, version: int

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.services.rag.domain.answers import chosen_sentences, readable
+from backend.services.rag.domain.answers import readable
+from backend.services.rag.domain.extracts import chosen_sentences
 from backend.services.rag.domain.found import Found
 
 AIRFIELD = (
@@ -36,7 +37,7 @@ def passage(text, document="doc_1", start=0, score=1.0):
 
 def answered(embedder, question, *texts):
     passages = [passage(text, f"doc_{n}") for n, text in enumerate(texts)]
-    return [each.quote for each in chosen_sentences(question, passages, embedder)]
+    return [each.quote for each in chosen_sentences(question, passages, embedder, {})]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_heading_counts_for_the_sentence_under_it(embedder):
 
 def test_quotes_are_slices_of_the_document(embedder):
     (found, *_) = chosen_sentences(
-        "How long is the runway?", [passage(AIRFIELD, start=1000)], embedder
+        "How long is the runway?", [passage(AIRFIELD, start=1000)], embedder, {}
     )
 
     assert AIRFIELD[found.start - 1000 : found.end - 1000] == found.quote
@@ -94,13 +95,13 @@ def test_a_sentence_in_two_overlapping_passages_is_quoted_once(embedder):
     overlap = AIRFIELD.index("The runway")
     passages = [passage(AIRFIELD), passage(AIRFIELD[overlap:], start=overlap)]
 
-    quotes = [e.quote for e in chosen_sentences("How long is the runway?", passages, embedder)]
+    quotes = [e.quote for e in chosen_sentences("How long is the runway?", passages, embedder, {})]
 
     assert len(quotes) == len(set(quotes))
 
 
 def test_no_passages_no_answer(embedder):
-    assert chosen_sentences("Anything?", [], embedder) == []
+    assert chosen_sentences("Anything?", [], embedder, {}) == []
 
 
 def test_a_quote_is_made_readable_for_the_answer():
