@@ -250,6 +250,8 @@ def spoil(folder, lost, torn):
 def wrong(said):
     rows = [line.rsplit(maxsplit=3) for line in said.splitlines()[1:]]
     return {row[0]: int(row[2]) for row in rows if row[-1].isdecimal() and int(row[2])}
+
+
 CORPUS = {
     "runway": "The runway of the old airfield is 1,840 metres long.",
     "bread": "Rye bread takes two days to make.",
