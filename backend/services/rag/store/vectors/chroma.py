@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backend.services.rag.store.vectors import Row, Rows, Stored
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection as ChromaCollection
     from chromadb.api.types import GetResult
+    from chromadb.config import Settings
 
 T = TypeVar("T")
 
@@ -18,6 +19,14 @@ _WRITE_AT_ONCE = 250
 _READ_AT_ONCE = 2000
 # Measured in benchmarks/rag/stores.py: the defaults (100, 16) lose a tenth of the best hundred.
 _HNSW: Any = {"space": "cosine", "ef_search": 400, "ef_construction": 200, "max_neighbors": 16}
+
+
+@cache
+def _settings() -> "Settings":
+    """Reading them takes longer than adding a document's vectors."""
+    from chromadb.config import Settings
+
+    return Settings()
 
 
 class ChromaVectors:
@@ -45,6 +54,7 @@ class ChromaVectors:
             part = list(ids[start : start + _WRITE_AT_ONCE])
             Chroma(
                 client=self._client,
+                client_settings=_settings(),
                 collection_name=partition,
                 collection_configuration={"hnsw": _HNSW},
                 embedding_function=Precomputed(rows[start : start + _WRITE_AT_ONCE]),
