@@ -1,4 +1,7 @@
-"""The worker as it runs: processes of its own, a real Valkey, a real Chroma server."""
+"""The worker as it runs: processes of its own, a real Valkey, a real Chroma server.
+
+With TEST_BROKER_URL=amqp://… the same on a RabbitMQ server.
+"""
 
 import itertools
 import json
@@ -8,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -27,19 +31,19 @@ SECONDS = 60
 class Library:
     """A service that leaves the reading to workers, and those."""
 
-    def __init__(self, folder, embedder, broker, chroma):
+    def __init__(self, folder, embedder, broker_url, chroma):
         self.folder = folder
         self.vectors = open_vectors(Place("chroma", folder / "rag" / "vectors", url=chroma.url))
         self.identities = Identities()
         self.app = create_app(
-            settings_in(folder, broker_url=broker.url, vectors=self._place(chroma)), embedder
+            settings_in(folder, broker_url=broker_url, vectors=self._place(chroma)), embedder
         )
         self.app.testing = True
         self.identities.trust(self.app)
         self.environment = {
             **os.environ,
             "DATA_DIR": str(folder),
-            "CELERY_BROKER_URL": broker.url,
+            "CELERY_BROKER_URL": broker_url,
             "CHROMA_URL": chroma.url,
             "RAG_WORKER_THREADS": "2",
         }
@@ -108,7 +112,8 @@ def library(tmp_path_factory, embedder):
     with ExitStack() as running:
         broker = running.enter_context(servers.valkey(folder))
         chroma = running.enter_context(servers.chroma(folder))
-        library = Library(folder, embedder, broker, chroma)
+        url = os.environ.get("TEST_BROKER_URL") or broker.url
+        library = Library(folder, embedder, url, chroma)
         running.callback(library.end)
         library.start_worker()
         yield library
@@ -181,3 +186,22 @@ def test_documents_deleted_while_workers_read_leave_nothing(library):
     wait_until(library.is_consistent)
     assert statuses(ada) == []
     assert ada.search("pump", mode="dense") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_workers_that_are_killed_at_random_under_load_lose_nothing(library):
+    people, drawn = [library.person() for _ in range(3)], random.Random(11)  # noqa: S311 - as above
+    library.start_worker()
+    for number in range(60):
+        words = drawn.choice((20, 300, 3000))
+        sent = people[number % 3].send(text_of(number, words).encode(), f"{number}.txt", wait=0)
+        assert sent.status_code == 202
+    for _ in range(8):
+        time.sleep(drawn.uniform(0, 6))
+        library.kill_a_worker()
+        library.start_worker()
+
+    for person in people:
+        wait_until(lambda each=person: all_ready(each, 20), 300)
+    wait_until(library.is_consistent)

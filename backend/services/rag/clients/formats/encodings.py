@@ -8,8 +8,6 @@ writing is taken: common letters, one alphabet to a word, capitals only in front
 import re
 from itertools import pairwise
 
-from charset_normalizer import from_bytes
-
 _MARKS = (  # UTF-32's mark begins with that of UTF-16
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -95,6 +93,9 @@ def _likely(content: bytes) -> str:
     best = max(scores, key=lambda name: scores[name])
     if scores[best] >= _PLAUSIBLE:
         return best
+    # Here, because few files get so far and every extraction process would load it.
+    from charset_normalizer import from_bytes
+
     guess = from_bytes(sample).best()
     return guess.encoding if guess else "cp1252"
 
