@@ -126,8 +126,13 @@ _IDENTIFIER: Final = re.compile(
     r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,64}|[a-z]{2,8}_[0-9A-Za-z]{8,64}|"
     r"[0-9A-HJKMNP-TV-Z]{26})\b"
 )
+_URL: Final = re.compile(r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)]", re.IGNORECASE)
 _READS: Final = re.compile(
     r"\b(?:read|show|open|display|print|get|what does|summar)", re.IGNORECASE
+)
+_FETCHES: Final = re.compile(
+    r"\b(?:read|show|open|fetch|get|load|look at|what (?:does|is|stands)|summari[sz]e)\b",
+    re.IGNORECASE,
 )
 
 
@@ -146,6 +151,8 @@ def by_rule(request: str) -> Chosen | None:
     if (note := _NOTE.match(request)) is not None:
         text = note["text"]
         return Chosen("save_note", {"title": text[:_TITLE].strip(), "text": text})
+    if len(urls := _URL.findall(request)) == 1 and (_FETCHES.search(request) or urls[0] == request):
+        return Chosen("fetch_page", {"url": urls[0]})
     identifiers = identifiers_in(request)
     if len(identifiers) == 1 and _READS.search(request):
         return Chosen("read_document", {"document_id": identifiers[0]})

@@ -31,6 +31,7 @@ from backend.services.agent.domain.rules import by_rule
         ("which documents do I have?", "list_documents", {}),
         ("¿Qué documentos tengo?", "list_documents", {}),
         ("Note to self: buy milk", "save_note", {"title": "buy milk", "text": "buy milk"}),
+        ("Read https://example.org/a.", "fetch_page", {"url": "https://example.org/a"}),
         ("show doc_4f9a1c2b3d4e", "read_document", {"document_id": "doc_4f9a1c2b3d4e"}),
         ("Remember that tea is at 5", "save_note", {"title": "tea is at 5", "text": "tea is at 5"}),
     ],

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -30,7 +31,8 @@ def start(settings, identities):
     """A client of an agent with these models."""
 
     def started(*addresses, **more):
-        models = replace(settings.models, addresses=addresses, **more)
+        patience = timedelta(seconds=more.pop("patience", 10))
+        models = replace(settings.models, addresses=addresses, timeout=patience, **more)
         app = create_app(replace(settings, models=models), embedder=WordEmbedder())
         return identities.trust(app).test_client()
 
@@ -97,8 +99,9 @@ def test_what_the_caller_chose_reaches_the_model(start, server, ada):
 )
 def test_each_fault_has_its_name(start, server, ada, replies, status, code):
     server.will(*replies)
+    client = start(address(server), patience=1 if replies[0].stall else 10)
 
-    response = ask(start(address(server)), ada, "Anything?")
+    response = ask(client, ada, "Anything?")
 
     assert (response.status_code, response.json["code"]) == (status, code)
 
@@ -145,7 +148,8 @@ def test_a_fallback_answers_for_a_default_that_fails(start, ada, reply):
     with serving(ScriptedModel()) as first, serving(ScriptedModel()) as second:
         first.will(*[reply] * 2)
         second.will(Reply(text="I stand in."))
-        client = start(address(first, "first"), address(second, "second"), fallback=["second"])
+        models = address(first, "first"), address(second, "second")
+        client = start(*models, fallback=["second"], patience=1)
 
         answer = ask(client, ada, "Anything?").json
 
