@@ -50,6 +50,8 @@ from backend.services.agent.routes.answers import bp as answers
 from backend.services.agent.routes.catalogue import bp as catalogue
 from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.feedback import bp as feedback
+from backend.services.agent.routes.mcp import Origins
+from backend.services.agent.routes.mcp import bp as mcp
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.routes.personas import bp as personas_routes
 from backend.services.agent.routes.usage import bp as usage
@@ -100,6 +102,7 @@ def create_app(
         quotas,
         Completions(answering, runner, models, quotas),
         Catalogue(runner, models),
+        Origins(settings.mcp_origins),
         Opinions(database, now),
     ):
         provide(app, part)
@@ -108,6 +111,7 @@ def create_app(
         conversations,
         feedback,
         catalogue,
+        mcp,
         openai,
         personas_routes,
         usage,

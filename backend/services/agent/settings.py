@@ -31,6 +31,8 @@ class Settings:
     fetch_allow: tuple[AllowedHost, ...] = ()
     # Services that declare tools, and where they are.
     tool_services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Web pages that may speak to our own MCP server.
+    mcp_origins: frozenset[str] = frozenset()
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
     # How much of a conversation a model is told word by word.
     history_tokens: int = HISTORY_TOKENS
@@ -60,6 +62,7 @@ class Settings:
             ),
             fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
             tool_services={each.name: _urls(env, each) for each in CATALOG if each.tools},
+            mcp_origins=frozenset(env.several("MCP_ORIGINS")),
             mcp_servers=_mcp_servers(env, common.data_dir),
             history_tokens=_history_tokens(env, models),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),

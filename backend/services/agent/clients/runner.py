@@ -10,12 +10,15 @@ from backend.services.agent.clients.loop import LoopThread
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runs import (
+    Call,
     Caller,
     Completion,
     Event,
     Finished,
     Idle,
+    Outcome,
     Run,
+    Setting,
     Tool,
 )
 from backend.services.agent.clients.toolbox import Toolbox
@@ -69,6 +72,14 @@ class Runner:
         found = self._loop.ask(self._toolbox.of(caller))
         return [tool for tool in found.values() if tool.granted_to(caller)]
 
+    def call(self, call: Call, setting: Setting) -> Outcome:
+        """The outcome of *call*, which the caller makes by themselves, without a model."""
+        return self._loop.ask(self._called(call, setting))
+
+    async def _called(self, call: Call, setting: Setting) -> Outcome:
+        tools = await self._toolbox.of(setting.caller)
+        return await self._calls.run(call, tools, setting, _by_hand)
+
     def warm_up(self) -> None:
         """Import what the first run would otherwise wait for."""
         self._graphs().open_default()
@@ -99,6 +110,10 @@ class Runner:
                     return
         finally:
             running.cancel()
+
+
+def _by_hand(tool: Tool, call: Call) -> None:
+    """Who calls a tool by hand has chosen it and what it is called with."""
 
 
 async def _told(
