@@ -17,6 +17,7 @@ from flask import Flask
 from flask_cors import CORS
 from pydantic import BaseModel
 
+from backend.chassis.agent_tools import agent_tool, declare_tools
 from backend.security import Permission, require_permission, validate_input
 
 
@@ -24,7 +25,7 @@ class Greeting(BaseModel):
     name: str
 
 
-app = Flask(__name__)
+app = Flask("new-service")
 CORS(app)
 
 
@@ -34,11 +35,15 @@ def health():
 
 
 @app.post("/greetings")
+@agent_tool("greet")
 @require_permission(Permission.RAG_WRITE)
 @validate_input(Greeting)
 def greet(greeting: Greeting):
+    'Greet somebody.'
     return {"text": f"Hello, {greeting.name}!"}, 201
 
+
+declare_tools(app)
 
 if __name__ == "__main__":
     app.run(port=int(os.getenv("NEW_SERVICE_PORT", 5004)))
@@ -57,7 +62,7 @@ def suite(tmp_path_factory):
     (project / "backend" / "services" / "new").mkdir()
     (project / "backend" / "services" / "new" / "app.py").write_text(SERVICE)
     catalog = project / "backend" / "chassis" / "catalog.py"
-    entry = '    Service("new", 5004),\n'
+    entry = '    Service("new", 5004, tools=True),\n'
     before = '    Service("gateway"'
     catalog.write_text(catalog.read_text().replace(before, entry + before))
     port = free_port()
@@ -92,3 +97,16 @@ def test_it_stands_in_the_health_of_the_gateway(suite):
 
 def test_its_log_lies_with_the_others(suite):
     assert (suite.folder / "logs" / "new_service.log").exists()
+
+
+def test_the_agent_uses_the_tool_that_it_declares(suite, ada):
+    params = {"name": "new_greet", "arguments": {"name": "Ada"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+    listed = ada("GET", "/agent/tools").json()["items"]
+    answer = ada("POST", "/agent/mcp", json=body).json()
+
+    assert ("new_greet", "service:new", True) in [
+        (tool["name"], tool["source"], tool["side_effects"]) for tool in listed
+    ]
+    assert "Hello, Ada!" in answer["result"]["content"][0]["text"]

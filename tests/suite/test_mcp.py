@@ -1,0 +1,67 @@
+"""The suite as an MCP server, through the gateway, as the official client sees it."""
+
+import asyncio
+
+import pytest
+import requests
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+
+from tests.suite.conftest import DATA
+
+pytestmark = pytest.mark.suite
+
+
+def test_the_official_client_searches_with_an_api_key(suite, ada):
+    document = ada.upload(DATA / "multi_page.pdf")
+    made = ada("POST", "/auth/api-keys", json={"name": "mcp"})
+
+    async def held():
+        headers = {"Authorization": f"Bearer {made.json()['key']}"}
+        async with (
+            create_mcp_http_client(headers=headers) as http,
+            streamable_http_client(f"{suite.url}/agent/mcp", http_client=http) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            listed = await session.list_tools()
+            found = await session.call_tool("list_documents", {})
+            return {tool.name for tool in listed.tools}, found
+
+    names, found = asyncio.run(held())
+
+    assert {"search_documents", "read_document", "list_documents", "calculate"} <= names
+    assert document["id"] in found.content[0].text
+
+
+def test_a_modern_client_needs_no_beginning(suite, ada):
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "calculate", "arguments": {"expression": "6 * 7"}, "_meta": meta}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {
+        "Mcp-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "calculate",
+    }
+
+    answer = ada("POST", "/agent/mcp", json=body, headers=headers).json()
+
+    assert answer["result"]["content"][0]["text"] == "6 * 7 = 42"
+
+
+def test_without_a_token_it_says_how_to_bring_one(suite):
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+    answer = requests.post(f"{suite.url}/agent/mcp", json=body, timeout=10)
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_it_opens_no_stream_and_keeps_no_session(suite, ada, method):
+    assert ada(method, "/agent/mcp").status_code == 405
