@@ -28,7 +28,6 @@ from backend.security.refusals import Refusal
 
 View = Callable[..., Any]
 _KEPT = timedelta(hours=24)
-# A first request that has not answered by then died with its process.
 _ABANDONED = timedelta(seconds=60)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -63,11 +62,17 @@ def idempotency_table(service: str, metadata: sa.MetaData | None = None) -> sa.T
 
 
 class Idempotency:
-    """What was answered to which key, within one service."""
+    """What was answered to which key, within one service.
 
-    def __init__(self, service: str, database: Database, secret: str) -> None:
+    A first request that has not answered after *abandoned* died with its process.
+    """
+
+    def __init__(
+        self, service: str, database: Database, secret: str, abandoned: timedelta = _ABANDONED
+    ) -> None:
         self._table = idempotency_table(service)
         self._database = database
+        self._abandoned = abandoned
         seed = HKDF(hashes.SHA256(), 32, None, b"ai-agent-system/idempotency").derive(
             secret.encode()
         )
@@ -86,7 +91,8 @@ class Idempotency:
         except BaseException:
             self._forget(digest)
             raise
-        if response.status_code < 300:
+        # A stream has not been written yet; it can't be kept for another time.
+        if response.status_code < 300 and not response.is_streamed:
             self._keep(digest, response)
         else:
             self._forget(digest)
@@ -101,7 +107,7 @@ class Idempotency:
                 sa.delete(table).where(
                     table.c.digest == digest,
                     table.c.status.is_(None),
-                    table.c.created_at < now - _ABANDONED,
+                    table.c.created_at < now - self._abandoned,
                 )
             )
             row = {"digest": digest, "fingerprint": fingerprint, "created_at": now}

@@ -9,8 +9,9 @@ from flask import Flask, Response
 
 from backend.chassis.catalog import service
 from backend.chassis.citing import Embedder
-from backend.chassis.database import open_database
+from backend.chassis.database import Database, open_database
 from backend.chassis.http import ServiceClient
+from backend.chassis.idempotency import Idempotency
 from backend.chassis.metrics import Metrics
 from backend.chassis.service import (
     create_service,
@@ -33,7 +34,7 @@ from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.sibling_tools import SiblingTools
 from backend.services.agent.clients.toolbox import Toolbox
 from backend.services.agent.clients.web import Web
-from backend.services.agent.domain.answers import Answers
+from backend.services.agent.domain.answers import PATIENCE, Answers
 from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.completions import Completions
@@ -91,13 +92,16 @@ def create_app(
     personas = Personas(database, now)
     quotas = Quotas(database, settings.allowance, now)
     approvals = Approvals(now, settings.limits.approval_time)
-    answering = Answers(kept, turns, memory, runner, models, embedder, personas, quotas, approvals)
+    answering = Answers(
+        kept, turns, memory, library, runner, models, embedder, personas, quotas, approvals
+    )
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
         kept,
         answering,
         Streams(events, kept),
+        _idempotency(settings, database),
         personas,
         quotas,
         Completions(answering, runner, models, quotas),
@@ -121,6 +125,11 @@ def create_app(
     self_description(app)
     _warm_up_later(app, runner)
     return seal(app)
+
+
+def _idempotency(settings: Settings, database: Database) -> Idempotency:
+    secret = settings.common.secret_key.reveal()
+    return Idempotency("agent", database, secret, settings.limits.run_time + PATIENCE)
 
 
 def _client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:

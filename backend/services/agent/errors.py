@@ -52,6 +52,15 @@ class ConversationNotFound(ServiceError):
         super().__init__("You have no conversation with this id.")
 
 
+class CollectionNotFound(ServiceError):
+    status = 404
+    code = "collection_not_found"
+    title = "No such collection"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such collection that you may read.")
+
+
 class MessageNotFound(ServiceError):
     status = 404
     code = "message_not_found"

@@ -170,6 +170,11 @@ class Shelf:
         mine = [each for each in self.documents if each.token == door.headers["Authorization"]]
         wanted = body.get("collection")
         mine = [each for each in mine if wanted in {None, each.collection}]
+        if path.startswith("/collections/"):
+            name = path.removeprefix("/collections/")
+            if any(each.collection == name for each in mine):
+                return door.answer(200, {"name": name})
+            return door.answer(404, {"code": "not_found", "detail": "There is no such collection."})
         if path == "/search":
             found = [_passage(each) for each in mine][: body["k"]]
             return door.answer(200, {"results": found, "took_ms": 1})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
@@ -82,6 +83,16 @@ class Library:
             body["collection"] = collection
         found = _read(_Results, _asked(self._service.post, "/search", body, caller.headers))
         return [Passage(**result.model_dump()) for result in found.results]
+
+    def has_no(self, caller: Caller, collection: str) -> bool:
+        """Whether there is certainly no such collection for *caller*."""
+        try:
+            self._service.get(f"/collections/{quote(collection, safe='')}", caller.headers)
+        except UpstreamRefused as error:
+            return error.status == HTTPStatus.NOT_FOUND
+        except UpstreamError:
+            return False  # the tools will say that the library does not answer
+        return False
 
     def documents(self, caller: Caller, collection: str | None) -> list[Document]:
         """The documents that *caller* may read, the newest first."""

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Final, Literal
 
 from backend.chassis.citing import Embedder, Sources
+from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.runs import Finished, Paused, Run, Setting, Used
@@ -30,13 +32,13 @@ from backend.services.agent.domain.memory import Memory, Recalled
 from backend.services.agent.domain.personas import Persona, Personas
 from backend.services.agent.domain.quotas import Quotas
 from backend.services.agent.domain.turns import Asked, Turn, Turns
-from backend.services.agent.errors import ConversationBusy
+from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 
 OnBusy = Literal["enqueue", "interrupt", "reject"]
 
 _LOOK_AROUND_SECONDS: Final = 0.5
 # How long a request waits for its conversation, and how often it asks.
-_PATIENCE_SECONDS: Final = 180.0
+PATIENCE: Final = timedelta(minutes=3)
 _ASKED_AGAIN_SECONDS: Final = 0.1
 
 
@@ -61,6 +63,7 @@ class Answers:
         conversations: Conversations,
         turns: Turns,
         memory: Memory,
+        library: Library,
         runner: Runner,
         models: Models,
         embedder: Embedder,
@@ -71,6 +74,7 @@ class Answers:
         self._conversations = conversations
         self._turns = turns
         self._memory = memory
+        self._library = library
         self._runner = runner
         self._models = models
         self._embedder = embedder
@@ -86,6 +90,8 @@ class Answers:
         model = self._models.name_of(question.model)
         persona = self._personas.named(caller, question.persona)
         self._quotas.check(caller)
+        if question.collection is not None and self._library.has_no(caller, question.collection):
+            raise CollectionNotFound
         try:
             turn = self._turns.begin(caller, question.asked)
         except ConversationBusy:
@@ -161,7 +167,7 @@ class Answers:
 
     def _in_turn(self, caller: Caller, question: Question) -> Generator[Idle, None, Turn]:
         """Wait until the answer that is being written has ended, or end it."""
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + PATIENCE.total_seconds()
         if question.on_busy == "interrupt":
             self._conversations.cancel(caller, question.asked.conversation_id or "")
         while True:

@@ -7,6 +7,7 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from pydantic import Field
 
+from backend.chassis.idempotency import idempotent
 from backend.chassis.openapi import answers_stream
 from backend.chassis.service import use
 from backend.chassis.sse import HEARTBEAT, event, line
@@ -25,6 +26,7 @@ from backend.services.agent.domain.turns import Asked
 from backend.services.agent.errors import (
     ApprovalChanged,
     ApprovalExpired,
+    CollectionNotFound,
     ConversationBusy,
     ConversationNotFound,
     DailyTokensUsed,
@@ -57,6 +59,7 @@ _CLIENT_LEFT = 499
 _DIGITS = 9
 _MODEL_ERRORS = (DailyTokensUsed, LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
 _ASKING_ERRORS = (
+    CollectionNotFound,
     ConversationNotFound,
     ConversationBusy,
     UnknownModel,
@@ -74,6 +77,7 @@ class EventsQuery(Input):
 @bp.post("/query")
 @require_permission(Permission.AGENT_QUERY)
 @validate_input(Query)
+@idempotent
 @answers_stream(
     "text/event-stream",
     model=QueryAnswer,
@@ -85,7 +89,8 @@ def query(body: Query) -> Response:
     Without `session_id` a new conversation is begun. As events (`stream`, or
     `Accept: text/event-stream`): `session`, `token`, `tool_start`, `tool_end`,
     `citations`, `approval` where a tool call waits, `done`, or `error`. They are numbered;
-    whoever loses the connection goes on at `GET /sessions/{session_id}/events`.
+    whoever loses the connection goes on at `GET /sessions/{session_id}/events`. An
+    `Idempotency-Key` holds for an answer that is not streamed.
     """
     asked = Asked(body.user_request, body.session_id)
     return _answered(use(Answers).ask(caller(), body.question(asked)), body)

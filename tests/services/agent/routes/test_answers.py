@@ -264,6 +264,63 @@ def test_a_request_that_cannot_be_answered_is_refused(client, ada, body, status,
     assert (response.status_code, response.json["code"]) == (status, code)
 
 
+def test_a_collection_that_one_may_not_read_is_not_found(client, shelf, ada, bob):
+    shelf.hold(LEASE, bob, collection="contracts")
+
+    foreign = ask(client, ada, "How long is the notice period?", collection="contracts")
+    own = ask(client, bob, "How long is the notice period?", collection="contracts")
+
+    assert (foreign.status_code, foreign.json["code"]) == (404, "collection_not_found")
+    assert own.json["citations"] != []
+    assert client.get("/sessions", headers=ada).json["items"] == []
+
+
+def test_a_request_sent_twice_with_one_key_is_answered_once(scripted, model, ada):
+    model.will(Reply(text="First."), Reply(text="Second."))
+    keyed = ada | {"Idempotency-Key": "one"}
+
+    first, again = (ask(scripted, keyed, "Anything?") for _ in range(2))
+    other = ask(scripted, keyed, "Something else?")
+
+    assert first.json == again.json
+    assert len(model.requests) == 1
+    assert (other.status_code, other.json["code"]) == (409, "idempotency_conflict")
+
+
+def test_a_failed_answer_may_be_asked_for_again_with_its_key(scripted, model, ada):
+    model.will(Reply(status=401), Reply(text="Now."))
+    keyed = ada | {"Idempotency-Key": "one"}
+
+    assert ask(scripted, keyed, "Anything?").status_code == 503
+    assert ask(scripted, keyed, "Anything?").json["response"] == "Now."
+
+
+def test_a_stream_with_a_key_is_a_stream(scripted, model, ada):
+    model.will(Reply(text="First."))
+
+    found = events(ask(scripted, ada | {"Idempotency-Key": "one"}, "Anything?", stream=True))
+
+    assert found[-1][1]["response"] == "First."
+
+
+@pytest.mark.parametrize("text", ["\u0000", "a\u0000b"])
+def test_a_nul_is_refused(client, ada, text):
+    assert ask(client, ada, text).status_code == 422
+
+
+def test_control_characters_are_answered_and_kept(client, ada):
+    answer = ask(client, ada, "\x07 \x1b[31m 2 + 2 \u202e \ud7ff").json
+
+    shown = client.get(f"/sessions/{answer['session_id']}", headers=ada).json
+    assert shown["messages"][0]["content"].startswith("\x07")
+
+
+def test_a_body_of_ten_megabytes_is_too_large(client, ada):
+    response = ask(client, ada, "x" * 10_000_000)
+
+    assert (response.status_code, response.json["code"]) == (413, "too_large")
+
+
 def test_without_a_token_nobody_answers(client):
     assert ask(client, {}, "Hello").status_code == 401
 
