@@ -84,7 +84,7 @@ class Companion:
 CATALOG = (
     Service("auth", 5001),
     # A stream holds a thread for as long as it lasts.
-    Service("agent", 5002, threads=32),
+    Service("agent", 5002, threads=96),
     # Who waits for a document to be read holds one.
     Service("rag", 5003, threads=32, alone=True),
     Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),

@@ -52,6 +52,8 @@ class ScriptedModel:
     def __init__(self) -> None:
         self.replies: list[Reply] = []
         self.requests: list[dict[str, Any]] = []
+        self.otherwise = Reply(text="There is nothing more to say.")
+        self.speaking = 0  # how many streams are being written
         self.left = threading.Event()  # a client closed its connection before the end
         self.url = ""
 
@@ -60,7 +62,7 @@ class ScriptedModel:
 
     def next(self, request: dict[str, Any]) -> Reply:
         self.requests.append(request)
-        return self.replies.pop(0) if self.replies else Reply(text="There is nothing more to say.")
+        return self.replies.pop(0) if self.replies else self.otherwise
 
     def answer(self, door: "Door") -> None:
         request = door.body()
@@ -69,10 +71,13 @@ class ScriptedModel:
         if reply.status != 200:
             door.answer(reply.status, self.error())
         elif request.get("stream"):
+            self.speaking += 1
             try:
                 self._stream(door, reply)
             except OSError:
                 self.left.set()
+            finally:
+                self.speaking -= 1
         else:
             door.answer(200, self._whole(reply))
 
