@@ -45,7 +45,13 @@ class Parts:
         everything = database.across_tenants()
         embedder = embedder or Embedder(settings.common.data_dir)
         vectors = open_vectors(settings.vectors)
-        models = EmbeddingModels(everything, settings.embedding, settings.common.data_dir, embedder)
+        models = EmbeddingModels(
+            everything,
+            settings.embedding,
+            settings.common.data_dir,
+            embedder,
+            store=settings.vectors.kind,
+        )
         dense = DenseIndex(everything, models, vectors)
         counts = WordCounts(everything, embedder.tokens.spans)
         search = Search(

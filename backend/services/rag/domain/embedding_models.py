@@ -46,11 +46,18 @@ class EmbeddingModels:
     """Says for each moment which models there are, the same in every process."""
 
     def __init__(
-        self, database: Database, choice: ModelChoice, data_dir: Path, built_in: Embedder
+        self,
+        database: Database,
+        choice: ModelChoice,
+        data_dir: Path,
+        built_in: Embedder,
+        *,
+        store: str,
     ) -> None:
-        """*database* sees all tenants' rows."""
+        """*database* sees all tenants' rows; *store* is the kind of store that is in use."""
         self._database = database
         self._choice = choice
+        self._store = store
         self._data_dir = data_dir
         self._built_in = built_in
         self._lock = threading.Lock()
@@ -59,7 +66,10 @@ class EmbeddingModels:
         self._seen: tuple[float, tuple[Known, ...]] = (float("-inf"), ())
 
     def settle(self) -> None:
-        """Let the chosen model serve: at once where it does, else when it knows everything."""
+        """Let the chosen model serve: at once where it does, else when it knows everything.
+
+        What lies in a store of another kind counts as not there, and is embedded again.
+        """
         with self._database.write() as session:
             take_turns(session, "rag embedding models")
             for row in store.models(session, "building"):
@@ -72,12 +82,21 @@ class EmbeddingModels:
             elif chosen.state == "leaving":
                 chosen.state = "building"
             chosen.address = self._choice.address
+            for row in known:
+                if row.store != self._store:
+                    store.forget_all(session, row.id)
+                    row.store = self._store
             if chosen.state == "building":
                 _log.info("embedding everything anew with %s", chosen.name)
         self._seen = (float("-inf"), ())
 
     def _add(self, session: Session) -> ModelRow:
-        row = ModelRow(name=self._choice.name, suffix=new_id("emb")[-8:], state="building")
+        row = ModelRow(
+            name=self._choice.name,
+            suffix=new_id("emb")[-8:],
+            store=self._store,
+            state="building",
+        )
         session.add(row)
         return row
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(300), nullable=False),
         sa.Column("address", sa.String(1000)),
         sa.Column("suffix", sa.String(16), nullable=False),
+        sa.Column("store", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("since", UtcDateTime, nullable=False),
         sa.Column("worked_until", UtcDateTime),
@@ -47,6 +48,7 @@ def upgrade() -> None:
         "id": _FIRST,
         "name": "built-in:minilm-l6-int8-1",
         "suffix": "",
+        "store": "chroma",
         "state": "serving",
         "since": datetime.now(UTC),
     }

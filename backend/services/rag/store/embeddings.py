@@ -39,6 +39,8 @@ class ModelRow(Base):
     address: Mapped[str | None] = mapped_column(String(1000))
     # Ends the names of its partitions. Those from before there was a choice end in nothing.
     suffix: Mapped[str] = mapped_column(String(16))
+    # The kind of store that holds them. Another kind begins with nothing.
+    store: Mapped[str] = mapped_column(String(16))
     state: Mapped[State] = mapped_column(String(16))
     since: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Until then somebody embeds what it lacks; others let them.

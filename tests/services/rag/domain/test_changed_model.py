@@ -10,7 +10,7 @@ from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.embedding_models import EmbeddingModels
 from backend.services.rag.domain.reembedding import Reembedding
 from backend.services.rag.store import embeddings
-from backend.services.rag.store.vectors.opening import open_vectors
+from backend.services.rag.store.vectors.opening import Place, open_vectors
 from tests import servers
 from tests.services.rag.conftest import Person, settings_in, stop
 
@@ -149,6 +149,14 @@ def test_a_model_that_is_the_same_is_not_embedded_with_again(filled, ada_in, sta
     assert len(asked(url)) == before
 
 
+def test_another_store_is_filled_from_the_text_that_is_kept(filled, ada_in, tmp_path):
+    ada = ada_in(vectors=Place("qdrant", tmp_path / "qdrant"))
+
+    servers.wait_until(lambda: len(ada.search("ships", mode="dense")) == 2)
+
+    assert ada.search("ships", mode="dense")[0]["text"] == HARBOUR
+
+
 def test_what_was_interrupted_goes_on_where_it_was(
     start, identities, chosen, url, embedder, tmp_path, monkeypatch
 ):
@@ -174,7 +182,7 @@ def another_process(folder, chosen, embedder):
     settings = settings_in(folder)
     database = open_database(settings.database_url, "rag").across_tenants()
     vectors = open_vectors(settings.vectors)
-    models = EmbeddingModels(database, chosen, folder, embedder)
+    models = EmbeddingModels(database, chosen, folder, embedder, store="chroma")
     models.settle()
     dense = DenseIndex(database, models, vectors)
     return Reembedding(database, models, dense, vectors, embedder)

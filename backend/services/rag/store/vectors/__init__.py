@@ -5,11 +5,15 @@ to one tenant, so tenants are apart by construction and a search touches only wh
 The store knows ids; what is shown is decided by the tables.
 """
 
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Libraries whose modules import one another in circles fail when two threads import them at once.
+IMPORTING = threading.Lock()
 
 Row = NDArray[np.float32]
 Rows = NDArray[np.float32]

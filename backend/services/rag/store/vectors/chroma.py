@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backend.services.rag.store.vectors import Row, Rows, Stored
+from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -46,14 +46,16 @@ class ChromaVectors:
     def add(
         self, partition: str, document_id: str, generation: int, ids: Sequence[str], rows: Rows
     ) -> None:
-        from langchain_chroma import Chroma
+        client = self._client
+        with IMPORTING:
+            from langchain_chroma import Chroma
 
-        from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import Precomputed
 
         for start in range(0, len(ids), _WRITE_AT_ONCE):
             part = list(ids[start : start + _WRITE_AT_ONCE])
             Chroma(
-                client=self._client,
+                client=client,
                 client_settings=_settings(),
                 collection_name=partition,
                 collection_configuration={"hnsw": _HNSW},
@@ -97,11 +99,12 @@ class ChromaVectors:
             self._ask(partition, partial(_delete, ids=part))
 
     def drop(self, partition: str) -> None:
+        client = self._client
         from chromadb.errors import NotFoundError
 
         self._known.pop(partition, None)
         try:
-            self._client.delete_collection(partition)
+            client.delete_collection(partition)
         except NotFoundError:
             return
 
@@ -141,6 +144,8 @@ class ChromaVectors:
 
         One that was dropped and made anew has another id, so it is looked up once more.
         """
+        # First, because its import is one that two threads must not do at once.
+        client = self._client
         from chromadb.errors import NotFoundError
 
         collection = self._known.get(partition)
@@ -150,7 +155,7 @@ class ChromaVectors:
             except NotFoundError:
                 self._known.pop(partition, None)
         try:
-            collection = self._client.get_collection(partition, embedding_function=None)
+            collection = client.get_collection(partition, embedding_function=None)
             self._known[partition] = collection
             return question(collection)
         except NotFoundError:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.services.rag.errors import VectorsUnavailable
-from backend.services.rag.store.vectors import Row, Rows, Stored
+from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
 
 if TYPE_CHECKING:
     from langchain_postgres import PGEngine, PGVectorStore
@@ -147,8 +147,9 @@ class PgVectors:
         self._made.add(partition)
 
     def _make(self, partition: str, rows: Rows) -> None:
-        from langchain_postgres.v2.engine import Column
-        from langchain_postgres.v2.indexes import HNSWIndex
+        with IMPORTING:
+            from langchain_postgres.v2.engine import Column
+            from langchain_postgres.v2.indexes import HNSWIndex
 
         self._writer().init_vectorstore_table(
             partition,
@@ -166,9 +167,10 @@ class PgVectors:
             self._store(partition, rows).apply_vector_index(index)
 
     def _store(self, partition: str, rows: Rows) -> "PGVectorStore":
-        from langchain_postgres import PGVectorStore
+        with IMPORTING:
+            from langchain_postgres import PGVectorStore
 
-        from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import Precomputed
 
         return PGVectorStore.create_sync(
             self._writer(),
@@ -223,7 +225,8 @@ class PgVectors:
             return self._engine
 
     def _writer(self) -> "PGEngine":
-        from langchain_postgres import PGEngine
+        with IMPORTING:
+            from langchain_postgres import PGEngine
 
         with self._lock:
             if self._writing is None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from backend.services.rag.errors import VectorsUnavailable
-from backend.services.rag.store.vectors import Row, Rows, Stored
+from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -58,14 +58,14 @@ class QdrantVectors:
     ) -> dict[str, float]:
         if documents is not None and not documents:
             return {}
-        from qdrant_client import models
+        with self._answering() as client, _perhaps_missing():
+            from qdrant_client import models
 
-        within = None
-        if documents is not None:
-            among = models.MatchAny(any=list(documents))
-            within = models.Filter(must=[models.FieldCondition(key=_DOCUMENT, match=among)])
-        with self._answering(), _perhaps_missing():
-            found = self._client.query_points(
+            within = None
+            if documents is not None:
+                among = models.MatchAny(any=list(documents))
+                within = models.Filter(must=[models.FieldCondition(key=_DOCUMENT, match=among)])
+            found = client.query_points(
                 partition,
                 query=vector,
                 query_filter=within,
@@ -77,35 +77,33 @@ class QdrantVectors:
         return {}
 
     def forget(self, partition: str, document_id: str, but_generation: int = 0) -> None:
-        from qdrant_client import models
+        with self._answering() as client, _perhaps_missing():
+            from qdrant_client import models
 
-        of_it = models.FieldCondition(key=_DOCUMENT, match=models.MatchValue(value=document_id))
-        this = models.MatchValue(value=but_generation)
-        self._delete(
-            partition,
-            models.Filter(
-                must=[of_it], must_not=[models.FieldCondition(key=_GENERATION, match=this)]
-            ),
-        )
+            of_it = models.FieldCondition(key=_DOCUMENT, match=models.MatchValue(value=document_id))
+            this = models.MatchValue(value=but_generation)
+            shown = models.FieldCondition(key=_GENERATION, match=this)
+            client.delete(partition, models.Filter(must=[of_it], must_not=[shown]))
 
     def remove(self, partition: str, ids: Sequence[str]) -> None:
-        self._delete(partition, [_point_id(key) for key in ids])
+        with self._answering() as client, _perhaps_missing():
+            client.delete(partition, [_point_id(key) for key in ids])
 
     def drop(self, partition: str) -> None:
         self._made.discard(partition)
-        with self._answering(), _perhaps_missing():
-            self._client.delete_collection(partition)
+        with self._answering() as client, _perhaps_missing():
+            client.delete_collection(partition)
 
     def partitions(self) -> list[str]:
-        with self._answering():
-            return sorted(each.name for each in self._client.get_collections().collections)
+        with self._answering() as client:
+            return sorted(each.name for each in client.get_collections().collections)
 
     def stored(self, partition: str) -> Iterator[Stored]:
         offset: Any = None
         while True:
             page: list[Any] = []
-            with self._answering(), _perhaps_missing():
-                page, offset = self._client.scroll(
+            with self._answering() as client, _perhaps_missing():
+                page, offset = client.scroll(
                     partition, limit=_READ_AT_ONCE, offset=offset, with_payload=True
                 )
             for each in page:
@@ -115,8 +113,8 @@ class QdrantVectors:
                 return
 
     def check(self) -> None:
-        with self._answering():
-            self._client.get_collections()
+        with self._answering() as client:
+            client.get_collections()
 
     def close(self) -> None:
         with self._opening:
@@ -126,9 +124,10 @@ class QdrantVectors:
         self._disconnect()
 
     def _put(self, partition: str, place: Mapping[str, object], ids: list[str], rows: Rows) -> None:
-        from langchain_qdrant import QdrantVectorStore
+        with IMPORTING:
+            from langchain_qdrant import QdrantVectorStore
 
-        from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import Precomputed
 
         self._ensure(partition, rows.shape[1])
         store = QdrantVectorStore(
@@ -169,16 +168,14 @@ class QdrantVectors:
                 client.create_payload_index(partition, _DOCUMENT, models.PayloadSchemaType.KEYWORD)
         self._made.add(partition)
 
-    def _delete(self, partition: str, which: Any) -> None:
-        with self._answering(), _perhaps_missing():
-            self._client.delete(partition, which)
-
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self) -> Iterator["QdrantClient"]:
+        # First, because its import is one that two threads must not do at once.
+        client = self._client
         from qdrant_client.http.exceptions import ApiException
 
         try:
-            yield
+            yield client
         except (ApiException, OSError) as error:
             raise VectorsUnavailable(str(error)) from error
 
