@@ -27,7 +27,8 @@ class TransformerModel:
 
     def __init__(self, model: "SentenceTransformer") -> None:
         self._model = model
-        self.dimensions = int(model.get_sentence_embedding_dimension() or 0)
+        # By trying: the method that tells has had several names.
+        self.dimensions = int(model.encode(["a"], show_progress_bar=False).shape[1])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         if not texts:
