@@ -30,7 +30,9 @@ from backend.services.rag.errors import (
 MEDIA_TYPES = tuple(CONTENT_TYPES.values())
 _LOCKABLE = {CONTENT_TYPES[kind] for kind in LOCKABLE}
 _MOST_NAME_BYTES = 200
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f\x80-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 
 from backend.services.rag.clients.extraction import PAGE_BREAK, Extractor, Limits
 from backend.services.rag.errors import ExtractionFailed
+from tests.documents import Words, pdf
 from tests.services.rag.conftest import MIB, PDF
 
 
@@ -113,6 +115,27 @@ def test_what_needs_too_much_memory_fails_and_not_the_service(tmp_path):
 
     with pytest.raises(ExtractionFailed, match="too much memory"):
         extract(file, "text", memory_bytes=400 * MIB)
+
+
+def test_thousands_of_pages_are_read_with_progress(tmp_path):
+    book = pdf(*([Words(60, 700, f"Page {n} of the book")] for n in range(1, 5001)))
+
+    extracted, seen = extract(written(tmp_path, "a.pdf", book), "pdf")
+
+    assert extracted.pages[4321] == "Page 4322 of the book" + PAGE_BREAK
+    assert seen == [(n, 5000) for n in range(1, 5001)]
+
+
+def test_a_page_that_unpacks_to_more_than_the_memory_fails(tmp_path):
+    bomb = zlib.compress(zlib.compress(bytes(2**29), 1), 9)
+    entries = b"/Filter[/FlateDecode/FlateDecode]/Length %d>>" % len(bomb)
+    page = pdf([]).replace(b"/Length 0>>", entries)
+    file = page.replace(b"stream\n\nendstream", b"stream\n" + bomb + b"\nendstream", 1)
+
+    with pytest.raises(ExtractionFailed) as failure:
+        extract(written(tmp_path, "a.pdf", file), "pdf", memory_bytes=300 * MIB)
+
+    assert failure.value.code == "too_complex"
 
 
 def test_the_process_sees_none_of_our_secrets_and_writes_no_file(tmp_path, monkeypatch):

@@ -35,6 +35,10 @@ class Unreadable(Exception):
         self.code = code
 
 
+# What small files may grow to here; how much of it is kept is decided by whoever asked.
+_MOST_CHARACTERS = 50_000_000
+
+
 class TextBuilder:
     """Gathers lines of text and remembers where headings stand."""
 
@@ -44,8 +48,10 @@ class TextBuilder:
         self._headings: list[tuple[int, str]] = []
 
     def add(self, text: str) -> None:
-        self._parts.append(text)
         self._length += len(text)
+        if self._length > _MOST_CHARACTERS:
+            raise Unreadable("too_much_text", "This file holds more text than is read.")
+        self._parts.append(text)
 
     def heading(self, title: str) -> None:
         """Mark that what is added next stands under *title*."""

@@ -1,34 +1,44 @@
 """JSON and JSON Lines: a line for each value, led by the names that lead to it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from backend.services.rag.clients.formats.encodings import decoded
-from backend.services.rag.clients.formats.page import Content, Page, Unreadable
+from backend.services.rag.clients.formats.page import Content, Page, TextBuilder, Unreadable
 
 _TITLES = ("title", "name")
 
 
 def read_json(file: Path) -> Content:
     value = _parsed(decoded(file.read_bytes()), "This is no valid JSON: {0}.")
-    title = (
-        next((value[key] for key in _TITLES if isinstance(value.get(key), str)), "")
-        if (isinstance(value, dict))
-        else ""
-    )
-    return Content([Page("\n".join(_lines(value, "")))], title)
+    named = value if isinstance(value, dict) else {}
+    title = next((named[key] for key in _TITLES if isinstance(named.get(key), str)), "")
+    return Content([_page([value])], title)
 
 
 def read_lines(file: Path) -> Content:
     """A block for each line of the file."""
-    blocks = []
-    for number, line in enumerate(decoded(file.read_bytes()).splitlines(), start=1):
-        if line.strip():
-            value = _parsed(line, f"Line {number} is no valid JSON: {{0}}.")
-            blocks.append("\n".join(_lines(value, "")))
-    return Content([Page("\n\n".join(blocks))])
+    lines = enumerate(decoded(file.read_bytes()).splitlines(), start=1)
+    return Content(
+        [
+            _page(
+                _parsed(line, f"Line {number} is no valid JSON: {{0}}.")
+                for number, line in lines
+                if line.strip()
+            )
+        ]
+    )
+
+
+def _page(values: Iterable[Any]) -> Page:
+    text = TextBuilder()
+    for value in values:
+        for line in _lines(value, ""):
+            text.add(f"{line}\n")
+        text.add("\n")
+    return text.page()
 
 
 def _parsed(text: str, complaint: str) -> Any:

@@ -32,6 +32,13 @@ def test_what_is_no_json_is_unreadable(read_with, text):
         read_with(records.read_json, text)
 
 
+def test_a_long_name_does_not_become_a_long_text(read_with):
+    values = ", ".join(['{"a": 1}'] * 2000)
+
+    with pytest.raises(Unreadable, match="more text"):
+        read_with(records.read_json, f'{{"{"k" * 50_000}": [{values}]}}')
+
+
 def test_a_wrong_line_is_named(read_with):
     with pytest.raises(Unreadable, match="Line 2"):
         read_with(records.read_lines, "{}\n{\n")
