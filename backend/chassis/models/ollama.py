@@ -1,6 +1,6 @@
 """Ollama by its own interface: its OpenAI one cuts long conversations without a word."""
 
-from typing import Any, Final
+from typing import Any
 
 import httpx
 from langchain_core.exceptions import OutputParserException
@@ -20,9 +20,6 @@ from backend.chassis.models.failures import (
 from backend.chassis.models.settings import ModelSettings
 from backend.chassis.models.watched import Watched
 from backend.chassis.problems import ServiceError
-
-# Ollama's own default is 4,096, which a few passages of documents fill.
-CONTEXT_TOKENS: Final = 8_192
 
 
 class OllamaModel(Watched, ChatOllama):
@@ -64,6 +61,6 @@ def open_model(address: Address, settings: ModelSettings) -> BaseChatModel:
     return OllamaModel(
         model=address.model,
         base_url=address.base_url,
-        num_ctx=settings.context_tokens or CONTEXT_TOKENS,
+        num_ctx=settings.context_of(address),
         client_kwargs={"timeout": settings.timeout.total_seconds(), "headers": headers},
     )

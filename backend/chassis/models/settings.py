@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Self
 
+from backend.chassis.local_model.serving import CONTEXT_TOKENS
 from backend.chassis.models.addresses import EMBEDDED, Address
 from backend.chassis.settings import Env, SettingsError
 
 _PROVIDERS: Final = ("embedded", "openai", "anthropic", "ollama", "openai-compatible")
 _KEYED: Final = frozenset({"openai", "anthropic", "openai-compatible"})
+_OLLAMA_CONTEXT: Final = 8_192
 _OWN_KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -45,6 +47,13 @@ class ModelSettings:
     @property
     def default(self) -> Address:
         return self.addresses[0]
+
+    def context_of(self, address: Address) -> int | None:
+        """The context window of the model at *address* in tokens, where it is known unasked."""
+        if address.provider == "local":
+            return CONTEXT_TOKENS
+        # Ollama's own default is 4,096, which a few passages of documents fill.
+        return self.context_tokens or (_OLLAMA_CONTEXT if address.provider == "ollama" else None)
 
 
 def _parsed(variable: str, text: str) -> Address:

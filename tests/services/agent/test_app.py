@@ -42,8 +42,20 @@ def test_a_caller_sees_the_tools_that_their_permissions_grant(client, identities
 
 def test_the_models_are_listed_the_default_first(scripted, ada):
     assert scripted.get("/models", headers=ada).json["items"] == [
-        {"id": "scripted", "provider": "openai-compatible", "default": True},
-        {"id": "embedded-lite", "provider": "embedded", "default": False},
+        {
+            "id": "scripted",
+            "provider": "openai-compatible",
+            "default": True,
+            "context_tokens": None,
+            "capabilities": ["streaming", "tools", "writing"],
+        },
+        {
+            "id": "embedded-lite",
+            "provider": "embedded",
+            "default": False,
+            "context_tokens": None,
+            "capabilities": ["streaming", "tools", "quoting"],
+        },
     ]
 
 

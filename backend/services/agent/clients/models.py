@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MODEL_KEY: Final = "configured_model"
 PROVIDER_KEY: Final = "configured_provider"
 LITE: Final = EMBEDDED.id
+_WRITES: Final = ("streaming", "tools", "writing")
+# It says nothing that does not stand in a document or come from a tool.
+_QUOTES: Final = ("streaming", "tools", "quoting")
 
 _LIKE_OPENAI: Final = frozenset({"openai", "openai-compatible"})
 _EVERYBODYS: Final = frozenset({"stop"})
@@ -30,10 +33,12 @@ _OPENAIS: Final = _EVERYBODYS | {
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A model as callers see it."""
+    """A model as callers see it; `context_tokens` is its window, None where that is not known."""
 
     name: str
     provider: str
+    context_tokens: int | None
+    capabilities: Sequence[str]
 
 
 class Models:
@@ -49,7 +54,23 @@ class Models:
 
     def known(self) -> list[Named]:
         """Every model that may be asked, the default first."""
-        return [Named(each.id, each.provider) for each in self._addresses.values()]
+        return [
+            Named(
+                each.id,
+                each.provider,
+                self.context_tokens(each.id),
+                _QUOTES if each.embedded else _WRITES,
+            )
+            for each in self._addresses.values()
+        ]
+
+    def context_tokens(self, name: str) -> int | None:
+        """The context window of the model called *name*; of some it is known once they are open."""
+        told = self._settings.context_of(self._addresses[name])
+        opened = self._open.get(name)
+        if told is not None or opened is None or opened.profile is None:
+            return told
+        return opened.profile.get("max_input_tokens")
 
     def name_of(self, wanted: str | None) -> str:
         """The model to ask for *wanted*; the default for None, UnknownModel for a stranger."""

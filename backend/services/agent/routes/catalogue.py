@@ -36,11 +36,17 @@ class ToolList(BaseModel):
 
 
 class ModelShape(BaseModel):
-    """A model that may be asked for by its id."""
+    """A model that may be asked for by its id.
+
+    `context_tokens` is null where it is not known. One that has `writing` among its capabilities
+    answers in words of its own; one that has `quoting` in words of the documents alone.
+    """
 
     id: str
     provider: str
     default: bool
+    context_tokens: int | None
+    capabilities: Sequence[str]
 
 
 class ModelList(BaseModel):
@@ -76,7 +82,13 @@ def models() -> ModelList:
     """The models that may be asked, the default first."""
     return ModelList(
         items=[
-            ModelShape(id=model.name, provider=model.provider, default=index == 0)
+            ModelShape(
+                id=model.name,
+                provider=model.provider,
+                default=index == 0,
+                context_tokens=model.context_tokens,
+                capabilities=model.capabilities,
+            )
             for index, model in enumerate(use(Catalogue).models)
         ]
     )

@@ -20,6 +20,7 @@ from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.completions import Completing, Completions
 from backend.services.agent.domain.events import Answer, Call, Called, Idle, Telling, Text, Told
 from backend.services.agent.errors import (
+    DailyTokensUsed,
     LimitReached,
     ModelMisbehaved,
     ModelNotFound,
@@ -99,6 +100,7 @@ def models() -> OpenAIModels:
     errors=(
         ModelNotFound,
         UnsupportedSetting,
+        DailyTokensUsed,
         LimitReached,
         ModelMisbehaved,
         ModelTimeout,

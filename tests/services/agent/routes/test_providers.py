@@ -45,6 +45,21 @@ def server(request):
         yield server
 
 
+def test_what_is_known_of_models_is_listed_without_asking_them(start, absent, ada):
+    ollama, anthropic = (
+        replace(absent, provider=each, id=each) for each in ("ollama", "anthropic")
+    )
+
+    listed = start(absent, ollama, anthropic).get("/models", headers=ada).json["items"]
+
+    assert [(each["id"], each["default"], each["context_tokens"]) for each in listed] == [
+        ("absent", True, None),
+        ("ollama", False, 8_192),
+        ("anthropic", False, None),
+        ("embedded-lite", False, None),
+    ]
+
+
 def test_an_answer_streams_and_tells_what_it_used(start, server, ada):
     server.will(Reply(text="Seven small boats."))
 
