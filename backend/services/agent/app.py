@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask, Response
+from prometheus_client import CollectorRegistry
 
 from backend.chassis.catalog import service
 from backend.chassis.citing import Embedder
@@ -31,6 +33,7 @@ from backend.services.agent.clients.mcp_tools import McpTools
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner
+from backend.services.agent.clients.runs import Tool
 from backend.services.agent.clients.sibling_tools import SiblingTools
 from backend.services.agent.clients.toolbox import Toolbox
 from backend.services.agent.clients.web import Web
@@ -39,11 +42,14 @@ from backend.services.agent.domain.approvals import Approvals
 from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.completions import Completions
 from backend.services.agent.domain.conversations import Conversations
+from backend.services.agent.domain.evaluation import Evaluations
 from backend.services.agent.domain.feedback import Opinions
 from backend.services.agent.domain.lite import LiteMind
 from backend.services.agent.domain.memory import Memory
 from backend.services.agent.domain.personas import Personas
-from backend.services.agent.domain.quotas import Quotas
+from backend.services.agent.domain.quotas import Allowance, Quotas
+from backend.services.agent.domain.records import Records
+from backend.services.agent.domain.replay import AnswersWith
 from backend.services.agent.domain.streams import Streams
 from backend.services.agent.domain.tools import tools
 from backend.services.agent.domain.turns import Turns
@@ -58,6 +64,16 @@ from backend.services.agent.routes.personas import bp as personas_routes
 from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_events
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the command line works with: the service's own parts, so that both do the same."""
+
+    runner: Runner
+    models: Models
+    evaluations: Evaluations
+    answers_with: AnswersWith
 
 
 def create_app(
@@ -92,9 +108,29 @@ def create_app(
     personas = Personas(database, now)
     quotas = Quotas(database, settings.allowance, now)
     approvals = Approvals(now, settings.limits.approval_time)
-    answering = Answers(
-        kept, turns, memory, library, runner, models, embedder, personas, quotas, approvals
-    )
+    records = Records(database, now)
+
+    def answers_by(runner: Runner, quotas: Quotas) -> Answers:
+        return Answers(
+            kept,
+            turns,
+            memory,
+            library,
+            records,
+            runner,
+            models,
+            embedder,
+            personas,
+            quotas,
+            approvals,
+        )
+
+    def answers_with(others: Sequence[Tool]) -> Answers:
+        # What is only played does not count.
+        return answers_by(runner.with_tools(others, Measures(CollectorRegistry())), unlimited)
+
+    unlimited = Quotas(database, Allowance(), now)
+    answering = answers_by(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     for part in (
@@ -108,6 +144,13 @@ def create_app(
         Catalogue(runner, models),
         Origins(settings.mcp_origins),
         Opinions(database, now),
+        records,
+        Bench(
+            runner,
+            models,
+            Evaluations(database, answers_by(runner, unlimited), embedder, settings.prices, now),
+            answers_with,
+        ),
     ):
         provide(app, part)
     for blueprint in (

@@ -1,6 +1,6 @@
 """All that the agent reads from the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_servers
 from backend.services.agent.clients.runs import Limits
+from backend.services.agent.domain.evaluation import Prices
 from backend.services.agent.domain.quotas import Allowance
 
 HISTORY_TOKENS: Final = 4_000
@@ -38,6 +39,7 @@ class Settings:
     history_tokens: int = HISTORY_TOKENS
     # Whether traces hold what was said; a trace's readers are not the conversation's.
     traced_content: bool = False
+    prices: Prices = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -66,6 +68,7 @@ class Settings:
             mcp_servers=_mcp_servers(env, common.data_dir),
             history_tokens=_history_tokens(env, models),
             traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
+            prices=_prices(env.several("LLM_PRICES")),
         )
 
 
@@ -105,3 +108,21 @@ def _history_tokens(env: Env, models: ModelSettings) -> int:
     wanted = env.number("AGENT_HISTORY_TOKENS", HISTORY_TOKENS, least=200)
     window = models.context_tokens
     return wanted if window is None else min(wanted, window // 2)
+
+
+def _prices(given: Sequence[str]) -> Prices:
+    """`MODEL=READ/WRITTEN`: what a million tokens cost."""
+    prices = {}
+    for each in given:
+        model, _, price = each.rpartition("=")
+        read, _, written = price.partition("/")
+        try:
+            prices[model] = (float(read), float(written))
+        except ValueError:
+            model = ""
+        if not model:
+            raise SettingsError(
+                f"LLM_PRICES: {each!r} is no price. Write MODEL=READ/WRITTEN, in your currency "
+                "for a million tokens, such as gpt-5-mini=0.25/2."
+            )
+    return prices

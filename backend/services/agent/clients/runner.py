@@ -2,7 +2,7 @@
 
 import asyncio
 import queue
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.services.agent.clients.calls import Calls
@@ -79,6 +79,12 @@ class Runner:
     async def _called(self, call: Call, setting: Setting) -> Outcome:
         tools = await self._toolbox.of(setting.caller)
         return await self._calls.run(call, tools, setting, _by_hand)
+
+    def with_tools(self, tools: Sequence[Tool], measures: Measures) -> "Runner":
+        """The same with other *tools*, in the same loop: the models' connections belong to it."""
+        other = Runner(self._models, Toolbox(tools), self._calls, measures)
+        other._loop = self._loop
+        return other
 
     def warm_up(self) -> None:
         """Import what the first run would otherwise wait for."""

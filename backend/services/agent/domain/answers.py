@@ -31,6 +31,7 @@ from backend.services.agent.domain.events import (
 from backend.services.agent.domain.memory import Memory, Recalled
 from backend.services.agent.domain.personas import Persona, Personas
 from backend.services.agent.domain.quotas import Quotas
+from backend.services.agent.domain.records import Records
 from backend.services.agent.domain.turns import Asked, Turn, Turns
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 
@@ -64,6 +65,7 @@ class Answers:
         turns: Turns,
         memory: Memory,
         library: Library,
+        records: Records,
         runner: Runner,
         models: Models,
         embedder: Embedder,
@@ -75,6 +77,7 @@ class Answers:
         self._turns = turns
         self._memory = memory
         self._library = library
+        self._records = records
         self._runner = runner
         self._models = models
         self._embedder = embedder
@@ -201,12 +204,13 @@ class Answers:
             status = CANCELLED
             raise
         finally:
+            reason = status if answer is None else answer.finish_reason
             if draft.paused is not None and status == "done":
                 written = draft.written("waiting", "paused")
                 self._turns.pause(caller, turn, written, draft.kept(draft.paused))
             else:
-                reason = status if answer is None else answer.finish_reason
                 self._turns.finish(caller, turn, draft.written(status, reason))
+            self._records.keep(caller, turn, draft, reason)
         if answer is not None:
             yield answer
 

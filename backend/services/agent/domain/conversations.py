@@ -55,6 +55,7 @@ class SavedMessage:
     steps: Sequence[Mapping[str, Any]]
     usage: Usage
     took_ms: int
+    run_id: str | None
     created_at: datetime
 
 
@@ -216,5 +217,6 @@ def _saved(message: Message, siblings: Sequence[str], *, alive: bool) -> SavedMe
         steps=message.steps,
         usage=Usage(message.prompt_tokens, message.completion_tokens),
         took_ms=message.took_ms,
+        run_id=message.run_id,
         created_at=message.created_at,
     )

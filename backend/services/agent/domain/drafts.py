@@ -23,6 +23,7 @@ class Draft:
     text: str = ""
     steps: list[Step] = field(default_factory=list)
     passages: list[Passage] = field(default_factory=list)
+    used: list[ToolEnded] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -44,6 +45,7 @@ class Draft:
         """Add a tool's outcome to the steps, its passages to the sources."""
         call, status = ended.call, ended.outcome.status
         self.steps.append(Step(call.tool, call.arguments, status, ended.took_ms))
+        self.used.append(ended)
         self.learn(ended.outcome.passages)
 
     def learn(self, passages: Sequence[Passage]) -> None:
@@ -78,7 +80,7 @@ class Draft:
             finish_reason=reason,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
-            took_ms=self._took_ms(),
+            took_ms=self.took_ms(),
             waiting=() if self.paused is None else self.paused.calls,
             approval=self.approval,
         )
@@ -122,8 +124,9 @@ class Draft:
             steps=self.steps,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
-            took_ms=self._took_ms(),
+            took_ms=self.took_ms(),
         )
 
-    def _took_ms(self) -> int:
+    def took_ms(self) -> int:
+        """How long it has been written so far."""
         return round((time.monotonic() - self.begun) * 1000)

@@ -202,6 +202,7 @@ class MessageShape(BaseModel):
     steps: Sequence[StepShape]
     usage: Usage
     took_ms: int
+    run_id: str | None
     created_at: datetime
 
     @classmethod

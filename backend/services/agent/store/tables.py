@@ -132,3 +132,51 @@ class Reservation(Base):
     user_id: Mapped[str] = mapped_column(String(64))
     tokens: Mapped[int]
     until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RunRecord(Base):
+    """What a run of a conversation started from, what its tools gave back, and how it ended."""
+
+    __tablename__ = "run_records"
+    __table_args__ = (Index("records_of_conversation", "conversation_id", "created_at"),)
+
+    run_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    inputs: Mapped[dict[str, Any]] = mapped_column(JSON)
+    outcome: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Evaluation(Base):
+    """Questions asked of one or several variants by an operator; `status` is running, done, …"""
+
+    __tablename__ = "evaluations"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    file: Mapped[str] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(16))
+    questions: Mapped[int]
+    variants: Mapped[list[str]] = mapped_column(JSON)
+
+
+class EvaluationAnswer(Base):
+    """What one variant answered to one question of an evaluation, and what that was worth."""
+
+    __tablename__ = "evaluation_answers"
+
+    evaluation_id: Mapped[str] = mapped_column(
+        ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True
+    )
+    question_number: Mapped[int] = mapped_column(primary_key=True)
+    variant_number: Mapped[int] = mapped_column(primary_key=True)
+    question: Mapped[str] = mapped_column(Text)
+    expected: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(String(64))
+    scores: Mapped[dict[str, float]] = mapped_column(JSON)
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    cost: Mapped[float | None]
+    took_ms: Mapped[int]

@@ -1,0 +1,1 @@
+"""The operator's way in: work that is asked for at the command line."""
