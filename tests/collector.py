@@ -26,10 +26,11 @@ class Seen:
 
 @dataclass
 class Collector:
-    """What has come so far."""
+    """What has come so far; `other` are bodies that were sent elsewhere than to `/v1/traces`."""
 
     url: str
     spans: list[Seen] = field(default_factory=list)
+    other: list[bytes] = field(default_factory=list)
 
     def trace(self, trace_id: str) -> list[Seen]:
         return [span for span in list(self.spans) if span.trace_id == trace_id]
@@ -69,12 +70,26 @@ def collecting() -> Iterator[Collector]:
 
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self._body()
             if self.path == "/v1/traces":
                 collector.take(body)
+            else:
+                collector.other.append(body)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        do_PATCH = do_GET = do_POST  # noqa: N815 - the base class looks for these names
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            pieces = []
+            while size := int(self.rfile.readline(), 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(pieces)
 
         def log_message(self, *_: object) -> None:
             pass

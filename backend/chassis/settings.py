@@ -163,6 +163,8 @@ class CommonSettings:
     debug: bool = False
     # Where spans are sent, as OpenTelemetry's exporter reads it; None makes none.
     traces_to: str | None = None
+    # Whether LangChain sends what is said to LangSmith, as its further variables say.
+    langsmith: bool = False
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
@@ -178,6 +180,7 @@ class CommonSettings:
             # Flask reads the variable by itself, under every server: so it is asked for here.
             debug=env.debug,
             traces_to=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            langsmith=env.flag("LANGSMITH_TRACING"),
         )
 
     def database_url(self, env: Env) -> str:

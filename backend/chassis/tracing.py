@@ -5,6 +5,8 @@ named (OTEL_EXPORTER_OTLP_ENDPOINT): `chassis/spans.py` then brings OpenTelemetr
 imported nowhere else.
 """
 
+import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +19,12 @@ from flask import Flask, Response, g, has_request_context, request
 
 from backend.chassis.settings import CommonSettings
 
+_log = logging.getLogger(__name__)
+
 Value = str | int | float | bool | list[str]
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_OUTDOES_ALL: Final = "LANGSMITH_TRACING_V2"
 _MOST_STATE: Final = 512
 _PROBES: Final = ("/health", "/metrics")
 
@@ -92,12 +97,26 @@ _recorder: Recorder | None = None
 def open_tracing(common: CommonSettings, full_name: str) -> None:
     """Let this process make spans as *full_name* where a collector is named."""
     global _recorder
+    _decide_about_langsmith(common.langsmith)
     if common.traces_to is None:
         _recorder = None
         return
     from backend.chassis.spans import open_recorder
 
     _recorder = open_recorder(full_name)
+
+
+def _decide_about_langsmith(wanted: bool) -> None:
+    """Let LangChain tell LangSmith what is said only if LANGSMITH_TRACING is on.
+
+    It has more switches, of which a shell may have set one for other work, and one that
+    outdoes them all.
+    """
+    os.environ[_OUTDOES_ALL] = str(wanted).lower()
+    for outdated in ("LANGCHAIN_TRACING", "LANGCHAIN_HANDLER"):
+        os.environ.pop(outdated, None)
+    if wanted:
+        _log.warning("what users and models say is sent to LangSmith (LANGSMITH_TRACING)")
 
 
 def here() -> Place | None:

@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from tests.collector import collecting
 from tests.servers import wait_until
 from tests.services.agent.stand_ins import Reply, WordEmbedder, ask
 
+ROOT = Path(__file__).parents[4]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 CALCULATE = Reply(calls=[("calculate", {"expression": "6 * 7"})])
@@ -186,3 +191,28 @@ def test_a_line_logged_in_a_run_carries_the_requests_ids(scripted, ada, model):
     assert {"httpx2", "access"} <= {line["logger"] for line in written.lines}
     assert {line["request_id"] for line in written.lines} == {"asked-by-ada"}
     assert {line["trace_id"] for line in written.lines} == {TRACE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("switch", "is_sent"),
+    [
+        pytest.param({"LANGSMITH_TRACING": "true"}, True, id="asked for"),
+        pytest.param({"LANGCHAIN_TRACING_V2": "true"}, False, id="switched on for other work"),
+    ],
+)
+def test_langsmith_hears_what_is_said_only_when_asked_to(tmp_path, switch, is_sent):
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "How much is 6 times 7?", "expected": "42"}')
+    with collecting() as langsmith:
+        environment = os.environ | switch | {"PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path)}
+        environment |= {"LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "ls-key"}
+        environment |= {"AGENT_API_KEY": "a-key-of-the-suite"}
+        command = [sys.executable, "-m", "backend.services.agent", "evaluate", str(questions)]
+        subprocess.run(
+            command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60
+        )
+
+    heard = b"".join(langsmith.other)
+    assert (b"6 times 7" in heard) is is_sent
+    assert b"a-key-of-the-suite" not in heard
