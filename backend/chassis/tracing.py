@@ -142,6 +142,11 @@ def read_place(traceparent: str, tracestate: str = "") -> Place | None:
     return Place(trace_id, span_id, int(flags, 16) & 1, state)
 
 
+def is_recording() -> bool:
+    """Whether anybody collects spans."""
+    return _recorder is not None
+
+
 def begin(
     name: str, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Value] | None = None
 ) -> Span:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import uvloop
 from flask import Flask
@@ -199,3 +201,8 @@ class Caller:
             return self.reader.read(1) == b""
         except ConnectionResetError:
             return True
+
+
+def received(answer: Any) -> dict[str, str]:
+    """The fields that the echoing service was sent, by their names in lower case."""
+    return {name.lower(): value for name, value in json.loads(answer.body)["headers"]}

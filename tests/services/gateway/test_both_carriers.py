@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.services.gateway.carriers import Caller, RunningEdge, running_view
+from tests.services.gateway.carriers import Caller, RunningEdge, received, running_view
 
 
 @pytest.fixture(params=["view", "edge"])
@@ -31,10 +31,6 @@ def port(served):
 @pytest.fixture
 def bearer(identities):
     return f"Authorization: Bearer {identities.token()}"
-
-
-def received(answer):
-    return {name.lower(): value for name, value in json.loads(answer.body)["headers"]}
 
 
 CASES = [

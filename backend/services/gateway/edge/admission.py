@@ -9,12 +9,13 @@ from backend.security import Refusal
 from backend.security.authentication import Credentials
 from backend.services.gateway.domain.forwarding import limited
 from backend.services.gateway.domain.usage import UsageTap, settlement
-from backend.services.gateway.edge import replies
+from backend.services.gateway.edge import replies, traces
 from backend.services.gateway.edge.heads import look_at
 from backend.services.gateway.edge.memory import Caller
 from backend.services.gateway.errors import BodyTooLarge, Outcome, RateLimited, reason_of
 
 if TYPE_CHECKING:
+    from backend.chassis.tracing import Span
     from backend.services.gateway.clients.instances import Instance
     from backend.services.gateway.edge.carrier import Carrier, Visit
     from backend.services.gateway.edge.client import Client
@@ -43,6 +44,7 @@ class Admission:
         "_request",
         "_request_id",
         "_sent",
+        "_span",
         "_status",
         "_streaming",
         "_tap",
@@ -67,6 +69,7 @@ class Admission:
         self._limit_lines = ""
         self._over = False
         self._sent = 0
+        self._span: Span | None = None
         self._status = 0
         self._streaming = False
         self._tap: UsageTap | None = None
@@ -169,6 +172,11 @@ class Admission:
         instance = self._instance
         self._release()
         carrier, caller, fare = self._carrier, self._caller, self._fare
+        user = "" if caller is None else caller.noted
+        if (told := self._request.said.get("traceparent")) is not None:
+            user += traces.noted(told)
+        if self._span is not None:
+            traces.end_span(self._span, status, reason)
         if self._streaming:
             self._streaming = False
             carrier.numbers.streams -= 1
@@ -186,7 +194,7 @@ class Admission:
                 self._request_id,
                 self._way.route.name,
                 self._sent,
-                "" if caller is None else caller.noted,
+                user,
                 "" if instance is None else instance.noted,
                 reason,
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backend.chassis.tracing import is_recording
 from backend.security import Refusal
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.clients.framing import LAST_CHUNK, chunk
 from backend.services.gateway.domain.retries import REPLAY_BYTES, Failure, may_repeat
-from backend.services.gateway.edge import replies
+from backend.services.gateway.edge import replies, traces
 from backend.services.gateway.edge.admission import Admission
 from backend.services.gateway.edge.heads import answer_head
 from backend.services.gateway.errors import (
@@ -101,8 +102,12 @@ class Passage(Admission):
         client, request = self._client, self._request
         visit, block = self._visit, request.block
         whole = not client.body_open
+        onward = block.onward
+        if is_recording():
+            self._span = self._span or traces.begin_span(request, visit)
+            onward = traces.below(self._span, onward)
         head = (
-            f"{request.method}{visit.onward}{connection.authority}{block.onward}"
+            f"{request.method}{visit.onward}{connection.authority}{onward}"
             f"{self._request_id}\r\n\r\n"
         ).encode("latin-1")
         if block.length or block.chunked:

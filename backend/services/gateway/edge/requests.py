@@ -48,6 +48,8 @@ _READ = frozenset(
         "access-control-request-method",
         "sec-websocket-key",
         "sec-websocket-version",
+        "traceparent",
+        "tracestate",
     }
 )
 # Twice the same is one too many: the service might believe the other one.
