@@ -2,15 +2,28 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from backend.security import Input, invalid_field
 
 T = TypeVar("T")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)
+
+
+def _written_out(given: object) -> object:
+    # A bare number would pass for seconds since 1970.
+    if isinstance(given, str) and not _DAY.match(given):
+        raise ValueError("Write a time as RFC 3339 does, such as 2030-01-31T12:00:00Z.")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A time with its zone, in a query string."""
 MAX_LIMIT = 200
 
 

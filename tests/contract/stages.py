@@ -113,7 +113,6 @@ def agent(folder: Path, url: str | None = None) -> Iterator[Stage]:
             database_url=url or f"sqlite:///{folder / 'agent.db'}",
             rag_urls=(shelf.url,),
             models=ModelSettings(timeout=timedelta(seconds=1)),
-            model=None,
             limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
         )
         app = create_agent(settings, embedder=WordEmbedder())

@@ -47,7 +47,9 @@ BEYOND_SCHEMA = re.compile(
             "POST /(query|search) #/(user_request|query)",  # nothing but blanks
             "PATCH /documents/.* #/title",  # the same
             "POST /documents (#/file|#/metadata|unreadable_document|unsupported_document)",
-            "POST /query unknown_model",
+            "POST /(query|sessions/.*/(edit|regenerate)) unknown_(model|persona)",
+            "POST /sessions/.*/edit (#/user_request|not_your_request)",
+            "POST /sessions/.*/feedback not_an_answer",
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )
     )

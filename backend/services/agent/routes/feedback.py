@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from flask import Blueprint
-from pydantic import AwareDatetime, BaseModel, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery, cut_page
+from backend.chassis.paging import Moment, PageQuery, cut_page
 from backend.chassis.service import use
 from backend.security import (
     Input,
@@ -67,8 +67,8 @@ class FeedbackQuery(PageQuery):
     model: Name | None = None
     user_id: Name | None = None
     session_id: Name | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def filters(self) -> Filters:
         return Filters(

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from flask import Blueprint, Flask, Response, g, request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery, cut_page
+from backend.chassis.paging import Moment, PageQuery, cut_page
 from backend.chassis.service import use
 from backend.security import (
     Permission,
@@ -53,8 +53,8 @@ class AuditQuery(PageQuery):
 
     actor: Annotated[str, Field(min_length=1, max_length=254)] | None = None
     action: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 @audit.get("/audit")

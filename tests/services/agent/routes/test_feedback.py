@@ -125,4 +125,5 @@ def test_administrators_see_their_tenants_page_by_page(client, ada, chief, ident
     rest = seen(limit=2, cursor=page["next_cursor"])
     assert (len(page["items"]), len(rest["items"]), rest["next_cursor"]) == (2, 1, None)
     assert client.get("/feedback?cursor=bm9wZQ", headers=chief).status_code == 422
+    assert client.get("/feedback?since=1700000000", headers=chief).status_code == 422
     assert client.get("/feedback", headers=ada).status_code == 403
