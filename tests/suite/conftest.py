@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
+from tests.collector import Collector, collecting
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -146,8 +147,18 @@ def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    running = prepare(tmp_path_factory.mktemp("suite"))
+def collector() -> Iterator[Collector]:
+    """Who hears what the suite's services tell of their work; telling takes an extra."""
+    install = [str(ROOT / "start_microservices.sh"), "install", "--extra", "otel"]
+    subprocess.run(install, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Suite]:
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    running = prepare(tmp_path_factory.mktemp("suite"), **traces)
     try:
         running.start()
         yield running
