@@ -36,12 +36,16 @@ def open_recorder(full_name: str) -> Recorder:
     about = {"service.name": full_name, "service.version": __version__, "service.namespace": _NAME}
     provider = TracerProvider(resource=Resource.create(about))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return _Recorder(provider.get_tracer(_NAME, __version__))
+    return _Recorder(provider)
 
 
 class _Recorder:
-    def __init__(self, tracer: trace.Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(_NAME, __version__)
+
+    def close(self) -> None:
+        self._provider.shutdown()
 
     def begin(
         self, name: str, kind: Kind, parent: Place | None, attributes: Mapping[str, Value]

@@ -72,6 +72,8 @@ class Recorder(Protocol):
         self, name: str, kind: Kind, parent: Place | None, attributes: Mapping[str, Value]
     ) -> Span: ...
 
+    def close(self) -> None: ...
+
 
 class _Unrecorded:
     """What is begun where nobody collects."""
@@ -98,8 +100,10 @@ def open_tracing(common: CommonSettings, full_name: str) -> None:
     """Let this process make spans as *full_name* where a collector is named."""
     global _recorder
     _decide_about_langsmith(common.langsmith)
-    if common.traces_to is None:
+    if _recorder is not None:
+        _recorder.close()
         _recorder = None
+    if common.traces_to is None:
         return
     from backend.chassis.spans import open_recorder
 

@@ -32,7 +32,7 @@ def collector(monkeypatch):
 
 
 @pytest.fixture
-def make(common):
+def make(common, collector):
     """An app with one route that tells where it stands; recording is off again at the end."""
 
     def make(**settings: object):

@@ -123,7 +123,7 @@ def traced(settings, identities, monkeypatch):
             return identities.trust(app).test_client(), collector
 
         yield make
-    open_tracing(settings.common, "nobody")
+        open_tracing(settings.common, "nobody")
 
 
 def test_one_request_is_one_trace_down_to_the_library(traced, ada, shelf):

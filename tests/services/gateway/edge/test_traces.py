@@ -25,7 +25,7 @@ def collector(tmp_path, monkeypatch):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         # After the edge was built, which closes its own.
         yield lambda: open_tracing(replace(common, traces_to=collector.url), "gateway") or collector
-    open_tracing(common, "gateway")
+        open_tracing(common, "gateway")
 
 
 def test_a_service_stands_below_the_gateway_and_the_gateway_below_its_caller(
