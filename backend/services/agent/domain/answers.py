@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -170,17 +170,17 @@ class Answers:
 
     def _in_turn(self, caller: Caller, question: Question) -> Generator[Idle, None, Turn]:
         """Wait until the answer that is being written has ended, or end it."""
+        conversation_id = question.asked.conversation_id or ""
         until = time.monotonic() + PATIENCE.total_seconds()
         if question.on_busy == "interrupt":
-            self._conversations.cancel(caller, question.asked.conversation_id or "")
-        while True:
+            self._conversations.cancel(caller, conversation_id)
+        while time.monotonic() < until:
             yield Idle()
             time.sleep(_ASKED_AGAIN_SECONDS)
-            try:
-                return self._turns.begin(caller, question.asked)
-            except ConversationBusy:
-                if time.monotonic() >= until:
-                    raise
+            if self._turns.is_free(caller, conversation_id):
+                with suppress(ConversationBusy):  # another was quicker
+                    return self._turns.begin(caller, question.asked)
+        raise ConversationBusy
 
     def _kept(self, caller: Caller, turn: Turn, draft: Draft) -> Telling:
         """The answer; whatever becomes of it is kept before its reader hears that it is done."""

@@ -120,6 +120,12 @@ class Turns:
             conversation.updated_at = now
             return _turn(session, answer, request)
 
+    def is_free(self, caller: Caller, conversation_id: str) -> bool:
+        """Whether no run holds the conversation; asking does not disturb those who write."""
+        with self._database.read(caller.tenant_id) as session:
+            until = own(session, caller, conversation_id).run_until
+        return until is None or until < self._now()
+
     def go_on(
         self, caller: Caller, conversation_id: str, approval_id: str | None = None
     ) -> tuple[Turn, Mapping[str, Any]]:
