@@ -38,8 +38,8 @@ from backend.services.agent.errors import CollectionNotFound, ConversationBusy
 OnBusy = Literal["enqueue", "interrupt", "reject"]
 
 _LOOK_AROUND_SECONDS: Final = 0.5
-# How long a request waits for its conversation, and how often it asks.
-PATIENCE: Final = timedelta(minutes=3)
+# How long a request waits for its conversation: less than the gateway waits for an answer.
+PATIENCE: Final = timedelta(seconds=100)
 _ASKED_AGAIN_SECONDS: Final = 0.1
 
 
