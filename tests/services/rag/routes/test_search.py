@@ -183,3 +183,30 @@ def test_questions_to_a_real_pdf_are_answered_on_the_right_page(reader, question
 
     assert says in answer["answer"]
     assert any(says in c["quote"] and c["page"] == page for c in answer["citations"])
+
+
+def test_a_follow_up_is_answered_from_its_conversation(library):
+    history = [
+        {"role": "user", "content": "How long is the runway?"},
+        {"role": "assistant", "content": "It is 1,840 metres long. [1]"},
+    ]
+
+    answer = library.ask("When was it resurfaced?", history=history)
+
+    assert answer["searched_for"] == "When was it resurfaced? (long runway)"
+    assert "1997" in answer["answer"]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [{"role": "system", "content": "x"}],
+        [{"role": "user"}],
+        [{"role": "user", "content": "x"}] * 51,
+        "before",
+    ],
+)
+def test_what_is_no_conversation_is_refused(library, history):
+    response = library("POST", "/query", json={"query": "x", "history": history})
+
+    assert (response.status_code, response.json["code"]) == (422, "validation_failed")
