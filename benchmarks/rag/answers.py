@@ -17,14 +17,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from backend.chassis.embedding import Embedder
-from backend.services.rag.domain import answers as rule
+from backend.services.rag.domain import extracts as rule
+from backend.services.rag.domain.found import Found
 from backend.services.rag.domain.fusion import DEPTH, fused
-from backend.services.rag.domain.search import Found
-from backend.services.rag.store.keywords import Entry, KeywordIndex
+from backend.services.rag.domain.reranking import by_words
+from backend.services.rag.store.keywords import KeywordIndexes, Update
+from backend.services.rag.store.postings import counted
 from benchmarks.rag.collections_of_questions import Benchmark, read
 
 PASSAGES = 5
-THRESHOLDS = (0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+THRESHOLDS = (0.6, 0.65, 0.7, 0.74, 0.77, 0.8, 0.85, 0.9)
 
 
 def main() -> None:
@@ -36,12 +38,17 @@ def main() -> None:
     inside, outside = library.questions(count)
     print(f"{len(library.taken)} paragraphs; {len(inside)} and {len(outside)} questions")
     print("threshold  answered  with the answer in it  off topic refused  near miss refused")
-    rule.RELEVANT = 0.0  # everything, with its fit: the thresholds are tried on that
+    rule.RELEVANT = 0.0  # everything, with its support: the thresholds are tried on that
     present = {q: library.answer(q) for q in inside}
     absent = [library.answer(q) for q in outside]
     missing = [library.answer(q, without=library.home(q)) for q in inside]
     for threshold in THRESHOLDS:
-        given = {q: [quote for quote, fit in present[q] if fit >= threshold] for q in inside}
+        given = {
+            q: []
+            if _refused(present[q], threshold)
+            else [quote for quote, support in present[q] if support >= threshold]
+            for q in inside
+        }
         right = sum(_holds(given[q], accepted[q]) for q in inside)
         refused = sum(_refused(answer, threshold) for answer in absent)
         missed = sum(_refused(answer, threshold) for answer in missing)
@@ -63,8 +70,13 @@ class Library:
         self.taken = {k: d for k, d in benchmark.documents.items() if d[0] in half}
         texts = [f"{title}\n{text}" for title, text in self.taken.values()]
         self._rows = embedder.encode(texts)
-        self._words = KeywordIndex()
-        self._words.add(Entry(k, k, text) for k, text in zip(self.taken, texts, strict=True))
+        counts = [counted(f"doc_{k}", 1, [text]) for k, text in zip(self.taken, texts, strict=True)]
+        self._words = KeywordIndexes(
+            lambda left_out, _: Update(
+                0, None, [each for each in counts if each.document_id != f"doc_{left_out}"]
+            ),
+            most=1,
+        )
 
     def questions(self, count: int) -> tuple[list[str], list[str]]:
         """Questions whose paragraph was taken in, and others."""
@@ -83,19 +95,25 @@ class Library:
         cosines = self._rows @ self._embedder.encode([text])[0]
         dense = dict(zip(self.taken, map(float, cosines), strict=True))
         best = dict(sorted(dense.items(), key=lambda item: -item[1])[:DEPTH])
-        ranking = fused(best, self._words.best(text, DEPTH))
-        ranking.pop(without or "", None)
-        passages = [self._found(key, ranking[key]) for key in list(ranking)[:PASSAGES]]
-        chosen = rule.chosen_sentences(text, passages, self._embedder)
-        return [(each.quote, each.fit) for each in chosen]
+        best.pop(without or "", None)
+        # A library without the paragraph, and that does not know its words.
+        place = without or ""
+        named = self._words.best(place, 0, text, DEPTH)
+        ranking = fused(best, {key[4:].split(".")[0]: score for key, score in named.items()})
+        rarity = self._words.rarity({place: 0}, text)
+        first = [self._found(key, score) for key, score in list(ranking.items())[:DEPTH]]
+        passages = by_words(text, first, rarity)[:PASSAGES]
+        chosen = rule.chosen_sentences(text, passages, self._embedder, rarity)
+        return [(each.quote, each.support) for each in chosen]
 
     def _found(self, key: str, score: float) -> Found:
         title, text = self.taken[key]
-        return Found(key, key, 1, key, title, None, 0, len(text), text, score)
+        return Found(key, key, 1, key, title, "", None, 0, len(text), text, score)
 
 
 def _refused(answer: list[tuple[str, float]], threshold: float) -> bool:
-    return all(fit < threshold for _, fit in answer)
+    # The first decides; see chosen_sentences.
+    return not answer or answer[0][1] < threshold
 
 
 def _holds(sentences: Iterable[str], accepted: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ from backend.services.rag.domain.sentences import sentences
 from backend.services.rag.store.words import words
 
 # Least support of an answer in sentences alone: see benchmarks/rag/answers.py and docs/adr.
-RELEVANT = 0.77
+RELEVANT = 0.74
 # A second and third sentence must be nearly as good as the first.
 NEARLY = 0.7
 MOST_SENTENCES = 3
