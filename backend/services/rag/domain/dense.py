@@ -1,7 +1,9 @@
 """The dense index: passages by meaning, under the model that serves and the one to follow it."""
 
 import logging
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 
 from backend.chassis.database import Database
@@ -9,11 +11,12 @@ from backend.chassis.embedding import ModelUnavailable
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.errors import VectorsUnavailable
 from backend.services.rag.store import embeddings as store
-from backend.services.rag.store.vectors import VectorStore
+from backend.services.rag.store.vectors import Row, VectorStore
 
 _log = logging.getLogger(__name__)
 # After a failure the next searches do not wait for the same one.
 _REST_SECONDS = 2.0
+_MOST_ASKED = 512
 
 
 class DenseIndex:
@@ -25,6 +28,9 @@ class DenseIndex:
         self._models = models
         self._vectors = vectors
         self._rests_until = 0.0
+        # Vectors of the questions asked last: turned pages and retries ask the same again.
+        self._asked: OrderedDict[tuple[str, str], Row] = OrderedDict()
+        self._asking = threading.Lock()
 
     def nearest(
         self,
@@ -38,7 +44,7 @@ class DenseIndex:
             raise VectorsUnavailable("It failed a moment ago.")
         try:
             known = self._models.serving()
-            vector = self._models.open(known).encode([text])[0]
+            vector = self._vector_of(known, text)
             found: dict[str, float] = {}
             for collection in collections:
                 found |= self._vectors.nearest(
@@ -48,6 +54,19 @@ class DenseIndex:
             self._rests_until = time.monotonic() + _REST_SECONDS
             raise self._told(trouble) from trouble
         return found
+
+    def _vector_of(self, known: Known, text: str) -> Row:
+        key = known.id, text
+        with self._asking:
+            if key in self._asked:
+                self._asked.move_to_end(key)
+                return self._asked[key]
+        vector: Row = self._models.open(known).encode([text])[0]
+        with self._asking:
+            self._asked[key] = vector
+            if len(self._asked) > _MOST_ASKED:
+                self._asked.popitem(last=False)
+        return vector
 
     def add(
         self,
