@@ -19,8 +19,6 @@ class Service:
     threads: int = 16
     # gunicorn's way of carrying requests.
     worker: str = "gthread"
-    # Whether it must stay one process, whatever it has to do.
-    alone: bool = False
     # Whether it declares tools for the agent (backend/chassis/agent_tools.py).
     tools: bool = False
 
@@ -86,7 +84,7 @@ CATALOG = (
     # A stream holds a thread for as long as it lasts.
     Service("agent", 5002, threads=96),
     # Who waits for a document to be read holds one.
-    Service("rag", 5003, threads=32, alone=True),
+    Service("rag", 5003, threads=32),
     Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),
 )
 
@@ -108,12 +106,12 @@ COMPANIONS: tuple[Companion, ...] = (
         probe_path="/api/v2/heartbeat",
         is_store=True,
     ),
-    # Reads documents. Without a broker the service does that itself.
+    # Reads documents, unless the vectors lie in a folder that is the service's alone.
     Companion(
         "rag-worker",
         "rag",
         ("-m", "backend.services.rag.worker"),
-        is_wanted=lambda get, _: get("CELERY_BROKER_URL") is not None,
+        is_wanted=lambda get, _: get("VECTOR_STORE") != "qdrant" or get("QDRANT_URL") is not None,
     ),
     # A language model, where `python -m backend.services.agent fetch-model` has fetched one.
     Companion(

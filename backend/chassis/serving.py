@@ -52,11 +52,6 @@ def application(service: Service) -> Flask:
 def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     prefix = service.port_variable.removesuffix("_PORT")
     workers = env.number(f"{prefix}_WORKERS", 1, least=1)
-    if service.alone and workers > 1:
-        raise SettingsError(
-            f"{prefix}_WORKERS is {workers}, but its index belongs to one process. "
-            f"Set {prefix}_THREADS instead."
-        )
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
     port = env.number(service.port_variable, service.port, least=1)
     return {

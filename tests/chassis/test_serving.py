@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.catalog import Service, service
+from backend.chassis.catalog import Service
 from backend.chassis.serving import gunicorn_options
-from backend.chassis.settings import Env, SettingsError
+from backend.chassis.settings import Env
 from backend.chassis.supervisor.processes import start_time
 from tests.servers import free_port, wait_until
 
@@ -85,12 +85,6 @@ def test_a_settings_error_ends_it_with_that_sentence_and_no_trace(port, tmp_path
     said = (tmp_path / "log").read_text()
     assert "bare-service: SOME_KEY is not set. Add it to .env." in said
     assert "Traceback" not in said
-
-
-def test_the_rag_service_stays_one_process():
-    assert gunicorn_options(service("rag"), Env({}))["workers"] == 1
-    with pytest.raises(SettingsError, match="RAG_SERVICE_WORKERS is 2"):
-        gunicorn_options(service("rag"), Env({"RAG_SERVICE_WORKERS": "2"}))
 
 
 def test_workers_threads_and_addresses_are_settings():

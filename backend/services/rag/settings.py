@@ -37,6 +37,7 @@ class Settings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         common = CommonSettings.from_env(env, "rag")
+        vectors = _vectors(env, common.data_dir / "rag", common.database_url(env))
         return cls(
             common=common,
             database_url=common.database_url(env),
@@ -50,9 +51,8 @@ class Settings:
             keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 500_000, least=1),
             reranking=_reranking(env),
             models=ModelSettings.from_env(env),
-            vectors=_vectors(env, common.data_dir / "rag", common.database_url(env)),
-            # Without one the service reads documents itself.
-            broker_url=env.optional("CELERY_BROKER_URL"),
+            vectors=vectors,
+            broker_url=_broker_url(env, common, vectors),
             worker_threads=env.number("RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), least=1),
         )
 
@@ -64,6 +64,15 @@ class Settings:
     def longest_turn_seconds(self) -> float:
         """What one reader may spend on a document at a stretch before it counts as stuck."""
         return self.extraction_seconds + self.ocr_seconds + _LONGEST_BESIDES_EXTRACTION
+
+
+def _broker_url(env: Env, common: CommonSettings, vectors: Place) -> str | None:
+    """Where workers hear that documents wait. None where the service reads them itself, as it
+    must when its vectors lie in a folder for one process.
+    """
+    if vectors.url is None:
+        return None
+    return env.optional("CELERY_BROKER_URL") or common.redis_url
 
 
 def _reranking(env: Env) -> RerankSettings:
