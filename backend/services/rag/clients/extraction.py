@@ -26,7 +26,7 @@ PAGE_BREAK = "\n\n"
 _ONE_ARENA = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 # What a page takes on a slow and busy machine.
-_SCAN_SECONDS = 60.0
+_SCAN_SECONDS = 120.0
 
 Progress = Callable[[int, int], None]
 
@@ -122,8 +122,9 @@ class Extractor:
                 extracted.title, total = said["title"], said["total"]
                 extracted.paged = total > 0
                 continue
-            if said["scanned"]:
+            if "scan" in said:
                 deadline.allow_scan()
+                continue
             page = said["text"] + PAGE_BREAK
             extracted.headings += [(length + at, title) for at, title in said["headings"]]
             extracted.pages.append(page)

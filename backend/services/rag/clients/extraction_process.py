@@ -19,7 +19,7 @@ from typing import Any
 
 from backend.chassis.lifeline import die_with_parent
 from backend.services.rag.clients.formats.kinds import IMAGES, LOCKABLE
-from backend.services.rag.clients.formats.page import Content, Unreadable, cleaned, one_line
+from backend.services.rag.clients.formats.page import SCAN, Content, Unreadable, cleaned, one_line
 
 _READERS: dict[str, tuple[str, str]] = {
     "pdf": ("pdf", "read"),
@@ -46,8 +46,12 @@ def main() -> None:
         read = _reader(kind)
         content = read(Path(file), password) if kind in LOCKABLE else read(Path(file))
         _say({"title": one_line(content.title), "total": content.total})
-        for page in map(cleaned, content.pages):
-            _say({"text": page.text, "headings": page.headings, "scanned": page.scanned})
+        for page in content.pages:
+            if page is SCAN:
+                _say({"scan": True})
+                continue
+            kept = cleaned(page)
+            _say({"text": kept.text, "headings": kept.headings})
         _say({"end": True})
     except Unreadable as error:
         _say({"error": error.code, "detail": str(error)})

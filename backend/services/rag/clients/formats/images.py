@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from backend.services.rag.clients.formats import ocr
-from backend.services.rag.clients.formats.page import Content, Page, Unreadable
+from backend.services.rag.clients.formats.page import SCAN, Content, Page, Scan, Unreadable
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 # A page of A3 in 400 dots an inch has 31 million.
@@ -27,12 +27,13 @@ def read(file: Path) -> Content:
     return Content(_pages(file, pages), total=pages)
 
 
-def _pages(file: Path, count: int) -> Iterator[Page]:
+def _pages(file: Path, count: int) -> Iterator[Page | Scan]:
     with _opened(file) as picture:
         for number in range(count):
             picture.seek(number)
             _refuse_huge(picture)  # each may have a size of its own
-            yield Page(ocr.read(_pixels(picture)), scanned=True)
+            yield SCAN
+            yield Page(ocr.read(_pixels(picture)))
 
 
 @contextmanager

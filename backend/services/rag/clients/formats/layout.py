@@ -6,6 +6,7 @@ column speak for columns, and so does a file that draws one side after the other
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +24,7 @@ _FILLED = 0.85
 _LEAST_WORDS = 7
 _LEAST_LINES = 3
 _MOST_GUTTERS = 6
-_MOST_COLUMNS = 6
+_MOST_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _blocks(pieces: list[Piece], order: dict[int, int], depth: int) -> Iterator[
 
 def _gutter(pieces: list[Piece], order: dict[int, int], depth: int) -> float | None:
     """Where a gap between columns runs down the page, if any does."""
-    if len(pieces) < 2 * _LEAST_LINES or depth >= _MOST_COLUMNS:
+    if len(pieces) < 2 * _LEAST_LINES or depth >= _MOST_DEPTH:
         return None
 
     def support(at: float) -> int:
@@ -92,8 +93,10 @@ def _gutter(pieces: list[Piece], order: dict[int, int], depth: int) -> float | N
             if _are_columns(*_sides(band, at), order, depth)
         )
 
-    best = max(_valleys(pieces), key=support, default=None)
-    return best if best is not None and support(best) else None
+    # Of equals the widest wins.
+    supports = [(support(at), place, at) for place, at in enumerate(_valleys(pieces)[::-1])]
+    best = max(supports, default=(0, 0, None))
+    return best[2] if best[0] else None
 
 
 def _valleys(pieces: list[Piece]) -> list[float]:
@@ -178,18 +181,21 @@ def _is_prose(side: list[Piece], order: dict[int, int], depth: int) -> bool:
     full = sum(each.right - each.left >= _FULL * width for each in side)
     words = median(len(each.text.split()) for each in side)
     unspaced = median(len(each.text) for each in side) > 15  # Chinese has no blanks
-    if full >= _MOSTLY * len(side) and (words >= 3 or unspaced):
-        return True
-    return _gutter(side, order, depth + 1) is not None
+    if words < 3 and not unspaced:
+        return False
+    # A side may be columns in turn; how deep that is looked for bounds the work.
+    return full >= _MOSTLY * len(side) or _gutter(side, order, depth + 3) is not None
 
 
 def _aligned(left: list[Piece], right: list[Piece]) -> float:
     """How many of the shorter side's lines stand level with one of the other's."""
     fewer, more = sorted((left, right), key=len)
     middles = sorted(each.middle for each in more)
-    level = sum(
-        min(abs(middle - each.middle) for middle in middles) < 0.2 * each.height for each in fewer
-    )
+    level = 0
+    for each in fewer:
+        place = bisect_left(middles, each.middle)
+        nearest = min(abs(at - each.middle) for at in middles[max(0, place - 1) : place + 1])
+        level += nearest < 0.2 * each.height
     return level / len(fewer)
 
 

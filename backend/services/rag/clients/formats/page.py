@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import pairwise
 
 
@@ -13,15 +14,22 @@ class Page:
 
     text: str
     headings: list[tuple[int, str]] = field(default_factory=list)
-    # Read from a picture, which takes its time.
-    scanned: bool = False
+
+
+class Scan(Enum):
+    """Says that the next page is read from a picture, which takes its time."""
+
+    NEXT = 1
+
+
+SCAN = Scan.NEXT
 
 
 @dataclass(slots=True)
 class Content:
     """What a reader makes of a file. Pages come one by one, so that none waits for the last."""
 
-    pages: Iterable[Page]
+    pages: "Iterable[Page | Scan]"
     title: str = ""
     # How many pages there are; 0 for a file that has none, whose text comes as one page.
     total: int = 0
@@ -116,8 +124,7 @@ def cleaned(page: Page) -> Page:
         length += len(parts[-1])
         moved[end] = length
     headings = [(moved[min(at, len(page.text))], title) for at, title in page.headings]
-    titles = [(at, one_line(title)) for at, title in headings]
-    return Page("".join(parts), titles, page.scanned)
+    return Page("".join(parts), [(at, one_line(title)) for at, title in headings])
 
 
 def one_line(text: str, most: int = 300) -> str:

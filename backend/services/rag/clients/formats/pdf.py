@@ -7,7 +7,7 @@ from pathlib import Path
 import pypdfium2
 from pypdfium2 import PdfiumError
 
-from backend.services.rag.clients.formats.page import Content, Page, Unreadable
+from backend.services.rag.clients.formats.page import SCAN, Content, Page, Scan, Unreadable
 from backend.services.rag.clients.formats.pdf_scans import is_scanned, read_picture
 from backend.services.rag.clients.formats.pdf_text import text_of
 
@@ -30,19 +30,20 @@ def read(file: Path, password: str = "") -> Content:
     return Content(_pages(document), _real(title), len(document))
 
 
-def _pages(document: pypdfium2.PdfDocument) -> Iterator[Page]:
+def _pages(document: pypdfium2.PdfDocument) -> Iterator[Page | Scan]:
     outline = _outline(document)
     for number in range(len(document)):
-        text, scanned = "", False
+        text = ""
         try:
             page = document[number]
             text = text_of(page)
-            if scanned := is_scanned(page, text):
+            if is_scanned(page, text):
+                yield SCAN
                 text = read_picture(page) or text
             page.close()
         except PdfiumError:
             pass  # a damaged page costs itself, not the document
-        yield Page(text, _located(text, outline.get(number, [])), scanned)
+        yield Page(text, _located(text, outline.get(number, [])))
 
 
 def _outline(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
@@ -60,16 +61,19 @@ def _outline(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:
 
 
 def _located(text: str, titles: list[str]) -> list[tuple[int, str]]:
-    """Where on the page each title stands; at its top if it is not found."""
+    """Where on the page each title stands; where none is found, the first stands at its top."""
+    if not titles:
+        return []
+    seen = [(place, char.lower()[:1]) for place, char in enumerate(text) if not char.isspace()]
+    letters = "".join(char for _, char in seen)
     headings, reached = [], 0
     for title in titles:
-        words = title.split()
-        if not words:
-            continue
-        found = re.compile(r"\s+".join(map(re.escape, words)), re.I).search(text, reached)
-        reached = found.start() if found else reached
-        headings.append((reached, title))
-    return headings
+        sought = "".join(char.lower()[:1] for char in title if not char.isspace())
+        found = letters.find(sought, reached) if sought else -1
+        if found >= 0:
+            headings.append((seen[found][0], title))
+            reached = found
+    return headings or [(0, titles[0])]
 
 
 def _locked(password: str) -> Unreadable:

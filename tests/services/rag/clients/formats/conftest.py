@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.rag.clients.formats.page import cleaned
+from backend.services.rag.clients.formats.page import SCAN, cleaned
 
 
 class Read:
@@ -11,7 +11,7 @@ class Read:
     def __init__(self, content):
         self.title = content.title
         self.total = content.total
-        pages = [cleaned(page) for page in content.pages]
+        pages = [cleaned(page) for page in content.pages if page is not SCAN]
         self.pages = [page.text.rstrip() for page in pages]
         self.headings = [title for page in pages for _, title in page.headings]
         self.placed = [
