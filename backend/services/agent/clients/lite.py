@@ -100,11 +100,10 @@ class LiteChatModel(BaseChatModel):
         """What is said, what is called, and why it ended there."""
         mind: Mind = self.mind
         request, earlier, answered = in_hand(messages)
-        request = mind.meant(request, earlier)
         if tools and not answered and tool_choice != "none":
             required, name = wanted(tool_choice)
             possible = [tool for tool in tools if name in {None, tool.name}]
-            chosen = mind.choose(request, possible, required=required)
+            chosen = mind.choose(mind.meant(request, earlier), possible, required=required)
             if chosen:
                 return "", chosen, "tool_calls"
         text = mind.say(request, answered)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from backend.chassis.citing import Embedder
 from backend.services.agent.clients.mind import Answered, Chosen, Offered
 from backend.services.agent.clients.runs import REQUEST
-from backend.services.agent.domain.quoting import lead, quoted
+from backend.services.agent.domain.quoting import lead, quoted, touches
 from backend.services.agent.domain.requests import in_context, parts
 from backend.services.agent.domain.rules import by_rule
 from backend.services.agent.domain.small_talk import small_talk
 
 SEARCH: Final = "search_documents"
 FETCH: Final = "fetch_page"
+CALCULATE: Final = "calculate"
 LONGEST_QUERY: Final = 2_000
 
 _NEAR_ENOUGH: Final = 0.55
@@ -29,6 +30,7 @@ _SHORT: Final = 60
 _PAGE: Final = 1_500
 _FOREIGN_NEAR_ENOUGH: Final = 0.35
 
+_PERCENT: Final = re.compile(r"\b([\d.]+)/100\*")
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Said in other words than small talk's own, these are recognised by their likeness.
 _SMALL_TALK: Final = (
@@ -84,7 +86,11 @@ class LiteMind:
         """Small talk, and what tools have found unless it is passages of documents."""
         if not answered:
             return self._small_talk(request)
-        return None if any(each.passages for each in answered) else self.say(request, answered)
+        passages = [passage for each in answered for passage in each.passages]
+        if not passages:
+            return self.say(request, answered)
+        # A small writer would answer from memory what the passages are not about.
+        return None if touches(self._embedder, request, passages) else _NOTHING_FOUND
 
     def say(self, request: str, answered: Sequence[Answered]) -> str:
         """The answer to *request* from what the tools found."""
@@ -100,8 +106,14 @@ class LiteMind:
         if each.tool == FETCH:
             return each.content.partition("\n")[2].rpartition("\n")[0][:_PAGE]
         if each.tool == SEARCH:
-            asked = str(each.arguments.get("query") or request)
-            return quoted(self._embedder, asked, each.passages) or _NOTHING_FOUND
+            query = str(each.arguments.get("query") or request)
+            # A part of the request was looked for, or the request with what was said before it:
+            # then its own words know best which of the sentences is meant.
+            asked = query if query in request else request
+            found = quoted(self._embedder, asked, each.passages)
+            return found or quoted(self._embedder, query, each.passages) or _NOTHING_FOUND
+        if each.tool == CALCULATE:
+            return _PERCENT.sub(r"\1 % of ", each.content)
         return lead(each.passages[0]) if each.passages else each.content
 
     def _small_talk(self, request: str) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.chassis.citing import Embedder, content_words
 from backend.chassis.citing.sentences import is_heading, sentences
@@ -14,6 +15,8 @@ from backend.services.agent.clients.runs import Passage
 # question, and on top of it the share of the question's words that it has.
 SHARED_WORDS: Final = 0.4
 RELEVANT: Final = 0.52
+# Below this, sentences have nothing to do with the question.
+RELATED: Final = 0.3
 CLOSE_TO_BEST: Final = 0.2
 MOST_SENTENCES: Final = 3
 
@@ -23,6 +26,8 @@ _WHOLE: Final = re.compile(
     r"\bsummar|\boverview\b|\bgist\b|\bwhat (?:is|are) .{0,40}\babout\b|\btl;?dr\b", re.IGNORECASE
 )
 
+# What Markdown puts before a heading.
+_UNMARKED: Final = re.compile(r"^#+ ")
 _CLOSED: Final = re.compile(r"[.!?…:;][\"'\u201d\u2019)\]]*$")
 
 
@@ -31,15 +36,9 @@ def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> st
     if passages and _WHOLE.search(question):
         nearest = passages[0].document_id
         return lead(min((p for p in passages if p.document_id == nearest), key=lambda p: p.start))
-    # A title resembles every question about what stands below it, and answers none.
-    lines = [each for passage in passages for each in _lines(passage) if not is_heading(each)]
-    texts = [text for text in dict.fromkeys(lines) if len(content_words(text)) >= _SHORTEST]
+    texts, scores = _scored(embedder, question, passages)
     if not texts:
         return None
-    vectors = embedder.encode([question, *texts])
-    wanted = content_words(question)
-    shared = [len(wanted & content_words(text)) / (len(wanted) or 1) for text in texts]
-    scores = vectors[1:] @ vectors[0] + SHARED_WORDS * np.array(shared)
     best = [int(index) for index in np.argsort(-scores)[:MOST_SENTENCES]]
     if scores[best[0]] < RELEVANT:
         return None
@@ -49,9 +48,32 @@ def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> st
     return " ".join(_closed(texts[index]) for index in kept)
 
 
+def touches(embedder: Embedder, question: str, passages: Sequence[Passage]) -> bool:
+    """Whether *passages* are about what *question* asks for at all, though they may not answer."""
+    if _WHOLE.search(question):
+        return True
+    _, scores = _scored(embedder, question, passages)
+    return bool(len(scores)) and float(scores.max()) >= RELATED
+
+
+def _scored(
+    embedder: Embedder, question: str, passages: Sequence[Passage]
+) -> tuple[list[str], NDArray[np.float32]]:
+    """The sentences of *passages*, and how well each answers *question*."""
+    # A title resembles every question about what stands below it, and answers none.
+    lines = [each for passage in passages for each in _lines(passage) if not is_heading(each)]
+    texts = [text for text in dict.fromkeys(lines) if len(content_words(text)) >= _SHORTEST]
+    if not texts:
+        return [], np.zeros(0, np.float32)
+    vectors = embedder.encode([question, *texts])
+    wanted = content_words(question)
+    shared = [len(wanted & content_words(text)) / (len(wanted) or 1) for text in texts]
+    return texts, vectors[1:] @ vectors[0] + SHARED_WORDS * np.array(shared, np.float32)
+
+
 def lead(passage: Passage) -> str:
     """How *passage* begins: what it is about, as far as that can be said without writing."""
-    return " ".join(_closed(line) for line in _lines(passage)[:_LEAD])
+    return " ".join(_closed(_UNMARKED.sub("", line)) for line in _lines(passage)[:_LEAD])
 
 
 def _lines(passage: Passage) -> list[str]:

@@ -39,6 +39,7 @@ def in_context(request: str, earlier: str) -> str:
     """*request* with what it leaves unsaid because *earlier* has just said it."""
     if not earlier or len(request.split()) > _LONGEST_FOLLOW_UP:
         return request
+    earlier = parts(earlier)[-1]
     if zone_asked(earlier) is not None and (there := _AND_THERE.match(request)) is not None:
         place = there["where"]
         return f"what time is it in {place}?" if time_zone(place) is not None else request

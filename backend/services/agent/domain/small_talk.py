@@ -156,6 +156,10 @@ def _phrases() -> list[_Phrase]:
             _NO_WRITER,
         ),
         _phrase(
+            r"(?:please )?(?:translate|rewrite|rephrase|paraphrase|proofread|draft) .{1,60}",
+            _NO_WRITER,
+        ),
+        _phrase(
             r"ok(?:ay)?|great|cool|nice|fine|perfect|good|awesome|alright|all right|got it"
             r"|i see|yes|no|yep|nope|sure|wow|sounds (?:good|great)"
             r"|super|gut|bien|vale|va bene|d'accord",
@@ -175,6 +179,8 @@ def small_talk(request: str) -> str | None:
     """
     if len(request) > _LONGEST:
         return None
+    if request and not re.search(r"\w", request):
+        return _GREETING["en"]
     parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…]+", request)]
     answers = [_answer(part) for part in parts if part]
     if not answers or answers[-1] is None:

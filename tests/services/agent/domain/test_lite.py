@@ -1,5 +1,6 @@
 """The embedded tier with the real embedding model: what it chooses, quotes and refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,19 @@ def test_a_question_is_answered_in_the_documents_words(mind, question, answer):
 )
 def test_what_the_documents_do_not_say_is_not_said(mind, question):
     assert "found nothing" in mind.say(question, [found()])
+
+
+def test_a_follow_up_is_answered_by_its_own_words(mind):
+    search = replace(found(), arguments={"query": "When does the office open? And the canteen?"})
+
+    assert "canteen" in mind.say("And the canteen?", [search])
+    assert "nine" not in mind.say("And the canteen?", [search])
+
+
+def test_a_percentage_reads_as_it_was_asked(mind):
+    sum_ = Answered("calculate", {}, "17/100*2,430 = 413.1", (), failed=False)
+
+    assert mind.say("what is 17 % of 2,430?", [sum_]) == "17 % of 2,430 = 413.1"
 
 
 def test_a_heading_is_no_answer(mind):

@@ -12,6 +12,7 @@ WARRANTY = "How long is the warranty of the X-200?"
     [
         ("What time is it in Tokyo?", "and in Paris?", "what time is it in Paris?"),
         ("What is 6*7?", "times 2", "(6*7) times 2"),
+        ("What is 6*7 and what time is it in Tokyo?", "and Paris?", "what time is it in Paris?"),
         (WARRANTY, "what about the X-300?", f"{WARRANTY} what about the X-300?"),
         (WARRANTY, "Who pays for it?", f"{WARRANTY} Who pays for it?"),
     ],

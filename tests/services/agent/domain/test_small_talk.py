@@ -17,6 +17,8 @@ from backend.services.agent.domain.small_talk import small_talk
         ("Are you ChatGPT?", "no large language model"),
         ("how do I upload a document?", "/rag/documents"),
         ("tell me a joke", "I cannot make things up"),
+        ("translate the first paragraph to German", "I cannot make things up"),
+        ("?", "Ask me something"),
         ("Guten Morgen!", "Hallo."),
         ("Was kannst du?", "Dokumenten"),
         ("merci beaucoup", "Je vous en prie."),
