@@ -33,7 +33,7 @@ class LiteChatModel(BaseChatModel):
     """Asks a Mind which tool to call, then lets it say what the tools found."""
 
     mind: Any  # a Mind; pydantic cannot check a protocol
-    name: str = "embedded-lite"
+    model: str = "embedded-lite"
 
     @property
     def _llm_type(self) -> str:
@@ -59,7 +59,7 @@ class LiteChatModel(BaseChatModel):
         message = AIMessage(
             content=text,
             tool_calls=[_call(each) for each in chosen],
-            response_metadata={"finish_reason": finish, "model_name": self.name},
+            response_metadata={"finish_reason": finish, "model_name": self.model},
             usage_metadata=_usage(messages, text, chosen),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -81,7 +81,7 @@ class LiteChatModel(BaseChatModel):
             message=AIMessageChunk(
                 content="",
                 tool_call_chunks=call_chunks(chosen),
-                response_metadata={"finish_reason": finish, "model_name": self.name},
+                response_metadata={"finish_reason": finish, "model_name": self.model},
                 usage_metadata=_usage(messages, text, chosen),
                 chunk_position="last",
             )

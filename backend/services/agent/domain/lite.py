@@ -145,7 +145,7 @@ class LiteMind:
         for index in np.argsort(-likeness):
             if not required and likeness[index] < _FOREIGN_NEAR_ENOUGH:
                 return None
-            arguments = _guessed(request, tools[int(index)].parameters)
+            arguments = _guessed(request, tools[int(index)].parameters, required=required)
             if arguments is not None:
                 return Chosen(tools[int(index)].name, arguments)
         return None
@@ -172,24 +172,29 @@ def _filled(arguments: Mapping[str, Any], request: str) -> dict[str, Any]:
     return {name: cut if value == REQUEST else value for name, value in arguments.items()}
 
 
-def _guessed(request: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Arguments for a client's own tool, as far as the words give them; None if they do not."""
+def _guessed(
+    request: str, parameters: Mapping[str, Any], *, required: bool
+) -> dict[str, Any] | None:
+    """Arguments for a client's own tool, as far as the words give them; None if they do not.
+
+    A client that demands a call gets one, with its tool's first choice or 0 where words fail.
+    """
     properties: Mapping[str, Any] = parameters.get("properties") or {}
-    required = parameters.get("required") or []
     numbers = re.findall(r"-?\d+(?:\.\d+)?", request)
     arguments: dict[str, Any] = {}
-    for name in required:
+    for name in parameters.get("required") or []:
         schema = properties.get(name) or {}
         kind = schema.get("type")
-        choices = [each for each in schema.get("enum", []) if str(each).lower() in request.lower()]
         if "enum" in schema:
+            named = [each for each in schema["enum"] if str(each).lower() in request.lower()]
+            choices = named or (schema["enum"] if required else [])
             if not choices:
                 return None
             arguments[name] = choices[0]
         elif kind in {"number", "integer"}:
-            if not numbers:
+            if not numbers and not required:
                 return None
-            number = float(numbers.pop(0))
+            number = float(numbers.pop(0)) if numbers else 0.0
             arguments[name] = int(number) if kind == "integer" else number
         elif kind in {"string", None}:
             arguments[name] = _last_name(request) or request
@@ -203,6 +208,8 @@ def _guessed(request: str, parameters: Mapping[str, Any]) -> dict[str, Any] | No
 def _last_name(request: str) -> str | None:
     """What is quoted, or the last capitalised words: "the weather in New York" asks of New York."""
     if quoted := re.findall(r"[\"\u201c]([^\"\u201d]{1,200})[\"\u201d]", request):
+        return str(quoted[-1])
+    if quoted := re.findall(r"(?<!\w)['\u2018]([^'\u2019]{1,200})['\u2019](?!\w)", request):
         return str(quoted[-1])
     names = re.findall(r"(?<=\s)[A-Z][\w'\u2019-]*(?:\s[A-Z][\w'\u2019-]*)*", request)
     return str(names[-1]) if names else None

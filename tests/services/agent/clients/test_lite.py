@@ -72,6 +72,26 @@ def test_the_callers_choice_of_tool_is_heeded(model, tool_choice, calls):
     assert len(bound.invoke("add two numbers 3 and 4").tool_calls) == calls
 
 
+@pytest.mark.parametrize("tool_choice", ["any", "add"])
+def test_a_call_that_is_demanded_is_made_whatever_was_said(model, tool_choice):
+    bound = model.bind_tools([ADD], tool_choice=tool_choice)
+
+    assert [each["args"] for each in bound.invoke("Hello!").tool_calls] == [{"a": 0, "b": 0}]
+
+
+def test_a_name_in_quotation_marks_is_taken_as_it_stands(model):
+    greet = {"name": "greet", "description": "greet somebody"}
+    greet["parameters"] = {
+        "type": "object",
+        "properties": {"who": {"type": "string"}},
+        "required": ["who"],
+    }
+    bound = model.bind_tools([{"type": "function", "function": greet}], tool_choice="greet")
+
+    (call,) = bound.invoke("greet somebody called '你好' in Chinese").tool_calls
+    assert call["args"] == {"who": "你好"}
+
+
 def test_once_its_tool_has_answered_it_speaks(model):
     call = {"name": "add", "args": {"a": 3, "b": 4}, "id": "call_1"}
     messages = [
