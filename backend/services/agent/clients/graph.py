@@ -15,6 +15,7 @@ from langchain_core.messages import (
     AIMessageChunk,
     BaseMessage,
     HumanMessage,
+    ToolMessage,
     convert_to_messages,
     message_to_dict,
     messages_from_dict,
@@ -208,6 +209,9 @@ def _resumed(flight: Flight, paused: Paused) -> list[BaseMessage]:
         raise TypeError("A paused run ends with the calls that wait.")
     flight.replay = last
     flight.decided = [call_of(made) for made in last.tool_calls]
+    for message in earlier:
+        if isinstance(message, ToolMessage):
+            flight.identifiers.update((message.artifact or {}).get("identifiers", ()))
     flight.call_ids = {call["id"] or "" for call in last.tool_calls}
     return earlier
 

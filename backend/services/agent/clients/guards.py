@@ -154,7 +154,10 @@ class Guards(AgentMiddleware[AgentState[Any], Flight]):
             tool_call_id=call.id,
             name=call.tool,
             status="error" if outcome.failed else "success",
-            artifact={"passages": [asdict(passage) for passage in outcome.passages]},
+            artifact={
+                "passages": [asdict(passage) for passage in outcome.passages],
+                "identifiers": list(outcome.identifiers),
+            },
         )
 
 

@@ -43,6 +43,8 @@ class McpTools:
 
     async def tools(self, caller: Caller) -> list[Tool]:
         """The tools that there are in the caller's tenant."""
+        if self._servers:  # within the time that a listing may take, the import has no place
+            await asyncio.to_thread(import_module, "langchain_mcp_adapters.sessions")
         found = await asyncio.gather(
             *(
                 listing.tools()
@@ -106,25 +108,29 @@ class _Server:
 
 @asynccontextmanager
 async def _session(server: McpServer) -> AsyncIterator["ClientSession"]:
-    sessions = await asyncio.to_thread(import_module, "langchain_mcp_adapters.sessions")
-    http = await asyncio.to_thread(import_module, "backend.services.agent.clients.mcp_http")
+    from langchain_mcp_adapters.sessions import (
+        Connection,
+        StdioConnection,
+        StreamableHttpConnection,
+        create_session,
+    )
+
+    from backend.services.agent.clients.mcp_http import bounded_client
+
     if server.url is not None:
-        connection = {
-            "transport": "streamable_http",
-            "url": server.url,
-            "headers": server.headers,
-            "timeout": server.timeout_seconds,
-            "sse_read_timeout": server.timeout_seconds,
-            "httpx_client_factory": http.bounded_client,
-        }
+        connection: Connection = StreamableHttpConnection(
+            transport="streamable_http",
+            url=server.url,
+            headers=server.headers,
+            timeout=server.timeout_seconds,
+            sse_read_timeout=server.timeout_seconds,
+            httpx_client_factory=bounded_client,
+        )
     else:
-        connection = {
-            "transport": "stdio",
-            "command": server.command,
-            "args": server.args,
-            "env": server.env,
-        }
-    async with sessions.create_session(connection) as session:
+        connection = StdioConnection(
+            transport="stdio", command=server.command or "", args=server.args, env=server.env
+        )
+    async with create_session(connection) as session:
         await session.initialize()
         yield session
 

@@ -34,21 +34,28 @@ class Listing:
         self._ask = ask
         self._tools: Sequence[Tool] = ()
         self._asked_again = 0.0
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
 
     async def tools(self) -> Sequence[Tool]:
-        """What there is; at most a minute old."""
-        async with self._asking:
-            if time.monotonic() >= self._asked_again:
-                try:
-                    async with asyncio.timeout(_LISTING_SECONDS):
-                        self._tools = await self._ask()
-                    wait = _FRESH_SECONDS
-                except Exception as error:  # noqa: BLE001 - whatever ails it, we do without
-                    _log.warning("%s brings no tools: %s", self._name, reason(error))
-                    wait = _TRIED_AGAIN_SECONDS
-                self._asked_again = time.monotonic() + wait
+        """What there is, as of a minute ago; only the first who asks wait for an answer."""
+        first = self._asked_again == 0.0
+        if time.monotonic() >= self._asked_again and self._asking is None:
+            self._asking = asyncio.create_task(self._look())
+        if first and self._asking is not None:
+            await asyncio.shield(self._asking)  # who leaves early leaves the others waiting
         return self._tools
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(_LISTING_SECONDS):
+                self._tools = await self._ask()
+            wait = _FRESH_SECONDS
+        except Exception as error:  # noqa: BLE001 - whatever ails it, we do without
+            _log.warning("%s brings no tools: %s", self._name, reason(error))
+            wait = _TRIED_AGAIN_SECONDS
+        finally:
+            self._asking = None
+        self._asked_again = time.monotonic() + wait
 
 
 def reason(error: BaseException) -> str:

@@ -136,17 +136,20 @@ class Turns:
         now, run_id = self._now(), _new_id("run")
         with self._database.write(caller.tenant_id) as session:
             conversation = own(session, caller, conversation_id)
-            if conversation.paused is None:
+            shown = conversation.paused
+            if shown is None:
                 raise NothingToDecide
-            approval = Approval.read(conversation.paused["approval"])
+            approval = Approval.read(shown["approval"])
             approval.meant_by(approval_id)
             if now < approval.expires_at:
                 self._claim(session, conversation, run_id, now)
-                paused, conversation.paused = conversation.paused, None
-                answer = _known(session, conversation_id, paused["message_id"])
+                if conversation.paused != shown:  # another decision came before the claim
+                    raise NothingToDecide
+                conversation.paused = None
+                answer = _known(session, conversation_id, shown["message_id"])
                 answer.status, answer.run_id = WRITING, run_id
                 request = _known(session, conversation_id, answer.parent_id)
-                return _turn(session, answer, request), paused
+                return _turn(session, answer, request), shown
             drop_paused(session, conversation)
         raise ApprovalExpired
 

@@ -1,5 +1,6 @@
 """Tool calls with side effects wait for their user, who decides on just what was shown."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +88,31 @@ def test_an_approval_is_good_once(scripted, shelf, model, ada):
     assert first.status_code == 200
     assert (again.status_code, again.json["code"]) == (409, "nothing_to_decide")
     assert len(shelf.uploads) == 1
+
+
+def test_of_two_decisions_at_once_one_holds(scripted_app, scripted, shelf, model, ada):
+    _, path = waits(scripted, ada, model)
+    model.will(Reply(text="Noted."), Reply(text="Noted."))
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(decide, scripted_app.test_client(), ada, path) for _ in range(4)]
+        statuses = sorted(each.result().status_code for each in answers)
+
+    assert statuses == [200, 409, 409, 409]
+    assert len(shelf.uploads) == 1
+
+
+def test_what_a_tool_named_before_the_pause_may_be_used_after_it(scripted, shelf, model, ada):
+    mine = shelf.hold("Mine.", ada)
+    replies = [Reply(calls=[("list_documents", {})]), Reply(calls=[("save_note", NOTE)])]
+    _, path = waits(scripted, ada, model, *replies)
+    model.will(
+        Reply(calls=[("read_document", {"document_id": mine.id})]), Reply(text="It is mine.")
+    )
+
+    answer = decide(scripted, ada, path).json
+
+    assert [step["status"] for step in answer["steps"]] == ["ok", "ok", "ok"]
 
 
 def test_nobody_else_decides(scripted, shelf, model, ada, bob):
