@@ -19,6 +19,8 @@ from backend.chassis.settings import CommonSettings, Env
 
 _BUSY_SECONDS = 10
 
+SqliteValue = str | bytes | int | float | None
+
 __all__ = ["Database", "Session", "UtcDateTime", "migrate_all", "open_database", "take_turns"]
 
 
@@ -177,7 +179,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.create_function("lower", 1, _lower, deterministic=True)
 
 
-def _lower(value: object) -> object:
+def _lower(value: SqliteValue) -> SqliteValue:
     return value.lower() if isinstance(value, str) else value
 
 
