@@ -129,6 +129,7 @@ def test_what_is_there_already_is_left_alone(ada, typed):
     assert len(ada("GET", "/documents").json["items"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_library_moves_to_other_stores(ada, typed, person_in, postgres, tmp_path):
     document = ada.upload(PDF)
@@ -170,6 +171,19 @@ def test_an_export_that_was_cut_short_is_refused_whole(ada, typed, tmp_path):
     code, said = typed("import", "short.tar", folder=tmp_path / "other")
 
     assert (code, "cut short" in said) == (1, True)
+    assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
+
+
+def test_an_export_that_was_damaged_is_refused_whole(ada, typed, tmp_path):
+    ada.upload(FERRIES)
+    typed("export", "library.tar.gz")
+    content = bytearray((tmp_path / "library.tar.gz").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "library.tar.gz").write_bytes(content)
+
+    code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
+
+    assert (code, "damaged" in said or "cut short" in said) == (1, True)
     assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
 
 

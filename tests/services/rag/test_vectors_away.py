@@ -64,6 +64,7 @@ def test_a_server_that_hangs_holds_nobody_up(ada_on, tmp_path):
         servers.wait_until(lambda: by_meaning(ada).status_code == 200)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_filled_without_a_server_goes_on_under_one(
     start, identities, ada_on, tmp_path
 ):

@@ -6,10 +6,12 @@ documents/ID/original        its bytes
 end.json                     how many documents there are; without it the file is cut short
 """
 
+import gzip
 import io
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,16 +92,21 @@ class Archive:
             raise NotAnArchive("This export was made by a newer version of the library.")
 
     def packed(self) -> Iterator[Packed]:
-        for member in self._tar:
+        about: dict[str, Any] = {}
+        for member in self._tar:  # looking one up by its name would pass over all of them
             if member.name.endswith("/document.json"):
-                about = self._json(member.name)
-                original = self._tar.extractfile(f"documents/{about['id']}/original")
-                if original is None:
-                    raise NotAnArchive(f"The export holds no file for {about['id']}.")
+                about = self._content(member)
+            elif member.name.endswith("/original"):
+                original = self._tar.extractfile(member)
+                if original is None or member.name != f"documents/{about.get('id')}/original":
+                    raise NotAnArchive("This export is not in order.")
                 yield Packed(about, original)
 
     def _json(self, name: str) -> dict[str, Any]:
-        file = self._tar.extractfile(name)
+        return self._content(self._tar.getmember(name))
+
+    def _content(self, member: tarfile.TarInfo) -> dict[str, Any]:
+        file = self._tar.extractfile(member)
         content: dict[str, Any] = json.load(file or io.BytesIO(b"{}"))
         return content
 
@@ -110,7 +117,7 @@ def reading(file: Path) -> Iterator[Archive]:
     try:
         with tarfile.open(file, "r:*") as tar:
             yield Archive(tar)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
         raise NotAnArchive("This file is no export of a library, or it is damaged.") from error
 
 
