@@ -6,7 +6,8 @@ DATA is a folder of question sets in BEIR's layout (corpus.jsonl, queries.jsonl,
 folder for each).
 
 The keyword index, the embedder and the fusion are the service's own; fp32 is the same graph
-before quantising. Further arguments are dense weights to try beside the service's.
+before quantising. Further arguments are dense weights to try beside the service's. With passages
+and a second look at them, as callers get them, `python -m backend.services.rag evaluate` measures.
 """
 
 import sys
@@ -24,7 +25,8 @@ from backend.chassis.embedding.engine import _batches, _padded
 from backend.chassis.embedding.graph import write_fp32
 from backend.chassis.embedding.weights import read_weights
 from backend.services.rag.domain import fusion
-from backend.services.rag.store.keywords import Entry, KeywordIndex
+from backend.services.rag.store.keywords import KeywordIndex
+from backend.services.rag.store.postings import counted
 from benchmarks.rag.collections_of_questions import Benchmark, ndcg, read
 
 CACHE = Path(".cache")
@@ -75,9 +77,15 @@ def _measure(
 
 
 def _by_words(benchmark: Benchmark, texts: list[str]) -> dict[str, Ranking]:
-    index = KeywordIndex()
-    index.add(Entry(key, key, text) for key, text in zip(benchmark.documents, texts, strict=True))
-    return {q: index.best(text, fusion.DEPTH) for q, text in benchmark.questions.items()}
+    keys = list(benchmark.documents)
+    index = KeywordIndex(counted(f"doc_{n}", 1, [text]) for n, text in enumerate(texts))
+    rankings = {}
+    for question, text in benchmark.questions.items():
+        found = index.best(text, fusion.DEPTH)
+        rankings[question] = {
+            keys[int(each[4:].split(".")[0])]: score for each, score in found.items()
+        }
+    return rankings
 
 
 def _nearest(benchmark: Benchmark, documents: Vectors, questions: Vectors) -> dict[str, Ranking]:

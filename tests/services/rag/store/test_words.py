@@ -34,8 +34,28 @@ def test_stop_words_and_punctuation_are_left_out():
     assert words("What is the capital-city of France?") == ["capital", "citi", "franc"]
 
 
-def test_scripts_without_blanks_are_taken_by_character():
-    assert words("東京都 2020") == ["東", "京", "都", "2020"]
+def test_scripts_without_blanks_are_taken_by_pairs_of_characters():
+    assert words("東京都 2020") == ["東京", "京都", "2020"]
+    assert words("京") == ["京"]
+    assert words("第2章") == ["第", "2", "章"]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Die Prüfung der Straße", "PRÜFUNG straße"),
+        ("Les élèves étudient à l'école", "eleve ecole"),
+        ("Документы библиотеки хранятся здесь", "документ библиотека"),
+        ("東京都の図書館は九時に開きます", "図書館"),
+        ("\u0e2b\u0e49\u0e2d\u0e07\u0e2a\u0e21\u0e38\u0e14", "\u0e2a\u0e21\u0e38\u0e14"),
+        ("تفتح المكتبة في التاسعة", "مكتبة"),
+        ("\ufb01le \u2460 \uff26ull", "file 1 full"),
+        ("हिन्दी की किताब", "किताब"),
+    ],
+    ids=["German", "French", "Russian", "Japanese", "Thai", "Arabic", "compatibility", "Hindi"],
+)
+def test_words_of_many_languages_are_found(text, query):
+    assert set(words(query)) <= set(words(text))
 
 
 @settings(deadline=None)
