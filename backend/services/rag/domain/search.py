@@ -111,14 +111,14 @@ class Search:
     ) -> tuple[Mapping[str, int], Collection[str] | None]:
         """The collections to look in, by version, and the documents where a filter names them."""
         with self._database.read(reader.tenant_id) as session:
-            rows = collection_store.readable(
+            rows = collection_store.versions(
                 session, reader.tenant_id, reader.user_id, question.collection
             )
-            if question.collection is not None:
-                if not rows:
-                    raise CollectionNotFound
-                rows = rows[:1]
-            within = {row.id: row.version for row in rows}
+        if question.collection is not None:
+            if not rows:
+                raise CollectionNotFound
+            rows = rows[:1]
+        within = dict(rows)
         if question.condition is None:
             return within, None
         # Under the scope, never instead of it: a filter can only take away.

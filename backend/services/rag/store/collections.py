@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, ForeignKey, String, UniqueConstraint, and_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Select,
+    String,
+    UniqueConstraint,
+    and_,
+    or_,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
@@ -61,11 +70,23 @@ def readable(
     session: Session, tenant_id: str, user_id: str, named: str | None = None
 ) -> Sequence[CollectionRow]:
     """What the user may read, their own first; *named* is a name or an id."""
-    query = select(CollectionRow).where(readable_by(tenant_id, user_id))
+    return session.scalars(_own_first(select(CollectionRow), tenant_id, user_id, named)).all()
+
+
+def versions(
+    session: Session, tenant_id: str, user_id: str, named: str | None = None
+) -> Sequence[tuple[str, int]]:
+    """Ids and versions of the same, without all else that is known of them."""
+    query = select(CollectionRow.id, CollectionRow.version)
+    rows = session.execute(_own_first(query, tenant_id, user_id, named))
+    return [(row[0], row[1]) for row in rows]
+
+
+def _own_first(query: Select[Any], tenant_id: str, user_id: str, named: str | None) -> Select[Any]:
+    query = query.where(readable_by(tenant_id, user_id))
     if named is not None:
         query = query.where(or_(CollectionRow.name == named, CollectionRow.id == named))
-    mine_first = (CollectionRow.owner_id != user_id, CollectionRow.id)
-    return session.scalars(query.order_by(*mine_first)).all()
+    return query.order_by(CollectionRow.owner_id != user_id, CollectionRow.id)
 
 
 def named(session: Session, named: str) -> Sequence[CollectionRow]:
