@@ -20,7 +20,9 @@ from backend.services.rag.clients.formats.layout import Piece, in_reading_order
 
 Picture = NDArray[np.uint8]
 
-THREADS = 2
+# Other documents are read beside this one; and threads that wait for one another on busy cores
+# spend more time waiting than reading.
+THREADS = 1
 # The models learned from Chinese pages, whose punctuation is wide.
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _NARROW = str.maketrans("（），；：！？＂　", '(),;:!?" ')  # noqa: RUF001 - these are meant
