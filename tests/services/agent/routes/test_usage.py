@@ -9,6 +9,7 @@ import pytest
 from backend.chassis.models import Address
 from backend.security import BUILT_IN_ROLES
 from backend.services.agent.app import create_app
+from backend.services.agent.clients.runs import Limits
 from backend.services.agent.domain.quotas import Allowance
 from tests.services.agent.stand_ins import Reply, WordEmbedder, ask
 
@@ -34,12 +35,13 @@ def clock():
 def start(settings, model, identities, clock):
     """A client of an agent with this allowance, whose model is scripted."""
 
-    def started(**allowance):
+    def started(limits=settings.limits, **allowance):
         address = Address.at("openai", "scripted", f"{model.url}/v1")
         changed = replace(
             settings,
             models=replace(settings.models, addresses=[address]),
             allowance=Allowance(**allowance),
+            limits=limits,
         )
         app = create_app(changed, embedder=WordEmbedder(), now=clock)
         return identities.trust(app).test_client()
@@ -122,6 +124,31 @@ def test_a_run_is_bounded_by_what_is_left_of_the_day(start, model, ada):
     assert model.requests[0]["max_tokens"] == 100
     assert model.requests[1]["max_tokens"] == 100 - ONE_ANSWER
     assert client.get("/usage", headers=ada).json["user"]["used"] <= 100 + ONE_ANSWER
+
+
+SUMS = Reply(calls=[("calculate", {"expression": "6 * 7"})])
+
+
+@pytest.mark.parametrize(
+    ("limits", "reply", "status", "code"),
+    [
+        pytest.param(Limits(model_calls=2), SUMS, 422, "run_limit_reached", id="steps"),
+        pytest.param(Limits(tokens=2 * ONE_ANSWER), SUMS, 422, "run_limit_reached", id="tokens"),
+        pytest.param(
+            Limits(run_time=timedelta(seconds=1)),
+            Reply(text="one two three four", pause=0.4),
+            504,
+            "model_timeout",
+            id="seconds",
+        ),
+    ],
+)
+def test_each_limit_of_a_run_ends_it_by_its_name(start, model, ada, limits, reply, status, code):
+    model.will(*[reply] * 4)
+
+    response = ask(start(limits), ada, "Sums without end")
+
+    assert (response.status_code, response.json["code"]) == (status, code)
 
 
 def test_runs_at_once_overshoot_by_no_more_than_one_run_each(start, model, ada):
