@@ -23,6 +23,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from backend.chassis.models import ModelMisbehaved
 from backend.chassis.models.watched import FINISH_REASON
 from backend.services.agent.clients.lite import call_chunks, in_hand, offered, wanted
 from backend.services.agent.clients.mind import Answered, Chosen, Mind, Offered
@@ -106,12 +107,15 @@ class LocalChatModel(BaseChatModel):
             return plain, None
         if not required and mind.plainly_said(request, []) is not None:
             return (), None
-        result = await self.inner._agenerate(
-            _choice(messages, tools),
-            temperature=0,
-            max_tokens=_CALL_TOKENS,
-            extra_body={"json_schema": _schema(tools, required=required)},
-        )
+        try:
+            result = await self.inner._agenerate(
+                _choice(messages, tools),
+                temperature=0,
+                max_tokens=_CALL_TOKENS,
+                extra_body={"json_schema": _schema(tools, required=required)},
+            )
+        except ModelMisbehaved:  # a foreign tool's schema can be more than the server follows
+            return mind.choose(request, tools, required=required), None
         written = result.generations[0].message
         try:
             call = json.loads(written.text)

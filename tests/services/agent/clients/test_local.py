@@ -53,9 +53,16 @@ def test_what_is_plain_is_not_asked_of_it(local, model, ada, request_, response)
     assert model.requests == []
 
 
-def test_a_choice_that_was_cut_off_is_made_by_likeness_instead(local, model, shelf, ada):
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param(Reply(text='{"tool": "search_doc', finish_reason="length"), id="cut off"),
+        pytest.param(Reply(status=400), id="a schema that the server does not follow"),
+    ],
+)
+def test_a_choice_that_fails_is_made_by_likeness_instead(local, model, shelf, ada, choice):
     shelf.hold(BOAT, ada)
-    model.will(Reply(text='{"tool": "search_doc', finish_reason="length"), Reply(text="In Bergen."))
+    model.will(choice, Reply(text="In Bergen."))
 
     answer = ask(local, ada, "Where was the boat built?").json
 
