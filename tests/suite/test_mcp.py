@@ -27,12 +27,15 @@ def test_the_official_client_searches_with_an_api_key(suite, ada):
             await session.initialize()
             listed = await session.list_tools()
             found = await session.call_tool("list_documents", {})
-            return {tool.name for tool in listed.tools}, found
+            read = await session.call_tool("read_document", {"document_id": document["id"]})
+            return {tool.name for tool in listed.tools}, found, read
 
-    names, found = asyncio.run(held())
+    names, found, read = asyncio.run(held())
 
     assert {"search_documents", "read_document", "list_documents", "calculate"} <= names
     assert document["id"] in found.content[0].text
+    assert read.content[0].text.startswith("Part 1 of ")
+    assert read.structuredContent["passages"]
 
 
 def test_a_modern_client_needs_no_beginning(suite, ada):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def _data(document: dict[str, Any]) -> bytes:
 
 @dataclass
 class Document:
-    """A document of one owner, whose text is one passage."""
+    """A document of one owner; a form feed parts its passages."""
 
     id: str
     filename: str
@@ -189,8 +190,18 @@ class Shelf:
             if path == f"/documents/{each.id}":
                 return door.answer(200, _document(each))
             if path == f"/documents/{each.id}/chunks":
-                return door.answer(200, {"items": [_passage(each)], "next_cursor": None})
+                return door.answer(200, _page(each, door.path))
         return door.answer(404, {"code": "document_not_found", "detail": "No such document."})
+
+
+def _page(document: Document, path: str) -> dict[str, Any]:
+    """The chunks of *document* from behind the cursor in *path*, as many as it asks for."""
+    asked = dict(parse_qsl(path.partition("?")[2]))
+    first, limit = int(asked.get("cursor", 0)), int(asked["limit"])
+    passage = _passage(document)
+    chunks = [passage | {"text": text} for text in document.text.split("\f")]
+    more = str(first + limit) if first + limit < len(chunks) else None
+    return {"items": chunks[first : first + limit], "next_cursor": more}
 
 
 # The passage begins within the document, as most do.
@@ -218,6 +229,7 @@ def _document(document: Document) -> dict[str, Any]:
         "title": document.filename,
         "status": "ready",
         "collection": document.collection,
+        "chunks": document.text.count("\f") + 1,
     }
 
 

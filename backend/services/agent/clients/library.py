@@ -15,7 +15,9 @@ from backend.services.agent.errors import ToolFailed
 M = TypeVar("M", bound=BaseModel)
 
 _LIST_SHOWN = 50
-_CHUNKS_READ = 20
+# Passages that a model is given at a time, and that are asked for at a time: parts of a page.
+_PART = 10
+_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class _Document(BaseModel):
     filename: str
     title: str | None = None
     status: str
+    chunks: int = 0
 
 
 class _Documents(BaseModel):
@@ -66,6 +69,7 @@ class _Chunk(BaseModel):
 
 class _Chunks(BaseModel):
     items: list[_Chunk]
+    next_cursor: str | None = None
 
 
 class Library:
@@ -102,18 +106,27 @@ class Library:
         found = _read(_Documents, _asked(self._service.get, path, caller.headers))
         return [_document(each) for each in found.items]
 
-    def read(self, caller: Caller, document_id: str) -> list[Passage]:
-        """The document's first passages, one after the other."""
+    def read(self, caller: Caller, document_id: str, part: int) -> tuple[list[Passage], int]:
+        """The passages of one part of the document, and how many parts it has."""
         path = f"/documents/{segment(document_id)}"
         document = _read(_Document, _asked(self._service.get, path, caller.headers))
-        chunks = _read(
-            _Chunks,
-            _asked(self._service.get, f"{path}/chunks?limit={_CHUNKS_READ}", caller.headers),
-        )
-        return [
+        parts = max(1, -(-document.chunks // _PART))
+        if part > parts:
+            raise ToolFailed(f"The document has no part {part}; the last is {parts}.")
+        first, cursor = (part - 1) * _PART, ""
+        for _ in range(first // _PAGE):
+            page = self._chunks(caller, path, cursor)
+            cursor = page.next_cursor or ""
+        found = self._chunks(caller, path, cursor).items[first % _PAGE :][:_PART]
+        passages = [
             Passage(document.id, document.filename, each.page, each.start, each.end, each.text)
-            for each in chunks.items
+            for each in found
         ]
+        return passages, parts
+
+    def _chunks(self, caller: Caller, path: str, cursor: str) -> _Chunks:
+        query = f"limit={_PAGE}" + (f"&cursor={quote(cursor, safe='')}" if cursor else "")
+        return _read(_Chunks, _asked(self._service.get, f"{path}/chunks?{query}", caller.headers))
 
     def keep(self, caller: Caller, filename: str, text: str, collection: str | None) -> Document:
         """Upload *text* as a document of *caller*'s."""

@@ -40,7 +40,7 @@ def read_html(content: bytes, charset: str | None, url: str) -> Page:
     links: dict[str, None] = {}
     _collect(root, pieces, links, url)
     title = " ".join((root.findtext(".//title") or "").split())
-    return Page(title, _lines("".join(pieces)), tuple(links)[:_MOST_LINKS])
+    return Page(title, _lines("".join(pieces)), tuple(links))
 
 
 def _collect(root: Any, pieces: list[str], links: dict[str, None], url: str) -> None:
@@ -52,7 +52,7 @@ def _collect(root: Any, pieces: list[str], links: dict[str, None], url: str) -> 
                 dropped = element
             else:
                 pieces += [_mark(tag), element.text or ""]
-                if tag == "a" and (link := element.get("href")):
+                if tag == "a" and len(links) < _MOST_LINKS and (link := element.get("href")):
                     links |= _followed(url, link)
         elif event == "end":
             if dropped is None:

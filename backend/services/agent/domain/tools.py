@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -52,6 +53,9 @@ class ReadArguments(_Arguments):
     document_id: Annotated[
         str, Field(min_length=1, max_length=128, description="The id of a listed document.")
     ]
+    part: Annotated[
+        int, Field(ge=1, le=1_000, strict=True, description="Which part of it, the first is 1.")
+    ] = 1
 
 
 class NoteArguments(_Arguments):
@@ -144,12 +148,17 @@ def _list(library: Library) -> Tool:
 
 def _read(library: Library) -> Tool:
     async def run(arguments: ReadArguments, setting: Setting) -> Outcome:
-        passages = await asyncio.to_thread(library.read, setting.caller, arguments.document_id)
-        return _shown(passages) if passages else Outcome("The document holds no text.")
+        passages, parts = await asyncio.to_thread(
+            library.read, setting.caller, arguments.document_id, arguments.part
+        )
+        if not passages:
+            return Outcome("The document holds no text.")
+        shown = _shown(passages)
+        return replace(shown, content=f"Part {arguments.part} of {parts}:\n{shown.content}")
 
     return Tool(
         name="read_document",
-        description="Read the beginning of one document, by its id.",
+        description="Read one document part by part, by its id.",
         arguments=Shape(ReadArguments),
         run=run,
         identifiers=frozenset({"document_id"}),

@@ -371,6 +371,33 @@ def test_an_id_that_a_tool_gave_may_be_used(scripted, shelf, model, ada):
     assert [step["status"] for step in answer["steps"]] == ["ok", "ok"]
 
 
+@pytest.mark.parametrize(
+    ("part", "first", "last"), [(1, "p0.", "p9."), (3, "p20.", "p29."), (25, "p240.", "p244.")]
+)
+def test_a_long_document_is_read_part_by_part(scripted, shelf, model, ada, part, first, last):
+    document = shelf.hold("\f".join(f"p{number}." for number in range(245)), ada)
+    read = {"document_id": document.id, "part": part}
+    model.will(Reply(calls=[("read_document", read)]), Reply(text="Read."))
+
+    ask(scripted, ada, f"Read part {part} of {document.id}.")
+
+    told = model.requests[1]["messages"][-1]["content"].split()
+    assert told[:4] == ["Part", str(part), "of", "25:"]
+    assert [word for word in told if word.startswith("p") and word.endswith(".")][::9][0] == first
+    assert [word for word in told if word.startswith("p") and word.endswith(".")][-1] == last
+
+
+@pytest.mark.parametrize(("part", "status"), [(2, "error"), (0, "error"), ("one", "error")])
+def test_a_part_that_is_not_there_is_told(scripted, shelf, model, ada, part, status):
+    document = shelf.hold("Short.", ada)
+    read = {"document_id": document.id, "part": part}
+    model.will(Reply(calls=[("read_document", read)]), Reply(text="No."))
+
+    answer = ask(scripted, ada, f"Read {document.id}.").json
+
+    assert [step["status"] for step in answer["steps"]] == [status]
+
+
 def test_parallel_calls_are_each_run_once(scripted, model, ada):
     calls = [("calculate", {"expression": f"{n} + 1"}) for n in range(3)]
     model.will(Reply(calls=calls), Reply(text="1, 2 and 3."))
