@@ -251,6 +251,7 @@ ROUTES: dict[str, Good] = {
     "agent GET /sessions/<session_id>/feedback": Good(200, mine=Stage.conversation),
     "agent DELETE /sessions/<session_id>/feedback/<message_id>": Good(204, mine=Stage.judged),
     "agent GET /feedback": Good(200),
+    "agent POST /mcp": Good(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     "agent GET /sessions/<session_id>/events": Good(200, mine=Stage.conversation),
     "agent GET /personas": Good(200),
     "agent POST /personas": Good(201, json=persona),

@@ -11,6 +11,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+# What a failed tool's error is called: its words are for the model, and of any alphabet.
+TOOL_FAILED: Final = "tool_failed"
 STRANGER: Final = "(unknown)"
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
@@ -117,3 +119,8 @@ class Measures:
 def known(name: str, names: Collection[str]) -> str:
     """*name* as a label: itself, if it is one of *names*."""
     return name if name in names else STRANGER
+
+
+def tool_attributes(tool: str) -> dict[str, str]:
+    """What a span of a tool's call says of it."""
+    return {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}

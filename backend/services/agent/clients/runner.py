@@ -2,12 +2,14 @@
 
 import asyncio
 import queue
+import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.chassis.tracing import span
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.loop import LoopThread
-from backend.services.agent.clients.measures import Measures
+from backend.services.agent.clients.measures import TOOL_FAILED, Measures, known, tool_attributes
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runs import (
     Call,
@@ -78,7 +80,14 @@ class Runner:
 
     async def _called(self, call: Call, setting: Setting) -> Outcome:
         tools = await self._toolbox.of(setting.caller)
-        return await self._calls.run(call, tools, setting, _by_hand)
+        tool, begun = known(call.tool, tools), time.perf_counter()
+        with span(f"execute_tool {tool}", attributes=tool_attributes(tool)) as using:
+            outcome = await self._calls.run(call, tools, setting, _by_hand)
+            error = TOOL_FAILED if outcome.failed else ""
+            if error:
+                using.fail(error)
+        self._measures.used(tool, time.perf_counter() - begun, error)
+        return outcome
 
     def with_tools(self, tools: Sequence[Tool], measures: Measures) -> "Runner":
         """The same with other *tools*, in the same loop: the models' connections belong to it."""

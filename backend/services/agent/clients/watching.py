@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
@@ -20,11 +20,14 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from backend.chassis.problems import ServiceError
 from backend.chassis.tracing import Kind, Span, Value, begin, span
 from backend.services.agent.clients.flight import Flight, spent
-from backend.services.agent.clients.measures import Labels, Measures, known
+from backend.services.agent.clients.measures import (
+    TOOL_FAILED,
+    Labels,
+    Measures,
+    known,
+    tool_attributes,
+)
 from backend.services.agent.clients.models import MODEL_KEY, PROVIDER_KEY
-
-# What a failed tool's error is called: its words are for the model, and of any alphabet.
-_TOOL_FAILED: Final = "tool_failed"
 
 
 class Watch:
@@ -184,15 +187,11 @@ class ToolWatch(AgentMiddleware[AgentState[Any], Flight]):
         flight: Any = request.runtime.context  # typed as None where no graph is seen
         tool, error = known(request.tool_call["name"], flight.tools), ""
         begun = time.perf_counter()
-        about = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": tool,
-        }
         try:
-            with span(f"execute_tool {tool}", attributes=about) as using:
+            with span(f"execute_tool {tool}", attributes=tool_attributes(tool)) as using:
                 message: ToolMessage = await handler(request)
                 if message.status == "error":
-                    error = _TOOL_FAILED
+                    error = TOOL_FAILED
                     using.fail(error)
                 if self._with_content:
                     using.set(_content(request.tool_call["args"], message))

@@ -140,6 +140,9 @@ def test_a_modern_client_discovers_lists_and_calls_without_a_beginning(client, a
     for answer in (discovered, listed, called):
         assert (answer.status_code, answer.json["id"]) == (200, 7)
         assert answer.json["result"]["_meta"][f"{META}serverInfo"]["name"] == "ai-agent-system"
+    counted = 'gen_ai_execute_tool_duration_seconds_count{error_type="",'
+    counted += 'gen_ai_operation_name="execute_tool",gen_ai_tool_name="calculate"} 1.0'
+    assert counted in client.get("/metrics").text
 
 
 CALL = modern("tools/call", name="calculate", arguments={"expression": "1"})
