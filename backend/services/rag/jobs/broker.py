@@ -83,11 +83,13 @@ class Bell:
         self._thread.join(5)
 
     def _run(self) -> None:
-        app = open_broker(self._url, self._longest_seconds)
+        app: Celery | None = None
         while self._rung.acquire() and not self._stopping.is_set():
             count = 1
             while self._rung.acquire(blocking=False):
                 count += 1
+            # At the first ring: it is a library to load, which the start need not wait for.
+            app = app or open_broker(self._url, self._longest_seconds)
             send(app, min(count, _MOST_AT_ONCE))
 
 
