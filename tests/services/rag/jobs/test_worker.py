@@ -193,15 +193,15 @@ def test_documents_deleted_while_workers_read_leave_nothing(library):
 def test_two_workers_that_are_killed_at_random_under_load_lose_nothing(library):
     people, drawn = [library.person() for _ in range(3)], random.Random(11)  # noqa: S311 - as above
     library.start_worker()
-    for number in range(60):
-        words = drawn.choice((20, 300, 3000))
+    for number in range(45):
+        words = drawn.choice((20, 200, 800))
         sent = people[number % 3].send(text_of(number, words).encode(), f"{number}.txt", wait=0)
         assert sent.status_code == 202
-    for _ in range(8):
+    for _ in range(6):
         time.sleep(drawn.uniform(0, 6))
         library.kill_a_worker()
         library.start_worker()
 
     for person in people:
-        wait_until(lambda each=person: all_ready(each, 20), 300)
+        wait_until(lambda each=person: all_ready(each, 15), 600)
     wait_until(library.is_consistent)
