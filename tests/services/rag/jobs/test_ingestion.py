@@ -14,7 +14,7 @@ from tests.services.rag.conftest import Person, stop
 TEXT = "The lighthouse keeper winds the clock at noon."
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := condition():
