@@ -51,6 +51,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "POST /sessions/<session_id>/messages/<message_id>/regenerate": {},
     "POST /personas": {"name": "terse", "system_prompt": "Be brief."},
     "PUT /personas/<persona_id>": {"name": "terser", "system_prompt": "Be briefer."},
+    "POST /mcp": {"jsonrpc": "2.0", "id": 1, "method": "ping"},
     "POST /v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
     "POST /collections": {"name": "another shelf"},
     "PATCH /collections/<name>": {"description": "Another"},
