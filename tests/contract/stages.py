@@ -23,6 +23,7 @@ from backend.services.agent.settings import Settings as AgentSettings
 from backend.services.auth.app import create_app as create_auth
 from backend.services.auth.settings import Settings as AuthSettings
 from backend.services.rag.app import create_app as create_rag
+from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.settings import Settings as RagSettings
@@ -84,6 +85,10 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         keyword_passages=10_000,
         vectors=Place("chroma", folder / "rag" / "vectors"),
         embedding=ModelChoice(),
+        reranking=RerankSettings(),
+        models=ModelSettings(),
+        broker_url=None,
+        worker_threads=1,
     )
     app = create_rag(settings, Embedder(ROOT / ".cache", threads=1))
     app.testing = True
