@@ -63,15 +63,19 @@ def answers(
 def answers_stream(
     *media_types: str,
     statuses: Sequence[int] = (200,),
+    empty: Sequence[int] = (),
     model: type[BaseModel] | None = None,
     errors: Iterable[type[ServiceError]] = (),
     error_model: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
-    """Document a view that makes its own response: bytes or events, or *model* as JSON."""
+    """Document a view that makes its own response: bytes or events, or *model* as JSON.
+
+    With one of the statuses in *empty* it says no more than that.
+    """
 
     def decorate(view: View) -> View:
         view.answer = _Answer(  # type: ignore[attr-defined]
-            model, statuses, tuple(errors), media_types, error_model
+            model, statuses, tuple(errors), media_types, error_model, empty
         )
         return view
 
@@ -95,6 +99,7 @@ class _Answer:
     errors: Sequence[type[ServiceError]]
     media_types: Sequence[str]
     error_model: type[BaseModel] | None
+    empty: Sequence[int] = ()
 
 
 def describe(app: Flask, title: str, version: str) -> Schema:
@@ -210,7 +215,9 @@ def _request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> Schema
 
 def _responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) -> Schema:
     answer: _Answer = view.answer  # type: ignore[attr-defined]
-    responses: dict[str, Schema] = {}
+    responses: dict[str, Schema] = {
+        str(status): {"description": "Taken; there is nothing to say."} for status in answer.empty
+    }
     for status in answer.statuses:
         content: Schema = {}
         if answer.model is not None:

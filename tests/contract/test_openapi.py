@@ -50,6 +50,7 @@ BEYOND_SCHEMA = re.compile(
             "POST /(query|sessions/.*/(edit|regenerate)) unknown_(model|persona)",
             "POST /sessions/.*/edit (#/user_request|not_your_request)",
             "POST /sessions/.*/feedback not_an_answer",
+            r"POST /mcp -32\d+",  # what the protocol asks of its methods
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )
     )
@@ -158,6 +159,8 @@ def is_padded(body):
 
 def faults(problem):
     """Where the fault lies, or what it is called."""
+    if "jsonrpc" in problem:
+        return [problem["error"]["code"]]
     if "error" in problem:  # as OpenAI writes it
         return [problem["error"]["param"] or problem["error"]["code"]]
     return [each["pointer"] for each in problem.get("errors", ())] or [problem["code"]]

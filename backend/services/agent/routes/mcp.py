@@ -101,7 +101,7 @@ class _Fault(Exception):
 @bp.post("/mcp")
 @require_permission(Permission.AGENT_QUERY)
 @validate_input(Message)
-@answers_stream("application/json", statuses=(200, 202), model=Reply, error_model=Reply)
+@answers_stream("application/json", empty=(202,), model=Reply, error_model=Reply)
 def mcp(message: Message) -> Response:
     """Speak the Model Context Protocol: the caller's tools, listed and called.
 
