@@ -55,7 +55,7 @@ def test_each_asks_the_library_with_their_own_token(client, shelf, ada, bob):
     ("request_text", "response"),
     [
         ("What is 17 * 23?", "17 * 23 = 391"),
-        ("what is 15% of 240", "15/100*240 = 36"),
+        ("what is 15% of 240", "15 % of 240 = 36"),
         ("(2 + 3) ^ 2 / 4", "(2 + 3) ^ 2 / 4 = 6.25"),
     ],
 )
