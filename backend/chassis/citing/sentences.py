@@ -10,7 +10,7 @@ _LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
 _LONGEST_HEADING: Final = 80
 
 # A sentence ends at its mark and a blank, at an empty line, where a list item begins, or at the
-# end of a line if that is a heading: files wrap sentences at any word.
+# end of a line if that is a heading or a table's row: files wrap sentences at any word.
 _END = re.compile(
     r"(?P<mark>[.!?…]+[\"'\u201d\u2019)\]]*(?=\s))|\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,3}[.)])\s)|"
     r"(?P<line>\n)(?=\s*[\"\u201c]?(?P<next>\w))"
@@ -39,7 +39,9 @@ def sentences(text: str) -> list[Sentence]:
         if match["mark"]:
             ends = ends_sentence(piece)
         else:
-            ends = not match["line"] or (match["next"].isupper() and is_heading(piece))
+            ends = not match["line"] or (
+                "\t" in piece or (match["next"].isupper() and is_heading(piece))
+            )
         if ends:
             found += _trimmed(text, begin, match.end())
             begin = match.end()
@@ -54,7 +56,7 @@ def ends_sentence(text: str) -> bool:
 def is_heading(line: str) -> bool:
     """Whether *line* has the capitals of a title, and no mark within or behind it."""
     line = line.strip()
-    if not line or len(line) > _LONGEST_HEADING or re.search(r"[:;.!?…]$|: ", line):
+    if not line or len(line) > _LONGEST_HEADING or re.search(r"[:;.!?…]$|: |\t", line):
         return False
     words = re.findall(r"[^\W\d_]{4,}", line)
     return bool(words) and all(word[0].isupper() for word in words)

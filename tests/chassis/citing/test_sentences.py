@@ -28,6 +28,7 @@ from backend.chassis.citing.sentences import LONGEST, sentences
             "However OTSL\nyields more. See Table 1. It is",
             ["However OTSL\nyields more.", "See Table 1.", "It is"],
         ),
+        ("Team\tCity\nblues\tSTL\nFlyers\tPHI", ["Team\tCity", "blues\tSTL", "Flyers\tPHI"]),
         ("1. First do this. 2. Then that.", ["1. First do this.", "2. Then that."]),
         ("  ", []),
     ],

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.chassis.citing import Embedder, content_words
-from backend.chassis.citing.sentences import is_heading, sentences
+from backend.chassis.citing.sentences import Sentence, is_heading, sentences
 from backend.services.agent.clients.runs import Passage
 
 # Measured by benchmarks/agent/lite_answers.py. A sentence's score is its likeness to the
@@ -34,8 +35,8 @@ _CLOSED: Final = re.compile(r"[.!?…:;][\"'\u201d\u2019)\]]*$")
 def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> str | None:
     """The sentences that answer *question* best; None when no sentence is near enough."""
     if passages and _WHOLE.search(question):
-        nearest = passages[0].document_id
-        return lead(min((p for p in passages if p.document_id == nearest), key=lambda p: p.start))
+        meant = _named(question, passages).document_id
+        return lead(min((p for p in passages if p.document_id == meant), key=lambda p: p.start))
     texts, scores = _scored(embedder, question, passages)
     if not texts:
         return None
@@ -46,6 +47,12 @@ def quoted(embedder: Embedder, question: str, passages: Sequence[Passage]) -> st
     least = max(RELEVANT, scores[best[0]] - CLOSE_TO_BEST)
     kept = sorted(index for index in best if scores[index] >= least)
     return " ".join(_closed(texts[index]) for index in kept)
+
+
+def _named(question: str, passages: Sequence[Passage]) -> Passage:
+    """The best of *passages* from a file that *question* calls by its name, else the best."""
+    asked = question.casefold()
+    return next((p for p in passages if PurePath(p.filename).stem.casefold() in asked), passages[0])
 
 
 def touches(embedder: Embedder, question: str, passages: Sequence[Passage]) -> bool:
@@ -61,7 +68,12 @@ def _scored(
 ) -> tuple[list[str], NDArray[np.float32]]:
     """The sentences of *passages*, and how well each answers *question*."""
     # A title resembles every question about what stands below it, and answers none.
-    lines = [each for passage in passages for each in _lines(passage) if not is_heading(each)]
+    lines = [
+        _line(each)
+        for passage in passages
+        for each in sentences(passage.text)
+        if not is_heading(each.text)
+    ]
     texts = [text for text in dict.fromkeys(lines) if len(content_words(text)) >= _SHORTEST]
     if not texts:
         return [], np.zeros(0, np.float32)
@@ -73,11 +85,13 @@ def _scored(
 
 def lead(passage: Passage) -> str:
     """How *passage* begins: what it is about, as far as that can be said without writing."""
-    return " ".join(_closed(_UNMARKED.sub("", line)) for line in _lines(passage)[:_LEAD])
+    return " ".join(
+        _closed(_UNMARKED.sub("", _line(each))) for each in sentences(passage.text)[:_LEAD]
+    )
 
 
-def _lines(passage: Passage) -> list[str]:
-    return [" ".join(sentence.text.split()) for sentence in sentences(passage.text)]
+def _line(sentence: Sentence) -> str:
+    return " ".join(sentence.text.split())
 
 
 def _closed(line: str) -> str:

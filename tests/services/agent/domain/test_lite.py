@@ -106,6 +106,40 @@ def test_a_percentage_reads_as_it_was_asked(mind):
     assert mind.say("what is 17 % of 2,430?", [sum_]) == "17 % of 2,430 = 413.1"
 
 
+def passage(filename: str, text: str) -> Passage:
+    return Passage(filename, filename, None, 0, len(text), text)
+
+
+def test_a_row_of_a_table_is_an_answer(mind):
+    table = "Team\tLocation\tStanley Cups\nBlues\tSTL\t1\nFlyers\tPHI\t2\nMaple Leafs\tTOR\t13"
+    found = Answered(
+        SEARCH,
+        {"query": "How many Stanley Cups did the Maple Leafs win?"},
+        table,
+        [passage("cups.xlsx", table)],
+        failed=False,
+    )
+
+    assert "Maple Leafs TOR 13" in mind.say(found.arguments["query"], [found])
+
+
+def test_the_file_that_is_named_is_the_one_summed_up(mind):
+    found = Answered(
+        SEARCH,
+        {"query": "Summarise handbook-1p.docx"},
+        "",
+        [
+            passage("other.docx", "Ferries leave at dawn. They return at dusk."),
+            passage("handbook-1p.docx", "Trams leave at noon. They return at night."),
+        ],
+        failed=False,
+    )
+
+    said = mind.say("Summarise handbook-1p.docx", [found])
+
+    assert said.startswith("Trams leave at noon.")
+
+
 def test_a_heading_is_no_answer(mind):
     assert "Working Hours" not in mind.say("What are the working hours?", [found()])
 
