@@ -84,4 +84,5 @@ def test_a_flood_of_guesses_does_not_hold_up_those_who_work(suite, ada):
     assert set(answers) <= {401, 429, 503}
     assert waits
     assert all(int(response.headers["Retry-After"]) >= 1 for response in waits)
-    assert statistics.median(took) < 0.05
+    # Behind the guesses that wait to be checked it would be a second and more.
+    assert statistics.median(took) < 0.5
