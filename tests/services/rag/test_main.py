@@ -1,5 +1,6 @@
 """The operator's commands, as they are typed."""
 
+import io
 import json
 import os
 import re
@@ -177,14 +178,31 @@ def test_an_export_that_was_cut_short_is_refused_whole(ada, typed, tmp_path):
 def test_an_export_that_was_damaged_is_refused_whole(ada, typed, tmp_path):
     ada.upload(FERRIES)
     typed("export", "library.tar.gz")
-    content = bytearray((tmp_path / "library.tar.gz").read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    (tmp_path / "library.tar.gz").write_bytes(content)
+    whole = (tmp_path / "library.tar.gz").read_bytes()
+    for place in range(20, len(whole), len(whole) // 9):
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        (tmp_path / "library.tar.gz").write_bytes(content)
 
-    code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
+        code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
 
-    assert (code, "damaged" in said or "cut short" in said) == (1, True)
-    assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
+        assert (code, "damaged" in said or "cut short" in said) == (1, True), (place, said)
+        assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
+
+
+def test_an_archive_of_something_else_is_refused(typed, tmp_path):
+    for fields in ({}, {"format": 1}, {"format": 1, "collections": [{"id": 1}]}):
+        file = tmp_path / "other.tar"
+        with tarfile.open(file, "w") as tar:
+            for name, said in (("library.json", fields), ("end.json", {"documents": 0})):
+                content = json.dumps(said).encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+        code, said = typed("import", "other.tar")
+
+        assert (code, len(said.splitlines())) == (1, 1), said
 
 
 def test_an_export_overwrites_nothing_and_is_for_its_owners_eyes(ada, typed, tmp_path):

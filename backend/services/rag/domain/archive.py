@@ -23,6 +23,13 @@ FORMAT = 1
 _LIBRARY = "library.json"
 _END = "end.json"
 _PRIVATE = 0o600
+_GZIP = b"\x1f\x8b"
+_AT_ONCE = 2**20
+# What a file that is none, or no longer one, may lead to; the last two: fields that lack or differ.
+_DAMAGES = (
+    *(tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError),
+    *(KeyError, TypeError),
+)
 
 
 class Packed(NamedTuple):
@@ -115,10 +122,21 @@ class Archive:
 def reading(file: Path) -> Iterator[Archive]:
     """The archive at *file*, or NotAnArchive."""
     try:
+        _refuse_damaged(file)
         with tarfile.open(file, "r:*") as tar:
             yield Archive(tar)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+    except _DAMAGES as error:
         raise NotAnArchive("This file is no export of a library, or it is damaged.") from error
+
+
+def _refuse_damaged(file: Path) -> None:
+    """Read a compressed file to its checksum, at its end: then nothing is brought in by half."""
+    with file.open("rb") as content:
+        if content.read(len(_GZIP)) != _GZIP:
+            return
+    with gzip.open(file) as content:
+        while content.read(_AT_ONCE):
+            """Only whether it can be read is of interest."""
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
