@@ -9,8 +9,13 @@ main() {
   unset PYTHONDONTWRITEBYTECODE
   ./start_microservices.sh install --tests
   case ${1-} in
-    # Many wait for servers, so a third process keeps two processors busy. Those of one file share theirs.
-    "") lint; run_tests -m "not slow" --numprocesses 3 --dist loadfile ;;
+    # First what is held to its seconds. Most others wait for servers, so that a third process
+    # keeps two processors busy; those of one file share their servers.
+    "")
+      lint
+      run_tests -m "alone and not slow"
+      run_tests -m "not alone and not slow" --numprocesses 3 --dist loadfile
+      ;;
     --lint) lint ;;
     *) run_tests "$@" ;;
   esac

@@ -82,7 +82,8 @@ def to_the_end(app):
     return read
 
 
-@pytest.mark.parametrize(("number", "who"), [*zip(SEEDS, ASKERS, strict=True)])
+@pytest.mark.parametrize("number", SEEDS)
+@pytest.mark.parametrize("who", ASKERS)
 def test_every_answer_is_in_the_document(subtests, stage, document, who, number):
     ask_all(subtests, stage, document, who, number, examples=2)
 

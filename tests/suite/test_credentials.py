@@ -51,6 +51,7 @@ def test_a_token_of_another_use_opens_nothing(suite, ada):
             assert requests.get(url, headers=headers, timeout=10).status_code == 401
 
 
+@pytest.mark.alone
 def test_a_flood_of_guesses_does_not_hold_up_those_who_work(suite, ada):
     name = suite.person("victim").account["user"]["username"]
     stop = threading.Event()
@@ -84,5 +85,4 @@ def test_a_flood_of_guesses_does_not_hold_up_those_who_work(suite, ada):
     assert set(answers) <= {401, 429, 503}
     assert waits
     assert all(int(response.headers["Retry-After"]) >= 1 for response in waits)
-    # Behind the guesses that wait to be checked it would be a second and more.
-    assert statistics.median(took) < 0.5
+    assert statistics.median(took) < 0.05

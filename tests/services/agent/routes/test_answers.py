@@ -411,6 +411,7 @@ def test_parallel_calls_are_each_run_once(scripted, model, ada):
     ]
 
 
+@pytest.mark.alone
 def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, model, ada):
     model.will(Reply(text="word " * 100, pause=0.1))
     first = ask(scripted_app.test_client(), ada, "What is 1 + 1?", model="embedded-lite").json
@@ -429,7 +430,7 @@ def test_a_cancelled_answer_stops_within_two_seconds(scripted_app, scripted, mod
 
     assert time.monotonic() - begun < 2
     assert answers[0]["finish_reason"] == "cancelled"
-    assert model.left.wait(10)
+    assert model.left.wait(2)
 
 
 def test_a_second_request_that_will_not_wait_is_refused(scripted_app, scripted, model, ada):
@@ -469,6 +470,7 @@ def test_two_requests_in_one_conversation_are_answered_one_after_the_other(
     assert said == ["A?", "First answer", "B?"]
 
 
+@pytest.mark.alone
 def test_a_request_may_take_the_place_of_the_answer_being_written(
     scripted_app, scripted, model, ada
 ):
@@ -485,11 +487,12 @@ def test_a_request_may_take_the_place_of_the_answer_being_written(
     first.join(10)
 
     assert answer["response"] == "At once."
-    assert model.left.wait(10)
+    assert model.left.wait(2)
     shown = scripted.get(f"/sessions/{session_id}", headers=ada).json["messages"]
     assert [each["status"] for each in shown[2:]] == ["done", "cancelled", "done", "done"]
 
 
+@pytest.mark.alone
 def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(scripted, model, ada):
     model.will(Reply(text="word " * 100, pause=0.1))
     response = scripted.post(
@@ -502,12 +505,13 @@ def test_a_stream_that_is_left_stops_the_model_and_frees_the_conversation(script
 
     response.close()
 
-    assert model.left.wait(10)
+    assert model.left.wait(2)
     kept = scripted.get(f"/sessions/{session_id}", headers=ada).json
     assert kept["state"] == "idle"
     assert kept["messages"][-1]["status"] == "cancelled"
 
 
+@pytest.mark.alone
 def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
     model.will(Reply(text="word " * 100, pause=0.1))
     response = scripted.post(
@@ -523,7 +527,7 @@ def test_a_stream_ends_when_its_session_does(scripted, model, identities, ada):
     assert "event: error" in last
     assert "session_ended" in last
     response.close()
-    assert model.left.wait(10)
+    assert model.left.wait(2)
 
 
 def test_silence_is_filled_with_comments(scripted, model, ada, monkeypatch):

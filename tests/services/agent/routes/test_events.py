@@ -89,16 +89,18 @@ def test_who_comes_back_misses_nothing(workers, model, ada):
     assert whole == first + rest
 
 
+@pytest.mark.alone
 def test_a_stream_that_is_left_is_cancelled_unless_it_shall_go_on(workers, model, ada):
     model.will(Reply(text="word " * 100, pause=0.05))
 
     with left(workers[0], ada, TALK) as first:
-        assert model.left.wait(10)
+        assert model.left.wait(2)
 
     rest = follow(workers[1], ada, first[0][2]["session_id"], first[-1][0])
     assert rest[-1][2]["finish_reason"] == "cancelled"
 
 
+@pytest.mark.alone
 def test_what_goes_on_can_be_cancelled(workers, model, ada):
     model.will(Reply(text="word " * 100, pause=0.05))
 
@@ -108,16 +110,17 @@ def test_what_goes_on_can_be_cancelled(workers, model, ada):
         rest = follow(workers[1], ada, session_id, first[-1][0])
 
     assert rest[-1][2]["finish_reason"] == "cancelled"
-    assert model.left.wait(10)
+    assert model.left.wait(2)
 
 
+@pytest.mark.alone
 def test_what_goes_on_ends_with_its_callers_session(scripted, model, identities, ada):
     model.will(Reply(text="word " * 100, pause=0.05))
 
     with left(scripted, ada, GOING_ON):
         identities.revocations.end_session("session-of-user-ada", 600)
 
-    assert model.left.wait(10)
+    assert model.left.wait(2)
 
 
 def test_a_plain_answer_is_followed_too(workers, model, ada):

@@ -364,6 +364,7 @@ def test_a_failure_in_mid_stream_raises_in_the_client(sdk, model):
         list(stream)
 
 
+@pytest.mark.alone
 def test_a_client_that_leaves_stops_the_model(sdk, model):
     model.will(Reply(text="word " * 200, pause=0.05))
     stream = sdk.chat.completions.create(model="scripted", messages=user("Talk."), stream=True)
@@ -371,9 +372,10 @@ def test_a_client_that_leaves_stops_the_model(sdk, model):
 
     stream.close()
 
-    assert model.left.wait(10)
+    assert model.left.wait(2)
 
 
+@pytest.mark.alone
 def test_a_client_that_leaves_a_whole_answer_stops_the_model_too(sdk, model):
     model.will(Reply(text="word " * 200, pause=0.05))
 
@@ -382,4 +384,4 @@ def test_a_client_that_leaves_a_whole_answer_stops_the_model_too(sdk, model):
             model="scripted", messages=user("Talk.")
         )
 
-    assert model.left.wait(10)
+    assert model.left.wait(2)

@@ -28,6 +28,7 @@ def test_each_event_leaves_at_once(edge, bearer):
     assert sorted(delays)[2] < 0.02
 
 
+@pytest.mark.alone
 def test_a_client_that_leaves_is_seen_by_the_service_before_the_first_byte(edge, bearer, echo):
     caller = Caller(edge.port)
     caller.send(f"GET /rag/hang HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
@@ -36,17 +37,18 @@ def test_a_client_that_leaves_is_seen_by_the_service_before_the_first_byte(edge,
     left = time.monotonic()
     caller.close()
 
-    assert echo.closed_early.wait(10)
+    assert echo.closed_early.wait(2)
     assert time.monotonic() - left < 0.2
 
 
+@pytest.mark.alone
 def test_a_client_that_leaves_in_the_middle_is_seen_too(edge, bearer, echo):
     caller = Caller(edge.port)
     caller.send(f"GET /rag/endless HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
     caller.head()
     caller.close()
 
-    assert echo.closed_early.wait(10)
+    assert echo.closed_early.wait(2)
     wait_until(lambda: edge.run(lambda: edge.carrier.numbers.streams == 0), 2)
 
 
@@ -222,6 +224,7 @@ def test_half_a_request_reaches_nobody(edge, cut, echo):
     assert echo.requests == []
 
 
+@pytest.mark.alone
 def test_half_a_body_is_never_taken_for_a_whole_one(edge, bearer, echo):
     with Caller(edge.port) as caller:
         assert caller.ask("GET", "/rag/x", bearer).status == 200
@@ -229,10 +232,11 @@ def test_half_a_body_is_never_taken_for_a_whole_one(edge, bearer, echo):
         caller.send(head.encode() + b"half")
         time.sleep(0.1)
 
-    assert echo.closed_early.wait(10)
+    assert echo.closed_early.wait(3)
     assert len(echo.requests) == 1
 
 
+@pytest.mark.alone
 def test_broken_chunks_are_refused_and_not_passed_on(edge, bearer, echo):
     with Caller(edge.port) as caller:
         assert caller.ask("GET", "/rag/x", bearer).status == 200
@@ -243,5 +247,5 @@ def test_broken_chunks_are_refused_and_not_passed_on(edge, bearer, echo):
         assert caller.answer().status == 400
         assert caller.closed()
 
-    assert echo.closed_early.wait(10)
+    assert echo.closed_early.wait(3)
     assert len(echo.requests) == 1

@@ -101,10 +101,11 @@ def test_a_drain_closes_sockets_as_going_away(edge, bearer):
         assert caller.closed()
 
 
+@pytest.mark.alone
 def test_who_leaves_is_seen_on_the_other_side(edge, bearer, echo):
     with Caller(edge.port) as caller:
         assert caller.ask("GET", "/agent/socket", bearer, *UPGRADE).status == 101
-    assert echo.closed_early.wait(10)
+    assert echo.closed_early.wait(2)
 
 
 def test_frames_are_counted_at_any_split():
