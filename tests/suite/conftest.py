@@ -102,7 +102,7 @@ class Suite:
     def descendants(self) -> dict[int, str]:
         """Every process below the supervisor, with its command line."""
         assert self.process is not None
-        return dict(_below(self.process.pid))
+        return dict(below(self.process.pid))
 
     def pid_of(self, name: str) -> int:
         """The process that the supervisor runs under *name*, as `status` shows it."""
@@ -123,14 +123,15 @@ class Suite:
         return Person(self.url, session, response.json())
 
 
-def _below(pid: int) -> Iterator[tuple[int, str]]:
+def below(pid: int) -> Iterator[tuple[int, str]]:
+    """Every process that *pid* has started, and that those have, with its command line."""
     for thread in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
             for child in map(int, (thread / "children").read_text().split()):
                 with contextlib.suppress(OSError):
                     command = Path(f"/proc/{child}/cmdline").read_bytes()
                     yield child, command.replace(b"\0", b" ").decode()
-                yield from _below(child)
+                yield from below(child)
 
 
 def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
