@@ -89,8 +89,8 @@ def test_the_numbers_are_there_for_prometheus(edge, bearer):
         caller.ask("GET", "/rag/x", bearer)
         caller.ask("GET", "/rag/x")
         caller.ask("GET", "/rag/garbage", bearer)
-        wait_until(lambda: edge.carrier.numbers.requests.get(("rag", "GET", 200)), 2)
-        wait_until(lambda: edge.carrier.numbers.connections == 1, 2)
+        wait_until(lambda: edge.carrier.numbers.requests.get(("rag", "GET", 200)))
+        wait_until(lambda: edge.carrier.numbers.connections == 1)
         registry = CollectorRegistry()
         registry.register(edge.carrier.numbers)
         text = generate_latest(registry).decode()
@@ -151,7 +151,7 @@ def test_a_service_takes_only_so_much_at_once(edge_for, bearer, tmp_path):
     for each in busy:
         each.send(f"GET /rag/hang HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
     instances = edge.carrier.forwarding.instances["rag"]
-    wait_until(lambda: instances.outstanding == 2, 2)
+    wait_until(lambda: instances.outstanding == 2)
     with Caller(edge.port) as caller:
         answer = caller.ask("GET", "/rag/x", bearer)
     for each in busy:

@@ -10,7 +10,7 @@ from tests.services.gateway.carriers import Caller
 
 
 def ready(edge):
-    wait_until(lambda: not edge.carrier.counting.local, 5)
+    wait_until(lambda: not edge.carrier.counting.local)
     return edge
 
 
@@ -53,7 +53,7 @@ def test_a_frozen_redis_slows_one_request_and_is_found_again(edge_for, bearer, v
             valkey.thaw()
         assert times[0] < 0.3
         assert sorted(times[1:])[-2] < 0.05
-        wait_until(lambda: not edge.carrier.counting.local, 5)
+        wait_until(lambda: not edge.carrier.counting.local)
         assert "x-ratelimit-scope" not in caller.ask("GET", "/rag/x", bearer).headers
 
 
@@ -63,7 +63,7 @@ def test_a_redis_that_comes_back_empty_counts_on(edge_for, bearer, valkey):
         assert caller.ask("GET", "/rag/x", bearer).status == 200
         redis.script_flush()
         assert caller.ask("GET", "/rag/x", bearer).status == 200
-        wait_until(lambda: not edge.carrier.counting.local, 5)
+        wait_until(lambda: not edge.carrier.counting.local)
         assert "x-ratelimit-scope" not in caller.ask("GET", "/rag/x", bearer).headers
 
 

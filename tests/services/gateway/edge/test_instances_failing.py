@@ -151,7 +151,7 @@ def test_an_instance_that_is_back_is_found_by_a_probe(edge_for, bearer, echo):
             assert instances.state == "partial"
             revived = socket.create_server(("127.0.0.1", port))
             threading.Thread(target=answer_once, args=(revived,), daemon=True).start()
-            wait_until(lambda: instances.state == "closed", 5)
+            wait_until(lambda: instances.state == "closed")
             revived.close()
 
 

@@ -32,7 +32,7 @@ def test_each_event_leaves_at_once(edge, bearer):
 def test_a_client_that_leaves_is_seen_by_the_service_before_the_first_byte(edge, bearer, echo):
     caller = Caller(edge.port)
     caller.send(f"GET /rag/hang HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
-    wait_until(lambda: echo.requests, 2)
+    wait_until(lambda: echo.requests)
 
     left = time.monotonic()
     caller.close()
@@ -105,7 +105,7 @@ def test_a_slow_reader_holds_the_service_back_and_not_the_memory(edge, bearer, e
         caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.send(f"GET /rag/flood HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
         caller.head()
-        wait_until(lambda: echo.sent > 0, 2)
+        wait_until(lambda: echo.sent > 0)
         time.sleep(0.3)
         first = echo.sent
         time.sleep(0.3)
@@ -168,7 +168,7 @@ def test_thousands_come_and_go_and_leave_nothing(edge_for, bearer, echo, rounds)
 
     with Caller(edge.port) as caller:
         assert caller.ask("GET", "/rag/x", bearer).status == 200
-    wait_until(lambda: not edge.carrier.clients, 3)
+    wait_until(lambda: not edge.carrier.clients)
     before = open_files()
     for round_ in range(rounds):
         caller = Caller(edge.port)
@@ -178,12 +178,12 @@ def test_thousands_come_and_go_and_leave_nothing(edge_for, bearer, echo, rounds)
             caller.socket.recv(1) if path != "/rag/hang" else None
         caller.close()
 
-    wait_until(lambda: not edge.carrier.clients, 5)
+    wait_until(lambda: not edge.carrier.clients)
     instances = edge.carrier.forwarding.instances["rag"]
-    wait_until(lambda: instances.outstanding == 0, 5)
+    wait_until(lambda: instances.outstanding == 0)
     assert edge.carrier.numbers.streams == 0
     assert instances.all[0].outstanding == 0
-    wait_until(lambda: open_files() <= before + 4, 5)
+    wait_until(lambda: open_files() <= before + 4)
 
 
 def test_answers_never_cross(edge, identities, echo):
@@ -220,7 +220,7 @@ def test_half_a_request_reaches_nobody(edge, cut, echo):
     with Caller(edge.port) as caller:
         caller.send(cut)
 
-    wait_until(lambda: not edge.carrier.clients, 3)
+    wait_until(lambda: not edge.carrier.clients)
     assert echo.requests == []
 
 
