@@ -6,8 +6,16 @@ The start script starts what stands here, and the gateway forwards `/<name>/…`
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from backend.chassis.local_model.weights import can_be_served
+
+
+class Command(NamedTuple):
+    """A word of `python -m backend`, and what it does, in a line."""
+
+    word: str
+    does: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,8 @@ class Service:
     worker: str = "gthread"
     # Whether it declares tools for the agent (backend/chassis/agent_tools.py).
     tools: bool = False
+    # Words that its `__main__.main` understands, for `python -m backend` to hand on.
+    commands: tuple[Command, ...] = ()
 
     @property
     def is_gateway(self) -> bool:
@@ -80,7 +90,11 @@ class Companion:
 
 
 CATALOG = (
-    Service("auth", 5001),
+    Service(
+        "auth",
+        5001,
+        commands=(Command("rotate-keys", "publish another signing key, and sign with it later"),),
+    ),
     # A stream holds a thread for as long as it lasts.
     Service("agent", 5002, threads=96),
     # Who waits for a document to be read holds one.
