@@ -1,19 +1,22 @@
 """Call another service: timeout, bounded answer, ids, and an answer for every failure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import urllib3
 
+from backend.chassis.names import Names
 from backend.chassis.tracing import Kind, here, span
 from backend.security.refusals import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# Connections are kept to so many of them.
+_MOST_INSTANCES = 64
 
 
 def segment(text: str) -> str:
@@ -51,8 +54,9 @@ class UpstreamRefused(UpstreamError):
 class ServiceClient:
     """JSON over HTTP to one service. Safe to share between threads.
 
-    The instances of *base_urls* are asked in turn, and the next one where one can't be
-    reached. With *sign*, each request says which service makes it.
+    The instances of *base_urls*, and of one URL whose host has several addresses, are asked in
+    turn, and the next one where one can't be reached. With *sign*, each request says which
+    service makes it.
     """
 
     def __init__(
@@ -61,11 +65,13 @@ class ServiceClient:
         read_timeout: float,
         connect_timeout: float = 1.0,
         sign: Callable[[], str] | None = None,
+        names: Names | None = None,
     ) -> None:
         self._base_urls = [url.rstrip("/") for url in base_urls]
+        self._names = names or Names()
         self._turn = count()
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
-        self._pool = urllib3.PoolManager(maxsize=16, retries=False)
+        self._pool = urllib3.PoolManager(_MOST_INSTANCES, maxsize=16, retries=False)
         self._sign = sign
 
     def get(self, path: str, headers: Mapping[str, str]) -> Any:
@@ -100,14 +106,33 @@ class ServiceClient:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
         *others, last = self._in_turn()
-        for instance in others:
+        for instance, host in others:
             with suppress(_Unreached):
-                return self._ask(method, instance + path, body, headers)
-        return self._ask(method, last + path, body, headers)
+                return self._ask(method, instance + path, body, {**headers, **host})
+        instance, host = last
+        return self._ask(method, instance + path, body, {**headers, **host})
 
-    def _in_turn(self) -> list[str]:
-        first = next(self._turn) % len(self._base_urls)
-        return self._base_urls[first:] + self._base_urls[:first]
+    def _in_turn(self) -> list[tuple[str, Mapping[str, str]]]:
+        instances = [each for url in self._base_urls for each in self._instances(url)]
+        first = next(self._turn) % len(instances)
+        return instances[first:] + instances[:first]
+
+    def _instances(self, url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """The base URL of each address behind *url*, and the header that goes there."""
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname is None:
+            # A certificate is made out to a name.
+            yield url, {}
+            return
+        port = parts.port or 80
+        try:
+            addresses = self._names.find(parts.hostname, port)
+        except OSError:
+            # Asking says what is wrong.
+            addresses = (parts.hostname,)
+        for address in addresses:
+            place = f"[{address}]" if ":" in address else address
+            yield f"http://{place}:{port}{parts.path}", {"Host": parts.netloc}
 
     def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
         asked = {"http.request.method": method, "url.full": url.partition("?")[0]}

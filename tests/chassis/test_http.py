@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from backend.chassis.http import ServiceClient, UpstreamUnavailable
+from backend.chassis.names import Names
 from tests.servers import free_port
 
 
@@ -68,6 +69,30 @@ def test_instances_are_asked_in_turn_and_one_that_is_away_is_passed_over(receive
         service.post("/search", {}, {})
 
     assert [path for path, _, _ in requests] == ["/one/search", "/two/search", "/two/search"]
+
+
+def test_a_name_with_several_addresses_is_several_instances(received):
+    url, requests = received
+    port = url.rpartition(":")[2]
+    # Nobody listens on the second.
+    names = Names(lambda host, port: ("127.0.0.1", "127.0.0.2"))
+    service = ServiceClient(f"http://rag:{port}/v1", read_timeout=5, names=names)
+
+    for _ in range(2):
+        service.post("/search", {}, {})
+
+    assert [path for path, _, _ in requests] == ["/v1/search"] * 2
+    assert {headers["Host"] for _, headers, _ in requests} == {f"rag:{port}"}
+
+
+def test_a_name_of_nobody_is_a_service_that_is_away():
+    def nowhere(host, port):
+        raise OSError("no such host")
+
+    service = ServiceClient("http://rag.invalid:5003", read_timeout=5, names=Names(nowhere))
+
+    with pytest.raises(UpstreamUnavailable):
+        service.post("/search", {}, {})
 
 
 def test_where_all_instances_are_away_the_service_is(received):

@@ -9,6 +9,7 @@ from backend import __version__
 from backend.chassis import openapi
 from backend.chassis.docs import docs_routes
 from backend.chassis.health import Check
+from backend.chassis.names import Names
 from backend.chassis.service import create_service, provide, run, seal
 from backend.chassis.settings import load_env
 from backend.security.authentication import Security, use_security
@@ -38,6 +39,7 @@ def create_app(
     settings: Settings | None = None,
     security: Security | None = None,
     limiter: Limiter | None = None,
+    names: Names | None = None,
 ) -> Flask:
     settings = settings or Settings.from_env(load_env())
     security = security or Security.from_settings(SecuritySettings.from_env(), "gateway")
@@ -68,6 +70,7 @@ def create_app(
             upstreams=UpstreamPool(),
             trusted=settings.trusted,
             cross_origin=cross_origin,
+            names=names or Names(),
         ),
     )
     check_targets(app)

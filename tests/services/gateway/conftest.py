@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from backend.chassis.names import Names
 from backend.chassis.settings import Env
 from backend.security.authentication import security_of
 from backend.security.limits import Limiter
@@ -43,9 +44,9 @@ def settings_for(tmp_path: Path, echo: EchoService) -> Callable[..., Settings]:
 def app_for(settings_for: Callable[..., Settings], identities: Identities) -> Callable[..., Flask]:
     """The gateway with the settings that are named, trusting the test's identities."""
 
-    def build(**variables: str) -> Flask:
+    def build(names: Names | None = None, **variables: str) -> Flask:
         security = security_of(identities.trust(Flask("trusting")))
-        app = create_app(settings_for(**variables), security, Limiter(None))
+        app = create_app(settings_for(**variables), security, Limiter(None), names)
         app.testing = True
         return app
 

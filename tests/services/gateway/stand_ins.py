@@ -14,16 +14,17 @@ from typing import Self
 class EchoService:
     """Answers every request with what it received; some paths misbehave on purpose."""
 
-    def __init__(self, name: str = "echo") -> None:
+    def __init__(self, name: str = "echo", host: str = "127.0.0.1", port: int = 0) -> None:
         self.name = name
+        self.host = host
         self.requests: list[dict] = []
         self.closed_early = threading.Event()
         self.connections = 0
         self.sent = 0
         self.documents: dict[str, object] = {}
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = socket.create_server((host, port), backlog=512)
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -39,7 +40,7 @@ class EchoService:
         self._listener.close()
         with suppress(OSError):
             # Wakes the accept that still holds the listening socket.
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+            socket.create_connection((self.host, self.port), 0.2).close()
         self._thread.join(2)
         for connection in list(self._open):
             with suppress(OSError):

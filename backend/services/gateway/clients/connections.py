@@ -260,7 +260,7 @@ class Pool:
         """A new connection; OSError or TimeoutError if there is none to be had."""
         async with asyncio.timeout(CONNECT_SECONDS):
             _, connection = await self._loop.create_connection(
-                lambda: Connection(self), self.instance.host, self.instance.port
+                lambda: Connection(self), self.instance.address, self.instance.port
             )
         return connection
 

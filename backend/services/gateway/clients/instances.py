@@ -1,11 +1,13 @@
 """The instances of one service: which is asked next, and which is left alone for a while.
 
-Pure bookkeeping over a clock that is handed in; both carriers use it.
+Pure bookkeeping over a clock and a name server that are handed in; both carriers use it.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+
+from backend.chassis.names import Names
 
 FAILURES_TO_EJECT = 3
 _FIRST_PAUSE = 0.5
@@ -14,22 +16,26 @@ _LONGEST_PAUSE = 10.0
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """One origin of a service, and how it has done lately."""
+    """One address of one origin of a service, and how it has done lately."""
 
     host: str
     port: int
+    address: str
+    """Where it is reached; the host's name until its addresses are known."""
     outstanding: int = 0
     failures: int = 0
     pause: float = 0.0
     ejected_until: float = 0.0
     authority: str = field(init=False)
+    """What it is called in the field Host."""
+    place: str = field(init=False)
     noted: str = field(init=False)
     """How the access log speaks of it."""
 
     def __post_init__(self) -> None:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        self.authority = f"{host}:{self.port}"
-        self.noted = f',"upstream":"{self.authority}"'
+        self.authority = _joined(self.host, self.port)
+        self.place = _joined(self.address, self.port)
+        self.noted = f',"upstream":"{self.place}"'
 
     @property
     def ejected(self) -> bool:
@@ -44,13 +50,38 @@ class Instances:
         service: str,
         origins: Iterable[tuple[str, int]],
         clock: Callable[[], float] = time.monotonic,
+        names: Names | None = None,
     ) -> None:
         self.service = service
-        self.all = tuple(Instance(host, port) for host, port in origins)
         self.outstanding = 0
-        self._only = self.all[0] if len(self.all) == 1 else None
+        self._origins = tuple(origins)
         self._clock = clock
+        self._names = names
         self._turn = 0
+        self._have(tuple(Instance(host, port, host) for host, port in self._origins))
+
+    def follow(self) -> bool:
+        """Take in whom the names lead to by now; whether that has changed. Never waits."""
+        if self._names is None:
+            return False
+        before = {(each.host, each.port, each.address): each for each in self.all}
+        now = {}
+        for host, port in self._origins:
+            found = self._names.known(host, port)
+            if found is None:
+                kept = [place for place in before if place[:2] == (host, port)]
+            else:
+                kept = [(host, port, address) for address in found]
+            # Who stays keeps its record; who is new begins without one.
+            now.update({place: before.get(place) or Instance(*place) for place in kept})
+        if now.keys() == before.keys():
+            return False
+        self._have(tuple(now.values()))
+        return True
+
+    def _have(self, instances: tuple[Instance, ...]) -> None:
+        self.all = instances
+        self._only = instances[0] if len(instances) == 1 else None
 
     def choose(self, tried: Sequence[Instance] = ()) -> Instance | None:
         """The least busy instance that is not ejected; None when the circuit is open.
@@ -115,3 +146,7 @@ class Instances:
             return False
         instance.ejected_until = now + max(instance.pause, _FIRST_PAUSE)
         return True
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

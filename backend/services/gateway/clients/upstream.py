@@ -88,10 +88,10 @@ class UpstreamPool:
         return Incoming(response.status, fields, _pieces(response))
 
     def _pool(self, instance: Instance) -> urllib3.HTTPConnectionPool:
-        pool = self._pools.get(instance.authority)
+        pool = self._pools.get(instance.place)
         if pool is None:
-            pool = urllib3.HTTPConnectionPool(instance.host, instance.port, maxsize=_CONNECTIONS)
-            pool = self._pools.setdefault(instance.authority, pool)
+            pool = urllib3.HTTPConnectionPool(instance.address, instance.port, maxsize=_CONNECTIONS)
+            pool = self._pools.setdefault(instance.place, pool)
         return pool
 
 

@@ -7,6 +7,7 @@ with the same functions.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from backend.chassis.names import Names
 from backend.security import Principal
 from backend.security.addresses import (
     Network,
@@ -65,14 +66,15 @@ class Departure:
     body: Iterator[bytes]
 
 
-def instances_of(table: Table) -> dict[str, Instances]:
+def instances_of(table: Table, names: Names | None = None) -> dict[str, Instances]:
     """The instances behind each route; the routes of one service share them."""
     shared: dict[tuple[str, ...], Instances] = {}
     by_route = {}
     for route in table.routes:
         key = (route.service, *route.upstreams)
         if key not in shared:
-            shared[key] = Instances(route.service, [origin(url) for url in route.upstreams])
+            origins = [origin(url) for url in route.upstreams]
+            shared[key] = Instances(route.service, origins, names=names)
         by_route[route.name] = shared[key]
     return by_route
 
@@ -88,13 +90,14 @@ class Forwarding:
         upstreams: UpstreamPool,
         trusted: tuple[Network, ...],
         cross_origin: CrossOrigin,
+        names: Names | None = None,
     ) -> None:
         self.table = table
         self.callers = callers
         self.limiter = limiter
         self.trusted = trusted
         self.cross_origin = cross_origin
-        self.instances = instances_of(table)
+        self.instances = instances_of(table, names)
         self._upstreams = upstreams
 
     def forward(self, arrival: Arrival) -> Departure:
@@ -149,6 +152,7 @@ class Forwarding:
 
     def _ask(self, route: Route, inner: str, arrival: Arrival, address: str) -> Incoming:
         instances = self.instances[route.name]
+        instances.follow()
         if instances.outstanding >= route.concurrency:
             raise Overloaded(instances.service)
         tried: list[Instance] = []

@@ -54,7 +54,7 @@ class Way:
     """A route with the connections that lead along it."""
 
     def __init__(
-        self, route: Route, instances: Instances, pools: dict[int, Pool], budget: RetryBudget
+        self, route: Route, instances: Instances, pools: dict[Instance, Pool], budget: RetryBudget
     ) -> None:
         self.route = route
         self.instances = instances
@@ -62,7 +62,7 @@ class Way:
         self._pools = pools
 
     def pool(self, instance: Instance) -> Pool:
-        return self._pools[id(instance)]
+        return self._pools[instance]
 
 
 class Visit:
@@ -132,13 +132,13 @@ class Carrier:
         self._ids = 0
         self._id_prefix = os.urandom(8).hex()
         self._date = (0, "")
-        self._pools: dict[int, Pool] = {}
+        self._pools: dict[Instance, Pool] = {}
+        self._reader = AnswerReader(travels_outward, replies.PROTECTIVE_BITS)
         self._ways = self._make_ways()
-        self._probing: set[int] = set()
+        self._probing: set[Instance] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _make_ways(self) -> dict[str, Way]:
-        reader = AnswerReader(travels_outward, replies.PROTECTIVE_BITS)
         budgets: dict[int, RetryBudget] = {}
         ways = {}
         for route in self.table.routes:
@@ -146,10 +146,26 @@ class Carrier:
             if id(instances) not in budgets:
                 budgets[id(instances)] = RetryBudget()
                 self.numbers.instances.append(instances)
-                for each in instances.all:
-                    self._pools[id(each)] = Pool(each, reader, self.loop)
+                self._open_pools(instances)
             ways[route.name] = Way(route, instances, self._pools, budgets[id(instances)])
         return ways
+
+    def _open_pools(self, instances: Instances) -> None:
+        for each in instances.all:
+            if each not in self._pools:
+                self._pools[each] = Pool(each, self._reader, self.loop)
+
+    def _follow(self) -> None:
+        """Open pools to instances that came, and close those to instances that have gone."""
+        changed = [group for group in self.numbers.instances if group.follow()]
+        if not changed:
+            return
+        for group in changed:
+            self._open_pools(group)
+        present = {each for group in self.numbers.instances for each in group.all}
+        for gone in self._pools.keys() - present:
+            # What is under way there goes on to its end.
+            self._pools.pop(gone).close()
 
     def visit(self, raw: bytes) -> Visit:
         """What the request line *raw* asks for; BadRequest if it is none."""
@@ -229,10 +245,11 @@ class Carrier:
         for client in list(self.clients):
             if now >= client.deadline:
                 client.late(now)
-        for pool in self._pools.values():
+        self._follow()
+        for instance, pool in self._pools.items():
             pool.sweep(now)
-            if pool.instance.ejected and id(pool.instance) not in self._probing:
-                self.run(self._probe(pool))
+            if instance.ejected and instance not in self._probing:
+                self.run(self._probe(instance))
         self.numbers.counting_locally = self.counting.local
         self.numbers.connections = len(self.clients)
         self._note_numbers()
@@ -243,21 +260,22 @@ class Carrier:
         if self.tell_others is not None:
             self.tell_others()
 
-    async def _probe(self, pool: Pool) -> None:
+    async def _probe(self, instance: Instance) -> None:
         """Ask an ejected instance whether it is back, so that no caller has to find out."""
-        instance = pool.instance
-        self._probing.add(id(instance))
+        self._probing.add(instance)
         try:
-            while instance.ejected and not self._stopped:
+            while instance.ejected and instance in self._pools and not self._stopped:
                 if await _answers(instance):
-                    self._instances_of(instance).succeeded(instance)
+                    self._take_back(instance)
                     return
                 await asyncio.sleep(SWEEP_SECONDS)
         finally:
-            self._probing.discard(id(instance))
+            self._probing.discard(instance)
 
-    def _instances_of(self, instance: Instance) -> Instances:
-        return next(group for group in self.numbers.instances if instance in group.all)
+    def _take_back(self, instance: Instance) -> None:
+        for group in self.numbers.instances:
+            if instance in group.all:
+                group.succeeded(instance)
 
 
 async def _answers(instance: Instance) -> bool:
@@ -265,7 +283,7 @@ async def _answers(instance: Instance) -> bool:
     writer = None
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(instance.host, instance.port)
+            reader, writer = await asyncio.open_connection(instance.address, instance.port)
             ask = f"GET /health/live HTTP/1.1\r\nHost: {instance.authority}\r\n"
             writer.write(f"{ask}Connection: close\r\n\r\n".encode())
             return (await reader.readline()).startswith(b"HTTP/1.")

@@ -191,5 +191,5 @@ class Numbers:
         )
         for group in self.instances:
             for each in group.all:
-                circuits.add_metric((group.service, each.authority), int(each.ejected))
+                circuits.add_metric((group.service, each.place), int(each.ejected))
         return circuits

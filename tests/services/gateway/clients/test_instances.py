@@ -16,6 +16,16 @@ def fail(instances, instance, times=3):
         instances.failed(instance)
 
 
+class Book:
+    """A name server that a test writes, asked anew each time."""
+
+    def __init__(self, **addresses):
+        self.addresses = addresses
+
+    def known(self, host, port):
+        return self.addresses.get(host)
+
+
 def test_the_least_busy_is_asked():
     instances = Instances("rag", [("a", 1), ("b", 1)])
     instances.all[0].outstanding = 2
@@ -96,3 +106,34 @@ def test_what_was_tried_is_not_tried_again():
 
 def test_an_address_of_six_is_written_in_brackets():
     assert Instances("rag", [("::1", 80)]).all[0].authority == "[::1]:80"
+
+
+def test_a_name_with_several_addresses_is_several_instances():
+    instances = Instances("rag", [("rag", 5003)], names=Book(rag=("10.0.0.1", "10.0.0.2")))
+
+    assert instances.follow()
+
+    assert {instances.choose().place for _ in range(4)} == {"10.0.0.1:5003", "10.0.0.2:5003"}
+    assert {each.authority for each in instances.all} == {"rag:5003"}
+    assert not instances.follow()
+
+
+def test_who_stays_keeps_its_record_and_who_has_gone_is_asked_no_more():
+    book = Book(rag=("10.0.0.1", "10.0.0.2"))
+    instances = Instances("rag", [("rag", 5003)], names=book)
+    instances.follow()
+    stays, _ = instances.all
+    fail(instances, stays)
+
+    book.addresses["rag"] = ("10.0.0.1", "10.0.0.3")
+
+    assert instances.follow()
+    assert instances.all[0] is stays
+    assert [each.ejected for each in instances.all] == [True, False]
+
+
+def test_until_a_name_is_known_it_is_reached_by_itself():
+    instances = Instances("rag", [("rag", 5003)], names=Book())
+
+    assert not instances.follow()
+    assert instances.choose().address == "rag"

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from backend.chassis.names import Names
 from tests.services.gateway.carriers import RunningEdge
 
 
@@ -13,8 +14,10 @@ def edge_for(app_for) -> Iterator[Callable[..., RunningEdge]]:
     """A function from settings to a running edge."""
     with ExitStack() as stack:
 
-        def run(redis_url: str | None = None, **variables: str) -> RunningEdge:
-            return stack.enter_context(RunningEdge(app_for(**variables), redis_url))
+        def run(
+            redis_url: str | None = None, names: Names | None = None, **variables: str
+        ) -> RunningEdge:
+            return stack.enter_context(RunningEdge(app_for(names, **variables), redis_url))
 
         yield run
 
