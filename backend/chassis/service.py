@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from flask import Flask, Response, current_app, request
@@ -14,6 +15,7 @@ from werkzeug.serving import is_running_from_reloader
 from backend import __version__
 from backend.chassis import openapi
 from backend.chassis.announcements import take_announcements
+from backend.chassis.asked_metrics import AskedNumbers, Dependencies, redis_numbers, space_in
 from backend.chassis.catalog import service
 from backend.chassis.docs import docs_routes
 from backend.chassis.health import Check, health_routes, plain_health
@@ -25,6 +27,7 @@ from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.tracing import open_tracing, trace_requests
 from backend.security import public
 from backend.security.guards import undeclared
+from backend.security.redis import connect
 from backend.security.refusals import request_id
 from backend.security.validation import MAX_JSON_BYTES
 
@@ -64,12 +67,27 @@ def create_service(
     open_tracing(common, entry.full_name)
     trace_requests(app)
     log_requests(app)
-    provide(app, count_requests(app, metrics or Metrics()))
+    provide(app, count_requests(app, _with_surroundings(metrics or Metrics(), common, checks)))
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or plain_health(entry.full_name))
     app.register_blueprint(health_routes(entry.full_name, checks))
     return app
+
+
+def _with_surroundings(
+    metrics: Metrics, common: CommonSettings, checks: Mapping[str, Check]
+) -> Metrics:
+    """*metrics* with the numbers of what the service stands on."""
+    metrics.tell_build(service(common.name).full_name)
+    metrics.ask(space_in(common.data_dir))
+    needed: dict[str, Callable[[], object]] = dict(checks)
+    if common.redis_url is not None:
+        redis = connect(common.redis_url)
+        needed["redis"] = redis.ping
+        metrics.ask(AskedNumbers("redis", partial(redis_numbers, redis)))
+    metrics.ask(Dependencies(needed))
+    return metrics
 
 
 def open_metrics(app: Flask) -> None:

@@ -18,7 +18,13 @@ from gunicorn.workers.base import Worker
 from backend.chassis.catalog import Service
 from backend.chassis.lifeline import die_with_parent
 from backend.chassis.settings import Env, SettingsError, load_env
-from backend.chassis.worker_metrics import absorb, forget_all, share_among_workers, shared_folder
+from backend.chassis.worker_metrics import (
+    absorb,
+    belong_to,
+    forget_all,
+    share_among_workers,
+    shared_folder,
+)
 
 _CHECK_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -93,8 +99,9 @@ def _json_lines(name: str) -> dict[str, object]:
 
 
 def _tie_to_master(_server: Arbiter, _worker: Worker) -> None:
-    """A worker must not outlive a master killed by -9."""
+    """A worker must not outlive a master killed by -9, and counts what it takes with it."""
     die_with_parent(os.getppid())
+    belong_to(os.getppid())
 
 
 def _keep_numbers(_server: Arbiter, worker: Worker) -> None:

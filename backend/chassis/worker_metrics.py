@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOCK: Final = "lock"
 _GONE: Final = "gone"
+_masters: list[int] = []
 
 
 class Collector(Protocol):
@@ -39,6 +40,16 @@ def shared_folder() -> Path | None:
     """Where the numbers of several workers meet; None in a process that counts for itself."""
     named = os.environ.get(_FOLDER)
     return Path(named) if named else None
+
+
+def belong_to(master: int) -> None:
+    """In a worker: *master* and all below it are the service, not this process alone."""
+    _masters[:] = [master]
+
+
+def service_root() -> int:
+    """The process above all others of the service that this one belongs to."""
+    return _masters[0] if _masters else os.getpid()
 
 
 def forget_all(folder: Path) -> None:

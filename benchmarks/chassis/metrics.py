@@ -40,11 +40,10 @@ def measure(shared: bool) -> None:
 
 
 def _counting(metrics: "object") -> float:
-    requests, durations = metrics.requests, metrics.durations  # type: ignore[attr-defined]
+    durations = metrics.durations  # type: ignore[attr-defined]
     begun = perf_counter()
     for _ in range(_REQUESTS):
-        requests.labels("GET", "/documents/<id>", "200").inc()
-        durations.labels("GET", "/documents/<id>").observe(0.012)
+        durations.labels("GET", "/documents/<id>", "200").observe(0.012)
     return (perf_counter() - begun) / _REQUESTS
 
 

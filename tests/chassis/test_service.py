@@ -1,10 +1,12 @@
 """What every service answers, whatever it is for."""
 
 import re
+import time
 
 import pytest
 from flask import Flask
 
+from backend import __version__
 from backend.chassis.service import create_service, seal
 from backend.security import Permission
 
@@ -57,8 +59,32 @@ def test_metrics_count_by_route_and_not_by_path(client):
 
     text = client.get("/metrics").text
 
-    assert 'route="/things/<int:number>",status="204"} 2.0' in text
+    labels = 'http_response_status_code="204",http_route="/things/<int:number>"'
+    assert f'_count{{http_request_method="DELETE",{labels}}} 2.0' in text
+    assert "_created" not in text
     assert "/things/1" not in text
+
+
+def test_what_a_client_makes_up_is_no_label(client):
+    for word in ("BREW", "X" * 500, "GET-1"):
+        client.open(f"/nowhere/{word}?{word}", method=word, headers={"Host": f"{word}.example"})
+
+    text = client.get("/metrics").text
+
+    assert 'http_request_method="_OTHER",http_response_status_code="404"' in text
+    assert not re.search(r"BREW|XXX|GET-1", text)
+
+
+def test_the_numbers_tell_what_the_service_takes_and_stands_on(client):
+    text = client.get("/metrics").text
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+    assert float(found["process_resident_memory_bytes"]) > 2**20
+    assert float(found["process_cpu_seconds_total"]) > 0
+    assert 0 < float(found["service_open_fds_ratio"]) < 1
+    assert 0 <= time.time() - float(found["process_start_time_seconds"]) < 24 * 3600
+    assert float(found["data_folder_free_bytes"]) <= float(found["data_folder_size_bytes"])
+    assert f'version="{__version__}"' in next(name for name in found if "service_build" in name)
 
 
 def test_a_service_with_an_unguarded_route_does_not_start(app):
