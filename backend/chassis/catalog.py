@@ -99,6 +99,7 @@ CATALOG = (
     Service("agent", 5002, threads=96),
     # Who waits for a document to be read holds one.
     Service("rag", 5003, threads=32),
+    Service("admin", 5005),
     Service("gateway", 5000, worker="backend.services.gateway.edge.worker.EdgeWorker"),
 )
 

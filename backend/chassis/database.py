@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import String, TypeDecorator
 
 from backend.chassis import postgresql
 from backend.chassis.catalog import CATALOG
@@ -21,7 +25,15 @@ _BUSY_SECONDS = 10
 
 SqliteValue = str | bytes | int | float | None
 
-__all__ = ["Database", "Session", "UtcDateTime", "migrate_all", "open_database", "take_turns"]
+__all__ = [
+    "Database",
+    "Session",
+    "UtcDateTime",
+    "migrate_all",
+    "open_database",
+    "take_turns",
+    "utc_day",
+]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -39,6 +51,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class utc_day(FunctionElement[str]):  # noqa: N801 - it is called like func.date
+    """In SQL, the day of a `UtcDateTime` in UTC, written 2030-01-31."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(utc_day)
+def _utc_day_of_text(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **kw)}, 1, 10)"
+
+
+@compiles(utc_day, "postgresql")
+def _utc_day_of_moment(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
+    moment = compiler.process(element.clauses, **kw)
+    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
 
 class Database:

@@ -1,6 +1,7 @@
 """Call another service: timeout, bounded answer, ids, and an answer for every failure."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
@@ -56,7 +57,8 @@ class ServiceClient:
 
     The instances of *base_urls*, and of one URL whose host has several addresses, are asked in
     turn, and the next one where one can't be reached. With *sign*, each request says which
-    service makes it.
+    service makes it. *trust* says whose certificates are believed where
+    the system's authorities are not to say so.
     """
 
     def __init__(
@@ -66,12 +68,15 @@ class ServiceClient:
         connect_timeout: float = 1.0,
         sign: Callable[[], str] | None = None,
         names: Names | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._base_urls = [url.rstrip("/") for url in base_urls]
         self._names = names or Names()
         self._turn = count()
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
-        self._pool = urllib3.PoolManager(_MOST_INSTANCES, maxsize=16, retries=False)
+        self._pool = urllib3.PoolManager(
+            _MOST_INSTANCES, maxsize=16, retries=False, ssl_context=trust
+        )
         self._sign = sign
 
     def get(self, path: str, headers: Mapping[str, str]) -> Any:

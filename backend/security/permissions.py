@@ -30,4 +30,5 @@ BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
 # Who is not listed calls nobody.
 ON_BEHALF: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
+    "admin-service": frozenset({Permission.SYSTEM_READ}),
 }

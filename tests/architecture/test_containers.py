@@ -45,7 +45,7 @@ def test_compose_serves_each_service_on_its_port_and_asks_whether_it_is_ready(se
 def test_services_find_each_other_by_name(service):
     url = COMPOSE["x-service"]["environment"].get(service.url_variable)
 
-    assert url == (None if service.is_gateway else f"http://{service.name}:{service.port}")
+    assert url == f"http://{service.name}:{service.port}"
 
 
 def test_the_gateway_alone_is_reachable_from_outside_and_from_this_host_only_by_default():

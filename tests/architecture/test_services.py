@@ -73,7 +73,7 @@ def asked_variables() -> set[str]:
         if "routes" not in path.parts:  # what they call environ is the request's
             found |= set(_ASKED.findall(path.read_text()))
     for entry in CATALOG:
-        found |= {entry.port_variable, entry.url_variable} - {"GATEWAY_SERVICE_URL"}
+        found |= {entry.port_variable, entry.url_variable}
         prefix = entry.port_variable.removesuffix("_PORT")
         found |= {f"{prefix}_WORKERS", f"{prefix}_THREADS"}  # by backend/chassis/serving.py
     for companion in COMPANIONS:

@@ -286,6 +286,7 @@ ROUTES: dict[str, Good] = {
     "rag POST /documents/<document_id>/reindex": Good(202, mine=Stage.document),
     "rag POST /query": Good(200, json={"query": "passage"}),
     "rag POST /search": Good(200, json={"query": "passage"}),
+    **{f"{name} GET /stats": Good(200) for name in ("auth", "agent", "rag", "admin", "gateway")},
     "gateway GET /": Good(200),
     "gateway POST /": Good(200),
     **{

@@ -218,7 +218,7 @@ def _environment(
         first = instances[0]
         if entry.port_variable:
             environment[entry.port_variable] = str(first.port)
-        if entry.url_variable and not first.is_gateway and not variables.get(entry.url_variable):
+        if entry.url_variable and not variables.get(entry.url_variable):
             environment[entry.url_variable] = ",".join(program.url for program in instances)
     if wishes.dev:
         environment |= {"FLASK_DEBUG": "1", "HOST": "127.0.0.1", "GATEWAY_HOST": "127.0.0.1"}

@@ -50,6 +50,7 @@ from backend.services.agent.domain.personas import Personas
 from backend.services.agent.domain.quotas import Allowance, Quotas
 from backend.services.agent.domain.records import Records
 from backend.services.agent.domain.replay import AnswersWith
+from backend.services.agent.domain.stats import Stats
 from backend.services.agent.domain.streams import Streams
 from backend.services.agent.domain.tools import tools
 from backend.services.agent.domain.turns import Turns
@@ -61,6 +62,7 @@ from backend.services.agent.routes.mcp import Origins
 from backend.services.agent.routes.mcp import bp as mcp
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.routes.personas import bp as personas_routes
+from backend.services.agent.routes.stats import bp as stats
 from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_events
@@ -144,6 +146,7 @@ def create_app(
         Catalogue(runner, models),
         Origins(settings.mcp_origins),
         Opinions(database, now),
+        Stats(database.across_tenants(), now),
         records,
         Bench(
             runner,
@@ -162,6 +165,7 @@ def create_app(
         openai,
         personas_routes,
         usage,
+        stats,
     ):
         app.register_blueprint(blueprint)
     open_metrics(app)

@@ -47,11 +47,13 @@ from backend.services.auth.domain.recovery import Recovery
 from backend.services.auth.domain.revocations import Revoker
 from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.domain.stats import Stats
 from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.recovery import keep_sending
 from backend.services.auth.jobs.revocations import keep_told
 from backend.services.auth.routes.accounts import accounts
 from backend.services.auth.routes.administration.roles import roles
+from backend.services.auth.routes.administration.stats import stats
 from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.api_keys import KeysAtHand, api_keys
@@ -127,7 +129,8 @@ def create_app(
     provide(app, Users(database, people, revoker, now))
     provide(app, Roles(database, revoker, now))
     provide(app, Tenants(database, revoker, now))
-    for administration in (users, roles, tenants):
+    provide(app, Stats(database, now))
+    for administration in (users, roles, tenants, stats):
         app.register_blueprint(administration)
     open_metrics(app)
     self_description(app)

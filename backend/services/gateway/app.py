@@ -12,9 +12,12 @@ from backend.chassis.health import Check
 from backend.chassis.names import Names
 from backend.chassis.service import create_service, provide, run, seal
 from backend.chassis.settings import load_env
+from backend.chassis.worker_metrics import shared_folder
 from backend.security.authentication import Security, use_security
 from backend.security.limits import Limiter, open_limiter
+from backend.security.redis import connect
 from backend.security.settings import SecuritySettings
+from backend.services.gateway.clients.days import LocalDays, SharedDays
 from backend.services.gateway.clients.services import ServiceQuestions
 from backend.services.gateway.clients.upstream import UpstreamPool
 from backend.services.gateway.domain.callers import Callers
@@ -22,6 +25,7 @@ from backend.services.gateway.domain.cors import CrossOrigin
 from backend.services.gateway.domain.documents import Documents
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.domain.health import Services
+from backend.services.gateway.domain.traffic import Traffic
 from backend.services.gateway.edge.carrier import EdgeTerms
 from backend.services.gateway.routes.forwarding import (
     answer_across_origins,
@@ -30,6 +34,7 @@ from backend.services.gateway.routes.forwarding import (
 )
 from backend.services.gateway.routes.front import front
 from backend.services.gateway.routes.health import system_health
+from backend.services.gateway.routes.stats import stats
 from backend.services.gateway.settings import Settings
 
 _TITLE = "AI Agent System"
@@ -47,6 +52,7 @@ def create_app(
     services = Services(settings.table, questions)
     documents = Documents(settings.table, questions)
     cross_origin = CrossOrigin(settings.cors_origins)
+    traffic = Traffic(_days(settings.common.redis_url))
 
     app = create_service(settings.common, _checks(services), health=system_health(services))
     # `//` is refused with a reason, not redirected to what it might have meant.
@@ -70,17 +76,26 @@ def create_app(
             upstreams=UpstreamPool(),
             trusted=settings.trusted,
             cross_origin=cross_origin,
+            traffic=traffic,
             names=names or Names(),
         ),
     )
+    provide(app, traffic)
     check_targets(app)
     answer_across_origins(app, cross_origin)
     app.register_blueprint(front)
+    app.register_blueprint(stats)
     app.register_blueprint(forwarding_routes(settings.table))
     app.register_blueprint(
         docs_routes(_TITLE, lambda: documents.whole(openapi.describe(app, _TITLE, __version__)))
     )
     return seal(app)
+
+
+def _days(redis_url: str | None) -> SharedDays | LocalDays:
+    if redis_url:
+        return SharedDays(connect(redis_url))
+    return LocalDays(alone=shared_folder() is None)
 
 
 def _checks(services: Services) -> Mapping[str, Check]:

@@ -106,6 +106,17 @@ class TooManySockets(ServiceError):
         super().__init__(f"At most {limit} WebSockets may be open for one caller.")
 
 
+class CountsUnavailable(ServiceError):
+    """Nobody can tell just now how many requests there were."""
+
+    status = 503
+    code = "counts_unavailable"
+    title = "Counts unavailable"
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
 Outcome = ServiceError | Refusal
 
 

@@ -1,6 +1,7 @@
 """Wiring: settings in, the library's Flask app out. `python -m backend.services.rag.app`."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from flask import Flask
 
@@ -19,6 +20,7 @@ from backend.services.rag.clients.writer import open_writer
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
 from backend.services.rag.domain.documents import Documents, Watchers
+from backend.services.rag.domain.stats import Stats
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import Bell
 from backend.services.rag.jobs.ingestion import IngestionThread
@@ -27,6 +29,7 @@ from backend.services.rag.parts import Parts
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
+from backend.services.rag.routes.stats import stats
 from backend.services.rag.settings import Settings
 
 # Half of the threads that the service is given by default.
@@ -62,8 +65,9 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
     )
     provide(app, Watchers(_MOST_WATCHERS))
     provide(app, finder)
+    provide(app, Stats(database.across_tenants(), lambda: datetime.now(UTC)))
     provide(app, Answers(database, finder, parts.embedder, open_writer(settings.models)))
-    for routes in (collections, documents, search):
+    for routes in (collections, documents, search, stats):
         app.register_blueprint(routes)
     open_metrics(app)
     self_description(app)

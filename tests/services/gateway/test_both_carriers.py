@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.servers import wait_until
 from tests.services.gateway.carriers import Caller, RunningEdge, received, running_view
 
 
@@ -268,3 +269,38 @@ def test_bytes_behind_an_answer_reach_nobody(app_for, bearer, echo):
     assert first.body == b"ok"
     assert json.loads(second.body)["target"] == "/x"
     assert echo.connections == 2
+
+
+def test_both_count_what_they_forward_and_what_they_refuse(served, identities):
+    admin = identities.bearer("user-admin", permissions=["system:read"])["Authorization"]
+    known = f"Authorization: Bearer {identities.token()}"
+    port = served(RATE_LIMIT_API="3/minute", ADMIN_SERVICE_URL="http://127.0.0.1:9")
+    with Caller(port) as caller:
+        for _ in range(4):
+            caller.ask("GET", "/rag/documents", known)
+        for target in ("/rag/x", "/v1/models", "/admin/x", "/nowhere", "/rag/metrics", "/health"):
+            caller.ask("GET", target)
+        caller.ask("GET", "/admin/x", f"Authorization: {admin}")
+
+    def days():
+        with Caller(port) as caller:
+            answer = caller.ask("GET", "/stats?days=2", f"Authorization: {admin}")
+        return json.loads(answer.body)["days"]
+
+    wait_until(lambda: days()[-1]["requests"] == 8)
+    yesterday, today = days()
+    nothing = {"client_errors": 0, "limited": 0, "errors": 0}
+
+    assert yesterday.items() > {"requests": 0, "services": {}, **nothing}.items()
+    assert today["services"] == {
+        "admin": nothing | {"requests": 2, "client_errors": 1, "errors": 1},
+        "agent": nothing | {"requests": 1, "client_errors": 1},
+        "rag": nothing | {"requests": 5, "client_errors": 1, "limited": 1},
+    }
+    assert (today["client_errors"], today["limited"], today["errors"]) == (3, 1, 1)
+
+
+def test_the_gateways_numbers_are_for_those_who_may_see_the_system(port, bearer):
+    with Caller(port) as caller:
+        assert caller.ask("GET", "/stats").status == 401
+        assert caller.ask("GET", "/stats", bearer).status == 403

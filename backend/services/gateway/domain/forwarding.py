@@ -26,6 +26,7 @@ from backend.services.gateway.domain.headers import Fields
 from backend.services.gateway.domain.limits import Asker
 from backend.services.gateway.domain.retries import Failure, may_repeat
 from backend.services.gateway.domain.table import Route, Table, origin
+from backend.services.gateway.domain.traffic import Traffic
 from backend.services.gateway.domain.usage import UsageTap, settlement
 from backend.services.gateway.errors import (
     BodyTooLarge,
@@ -90,6 +91,7 @@ class Forwarding:
         upstreams: UpstreamPool,
         trusted: tuple[Network, ...],
         cross_origin: CrossOrigin,
+        traffic: Traffic,
         names: Names | None = None,
     ) -> None:
         self.table = table
@@ -97,6 +99,7 @@ class Forwarding:
         self.limiter = limiter
         self.trusted = trusted
         self.cross_origin = cross_origin
+        self.traffic = traffic
         self.instances = instances_of(table, names)
         self._upstreams = upstreams
 
@@ -123,6 +126,12 @@ class Forwarding:
         if arrival.scheme == "https":
             fields.append(headers.TRANSPORT_SECURITY)
         return Departure(incoming.status, fields, body)
+
+    def count(self, path: str, status: int) -> None:
+        """Count a request for *path* that was answered with *status*, if it leads to a service."""
+        found = self.table.find(path)
+        if found is not None and not found[0].is_closed(found[1]):
+            self.traffic.count(found[0].service, status)
 
     def _known(self, route: Route, inner: str, arrival: Arrival) -> Principal | None:
         if not must_be_known(route, inner):

@@ -112,6 +112,7 @@ class Carrier:
         self.table = forwarding.table
         self.trusted = forwarding.trusted
         self.cross_origin = forwarding.cross_origin
+        self.traffic = forwarding.traffic
         self.loop = loop
         self.scheme = "https" if secure else "http"
         self.numbers = Numbers(log or AccessLog())
@@ -234,6 +235,7 @@ class Carrier:
             pool.close()
         self.counting.stop()
         self._note_numbers()
+        self.traffic.keep()
         self.flask_threads.shutdown(wait=False, cancel_futures=True)
         self._verifiers.shutdown(wait=False, cancel_futures=True)
 
@@ -257,6 +259,10 @@ class Carrier:
 
     def _note_numbers(self) -> None:
         self.numbers.flush()
+        for route, status, requests in self.numbers.news():
+            # What is no request leads nowhere.
+            if (way := self._ways.get(route)) is not None:
+                self.traffic.count(way.route.service, status, requests)
         if self.tell_others is not None:
             self.tell_others()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
 from backend.chassis.service import use
@@ -34,6 +34,7 @@ def forwarding_routes(table: Table) -> Blueprint:
 @public
 def forward(rest: str = "") -> ResponseReturnValue:  # noqa: ARG001 - the raw target is forwarded
     """Pass the request on. Who may do what, the service decides."""
+    after_this_request(_count)
     departure = use(Forwarding).forward(_arrival())
     response = Response(departure.body, departure.status, departure.fields, direct_passthrough=True)
     if not any(name.lower() == "content-type" for name, _ in departure.fields):
@@ -74,6 +75,12 @@ def answer_across_origins(app: Flask, cross_origin: CrossOrigin) -> None:
             if name not in response.headers:
                 response.headers[name] = value
         return response
+
+
+def _count(response: Response) -> Response:
+    if "target" in g:
+        use(Forwarding).count(g.target[0], response.status_code)
+    return response
 
 
 def _arrival() -> Arrival:

@@ -1,0 +1,1 @@
+"""Everyone who is asked for counts."""

@@ -1,0 +1,1 @@
+"""How the services' counts become one overview."""

@@ -1,0 +1,32 @@
+"""The admin service over four services that tell what a test has them tell."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.chassis.settings import Env
+from backend.services.admin.app import create_app
+from backend.services.admin.settings import COUNTING, Settings
+from tests.identities import Identities
+from tests.services.gateway.stand_ins import EchoService
+
+
+@pytest.fixture
+def services() -> Iterator[dict[str, EchoService]]:
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(EchoService(name)) for name in COUNTING}
+
+
+@pytest.fixture
+def client(tmp_path: Path, services: dict[str, EchoService], identities: Identities) -> FlaskClient:
+    urls = {f"{name.upper()}_SERVICE_URL": each.url for name, each in services.items()}
+    app = create_app(Settings.from_env(Env({"DATA_DIR": str(tmp_path), **urls})))
+    return identities.trust(app).test_client()
+
+
+@pytest.fixture
+def admin(identities: Identities) -> dict[str, str]:
+    return identities.bearer("user-admin", permissions=["system:read"])

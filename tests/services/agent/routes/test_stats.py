@@ -1,0 +1,52 @@
+"""Conversations, messages and tokens in numbers, all tenants together."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from backend.chassis.models import Address
+from backend.services.agent.app import create_app
+from tests.services.agent.stand_ins import Reply, WordEmbedder, ask
+
+
+class Clock:
+    def __init__(self):
+        self.time = datetime(2026, 5, 4, 23, 0, tzinfo=UTC)
+
+    def __call__(self):
+        return self.time
+
+
+def test_everything_is_counted_now_and_by_day(settings, model, identities, each_database_url):
+    clock = Clock()
+    address = Address.at("openai", "scripted", f"{model.url}/v1")
+    models = replace(settings.models, addresses=[address])
+    changed = replace(settings, database_url=each_database_url, models=models)
+    app = create_app(changed, embedder=WordEmbedder(), now=clock)
+    client = identities.trust(app).test_client()
+    ada, bob = identities.bearer("user-ada"), identities.bearer("user-bob")
+    model.will(*(Reply(text="So it is.") for _ in range(3)))
+    ask(client, ada, "One?")
+    clock.time += timedelta(hours=2)
+    ask(client, bob, "Two?")
+    ask(client, bob, "Three?")
+
+    admin = identities.bearer("user-admin", permissions=["system:read"])
+    answer = client.get("/stats?days=3", headers=admin).json
+    a_run = {"prompt": 11, "completion": 7, "total": 18}
+    two_runs = {"prompt": 22, "completion": 14, "total": 36}
+    (model_name,) = answer["days"][1]["models"]
+
+    assert (answer["conversations"], answer["messages"]) == (3, 6)
+    assert answer["tokens"] == {"prompt": 33, "completion": 21, "total": 54}
+    nothing = {"prompt": 0, "completion": 0, "total": 0}
+    assert answer["days"] == [
+        {"date": "2026-05-03", "conversations": 0, "messages": 0, "tokens": nothing, "models": {}},
+        {"date": "2026-05-04", "conversations": 1, "messages": 2, "tokens": a_run}
+        | {"models": {model_name: a_run}},
+        {"date": "2026-05-05", "conversations": 2, "messages": 4, "tokens": two_runs}
+        | {"models": {model_name: two_runs}},
+    ]
+
+
+def test_who_may_not_see_the_system_sees_no_numbers(client, ada):
+    assert client.get("/stats", headers=ada).status_code == 403
