@@ -191,7 +191,10 @@ def _sqlite(parsed: URL) -> Engine:
         raise ValueError("A database in memory ends with its connection: name a file.")
     Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        parsed, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS}
+        parsed,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+        # An error that says what was to be stored would say it in the log.
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -38,6 +38,8 @@ def open_engine(url: URL, schema: str) -> Engine:
         max_overflow=10,
         pool_timeout=5,
         connect_args={"timeout": _CONNECT_SECONDS, "startup_params": told},
+        # An error that says what was to be stored would say it in the log.
+        hide_parameters=True,
     )
 
 

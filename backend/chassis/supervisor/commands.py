@@ -17,7 +17,6 @@ from backend.chassis.supervisor.screen import CannotRun, first_answer, say, tabl
 from backend.chassis.supervisor.state import Started, State, age
 from backend.chassis.supervisor.supervise import STOP_SECONDS, Supervisor
 
-DETACHED_LOG = "supervisor.log"
 _NOT_RUNNING = 3  # as `systemctl status` answers
 
 
@@ -37,7 +36,7 @@ class Suite:
 
     def start_detached(self, again: Sequence[str]) -> None:
         """Run *again*, the same command, in a session of its own; come back when all is ready."""
-        log = self.plan.logs / DETACHED_LOG
+        log = self.plan.own_log
         self.plan.logs.mkdir(parents=True, exist_ok=True)
         logs.trim(log)
         with log.open("ab") as words:
@@ -116,27 +115,33 @@ class Suite:
             for log, line in logs.follow(chosen):
                 say(f"{log.stem}: {line}" if len(chosen) > 1 else line)
 
-    def show_request(self, name: str | None, request_id: str) -> int:
-        """One request's way through all services; 1 where no log knows it."""
-        said = logs.of_request(self._logs(name), request_id)
+    def show_request(self, name: str | None, wanted: str) -> int:
+        """One request's way through all services, or one trace's; 1 where no log knows it."""
+        said = logs.of_request(self._logs(name), wanted)
         if not said:
-            say(f"No log speaks of the request {request_id!r}. Its id is X-Request-ID's value.")
+            say(
+                f"No log speaks of {wanted!r}. Give the value of an answer's X-Request-ID, "
+                "or a trace's id."
+            )
             return 1
         for line in said:
-            clock = str(line.get("time"))[11:23]
-            say(f"{clock}  {line.get('service', ''):<16}  {line.get('message', '')}")
+            clock = str(line.get("timestamp"))[11:23]
+            say(logs.harmless(f"{clock}  {line['service']!s:<16}  {line.get('message', '')}"))
             if "exception" in line:
-                say(line["exception"])
+                say(logs.harmless(str(line["exception"]), keep="\n"))
         return 0
 
     def _logs(self, name: str | None) -> list[Path]:
+        """The logs of what is called *name*, of each of its instances; all without a name."""
         known = {program.log.stem: program.log for program in self.plan.programs}
-        known |= {stem: self.plan.logs / f"{stem}.log" for stem in ("valkey", "supervisor")}
+        # However many instances there were when they were written.
+        known |= {log.stem: log for log in sorted(self.plan.logs.glob("*.log"))}
         if name is None:
             return [log for log in known.values() if log.exists()]
-        for stem in (name, f"{name}_service", name.replace("-", "_")):
-            if stem in known:
-                return [known[stem]]
+        called = name.replace("-", "_")
+        for stem in (called, f"{called}_service"):
+            if found := [log for log in known.values() if logs.is_of(stem, log)]:
+                return found
         raise CannotRun(f"There is no log of {name!r}; there are {', '.join(known)}.")
 
 

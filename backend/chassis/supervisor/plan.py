@@ -71,6 +71,11 @@ class Plan:
     def run_folder(self) -> Path:
         return self.data / "run"
 
+    @property
+    def own_log(self) -> Path:
+        """What the supervisor itself says."""
+        return self.logs / "supervisor.log"
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:

@@ -20,7 +20,7 @@ from backend.chassis.supervisor.valkey import Valkey, find_binary, forget_url
 STOP_SECONDS = 10.0
 # Of those: by when the gateway, then the services, then their stores have to be gone.
 _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
-_TRIM_SECONDS = 60.0
+_TRIM_SECONDS = 10.0
 _REMIND_SECONDS = 10.0
 _LEAST_FREE = 64 * 1024 * 1024
 
@@ -127,8 +127,8 @@ class Supervisor:
             for child in self.children:
                 self._revive(child)
             if time.monotonic() > trim_at:
-                for child in self.children:
-                    logs.trim(child.log)
+                for log in (*(child.log for child in self.children), self.plan.own_log):
+                    logs.trim(log)
                 trim_at = time.monotonic() + _TRIM_SECONDS
             self._signals.wait(0.5)
 

@@ -47,7 +47,7 @@ def main() -> None:
 def _log_like_the_services() -> None:
     log_as_json("rag-worker")
     # A line for each document is written by who reads it.
-    for name in ("celery.app.trace", "celery.worker.strategy", "httpx"):
+    for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Celery's advice against root concerns messages that are programs; ours are names.
     warnings.filterwarnings("ignore", message=".*superuser privileges", category=UserWarning)

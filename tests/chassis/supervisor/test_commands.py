@@ -52,7 +52,7 @@ def test_one_request_is_followed_through_all_logs(tmp_path, capsys):
     folder.mkdir()
 
     def line(second: int, service: str, message: str, request_id: str) -> str:
-        said = {"time": f"2026-01-01T12:00:0{second}.000+00:00", "service": service}
+        said = {"timestamp": f"2026-01-01T12:00:0{second}.000Z", "service": service}
         return json.dumps(said | {"message": message, "request_id": request_id}) + "\n"
 
     (folder / "gateway.log.1").write_text(line(1, "gateway", "it comes", "abc"))

@@ -5,11 +5,14 @@ Every label is of a set that the operator has chosen: what clients and models ma
 as STRANGER, or a made-up name would cost memory for ever.
 """
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_log = logging.getLogger(__name__)
 
 # What a failed tool's error is called: its words are for the model, and of any alphabet.
 TOOL_FAILED: Final = "tool_failed"
@@ -106,6 +109,10 @@ class Measures:
     def used(self, tool: str, took: float, error: str) -> None:
         """A tool has been called."""
         self._tools.labels("execute_tool", tool, error).observe(took)
+        told = {"tool": tool, "took_ms": round(took * 1000, 2)}
+        if error:
+            told["error"] = error
+        _log.info("the tool %s was used", tool, extra={"fields": told})
 
     def refused(self, tool: str, reason: str) -> None:
         """A call of a tool was refused."""

@@ -5,6 +5,7 @@ only where the operator asks for it: traces go to people whom the users do not k
 """
 
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from backend.services.agent.clients.measures import (
     tool_attributes,
 )
 from backend.services.agent.clients.models import MODEL_KEY, PROVIDER_KEY
+
+_log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -128,9 +131,10 @@ class ModelWatch(BaseCallbackHandler):
         if not isinstance(answer, AIMessage):
             answer = AIMessage("")
         prompt, written = spent(asked.messages, answer)
-        self._measures.answered(
-            asked.labels, time.perf_counter() - asked.begun, "", prompt, written
-        )
+        took = time.perf_counter() - asked.begun
+        self._measures.answered(asked.labels, took, "", prompt, written)
+        told = _line(asked.labels, took) | {"input_tokens": prompt, "output_tokens": written}
+        _log.info("the model %s answered", asked.labels.model, extra={"fields": told})
         asked.span.set({"gen_ai.usage.input_tokens": prompt, "gen_ai.usage.output_tokens": written})
         if self._with_content:
             asked.span.set({"gen_ai.output.messages": _written([answer])})
@@ -140,8 +144,10 @@ class ModelWatch(BaseCallbackHandler):
         asked = self._asked.pop(run_id, None)
         if asked is None:
             return
-        named = _error_type(error)
-        self._measures.answered(asked.labels, time.perf_counter() - asked.begun, named, 0, 0)
+        named, took = _error_type(error), time.perf_counter() - asked.begun
+        self._measures.answered(asked.labels, took, named, 0, 0)
+        told = _line(asked.labels, took) | {"error": named}
+        _log.warning("the model %s failed", asked.labels.model, extra={"fields": told})
         asked.span.fail(named)
         asked.span.end()
 
@@ -201,6 +207,15 @@ class ToolWatch(AgentMiddleware[AgentState[Any], Flight]):
         finally:
             self._measures.used(tool, time.perf_counter() - begun, error)
         return message
+
+
+def _line(labels: Labels, took: float) -> dict[str, Value]:
+    """What the log says of an answer: never what was said."""
+    return {
+        "provider": labels.provider,
+        "model": labels.model,
+        "took_ms": round(took * 1000, 2),
+    }
 
 
 def _told(operation: str, labels: Labels) -> dict[str, Value]:

@@ -173,8 +173,9 @@ class Admission:
         self._release()
         carrier, caller, fare = self._carrier, self._caller, self._fare
         user = "" if caller is None else caller.noted
-        if (told := self._request.said.get("traceparent")) is not None:
-            user += traces.noted(told)
+        told = self._request.said.get("traceparent")
+        if told is not None or self._span is not None:
+            user += traces.noted(self._span, told)
         if self._span is not None:
             traces.end_span(self._span, status, reason)
         if self._streaming:

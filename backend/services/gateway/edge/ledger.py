@@ -49,7 +49,7 @@ class AccessLog:
                 second, stamp = now, strftime("%Y-%m-%dT%H:%M:%S", gmtime(now))
             last = f',"reason":"{reason}"' if reason else ""
             lines.append(
-                f'{{"time":"{stamp}.{int((ended - now) * 1000):03d}+00:00","level":"info",'
+                f'{{"timestamp":"{stamp}.{int((ended - now) * 1000):03d}Z","level":"info",'
                 f'"service":"gateway","logger":"access","message":"{method} {path} {status}",'
                 f'"request_id":"{identity}","method":"{method}","path":"{path}",'
                 f'"status":{status},"took_ms":{took * 1000:.2f},"remote":"{remote}",'

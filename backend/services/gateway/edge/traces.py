@@ -44,7 +44,11 @@ def below(span: Span, onward: str) -> str:
     return own + _LINES.sub("", onward)
 
 
-def noted(traceparent: str) -> str:
-    """The caller's trace as a member of a log line's JSON object."""
-    place = read_place(traceparent)
-    return "" if place is None else f',"trace_id":"{place.trace_id}"'
+def noted(span: Span | None, traceparent: str | None) -> str:
+    """Where a request stands as members of a log line's JSON object: our span, else its caller."""
+    place = None if span is None else span.place
+    if place is None and traceparent is not None:
+        place = read_place(traceparent)
+    if place is None:
+        return ""
+    return f',"trace_id":"{place.trace_id}","span_id":"{place.span_id}"'

@@ -1,0 +1,23 @@
+"""How a line of a log is written: JSON, and fit for any reader."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+# JSON itself leaves these as they are: they end lines for some readers, steer terminals, turn the
+# direction of text round, or cannot be written as UTF-8.
+_UNRULY: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(values: Mapping[str, object]) -> str:
+    """*values* as a JSON object. What stands in them can neither break a line nor forge one."""
+    written = json.dumps(values, ensure_ascii=False, default=str)
+    return _UNRULY.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+
+
+def timestamp(seconds: float) -> str:
+    """A moment of the epoch as RFC 3339 has it, in UTC."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
