@@ -22,6 +22,12 @@ _OF_THE_SUITE = {
         Command("doctor", "every setting with its origin, and what keeps a start from working"),
         Command("migrate", "bring all tables up to date"),
     ),
+    "backend.chassis.backup.__main__": (
+        Command("backup", "write everything that has to survive to one file, while it runs"),
+        Command("verify-backup", "read such a file whole, and tell what is in it"),
+        Command("restore", "put such a file into an installation that is empty"),
+        Command("undo-migration", "go back to the tables from before their last migration"),
+    ),
 }
 # Looks at an installation that may have no packages yet.
 _WITHOUT_PACKAGES = "doctor"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from backend.chassis.backup.moves import refuse_half_restored
 from backend.chassis.catalog import CATALOG, COMPANIONS, Companion, Service
 from backend.chassis.supervisor import install
 from backend.chassis.supervisor.commands import Suite
@@ -91,6 +92,7 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _serve(entry: Service | Companion, variables: Variables) -> int:
+    refuse_half_restored(variables.path("DATA_DIR", ROOT / "data", ROOT))
     if isinstance(entry, Companion):
         host = variables.get("HOST") or "127.0.0.1"
         data = variables.path("DATA_DIR", ROOT / "data", ROOT)

@@ -30,7 +30,9 @@ __all__ = [
     "Session",
     "UtcDateTime",
     "migrate_all",
+    "migrations_of",
     "open_database",
+    "services_with_tables",
     "take_turns",
     "utc_day",
 ]
@@ -128,20 +130,14 @@ class Database:
 
         Their files are named after their revisions: `0002_sessions.py` is 0002.
         """
-        package = importlib.import_module(f"backend.services.{service}.migrations")
-        folder = Path(package.__path__[0])
+        folder = migrations_of(service)
         newest = max(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
         wanted = revision or newest
-        version_table = f"alembic_version_{service}"
-        current = self._revision(version_table)
-        if current == wanted:
-            return wanted
-        from backend.chassis import migrations
+        if self._revision(f"alembic_version_{service}") != wanted:
+            from backend.chassis import migrations
 
-        if current is not None and self.engine.dialect.name == "sqlite":
-            migrations.copy_before(Path(str(self.engine.url.database)), wanted)
-        with self.as_owner() as connection:
-            migrations.upgrade(connection, folder, version_table, wanted)
+            with self.as_owner() as connection:
+                migrations.bring(connection, service, folder, wanted)
         return wanted
 
     def _revision(self, version_table: str) -> str | None:
@@ -158,10 +154,21 @@ class Database:
 
 def migrate_all(env: Env) -> Iterator[tuple[str, str]]:
     """Bring the tables of every service to its newest revision; tells each with that revision."""
-    for entry in CATALOG:
-        if find_spec(f"backend.services.{entry.name}.migrations") is not None:
-            url = CommonSettings.from_env(env, entry.name).database_url(env)
-            yield entry.name, open_database(url, entry.name).migrate(entry.name)
+    for name in services_with_tables():
+        url = CommonSettings.from_env(env, name).database_url(env)
+        yield name, open_database(url, name).migrate(name)
+
+
+def services_with_tables() -> list[str]:
+    """Those of the catalog that have migrations."""
+    packages = {entry.name: f"backend.services.{entry.name}.migrations" for entry in CATALOG}
+    return [name for name, package in packages.items() if find_spec(package) is not None]
+
+
+def migrations_of(service: str) -> Path:
+    """The folder of the service's migrations."""
+    package = importlib.import_module(f"backend.services.{service}.migrations")
+    return Path(package.__path__[0])
 
 
 def take_turns(session: Session, what: str) -> None:

@@ -49,6 +49,10 @@ class Env:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
+    def with_values(self, **values: str) -> "Env":
+        """The same, but for these."""
+        return Env({**self._values, **values})
+
     def optional(self, name: str) -> str | None:
         return self._values.get(name, "").strip() or None
 
@@ -184,13 +188,17 @@ class CommonSettings:
         )
 
     def database_url(self, env: Env) -> str:
-        """`DATABASE_URL`, or a SQLite file of the service's own in the data folder."""
-        given = env.optional("DATABASE_URL")
-        if given is None:
-            return f"sqlite:///{self.data_dir / f'{self.name}.db'}"
-        if given.startswith(("postgres://", "postgresql://")):
-            return "postgresql+pg8000://" + given.partition("://")[2]
-        return given
+        return database_url(env, self.name)
+
+
+def database_url(env: Env, service: str) -> str:
+    """`DATABASE_URL`, or a SQLite file of the service's own in the data folder."""
+    given = env.optional("DATABASE_URL")
+    if given is None:
+        return f"sqlite:///{env.path('DATA_DIR', 'data') / f'{service}.db'}"
+    if given.startswith(("postgres://", "postgresql://")):
+        return "postgresql+pg8000://" + given.partition("://")[2]
+    return given
 
 
 def _kept_secret(data_dir: Path, name: str) -> str:

@@ -74,6 +74,11 @@ class Revocations(Protocol):
     def raise_tenant(self, tenant_id: str, generation: int) -> None: ...
 
 
+def forget_what_was_told(redis: Redis) -> None:
+    """Have auth tell everything again: after a restore, its tables know of another history."""
+    redis.delete(MARKER)
+
+
 def session_key(session_id: str) -> str:
     return f"security:ended:{session_id}"
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from backend.chassis.backup.moves import refuse_half_restored
 from backend.chassis.supervisor import health, logs, ports, state
 from backend.chassis.supervisor.child import Child
 from backend.chassis.supervisor.disk import refuse_full_disk
@@ -40,6 +41,7 @@ class Supervisor:
     def run(self) -> None:
         """Come back when everything ended on request; raise CannotRun when it could not start."""
         with state.sole_supervisor(self.plan.data), listening() as self._signals:
+            refuse_half_restored(self.plan.data)
             self._end_leftovers()
             self._refuse_taken_ports()
             self._refuse_full_disk()

@@ -36,10 +36,15 @@ class Known:
 
     def partition(self, collection_id: str) -> str:
         """Where the vectors lie that it makes for the collection."""
-        return f"{collection_id}.{self.suffix}" if self.suffix else collection_id
+        return partition_of(collection_id, self.suffix)
 
     def owns(self, partition: str) -> bool:
         return partition.partition(".")[2] == self.suffix
+
+
+def partition_of(collection_id: str, suffix: str) -> str:
+    """Where the vectors lie that the model with *suffix* makes for the collection."""
+    return f"{collection_id}.{suffix}" if suffix else collection_id
 
 
 class EmbeddingModels:

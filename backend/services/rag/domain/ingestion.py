@@ -78,7 +78,9 @@ class Ingestion:
 
         False if there was nothing to do.
         """
-        cleared = self._clear_away()
+        # Not while a backup is taken, which may know of what was deleted a moment ago.
+        with self._blobs.clearing() as may:
+            cleared = may and self._clear_away()
         job = None if self._stopping.is_set() else self._queue.take()
         if job is None:
             return cleared

@@ -1,10 +1,11 @@
 """What has just been sent: bytes on the disk that are nobody's document yet."""
 
+import fcntl
 import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,45 @@ class Blobs:
 
     def path(self, blob: str) -> Path:
         return self._folder / blob
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep everybody from clearing away, as soon as those at it have come to an end."""
+        with self._lock() as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def clearing(self) -> Iterator[bool]:
+        """Whether what was deleted may be cleared away now; nobody begins to hold it meanwhile."""
+        with self._lock() as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _lock(self) -> Iterator[int]:
+        """The file whose lock falls with the process that has it, however that ends."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        file = self._folder.with_name(f"{self._folder.name}.lock")
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def put(self, blob: str, parts: Iterable[bytes]) -> str:
+        """Write a file that is known elsewhere under this name; its digest."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with self.path(blob).open("xb") as out:
+            for part in parts:
+                digest.update(part)
+                out.write(part)
+        return digest.hexdigest()
 
     def delete(self, blob: str) -> None:
         self.path(blob).unlink(missing_ok=True)

@@ -66,6 +66,10 @@ class VectorStore(Protocol):
         """Everything in the partition, for comparing with the tables."""
         ...
 
+    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
+        """The vectors of those of *ids* that are there."""
+        ...
+
     def check(self) -> None:
         """Raise unless the store answers."""
         ...

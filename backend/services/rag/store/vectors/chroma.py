@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
 
 if TYPE_CHECKING:
@@ -128,6 +130,17 @@ class ChromaVectors:
             last = len(page["ids"])
             read += last
 
+    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
+        found: dict[str, Row] = {}
+        for start in range(0, len(ids), _WRITE_AT_ONCE):
+            part = list(ids[start : start + _WRITE_AT_ONCE])
+            page = self._ask(partition, partial(_vectors, ids=part))
+            if page is None:
+                return found
+            rows = np.asarray(page["embeddings"], np.float32)
+            found |= dict(zip(page["ids"], rows, strict=True))
+        return found
+
     def check(self) -> None:
         self._client.heartbeat()
 
@@ -172,6 +185,10 @@ class ChromaVectors:
 
 def _delete(collection: "ChromaCollection", ids: list[str]) -> None:
     collection.delete(ids=ids)
+
+
+def _vectors(collection: "ChromaCollection", ids: list[str]) -> "GetResult":
+    return collection.get(ids=ids, include=["embeddings"])
 
 
 def _page(collection: "ChromaCollection", offset: int) -> "GetResult":

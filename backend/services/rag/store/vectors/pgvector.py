@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -112,6 +113,13 @@ class PgVectors:
             if len(page) < _READ_AT_ONCE:
                 return
             last = page[-1][0]
+
+    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
+        found = self._ask(
+            f"SELECT id, embedding::real[] FROM {_table(partition)} WHERE id = ANY(:ids)",  # noqa: S608
+            ids=list(ids),
+        )
+        return {str(key): np.array(vector, np.float32) for key, vector in found}
 
     def check(self) -> None:
         self._ask("SELECT 1")

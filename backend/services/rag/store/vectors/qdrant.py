@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backend.services.rag.errors import VectorsUnavailable
 from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
 
@@ -111,6 +113,15 @@ class QdrantVectors:
                 yield Stored(about["chunk_id"], about["document_id"], int(about["generation"]))
             if offset is None or not page:
                 return
+
+    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
+        found: dict[str, Row] = {}
+        for start in range(0, len(ids), _WRITE_AT_ONCE):
+            wanted = [_point_id(key) for key in ids[start : start + _WRITE_AT_ONCE]]
+            with self._answering() as client, _perhaps_missing():
+                for each in client.retrieve(partition, wanted, with_vectors=True):
+                    found[_metadata(each)["chunk_id"]] = np.array(each.vector, np.float32)
+        return found
 
     def check(self) -> None:
         with self._answering() as client:

@@ -56,6 +56,15 @@ def test_a_document_is_forgotten_all_but_one_generation(filled):
     assert set(filled.nearest("col_one", EAST, 10)) == {"b0"}
 
 
+def test_vectors_are_fetched_as_they_were_kept(filled):
+    found = filled.fetch("col_one", ["a1", "b0", "nothing"])
+
+    assert set(found) == {"a1", "b0"}
+    assert found["a1"] == pytest.approx(NORTH, abs=1e-6)
+    assert found["b0"] == pytest.approx(BETWEEN, abs=1e-6)
+    assert filled.fetch("col_none", ["a1"]) == {}
+
+
 def test_what_is_not_there_is_dropped_without_complaint(filled):
     filled.drop("col_one")
     filled.drop("col_one")

@@ -1,0 +1,77 @@
+"""Rows for tables of any revision: realistic enough to lose something of."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, text
+
+from backend.chassis.backup import rows
+from backend.chassis.backup.installation import enter
+from backend.chassis.backup.shapes import Column, Table, shapes
+
+NOON = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
+# What ways between databases have lost before: quotes, tabs, ends of lines, NULL's name.
+_TEXT = 'Zoë\'s "notes"\\N\n\t\\\r %s :name 日本'
+_VALUES: Mapping[str, tuple[Any, ...]] = {
+    "text": (_TEXT, "", "second"),
+    "integer": (7, -1, 0),
+    "real": (0.1, -2.5e300, 3.0),
+    "boolean": (True, False, True),
+    "moment": (NOON, NOON.replace(microsecond=0), NOON.replace(year=1999)),
+    "date": (date(2026, 2, 28), date(1999, 12, 31), date(2000, 2, 29)),
+    "bytes": (b"\0\\x\xff\n", b"", b"third"),
+    "json": ('{"a": [1, null, "\\u00e9\\t"]}', "[]", '"text"'),
+}
+
+
+def fill(connection: Connection, service: str, revision: str) -> None:
+    """Three rows in each table; what refers to others refers to those of the same number."""
+    known = sa.MetaData()
+    known.reflect(connection)
+    for table in shapes(service, revision):
+        connection.execute(text(f'DELETE FROM "{table.name}"'))  # noqa: S608
+        reflected = known.tables[table.name]
+        made = [_row(table, reflected, number) for number in range(3)]
+        put = rows.load(connection, table, made)
+        assert put == 3
+
+
+def contents(connection: Connection, service: str, revision: str) -> dict[str, list[str]]:
+    """Every row of every table as a backup writes it, in an order of its own."""
+    enter(connection, service)
+    return {
+        table.name: sorted(
+            line.decode() for part in rows.read(connection, table) for line in part.splitlines()
+        )
+        for table in shapes(service, revision)
+    }
+
+
+def _row(table: Table, reflected: sa.Table, number: int) -> list[Any]:
+    return [_value(column, reflected.c[column.name], number) for column in table.columns]
+
+
+def _value(column: Column, reflected: "sa.Column[Any]", number: int) -> Any:
+    key = reflected.primary_key or reflected.foreign_keys or column.name.endswith("id")
+    if reflected.nullable and not reflected.foreign_keys and number == 2:
+        return None
+    if column.kind == "text":
+        value = f"{number + 1}" if key or _is_unique(reflected) else _VALUES["text"][number]
+        return value[: reflected.type.length] if isinstance(reflected.type, sa.String) else value
+    if column.kind == "integer" and (key or _is_unique(reflected)):
+        return number + 1
+    value = _VALUES[column.kind][number]
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, date):
+        return value.isoformat()
+    return rows._to_base64(value) if isinstance(value, bytes) else value
+
+
+def _is_unique(column: "sa.Column[Any]") -> bool:
+    """Whether some key of the table holds this column; then no two rows share its value."""
+    keys = [each for each in column.table.constraints if isinstance(each, sa.UniqueConstraint)]
+    uniques = [each for each in column.table.indexes if each.unique]
+    return any(column.name in each.columns for each in [*keys, *uniques])
