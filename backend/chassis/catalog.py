@@ -127,6 +127,10 @@ COMPANIONS: tuple[Companion, ...] = (
         "rag",
         ("-m", "backend.services.rag.worker"),
         is_wanted=lambda get, _: get("VECTOR_STORE") != "qdrant" or get("QDRANT_URL") is not None,
+        # Its numbers alone are there.
+        port=5040,
+        port_variable="RAG_WORKER_PORT",
+        probe_path="/metrics",
     ),
     # A language model, where `python -m backend.services.agent fetch-model` has fetched one.
     Companion(

@@ -18,10 +18,15 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import String, TypeDecorator
 
 from backend.chassis import postgresql
+from backend.chassis.asked_metrics import AskedNumbers
 from backend.chassis.catalog import CATALOG
+from backend.chassis.database_metrics import Meter, store_numbers
+from backend.chassis.metrics import Metrics
 from backend.chassis.settings import CommonSettings, Env
 
 _BUSY_SECONDS = 10
+_POOL = 5
+_MOST_CONNECTIONS = 15
 
 SqliteValue = str | bytes | int | float | None
 
@@ -81,12 +86,19 @@ class Database:
     """
 
     def __init__(
-        self, engine: Engine, schema: str, *, owner: Engine, every_tenant: bool = False
+        self,
+        engine: Engine,
+        schema: str,
+        *,
+        owner: Engine,
+        every_tenant: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.engine = engine
         self._schema = schema
         self._owner = owner
         self._every_tenant = every_tenant
+        self._meter = meter or Meter()
         # SQLite: whoever is going to write says so at once. A reader that turns
         # writer half-way fails when another has written in between.
         self._readers = sessionmaker(engine)
@@ -94,19 +106,28 @@ class Database:
 
     def across_tenants(self) -> "Database":
         """The same tables, where a session without a tenant sees the rows of all of them."""
-        return Database(self.engine, self._schema, owner=self._owner, every_tenant=True)
+        return Database(
+            self.engine, self._schema, owner=self._owner, every_tenant=True, meter=self._meter
+        )
+
+    def show(self, metrics: Metrics) -> None:
+        """Count what sessions wait for and hold, and tell how large the database is."""
+        postgres = self.engine.dialect.name == "postgresql"
+        most = postgresql.MOST_CONNECTIONS if postgres else _MOST_CONNECTIONS
+        self._meter.show(metrics.registry, most)
+        metrics.ask(AskedNumbers("the database", lambda: store_numbers(self.engine)))
 
     @contextmanager
     def read(self, tenant_id: str | None = None) -> Iterator[Session]:
         """A session to look with; within *tenant_id*'s rows where the database sees to that."""
-        with self._readers.begin() as session:
+        with self._readers.begin() as session, self._meter.counting(session, "read"):
             self._enter_tenant(session, tenant_id)
             yield session
 
     @contextmanager
     def write(self, tenant_id: str | None = None) -> Iterator[Session]:
         """A session to change with: committed at the end, rolled back on an exception."""
-        with self._writers.begin() as session:
+        with self._writers.begin() as session, self._meter.counting(session, "write"):
             self._enter_tenant(session, tenant_id)
             yield session
 
@@ -199,6 +220,8 @@ def _sqlite(parsed: URL) -> Engine:
     Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         parsed,
+        pool_size=_POOL,
+        max_overflow=_MOST_CONNECTIONS - _POOL,
         connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
         # An error that says what was to be stored would say it in the log.
         hide_parameters=True,

@@ -8,6 +8,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
+    Counter,
     Gauge,
     Histogram,
     disable_created_metrics,
@@ -40,6 +41,12 @@ class Metrics:
             "From the first byte of a request to the head of its answer.",
             ("http_request_method", "http_route", "http_response_status_code"),
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.problems = Counter(
+            "http_server_problems",
+            "Problem documents that were sent, by their code.",
+            ("code",),
             registry=self.registry,
         )
         self.active = Gauge(
@@ -106,9 +113,22 @@ def count_requests(app: Flask, metrics: Metrics) -> Metrics:
             took = time.perf_counter() - g.counted_from
             metrics.durations.labels(method, route, str(response.status_code)).observe(took)
             response.call_on_close(metrics.active.dec)
+        if code := problem_code(response):
+            metrics.problems.labels(code).inc()
         return response
 
     return metrics
+
+
+def problem_code(response: Response) -> str:
+    """Which of our problems *response* is; empty where it is none.
+
+    The codes are those of our own classes: no caller can make one up.
+    """
+    if response.mimetype != "application/problem+json":
+        return ""
+    told = response.get_json(silent=True)
+    return str(told.get("code", "")) if isinstance(told, dict) else ""
 
 
 def metrics_response(metrics: Metrics) -> Response:

@@ -12,6 +12,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 _STATEMENT_SECONDS = 30
+_POOL = 10
+MOST_CONNECTIONS = 20
 _CONNECT_SECONDS = 5
 # Any number will do as long as nobody else takes it.
 _LOCK = 0x41415331
@@ -34,8 +36,8 @@ def open_engine(url: URL, schema: str) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=10,
+        pool_size=_POOL,
+        max_overflow=MOST_CONNECTIONS - _POOL,
         pool_timeout=5,
         connect_args={"timeout": _CONNECT_SECONDS, "startup_params": told},
         # An error that says what was to be stored would say it in the log.

@@ -89,6 +89,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         models=ModelSettings(),
         broker_url=None,
         worker_threads=1,
+        worker_port=5040,
     )
     app = create_rag(settings, Embedder(ROOT / ".cache", threads=1))
     app.testing = True

@@ -93,6 +93,7 @@ def create_app(
     library = Library(_client(settings, "rag", settings.rag_urls))
     models = Models(settings.models, LiteMind(embedder))
     metrics = Metrics()
+    database.show(metrics)
     measures = Measures(metrics.registry)
     calls = Calls(settings.limits, measures.refused)
     outbound = outbound or Outbound(settings.fetch_allow)

@@ -15,6 +15,7 @@ from redis.retry import Retry
 from backend.chassis.announcements import announce
 from backend.chassis.database import Database, open_database
 from backend.chassis.idempotency import Idempotency
+from backend.chassis.metrics import Metrics
 from backend.chassis.sealing import Seal
 from backend.chassis.service import (
     create_service,
@@ -64,6 +65,7 @@ from backend.services.auth.routes.origin import TrustedProxies
 from backend.services.auth.routes.recovery import recovery_routes
 from backend.services.auth.routes.second_factor import second_factor
 from backend.services.auth.routes.sessions import session_routes
+from backend.services.auth.routes.sign_ins import count_sign_ins
 from backend.services.auth.routes.tokens import install_issuer
 from backend.services.auth.settings import Settings
 
@@ -80,7 +82,9 @@ def create_app(
     database = open_database(settings.database_url, "auth").across_tenants()
     database.migrate("auth")
 
-    app = create_service(settings.common, {"database": database.check})
+    metrics = Metrics()
+    database.show(metrics)
+    app = create_service(settings.common, {"database": database.check}, metrics=metrics)
     keys = SigningKeys(settings.signing_secret.reveal(), database, now)
     revocations = open_revocations(settings.security.redis_url)
     verifier = TokenVerifier(keys, settings.security.issuer, settings.security.audience)
@@ -124,6 +128,7 @@ def create_app(
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)
     note_refusals(app)
+    count_sign_ins(app, metrics)
     provide(app, _external(settings, database, people, revoker, now))
     app.register_blueprint(external)
     provide(app, Users(database, people, revoker, now))

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
+from backend.chassis.asked_metrics import AskedNumbers
 from backend.chassis.embedding import Embedder
 from backend.chassis.idempotency import Idempotency
+from backend.chassis.metrics import Metrics
 from backend.chassis.service import (
     create_service,
     open_metrics,
@@ -16,6 +18,7 @@ from backend.chassis.service import (
     self_description,
 )
 from backend.chassis.settings import load_env
+from backend.services.rag.clients.measures import Measures, queue_numbers
 from backend.services.rag.clients.writer import open_writer
 from backend.services.rag.domain.answers import Answers
 from backend.services.rag.domain.collections import Collections
@@ -40,9 +43,12 @@ _PATIENCE_SECONDS = 30.0
 
 def create_app(settings: Settings | None = None, embedder: Embedder | None = None) -> Flask:
     settings = settings or Settings.from_env(load_env())
-    parts = Parts.open(settings, embedder)
+    metrics = Metrics()
+    parts = Parts.open(settings, embedder, Measures(metrics.registry))
     parts.models.settle()
     database = parts.database
+    database.show(metrics)
+    metrics.ask(AskedNumbers("the queue", lambda: queue_numbers(parts.ingestion.queue_state())))
     finder = parts.search
 
     app = create_service(
@@ -52,6 +58,7 @@ def create_app(settings: Settings | None = None, embedder: Embedder | None = Non
             "vectors": parts.dense.check,
             "embedding": parts.embedder.check,
         },
+        metrics=metrics,
     )
     wake = _have_read(app, settings, parts)
     provide(app, Idempotency("rag", database, settings.common.secret_key.reveal()))

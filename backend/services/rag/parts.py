@@ -7,6 +7,7 @@ from backend.chassis.database import Database, open_database
 from backend.chassis.embedding import Embedder
 from backend.chassis.sealing import Seal
 from backend.services.rag.clients.extraction import Extractor, Limits
+from backend.services.rag.clients.measures import Measures
 from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.attributes import DocumentAttributes
 from backend.services.rag.domain.dense import DenseIndex
@@ -39,7 +40,13 @@ class Parts:
     reembedding: Reembedding
 
     @classmethod
-    def open(cls, settings: Settings, embedder: Embedder | None = None) -> Self:
+    def open(
+        cls,
+        settings: Settings,
+        embedder: Embedder | None = None,
+        measures: Measures | None = None,
+    ) -> Self:
+        measures = measures or Measures()
         database = open_database(settings.database_url, "rag")
         database.migrate("rag")
         everything = database.across_tenants()
@@ -52,7 +59,7 @@ class Parts:
             embedder,
             store=settings.vectors.kind,
         )
-        dense = DenseIndex(everything, models, vectors)
+        dense = DenseIndex(everything, models, vectors, measures)
         counts = WordCounts(everything, embedder.tokens.spans)
         search = Search(
             database,
@@ -60,16 +67,18 @@ class Parts:
             KeywordIndexes(counts.update, settings.keyword_passages),
             DocumentAttributes(everything),
             open_reranker(settings.reranking),
+            measures,
         )
         blobs = Blobs(settings.folder / "blobs")
         seal = Seal(settings.common.secret_key.reveal(), "rag/passwords")
-        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, seal)
+        reading = Reading(everything, blobs, _extractor(settings), embedder, dense, seal, measures)
         ingestion = Ingestion(
             everything,
             blobs,
             reading,
             dense,
             longest_seconds=settings.longest_turn_seconds,
+            measures=measures,
         )
         reembedding = Reembedding(everything, models, dense, vectors, embedder)
         return cls(

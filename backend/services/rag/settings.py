@@ -33,6 +33,7 @@ class Settings:
     embedding: ModelChoice
     broker_url: str | None
     worker_threads: int
+    worker_port: int
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -53,6 +54,7 @@ class Settings:
             models=ModelSettings.from_env(env),
             vectors=vectors,
             broker_url=_broker_url(env, common, vectors),
+            worker_port=env.number("RAG_WORKER_PORT", 5040, least=1),
             worker_threads=env.number("RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), least=1),
         )
 

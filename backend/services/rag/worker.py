@@ -22,6 +22,13 @@ def main() -> None:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"rag-worker: {error}")
+    from backend.chassis.metrics import Metrics
+    from backend.chassis.metrics_page import open_page
+    from backend.services.rag.clients.measures import Measures
+
+    metrics = Metrics()
+    metrics.tell_build("rag-worker")
+    open_page(settings.common.host, settings.worker_port, metrics)
     if settings.broker_url is None:
         _log.warning("There is no broker; the rag service reads documents itself.")
         signal.pause()
@@ -32,7 +39,8 @@ def main() -> None:
     from backend.services.rag.parts import Parts
 
     embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
-    parts = Parts.open(settings, embedder)
+    parts = Parts.open(settings, embedder, Measures(metrics.registry))
+    parts.database.show(metrics)
     parts.models.settle()
     # Here, because threads that import a library at the same time get in each other's way.
     for check in (parts.embedder.check, parts.dense.check):

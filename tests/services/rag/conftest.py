@@ -54,6 +54,7 @@ def settings_in(folder: Path, **changed) -> Settings:
         "embedding": ModelChoice(),
         "broker_url": None,
         "worker_threads": 2,
+        "worker_port": 5040,
     }
     return Settings(**(values | changed))
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from backend.chassis.database import Database
 from backend.chassis.embedding import ModelUnavailable
+from backend.services.rag.clients.measures import Measures
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.errors import VectorsUnavailable
 from backend.services.rag.store import embeddings as store
@@ -22,11 +23,18 @@ _MOST_ASKED = 512
 class DenseIndex:
     """Embeds texts and finds them again. It knows ids; what is shown is up to the tables."""
 
-    def __init__(self, database: Database, models: EmbeddingModels, vectors: VectorStore) -> None:
+    def __init__(
+        self,
+        database: Database,
+        models: EmbeddingModels,
+        vectors: VectorStore,
+        measures: Measures | None = None,
+    ) -> None:
         """*database* sees all tenants' rows."""
         self._database = database
         self._models = models
         self._vectors = vectors
+        self._measures = measures or Measures()
         self._rests_until = 0.0
         # Vectors of the questions asked last: turned pages and retries ask the same again.
         self._asked: OrderedDict[tuple[str, str], Row] = OrderedDict()
@@ -61,7 +69,9 @@ class DenseIndex:
             if key in self._asked:
                 self._asked.move_to_end(key)
                 return self._asked[key]
-        vector: Row = self._models.open(known).encode([text])[0]
+        model = self._models.open(known)
+        with self._measures.embedding("questions", 1):
+            vector: Row = model.encode([text])[0]
         with self._asking:
             self._asked[key] = vector
             if len(self._asked) > _MOST_ASKED:
@@ -106,9 +116,12 @@ class DenseIndex:
         with self._database.read() as session:
             if store.embedded(session, known.id, document_id, generation) < first:
                 return  # it lacks earlier ones, and will be given all of them together
-        rows = self._models.open(known).encode(texts)
+        model = self._models.open(known)
+        with self._measures.embedding("documents", len(texts)):
+            rows = model.encode(texts)
         partition = known.partition(collection_id)
-        self._vectors.add(partition, document_id, generation, ids, rows)
+        with self._measures.stage("indexing"):
+            self._vectors.add(partition, document_id, generation, ids, rows)
         with self._database.write() as session:
             done = first + len(ids)
             if store.note(session, known.id, document_id, generation, done):

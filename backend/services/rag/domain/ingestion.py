@@ -7,6 +7,7 @@ from time import monotonic, time
 
 from backend.chassis.database import Database
 from backend.security.refusals import working_for
+from backend.services.rag.clients.measures import Measures, QueueState
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.heartbeat import beating
 from backend.services.rag.domain.queue import Job, Queue
@@ -40,6 +41,7 @@ class Ingestion:
         dense: DenseIndex,
         *,
         longest_seconds: float,
+        measures: Measures | None = None,
     ) -> None:
         """*database* sees all tenants' rows; a turn over *longest_seconds* is stuck."""
         self._database = database
@@ -48,6 +50,7 @@ class Ingestion:
         self._dense = dense
         self._longest_seconds = longest_seconds
         self._queue = Queue(database)
+        self._measures = measures or Measures()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -72,6 +75,10 @@ class Ingestion:
     def last_heartbeat(self) -> datetime | None:
         """When anybody who reads last gave a sign of life."""
         return self._queue.last_heartbeat()
+
+    def queue_state(self) -> QueueState:
+        """How many documents wait, are read, and are ready, of all tenants."""
+        return self._queue.state()
 
     def step(self) -> bool:
         """Clear away what was deleted and read one document, or a part of a long one.
@@ -109,6 +116,7 @@ class Ingestion:
             self._try_again(job, fault)
         else:
             if done:
+                self._measures.read("ready")
                 _log.info("document %s is ready after %.2f s", job.document_id, monotonic() - began)
             else:
                 self._queue.hand_back(job)
@@ -123,7 +131,7 @@ class Ingestion:
             self._queue.hand_back(job)
         else:
             _log.info("document %s failed: %s", job.document_id, failure.code)
-            self._queue.give_up(job, failure.code, str(failure))
+            self._give_up(job, failure.code, str(failure))
 
     def _try_again(self, job: Job, fault: Exception) -> None:
         if is_passing(fault):
@@ -131,9 +139,9 @@ class Ingestion:
                 "document %s is put off: %s: %s", job.document_id, type(fault).__name__, fault
             )
             if job.attempts < MOST_PASSING_FAULTS:
-                self._queue.try_later(job)
+                self._try_later(job, "unavailable")
             else:
-                self._queue.give_up(
+                self._give_up(
                     job,
                     "unavailable",
                     "A store or model that reading needs was away for too long. "
@@ -142,9 +150,17 @@ class Ingestion:
             return
         _log.error("reading document %s failed", job.document_id, exc_info=fault)
         if job.attempts < MOST_FAULTS:
-            self._queue.try_later(job)
+            self._try_later(job, "internal_error")
         else:
-            self._queue.give_up(job, "internal_error", "Something went wrong while reading this.")
+            self._give_up(job, "internal_error", "Something went wrong while reading this.")
+
+    def _try_later(self, job: Job, error: str) -> None:
+        self._measures.read("put_off", error)
+        self._queue.try_later(job)
+
+    def _give_up(self, job: Job, code: str, detail: str) -> None:
+        self._measures.read("failed", code)
+        self._queue.give_up(job, code, detail)
 
     def _clear_away(self) -> bool:
         with self._database.read() as session:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.chassis.database import Database
+from backend.services.rag.clients.measures import QueueState
 from backend.services.rag.store import queue as store
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.documents import LAPSE_SECONDS, DocumentRow
@@ -68,6 +69,16 @@ class Queue:
         """When any reader gave its last sign of life."""
         with self._database.read() as session:
             return store.last_heartbeat(session)
+
+    def state(self) -> QueueState:
+        """How many documents wait, are read, and are ready, and for how long."""
+        with self._database.read() as session:
+            return QueueState(
+                documents=store.by_status(session),
+                waiting_since=store.waiting_since(session),
+                last_heartbeat=store.last_heartbeat(session),
+                now=utc_now(),
+            )
 
     def beat(self, claims: Sequence[str]) -> set[str]:
         """Give a sign of life for *claims*; those that still hold."""

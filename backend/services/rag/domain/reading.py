@@ -11,6 +11,7 @@ from backend.chassis.embedding import Embedder
 from backend.chassis.sealing import BrokenSeal, Seal
 from backend.services.rag.clients.extraction import Extracted, Extractor
 from backend.services.rag.clients.formats.kinds import CONTENT_TYPES
+from backend.services.rag.clients.measures import Measures
 from backend.services.rag.domain.chunking import Chunk, Section, chunk, indexed
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.queue import Job
@@ -50,6 +51,7 @@ class Reading:
         embedder: Embedder,
         dense: DenseIndex,
         seal: Seal,
+        measures: Measures | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -57,6 +59,7 @@ class Reading:
         self._embedder = embedder
         self._dense = dense
         self._seal = seal
+        self._measures = measures or Measures()
 
     def read(self, job: Job, until: float, hurdle: "Hurdle") -> bool:
         """Whether it is done; False if the time was up with passages left to index.
@@ -94,12 +97,13 @@ class Reading:
         self._extractor.stop()
 
     def _extract(self, job: Job, progress: "_Progress") -> str:
-        extracted = self._extractor.extract(
-            self._blobs.path(job.blob),
-            _KINDS[job.content_type],
-            lambda done, total: progress.report("extracting", done, total),
-            self._password(job),
-        )
+        with self._measures.stage("extracting"):
+            extracted = self._extractor.extract(
+                self._blobs.path(job.blob),
+                _KINDS[job.content_type],
+                lambda done, total: progress.report("extracting", done, total),
+                self._password(job),
+            )
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
         chunks = self._chunks(job, extracted.pages, extracted.headings, is_paged=extracted.paged)
@@ -141,7 +145,8 @@ class Reading:
         is_paged: bool,
     ) -> list[ChunkRow]:
         text = "".join(pages)
-        found = chunk(text, self._embedder.tokens.spans, [Section(*each) for each in headings])
+        with self._measures.stage("chunking"):
+            found = chunk(text, self._embedder.tokens.spans, [Section(*each) for each in headings])
         if not found:
             raise ExtractionFailed("no_text", "No text was found in this file.")
         starts = page_starts(pages) if is_paged else None

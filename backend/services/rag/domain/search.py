@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from time import perf_counter
 from typing import Literal
 
 from backend.chassis.database import Database
+from backend.services.rag.clients.measures import Measures
 from backend.services.rag.domain.attributes import DocumentAttributes
 from backend.services.rag.domain.collections import Reader
 from backend.services.rag.domain.dense import DenseIndex
@@ -54,21 +56,34 @@ class Search:
         keywords: KeywordIndexes,
         attributes: DocumentAttributes,
         reranker: Reranker | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self._database = database
         self._dense = dense
         self._keywords = keywords
         self._attributes = attributes
         self._reranker = reranker
+        self._measures = measures or Measures()
 
     def find(self, reader: Reader, question: Question) -> list[Found]:
         """The best passages, best first."""
-        return self._looked(reader, question)[0]
+        return self._timed(reader, question)[0]
 
     def look(self, reader: Reader, question: Question) -> Findings:
         """The same, with how rare the question's words are where it looked."""
-        found, within = self._looked(reader, question)
+        found, within = self._timed(reader, question)
         return Findings(found, self._keywords.rarity(within, question.text))
+
+    def _timed(self, reader: Reader, question: Question) -> tuple[list[Found], Mapping[str, int]]:
+        began = perf_counter()
+        try:
+            found, within = self._looked(reader, question)
+        except Exception as fault:
+            error = getattr(fault, "code", "internal_error")
+            self._measures.search_failed(question.mode, perf_counter() - began, error)
+            raise
+        self._measures.searched(question.mode, perf_counter() - began, len(found))
+        return found, within
 
     def _looked(self, reader: Reader, question: Question) -> tuple[list[Found], Mapping[str, int]]:
         within, documents = self._scope(reader, question)
@@ -140,6 +155,7 @@ class Search:
                 # Words still find what they can, which is better than nothing.
                 if question.mode == "dense":
                     raise
+                self._measures.searched_by_words_only()
         if question.mode != "dense":
             for collection, version in within.items():
                 keyword |= self._keywords.best(collection, version, question.text, DEPTH, documents)

@@ -44,6 +44,19 @@ def last_heartbeat(session: Session) -> datetime | None:
     return session.scalar(select(func.max(DocumentRow.heartbeat)))
 
 
+def by_status(session: Session) -> dict[str, int]:
+    """How many documents there are of each status."""
+    counted = select(DocumentRow.status, func.count()).group_by(DocumentRow.status)
+    return dict(session.execute(counted).tuples().all())
+
+
+def waiting_since(session: Session) -> datetime | None:
+    """When the upload was made that has waited longest for its first reading."""
+    return session.scalar(
+        select(func.min(DocumentRow.created_at)).where(WAITING, DocumentRow.generation == 0)
+    )
+
+
 def claimed(session: Session, claim_id: str) -> DocumentRow | None:
     """The document that is read under *claim_id*, while that holds."""
     return session.scalar(select(DocumentRow).where(DocumentRow.claim == claim_id))

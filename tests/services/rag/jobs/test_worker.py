@@ -46,6 +46,7 @@ class Library:
             "CELERY_BROKER_URL": broker_url,
             "CHROMA_URL": chroma.url,
             "RAG_WORKER_THREADS": "2",
+            "RAG_WORKER_PORT": str(servers.free_port()),
         }
         self.engine = sa.create_engine(f"sqlite:///{folder / 'rag.db'}")
         self.workers = []
