@@ -17,6 +17,7 @@ PASSWORD = "correct horse battery"
 # What the pages take for granted; docs/operations/README.md says so.
 PRELUDE = "set -euo pipefail\n"
 SECONDS = 300
+BASH, GIT = str(shutil.which("bash")), str(shutil.which("git"))
 
 
 def here(block: Block) -> bool:
@@ -25,10 +26,10 @@ def here(block: Block) -> bool:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project in a folder of its own, as it would be cloned."""
-    folder = tmp_path_factory.mktemp("clone")
+    """A clone of the project as it stands in the working tree."""
+    folder = tmp_path_factory.mktemp("origin")
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        [GIT, "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -38,7 +39,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    return folder
+    clone = folder.with_name("clone")
+    who = ["-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
+    for words in (["init"], ["add", "."], [*who, "commit", "-m", "as it stands"]):
+        subprocess.run([GIT, *words, "--quiet"], cwd=folder, check=True)
+    subprocess.run([GIT, "clone", "--quiet", folder, clone], check=True)
+    return clone
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ def test_what_the_page_tells_to_type_works(page, clone, suite, variables):
     for block in filter(here, blocks(page)):
         typed = block.text.replace("127.0.0.1:5000", suite.url.removeprefix("http://"))
         done = subprocess.run(
-            ["bash", "-c", PRELUDE + typed],  # noqa: S607
+            [BASH, "-c", PRELUDE + typed],
             cwd=clone,
             env=suite.environment | variables,
             stdin=subprocess.DEVNULL,
