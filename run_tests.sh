@@ -3,11 +3,14 @@
 # With --lint only those that run nothing, with other words those tests: ./run_tests.sh tests/chassis
 set -euo pipefail
 
+SCRATCH_KB=8000000
+
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")"
   # Where it is set, each of the many processes of the tests compiles every package anew.
   unset PYTHONDONTWRITEBYTECODE
   ./start_microservices.sh install --tests
+  make_scratch
   case ${1-} in
     # First what is held to its seconds. Most others wait for servers, so that a third process
     # keeps two processors busy; those of one file share their servers.
@@ -29,7 +32,20 @@ lint() {
 }
 
 run_tests() {
-  .venv-dev/bin/python -m pytest "$@"
+  TMPDIR=$scratch .venv-dev/bin/python -m pytest "$@"
+}
+
+# Where tests write: in memory where there is room, since nothing of it has to outlast them, and
+# waiting until a disk has it is most of what many of them would do.
+make_scratch() {
+  local memory=/dev/shm room
+  room=$(df -k "$memory" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  if [ "${room:-0}" -gt "$SCRATCH_KB" ]; then
+    scratch=$(mktemp -d "$memory/tests.XXXXXX")
+  else
+    scratch=$(mktemp -d)
+  fi
+  trap 'rm -rf "$scratch"' EXIT
 }
 
 main "$@"
