@@ -1,6 +1,6 @@
 """Rows for tables of any revision: realistic enough to lose something of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -38,14 +38,14 @@ def fill(connection: Connection, service: str, revision: str) -> None:
         assert put == 3
 
 
-def contents(connection: Connection, service: str, revision: str) -> dict[str, list[str]]:
-    """Every row of every table as a backup writes it, in an order of its own."""
+def contents(connection: Connection, service: str, tables: Iterable[Table]) -> dict[str, list[str]]:
+    """Every row of *tables* as a backup writes it, in an order of its own."""
     enter(connection, service)
     return {
         table.name: sorted(
             line.decode() for part in rows.read(connection, table) for line in part.splitlines()
         )
-        for table in shapes(service, revision)
+        for table in tables
     }
 
 

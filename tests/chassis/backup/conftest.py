@@ -8,6 +8,7 @@ import pytest
 
 from backend.chassis.backup import __main__ as command
 from backend.chassis.backup.installation import Installation, connected, revision_in
+from backend.chassis.backup.shapes import shapes
 from backend.chassis.database import open_database
 from backend.chassis.settings import Env
 from tests import samples
@@ -42,7 +43,8 @@ class Place:
         for service, url in self.installation.urls.items():
             with connected(url, service) as connection:
                 revision = revision_in(connection, service)
-                found[service] = samples.contents(connection, service, str(revision))
+                tables = shapes(service, str(revision))
+                found[service] = samples.contents(connection, service, tables)
         return found
 
     def type_in(self, *words: object, **variables: str) -> int:
