@@ -49,7 +49,7 @@ def test_a_word_does_what_its_service_does(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
     assert main(["migrate"]) == 0
-    assert main(["rotate-keys"]) == 0
+    assert main(["keys", "rotate"]) == 0
 
     assert "Another key is published" in capsys.readouterr().out
 

@@ -93,7 +93,11 @@ CATALOG = (
     Service(
         "auth",
         5001,
-        commands=(Command("rotate-keys", "publish another signing key, and sign with it later"),),
+        commands=(
+            Command("users", "accounts: list, create, disable, unlock, reset a password, …"),
+            Command("tenants", "tenants and their members"),
+            Command("keys", "API keys; and `keys rotate`, for another signing key"),
+        ),
     ),
     # A stream holds a thread for as long as it lasts.
     Service("agent", 5002, threads=96),

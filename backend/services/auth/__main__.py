@@ -1,48 +1,102 @@
-"""What an operator does to the auth service by hand: `python -m backend.services.auth …`."""
+"""What an operator does to the auth service by hand: `python -m backend users|tenants|keys …`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from backend.chassis.database import open_database
-from backend.chassis.settings import SettingsError, load_env
-from backend.services.auth.domain.keys import PUBLISHED_BEFORE, rotate
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.chassis.database import Database, open_database
+from backend.chassis.problems import ServiceError
+from backend.chassis.settings import Env, SettingsError, load_env
+from backend.security.authentication import open_revocations
+from backend.services.auth.domain.accounts import Accounts
+from backend.services.auth.domain.administration.credentials import Credentials
+from backend.services.auth.domain.administration.tenants import Tenants
+from backend.services.auth.domain.administration.users import Users
+from backend.services.auth.domain.api_keys import ApiKeys
+from backend.services.auth.domain.keys import rotate
+from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
+from backend.services.auth.domain.revocations import Revoker
 from backend.services.auth.errors import RotationUnderWay
+from backend.services.auth.jobs.operating import keys, tenants, users
+from backend.services.auth.jobs.operating.office import CannotDo, Office
 from backend.services.auth.settings import Settings
+
+_NOUNS = {
+    "users": (users.add_words, "accounts"),
+    "tenants": (tenants.add_words, "tenants and their members"),
+    "keys": (keys.add_words, "API keys, and the key that signs access tokens"),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m backend.services.auth")
-    commands = parser.add_subparsers(dest="command", required=True)
-    rotating = commands.add_parser(
-        "rotate-keys", help="publish another signing key now, and sign with it after a while"
-    )
-    rotating.add_argument(
-        "--wait-seconds",
-        type=int,
-        default=int(PUBLISHED_BEFORE.total_seconds()),
-        metavar="N",
-        help="how long it is published before it signs (600; at least 15)",
-    )
-    asked = parser.parse_args(arguments)
+    asked = _parser().parse_args(arguments)
     try:
-        return _rotate(timedelta(seconds=max(asked.wait_seconds, 15)))
-    except (RotationUnderWay, SettingsError) as trouble:
+        office = _office(load_env(), as_json=asked.json)
+        asked.command(office, asked)
+        office.warn_if_untold()
+    except (CannotDo, RotationUnderWay, ServiceError, SettingsError) as trouble:
         sys.stderr.write(f"{trouble}\n")
         return 1
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        sys.stderr.write(
+            f"The database does not do what is asked: {reason}. "
+            "`python -m backend doctor` says what is wrong with it.\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
-def _rotate(wait: timedelta) -> int:
-    settings = Settings.from_env(load_env())
+def _office(env: Env, *, as_json: bool) -> Office:
+    """The service's parts, over its own tables, brought up to date like at a start."""
+    settings = Settings.from_env(env)
     database = open_database(settings.database_url, "auth").across_tenants()
     database.migrate("auth")
-    begins = rotate(database, datetime.now(UTC), wait, settings.access_lifetime)
-    sys.stdout.write(
-        f"Another key is published and signs from {begins:%Y-%m-%d %H:%M:%S} UTC on. "
-        "The one before it is withdrawn when its last token has expired.\n"
+    revoker = Revoker(
+        database,
+        open_revocations(settings.security.redis_url),
+        settings.access_lifetime,
+        _now,
     )
-    return 0
+    desk = PasswordDesk(settings.logins_at_once)
+    policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
+    people = Accounts(database, desk, policy, _now)
+    return Office(
+        users=Users(database, people, revoker, _now),
+        tenants=Tenants(database, revoker, _now),
+        api_keys=ApiKeys(database, revoker, _now),
+        credentials=Credentials(database, desk, policy, revoker, _now),
+        revoker=revoker,
+        rotate=lambda wait: _rotate(database, wait, settings.access_lifetime),
+        now=_now,
+        public_url=settings.public_url,
+        as_json=as_json,
+    )
+
+
+def _rotate(database: Database, wait: timedelta, lifetime: timedelta) -> datetime:
+    return rotate(database, _now(), wait, lifetime)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
+    nouns = parser.add_subparsers(dest="noun", required=True, metavar="WORD")
+    for noun, (add_words, about) in _NOUNS.items():
+        spoken = nouns.add_parser(noun, help=about, description=f"Work with {about}.")
+        words = spoken.add_subparsers(required=True, metavar="WORD")
+        add_words(words)
+        for word in words.choices.values():
+            word.add_argument("--json", action="store_true", help="for scripts")
+    return parser
 
 
 if __name__ == "__main__":

@@ -64,8 +64,11 @@ class ApiKeys:
         permissions: Iterable[str] | None,
         expires_at: datetime | None,
         origin: Origin,
+        actor_id: str | None = None,
     ) -> tuple[ApiKey, str]:
         """A key for what *caller* may do here, or the part in *permissions*; and its text.
+
+        *actor_id* is who makes it, where its owner does not.
 
         Raises UnfitExpiry, or PermissionDenied for what the caller may not do: a
         key that makes a key gives away no more than it was given.
@@ -94,7 +97,7 @@ class ApiKeys:
                 now,
                 origin,
                 "api_key.create",
-                actor_id=caller.user_id,
+                actor_id=actor_id or caller.user_id,
                 tenant_id=caller.tenant_id,
                 target=row.id,
                 permissions=row.permissions,
@@ -124,6 +127,23 @@ class ApiKeys:
                 tenant_id=caller.tenant_id,
                 target=key_id,
             )
+        self._revoker.end_session(session_id_of(key_id))
+
+    def of_everyone(self, user_id: str | None) -> Sequence[tuple[str, ApiKey]]:
+        """The keys of all users, or of one, each with its owner's id; for an operator."""
+        with self._database.read() as session:
+            return [(row.user_id, _seen(row)) for row in store.of_all(session, user_id)]
+
+    def revoke(self, actor_id: str, key_id: str, origin: Origin) -> None:
+        """End a key, whoever's it is, or raise NoSuchThing; for an operator."""
+        now = self._now()
+        with self._database.write() as session:
+            row = store.get(session, key_id)
+            if row is None:
+                raise NoSuchThing
+            store.delete(session, key_id, row.user_id, row.tenant_id, now)
+            place = {"tenant_id": row.tenant_id, "target": key_id}
+            note(session, now, origin, "api_key.delete", actor_id=actor_id, **place)
         self._revoker.end_session(session_id_of(key_id))
 
     def exchange(self, text: str) -> Exchanged:

@@ -12,6 +12,8 @@ from backend.services.auth.store import accounts
 from backend.services.auth.store import audit as store
 
 _MAX_TARGET = 128
+# Who works at the command line is nobody's account.
+OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Trail:
         with self._database.read() as session:
             rows = store.find(session, wanted, before_id, count)
             names = accounts.names(session, {row.actor_id for row in rows if row.actor_id})
+            names[OPERATOR] = OPERATOR
             return [
                 Record(
                     id=row.id,
@@ -139,7 +142,7 @@ def note(
         store.AuditRecord(
             at=now,
             actor_id=actor_id,
-            tenant_id=tenant_id,
+            tenant_id=tenant_id or None,
             action=action,
             outcome=outcome,
             target=target[:_MAX_TARGET] if target else None,

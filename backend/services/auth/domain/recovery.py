@@ -153,7 +153,7 @@ class Recovery:
 
         Raises InvalidResetToken, WeakPassword or TooBusy; the token is then still good.
         """
-        digest = _digest(token)
+        digest = digest_of(token)
         with self._database.read() as session:
             found = store.find(session, digest, self._now())
             user = accounts.get(session, found.user_id) if found else None
@@ -195,7 +195,7 @@ class Recovery:
     def _send(self, mail: Mail, claimed: _Claimed) -> None:
         now = self._now()
         name = self._seal.open(claimed.sealed_name)
-        token = _PREFIX + secrets.token_urlsafe(32)
+        token = new_token()
         with self._database.write() as session:
             user = find_user(session, name)
             if user is None or user.email is None or user.disabled_at is not None:
@@ -204,7 +204,7 @@ class Recovery:
                 return
             # Stored before it is sent: a token that arrives must be good.
             reset = store.PasswordReset(
-                digest=_digest(token),
+                digest=digest_of(token),
                 user_id=user.id,
                 created_at=now,
                 expires_at=now + TOKEN_LIFETIME,
@@ -215,7 +215,7 @@ class Recovery:
             mail.send(recipient, _SUBJECT, _TEXT.format(username=username, token=token))
         except NotSent:
             with self._database.write() as session:
-                store.spend(session, _digest(token), now)
+                store.spend(session, digest_of(token), now)
             raise
         except Undeliverable as error:
             _log.warning("a mail can't be delivered: %s", error)
@@ -254,5 +254,10 @@ class Recovery:
             )
 
 
-def _digest(token: str) -> str:
+def new_token() -> str:
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(token: str) -> str:
+    """What is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -33,6 +33,11 @@ class Revoker:
         self._now = now
         self._behind = threading.Event()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something could not be told yet."""
+        return self._behind.is_set()
+
     def end_session(self, session_id: str) -> None:
         self._tell(
             lambda: self._revocations.end_session(session_id, int(self._memory.total_seconds()))

@@ -64,6 +64,19 @@ def of_user(
     return session.scalars(wanted).all()
 
 
+def get(session: Session, key_id: str) -> ApiKey | None:
+    """The key that was not deleted, whoever's it is."""
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.deleted_at.is_(None)))
+
+
+def of_all(session: Session, user_id: str | None) -> Sequence[ApiKey]:
+    """Every key there is, or every one of the user; the newest first."""
+    wanted = select(ApiKey).where(ApiKey.deleted_at.is_(None))
+    if user_id is not None:
+        wanted = wanted.where(ApiKey.user_id == user_id)
+    return session.scalars(wanted.order_by(ApiKey.created_at.desc(), ApiKey.id)).all()
+
+
 def delete(session: Session, key_id: str, user_id: str, tenant_id: str, now: datetime) -> bool:
     """Delete the key; False if there is none of that owner in that tenant."""
     deleted = session.execute(

@@ -62,6 +62,10 @@ def slug_is_taken(session: Session, slug: str) -> bool:
     return bool(session.scalar(select(exists().where(Tenant.slug == slug))))
 
 
+def find_by_slug(session: Session, slug: str) -> Tenant | None:
+    return session.scalar(select(Tenant).where(Tenant.slug == slug))
+
+
 def within(
     session: Session, tenant_id: str | None, after: str | None, count: int
 ) -> Sequence[Tenant]:

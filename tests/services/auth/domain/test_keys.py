@@ -170,7 +170,7 @@ def test_the_command_says_when_the_new_key_signs(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
-    assert main(["rotate-keys", "--wait-seconds", "30"]) == 0
+    assert main(["keys", "rotate", "--wait-seconds", "30"]) == 0
     assert "signs from 20" in capsys.readouterr().out
-    assert main(["rotate-keys"]) == 1
+    assert main(["keys", "rotate"]) == 1
     assert "Rotate after that" in capsys.readouterr().err

@@ -63,8 +63,22 @@ class Tenants:
         with self._database.read() as session:
             return [_seen(row) for row in store.within(session, tenant_id, after, count)]
 
-    def found(self, caller: Principal, name: str, slug: str | None, origin: Origin) -> Tenant:
-        """Open a tenant with the caller as its administrator, or SlugTaken."""
+    def named(self, caller: Principal, name: str) -> Tenant:
+        """The tenant with this slug or id, or NoSuchThing."""
+        with self._database.read() as session:
+            found = store.find_by_slug(session, name)
+            tenant_id = found.id if found else name
+            return _seen(_tenant(session, caller, tenant_id, sees_everything))
+
+    def found(
+        self,
+        caller: Principal,
+        name: str,
+        slug: str | None,
+        origin: Origin,
+        head_id: str | None = None,
+    ) -> Tenant:
+        """Open a tenant with the caller, or *head_id*, as its administrator, or SlugTaken."""
         must_cover(caller, BUILT_IN_ROLES[FOUNDER_ROLE])
         now = self._now()
         with self._database.write() as session:
@@ -74,7 +88,7 @@ class Tenants:
             store.add(session, row)
             # The founder's tokens stay good: they lack nothing but this tenant,
             # and have it with the next refresh.
-            store.grant(session, row.id, caller.user_id, [FOUNDER_ROLE], now)
+            store.grant(session, row.id, head_id or caller.user_id, [FOUNDER_ROLE], now)
             self._note(session, caller, origin, "tenant.create", row.id, row.id)
             return _seen(row)
 

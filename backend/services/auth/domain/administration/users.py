@@ -23,6 +23,7 @@ from backend.services.auth.domain.administration.reach import (
 )
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.revocations import Revoker
+from backend.services.auth.domain.sessions import find_user
 from backend.services.auth.domain.usernames import email_key, name_key
 from backend.services.auth.errors import ForeignAccount, NoSuchThing, PersonalTenant
 from backend.services.auth.store import (
@@ -70,6 +71,15 @@ class Users:
     def get(self, caller: Principal, user_id: str) -> SeenUser:
         with self._database.read() as session:
             account = account_of(session, _user(session, user_id))
+        return _seen(caller, account)
+
+    def named(self, caller: Principal, name: str) -> SeenUser:
+        """The account with this user name, e-mail address or id, or NoSuchThing."""
+        with self._database.read() as session:
+            user = find_user(session, name) or accounts.get(session, name)
+            if user is None or user.deleted_at is not None:
+                raise NoSuchThing
+            account = account_of(session, user)
         return _seen(caller, account)
 
     def create(
