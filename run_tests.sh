@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up what the checks need in .venv-dev, then run them all; CI runs this.
 # With --lint only those that run nothing, with other words those tests: ./run_tests.sh tests/chassis
+# With --postgresql every test on a PostgreSQL server, or those that further words name.
 set -euo pipefail
 
 SCRATCH_KB=8000000
@@ -20,8 +21,18 @@ main() {
       run_tests -m "not alone and not slow" --numprocesses 3 --dist loadfile
       ;;
     --lint) lint ;;
+    --postgresql) on_postgresql "${@:2}" ;;
     *) run_tests "$@" ;;
   esac
+}
+
+on_postgresql() {
+  if (($#)); then
+    run_tests --database postgresql "$@"
+  else
+    run_tests --database postgresql -m "alone and not slow"
+    run_tests --database postgresql -m "not alone and not slow" --numprocesses 3 --dist loadfile
+  fi
 }
 
 lint() {

@@ -6,8 +6,35 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from tests import servers
+from tests import databases, servers
 from tests.identities import Identities
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=databases.KINDS,
+        default=databases.KINDS[0],
+        help="where the tables of all tests lie that do not name one themselves",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    databases.choose(config.getoption("--database"))
+
+
+def pytest_unconfigure() -> None:
+    databases.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_database_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not databases.on_postgresql():
+        yield
+        return
+    folder: Path = request.getfixturevalue("tmp_path")
+    yield
+    databases.drop_below(folder)
 
 
 @pytest.fixture
@@ -46,8 +73,8 @@ def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    """The URL of an empty database."""
-    return f"sqlite:///{tmp_path / 'test.db'}"
+    """The URL of a database of one's own."""
+    return databases.database_in(tmp_path, "test")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -182,14 +182,20 @@ class Postgres:
         done = self._ask("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}")
         done.check_returncode()
 
-    def database(self, *, vectors: bool = False) -> str:
+    def database(
+        self, name: str = "", *, template: str = "template1", vectors: bool = False
+    ) -> str:
         """The URL of a new database, whose owner may make roles and is no superuser."""
         self._made += 1
-        name = f"test_{self._made}"
-        self.execute(f"CREATE DATABASE {name} OWNER owner")
+        name = name or f"test_{self._made}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER owner")
         if vectors:
             self.execute("CREATE EXTENSION vector", name)
         return f"postgresql+pg8000://owner@127.0.0.1:{self._port}/{name}"
+
+    def drop(self, url: str) -> None:
+        """End whoever is still connected, and with them the database."""
+        self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def answers(self) -> bool:
         return self._ask("pg_isready").returncode == 0
@@ -213,7 +219,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     making += ["--no-sync", "--encoding=UTF8", "--locale=C"]
     subprocess.run([*unprivileged, *making], check=True, capture_output=True, timeout=60)
     arguments = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "200"}
+    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "400"}
     for name, value in settings.items():
         arguments += ["-c", f"{name}={value}"]
     with process([*unprivileged, *arguments], folder / "postgres.log") as child:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -22,7 +23,7 @@ from backend.chassis.asked_metrics import AskedNumbers
 from backend.chassis.catalog import CATALOG
 from backend.chassis.database_metrics import Meter, store_numbers
 from backend.chassis.metrics import Metrics
-from backend.chassis.settings import CommonSettings, Env
+from backend.chassis.settings import CommonSettings, Env, SettingsError
 
 _BUSY_SECONDS = 10
 _POOL = 5
@@ -135,9 +136,11 @@ class Database:
     def as_owner(self) -> Iterator[Connection]:
         """A transaction of the tables' owner, who alone may change how they are made."""
         with self._owner.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-            if connection.dialect.name == "postgresql":
-                postgresql.prepare(connection, self._schema)
-            yield connection
+            if connection.dialect.name != "postgresql":
+                yield connection
+                return
+            with postgresql.as_owner(connection, self._schema):
+                yield connection
 
     def check(self) -> None:
         """Raise unless the database answers."""
@@ -154,12 +157,25 @@ class Database:
         folder = migrations_of(service)
         newest = max(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
         wanted = revision or newest
-        if self._revision(f"alembic_version_{service}") != wanted:
+        if self._reach(f"alembic_version_{service}") != wanted:
             from backend.chassis import migrations
 
             with self.as_owner() as connection:
                 migrations.bring(connection, service, folder, wanted)
         return wanted
+
+    def _reach(self, version_table: str) -> str | None:
+        """The revision that the tables are at; SettingsError where there is no way to them."""
+        try:
+            revision = self._revision(version_table)
+            if self.engine.dialect.name == "postgresql":
+                self._settle()
+        except (SQLAlchemyError, OSError) as error:
+            trouble = postgresql.trouble(error, self.engine.url)
+            if trouble is None:
+                raise
+            raise SettingsError(trouble) from error
+        return revision
 
     def _revision(self, version_table: str) -> str | None:
         with self._owner.connect() as connection:
@@ -167,6 +183,14 @@ class Database:
                 return None
             found = connection.scalar(text(f"SELECT version_num FROM {version_table}"))  # noqa: S608
             return None if found is None else str(found)
+
+    def _settle(self) -> None:
+        """Have a schema, and a role to work under: tables that were copied here come without it."""
+        with self._owner.connect() as connection:
+            settled = postgresql.is_settled(connection, self._schema)
+        if not settled:
+            with self.as_owner():
+                pass
 
     def _enter_tenant(self, session: Session, tenant_id: str | None) -> None:
         if self.engine.dialect.name == "postgresql":
@@ -209,7 +233,7 @@ def open_database(url: str, schema: str) -> Database:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         owner = postgresql.open_owner(parsed, schema)
-        return Database(postgresql.open_engine(parsed, schema), schema, owner=owner)
+        return Database(postgresql.open_engine(parsed, schema, owner), schema, owner=owner)
     engine = _sqlite(parsed)
     return Database(engine, schema, owner=engine)
 

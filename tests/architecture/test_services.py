@@ -10,6 +10,7 @@ from flask import Flask
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.security.guards import undeclared
+from tests.databases import variables_in
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ROOT / "backend" / "services"
@@ -28,6 +29,8 @@ def build(tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     for name in ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
+    for name, value in variables_in(tmp_path / "data").items():
+        monkeypatch.setenv(name, value)
 
     def build_service(name: str) -> Flask:
         return importlib.import_module(f"backend.services.{name}.app").create_app()

@@ -28,6 +28,7 @@ from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.settings import Settings as RagSettings
 from backend.services.rag.store.vectors.opening import Place
+from tests.databases import database_in
 from tests.identities import Identities
 from tests.services.agent.stand_ins import Shelf, WordEmbedder, serving
 
@@ -75,7 +76,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
     identities = Identities()
     settings = RagSettings(
         common=_common("rag", folder),
-        database_url=url or f"sqlite:///{folder / 'rag.db'}",
+        database_url=url or database_in(folder, "rag"),
         max_upload_bytes=2 * MIB,
         max_waiting=10_000,
         extraction_seconds=20,
@@ -116,7 +117,7 @@ def agent(folder: Path, url: str | None = None) -> Iterator[Stage]:
     with serving(Shelf()) as shelf:
         settings = AgentSettings(
             common=_common("agent", folder),
-            database_url=url or f"sqlite:///{folder / 'agent.db'}",
+            database_url=url or database_in(folder, "agent"),
             rag_urls=(shelf.url,),
             models=ModelSettings(timeout=timedelta(seconds=1)),
             limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
@@ -136,7 +137,7 @@ def _of_the_agent(stage: Stage, headers: Headers) -> dict[str, str]:
 def auth(folder: Path, url: str | None = None) -> Iterator[Stage]:
     values = {
         "DATA_DIR": str(folder),
-        "DATABASE_URL": url or f"sqlite:///{folder / 'auth.db'}",
+        "DATABASE_URL": url or database_in(folder, "auth"),
         "ADMIN_PASSWORD": PASSWORD,
         "LOGINS_AT_ONCE": "16",
         "LOGIN_ATTEMPTS": "100000 per minute",

@@ -7,8 +7,8 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from sqlalchemy import MetaData, create_engine, select
 
+from tests import databases
 from tests.contract.stages import PASSWORD, STAGES
 
 # What only the server sets, and what nobody knows.
@@ -85,7 +85,7 @@ def stage(request, tmp_path_factory):
     with STAGES[request.param](folder) as stage:
         stage.admin = stage.headers("admin")
         stage.named = stage.things(stage, stage.admin)
-        stage.contents = lambda: contents(folder)
+        stage.contents = lambda: contents(request.param, folder)
         stage.doors = [*doors(request.param, stage.app)]
         yield stage
 
@@ -99,20 +99,9 @@ def doors(service, app):
             yield Door(service, str(rule), method), view
 
 
-def contents(folder):
+def contents(service, folder):
     """All rows of all tables, and the names of all blobs."""
-    (file,) = folder.glob("*.db")
-    engine = create_engine(f"sqlite:///{file}")
-    tables = MetaData()
-    try:
-        tables.reflect(engine)
-        with engine.connect() as connection:
-            rows = {
-                table.name: sorted(map(repr, connection.execute(select(table))))
-                for table in tables.sorted_tables
-            }
-    finally:
-        engine.dispose()
+    rows = databases.contents(databases.database_in(folder, service), service)
     return rows | {"files": sorted(each.name for each in folder.glob("*/blobs/*"))}
 
 

@@ -18,6 +18,7 @@ import requests
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from tests.collector import Collector, collecting
+from tests.databases import variables_in
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +143,7 @@ def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
     environment |= {entry.port_variable: str(ports[entry.name]) for entry in CATALOG}
     environment |= {each.port_variable: str(free_port()) for each in COMPANIONS if each.port}
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
+    environment |= variables_in(folder / "data")
     # Many tests are one address here, and the limits have tests of their own.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
     return Suite(environment | variables, folder, ports, root)

@@ -18,6 +18,7 @@ import requests
 from backend.chassis.catalog import CATALOG
 from backend.security import BUILT_IN_ROLES
 from backend.security.guards import Guard, guard_of
+from tests.databases import variables_in
 from tests.identities import Identities
 from tests.suite.conftest import PASSWORD, Person
 
@@ -316,7 +317,9 @@ def declared() -> Iterator[tuple[str, str, str, Guard]]:
 @pytest.fixture(scope="module")
 def guards(tmp_path_factory) -> dict[str, Guard]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATA_DIR", str(tmp_path_factory.mktemp("matrix")))
+        folder = tmp_path_factory.mktemp("matrix")
+        for name, value in {"DATA_DIR": str(folder), **variables_in(folder)}.items():
+            patch.setenv(name, value)
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         return {f"{s} {method} {rule}": guard for s, method, rule, guard in declared()}
 

@@ -11,6 +11,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.services.agent.app import create_app
 from backend.services.agent.clients.runs import Limits
 from backend.services.agent.settings import Settings
+from tests.databases import database_in
 from tests.services.agent.stand_ins import ScriptedModel, Shelf, WordEmbedder, serving
 
 
@@ -45,7 +46,7 @@ def settings(tmp_path, shelf, imported):
     )
     return Settings(
         common=common,
-        database_url=f"sqlite:///{tmp_path / 'agent.db'}",
+        database_url=database_in(tmp_path, "agent"),
         rag_urls=(shelf.url,),
         models=ModelSettings(timeout=timedelta(seconds=1)),
         limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),

@@ -9,6 +9,7 @@ from backend.chassis.models import Address
 from backend.chassis.settings import Env
 from backend.services.agent import __main__ as program
 from backend.services.agent.app import create_app
+from tests.databases import contents
 from tests.services.agent.stand_ins import Reply, ScriptedModel, WordEmbedder, ask, serving
 
 CALCULATE = Reply(calls=[("calculate", {"expression": "6 * 7"})])
@@ -215,9 +216,9 @@ def test_a_record_goes_with_its_session_and_holds_no_credential(both, ada, model
     model.will(Reply(text="Hello."))
     session_id = ask(both, ada, "Hello?").json["session_id"]
     run_id = last_run(both, ada, session_id)
-    token = ada["Authorization"].removeprefix("Bearer ").encode()
-    kept = b"".join(file.read_bytes() for file in settings.common.data_dir.glob("agent.db*"))
-    assert run_id.encode() in kept
+    token = ada["Authorization"].removeprefix("Bearer ")
+    kept = str(contents(settings.database_url, "agent"))
+    assert run_id in kept
     assert token not in kept
 
     both.delete(f"/sessions/{session_id}", headers=ada)

@@ -14,6 +14,7 @@ import requests
 from backend.security.redis import connect
 from backend.security.revocation import History, SharedRevocations
 from backend.security.tokens import public_jwk
+from tests.databases import variables_in
 from tests.identities import Identities
 from tests.servers import free_port, process, wait_until
 from tests.services.agent.stand_ins import Door, ScriptedModel, Shelf, serving
@@ -80,6 +81,7 @@ def workers(
         environment = {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(folder / "data"),
+            **variables_in(folder / "data"),
             "SECRET_KEY": "a secret of the tests",
             "AUTH_SERVICE_URL": keys.url,
             "RAG_SERVICE_URL": shelf.url,

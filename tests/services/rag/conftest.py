@@ -15,6 +15,7 @@ from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.parts import Parts
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.vectors.opening import Place
+from tests.databases import database_in
 from tests.identities import Identities
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +41,7 @@ def settings_in(folder: Path, **changed) -> Settings:
     )
     values = {
         "common": common,
-        "database_url": f"sqlite:///{folder / 'rag.db'}",
+        "database_url": database_in(folder, "rag"),
         "max_upload_bytes": 2 * MIB,
         "max_waiting": 100,
         "extraction_seconds": 20,

@@ -14,6 +14,7 @@ from backend.services.rag.__main__ import main
 from backend.services.rag.app import create_app
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.vectors.opening import Place, open_vectors
+from tests.databases import variables_in
 from tests.services.rag.conftest import PDF, ROOT, Person, settings_in, stop
 
 FERRIES = "Ferries leave the northern quay at dawn."
@@ -32,7 +33,11 @@ def typed(tmp_path, monkeypatch, capsys):
         if not (folder / "models").exists():  # built once for all tests
             (folder / "models").symlink_to(ROOT / ".cache" / "models")
         with monkeypatch.context() as environment:
-            for name, value in {"DATA_DIR": str(folder), **variables}.items():
+            for name, value in {
+                "DATA_DIR": str(folder),
+                **variables_in(folder),
+                **variables,
+            }.items():
                 environment.setenv(name, value)
             code = main([str(word) for word in words])
         return code, "".join(capsys.readouterr())

@@ -12,6 +12,7 @@ from backend.services.rag.domain.reembedding import Reembedding
 from backend.services.rag.store import embeddings
 from backend.services.rag.store.vectors.opening import Place, open_vectors
 from tests import servers
+from tests.databases import database_in
 from tests.services.rag.conftest import Person, settings_in, stop
 
 HARBOUR = "The harbour master records every ship that enters at night."
@@ -42,7 +43,7 @@ def quickly(monkeypatch):
 @pytest.fixture
 def states(tmp_path):
     """Each model's state by its name."""
-    database = open_database(f"sqlite:///{tmp_path / 'rag.db'}", "rag")
+    database = open_database(database_in(tmp_path, "rag"), "rag")
 
     def asked():
         with database.read() as session:

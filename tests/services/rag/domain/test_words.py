@@ -8,6 +8,7 @@ from backend.services.rag.store import changes
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.keywords import KeywordIndexes
 from backend.services.rag.store.postings import PostingsRow
+from tests.databases import database_in
 from tests.services.rag.conftest import Person
 
 
@@ -15,7 +16,7 @@ class OtherProcess:
     """Keyword search beside the service, over its tables alone."""
 
     def __init__(self, folder, embedder):
-        self.database = open_database(f"sqlite:///{folder / 'rag.db'}", "rag")
+        self.database = open_database(database_in(folder, "rag"), "rag")
         counts = WordCounts(self.database, embedder.tokens.spans)
         self.indexes = KeywordIndexes(counts.update, most=1000)
 

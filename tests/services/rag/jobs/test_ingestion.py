@@ -4,11 +4,11 @@ import threading
 import time
 
 import pytest
-import sqlalchemy as sa
 
 from backend.services.rag.clients import extraction
 from backend.services.rag.domain.ingestion import Ingestion
 from backend.services.rag.store.vectors.chroma import ChromaVectors
+from tests.databases import database_in, execute
 from tests.services.rag.conftest import Person, stop
 
 TEXT = "The lighthouse keeper winds the clock at noon."
@@ -28,12 +28,7 @@ def state(person, document):
 
 
 def sql(tmp_path, statement):
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'rag.db'}")
-    with engine.begin() as connection:
-        result = connection.execute(sa.text(statement))
-        rows = result.all() if result.returns_rows else []
-    engine.dispose()
-    return rows
+    return execute(database_in(tmp_path, "rag"), "rag", statement)
 
 
 def test_what_was_queued_is_read_after_a_restart(start, identities, monkeypatch):

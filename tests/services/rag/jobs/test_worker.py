@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-import sqlalchemy as sa
 
 from backend.services.rag.app import create_app
 from backend.services.rag.store.vectors.opening import Place, open_vectors
 from tests import servers
+from tests.databases import database_in, execute, variables_in
 from tests.identities import Identities
 from tests.servers import wait_until
 from tests.services.rag.conftest import PDF, ROOT, Person, settings_in, stop
@@ -43,12 +43,12 @@ class Library:
         self.environment = {
             **os.environ,
             "DATA_DIR": str(folder),
+            **variables_in(folder),
             "CELERY_BROKER_URL": broker_url,
             "CHROMA_URL": chroma.url,
             "RAG_WORKER_THREADS": "2",
             "RAG_WORKER_PORT": str(servers.free_port()),
         }
-        self.engine = sa.create_engine(f"sqlite:///{folder / 'rag.db'}")
         self.workers = []
         self._names = itertools.count()
 
@@ -78,9 +78,7 @@ class Library:
         return Person(self.app, self.identities.bearer(f"user-{next(self._names)}"))
 
     def sql(self, statement):
-        with self.engine.begin() as connection:
-            result = connection.execute(sa.text(statement))
-            return result.all() if result.returns_rows else []
+        return execute(database_in(self.folder, "rag"), "rag", statement)
 
     def is_consistent(self):
         """Every passage that is shown has one vector, and no vector is without a passage."""
@@ -101,7 +99,6 @@ class Library:
         for worker in self.workers:
             worker.wait(20)
         stop(self.app)
-        self.engine.dispose()
         self.vectors.close()
 
 

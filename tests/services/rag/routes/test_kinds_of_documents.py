@@ -1,12 +1,12 @@
 """Every kind of file, from its upload to the passage that is found in it."""
 
 import io
-import sqlite3
 
 import pytest
 import xlsxwriter
 from pptx import Presentation
 
+from tests.databases import contents, database_in, execute
 from tests.documents import Words, docx, encrypted, paragraph, pdf, picture
 from tests.services.rag.conftest import MIB
 
@@ -96,12 +96,13 @@ def test_a_password_is_kept_sealed_and_forgotten_once_it_was_used(ada, tmp_path)
 
     assert [each.status_code for each in documents] == [202, 201, 201]
     ada.send(LOCKED, "a.pdf")
+    tables = str(contents(database_in(tmp_path, "rag"), "rag"))
+    assert "open sesame" not in tables
+    assert "a guess of mine" not in tables
     for file in tmp_path.rglob("*.db*"):
         assert b"open sesame" not in file.read_bytes()
         assert b"a guess of mine" not in file.read_bytes()
-    with sqlite3.connect(tmp_path / "rag.db") as tables:
-        kept = tables.execute("SELECT sealed_password FROM documents").fetchall()
-    tables.close()
+    kept = execute(database_in(tmp_path, "rag"), "rag", "SELECT sealed_password FROM documents")
     assert kept == [(None,)] * 3
 
 

@@ -1,0 +1,7 @@
+"""What is particular to PostgreSQL: how it is reached, and under which role a service works."""
+
+from backend.chassis.postgresql.engines import open_engine, open_owner
+from backend.chassis.postgresql.faults import is_away, trouble
+from backend.chassis.postgresql.roles import as_owner, enter, is_settled
+
+__all__ = ["as_owner", "enter", "is_away", "is_settled", "open_engine", "open_owner", "trouble"]
