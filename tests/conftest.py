@@ -17,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=databases.KINDS[0],
         help="where the tables of all tests lie that do not name one themselves",
     )
+    parser.addoption(
+        "--redis",
+        choices=("server", "cluster"),
+        default="server",
+        help="what tests get that ask for Valkey",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,9 +49,15 @@ def identities() -> Identities:
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[servers.Valkey]:
+def valkey(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> Iterator[servers.Valkey | servers.Cluster]:
     folder = tmp_path / "valkey"
     folder.mkdir()
+    if pytestconfig.getoption("--redis") == "cluster":
+        with servers.valkey_cluster(folder) as cluster:
+            yield cluster
+        return
     with servers.valkey(folder) as server:
         yield server
 

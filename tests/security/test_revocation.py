@@ -23,6 +23,7 @@ from backend.security.revocation import (
     SharedRevocations,
     Standing,
     Verdict,
+    session_key,
 )
 from tests import servers
 from tests.servers import wait_until
@@ -282,6 +283,6 @@ def test_what_was_said_while_the_server_was_away_is_asked_for_anew(tmp_path):
         second.client.set(MARKER, "1")
         wait_until(lambda: listener.verdict(ADA) is Verdict.GOOD)
         wait_until(lambda: second.client.pubsub_numsub(CHANNEL)[0][1])
-        second.client.set("security:ended:session-1", "1")
+        second.client.set(session_key("session-1"), "1")
 
         wait_until(lambda: listener.verdict(ADA) is Verdict.REVOKED)

@@ -32,6 +32,8 @@ from backend.security.authentication import (
     open_services,
     use_security,
 )
+from backend.security.redis import key, read_url
+from backend.security.redis.nodes import open_pool
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.clients.mail import Mail, MailFolder, Smtp
 from backend.services.auth.clients.oidc import Provider
@@ -157,16 +159,11 @@ def _external(
 def _failures(app: Flask, settings: Settings) -> Limiter:
     """Counts failed sign-ins: in the shared server, in this process while that is away."""
     url = settings.security.redis_url
-    impatient: dict[str, Any] = {
-        "socket_timeout": _LIMITER_TIMEOUT_SECONDS,
-        "socket_connect_timeout": _LIMITER_TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
     limiter = Limiter(
         lambda: "everybody",
         app=app,
-        storage_uri=url or "memory://",
-        storage_options=impatient if url else {},
+        storage_uri="redis://" if url else "memory://",
+        storage_options=_counted_in(url) if url else {},
         in_memory_fallback_enabled=True,
         swallow_errors=True,
         key_prefix="auth",
@@ -177,6 +174,16 @@ def _failures(app: Flask, settings: Settings) -> Limiter:
         if isinstance(storage, MemoryStorage):
             storage.timer.join()
     return limiter
+
+
+def _counted_in(url: str) -> dict[str, Any]:
+    pool = open_pool(
+        read_url(url),
+        socket_timeout=_LIMITER_TIMEOUT_SECONDS,
+        socket_connect_timeout=_LIMITER_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return {"connection_pool": pool, "key_prefix": key("auth")}
 
 
 def _mail(settings: Settings) -> Mail | None:

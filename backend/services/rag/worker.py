@@ -4,15 +4,20 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
+
+from redis.exceptions import RedisError
 
 from backend.chassis.logs import log_as_json
 from backend.chassis.settings import SettingsError, load_env
+from backend.services.rag.jobs.broker import carries_messages
 from backend.services.rag.settings import Settings
 
 _log = logging.getLogger(__name__)
 # Reading takes what of the processors nobody else wants.
 _NICENESS = 10
+_PAUSE_SECONDS = 1.0
 
 
 def main() -> None:
@@ -35,7 +40,7 @@ def main() -> None:
         return
     from backend.chassis.embedding import Embedder
     from backend.services.rag.jobs.broker import open_broker
-    from backend.services.rag.jobs.worker import work
+    from backend.services.rag.jobs.worker import poll, work
     from backend.services.rag.parts import Parts
 
     embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
@@ -48,8 +53,21 @@ def main() -> None:
             check()
         except Exception as fault:  # noqa: BLE001 - it may be there when it is needed
             _log.warning("not there yet: %s", fault)
+    if not _carries_messages(settings.broker_url):
+        _log.info("The broker is a cluster, of which Celery knows nothing: looking at the tables.")
+        poll(parts.ingestion, parts.reembedding, settings.worker_threads)
+        return
     app = open_broker(settings.broker_url, settings.longest_turn_seconds)
     work(app, parts.ingestion, parts.reembedding, settings.worker_threads)
+
+
+def _carries_messages(url: str) -> bool:
+    while True:
+        try:
+            return carries_messages(url)
+        except RedisError as fault:
+            _log.warning("the broker does not answer yet: %s", fault)
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _log_like_the_services() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.security.redis import connect
+from backend.security.redis import connect, key
 
 _log = logging.getLogger(__name__)
 
@@ -182,4 +182,4 @@ def _without_gaps(pieces: Sequence[Piece], number: int) -> Sequence[Piece]:
 
 
 def _key(conversation_id: str) -> str:
-    return f"agent:events:{conversation_id}"
+    return key("agent", "events", conversation_id)

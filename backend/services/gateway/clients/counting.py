@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
-from urllib.parse import unquote, urlsplit
+
+from redis.exceptions import RedisError
 
 from backend.security.limits import (
     SCRIPT,
@@ -22,6 +23,8 @@ from backend.security.limits import (
     read_numbers,
     script_arguments,
 )
+from backend.security.redis import RedisPlace, read_url
+from backend.security.redis.nodes import Nodes, find_holder
 
 PATIENCE = 0.1
 _RETURN_SECONDS = 1.0
@@ -138,13 +141,14 @@ class Counting(asyncio.Protocol):
     # The connection.
 
     async def _connect(self, url: str) -> None:
-        parts = urlsplit(url)
+        place = read_url(url)
+        nodes = Nodes(place.nodes)
         while not self._stopped:
             try:
                 async with asyncio.timeout(PATIENCE * 10):
-                    await self._open(url)
-                    await self._greet(parts.username, parts.password, parts.path.strip("/"))
-            except (OSError, TimeoutError) as error:
+                    await self._open(place, nodes)
+                    await self._greet(place)
+            except (OSError, TimeoutError, RedisError) as error:
                 self._leave(str(error) or "no connection")
                 await asyncio.sleep(_RETURN_SECONDS)
             else:
@@ -153,25 +157,24 @@ class Counting(asyncio.Protocol):
                     _log.warning("Redis answers again: limits are counted there.")
                 return
 
-    async def _open(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme == "unix":
-            await self._loop.create_unix_connection(lambda: self, parts.path)
-        else:
-            await self._loop.create_connection(
-                lambda: self,
-                parts.hostname or "127.0.0.1",
-                parts.port or 6379,
-                ssl=True if parts.scheme == "rediss" else None,
-            )
+    async def _open(self, place: RedisPlace, nodes: Nodes) -> None:
+        if place.socket is not None:
+            await self._loop.create_unix_connection(lambda: self, place.socket)
+            return
+        # Asked by the client that the other services use, in a thread: whether this is a cluster,
+        # and where in it our keys are.
+        host, port = await self._loop.run_in_executor(None, find_holder, place, nodes, PATIENCE)
+        tls = place.tls_context()
+        name = host if tls is not None and tls.check_hostname else None
+        await self._loop.create_connection(lambda: self, host, port, ssl=tls, server_hostname=name)
 
-    async def _greet(self, user: str | None, password: str | None, database: str) -> None:
+    async def _greet(self, place: RedisPlace) -> None:
         commands = []
-        if password:
-            names = [unquote(user)] if user else []
-            commands.append(_command("AUTH", *names, unquote(password)))
-        if database.isdigit() and database != "0":
-            commands.append(_command("SELECT", database))
+        if place.password:
+            names = [place.user] if place.user else []
+            commands.append(_command("AUTH", *names, place.password))
+        if place.database:
+            commands.append(_command("SELECT", place.database))
         commands.append(_command("SCRIPT", "LOAD", SCRIPT))
         commands.append(_command("SCRIPT", "LOAD", SETTLE_SCRIPT))
         for command in commands:

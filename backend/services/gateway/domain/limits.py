@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backend.security.limits import Charge, Decision
+from backend.security.redis import key
 from backend.services.gateway.domain.table import Route, Rule
 
-_KEY_PREFIX = "gateway:limit:"
+_KEY_PREFIX = key("gateway", "limit", "")
 _SECOND = 1_000_000
 
 
@@ -24,9 +25,9 @@ def charges(route: Route, path: str, asker: Asker) -> list[Charge]:
     """What a request on *path* takes, from every limit that it falls under."""
     taken = []
     for rule in route.rules_for(path):
-        key = _key(route, rule, path, asker)
-        if key is not None:
-            taken.append(Charge(rule.name, key, rule.rate))
+        counted = _counted(route, rule, path, asker)
+        if counted is not None:
+            taken.append(Charge(rule.name, counted, rule.rate))
     return taken
 
 
@@ -48,7 +49,7 @@ def token_charges(route: Route, path: str, asker: Asker) -> list[Charge]:
     ]
 
 
-def _key(route: Route, rule: Rule, path: str, asker: Asker) -> str | None:
+def _counted(route: Route, rule: Rule, path: str, asker: Asker) -> str | None:
     # A general rule is one budget over all routes; one with paths has a budget for each.
     scope = f"{_KEY_PREFIX}{rule.name}:"
     if rule.paths:

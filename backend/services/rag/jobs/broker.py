@@ -8,6 +8,11 @@ hears it asks the queue whose turn it is.
 import logging
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from redis.exceptions import RedisError
+
+from backend.security.redis import is_cluster, read_url
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -23,8 +28,9 @@ def open_broker(url: str, longest_seconds: float) -> "Celery":
     """The Celery app of service and worker; a task of theirs ends within *longest_seconds*."""
     from celery import Celery  # takes half a second, which only those who use it wait
 
-    app = Celery("rag", broker=url, set_as_current=False)
+    app = Celery("rag", broker=_celerys(url), set_as_current=False)
     app.conf.update(
+        broker_use_ssl=_tls(url),
         task_default_queue="rag.reading",
         task_ignore_result=True,
         task_serializer="json",
@@ -46,8 +52,37 @@ def open_broker(url: str, longest_seconds: float) -> "Celery":
     return app
 
 
+def carries_messages(url: str) -> bool:
+    """Whether the broker can: Celery knows no cluster of Redis. RedisError if it is away."""
+    return not _is_redis(url) or not is_cluster(url)
+
+
+def _is_redis(url: str) -> bool:
+    return url.startswith(("redis", "valkey", "unix"))
+
+
+def _celerys(url: str) -> str:
+    """*url* as Celery writes it."""
+    if not _is_redis(url):
+        return url
+    place = read_url(url)
+    login = f"{quote(place.user or '', '')}:{quote(place.password or '', '')}@"
+    if place.socket is not None:
+        return f"redis+socket://{login}{place.socket}?virtual_host={place.database}"
+    host, port = place.nodes[0]
+    host = f"[{host}]" if ":" in host else host
+    return f"redis{'s' if place.tls else ''}://{login}{host}:{port}/{place.database}"
+
+
+def _tls(url: str) -> dict[str, object] | None:
+    place = read_url(url) if _is_redis(url) else None
+    if place is None or place.tls is None:
+        return None
+    return {"ssl_cert_reqs": "required"} | dict(place.tls)
+
+
 def _transport_options(url: str, longest_seconds: float) -> dict[str, object]:
-    if not url.startswith(("redis", "rediss", "valkey", "unix")):
+    if not _is_redis(url):
         return {"confirm_publish": True}
     return {
         # Redis itself knows no delivery that failed: what is not done by then comes again.
@@ -67,6 +102,7 @@ class Bell:
     def __init__(self, url: str, longest_seconds: float) -> None:
         self._url = url
         self._longest_seconds = longest_seconds
+        self._carries: bool | None = None
         self._rung = threading.Semaphore(0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
@@ -88,9 +124,20 @@ class Bell:
             count = 1
             while self._rung.acquire(blocking=False):
                 count += 1
+            if not self._is_heard():
+                continue
             # At the first ring: it is a library to load, which the start need not wait for.
             app = app or open_broker(self._url, self._longest_seconds)
             send(app, min(count, _MOST_AT_ONCE))
+
+    def _is_heard(self) -> bool:
+        """Whether messages can be sent; else the workers look at the tables."""
+        if self._carries is None:
+            try:
+                self._carries = carries_messages(self._url)
+            except RedisError as fault:
+                _log.warning("the broker does not answer: %s", fault)
+        return bool(self._carries)
 
 
 def send(app: "Celery", count: int = 1) -> bool:

@@ -27,10 +27,12 @@ class IngestionThread:
         ingestion: Ingestion,
         patience: float = 0.0,
         call: Callable[[], bool] = lambda: False,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._ingestion = ingestion
         self._patience = patience
         self._call = call
+        self._idle_seconds = idle_seconds
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingestion", daemon=True)
@@ -64,7 +66,7 @@ class IngestionThread:
                 _log.exception("the ingestion queue could not be worked on")
                 busy = False
             if not busy:
-                self._awake.wait(_IDLE_SECONDS)
+                self._awake.wait(self._idle_seconds)
 
     def _turn(self) -> bool:
         if monotonic() >= self._recover_at:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,25 @@ _log = logging.getLogger(__name__)
 _TASK_SECONDS = 30.0
 # So long nobody reads though documents wait, before the worker takes a message for lost.
 _PATIENCE_SECONDS = 6.0
+_POLL_SECONDS = 1.0
+
+
+def poll(ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
+    """Look at the tables, where no message can come, until a signal ends it."""
+    _log.info("ready, reading %d documents at a time", threads)
+    working: list[IngestionThread | ReembeddingThread] = [
+        *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
+        ReembeddingThread(reembedding),
+    ]
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    for thread in working:
+        thread.start()
+    ended.wait()
+    _log.info("going down")
+    for thread in working:
+        thread.stop()
 
 
 def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:

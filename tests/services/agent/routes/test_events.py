@@ -155,11 +155,11 @@ def test_nothing_of_a_deleted_conversation_is_kept(scripted_settings, valkey, id
     app = create_app(replace(scripted_settings, common=common), embedder=WordEmbedder())
     client = identities.trust(app).test_client()
     session_id = ask(client, ada, "Talk.").json["session_id"]
-    assert valkey.client.keys("agent:*")
+    assert valkey.client.keys("{suite}:agent:*")
 
     client.delete(f"/sessions/{session_id}", headers=ada)
 
-    assert valkey.client.keys("agent:*") == []
+    assert valkey.client.keys("{suite}:agent:*") == []
     gone = client.get(f"/sessions/{session_id}/events", headers=ada)
     assert (gone.status_code, gone.json["code"]) == (404, "conversation_not_found")
 
