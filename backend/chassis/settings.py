@@ -197,9 +197,22 @@ def database_url(env: Env, service: str) -> str:
     given = env.optional("DATABASE_URL")
     if given is None:
         return f"sqlite:///{env.path('DATA_DIR', 'data') / f'{service}.db'}"
-    if given.startswith(("postgres://", "postgresql://")):
-        return "postgresql+pg8000://" + given.partition("://")[2]
+    scheme, _, rest = given.partition("://")
+    if scheme in ("postgres", "postgresql", "postgresql+pg8000"):
+        return _counted(f"postgresql+pg8000://{rest}", env)
+    if not scheme.startswith("sqlite"):
+        raise SettingsError(
+            f"DATABASE_URL begins with {scheme}://, and must with postgresql:// or sqlite:///."
+        )
     return given
+
+
+def _counted(url: str, env: Env) -> str:
+    """*url* with the number of connections that one process may hold, where it is set."""
+    if env.optional("DATABASE_CONNECTIONS") is None:
+        return url
+    number = env.number("DATABASE_CONNECTIONS", 0, least=2)
+    return f"{url}{'&' if '?' in url else '?'}connections={number}"
 
 
 def _checked(redis: str | None) -> str | None:

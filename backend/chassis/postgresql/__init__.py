@@ -2,6 +2,16 @@
 
 from backend.chassis.postgresql.engines import open_engine, open_owner
 from backend.chassis.postgresql.faults import is_away, trouble
-from backend.chassis.postgresql.roles import as_owner, enter, is_settled
+from backend.chassis.postgresql.roles import as_owner, enter, is_settled, prepare
+from backend.chassis.postgresql.urls import read_url
 
-__all__ = ["as_owner", "enter", "is_away", "is_settled", "open_engine", "open_owner", "trouble"]
+__all__ = [
+    "as_owner",
+    "enter",
+    "is_away",
+    "is_settled",
+    "open_engine",
+    "open_owner",
+    "read_url",
+    "trouble",
+]

@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
 
 from backend.chassis.postgresql.faults import notice_hanging_up
 from backend.chassis.postgresql.roles import WorkingRole
@@ -30,7 +32,6 @@ def open_engine(url: URL, schema: str, owner: Engine) -> Engine:
     }
     engine = create_engine(
         place.url,
-        pool_pre_ping=True,
         pool_size=(place.connections + 1) // 2,
         max_overflow=place.connections // 2,
         pool_timeout=_POOL_SECONDS,
@@ -42,7 +43,18 @@ def open_engine(url: URL, schema: str, owner: Engine) -> Engine:
     def work_under_role(_dialect: object, _record: object, _args: object, named: Any) -> None:
         named["startup_params"] = told | role.parameters()
 
+    refused = engine.dialect.loaded_dbapi.Error
+
+    def ask_whether_it_lives(connection: DBAPIConnection, *_: object) -> None:
+        try:
+            engine.dialect.do_ping(connection)
+        except (OSError, refused) as error:
+            # Whoever ended this one has ended the others too.
+            raise InvalidatePoolError from error
+
     event.listen(engine, "do_connect", work_under_role)
+    # In place of pool_pre_ping, which lets through what the driver lets through of the socket.
+    event.listen(engine, "checkout", ask_whether_it_lives)
     _watch(engine, _SILENT_SECONDS)
     return engine
 
@@ -51,7 +63,8 @@ def open_owner(url: URL, schema: str) -> Engine:
     """For what the tables' owner alone may do, which may take long."""
     place = read_url(url)
     arguments = _named(place.arguments, schema)
-    arguments["startup_params"] = {"search_path": schema}
+    # Where row-level security is forced upon the owner, the owner goes on seeing every row.
+    arguments["startup_params"] = {"search_path": schema, "app.every_tenant": "on"}
     engine = create_engine(place.url, poolclass=NullPool, connect_args=arguments)
     _watch(engine, None)
     return engine

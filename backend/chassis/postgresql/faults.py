@@ -33,7 +33,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 def notice_hanging_up(context: ExceptionContext) -> None:
     """Let the pool replace a connection that the server has ended with a word."""
-    if sqlstate(context.original_exception) in _HUNG_UP:
+    error = context.original_exception
+    if isinstance(error, OSError) or sqlstate(error) in _HUNG_UP:
         context.is_disconnect = True
 
 

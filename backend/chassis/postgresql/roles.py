@@ -28,6 +28,10 @@ _MAX_ROLE_CHARACTERS = 63
 _ENTER_TENANT = "SELECT set_config('app.tenant_id', :tenant, true)"
 _ENTER_EVERY_TENANT = "SELECT set_config('app.every_tenant', 'on', true)"
 _IS_MEMBER = "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = :role"
+_IS_SETTLED = (
+    "SELECT pg_has_role(r.oid, 'MEMBER') AND has_schema_privilege(r.oid, n.oid, 'USAGE')"
+    " FROM pg_roles r JOIN pg_namespace n ON n.nspname = :schema WHERE r.rolname = :role"
+)
 _PROTECTED = (
     "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = :schema AND c.relrowsecurity AND c.relforcerowsecurity = :forced"
@@ -71,13 +75,21 @@ class WorkingRole:
 
 
 def is_settled(connection: Connection, schema: str) -> bool:
-    """Whether the service has a role of its own to work under."""
-    return _is_member(connection, app_role(connection.engine.url, schema))
+    """Whether the service has a role of its own to work under, which may use the schema."""
+    role = app_role(connection.engine.url, schema)
+    return bool(connection.scalar(text(_IS_SETTLED), {"role": role, "schema": schema}))
 
 
 @contextmanager
 def as_owner(connection: Connection, schema: str) -> Iterator[None]:
-    """Let the owner change tables: before, schema and role are there; after, rows are protected.
+    """Let the owner change tables: before, schema and role are there; after, rows are protected."""
+    has_role = prepare(connection, schema)
+    yield
+    _force(connection, schema, forced=not has_role)
+
+
+def prepare(connection: Connection, schema: str) -> bool:
+    """Make the schema and, where that is allowed, the role that uses it; whether there is one.
 
     Several processes may start at once: the others wait until this transaction ends.
     """
@@ -87,10 +99,7 @@ def as_owner(connection: Connection, schema: str) -> Iterator[None]:
     has_role = _is_member(connection, role) or _make_role(connection, role)
     if has_role:
         _let_use(connection, schema, role)
-    # Where it is forced upon the owner, migrations must go on seeing every row.
-    connection.execute(text(_ENTER_EVERY_TENANT))
-    yield
-    _force(connection, schema, forced=not has_role)
+    return has_role
 
 
 def _is_member(connection: Connection, role: str) -> bool:

@@ -1,6 +1,7 @@
 """All that the library reads from the environment."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -103,7 +104,8 @@ def _vectors(env: Env, folder: Path, database_url: str) -> Place:
                 "VECTOR_STORE=pgvector needs a PostgreSQL database: "
                 "set VECTOR_DATABASE_URL, or DATABASE_URL for everything."
             )
-        return Place(kind, folder, url=url)
+        # How many connections there may be of our own is none of the vectors' business.
+        return Place(kind, folder, url=re.sub(r"[?&]connections=\d+$", "", url))
     return Place("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))
 
 
