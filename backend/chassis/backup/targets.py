@@ -49,7 +49,10 @@ class Targets:
                         targets._connected(installation, url, service)
                     )
                 targets._connections[service] = known[url]
-                targets._begin(service, about)
+                if known[url].dialect.name == "postgresql":
+                    targets._set_aside(known[url], service)
+                    open_ones.enter_context(postgresql.as_owner(known[url], service))
+                make_empty(targets.at(service), service, about.revision)
             yield targets
 
     def at(self, service: str) -> Connection:
@@ -70,14 +73,10 @@ class Targets:
         rows.go_on_counting(connection, _tables(connection, service))
         migrations.upgrade(connection, service, folder, newest)
 
-    def _begin(self, service: str, about: Service) -> None:
-        connection = self._connections[service]
-        if connection.dialect.name == "postgresql":
-            if has_tables(connection, service):
-                aside = f"{service}_replaced_{self._stamp}"
-                connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{aside}"'))
-            postgresql.prepare(connection, service)
-        make_empty(self.at(service), service, about.revision)
+    def _set_aside(self, connection: Connection, service: str) -> None:
+        if has_tables(connection, service):
+            aside = f"{service}_replaced_{self._stamp}"
+            connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{aside}"'))
 
     @contextmanager
     def _connected(

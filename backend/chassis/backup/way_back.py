@@ -81,7 +81,6 @@ def _change_files(file: Path, copy: Path, revision: str) -> str:
 def _go_back(url: str, service: str, revision: str, copy: str) -> str:
     aside = f"{service}_undone_{revision}"
     with connected(url, service) as connection, connection.begin():
-        postgresql.prepare(connection, service)
         before = str(
             connection.scalar(
                 text(f'SELECT version_num FROM "{copy}"."alembic_version_{service}"')  # noqa: S608
@@ -89,10 +88,10 @@ def _go_back(url: str, service: str, revision: str, copy: str) -> str:
         )
         connection.execute(text(f'DROP SCHEMA IF EXISTS "{aside}" CASCADE'))
         connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{aside}"'))
-        postgresql.prepare(connection, service)
-        enter(connection, service)
-        make_empty(connection, service, before)
-        _fill(connection, service, before, copy)
+        with postgresql.as_owner(connection, service):
+            enter(connection, service)
+            make_empty(connection, service, before)
+            _fill(connection, service, before, copy)
         connection.execute(text(f'DROP SCHEMA "{copy}" CASCADE'))
     return f"schema {aside}"
 

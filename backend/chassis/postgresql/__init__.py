@@ -2,7 +2,7 @@
 
 from backend.chassis.postgresql.engines import open_engine, open_owner
 from backend.chassis.postgresql.faults import is_away, trouble
-from backend.chassis.postgresql.roles import as_owner, enter, is_settled, prepare
+from backend.chassis.postgresql.roles import as_owner, enter, is_settled
 from backend.chassis.postgresql.urls import read_url
 
 __all__ = [
