@@ -19,7 +19,7 @@ _USAGE = "usage: python -m backend WORD …    (python -m backend WORD --help te
 _NOT_UNDERSTOOD = 2
 _OF_THE_SUITE = {
     "backend.chassis.__main__": (
-        Command("doctor", "every setting with its origin, and what keeps a start from working"),
+        Command("doctor", "every setting with its origin, what is wrong, and what mends it"),
         Command("migrate", "bring all tables up to date"),
     ),
     "backend.chassis.backup.__main__": (

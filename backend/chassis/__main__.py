@@ -29,7 +29,7 @@ commands:
   restart          stop, then start the way it ran
   status           what runs, and whether it is ready
   logs [SERVICE]   the last lines of one log or of all; -f goes on; --request ID: one request's
-  doctor           settings with their origin, and what would keep a start from working
+  doctor           every setting with its origin, what is wrong here, and what mends it
   install          install what is missing and stop there; --tests: what the tests need;
                    --extra ollama,anthropic,…: what speaks to these
   serve SERVICE    one service or companion in the foreground (containers use these two)
@@ -87,7 +87,7 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
         case "logs":
             suite.show_logs(asked.service, asked.lines, follow=asked.follow)
         case "doctor":
-            return examine(ROOT, suite.plan, variables)
+            return examine(ROOT, suite.plan, variables, as_json=asked.json)
     return 0
 
 
@@ -195,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-f", "--follow", action="store_true", help="for logs")
     parser.add_argument("-n", "--lines", type=int, default=20, help="for logs")
     parser.add_argument("--request", metavar="ID", help="for logs: what all say of one request")
+    parser.add_argument("--json", action="store_true", help="for doctor: for scripts")
     parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     return parser
 

