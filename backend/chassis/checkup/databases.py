@@ -83,10 +83,10 @@ def _postgresql(service: str, url: str) -> Iterator[Finding]:
             yield from _rights(service, connection)
             yield from _revision(service, connection)
     except SQLAlchemyError as trouble:
-        reason = str(getattr(trouble, "orig", None) or trouble).splitlines()[0]
+        what = postgresql.trouble(trouble, parsed)
         yield error(
             service,
-            f"The database {parsed.render_as_string(hide_password=True)} does not answer: {reason}",
+            what or f"The database does not do what is asked: {trouble}".splitlines()[0],
             f"{service} can read nothing and keep nothing.",
             "Start it, or correct DATABASE_URL.",
         )
@@ -105,16 +105,14 @@ def _clock(connection: Connection) -> Iterator[Finding]:
 
 
 def _rights(service: str, connection: Connection) -> Iterator[Finding]:
-    role = postgresql.app_role(connection.engine.url, service)
-    is_there = "SELECT 1 FROM pg_roles WHERE rolname = :role"
     may_make = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
-    known = connection.scalar(text(is_there), {"role": role})
-    if known is None and not connection.scalar(text(may_make)):
-        yield error(
+    if not (postgresql.is_settled(connection, service) or connection.scalar(text(may_make))):
+        user = connection.engine.url.username
+        yield warning(
             service,
-            f"The role {role} is not there, and the user in DATABASE_URL may not make it.",
-            f"{service} works under that role, which sees one tenant's rows at a time.",
-            f"psql -c 'ALTER ROLE \"{connection.engine.url.username}\" CREATEROLE'",
+            f"{user} may not make the role that {service} works under.",
+            f"{service} works as the owner of its tables, who could drop them.",
+            f"psql -c 'ALTER ROLE \"{user}\" CREATEROLE', as an administrator; then start again",
         )
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.chassis.settings import Env
 from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.security.redis import connect
+from backend.security.redis.faults import trouble
 from backend.security.settings import redis_url
 
 _SECONDS = 3.0
@@ -38,22 +39,19 @@ def look_at_redis(env: Env) -> Iterator[Finding]:
     if url is None:
         return
     named = env.optional("REDIS_URL") is not None or env.optional("REDIS_HOST") is not None
-    client = Redis.from_url(
-        url, decode_responses=True, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
-    )
     try:
-        told: Mapping[str, Any] = client.info()
-        seconds, micros = client.time()
-    except (RedisError, OSError, ValueError) as trouble:
+        with connect(url, timeout=_SECONDS, retries=0) as client:
+            told: Mapping[str, Any] = client.info()
+            seconds, micros = client.time()
+    except (RedisError, OSError, ValueError) as refused:
         yield error(
             "redis",
-            f"The Redis-compatible server does not answer: {trouble}",
+            (isinstance(refused, RedisError) and trouble(refused))
+            or f"The Redis-compatible server does not answer: {refused}",
             "Whether sessions have ended can't be told: after half a minute everybody waits.",
             "Start it, or correct REDIS_URL." if named else "./start_microservices.sh restart",
         )
         return
-    finally:
-        client.close()
     yield from _version(told)
     yield from _memory(told)
     if named:

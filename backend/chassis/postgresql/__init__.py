@@ -12,6 +12,7 @@ __all__ = [
     "is_settled",
     "open_engine",
     "open_owner",
+    "prepare",
     "read_url",
     "trouble",
 ]

@@ -8,6 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.chassis.daily import MOST_DAYS, Period
+from backend.security.redis import key
 
 Tally = Mapping[tuple[str, str], int]
 
@@ -26,7 +27,7 @@ return 1
 
 
 class SharedDays:
-    """One hash a day, in Redis; each is a key of its own and may lie anywhere in a cluster."""
+    """One hash a day, in Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -63,8 +64,8 @@ class LocalDays:
 
     def add(self, day: date, tally: Tally, source: str, number: int) -> None:  # noqa: ARG002
         kept = self._days.setdefault(day, {})
-        for key, requests in tally.items():
-            kept[key] = kept.get(key, 0) + requests
+        for each, requests in tally.items():
+            kept[each] = kept.get(each, 0) + requests
         for old in sorted(self._days)[:-MOST_DAYS]:
             del self._days[old]
 
@@ -75,7 +76,7 @@ class LocalDays:
 
 
 def _key(day: date) -> str:
-    return f"gateway:requests:{day.isoformat()}"
+    return key("gateway", "requests", day.isoformat())
 
 
 def _read(fields: Mapping[str, Any]) -> Tally:

@@ -82,7 +82,7 @@ def test_the_numbers_of_a_day_go_when_nobody_asks_for_them_any_more(traffic_for,
     traffic.count("rag", 200)
     traffic.keep()
 
-    seconds = valkey.client.ttl("gateway:requests:2026-03-01")
+    seconds = valkey.client.ttl("{suite}:gateway:requests:2026-03-01")
 
     assert 90 * 86_400 < seconds <= 92 * 86_400
 
