@@ -26,9 +26,14 @@ class Seen:
 
 @dataclass
 class Collector:
-    """What has come so far; `other` are bodies that were sent elsewhere than to `/v1/traces`."""
+    """What has come so far; `other` are bodies that were sent elsewhere than to `/v1/traces`.
+
+    It may be told to *answer* otherwise, and then counts what it has not taken.
+    """
 
     url: str
+    answer: int = 200
+    refused: int = 0
     spans: list[Seen] = field(default_factory=list)
     other: list[bytes] = field(default_factory=list)
 
@@ -71,11 +76,13 @@ def collecting() -> Iterator[Collector]:
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self._body()
-            if self.path == "/v1/traces":
+            if collector.answer != 200:
+                collector.refused += 1
+            elif self.path == "/v1/traces":
                 collector.take(body)
             else:
                 collector.other.append(body)
-            self.send_response(200)
+            self.send_response(collector.answer)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

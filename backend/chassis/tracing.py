@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from types import EllipsisType
 from typing import Final, Protocol
 
 from flask import Flask, Response, g, has_request_context, request
@@ -35,6 +36,7 @@ class Kind(Enum):
     INTERNAL = "internal"
     SERVER = "server"
     CLIENT = "client"
+    CONSUMER = "consumer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,14 @@ class Place:
     flags: int
     state: str = ""
 
+    @property
+    def traceparent(self) -> str:
+        """In 55 characters."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
     def headers(self) -> dict[str, str]:
         """What tells the next one where it stands."""
-        told = {"traceparent": f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"}
+        told = {"traceparent": self.traceparent}
         return told | {"tracestate": self.state} if self.state else told
 
 
@@ -91,7 +98,8 @@ class _Unrecorded:
 
 
 _UNRECORDED: Final = _Unrecorded()
-_here: ContextVar[Place | None] = ContextVar("place", default=None)
+# An ellipsis: wherever the request stands. None: nowhere, even within a request.
+_here: ContextVar[Place | EllipsisType | None] = ContextVar("place", default=...)
 # Of the process, like the handlers of its log: whoever makes a span need not be handed it.
 _recorder: Recorder | None = None
 
@@ -126,8 +134,8 @@ def _decide_about_langsmith(wanted: bool) -> None:
 def here() -> Place | None:
     """Where the work in hand stands; None outside any trace."""
     place = _here.get()
-    if place is None and has_request_context():
-        place = g.get("place")
+    if place is ...:
+        place = g.get("place") if has_request_context() else None
     return place
 
 
@@ -182,7 +190,10 @@ def span(
 
 @contextmanager
 def standing(place: Place | None) -> Iterator[None]:
-    """Work that goes on for someone elsewhere, such as a job for the request that queued it."""
+    """Work that goes on for someone elsewhere, such as a job for the request that queued it.
+
+    Or for nobody: what is done again and again while one waits would hide the rest of a trace.
+    """
     token = _here.set(place)
     try:
         yield

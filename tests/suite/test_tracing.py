@@ -20,6 +20,49 @@ WAY = (
 )
 
 
+UPLOAD = "6c0f9fe00899149213ae47a744924b71"
+# Each below the one before it, the last ones beside each other.
+READING = (
+    ("gateway", "POST rag"),
+    ("rag-service", "POST /documents"),
+    ("rag-worker", "process rag.reading"),
+)
+STAGES = ("extract", "chunk", "embed", "index")
+
+
+def test_an_upload_is_one_trace_from_the_gateway_to_the_worker_that_reads_it(suite, collector):
+    eve = suite.person("eve")
+    with (DATA / "handbook-1p.docx").open("rb") as file:
+        response = eve(
+            "POST",
+            "/rag/documents?wait=60",
+            files={"file": file},
+            headers={"traceparent": f"00-{UPLOAD}-eee19b7ec3c1b174-01", "X-Request-ID": "read-1"},
+        )
+    assert response.json()["documents"][0]["status"] == "ready", response.text
+    wanted = {*READING, *(("rag-worker", stage) for stage in STAGES)}
+    wait_until(lambda: wanted <= {(span.service, span.name) for span in collector.trace(UPLOAD)})
+
+    trace = collector.trace(UPLOAD)
+    spans = {(span.service, span.name): span for span in trace}
+    parents = ["eee19b7ec3c1b174", *(spans[each].span_id for each in READING[:-1])]
+    assert [spans[each].parent_id for each in READING] == parents
+    reading = spans[READING[-1]].span_id
+    assert {spans["rag-worker", stage].parent_id for stage in STAGES} == {reading}
+    below = {(span.service, span.name, span.parent_id) for span in trace}
+    embed, index = (spans["rag-worker", stage].span_id for stage in ("embed", "index"))
+    assert any(name.startswith("embeddings ") and at == embed for _, name, at in below)
+    assert ("rag-worker", "upsert chroma", embed) in below
+    assert any(name == "UPDATE documents" and at == index for _, name, at in below)
+    assert ("rag-service", "INSERT documents", spans[READING[1]].span_id) in below
+    assert ("gateway", "EVALSHA", spans[READING[0]].span_id) in below
+    log = suite.folder / "logs" / "rag_worker.log"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    own = [line for line in lines if line.get("request_id") == "read-1"]
+    assert own
+    assert {line["trace_id"] for line in own} == {UPLOAD}
+
+
 def test_a_question_is_one_trace_from_the_gateway_to_the_library(suite, collector, ada):
     ada.upload(DATA / "handbook-1p.docx")
     ids = {"traceparent": f"00-{TRACE}-eee19b7ec3c1b174-01", "X-Request-ID": "traced-1"}
@@ -31,6 +74,9 @@ def test_a_question_is_one_trace_from_the_gateway_to_the_library(suite, collecto
     spans = {(span.service, span.name): span for span in collector.trace(TRACE)}
     parents = ["eee19b7ec3c1b174", *(spans[each].span_id for each in WAY[:-1])]
     assert [spans[each].parent_id for each in WAY] == parents
+    searched = {span.name for span in collector.trace(TRACE) if span.service == "rag-service"}
+    assert {"query chroma", "SELECT chunks documents collections"} <= searched
+    assert ("gateway", "EVALSHA") in spans
 
 
 def test_every_line_about_a_request_names_it_and_its_trace(suite, ada):

@@ -12,6 +12,7 @@ import urllib3
 from backend.chassis.embedding.engine import Vectors
 from backend.chassis.embedding.models import ModelUnavailable
 from backend.chassis.settings import Secret
+from backend.chassis.tracing import Kind, span
 
 # What one request may ask; servers refuse more texts or take too long over them.
 _TEXTS = 64
@@ -69,17 +70,20 @@ class EndpointModel:
         raise AssertionError("unreachable")
 
     def _ask(self, body: bytes) -> Any:
+        asked = {"http.request.method": "POST", "url.full": self._url}
         try:
-            response = self._pool.request(
-                "POST",
-                self._url,
-                body=body,
-                headers=self._headers,
-                redirect=False,
-                preload_content=False,
-            )
-            with response:
-                raw = response.read(_MOST_ANSWER_BYTES)
+            with span("POST", Kind.CLIENT, asked) as asking:
+                response = self._pool.request(
+                    "POST",
+                    self._url,
+                    body=body,
+                    headers=self._headers,
+                    redirect=False,
+                    preload_content=False,
+                )
+                asking.set({"http.response.status_code": response.status})
+                with response:
+                    raw = response.read(_MOST_ANSWER_BYTES)
         except urllib3.exceptions.HTTPError as error:
             raise _TryAgain("does not answer") from error
         if response.status == 429 or response.status >= 500:

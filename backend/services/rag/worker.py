@@ -11,9 +11,11 @@ from redis.exceptions import RedisError
 
 from backend.chassis.logs import log_as_json
 from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.tracing import open_tracing
 from backend.services.rag.jobs.broker import carries_messages
 from backend.services.rag.settings import Settings
 
+_NAME = "rag-worker"
 _log = logging.getLogger(__name__)
 # Reading takes what of the processors nobody else wants.
 _NICENESS = 10
@@ -26,13 +28,13 @@ def main() -> None:
     try:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
-        sys.exit(f"rag-worker: {error}")
+        sys.exit(f"{_NAME}: {error}")
     from backend.chassis.metrics import Metrics
     from backend.chassis.metrics_page import open_page
     from backend.services.rag.clients.measures import Measures
 
     metrics = Metrics()
-    metrics.tell_build("rag-worker")
+    metrics.tell_build(_NAME)
     open_page(settings.common.host, settings.worker_port, metrics)
     if settings.broker_url is None:
         _log.warning("There is no broker; the rag service reads documents itself.")
@@ -43,6 +45,8 @@ def main() -> None:
     from backend.services.rag.jobs.worker import poll, work
     from backend.services.rag.parts import Parts
 
+    # When the libraries are there whose work it watches.
+    open_tracing(settings.common, _NAME)
     embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
     parts = Parts.open(settings, embedder, Measures(metrics.registry))
     parts.database.show(metrics)
@@ -71,7 +75,7 @@ def _carries_messages(url: str) -> bool:
 
 
 def _log_like_the_services() -> None:
-    log_as_json("rag-worker")
+    log_as_json(_NAME)
     # A line for each document is written by who reads it.
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
+from backend.chassis.tracing import Kind, Value, span
 from backend.services.agent.clients.arguments import ForeignSchema
 from backend.services.agent.clients.framing import framed
 from backend.services.agent.clients.mcp_servers import McpServer
@@ -95,8 +97,9 @@ class _Server:
 
     async def _call(self, tool: str, arguments: Mapping[str, Any]) -> Outcome:
         try:
-            async with _session(self._server) as session:
-                result = await session.call_tool(tool, dict(arguments))
+            with span(f"tools/call {tool}", Kind.CLIENT, self._told(tool)):
+                async with _session(self._server) as session:
+                    result = await session.call_tool(tool, dict(arguments))
         except Exception as error:
             _log.warning("MCP server %s failed: %s", self._name, reason(error))
             raise ToolFailed(f"The server {self._name} does not answer as it should.") from error
@@ -104,6 +107,17 @@ class _Server:
         if result.isError:
             raise ToolFailed(told)
         return Outcome(told)
+
+    def _told(self, tool: str) -> dict[str, Value]:
+        told: dict[str, Value] = {
+            "mcp.method.name": "tools/call",
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": tool,
+            "mcp.server.name": self._name,
+        }
+        if self._server.url is None:
+            return told | {"network.transport": "pipe"}
+        return told | {"server.address": urlsplit(self._server.url).hostname or ""}
 
 
 @asynccontextmanager

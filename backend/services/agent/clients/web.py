@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import httpcore
 
+from backend.chassis.tracing import Kind, span
 from backend.security.outbound import Destination, Outbound, OutboundRefused
 from backend.services.agent.clients.pages import Page, read_html
 from backend.services.agent.errors import ToolFailed, ToolRefused
@@ -41,10 +42,14 @@ class Web:
         """The page at *url*, or behind its redirects; ToolRefused where it may not be called."""
         for _ in range(_MOST_REDIRECTS + 1):
             destination, addresses = await self._checked(url)
-            async with _asked(destination, addresses) as response:
-                moved = _moved(destination, response)
-                if moved is None:
-                    return await _page(destination.url, response)
+            # The host alone: an address may hold what its user keeps to themselves.
+            asked = {"http.request.method": "GET", "server.address": destination.host}
+            with span("GET", Kind.CLIENT, asked) as asking:
+                async with _asked(destination, addresses) as response:
+                    asking.set({"http.response.status_code": response.status})
+                    moved = _moved(destination, response)
+                    if moved is None:
+                        return await _page(destination.url, response)
             url = moved
         raise ToolFailed("The page redirects too often.")
 

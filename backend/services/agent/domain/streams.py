@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from backend.chassis.citing import Citation
+from backend.chassis.tracing import standing
 from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.conversations import WRITING, Conversations, SavedRun
 from backend.services.agent.domain.events import Answer, Begun, Idle, Telling, Text, Told
@@ -69,7 +70,8 @@ class Streams:
         looked = time.monotonic()
         over = run.message.status != WRITING
         while True:
-            fresh = self._events.after(run.conversation_id, run.id, number)
+            with standing(None):  # again and again: no part of a trace
+                fresh = self._events.after(run.conversation_id, run.id, number)
             for piece in fresh:
                 number = piece.number
                 yield Sent(piece, Idle())

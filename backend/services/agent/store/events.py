@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
+from backend.chassis.tracing import standing
 from backend.security.redis import connect, key
 
 _log = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class _RedisRecording:
         if self._lost:
             return
         try:
-            self._add(piece)
+            with standing(None):  # a span for each word of an answer would hide all others
+                self._add(piece)
         except RedisError as error:
             self._lost = True
             _log.warning("events of a run are not kept: %s", error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+from backend.chassis.tracing import is_recording
 from backend.security import Refusal
 from backend.security.authentication import Credentials
 from backend.services.gateway.domain.forwarding import limited
@@ -75,6 +76,8 @@ class Admission:
         self._tap: UsageTap | None = None
 
     def start(self) -> None:
+        if is_recording():
+            self._span = traces.begin_span(self._request, self._visit)
         block, route = self._request.block, self._way.route
         if block.length > route.body_limit:
             self._refuse(BodyTooLarge(route.body_limit))
@@ -108,10 +111,12 @@ class Admission:
         fare = self._fare = caller.fare(
             visit.fare_key, self._way.route, visit.inner, self._carrier.numbers
         )
-        if fare.charges:
+        if not fare.charges:
+            self._seek()
+        elif self._span is None:
             self._carrier.counting.decide(fare, self._decided)
         else:
-            self._seek()
+            self._carrier.counting.decide(fare, traces.asking_redis(self._span, self._decided))
 
     def _decided(self, reply: list[int], local: bool) -> None:
         fare = self._fare

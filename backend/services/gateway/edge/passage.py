@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backend.chassis.tracing import is_recording
 from backend.security import Refusal
 from backend.services.gateway.clients.fields import BadFraming
 from backend.services.gateway.clients.framing import LAST_CHUNK, chunk
@@ -103,8 +102,7 @@ class Passage(Admission):
         visit, block = self._visit, request.block
         whole = not client.body_open
         onward = block.onward
-        if is_recording():
-            self._span = self._span or traces.begin_span(request, visit)
+        if self._span is not None:
             onward = traces.below(self._span, onward)
         head = (
             f"{request.method}{visit.onward}{connection.authority}{onward}"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from backend.chassis.tracing import Kind, begin, read_place, standing
 
 if TYPE_CHECKING:
-    from backend.chassis.tracing import Span
+    from backend.chassis.tracing import Span, Value
+    from backend.services.gateway.clients.counting import Decided
     from backend.services.gateway.edge.carrier import Visit
     from backend.services.gateway.edge.requests import Request
 
+_REDIS: dict[str, Value] = {"db.system.name": "redis", "db.operation.name": "EVALSHA"}
 _LINES = re.compile(r"\r\n(?:traceparent|tracestate):[^\r]*(?=\r\n)", re.IGNORECASE)
 
 
@@ -26,6 +28,20 @@ def begin_span(request: Request, visit: Visit) -> Span:
     }
     with standing(read_place(said.get("traceparent", ""), said.get("tracestate", ""))):
         return begin(f"{request.method} {route}", Kind.SERVER, about)
+
+
+def asking_redis(span: Span, decided: Decided) -> Decided:
+    """*decided*, with a span from now on until Redis has said what it thinks of the limits."""
+    with standing(span.place):
+        asking = begin("EVALSHA", Kind.CLIENT, _REDIS)
+
+    def heard(reply: list[int], local: bool) -> None:
+        if local:
+            asking.fail("counted_locally")
+        asking.end()
+        decided(reply, local)
+
+    return heard
 
 
 def end_span(span: Span, status: int, reason: str | None) -> None:

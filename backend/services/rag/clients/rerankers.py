@@ -10,6 +10,7 @@ from typing import Any
 import urllib3
 
 from backend.chassis.settings import Secret
+from backend.chassis.tracing import Kind, span
 from backend.services.rag.errors import RerankerFailed
 
 _MOST_BYTES = 1024 * 1024
@@ -57,17 +58,19 @@ class EndpointReranker:
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.reveal()}"
         try:
-            response = self._pool.request(
-                "POST",
-                self._url,
-                body=json.dumps(body).encode(),
-                headers=headers,
-                timeout=self._timeout,
-                redirect=False,
-                preload_content=False,
-            )
-            with response:
-                raw = response.read(_MOST_BYTES + 1)
+            with span("POST", Kind.CLIENT, {"url.full": self._url}) as asking:
+                response = self._pool.request(
+                    "POST",
+                    self._url,
+                    body=json.dumps(body).encode(),
+                    headers=headers,
+                    timeout=self._timeout,
+                    redirect=False,
+                    preload_content=False,
+                )
+                asking.set({"http.response.status_code": response.status})
+                with response:
+                    raw = response.read(_MOST_BYTES + 1)
         except urllib3.exceptions.HTTPError as error:
             raise RerankerFailed("its server does not answer in time") from error
         try:

@@ -5,9 +5,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from backend.chassis.database import Database
 from backend.chassis.embedding import ModelUnavailable
+from backend.chassis.embedding.engine import Vectors
+from backend.chassis.tracing import Kind, Span, Value, span
 from backend.services.rag.clients.measures import Measures
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.errors import VectorsUnavailable
@@ -55,9 +58,9 @@ class DenseIndex:
             vector = self._vector_of(known, text)
             found: dict[str, float] = {}
             for collection in collections:
-                found |= self._vectors.nearest(
-                    known.partition(collection), vector, limit, documents
-                )
+                partition = known.partition(collection)
+                with self._asking_store("query", partition):
+                    found |= self._vectors.nearest(partition, vector, limit, documents)
         except (VectorsUnavailable, ModelUnavailable) as trouble:
             self._rests_until = time.monotonic() + _REST_SECONDS
             raise self._told(trouble) from trouble
@@ -69,9 +72,7 @@ class DenseIndex:
             if key in self._asked:
                 self._asked.move_to_end(key)
                 return self._asked[key]
-        model = self._models.open(known)
-        with self._measures.embedding("questions", 1):
-            vector: Row = model.encode([text])[0]
+        vector: Row = self._embedded(known, [text], "questions")[0]
         with self._asking:
             self._asked[key] = vector
             if len(self._asked) > _MOST_ASKED:
@@ -116,11 +117,9 @@ class DenseIndex:
         with self._database.read() as session:
             if store.embedded(session, known.id, document_id, generation) < first:
                 return  # it lacks earlier ones, and will be given all of them together
-        model = self._models.open(known)
-        with self._measures.embedding("documents", len(texts)):
-            rows = model.encode(texts)
+        rows = self._embedded(known, texts, "documents")
         partition = known.partition(collection_id)
-        with self._measures.stage("indexing"):
+        with self._measures.stage("indexing"), self._asking_store("upsert", partition):
             self._vectors.add(partition, document_id, generation, ids, rows)
         with self._database.write() as session:
             done = first + len(ids)
@@ -129,12 +128,38 @@ class DenseIndex:
         # Deleted in the meantime, and perhaps cleared away before these came.
         self._vectors.remove(partition, ids)
 
+    def _embedded(self, known: Known, texts: Sequence[str], purpose: str) -> Vectors:
+        told: dict[str, Value] = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": known.name,
+            "rag.texts": len(texts),
+        }
+        # The built-in model and those of sentence-transformers work in this very process.
+        kind = Kind.CLIENT if known.is_remote else Kind.INTERNAL
+        model = self._models.open(known)
+        with (
+            self._measures.embedding(purpose, len(texts)),
+            span(f"embeddings {known.name}", kind, told),
+        ):
+            return model.encode(texts)
+
+    def _asking_store(self, operation: str, partition: str) -> AbstractContextManager[Span]:
+        store = self._models.store
+        told = {
+            "db.system.name": store,
+            "db.operation.name": operation,
+            "db.collection.name": partition,
+        }
+        return span(f"{operation} {store}", Kind.CLIENT, told)
+
     def forget(self, collection_id: str, document_id: str, but_generation: int = 0) -> None:
         """Drop the document's vectors, but for one generation's."""
         with self._database.write() as session:
             store.forget(session, document_id, but_generation)
         for known in self._models.current():
-            self._vectors.forget(known.partition(collection_id), document_id, but_generation)
+            partition = known.partition(collection_id)
+            with self._asking_store("delete", partition):
+                self._vectors.forget(partition, document_id, but_generation)
 
     def drop(self, collection_id: str) -> None:
         for known in self._models.current():

@@ -11,7 +11,7 @@ from typing import Any
 from backend.chassis.database import Database, Session, take_turns
 from backend.chassis.paging import cut_page
 from backend.chassis.sealing import Seal
-from backend.security.refusals import request_id_in_hand
+from backend.chassis.tracing import standing
 from backend.services.rag.domain.collections import (
     Reader,
     ensure_writable,
@@ -196,7 +196,8 @@ class Documents:
         """The documents once all are read, or as they are after *seconds*."""
         end = time.monotonic() + seconds
         while True:
-            documents = [self.find(reader, each) for each in ids]
+            with standing(None):  # again and again: no part of a trace
+                documents = [self.find(reader, each) for each in ids]
             if all(each.is_done for each in documents) or time.monotonic() >= end:
                 return documents
             threading.Event().wait(_LOOK_AGAIN_SECONDS)
@@ -285,7 +286,7 @@ def _row(
     title: str | None,
     metadata: Mapping[str, Any],
 ) -> DocumentRow:
-    return DocumentRow(
+    row = DocumentRow(
         collection=shelf,
         tenant_id=reader.tenant_id,
         owner_id=reader.user_id,
@@ -297,8 +298,9 @@ def _row(
         sha256=upload.sha256,
         blob=upload.blob,
         attributes=dict(metadata),
-        request_id=request_id_in_hand(),
     )
+    queue.note_asker(row)
+    return row
 
 
 def _replace_namesakes(session: Session, row: DocumentRow) -> None:

@@ -34,6 +34,11 @@ class Known:
     suffix: str
     state: State
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server is asked for its vectors."""
+        return self.address is not None and self.address.startswith("http")
+
     def partition(self, collection_id: str) -> str:
         """Where the vectors lie that it makes for the collection."""
         return partition_of(collection_id, self.suffix)
@@ -62,7 +67,7 @@ class EmbeddingModels:
         """*database* sees all tenants' rows; *store* is the kind of store that is in use."""
         self._database = database
         self._choice = choice
-        self._store = store
+        self.store = store
         self._data_dir = data_dir
         self._built_in = built_in
         self._lock = threading.Lock()
@@ -88,9 +93,9 @@ class EmbeddingModels:
                 chosen.state = "building"
             chosen.address = self._choice.address
             for row in known:
-                if row.store != self._store:
+                if row.store != self.store:
                     store.forget_all(session, row.id)
-                    row.store = self._store
+                    row.store = self.store
             if chosen.state == "building":
                 _log.info("embedding everything anew with %s", chosen.name)
         self._seen = (float("-inf"), ())
@@ -99,7 +104,7 @@ class EmbeddingModels:
         row = ModelRow(
             name=self._choice.name,
             suffix=new_id("emb")[-8:],
-            store=self._store,
+            store=self.store,
             state="building",
         )
         session.add(row)

@@ -6,6 +6,7 @@ from datetime import datetime
 from time import monotonic, time
 
 from backend.chassis.database import Database
+from backend.chassis.tracing import Kind, Value, read_place, span, standing
 from backend.security.refusals import working_for
 from backend.services.rag.clients.measures import Measures, QueueState
 from backend.services.rag.domain.dense import DenseIndex
@@ -91,7 +92,11 @@ class Ingestion:
         job = None if self._stopping.is_set() else self._queue.take()
         if job is None:
             return cleared
-        with working_for(job.request_id):
+        with (
+            working_for(job.request_id),
+            standing(read_place(job.traceparent or "")),
+            span("process rag.reading", Kind.CONSUMER, _told(job)),
+        ):
             self._take_turn(job)
         return True
 
@@ -190,3 +195,16 @@ class Ingestion:
             row = store.moved_on(session, document_id, generation)
             if row is not None:
                 store.read_anew(row)
+
+
+def _told(job: Job) -> dict[str, Value]:
+    """The table is the queue; what Celery carries is only the word that something waits."""
+    return {
+        "messaging.system": "celery",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": "rag.reading",
+        "messaging.message.id": job.document_id,
+        "rag.document.id": job.document_id,
+        "rag.reading.attempt": job.attempts,
+    }

@@ -34,6 +34,7 @@ class Job:
     indexed: int | None
     attempts: int
     request_id: str | None
+    traceparent: str | None
 
     @property
     def shown(self) -> int:
@@ -142,4 +143,5 @@ def _job(row: DocumentRow) -> Job:
         indexed=row.indexed,
         attempts=row.attempts,
         request_id=row.request_id,
+        traceparent=row.traceparent,
     )

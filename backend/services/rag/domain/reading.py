@@ -9,6 +9,7 @@ from time import monotonic
 from backend.chassis.database import Database, Session
 from backend.chassis.embedding import Embedder
 from backend.chassis.sealing import BrokenSeal, Seal
+from backend.chassis.tracing import span
 from backend.services.rag.clients.extraction import Extracted, Extractor
 from backend.services.rag.clients.formats.kinds import CONTENT_TYPES
 from backend.services.rag.clients.measures import Measures
@@ -79,13 +80,15 @@ class Reading:
             done = start + len(part)
             ids = [chunk_id(job.document_id, job.generation, at) for at in range(start, done)]
             place = job.collection_id, job.document_id, job.generation
-            self._dense.add(*place, ids, part, first=start)
+            with span("embed", attributes={"rag.passages": len(part)}):
+                self._dense.add(*place, ids, part, first=start)
             if done < len(texts):
                 progress.indexed(done, len(texts))
                 if monotonic() > until:
                     return False
         progress.report("indexing", len(texts), len(texts))
-        self._show(job, len(texts), counted(job.document_id, job.generation, texts))
+        with span("index", attributes={"rag.passages": len(texts)}):
+            self._show(job, len(texts), counted(job.document_id, job.generation, texts))
         return True
 
     def cancel(self, job: Job) -> None:
@@ -97,13 +100,17 @@ class Reading:
         self._extractor.stop()
 
     def _extract(self, job: Job, progress: "_Progress") -> str:
-        with self._measures.stage("extracting"):
+        with (
+            self._measures.stage("extracting"),
+            span("extract", attributes={"rag.document.type": job.content_type}) as extracting,
+        ):
             extracted = self._extractor.extract(
                 self._blobs.path(job.blob),
                 _KINDS[job.content_type],
                 lambda done, total: progress.report("extracting", done, total),
                 self._password(job),
             )
+            extracting.set({"rag.pages": len(extracted.pages)})
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
         chunks = self._chunks(job, extracted.pages, extracted.headings, is_paged=extracted.paged)
@@ -145,7 +152,10 @@ class Reading:
         is_paged: bool,
     ) -> list[ChunkRow]:
         text = "".join(pages)
-        with self._measures.stage("chunking"):
+        with (
+            self._measures.stage("chunking"),
+            span("chunk", attributes={"rag.characters": len(text)}),
+        ):
             found = chunk(text, self._embedder.tokens.spans, [Section(*each) for each in headings])
         if not found:
             raise ExtractionFailed("no_text", "No text was found in this file.")

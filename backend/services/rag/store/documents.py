@@ -72,8 +72,9 @@ class DocumentRow(Base):
     blob: Mapped[str] = mapped_column(String(64))
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    # The request that brought it, for the log of its reading.
+    # The request that brought it or wants it read anew, and its place in a trace.
     request_id: Mapped[str | None] = mapped_column(String(128))
+    traceparent: Mapped[str | None] = mapped_column(String(55))
     # Documents that go when this one is ready.
     replaces: Mapped[list[str]] = mapped_column(JSON, default=list)
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from backend.chassis.tracing import here
+from backend.security.refusals import request_id_in_hand
 from backend.services.rag.store.base import new_id
 from backend.services.rag.store.documents import WAITING, DocumentRow, RemovalRow
 
@@ -86,6 +88,15 @@ def read_anew(row: DocumentRow) -> None:
     row.attempts = row.done = row.total = 0
     row.indexed = None
     row.error_code = row.error_detail = None
+    note_asker(row)
+
+
+def note_asker(row: DocumentRow) -> None:
+    """Have *row* read for the request in hand, if there is one: its log and trace go on there."""
+    if (request_id := request_id_in_hand()) is not None:
+        place = here()
+        row.request_id = request_id
+        row.traceparent = None if place is None else place.traceparent
 
 
 def release(row: DocumentRow, *, not_before: datetime | None = None) -> None:
