@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 _SECONDS = tuple(0.005 * 2**power for power in range(16))
 Stage = Literal["extracting", "chunking", "indexing"]
+Purpose = Literal["documents", "questions"]
 Result = Literal["ready", "failed", "put_off"]
 STATUSES = ("queued", "processing", "ready", "failed")
 
@@ -73,7 +74,7 @@ class Measures:
         self._words_only.inc()
 
     @contextmanager
-    def embedding(self, purpose: Literal["documents", "questions"], texts: int) -> Iterator[None]:
+    def embedding(self, purpose: Purpose, texts: int) -> Iterator[None]:
         """Time the embedding of that many *texts*."""
         began = perf_counter()
         yield

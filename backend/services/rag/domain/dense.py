@@ -11,7 +11,7 @@ from backend.chassis.database import Database
 from backend.chassis.embedding import ModelUnavailable
 from backend.chassis.embedding.engine import Vectors
 from backend.chassis.tracing import Kind, Span, Value, span
-from backend.services.rag.clients.measures import Measures
+from backend.services.rag.clients.measures import Measures, Purpose
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.errors import VectorsUnavailable
 from backend.services.rag.store import embeddings as store
@@ -128,7 +128,7 @@ class DenseIndex:
         # Deleted in the meantime, and perhaps cleared away before these came.
         self._vectors.remove(partition, ids)
 
-    def _embedded(self, known: Known, texts: Sequence[str], purpose: str) -> Vectors:
+    def _embedded(self, known: Known, texts: Sequence[str], purpose: Purpose) -> Vectors:
         told: dict[str, Value] = {
             "gen_ai.operation.name": "embeddings",
             "gen_ai.request.model": known.name,
