@@ -1,6 +1,7 @@
 """A page of numbers for a process that answers nothing else."""
 
 import logging
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,6 +39,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, metrics: Metrics) -> None:
         self.metrics = metrics
         super().__init__((host, port), _Page)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        # Whoever hung up before the answer is no event; the base class prints a trace.
+        if not isinstance(sys.exception(), ConnectionError):
+            _log.exception("the page of numbers failed")
 
 
 def open_page(host: str, port: int, metrics: Metrics) -> None:

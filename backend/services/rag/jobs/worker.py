@@ -45,6 +45,7 @@ def poll(ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
 
 def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
     """Serve *app* until a signal ends it."""
+    from celery.apps import worker as apps_worker
     from celery.signals import worker_ready, worker_shutting_down
 
     def read() -> None:
@@ -68,6 +69,8 @@ def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads:
         _log.info("going down")
         ingestion.stop()
 
+    # It says on the screen that it goes down, which would be a bare line in the log.
+    apps_worker.safe_say = lambda *_: None
     worker_ready.connect(begin)
     worker_shutting_down.connect(end)
     worker = app.Worker(
