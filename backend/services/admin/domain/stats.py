@@ -68,7 +68,7 @@ class Day(BaseModel):
 
 
 class Stats(BaseModel):
-    """The whole suite in numbers.
+    """The whole suite in numbers: seven at first sight, then what they are made of.
 
     `limited` counts answers with status 429, `client_errors` with any other 4xx, `errors`
     with 5xx. `unavailable` names the services that told nothing: what they count is null.
@@ -78,6 +78,13 @@ class Stats(BaseModel):
     since: date
     until: date
     unavailable: Sequence[str]
+    users: int | None
+    sessions: int | None
+    documents: int | None
+    chunks: int | None
+    tokens: int | None
+    requests: int | None
+    errors: int | None
     totals: Totals
     services: Mapping[str, Requests] | None
     models: Mapping[str, Tokens] | None
@@ -112,12 +119,20 @@ class Overview:
         silent = _silent(told)
         if len(silent) == 4:
             raise NobodyAnswers
+        totals = _totals(told)
         return Stats(
             generated_at=now,
             since=period.first,
             until=period.last,
             unavailable=silent,
-            totals=_totals(told),
+            users=None if totals.users is None else totals.users.total,
+            sessions=None if totals.sessions is None else totals.sessions.active,
+            documents=None if totals.documents is None else totals.documents.total,
+            chunks=totals.chunks,
+            tokens=None if totals.tokens is None else totals.tokens.total,
+            requests=totals.requests,
+            errors=totals.errors,
+            totals=totals,
             services=_services(told.traffic),
             models=_models(told.answers),
             days=list(_days(period, told)),

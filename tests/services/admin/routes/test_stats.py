@@ -73,6 +73,11 @@ def test_it_puts_together_what_all_services_tell(client, admin):
         **{name: TOLD["rag"][name] for name in ("collections", "documents", "chunks", "bytes")},
         **{name: 2 * number for name, number in REQUESTS.items()},
     }
+    assert answer["users"] == TOLD["auth"]["users"]["total"]
+    assert answer["sessions"] == TOLD["auth"]["sessions"]["active"]
+    assert answer["documents"] == TOLD["rag"]["documents"]["total"]
+    assert answer["tokens"] == TOLD["agent"]["tokens"]["total"]
+    assert all(answer[name] == answer["totals"][name] for name in ("chunks", "requests", "errors"))
     assert answer["services"] == {
         "auth": NO_REQUESTS,
         "rag": {name: 2 * number for name, number in REQUESTS.items()},
@@ -116,6 +121,7 @@ def test_what_a_silent_service_counts_is_null_and_never_zero(
     assert answer["unavailable"] == [silent]
     assert {name for name, value in answer["totals"].items() if value is None} == lost
     assert answer["totals"][kept] is not None
+    assert all(answer[name] is None for name in lost & set(answer))
     assert all(day[name] is None for day in answer["days"] for name in lost & set(day))
     assert [day["date"] for day in answer["days"]] == [FIRST, LAST]
 
