@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,15 +18,10 @@ _SHOWN = 5
 def look_at_packages(env: Env) -> Iterator[Finding]:
     """Versions other than those of requirements.lock, and extras that are missing."""
     there = {_plain(each.metadata["Name"]): each.version for each in distributions()}
-    locked = _PINNED.findall((_ROOT / "requirements.lock").read_text("utf-8"))
     wrong = [
-        f"{name} {there[_plain(name)]} (locked: {version})"
-        for name, version, _ in locked
-        if there.get(_plain(name), version) != version
-    ]
-    # With a condition it may be for another platform.
-    wrong += [
-        f"no {name}" for name, _, only in locked if _plain(name) not in there and not only.strip()
+        f"{name} {there.get(name, 'missing')} (locked: {' or '.join(filter(None, versions))})"
+        for name, versions in _locked().items()
+        if there.get(name, "" if "" in versions else "missing") not in versions
     ]
     if wrong and Path(sys.prefix).name == ".venv":
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
@@ -43,6 +38,17 @@ def look_at_packages(env: Env) -> Iterator[Finding]:
             "No service makes spans.",
             "./start_microservices.sh install --extra otel",
         )
+
+
+def _locked() -> Mapping[str, Sequence[str]]:
+    """The versions that each package may have; an empty one where it may also be missing.
+
+    One lock is for all platforms and Pythons: what it says under a condition is for some.
+    """
+    found: dict[str, list[str]] = {}
+    for name, version, only in _PINNED.findall((_ROOT / "requirements.lock").read_text("utf-8")):
+        found.setdefault(_plain(name), []).extend([version, ""] if only.strip() else [version])
+    return found
 
 
 def _plain(name: str) -> str:

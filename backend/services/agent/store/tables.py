@@ -22,7 +22,10 @@ class Conversation(Base):
     """
 
     __tablename__ = "conversations"
-    __table_args__ = (Index("conversations_of_owner", "tenant_id", "owner_id", "updated_at", "id"),)
+    __table_args__ = (
+        Index("conversations_of_owner", "tenant_id", "owner_id", "updated_at", "id"),
+        Index("ix_conversations_created_at", "created_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(String(64))
@@ -45,7 +48,10 @@ class Message(Base):
     """
 
     __tablename__ = "messages"
-    __table_args__ = (UniqueConstraint("conversation_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "position"),
+        Index("ix_messages_created_at", "created_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
@@ -111,6 +117,7 @@ class Usage(Base):
     """What a user's runs have used of a model on a day (UTC)."""
 
     __tablename__ = "usage"
+    __table_args__ = (Index("ix_usage_day", "day", "model"),)
 
     tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)

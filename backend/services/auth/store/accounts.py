@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, exists, func, or_, select, update
+from sqlalchemy import JSON, ForeignKey, Index, String, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -16,6 +16,7 @@ from backend.services.auth.store.tenants import Membership
 
 class User(Base):
     __tablename__ = "users"
+    __table_args__ = (Index("ix_users_gone", "deleted_at", "disabled_at"),)
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     username: Mapped[str] = mapped_column(String(64))
@@ -32,7 +33,7 @@ class User(Base):
     generation: Mapped[int] = mapped_column(default=0)
     generation_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     default_tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # Nameless from then on; kept because its generation still ends its tokens.

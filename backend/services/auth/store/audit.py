@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Integer, String, or_, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
@@ -16,6 +16,7 @@ class AuditRecord(Base):
     """Who did what, when, from where, with what outcome."""
 
     __tablename__ = "audit_records"
+    __table_args__ = (Index("ix_audit_records_counted", "action", "outcome", "at"),)
 
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True

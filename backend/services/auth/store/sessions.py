@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, delete, select, tuple_, update
+from sqlalchemy import ForeignKey, Index, String, delete, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database import UtcDateTime
@@ -14,6 +14,10 @@ class LoginSession(Base):
     """One sign-in on one device; its refresh tokens are one family."""
 
     __tablename__ = "sessions"
+    __table_args__ = (
+        Index("ix_sessions_last_used_at", "last_used_at", "user_id"),
+        Index("ix_sessions_open", "ended_at", "expires_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)

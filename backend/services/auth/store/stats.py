@@ -36,8 +36,7 @@ def active_users(session: Session, moments: Sequence[datetime]) -> Sequence[int]
     ).subquery()
     last = (
         select(seen.c.user_id, func.max(seen.c.last_used_at).label("at"))
-        .join(User, User.id == seen.c.user_id)
-        .where(User.deleted_at.is_(None))
+        .where(seen.c.user_id.not_in(select(User.id).where(User.deleted_at.is_not(None))))
         .group_by(seen.c.user_id)
         .subquery()
     )
