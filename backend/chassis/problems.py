@@ -40,12 +40,12 @@ class ServiceError(Exception):
 
 def install_problems(app: Flask) -> None:
     """Let every exception that reaches *app* leave as a problem document."""
-    app.register_error_handler(ServiceError, _service_error)
+    app.register_error_handler(ServiceError, service_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, unforeseen)
 
 
-def _service_error(error: ServiceError) -> Response:
+def service_error(error: ServiceError) -> Response:
     if error.status >= 500:
         _log.warning("request failed: %s", error.code)
     return problem(
@@ -71,7 +71,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     return problem(status, code, title, error.description or title, headers=headers)
 
 
-def _unforeseen(error: Exception) -> Response:
+def unforeseen(error: Exception) -> Response:
     # The caller learns the request id and nothing else; the log has the rest.
     _log.exception("unforeseen %s", type(error).__name__)
     if current_app.testing:

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from backend.chassis.database import open_database
+from backend.chassis.service import create_service, seal
 from backend.chassis.settings import SettingsError
+from backend.security import public
 from tests import servers
 
 pytestmark = pytest.mark.postgres
@@ -210,3 +212,24 @@ def test_what_takes_longer_than_connecting_may_is_waited_for(url):
 def test_a_process_holds_no_more_connections_than_it_may(url):
     database = open_database(f"{url}?connections=2", "auth")
     assert (database.engine.pool.size(), database.engine.pool._max_overflow) == (1, 1)
+
+
+def test_callers_are_asked_to_come_again_while_it_is_away(tmp_path, common, identities):
+    with servers.postgres(tmp_path) as server:
+        database = open_database(server.database(), "auth")
+        database.migrate("auth")
+        app = create_service(common, {"database": database.check})
+
+        @app.get("/one")
+        @public
+        def one() -> dict[str, int]:
+            with database.read() as session:
+                return {"one": session.scalar(sa.text("SELECT 1"))}
+
+        client = identities.trust(seal(app)).test_client()
+        assert client.get("/one").json == {"one": 1}
+
+    away = client.get("/one")
+
+    assert (away.status_code, away.json["type"]) == (503, "/problems/database_unavailable")
+    assert away.headers["Retry-After"] == "1"
