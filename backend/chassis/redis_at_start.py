@@ -23,7 +23,10 @@ def examine(redis: Redis) -> None:
         told = trouble(error)
         if told is not None:
             raise SettingsError(told) from error
-        _log.warning("Redis does not answer (%s): REDIS_URL names it.", error)
+        _log.warning(
+            "Redis does not answer (%s): look at REDIS_URL, and whether it runs and speaks TLS.",
+            error,
+        )
         return
     policy = said.get("maxmemory_policy", "noeviction")
     if said.get("maxmemory") and policy != "noeviction":

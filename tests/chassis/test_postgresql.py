@@ -1,24 +1,16 @@
 """PostgreSQL as operators have it: passwords, TLS, sockets, few rights, and an end now and then."""
 
-import datetime
 import re
-import socket
-import ssl
-import threading
-from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from backend.chassis.database import open_database
 from backend.chassis.service import create_service, seal
 from backend.chassis.settings import SettingsError
 from backend.security import public
-from tests import servers
+from tests import servers, tls
 
 pytestmark = pytest.mark.postgres
 PASSWORD = "p@ss/w:rd#?%"
@@ -36,30 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def certificate(folder):
-    """Of 127.0.0.1, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = folder / "server.key"
-    private.touch(0o600)
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    file = folder / "server.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return file
+    return tls.certificate(folder)
 
 
 @pytest.fixture(scope="module")
@@ -74,36 +43,9 @@ def server(folder):
 
 
 @pytest.fixture
-def tls_port(server, certificate, folder):
-    """The server behind something that speaks PostgreSQL's TLS, which the wheel's does not."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, folder / "server.key")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(
-            target=_terminate, args=(listener, context, server.port), daemon=True
-        ).start()
-        yield listener.getsockname()[1]
-
-
-def _terminate(listener, context, port):
-    with suppress(OSError):
-        while True:
-            outside, _ = listener.accept()
-            outside.recv(8)  # SSLRequest
-            outside.sendall(b"S")
-            with suppress(ssl.SSLError):
-                outside = context.wrap_socket(outside, server_side=True)
-                inside = socket.create_connection(("127.0.0.1", port))
-                for ends in ((outside, inside), (inside, outside)):
-                    threading.Thread(target=_pass_on, args=ends, daemon=True).start()
-
-
-def _pass_on(source, target):
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
-        end.close()
+def tls_port(server, certificate):
+    with tls.in_front_of(server.port, certificate, asked_first=True) as port:
+        yield port
 
 
 @pytest.fixture
