@@ -76,6 +76,7 @@ class Valkey:
 
     def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
         self._child = child
+        self.port = port
         self.url = f"redis://127.0.0.1:{port}/0"
         self.client = Redis.from_url(self.url, decode_responses=True)
 
@@ -131,7 +132,7 @@ class Cluster:
         connection = pool.get_connection()
         port = connection.port
         pool.release(connection)
-        return next(each for each in self.members if each.url.endswith(f":{port}/0"))
+        return next(each for each in self.members if each.port == port)
 
     def freeze(self) -> None:
         for member in self.members:
@@ -165,8 +166,7 @@ def valkey_cluster(folder: Path) -> Iterator[Cluster]:
             # What is agreed upon by turns takes seconds.
             master.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for member, bus in members[1:]:
-            port = member.client.get_connection_kwargs()["port"]
-            first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+            first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", member.port, bus)
         holder = masters[SLOT // each] if SLOT // each < 3 else masters[2]
         replica = members[3][0]
         known = [member for member, _ in members]

@@ -67,8 +67,7 @@ def test_who_is_not_let_in_hears_it_at_the_start(server):
 
 def test_it_is_reached_over_tls_by_who_knows_its_authority(server, folder):
     file = tls.certificate(folder)
-    port = server.url.split(":")[2].removesuffix("/0")
-    with tls.in_front_of(int(port), file) as door:
+    with tls.in_front_of(server.port, file) as door:
         url = f"rediss://localhost:{door}/0"
         client = connect(f"{url}?ssl_ca_certs={file}", timeout=2)
         client.set(key("word"), "tower")

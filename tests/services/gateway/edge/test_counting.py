@@ -3,6 +3,7 @@
 import json
 import time
 
+from tests import servers, tls
 from tests.servers import wait_until
 from tests.services.gateway.carriers import Caller
 
@@ -81,3 +82,30 @@ def test_tokens_are_reserved_and_then_settled_by_what_was_used(edge_for, bearer,
 
     assert refused.status == 429
     assert "tokens" in json.loads(refused.body)["detail"]
+
+
+def test_limits_are_counted_over_tls(edge_for, bearer, tmp_path):
+    file = tls.certificate(tmp_path)
+    with servers.valkey(tmp_path) as server, tls.in_front_of(server.port, file) as door:
+        url = f"rediss://localhost:{door}/0?ssl_ca_certs={file}"
+        edge = ready(edge_for(url, RATE_LIMIT_API="1/minute"))
+        with Caller(edge.port) as caller:
+            answers = [caller.ask("GET", "/rag/x", bearer) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 429]
+    assert "x-ratelimit-scope" not in answers[0].headers
+
+
+def test_a_cluster_goes_on_counting_when_the_master_is_killed(edge_for, bearer, tmp_path):
+    with servers.valkey_cluster(tmp_path) as cluster:
+        edge = ready(edge_for(cluster.members[0].url, RATE_LIMIT_API="2/hour"))
+        with Caller(edge.port) as caller:
+            assert [caller.ask("GET", "/rag/x", bearer).status for _ in range(3)] == [200, 200, 429]
+            cluster.client.wait(1, 5000)
+
+            cluster.holder().end()
+
+            # At first in the process, which has not counted yet; then by the one that took over.
+            assert caller.ask("GET", "/rag/x", bearer).status == 200
+            wait_until(lambda: not edge.carrier.counting.local)
+            assert caller.ask("GET", "/rag/x", bearer).status == 429
