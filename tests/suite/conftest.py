@@ -19,7 +19,7 @@ import requests
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from tests.collector import Collector, collecting
 from tests.databases import variables_in
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, valkey_cluster, wait_until
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -159,14 +159,19 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Suite]:
+def suite(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector, pytestconfig: pytest.Config
+) -> Iterator[Suite]:
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    running = prepare(tmp_path_factory.mktemp("suite"), **traces)
-    try:
+    with contextlib.ExitStack() as ending:
+        outside = {}
+        if pytestconfig.getoption("--redis") == "cluster":
+            folder = tmp_path_factory.mktemp("cluster")
+            outside["REDIS_URL"] = ending.enter_context(valkey_cluster(folder)).url
+        running = prepare(tmp_path_factory.mktemp("suite"), **traces, **outside)
+        ending.callback(running.stop)
         running.start()
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

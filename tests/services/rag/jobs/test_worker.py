@@ -203,3 +203,21 @@ def test_two_workers_that_are_killed_at_random_under_load_lose_nothing(library):
     for person in people:
         wait_until(lambda each=person: all_ready(each, 15), 600)
     wait_until(library.is_consistent)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_on_a_cluster_of_redis_workers_look_at_the_tables(tmp_path, embedder):
+    shutil.copytree(ROOT / ".cache" / "models", tmp_path / "models")
+    with servers.valkey_cluster(tmp_path) as cluster, servers.chroma(tmp_path) as chroma:
+        library = Library(tmp_path, embedder, cluster.url, chroma)
+        library.start_worker()
+        try:
+            ada = library.person()
+            ada.send(text_of(1).encode(), "one.txt", wait=0)
+            wait_until(lambda: all_ready(ada, 1), 2 * SECONDS)
+            ada.send(text_of(2).encode(), "two.txt", wait=0)
+            wait_until(lambda: all_ready(ada, 2), 20)
+        finally:
+            library.end()
+        assert "looking at the tables" in (tmp_path / "worker.log").read_text()
