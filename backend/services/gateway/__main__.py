@@ -1,25 +1,33 @@
-"""`python -m backend.services.gateway check`: read the route table and say what it holds."""
+"""`python -m backend.services.gateway`: what an operator asks of the gateway.
+
+check        read the route table and say what it holds
+metrics-key  print the key that Prometheus shows at `/metrics`
+"""
 
 import sys
 from collections.abc import Sequence
 
 from backend.chassis.settings import SettingsError, load_env
+from backend.services.gateway.domain.metrics_key import MetricsKey
 from backend.services.gateway.domain.table import Table
 from backend.services.gateway.settings import Settings
 
-_USAGE = "usage: python -m backend.services.gateway check"
+_USAGE = "usage: python -m backend.services.gateway check|metrics-key"
 
 
 def main(arguments: Sequence[str]) -> int:
-    if list(arguments) != ["check"]:
+    if list(arguments) not in (["check"], ["metrics-key"]):
         sys.stderr.write(f"{_USAGE}\n")
         return 2
     try:
-        table = Settings.from_env(load_env()).table
+        settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.stderr.write(f"gateway: {error}\n")
         return 1
-    sys.stdout.write(_shown(table))
+    if arguments[0] == "metrics-key":
+        sys.stdout.write(f"{MetricsKey(settings.common.secret_key.reveal()).text}\n")
+    else:
+        sys.stdout.write(_shown(settings.table))
     return 0
 
 

@@ -25,6 +25,7 @@ from backend.services.gateway.domain.cors import CrossOrigin
 from backend.services.gateway.domain.documents import Documents
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.domain.health import Services
+from backend.services.gateway.domain.metrics_key import MetricsKey
 from backend.services.gateway.domain.traffic import Traffic
 from backend.services.gateway.edge.carrier import EdgeTerms
 from backend.services.gateway.routes.forwarding import (
@@ -58,6 +59,7 @@ def create_app(
     # `//` is refused with a reason, not redirected to what it might have meant.
     app.url_map.merge_slashes = False
     use_security(app, security)
+    provide(app, MetricsKey(settings.common.secret_key.reveal()))
     provide(
         app,
         EdgeTerms(

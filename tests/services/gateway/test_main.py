@@ -19,6 +19,18 @@ def test_a_good_table_is_shown(environment, capsys):
     assert "sign-in 10/60 s" in shown
 
 
+def test_the_key_for_prometheus_is_the_same_each_time(environment, capsys):
+    environment.setenv("SECRET_KEY", "a secret of the tests, long enough")
+
+    assert main(["metrics-key"]) == 0
+    key = capsys.readouterr().out
+    assert main(["metrics-key"]) == 0
+
+    assert capsys.readouterr().out == key
+    assert key.startswith("mtr_")
+    assert "secret" not in key
+
+
 def test_a_bad_table_is_named_with_its_mend(environment, tmp_path, capsys):
     (tmp_path / "routes.toml").write_text("[routes.rag]\nprefix = 'rag'\n")
     environment.setenv("GATEWAY_ROUTES", str(tmp_path / "routes.toml"))

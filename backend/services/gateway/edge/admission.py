@@ -189,6 +189,8 @@ class Admission:
         if self._tap is not None and fare is not None:
             for charge, units in settlement(fare.reserved, self._status, self._tap):
                 carrier.counting.settle(charge, units)
+        if received := self._client.body_seen:
+            carrier.numbers.took_in(self._way.route.name, received)
         carrier.numbers.note(
             (
                 time(),

@@ -17,8 +17,13 @@ from backend.services.gateway.clients.instances import Instances
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _FLUSH_ENTRIES = 256
-# Gauges that say yes or no: several workers are asked whether one of them says yes.
-FLAGS = ("gateway_limits_counted_locally", "gateway_instance_ejected")
+# Gauges of what several workers see alike, each for itself: the highest counts.
+FLAGS = (
+    "gateway_limits_counted_locally",
+    "gateway_circuit_open",
+    "gateway_instances",
+    "gateway_instances_ejected",
+)
 
 
 # One answered request: (when it ended, method, path, status, seconds, client, request id,
@@ -72,6 +77,18 @@ class _Histogram:
         self.total = 0.0
         self.told = 0
 
+    def add(self, took: float) -> None:
+        self.counts[bisect_left(_BUCKETS, took)] += 1
+        self.total += took
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each bound with how many were no longer, as Prometheus counts."""
+        below, told = 0, []
+        for bound, count in zip((*_BUCKETS, "+Inf"), self.counts, strict=True):
+            below += count
+            told.append((str(bound), float(below)))
+        return told
+
 
 class Tally:
     """The decisions of one limit: by Redis, by this process, and against the caller."""
@@ -91,6 +108,11 @@ class Numbers:
         self._log = log
         self._entries: list[Entry] = []
         self.requests: dict[tuple[str, str, int], _Histogram] = {}
+        self.answered: list[tuple[str, float]] = []
+        """The services whose answers have begun since the last count, and after how long."""
+        self._heads: dict[str, _Histogram] = {}
+        self.received: dict[str, int] = {}
+        self._sent: dict[str, int] = {}
         self.limits: dict[str, Tally] = {}
         self.errors: dict[tuple[str, str], int] = {}
         self.refusals: dict[str, int] = {}
@@ -110,17 +132,23 @@ class Numbers:
     def flush(self) -> None:
         entries, self._entries = self._entries, []
         if entries:
-            for _, method, _, status, took, _, _, route, *_ in entries:
+            for _, method, _, status, took, _, _, route, sent, *_ in entries:
                 self._count(route, method, status, took)
+                self._sent[route] = self._sent.get(route, 0) + sent
             self._log.write(entries)
+        answered, self.answered = self.answered, []
+        for service, took in answered:
+            histogram = self._heads.get(service)
+            if histogram is None:
+                histogram = self._heads[service] = _Histogram()
+            histogram.add(took)
 
     def _count(self, route: str, method: str, status: int, took: float) -> None:
         key = (route, method, status)
         histogram = self.requests.get(key)
         if histogram is None:
             histogram = self.requests[key] = _Histogram()
-        histogram.counts[bisect_left(_BUCKETS, took)] += 1
-        histogram.total += took
+        histogram.add(took)
 
     def news(self) -> Iterator[tuple[str, int, int]]:
         """Route, status and number of the requests that were counted since this was asked last.
@@ -144,12 +172,17 @@ class Numbers:
         key = (service, reason)
         self.errors[key] = self.errors.get(key, 0) + 1
 
+    def took_in(self, route: str, size: int) -> None:
+        """A request along *route* had a body of so many bytes."""
+        self.received[route] = self.received.get(route, 0) + size
+
     def refused(self, reason: str) -> None:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """What `/metrics` shows."""
         yield self._durations()
+        yield from self._upstream()
         limits = CounterMetricFamily(
             "gateway_limit_decisions", "Requests by limit and outcome.", labels=("limit", "outcome")
         )
@@ -179,7 +212,7 @@ class Numbers:
             "1 while Redis does not answer and limits are counted in the process.",
             value=int(self.counting_locally),
         )
-        yield self._circuits()
+        yield from self._circuits()
 
     def _durations(self) -> Metric:
         durations = HistogramMetricFamily(
@@ -188,20 +221,53 @@ class Numbers:
             labels=("route", "method", "status"),
         )
         for (route, method, status), histogram in list(self.requests.items()):
-            below, buckets = 0, []
-            for bound, count in zip((*_BUCKETS, "+Inf"), histogram.counts, strict=True):
-                below += count
-                buckets.append((str(bound), float(below)))
-            durations.add_metric((route, method, str(status)), buckets, histogram.total)
+            labels = (route, method, str(status))
+            durations.add_metric(labels, histogram.buckets(), histogram.total)
         return durations
 
-    def _circuits(self) -> Metric:
-        circuits = GaugeMetricFamily(
-            "gateway_instance_ejected",
-            "1 while an instance is left alone.",
-            labels=("service", "instance"),
+    def _upstream(self) -> Iterator[Metric]:
+        heads = HistogramMetricFamily(
+            "gateway_upstream_duration_seconds",
+            "From sending a request on to the head of the service's answer.",
+            labels=("service",),
         )
-        for group in self.instances:
-            for each in group.all:
-                circuits.add_metric((group.service, each.place), int(each.ejected))
-        return circuits
+        for service, histogram in list(self._heads.items()):
+            heads.add_metric((service,), histogram.buckets(), histogram.total)
+        yield heads
+        for name, told, counts in (
+            ("gateway_received_bytes", "Bytes of requests' bodies.", self.received),
+            ("gateway_sent_bytes", "Bytes of answers' bodies.", self._sent),
+        ):
+            family = CounterMetricFamily(name, told, labels=("route",))
+            for route, count in list(counts.items()):
+                family.add_metric((route,), count)
+            yield family
+
+    def _circuits(self) -> Iterator[Metric]:
+        """By service and not by instance: addresses come and go, and their numbers would stay."""
+        for name, told, value in (
+            ("gateway_active_requests", "Requests that a service has in hand.", _outstanding),
+            ("gateway_instances", "Instances of a service.", _known),
+            ("gateway_instances_ejected", "Those of them that are left alone.", _ejected),
+            ("gateway_circuit_open", "1 while no instance is asked.", _is_open),
+        ):
+            family = GaugeMetricFamily(name, told, labels=("service",))
+            for group in self.instances:
+                family.add_metric((group.service,), value(group))
+            yield family
+
+
+def _outstanding(group: Instances) -> int:
+    return group.outstanding
+
+
+def _known(group: Instances) -> int:
+    return len(group.all)
+
+
+def _ejected(group: Instances) -> int:
+    return sum(each.ejected for each in group.all)
+
+
+def _is_open(group: Instances) -> int:
+    return int(group.state == "open")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from backend.security import Refusal
@@ -39,6 +40,7 @@ class Passage(Admission):
     """Carries one request to a service and the answer back."""
 
     __slots__ = (
+        "_asked_at",
         "_attempts",
         "_body",
         "_body_size",
@@ -52,6 +54,7 @@ class Passage(Admission):
         self, carrier: Carrier, client: Client, request: Request, request_id: str, visit: Visit
     ) -> None:
         super().__init__(carrier, client, request, request_id, visit)
+        self._asked_at = 0.0
         self._attempts = 0
         self._body: list[bytes] | None = None
         self._body_size = 0
@@ -98,6 +101,7 @@ class Passage(Admission):
 
     def _send(self, connection: Connection) -> None:
         self._connection = connection
+        self._asked_at = perf_counter()
         client, request = self._client, self._request
         visit, block = self._visit, request.block
         whole = not client.body_open
@@ -207,6 +211,8 @@ class Passage(Admission):
     def answer_begins(self, answer: Answer, data: bytes, ended: bool) -> None:
         if self._instance is not None:
             self._way.instances.succeeded(self._instance)
+        numbers = self._carrier.numbers
+        numbers.answered.append((self._way.instances.service, perf_counter() - self._asked_at))
         client = self._client
         self._status = answer.status
         self._body = None

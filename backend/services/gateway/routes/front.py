@@ -13,6 +13,7 @@ from backend.security import Permission, public
 from backend.security.addresses import client_address
 from backend.security.authentication import authenticate, refuse_unless
 from backend.services.gateway.domain.forwarding import Forwarding
+from backend.services.gateway.domain.metrics_key import MetricsKey
 
 front = Blueprint("front", __name__)
 
@@ -48,7 +49,9 @@ def index() -> Front:
 @public
 @answers_stream("text/plain")
 def metrics() -> Response:
-    """Counters for Prometheus: from this machine, or with `system:read`."""
+    """Counters for Prometheus: from this machine, with its key, or with `system:read`."""
+    if use(MetricsKey).is_in(request.headers.get("Authorization", "")):
+        return metrics_response(use(Metrics))
     forwarded = request.headers.get("X-Forwarded-For", "")
     address = client_address(request.remote_addr or "", forwarded, use(Forwarding).trusted)
     # With a proxy that we do not know in front, everybody would come from loopback.

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
 
+from backend.services.gateway.domain.metrics_key import MetricsKey
 from tests.servers import wait_until
 from tests.services.gateway.carriers import Caller
 
@@ -102,7 +104,10 @@ def test_the_numbers_are_there_for_prometheus(edge, bearer):
     assert 'gateway_refusals_total{reason="not_authenticated"} 1.0' in text
     assert "gateway_limits_counted_locally 1.0" in text
     assert "gateway_connections 1.0" in text
-    assert "gateway_instance_ejected{" in text
+    assert 'gateway_circuit_open{service="rag"} 0.0' in text
+    assert 'gateway_active_requests{service="rag"} 0.0' in text
+    assert 'gateway_upstream_duration_seconds_count{service="rag"} 1.0' in text
+    assert re.search(r'gateway_sent_bytes_total{route="rag"} [1-9]', text)
 
 
 def test_the_gateways_own_routes_answer(edge, bearer):
@@ -116,6 +121,17 @@ def test_the_gateways_own_routes_answer(edge, bearer):
         assert b"swagger" in page.body
         assert "script-src 'self'" in page.headers["content-security-policy"]
         assert caller.ask("GET", "/docs/swagger-ui.css").status == 200
+
+
+def test_prometheus_shows_a_key_that_opens_the_numbers_alone(edge_for):
+    edge = edge_for(SECRET_KEY="a secret of the tests, long enough")
+    key = MetricsKey("a secret of the tests, long enough").text
+    shown = ("X-Forwarded-For: 1.2.3.4", f"Authorization: Bearer {key}")
+
+    with Caller(edge.port) as caller:
+        assert b"http_server" in caller.ask("GET", "/metrics", *shown).body
+        assert caller.ask("GET", "/metrics", shown[0], f"{shown[1][:-1]}x").status == 401
+        assert caller.ask("GET", "/health/detailed", *shown).status == 401
 
 
 def test_one_document_holds_every_services_routes(edge, echo):
