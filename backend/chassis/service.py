@@ -3,12 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
 from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
+from prometheus_client.core import GaugeMetricFamily, Metric
 from werkzeug.exceptions import NotFound
 from werkzeug.serving import is_running_from_reloader
 
@@ -27,6 +28,7 @@ from backend.chassis.redis_at_start import examine
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.tracing import open_tracing, trace_requests
 from backend.security import public
+from backend.security.authentication import follows_revocations
 from backend.security.guards import undeclared
 from backend.security.redis import connect
 from backend.security.refusals import request_id
@@ -76,7 +78,9 @@ def create_service(
     open_tracing(common, entry.full_name)
     trace_requests(app)
     log_requests(app)
-    provide(app, count_requests(app, _with_surroundings(metrics or Metrics(), common, checks)))
+    metrics = _with_surroundings(metrics or Metrics(), common, checks)
+    metrics.ask(AskedNumbers("revocations", partial(_revocation_numbers, app)))
+    provide(app, count_requests(app, metrics))
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or plain_health(entry.full_name))
@@ -97,6 +101,16 @@ def _with_surroundings(
         metrics.ask(AskedNumbers("redis", partial(redis_numbers, redis)))
     metrics.ask(Dependencies(needed))
     return metrics
+
+
+def _revocation_numbers(app: Flask) -> Iterator[Metric]:
+    follows = follows_revocations(app)
+    if follows is not None:
+        yield GaugeMetricFamily(
+            "revocations_followed",
+            "1 while the process asked hears at once that a session has ended.",
+            float(follows),
+        )
 
 
 def open_metrics(app: Flask) -> None:

@@ -165,6 +165,12 @@ def security_of(app: Flask) -> Security:
     return security
 
 
+def follows_revocations(app: Flask) -> bool | None:
+    """Whether *app* hears what is revoked; None where it has not been asked to, or need not."""
+    security = app.extensions.get(_EXTENSION)
+    return getattr(security and security.revocations, "follows", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a request carries to say who makes it, and for which tenant."""

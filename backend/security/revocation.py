@@ -148,6 +148,8 @@ class SharedRevocations:
         self.epoch = 0
         self._silent_until = 0.0
         self._listener: threading.Thread | None = None
+        self.follows: bool | None = None
+        """Whether it hears the channel; None before anybody was asked about."""
         self._starting = threading.Lock()
 
     def verdict(self, standing: Standing) -> Verdict:
@@ -267,6 +269,7 @@ class SharedRevocations:
                 channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 with channel:
                     channel.subscribe(CHANNEL)
+                    self.follows = True
                     if not heard:
                         self._forget()  # what was said in between was said to nobody
                         heard = True
@@ -274,6 +277,7 @@ class SharedRevocations:
                         if message := channel.get_message(timeout=5.0):
                             self._hear(message["data"])
             except RedisError:
+                self.follows = False
                 if heard:
                     self._forget()
                 heard = False

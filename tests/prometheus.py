@@ -1,0 +1,94 @@
+"""A real Prometheus for tests: Debian's package, unpacked beside the tests and never installed."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.servers import free_port, process, wait_until
+
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / "deploy" / "prometheus"
+_CACHE = ROOT / ".cache" / "prometheus"
+
+
+def program(name: str) -> str:
+    """The path of `prometheus` or `promtool`; fetched where they are not there yet."""
+    if found := shutil.which(name):
+        return found
+    apt = shutil.which("apt-get")
+    if apt is None:
+        pytest.skip("Prometheus comes as Debian's package here, and there is no apt-get")
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        file = _CACHE / "usr" / "bin" / name
+        if not file.exists():
+            _fetch(apt)
+    return str(file)
+
+
+def _fetch(apt: str) -> None:
+    command = [apt, "download", "--quiet", "prometheus"]
+    if subprocess.run(command, cwd=_CACHE, capture_output=True, timeout=100).returncode:
+        if os.geteuid():
+            pytest.skip("apt-get knows no package prometheus; root may run apt-get update")
+        subprocess.run([apt, "update"], check=True, capture_output=True, timeout=100)
+        subprocess.run(command, cwd=_CACHE, check=True, capture_output=True, timeout=100)
+    for package in _CACHE.glob("prometheus_*.deb"):
+        unpack = [str(shutil.which("dpkg-deb")), "-x", str(package), str(_CACHE)]
+        subprocess.run(unpack, check=True, timeout=100)
+        package.unlink()
+
+
+def promtool(*arguments: str) -> str:
+    """What promtool says; AssertionError with its words where it ends badly."""
+    done = subprocess.run(
+        [program("promtool"), *arguments], cwd=RULES, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A server that scrapes."""
+
+    url: str
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
+        assert answer["status"] == "success", f"{parameters}: {answer.get('error')}"
+        return answer["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that *expression* gives now; a number by itself is one of them."""
+        data = self.ask("query", query=expression)
+        return data["result"] if data["resultType"] == "vector" else [data["result"]]
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/-/ready", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+
+@contextmanager
+def prometheus(folder: Path, config: Path) -> Iterator[Prometheus]:
+    """Run it with *config*, keeping what it hears in *folder*."""
+    port = free_port()
+    command = [program("prometheus"), f"--config.file={config}"]
+    command += [f"--storage.tsdb.path={folder / 'data'}"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    with process(command, folder / "prometheus.log", cwd=folder):
+        server = Prometheus(f"http://127.0.0.1:{port}")
+        wait_until(server.is_ready)
+        yield server
