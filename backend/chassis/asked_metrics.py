@@ -16,11 +16,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from redis import Redis
 
 _log = logging.getLogger(__name__)
-_PATIENCE_SECONDS = 0.25
+# Longer than a Redis that does not answer takes to be given up.
+_PATIENCE_SECONDS = 0.4
 # Two who scrape at once hear the same.
 _FRESH_SECONDS = 1.0
-# What nobody could say anew is told for so long.
+# What nobody could say anew is told for so long: a number, and that something is well.
 _STALE_SECONDS = 60.0
+_WELL_SECONDS = 20.0
 
 T = TypeVar("T")
 
@@ -50,13 +52,13 @@ class Asked(Generic[T]):
             )
             self._asking.start()
 
-    def answer(self) -> T | None:
-        """The latest answer; None where there has been none for a while."""
+    def answer(self, *, within: float = _STALE_SECONDS) -> T | None:
+        """The latest answer; None where there has been none for so many seconds."""
         self.begin()
         if self._asking is not None:
             self._asking.join(max(0.0, self._begun_at + _PATIENCE_SECONDS - monotonic()))
         answer = self._answer
-        if answer is None or monotonic() - answer[0] > _STALE_SECONDS:
+        if answer is None or monotonic() - answer[0] > within:
             return None
         return answer[1]
 
@@ -104,7 +106,7 @@ class Dependencies:
             "dependency_latency_seconds", "How long it took to answer, or to fail.", labels=["name"]
         )
         for name, asked in self._asked.items():
-            answers, took = asked.answer() or (False, None)
+            answers, took = asked.answer(within=_WELL_SECONDS) or (False, None)
             up.add_metric([name], float(answers))
             if took is not None:
                 latency.add_metric([name], took)

@@ -29,6 +29,7 @@ def main() -> None:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
+    from backend.chassis.asked_metrics import Dependencies
     from backend.chassis.metrics import Metrics
     from backend.chassis.metrics_page import open_page
     from backend.services.rag.clients.measures import Measures
@@ -50,6 +51,7 @@ def main() -> None:
     embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
     parts = Parts.open(settings, embedder, Measures(metrics.registry))
     parts.database.show(metrics)
+    metrics.ask(Dependencies({"database": parts.database.check, "vectors": parts.dense.check}))
     parts.models.settle()
     # Here, because threads that import a library at the same time get in each other's way.
     for check in (parts.embedder.check, parts.dense.check):
