@@ -341,14 +341,23 @@ LLM = [
             ),
             Panel(
                 "Tokens by model",
-                "Read (input) and written (output), a second. Times the price of the model this is "
-                "the cost.",
+                "Read (input) and written (output), a second.",
                 {
                     f"{{{{{IN_MODELS}}}}} {{{{gen_ai_token_type}}}}": rate(
                         f"{TOKENS}_sum", f"{IN_MODELS}, gen_ai_token_type"
                     )
                 },
-                width=12,
+                width=6,
+            ),
+            Panel(
+                "Cost",
+                "An hour, in the currency of LLM_PRICES; nothing for models without a price.",
+                {
+                    f"{{{{{IN_MODELS}}}}}": or_zero(
+                        f"3600 * {rate('agent_model_cost_total', IN_MODELS)}"
+                    )
+                },
+                width=6,
             ),
             Panel(
                 "Failures by model",

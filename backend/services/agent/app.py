@@ -94,7 +94,7 @@ def create_app(
     models = Models(settings.models, LiteMind(embedder))
     metrics = Metrics()
     database.show(metrics)
-    measures = Measures(metrics.registry)
+    measures = Measures(metrics.registry, settings.prices)
     calls = Calls(settings.limits, measures.refused)
     outbound = outbound or Outbound(settings.fetch_allow)
     own = tools(library, now, Web(outbound) if settings.fetch_allow else None)

@@ -6,7 +6,7 @@ as STRANGER, or a made-up name would cost memory for ever.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ STRANGER: Final = "(unknown)"
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TOKENS: Final = tuple(4**power for power in range(14))
+_PRICED_TOKENS: Final = 1_000_000
 _MODEL: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
@@ -34,7 +35,13 @@ class Labels:
 class Measures:
     """The histograms of one process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        prices: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        """*prices* are those of a million tokens, read and written, by model."""
+
         def timed(name: str, told: str, *labels: str) -> Histogram:
             return Histogram(name, told, labels, buckets=_SECONDS, registry=registry)
 
@@ -86,6 +93,14 @@ class Measures:
             registry=registry,
         )
 
+        self._prices = prices or {}
+        self._cost = Counter(
+            "agent_model_cost",
+            "What the tokens of models cost, in the currency of LLM_PRICES.",
+            (_MODEL[-1],),
+            registry=registry,
+        )
+
     def stood_in(self, model: str, successor: str, error: str) -> None:
         """*successor* answers because *model* has failed with *error*."""
         self._stand_ins.labels(model, successor, error).inc()
@@ -97,6 +112,10 @@ class Measures:
         if not error:
             self._tokens.labels(*named, "input").observe(prompt)
             self._tokens.labels(*named, "output").observe(written)
+            if labels.model in self._prices:
+                read_price, written_price = self._prices[labels.model]
+                cost = (prompt * read_price + written * written_price) / _PRICED_TOKENS
+                self._cost.labels(labels.model).inc(cost)
 
     def began(self, labels: Labels, took: float) -> None:
         """A model has said its first word."""
