@@ -80,6 +80,8 @@ class Companion:
     probe_path: str | None = None
     # Others keep things in it: it ends after them.
     is_store: bool = False
+    # Whether its lines are like the services'; else the supervisor makes them so.
+    speaks_json: bool = False
 
     @property
     def log_name(self) -> str:
@@ -134,6 +136,7 @@ COMPANIONS: tuple[Companion, ...] = (
         # Its numbers alone are there.
         port=5040,
         port_variable="RAG_WORKER_PORT",
+        speaks_json=True,
         probe_path="/metrics",
     ),
     # A language model, where `python -m backend.services.agent fetch-model` has fetched one.

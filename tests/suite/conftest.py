@@ -58,6 +58,7 @@ class Suite:
     folder: Path
     ports: dict[str, int]
     root: Path = ROOT
+    arguments: tuple[str, ...] = ()
     process: "subprocess.Popen[str] | None" = None
     said: str = field(default="")
 
@@ -69,7 +70,7 @@ class Suite:
         screen = self.folder / "screen.txt"
         with screen.open("w") as out:
             self.process = subprocess.Popen(
-                [str(self.root / "start_microservices.sh")],
+                [str(self.root / "start_microservices.sh"), *self.arguments],
                 cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from backend.chassis.supervisor import health, logs, state
 from backend.chassis.supervisor.plan import Plan
 from backend.chassis.supervisor.processes import end_all
 from backend.chassis.supervisor.screen import CannotRun, first_answer, say, table
-from backend.chassis.supervisor.state import Started, State, age
+from backend.chassis.supervisor.state import Started, State, age, private_folder
 from backend.chassis.supervisor.supervise import STOP_SECONDS, Supervisor
 
 _NOT_RUNNING = 3  # as `systemctl status` answers
@@ -36,27 +36,26 @@ class Suite:
 
     def start_detached(self, again: Sequence[str]) -> None:
         """Run *again*, the same command, in a session of its own; come back when all is ready."""
-        log = self.plan.own_log
-        self.plan.logs.mkdir(parents=True, exist_ok=True)
-        logs.trim(log)
-        with log.open("ab") as words:
-            began = words.tell()
+        private_folder(private_folder(self.plan.data) / "run")
+        began = 0
+        self.plan.screen.unlink(missing_ok=True)
+        with self.plan.screen.open("ab") as screen:
             supervisor = subprocess.Popen(  # noqa: S603 - ourselves
                 [*again, "--behind"],
                 stdin=subprocess.DEVNULL,
-                stdout=words,
+                stdout=screen,
                 stderr=subprocess.STDOUT,
                 cwd=self.plan.root,
                 start_new_session=True,
             )
         try:
             while supervisor.poll() is None and not self._ready_under(supervisor.pid):
-                began = _pass_on(log, began)
+                began = _pass_on(self.plan.screen, began)
                 time.sleep(0.1)
         except KeyboardInterrupt:  # changed their mind: nothing stays behind
             supervisor.terminate()
             supervisor.wait()
-        _pass_on(log, began)
+        _pass_on(self.plan.screen, began)
         if supervisor.poll() is not None:
             raise SystemExit(1)
         self.greet()
@@ -172,9 +171,9 @@ def _short(path: str | Path) -> str:
     return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def _pass_on(log: Path, place: int) -> int:
-    """Show what *log* holds beyond *place*; the place to go on from."""
-    with log.open("rb") as file:
+def _pass_on(screen: Path, place: int) -> int:
+    """Show what *screen* holds beyond *place*; the place to go on from."""
+    with screen.open("rb") as file:
         file.seek(place)
         fresh = file.read()
     sys.stdout.write(fresh.decode("utf-8", "replace"))

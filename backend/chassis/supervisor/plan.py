@@ -30,6 +30,7 @@ class Program:
     scheme: str = "http"
     is_gateway: bool = False
     is_store: bool = False
+    speaks_json: bool = True
     # Which of several it is, from 0 on.
     instance: int = 0
 
@@ -75,6 +76,11 @@ class Plan:
     def own_log(self) -> Path:
         """What the supervisor itself says."""
         return self.logs / "supervisor.log"
+
+    @property
+    def screen(self) -> Path:
+        """The same for a person, where no terminal is there to take it."""
+        return self.run_folder / "screen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,7 @@ def _beside(
         log=logs / companion.log_name,
         probe_path=companion.probe_path,
         is_store=companion.is_store,
+        speaks_json=companion.speaks_json,
     )
 
 

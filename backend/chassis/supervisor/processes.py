@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.chassis.lifeline import die_with_parent
+from backend.chassis.supervisor.words import take_down
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,20 @@ def spawn(
     environment: Mapping[str, str],
     folder: Path,
     *,
+    plain: str | None = None,
     last_signal: signal.Signals = signal.SIGKILL,
     keep_open: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Run *command* as the head of a process group of its own, its words appended to *log*."""
+    """Run *command* as the head of a process group of its own, its words appended to *log*.
+
+    *plain* is the name of one that does not speak in JSON lines: its words become such.
+    """
     parent = os.getpid()
     with log.open("ab") as words:
-        return subprocess.Popen(  # noqa: S603 - the command comes from the plan
+        child = subprocess.Popen(  # noqa: S603 - the command comes from the plan
             command,
             stdin=subprocess.DEVNULL,
-            stdout=words,
+            stdout=words if plain is None else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
             env=dict(environment),
@@ -69,6 +74,9 @@ def spawn(
             pass_fds=tuple(keep_open),
             preexec_fn=lambda: die_with_parent(parent, last_signal),
         )
+    if plain is not None and child.stdout is not None:
+        take_down(child.stdout, log, plain)
+    return child
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

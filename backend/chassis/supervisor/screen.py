@@ -3,14 +3,28 @@
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from backend.chassis.supervisor.words import note
 
 
 class CannotRun(Exception):
     """The one sentence that tells a person what is wrong and what to do about it."""
 
 
+_kept: Path | None = None
+
+
+def keep(log: Path) -> None:
+    """Note in *log* too what is said from now on."""
+    global _kept
+    _kept = log
+
+
 def say(text: str = "") -> None:
     """Write a line at once. A reader who went away or a full disk stops nothing."""
+    if _kept is not None and text.strip():
+        note(_kept, "supervisor", text.strip())
     with contextlib.suppress(OSError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

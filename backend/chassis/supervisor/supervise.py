@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from backend.chassis.backup.moves import refuse_half_restored
-from backend.chassis.supervisor import health, logs, ports, state
+from backend.chassis.supervisor import health, logs, ports, state, words
 from backend.chassis.supervisor.child import Child
 from backend.chassis.supervisor.disk import refuse_full_disk
 from backend.chassis.supervisor.plan import Plan, Program
 from backend.chassis.supervisor.processes import end_all, identify, signal_group, spawn
-from backend.chassis.supervisor.screen import CannotRun, say
+from backend.chassis.supervisor.screen import CannotRun, keep, say
 from backend.chassis.supervisor.signals import Signals, listening
 from backend.chassis.supervisor.state import Started, State
 from backend.chassis.supervisor.valkey import Valkey, find_binary, forget_url
@@ -22,6 +22,7 @@ STOP_SECONDS = 10.0
 # Of those: by when the gateway, then the services, then their stores have to be gone.
 _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
 _TRIM_SECONDS = 10.0
+_SETTLE_SECONDS = 0.5
 _REMIND_SECONDS = 10.0
 _LEAST_FREE = 64 * 1024 * 1024
 
@@ -47,12 +48,14 @@ class Supervisor:
             self._refuse_full_disk()
             self._write_state()  # from here on `stop` finds us
             self.plan.logs.mkdir(parents=True, exist_ok=True)
+            keep(self.plan.own_log)
             try:
                 self._start_all()
                 if not self._signals.asked_to_end:
                     self._watch()
             finally:
                 self._stop_all()
+                words.settle(_SETTLE_SECONDS)
                 if self.plan.own_valkey:
                     forget_url(self.plan.data)
                 state.forget(self.plan.run_folder)
@@ -129,7 +132,8 @@ class Supervisor:
             for child in self.children:
                 self._revive(child)
             if time.monotonic() > trim_at:
-                for log in (*(child.log for child in self.children), self.plan.own_log):
+                own = (self.plan.own_log, self.plan.screen)
+                for log in (*(child.log for child in self.children), *own):
                     logs.trim(log)
                 trim_at = time.monotonic() + _TRIM_SECONDS
             self._signals.wait(0.5)
@@ -208,7 +212,13 @@ def _child(program: Program, plan: Plan, environment: Mapping[str, str]) -> Chil
         name=program.name,
         url=program.url,
         log=program.log,
-        start=lambda: spawn(program.command, program.log, heard, plan.root),
+        start=lambda: spawn(
+            program.command,
+            program.log,
+            heard,
+            plan.root,
+            plain=None if program.speaks_json else program.name,
+        ),
         is_ready=lambda seconds: probe is None or health.is_ready(probe, seconds),
         probe_url=probe,
         is_gateway=program.is_gateway,

@@ -60,6 +60,7 @@ class Valkey:
                 self.log,
                 environment,
                 self._folder,
+                plain=self.name,
                 last_signal=SIGTERM,  # lets it write out its last second
                 keep_open=(lock,),
             )

@@ -159,7 +159,9 @@ class Documents:
                 documents.append(_seen(row))
         for blob in kept:
             incoming.keep(blob)
-        self._wake()
+        # Once for each, so that several readers hear of what came together.
+        for _ in documents:
+            self._wake()
         return documents, bool(kept)
 
     def page(
