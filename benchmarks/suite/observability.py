@@ -61,6 +61,7 @@ class Contender:
     pid: int
     seconds: list[float] = field(default_factory=list)
     requests: int = 0
+    refused: int = 0
     began: float = 0.0
 
     def processor_seconds(self) -> float:
@@ -125,8 +126,11 @@ def ask_in_turn(four: Sequence[Contender], request: Request, person: Person, rou
                 connection.request(request.method, request.path, body, headers)
                 answer = connection.getresponse()
                 answer.read()
-                times.append(time.perf_counter() - begun)
-                assert answer.status == 200, answer.status  # noqa: S101 - else it measures nothing
+                # On a machine that is very busy, what a permission rests on may be too slow.
+                if answer.status == 200:
+                    times.append(time.perf_counter() - begun)
+                else:
+                    each.refused += 1
             if number == 0:  # it warms up
                 each.began = each.processor_seconds()
                 continue
@@ -146,7 +150,8 @@ def show(four: Sequence[Contender], request: Request) -> None:
             f"| {statistics.median(ratios):.3f} | {least:.3f} to {most:.3f} "
             f"| {worked * 1e3:.2f} |"
         )
-    print(flush=True)
+    refused = sum(each.refused for each in four)
+    print(f"\n{refused} answers were none and are left out.\n" if refused else "", flush=True)
 
 
 def confidence(ratios: Sequence[float]) -> tuple[float, float]:

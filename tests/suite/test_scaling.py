@@ -180,7 +180,7 @@ def test_every_line_of_every_log_is_json(suite):
         log.stem for log in logs
     }
     for log in logs:
-        for line in log.read_text().removesuffix("\n").split("\n"):
+        for line in log.read_text().split("\n")[:-1]:
             assert {"timestamp", "level", "service", "message"} <= json.loads(line).keys(), log
 
 
