@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from backend.chassis.asked_metrics import AskedNumbers, Dependencies
-from backend.chassis.process_metrics import Build, Processes
+from backend.chassis.process_metrics import Processes
 from backend.chassis.worker_metrics import Collector, Telling, locked, shared_folder
 
 # The bounds of https://opentelemetry.io/docs/specs/semconv/http/http-metrics/, and minutes for
@@ -57,7 +57,7 @@ class Metrics:
         )
         # What is the same whoever of several workers is asked.
         self._common = CollectorRegistry()
-        self._common.register(Processes())
+        self.tell(Processes())
         self._asked: list[AskedNumbers | Dependencies] = []
 
     def show(self, collector: Collector, flags: Collection[str] = ()) -> Telling | None:
@@ -75,11 +75,11 @@ class Metrics:
     def ask(self, numbers: AskedNumbers | Dependencies) -> None:
         """Show *numbers*, asked for anew by whichever worker is asked for the page."""
         self._asked.append(numbers)
-        self._common.register(numbers)
+        self.tell(numbers)
 
-    def tell_build(self, service: str) -> None:
-        """Show which build of *service* this is."""
-        self._common.register(Build(service))
+    def tell(self, collector: Collector) -> None:
+        """Show what *collector* says in whichever worker is asked for the page."""
+        self._common.register(collector)
 
     def text(self) -> bytes:
         """The Prometheus text of this process, or of all workers of the service."""

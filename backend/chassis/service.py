@@ -24,6 +24,7 @@ from backend.chassis.lifeline import die_with_parent
 from backend.chassis.logs import log_as_json, log_requests
 from backend.chassis.metrics import Metrics, count_requests, metrics_response
 from backend.chassis.problems import install_problems
+from backend.chassis.process_metrics import Build
 from backend.chassis.redis_at_start import examine
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.tracing import open_tracing, trace_requests
@@ -79,7 +80,7 @@ def create_service(
     trace_requests(app)
     log_requests(app)
     metrics = _with_surroundings(metrics or Metrics(), common, checks)
-    metrics.ask(AskedNumbers("revocations", partial(_revocation_numbers, app)))
+    metrics.tell(_Revocations(app))
     provide(app, count_requests(app, metrics))
     app.before_request(_refuse_nul)
     app.after_request(_add_headers)
@@ -92,7 +93,7 @@ def _with_surroundings(
     metrics: Metrics, common: CommonSettings, checks: Mapping[str, Check]
 ) -> Metrics:
     """*metrics* with the numbers of what the service stands on."""
-    metrics.tell_build(service(common.name).full_name)
+    metrics.tell(Build(service(common.name).full_name))
     metrics.ask(space_in(common.data_dir))
     needed: dict[str, Callable[[], object]] = dict(checks)
     if common.redis_url is not None:
@@ -103,14 +104,20 @@ def _with_surroundings(
     return metrics
 
 
-def _revocation_numbers(app: Flask) -> Iterator[Metric]:
-    follows = follows_revocations(app)
-    if follows is not None:
-        yield GaugeMetricFamily(
-            "revocations_followed",
-            "1 while the process asked hears at once that a session has ended.",
-            float(follows),
-        )
+class _Revocations:
+    """A collector that tells whether *app* hears what is revoked."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def collect(self) -> Iterator[Metric]:
+        follows = follows_revocations(self._app)
+        if follows is not None:
+            yield GaugeMetricFamily(
+                "revocations_followed",
+                "1 while the process asked hears at once that a session has ended.",
+                float(follows),
+            )
 
 
 def open_metrics(app: Flask) -> None:

@@ -32,10 +32,11 @@ def main() -> None:
     from backend.chassis.asked_metrics import Dependencies
     from backend.chassis.metrics import Metrics
     from backend.chassis.metrics_page import open_page
+    from backend.chassis.process_metrics import Build
     from backend.services.rag.clients.measures import Measures
 
     metrics = Metrics()
-    metrics.tell_build(_NAME)
+    metrics.tell(Build(_NAME))
     open_page(settings.common.host, settings.worker_port, metrics)
     if settings.broker_url is None:
         _log.warning("There is no broker; the rag service reads documents itself.")

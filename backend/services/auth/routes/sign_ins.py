@@ -6,6 +6,7 @@ from flask import Flask, Response, request
 from prometheus_client import Counter
 
 from backend.chassis.metrics import Metrics, problem_code
+from backend.services.auth.errors import InvalidCredentials, RefreshReused, TooManyAttempts
 
 # What each of these doors counts as. Whoever comes through has shown who they are.
 _DOORS: Final = {
@@ -16,6 +17,13 @@ _DOORS: Final = {
     "external.callback": "external",
     "external.exchange": "external",
 }
+# Counted from 0 on: Prometheus sees no growth in a number that begins with its first event.
+_EXPECTED: Final = (
+    *((method, "success") for method in sorted(set(_DOORS.values()))),
+    ("password", InvalidCredentials.code),
+    ("password", TooManyAttempts.code),
+    ("refresh", RefreshReused.code),
+)
 
 
 def count_sign_ins(app: Flask, metrics: Metrics) -> None:
@@ -26,6 +34,9 @@ def count_sign_ins(app: Flask, metrics: Metrics) -> None:
         ("method", "outcome"),
         registry=metrics.registry,
     )
+
+    for labels in _EXPECTED:
+        sign_ins.labels(*labels)
 
     @app.after_request
     def count(response: Response) -> Response:

@@ -10,6 +10,7 @@ def counted(client) -> dict[str, float]:
 
 
 def test_sign_ins_count_by_how_they_end_and_never_by_whom(client, ada):
+    assert counted(client)['{method="refresh",outcome="refresh_reused"}'] == 0
     client.post("/login", json={"username": "ada", "password": PASSWORD})
     for name in ("ada", "nobody-at-all"):
         client.post("/login", json={"username": name, "password": "not the password"})
