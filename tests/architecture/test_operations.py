@@ -11,7 +11,7 @@ from tests.commands import blocks, pages, without_blocks
 # Where blocks of commands are run: tests/suite/test_operations.py and, with a word behind `sh`,
 # under that marker.
 PLACES = {"", "containers", "kubernetes", "network", "prometheus"}
-LANGUAGES = {"sh", "json", "toml", "yaml", "python", "ini", "text"}
+LANGUAGES = {"sh", "json", "toml", "yaml", "python", "ini", "text", "sql"}
 COMMAND = re.compile(
     r"^\s*(\./|\.venv/|python|docker|kubectl|curl|npx|systemctl|crontab|promtool|pg_|psql|redis)"
 )
