@@ -57,8 +57,8 @@ class ServiceClient:
 
     The instances of *base_urls*, and of one URL whose host has several addresses, are asked in
     turn, and the next one where one can't be reached. With *sign*, each request says which
-    service makes it. *trust* says whose certificates are believed where
-    the system's authorities are not to say so.
+    service makes it. *trust* says whose certificates are believed where the system's authorities
+    are not to say so.
     """
 
     def __init__(
@@ -75,7 +75,12 @@ class ServiceClient:
         self._turn = count()
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._pool = urllib3.PoolManager(
-            _MOST_INSTANCES, maxsize=16, retries=False, ssl_context=trust
+            _MOST_INSTANCES,
+            maxsize=16,
+            retries=False,
+            ssl_context=trust,
+            # The pool looks at names by itself, whatever the context says; None has it do so.
+            assert_hostname=None if trust is None or trust.check_hostname else False,
         )
         self._sign = sign
 
