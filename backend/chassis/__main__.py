@@ -13,6 +13,7 @@ from backend.chassis.catalog import CATALOG, COMPANIONS, Companion, Service
 from backend.chassis.supervisor import install
 from backend.chassis.supervisor.commands import Suite
 from backend.chassis.supervisor.doctor import examine
+from backend.chassis.supervisor.first_process import served_here
 from backend.chassis.supervisor.health import is_ready, probe_path
 from backend.chassis.supervisor.plan import Wishes, make_plan, scheme_of
 from backend.chassis.supervisor.screen import CannotRun
@@ -33,7 +34,7 @@ commands:
   install          install what is missing and stop there; --tests: what the tests need;
                    --extra ollama,anthropic,…: what speaks to these
   serve SERVICE    one service or companion in the foreground (containers use these two)
-  ready SERVICE    whether it is ready, by exit code
+  ready [SERVICE]  whether it is ready, by exit code; in a container, whether what it serves is
   migrate          bring all tables up to date, and end
 """
 
@@ -58,7 +59,8 @@ def _obey(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     if asked.command == "serve":
         return _serve(_named(asked.service), variables)
     if asked.command == "ready":
-        return 0 if is_ready(_probe_url(_named(asked.service), variables)) else 1
+        entry = _named(asked.service) if asked.service else served_here()
+        return 0 if _is_ready(entry, variables) else 1
     if asked.command == "migrate":
         return _migrate()
     if asked.command == "install":
@@ -105,12 +107,13 @@ def _serve(entry: Service | Companion, variables: Variables) -> int:
     return 0
 
 
-def _probe_url(entry: Service | Companion, variables: Variables) -> str:
+def _is_ready(entry: Service | Companion, variables: Variables) -> bool:
     path = entry.probe_path if isinstance(entry, Companion) else probe_path(entry)
     if path is None:
-        raise CannotRun(f"{entry.name} answers no probe; it is ready when it runs.")
+        # It answers nobody: it is ready when it runs, and a container ends with it.
+        return True
     scheme = "http" if isinstance(entry, Companion) else scheme_of(entry, variables)
-    return f"{scheme}://127.0.0.1:{_port(entry, variables)}{path}"
+    return is_ready(f"{scheme}://127.0.0.1:{_port(entry, variables)}{path}")
 
 
 def _port(entry: Service | Companion, variables: Variables) -> int | None:

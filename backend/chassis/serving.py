@@ -33,8 +33,8 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there 
 
 def serve(service: Service) -> None:
     """Serve until a signal ends it."""
-    env = load_env()
     try:
+        env = load_env()
         options = gunicorn_options(service, env)
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")

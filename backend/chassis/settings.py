@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from dotenv import dotenv_values
 
 from backend.chassis.catalog import service
+from backend.chassis.secret_files import UnreadableSecret, read_from_files
 from backend.security.redis import read_url
 from backend.security.settings import redis_url
 
@@ -145,12 +146,16 @@ _MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 def load_env(file: Path = Path(".env")) -> Env:
     """The process's environment over what stands in *file*, where there is one.
 
-    What stands only in *file* is put into the environment, so that libraries and
-    child processes see the same values.
+    What stands only in *file*, or in a file that a variable names, is put into the environment,
+    so that libraries and child processes see the same values.
     """
     for name, value in dotenv_values(file).items():
         if value is not None:
             os.environ.setdefault(name, value)
+    try:
+        os.environ.update(read_from_files(os.environ))
+    except UnreadableSecret as error:
+        raise SettingsError(str(error)) from error
     return Env(os.environ)
 
 

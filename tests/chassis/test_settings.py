@@ -95,3 +95,32 @@ def test_the_database_is_a_file_of_ones_own_unless_another_is_named(tmp_path, gi
     common = CommonSettings.from_env(env, "auth")
 
     assert common.database_url(env) == used.format(data=tmp_path)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path, monkeypatch):
+    url = tmp_path / "url"
+    url.write_text("postgresql://agent:pw@postgres/agent\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(url))
+    monkeypatch.setenv("REDIS_URL", "redis://here")
+    monkeypatch.setenv("REDIS_URL_FILE", "/nowhere")
+    monkeypatch.setenv("DATABASE_URL", "")
+
+    env = load_env(tmp_path / "no.env")
+
+    assert env.optional("DATABASE_URL") == "postgresql://agent:pw@postgres/agent"
+    # What is set by itself wins, and nobody looks for the file.
+    assert env.optional("REDIS_URL") == "redis://here"
+
+
+def test_a_secrets_file_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
+
+    with pytest.raises(SettingsError, match=r"SECRET_KEY_FILE names .*key, which can't be read"):
+        load_env(tmp_path / "no.env")
+
+
+def test_files_of_others_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+
+    assert load_env(tmp_path / "no.env").optional("SSL_CERT") is None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from backend.chassis.secret_files import UnreadableSecret, read_from_files
 from backend.chassis.supervisor.screen import CannotRun
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
@@ -22,7 +23,12 @@ class Variables:
     @classmethod
     def read(cls, root: Path) -> Self:
         path = root / ".env"
-        return cls(dict(os.environ), parse(path.read_text("utf-8")) if path.is_file() else {})
+        written = parse(path.read_text("utf-8")) if path.is_file() else {}
+        try:
+            written |= read_from_files({**written, **os.environ})
+        except UnreadableSecret as error:
+            raise CannotRun(str(error)) from error
+        return cls(dict(os.environ), written)
 
     def get(self, name: str) -> str | None:
         return self.exported.get(name) or self.written.get(name) or None

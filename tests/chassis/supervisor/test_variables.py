@@ -53,3 +53,15 @@ def test_a_relative_folder_counts_from_the_project():
 
     assert variables.path("DATA_DIR", Path("/p/data"), Path("/p")) == Path("/p/elsewhere")
     assert variables.path("LOG_DIR", Path("/p/logs"), Path("/p")) == Path("/p/logs")
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path, monkeypatch):
+    (tmp_path / "redis").write_text("redis://elsewhere\n")
+    (tmp_path / ".env").write_text(f"REDIS_URL_FILE={tmp_path / 'redis'}\n")
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    assert Variables.read(tmp_path).get("REDIS_URL") == "redis://elsewhere"
+
+    (tmp_path / "redis").unlink()
+    with pytest.raises(CannotRun, match="REDIS_URL_FILE names"):
+        Variables.read(tmp_path)
