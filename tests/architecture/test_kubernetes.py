@@ -79,7 +79,10 @@ def test_ports_are_those_of_the_catalog(told):
 
 def test_the_gateway_alone_is_open_to_everybody(told):
     policies = of_kind(told, "NetworkPolicy")
-    assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    assert policies["nobody"]["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
 
     open_to_all = [
         name
@@ -88,6 +91,50 @@ def test_the_gateway_alone_is_open_to_everybody(told):
     ]
 
     assert open_to_all == ["gateway"]
+
+
+def test_everybody_behind_the_gateway_is_found_pod_by_pod(told):
+    services = of_kind(told, "Service")
+
+    for entry in CATALOG:
+        headless = services[entry.name]["spec"].get("clusterIP") == "None"
+        assert headless != entry.is_gateway, entry.name
+
+
+def test_what_is_replaced_is_kept_until_nobody_asks_it_any_more(told):
+    deployments = of_kind(told, "Deployment")
+    drain = 30
+    for entry in CATALOG:
+        pod = deployments[entry.name]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        wait = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+        needed = wait + (drain if entry.is_gateway else 5)
+        assert pod["terminationGracePeriodSeconds"] > needed, entry.name
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+
+
+def test_several_of_a_service_are_spread_and_leave_one_at_a_time(told):
+    budgets = of_kind(told, "PodDisruptionBudget")
+    for name in [*(entry.name for entry in CATALOG), "rag-worker"]:
+        (spread,) = pods(told)[name]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
+        assert budgets[name]["spec"]["selector"] == spread["labelSelector"]
+
+
+def test_many_pods_mount_only_a_volume_for_many(told):
+    scaled = of_kind(told, "HorizontalPodAutoscaler")
+    if not scaled:
+        pytest.skip("nothing is scaled on one node")
+    assert {entry.name for entry in CATALOG} - {"admin"} <= set(scaled)
+    assert of_kind(told, "PersistentVolumeClaim")["data"]["spec"]["accessModes"] == [
+        "ReadWriteMany"
+    ]
+
+
+def test_nobody_may_ask_the_machines_metadata(told):
+    outward = of_kind(told, "NetworkPolicy")["outward"]["spec"]["egress"]
+
+    assert outward == [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]
 
 
 def test_no_secret_stands_in_a_file(told):
