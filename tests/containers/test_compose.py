@@ -27,7 +27,7 @@ OURS = ("gateway", "auth", "agent", "rag", "admin", "rag-worker", "chroma")
 IMAGES = {
     "python": "docker.io/library/python:3.11-slim-bookworm",
     "postgres": "docker.io/library/postgres:17-bookworm",
-    "valkey": "docker.io/valkey/valkey:9-bookworm",
+    "valkey": "docker.io/valkey/valkey:9-alpine",
     "prometheus": "docker.io/prom/prometheus:v3.5.0",
 }
 DOCUMENT = ROOT / "tests" / "data" / "multi_page.pdf"
