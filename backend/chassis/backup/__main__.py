@@ -47,7 +47,7 @@ def _back_up(asked: argparse.Namespace, installation: Installation) -> int:
 
 
 def _verify(asked: argparse.Namespace) -> int:
-    backup = verified(asked.file, _passphrase(asked))
+    backup = verified(asked.file, _passphrase(asked), say)
     say(f"{asked.file} is whole. Release {backup.head['release']}, {backup.head['made_at']}.")
     say(table(("what", "count"), _counts(backup)))
     _show_faults(backup.faults)
@@ -55,7 +55,7 @@ def _verify(asked: argparse.Namespace) -> int:
 
 
 def _restore(asked: argparse.Namespace, installation: Installation) -> int:
-    backup = verified(asked.file, _passphrase(asked))
+    backup = verified(asked.file, _passphrase(asked), say)
     say(f"{asked.file} is whole. Release {backup.head['release']}, {backup.head['made_at']}.")
     notes = restore(installation, backup, say, replaces=asked.replace)
     say(f"Restored into {installation.data}. Start: ./start_microservices.sh")

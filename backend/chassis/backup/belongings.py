@@ -43,6 +43,10 @@ class Belongings:
         del connection
         return []
 
+    def places(self) -> tuple[str, ...]:
+        """What of the data folder a restore takes the place of, such as `rag/blobs`."""
+        return ()
+
     def close(self) -> None:
         """Let go of what was opened."""
 

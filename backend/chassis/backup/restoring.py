@@ -139,15 +139,21 @@ class _Restore:
         moves += [
             Move(staged, file, aside / file.name) for staged, file in self._targets.files.items()
         ]
+        for service in self._backup.services:
+            for place in self._belongings(service).places():
+                source = made / place if (made / place).exists() else None
+                moves.append(Move(source, data / place, aside / place))
         moves += [
-            Move(each, data / each.name, aside / each.name) for each in sorted(made.glob("*"))
+            Move(each, data / each.name, aside / each.name)
+            for each in sorted(made.glob("*"))
+            if each.name not in self._backup.services
         ]
         return moves
 
     def _leaving(self) -> Iterator[Path]:
         """What is of the time before, whether the backup has something for its place or not."""
         data = self._installation.data
-        for name in (*_FORGOTTEN, *self._installation.urls):
+        for name in _FORGOTTEN:
             if (data / name).exists():
                 yield data / name
         for file in self._targets.files.values():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.chassis.backup import rows
+from backend.chassis.backup.belongings import Tell, Telling
 from backend.chassis.backup.container import Damaged, Unpacking, opening, refusing_damage
 from backend.chassis.backup.contents import Service, table_of, understood
 from backend.chassis.backup.sealing import unsealed
@@ -37,8 +38,9 @@ class Backup:
         return {table: self.rows[f"{service}.{table}"] for table in self.services[service].tables}
 
 
-def verified(file: Path, passphrase: bytes | None) -> Backup:
+def verified(file: Path, passphrase: bytes | None, tell: Tell) -> Backup:
     """*file* after everything in it was read, or NotABackup or Damaged."""
+    telling = Telling(tell)
     counted: Counter[str] = Counter()
     others: Counter[str] = Counter()
     members = 0
@@ -46,6 +48,7 @@ def verified(file: Path, passphrase: bytes | None) -> Backup:
         services = understood(unpacking.head)
         for member in unpacking.members():
             members += 1
+            telling(f"{members} parts are well: {member.name}")
             if (of := table_of(services, member.name)) is not None:
                 service, table = of
                 part = member.whole()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import backend
 from backend.chassis.backup import rows
-from backend.chassis.backup.belongings import Belongings, Tell, open_belongings
+from backend.chassis.backup.belongings import Belongings, Tell, Telling, open_belongings
 from backend.chassis.backup.container import HEAD, Packing
 from backend.chassis.backup.contents import FORMAT, MAGIC, contents_of, part_name
 from backend.chassis.backup.installation import Installation, enter, reason, revision_in
@@ -65,7 +65,7 @@ def _pack(
             packing.add(name, source.read())
     counts: dict[str, int] = {}
     for service, revision in at.items():
-        counts |= _pack_rows(packing, snapshots[service], service, revision)
+        counts |= _pack_rows(packing, snapshots[service], service, revision, Telling(tell))
         tell(f"{service}: {sum(n for t, n in counts.items() if t.startswith(f'{service}.'))} rows")
     faults: list[str] = []
     for service in at:
@@ -102,7 +102,7 @@ def _head(installation: Installation, at: Mapping[str, str], now: datetime) -> d
 
 
 def _pack_rows(
-    packing: Packing, snapshot: Connection, service: str, revision: str
+    packing: Packing, snapshot: Connection, service: str, revision: str, telling: Tell
 ) -> dict[str, int]:
     counts = {}
     enter(snapshot, service)
@@ -111,6 +111,7 @@ def _pack_rows(
         for number, part in enumerate(rows.read(snapshot, table)):
             packing.add(part_name(service, table.name, number), part)
             count += part.count(b"\n")
+            telling(f"{service}: {count} rows of {table.name}")
         counts[f"{service}.{table.name}"] = count
     return counts
 

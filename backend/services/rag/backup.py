@@ -27,7 +27,7 @@ from backend.services.rag.store import snapshot as store
 from backend.services.rag.store.chunks import chunk_id
 from backend.services.rag.store.snapshot import Embedded
 from backend.services.rag.store.vectors import VectorStore
-from backend.services.rag.store.vectors.opening import open_vectors
+from backend.services.rag.store.vectors.opening import Place, open_vectors
 
 _PASSAGES_AT_ONCE = 1000
 
@@ -35,10 +35,10 @@ _PASSAGES_AT_ONCE = 1000
 class LibraryBelongings(Belongings):
     """Nothing is opened before it is used."""
 
-    def __init__(self, blobs: Blobs, vectors: VectorStore, store_kind: str) -> None:
+    def __init__(self, blobs: Blobs, vectors: VectorStore, place: Place) -> None:
         self._blobs = blobs
         self._vectors = vectors
-        self._kind = store_kind
+        self._place = place
         # How many vectors came out of a backup, by model and document.
         self._brought: Counter[tuple[str, str]] = Counter()
         self._emptied: set[str] = set()
@@ -84,7 +84,7 @@ class LibraryBelongings(Belongings):
 
     def settle(self, connection: Connection) -> list[str]:
         store.queue_unfinished(connection)
-        lacking = store.know_only(connection, self._kind, self._brought)
+        lacking = store.know_only(connection, self._place.kind, self._brought)
         notes = [
             f"The original of {each.document_id} is missing: only its owner can bring it again."
             for each in store.originals(connection)
@@ -93,6 +93,11 @@ class LibraryBelongings(Belongings):
         if lacking:
             notes.append(f"{lacking} documents are embedded anew in the background.")
         return notes
+
+    def places(self) -> tuple[str, ...]:
+        # A server's folder is its own, even if it lies beside: there it was asked for changes.
+        own = () if self._place.url else (f"rag/{self._place.folder.name}",)
+        return ("rag/blobs", *own)
 
     def close(self) -> None:
         self._vectors.close()
@@ -136,9 +141,8 @@ class LibraryBelongings(Belongings):
 
 def open_belongings(env: Env) -> LibraryBelongings:
     settings = Settings.from_env(env)
-    return LibraryBelongings(
-        Blobs(settings.folder / "blobs"), open_vectors(settings.vectors), settings.vectors.kind
-    )
+    blobs = Blobs(settings.folder / "blobs")
+    return LibraryBelongings(blobs, open_vectors(settings.vectors), settings.vectors)
 
 
 def _batches(embedded: Iterator[Embedded]) -> Iterator[list[Embedded]]:
