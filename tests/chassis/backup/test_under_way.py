@@ -73,7 +73,10 @@ def conversing(url):
         database.engine.dispose()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize(
+    "kind",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.slow])],
+)
 def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(
     make_each, make_place, kind, tmp_path, capsys
 ):
@@ -113,6 +116,7 @@ def test_a_backup_that_was_killed_leaves_no_file_and_does_not_stop_the_next(full
     assert not draft.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_restore_that_was_killed_is_done_again(full, make_place, tmp_path, capsys):
     file, new = tmp_path / "all.backup", make_place("new")

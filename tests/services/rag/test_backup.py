@@ -63,7 +63,7 @@ def lacking(person):
     return sum(each.all_passages - each.passages for each in parts.reembedding.progress())
 
 
-@pytest.mark.parametrize("kind", ["chroma", "qdrant"])
+@pytest.mark.parametrize("kind", ["chroma", pytest.param("qdrant", marks=pytest.mark.slow)])
 def test_documents_are_found_elsewhere_without_being_embedded_again(ada, moved, kind):
     document = ada.upload(FERRIES)
     ada.upload(TRAMS, "trams.txt")
