@@ -151,3 +151,23 @@ def test_a_backup_without_its_vector_store_is_refused(ada, typed, tmp_path):
 
     assert (code, "The vectors cannot be reached" in said) == (1, True)
     assert not (tmp_path / "library.backup").exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_a_library_moves_into_one_postgresql_with_its_vectors_and_out_again(
+    ada, typed, tmp_path, postgres
+):
+    ada.upload(FERRIES)
+    url = postgres.database(vectors=True)
+    server = {"DATABASE_URL": url, "VECTOR_STORE": "pgvector"}
+    first, second = tmp_path / "library.backup", tmp_path / "second.backup"
+    assert typed("backup", first)[0] == 0
+
+    code, said = typed("restore", first, folder=tmp_path / "server", **server)
+    assert (code, "embedded anew" in said) == (0, False), said
+    code, said = typed("backup", second, folder=tmp_path / "server", **server)
+
+    assert (code, "1 of 1 vectors" in said) == (0, True), said
+    code, said = typed("restore", second, folder=tmp_path / "back")
+    assert (code, "embedded anew" in said) == (0, False), said
