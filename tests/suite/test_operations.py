@@ -41,8 +41,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     clone = folder.with_name("clone")
     who = ["-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
-    for words in (["init"], ["add", "."], [*who, "commit", "-m", "as it stands"]):
-        subprocess.run([GIT, *words, "--quiet"], cwd=folder, check=True)
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "as it stands"]):
+        subprocess.run([GIT, *words], cwd=folder, check=True)
     subprocess.run([GIT, "clone", "--quiet", folder, clone], check=True)
     return clone
 
