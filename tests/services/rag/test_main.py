@@ -278,7 +278,7 @@ def spoil(folder, lost, torn):
     vectors.add(partition, "doc_gone", 1, ["chk_gone.1.0"], row)
     vectors.add("col_gone", "doc_gone", 1, ["chk_gone.1.0"], row)
     vectors.close()
-    database = open_database(settings.database_url, "rag")
+    database = open_database(settings.database_url, "rag").across_tenants()
     with database.write() as session:
         session.query(ChunkRow).where(ChunkRow.document_id == torn).one().text = "Something else."
     database.engine.dispose()

@@ -43,7 +43,7 @@ def quickly(monkeypatch):
 @pytest.fixture
 def states(tmp_path):
     """Each model's state by its name."""
-    database = open_database(database_in(tmp_path, "rag"), "rag")
+    database = open_database(database_in(tmp_path, "rag"), "rag").across_tenants()
 
     def asked():
         with database.read() as session:

@@ -16,7 +16,7 @@ class OtherProcess:
     """Keyword search beside the service, over its tables alone."""
 
     def __init__(self, folder, embedder):
-        self.database = open_database(database_in(folder, "rag"), "rag")
+        self.database = open_database(database_in(folder, "rag"), "rag").across_tenants()
         counts = WordCounts(self.database, embedder.tokens.spans)
         self.indexes = KeywordIndexes(counts.update, most=1000)
 
