@@ -150,7 +150,8 @@ def test_it_ends_when_it_is_told_to_and_leaves_nothing(suite):
         suite.machine.podman("stop", "--time", "30", suite.container(name))
         assert suite.machine.inspect(suite.container(name))["State"]["ExitCode"] == 0, name
 
-    suite.compose("down", "--volumes")
+    # podman-compose takes what was scaled for orphans.
+    suite.compose("down", "--volumes", "--remove-orphans")
 
     assert not suite.machine.podman("ps", "--all", "--quiet")
     assert PROJECT not in suite.machine.podman("volume", "ls", "--quiet")
