@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -148,6 +150,31 @@ def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
     # Many tests are one address here, and the limits have tests of their own.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
     return Suite(environment | variables, folder, ports, root)
+
+
+@contextlib.contextmanager
+def flood(suite: Suite, username: str, note: Callable[[requests.Response], None]) -> Iterator[None]:
+    """Sixteen that guess the password of *username* as fast as they are answered."""
+    stop = threading.Event()
+
+    def guess() -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                body = {"username": username, "password": "a wrong password"}
+                response = session.post(f"{suite.url}/auth/login", json=body, timeout=30)
+                note(response)
+                if response.status_code in (429, 503):
+                    time.sleep(0.02)
+
+    guessers = [threading.Thread(target=guess) for _ in range(16)]
+    for guesser in guessers:
+        guesser.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for guesser in guessers:
+            guesser.join()
 
 
 @pytest.fixture(scope="session")
