@@ -85,7 +85,9 @@ def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
 
 def _leaving_seconds(service: Service, env: Env) -> int:
     """What gunicorn leaves a worker to finish in: at least what the gateway grants its callers."""
-    return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1 if service.is_gateway else 5
+    if service.is_gateway:
+        return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1
+    return env.number("SERVICE_DRAIN_SECONDS", 5, least=1)
 
 
 def _json_lines(name: str) -> dict[str, object]:
