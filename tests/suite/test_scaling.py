@@ -16,7 +16,8 @@ from tests.servers import free_port, wait_until
 from tests.services.agent.stand_ins import Reply, ScriptedModel, numbered, serving
 from tests.suite.conftest import ROOT, START_SECONDS, Person, prepare
 
-pytestmark = pytest.mark.suite
+# Slow, because two of each take half a minute to start.
+pytestmark = [pytest.mark.suite, pytest.mark.slow]
 SCALED = ("auth", "agent", "rag")
 DOORS = {"auth": "/auth/me", "agent": "/agent/sessions", "rag": "/rag/documents"}
 # What the start script puts between the ports of two instances.
@@ -200,7 +201,6 @@ def test_one_request_is_shown_from_all_instances_logs(suite):
     assert services == ["rag-service", "rag-service-2"]
 
 
-@pytest.mark.slow
 def test_an_instance_that_is_killed_is_missed_by_nobody_and_comes_back(suite):
     ada = suite.person("ada")
     killed = suite.pid_of("rag-service-2")

@@ -10,12 +10,12 @@ AT_LENGTH = pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(params=[pytest.param(1, id="quick"), AT_LENGTH])
-def run(request, tmp_path, each_database_url):
+def run(request, tmp_path, database_url):
     """Run a machine, made of a stage of the service, so many times; at length, many more."""
     opened = []
 
     def run_machine(service, machine, examples, steps):
-        manager = STAGES[service](tmp_path, each_database_url)
+        manager = STAGES[service](tmp_path, database_url)
         opened.append(manager)
         stage = manager.__enter__()
         run_state_machine_as_test(

@@ -45,8 +45,9 @@ def test_a_service_stands_below_the_gateway_and_the_gateway_below_its_caller(
     assert {carried[span].parent_id for _, _, span, _ in told} == {"b7ad6b7169203331"}
     assert told[0][2] != told[1][2]
     assert first["tracestate"] == "a=1"
-    failed = next(span for span in carried.values() if span.failed)
-    assert failed.attributes["error.type"] == "upstream_unavailable"
+    # A server of limits that is slow to answer is a failed span too.
+    failed = {span.attributes["error.type"] for span in carried.values() if span.failed}
+    assert failed - {"counted_locally"} == {"upstream_unavailable"}
 
 
 def test_a_line_of_the_log_names_the_callers_trace(edge, bearer):
