@@ -16,7 +16,8 @@ from tests.prometheus import ROOT, RULES, Prometheus, prometheus
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, PASSWORD, Person, Suite
 
-pytestmark = pytest.mark.suite
+# Slow, for it watches a whole suite and waits for an alert to fire and to clear.
+pytestmark = [pytest.mark.suite, pytest.mark.slow]
 TARGETS = ROOT / "deploy" / "targets"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 # What there is only with PostgreSQL, which the suite of these tests goes without.
