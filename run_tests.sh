@@ -14,11 +14,11 @@ main() {
   make_scratch
   case ${1-} in
     # First what is held to its seconds. Most others wait for servers, so that a third process
-    # keeps two processors busy; tests/conftest.py says which of them stay together.
+    # keeps two processors busy; those of one file share their servers.
     "")
       lint
       run_tests -m "alone and not slow"
-      run_tests -m "not alone and not slow" --numprocesses 3 --dist loadgroup
+      run_tests -m "not alone and not slow" --numprocesses 3 --dist loadfile
       ;;
     --lint) lint ;;
     --postgresql) on_postgresql "${@:2}" ;;
@@ -31,7 +31,7 @@ on_postgresql() {
     run_tests --database postgresql "$@"
   else
     run_tests --database postgresql -m "alone and not slow"
-    run_tests --database postgresql -m "not alone and not slow" --numprocesses 3 --dist loadgroup
+    run_tests --database postgresql -m "not alone and not slow" --numprocesses 3 --dist loadfile
   fi
 }
 

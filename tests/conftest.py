@@ -33,25 +33,6 @@ def pytest_unconfigure() -> None:
     databases.stop()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares servers stays in one process: the tests of a file, and those of the suite that
-    is started for many files.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_company(item)))
-
-
-def _company(item: pytest.Item) -> str:
-    known = (
-        item._fixtureinfo.name2fixturedefs.get("suite")
-        if isinstance(item, pytest.Function)
-        else None
-    )
-    shared = known is not None and known[-1].scope == "session"
-    return "suite" if shared else item.path.relative_to(Path(__file__).parent).as_posix()
-
-
 @pytest.fixture(autouse=True)
 def _no_database_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
     if not databases.on_postgresql():
