@@ -11,18 +11,19 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from backend.chassis.catalog import CATALOG, Command
-from backend.chassis.supervisor import install
+from backend.chassis.catalog import CATALOG
+from backend.chassis.service_description import Command
+from backend.operations import installer
 
 ROOT = Path(__file__).resolve().parents[1]
 _USAGE = "usage: python -m backend WORD …    (python -m backend WORD --help tells of one)"
 _NOT_UNDERSTOOD = 2
 _OF_THE_SUITE = {
-    "backend.chassis.__main__": (
+    "backend.operations.__main__": (
         Command("doctor", "every setting with its origin, what is wrong, and what mends it"),
         Command("migrate", "bring all tables up to date"),
     ),
-    "backend.chassis.backup.__main__": (
+    "backend.operations.backup.__main__": (
         Command("backup", "write everything that has to survive to one file, while it runs"),
         Command("verify-backup", "read such a file whole, and tell what is in it"),
         Command("restore", "put such a file into an installation that is empty"),
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{_USAGE}\n{asked!r} is none of: {', '.join(words)}.\n")
         return _NOT_UNDERSTOOD
     if not _has_packages():
-        own = install.for_running(ROOT).python
+        own = installer.for_running(ROOT).python
         if own.exists() and Path(sys.prefix) != own.parents[1]:
             os.execv(own, [str(own), "-m", "backend", *arguments])  # noqa: S606 - ourselves
         if asked != _WITHOUT_PACKAGES:
@@ -57,7 +58,7 @@ def _words() -> Mapping[str, tuple[str, str]]:
     """Each word's module and what it does, in a line."""
     modules = {f"backend.services.{entry.name}.__main__": entry.commands for entry in CATALOG}
     return {
-        command.word: (module, command.does)
+        command.name: (module, command.help)
         for module, commands in (_OF_THE_SUITE | modules).items()
         for command in commands
     }

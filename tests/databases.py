@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, event, select, text
 
-from backend.chassis.database import migrate_all, open_database
+from backend.chassis.database.sessions import migrate_all, open_database
 from backend.chassis.settings import Env
 from tests import servers
 

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, text
 
-from backend.chassis.backup import rows
-from backend.chassis.backup.installation import enter
-from backend.chassis.backup.shapes import Column, Table, shapes
+from backend.operations.backup import row_transfer
+from backend.operations.backup.installation import enter
+from backend.operations.backup.schema_at_revision import Column, Table, shapes
 
 NOON = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 # What ways between databases have lost before: quotes, tabs, ends of lines, NULL's name.
@@ -34,7 +34,7 @@ def fill(connection: Connection, service: str, revision: str) -> None:
         connection.execute(text(f'DELETE FROM "{table.name}"'))  # noqa: S608
         reflected = known.tables[table.name]
         made = [_row(table, reflected, number) for number in range(3)]
-        put = rows.load(connection, table, made)
+        put = row_transfer.load(connection, table, made)
         assert put == 3
 
 
@@ -43,7 +43,9 @@ def contents(connection: Connection, service: str, tables: Iterable[Table]) -> d
     enter(connection, service)
     return {
         table.name: sorted(
-            line.decode() for part in rows.read(connection, table) for line in part.splitlines()
+            line.decode()
+            for part in row_transfer.read(connection, table)
+            for line in part.splitlines()
         )
         for table in tables
     }
@@ -67,7 +69,7 @@ def _value(column: Column, reflected: "sa.Column[Any]", number: int) -> Any:
         return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, date):
         return value.isoformat()
-    return rows._to_base64(value) if isinstance(value, bytes) else value
+    return row_transfer._to_base64(value) if isinstance(value, bytes) else value
 
 
 def _is_unique(column: "sa.Column[Any]") -> bool:

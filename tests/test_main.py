@@ -20,13 +20,13 @@ def test_every_word_is_listed_with_what_it_does(capsys):
 
     lines = capsys.readouterr().out.splitlines()[2:]
     told = {word: does for word, _, does in (line.strip().partition("  ") for line in lines)}
-    words = {command.word for entry in CATALOG for command in entry.commands}
+    words = {command.name for entry in CATALOG for command in entry.commands}
     assert words | {"doctor", "migrate"} <= told.keys()
     assert all(told.values())
 
 
 @pytest.mark.parametrize(
-    "word", [command.word for entry in CATALOG for command in entry.commands] + ["doctor"]
+    "word", [command.name for entry in CATALOG for command in entry.commands] + ["doctor"]
 )
 def test_every_word_explains_itself(word, capsys):
     with pytest.raises(SystemExit) as ended:

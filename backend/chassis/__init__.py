@@ -1,1 +1,1 @@
-"""What every service stands on; knows no service's meaning."""
+"""Building blocks that every service uses. Knows no service."""

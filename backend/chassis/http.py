@@ -10,9 +10,9 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from backend.chassis.names import Names
-from backend.chassis.tracing import Kind, here, span
-from backend.security.refusals import request_id
+from backend.chassis.dns import Names
+from backend.chassis.observability.tracing import Kind, here, span
+from backend.security.http_errors import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024

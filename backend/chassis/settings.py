@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from dotenv import dotenv_values
 
-from backend.chassis.catalog import service
+from backend.chassis.catalog import get_service
 from backend.chassis.secret_files import UnreadableSecret, read_from_files
 from backend.security.redis import read_url
 from backend.security.settings import redis_url
@@ -178,7 +178,7 @@ class CommonSettings:
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
-        entry = service(name)
+        entry = get_service(name)
         return cls(
             name=name,
             production=env.production,

@@ -17,8 +17,8 @@ from backend.security.guards import (
     require_permission,
     require_resource,
 )
+from backend.security.http_errors import Refusal
 from backend.security.permissions import BUILT_IN_ROLES, Permission
-from backend.security.refusals import Refusal
 from backend.security.validation import (
     Input,
     WholeNumber,

@@ -11,9 +11,15 @@ from typing import Protocol
 import urllib3
 from flask import Flask, current_app, g, request
 
+from backend.security.http_errors import (
+    Refusal,
+    forbidden,
+    request_id,
+    unauthenticated,
+    unavailable,
+)
 from backend.security.permissions import ON_BEHALF
 from backend.security.redis import connect
-from backend.security.refusals import Refusal, forbidden, request_id, unauthenticated, unavailable
 from backend.security.revocation import (
     LocalRevocations,
     Revocations,

@@ -13,8 +13,8 @@ from backend.security.authentication import (
     calling_service,
     refuse_unless,
 )
+from backend.security.http_errors import Refusal, forbidden
 from backend.security.permissions import Permission
-from backend.security.refusals import Refusal, forbidden
 
 View = Callable[..., Any]
 

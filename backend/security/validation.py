@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from flask import current_app, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from backend.security.refusals import Refusal
+from backend.security.http_errors import Refusal
 
 View = Callable[..., Any]
 M = TypeVar("M", bound=BaseModel)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.services.agent.clients.runs import Passage
 from backend.services.agent.domain.quoting import quoted
 

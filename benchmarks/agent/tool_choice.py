@@ -4,7 +4,7 @@
 
 Asks each line of requests.tsv, whose first word is the right tool (talk: none); rules were written
 with these in view. The lite tier is always asked; with URL, also the fetched model that is served
-there (python -m backend.chassis.local_model, under the same SECRET_KEY), which gets every EVERYth.
+there (python -m backend.ai.local_model, under the same SECRET_KEY), which gets every EVERYth.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from langchain_core.messages import HumanMessage
 
-from backend.chassis.embedding import Embedder
-from backend.chassis.models import Address, ModelSettings, open_chat_model
+from backend.ai.chat_models import Address, ModelSettings, open_chat_model
+from backend.ai.embedding import Embedder
 from backend.services.agent.clients.local import LocalChatModel
 from backend.services.agent.clients.mind import Chosen, Offered
 from backend.services.agent.domain.lite import LiteMind

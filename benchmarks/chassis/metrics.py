@@ -27,10 +27,10 @@ def main() -> None:
 def measure(shared: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if shared:
-            from backend.chassis.worker_metrics import share_among_workers
+            from backend.chassis.observability.multiprocess_metrics import share_among_workers
 
             share_among_workers(Path(folder) / "numbers")
-        from backend.chassis.metrics import Metrics
+        from backend.chassis.observability.metrics import Metrics
 
         metrics = Metrics()
         best = min(_counting(metrics) for _ in range(_ROUNDS))

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.services.rag.domain import extracts as rule
 from backend.services.rag.domain.found import Found
 from backend.services.rag.domain.fusion import DEPTH, fused

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 
 # As long as ours: 256 tokens, an overlap of 64.
 _CHUNK, _OVERLAP = 1000, 250
@@ -96,8 +96,8 @@ def _full_precision(models: Path, threads: int) -> Any:
     """As sentence-transformers would have it: full precision, all threads to each batch."""
     import onnxruntime
 
-    from backend.chassis.embedding.graph import write_fp32
-    from backend.chassis.embedding.weights import read_weights
+    from backend.ai.embedding.graph import write_fp32
+    from backend.ai.embedding.weights import read_weights
 
     graph = models / "minilm-fp32.onnx"
     if not graph.exists():

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from backend.chassis.embedding import Tokens
+from backend.ai.embedding import Tokens
 from backend.services.rag.domain.chunking import indexed
 from benchmarks.rag.pages import write_documents
 from tests.suite.conftest import Person, Suite, prepare

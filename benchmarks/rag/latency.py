@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.chassis.settings import load_env
 from backend.security.tokens import public_jwk
 from backend.services.rag.domain.metrics import percentile

@@ -4,7 +4,7 @@ An independent forward pass over the published weights: plain numpy in double pr
 no graph, no fusion, no quantisation. Its first vector agrees with the one on the model's card
 to every digit printed there (0.0676569, 0.0634959, 0.0487131, …).
 
-    python benchmarks/rag/reference_vectors.py > tests/chassis/embedding/reference.json
+    python benchmarks/rag/reference_vectors.py > tests/ai/embedding/reference.json
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from backend.chassis.embedding.weights import Tensors, read_tokenizer, read_weights
+from backend.ai.embedding.weights import Tensors, read_tokenizer, read_weights
 
 TEXTS = [
     "This is an example sentence",

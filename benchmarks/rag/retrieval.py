@@ -20,10 +20,10 @@ from statistics import fmean
 import numpy as np
 import onnxruntime
 
-from backend.chassis.embedding import Embedder, Vectors
-from backend.chassis.embedding.engine import _batches, _padded
-from backend.chassis.embedding.graph import write_fp32
-from backend.chassis.embedding.weights import read_weights
+from backend.ai.embedding import Embedder, Vectors
+from backend.ai.embedding.engine import _batches, _padded
+from backend.ai.embedding.graph import write_fp32
+from backend.ai.embedding.weights import read_weights
 from backend.services.rag.domain import fusion
 from backend.services.rag.store.keywords import KeywordIndex
 from backend.services.rag.store.postings import counted

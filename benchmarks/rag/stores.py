@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.services.rag.store.vectors import VectorStore
 from backend.services.rag.store.vectors.chroma import _HNSW
 from backend.services.rag.store.vectors.opening import Place, open_vectors

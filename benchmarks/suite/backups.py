@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.chassis import migrations
-from backend.chassis.backup import rows
-from backend.chassis.backup.installation import connected, enter
-from backend.chassis.backup.shapes import Table, shapes
-from backend.chassis.database import migrations_of, open_database
+from backend.chassis.database import migrations
+from backend.chassis.database.sessions import migrations_of, open_database
+from backend.operations.backup import row_transfer
+from backend.operations.backup.installation import connected, enter
+from backend.operations.backup.schema_at_revision import Table, shapes
 from backend.services.rag.store.chunks import chunk_id
 from backend.services.rag.store.vectors.opening import Place, open_vectors
 from tests import servers
@@ -95,7 +95,7 @@ def fill(data: Path, documents: int) -> int:
     tables = {table.name: table for table in shapes("rag", newest)}
     with database.as_owner() as connection:
         for name in ("collections", "documents", "chunks", "embeddings"):
-            rows.load(connection, _chosen(tables[name]), _rows(name, documents))
+            row_transfer.load(connection, _chosen(tables[name]), _rows(name, documents))
     database.engine.dispose()
     (data / "rag" / "blobs").mkdir(parents=True)
     for number in range(documents):
@@ -104,7 +104,7 @@ def fill(data: Path, documents: int) -> int:
     return documents * (_ORIGINAL_BYTES + _PASSAGES * (len(_TEXT) + 4 * _WIDTH))
 
 
-def _rows(name: str, documents: int) -> Iterator[rows.Row]:
+def _rows(name: str, documents: int) -> Iterator[row_transfer.Row]:
     """What stands in the columns that matter, in the order of `_COLUMNS`."""
     if name == "collections":
         yield ["col_1", "t", "u", "all", "", "none", _AT, 0]
@@ -137,7 +137,7 @@ _COLUMNS = {
 }
 
 
-def _document(number: int) -> rows.Row:
+def _document(number: int) -> row_transfer.Row:
     digest = hashlib.sha256(_original(number)).hexdigest()
     return [
         *(_id(number), "t", "col_1", "u", f"{number}.txt", f"Note {number}", True),
@@ -181,7 +181,7 @@ def compare_copies(url: str) -> None:
         copied = time.monotonic() - began
         began = time.monotonic()
         for table in shapes("rag", revision):
-            for part in rows.read(connection, table):
+            for part in row_transfer.read(connection, table):
                 gzip.compress(part, 1)
         dumped = time.monotonic() - began
         connection.rollback()

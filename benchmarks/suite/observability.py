@@ -163,9 +163,9 @@ def confidence(ratios: Sequence[float]) -> tuple[float, float]:
 
 def serve(name: str, variant: str) -> None:
     """Run the service without what *variant* leaves out."""
-    from backend.chassis import service as chassis
-    from backend.chassis.catalog import service
-    from backend.chassis.serving import serve as run
+    from backend.chassis.catalog import get_service
+    from backend.chassis.web import app_factory as chassis
+    from backend.chassis.web.serving import serve as run
     from backend.services.gateway.edge import ledger
 
     if VARIANTS.index(variant) < VARIANTS.index("metrics and logs"):
@@ -174,7 +174,7 @@ def serve(name: str, variant: str) -> None:
     if VARIANTS.index(variant) < VARIANTS.index("metrics"):
         chassis.count_requests = lambda _, metrics: metrics
         ledger.Numbers._count = lambda *_: None  # type: ignore[method-assign]
-    run(service(name))
+    run(get_service(name))
 
 
 def _is_ready(port: int) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 
 pytestmark = pytest.mark.postgres
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from backend.__main__ import main
-from backend.chassis.__main__ import COMMANDS
+from backend.operations.__main__ import COMMANDS
 from tests.commands import blocks, pages, without_blocks
 
 # Where blocks of commands are run: tests/suite/test_operations.py and, with a word behind `sh`,

@@ -78,7 +78,7 @@ def asked_variables() -> set[str]:
     for entry in CATALOG:
         found |= {entry.port_variable, entry.url_variable}
         prefix = entry.port_variable.removesuffix("_PORT")
-        found |= {f"{prefix}_WORKERS", f"{prefix}_THREADS"}  # by backend/chassis/serving.py
+        found |= {f"{prefix}_WORKERS", f"{prefix}_THREADS"}  # by backend/chassis/web/serving.py
     for companion in COMPANIONS:
         found |= {companion.port_variable, companion.url_variable} - {""}
     return found

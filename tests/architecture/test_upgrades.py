@@ -2,10 +2,10 @@
 
 import pytest
 
-from backend.chassis.backup.installation import connected
-from backend.chassis.backup.shapes import Table, shapes
-from backend.chassis.database import migrations_of, open_database, services_with_tables
-from backend.chassis.migrations import revisions
+from backend.chassis.database.migrations import revisions
+from backend.chassis.database.sessions import migrations_of, open_database, services_with_tables
+from backend.operations.backup.installation import connected
+from backend.operations.backup.schema_at_revision import Table, shapes
 from tests import samples
 
 _SERVICES = services_with_tables()

@@ -6,12 +6,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 
-from backend.chassis.database import Database, open_database
-from backend.chassis.idempotency import Idempotency, idempotency_table, idempotent
-from backend.chassis.openapi import answers, answers_stream
-from backend.chassis.problems import ServiceError
-from backend.chassis.service import create_service, open_metrics, provide, seal, self_description
+from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.settings import CommonSettings, Secret
+from backend.chassis.web.app_factory import (
+    create_service,
+    open_metrics,
+    provide,
+    seal,
+    self_description,
+)
+from backend.chassis.web.idempotency import Idempotency, idempotency_table, idempotent
+from backend.chassis.web.openapi import answers, answers_stream
+from backend.chassis.web.problems import ServiceError
 from backend.security import Input, Permission, public, require_permission, validate_input
 
 

@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from backend.chassis.dns import Names
 from backend.chassis.http import ServiceClient, UpstreamUnavailable
-from backend.chassis.names import Names
 from tests.servers import free_port
 
 

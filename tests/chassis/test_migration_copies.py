@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.backup import __main__ as command
-from backend.chassis.backup.installation import connected, revision_in
-from backend.chassis.backup.shapes import shapes
-from backend.chassis.database import migrations_of, open_database
-from backend.chassis.migrations import TablesAreNewer, revisions
+from backend.chassis.database.migrations import TablesAreNewer, revisions
+from backend.chassis.database.sessions import migrations_of, open_database
+from backend.operations.backup import __main__ as command
+from backend.operations.backup.installation import connected, revision_in
+from backend.operations.backup.schema_at_revision import shapes
 from tests import samples
 
 _BEFORE, _NEWEST = revisions(migrations_of("agent"))[-2:]

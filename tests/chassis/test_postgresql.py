@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.database import open_database
-from backend.chassis.service import create_service, seal
+from backend.chassis.database.sessions import open_database
 from backend.chassis.settings import SettingsError
+from backend.chassis.web.app_factory import create_service, seal
 from backend.security import public
 from tests import servers, tls
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from backend.chassis.supervisor.processes import start_time
+from backend.operations.supervisor.processes import start_time
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]

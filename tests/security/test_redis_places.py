@@ -5,7 +5,7 @@ import socket
 import pytest
 from redis.exceptions import RedisError
 
-from backend.chassis.redis_at_start import examine
+from backend.chassis.redis import examine
 from backend.chassis.settings import SettingsError
 from backend.security.limits import Charge, Limit, open_limiter
 from backend.security.redis import connect, key, read_url

@@ -17,7 +17,7 @@ from flask import Flask
 from flask_cors import CORS
 from pydantic import BaseModel
 
-from backend.chassis.agent_tools import agent_tool, declare_tools
+from backend.chassis.web.agent_tools import agent_tool, declare_tools
 from backend.security import Permission, require_permission, validate_input
 
 
@@ -49,6 +49,12 @@ if __name__ == "__main__":
     app.run(port=int(os.getenv("NEW_SERVICE_PORT", 5004)))
 """
 
+DESCRIPTION = """
+from backend.chassis.service_description import Service
+
+SERVICE = Service("new", port=5004, declares_agent_tools=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
@@ -61,10 +67,10 @@ def suite(tmp_path_factory):
         (project / ".venv").symlink_to(ROOT / ".venv")
     (project / "backend" / "services" / "new").mkdir()
     (project / "backend" / "services" / "new" / "app.py").write_text(SERVICE)
+    (project / "backend" / "services" / "new" / "service.py").write_text(DESCRIPTION)
     catalog = project / "backend" / "chassis" / "catalog.py"
-    entry = '    Service("new", 5004, tools=True),\n'
-    before = '    Service("gateway"'
-    catalog.write_text(catalog.read_text().replace(before, entry + before))
+    before = '    "gateway",\n'
+    catalog.write_text(catalog.read_text().replace(before, '    "new",\n' + before))
     port = free_port()
     running = prepare(project, root=project, NEW_SERVICE_PORT=str(port))
     running.ports["new"] = port

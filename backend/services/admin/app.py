@@ -5,9 +5,10 @@ from functools import partial
 
 from flask import Flask
 
-from backend.chassis.catalog import service
+from backend.chassis.catalog import get_service
 from backend.chassis.http import ServiceClient
-from backend.chassis.service import (
+from backend.chassis.settings import load_env
+from backend.chassis.web.app_factory import (
     create_service,
     open_metrics,
     provide,
@@ -15,7 +16,6 @@ from backend.chassis.service import (
     seal,
     self_description,
 )
-from backend.chassis.settings import load_env
 from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.counts import CountingServices
 from backend.services.admin.domain.stats import Overview
@@ -39,8 +39,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _client(settings: Settings, name: str) -> ServiceClient:
     """Asks the service *name* and says who asks."""
-    entry = service(name)
-    ours = ServiceTokens(settings.common.secret_key.reveal(), service("admin").full_name)
+    entry = get_service(name)
+    ours = ServiceTokens(settings.common.secret_key.reveal(), get_service("admin").full_name)
     return ServiceClient(
         *settings.urls[name],
         read_timeout=_PATIENCE_SECONDS,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from backend.chassis.problems import ServiceError
+from backend.chassis.web.problems import ServiceError
 
 
 class NobodyAnswers(ServiceError):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.catalog import CATALOG
+from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env
 
 # Who counts what is asked for.

@@ -2,16 +2,16 @@
 
 import argparse
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backend.chassis.local_model import weights
-from backend.chassis.local_model.fetching import fetch
-from backend.chassis.service import use
+from backend.ai.local_model import weights
+from backend.chassis.console import CannotRun
 from backend.chassis.settings import Env, SettingsError, load_env
-from backend.chassis.supervisor.screen import CannotRun, say
+from backend.chassis.web.app_factory import use
 from backend.security import BUILT_IN_ROLES
 from backend.services.agent.app import Bench, create_app
 from backend.services.agent.clients.runs import Caller
@@ -24,10 +24,6 @@ from backend.services.agent.jobs.evaluation import evaluate, show, show_all
 from backend.services.agent.jobs.replay import play_again
 from backend.services.agent.settings import Settings
 
-_NEXT = (
-    "The next start serves it, if its engine is installed:"
-    " ./start_microservices.sh install --extra local-model"
-)
 _KEY_ADVICE = (
     "No AGENT_API_KEY is set: questions are answered without anybody's documents. "
     "Make a key at POST /auth/api-keys and export it to evaluate over them.\n"
@@ -39,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         env = load_env()
         if asked.command == "fetch-model":
-            return _fetch_model(asked.size, env)
+            return _fetch_model(asked.size)
         return _with_the_service(asked, env)
     except CannotRun as trouble:
         sys.stderr.write(f"{trouble}\n")
@@ -49,11 +45,10 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _fetch_model(size: str, env: Env) -> int:
-    wanted = next(each for each in weights.WEIGHTS if each.size == size)
-    fetch(wanted, weights.folder(env.path("DATA_DIR", "data")), say)
-    say(_NEXT)
-    return 0
+def _fetch_model(size: str) -> int:
+    # In a process of its own: a service must not import the operations package.
+    command = [sys.executable, "-m", "backend.operations.model_download", size]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - fixed arguments
 
 
 def _with_the_service(asked: argparse.Namespace, env: Env) -> int:

@@ -9,13 +9,13 @@ from functools import partial
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry
 
-from backend.chassis.catalog import service
-from backend.chassis.citing import Embedder
-from backend.chassis.database import Database, open_database
+from backend.ai.citations import Embedder
+from backend.chassis.catalog import get_service
+from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
-from backend.chassis.idempotency import Idempotency
-from backend.chassis.metrics import Metrics
-from backend.chassis.service import (
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.settings import load_env
+from backend.chassis.web.app_factory import (
     create_service,
     open_metrics,
     provide,
@@ -23,7 +23,7 @@ from backend.chassis.service import (
     seal,
     self_description,
 )
-from backend.chassis.settings import load_env
+from backend.chassis.web.idempotency import Idempotency
 from backend.security.outbound import Outbound
 from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.calls import Calls
@@ -101,7 +101,7 @@ def create_app(
     siblings = {
         name: _client(settings, name, urls) for name, urls in settings.tool_services.items()
     }
-    declared = SiblingTools(siblings, service("agent").full_name)
+    declared = SiblingTools(siblings, get_service("agent").full_name)
     toolbox = Toolbox(own, [declared, McpTools(settings.mcp_servers)])
     runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
     events = open_events(settings.common.redis_url)
@@ -182,7 +182,7 @@ def _idempotency(settings: Settings, database: Database) -> Idempotency:
 
 def _client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:
     """Asks the service *name* and says who asks."""
-    ours = ServiceTokens(settings.common.secret_key.reveal(), service("agent").full_name)
+    ours = ServiceTokens(settings.common.secret_key.reveal(), get_service("agent").full_name)
     return ServiceClient(
         *urls,
         read_timeout=settings.limits.tool_time.total_seconds(),

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from backend.chassis.checkup.servers import unreachable
-from backend.chassis.models.addresses import Address
-from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.ai.chat_models.addresses import Address
+from backend.chassis.diagnostics import Finding, connection_error, error, warning
 from backend.services.agent.settings import Settings
 
 # Packages that a provider needs beyond the locked ones; its extra is called like the provider.
@@ -30,7 +29,7 @@ def findings(settings: Settings, *, tables: bool, running: bool) -> Iterator[Fin
 
 
 def _reached(address: Address) -> Iterator[Finding]:
-    if (reason := unreachable(address.base_url)) is not None:
+    if (reason := connection_error(address.base_url)) is not None:
         yield warning(
             "agent",
             f"The server of the model {address.id} does not answer ({reason}).",

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 
-from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
-from backend.chassis.problems import ServiceError
-from backend.security.refusals import Errors
+from backend.ai.chat_models import ModelMisbehaved, ModelTimeout, ModelUnavailable
+from backend.chassis.web.problems import ServiceError
+from backend.security.http_errors import Errors
 
 __all__ = [
     "ConversationBusy",

@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
 
-from backend.chassis.catalog import CATALOG, Service, service
-from backend.chassis.models import ModelSettings
+from backend.ai.chat_models import ModelSettings
+from backend.chassis.catalog import CATALOG, get_service
+from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_servers
@@ -48,7 +49,7 @@ class Settings:
         return cls(
             common=common,
             database_url=common.database_url(env),
-            rag_urls=_urls(env, service("rag")),
+            rag_urls=_urls(env, get_service("rag")),
             models=models,
             limits=Limits(
                 model_calls=env.number("AGENT_MODEL_CALLS", 8, least=2),
@@ -63,7 +64,9 @@ class Settings:
                 tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
             fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
-            tool_services={each.name: _urls(env, each) for each in CATALOG if each.tools},
+            tool_services={
+                each.name: _urls(env, each) for each in CATALOG if each.declares_agent_tools
+            },
             mcp_origins=frozenset(env.several("MCP_ORIGINS")),
             mcp_servers=_mcp_servers(env, common.data_dir),
             history_tokens=_history_tokens(env, models),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.database import Database, open_database
-from backend.chassis.problems import ServiceError
+from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.settings import Env, SettingsError, load_env
+from backend.chassis.web.problems import ServiceError
 from backend.security.authentication import open_revocations
 from backend.services.auth.domain.accounts import Accounts
 from backend.services.auth.domain.administration.credentials import Credentials

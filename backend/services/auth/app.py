@@ -12,12 +12,12 @@ from limits.storage import MemoryStorage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from backend.chassis.announcements import announce
-from backend.chassis.database import Database, open_database
-from backend.chassis.idempotency import Idempotency
-from backend.chassis.metrics import Metrics
-from backend.chassis.sealing import Seal
-from backend.chassis.service import (
+from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Seal
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.one_time_secrets import announce
+from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.web.app_factory import (
     create_service,
     open_metrics,
     provide,
@@ -25,7 +25,7 @@ from backend.chassis.service import (
     seal,
     self_description,
 )
-from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.web.idempotency import Idempotency
 from backend.security.authentication import (
     Security,
     open_revocations,

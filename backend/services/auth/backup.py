@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from backend.chassis.backup.belongings import Belongings
+from backend.chassis.backup_contract import Belongings
 from backend.chassis.settings import Env
 from backend.security.redis import connect
 from backend.security.revocation import forget_what_was_told

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from backend.chassis.checkup.servers import unreachable
-from backend.chassis.database import open_database
-from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.chassis.database.sessions import open_database
+from backend.chassis.diagnostics import Finding, connection_error, error, warning
 from backend.services.auth.domain.passwords import PasswordPolicy
 from backend.services.auth.errors import WeakPassword
 from backend.services.auth.settings import Settings
@@ -51,7 +50,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     if settings.smtp_url is None:
         return
     url = settings.smtp_url.reveal()
-    reason = unreachable(url, _SMTP_PORTS.get(urlsplit(url).scheme))
+    reason = connection_error(url, _SMTP_PORTS.get(urlsplit(url).scheme))
     if reason is not None:
         yield warning(
             "auth",

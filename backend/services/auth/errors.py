@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from backend.chassis.problems import ServiceError
+from backend.chassis.web.problems import ServiceError
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
-from backend.chassis.catalog import service
+from backend.chassis.catalog import get_service
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.security.addresses import Network, trusted_networks
 from backend.security.settings import SecuritySettings
@@ -73,7 +73,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 
 def _public_url(env: Env) -> str:
-    port = env.number(service("gateway").port_variable, service("gateway").port)
+    port = env.number(get_service("gateway").port_variable, get_service("gateway").port)
     return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
 
 

@@ -6,13 +6,13 @@ from functools import partial
 from flask import Flask
 
 from backend import __version__
-from backend.chassis import openapi
-from backend.chassis.docs import docs_routes
-from backend.chassis.health import Check
-from backend.chassis.names import Names
-from backend.chassis.service import create_service, provide, run, seal
+from backend.chassis.dns import Names
+from backend.chassis.observability.multiprocess_metrics import shared_folder
 from backend.chassis.settings import load_env
-from backend.chassis.worker_metrics import shared_folder
+from backend.chassis.web import openapi
+from backend.chassis.web.app_factory import create_service, provide, run, seal
+from backend.chassis.web.docs_page import docs_routes
+from backend.chassis.web.health import Check
 from backend.security.authentication import Security, use_security
 from backend.security.limits import Limiter, open_limiter
 from backend.security.redis import connect

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.chassis.diagnostics import Finding, error, warning
 from backend.services.gateway.settings import Settings
 
 _DAY = 24 * 60 * 60

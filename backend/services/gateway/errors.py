@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from backend.chassis.problems import ServiceError
+from backend.chassis.web.problems import ServiceError
 from backend.security import Refusal
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from backend.chassis.catalog import CATALOG, Service
+from backend.chassis.catalog import CATALOG
+from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.addresses import Network, trusted_networks
 from backend.security.limits import Limit

@@ -14,10 +14,10 @@ from pathlib import Path
 from time import monotonic
 from typing import get_args
 
-from backend.chassis.database import Database
-from backend.chassis.embedding import Embedder
-from backend.chassis.problems import ServiceError
+from backend.ai.embedding import Embedder
+from backend.chassis.database.sessions import Database
 from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.datasets import read_dataset
 from backend.services.rag.domain.evaluation import Evaluation
 from backend.services.rag.domain.reindexing import queue_all, work_off

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
-from backend.chassis.asked_metrics import AskedNumbers
-from backend.chassis.embedding import Embedder
-from backend.chassis.idempotency import Idempotency
-from backend.chassis.metrics import Metrics
-from backend.chassis.service import (
+from backend.ai.embedding import Embedder
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.polled_metrics import AskedNumbers
+from backend.chassis.settings import load_env
+from backend.chassis.web.app_factory import (
     create_service,
     open_metrics,
     provide,
@@ -17,7 +17,7 @@ from backend.chassis.service import (
     seal,
     self_description,
 )
-from backend.chassis.settings import load_env
+from backend.chassis.web.idempotency import Idempotency
 from backend.services.rag.clients.measures import Measures, queue_numbers
 from backend.services.rag.clients.writer import open_writer
 from backend.services.rag.domain.answers import Answers

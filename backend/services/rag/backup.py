@@ -13,10 +13,10 @@ from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from backend.chassis.backup.belongings import Belongings, Tell, Telling
-from backend.chassis.backup.container import Member, Packing
+from backend.chassis.backup_archive import Member, Packing
+from backend.chassis.backup_contract import Belongings, Tell, Telling
+from backend.chassis.console import CannotRun
 from backend.chassis.settings import Env
-from backend.chassis.supervisor.screen import CannotRun
 from backend.services.rag.domain import packed_vectors
 from backend.services.rag.domain.embedding_models import partition_of
 from backend.services.rag.domain.packed_vectors import Packed

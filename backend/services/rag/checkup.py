@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from backend.chassis.checkup.servers import unreachable
-from backend.chassis.database import Session, open_database
-from backend.chassis.embedding.models import BUILT_IN
-from backend.chassis.embedding.weights import ModelMissing, read_tokenizer
-from backend.chassis.supervisor.findings import Finding, error, warning
+from backend.ai.embedding.models import BUILT_IN
+from backend.ai.embedding.weights import ModelMissing, read_tokenizer
+from backend.chassis.database.sessions import Session, open_database
+from backend.chassis.diagnostics import Finding, connection_error, error, warning
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import documents, stats
 
@@ -32,7 +31,7 @@ def findings(settings: Settings, *, tables: bool, running: bool) -> Iterator[Fin
 
 def _vectors(settings: Settings) -> Iterator[Finding]:
     place = settings.vectors
-    if place.url is not None and place.kind != "pgvector" and (why := unreachable(place.url)):
+    if place.url is not None and place.kind != "pgvector" and (why := connection_error(place.url)):
         yield error(
             "rag",
             f"The vector store ({place.kind}) does not answer ({why}).",
@@ -43,7 +42,7 @@ def _vectors(settings: Settings) -> Iterator[Finding]:
 
 def _broker(settings: Settings) -> Iterator[Finding]:
     url = settings.broker_url
-    if url is not None and url != settings.common.redis_url and (why := unreachable(url)):
+    if url is not None and url != settings.common.redis_url and (why := connection_error(url)):
         yield error(
             "rag",
             f"The broker does not answer ({why}).",
@@ -54,7 +53,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 def _embedding(settings: Settings) -> Iterator[Finding]:
     address = settings.embedding.address
-    if address is not None and "://" in address and (why := unreachable(address)):
+    if address is not None and "://" in address and (why := connection_error(address)):
         yield error(
             "rag",
             f"The server of the embedding model does not answer ({why}).",

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from backend.chassis.problems import ServiceError
-from backend.security.refusals import Errors
+from backend.chassis.web.problems import ServiceError
+from backend.security.http_errors import Errors
 
 
 class DocumentNotFound(ServiceError):

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
-from backend.chassis.database import Database, open_database
-from backend.chassis.embedding import Embedder
-from backend.chassis.sealing import Seal
+from backend.ai.embedding import Embedder
+from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Seal
 from backend.services.rag.clients.extraction import Extractor, Limits
 from backend.services.rag.clients.measures import Measures
 from backend.services.rag.clients.rerankers import open_reranker

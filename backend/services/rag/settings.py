@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from backend.chassis.embedding import ModelChoice
-from backend.chassis.models import ModelSettings
+from backend.ai.chat_models import ModelSettings
+from backend.ai.embedding import ModelChoice
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.store.vectors.opening import KINDS, Place, missing_extra

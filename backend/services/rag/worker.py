@@ -9,9 +9,9 @@ import warnings
 
 from redis.exceptions import RedisError
 
-from backend.chassis.logs import log_as_json
+from backend.chassis.observability.logs import log_as_json
+from backend.chassis.observability.tracing import open_tracing
 from backend.chassis.settings import SettingsError, load_env
-from backend.chassis.tracing import open_tracing
 from backend.services.rag.jobs.broker import carries_messages
 from backend.services.rag.settings import Settings
 
@@ -29,10 +29,10 @@ def main() -> None:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
-    from backend.chassis.asked_metrics import Dependencies
-    from backend.chassis.metrics import Metrics
-    from backend.chassis.metrics_page import open_page
-    from backend.chassis.process_metrics import Build
+    from backend.chassis.observability.metrics import Metrics
+    from backend.chassis.observability.metrics_server import open_page
+    from backend.chassis.observability.polled_metrics import Dependencies
+    from backend.chassis.observability.process_metrics import Build
     from backend.services.rag.clients.measures import Measures
 
     metrics = Metrics()
@@ -42,7 +42,7 @@ def main() -> None:
         _log.warning("There is no broker; the rag service reads documents itself.")
         signal.pause()
         return
-    from backend.chassis.embedding import Embedder
+    from backend.ai.embedding import Embedder
     from backend.services.rag.jobs.broker import open_broker
     from backend.services.rag.jobs.worker import poll, work
     from backend.services.rag.parts import Parts

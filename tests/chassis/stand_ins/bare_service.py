@@ -5,9 +5,9 @@ import sys
 
 from flask import Flask, Response
 
-from backend.chassis import serving
-from backend.chassis.catalog import Service
+from backend.chassis.service_description import Service
 from backend.chassis.settings import SettingsError
+from backend.chassis.web import serving
 
 
 def bare_app(_: Service) -> Flask:

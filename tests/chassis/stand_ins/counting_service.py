@@ -5,13 +5,13 @@ import sys
 
 from flask import Flask, Response
 
-from backend.chassis import serving
-from backend.chassis.catalog import Service
+from backend.chassis.service_description import Service
+from backend.chassis.web import serving
 
 
 def counting_app(_: Service) -> Flask:
     # Within the worker, as every service does: its numbers' folder is known by then.
-    from backend.chassis.metrics import Metrics, count_requests, metrics_response
+    from backend.chassis.observability.metrics import Metrics, count_requests, metrics_response
 
     app = Flask("counting")
     metrics = count_requests(app, Metrics())

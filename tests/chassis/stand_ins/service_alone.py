@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from backend.chassis.service import run
+from backend.chassis.web.app_factory import run
 from backend.security import public
 
 

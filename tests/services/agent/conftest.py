@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.chassis.models import Address, ModelSettings
+from backend.ai.chat_models import Address, ModelSettings
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.agent.app import create_app
 from backend.services.agent.clients.runs import Limits

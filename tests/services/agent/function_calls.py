@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from backend.chassis.models import Address, ModelSettings
+from backend.ai.chat_models import Address, ModelSettings
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.measures import Measures
 from backend.services.agent.clients.models import Models

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
 from backend.services.agent.domain.catalogue import Catalogue
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.chassis.models import Address
+from backend.ai.chat_models import Address
 from backend.chassis.settings import Env
 from backend.services.agent import __main__ as program
 from backend.services.agent.app import create_app

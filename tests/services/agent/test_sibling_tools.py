@@ -8,7 +8,7 @@ from flask import Flask
 from pydantic import BaseModel
 from werkzeug.serving import make_server
 
-from backend.chassis.agent_tools import agent_tool, declare_tools
+from backend.chassis.web.agent_tools import agent_tool, declare_tools
 from backend.security import (
     Permission,
     current_principal,

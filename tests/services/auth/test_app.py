@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from backend.chassis.announcements import take_announcements
+from backend.chassis.one_time_secrets import take_announcements
 from backend.chassis.settings import SettingsError
 from backend.services.auth.app import create_app
 from tests.services.auth.conftest import ADMIN_PASSWORD

@@ -13,7 +13,7 @@ import uvloop
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.edge.carrier import Carrier
 from backend.services.gateway.edge.client import Client

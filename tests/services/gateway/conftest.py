@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from backend.chassis.names import Names
+from backend.chassis.dns import Names
 from backend.chassis.settings import Env
 from backend.security.authentication import security_of
 from backend.security.limits import Limiter

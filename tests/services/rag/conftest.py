@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.embedding import Embedder, ModelChoice
-from backend.chassis.models import ModelSettings
+from backend.ai.chat_models import ModelSettings
+from backend.ai.embedding import Embedder, ModelChoice
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings

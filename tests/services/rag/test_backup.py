@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.backup.__main__ import main
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
+from backend.operations.backup.__main__ import main
 from backend.services.rag.app import create_app
 from backend.services.rag.domain.uploads import Blobs
 from backend.services.rag.parts import Parts

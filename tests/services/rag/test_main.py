@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.rag.__main__ import main
 from backend.services.rag.app import create_app
 from backend.services.rag.store.chunks import ChunkRow

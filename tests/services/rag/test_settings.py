@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.chassis.embedding import BUILT_IN
+from backend.ai.embedding import BUILT_IN
 from backend.chassis.settings import Env, SettingsError
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.vectors import opening

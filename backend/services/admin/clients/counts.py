@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from backend.chassis.daily import Period
+from backend.chassis.daily_counts import Period
 from backend.chassis.http import ServiceClient, UpstreamError
 
 M = TypeVar("M", bound=BaseModel)

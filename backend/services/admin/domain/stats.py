@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from backend.chassis.daily import Period, StatsQuery
+from backend.chassis.daily_counts import Period, StatsQuery
 from backend.services.admin.clients.counts import (
     Accounts,
     Answers,

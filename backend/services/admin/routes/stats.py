@@ -2,9 +2,9 @@
 
 from flask import Blueprint
 
-from backend.chassis.daily import StatsQuery
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.daily_counts import StatsQuery
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Permission, caller_headers, require_permission, validate_query
 from backend.services.admin.domain.stats import Overview, Stats
 from backend.services.admin.errors import NobodyAnswers

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from backend.chassis.embedding import Embedder
+    from backend.ai.embedding import Embedder
 
 
 class LateEmbedder:
@@ -27,7 +27,7 @@ class LateEmbedder:
     def _embedder(self) -> "Embedder":
         with self._lock:
             if self._opened is None:
-                from backend.chassis.embedding import Embedder
+                from backend.ai.embedding import Embedder
 
                 # One thread: a request embeds a handful of sentences.
                 self._opened = Embedder(self._data_dir, threads=1)

@@ -24,7 +24,7 @@ from langchain_core.messages import (
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import Runtime
 
-from backend.chassis.models.watched import BROKEN_OFF, MALFORMED
+from backend.ai.chat_models.watched import BROKEN_OFF, MALFORMED
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.flight import Flight, call_of
 from backend.services.agent.clients.runs import (

@@ -23,8 +23,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from backend.chassis.models import ModelMisbehaved
-from backend.chassis.models.watched import FINISH_REASON
+from backend.ai.chat_models import ModelMisbehaved
+from backend.ai.chat_models.watched import FINISH_REASON
 from backend.services.agent.clients.lite import call_chunks, in_hand, offered, wanted
 from backend.services.agent.clients.mind import Answered, Chosen, Mind, Offered
 from backend.services.agent.clients.runs import REQUEST, Passage

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from backend.chassis.tracing import Kind, Value, span
+from backend.chassis.observability.tracing import Kind, Value, span
 from backend.services.agent.clients.arguments import ForeignSchema
 from backend.services.agent.clients.framing import framed
 from backend.services.agent.clients.mcp_servers import McpServer

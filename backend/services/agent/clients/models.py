@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from backend.chassis.models import EMBEDDED, Address, ModelSettings, open_chat_model
+from backend.ai.chat_models import EMBEDDED, Address, ModelSettings, open_chat_model
 from backend.services.agent.clients.mind import Mind
 from backend.services.agent.errors import UnknownModel
 

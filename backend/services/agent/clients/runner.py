@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.chassis.tracing import span
+from backend.chassis.observability.tracing import span
 from backend.services.agent.clients.calls import Calls
 from backend.services.agent.clients.loop import LoopThread
 from backend.services.agent.clients.measures import TOOL_FAILED, Measures, known, tool_attributes

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
-from backend.chassis.agent_tools import DeclaredTool, DeclaredTools
 from backend.chassis.http import ServiceClient, UpstreamError, UpstreamRefused, segment
+from backend.chassis.web.agent_tools import DeclaredTool, DeclaredTools
 from backend.security.permissions import ON_BEHALF
 from backend.services.agent.clients.arguments import ForeignSchema
 from backend.services.agent.clients.framing import framed

@@ -9,7 +9,7 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
-from backend.chassis.models import ModelTimeout, ModelUnavailable
+from backend.ai.chat_models import ModelTimeout, ModelUnavailable
 from backend.services.agent.clients.models import Models
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from backend.chassis.problems import ServiceError
-from backend.chassis.tracing import Kind, Span, Value, begin, span
+from backend.chassis.observability.tracing import Kind, Span, Value, begin, span
+from backend.chassis.web.problems import ServiceError
 from backend.services.agent.clients.flight import Flight, spent
 from backend.services.agent.clients.measures import (
     TOOL_FAILED,

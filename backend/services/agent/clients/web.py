@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 import httpcore
 
-from backend.chassis.tracing import Kind, span
+from backend.chassis.observability.tracing import Kind, span
 from backend.security.outbound import Destination, Outbound, OutboundRefused
 from backend.services.agent.clients.pages import Page, read_html
 from backend.services.agent.errors import ToolFailed, ToolRefused

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, Literal
 
-from backend.chassis.citing import Embedder, Sources
+from backend.ai.citations import Embedder, Sources
 from backend.services.agent.clients.library import Library
 from backend.services.agent.clients.models import Models
 from backend.services.agent.clients.runner import Runner

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.clients.runs import Call, Caller
 from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.branches import alternatives, branch, leaf_below

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from backend.chassis.citing import Citation, Sources, Weaver
+from backend.ai.citations import Citation, Sources, Weaver
 from backend.services.agent.clients.runs import Finished, Passage, Paused, Run, Used
 from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.events import Answer, Text, ToolEnded

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from backend.chassis.citing import Embedder
-from backend.chassis.database import Database
-from backend.chassis.problems import ServiceError
+from backend.ai.citations import Embedder
+from backend.chassis.database.sessions import Database
+from backend.chassis.web.problems import ServiceError
 from backend.services.agent.clients.runs import Caller, Run, Said, Setting
 from backend.services.agent.domain.answers import Answers
 from backend.services.agent.domain.events import Answer

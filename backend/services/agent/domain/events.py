@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from backend.chassis.citing import Citation
+from backend.ai.citations import Citation
 from backend.services.agent.clients.runs import (
     Call,
     Called,

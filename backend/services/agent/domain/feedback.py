@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
-from backend.chassis.database import Database, Session, take_turns
+from backend.chassis.database.sessions import Database, Session, take_turns
 from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.branches import branch
 from backend.services.agent.domain.conversations import own

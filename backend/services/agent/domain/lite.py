@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.chassis.citing import Embedder
+from backend.ai.citations import Embedder
 from backend.services.agent.clients.mind import Answered, Chosen, Offered
 from backend.services.agent.clients.runs import REQUEST
 from backend.services.agent.domain.quoting import lead, quoted, touches

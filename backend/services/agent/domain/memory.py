@@ -13,8 +13,8 @@ from itertools import accumulate
 from math import ceil
 from typing import Final
 
-from backend.chassis.citing.sentences import sentences
-from backend.chassis.problems import ServiceError
+from backend.ai.citations.sentences import sentences
+from backend.chassis.web.problems import ServiceError
 from backend.services.agent.clients.models import LITE
 from backend.services.agent.clients.runner import Runner
 from backend.services.agent.clients.runs import Caller, Completion, Idle, Said, Text, Used

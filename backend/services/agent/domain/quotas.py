@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from uuid import uuid4
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.clients.runs import Caller, Event, Text, Used
 from backend.services.agent.errors import DailyTokensUsed
 from backend.services.agent.store import usage

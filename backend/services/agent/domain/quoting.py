@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.chassis.citing import Embedder, content_words
-from backend.chassis.citing.sentences import Sentence, is_heading, sentences
+from backend.ai.citations import Embedder, content_words
+from backend.ai.citations.sentences import Sentence, is_heading, sentences
 from backend.services.agent.clients.runs import Passage
 
 # Measured by benchmarks/agent/lite_answers.py. A sentence's score is its likeness to the

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.agent.clients.runs import (
     Call,
     Caller,

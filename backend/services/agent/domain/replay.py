@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from backend.chassis.problems import ServiceError
+from backend.chassis.web.problems import ServiceError
 from backend.services.agent.clients.runs import Outcome, Setting, Tool
 from backend.services.agent.domain.answers import Answers
 from backend.services.agent.domain.events import Answer

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from backend.chassis.citing import Citation, Embedder
+from backend.ai.citations import Citation, Embedder
 from backend.services.agent.domain.questions import Expectation
 
 EXACT: Final = "exact"

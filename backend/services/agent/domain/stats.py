@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from backend.chassis.daily import Period, StatsQuery
-from backend.chassis.database import Database, Session
+from backend.chassis.daily_counts import Period, StatsQuery
+from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.store import stats as store
 from backend.services.agent.store.stats import Spent
 from backend.services.agent.store.tables import Conversation, Message

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backend.chassis.citing import Citation
-from backend.chassis.tracing import standing
+from backend.ai.citations import Citation
+from backend.chassis.observability.tracing import standing
 from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.conversations import WRITING, Conversations, SavedRun
 from backend.services.agent.domain.events import Answer, Begun, Idle, Telling, Text, Told

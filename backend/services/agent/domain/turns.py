@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from backend.chassis.citing import Citation
-from backend.chassis.database import Database, Session
+from backend.ai.citations import Citation
+from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.clients.runs import Caller
 from backend.services.agent.domain.approvals import Approval
 from backend.services.agent.domain.conversations import WRITING, drop_paused, own

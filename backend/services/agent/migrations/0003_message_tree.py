@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.idempotency import idempotency_table
+from backend.chassis.web.idempotency import idempotency_table
 
 revision = "0003"
 down_revision = "0002"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database import UtcDateTime
-from backend.chassis.row_security import protect_rows
+from backend.chassis.database.row_security import protect_rows
+from backend.chassis.database.sessions import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

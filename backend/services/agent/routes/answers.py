@@ -7,10 +7,10 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from pydantic import Field
 
-from backend.chassis.idempotency import idempotent
-from backend.chassis.openapi import answers_stream
-from backend.chassis.service import use
-from backend.chassis.sse import HEARTBEAT, event, line
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.openapi import answers_stream
+from backend.chassis.web.sse import HEARTBEAT, event, line
 from backend.security import (
     Input,
     Permission,

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Blueprint
 from pydantic import BaseModel
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Permission, require_permission
 from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.routes.callers import caller

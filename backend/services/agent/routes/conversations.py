@@ -5,9 +5,9 @@ from typing import Annotated
 from flask import Blueprint
 from pydantic import Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery, cut_page
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import PageQuery, cut_page
 from backend.security import (
     Permission,
     require_permission,

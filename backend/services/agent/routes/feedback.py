@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from flask import Blueprint
 from pydantic import BaseModel, StringConstraints
 
-from backend.chassis.openapi import answers
-from backend.chassis.paging import Moment, PageQuery, cut_page
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import Moment, PageQuery, cut_page
 from backend.security import (
     Input,
     Permission,

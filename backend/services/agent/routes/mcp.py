@@ -14,8 +14,8 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend import __version__
-from backend.chassis.openapi import answers_stream
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers_stream
 from backend.security import Permission, Refusal, require_permission, validate_input
 from backend.services.agent.domain.catalogue import Catalogue, Tool
 from backend.services.agent.routes.callers import caller

@@ -12,9 +12,9 @@ from uuid import uuid4
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
-from backend.chassis.openapi import answers, answers_stream
-from backend.chassis.service import use
-from backend.chassis.sse import HEARTBEAT
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers, answers_stream
+from backend.chassis.web.sse import HEARTBEAT
 from backend.security import Permission, require_permission, validate_input
 from backend.services.agent.domain.catalogue import Catalogue
 from backend.services.agent.domain.completions import Completing, Completions

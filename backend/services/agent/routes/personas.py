@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from flask import Blueprint
 from pydantic import BaseModel, Field, StringConstraints
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import (
     Input,
     Permission,

@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, current_app, stream_with_context
 
-from backend.chassis.problems import ServiceError
-from backend.chassis.sse import HEARTBEAT_SECONDS
+from backend.chassis.web.problems import ServiceError
+from backend.chassis.web.sse import HEARTBEAT_SECONDS
 from backend.security import Refusal, current_principal, ensure_standing
 from backend.security.authentication import Principal
-from backend.security.refusals import problem
+from backend.security.http_errors import problem
 from backend.services.agent.domain.events import Idle
 from backend.services.agent.routes.callers import departure
 

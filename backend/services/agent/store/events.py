@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.chassis.tracing import standing
+from backend.chassis.observability.tracing import standing
 from backend.security.redis import connect, key
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from backend.chassis.daily import Period
-from backend.chassis.database import utc_day
+from backend.chassis.daily_counts import Period
+from backend.chassis.database.sessions import utc_day
 from backend.services.agent.store.tables import Conversation, Message, Usage
 
 Dated = type[Conversation] | type[Message]

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from backend.chassis.database import take_turns
+from backend.chassis.database.sessions import take_turns
 from backend.services.agent.store.tables import Reservation, Usage
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.chassis.database import Database, Session, take_turns
+from backend.chassis.database.sessions import Database, Session, take_turns
 from backend.services.auth.domain.audit import INSIDE, Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
 from backend.services.auth.domain.permissions import permissions_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.security import Principal
 from backend.security.authentication import API_KEY_PREFIX
 from backend.services.auth.domain.accounts import Account, account_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database import Database, Session, take_turns
-from backend.chassis.sealing import Seal
+from backend.chassis.database.sessions import Database, Session, take_turns
+from backend.chassis.encryption import Seal
 from backend.services.auth.clients.oidc import Identity, Provider
 from backend.services.auth.domain.accounts import NEWCOMER_ROLE, Accounts, Newcomer, Prepared
 from backend.services.auth.domain.audit import Origin, note

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from backend.chassis.database import Database, take_turns
+from backend.chassis.database.sessions import Database, take_turns
 from backend.security.tokens import public_jwk, signing_key
 from backend.services.auth.errors import RotationUnderWay
 from backend.services.auth.store import signing_keys as store

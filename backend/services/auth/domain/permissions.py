@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from backend.chassis.database import Session
+from backend.chassis.database.sessions import Session
 from backend.security import BUILT_IN_ROLES
 from backend.services.auth.store import roles as store
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database import Database
-from backend.chassis.sealing import BrokenSeal, Seal
+from backend.chassis.database.sessions import Database
+from backend.chassis.encryption import BrokenSeal, Seal
 from backend.services.auth.clients.mail import Mail, NotSent, Undeliverable
 from backend.services.auth.domain.accounts import personal_words
 from backend.services.auth.domain.audit import Origin, note

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.security.revocation import History, Revocations
 from backend.services.auth.store import accounts, api_keys, sessions, tenants
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import pyotp
 
-from backend.chassis.database import Database, Session
-from backend.chassis.sealing import BrokenSeal, Seal
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.encryption import BrokenSeal, Seal
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk
 from backend.services.auth.errors import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.services.auth.domain.accounts import Account, account_of
 from backend.services.auth.domain.audit import Origin, note
 from backend.services.auth.domain.passwords import PasswordDesk

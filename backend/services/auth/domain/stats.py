@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from backend.chassis.daily import StatsQuery
-from backend.chassis.database import Database
+from backend.chassis.daily_counts import StatsQuery
+from backend.chassis.database.sessions import Database
 from backend.services.auth.store import stats as store
 
 _LATELY = (timedelta(hours=24), timedelta(days=7), timedelta(days=30))

@@ -1,6 +1,6 @@
 """Under PostgreSQL, a session within a tenant sees that tenant alone."""
 
-from backend.chassis.row_security import protect_rows
+from backend.chassis.database.row_security import protect_rows
 
 revision = "0010"
 down_revision = "0003"

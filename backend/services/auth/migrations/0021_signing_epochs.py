@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 
 revision = "0021"
 down_revision = "0020"

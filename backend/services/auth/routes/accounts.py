@@ -5,9 +5,9 @@ from typing import Annotated
 from flask import Blueprint, Response
 from pydantic import Field
 
-from backend.chassis.idempotency import idempotent
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.openapi import answers
 from backend.security import Input, authenticated, current_principal, public, validate_input
 from backend.services.auth.domain.accounts import Account, Accounts, Newcomer
 from backend.services.auth.domain.sessions import Sessions

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from backend.chassis.idempotency import idempotent
-from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery, cut_page
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import PageQuery, cut_page
 from backend.security import (
     Input,
     Permission,

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from flask import Blueprint, Flask, Response, g, request
 from pydantic import BaseModel, Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.paging import Moment, PageQuery, cut_page
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import Moment, PageQuery, cut_page
 from backend.security import (
     Permission,
     Principal,

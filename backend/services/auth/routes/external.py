@@ -5,8 +5,8 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Input, public, validate_input, validate_query
 from backend.services.auth.domain.external import SIGN_IN_LIFETIME, ExternalSignIn
 from backend.services.auth.domain.sessions import Sessions

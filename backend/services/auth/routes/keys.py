@@ -3,8 +3,8 @@
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import public
 from backend.services.auth.domain.keys import SigningKeys
 

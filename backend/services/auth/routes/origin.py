@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from flask import request
 
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
 from backend.security.addresses import Network, client_address
-from backend.security.refusals import request_id
+from backend.security.http_errors import request_id
 from backend.services.auth.domain.audit import Origin
 
 

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, g
 from flask_limiter import Limiter, RateLimitExceeded
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import (
     Input,
     authenticated,

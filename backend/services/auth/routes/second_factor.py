@@ -5,8 +5,8 @@ from typing import Annotated
 from flask import Blueprint, Response
 from pydantic import BaseModel, Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Input, authenticated, validate_input
 from backend.services.auth.domain.second_factor import SecondFactor
 from backend.services.auth.errors import (

@@ -11,9 +11,9 @@ from flask import Blueprint, Response, g, request
 from flask_limiter import Limiter, RateLimitExceeded
 from pydantic import BaseModel, Field
 
-from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery, cut_page
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import PageQuery, cut_page
 from backend.security import (
     Input,
     authenticated,
@@ -23,7 +23,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.security.refusals import problem
+from backend.security.http_errors import problem
 from backend.services.auth.domain.sessions import Sessions
 from backend.services.auth.errors import (
     AccountDisabled,

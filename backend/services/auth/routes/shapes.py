@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
-from backend.chassis.paging import PageQuery
+from backend.chassis.web.paging import PageQuery
 from backend.security import invalid_field
 from backend.services.auth.domain.accounts import Account, Membership
 from backend.services.auth.domain.passwords import MAX_CHARACTERS

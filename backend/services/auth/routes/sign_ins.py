@@ -5,7 +5,7 @@ from typing import Final
 from flask import Flask, Response, request
 from prometheus_client import Counter
 
-from backend.chassis.metrics import Metrics, problem_code
+from backend.chassis.observability.metrics import Metrics, problem_code
 from backend.services.auth.errors import InvalidCredentials, RefreshReused, TooManyAttempts
 
 # What each of these doors counts as. Whoever comes through has shown who they are.

@@ -9,7 +9,7 @@ from flask import Flask, g
 from flask_jwt_extended import JWTManager, create_access_token
 from pydantic import BaseModel
 
-from backend.chassis.service import provide, use
+from backend.chassis.web.app_factory import provide, use
 from backend.security.tokens import ALGORITHM, MAX_TOKEN_BYTES, TOKEN_TYPE
 from backend.services.auth.domain.accounts import Account, Membership
 from backend.services.auth.domain.keys import SigningKeys

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 from backend.services.auth.store.base import Base
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, String, Text, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 from backend.services.auth.store.base import Base
 
 

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from backend.chassis.daily import Period
-from backend.chassis.database import utc_day
+from backend.chassis.daily_counts import Period
+from backend.chassis.database.sessions import utc_day
 from backend.services.auth.store.accounts import User
 from backend.services.auth.store.api_keys import ApiKey
 from backend.services.auth.store.audit import AuditRecord

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, String, delete, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 from backend.services.auth.errors import SlugTaken
 from backend.services.auth.store.base import Base, new_id
 

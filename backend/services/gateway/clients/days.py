@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.chassis.daily import MOST_DAYS, Period
+from backend.chassis.daily_counts import MOST_DAYS, Period
 from backend.security.redis import key
 
 Tally = Mapping[tuple[str, str], int]

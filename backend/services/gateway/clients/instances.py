@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from backend.chassis.names import Names
+from backend.chassis.dns import Names
 
 FAILURES_TO_EJECT = 3
 _FIRST_PAUSE = 0.5

@@ -5,7 +5,7 @@ Every service verifies the caller again; nothing said here is believed behind us
 
 from backend.security import Principal
 from backend.security.authentication import Credentials, Security, identify
-from backend.security.refusals import unauthenticated
+from backend.security.http_errors import unauthenticated
 from backend.security.revocation import Verdict
 from backend.services.gateway.domain.limits import Asker
 from backend.services.gateway.domain.table import Route

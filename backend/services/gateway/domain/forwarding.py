@@ -7,7 +7,7 @@ with the same functions.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from backend.chassis.names import Names
+from backend.chassis.dns import Names
 from backend.security import Principal
 from backend.security.addresses import (
     Network,

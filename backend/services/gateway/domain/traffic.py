@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from backend.chassis.daily import Period
+from backend.chassis.daily_counts import Period
 
 KEPT_EVERY_SECONDS = 2.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from backend.chassis.tracing import is_recording
+from backend.chassis.observability.tracing import is_recording
 from backend.security import Refusal
 from backend.security.authentication import Credentials
 from backend.services.gateway.domain.forwarding import limited
@@ -16,7 +16,7 @@ from backend.services.gateway.edge.memory import Caller
 from backend.services.gateway.errors import BodyTooLarge, Outcome, RateLimited, reason_of
 
 if TYPE_CHECKING:
-    from backend.chassis.tracing import Span
+    from backend.chassis.observability.tracing import Span
     from backend.services.gateway.clients.instances import Instance
     from backend.services.gateway.edge.carrier import Carrier, Visit
     from backend.services.gateway.edge.client import Client

@@ -15,7 +15,7 @@ from time import monotonic, time
 
 from backend.security import Principal, Refusal
 from backend.security.authentication import Credentials
-from backend.security.refusals import unavailable
+from backend.security.http_errors import unavailable
 from backend.services.gateway.domain import limits
 from backend.services.gateway.domain.callers import Callers, asker
 from backend.services.gateway.domain.table import Route

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from backend.chassis.tracing import Kind, begin, read_place, standing
+from backend.chassis.observability.tracing import Kind, begin, read_place, standing
 
 if TYPE_CHECKING:
-    from backend.chassis.tracing import Span, Value
+    from backend.chassis.observability.tracing import Span, Value
     from backend.services.gateway.clients.counting import Decided
     from backend.services.gateway.edge.carrier import Visit
     from backend.services.gateway.edge.requests import Request

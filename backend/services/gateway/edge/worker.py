@@ -12,8 +12,8 @@ import uvloop
 from flask import Flask
 from gunicorn.workers.base import Worker
 
-from backend.chassis.metrics import Metrics
-from backend.chassis.service import use
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.web.app_factory import use
 from backend.services.gateway.domain.forwarding import Forwarding
 from backend.services.gateway.edge.carrier import Carrier, EdgeTerms
 from backend.services.gateway.edge.client import Client

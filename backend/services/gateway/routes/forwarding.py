@@ -6,9 +6,9 @@ from typing import Any
 from flask import Blueprint, Flask, Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
 from backend.security import public
-from backend.security.refusals import request_id
+from backend.security.http_errors import request_id
 from backend.services.gateway.domain.cors import CrossOrigin, is_preflight
 from backend.services.gateway.domain.forwarding import Arrival, Forwarding
 from backend.services.gateway.domain.paths import BadTarget as NoNormalForm

@@ -6,9 +6,9 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
 from backend import __version__
-from backend.chassis.metrics import Metrics, metrics_response
-from backend.chassis.openapi import answers, answers_stream
-from backend.chassis.service import use
+from backend.chassis.observability.metrics import Metrics, metrics_response
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers, answers_stream
 from backend.security import Permission, public
 from backend.security.addresses import client_address
 from backend.security.authentication import authenticate, refuse_unless

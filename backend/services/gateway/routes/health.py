@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
 from backend import __version__
-from backend.chassis.openapi import answers
+from backend.chassis.web.openapi import answers
 from backend.security import public
 from backend.services.gateway.domain.health import Services, Wellbeing
 

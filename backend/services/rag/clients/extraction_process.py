@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from backend.chassis.lifeline import die_with_parent
+from backend.chassis.parent_death_signal import die_with_parent
 from backend.services.rag.clients.formats.kinds import IMAGES, LOCKABLE
 from backend.services.rag.clients.formats.page import SCAN, Content, Unreadable, cleaned, one_line
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import urllib3
 
+from backend.chassis.observability.tracing import Kind, span
 from backend.chassis.settings import Secret
-from backend.chassis.tracing import Kind, span
 from backend.services.rag.errors import RerankerFailed
 
 _MOST_BYTES = 1024 * 1024

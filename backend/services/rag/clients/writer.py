@@ -4,7 +4,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from backend.chassis.models import (
+from backend.ai.chat_models import (
     Address,
     ModelSettings,
     ModelTimeout,

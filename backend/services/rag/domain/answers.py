@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from backend.chassis.citing import Citation, Sources, Weaver
-from backend.chassis.database import Database
-from backend.chassis.embedding import Embedder
-from backend.chassis.models import ModelTimeout
-from backend.chassis.problems import ServiceError
+from backend.ai.chat_models import ModelTimeout
+from backend.ai.citations import Citation, Sources, Weaver
+from backend.ai.embedding import Embedder
+from backend.chassis.database.sessions import Database
+from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.writer import Writer
 from backend.services.rag.domain import prompts
 from backend.services.rag.domain.chunking import unbroken

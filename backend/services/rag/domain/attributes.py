@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.filters import Condition
 from backend.services.rag.store import changes
 from backend.services.rag.store import documents as store

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.chassis.database import Database, Session
-from backend.chassis.paging import cut_page
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.web.paging import cut_page
 from backend.services.rag.errors import CollectionExists, CollectionNotFound, NotTheOwner, ReadOnly
 from backend.services.rag.store import collections as store
 from backend.services.rag.store import documents as document_store

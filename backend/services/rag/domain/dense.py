@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from backend.chassis.database import Database
-from backend.chassis.embedding import ModelUnavailable
-from backend.chassis.embedding.engine import Vectors
-from backend.chassis.tracing import Kind, Span, Value, span
+from backend.ai.embedding import ModelUnavailable
+from backend.ai.embedding.engine import Vectors
+from backend.chassis.database.sessions import Database
+from backend.chassis.observability.tracing import Kind, Span, Value, span
 from backend.services.rag.clients.measures import Measures, Purpose
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.errors import VectorsUnavailable

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from backend.chassis.database import Database, Session, take_turns
-from backend.chassis.paging import cut_page
-from backend.chassis.sealing import Seal
-from backend.chassis.tracing import standing
+from backend.chassis.database.sessions import Database, Session, take_turns
+from backend.chassis.encryption import Seal
+from backend.chassis.observability.tracing import standing
+from backend.chassis.web.paging import cut_page
 from backend.services.rag.domain.collections import (
     Reader,
     ensure_writable,

@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.chassis.database import Database, Session, take_turns
-from backend.chassis.embedding import (
+from backend.ai.embedding import (
     Embedder,
     EmbeddingModel,
     ModelChoice,
     ModelUnavailable,
     open_model,
 )
+from backend.chassis.database.sessions import Database, Session, take_turns
 from backend.services.rag.store import embeddings as store
 from backend.services.rag.store.base import new_id, utc_now
 from backend.services.rag.store.embeddings import ModelRow, State

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import fmean
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.datasets import Dataset, Entry
 from backend.services.rag.domain.chunking import Chunk, TokenSpans, chunk, indexed
 from backend.services.rag.domain.collections import Reader

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.services.rag.domain.found import Found
 from backend.services.rag.domain.sentences import sentences
 from backend.services.rag.store.words import words

@@ -5,9 +5,9 @@ import threading
 from datetime import datetime
 from time import monotonic, time
 
-from backend.chassis.database import Database
-from backend.chassis.tracing import Kind, Value, read_place, span, standing
-from backend.security.refusals import working_for
+from backend.chassis.database.sessions import Database
+from backend.chassis.observability.tracing import Kind, Value, read_place, span, standing
+from backend.security.http_errors import working_for
 from backend.services.rag.clients.measures import Measures, QueueState
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.heartbeat import beating

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.measures import QueueState
 from backend.services.rag.store import queue as store
 from backend.services.rag.store.base import utc_now

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from time import monotonic
 
-from backend.chassis.database import Database, Session
-from backend.chassis.embedding import Embedder
-from backend.chassis.sealing import BrokenSeal, Seal
-from backend.chassis.tracing import span
+from backend.ai.embedding import Embedder
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.encryption import BrokenSeal, Seal
+from backend.chassis.observability.tracing import span
 from backend.services.rag.clients.extraction import Extracted, Extractor
 from backend.services.rag.clients.formats.kinds import CONTENT_TYPES
 from backend.services.rag.clients.measures import Measures

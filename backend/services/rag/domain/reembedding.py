@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 
-from backend.chassis.database import Database, Session, take_turns
-from backend.chassis.embedding import Embedder, ModelUnavailable
+from backend.ai.embedding import Embedder, ModelUnavailable
+from backend.chassis.database.sessions import Database, Session, take_turns
 from backend.services.rag.domain.chunking import indexed
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known

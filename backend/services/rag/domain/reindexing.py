@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from time import monotonic
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.ingestion import Ingestion
 from backend.services.rag.domain.reembedding import Reembedding
 from backend.services.rag.errors import CollectionNotFound

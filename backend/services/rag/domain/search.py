@@ -6,7 +6,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Literal
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.measures import Measures
 from backend.services.rag.domain.attributes import DocumentAttributes
 from backend.services.rag.domain.collections import Reader

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from backend.chassis.daily import StatsQuery
-from backend.chassis.database import Database
+from backend.chassis.daily_counts import StatsQuery
+from backend.chassis.database.sessions import Database
 from backend.services.rag.store import stats as store
 from backend.services.rag.store.stats import Held
 

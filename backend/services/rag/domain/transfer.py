@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.services.rag.domain import archive
 from backend.services.rag.domain.archive import Packed
 from backend.services.rag.domain.uploads import Blobs

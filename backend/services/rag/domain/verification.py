@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.embedding_models import EmbeddingModels, Known
 from backend.services.rag.domain.uploads import Blobs
 from backend.services.rag.store import documents as document_store

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.chunking import TokenSpans, indexed
 from backend.services.rag.store import changes
 from backend.services.rag.store import chunks as chunk_store

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database import UtcDateTime
-from backend.chassis.idempotency import idempotency_table
+from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.web.idempotency import idempotency_table
 
 revision = "0001"
 down_revision = None

@@ -1,6 +1,6 @@
 """Under PostgreSQL, a session within a tenant sees that tenant's library alone."""
 
-from backend.chassis.row_security import protect_children, protect_rows
+from backend.chassis.database.row_security import protect_children, protect_rows
 
 revision = "0002"
 down_revision = "0001"

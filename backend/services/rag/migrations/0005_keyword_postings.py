@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.row_security import protect_children
+from backend.chassis.database.row_security import protect_children
 
 revision = "0005"
 down_revision = "0004"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database import UtcDateTime
-from backend.chassis.row_security import protect_children
+from backend.chassis.database.row_security import protect_children
+from backend.chassis.database.sessions import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"

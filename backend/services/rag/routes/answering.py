@@ -10,10 +10,10 @@ from typing import Any
 
 from flask import Response, stream_with_context
 
-from backend.chassis.problems import ServiceError
-from backend.chassis.sse import HEARTBEAT_SECONDS, event, with_heartbeat
+from backend.chassis.web.problems import ServiceError
+from backend.chassis.web.sse import HEARTBEAT_SECONDS, event, with_heartbeat
 from backend.security import Refusal, current_principal, ensure_standing
-from backend.security.refusals import problem, request_id, working_for
+from backend.security.http_errors import problem, request_id, working_for
 from backend.services.rag.domain.answers import Answer, Pieces
 
 _log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 from flask import Blueprint
 from pydantic import BaseModel, Field
 
-from backend.chassis.idempotency import idempotent
-from backend.chassis.openapi import answers
-from backend.chassis.paging import PageQuery
-from backend.chassis.service import use
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.openapi import answers
+from backend.chassis.web.paging import PageQuery
 from backend.security import (
     Input,
     Permission,

@@ -9,11 +9,11 @@ from flask import Blueprint, Response, make_response, send_file, stream_with_con
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field
 
-from backend.chassis.idempotency import once_per_key
-from backend.chassis.openapi import answers, answers_stream, takes_form
-from backend.chassis.paging import PageQuery
-from backend.chassis.service import use
-from backend.chassis.sse import HEARTBEAT, HEARTBEAT_SECONDS, event
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import once_per_key
+from backend.chassis.web.openapi import answers, answers_stream, takes_form
+from backend.chassis.web.paging import PageQuery
+from backend.chassis.web.sse import HEARTBEAT, HEARTBEAT_SECONDS, event
 from backend.security import (
     Input,
     Permission,

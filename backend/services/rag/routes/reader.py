@@ -1,6 +1,6 @@
 """Who reads: the guard's caller as the domain knows them."""
 
-from backend.chassis.paging import PageQuery
+from backend.chassis.web.paging import PageQuery
 from backend.security import current_principal, invalid_field
 from backend.services.rag.domain.collections import Reader
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
-from backend.chassis.models import ModelMisbehaved, ModelTimeout, ModelUnavailable
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.ai.chat_models import ModelMisbehaved, ModelTimeout, ModelUnavailable
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Input, Permission, WholeNumber, require_permission, validate_input
 from backend.services.rag.domain.answers import Answer, Answers
 from backend.services.rag.domain.found import Found

@@ -6,9 +6,9 @@ from datetime import date
 from flask import Blueprint
 from pydantic import BaseModel
 
-from backend.chassis.daily import StatsQuery
-from backend.chassis.openapi import answers
-from backend.chassis.service import use
+from backend.chassis.daily_counts import StatsQuery
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import answers
 from backend.security import Permission, require_permission, validate_query
 from backend.services.rag.domain.stats import Counts, Stats
 

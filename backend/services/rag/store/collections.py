@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 from backend.services.rag.errors import CollectionExists
 from backend.services.rag.store.base import Base, new_id, utc_now
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database import UtcDateTime
+from backend.chassis.database.sessions import UtcDateTime
 from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from backend.chassis.problems import ServiceError
+from backend.chassis.web.problems import ServiceError
 
 
 def is_passing(fault: BaseException) -> bool:

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from backend.chassis.tracing import here
-from backend.security.refusals import request_id_in_hand
+from backend.chassis.observability.tracing import here
+from backend.security.http_errors import request_id_in_hand
 from backend.services.rag.store.base import new_id
 from backend.services.rag.store.documents import WAITING, DocumentRow, RemovalRow
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.chassis.models import EMBEDDED, Address
+from backend.ai.chat_models import EMBEDDED, Address
 from backend.services.agent.app import create_app
 from tests.services.agent.stand_ins import Reply, WordEmbedder, ask, events
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.logs import JsonLines
-from backend.chassis.tracing import open_tracing
+from backend.chassis.observability.logs import JsonLines
+from backend.chassis.observability.tracing import open_tracing
 from backend.services.agent.app import create_app
 from tests.collector import collecting
 from tests.servers import wait_until

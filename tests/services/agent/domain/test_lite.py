@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.embedding import Embedder
+from backend.ai.embedding import Embedder
 from backend.services.agent.clients.mind import Answered, Offered
 from backend.services.agent.clients.runs import Passage
 from backend.services.agent.domain.lite import SEARCH, LiteMind

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.agent.domain.conversations import Conversations
 from backend.services.agent.domain.events import Caller
 from backend.services.agent.domain.turns import LEASE, Asked, Turns, Written

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.chassis.models import Address, ModelSettings
+from backend.ai.chat_models import Address, ModelSettings
 from backend.services.agent.app import create_app
 from tests.servers import free_port, wait_until
 from tests.services.agent.stand_ins import BEFORE, Reply, WordEmbedder, ask, events

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.agent.store import conversations as store
 from tests.services.agent.stand_ins import Reply, ask, events
 

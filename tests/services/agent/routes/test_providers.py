@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.chassis.models import EMBEDDED, Address
+from backend.ai.chat_models import EMBEDDED, Address
 from backend.services.agent.app import create_app
 from tests.services.agent.dialects import AnthropicServer, OllamaServer
 from tests.services.agent.stand_ins import (

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from backend.chassis.models import Address
+from backend.ai.chat_models import Address
 from backend.services.agent.app import create_app
 from tests.services.agent.stand_ins import Reply, WordEmbedder, ask
 

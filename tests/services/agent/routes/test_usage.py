@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.chassis.models import Address
+from backend.ai.chat_models import Address
 from backend.security import BUILT_IN_ROLES
 from backend.services.agent.app import create_app
 from backend.services.agent.clients.runs import Limits

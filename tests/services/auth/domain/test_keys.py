@@ -10,7 +10,7 @@ import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.security import authenticated
 from backend.security.authentication import Security, use_security
 from backend.security.revocation import LocalRevocations

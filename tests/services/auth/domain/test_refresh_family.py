@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.chassis.database import open_database
-from backend.chassis.sealing import Seal
+from backend.chassis.database.sessions import open_database
+from backend.chassis.encryption import Seal
 from backend.security.revocation import LocalRevocations
 from backend.services.auth.domain.accounts import Accounts, Newcomer
 from backend.services.auth.domain.audit import INSIDE

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.auth.app import create_app
 from backend.services.auth.store.base import Base
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from backend.chassis.daily import Period
+from backend.chassis.daily_counts import Period
 from backend.security.redis import connect
 from backend.services.gateway.clients.days import LocalDays, SharedDays
 from backend.services.gateway.domain.traffic import Outcomes, Traffic

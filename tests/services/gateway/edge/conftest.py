@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from backend.chassis.names import Names
+from backend.chassis.dns import Names
 from tests.services.gateway.carriers import RunningEdge
 
 

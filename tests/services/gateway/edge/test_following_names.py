@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from backend.chassis.names import Names
+from backend.chassis.dns import Names
 from tests.servers import free_port, wait_until
 from tests.services.gateway.carriers import Caller
 from tests.services.gateway.stand_ins import EchoService

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from backend.chassis.observability.tracing import open_tracing
 from backend.chassis.settings import CommonSettings, Env
-from backend.chassis.tracing import open_tracing
 from tests.collector import collecting
 from tests.servers import wait_until
 from tests.services.gateway.carriers import Caller, received

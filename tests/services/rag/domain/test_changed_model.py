@@ -3,8 +3,8 @@
 import pytest
 import requests
 
-from backend.chassis.database import open_database
-from backend.chassis.embedding import ModelChoice
+from backend.ai.embedding import ModelChoice
+from backend.chassis.database.sessions import open_database
 from backend.services.rag.domain import embedding_models, reembedding
 from backend.services.rag.domain.dense import DenseIndex
 from backend.services.rag.domain.embedding_models import EmbeddingModels
@@ -37,7 +37,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(reembedding, "_LEAVE_SECONDS", 0.0)
     monkeypatch.setattr(embedding_models, "LOOK_AGAIN_SECONDS", 0.0)
     monkeypatch.setattr("backend.services.rag.jobs.reembedding._IDLE_SECONDS", 0.05)
-    monkeypatch.setattr("backend.chassis.embedding.endpoint._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("backend.ai.embedding.endpoint._PAUSE_SECONDS", 0)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.chassis.embedding import MAX_TOKENS, Tokens
+from backend.ai.embedding import MAX_TOKENS, Tokens
 from backend.services.rag.domain.chunking import (
     CHUNK_TOKENS,
     OVERLAP_TOKENS,

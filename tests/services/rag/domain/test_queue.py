@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.rag.domain.queue import MOST_INTERRUPTIONS, Queue
 from backend.services.rag.store.base import new_id, utc_now
 from backend.services.rag.store.collections import CollectionRow

@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete, select, update
 
-from backend.chassis.database import open_database
+from backend.chassis.database.sessions import open_database
 from backend.services.rag.domain.words import WordCounts
 from backend.services.rag.store import changes
 from backend.services.rag.store.collections import CollectionRow

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backend.security.refusals import Refusal
+from backend.security.http_errors import Refusal
 from backend.services.rag.routes import filters
 from backend.services.rag.routes.filters import parsed
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backend.chassis.models import Address, ModelSettings
+from backend.ai.chat_models import Address, ModelSettings
 from tests.servers import wait_until
 from tests.services.agent.stand_ins import Reply, ScriptedModel, events, serving
 from tests.services.rag.conftest import Person

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from backend.chassis.database import Database
+from backend.chassis.database.sessions import Database
 from backend.security import Principal
 from backend.services.auth.domain.accounts import personal_words
 from backend.services.auth.domain.audit import Origin, note

@@ -7,7 +7,7 @@ takes or touches more than they have themselves.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from backend.chassis.database import Session
+from backend.chassis.database.sessions import Session
 from backend.security import BUILT_IN_ROLES, Permission, Principal
 from backend.services.auth.domain.permissions import permissions_of
 from backend.services.auth.errors import LastAdmin, PermissionDenied, UnknownRole

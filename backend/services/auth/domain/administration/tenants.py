@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
 from backend.services.auth.domain.administration.reach import (
     granted_by,

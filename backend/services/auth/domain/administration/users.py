@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from backend.chassis.database import Database, Session
+from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
 from backend.services.auth.domain.accounts import (
     Account,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.supervisor.screen import say, table
+from backend.chassis.console import say, table
 from backend.security import Principal
 from backend.services.auth.domain.administration.credentials import Credentials
 from backend.services.auth.domain.administration.operator import at_the_command_line, operator

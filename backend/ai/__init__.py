@@ -1,0 +1,1 @@
+"""Shared AI code: embeddings, chat models, text processing, citations. Knows no service."""

@@ -1,0 +1,1 @@
+"""Database engines, sessions, migrations, row-level security and PostgreSQL roles."""

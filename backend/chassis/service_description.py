@@ -1,0 +1,107 @@
+"""Types with which a service describes itself in its own module `service`.
+
+Only the standard library is imported here and in those modules: the start script reads the
+descriptions before any package is installed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+# Return the value of the environment variable *name*, or None.
+GetVariable = Callable[[str], str | None]
+
+
+class Command(NamedTuple):
+    """A subcommand of `python -m backend` with its one-line help text."""
+
+    name: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process that answers HTTP.
+
+    Attributes:
+        name: package under `backend/services`, and the prefix `/NAME` at the gateway.
+        port: default port.
+        threads: worker threads of each gunicorn worker.
+        worker_class: gunicorn's worker class.
+        declares_agent_tools: True if the service calls `declare_agent_tools`
+            (backend/chassis/web/agent_tools.py).
+        commands: subcommands of `python -m backend` that the service's `__main__.main` handles.
+    """
+
+    name: str
+    port: int
+    threads: int = 16
+    worker_class: str = "gthread"
+    declares_agent_tools: bool = False
+    commands: tuple[Command, ...] = ()
+
+    @property
+    def is_gateway(self) -> bool:
+        return self.name == "gateway"
+
+    @property
+    def full_name(self) -> str:
+        """The service's name in health responses and logs."""
+        return self.name if self.is_gateway else f"{self.name}-service"
+
+    @property
+    def module(self) -> str:
+        return f"backend.services.{self.name}.app"
+
+    @property
+    def port_variable(self) -> str:
+        return "GATEWAY_PORT" if self.is_gateway else f"{self.name.upper()}_SERVICE_PORT"
+
+    @property
+    def url_variable(self) -> str:
+        return f"{self.name.upper()}_SERVICE_URL"
+
+    @property
+    def log_name(self) -> str:
+        return f"{self.full_name.replace('-', '_')}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A process that runs for one service and is not reachable through the gateway.
+
+    Attributes:
+        service: name of the service it works for; `--only SERVICE` starts it too.
+        arguments: arguments of the Python interpreter; `{host}`, `{port}` and `{data}` are
+            replaced.
+        is_needed: called with a function that returns environment variables and with the data
+            folder; the companion is started if it returns True.
+        port: default port, or None if it does not listen.
+        port_variable: environment variable that overrides the port.
+        url_variable: environment variable that passes its URL to the services.
+        probe_path: path that returns 200 once it is ready; without one it is ready as soon as it
+            runs.
+        stores_data: True if services keep data in it: it is stopped after them.
+        logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
+    """
+
+    name: str
+    service: str
+    arguments: tuple[str, ...]
+    is_needed: Callable[[GetVariable, Path], bool]
+    port: int | None = None
+    port_variable: str = ""
+    url_variable: str = ""
+    probe_path: str | None = None
+    stores_data: bool = False
+    logs_json: bool = False
+
+    @property
+    def log_name(self) -> str:
+        return f"{self.name.replace('-', '_')}.log"
+
+    def command(self, python: str, host: str, port: int | None, data: Path) -> tuple[str, ...]:
+        """Return the command line that runs the companion with the interpreter *python*."""
+        arguments = (text.format(host=host, port=port, data=data) for text in self.arguments)
+        return (python, *arguments)

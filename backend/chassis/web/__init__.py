@@ -1,0 +1,1 @@
+"""App factory, problem responses, OpenAPI, idempotency, paging, SSE, health and serving."""

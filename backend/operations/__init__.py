@@ -1,0 +1,1 @@
+"""Process supervisor, installer, doctor, backup and restore, model download."""

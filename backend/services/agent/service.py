@@ -1,0 +1,28 @@
+"""Description of the agent service and its companion process for the catalog."""
+
+from pathlib import Path
+
+from backend.ai.local_model.weights import can_be_served
+from backend.chassis.service_description import Companion, GetVariable, Service
+
+# Each open event stream occupies a thread until it ends.
+SERVICE = Service("agent", port=5002, threads=96)
+
+
+def _serves_local_model(get_variable: GetVariable, data: Path) -> bool:
+    return get_variable("LOCAL_MODEL_URL") is None and can_be_served(data)
+
+
+COMPANIONS = (
+    # A language model on this host, once `python -m backend.services.agent fetch-model` ran.
+    Companion(
+        "local-model",
+        "agent",
+        ("-m", "backend.ai.local_model", "{host}", "{port}", "{data}"),
+        is_needed=_serves_local_model,
+        port=5030,
+        port_variable="LOCAL_MODEL_PORT",
+        url_variable="LOCAL_MODEL_URL",
+        probe_path="/health",
+    ),
+)

@@ -1,0 +1,49 @@
+"""Description of the rag service and its companion processes for the catalog."""
+
+from pathlib import Path
+
+from backend.chassis.service_description import Companion, GetVariable, Service
+
+# A request with ?wait= occupies a thread until its documents are processed.
+SERVICE = Service("rag", port=5003, threads=32)
+
+
+def _needs_chroma_server(get_variable: GetVariable, _data: Path) -> bool:
+    store = get_variable("VECTOR_STORE") or "chroma"
+    return store == "chroma" and get_variable("CHROMA_URL") is None
+
+
+def _needs_worker(get_variable: GetVariable, _data: Path) -> bool:
+    # Embedded Qdrant locks its folder for one process, so the service itself processes documents.
+    return get_variable("VECTOR_STORE") != "qdrant" or get_variable("QDRANT_URL") is not None
+
+
+COMPANIONS = (
+    # The service's processes and its worker share one server: Chroma's embedded client supports
+    # a single process only.
+    Companion(
+        "chroma",
+        "rag",
+        (
+            *("-m", "backend.services.rag.store.vectors.chroma_server"),
+            *("{data}/rag/vectors", "{host}", "{port}"),
+        ),
+        is_needed=_needs_chroma_server,
+        port=5020,
+        port_variable="CHROMA_PORT",
+        url_variable="CHROMA_URL",
+        probe_path="/api/v2/heartbeat",
+        stores_data=True,
+    ),
+    # Processes uploaded documents. Its port serves nothing but metrics.
+    Companion(
+        "rag-worker",
+        "rag",
+        ("-m", "backend.services.rag.worker"),
+        is_needed=_needs_worker,
+        port=5040,
+        port_variable="RAG_WORKER_PORT",
+        probe_path="/metrics",
+        logs_json=True,
+    ),
+)

@@ -1,0 +1,171 @@
+"""What every service answers, whatever it is for."""
+
+import re
+import time
+
+import pytest
+from flask import Flask
+
+from backend import __version__
+from backend.chassis.web.app_factory import create_service, seal
+from backend.security import Permission
+
+
+def test_health_says_who_answers(client):
+    health = client.get("/health")
+
+    assert health.status_code == 200
+    assert health.json["status"] == "healthy"
+    assert health.json["service"] == "rag-service"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", health.json["timestamp"])
+
+
+def test_ready_is_503_while_a_dependency_is_away(common):
+    def away() -> None:
+        raise ConnectionError("no route")
+
+    client = create_service(common, {"database": away}).test_client()
+
+    ready = client.get("/health/ready")
+
+    assert (ready.status_code, ready.json["code"]) == (503, "not_ready")
+    assert "database" in ready.json["detail"]
+    assert client.get("/health/live").status_code == 200
+
+
+def test_the_detailed_health_is_for_those_who_may_read_the_system(client, identities):
+    reader = identities.bearer(permissions=[Permission.SYSTEM_READ])
+
+    detailed = client.get("/health/detailed", headers=reader)
+
+    assert detailed.json["dependencies"]["database"]["status"] == "healthy"
+    assert client.get("/health/detailed", headers=identities.bearer()).status_code == 403
+    assert client.get("/health/detailed").status_code == 401
+
+
+def test_info_tells_version_and_uptime(client):
+    assert set(client.get("/info").json) == {
+        "service",
+        "version",
+        "python",
+        "started_at",
+        "uptime_seconds",
+    }
+
+
+def test_metrics_count_by_route_and_not_by_path(client):
+    client.delete("/things/1")
+    client.delete("/things/2")
+
+    text = client.get("/metrics").text
+
+    labels = 'http_response_status_code="204",http_route="/things/<int:number>"'
+    assert f'_count{{http_request_method="DELETE",{labels}}} 2.0' in text
+    assert "_created" not in text
+    assert "/things/1" not in text
+
+
+def test_what_a_client_makes_up_is_no_label(client):
+    for word in ("BREW", "X" * 500, "GET-1"):
+        client.open(f"/nowhere/{word}?{word}", method=word, headers={"Host": f"{word}.example"})
+
+    text = client.get("/metrics").text
+
+    assert 'http_request_method="_OTHER",http_response_status_code="404"' in text
+    assert not re.search(r"BREW|XXX|GET-1", text)
+
+
+def test_the_numbers_tell_what_the_service_takes_and_stands_on(client):
+    text = client.get("/metrics").text
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+    assert float(found["process_resident_memory_bytes"]) > 2**20
+    assert float(found["process_cpu_seconds_total"]) > 0
+    assert 0 < float(found["service_open_fds_ratio"]) < 1
+    assert 0 <= time.time() - float(found["process_start_time_seconds"]) < 24 * 3600
+    assert float(found["data_folder_free_bytes"]) <= float(found["data_folder_size_bytes"])
+    assert f'version="{__version__}"' in next(name for name in found if "service_build" in name)
+
+
+def test_a_service_with_an_unguarded_route_does_not_start(app):
+    app = Flask("careless", static_folder=None)
+    app.add_url_rule("/door", "door", lambda: "")
+
+    with pytest.raises(RuntimeError, match="/door"):
+        seal(app)
+
+
+def test_every_answer_carries_the_safe_headers_and_its_request_id(client, identities):
+    for response in (
+        client.get("/health"),
+        client.get("/nowhere"),
+        client.post("/things", headers=identities.bearer()),
+    ):
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["X-Request-ID"]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("get", "/nowhere", 404, "not_found"),
+        ("put", "/things", 405, "method_not_allowed"),
+        ("post", "/things", 409, "name_taken"),
+    ],
+)
+def test_every_error_is_a_problem_document(client, identities, method, path, status, code):
+    response = getattr(client, method)(path, json={"name": "taken"}, headers=identities.bearer())
+
+    assert (response.status_code, response.json["code"]) == (status, code)
+    assert response.content_type == "application/problem+json"
+    assert {"type", "title", "status", "detail", "request_id"} <= set(response.json)
+
+
+def test_a_path_with_a_nul_leads_nowhere(client):
+    assert client.get("/info%00").json["code"] == "not_found"
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    assert "POST" in client.put("/things").headers["Allow"]
+
+
+def test_an_unforeseen_error_tells_a_stranger_nothing(client, identities):
+    response = client.post("/things", json={"name": "broken"}, headers=identities.bearer())
+
+    assert (response.status_code, response.json["code"]) == (500, "internal_error")
+    assert "SELECT" not in response.text
+    assert "Traceback" not in response.text
+    assert response.json["request_id"] == response.headers["X-Request-ID"]
+
+
+def test_the_openapi_document_names_every_answer_of_a_route(client):
+    document = client.get("/openapi.json").json
+    make = document["paths"]["/things"]["post"]
+
+    assert document["openapi"].startswith("3.1")
+    assert make["x-permission"] == "rag:write"
+    assert {"201", "400", "401", "403", "409", "413", "415", "422", "500", "503"} <= set(
+        make["responses"]
+    )
+    assert make["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Thing")
+    assert document["paths"]["/things/{number}"]["delete"]["responses"]["204"]
+
+
+def test_the_openapi_document_names_every_type_of_an_answer_and_the_form_of_its_errors(client):
+    picture = client.get("/openapi.json").json["paths"]["/things/{number}/picture"]["get"]
+
+    assert set(picture["responses"]["200"]["content"]) == {"image/png", "image/gif"}
+    error = picture["responses"]["409"]["content"]["application/json"]["schema"]
+    assert error["$ref"].endswith("/Made")
+
+
+def test_the_page_to_try_it_needs_no_other_host(client):
+    page = client.get("/docs")
+
+    assert page.status_code == 200
+    assert "http" not in page.text
+    for asset in re.findall(r'(?:src|href)="(docs/[^"]+)"', page.text):
+        assert client.get(f"/{asset}").status_code == 200
+    assert client.get("/docs/other.js").status_code == 404
