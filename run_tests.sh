@@ -1,32 +1,33 @@
 #!/usr/bin/env bash
-# Set up what the checks need in .venv-dev, then run them all; CI runs this.
-# With --lint only those that run nothing, with other words those tests: ./run_tests.sh tests/chassis
-# With --postgresql every test on a PostgreSQL server, or those that further words name.
+# Install the development tools into .venv-dev, then run all checks and tests. CI runs this script.
+#   ./run_tests.sh --lint                static checks only
+#   ./run_tests.sh tests/chassis         the given tests only (any pytest arguments)
+#   ./run_tests.sh --postgresql [ARGS]   all tests, or those of ARGS, on a PostgreSQL server
 set -euo pipefail
 
 SCRATCH_KB=8000000
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")"
-  # Where it is set, each of the many processes of the tests compiles every package anew.
+  # If this is set, each process that the tests start compiles every package again.
   unset PYTHONDONTWRITEBYTECODE
   ./start_microservices.sh install --tests
   make_scratch
   case ${1-} in
-    # First what is held to its seconds. Most others wait for servers, so that a third process
-    # keeps two processors busy; those of one file share their servers.
+    # First the tests that measure time. Most others wait for servers, so three processes keep two
+    # CPUs busy; tests of one file share their servers.
     "")
       lint
       run_tests -m "alone and not slow"
       run_tests -m "not alone and not slow" --numprocesses 3 --dist loadfile
       ;;
     --lint) lint ;;
-    --postgresql) on_postgresql "${@:2}" ;;
+    --postgresql) run_on_postgresql "${@:2}" ;;
     *) run_tests "$@" ;;
   esac
 }
 
-on_postgresql() {
+run_on_postgresql() {
   if (($#)); then
     run_tests --database postgresql "$@"
   else
@@ -46,12 +47,12 @@ run_tests() {
   TMPDIR=$scratch .venv-dev/bin/python -m pytest "$@"
 }
 
-# Where tests write: in memory where there is room, since nothing of it has to outlast them, and
-# waiting until a disk has it is most of what many of them would do.
+# Create the temporary folder of the tests, in memory if there is enough space: the data need not
+# survive, and many tests would spend most of their time waiting for the disk.
 make_scratch() {
-  local memory=/dev/shm room
-  room=$(df -k "$memory" 2>/dev/null | awk 'NR == 2 { print $4 }')
-  if [ "${room:-0}" -gt "$SCRATCH_KB" ]; then
+  local memory=/dev/shm free_kb
+  free_kb=$(df -k "$memory" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  if [ "${free_kb:-0}" -gt "$SCRATCH_KB" ]; then
     scratch=$(mktemp -d "$memory/tests.XXXXXX")
   else
     scratch=$(mktemp -d)

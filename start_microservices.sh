@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Install what is missing and run every service. ./start_microservices.sh --help lists the commands.
-# Needs Python 3.11 or newer with pip; PYTHON=/path/to/python3 chooses one.
+# Install missing packages and run every service. ./start_microservices.sh --help lists the commands.
+# Needs Python 3.11 or newer with pip; PYTHON=/path/to/python3 selects an interpreter.
 set -euo pipefail
 
 main() {
   cd "$(project_folder)"
   local python
   python=$(find_python)
-  exec "$python" -m backend.chassis "$@"
+  exec "$python" -m backend.operations "$@"
 }
 
-# Where this file lies, also when it was called through a link. No readlink -f: macOS had none.
+# Print the folder of this file, resolving symbolic links. Older macOS has no readlink -f.
 project_folder() {
   local file=${BASH_SOURCE[0]} target
   while [ -L "$file" ]; do
@@ -32,7 +32,7 @@ find_python() {
     fi
     found=${found:-$("$candidate" --version 2>&1 | grep '^Python' || true)}
   done
-  echo "Python 3.11 or newer is needed, and ${found:-no Python} was found. Install one, or name it: PYTHON=/path/to/python3.11 $0" >&2
+  echo "Python 3.11 or newer is required, but ${found:-no Python} was found. Install it, or set its path: PYTHON=/path/to/python3.11 $0" >&2
   exit 1
 }
 

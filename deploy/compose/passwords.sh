@@ -1,29 +1,29 @@
 #!/bin/sh
-# Make the passwords that nobody has set, once, where the containers that need them look.
-# POSTGRES_PASSWORD and GRAFANA_PASSWORD, where they are set, are written down instead.
+# Write the passwords of PostgreSQL and Grafana to the volume `passwords`, unless they exist.
+# POSTGRES_PASSWORD and GRAFANA_PASSWORD are used if they are set; otherwise passwords are generated.
 set -eu
 
 main() {
-  # Whoever mounts this folder may read it: each container runs as another user.
+  # The files are world-readable: the containers that mount this volume run as different users.
   umask 022
   cd /passwords
-  keep postgres "${POSTGRES_PASSWORD:-}"
-  keep grafana "${GRAFANA_PASSWORD:-}"
+  write_once postgres "${POSTGRES_PASSWORD:-}"
+  write_once grafana "${GRAFANA_PASSWORD:-}"
   write database-url "postgresql://agent:$(cat postgres)@postgres:5432/agent"
 }
 
-keep() {
-  [ -s "$1" ] || write "$1" "${2:-$(make_one)}"
+write_once() {
+  [ -s "$1" ] || write "$1" "${2:-$(generate_password)}"
 }
 
-# Aside and into place: never half a password, however this ends.
+# Write a temporary file and rename it: an interrupted script leaves no partial password.
 write() {
   printf '%s' "$2" > "$1.new"
   mv "$1.new" "$1"
 }
 
-# Letters and digits alone: it stands in a URL.
-make_one() {
+# Hexadecimal digits only, because the password is part of a URL.
+generate_password() {
   python -c 'import secrets; print(secrets.token_hex(24))'
 }
 
