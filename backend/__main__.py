@@ -1,7 +1,7 @@
-"""`python -m backend WORD …`: what an operator does by hand, whoever it belongs to.
+"""Administrative commands: `python -m backend COMMAND …`.
 
-Each word is handed on, with what follows it, to the `main` of the module that knows it. Where
-the packages are not installed for this Python, the one in `.venv` is asked instead.
+Each command is run, with its arguments, by the `main` function of its module. If the packages are
+not installed for this Python, the command is run with the interpreter in `.venv`.
 """
 
 import os
@@ -16,61 +16,62 @@ from backend.chassis.service_description import Command
 from backend.operations import installer
 
 ROOT = Path(__file__).resolve().parents[1]
-_USAGE = "usage: python -m backend WORD …    (python -m backend WORD --help tells of one)"
-_NOT_UNDERSTOOD = 2
-_OF_THE_SUITE = {
+_USAGE = "usage: python -m backend COMMAND …    (details: python -m backend COMMAND --help)"
+_EXIT_USAGE = 2  # as argparse
+_OPERATIONS_COMMANDS = {
     "backend.operations.__main__": (
-        Command("doctor", "every setting with its origin, what is wrong, and what mends it"),
-        Command("migrate", "bring all tables up to date"),
+        Command("doctor", "show every setting with its origin, and problems with their fixes"),
+        Command("migrate", "run the migrations of all services"),
     ),
     "backend.operations.backup.__main__": (
-        Command("backup", "write everything that has to survive to one file, while it runs"),
-        Command("verify-backup", "read such a file whole, and tell what is in it"),
-        Command("restore", "put such a file into an installation that is empty"),
-        Command("undo-migration", "go back to the tables from before their last migration"),
+        Command("backup", "back up all persistent data to one file, also while services run"),
+        Command("verify-backup", "read a backup completely and list its content"),
+        Command("restore", "restore a backup into an empty installation"),
+        Command("undo-migration", "return to the tables from before their last migration"),
     ),
 }
-# Looks at an installation that may have no packages yet.
-_WITHOUT_PACKAGES = "doctor"
+# Also works before the packages are installed.
+_COMMAND_WITHOUT_PACKAGES = "doctor"
 
 
 def main(arguments: Sequence[str]) -> int:
-    words = _words()
-    asked = arguments[0] if arguments else "--help"
-    if asked in ("-h", "--help"):
-        sys.stdout.write(_help(words))
+    """Run the command and return its exit code."""
+    commands = _list_commands()
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        sys.stdout.write(_format_help(commands))
         return 0
-    if asked not in words:
-        sys.stderr.write(f"{_USAGE}\n{asked!r} is none of: {', '.join(words)}.\n")
-        return _NOT_UNDERSTOOD
-    if not _has_packages():
-        own = installer.for_running(ROOT).python
-        if own.exists() and Path(sys.prefix) != own.parents[1]:
-            os.execv(own, [str(own), "-m", "backend", *arguments])  # noqa: S606 - ourselves
-        if asked != _WITHOUT_PACKAGES:
+    if name not in commands:
+        sys.stderr.write(f"{_USAGE}\nUnknown command {name!r}. Available: {', '.join(commands)}.\n")
+        return _EXIT_USAGE
+    if not _packages_are_installed():
+        python = installer.runtime_environment(ROOT).python
+        if python.exists() and Path(sys.prefix) != python.parents[1]:
+            os.execv(python, [str(python), "-m", "backend", *arguments])  # noqa: S606 - this module
+        if name != _COMMAND_WITHOUT_PACKAGES:
             sys.stderr.write("Install the packages first: ./start_microservices.sh install\n")
             return 1
-    module, _ = words[asked]
+    module, _ = commands[name]
     return int(import_module(module).main(list(arguments)))
 
 
-def _words() -> Mapping[str, tuple[str, str]]:
-    """Each word's module and what it does, in a line."""
+def _list_commands() -> Mapping[str, tuple[str, str]]:
+    """Return the module and help text of each command by name."""
     modules = {f"backend.services.{entry.name}.__main__": entry.commands for entry in CATALOG}
     return {
         command.name: (module, command.help)
-        for module, commands in (_OF_THE_SUITE | modules).items()
+        for module, commands in (_OPERATIONS_COMMANDS | modules).items()
         for command in commands
     }
 
 
-def _help(words: Mapping[str, tuple[str, str]]) -> str:
-    width = max(map(len, words))
-    lines = (f"  {word:{width}}  {does}\n" for word, (_, does) in words.items())
+def _format_help(commands: Mapping[str, tuple[str, str]]) -> str:
+    width = max(map(len, commands))
+    lines = (f"  {name:{width}}  {text}\n" for name, (_, text) in commands.items())
     return f"{_USAGE}\n\n{''.join(lines)}"
 
 
-def _has_packages() -> bool:
+def _packages_are_installed() -> bool:
     return find_spec("sqlalchemy") is not None
 
 

@@ -1,4 +1,4 @@
-"""As much of an ASGI server as it takes to run somebody else's app on loopback, over h11."""
+"""A minimal ASGI server on h11 that runs a third-party app on loopback."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ import h11
 
 
 async def serve(app: Any, port: int) -> None:
-    """Serve a Starlette *app* at *port* of loopback until this is cancelled."""
+    """Serve the Starlette *app* on a loopback *port* until cancelled."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, h11.RemoteProtocolError):
@@ -63,7 +63,7 @@ def _receive(body: bytes) -> Any:
     async def receive() -> dict[str, Any]:
         if waiting:
             return waiting.pop()
-        await asyncio.Event().wait()  # the client stays to the end
+        await asyncio.Event().wait()  # the client does not disconnect
         raise AssertionError
 
     return receive

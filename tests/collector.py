@@ -1,4 +1,4 @@
-"""A collector of traces, as OpenTelemetry's exporters speak to one: OTLP in protobuf over HTTP."""
+"""Stand-in for a trace collector: receives OTLP in protobuf over HTTP."""
 
 import threading
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A span as it came."""
+class ReceivedSpan:
+    """A span as received."""
 
     service: str
     name: str
@@ -26,31 +26,31 @@ class Seen:
 
 @dataclass
 class Collector:
-    """What has come so far; `other` are bodies that were sent elsewhere than to `/v1/traces`.
+    """Received spans; `other` has bodies sent to other paths than `/v1/traces`.
 
-    It may be told to *answer* otherwise, and then counts what it has not taken.
+    With another `status` than 200 it rejects requests and counts them in `rejected`.
     """
 
     url: str
-    answer: int = 200
-    refused: int = 0
-    spans: list[Seen] = field(default_factory=list)
+    status: int = 200
+    rejected: int = 0
+    spans: list[ReceivedSpan] = field(default_factory=list)
     other: list[bytes] = field(default_factory=list)
 
-    def trace(self, trace_id: str) -> list[Seen]:
+    def trace(self, trace_id: str) -> list[ReceivedSpan]:
         return [span for span in list(self.spans) if span.trace_id == trace_id]
 
-    def named(self, trace_id: str, name: str) -> Seen | None:
+    def named(self, trace_id: str, name: str) -> ReceivedSpan | None:
         return next((span for span in self.trace(trace_id) if span.name == name), None)
 
-    def take(self, body: bytes) -> None:
+    def store_request(self, body: bytes) -> None:
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _plain(resource.resource.attributes)["service.name"]
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     self.spans.append(
-                        Seen(
+                        ReceivedSpan(
                             service,
                             span.name,
                             span.trace_id.hex(),
@@ -64,25 +64,25 @@ class Collector:
 
 def _plain(attributes: "Iterator[KeyValue]") -> dict[str, Any]:
     return {
-        each.key: getattr(each.value, each.value.WhichOneof("value") or "string_value")
-        for each in attributes
+        item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value")
+        for item in attributes
     }
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """A collector on a free port of loopback."""
+def run_collector() -> Iterator[Collector]:
+    """Run a collector on a free loopback port."""
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self._body()
-            if collector.answer != 200:
-                collector.refused += 1
+            if collector.status != 200:
+                collector.rejected += 1
             elif self.path == "/v1/traces":
-                collector.take(body)
+                collector.store_request(body)
             else:
                 collector.other.append(body)
-            self.send_response(collector.answer)
+            self.send_response(collector.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -101,7 +101,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""The commands that the operations' pages tell to type, as they stand there."""
+"""The command blocks of the operations pages, as documented."""
 
 import re
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from pathlib import Path
 
 PAGES = Path(__file__).parents[1] / "docs" / "operations"
 
-_FENCE = re.compile(r"^```(?P<about>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A fenced block: `sh`, and in which surroundings it is run; or another language."""
+class CodeBlock:
+    """A fenced block: its language, the environment it needs (for `sh`), and its text."""
 
     language: str
-    where: str
+    environment: str
     text: str
 
 
@@ -22,12 +22,12 @@ def pages() -> list[Path]:
     return sorted(PAGES.glob("*.md"))
 
 
-def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of *page* in order."""
+def blocks(page: Path) -> list[CodeBlock]:
+    """Return the fenced blocks of *page* in order."""
     found = []
     for match in _FENCE.finditer(page.read_text("utf-8")):
-        language, _, where = match["about"].strip().partition(" ")
-        found.append(Block(language, where, match["text"]))
+        language, _, environment = match["info"].strip().partition(" ")
+        found.append(CodeBlock(language, environment, match["text"]))
     return found
 
 

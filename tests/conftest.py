@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Options and fixtures that all tests share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +15,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--database",
         choices=databases.KINDS,
         default=databases.KINDS[0],
-        help="where the tables of all tests lie that do not name one themselves",
+        help="database of all tests that do not select one themselves",
     )
     parser.addoption(
         "--redis",
         choices=("server", "cluster"),
         default="server",
-        help="what tests get that ask for Valkey",
+        help="what the fixture `valkey` starts",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    databases.choose(config.getoption("--database"))
+    databases.select_kind(config.getoption("--database"))
 
 
 def pytest_unconfigure() -> None:
@@ -34,7 +34,7 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_database_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+def _drop_databases_after_test(request: pytest.FixtureRequest) -> Iterator[None]:
     if not databases.on_postgresql():
         yield
         return
@@ -70,7 +70,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postg
 
 @pytest.fixture
 def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
-    """An empty database of one's own; whoever opens it need not hang up."""
+    """URL of a new empty database. Its connections are closed after the test."""
     used: set[Engine] = set()
 
     def remember(connection: Connection) -> None:
@@ -85,13 +85,13 @@ def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    """The URL of a database of one's own."""
+    """URL of a database for this test only."""
     return databases.database_in(tmp_path, "test")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def each_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The same, of each kind that we run on: where it matters how transactions are held apart."""
+    """URL of a new database of each supported kind, for tests of transaction isolation."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     url: str = request.getfixturevalue("postgres_url")

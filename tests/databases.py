@@ -1,4 +1,4 @@
-"""Where the tables of tests lie: in SQLite files, or with `--database postgresql` on a server."""
+"""Databases of the tests: SQLite files, or PostgreSQL with `--database postgresql`."""
 
 import tempfile
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, event, select, text
 
-from backend.chassis.database.sessions import migrate_all, open_database
+from backend.chassis.database.sessions import migrate_all_services, open_database
 from backend.chassis.settings import Env
 from tests import servers
 
@@ -16,56 +16,58 @@ _TEMPLATE = "template_suite"
 
 
 class _Server:
-    """A PostgreSQL server for this process of the test run; each folder has a database there."""
+    """A PostgreSQL server for this process of the test run, with one database per folder."""
 
     def __init__(self) -> None:
-        self._ending = ExitStack()
-        self._of_folder: dict[Path, str] = {}
+        self._exit_stack = ExitStack()
+        self._url_by_folder: dict[Path, str] = {}
         self._engines: set[Engine] = set()
         self._server: servers.Postgres | None = None
 
     def url(self, folder: Path) -> str:
-        """The same one for the same folder, with all tables in it."""
+        """Return the URL of the database of *folder*; it is created with all tables."""
         server = self._server or self._start()
-        if folder not in self._of_folder:
-            self._of_folder[folder] = server.database(template=_TEMPLATE)
-        return self._of_folder[folder]
+        if folder not in self._url_by_folder:
+            self._url_by_folder[folder] = server.database(template=_TEMPLATE)
+        return self._url_by_folder[folder]
 
     def _start(self) -> servers.Postgres:
-        folder = Path(self._ending.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
-        self._server = self._ending.enter_context(servers.postgres(folder))
-        event.listen(Engine, "engine_connect", self._remember)
-        # Copying tables takes a tenth of the time that making them does.
+        folder = Path(
+            self._exit_stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-"))
+        )
+        self._server = self._exit_stack.enter_context(servers.postgres(folder))
+        event.listen(Engine, "engine_connect", self._track_engine)
+        # Copying a template takes a tenth of the time of running the migrations.
         url = self._server.database(_TEMPLATE, vectors=True)
-        for _ in migrate_all(Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})):
+        for _ in migrate_all_services(Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})):
             pass
-        self._hang_up()
+        self._close_connections()
         return self._server
 
-    def _remember(self, connection: Connection) -> None:
+    def _track_engine(self, connection: Connection) -> None:
         self._engines.add(connection.engine)
 
-    def _hang_up(self) -> None:
+    def _close_connections(self) -> None:
         while self._engines:
             self._engines.pop().dispose()
 
     def drop_below(self, folder: Path) -> None:
-        """Drop the databases that were made for folders in *folder*."""
-        ended = [each for each in self._of_folder if each.is_relative_to(folder)]
+        """Drop the databases of all folders below *folder*."""
+        unused = [path for path in self._url_by_folder if path.is_relative_to(folder)]
         if self._server is not None:
-            self._hang_up()
-            for each in ended:
-                self._server.drop(self._of_folder.pop(each))
+            self._close_connections()
+            for path in unused:
+                self._server.drop(self._url_by_folder.pop(path))
 
     def stop(self) -> None:
-        self._ending.close()
+        self._exit_stack.close()
 
 
 _postgresql: _Server | None = None
 
 
-def choose(kind: str) -> None:
-    """Let the tests of this process run on *kind*."""
+def select_kind(kind: str) -> None:
+    """Run the tests of this process on databases of *kind*."""
     global _postgresql
     _postgresql = _Server() if kind == "postgresql" else None
 
@@ -80,25 +82,25 @@ def on_postgresql() -> bool:
 
 
 def database_in(folder: Path, service: str) -> str:
-    """The URL of the database of *service* where *folder* is its data folder."""
+    """Return the URL of the database of *service* with the data folder *folder*."""
     if _postgresql is None:
         return f"sqlite:///{folder / f'{service}.db'}"
     return _postgresql.url(folder)
 
 
 def variables_in(folder: Path) -> dict[str, str]:
-    """What a process with the data folder *folder* must find in its environment."""
+    """Return the environment variables that a process with the data folder *folder* needs."""
     return {} if _postgresql is None else {"DATABASE_URL": _postgresql.url(folder)}
 
 
 def drop_below(folder: Path) -> None:
-    """Forget the databases of a test that is over."""
+    """Drop the databases of a finished test."""
     if _postgresql is not None:
         _postgresql.drop_below(folder)
 
 
 def execute(url: str, service: str, statement: str) -> list[tuple[Any, ...]]:
-    """Do *statement* on the tables of *service*, behind its back."""
+    """Execute *statement* on the tables of *service*, bypassing the service."""
     database = open_database(url, service).across_tenants()
     with database.write() as session:
         result = session.execute(text(statement))
@@ -108,7 +110,7 @@ def execute(url: str, service: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def contents(url: str, service: str) -> dict[str, list[str]]:
-    """All rows of all tables of *service*, as text."""
+    """Return all rows of all tables of *service* as text."""
     database = open_database(url, service).across_tenants()
     tables = MetaData()
     with database.read() as session:

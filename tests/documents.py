@@ -1,4 +1,4 @@
-"""Small documents made for tests: PDF page by page, Office files part by part."""
+"""Builders of small test documents: PDF by page, Office files by part."""
 
 import io
 import zipfile
@@ -10,32 +10,33 @@ PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
 @dataclass(frozen=True)
-class Words:
-    """A line of Helvetica with its left end at (x, y) points from the page's lower left."""
+class TextLine:
+    """A line of Helvetica that starts at (x, y) points from the lower left corner of the page."""
 
     x: float
     y: float
     text: str
     size: float = 10
-    # The text matrix without its place; (0, 1, -1, 0) writes upwards.
+    # The text matrix without its translation; (0, 1, -1, 0) writes upwards.
     matrix: tuple[int, int, int, int] = (1, 0, 0, 1)
 
 
 def pdf(*pages, rotate=0):
-    """A PDF whose pages hold Words; `bytes` in place of a page are an image in JPEG."""
+    """Return a PDF. A page is a list of `TextLine`, or `bytes` of a JPEG that fills it."""
     kids, bodies = [], []
     for number, page in enumerate(pages):
-        own = 4 + 3 * number
-        kids.append(f"{own} 0 R")
+        page_object = 4 + 3 * number
+        kids.append(f"{page_object} 0 R")
         picture, content = b"", b""
         if isinstance(page, bytes):
             content = b"q 612 0 0 792 0 0 cm /Im Do Q"
             picture = page
         else:
-            content = "\n".join(map(_shown, page)).encode("cp1252")
+            content = "\n".join(map(_text_operators, page)).encode("cp1252")
         bodies += [
-            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Rotate {rotate}/Contents {own + 1} "
-            f"0 R/Resources<</Font<</F 3 0 R>>/XObject<</Im {own + 2} 0 R>>>>>>".encode(),
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Rotate {rotate}/Contents "
+            f"{page_object + 1} 0 R/Resources<</Font<</F 3 0 R>>"
+            f"/XObject<</Im {page_object + 2} 0 R>>>>>>".encode(),
             _stream(b"", content),
             _picture(picture) if picture else b"null",
         ]
@@ -48,10 +49,10 @@ def pdf(*pages, rotate=0):
     return _file(objects)
 
 
-def _shown(words):
-    text = words.text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-    matrix = " ".join(map(str, words.matrix))
-    return f"BT /F {words.size} Tf {matrix} {words.x} {words.y} Tm ({text}) Tj ET"
+def _text_operators(line):
+    text = line.text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+    matrix = " ".join(map(str, line.matrix))
+    return f"BT /F {line.size} Tf {matrix} {line.x} {line.y} Tm ({text}) Tj ET"
 
 
 def _picture(jpeg):
@@ -68,48 +69,51 @@ def _stream(entries, content):
 
 
 def _file(objects):
-    whole, offsets = b"%PDF-1.7\n", []
+    content, offsets = b"%PDF-1.7\n", []
     for number, body in enumerate(objects, start=1):
-        offsets.append(len(whole))
-        whole += f"{number} 0 obj".encode() + body + b"\nendobj\n"
+        offsets.append(len(content))
+        content += f"{number} 0 obj".encode() + body + b"\nendobj\n"
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    trailer = f"trailer<</Size {len(objects) + 1}/Root 1 0 R>>\nstartxref\n{len(whole)}\n%%EOF"
-    return whole + (head + trailer).encode()
+    trailer = f"trailer<</Size {len(objects) + 1}/Root 1 0 R>>\nstartxref\n{len(content)}\n%%EOF"
+    return content + (head + trailer).encode()
 
 
 def encrypted(document, user="", owner="the owner's"):
-    """*document* locked in 256-bit AES."""
+    """Return the PDF *document* encrypted with 256-bit AES."""
     from pypdf import PdfReader, PdfWriter
 
     writer = PdfWriter(PdfReader(io.BytesIO(document)))
     writer.encrypt(user, owner, algorithm="AES-256")
-    whole = io.BytesIO()
-    writer.write(whole)
-    return whole.getvalue()
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
 
 
 def picture(text, size=(1100, 420), points=30, turn=0, form="PNG"):
-    """*text* as a picture, turned by quarter turns."""
+    """Return an image of *text*, rotated by *turn* quarter turns."""
     from PIL import Image, ImageDraw, ImageFont
 
     page = Image.new("RGB", size, "white")
     ImageDraw.Draw(page).text((40, 30), text, "black", ImageFont.load_default(points))
-    whole = io.BytesIO()
-    page.rotate(90 * turn, expand=True).save(whole, form)
-    return whole.getvalue()
+    out = io.BytesIO()
+    page.rotate(90 * turn, expand=True).save(out, form)
+    return out.getvalue()
 
 
 def package(main, parts, relations=()):
-    """An Office file: *main* names its first part; *relations* are (part, id, kind, target)."""
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+    """Return an Office file with the main part *main*.
+
+    *relations* are tuples (part, id, kind, target).
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for part, links in _by_part([("", "r1", "officeDocument", main), *relations]).items():
             folder, _, name = part.rpartition("/")
             archive.writestr(f"{folder}/_rels/{name}.rels".lstrip("/"), links)
         for name, content in parts.items():
             archive.writestr(name, content)
-    return whole.getvalue()
+    return out.getvalue()
 
 
 def _by_part(relations):
@@ -120,13 +124,13 @@ def _by_part(relations):
             f'<Relationship Id="{name}" Type="{RELATIONS}/{kind}" Target="{target}"{mode}/>'
         )
     return {
-        part: f'<Relationships xmlns="{PACKAGE}">{"".join(found)}</Relationships>'
-        for part, found in links.items()
+        part: f'<Relationships xmlns="{PACKAGE}">{"".join(elements)}</Relationships>'
+        for part, elements in links.items()
     }
 
 
 def docx(body, parts=None, relations=()):
-    """A DOCX; *body* is what stands in its w:body, or a whole document if it says so."""
+    """Return a DOCX; *body* is the content of w:body, or a complete document part."""
     if not body.lstrip().startswith(("<?xml", "<!DOCTYPE", "<w:document")):
         body = f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>'
     main = "word/document.xml"
@@ -134,6 +138,6 @@ def docx(body, parts=None, relations=()):
     return package(main, {main: body, **(parts or {})}, links)
 
 
-def paragraph(text, style="", more=""):
+def paragraph(text, style="", extra_properties=""):
     properties = f'<w:pStyle w:val="{style}"/>' if style else ""
-    return f"<w:p><w:pPr>{properties}{more}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+    return f"<w:p><w:pPr>{properties}{extra_properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"

@@ -1,4 +1,4 @@
-"""Tokens that prove nothing: forged, malformed, expired, meant for something else."""
+"""Invalid access tokens: forged, malformed, expired, or issued for another purpose."""
 
 import base64
 import json
@@ -21,20 +21,20 @@ def b64(value: object) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def hand_made(header: object, claims: object, signature: bytes = b"x" * 64) -> str:
+def build_token(header: object, claims: object, signature: bytes = b"x" * 64) -> str:
     return f"{b64(header)}.{b64(claims)}.{b64(signature)}"
 
 
 class Forger:
-    """Makes bad tokens, most of them with the very key of the one who issues good ones."""
+    """Creates invalid tokens, most of them signed with the issuer's own key."""
 
-    def __init__(self, people: Identities) -> None:
-        self.people = people
-        self.kid = public_jwk(people.key.public_key())["kid"]
-        self.good_header = {"alg": "EdDSA", "typ": "at+jwt", "kid": self.kid}
+    def __init__(self, identities: Identities) -> None:
+        self.identities = identities
+        self.kid = public_jwk(identities.key.public_key())["kid"]
+        self.valid_header = {"alg": "EdDSA", "typ": "at+jwt", "kid": self.kid}
 
     def payload(self, **claims: object) -> dict[str, object]:
-        decoded = jwt.decode(self.people.token(), options={"verify_signature": False})
+        decoded = jwt.decode(self.identities.token(), options={"verify_signature": False})
         return {name: value for name, value in (decoded | claims).items() if value is not ...}
 
     def signed(
@@ -47,68 +47,68 @@ class Forger:
         headers = {"typ": "at+jwt", "kid": self.kid} | header
         headers = {name: value for name, value in headers.items() if value is not ...}
         raw = json.dumps(claims or self.payload()).encode()
-        # One layer below jwt.encode, which would refuse to sign some of these claims.
-        return jwt.PyJWS().encode(raw, key or self.people.key, algorithm=algorithm, headers=headers)
+        # Use the JWS layer: jwt.encode would reject some of these claims.
+        return jwt.PyJWS().encode(
+            raw, key or self.identities.key, algorithm=algorithm, headers=headers
+        )
 
     def tampered(self, position: int) -> str:
-        parts = self.people.token().split(".")
+        parts = self.identities.token().split(".")
         part = parts[position]
         middle = len(part) // 2
         parts[position] = part[:middle] + ("A" if part[middle] != "A" else "B") + part[middle + 1 :]
         return ".".join(parts)
 
     def with_payload(self, other: str) -> str:
-        header, _, signature = self.people.token().split(".")
+        header, _, signature = self.identities.token().split(".")
         return f"{header}.{other}.{signature}"
 
     def tokens(self) -> dict[str, str]:
-        """Every kind of bad token, by what is wrong with it."""
-        public = self.people.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        """Return invalid tokens, keyed by what is wrong with each."""
+        public = self.identities.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         other_key = Ed25519PrivateKey.generate()
         other = public_jwk(other_key.public_key())
-        elsewhere = signing_key(self.people.secret, "refresh")
+        other_purpose = signing_key(self.identities.secret, "refresh")
         now = int(time.time())
         return {
             "empty": "",
-            "a word": "token",
+            "one word": "token",
             "one dot": "a.b",
             "two dots only": "..",
-            "four parts": self.people.token() + ".x",
-            "five parts, as encrypted": "a.b.c.d.e",
+            "four parts": self.identities.token() + ".x",
+            "five parts (JWE)": "a.b.c.d.e",
             "not base64": "!!!.###.$$$",
-            "header no JSON": f"{b64(b'no json')}.{b64(self.payload())}.{b64(b'x')}",
-            "header a list": hand_made([], self.payload()),
-            "header a string": hand_made("EdDSA", self.payload()),
-            "payload a list": self.with_payload(b64([])),
-            "payload no JSON": f"{b64(self.good_header)}.{b64(b'no json')}.{b64(b'x' * 64)}",
-            "signature missing": ".".join(self.people.token().split(".")[:2]) + ".",
-            "signature of zeros": hand_made(self.good_header, self.payload(), b"\0" * 64),
-            "signature cut": self.people.token()[:-10],
+            "header not JSON": f"{b64(b'no json')}.{b64(self.payload())}.{b64(b'x')}",
+            "header is a list": build_token([], self.payload()),
+            "header is a string": build_token("EdDSA", self.payload()),
+            "payload is a list": self.with_payload(b64([])),
+            "payload not JSON": f"{b64(self.valid_header)}.{b64(b'no json')}.{b64(b'x' * 64)}",
+            "signature missing": ".".join(self.identities.token().split(".")[:2]) + ".",
+            "signature of zeros": build_token(self.valid_header, self.payload(), b"\0" * 64),
+            "signature cut": self.identities.token()[:-10],
             "header changed": self.tampered(0),
             "payload changed": self.tampered(1),
             "signature changed": self.tampered(2),
             "payload of another token": self.with_payload(
-                self.people.token(permissions=["system:write"]).split(".")[1]
+                self.identities.token(permissions=["system:write"]).split(".")[1]
             ),
-            "alg none": hand_made(self.good_header | {"alg": "none"}, self.payload(), b""),
-            "alg None": hand_made(self.good_header | {"alg": "None"}, self.payload(), b""),
-            "alg missing": hand_made({"typ": "at+jwt", "kid": self.kid}, self.payload()),
-            "alg a number": hand_made(self.good_header | {"alg": 7}, self.payload()),
+            "alg none": build_token(self.valid_header | {"alg": "none"}, self.payload(), b""),
+            "alg None": build_token(self.valid_header | {"alg": "None"}, self.payload(), b""),
+            "alg missing": build_token({"typ": "at+jwt", "kid": self.kid}, self.payload()),
+            "alg is a number": build_token(self.valid_header | {"alg": 7}, self.payload()),
             "HS256 with the public key's bytes": self.signed(key=public, algorithm="HS256"),
             "HS256 with its thumbprint": self.signed(key=self.kid, algorithm="HS256"),
             "HS512 with a guess": self.signed(key="secret" * 12, algorithm="HS512"),
             "RS256": self.signed(key=rsa.generate_private_key(65537, 2048), algorithm="RS256"),
             "ES256": self.signed(key=ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
-            "another Ed25519 key under our kid": self.signed(key=other_key),
+            "another Ed25519 key with the issuer's kid": self.signed(key=other_key),
             "an unknown kid": self.signed(key=other_key, kid=other["kid"]),
-            "no kid": self.signed(kid=...),
-            "kid a path": self.signed(kid="../../etc/passwd"),
-            "kid a number": hand_made(self.good_header | {"kid": 5}, self.payload()),
+            "without kid": self.signed(kid=...),
+            "kid is a path": self.signed(kid="../../etc/passwd"),
+            "kid is a number": build_token(self.valid_header | {"kid": 5}, self.payload()),
             "kid very long": self.signed(kid="k" * 2000),
-            "its own key inside": self.signed(key=other_key, jwk=other, kid="brought along"),
-            "key to fetch from elsewhere": self.signed(
-                key=other_key, jku="http://127.0.0.1:9/jwks.json"
-            ),
+            "embedded jwk": self.signed(key=other_key, jwk=other, kid="embedded"),
+            "jku of another host": self.signed(key=other_key, jku="http://127.0.0.1:9/jwks.json"),
             "crit": self.signed(crit=["exp"]),
             "typ JWT": self.signed(typ="JWT"),
             "typ missing": self.signed(typ=None),
@@ -116,13 +116,13 @@ class Forger:
             "expired": self.signed(self.payload(exp=now - 60)),
             "not yet valid": self.signed(self.payload(nbf=now + 600)),
             "issued in the future": self.signed(self.payload(iat=now + 600)),
-            "exp a word": self.signed(self.payload(exp="tomorrow")),
-            "exp infinite": hand_made(self.good_header, self.payload()).replace("x", "y"),
+            "exp is a word": self.signed(self.payload(exp="tomorrow")),
+            "exp infinite": build_token(self.valid_header, self.payload()).replace("x", "y"),
             "another issuer": self.signed(self.payload(iss="elsewhere")),
             "another audience": self.signed(self.payload(aud="elsewhere")),
-            "audience a list": self.signed(self.payload(aud=[AUDIENCE, "elsewhere"])),
-            "issuer a list": self.signed(self.payload(iss=[ISSUER])),
-            "signed for another purpose": self.signed(key=elsewhere),
+            "audience is a list": self.signed(self.payload(aud=[AUDIENCE, "elsewhere"])),
+            "issuer is a list": self.signed(self.payload(iss=[ISSUER])),
+            "signed for another purpose": self.signed(key=other_purpose),
             **{
                 f"without {claim}": self.signed(self.payload(**{claim: ...}))
                 for claim in (
@@ -139,14 +139,16 @@ class Forger:
                     "scope",
                 )
             },
-            "scope a list": self.signed(self.payload(scope=["system:write"])),
-            "gen a word": self.signed(self.payload(gen="0")),
-            "gen true": self.signed(self.payload(gen=True)),
-            "tid a number": self.signed(self.payload(tid=7)),
-            "tenants a word": self.signed(self.payload(tenants="all")),
+            "scope is a list": self.signed(self.payload(scope=["system:write"])),
+            "gen is a word": self.signed(self.payload(gen="0")),
+            "gen is true": self.signed(self.payload(gen=True)),
+            "tid is a number": self.signed(self.payload(tid=7)),
+            "tenants is a word": self.signed(self.payload(tenants="all")),
             "tenants of the wrong shape": self.signed(self.payload(tenants=[["t", "slug"]])),
             "longer than allowed": self.signed(self.payload(scope="x" * MAX_TOKEN_BYTES)),
-            "not ASCII": self.people.token()[:-1] + "é",
-            "padded": self.people.token() + "=",
-            "with a newline inside": self.people.token()[:40] + " " + self.people.token()[40:],
+            "not ASCII": self.identities.token()[:-1] + "é",
+            "padded": self.identities.token() + "=",
+            "with a newline inside": self.identities.token()[:40]
+            + " "
+            + self.identities.token()[40:],
         }

@@ -1,4 +1,4 @@
-"""Files that mean no good, made as they are needed: small here, large where they are unpacked."""
+"""Malicious files, generated on demand: small as files, large once unpacked."""
 
 import io
 import struct
@@ -23,16 +23,16 @@ _RELATIONS = (
     'relationships"><Relationship Id="r1" Type="http://schemas.openxmlformats.org/'
     'officeDocument/2006/relationships/{kind}" Target="{target}"{mode}/></Relationships>'
 )
-# Twelve times twelve times …: each entity is twelve of the one before.
+# "Billion laughs": each entity expands to twelve of the previous one.
 LAUGHS = (
     "<!DOCTYPE x [<!ENTITY a 'bombbombbomb'>"
     + "".join(
-        f"<!ENTITY {each} '{f'&{before};' * 12}'>"
-        for before, each in zip("abcdefgh", "bcdefghi", strict=True)
+        f"<!ENTITY {name} '{f'&{previous};' * 12}'>"
+        for previous, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     + "]>"
 )
-# Each kind's main part, and what the part is called in its content type.
+# Main part of each document type and its name in the content type.
 OFFICE = {
     "docx": ("word/document.xml", "wordprocessingml.document"),
     "xlsx": ("xl/workbook.xml", "spreadsheetml.sheet"),
@@ -41,7 +41,7 @@ OFFICE = {
 
 
 def pdf(pages: int, words: str = "Nothing but a page.") -> bytes:
-    """A PDF of *pages* pages of text."""
+    """Return a PDF with *pages* pages of text."""
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(pages))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -56,21 +56,21 @@ def pdf(pages: int, words: str = "Nothing but a page.") -> bytes:
 
 
 def pdf_bomb(size: int) -> bytes:
-    """A PDF whose only page is *size* bytes long, pressed together twice."""
-    pressed = zlib.compress(_pressed(b"BT ( ) Tj ET\n", size), 9)
-    head = b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n" % len(pressed)
+    """Return a PDF whose only page has *size* bytes and is compressed twice."""
+    compressed = zlib.compress(_compress(b"BT ( ) Tj ET\n", size), 9)
+    head = b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n" % len(compressed)
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Count 1/Kids[4 0 R]>>",
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
         _page(5),
-        head + pressed + b"\nendstream",
+        head + compressed + b"\nendstream",
     ]
     return _numbered(objects)
 
 
 def encrypted_pdf(source: Path, password: str) -> bytes:
-    """The PDF *source*, to be opened with *password* alone."""
+    """Return the PDF *source* encrypted with *password*."""
     writer = PdfWriter(clone_from=PdfReader(source))
     writer.encrypt(password, algorithm="AES-256")
     out = io.BytesIO()
@@ -79,7 +79,7 @@ def encrypted_pdf(source: Path, password: str) -> bytes:
 
 
 def office_bomb(kind: str, size: int) -> bytes:
-    """A DOCX, XLSX or PPTX whose main part unfolds to *size* bytes."""
+    """Return a DOCX, XLSX or PPTX whose main part expands to *size* bytes."""
     part, _ = OFFICE[kind]
     out = io.BytesIO()
     with _package(out, kind) as package, package.open(part, "w", force_zip64=True) as entry:
@@ -91,7 +91,7 @@ def office_bomb(kind: str, size: int) -> bytes:
 
 
 def docx(body: str, before: str = "", link: str = "") -> bytes:
-    """A DOCX of one paragraph, *before* standing before its root, with a *link* outside."""
+    """Return a DOCX with one paragraph, *before* in front of its root, and an external *link*."""
     out = io.BytesIO()
     with _package(out, "docx") as package:
         document = f"<w:document xmlns:w='{_W}'><w:body><w:p><w:r><w:t>{body}</w:t></w:r></w:p>"
@@ -108,10 +108,10 @@ def docx(body: str, before: str = "", link: str = "") -> bytes:
 
 
 def picture(side: int) -> bytes:
-    """A black PNG of *side* by *side* pixels, one bit each."""
+    """Return a black PNG of *side* by *side* pixels, one bit each."""
     row = bytes(1 + (side + 7) // 8)
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    pixels = _pressed(row, len(row) * side)
+    pixels = _compress(row, len(row) * side)
     chunks = ((b"IHDR", head), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -127,29 +127,30 @@ def _page(content: int) -> bytes:
 def _numbered(objects: list[bytes]) -> bytes:
     out = io.BytesIO(b"%PDF-1.4\n")
     out.seek(0, io.SEEK_END)
-    places = []
-    for number, each in enumerate(objects, 1):
-        places.append(out.tell())
-        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, each))
+    offsets = []
+    for number, body in enumerate(objects, 1):
+        offsets.append(out.tell())
+        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, body))
     table = out.tell()
     out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
-    out.writelines(b"%010d 00000 n \n" % place for place in places)
+    out.writelines(b"%010d 00000 n \n" % offset for offset in offsets)
     trailer = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
     out.write(trailer % (len(objects) + 1, table))
     return out.getvalue()
 
 
 def _package(out: io.BytesIO, kind: str) -> zipfile.ZipFile:
-    part, called = OFFICE[kind]
+    part, content_type = OFFICE[kind]
     package = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9)
-    package.writestr("[Content_Types].xml", _TYPES.format(part=part, kind=called))
+    package.writestr("[Content_Types].xml", _TYPES.format(part=part, kind=content_type))
     package.writestr("_rels/.rels", _RELATIONS.format(kind="officeDocument", target=part, mode=""))
     return package
 
 
-def _pressed(piece: bytes, size: int) -> bytes:
-    press = zlib.compressobj(9)
-    return b"".join([*map(press.compress, _pieces(piece, size)), press.flush()])
+def _compress(piece: bytes, size: int) -> bytes:
+    compressor = zlib.compressobj(9)
+    blocks = map(compressor.compress, _pieces(piece, size))
+    return b"".join([*blocks, compressor.flush()])
 
 
 def _pieces(piece: bytes, size: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""People for tests: access tokens as auth would sign them, without an auth service."""
+"""Identities for tests: access tokens signed as auth would sign them, without an auth service."""
 
 import time
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 
 from backend.security import BUILT_IN_ROLES
-from backend.security.authentication import Security, use_security
+from backend.security.authentication import SecurityContext, set_security_context
 from backend.security.revocation import LocalRevocations
 from backend.security.service_tokens import ServiceTokens
 from backend.security.tokens import (
@@ -26,27 +26,29 @@ ISSUER = AUDIENCE = "ai-agent-system"
 
 
 class NoApiKeys:
-    def access_token(self, key: str) -> str:
-        raise InvalidToken("There are no API keys here.")
+    def exchange_key(self, key: str) -> str:
+        raise InvalidToken("These tests have no API keys.")
 
-    def forget(self, key: str) -> None:
+    def invalidate_key(self, key: str) -> None:
         pass
 
 
 class Identities:
-    """Signs tokens with a key of its own; apps that `trust` it let their bearers in."""
+    """Signs tokens with its own key. Apps passed to `trust` accept these tokens."""
 
     def __init__(self, secret: str = "a secret of the tests") -> None:
         self.secret = secret
         self.key: Ed25519PrivateKey = signing_key(secret)
         self.revocations = LocalRevocations()
-        self.shared_secret = "what the services of the tests share"
+        self.shared_secret = "secret shared by the services of the tests"
 
     def trust(self, app: Flask) -> Flask:
         keys = LocalKeys([self.key.public_key()])
         verifier = TokenVerifier(keys, ISSUER, AUDIENCE)
-        others = ServiceTokens(self.shared_secret, app.name)
-        use_security(app, Security(verifier, NoApiKeys(), self.revocations, {}, others))
+        service_tokens = ServiceTokens(self.shared_secret, app.name)
+        set_security_context(
+            app, SecurityContext(verifier, NoApiKeys(), self.revocations, {}, service_tokens)
+        )
         return app
 
     def token(
@@ -56,7 +58,7 @@ class Identities:
         permissions: Iterable[str] = BUILT_IN_ROLES["user"],
         **claims: object,
     ) -> str:
-        """A token of *user_id*, by default in a tenant of their own with the role `user`."""
+        """Return a token of *user_id*, by default in their own tenant with the role `user`."""
         now = int(time.time())
         payload = {
             "iss": ISSUER,
@@ -75,6 +77,6 @@ class Identities:
         headers = {"typ": TOKEN_TYPE, "kid": kid}
         return jwt.encode(payload, self.key, algorithm=ALGORITHM, headers=headers)
 
-    def bearer(self, user_id: str = "user-ada", **how: object) -> dict[str, str]:
-        """The headers by which *user_id* is known."""
-        return {"Authorization": f"Bearer {self.token(user_id, **how)}"}
+    def bearer(self, user_id: str = "user-ada", **claims: object) -> dict[str, str]:
+        """Return the request headers that authenticate *user_id*."""
+        return {"Authorization": f"Bearer {self.token(user_id, **claims)}"}

@@ -1,4 +1,4 @@
-"""A real Prometheus for tests: Debian's package, unpacked beside the tests and never installed."""
+"""A real Prometheus for tests: Debian's package, unpacked into a cache and not installed."""
 
 import fcntl
 import os
@@ -21,12 +21,12 @@ _CACHE = ROOT / ".cache" / "prometheus"
 
 
 def program(name: str) -> str:
-    """The path of `prometheus` or `promtool`; fetched where they are not there yet."""
+    """Return the path of `prometheus` or `promtool`; the package is downloaded if missing."""
     if found := shutil.which(name):
         return found
     apt = shutil.which("apt-get")
     if apt is None:
-        pytest.skip("Prometheus comes as Debian's package here, and there is no apt-get")
+        pytest.skip("Prometheus is installed from its Debian package, and apt-get is missing")
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -40,7 +40,7 @@ def _fetch(apt: str) -> None:
     command = [apt, "download", "--quiet", "prometheus"]
     if subprocess.run(command, cwd=_CACHE, capture_output=True, timeout=100).returncode:
         if os.geteuid():
-            pytest.skip("apt-get knows no package prometheus; root may run apt-get update")
+            pytest.skip("apt-get has no package prometheus; run apt-get update as root")
         subprocess.run([apt, "update"], check=True, capture_output=True, timeout=100)
         subprocess.run(command, cwd=_CACHE, check=True, capture_output=True, timeout=100)
     for package in _CACHE.glob("prometheus_*.deb"):
@@ -50,28 +50,28 @@ def _fetch(apt: str) -> None:
 
 
 def promtool(*arguments: str) -> str:
-    """What promtool says; AssertionError with its words where it ends badly."""
-    done = subprocess.run(
+    """Return the output of promtool; fail with it if promtool fails."""
+    process = subprocess.run(
         [program("promtool"), *arguments], cwd=RULES, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A server that scrapes."""
+    """A running Prometheus server."""
 
     url: str
 
-    def ask(self, path: str, **parameters: str) -> Any:
-        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
-        assert answer["status"] == "success", f"{parameters}: {answer.get('error')}"
-        return answer["data"]
+    def get(self, path: str, **parameters: str) -> Any:
+        response = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30).json()
+        assert response["status"] == "success", f"{parameters}: {response.get('error')}"
+        return response["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that *expression* gives now; a number by itself is one of them."""
-        data = self.ask("query", query=expression)
+        """Return the current series of *expression*; a scalar is one series."""
+        data = self.get("query", query=expression)
         return data["result"] if data["resultType"] == "vector" else [data["result"]]
 
     def is_ready(self) -> bool:
@@ -83,7 +83,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, config: Path) -> Iterator[Prometheus]:
-    """Run it with *config*, keeping what it hears in *folder*."""
+    """Run Prometheus with *config* and store its data in *folder*."""
     port = free_port()
     command = [program("prometheus"), f"--config.file={config}"]
     command += [f"--storage.tsdb.path={folder / 'data'}"]

@@ -1,5 +1,6 @@
-"""Rows for tables of any revision: realistic enough to lose something of."""
+"""Sample rows for tables of any revision, with values that are easily corrupted."""
 
+import base64
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, text
 
-from backend.operations.backup import row_transfer
-from backend.operations.backup.installation import enter
-from backend.operations.backup.schema_at_revision import Column, Table, shapes
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.schema_at_revision import Column, Table, get_tables
+from backend.operations.backup.installation import set_search_path
 
 NOON = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
-# What ways between databases have lost before: quotes, tabs, ends of lines, NULL's name.
+# Characters that transfers between databases have corrupted: quotes, tabs, line ends, \N.
 _TEXT = 'Zoë\'s "notes"\\N\n\t\\\r %s :name 日本'
 _VALUES: Mapping[str, tuple[Any, ...]] = {
     "text": (_TEXT, "", "second"),
@@ -27,24 +28,24 @@ _VALUES: Mapping[str, tuple[Any, ...]] = {
 
 
 def fill(connection: Connection, service: str, revision: str) -> None:
-    """Three rows in each table; what refers to others refers to those of the same number."""
-    known = sa.MetaData()
-    known.reflect(connection)
-    for table in shapes(service, revision):
+    """Insert three rows into each table; foreign keys refer to the row of the same number."""
+    metadata = sa.MetaData()
+    metadata.reflect(connection)
+    for table in get_tables(service, revision):
         connection.execute(text(f'DELETE FROM "{table.name}"'))  # noqa: S608
-        reflected = known.tables[table.name]
-        made = [_row(table, reflected, number) for number in range(3)]
-        put = row_transfer.load(connection, table, made)
-        assert put == 3
+        reflected = metadata.tables[table.name]
+        rows = [_row(table, reflected, number) for number in range(3)]
+        inserted = row_transfer.insert_rows(connection, table, rows)
+        assert inserted == 3
 
 
 def contents(connection: Connection, service: str, tables: Iterable[Table]) -> dict[str, list[str]]:
-    """Every row of *tables* as a backup writes it, in an order of its own."""
-    enter(connection, service)
+    """Return the rows of *tables* in the format of a backup, sorted."""
+    set_search_path(connection, service)
     return {
         table.name: sorted(
             line.decode()
-            for part in row_transfer.read(connection, table)
+            for part in row_transfer.read_parts(connection, table)
             for line in part.splitlines()
         )
         for table in tables
@@ -69,11 +70,11 @@ def _value(column: Column, reflected: "sa.Column[Any]", number: int) -> Any:
         return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, date):
         return value.isoformat()
-    return row_transfer._to_base64(value) if isinstance(value, bytes) else value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def _is_unique(column: "sa.Column[Any]") -> bool:
-    """Whether some key of the table holds this column; then no two rows share its value."""
-    keys = [each for each in column.table.constraints if isinstance(each, sa.UniqueConstraint)]
-    uniques = [each for each in column.table.indexes if each.unique]
-    return any(column.name in each.columns for each in [*keys, *uniques])
+    """Return whether the column is part of a unique constraint or index."""
+    constraints = [c for c in column.table.constraints if isinstance(c, sa.UniqueConstraint)]
+    indexes = [index for index in column.table.indexes if index.unique]
+    return any(column.name in key.columns for key in [*constraints, *indexes])

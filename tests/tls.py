@@ -1,4 +1,4 @@
-"""TLS in front of servers that are built without it."""
+"""A TLS proxy for servers built without TLS."""
 
 import datetime
 import socket
@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def certificate(folder: Path) -> Path:
-    """Of localhost, signed by itself; its key lies beside it as server.key."""
+    """Create a self-signed certificate for localhost; its key is server.key beside it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    made = (
+    signed = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - day)
         .not_valid_after(now + day)
@@ -30,45 +30,52 @@ def certificate(folder: Path) -> Path:
     form, secret = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (folder / "server.key").write_bytes(key.private_bytes(encoding, form, secret))
     file = folder / "server.pem"
-    file.write_bytes(made.public_bytes(encoding))
+    file.write_bytes(signed.public_bytes(encoding))
     return file
 
 
 @contextmanager
-def in_front_of(port: int, file: Path, *, asked_first: bool = False) -> Iterator[int]:
-    """The port of a door that speaks TLS with the certificate *file*, and leads to *port*.
+def tls_proxy(port: int, file: Path, *, answers_ssl_request: bool = False) -> Iterator[int]:
+    """Run a TLS proxy for *port* with the certificate *file* and yield its port.
 
-    PostgreSQL's clients ask whether there is TLS before they begin with it: *asked_first*.
+    Args:
+        answers_ssl_request: accept PostgreSQL's SSLRequest before the TLS handshake.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file, file.with_name("server.key"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        door = (listener, context, port, asked_first)
-        threading.Thread(target=_open, args=door, daemon=True).start()
+        arguments = (listener, context, port, answers_ssl_request)
+        threading.Thread(target=_accept_connections, args=arguments, daemon=True).start()
         yield listener.getsockname()[1]
 
 
-def _open(listener: socket.socket, context: ssl.SSLContext, port: int, asked_first: bool) -> None:
+def _accept_connections(
+    listener: socket.socket, context: ssl.SSLContext, port: int, answers_ssl_request: bool
+) -> None:
     with suppress(OSError):
         while True:
-            caller, _ = listener.accept()
+            client, _ = listener.accept()
             threading.Thread(
-                target=_let_in, args=(caller, context, port, asked_first), daemon=True
+                target=_forward_connection,
+                args=(client, context, port, answers_ssl_request),
+                daemon=True,
             ).start()
 
 
-def _let_in(caller: socket.socket, context: ssl.SSLContext, port: int, asked_first: bool) -> None:
+def _forward_connection(
+    client: socket.socket, context: ssl.SSLContext, port: int, answers_ssl_request: bool
+) -> None:
     with suppress(OSError):
-        if asked_first:
-            caller.recv(8)
-            caller.sendall(b"S")
-        outside = context.wrap_socket(caller, server_side=True)
-        inside = socket.create_connection(("127.0.0.1", port))
-        for ends in ((outside, inside), (inside, outside)):
-            threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+        if answers_ssl_request:
+            client.recv(8)
+            client.sendall(b"S")
+        tls_side = context.wrap_socket(client, server_side=True)
+        plain_side = socket.create_connection(("127.0.0.1", port))
+        for ends in ((tls_side, plain_side), (plain_side, tls_side)):
+            threading.Thread(target=_copy, args=ends, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

@@ -1,1 +1,4 @@
-"""Shared AI code: embeddings, chat models, text processing, citations. Knows no service."""
+"""AI code shared by the services: embeddings, chat models, citations, prompts, text processing.
+
+It does not import any service.
+"""

@@ -1,1 +1,1 @@
-"""Building blocks that every service uses. Knows no service."""
+"""Building blocks that every service uses. Imports no service."""

@@ -1,4 +1,4 @@
-"""Former location of the start command, kept for scripts: use `python -m backend.operations`."""
+"""Alias of `python -m backend.operations` for scripts that use the former module name."""
 
 import runpy
 

@@ -1,76 +1,126 @@
-"""What a service keeps beside its tables, as it declares it in its own module `backup`."""
+"""Contract by which a service adds its data outside the tables to a backup.
+
+A service with such data has a module `backup` with a function `open_contributor(env)` that returns
+a `BackupContributor`.
+"""
 
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
+from typing import IO, Protocol
 
 from sqlalchemy import Connection
 
-from backend.chassis.backup_archive import Member, Packing
 from backend.chassis.settings import Env
 
-# Told how far long work is.
-Tell = Callable[[str], None]
+_PROGRESS_SECONDS = 5.0
+
+# Receives the progress and results of a command, one line per call.
+PrintLine = Callable[[str], None]
 
 
-class Belongings:
-    """Nothing. A service that has something overrides what concerns it.
+class MemberWriter(Protocol):
+    """A backup being written."""
 
-    Members are named after the service: `rag/blobs/…`. A restore hands them over in the order
-    in which they were packed, after the rows, in a data folder that is nobody's yet.
+    def add_bytes(self, name: str, content: bytes) -> None:
+        """Add the member *name* with *content*."""
+
+    def add_file(self, name: str, size: int, source: IO[bytes]) -> str:
+        """Add the member *name* with *size* bytes of *source* and return their SHA-256 as hex.
+
+        Raises:
+            OSError: *source* has fewer bytes.
+        """
+
+
+class BackupMember(Protocol):
+    """A member of a backup being restored. It must be read before the next member."""
+
+    @property
+    def name(self) -> str:
+        """The name it was added with."""
+
+    def read(self, max_bytes: int = ...) -> bytes:
+        """Return the next bytes, or b"" at the end of the member."""
+
+    def read_all(self) -> bytes:
+        """Return the rest of the member."""
+
+
+class BackupContributor:
+    """Backup and restore of a service's data outside its tables.
+
+    This base class does nothing; a service overrides the methods that it needs. Names of members
+    start with the name of the service: `rag/blobs/…`. A restore passes them on in the order in
+    which they were added, after the rows of the tables, with DATA_DIR set to a staging folder.
     """
 
-    def held(self) -> AbstractContextManager[None]:
-        """While this lasts, nothing goes away that the tables name at some moment of it."""
+    def hold_files(self) -> AbstractContextManager[None]:
+        """Return a context in which no file is deleted that the tables reference meanwhile."""
         return nullcontext()
 
-    def pack(self, snapshot: Connection, packing: Packing, tell: Tell) -> list[str]:
-        """Add what *snapshot* names; a sentence for each thing that is not as it should be."""
-        del snapshot, packing, tell
+    def write_members(
+        self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine
+    ) -> list[str]:
+        """Add the data that the tables in *snapshot* reference.
+
+        Returns:
+            One sentence for each problem, such as a missing file.
+        """
+        del snapshot, writer, print_line
         return []
 
-    def unpack(self, member: Member) -> None:
-        """Take in what was packed; ValueError where it makes no sense."""
-        raise ValueError(f"nobody knows {member.name}")
+    def restore_member(self, member: BackupMember) -> None:
+        """Restore one member that `write_members` added.
 
-    def settle(self, connection: Connection) -> list[str]:
-        """Set right in the restored rows, at the newest revision, what time has passed over.
+        Raises:
+            ValueError: the name or content is invalid.
+        """
+        raise ValueError(f"unknown member {member.name}")
 
-        *connection* is their owner's. What it cannot set right it tells, in a sentence each.
+    def update_restored_rows(self, connection: Connection) -> list[str]:
+        """Correct restored rows that are outdated, after all migrations.
+
+        Args:
+            connection: connection of the tables' owner.
+
+        Returns:
+            One sentence for each problem that could not be corrected.
         """
         del connection
         return []
 
-    def places(self) -> tuple[str, ...]:
-        """What of the data folder a restore takes the place of, such as `rag/blobs`."""
+    def list_replaced_paths(self) -> tuple[str, ...]:
+        """Return the paths below DATA_DIR that a restore replaces, such as `rag/blobs`."""
         return ()
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close what was opened."""
 
-    def announce(self) -> None:
-        """After a restore: tell others who remember what was before. Best effort."""
+    def publish_restore(self) -> None:
+        """Make other services discard cached state from before the restore. Best effort."""
 
 
-def open_belongings(service: str, env: Env) -> Belongings:
-    """Those of *service*, where *env* says; its module is called `backup`, if it has one."""
+def open_contributor(service: str, env: Env) -> BackupContributor:
+    """Return the contributor of *service* for the installation that *env* configures."""
     name = f"backend.services.{service}.backup"
     if find_spec(name) is None:
-        return Belongings()
-    opened: Belongings = import_module(name).open_belongings(env)
-    return opened
+        return BackupContributor()
+    contributor: BackupContributor = import_module(name).open_contributor(env)
+    return contributor
 
 
-class Telling:
-    """Passes lines on, those about work that goes on every few seconds only."""
+class Progress:
+    """Print progress lines, at most one in five seconds."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._next = time.monotonic() + 5.0
+    def __init__(self, print_line: PrintLine) -> None:
+        self._print_line = print_line
+        self._next_at = time.monotonic() + _PROGRESS_SECONDS
 
-    def __call__(self, line: str) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 5.0
-            self._tell(line)
+    def report(self, line: str) -> None:
+        """Print *line*, or discard it if the last line is less than five seconds old."""
+        if time.monotonic() >= self._next_at:
+            self._next_at = time.monotonic() + _PROGRESS_SECONDS
+            self._print_line(line)

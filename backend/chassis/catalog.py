@@ -1,7 +1,7 @@
-"""The catalog: every service of the suite and the companion processes beside them.
+"""The catalog: every service of the suite, and the companion processes of the services.
 
-Each service describes itself in `backend/services/NAME/service.py`. The start script starts what
-is listed here, and the gateway forwards `/NAME/…` to the services.
+Each service describes itself in `backend/services/NAME/service.py`. The start script starts the
+services listed here, and the gateway forwards `/NAME/…` to them.
 """
 
 from importlib import import_module
@@ -29,9 +29,9 @@ def get_service(name: str) -> Service:
     """Return the description of the service *name*.
 
     Raises:
-        KeyError: the catalog has no such service; the message lists those it has.
+        KeyError: the catalog has no such service. The message lists those it has.
     """
     for service in CATALOG:
         if service.name == name:
             return service
-    raise KeyError(f"No service is called {name!r}; the catalog lists {', '.join(SERVICE_NAMES)}.")
+    raise KeyError(f"Unknown service {name!r}. The catalog has {', '.join(SERVICE_NAMES)}.")

@@ -1,4 +1,4 @@
-"""What is said to the person at the terminal."""
+"""Output of command-line programs to the terminal."""
 
 import contextlib
 import sys
@@ -8,49 +8,34 @@ from pathlib import Path
 from backend.chassis.observability.json_log_format import append_log_line
 
 
-class CannotRun(Exception):
-    """The one sentence that tells a person what is wrong and what to do about it."""
+class CommandError(Exception):
+    """A command cannot continue. The message says why and what the user can do."""
 
 
-_kept: Path | None = None
+_log_copy: Path | None = None
 
 
-def keep(log: Path) -> None:
-    """Note in *log* too what is said from now on."""
-    global _kept
-    _kept = log
+def copy_to_log(log: Path) -> None:
+    """Append everything printed from now on to the file *log* as well."""
+    global _log_copy
+    _log_copy = log
 
 
-def say(text: str = "") -> None:
-    """Write a line at once. A reader who went away or a full disk stops nothing."""
-    if _kept is not None and text.strip():
-        append_log_line(_kept, "supervisor", text.strip())
+def print_line(text: str = "") -> None:
+    """Print a line and flush it. A closed terminal or a full disk is ignored."""
+    if _log_copy is not None and text.strip():
+        append_log_line(_log_copy, "supervisor", text.strip())
     with contextlib.suppress(OSError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = [[str(cell) for cell in row] for row in (heads, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+def format_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return *rows* below *headers*, in left-aligned columns indented by two spaces."""
+    cells = [[str(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
     return "\n".join(f"  {line.rstrip()}" for line in lines)
-
-
-def first_answer(gateway_url: str) -> str:
-    """Lines to paste: register, upload a document, ask about it. Fit to be pasted twice."""
-    return _FIRST_ANSWER.replace("{gateway}", gateway_url)
-
-
-_FIRST_ANSWER = r"""
-  GATEWAY={gateway}
-  JSON='Content-Type: application/json'
-  TOKEN=$(curl -s $GATEWAY/auth/register -H "$JSON" \
-    -d '{"username": "guest'$(date +%s)'", "password": "testpass123"}' |
-    sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
-  echo 'The warranty of the X-200 pump lasts 37 months.' |
-    curl -s -w '\n' "$GATEWAY/rag/documents?wait=30" -H "Authorization: Bearer $TOKEN" \
-      -F 'file=@-;filename=pump.txt;type=text/plain'
-  curl -s -w '\n' $GATEWAY/agent/query -H "Authorization: Bearer $TOKEN" -H "$JSON" \
-    -d '{"user_request": "How long is the warranty of the X-200 pump?"}'
-""".strip("\n")

@@ -1,4 +1,4 @@
-"""Counts by day, for every service's `GET /stats`: days are UTC, and none is left out."""
+"""Counts by UTC day for the `GET /stats` routes of the services."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,55 +8,56 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
 
-from backend.security import Input, WholeNumber
+from backend.security import Input, JsonInteger
 
 T = TypeVar("T")
-MOST_DAYS = 90
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+MAX_DAYS = 90
+_RFC3339_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def _written_out(given: object) -> object:
-    # A bare number would pass for seconds since 1970.
-    if isinstance(given, str) and not _DAY.fullmatch(given):
-        raise ValueError("Write a day as RFC 3339 does, such as 2030-01-31.")
-    return given
+def _require_rfc3339_date(value: object) -> object:
+    # pydantic would accept a bare number as seconds since 1970.
+    if isinstance(value, str) and not _RFC3339_DATE.fullmatch(value):
+        raise ValueError("Write a day as in RFC 3339, such as 2030-01-31.")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Some days in a row, *first* and *last* included."""
+    """Consecutive UTC days from *first* to *last*, both included. Iterating yields each day."""
 
     first: date
     last: date
 
     def __iter__(self) -> Iterator[date]:
         return (
-            date.fromordinal(each)
-            for each in range(self.first.toordinal(), self.last.toordinal() + 1)
+            date.fromordinal(ordinal)
+            for ordinal in range(self.first.toordinal(), self.last.toordinal() + 1)
         )
 
     @property
-    def begin(self) -> datetime:
+    def start(self) -> datetime:
+        """Midnight at the start of the first day."""
         return datetime.combine(self.first, time(), UTC)
 
     @property
     def end(self) -> datetime:
-        """The first moment that is over it."""
+        """Midnight after the last day. Not part of the period."""
         return datetime.combine(self.last, time(), UTC) + timedelta(days=1)
 
-    def without_holes(self, counted: Mapping[date, T], nothing: T) -> Iterator[tuple[date, T]]:
-        """Every day with what was *counted*, and *nothing* for the others."""
-        return ((day, counted.get(day, nothing)) for day in self)
+    def fill_gaps(self, counts: Mapping[date, T], default: T) -> Iterator[tuple[date, T]]:
+        """Yield every day with its value in *counts*, or with *default*."""
+        return ((day, counts.get(day, default)) for day in self)
 
 
 class StatsQuery(Input):
-    """How many days, and the last of them: today, unless one before is named."""
+    """Query string of `GET /stats`: the number of days, and the last one (today by default)."""
 
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS), WholeNumber] = 30
-    until: Annotated[date, BeforeValidator(_written_out)] | None = None
+    days: Annotated[int, Field(ge=1, le=MAX_DAYS), JsonInteger] = 30
+    until: Annotated[date, BeforeValidator(_require_rfc3339_date)] | None = None
 
-    def period(self, now: datetime) -> Period:
-        """What is asked for, as far as it has begun by *now*."""
+    def get_period(self, now: datetime) -> Period:
+        """Return the requested period. It ends today at the latest."""
         today = now.astimezone(UTC).date()
         last = min(self.until or today, today)
         return Period(date.fromordinal(max(1, last.toordinal() - self.days + 1)), last)

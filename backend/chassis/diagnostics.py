@@ -1,12 +1,12 @@
-"""What the doctor finds: what is wrong, why that matters, and what mends it."""
+"""Findings of `doctor`: a problem, its consequence and the fix."""
 
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-_CONNECT_SECONDS = 3.0
+_CONNECT_TIMEOUT_SECONDS = 3.0
 _DEFAULT_PORTS = {
     "http": 80,
     "https": 443,
@@ -21,39 +21,54 @@ Level = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be; an error keeps something from working."""
+    """A problem that `doctor` found.
+
+    Attributes:
+        level: "error" if something does not work, else "warning".
+        component: service or part that has the problem.
+        problem: what is wrong.
+        consequence: what happens because of it.
+        fix: a command to run or a setting to change.
+    """
 
     level: Level
-    # Which service or part it is about.
-    about: str
-    what: str
-    why: str
-    # A command, or what to set to what.
-    mend: str
+    component: str
+    problem: str
+    consequence: str
+    fix: str
 
-    def told(self) -> Mapping[str, str]:
-        return asdict(self)
-
-
-def error(about: str, what: str, why: str, mend: str) -> Finding:
-    return Finding("error", about, what, why, mend)
-
-
-def warning(about: str, what: str, why: str, mend: str) -> Finding:
-    return Finding("warning", about, what, why, mend)
+    def to_dict(self) -> Mapping[str, str]:
+        """Return the finding as `doctor --json` prints it. The keys are a public interface."""
+        return {
+            "level": self.level,
+            "about": self.component,
+            "what": self.problem,
+            "why": self.consequence,
+            "mend": self.fix,
+        }
 
 
-def connection_error(url: str, default_port: int | None = None) -> str | None:
+def error(component: str, problem: str, consequence: str, fix: str) -> Finding:
+    """Return a finding of level "error"."""
+    return Finding("error", component, problem, consequence, fix)
+
+
+def warning(component: str, problem: str, consequence: str, fix: str) -> Finding:
+    """Return a finding of level "warning"."""
+    return Finding("warning", component, problem, consequence, fix)
+
+
+def check_connection(url: str, default_port: int | None = None) -> str | None:
     """Return why no TCP connection to the host of *url* can be opened, or None if one can.
 
     Args:
-        default_port: used if *url* has no port; without it the default port of the URL's scheme.
+        default_port: used if *url* has no port. Without it, the default port of the URL's scheme.
     """
     parts = urlsplit(url)
     port = parts.port or default_port or _DEFAULT_PORTS.get(parts.scheme, 80)
     host = parts.hostname or "127.0.0.1"
     try:
-        with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_SECONDS):
             return None
     except OSError as failure:
         return f"{host}:{port}: {failure.strerror or failure}"

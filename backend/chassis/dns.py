@@ -1,6 +1,6 @@
-"""Where a service's instances are: a host's addresses, asked for again every few seconds.
+"""Addresses of a host name, refreshed every few seconds.
 
-In containers a service is one name with an address for each of its instances, which come and go.
+In containers, one host name has an address for each instance of a service. Instances come and go.
 """
 
 import ipaddress
@@ -14,79 +14,91 @@ from dataclasses import dataclass
 REFRESH_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
-Resolve = Callable[[str, int], Sequence[str]]
+ResolveFunction = Callable[[str, int], Sequence[str]]
 
 
-def resolve(host: str, port: int) -> tuple[str, ...]:
-    """The addresses of *host*, each once; OSError where there are none.
+def resolve_host(host: str, port: int) -> tuple[str, ...]:
+    """Return the distinct addresses of *host*, of one address family.
 
-    Of one family: a host that has both is one host, and would be counted twice.
+    A host with IPv4 and IPv6 addresses is one instance and must not be counted twice, so its IPv6
+    addresses are left out.
+
+    Raises:
+        OSError: the name does not resolve.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    by_four = dict.fromkeys(
-        str(place[0]) for family, *_, place in found if family == socket.AF_INET
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ipv4 = dict.fromkeys(
+        str(address[0]) for family, *_, address in entries if family == socket.AF_INET
     )
-    return tuple(by_four or dict.fromkeys(str(place[0]) for *_, place in found))
+    return tuple(ipv4 or dict.fromkeys(str(address[0]) for *_, address in entries))
 
 
 @dataclass(slots=True)
-class _Known:
+class _CacheEntry:
     addresses: tuple[str, ...] | None = None
-    asked_at: float = float("-inf")
-    asking: bool = False
+    resolved_at: float = float("-inf")
+    is_refreshing: bool = False
 
 
-class Names:
-    """Remembers addresses, and asks anew beside the work. Safe to share between threads.
+class HostResolver:
+    """Cache of host addresses, refreshed in the background. Safe to share between threads.
 
-    A name that can't be resolved any more keeps the addresses it had: an outage of the name
-    server is none of the services.
+    A name that no longer resolves keeps its last addresses: an outage of the name server must not
+    take down the services.
     """
 
     def __init__(
-        self, resolve: Resolve = resolve, clock: Callable[[], float] = time.monotonic
+        self, resolve: ResolveFunction = resolve_host, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._resolve = resolve
         self._clock = clock
-        self._known: dict[tuple[str, int], _Known] = {}
+        self._entries: dict[tuple[str, int], _CacheEntry] = {}
         self._lock = threading.Lock()
 
-    def known(self, host: str, port: int) -> tuple[str, ...] | None:
-        """The addresses of *host*, as far as they are known; never waits."""
-        if host == "localhost" or _is_address(host):
+    def get_cached_addresses(self, host: str, port: int) -> tuple[str, ...] | None:
+        """Return the cached addresses of *host*, or None if there are none yet. Does not block.
+
+        Starts a refresh in the background if the entry is older than REFRESH_SECONDS.
+        """
+        if host == "localhost" or _is_ip_address(host):
             return (host,)
         with self._lock:
-            entry = self._known.setdefault((host, port), _Known())
-            due = not entry.asking and self._clock() - entry.asked_at >= REFRESH_SECONDS
-            entry.asking = entry.asking or due
-        if due:
+            entry = self._entries.setdefault((host, port), _CacheEntry())
+            is_due = (
+                not entry.is_refreshing and self._clock() - entry.resolved_at >= REFRESH_SECONDS
+            )
+            entry.is_refreshing = entry.is_refreshing or is_due
+        if is_due:
             threading.Thread(
-                target=self._ask, args=(host, port, entry), name="names", daemon=True
+                target=self._refresh_entry, args=(host, port, entry), name="dns", daemon=True
             ).start()
         return entry.addresses
 
-    def find(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses of *host*; waits where none are known yet. OSError if there are none."""
-        found = self.known(host, port)
-        if found is None:
-            found = self._known[host, port].addresses = tuple(self._resolve(host, port))
-        return found
+    def get_addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """Return the addresses of *host*. Blocks for a lookup if none are cached.
 
-    def _ask(self, host: str, port: int, entry: _Known) -> None:
+        Raises:
+            OSError: the name has never resolved.
+        """
+        addresses = self.get_cached_addresses(host, port)
+        if addresses is None:
+            addresses = self._entries[host, port].addresses = tuple(self._resolve(host, port))
+        return addresses
+
+    def _refresh_entry(self, host: str, port: int, entry: _CacheEntry) -> None:
         try:
-            # In order, so that the same addresses in another order are no news.
-            found = tuple(sorted(self._resolve(host, port)))
+            # Sorted, so that the same addresses in another order are no change.
+            addresses = tuple(sorted(self._resolve(host, port)))
         except OSError as error:
-            _log.warning("%s has no address: %s", host, error)
+            _log.warning("cannot resolve %s: %s", host, error)
         else:
-            entry.addresses = found or entry.addresses
+            entry.addresses = addresses or entry.addresses
         finally:
-            entry.asked_at = self._clock()
-            entry.asking = False
+            entry.resolved_at = self._clock()
+            entry.is_refreshing = False
 
 
-def _is_address(host: str) -> bool:
-    """Whether *host* is an address already."""
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

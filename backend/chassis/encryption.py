@@ -1,31 +1,43 @@
-"""Keep in the tables what has to be read again but by nobody else."""
+"""Encryption of table columns that only the service itself must be able to read."""
 
 import base64
 
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from backend.security.key_derivation import derive_key
 
 
-class BrokenSeal(Exception):
-    """It was sealed with another secret than today's."""
+class DecryptionError(Exception):
+    """The value was encrypted with another secret, or it is damaged."""
 
 
-class Seal:
-    """Seals with a key that is derived from a secret for one purpose."""
+class Encryptor:
+    """Encrypts and authenticates values with a key derived from *secret* for *purpose* (Fernet)."""
 
     def __init__(self, secret: str, purpose: str) -> None:
-        key = HKDF(hashes.SHA256(), 32, None, f"ai-agent-system/{purpose}".encode()).derive(
-            secret.encode()
-        )
-        self._box = Fernet(base64.urlsafe_b64encode(key))
+        self._fernet = Fernet(base64.urlsafe_b64encode(derive_key(secret, purpose)))
 
-    def close(self, text: str) -> str:
-        return self._box.encrypt(text.encode()).decode()
+    def encrypt_bytes(self, content: bytes) -> bytes:
+        return self._fernet.encrypt(content)
 
-    def open(self, sealed: str) -> str:
-        """What was sealed, or BrokenSeal."""
+    def decrypt_bytes(self, token: bytes) -> bytes:
+        """Return the encrypted content.
+
+        Raises:
+            DecryptionError: *token* was encrypted with another secret or is damaged.
+        """
         try:
-            return self._box.decrypt(sealed.encode()).decode()
+            return self._fernet.decrypt(token)
         except InvalidToken as error:
-            raise BrokenSeal from error
+            raise DecryptionError from error
+
+    def encrypt_text(self, text: str) -> str:
+        return self.encrypt_bytes(text.encode()).decode()
+
+    def decrypt_text(self, token: str) -> str:
+        """Return the encrypted text.
+
+        Raises:
+            DecryptionError: *token* was encrypted with another secret or is damaged.
+        """
+        return self.decrypt_bytes(token.encode()).decode()

@@ -1,4 +1,4 @@
-"""Call another service: timeout, bounded answer, ids, and an answer for every failure."""
+"""HTTP client for calls between services: timeouts, bounded responses, typed errors, trace ids."""
 
 import json
 import ssl
@@ -10,40 +10,51 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from backend.chassis.dns import Names
-from backend.chassis.observability.tracing import Kind, here, span
+from backend.chassis.dns import HostResolver
+from backend.chassis.observability.tracing import (
+    SpanKind,
+    build_trace_headers,
+    current_span_context,
+    set_span_error,
+    start_as_current_span,
+)
 from backend.security.http_errors import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
-_MAX_ANSWER_BYTES = 16 * 1024 * 1024
-# Connections are kept to so many of them.
-_MOST_INSTANCES = 64
+_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_MAX_CONNECTION_POOLS = 64
 
 
-def segment(text: str) -> str:
-    """*text* as one segment of a path, whatever stands in it."""
-    # Dots too: `..` would lead to another route.
+def quote_path_segment(text: str) -> str:
+    """Return *text* percent-encoded as one segment of a URL path."""
+    # Encode dots too: the segment `..` would address another route.
     return quote(text, safe="").replace(".", "%2E")
 
 
 class UpstreamError(Exception):
-    """The other service did not do what was asked."""
+    """A call to another service failed."""
 
 
 class UpstreamUnavailable(UpstreamError):
-    """It refused the connection, broke it, or answered something that is no answer."""
+    """The service refused or broke the connection, or sent an invalid response."""
 
 
-class _Unreached(UpstreamUnavailable):
-    """It took no connection, so it has seen nothing of the request."""
+class _ConnectionFailed(UpstreamUnavailable):
+    """No connection was opened, so the service has received nothing of the request."""
 
 
 class UpstreamTimeout(UpstreamError):
-    """It took longer than it may."""
+    """The service did not respond within the read timeout."""
 
 
-class UpstreamRefused(UpstreamError):
-    """It answered with a problem document: *status* and *code* say which."""
+class UpstreamProblem(UpstreamError):
+    """The service responded with a problem document.
+
+    Attributes:
+        status: HTTP status, 400 or higher.
+        code: the problem's `code`, "unknown" without one.
+        detail: the problem's `detail`, "" without one.
+    """
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(f"{status} {code}: {detail}")
@@ -53,51 +64,66 @@ class UpstreamRefused(UpstreamError):
 
 
 class ServiceClient:
-    """JSON over HTTP to one service. Safe to share between threads.
+    """JSON client for one service. Safe to share between threads.
 
-    The instances of *base_urls*, and of one URL whose host has several addresses, are asked in
-    turn, and the next one where one can't be reached. With *sign*, each request says which
-    service makes it. *trust* says whose certificates are believed where the system's authorities
-    are not to say so.
+    Instances are called in turn: one for each of *base_urls*, or one for each address of its host.
+    If an instance accepts no connection, the next one is called.
+
+    Args:
+        base_urls: URLs of the service's instances.
+        read_timeout_seconds: limit for each read of the response.
+        connect_timeout_seconds: limit for opening a connection.
+        get_service_token: returns the token that identifies the calling service.
+        resolver: looks up the addresses of the hosts.
+        ssl_context: verifies the service's certificate instead of the system's trust store.
     """
 
     def __init__(
         self,
         *base_urls: str,
-        read_timeout: float,
-        connect_timeout: float = 1.0,
-        sign: Callable[[], str] | None = None,
-        names: Names | None = None,
-        trust: ssl.SSLContext | None = None,
+        read_timeout_seconds: float,
+        connect_timeout_seconds: float = 1.0,
+        get_service_token: Callable[[], str] | None = None,
+        resolver: HostResolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._base_urls = [url.rstrip("/") for url in base_urls]
-        self._names = names or Names()
-        self._turn = count()
-        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._resolver = resolver or HostResolver()
+        self._request_number = count()
+        self._timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._pool = urllib3.PoolManager(
-            _MOST_INSTANCES,
+            _MAX_CONNECTION_POOLS,
             maxsize=16,
             retries=False,
-            ssl_context=trust,
-            # The pool looks at names by itself, whatever the context says; None has it do so.
-            assert_hostname=None if trust is None or trust.check_hostname else False,
+            ssl_context=ssl_context,
+            # urllib3 verifies host names itself and ignores the context's check_hostname. None
+            # enables that, False disables it.
+            assert_hostname=None if ssl_context is None or ssl_context.check_hostname else False,
         )
-        self._sign = sign
+        self._get_service_token = get_service_token
 
     def get(self, path: str, headers: Mapping[str, str]) -> Any:
+        """Send a GET request. Returns the parsed JSON response, None if it has no body.
+
+        Raises:
+            UpstreamProblem: the response status is 400 or higher.
+            UpstreamTimeout: no response within the read timeout.
+            UpstreamUnavailable: no instance accepts connections, or the response is invalid.
+        """
         return self._request("GET", path, None, headers)
 
     def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        return self.send("POST", path, body, headers)
+        """Send *body* as JSON in a POST request. Returns and raises as `get`."""
+        return self.send_json("POST", path, body, headers)
 
-    def send(
+    def send_json(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> Any:
-        """A request of any *method*, with *body* as JSON where there is one."""
+        """Send a request with *body* as JSON, or without a body. Returns and raises as `get`."""
         if body is None:
             return self._request(method, path, None, headers)
-        sent = {**headers, "Content-Type": "application/json"}
-        return self._request(method, path, json.dumps(body).encode(), sent)
+        all_headers = {**headers, "Content-Type": "application/json"}
+        return self._request(method, path, json.dumps(body).encode(), all_headers)
 
     def post_file(
         self,
@@ -107,7 +133,13 @@ class ServiceClient:
         fields: Mapping[str, str],
         headers: Mapping[str, str],
     ) -> Any:
-        """Upload *content* as the file called *name*, with *fields* beside it."""
+        """Upload a file as multipart/form-data. Returns and raises as `get`.
+
+        Args:
+            name: file name.
+            content: content of the file.
+            fields: other fields of the form.
+        """
         form: dict[str, str | bytes | tuple[str, str | bytes]] = {**fields, "file": (name, content)}
         body, content_type = urllib3.encode_multipart_formdata(form)
         return self._request("POST", path, body, {**headers, "Content-Type": content_type})
@@ -115,83 +147,90 @@ class ServiceClient:
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
-        *others, last = self._in_turn()
-        for instance, host in others:
-            with suppress(_Unreached):
-                return self._ask(method, instance + path, body, {**headers, **host})
-        instance, host = last
-        return self._ask(method, instance + path, body, {**headers, **host})
+        *others, last = self._rotate_instances()
+        for url, host_header in others:
+            with suppress(_ConnectionFailed):
+                return self._request_instance(method, url + path, body, {**headers, **host_header})
+        url, host_header = last
+        return self._request_instance(method, url + path, body, {**headers, **host_header})
 
-    def _in_turn(self) -> list[tuple[str, Mapping[str, str]]]:
-        instances = [each for url in self._base_urls for each in self._instances(url)]
-        first = next(self._turn) % len(instances)
+    def _rotate_instances(self) -> list[tuple[str, Mapping[str, str]]]:
+        instances = [
+            instance for url in self._base_urls for instance in self._resolve_instances(url)
+        ]
+        first = next(self._request_number) % len(instances)
         return instances[first:] + instances[:first]
 
-    def _instances(self, url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """The base URL of each address behind *url*, and the header that goes there."""
+    def _resolve_instances(self, url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the base URL of each address of *url*'s host, with the Host header to send."""
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname is None:
-            # A certificate is made out to a name.
+            # Certificates are issued for names, so the URL keeps its host name.
             yield url, {}
             return
         port = parts.port or 80
         try:
-            addresses = self._names.find(parts.hostname, port)
+            addresses = self._resolver.get_addresses(parts.hostname, port)
         except OSError:
-            # Asking says what is wrong.
+            # Connecting to the name fails with the same error, in the usual form.
             addresses = (parts.hostname,)
         for address in addresses:
-            place = f"[{address}]" if ":" in address else address
-            yield f"http://{place}:{port}{parts.path}", {"Host": parts.netloc}
+            host = f"[{address}]" if ":" in address else address
+            yield f"http://{host}:{port}{parts.path}", {"Host": parts.netloc}
 
-    def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
-        asked = {"http.request.method": method, "url.full": url.partition("?")[0]}
-        with span(method, Kind.CLIENT, asked) as asking:
-            status, raw = self._exchange(method, url, body, headers)
-            asking.set({"http.response.status_code": status})
+    def _request_instance(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Any:
+        attributes = {"http.request.method": method, "url.full": url.partition("?")[0]}
+        with start_as_current_span(method, SpanKind.CLIENT, attributes) as span:
+            status, content = self._send_request(method, url, body, headers)
+            span.set_attribute("http.response.status_code", status)
             if status >= 400:
-                asking.fail(str(status))
-        return self._answer(url, status, raw)
+                set_span_error(span, str(status))
+        return self._parse_response(url, status, content)
 
-    def _exchange(
+    def _send_request(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        place = here()
-        sent = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
-        # Where the call itself stands, not where its caller stood.
-        sent |= {} if place is None else place.headers()
-        if self._sign is not None:
-            sent[SERVICE_TOKEN] = self._sign()
+        all_headers = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
+        # These replace trace headers of the incoming request: the span of this call is the parent.
+        all_headers |= build_trace_headers(current_span_context())
+        if self._get_service_token is not None:
+            all_headers[SERVICE_TOKEN] = self._get_service_token()
         try:
             response = self._pool.request(
                 method,
                 url,
                 body=body,
-                headers=sent,
+                headers=all_headers,
                 timeout=self._timeout,
                 redirect=False,
                 preload_content=False,
             )
             with response:
-                return response.status, response.read(_MAX_ANSWER_BYTES + 1)
+                return response.status, response.read(_MAX_RESPONSE_BYTES + 1)
         except (
             urllib3.exceptions.NewConnectionError,
             urllib3.exceptions.ConnectTimeoutError,
         ) as error:
-            raise _Unreached(f"{url} does not answer.") from error
+            raise _ConnectionFailed(f"{url} accepts no connection.") from error
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise UpstreamTimeout(f"{url} took too long.") from error
+            raise UpstreamTimeout(f"{url} did not respond in time.") from error
         except urllib3.exceptions.HTTPError as error:
-            raise UpstreamUnavailable(f"{url} does not answer.") from error
+            raise UpstreamUnavailable(f"{url} closed the connection.") from error
 
-    def _answer(self, url: str, status: int, raw: bytes) -> Any:
-        if len(raw) > _MAX_ANSWER_BYTES:
-            raise UpstreamUnavailable(f"{url} answered more than is read.")
+    def _parse_response(self, url: str, status: int, content: bytes) -> Any:
+        if len(content) > _MAX_RESPONSE_BYTES:
+            raise UpstreamUnavailable(
+                f"{url} sent a response of more than {_MAX_RESPONSE_BYTES} bytes."
+            )
         try:
-            answer = json.loads(raw) if raw else None
+            body = json.loads(content) if content else None
         except ValueError as error:
-            raise UpstreamUnavailable(f"{url} answered no JSON.") from error
+            raise UpstreamUnavailable(f"{url} sent a response that is not JSON.") from error
         if status < 400:
-            return answer
-        told = answer if isinstance(answer, dict) else {}
-        raise UpstreamRefused(status, str(told.get("code", "unknown")), str(told.get("detail", "")))
+            return body
+        problem = body if isinstance(body, dict) else {}
+        raise UpstreamProblem(
+            status, str(problem.get("code", "unknown")), str(problem.get("detail", ""))
+        )

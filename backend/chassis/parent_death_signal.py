@@ -1,4 +1,4 @@
-"""Ties a process's life to its parent's, so that nothing outlives a supervisor killed by -9."""
+"""Bind a process's life to its parent's, so that it does not outlive a supervisor killed by -9."""
 
 import ctypes
 import os
@@ -7,18 +7,18 @@ import sys
 from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
-# Looked up once and early: between fork and exec only async-signal-safe work is sound.
+# Looked up at import: only async-signal-safe calls are allowed between fork and exec.
 _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def die_with_parent(parent: int, last_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send *last_signal* to this process when *parent* is gone.
+def die_with_parent(parent_pid: int, last_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Make the kernel send *last_signal* to this process when *parent_pid* ends (Linux only).
 
-    Linux alone offers this. Elsewhere the next start and `stop` clear what is left over.
-    The kernel watches the thread that forked, so fork from one that stays: the main one.
+    On other systems the next start or `stop` ends leftover processes. The kernel watches the
+    thread that forked, not the process: fork from a thread that lives as long, the main one.
     """
     if _prctl is None:
         return
     _prctl(_PR_SET_PDEATHSIG, last_signal)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent_pid:  # the parent ended before the call
         os.kill(os.getpid(), last_signal)

@@ -1,4 +1,4 @@
-"""Look at the Redis-compatible server once, when a service starts."""
+"""Check of the Redis server's configuration when a service starts."""
 
 import logging
 
@@ -6,34 +6,39 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.chassis.settings import SettingsError
-from backend.security.redis.faults import trouble
+from backend.security.redis.permanent_errors import explain_permanent_error
 
 _log = logging.getLogger(__name__)
 
 
-def examine(redis: Redis) -> None:
-    """SettingsError for what no waiting mends; a warning for what may be lost there.
+def check_redis(redis: Redis) -> None:
+    """Log a warning if *redis* is unavailable or may lose data.
 
-    A server that does not answer yet keeps nobody from starting: what needs it is refused
-    until it does.
+    A server that does not respond yet does not stop the service from starting: requests that need
+    Redis fail until it responds.
+
+    Raises:
+        SettingsError: an error that does not go away by itself, such as a wrong password.
     """
     try:
-        said = redis.info()
+        info = redis.info()
     except RedisError as error:
-        told = trouble(error)
-        if told is not None:
-            raise SettingsError(told) from error
+        explanation = explain_permanent_error(error)
+        if explanation is not None:
+            raise SettingsError(explanation) from error
         _log.warning(
-            "Redis does not answer (%s): look at REDIS_URL, and whether it runs and speaks TLS.",
+            "Redis does not respond (%s). Check REDIS_URL, that the server runs, and its TLS "
+            "settings.",
             error,
         )
         return
-    policy = said.get("maxmemory_policy", "noeviction")
-    if said.get("maxmemory") and policy != "noeviction":
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory") and policy != "noeviction":
         _log.warning(
-            "Redis drops keys when it is full (maxmemory-policy %s): events of answers are lost "
-            "then, and limits start anew. Set maxmemory-policy noeviction, and enough memory.",
+            "Redis evicts keys when its memory is full (maxmemory-policy %s). Stream events are "
+            "lost then, and rate limits start again. Set maxmemory-policy noeviction and enough "
+            "memory.",
             policy,
         )
-    if said.get("role") == "slave":
-        _log.warning("REDIS_URL names a replica, which takes nothing in: name its master.")
+    if info.get("role") == "slave":
+        _log.warning("REDIS_URL names a replica, which accepts no writes. Use its master's URL.")

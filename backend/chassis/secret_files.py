@@ -1,36 +1,41 @@
-"""Secrets that stand in files, as containers and clusters hand them out.
+"""Secrets in files, as container and cluster platforms mount them.
 
-`DATABASE_URL_FILE=/run/secrets/database-url` is DATABASE_URL with what the file holds; so is each
-variable that ends in KEY, PASSWORD, SECRET or URL. One that is set by itself wins.
+`DATABASE_URL_FILE=/run/secrets/database-url` sets DATABASE_URL to the content of that file. The
+same works for every variable whose name ends in KEY, PASSWORD, SECRET or URL. A variable that is
+set directly takes precedence.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_NAMES_A_FILE = re.compile(r"(?P<name>[A-Z0-9_]+(?:KEY|PASSWORD|SECRET|URL))_FILE")
+_FILE_VARIABLE = re.compile(r"(?P<name>[A-Z0-9_]+(?:KEY|PASSWORD|SECRET|URL))_FILE")
 
 
-class UnreadableSecret(Exception):
-    """A file that is named can't be read; the message names the variable and the mend."""
+class SecretFileError(Exception):
+    """A secret file cannot be read. The message names the variable and the fix."""
 
 
-def read_from_files(values: Mapping[str, str]) -> dict[str, str]:
-    """The variables that *values* names files for, and that are not set themselves."""
-    read = {}
+def read_secret_files(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that *values* names files for and does not set directly.
+
+    Raises:
+        SecretFileError: a file cannot be read.
+    """
+    secrets = {}
     for variable, file in values.items():
-        names = _NAMES_A_FILE.fullmatch(variable)
-        if names and file and not values.get(names["name"]):
-            read[names["name"]] = _content(variable, file)
-    return read
+        match = _FILE_VARIABLE.fullmatch(variable)
+        if match and file and not values.get(match["name"]):
+            secrets[match["name"]] = _read_file(variable, file)
+    return secrets
 
 
-def _content(variable: str, file: str) -> str:
+def _read_file(variable: str, file: str) -> str:
     try:
         return Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UnreadableSecret(
-            f"{variable} names {file}, which can't be read: {why}. "
-            "Name a file that this user may read, or unset it."
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SecretFileError(
+            f"{variable} names {file}, which cannot be read: {reason}. "
+            "Name a file that this user may read, or unset the variable."
         ) from error

@@ -22,11 +22,12 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process that answers HTTP.
+    """A service: one HTTP server process with its workers.
 
     Attributes:
         name: package under `backend/services`, and the prefix `/NAME` at the gateway.
         port: default port.
+        api_description: first paragraph of the service's API page, in Markdown.
         threads: worker threads of each gunicorn worker.
         worker_class: gunicorn's worker class.
         declares_agent_tools: True if the service calls `declare_agent_tools`
@@ -36,6 +37,7 @@ class Service:
 
     name: str
     port: int
+    api_description: str = ""
     threads: int = 16
     worker_class: str = "gthread"
     declares_agent_tools: bool = False
@@ -82,7 +84,7 @@ class Companion:
         url_variable: environment variable that passes its URL to the services.
         probe_path: path that returns 200 once it is ready; without one it is ready as soon as it
             runs.
-        stores_data: True if services keep data in it: it is stopped after them.
+        stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
     """
 

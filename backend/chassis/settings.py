@@ -1,9 +1,10 @@
-"""Read the environment once, with errors that say what to do."""
+"""Typed access to environment variables, with errors that say what to change."""
 
 import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Self, TypeVar
 from dotenv import dotenv_values
 
 from backend.chassis.catalog import get_service
-from backend.chassis.secret_files import UnreadableSecret, read_from_files
-from backend.security.redis import read_url
+from backend.chassis.files import create_file
+from backend.chassis.secret_files import SecretFileError, read_secret_files
+from backend.security.redis import parse_redis_url
 from backend.security.settings import redis_url
 
 Choice = TypeVar("Choice", bound=str)
@@ -24,14 +26,15 @@ _MIN_SECRET_CHARACTERS = 32
 _SAMPLE_SECRETS = re.compile(
     r"change.?me|change.?this|secret|password|example|default|your[-_ ]|dev[-_ ]?key|test", re.I
 )
+_GENERATOR_COMMAND = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 
 class SettingsError(Exception):
-    """A variable is missing or wrong; the message says which and what to do."""
+    """A variable is missing or invalid. The message names it and says what to do."""
 
 
 class Secret:
-    """A value that does not show in logs, errors or `repr`."""
+    """A value that is not shown in logs, errors or `repr`."""
 
     __slots__ = ("_value",)
 
@@ -46,206 +49,211 @@ class Secret:
 
 
 class Env:
-    """The environment, asked by name and type; an empty variable counts as unset."""
+    """Environment variables by name and type. An empty variable counts as unset.
+
+    The methods raise SettingsError for an invalid value.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
     def with_values(self, **values: str) -> "Env":
-        """The same, but for these."""
+        """Return a copy with these variables replaced."""
         return Env({**self._values, **values})
 
     def optional(self, name: str) -> str | None:
+        """Return a text, or None if the variable is unset."""
         return self._values.get(name, "").strip() or None
 
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
 
-    def number(self, name: str, default: int, *, least: int = 0) -> int:
-        given = self.optional(name)
-        if given is None:
+    def number(self, name: str, default: int, *, min_value: int = 0) -> int:
+        """Return an integer of at least *min_value*."""
+        value = self.optional(name)
+        if value is None:
             return default
         try:
-            number = int(given)
+            number = int(value)
         except ValueError:
-            raise SettingsError(f"{name} must be a whole number; it is {given!r}.") from None
-        if number < least:
-            raise SettingsError(f"{name} must be at least {least}; it is {number}.")
+            raise SettingsError(f"{name} must be a whole number; it is {value!r}.") from None
+        if number < min_value:
+            raise SettingsError(f"{name} must be at least {min_value}; it is {number}.")
         return number
 
     def decimal(self, name: str, default: float) -> float:
-        given = self.optional(name)
+        value = self.optional(name)
         try:
-            return default if given is None else float(given)
+            return default if value is None else float(value)
         except ValueError:
-            raise SettingsError(f"{name} must be a number; it is {given!r}.") from None
+            raise SettingsError(f"{name} must be a number; it is {value!r}.") from None
 
     def flag(self, name: str, default: bool = False) -> bool:
-        given = self.optional(name)
-        if given is None:
+        value = self.optional(name)
+        if value is None:
             return default
-        if given.lower() in _TRUE | _FALSE:
-            return given.lower() in _TRUE
-        raise SettingsError(f"{name} must be true or false; it is {given!r}.")
+        if value.lower() in _TRUE | _FALSE:
+            return value.lower() in _TRUE
+        raise SettingsError(f"{name} must be true or false; it is {value!r}.")
 
     def choice(self, name: str, choices: Sequence[Choice], default: Choice) -> Choice:
-        given = self.text(name, default)
+        """Return one of *choices*."""
+        value = self.text(name, default)
         for choice in choices:
-            if choice == given:
+            if choice == value:
                 return choice
-        raise SettingsError(f"{name} must be one of {', '.join(choices)}; it is {given!r}.")
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}; it is {value!r}.")
 
-    def several(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
-        """A comma-separated list."""
-        given = self.optional(name)
-        if given is None:
+    def text_list(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the parts of a comma-separated list."""
+        value = self.optional(name)
+        if value is None:
             return tuple(default)
-        return tuple(part.strip() for part in given.split(",") if part.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     def seconds(self, name: str, default: int) -> timedelta:
-        return timedelta(seconds=self.number(name, default, least=1))
+        """Return a duration of at least one second."""
+        return timedelta(seconds=self.number(name, default, min_value=1))
 
     def path(self, name: str, default: str) -> Path:
+        """Return an absolute path. A leading `~` is expanded."""
         return Path(self.text(name, default)).expanduser().absolute()
 
     @property
-    def production(self) -> bool:
+    def is_production(self) -> bool:
+        """True if APP_ENV is production."""
         return self.choice("APP_ENV", ("development", "production"), "development") == "production"
 
     @property
-    def debug(self) -> bool:
-        debug = self.flag("FLASK_DEBUG")
-        if debug and self.production:
+    def is_debug(self) -> bool:
+        """True if FLASK_DEBUG is on, which is not allowed in production."""
+        is_debug = self.flag("FLASK_DEBUG")
+        if is_debug and self.is_production:
             raise SettingsError("FLASK_DEBUG must be off when APP_ENV is production.")
-        return debug
+        return is_debug
 
     def secret(self, name: str) -> Secret:
-        """The secret *name*.
+        """Return a secret.
 
-        Production takes it from the environment and refuses a short or a sample
-        one. Development makes a missing one once and keeps it in the data folder.
+        In development, a missing secret is generated once and stored in the data folder. In
+        production, a missing, short or well-known secret raises SettingsError.
         """
-        given = self.optional(name)
-        if not self.production:
-            return Secret(given or _kept_secret(self.path("DATA_DIR", "data"), name))
-        advice = f"Set it to the output of: {_MAKE_ONE}"
-        if given is None:
-            raise SettingsError(f"{name} is not set. {advice}")
-        if len(given) < _MIN_SECRET_CHARACTERS:
+        value = self.optional(name)
+        if not self.is_production:
+            return Secret(value or _load_or_create_secret(self.path("DATA_DIR", "data"), name))
+        fix = f"Set it to the output of: {_GENERATOR_COMMAND}"
+        if value is None:
+            raise SettingsError(f"{name} is not set. {fix}")
+        if len(value) < _MIN_SECRET_CHARACTERS:
             raise SettingsError(
-                f"{name} is shorter than {_MIN_SECRET_CHARACTERS} characters. {advice}"
+                f"{name} is shorter than {_MIN_SECRET_CHARACTERS} characters. {fix}"
             )
-        if _SAMPLE_SECRETS.search(given) or len(set(given)) < 8:
-            raise SettingsError(f"{name} is a well-known sample value. {advice}")
-        return Secret(given)
-
-
-_MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        if _SAMPLE_SECRETS.search(value) or len(set(value)) < 8:
+            raise SettingsError(f"{name} is a well-known sample value. {fix}")
+        return Secret(value)
 
 
 def load_env(file: Path = Path(".env")) -> Env:
-    """The process's environment over what stands in *file*, where there is one.
+    """Return the process's environment, completed from *file* and from secret files.
 
-    What stands only in *file*, or in a file that a variable names, is put into the environment,
-    so that libraries and child processes see the same values.
+    Variables that only *file* or a secret file sets are added to `os.environ`, so that libraries
+    and child processes use the same values.
+
+    Raises:
+        SettingsError: a secret file cannot be read.
     """
     for name, value in dotenv_values(file).items():
         if value is not None:
             os.environ.setdefault(name, value)
     try:
-        os.environ.update(read_from_files(os.environ))
-    except UnreadableSecret as error:
+        os.environ.update(read_secret_files(os.environ))
+    except SecretFileError as error:
         raise SettingsError(str(error)) from error
     return Env(os.environ)
 
 
 @dataclass(frozen=True, slots=True)
 class CommonSettings:
-    """What every service reads."""
+    """Settings that every service reads.
+
+    Attributes:
+        otlp_endpoint: URL of the trace collector. OpenTelemetry's exporter reads the variable
+            itself. None disables the recording of spans.
+        langsmith_enabled: True if LangChain sends prompts and model output to LangSmith, which its
+            own variables configure.
+    """
 
     name: str
-    production: bool
+    is_production: bool
     host: str
     port: int
     data_dir: Path
     redis_url: str | None
     secret_key: Secret
-    debug: bool = False
-    # Where spans are sent, as OpenTelemetry's exporter reads it; None makes none.
-    traces_to: str | None = None
-    # Whether LangChain sends what is said to LangSmith, as its further variables say.
-    langsmith: bool = False
+    is_debug: bool = False
+    otlp_endpoint: str | None = None
+    langsmith_enabled: bool = False
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
+        """Read the settings of the service *name*."""
         entry = get_service(name)
         return cls(
             name=name,
-            production=env.production,
+            is_production=env.is_production,
             host=env.text("GATEWAY_HOST" if entry.is_gateway else "HOST", "127.0.0.1"),
-            port=env.number(entry.port_variable, entry.port, least=1),
+            port=env.number(entry.port_variable, entry.port, min_value=1),
             data_dir=env.path("DATA_DIR", "data"),
-            redis_url=_checked(redis_url(os.environ)),
+            redis_url=_validate_redis_url(redis_url(os.environ)),
             secret_key=env.secret("SECRET_KEY"),
-            # Flask reads the variable by itself, under every server: so it is asked for here.
-            debug=env.debug,
-            traces_to=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
-            langsmith=env.flag("LANGSMITH_TRACING"),
+            # Flask reads FLASK_DEBUG itself under every server, so it is validated in each service.
+            is_debug=env.is_debug,
+            otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            langsmith_enabled=env.flag("LANGSMITH_TRACING"),
         )
 
-    def database_url(self, env: Env) -> str:
-        return database_url(env, self.name)
+    def get_database_url(self, env: Env) -> str:
+        return get_database_url(env, self.name)
 
 
-def database_url(env: Env, service: str) -> str:
-    """`DATABASE_URL`, or a SQLite file of the service's own in the data folder."""
-    given = env.optional("DATABASE_URL")
-    if given is None:
+def get_database_url(env: Env, service: str) -> str:
+    """Return DATABASE_URL, or by default the URL of a SQLite file in the data folder."""
+    url = env.optional("DATABASE_URL")
+    if url is None:
         return f"sqlite:///{env.path('DATA_DIR', 'data') / f'{service}.db'}"
-    scheme, _, rest = given.partition("://")
+    scheme, _, rest = url.partition("://")
     if scheme in ("postgres", "postgresql", "postgresql+pg8000"):
-        return _counted(f"postgresql+pg8000://{rest}", env)
+        return _add_connection_limit(f"postgresql+pg8000://{rest}", env)
     if not scheme.startswith("sqlite"):
         raise SettingsError(
-            f"DATABASE_URL begins with {scheme}://, and must with postgresql:// or sqlite:///."
+            f"DATABASE_URL begins with {scheme}://. It must begin with postgresql:// or sqlite:///."
         )
-    return given
+    return url
 
 
-def _counted(url: str, env: Env) -> str:
-    """*url* with the number of connections that one process may hold, where it is set."""
+def _add_connection_limit(url: str, env: Env) -> str:
+    """Return *url* with DATABASE_CONNECTIONS, the maximum number for one process, if it is set."""
     if env.optional("DATABASE_CONNECTIONS") is None:
         return url
-    number = env.number("DATABASE_CONNECTIONS", 0, least=2)
-    return f"{url}{'&' if '?' in url else '?'}connections={number}"
+    connections = env.number("DATABASE_CONNECTIONS", 0, min_value=2)
+    return f"{url}{'&' if '?' in url else '?'}connections={connections}"
 
 
-def _checked(redis: str | None) -> str | None:
-    if redis is not None:
+def _validate_redis_url(url: str | None) -> str | None:
+    if url is not None:
         try:
-            read_url(redis)
+            parse_redis_url(url)
         except ValueError as error:
             raise SettingsError(str(error)) from None
-    return redis
+    return url
 
 
-def _kept_secret(data_dir: Path, name: str) -> str:
+def _load_or_create_secret(data_dir: Path, name: str) -> str:
     folder = data_dir / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / name
     if not file.exists():
-        # Written aside and linked into place: of two processes that start at
-        # once, one wins and both read the same secret, never half of one.
-        draft = folder / f".{name}.{secrets.token_hex(8)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(secrets.token_urlsafe(48))
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        # Of several processes that start at the same time, one creates the file and all read it.
+        with suppress(FileExistsError), create_file(file) as draft:
+            draft.write(secrets.token_urlsafe(48).encode())
     return file.read_text().strip()

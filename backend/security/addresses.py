@@ -1,4 +1,4 @@
-"""Which address a request came from, and under which one it is counted."""
+"""Client addresses: which address sent a request, and which address its rate limits use."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,25 +7,35 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 Network = IPv4Network | IPv6Network
 
 
-def trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """TRUSTED_PROXIES as networks; ValueError names the entry that is none."""
+def parse_trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Parse the entries of TRUSTED_PROXIES.
+
+    Raises:
+        ValueError: an entry is not an address or network; the message quotes it.
+    """
     networks = []
     for text in texts:
         try:
             networks.append(ip_network(text.strip(), strict=False))
         except ValueError as error:
             raise ValueError(
-                f"TRUSTED_PROXIES: {text!r} is no address and no network. "
-                "Write for example 10.0.0.0/8,127.0.0.1."
+                f"TRUSTED_PROXIES: {text!r} is not an IP address or network. "
+                "Example: 10.0.0.0/8,127.0.0.1."
             ) from error
     return tuple(networks)
 
 
 def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
-    """The nearest address that is not one of our own proxies.
+    """Return the address of the client that sent a request.
 
-    Walked from the right: what stands further left was written by somebody we have no
-    reason to believe. Without trusted proxies that is always the peer.
+    X-Forwarded-For is read from right to left up to the first address that is not a trusted
+    proxy: entries further left were written by an untrusted sender. Without trusted proxies the
+    result is always *peer*.
+
+    Args:
+        peer: address of the TCP peer.
+        forwarded_for: value of X-Forwarded-For, or "".
+        trusted: networks of the trusted proxies.
     """
     if not trusted or not forwarded_for or not _is_trusted(peer, trusted):
         return peer
@@ -41,8 +51,8 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
 
 
 @lru_cache(maxsize=4096)
-def counted_as(address: str) -> str:
-    """The address under which limits count: an IPv6 caller owns a whole /64."""
+def rate_limit_address(address: str) -> str:
+    """Return the address that rate limits use: an IPv6 client controls a whole /64 network."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -66,12 +76,12 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def is_trusted(peer: str, trusted: tuple[Network, ...]) -> bool:
-    """Whether *peer* is a proxy of ours, whose word about the caller is taken."""
+    """Return whether *peer* is a trusted proxy, so that its forwarding headers are used."""
     return bool(trusted) and _is_trusted(peer, trusted)
 
 
 def _without_port(hop: str) -> str | None:
-    """The address in one element of X-Forwarded-For, or None where there is none."""
+    """Return the address in one element of X-Forwarded-For, or None if it holds none."""
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:

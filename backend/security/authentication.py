@@ -1,4 +1,4 @@
-"""Who is asking: from the headers of a request to a Principal."""
+"""Authentication: from the credentials of a request to a `Principal`."""
 
 import hashlib
 import math
@@ -12,20 +12,20 @@ import urllib3
 from flask import Flask, current_app, g, request
 
 from backend.security.http_errors import (
-    Refusal,
+    HttpError,
     forbidden,
     request_id,
     unauthenticated,
     unavailable,
 )
-from backend.security.permissions import ON_BEHALF
+from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.redis import connect
 from backend.security.revocation import (
     LocalRevocations,
     Revocations,
+    SessionClaims,
+    SessionStatus,
     SharedRevocations,
-    Standing,
-    Verdict,
 )
 from backend.security.service_tokens import HEADER, ServiceTokens
 from backend.security.settings import SecuritySettings
@@ -43,41 +43,46 @@ _MAX_API_KEY_CHARACTERS = 128
 _KEY_TOKEN_SECONDS = 30.0
 _BAD_KEY_SECONDS = 2.0
 _KEY_CACHE_ENTRIES = 4096
-# While the revocation server is away, a session seen good this recently may read.
-_GRACE_SECONDS = 30.0
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# While Redis does not respond, a session that was valid this recently may still read.
+_READ_GRACE_SECONDS = 30.0
+_READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXTENSION = "backend.security"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking, in which tenant, and what they may do there."""
+    """The authenticated caller of a request, its tenant and its permissions there."""
 
     user_id: str
     tenant_id: str
     session_id: str
     permissions: frozenset[str]
-    standing: Standing
+    session_claims: SessionClaims
     expires_at: float = math.inf
-    """When what proved it expires, in seconds since the epoch."""
+    """Expiry of the credentials, in seconds since the epoch."""
 
     @property
-    def by_api_key(self) -> bool:
+    def uses_api_key(self) -> bool:
         return self.session_id.startswith("key:")
 
 
-class ApiKeys(Protocol):
-    """Turns an API key into an access token that says what the key may do."""
+class ApiKeyExchange(Protocol):
+    """Exchanges an API key for an access token with the permissions of the key."""
 
-    def access_token(self, key: str) -> str:
-        """The token, or InvalidToken; KeysUnavailable if nobody can say."""
+    def exchange_key(self, key: str) -> str:
+        """Return the access token of *key*.
 
-    def forget(self, key: str) -> None:
-        """Do not give the token that was given for *key* a second time."""
+        Raises:
+            InvalidToken: the key is unknown, expired or deleted.
+            KeysUnavailable: the auth service does not respond.
+        """
+
+    def invalidate_key(self, key: str) -> None:
+        """Remove the token of *key* from the cache."""
 
 
-class RemoteApiKeys:
-    """API keys are exchanged at the auth service; the token is kept for half a minute."""
+class RemoteApiKeyExchange:
+    """Exchange API keys at the auth service. Tokens are cached for 30 s, rejections for 2 s."""
 
     def __init__(self, auth_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = f"{auth_url}/api-keys/exchange"
@@ -85,101 +90,106 @@ class RemoteApiKeys:
         self._http = urllib3.PoolManager(
             retries=False, timeout=urllib3.Timeout(connect=0.5, read=2.0)
         )
-        self._known: dict[bytes, tuple[float, str | None]] = {}
+        self._cache: dict[bytes, tuple[float, str | None]] = {}
 
-    def access_token(self, key: str) -> str:
+    def exchange_key(self, key: str) -> str:
         digest = hashlib.sha256(key.encode()).digest()
-        known = self._known.get(digest)
-        if known is None or self._clock() >= known[0]:
-            token = self._exchange(key)
+        entry = self._cache.get(digest)
+        if entry is None or self._clock() >= entry[0]:
+            token = self._request_token(key)
             until = self._clock() + (_KEY_TOKEN_SECONDS if token else _BAD_KEY_SECONDS)
-            if len(self._known) >= _KEY_CACHE_ENTRIES:
-                self._known.clear()
-            self._known[digest] = known = (until, token)
-        if known[1] is None:
+            if len(self._cache) >= _KEY_CACHE_ENTRIES:
+                self._cache.clear()
+            self._cache[digest] = entry = (until, token)
+        if entry[1] is None:
             raise InvalidToken("The API key is unknown, expired or was deleted.")
-        return known[1]
+        return entry[1]
 
-    def forget(self, key: str) -> None:
-        self._known.pop(hashlib.sha256(key.encode()).digest(), None)
+    def invalidate_key(self, key: str) -> None:
+        self._cache.pop(hashlib.sha256(key.encode()).digest(), None)
 
-    def _exchange(self, key: str) -> str | None:
+    def _request_token(self, key: str) -> str | None:
         try:
-            answer = self._http.request(
+            response = self._http.request(
                 "POST", self._url, json={"key": key}, headers={"X-Request-ID": request_id()}
             )
-            if answer.status == 200:
-                return str(answer.json()["access_token"])
+            if response.status == 200:
+                return str(response.json()["access_token"])
         except (urllib3.exceptions.HTTPError, ValueError, KeyError) as error:
             raise KeysUnavailable from error
-        if answer.status in (400, 401, 422):
+        if response.status in (400, 401, 422):
             return None
         raise KeysUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Security:
-    """What an app decides with; made from the environment unless the app brings its own."""
+class SecurityContext:
+    """Verifiers of one app; created from the environment unless `set_security_context` is used.
+
+    Attributes:
+        last_valid_at: session id → monotonic time in seconds at which it was last found valid.
+        service_tokens: None if the services share no secret.
+    """
 
     tokens: TokenVerifier
-    api_keys: ApiKeys
+    api_keys: ApiKeyExchange
     revocations: Revocations
-    seen: dict[str, float]
-    services: ServiceTokens | None = None
+    last_valid_at: dict[str, float]
+    service_tokens: ServiceTokens | None = None
 
     @classmethod
-    def from_settings(cls, settings: SecuritySettings, service: str) -> "Security":
+    def from_settings(cls, settings: SecuritySettings, service: str) -> "SecurityContext":
         keys = RemoteKeys(f"{settings.auth_url}/.well-known/jwks.json")
         return cls(
             tokens=TokenVerifier(keys, settings.issuer, settings.audience),
-            api_keys=RemoteApiKeys(settings.auth_url),
+            api_keys=RemoteApiKeyExchange(settings.auth_url),
             revocations=open_revocations(settings.redis_url),
-            seen={},
-            services=open_services(settings, service),
+            last_valid_at={},
+            service_tokens=open_service_tokens(settings, service),
         )
 
 
 def open_revocations(redis_url: str | None) -> Revocations:
-    """Shared through *redis_url*, or within this process where there is none."""
+    """Return revocations shared through *redis_url*, or local to this process without it."""
     return SharedRevocations(connect(redis_url)) if redis_url else LocalRevocations()
 
 
-def open_services(settings: SecuritySettings, service: str) -> ServiceTokens | None:
-    """How *service* knows the others; None where nothing is shared with them."""
+def open_service_tokens(settings: SecuritySettings, service: str) -> ServiceTokens | None:
+    """Return the service tokens of *service*, or None without a shared secret."""
     secret = settings.service_secret
     return ServiceTokens(secret, service) if secret else None
 
 
-def use_security(app: Flask, security: Security) -> None:
-    """Let *app* decide with *security* instead of what the environment names."""
+def set_security_context(app: Flask, security: SecurityContext) -> None:
+    """Use *security* for *app* instead of a context created from the environment."""
     app.extensions[_EXTENSION] = security
 
 
-_creating = threading.Lock()
+_context_lock = threading.Lock()
 
 
-def security_of(app: Flask) -> Security:
-    """What *app* decides with."""
+def get_security_context(app: Flask) -> SecurityContext:
+    """Return the security context of *app*; it is created at the first call."""
     extensions = app.extensions
     if _EXTENSION not in extensions:
-        with _creating:
+        with _context_lock:
             if _EXTENSION not in extensions:
-                extensions[_EXTENSION] = Security.from_settings(
+                extensions[_EXTENSION] = SecurityContext.from_settings(
                     SecuritySettings.from_env(), app.name
                 )
-    security: Security = extensions[_EXTENSION]
+    security: SecurityContext = extensions[_EXTENSION]
     return security
 
 
-def follows_revocations(app: Flask) -> bool | None:
-    """Whether *app* hears what is revoked; None where it has not been asked to, or need not."""
+def is_subscribed_to_revocations(app: Flask) -> bool | None:
+    """Return whether *app* is subscribed to revocations; None if unused or not shared."""
     security = app.extensions.get(_EXTENSION)
     return getattr(security and security.revocations, "follows", None)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request carries to say who makes it, and for which tenant."""
+    """Credentials of a request and the tenant it selects."""
 
     authorization: str = ""
     api_key: str = ""
@@ -187,129 +197,156 @@ class Credentials:
 
 
 def authenticate() -> Principal:
-    """Who makes the request in hand; a Refusal (401, 403 or 503) if that can't be said."""
+    """Return the principal of the current request.
+
+    Raises:
+        HttpError: 401 for invalid credentials, 403 for a tenant the caller is no member of, 503
+            if auth or Redis does not respond.
+    """
     if "principal" not in g:
-        security = security_of(current_app)
-        carried = Credentials(
+        security = get_security_context(current_app)
+        credentials = Credentials(
             request.headers.get("Authorization", ""),
             request.headers.get("X-API-Key", ""),
             request.headers.get("X-Tenant-ID"),
         )
-        principal = identify(security, carried)
+        principal = identify_principal(security, credentials)
         if service := calling_service():
-            allowed = principal.permissions & ON_BEHALF[service]
+            allowed = principal.permissions & DELEGATED_PERMISSIONS[service]
             principal = replace(principal, permissions=allowed)
-        _check_standing(security, principal.standing, reading=request.method in _READING)
+        _check_session(security, principal.session_claims, reading=request.method in _READ_METHODS)
         g.principal = principal
-    known: Principal = g.principal
-    return known
+    authenticated: Principal = g.principal
+    return authenticated
 
 
 def calling_service() -> str | None:
-    """The service that makes the request in hand, None for a caller from outside; or 401."""
+    """Return the name of the calling service, or None for a caller from outside.
+
+    Raises:
+        HttpError: 401 for an invalid service token.
+    """
     token = request.headers.get(HEADER)
     if token is None:
         return None
-    services = security_of(current_app).services
+    services = get_security_context(current_app).service_tokens
     if services is None:
-        raise unauthenticated("invalid_service_token", "This service knows no others.")
+        raise unauthenticated(
+            "invalid_service_token",
+            "This service accepts no service tokens: SECRET_KEY is not set.",
+        )
     try:
-        return services.caller(token)
+        return services.verify_caller(token)
     except InvalidToken as error:
         raise unauthenticated("invalid_service_token", str(error)) from error
 
 
-def identify(security: Security, carried: Credentials) -> Principal:
-    """Whom *carried* proves, or a Refusal. Whether the session still stands is not asked."""
-    key = _api_key(carried)
+def identify_principal(security: SecurityContext, credentials: Credentials) -> Principal:
+    """Return the principal that *credentials* prove, without checking for revocation.
+
+    Raises:
+        HttpError: 401, 403 or 503, as in `authenticate`.
+    """
+    key = _api_key(credentials)
     if key is None:
-        return _principal(security, _access_token(carried), carried.tenant)
-    principal = _principal(security, _exchanged(security, key), carried.tenant)
-    if security.revocations.verdict(principal.standing) is Verdict.REVOKED:
-        # Perhaps only its owner's rights have changed since it was exchanged.
-        security.api_keys.forget(key)
-        principal = _principal(security, _exchanged(security, key), carried.tenant)
+        return _principal(security, _access_token(credentials), credentials.tenant)
+    principal = _principal(security, _exchange_key(security, key), credentials.tenant)
+    if security.revocations.session_status(principal.session_claims) is SessionStatus.REVOKED:
+        # The cached token may only be outdated: its owner's permissions changed since then.
+        security.api_keys.invalidate_key(key)
+        principal = _principal(security, _exchange_key(security, key), credentials.tenant)
     return principal
 
 
-def _principal(security: Security, token: str, tenant: str | None) -> Principal:
-    claims = _verified(security, token)
-    membership = claims.membership(tenant)
+def _principal(security: SecurityContext, token: str, tenant: str | None) -> Principal:
+    claims = _verify_token(security, token)
+    membership = claims.get_membership(tenant)
     if membership is None:
-        raise forbidden("not_a_member", "You are not a member of the tenant in X-Tenant-ID.")
+        raise forbidden(
+            "not_a_member",
+            "You are not a member of the tenant in X-Tenant-ID. Use one of your own tenants.",
+        )
     return Principal(
         user_id=claims.user_id,
         tenant_id=membership.tenant_id,
         session_id=claims.session_id,
         permissions=membership.scope,
-        standing=_standing(claims, membership),
+        session_claims=_session_claims(claims, membership),
         expires_at=claims.expires_at,
     )
 
 
 def current_principal() -> Principal:
-    """Who the guard let in; RuntimeError in a view that is `@public`."""
+    """Return the principal of the current request.
+
+    Raises:
+        RuntimeError: the view has no guard that authenticates.
+    """
     principal: Principal | None = g.get("principal")
     if principal is None:
         raise RuntimeError("current_principal() needs @require_permission on the view.")
     return principal
 
 
-def ensure_standing(principal: Principal) -> None:
-    """Refuse a caller whose session has ended since; for streams, jobs and sockets."""
-    _check_standing(security_of(current_app), principal.standing, reading=True)
+def ensure_session_valid(principal: Principal) -> None:
+    """Raise a 401 error if the session was revoked; for long-lived streams, jobs and sockets."""
+    _check_session(get_security_context(current_app), principal.session_claims, reading=True)
 
 
 def caller_headers() -> dict[str, str]:
-    """The headers by which another service knows the caller of the request in hand."""
-    carried = ("Authorization", "X-API-Key", "X-Tenant-ID", "traceparent")
-    headers = {name: request.headers[name] for name in carried if name in request.headers}
+    """Return the headers that pass the caller of the current request on to another service."""
+    names = ("Authorization", "X-API-Key", "X-Tenant-ID", "traceparent")
+    headers = {name: request.headers[name] for name in names if name in request.headers}
     return headers | {"X-Request-ID": request_id()}
 
 
-def _api_key(carried: Credentials) -> str | None:
-    """The API key in *carried*: in its own header, or as a Bearer, as OpenAI's clients send it."""
-    scheme, _, credential = carried.authorization.partition(" ")
+def _api_key(credentials: Credentials) -> str | None:
+    """Return the API key: from X-API-Key, or sent as a Bearer token as OpenAI clients do."""
+    scheme, _, credential = credentials.authorization.partition(" ")
     credential = credential.strip()
     if scheme.lower() == "bearer" and credential.startswith(API_KEY_PREFIX):
         return credential
-    return carried.api_key if carried.api_key and not credential else None
+    return credentials.api_key if credentials.api_key and not credential else None
 
 
-def _access_token(carried: Credentials) -> str:
-    scheme, _, credential = carried.authorization.partition(" ")
+def _access_token(credentials: Credentials) -> str:
+    scheme, _, credential = credentials.authorization.partition(" ")
     if not scheme:
         raise unauthenticated(
             "not_authenticated",
             "Send an access token as 'Authorization: Bearer …' or a key as 'X-API-Key'.",
         )
     if scheme.lower() != "bearer":
-        raise unauthenticated("not_authenticated", "The only scheme understood is Bearer.")
+        raise unauthenticated("not_authenticated", "Unsupported authentication scheme. Use Bearer.")
     return credential.strip()
 
 
-def _exchanged(security: Security, key: str) -> str:
+def _exchange_key(security: SecurityContext, key: str) -> str:
     if len(key) > _MAX_API_KEY_CHARACTERS or not key.isascii():
         raise unauthenticated("invalid_api_key", "The API key is malformed.")
     try:
-        return security.api_keys.access_token(key)
+        return security.api_keys.exchange_key(key)
     except InvalidToken as error:
         raise unauthenticated("invalid_api_key", str(error)) from error
     except KeysUnavailable as error:
-        raise unavailable("auth_unavailable", "The auth service does not answer.") from error
+        raise unavailable(
+            "auth_unavailable", "The auth service does not respond. Retry later."
+        ) from error
 
 
-def _verified(security: Security, token: str) -> Claims:
+def _verify_token(security: SecurityContext, token: str) -> Claims:
     try:
         return security.tokens.verify(token)
     except InvalidToken as error:
         raise unauthenticated("invalid_token", str(error)) from error
     except KeysUnavailable as error:
-        raise unavailable("auth_unavailable", "The auth service does not answer.") from error
+        raise unavailable(
+            "auth_unavailable", "The auth service does not respond. Retry later."
+        ) from error
 
 
-def _standing(claims: Claims, membership: Membership) -> Standing:
-    return Standing(
+def _session_claims(claims: Claims, membership: Membership) -> SessionClaims:
+    return SessionClaims(
         session_id=claims.session_id,
         user_id=claims.user_id,
         user_generation=claims.generation,
@@ -318,32 +355,33 @@ def _standing(claims: Claims, membership: Membership) -> Standing:
     )
 
 
-def _check_standing(security: Security, standing: Standing, *, reading: bool) -> None:
-    verdict = security.revocations.verdict(standing)
+def _check_session(security: SecurityContext, claims: SessionClaims, *, reading: bool) -> None:
+    status = security.revocations.session_status(claims)
     now = time.monotonic()
-    if verdict is Verdict.GOOD:
-        if len(security.seen) > _KEY_CACHE_ENTRIES:
-            security.seen.clear()
-        security.seen[standing.session_id] = now
-    elif verdict is Verdict.REVOKED:
-        security.seen.pop(standing.session_id, None)
-        raise unauthenticated("session_ended", "This session has ended; sign in again.")
+    if status is SessionStatus.VALID:
+        if len(security.last_valid_at) > _KEY_CACHE_ENTRIES:
+            security.last_valid_at.clear()
+        security.last_valid_at[claims.session_id] = now
+    elif status is SessionStatus.REVOKED:
+        security.last_valid_at.pop(claims.session_id, None)
+        raise unauthenticated("session_ended", "The session was revoked. Sign in again.")
     elif (
         not reading
-        or now - security.seen.get(standing.session_id, -_GRACE_SECONDS) >= _GRACE_SECONDS
+        or now - security.last_valid_at.get(claims.session_id, -_READ_GRACE_SECONDS)
+        >= _READ_GRACE_SECONDS
     ):
         raise unavailable(
             "revocations_unavailable",
-            "Whether this session still stands can't be told right now; try again.",
+            "Session status is unavailable because Redis does not respond. Retry later.",
         )
 
 
-def refuse_unless(principal: Principal, permission: str) -> None:
-    """403 unless *principal* has *permission*."""
+def ensure_permission(principal: Principal, permission: str) -> None:
+    """Raise a 403 error unless *principal* has *permission*."""
     if permission not in principal.permissions:
-        raise Refusal(
+        raise HttpError(
             403,
             "permission_denied",
             "Not allowed",
-            f"This needs the permission {permission}, which you do not have here.",
+            f"You need the permission {permission} in this tenant.",
         )

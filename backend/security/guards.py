@@ -1,4 +1,4 @@
-"""The decorators that say who may; a route that declares nothing is refused."""
+"""Decorators that declare the permitted callers of a route. Every route must have one."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from backend.security.authentication import (
     Principal,
     authenticate,
     calling_service,
-    refuse_unless,
+    ensure_permission,
 )
-from backend.security.http_errors import Refusal, forbidden
+from backend.security.http_errors import HttpError, forbidden
 from backend.security.permissions import Permission
 
 View = Callable[..., Any]
@@ -21,7 +21,7 @@ View = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a view declared: a permission, any good token, or nothing at all (public)."""
+    """The access rule of a view: a permission, any valid token (neither field set), or public."""
 
     permission: Permission | None = None
     public: bool = False
@@ -29,16 +29,16 @@ class Guard:
 
 
 def require_permission(permission: Permission) -> Callable[[View], View]:
-    """Let in only callers who have *permission* in the tenant they act for.
+    """Allow only callers that have *permission* in the tenant of the request.
 
-    Stands outermost, directly under the route, so that a caller without the
-    right learns nothing about what the view would have checked next.
+    Place it directly below the route decorator, so that a caller without the permission learns
+    nothing about later checks.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            refuse_unless(authenticate(), permission)
+            ensure_permission(authenticate(), permission)
             return current_app.ensure_sync(view)(*args, **kwargs)
 
         return _declare(guarded, Guard(permission))
@@ -47,7 +47,7 @@ def require_permission(permission: Permission) -> Callable[[View], View]:
 
 
 def authenticated(view: View) -> View:
-    """Let in every caller with a good token, whatever it permits: what is one's own."""
+    """Allow every caller with valid credentials: for routes about the caller's own data."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -58,40 +58,42 @@ def authenticated(view: View) -> View:
 
 
 def public(view: View) -> View:
-    """Let everybody in, and say so."""
+    """Declare that *view* needs no credentials."""
     return _declare(view, Guard(public=True))
 
 
 def internal_only(view: View) -> View:
-    """Let in other services alone.
+    """Allow only calls by other services of the suite.
 
-    Above `@require_permission` or `@authenticated` they come for a user; alone, for
-    themselves.
+    Combined with `@require_permission` or `@authenticated` below it, the service acts for a
+    user; alone, for itself.
     """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if calling_service() is None:
-            raise forbidden("internal_only", "Only a service of this system may call this.")
+            raise forbidden("internal_only", "Only services of this system may call this route.")
         return current_app.ensure_sync(view)(*args, **kwargs)
 
-    return _declare(guarded, replace(guard_of(view) or Guard(), internal=True))
+    return _declare(guarded, replace(get_guard(view) or Guard(), internal=True))
 
 
-def require_resource(find: Callable[..., Any]) -> Callable[[View], View]:
-    """Hand the view what *find* makes of its path, or answer 404.
+def require_resource(find_resource: Callable[..., Any]) -> Callable[[View], View]:
+    """Pass the resource of the path to the view, or return 404.
 
-    `find(principal, **path)` answers None for what does not exist and for what
-    belongs to someone else: to the caller both are the same.
+    Args:
+        find_resource: called with the principal and the path arguments. It returns None for a
+            resource that does not exist and for one of another owner: both look the same to
+            the caller.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def with_resource(*args: Any, **path: Any) -> Any:
             principal: Principal = authenticate()
-            resource = find(principal, **path)
+            resource = find_resource(principal, **path)
             if resource is None:
-                raise Refusal(404, "not_found", "Not found", "There is no such thing here.")
+                raise HttpError(404, "not_found", "Not found", "Resource not found.")
             return current_app.ensure_sync(view)(resource, *args)
 
         return with_resource
@@ -99,16 +101,16 @@ def require_resource(find: Callable[..., Any]) -> Callable[[View], View]:
     return decorate
 
 
-def guard_of(view: View) -> Guard | None:
-    """What *view* declared, or None if it declared nothing."""
+def get_guard(view: View) -> Guard | None:
+    """Return the access rule of *view*, or None if it declares none."""
     guard: Guard | None = getattr(view, "guard", None)
     return guard
 
 
-def undeclared(app: Flask) -> Iterator[str]:
-    """The rules of *app* whose views declare neither a permission nor `@public`."""
+def routes_without_guard(app: Flask) -> Iterator[str]:
+    """Yield the URL rules of *app* whose views declare no access rule."""
     for rule in app.url_map.iter_rules():
-        if guard_of(app.view_functions[rule.endpoint]) is None:
+        if get_guard(app.view_functions[rule.endpoint]) is None:
             yield str(rule)
 
 

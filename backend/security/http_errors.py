@@ -1,4 +1,4 @@
-"""How a refusal leaves: an RFC 9457 problem document, on any Flask app."""
+"""Error responses as RFC 9457 problem documents, and the request id, for any Flask app."""
 
 import json
 import re
@@ -10,17 +10,25 @@ from uuid import uuid4
 from flask import Response, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_worked_for: ContextVar[str | None] = ContextVar("worked_for", default=None)
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+"""Request ids accepted from a client (API.md: X-Request-ID)."""
+_scoped_request_id: ContextVar[str | None] = ContextVar("worked_for", default=None)
 
-Errors = Sequence[Mapping[str, str]]
+FieldErrors = Sequence[Mapping[str, str]]
 
 
-class Refusal(HTTPException):
-    """A request that does not pass, with the answer its caller gets.
+class HttpError(HTTPException):
+    """A rejected request, together with its problem response.
 
-    Being an HTTPException, it becomes that answer on a Flask app without any
-    error handler of its own.
+    It is an HTTPException, so a Flask app returns the response without an error handler.
+
+    Args:
+        status: HTTP status.
+        code: stable snake_case identifier for programs.
+        title: short statement, the same for every use of *code*.
+        detail: what is wrong with this request and what to do.
+        headers: additional response headers.
+        errors: invalid fields, each with `pointer` and `detail`.
     """
 
     def __init__(
@@ -31,7 +39,7 @@ class Refusal(HTTPException):
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
-        errors: Errors | None = None,
+        errors: FieldErrors | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = status
@@ -52,19 +60,23 @@ class Refusal(HTTPException):
         )
 
 
-def unauthenticated(code: str, detail: str) -> Refusal:
-    """401: the caller did not show who they are."""
-    return Refusal(401, code, "Not authenticated", detail, headers={"WWW-Authenticate": "Bearer"})
+def unauthenticated(code: str, detail: str) -> HttpError:
+    """Return a 401 error: the request carries no valid credentials."""
+    return HttpError(401, code, "Not authenticated", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def forbidden(code: str, detail: str) -> Refusal:
-    """403: the caller is known and may not."""
-    return Refusal(403, code, "Not allowed", detail)
+def forbidden(code: str, detail: str) -> HttpError:
+    """Return a 403 error: the caller is authenticated but lacks the right."""
+    return HttpError(403, code, "Not allowed", detail)
 
 
-def unavailable(code: str, detail: str, retry_after: int = 1) -> Refusal:
-    """503: something that the decision rests on does not answer."""
-    return Refusal(
+def unavailable(code: str, detail: str, retry_after: int = 1) -> HttpError:
+    """Return a 503 error: a server that the decision depends on does not respond.
+
+    Args:
+        retry_after: seconds for the Retry-After header.
+    """
+    return HttpError(
         503, code, "Service unavailable", detail, headers={"Retry-After": str(retry_after)}
     )
 
@@ -76,9 +88,9 @@ def problem(
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    errors: Errors | None = None,
+    errors: FieldErrors | None = None,
 ) -> Response:
-    """The one form in which anything that went wrong is told (RFC 9457)."""
+    """Return an error as an `application/problem+json` response (RFC 9457)."""
     body: dict[str, object] = {
         "type": f"/problems/{code}",
         "title": title,
@@ -96,25 +108,25 @@ def problem(
 
 
 def request_id() -> str:
-    """The id of the request in hand: the caller's if it is well-formed, else a new one."""
-    return request_id_in_hand() or uuid4().hex
+    """Return the id of the current request: the client's if it is well-formed, else a new one."""
+    return current_request_id() or uuid4().hex
 
 
-def request_id_in_hand() -> str | None:
-    """The same, None where no request is being worked for."""
+def current_request_id() -> str | None:
+    """Return the id of the current request or request scope, or None outside of both."""
     if not has_request_context():
-        return _worked_for.get()
+        return _scoped_request_id.get()
     if "request_id" not in g:
         offered = request.headers.get("X-Request-ID", "")
-        g.request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex
+        g.request_id = offered if REQUEST_ID_PATTERN.fullmatch(offered) else uuid4().hex
     return str(g.request_id)
 
 
 @contextmanager
-def working_for(request_id: str | None) -> Iterator[None]:
-    """Work that goes on after its request, such as a job that it has queued."""
-    token = _worked_for.set(request_id)
+def request_id_scope(request_id: str | None) -> Iterator[None]:
+    """Set the request id for work done outside its request, such as a queued job."""
+    token = _scoped_request_id.set(request_id)
     try:
         yield
     finally:
-        _worked_for.reset(token)
+        _scoped_request_id.reset(token)

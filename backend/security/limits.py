@@ -1,9 +1,11 @@
-"""How often a caller may ask: GCRA, counted in Redis, or nearby while Redis is away.
+"""Rate limits with the generic cell rate algorithm (GCRA), counted in Redis.
 
-Every limit of a request is decided in one call, and a request that one limit refuses
-costs none of the others anything. The arithmetic stands here twice, once in Python for
-the local buckets and once in Lua, where no second process can step in between; the
-tests hold the two against each other.
+While Redis does not respond, limits are counted in the process. All limits of a request are
+decided in one call, and a request that one limit rejects is charged to none of them. The
+arithmetic exists twice: in Python for the local counters and in Lua, where it is atomic across
+processes. Tests compare the two.
+
+Source of GCRA: ITU-T I.371; a limit is stored as one theoretical arrival time (TAT) a key.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ from redis.exceptions import NoScriptError, RedisError
 from backend.security.redis import connect
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_WRITTEN = re.compile(
+_RATE_PATTERN = re.compile(
     r"(?P<count>[1-9][0-9]{0,8}) ?(?:/|per) ?(?P<unit>second|minute|hour|day)s?"
     r"(?: burst (?P<burst>[1-9][0-9]{0,8}))?"
 )
@@ -33,38 +35,48 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many in a period, and at most *burst* of them at once."""
+    """*count* units a period, and at most *burst* units at once."""
 
     count: int
-    period: int
+    period_seconds: int
     burst: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`"100/minute"` or `"1000/minute burst 2000"`; ValueError says what is wrong."""
-        written = _WRITTEN.fullmatch(text.strip())
-        if written is None:
+        """Parse a rate such as `"100/minute"` or `"1000/minute burst 2000"`.
+
+        Raises:
+            ValueError: *text* is not a rate.
+        """
+        match = _RATE_PATTERN.fullmatch(text.strip())
+        if match is None:
             raise ValueError(
-                f"{text!r} is no rate. Write a number, a slash and a unit, and where wanted a "
+                f"{text!r} is not a rate. Write a number, a slash and a unit, and optionally a "
                 f"burst: '10/minute', '1000/minute burst 2000' (units: {', '.join(_PERIODS)})."
             )
-        count = int(written["count"])
-        return cls(count, _PERIODS[written["unit"]], int(written["burst"] or count))
+        count = int(match["count"])
+        return cls(count, _PERIODS[match["unit"]], int(match["burst"] or count))
 
     @property
-    def interval(self) -> int:
-        """Microseconds that one unit takes to come back."""
-        return max(1, self.period * MICROSECONDS // self.count)
+    def interval_us(self) -> int:
+        """Microseconds after which one unit is available again."""
+        return max(1, self.period_seconds * MICROSECONDS // self.count)
 
     @property
-    def tolerance(self) -> int:
-        """Microseconds by which a caller may be ahead of the steady rate."""
-        return self.interval * self.burst
+    def tolerance_us(self) -> int:
+        """Microseconds by which a caller may be ahead of the sustained rate."""
+        return self.interval_us * self.burst
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one request takes from one limit. *key* says whose; *name* is for people."""
+    """The cost of one request against one limit.
+
+    Attributes:
+        name: name of the limit in response headers.
+        key: Redis key of the counter, which identifies the charged caller.
+        cost: units to take.
+    """
 
     name: str
     key: str
@@ -72,56 +84,68 @@ class Charge:
     cost: int = 1
 
 
-class Verdict(NamedTuple):
-    """One charge, decided: what is left, and in how many microseconds there is more."""
+class ChargeResult(NamedTuple):
+    """Outcome of one charge.
+
+    Attributes:
+        remaining: units left.
+        reset_us: microseconds until the full burst is available again.
+        wait_us: microseconds until the charge would be allowed; 0 if it was.
+    """
 
     charge: Charge
     remaining: int
-    reset: int
-    wait: int
+    reset_us: int
+    wait_us: int
 
     @property
     def allowed(self) -> bool:
-        return self.wait == 0
+        return self.wait_us == 0
 
 
-class Decision(NamedTuple):
-    """All charges of one request, decided together."""
+class RateLimitDecision(NamedTuple):
+    """Outcome of all charges of one request; `is_local` if counted in this process."""
 
-    verdicts: tuple[Verdict, ...]
-    local: bool = False
+    results: tuple[ChargeResult, ...]
+    is_local: bool = False
 
     @property
     def allowed(self) -> bool:
-        return all(verdict.wait == 0 for verdict in self.verdicts)
+        return all(verdict.wait_us == 0 for verdict in self.results)
 
     @property
-    def tightest(self) -> Verdict | None:
-        """The limit a caller should hear of: the one to wait for longest, or the fullest."""
-        if not self.verdicts:
+    def most_restrictive(self) -> ChargeResult | None:
+        """The limit to report to the caller: with the longest wait, else the least remaining."""
+        if not self.results:
             return None
-        return max(self.verdicts, key=lambda v: (v.wait, -v.remaining / v.charge.limit.burst))
+        return max(self.results, key=lambda v: (v.wait_us, -v.remaining / v.charge.limit.burst))
 
 
-def spend(arrival: int, now: int, charge: Charge) -> tuple[int, int]:
-    """The theoretical arrival time after *charge*, and the wait that stands against it."""
-    interval, tolerance = charge.limit.interval, charge.limit.tolerance
+def apply_gcra(arrival: int, now: int, charge: Charge) -> tuple[int, int]:
+    """Return the TAT after *charge* and the delay in microseconds before it is allowed.
+
+    Args:
+        arrival: TAT before the charge, in microseconds.
+        now: current time in microseconds.
+    """
+    interval, tolerance = charge.limit.interval_us, charge.limit.tolerance_us
     after = max(arrival, now) + interval * charge.cost
     return after, max(0, after - now - tolerance)
 
 
-def judge(arrivals: Sequence[int], now: int, charges: Sequence[Charge]) -> list[tuple[int, int]]:
-    """For each charge (arrival time to keep, wait): all are kept, or none."""
-    spent = [spend(a, now, charge) for a, charge in zip(arrivals, charges, strict=True)]
-    if any(wait for _, wait in spent):
-        return [(max(a, now), wait) for a, (_, wait) in zip(arrivals, spent, strict=True)]
-    return spent
+def apply_charges(
+    arrivals: Sequence[int], now: int, charges: Sequence[Charge]
+) -> list[tuple[int, int]]:
+    """Return (TAT to store, wait in microseconds) for each charge; all are charged or none."""
+    charged = [apply_gcra(a, now, charge) for a, charge in zip(arrivals, charges, strict=True)]
+    if any(wait for _, wait in charged):
+        return [(max(a, now), wait) for a, (_, wait) in zip(arrivals, charged, strict=True)]
+    return charged
 
 
-# `%.0f`, because Lua writes a time in microseconds as 1.7e+15. The answer is one line of
-# numbers: a reader that does this for every request reads it in a third of the time that
-# an array takes.
-SCRIPT = """
+# `%.0f`, because Lua formats a time in microseconds as 1.7e+15. The reply is one line of numbers:
+# parsing it takes a third of the time of an array, and it is parsed for every request.
+CHARGE_SCRIPT = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local held = redis.call('MGET', unpack(KEYS))
@@ -146,9 +170,9 @@ end
 return {ok = table.concat(out, ' ')}
 """
 
-# Gives back what was reserved and not used, or takes what was used beyond it. Never
-# refuses: the work is done. KEYS and ARGV are (interval, units to take) for each key.
-SETTLE_SCRIPT = """
+# Returns units that were reserved and not used, or takes units used beyond the reservation.
+# Never rejects: the work is done already. ARGV is (interval, units to take) for each key.
+ADJUST_SCRIPT = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 for i = 1, #KEYS do
@@ -163,37 +187,42 @@ end
 return 0
 """
 
-SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-SETTLE_SHA = hashlib.sha1(SETTLE_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+CHARGE_SHA = hashlib.sha1(CHARGE_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+ADJUST_SHA = hashlib.sha1(ADJUST_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 def script_arguments(charges: Sequence[Charge]) -> list[int]:
-    """ARGV of SCRIPT for *charges*; their keys are its KEYS."""
+    """Return ARGV of CHARGE_SCRIPT for *charges*. KEYS are the keys of the charges."""
     arguments: list[int] = []
     for charge in charges:
-        arguments += (charge.limit.interval, charge.limit.tolerance, charge.cost)
+        arguments += (charge.limit.interval_us, charge.limit.tolerance_us, charge.cost)
     return arguments
 
 
-def read_numbers(answer: bytes | str) -> list[int]:
-    """The numbers in what SCRIPT answered: time ahead and wait, for each charge."""
-    return list(map(int, answer.split()))
+def parse_reply(reply: bytes | str) -> list[int]:
+    """Parse the reply of CHARGE_SCRIPT: time ahead and wait in microseconds for each charge."""
+    return list(map(int, reply.split()))
 
 
-def read_reply(charges: Sequence[Charge], reply: Sequence[int], *, local: bool = False) -> Decision:
-    """The Decision in what SCRIPT (or the local buckets) answered."""
-    verdicts = []
+def to_decision(
+    charges: Sequence[Charge], reply: Sequence[int], *, local: bool = False
+) -> RateLimitDecision:
+    """Convert the parsed reply of CHARGE_SCRIPT or of `LocalBuckets` to a decision."""
+    results = []
     for charge, ahead, wait in zip(charges, reply[::2], reply[1::2], strict=True):
-        left = max(0, charge.limit.tolerance - ahead) // charge.limit.interval
-        verdicts.append(Verdict(charge, left, ahead, wait))
-    return Decision(tuple(verdicts), local)
+        remaining = max(0, charge.limit.tolerance_us - ahead) // charge.limit.interval_us
+        results.append(ChargeResult(charge, remaining, ahead, wait))
+    return RateLimitDecision(tuple(results), local)
 
 
 class LocalBuckets:
-    """The same limits in this process alone: for the minutes in which Redis is away.
+    """Limits counted in this process, used while Redis does not respond.
 
-    Bounded: the bucket longest untouched is forgotten first. Forgetting favours its
-    caller, and a flood of new keys is what the limit by address is for.
+    At most *size* counters are kept; the least recently used is dropped first. A dropped counter
+    favours its caller; a flood of new keys is stopped by the limit per address.
+
+    Args:
+        now: returns the time in microseconds.
     """
 
     def __init__(
@@ -207,24 +236,24 @@ class LocalBuckets:
     def __len__(self) -> int:
         return len(self._arrivals)
 
-    def decide(self, charges: Sequence[Charge]) -> Decision:
-        return read_reply(charges, self.reply(charges), local=True)
+    def decide(self, charges: Sequence[Charge]) -> RateLimitDecision:
+        return to_decision(charges, self.reply(charges), local=True)
 
     def reply(self, charges: Sequence[Charge]) -> list[int]:
-        """What SCRIPT would answer."""
+        """Return what CHARGE_SCRIPT would reply, as numbers."""
         with self._lock:
             now = self._now()
-            kept = judge([self._arrivals.get(c.key, 0) for c in charges], now, charges)
-            for charge, (arrival, _) in zip(charges, kept, strict=True):
-                self._keep(charge.key, arrival)
-        return [number for arrival, wait in kept for number in (arrival - now, wait)]
+            charged = apply_charges([self._arrivals.get(c.key, 0) for c in charges], now, charges)
+            for charge, (arrival, _) in zip(charges, charged, strict=True):
+                self._store(charge.key, arrival)
+        return [number for arrival, wait in charged for number in (arrival - now, wait)]
 
-    def settle(self, charge: Charge, units: int) -> None:
+    def adjust_charge(self, charge: Charge, units: int) -> None:
         with self._lock:
             arrival = max(self._arrivals.get(charge.key, 0), self._now())
-            self._keep(charge.key, arrival + charge.limit.interval * units)
+            self._store(charge.key, arrival + charge.limit.interval_us * units)
 
-    def _keep(self, key: str, arrival: int) -> None:
+    def _store(self, key: str, arrival: int) -> None:
         self._arrivals[key] = arrival
         self._arrivals.move_to_end(key)
         if len(self._arrivals) > self._size:
@@ -232,79 +261,81 @@ class LocalBuckets:
 
 
 class Limiter:
-    """Decides charges for threads: in Redis while it answers, nearby while it does not.
+    """Decide charges in Redis, or locally while Redis does not respond. Thread-safe.
 
-    *redis* must carry a short `socket_timeout` (open_limiter sets 100 ms). The first
-    request that Redis fails pays that once; then every request is decided locally,
-    while a thread of its own looks each second whether Redis is back.
+    Args:
+        redis: client with a short `socket_timeout` (`open_limiter` sets 100 ms), or None to count
+            locally. The first request that fails waits for that timeout once; afterwards
+            requests are decided locally while a thread checks whether Redis responds again.
+        retry_seconds: interval of these checks.
     """
 
     def __init__(self, redis: Redis | None, retry_seconds: float = 1.0) -> None:
         self._redis = redis
         self._local = LocalBuckets()
         self._retry_seconds = retry_seconds
-        self._away = redis is None
+        self._redis_unavailable = redis is None
         self._lock = threading.Lock()
 
     @property
-    def local(self) -> bool:
-        """Whether limits are counted in this process alone just now."""
-        return self._away
+    def is_local(self) -> bool:
+        """True while limits are counted in this process only."""
+        return self._redis_unavailable
 
-    def decide(self, charges: Sequence[Charge]) -> Decision:
+    def decide(self, charges: Sequence[Charge]) -> RateLimitDecision:
         if not charges:
-            return Decision(())
-        if self._away:
+            return RateLimitDecision(())
+        if self._redis_unavailable:
             return self._local.decide(charges)
         try:
             keys = [charge.key for charge in charges]
-            reply = self._run(SCRIPT, SCRIPT_SHA, keys, script_arguments(charges))
+            reply = self._run(CHARGE_SCRIPT, CHARGE_SHA, keys, script_arguments(charges))
         except (RedisError, OSError) as error:
-            self._leave(error)
+            self._switch_to_local(error)
             return self._local.decide(charges)
-        return read_reply(charges, read_numbers(reply))
+        return to_decision(charges, parse_reply(reply))
 
-    def settle(self, charge: Charge, units: int) -> None:
-        """Take *units* more from the charge's limit, or give them back when negative."""
-        if self._away:
-            self._local.settle(charge, units)
+    def adjust_charge(self, charge: Charge, units: int) -> None:
+        """Take *units* more from the charge's limit, or return them if negative."""
+        if self._redis_unavailable:
+            self._local.adjust_charge(charge, units)
             return
         try:
-            self._run(SETTLE_SCRIPT, SETTLE_SHA, [charge.key], [charge.limit.interval, units])
+            self._run(ADJUST_SCRIPT, ADJUST_SHA, [charge.key], [charge.limit.interval_us, units])
         except (RedisError, OSError) as error:
-            self._leave(error)
+            self._switch_to_local(error)
 
     def _run(self, script: str, sha: str, keys: list[str], arguments: list[int]) -> Any:
-        assert self._redis is not None  # noqa: S101 - _away is true without one
+        assert self._redis is not None  # noqa: S101 - unavailable is set without one
         try:
             return self._redis.evalsha(sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return self._redis.eval(script, len(keys), *keys, *arguments)
 
-    def _leave(self, error: Exception) -> None:
+    def _switch_to_local(self, error: Exception) -> None:
         with self._lock:
-            if self._away:
+            if self._redis_unavailable:
                 return
-            self._away = True
-        _log.warning("Redis does not answer (%s): limits are counted in this process.", error)
-        threading.Thread(target=self._await_return, name="limits-redis", daemon=True).start()
+            self._redis_unavailable = True
+        _log.warning("Redis does not respond (%s). Rate limits are counted in this process.", error)
+        threading.Thread(target=self._wait_for_redis, name="limits-redis", daemon=True).start()
 
-    def _await_return(self) -> None:
-        assert self._redis is not None  # noqa: S101 - only a limiter with Redis can leave it
+    def _wait_for_redis(self) -> None:
+        assert self._redis is not None  # noqa: S101 - only a limiter with Redis gets here
         while True:
             time.sleep(self._retry_seconds)
             try:
                 self._redis.ping()
             except (RedisError, OSError):
                 continue
-            self._away = False
-            _log.warning("Redis answers again: limits are counted there.")
+            self._redis_unavailable = False
+            _log.warning("Redis responds again. Rate limits are counted in Redis.")
             return
 
 
 def open_limiter(redis_url: str | None) -> Limiter:
-    """A Limiter on *redis_url* with time limits that keep a frozen Redis from holding requests."""
+    """Return a `Limiter` whose timeouts keep a frozen Redis from delaying requests."""
     if redis_url is None:
         return Limiter(None)
-    # Nothing is sent twice: a request counted twice is a caller wronged.
+    # No retries: a command sent twice would charge the caller twice.
     return Limiter(connect(redis_url, timeout=0.1, retries=0))

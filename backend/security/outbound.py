@@ -1,9 +1,10 @@
-"""Which addresses we may be talked into calling.
+"""Outbound guard against server-side request forgery (SSRF).
 
-A URL that a model, a document or a user names is a wish. `Outbound.destination` reads it with
-one strict parser and asks the operator's list; `Outbound.addresses` resolves its host once and
-refuses it if any of its addresses is not a public one. Whoever calls then connects to these
-addresses and resolves no more, so that a name cannot change its mind in between.
+URLs named by a model, a document or a user are untrusted. `OutboundPolicy.check_url` parses one
+with a strict parser and compares it with the operator's list of hosts;
+`OutboundPolicy.resolve_public_addresses` resolves its host once and blocks it unless all its
+addresses are public. The caller then connects to these addresses without resolving again, so that
+a DNS answer cannot change in between (DNS rebinding).
 """
 
 import re
@@ -17,7 +18,7 @@ from urllib.parse import quote
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 
-_LONGEST_URL: Final = 2_048
+_MAX_URL_LENGTH: Final = 2_048
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 _URL = re.compile(
@@ -29,11 +30,11 @@ _AUTHORITY = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# What a path and a query may hold as it is; all else is percent-encoded.
-_KEPT: Final = "/?%:@!$&'()*+,;=-._~[]|"
+# Characters that stay as they are in a path and a query; all others are percent-encoded.
+_UNESCAPED: Final = "/?%:@!$&'()*+,;=-._~[]|"
 
-# The IANA registries of special-purpose addresses, without those that are globally reachable,
-# and the addresses at which clouds tell their machines secrets.
+# IANA special-purpose address registry without globally reachable blocks, and the metadata
+# addresses of cloud providers.
 _NOT_PUBLIC_V4: Final = tuple(
     map(
         ip_network,
@@ -57,22 +58,23 @@ _NOT_PUBLIC_V4: Final = tuple(
         ),
     )
 )
-# Only this block is given out; IPv4-mapped, NAT64, unique local and link-local lie outside of it.
+# The only allocated global unicast block. IPv4-mapped, NAT64, unique local and link-local
+# addresses are outside of it.
 _PUBLIC_V6: Final = ip_network("2000::/3")
-# Teredo and other protocols, documentation, 6to4: what tunnels lead to cannot be seen from here.
+# Teredo and other protocol assignments, documentation, 6to4: the target behind a tunnel is unknown.
 _NOT_PUBLIC_V6: Final = tuple(
     map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 )
 _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
-class OutboundRefused(Exception):
-    """The address is not to be called; the message says why, for whoever asked for it."""
+class OutboundBlocked(Exception):
+    """The URL may not be called. The message gives the reason and may be shown to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a request goes: `host` in lower case and without brackets, `target` path and query."""
+    """A parsed URL: `host` in lower case without brackets; `target` is path and query."""
 
     scheme: str
     host: str
@@ -81,7 +83,7 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        """The host as the Host header names it."""
+        """Value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -92,28 +94,32 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """One entry of the operator's list: `host`, `*.domain` or `*`, with a port or without."""
+    """One entry of the operator's list: `host`, `*.domain` or `*`, optionally with a port."""
 
     pattern: str
     port: int | None
 
     @classmethod
-    def parsed(cls, text: str) -> "AllowedHost":
-        """The entry that *text* writes; ValueError if it is none."""
+    def parse(cls, text: str) -> "AllowedHost":
+        """Parse an entry.
+
+        Raises:
+            ValueError: *text* is not a valid entry.
+        """
         pattern, separator, port = text.strip().lower().rpartition(":")
-        if not separator or port.endswith("]"):  # without a port, or the colons of an address
+        if not separator or port.endswith("]"):  # no port, or the colons of an IPv6 address
             pattern, port = text.strip().lower(), ""
         elif not (port.isascii() and port.isdigit()):
-            raise ValueError(f"{text!r} has no port behind its colon.")
+            raise ValueError(f"{text!r} has no port number after its colon.")
         if pattern != "*":
             prefix = "*." if pattern.startswith("*.") else ""
             try:
-                pattern = prefix + _host(pattern.removeprefix("*."))
-            except OutboundRefused as error:
-                raise ValueError(f"{text!r} is no host: {error}") from error
+                pattern = prefix + _normalize_host(pattern.removeprefix("*."))
+            except OutboundBlocked as error:
+                raise ValueError(f"{text!r} is not a host: {error}") from error
         return cls(pattern, int(port) if port else None)
 
-    def covers(self, destination: Destination) -> bool:
+    def matches(self, destination: Destination) -> bool:
         port = _DEFAULT_PORTS[destination.scheme] if self.port is None else self.port
         if destination.port != port:
             return False
@@ -123,7 +129,7 @@ class AllowedHost:
 
 
 def is_public(address: Address) -> bool:
-    """Whether *address* is anybody's on the internet, and not ours, a neighbour's or a tunnel's."""
+    """Return whether *address* is a public internet address, not private, reserved or tunnelled."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
     interface = int(address) >> 32 & 0xFFFF_FFFF
@@ -134,88 +140,104 @@ def is_public(address: Address) -> bool:
     )
 
 
-def resolved(host: str, port: int) -> list[str]:
-    """The addresses of *host*, as this machine's resolver knows them."""
+def resolve_host(host: str, port: int) -> list[str]:
+    """Resolve *host* with the system's resolver.
+
+    Raises:
+        OutboundBlocked: the host cannot be resolved.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise OutboundRefused(f"The host {host} is not known.") from error
+        raise OutboundBlocked(f"The host {host} cannot be resolved.") from error
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
-class Outbound:
-    """The operator's rule on what may be called: these hosts, at public addresses.
+class OutboundPolicy:
+    """The operator's policy for outbound calls: only listed hosts, only public addresses.
 
-    *resolve* and *public* are handed in by tests, which cannot call the internet.
+    Args:
+        resolve: resolver; tests pass their own because they have no internet access.
+        public: tells whether an address is public; tests pass their own.
     """
 
     def __init__(
         self,
         allowed: Sequence[AllowedHost],
         *,
-        resolve: Resolve = resolved,
+        resolve: Resolve = resolve_host,
         public: Callable[[Address], bool] = is_public,
     ) -> None:
         self._allowed = tuple(allowed)
         self._resolve = resolve
         self._public = public
 
-    def destination(self, url: str) -> Destination:
-        """What *url* names, if it is written plainly and the list covers it."""
-        wanted = _parsed(url)
-        if not any(entry.covers(wanted) for entry in self._allowed):
-            raise OutboundRefused(f"{wanted.authority} is not on the list of hosts to be called.")
-        return wanted
+    def check_url(self, url: str) -> Destination:
+        """Parse *url* and check that its host is listed.
 
-    def addresses(self, destination: Destination) -> list[str]:
-        """Where to connect; refused as a whole if one of the host's addresses is not public."""
-        found = [destination.host]
+        Raises:
+            OutboundBlocked: the URL is malformed, ambiguous or not listed.
+        """
+        destination = _parse_url(url)
+        if not any(entry.matches(destination) for entry in self._allowed):
+            raise OutboundBlocked(f"{destination.authority} is not on the list of allowed hosts.")
+        return destination
+
+    def resolve_public_addresses(self, destination: Destination) -> list[str]:
+        """Return the addresses to connect to.
+
+        Raises:
+            OutboundBlocked: at least one address of the host is not public.
+        """
+        addresses = [destination.host]
         if not _is_literal(destination.host):
-            found = list(dict.fromkeys(self._resolve(destination.host, destination.port)))
-        if not found or not all(self._public(ip_address(each)) for each in found):
-            raise OutboundRefused(f"{destination.host} does not lie on the public internet.")
-        return found
+            addresses = list(dict.fromkeys(self._resolve(destination.host, destination.port)))
+        if not addresses or not all(self._public(ip_address(text)) for text in addresses):
+            raise OutboundBlocked(f"{destination.host} is not on the public internet.")
+        return addresses
 
 
-def _parsed(url: str) -> Destination:
-    # A backslash or a control character means one thing here and another elsewhere.
-    if len(url) > _LONGEST_URL or re.search(r"[\x00-\x20\x7f\\]", url):
-        raise OutboundRefused("A URL is at most 2048 characters, without blanks or backslashes.")
+def _parse_url(url: str) -> Destination:
+    # URL parsers disagree about backslashes and control characters.
+    if len(url) > _MAX_URL_LENGTH or re.search(r"[\x00-\x20\x7f\\]", url):
+        raise OutboundBlocked(
+            "A URL has at most 2048 characters and no spaces, control characters or backslashes."
+        )
     parts = _URL.fullmatch(url)
     scheme = parts["scheme"].lower() if parts else ""
     if parts is None or scheme not in _DEFAULT_PORTS:
-        raise OutboundRefused("Only http:// and https:// URLs can be called.")
+        raise OutboundBlocked("Only http:// and https:// URLs can be called.")
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None:
-        raise OutboundRefused(
+        raise OutboundBlocked(
             "The host must be plain ASCII, without a user name; write an international name "
             "in its xn-- form."
         )
     port = int(authority["port"] or _DEFAULT_PORTS[scheme])
     if not 0 < port < 65_536:
-        raise OutboundRefused("There is no such port.")
-    host = _host(authority["name"] or f"[{authority['v6']}]")
-    target = quote((parts["path"] or "/") + (parts["query"] or ""), safe=_KEPT)
+        raise OutboundBlocked("The port must be between 1 and 65535.")
+    host = _normalize_host(authority["name"] or f"[{authority['v6']}]")
+    target = quote((parts["path"] or "/") + (parts["query"] or ""), safe=_UNESCAPED)
     return Destination(scheme, host, port, target)
 
 
-def _host(text: str) -> str:
-    """*text* as a host is compared: a name in lower case, or an address as it is always written."""
+def _normalize_host(text: str) -> str:
+    """Normalise a host: a name to lower case, an address to its canonical form."""
     text = text.lower()
     if text.startswith("["):
         try:
             return str(IPv6Address(text.strip("[]")))
         except ValueError as error:
-            raise OutboundRefused("The host is no IPv6 address.") from error
+            raise OutboundBlocked("The host is not a valid IPv6 address.") from error
     labels = text.removesuffix(".").split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        # 2130706433, 0x7f.1 and 0177.0.0.1 are addresses to some resolvers and names to others.
+        # Some resolvers treat 2130706433, 0x7f.1 and 0177.0.0.1 as addresses, others as names.
         try:
             return str(IPv4Address(".".join(labels)))
         except ValueError as error:
-            raise OutboundRefused("Write an address as four decimal numbers.") from error
+            raise OutboundBlocked("Write an IPv4 address as four decimal numbers.") from error
     if sum(len(label) + 1 for label in labels) > 254 or not all(map(_LABEL.fullmatch, labels)):
-        raise OutboundRefused("The host is no host name.")
+        raise OutboundBlocked("The host is not a valid host name.")
     return ".".join(labels)
 
 

@@ -1,4 +1,4 @@
-"""Hash and match passwords: argon2id, and bcrypt for accounts that come from elsewhere."""
+"""Password hashing: argon2id; bcrypt hashes of imported accounts can be verified."""
 
 import secrets
 
@@ -6,22 +6,22 @@ import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# OWASP's password storage figures for argon2id: 19 MiB, two passes, one lane.
+# Parameters for argon2id of the OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _BCRYPT_BYTES = 72
 
-# Matched when nobody has the name, so that an unknown name takes as long to
-# refuse as a wrong password. Its password is random and was thrown away.
-UNUSABLE = _HASHER.hash(secrets.token_urlsafe())
+# Verified for unknown user names, so that they take as long to reject as a wrong password.
+# It is the hash of a random password that is stored nowhere.
+DUMMY_HASH = _HASHER.hash(secrets.token_urlsafe())
 
 
 def hash_password(password: str) -> str:
-    """An argon2id hash of *password* in its PHC string form."""
+    """Return an argon2id hash of *password* as a PHC string."""
     return _HASHER.hash(password)
 
 
-def matches(password: str, hashed: str) -> bool:
-    """Whether *password* is the one behind *hashed*."""
+def verify_password(password: str, hashed: str) -> bool:
+    """Return whether *hashed* (argon2id PHC string or bcrypt) is a hash of *password*."""
     if hashed.startswith("$2"):
         try:
             return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], hashed.encode())
@@ -34,5 +34,5 @@ def matches(password: str, hashed: str) -> bool:
 
 
 def needs_rehash(hashed: str) -> bool:
-    """Whether *hashed* was made by another scheme or with weaker figures than today's."""
+    """Return whether *hashed* uses another scheme or weaker parameters than new hashes."""
     return hashed.startswith("$2") or _HASHER.check_needs_rehash(hashed)

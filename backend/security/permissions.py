@@ -1,10 +1,10 @@
-"""Every permission and the roles that grant it, on one page."""
+"""All permissions and the built-in roles that grant them."""
 
 from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What a caller may do; each route names the one it needs."""
+    """A permission. Each route requires one."""
 
     RAG_READ = "rag:read"
     RAG_WRITE = "rag:write"
@@ -26,9 +26,9 @@ BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "admin": frozenset(Permission),
 }
 
-# What a service may do for the user it calls for, whatever more that user may do.
-# Who is not listed calls nobody.
-ON_BEHALF: dict[str, frozenset[Permission]] = {
+# Permissions that a service may use on behalf of a user, even if the user has more.
+# A service that is not listed may not call other services.
+DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
 }

@@ -1,11 +1,10 @@
-"""Which sessions have ended before their tokens did, known everywhere within a second.
+"""Revoked sessions and tokens, effective in every process within one second.
 
-Auth tells the Redis-compatible server; every process asks it with one MGET a
-request, remembers the answer for CACHE_SECONDS, and forgets it at once when the
-channel says that something was revoked.
+Auth writes revocations to Redis. Every process reads them with one MGET a request, caches the
+result for CACHE_SECONDS, and clears the cache when a revocation is announced on the channel.
 
-A user's and a tenant's *generation* is a number in their tokens; raising it ends
-every token that carries a lower one.
+The *generation* of a user or tenant is a number in its tokens; raising it revokes all tokens with
+a lower number. Design: docs/adr/0002.
 """
 
 import threading
@@ -19,25 +18,25 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError, ResponseError
 
-from backend.security.redis import key
+from backend.security.redis import redis_key
 
 CHANNEL = "security.revoked"
-# Set by auth once it has told all it knows, so that an emptied server is noticed.
-MARKER = key("security", "told")
+# Set by auth once all revocations are published, so that a server that lost its data is noticed.
+POPULATED_MARKER = redis_key("security", "told")
 CACHE_SECONDS = 0.9
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _CACHE_ENTRIES = 10_000
 
 
-class Verdict(Enum):
-    GOOD = "good"
+class SessionStatus(Enum):
+    VALID = "good"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The part of a token that can be revoked."""
+class SessionClaims:
+    """The claims of a token that revocations refer to."""
 
     session_id: str
     user_id: str
@@ -47,215 +46,231 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """All revocations that still concern a living token."""
+class RevocationHistory:
+    """All revocations that affect tokens which have not expired.
 
-    ended_sessions: Sequence[str]
-    users: Mapping[str, int]
-    tenants: Mapping[str, int]
+    Attributes:
+        user_generations: user id → current generation.
+        tenant_generations: tenant id → current generation.
+        lifetime_seconds: how long revoked session ids have to be kept.
+    """
+
+    revoked_session_ids: Sequence[str]
+    user_generations: Mapping[str, int]
+    tenant_generations: Mapping[str, int]
     lifetime_seconds: int
 
 
 class Revocations(Protocol):
-    """Who can be asked whether a session still stands, and be told that it does not."""
+    """Store of revocations."""
 
     @property
     def epoch(self) -> int:
-        """Grows whenever something is revoked: what was remembered before counts no more."""
+        """Increases with every revocation; values cached at a lower epoch are outdated."""
 
-    def verdict(self, standing: Standing) -> Verdict: ...
+    def session_status(self, claims: SessionClaims) -> SessionStatus: ...
 
-    def knows_all(self) -> bool: ...
+    def is_populated(self) -> bool: ...
 
-    def tell_all(self, history: History) -> None: ...
+    def repopulate(self, history: RevocationHistory) -> None: ...
 
-    def end_session(self, session_id: str, lifetime_seconds: int) -> None: ...
+    def revoke_session(self, session_id: str, lifetime_seconds: int) -> None: ...
 
-    def raise_user(self, user_id: str, generation: int) -> None: ...
+    def raise_user_generation(self, user_id: str, generation: int) -> None: ...
 
-    def raise_tenant(self, tenant_id: str, generation: int) -> None: ...
+    def raise_tenant_generation(self, tenant_id: str, generation: int) -> None: ...
 
 
-def forget_what_was_told(redis: Redis) -> None:
-    """Have auth tell everything again: after a restore, its tables know of another history."""
-    redis.delete(MARKER)
+def request_repopulation(redis: Redis) -> None:
+    """Make auth publish all revocations again, because a restore has replaced its tables."""
+    redis.delete(POPULATED_MARKER)
 
 
 def session_key(session_id: str) -> str:
-    return key("security", "ended", session_id)
+    return redis_key("security", "ended", session_id)
 
 
 def user_key(user_id: str) -> str:
-    return key("security", "user", user_id, "generation")
+    return redis_key("security", "user", user_id, "generation")
 
 
 def tenant_key(tenant_id: str) -> str:
-    return key("security", "tenant", tenant_id, "generation")
+    return redis_key("security", "tenant", tenant_id, "generation")
 
 
 class LocalRevocations:
-    """Revocations within one process: for a service that runs alone, without a server."""
+    """Revocations of this process only, for a service that runs without Redis.
+
+    Args:
+        clock: returns monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ended: dict[str, float] = {}
+        self._revoked_until: dict[str, float] = {}
         self._generations: dict[str, int] = {}
-        self._told = False
+        self._populated = False
         self.epoch = 0
 
-    def verdict(self, standing: Standing) -> Verdict:
-        ended = self._ended.get(standing.session_id, 0.0) > self._clock()
-        outgrown = (
-            self._generations.get(user_key(standing.user_id), 0) > standing.user_generation
-            or self._generations.get(tenant_key(standing.tenant_id), 0) > standing.tenant_generation
+    def session_status(self, claims: SessionClaims) -> SessionStatus:
+        revoked = self._revoked_until.get(claims.session_id, 0.0) > self._clock()
+        outdated = (
+            self._generations.get(user_key(claims.user_id), 0) > claims.user_generation
+            or self._generations.get(tenant_key(claims.tenant_id), 0) > claims.tenant_generation
         )
-        return Verdict.REVOKED if ended or outgrown else Verdict.GOOD
+        return SessionStatus.REVOKED if revoked or outdated else SessionStatus.VALID
 
-    def knows_all(self) -> bool:
-        return self._told
+    def is_populated(self) -> bool:
+        return self._populated
 
-    def tell_all(self, history: History) -> None:
-        for session_id in history.ended_sessions:
-            self.end_session(session_id, history.lifetime_seconds)
+    def repopulate(self, history: RevocationHistory) -> None:
+        for session_id in history.revoked_session_ids:
+            self.revoke_session(session_id, history.lifetime_seconds)
         self._generations.update(_generations(history))
-        self._told = True
+        self._populated = True
         self.epoch += 1
 
-    def end_session(self, session_id: str, lifetime_seconds: int) -> None:
+    def revoke_session(self, session_id: str, lifetime_seconds: int) -> None:
         now = self._clock()
-        self._ended = {known: until for known, until in self._ended.items() if until > now}
-        self._ended[session_id] = now + lifetime_seconds
+        self._revoked_until = {
+            ended_id: until for ended_id, until in self._revoked_until.items() if until > now
+        }
+        self._revoked_until[session_id] = now + lifetime_seconds
         self.epoch += 1
 
-    def raise_user(self, user_id: str, generation: int) -> None:
+    def raise_user_generation(self, user_id: str, generation: int) -> None:
         self._generations[user_key(user_id)] = generation
         self.epoch += 1
 
-    def raise_tenant(self, tenant_id: str, generation: int) -> None:
+    def raise_tenant_generation(self, tenant_id: str, generation: int) -> None:
         self._generations[tenant_key(tenant_id)] = generation
         self.epoch += 1
 
 
 class SharedRevocations:
-    """Revocations through the Redis-compatible server, cached and invalidated by its channel."""
+    """Revocations in Redis, cached in this process and invalidated through a channel.
+
+    Args:
+        redis: client with short timeouts (`backend.security.redis.connect`).
+        clock: returns monotonic seconds.
+    """
 
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._clock = clock
-        self._verdicts: dict[Standing, tuple[float, Verdict]] = {}
-        # What was said on the channel stays true when the server has forgotten it.
-        self._heard = LocalRevocations(clock)
+        self._statuses: dict[SessionClaims, tuple[float, SessionStatus]] = {}
+        # Revocations announced on the channel stay in force even if the server loses them.
+        self._announced = LocalRevocations(clock)
         self.epoch = 0
-        self._silent_until = 0.0
+        self._retry_after = 0.0
         self._listener: threading.Thread | None = None
-        self.follows: bool | None = None
-        """Whether it hears the channel; None before anybody was asked about."""
-        self._starting = threading.Lock()
+        self.is_subscribed: bool | None = None
+        """Whether the channel is subscribed; None before the first status was requested."""
+        self._listener_lock = threading.Lock()
 
-    def verdict(self, standing: Standing) -> Verdict:
-        self._listen()
-        if self._heard.verdict(standing) is Verdict.REVOKED:
-            return Verdict.REVOKED
+    def session_status(self, claims: SessionClaims) -> SessionStatus:
+        self._ensure_listener()
+        if self._announced.session_status(claims) is SessionStatus.REVOKED:
+            return SessionStatus.REVOKED
         now = self._clock()
-        known = self._verdicts.get(standing)
-        if known is not None and now < known[0]:
-            return known[1]
-        if now < self._silent_until:
-            return Verdict.UNKNOWN
+        entry = self._statuses.get(claims)
+        if entry is not None and now < entry[0]:
+            return entry[1]
+        if now < self._retry_after:
+            return SessionStatus.UNKNOWN
         epoch = self.epoch
         try:
-            verdict = self._ask(standing)
+            status = self._query_status(claims)
         except RedisError:
-            self._silent_until = self._clock() + _PAUSE_AFTER_FAILURE_SECONDS
-            return Verdict.UNKNOWN
-        # Not remembered if something was revoked while we asked: the answer may
-        # be from before.
-        if verdict is not Verdict.UNKNOWN and epoch == self.epoch:
-            if len(self._verdicts) >= _CACHE_ENTRIES:
-                self._verdicts.clear()
-            self._verdicts[standing] = (self._clock() + CACHE_SECONDS, verdict)
-        return verdict
+            self._retry_after = self._clock() + _PAUSE_AFTER_FAILURE_SECONDS
+            return SessionStatus.UNKNOWN
+        # Do not cache the status if a revocation arrived meanwhile: it may be outdated.
+        if status is not SessionStatus.UNKNOWN and epoch == self.epoch:
+            if len(self._statuses) >= _CACHE_ENTRIES:
+                self._statuses.clear()
+            self._statuses[claims] = (self._clock() + CACHE_SECONDS, status)
+        return status
 
-    def knows_all(self) -> bool:
-        """Whether the server is the one that was told everything, and still knows it."""
-        return bool(self._redis.get(MARKER) == self._server())
+    def is_populated(self) -> bool:
+        """Return whether all revocations were published to this server and it still has them."""
+        return bool(self._redis.get(POPULATED_MARKER) == self._server_state())
 
-    def tell_all(self, history: History) -> None:
-        """Tell *history*, and mark the server as one that knows it; all of it or nothing."""
-        server = self._server()
-        with self._redis.pipeline(transaction=True) as telling:
-            for session_id in history.ended_sessions:
-                telling.set(session_key(session_id), "1", ex=history.lifetime_seconds)
+    def repopulate(self, history: RevocationHistory) -> None:
+        """Publish *history* and set the marker, in one transaction."""
+        server = self._server_state()
+        with self._redis.pipeline(transaction=True) as transaction:
+            for session_id in history.revoked_session_ids:
+                transaction.set(session_key(session_id), "1", ex=history.lifetime_seconds)
             for name, generation in _generations(history).items():
-                telling.set(name, generation)
-            telling.set(MARKER, server)
-            telling.publish(CHANNEL, "all")
-            telling.execute()
-        self._forget()
+                transaction.set(name, generation)
+            transaction.set(POPULATED_MARKER, server)
+            transaction.publish(CHANNEL, "all")
+            transaction.execute()
+        self._invalidate_cache()
 
-    def _server(self) -> str:
-        # Another run of the server may have lost the last second before it stopped, and one
-        # that is full may have dropped anything; both may still hold the marker.
-        said = self._redis.info()
-        return f"{said.get('run_id', 'unknown')} {said.get('evicted_keys', 0)}"
+    def _server_state(self) -> str:
+        # A restarted server may have lost the last second of writes, and a full one may have
+        # evicted any key; both may still hold the marker.
+        info = self._redis.info()
+        return f"{info.get('run_id', 'unknown')} {info.get('evicted_keys', 0)}"
 
-    def end_session(self, session_id: str, lifetime_seconds: int) -> None:
+    def revoke_session(self, session_id: str, lifetime_seconds: int) -> None:
         message = f"session {session_id} {lifetime_seconds}"
-        self._tell(message, session_key(session_id), 1, lifetime_seconds)
+        self._publish(message, session_key(session_id), 1, lifetime_seconds)
 
-    def raise_user(self, user_id: str, generation: int) -> None:
-        self._tell(f"user {user_id} {generation}", user_key(user_id), generation)
+    def raise_user_generation(self, user_id: str, generation: int) -> None:
+        self._publish(f"user {user_id} {generation}", user_key(user_id), generation)
 
-    def raise_tenant(self, tenant_id: str, generation: int) -> None:
-        self._tell(f"tenant {tenant_id} {generation}", tenant_key(tenant_id), generation)
+    def raise_tenant_generation(self, tenant_id: str, generation: int) -> None:
+        self._publish(f"tenant {tenant_id} {generation}", tenant_key(tenant_id), generation)
 
-    def _tell(self, message: str, name: str, value: int, lifetime: int | None = None) -> None:
-        self._hear(message)
+    def _publish(self, message: str, name: str, value: int, lifetime: int | None = None) -> None:
+        self._apply_message(message)
         try:
             self._redis.set(name, value, ex=lifetime)
         except ResponseError:
-            # It takes nothing in, being full or having no disk, but can forget and pass on:
-            # who does not hear of this must not take its silence for a yes.
-            self._redis.delete(MARKER)
+            # A server that is full or has no disk rejects writes but still deletes and publishes:
+            # processes that miss the message must not treat the missing key as valid.
+            self._redis.delete(POPULATED_MARKER)
             raise
         finally:
             self._redis.publish(CHANNEL, message)
 
-    def _hear(self, message: str) -> None:
-        """Take in what was said: `session|user|tenant ID NUMBER`, or that `all` was told anew."""
+    def _apply_message(self, message: str) -> None:
+        """Apply a message: `session|user|tenant ID NUMBER`, or `all` after a repopulation."""
         match message.split(" "):
             case ["session", session_id, seconds]:
-                self._heard.end_session(session_id, int(seconds))
+                self._announced.revoke_session(session_id, int(seconds))
             case ["user", user_id, generation]:
-                self._heard.raise_user(user_id, int(generation))
+                self._announced.raise_user_generation(user_id, int(generation))
             case ["tenant", tenant_id, generation]:
-                self._heard.raise_tenant(tenant_id, int(generation))
-        self._forget()
+                self._announced.raise_tenant_generation(tenant_id, int(generation))
+        self._invalidate_cache()
 
-    def _forget(self) -> None:
+    def _invalidate_cache(self) -> None:
         self.epoch += 1
-        self._verdicts.clear()
+        self._statuses.clear()
 
-    def _ask(self, standing: Standing) -> Verdict:
-        told, ended, user_generation, tenant_generation = self._redis.mget(
-            MARKER,
-            session_key(standing.session_id),
-            user_key(standing.user_id),
-            tenant_key(standing.tenant_id),
+    def _query_status(self, claims: SessionClaims) -> SessionStatus:
+        marker, revoked, user_generation, tenant_generation = self._redis.mget(
+            POPULATED_MARKER,
+            session_key(claims.session_id),
+            user_key(claims.user_id),
+            tenant_key(claims.tenant_id),
         )
         if (
-            ended is not None
-            or int(user_generation or 0) > standing.user_generation
-            or int(tenant_generation or 0) > standing.tenant_generation
+            revoked is not None
+            or int(user_generation or 0) > claims.user_generation
+            or int(tenant_generation or 0) > claims.tenant_generation
         ):
-            return Verdict.REVOKED
-        return Verdict.GOOD if told is not None else Verdict.UNKNOWN
+            return SessionStatus.REVOKED
+        return SessionStatus.VALID if marker is not None else SessionStatus.UNKNOWN
 
-    def _listen(self) -> None:
-        # Started at the first question, so that it is started after a fork.
+    def _ensure_listener(self) -> None:
+        # Started at the first request, so that the thread exists after a fork.
         if self._listener is not None and self._listener.is_alive():
             return
-        with self._starting:
+        with self._listener_lock:
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(
                     target=self._follow_channel, name="revocations", daemon=True
@@ -263,28 +278,28 @@ class SharedRevocations:
                 self._listener.start()
 
     def _follow_channel(self) -> None:
-        heard = True
+        connected = True
         while True:
             try:
                 channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 with channel:
                     channel.subscribe(CHANNEL)
-                    self.follows = True
-                    if not heard:
-                        self._forget()  # what was said in between was said to nobody
-                        heard = True
+                    self.is_subscribed = True
+                    if not connected:
+                        self._invalidate_cache()  # messages were missed meanwhile
+                        connected = True
                     while True:
                         if message := channel.get_message(timeout=5.0):
-                            self._hear(message["data"])
+                            self._apply_message(message["data"])
             except RedisError:
-                self.follows = False
-                if heard:
-                    self._forget()
-                heard = False
+                self.is_subscribed = False
+                if connected:
+                    self._invalidate_cache()
+                connected = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 
 
-def _generations(history: History) -> dict[str, int]:
-    return {user_key(user_id): each for user_id, each in history.users.items()} | {
-        tenant_key(tenant_id): each for tenant_id, each in history.tenants.items()
+def _generations(history: RevocationHistory) -> dict[str, int]:
+    return {user_key(user_id): value for user_id, value in history.user_generations.items()} | {
+        tenant_key(tenant_id): value for tenant_id, value in history.tenant_generations.items()
     }

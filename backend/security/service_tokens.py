@@ -1,8 +1,8 @@
-"""Which service calls: a token of its own, beside that of the user it calls for.
+"""Service tokens: authenticate the calling service, in addition to the user it acts for.
 
-Each service signs with an Ed25519 key that follows from SECRET_KEY and its name, for
-one callee and for a minute (docs/adr/0005). Requests from outside carry none: the
-gateway drops the header.
+Each service signs with an Ed25519 key derived from SECRET_KEY and its name; a token is valid for
+one callee and for one minute (docs/adr/0005). Requests from outside have no service token: the
+gateway removes the header.
 """
 
 import threading
@@ -14,7 +14,7 @@ from uuid import uuid4
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backend.security.permissions import ON_BEHALF
+from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.tokens import ALGORITHM, LEEWAY_SECONDS, InvalidToken, signing_key
 
 HEADER = "X-Service-Token"
@@ -25,7 +25,13 @@ _REQUIRED = ("iss", "aud", "exp", "iat", "nbf", "jti")
 
 
 class ServiceTokens:
-    """Signs as the service *name*, and tells who signed what came for it."""
+    """Sign tokens as the service *name* and verify tokens that were sent to it.
+
+    Args:
+        secret: SECRET_KEY of the suite.
+        name: full name of this service, for example `agent-service`.
+        clock: returns the seconds since the epoch.
+    """
 
     def __init__(self, secret: str, name: str, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret
@@ -34,8 +40,8 @@ class ServiceTokens:
         self._signed: dict[str, tuple[float, str]] = {}
         self._signing = threading.Lock()
 
-    def sign(self, callee: str) -> str:
-        """A token for *callee*; the same one for half of its life."""
+    def get_token(self, callee: str) -> str:
+        """Return a token for *callee*. A token is reused for half of its lifetime."""
         now = self._clock()
         with self._signing:
             until, token = self._signed.get(callee, (0.0, ""))
@@ -44,18 +50,22 @@ class ServiceTokens:
                 self._signed[callee] = (now + LIFETIME_SECONDS / 2, token)
             return token
 
-    def caller(self, token: str) -> str:
-        """The service that signed *token* for this one; InvalidToken if none did."""
+    def verify_caller(self, token: str) -> str:
+        """Return the name of the service that signed *token* for this one.
+
+        Raises:
+            InvalidToken: the token is malformed, expired or not signed by a known service.
+        """
         if len(token) > _MAX_CHARACTERS or not token.isascii():
             raise InvalidToken("The service token is too long or not ASCII.")
         try:
             header = jwt.get_unverified_header(token)
             caller = jwt.decode(token, options={"verify_signature": False}).get("iss")
             if header.get("alg") != ALGORITHM or header.get("typ") != _TYPE or "crit" in header:
-                raise InvalidToken("This is no service token.")
-            # Only names on the list have keys: no key is made for a made-up one.
-            if caller not in ON_BEHALF:
-                raise InvalidToken("No service of that name calls others.")
+                raise InvalidToken("The token is not a service token.")
+            # Check the name before deriving its key: made-up names must not cost a derivation.
+            if caller not in DELEGATED_PERMISSIONS:
+                raise InvalidToken("The issuer is not a service that may call others.")
             claims = jwt.decode(
                 token,
                 _key(self._secret, caller).public_key(),
@@ -68,7 +78,7 @@ class ServiceTokens:
         except (jwt.InvalidTokenError, TypeError) as error:
             raise InvalidToken("The service token is not valid here.") from error
         if claims["exp"] - claims["iat"] > LIFETIME_SECONDS:
-            raise InvalidToken("The service token is meant to last too long.")
+            raise InvalidToken("The lifetime of the service token is too long.")
         return str(caller)
 
     def _sign(self, callee: str, now: int) -> str:

@@ -1,4 +1,4 @@
-"""What the decorators need to know, read from the environment at first use."""
+"""Settings of the decorators, read from the environment at first use."""
 
 import os
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class SecuritySettings:
-    """Who signs access tokens, for whom, and where revocations are told."""
+    """Expected issuer and audience of access tokens, and the URLs of auth and Redis."""
 
     issuer: str
     audience: str
     auth_url: str
     redis_url: str | None
     service_secret: str | None = None
-    """What the services of one suite share, to know each other's tokens."""
+    """Secret that all services of a suite share; service tokens are derived from it."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -33,10 +33,10 @@ class SecuritySettings:
 
 
 def redis_url(environ: Mapping[str, str]) -> str | None:
-    """The Redis-compatible server to use, or None where there is none.
+    """Return the URL of the Redis-compatible server, or None if there is none.
 
-    Order: `REDIS_URL`; `REDIS_HOST` or `REDIS_PORT`; the embedded server of a
-    suite that runs from the same data folder.
+    Order: `REDIS_URL`; `REDIS_HOST` or `REDIS_PORT`; the embedded server of a suite that uses
+    the same data folder.
     """
     if url := environ.get("REDIS_URL"):
         return url
@@ -45,15 +45,15 @@ def redis_url(environ: Mapping[str, str]) -> str | None:
         password = environ.get("REDIS_PASSWORD")
         user = f":{quote(password, safe='')}@" if password else ""
         return f"redis://{user}{host or '127.0.0.1'}:{port or 6379}/0"
-    return _kept(environ, "valkey/url")
+    return _read_data_file(environ, "valkey/url")
 
 
 def _service_secret(environ: Mapping[str, str]) -> str | None:
-    """`SECRET_KEY`, or in development the one that the suite made for itself."""
-    return environ.get("SECRET_KEY") or _kept(environ, "secrets/SECRET_KEY")
+    """Return `SECRET_KEY`, or the one that the suite generated in development."""
+    return environ.get("SECRET_KEY") or _read_data_file(environ, "secrets/SECRET_KEY")
 
 
-def _kept(environ: Mapping[str, str], name: str) -> str | None:
+def _read_data_file(environ: Mapping[str, str], name: str) -> str | None:
     try:
         return (Path(environ.get("DATA_DIR") or "data") / name).read_text().strip()
     except OSError:

@@ -1,6 +1,6 @@
-"""Access tokens (RFC 9068, EdDSA): derive the keys, publish them, verify a token.
+"""Access tokens (RFC 9068, signed with EdDSA): derive and publish keys, verify tokens.
 
-The auth service issues; everyone verifies where the token arrives.
+The auth service issues tokens; every service verifies the tokens that it receives.
 """
 
 import base64
@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 import jwt
 import urllib3
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from backend.security.key_derivation import derive_key
 
 ALGORITHM = "EdDSA"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of RFC 9068, no secret
@@ -38,22 +38,22 @@ _CACHE_ENTRIES = 8192
 
 
 class InvalidToken(Exception):
-    """The token proves nothing; the message says why, without quoting it."""
+    """The token is not valid. The message gives the reason without quoting the token."""
 
 
 class KeysUnavailable(Exception):
-    """No public key could be had yet: the auth service has not answered once."""
+    """No public key is available yet: the auth service has not responded so far."""
 
 
 class KeySource(Protocol):
-    """Where the public keys come from that verify a signature."""
+    """Source of the public keys that verify signatures."""
 
-    def find(self, kid: str) -> Ed25519PublicKey | None: ...
+    def find_key(self, kid: str) -> Ed25519PublicKey | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What a token grants in one tenant."""
+    """The permissions that a token grants in one tenant."""
 
     tenant_id: str
     slug: str
@@ -63,7 +63,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified access token says."""
+    """The claims of a verified access token."""
 
     user_id: str
     session_id: str
@@ -73,28 +73,25 @@ class Claims:
     default_tenant: str
     memberships: tuple[Membership, ...]
 
-    def membership(self, tenant: str | None) -> Membership | None:
-        """The membership in *tenant* (id or slug), the default one for None."""
-        wanted = tenant or self.default_tenant
+    def get_membership(self, tenant: str | None) -> Membership | None:
+        """Return the membership in *tenant* (id or slug), or in the default tenant for None."""
+        requested = tenant or self.default_tenant
         for membership in self.memberships:
-            if wanted in (membership.tenant_id, membership.slug):
+            if requested in (membership.tenant_id, membership.slug):
                 return membership
         return None
 
 
 def signing_key(secret: str, purpose: str = "access-token") -> Ed25519PrivateKey:
-    """The Ed25519 key that *secret* stands for (HKDF, RFC 5869).
+    """Derive an Ed25519 key from *secret* with HKDF (RFC 5869).
 
-    Derived, not stored, so that several auth instances with one secret agree.
+    Derived instead of stored, so that several auth instances with one secret use the same key.
     """
-    seed = HKDF(
-        algorithm=hashes.SHA256(), length=32, salt=None, info=f"ai-agent-system/{purpose}".encode()
-    ).derive(secret.encode())
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    return Ed25519PrivateKey.from_private_bytes(derive_key(secret, purpose))
 
 
 def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
-    """*key* as a JWK (RFC 8037), its `kid` the thumbprint of RFC 7638."""
+    """Return *key* as a JWK (RFC 8037) whose `kid` is its thumbprint (RFC 7638)."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     core = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
     digest = hashlib.sha256(json.dumps(core, separators=(",", ":"), sort_keys=True).encode())
@@ -102,21 +99,25 @@ def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
 
 
 class LocalKeys:
-    """The keys of the one who signs: no request is needed to know them."""
+    """Keys known in this process, for the service that signs."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = {public_jwk(key)["kid"]: key for key in keys}
 
-    def find(self, kid: str) -> Ed25519PublicKey | None:
+    def find_key(self, kid: str) -> Ed25519PublicKey | None:
         return self._keys.get(kid)
 
 
 class RemoteKeys:
-    """The auth service's published keys, kept in memory.
+    """Public keys published by the auth service, cached in memory.
 
-    They are fetched again in the background; while auth is away the old ones
-    go on being good. An unknown `kid` asks once, and then not again for a while,
-    so that forged ones cost no requests.
+    They are refreshed in the background; while auth does not respond the cached keys stay valid.
+    An unknown `kid` causes one request and then none for a while, so that forged tokens cost no
+    requests.
+
+    Args:
+        url: URL of the JWKS document.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -128,11 +129,11 @@ class RemoteKeys:
         self._next_lookup = 0.0
         self._fetching = threading.Lock()
 
-    def find(self, kid: str) -> Ed25519PublicKey | None:
+    def find_key(self, kid: str) -> Ed25519PublicKey | None:
         now = self._clock()
         if self._keys and now >= self._next_refresh and not self._fetching.locked():
             self._next_refresh = now + _UNKNOWN_KEY_SECONDS
-            threading.Thread(target=self._fetch, name="jwks", daemon=True).start()
+            threading.Thread(target=self._refresh, name="jwks", daemon=True).start()
         key = self._keys.get(kid)
         if key is None and now >= self._next_lookup:
             with self._fetching:
@@ -143,7 +144,7 @@ class RemoteKeys:
             raise KeysUnavailable
         return key
 
-    def _fetch(self) -> None:
+    def _refresh(self) -> None:
         with self._fetching:
             self._load()
 
@@ -151,7 +152,7 @@ class RemoteKeys:
         now = self._clock()
         try:
             keys = self._download()
-        # Whatever was sent is no reason to stop verifying with the keys at hand.
+        # An invalid response must not stop verification with the cached keys.
         except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             self._next_lookup = now + (_UNKNOWN_KEY_SECONDS if self._keys else 0.2)
             return
@@ -163,7 +164,7 @@ class RemoteKeys:
         response = self._http.request("GET", self._url, preload_content=False)
         try:
             if response.status != 200:
-                raise ValueError(f"JWKS answered {response.status}")
+                raise ValueError(f"the JWKS URL returned status {response.status}")
             document = json.loads(response.read(_MAX_JWKS_BYTES))
         finally:
             response.close()
@@ -175,7 +176,11 @@ class RemoteKeys:
 
 
 class TokenVerifier:
-    """Verify access tokens; a token that was good is remembered by its hash for a while."""
+    """Verify access tokens. Valid tokens are cached by their hash for up to a minute.
+
+    Args:
+        clock: returns the seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -188,31 +193,36 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
         self._lock = threading.Lock()
 
     def verify(self, token: str) -> Claims:
-        """What *token* says, or InvalidToken; KeysUnavailable if auth never answered."""
+        """Return the claims of *token*.
+
+        Raises:
+            InvalidToken: the token is malformed, expired or not signed by auth.
+            KeysUnavailable: the auth service has not responded yet.
+        """
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             raise InvalidToken("The token is too long or not ASCII.")
         digest = hashlib.sha256(token.encode()).digest()
         now = self._clock()
-        known = self._known.get(digest)
-        if known is not None and now < known[0]:
-            return known[1]
+        entry = self._cache.get(digest)
+        if entry is not None and now < entry[0]:
+            return entry[1]
         claims = _claims(self._decode(token))
         with self._lock:
-            # A key that auth has withdrawn is believed no longer than this.
+            # Limits how long a token is accepted after auth has withdrawn its key.
             until = min(claims.expires_at, now + _CACHE_SECONDS)
-            self._known[digest] = (until, claims)
-            self._known.move_to_end(digest)
-            while len(self._known) > _CACHE_ENTRIES:
-                self._known.popitem(last=False)
+            self._cache[digest] = (until, claims)
+            self._cache.move_to_end(digest)
+            while len(self._cache) > _CACHE_ENTRIES:
+                self._cache.popitem(last=False)
         return claims
 
     def _decode(self, token: str) -> Mapping[str, Any]:
-        # Header first: nothing of it is followed (`jku`, `jwk`, `x5u`), and only
-        # one algorithm is ever tried, so none can be confused with another.
+        # Check the header first: key references in it (`jku`, `jwk`, `x5u`) are ignored and only
+        # one algorithm is accepted, which prevents algorithm confusion (RFC 8725).
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError as error:
@@ -221,8 +231,8 @@ class TokenVerifier:
         if header.get("alg") != ALGORITHM or _media_type(header.get("typ")) != TOKEN_TYPE:
             raise InvalidToken("The token is not an access token of this system.")
         if "crit" in header or not isinstance(kid, str):
-            raise InvalidToken("The token's header is not one this system issues.")
-        key = self._keys.find(kid)
+            raise InvalidToken("The header of the token was not issued by this system.")
+        key = self._keys.find_key(kid)
         if key is None:
             raise InvalidToken("The token is signed with an unknown key.")
         try:
@@ -246,24 +256,28 @@ def _media_type(value: object) -> str:
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims:
-    """A typed view of *payload*; InvalidToken where a claim has another type."""
+    """Convert *payload* to `Claims`.
+
+    Raises:
+        InvalidToken: a claim has the wrong type.
+    """
     try:
         default = Membership(
             tenant_id=_text(payload["tid"]),
             slug=_text(payload.get("tslug", "")),
-            generation=_whole(payload.get("tgen", 0)),
+            generation=_integer(payload.get("tgen", 0)),
             scope=frozenset(_text(payload["scope"]).split()),
         )
         others = [
-            Membership(_text(tenant), _text(slug), _whole(gen), frozenset(_text(scope).split()))
+            Membership(_text(tenant), _text(slug), _integer(gen), frozenset(_text(scope).split()))
             for tenant, slug, gen, scope in payload.get("tenants", [])
         ]
         return Claims(
             user_id=_text(payload["sub"]),
             session_id=_text(payload["sid"]),
             token_id=_text(payload["jti"]),
-            generation=_whole(payload["gen"]),
-            expires_at=float(_whole(payload["exp"])),
+            generation=_integer(payload["gen"]),
+            expires_at=float(_integer(payload["exp"])),
             default_tenant=default.tenant_id,
             memberships=(default, *others),
         )
@@ -277,7 +291,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _whole(value: object) -> int:
+def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(type(value))
     return value

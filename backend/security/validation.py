@@ -1,4 +1,4 @@
-"""An untrusted body or query string becomes a typed object, or is refused by field."""
+"""Validation: convert an untrusted body or query string to a typed object or reject it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
@@ -8,28 +8,28 @@ from typing import Any, Literal, NoReturn, TypeVar
 from flask import current_app, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from backend.security.http_errors import Refusal
+from backend.security.http_errors import HttpError
 
 View = Callable[..., Any]
 M = TypeVar("M", bound=BaseModel)
 
-# A body of JSON is read whole, so it is small; files travel as multipart.
+# A JSON body is read into memory at once; files are uploaded as multipart instead.
 MAX_JSON_BYTES = 1024 * 1024
 _MAX_ERRORS = 20
 _MAX_POINTER = 200
 
 
-def _whole(value: object) -> object:
+def _float_to_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# JSON knows one kind of number: to JSON Schema, and to many a client, 1.0 is an integer.
-# Stands behind the Field: in front of it pydantic would lose its bounds from the schema.
-WholeNumber = BeforeValidator(_whole)
+# JSON has one number type: for JSON Schema and for many clients 1.0 is an integer.
+# Annotate it after the Field: before it, pydantic omits the bounds from the schema.
+JsonInteger = BeforeValidator(_float_to_integer)
 
 
 class Input(BaseModel):
-    """A body or query string: exact types, no unknown fields, no NaN."""
+    """Base of request schemas: strict types, no unknown fields, no NaN."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
@@ -37,17 +37,19 @@ class Input(BaseModel):
 
 
 def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callable[[View], View]:
-    """Read the request's JSON as *model* and hand it to the view first.
+    """Parse the JSON body as *model* and pass it to the view as its first argument.
 
-    Refused: another content type (415), more than MAX_JSON_BYTES or the app's
-    own limit (413), no JSON (400), JSON of another shape (422, error by field).
-    With *optional*, a request without a body hands the view None.
+    Rejected are: another content type (415), more than MAX_JSON_BYTES or the app's own limit
+    (413), invalid JSON (400), and JSON that does not match *model* (422, one error a field).
+
+    Args:
+        optional: accept a request without a body; the view gets None.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def validated(*args: Any, **path: Any) -> Any:
-            body = None if optional and _bodiless() else parse_json(model, _body())
+            body = None if optional and _has_no_body() else parse_json(model, _read_body())
             return current_app.ensure_sync(view)(*args, body, **path)
 
         validated.input_model = model  # type: ignore[attr-defined]
@@ -58,7 +60,7 @@ def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callabl
 
 
 def validate_query(model: type[BaseModel]) -> Callable[[View], View]:
-    """Read the query string as *model* and hand it to the view first; 400 or 422 if it is not."""
+    """Parse the query string as *model* and pass it to the view; 400 or 422 if it is invalid."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -73,31 +75,35 @@ def validate_query(model: type[BaseModel]) -> Callable[[View], View]:
 
 
 def parse_json(model: type[M], raw: bytes) -> M:
-    """*raw* as *model*; a Refusal (400 or 422) that never repeats what was sent."""
+    """Parse *raw* as *model*.
+
+    Raises:
+        HttpError: 400 or 422; it never repeats the input.
+    """
     try:
         parsed = model.model_validate_json(raw, strict=True, extra=_unknown_fields(model))
     except ValidationError as error:
-        _refuse(error)
-    # A NUL can only come escaped; databases and C libraries end strings there.
+        _raise_validation_error(error)
+    # In valid JSON a NUL is always escaped. Databases and C libraries end strings at it.
     if b"\\u0000" in raw:
-        _refuse_nul(parsed)
+        _reject_nul(parsed)
     return parsed
 
 
-def invalid_field(pointer: str, detail: str) -> Refusal:
-    """The 422 for one field, for checks that a model can't make."""
+def invalid_field(pointer: str, detail: str) -> HttpError:
+    """Return a 422 error for one field, for checks that a schema cannot express."""
     return _invalid([{"pointer": pointer, "detail": detail}])
 
 
-def _bodiless() -> bool:
+def _has_no_body() -> bool:
     return not request.content_length and "chunked" not in request.headers.get(
         "Transfer-Encoding", ""
     )
 
 
-def _body() -> bytes:
+def _read_body() -> bytes:
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
-        raise Refusal(
+        raise HttpError(
             415,
             "unsupported_media_type",
             "Unsupported media type",
@@ -106,8 +112,8 @@ def _body() -> bytes:
     limit = min(request.max_content_length or MAX_JSON_BYTES, MAX_JSON_BYTES)
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    # One byte more than allowed, to see that there is more: Werkzeug ends a
-    # chunked body at its limit without a word.
+    # Read one byte more than allowed to detect a longer body: Werkzeug silently truncates a
+    # chunked body at its limit.
     request.max_content_length = limit + 1
     raw = request.stream.read(limit + 1)
     if len(raw) > limit:
@@ -115,61 +121,65 @@ def _body() -> bytes:
     return raw
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, "too_large", "Body too large", f"The body may hold at most {limit} bytes.")
+def _too_large(limit: int) -> HttpError:
+    return HttpError(
+        413, "too_large", "Body too large", f"The body may have at most {limit} bytes."
+    )
 
 
 def _parse_query(model: type[M]) -> M:
     values = request.args.to_dict(flat=False)
-    repeated = sorted(name for name, given in values.items() if len(given) > 1)
+    repeated = sorted(name for name, items in values.items() if len(items) > 1)
     if repeated:
-        raise Refusal(
+        raise HttpError(
             400,
             "duplicate_parameter",
             "Duplicate parameter",
             "Each query parameter may be given once.",
         )
-    flat = {name: given[0] for name, given in values.items()}
-    _refuse_nul(flat)
+    flat = {name: items[0] for name, items in values.items()}
+    _reject_nul(flat)
     try:
         return model.model_validate_strings(flat, strict=False, extra=_unknown_fields(model))
     except ValidationError as error:
-        _refuse(error)
+        _raise_validation_error(error)
 
 
 def _unknown_fields(model: type[BaseModel]) -> Literal["ignore", "forbid"]:
-    """Only a model that says so takes in fields it does not know: to ignore them."""
+    """Return 'forbid' unless the model sets extra='ignore'."""
     return "ignore" if model.model_config.get("extra") == "ignore" else "forbid"
 
 
-def _refuse(error: ValidationError) -> NoReturn:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if any(each["type"] == "json_invalid" for each in found):
-        _malformed()
+def _raise_validation_error(error: ValidationError) -> NoReturn:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(item["type"] == "json_invalid" for item in details):
+        _raise_malformed_json()
     raise _invalid(
         [
-            {"pointer": _pointer(each["loc"]), "detail": _sentence(each["msg"])}
-            for each in found[:_MAX_ERRORS]
+            {"pointer": _pointer(item["loc"]), "detail": _sentence(item["msg"])}
+            for item in details[:_MAX_ERRORS]
         ]
     ) from None
 
 
-def _malformed() -> NoReturn:
-    raise Refusal(400, "malformed_json", "Malformed JSON", "The body is not valid JSON.") from None
+def _raise_malformed_json() -> NoReturn:
+    raise HttpError(
+        400, "malformed_json", "Malformed JSON", "The body is not valid JSON."
+    ) from None
 
 
-def _invalid(errors: Sequence[Mapping[str, str]]) -> Refusal:
-    return Refusal(
+def _invalid(errors: Sequence[Mapping[str, str]]) -> HttpError:
+    return HttpError(
         422,
         "validation_failed",
         "Validation failed",
-        "Some fields are not as they should be; see errors.",
+        "Some fields are invalid; see errors.",
         errors=errors,
     )
 
 
 def _pointer(location: Sequence[int | str]) -> str:
-    """RFC 6901, as a URI fragment; cut where a sender chose a very long name."""
+    """Return *location* as a JSON pointer (RFC 6901, URI fragment), truncated if very long."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
     return "#" + "".join(f"/{part}" for part in parts)[:_MAX_POINTER]
 
@@ -178,24 +188,24 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _refuse_nul(given: object) -> None:
-    places = islice(_nuls(given, ()), _MAX_ERRORS)
-    detail = "Text must not hold a NUL character."
-    if errors := [{"pointer": _pointer(place), "detail": detail} for place in places]:
+def _reject_nul(value: object) -> None:
+    locations = islice(_find_nuls(value, ()), _MAX_ERRORS)
+    detail = "Text must not contain a NUL character."
+    if errors := [{"pointer": _pointer(location), "detail": detail} for location in locations]:
         raise _invalid(errors)
 
 
-def _nuls(value: object, place: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
-    """Where in *value* a text holds a NUL; for a key that does, where its object is."""
+def _find_nuls(value: object, location: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    """Yield the location of each string with a NUL; for a key, the location of its object."""
     if isinstance(value, str):
         if "\x00" in value:
-            yield place
+            yield location
     elif isinstance(value, BaseModel):
-        yield from _nuls(value.__dict__, place)
+        yield from _find_nuls(value.__dict__, location)
     elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _nuls(key, place)
-            yield from _nuls(each, (*place, str(key).replace("\x00", "")))
+        for key, item in value.items():
+            yield from _find_nuls(key, location)
+            yield from _find_nuls(item, (*location, str(key).replace("\x00", "")))
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for index, each in enumerate(value):
-            yield from _nuls(each, (*place, index))
+        for index, item in enumerate(value):
+            yield from _find_nuls(item, (*location, index))

@@ -1,1 +1,1 @@
-"""What the system does: one folder, one process each."""
+"""The services, one package and one process each."""

@@ -1,10 +1,11 @@
-"""How often the embedded tier answers, and how often it rightly says that it found nothing.
+"""Measure how often the rule-based model answers correctly and how often it rightly abstains.
 
     python benchmarks/agent/lite_answers.py XQUAD_FOLDER [EVERY]
 
-XQUAD_FOLDER holds corpus.jsonl, queries.jsonl, qrels.tsv (BEIR layout) and answers.json. Each
-question (or every EVERYth) is asked twice: over the six nearest paragraphs of all articles, and
-over the six nearest of the other articles, where the right thing to say is that nothing was found.
+XQUAD_FOLDER contains corpus.jsonl, queries.jsonl, qrels.tsv (BEIR layout) and answers.json. Each
+question (or every EVERYth) is answered twice: from the six nearest paragraphs of all articles, and
+from the six nearest of the other articles. The correct response to the second is that nothing was
+found.
 """
 
 import json
@@ -14,54 +15,66 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.ai.embedding import Embedder
-from backend.services.agent.clients.runs import Passage
-from backend.services.agent.domain.quoting import quoted
+from backend.ai.embedding import BuiltInEmbedder
+from backend.services.agent.domain.rule_based.extractive_answers import answer_from_chunks
+from backend.services.agent.model import Chunk
 
-PASSAGES = 6
+MAX_CHUNKS = 6
 
 
 def main(folder: Path, every: int) -> None:
-    paragraphs = _lines(folder / "corpus.jsonl")
-    questions = _lines(folder / "queries.jsonl")[::every]
-    accepted = json.loads((folder / "answers.json").read_text())
-    titles = {each["_id"]: each["title"] for each in paragraphs}
-    home = dict(line.split("\t")[:2] for line in (folder / "qrels.tsv").read_text().splitlines())
+    paragraphs = _read_lines(folder / "corpus.jsonl")
+    questions = _read_lines(folder / "queries.jsonl")[::every]
+    accepted_answers = json.loads((folder / "answers.json").read_text())
+    titles = {paragraph["_id"]: paragraph["title"] for paragraph in paragraphs}
+    relevance_lines = (folder / "qrels.tsv").read_text().splitlines()
+    paragraph_ids = dict(line.split("\t")[:2] for line in relevance_lines)
 
-    embedder = Embedder(Path(".cache"), threads=1)
-    vectors = embedder.encode([f"{each['title']}. {each['text']}" for each in paragraphs])
-    answered = right = refused = 0
-    begun = time.perf_counter()
+    embedder = BuiltInEmbedder(Path(".cache"), threads=1)
+    vectors = embedder.encode(
+        [f"{paragraph['title']}. {paragraph['text']}" for paragraph in paragraphs]
+    )
+    answered = correct = abstained = 0
+    started = time.perf_counter()
     for question in questions:
         order = np.argsort(-(vectors @ embedder.encode([question["text"]])[0]))
-        nearest = [paragraphs[index] for index in order]
-        said = _ask(embedder, question["text"], nearest)
-        answered += said is not None
-        right += said is not None and _is_right(said, accepted[question["_id"]])
-        own = titles[home[question["_id"]]]
-        elsewhere = [each for each in nearest if each["title"] != own]
-        refused += _ask(embedder, question["text"], elsewhere) is None
-    took = (time.perf_counter() - begun) / (2 * len(questions))
+        ranked = [paragraphs[index] for index in order]
+        answer = _answer(embedder, question["text"], ranked)
+        answered += answer is not None
+        correct += answer is not None and _is_correct(answer, accepted_answers[question["_id"]])
+        title = titles[paragraph_ids[question["_id"]]]
+        other_articles = [paragraph for paragraph in ranked if paragraph["title"] != title]
+        abstained += _answer(embedder, question["text"], other_articles) is None
+    seconds = (time.perf_counter() - started) / (2 * len(questions))
 
-    asked = len(questions)
-    print(f"{asked} questions, {took * 1000:.0f} ms an answer")
-    print(f"answered {answered / asked:.3f}, with the accepted words {right / asked:.3f}")
-    print(f"refused where nothing is to be found {refused / asked:.3f}")
+    total = len(questions)
+    print(f"{total} questions, {seconds * 1000:.0f} ms per answer")
+    print(f"answered {answered / total:.3f}, with an accepted answer {correct / total:.3f}")
+    print(f"abstained without a relevant paragraph {abstained / total:.3f}")
 
 
-def _ask(embedder: Embedder, question: str, paragraphs: list[dict[str, str]]) -> str | None:
-    passages = [
-        Passage(each["_id"], each["title"], None, 0, len(each["text"]), each["text"])
-        for each in paragraphs[:PASSAGES]
+def _answer(
+    embedder: BuiltInEmbedder, question: str, paragraphs: list[dict[str, str]]
+) -> str | None:
+    chunks = [
+        Chunk(
+            paragraph["_id"],
+            paragraph["title"],
+            None,
+            0,
+            len(paragraph["text"]),
+            paragraph["text"],
+        )
+        for paragraph in paragraphs[:MAX_CHUNKS]
     ]
-    return quoted(embedder, question, passages)
+    return answer_from_chunks(embedder, question, chunks)
 
 
-def _is_right(said: str, accepted: list[str]) -> bool:
-    return any(answer.lower().rstrip(".") in said.lower() for answer in accepted)
+def _is_correct(answer: str, accepted_answers: list[str]) -> bool:
+    return any(accepted.lower().rstrip(".") in answer.lower() for accepted in accepted_answers)
 
 
-def _lines(file: Path) -> list[dict[str, str]]:
+def _read_lines(file: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 

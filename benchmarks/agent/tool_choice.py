@@ -1,10 +1,11 @@
-"""How often the embedded tiers choose the tool that a person would.
+"""Measure how often the built-in models choose the expected tool.
 
     python -m benchmarks.agent.tool_choice [URL [EVERY]]
 
-Asks each line of requests.tsv, whose first word is the right tool (talk: none); rules were written
-with these in view. The lite tier is always asked; with URL, also the fetched model that is served
-there (python -m backend.ai.local_model, under the same SECRET_KEY), which gets every EVERYth.
+Each line of requests.tsv contains the expected tool (talk: none) and a request. The rules were
+developed with these requests. The rule-based model is always measured. With URL, the local model
+served there is measured too (python -m backend.ai.local_model, with the same SECRET_KEY), with
+every EVERYth request.
 """
 
 import asyncio
@@ -17,61 +18,67 @@ from pathlib import Path
 
 from langchain_core.messages import HumanMessage
 
-from backend.ai.chat_models import Address, ModelSettings, open_chat_model
-from backend.ai.embedding import Embedder
-from backend.services.agent.clients.local import LocalChatModel
-from backend.services.agent.clients.mind import Chosen, Offered
-from backend.services.agent.domain.lite import LiteMind
-from backend.services.agent.domain.tools import tools
+from backend.ai.chat_models import ModelAddress, ModelSettings, open_chat_model
+from backend.ai.embedding import BuiltInEmbedder
+from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.engine.chat_models.local_chat_model import LocalChatModel
+from backend.services.agent.engine.chat_models.planner import OfferedTool, PlannedToolCall
+from backend.services.agent.tools.factory import create_tools
 
-TALK = "talk"
-Choose = Callable[[str], str]
+NO_TOOL = "talk"
+ChooseTool = Callable[[str], str]
 
 
 def main(url: str | None, every: int) -> None:
     lines = (Path(__file__).parent / "requests.tsv").read_text("utf-8").splitlines()
-    asked = [(right, request) for right, _, request in (line.partition("\t") for line in lines)]
-    offered = [
-        Offered(each.name, each.description, each.arguments.schema, each.examples)
-        for each in tools(library=None, now=None, web=None)
+    cases = [(tool, request) for tool, _, request in (line.partition("\t") for line in lines)]
+    tools = [
+        OfferedTool(tool.name, tool.description, tool.arguments.json_schema, tool.examples)
+        for tool in create_tools(rag=None, now=None, page_fetcher=None)
     ]
-    mind = LiteMind(Embedder(Path(".cache"), threads=1))
-    _report("lite", asked, lambda request: _by_lite(mind, offered, request))
+    planner = RuleBasedPlanner(BuiltInEmbedder(Path(".cache"), threads=1))
+    _report("lite", cases, lambda request: _choose_by_rules(planner, tools, request))
     if url is not None:
-        address = Address.local(url, os.environ["SECRET_KEY"])
-        model = LocalChatModel(inner=open_chat_model(address, ModelSettings()), mind=mind)
+        address = ModelAddress.for_local_model(url, os.environ["SECRET_KEY"])
+        model = LocalChatModel(inner=open_chat_model(address, ModelSettings()), planner=planner)
         loop = asyncio.new_event_loop()
         _report(
-            "local", asked[::every], lambda r: loop.run_until_complete(_by_model(model, offered, r))
+            "local",
+            cases[::every],
+            lambda request: loop.run_until_complete(_choose_by_model(model, tools, request)),
         )
 
 
-def _report(tier: str, asked: Sequence[tuple[str, str]], choose: Choose) -> None:
-    right: Counter[str] = Counter()
-    begun = time.perf_counter()
-    for wanted, request in asked:
-        chosen = choose(request)
-        right[wanted] += chosen == wanted
-        if chosen != wanted:
-            print(f"  {tier}: {request!r} went to {chosen}, not to {wanted}")
-    took = (time.perf_counter() - begun) / len(asked)
-    every = Counter(wanted for wanted, _ in asked)
-    told = ", ".join(f"{tool} {right[tool]}/{every[tool]}" for tool in every)
-    print(f"{tier}: {right.total() / len(asked):.3f} of {len(asked)} right ({told})")
-    print(f"{tier}: {took * 1000:.0f} ms a choice")
+def _report(model_name: str, cases: Sequence[tuple[str, str]], choose_tool: ChooseTool) -> None:
+    correct: Counter[str] = Counter()
+    started = time.perf_counter()
+    for expected, request in cases:
+        tool = choose_tool(request)
+        correct[expected] += tool == expected
+        if tool != expected:
+            print(f"  {model_name}: chose {tool} instead of {expected} for {request!r}")
+    seconds = (time.perf_counter() - started) / len(cases)
+    totals = Counter(expected for expected, _ in cases)
+    by_tool = ", ".join(f"{tool} {correct[tool]}/{totals[tool]}" for tool in totals)
+    print(f"{model_name}: {correct.total() / len(cases):.3f} of {len(cases)} correct ({by_tool})")
+    print(f"{model_name}: {seconds * 1000:.0f} ms per choice")
 
 
-def _by_lite(mind: LiteMind, offered: Sequence[Offered], request: str) -> str:
-    return _named(mind.choose(request, offered))
+def _choose_by_rules(planner: RuleBasedPlanner, tools: Sequence[OfferedTool], request: str) -> str:
+    return _get_tool_name(planner.choose_tool_calls(request, tools))
 
 
-async def _by_model(model: LocalChatModel, offered: Sequence[Offered], request: str) -> str:
-    chosen, _ = await model.chosen([HumanMessage(request)], request, offered, required=False)
-    return _named(chosen)
+async def _choose_by_model(
+    model: LocalChatModel, tools: Sequence[OfferedTool], request: str
+) -> str:
+    calls, _ = await model.choose_tool_calls(
+        [HumanMessage(request)], request, tools, required=False
+    )
+    return _get_tool_name(calls)
 
 
-def _named(chosen: Sequence[Chosen]) -> str:
-    return chosen[0].tool if chosen else TALK
+def _get_tool_name(calls: Sequence[PlannedToolCall]) -> str:
+    return calls[0].tool if calls else NO_TOOL
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Print how fast and how well documents are read, beside plain pypdf.
+"""Print the speed and quality of text extraction, compared with pdfium and pypdf.
 
     python -m benchmarks.rag.extraction FOLDER
 
-FOLDER holds documents of any kind. Speed is measured on its PDF files with text, in one thread,
-in CPU seconds: other work on the machine does not count. Agreement is that of the words in their
-order (twice the words in common runs by all words, difflib): 1 is every word in its place. It is
-taken against text that is known: pages made here, and for a picture `x.png` the text of `x.pdf`
-beside it.
+FOLDER contains documents of any type. Speed is measured on its PDF files with text, in one thread,
+in CPU seconds, so that other work on the machine does not count. Agreement compares the words in
+their order with a known text (twice the words in common runs divided by all words, difflib); 1
+means that every word is in its position. The known texts are those of generated pages, and for an
+image `x.png` the text of `x.pdf` in the same folder.
 """
 
 import logging
@@ -21,15 +21,20 @@ from pathlib import Path
 import pypdfium2
 from pypdf import PdfReader
 
-from backend.services.rag.clients.extraction import Extractor, Limits
-from backend.services.rag.clients.formats import images, pdf
-from backend.services.rag.clients.formats.kinds import Mismatch, NotRead, kind_of
-from backend.services.rag.clients.formats.page import SCAN, cleaned
 from backend.services.rag.errors import ExtractionFailed
-from tests.documents import Words
-from tests.documents import pdf as pdf_of
+from backend.services.rag.extraction.content import OCR_STARTED, clean_page
+from backend.services.rag.extraction.detection import (
+    TypeMismatch,
+    UnsupportedType,
+    detect_document_type,
+)
+from backend.services.rag.extraction.extractor import ExtractionLimits, Extractor
+from backend.services.rag.extraction.images.parser import parse_image
+from backend.services.rag.extraction.pdf.parser import parse_pdf
+from tests.documents import TextLine
+from tests.documents import pdf as build_pdf
 
-_LEAST_CPU_SECONDS = 2.0
+_MIN_CPU_SECONDS = 2.0
 _PROSE = """The tenant may end this contract at the close of any month if notice is given in
 writing no later than three months before. The rent is due on the third working day and rises
 with the index of consumer prices, at most once a year. Repairs that cost less than a hundred
@@ -49,88 +54,99 @@ def main() -> None:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     files = [file for file in sorted(folder.iterdir()) if file.is_file()]
     with tempfile.TemporaryDirectory() as scratch:
-        _print_order(Path(scratch))
-    _print_pictures(files)
+        _print_word_agreement(Path(scratch))
+    _print_ocr_agreement(files)
     _print_speed(files)
-    _print_whole_way(files)
+    _print_extraction_process(files)
 
 
-def _ours(file: Path) -> str:
-    return "\n".join(cleaned(page).text for page in pdf.read(file).pages if page is not SCAN)
+def _extract_with_service(file: Path) -> str:
+    return "\n".join(
+        clean_page(page).text for page in parse_pdf(file).pages if page is not OCR_STARTED
+    )
 
 
-def _plain_pdfium(file: Path) -> str:
+def _extract_with_pdfium(file: Path) -> str:
     document = pypdfium2.PdfDocument(file)
     return "\n".join(page.get_textpage().get_text_range() for page in document)
 
 
-def _plain_pypdf(file: Path) -> str:
+def _extract_with_pypdf(file: Path) -> str:
     return "\n".join(page.extract_text() for page in PdfReader(file).pages)
 
 
-_READERS: dict[str, Callable[[Path], str]] = {
-    "ours": _ours,
-    "pdfium alone": _plain_pdfium,
-    "pypdf": _plain_pypdf,
+_EXTRACTORS: dict[str, Callable[[Path], str]] = {
+    "service": _extract_with_service,
+    "pdfium": _extract_with_pdfium,
+    "pypdf": _extract_with_pypdf,
 }
 
 
-def _print_order(scratch: Path) -> None:
-    """Pages made here, whose words are known."""
-    print("| agreement of words | " + " | ".join(_READERS) + " |")
-    print("|---|" + "---|" * len(_READERS))
-    for name, (content, expected) in _made_pages().items():
+def _print_word_agreement(scratch: Path) -> None:
+    """Print the agreement for generated pages, whose words are known."""
+    print("| agreement of words | " + " | ".join(_EXTRACTORS) + " |")
+    print("|---|" + "---|" * len(_EXTRACTORS))
+    for name, (content, expected) in _build_pages().items():
         file = scratch / "page.pdf"
         file.write_bytes(content)
-        found = [_agreement(read(file), expected) for read in _READERS.values()]
-        print(f"| {name} | " + " | ".join(f"{each:.3f}" for each in found) + " |")
+        agreements = [_compute_agreement(read(file), expected) for read in _EXTRACTORS.values()]
+        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in agreements) + " |")
     print()
 
 
-def _made_pages() -> dict[str, tuple[bytes, str]]:
+def _build_pages() -> dict[str, tuple[bytes, str]]:
     words = _PROSE.split()
     wide, narrow = _lines(words, 90), _lines(words, 42)
     half = len(narrow) // 2
-    left = [Words(60, 700 - 13 * n, line) for n, line in enumerate(narrow[:half])]
-    right = [Words(320, 700 - 13 * n, line) for n, line in enumerate(narrow[half:])]
+    left = [TextLine(60, 700 - 13 * n, line) for n, line in enumerate(narrow[:half])]
+    right = [TextLine(320, 700 - 13 * n, line) for n, line in enumerate(narrow[half:])]
     by_line = sorted([*left, *right], key=lambda line: (-line.y, line.x))
-    upwards = [Words(100 + 13 * n, 100, line, matrix=(0, 1, -1, 0)) for n, line in enumerate(wide)]
+    upwards = [
+        TextLine(100 + 13 * n, 100, line, matrix=(0, 1, -1, 0)) for n, line in enumerate(wide)
+    ]
     cells = [
-        Words(60 + 150 * column, 700 - 15 * row, cell)
+        TextLine(60 + 150 * column, 700 - 15 * row, cell)
         for column in range(3)
         for row, cell in enumerate(line[column] for line in _TABLE)
     ]
     return {
-        "one column": (pdf_of([Words(60, 700 - 13 * n, x) for n, x in enumerate(wide)]), _PROSE),
-        "two columns, drawn one after the other": (pdf_of([*left, *right]), _PROSE),
-        "two columns, drawn line by line": (pdf_of(by_line), _PROSE),
-        "a page turned by 90 degrees": (pdf_of(by_line, rotate=90), _PROSE),
-        "text that runs upwards": (pdf_of(upwards), _PROSE),
-        "a table, drawn column by column": (pdf_of(cells), "\n".join(map(" ".join, _TABLE))),
+        "one column": (
+            build_pdf([TextLine(60, 700 - 13 * n, x) for n, x in enumerate(wide)]),
+            _PROSE,
+        ),
+        "two columns, drawn one after the other": (build_pdf([*left, *right]), _PROSE),
+        "two columns, drawn line by line": (build_pdf(by_line), _PROSE),
+        "page rotated by 90 degrees": (build_pdf(by_line, rotate=90), _PROSE),
+        "vertical text": (build_pdf(upwards), _PROSE),
+        "a table, drawn column by column": (build_pdf(cells), "\n".join(map(" ".join, _TABLE))),
     }
 
 
-def _lines(words: Iterable[str], most: int) -> list[str]:
+def _lines(words: Iterable[str], max_characters: int) -> list[str]:
     lines = [""]
     for word in words:
-        if len(lines[-1]) + len(word) >= most:
+        if len(lines[-1]) + len(word) >= max_characters:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
 
 
-def _print_pictures(files: list[Path]) -> None:
-    for picture in files:
-        text = picture.with_suffix(".pdf")
-        if picture.suffix == ".png" and text in files:
-            began = time.process_time()
-            read = "\n".join(page.text for page in images.read(picture).pages if page is not SCAN)
-            took = time.process_time() - began
-            agreement = _agreement(read, _ours(text))
-            letters = SequenceMatcher(None, _plain(read), _plain(_ours(text)), False).ratio()
+def _print_ocr_agreement(files: list[Path]) -> None:
+    for image in files:
+        text = image.with_suffix(".pdf")
+        if image.suffix == ".png" and text in files:
+            started_at = time.process_time()
+            read = "\n".join(
+                page.text for page in parse_image(image).pages if page is not OCR_STARTED
+            )
+            seconds = time.process_time() - started_at
+            agreement = _compute_agreement(read, _extract_with_service(text))
+            characters = SequenceMatcher(
+                None, _normalise_spaces(read), _normalise_spaces(_extract_with_service(text)), False
+            ).ratio()
             print(
-                f"OCR of {picture.name} against the text of {text.name}: words {agreement:.3f}, "
-                f"letters {letters:.3f}, {took:.1f} CPU seconds with the loading of the models\n"
+                f"OCR of {image.name} against the text of {text.name}: words {agreement:.3f}, "
+                f"letters {characters:.3f}, {seconds:.1f} CPU seconds with loading of the models\n"
             )
 
 
@@ -139,35 +155,35 @@ def _print_speed(files: list[Path]) -> None:
     pages = sum(len(pypdfium2.PdfDocument(file)) for file in texts)
     print(f"| {len(texts)} PDF files, {pages} pages | pages a CPU second |")
     print("|---|---|")
-    for name, read in _READERS.items():
-        done, began = 0, time.process_time()
-        while time.process_time() - began < _LEAST_CPU_SECONDS:
+    for name, read in _EXTRACTORS.items():
+        done, started_at = 0, time.process_time()
+        while time.process_time() - started_at < _MIN_CPU_SECONDS:
             for file in texts:
                 read(file)
             done += pages
-        print(f"| {name} | {done / (time.process_time() - began):,.0f} |")
+        print(f"| {name} | {done / (time.process_time() - started_at):,.0f} |")
     print()
 
 
-def _print_whole_way(files: list[Path]) -> None:
-    """Through the process of its own, as an upload is read."""
+def _print_extraction_process(files: list[Path]) -> None:
+    """Print the time of complete extractions in a separate process, as for an upload."""
     print("| file | kind | pages | characters | seconds |")
     print("|---|---|---|---|---|")
     for file in files:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         try:
-            kind = kind_of(file, file.name, "")
-            extracted = Extractor(Limits()).extract(file, kind, lambda *_: None)
-        except (Mismatch, NotRead, ExtractionFailed) as refused:
-            print(f"| {file.name} | refused: {refused} | | | |")
+            kind = detect_document_type(file, file.name, "")
+            extracted = Extractor(ExtractionLimits()).extract_text(file, kind, lambda *_: None)
+        except (TypeMismatch, UnsupportedType, ExtractionFailed) as error:
+            print(f"| {file.name} | error: {error} | | | |")
             continue
         size = sum(map(len, extracted.pages))
-        pages = len(extracted.pages) if extracted.paged else "-"
-        took = time.perf_counter() - began
-        print(f"| {file.name} | {kind} | {pages} | {size:,} | {took:.2f} |")
+        pages = len(extracted.pages) if extracted.has_pages else "-"
+        seconds = time.perf_counter() - started_at
+        print(f"| {file.name} | {kind.name} | {pages} | {size:,} | {seconds:.2f} |")
 
 
-def _agreement(read: str, expected: str) -> float:
+def _compute_agreement(read: str, expected: str) -> float:
     return SequenceMatcher(None, _words(read), _words(expected), False).ratio()
 
 
@@ -175,7 +191,7 @@ def _words(text: str) -> list[str]:
     return re.sub(r"-\n(?=[a-z])", "", text).split()
 
 
-def _plain(text: str) -> str:
+def _normalise_spaces(text: str) -> str:
     return " ".join(text.split())
 
 

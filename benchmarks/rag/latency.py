@@ -1,13 +1,12 @@
-"""Print how long searches take over HTTP, idle and while documents are read.
+"""Print the latency of searches over HTTP, idle and during ingestion.
 
-    python -m benchmarks.rag.latency DATA [PASSAGES ...]
+    python -m benchmarks.rag.latency DATA [CHUNKS ...]
 
-DATA is a folder of question sets in BEIR's layout. Passages (10,000 and 100,000 unless said
-otherwise) are sentences of DATA/cisi in new orders; their vectors are those of real passages,
-moved a little. A tenth as many belong to another tenant. They are put straight into the stores;
-then the service's own processes are started, rag and Chroma, and asked
-over connections that stay open, with questions of DATA/cisi and DATA/xquad, none of them twice
-in a row.
+DATA is a folder of question sets in BEIR's layout. The chunks (by default 10,000 and 100,000)
+consist of sentences of DATA/cisi in random order; their vectors are those of real chunks with noise
+added. Another tenant has a tenth as many. They are written directly to the stores. Then the service
+and Chroma are started and searched over persistent connections with questions of DATA/cisi and
+DATA/xquad, which are not repeated in a row.
 """
 
 import json
@@ -26,103 +25,114 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.ai.embedding import Embedder
+from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.text.sentences import find_sentence_spans
 from backend.chassis.settings import load_env
 from backend.security.tokens import public_jwk
-from backend.services.rag.domain.metrics import percentile
-from backend.services.rag.domain.sentences import sentences
-from backend.services.rag.parts import Parts
+from backend.services.rag.domain.evaluation.ranking_metrics import compute_percentile
 from backend.services.rag.settings import Settings
-from backend.services.rag.store import changes, postings
-from backend.services.rag.store.chunks import ChunkRow, chunk_id
+from backend.services.rag.store import collection_changes
+from backend.services.rag.store.chunks import ChunkRow, build_chunk_id
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow
-from backend.services.rag.store.vectors.opening import Place
-from benchmarks.rag.collections_of_questions import read
+from backend.services.rag.store.keyword_index import postings
+from backend.services.rag.store.vectors.factory import VectorStoreSettings
+from backend.services.rag.wiring import RagComponents
+from benchmarks.rag.question_sets import read_question_set
 from tests.identities import Identities
 from tests.servers import free_port, process, wait_until
 
 SIZES = (10_000, 100_000)
-A_DOCUMENT = 50
+CHUNKS_PER_DOCUMENT = 50
 SEARCHES = 200
 CLIENTS = (1, 8)
-TENANT, OTHER = "tenant-asked", "tenant-other"
+TENANT, OTHER_TENANT = "tenant-asked", "tenant-other"
 MODES = ("hybrid", "dense", "keyword")
 
 
 def main() -> None:
     data = Path(sys.argv[1])
-    sizes = [int(each) for each in sys.argv[2:]] or SIZES
-    questions = [text for name in ("cisi", "xquad") for text in read(data, name).questions.values()]
+    sizes = [int(argument) for argument in sys.argv[2:]] or SIZES
+    questions = [
+        text
+        for name in ("cisi", "xquad")
+        for text in read_question_set(data, name).questions.values()
+    ]
     corpus = Corpus(data)
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before; milliseconds")
     print(
-        f"{'passages':>9} {'state':10} {'mode':8} {'clients':>7} {'p50':>7} {'p99':>7} {'a s':>6}"
+        f"{'chunks':>9} {'state':10} {'mode':8} {'clients':>7} {'p50':>7} {'p99':>7} {'per s':>6}"
     )
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="rag-latency-") as name:
             folder = Path(name)
             corpus.fill(folder, size)
-            with running(folder) as (port, bearer):
+            with run_service(folder) as (port, bearer):
                 measure(port, bearer, questions, size)
 
 
 def measure(port: int, bearer: dict[str, str], questions: list[str], size: int) -> None:
     rows = [("idle", mode, clients) for mode in MODES for clients in CLIENTS]
-    ask(port, bearer, questions[:20], "hybrid", 1)  # opens the indexes
+    run_searches(port, bearer, questions[:20], "hybrid", 1)  # opens the indexes
     for state, mode, clients in rows:
-        show(size, state, mode, clients, *ask(port, bearer, questions, mode, clients))
-    with reading(port, bearer, questions):
+        print_row(size, state, mode, clients, *run_searches(port, bearer, questions, mode, clients))
+    with ingest_documents(port, bearer, questions):
         for clients in CLIENTS:
-            show(
-                size, "reading", "hybrid", clients, *ask(port, bearer, questions, "hybrid", clients)
+            print_row(
+                size,
+                "reading",
+                "hybrid",
+                clients,
+                *run_searches(port, bearer, questions, "hybrid", clients),
             )
 
 
-def show(size: int, state: str, mode: str, clients: int, took: list[float], wall: float) -> None:
+def print_row(
+    size: int, state: str, mode: str, clients: int, latencies_ms: list[float], seconds: float
+) -> None:
     print(
-        f"{size:9,} {state:10} {mode:8} {clients:7} {percentile(took, 0.5):7.1f}"
-        f" {percentile(took, 0.99):7.1f} {len(took) / wall:6.0f}",
+        f"{size:9,} {state:10} {mode:8} {clients:7} {compute_percentile(latencies_ms, 0.5):7.1f}"
+        f" {compute_percentile(latencies_ms, 0.99):7.1f} {len(latencies_ms) / seconds:6.0f}",
         flush=True,
     )
 
 
-def ask(
+def run_searches(
     port: int, bearer: dict[str, str], questions: list[str], mode: str, clients: int
 ) -> tuple[list[float], float]:
-    """How long each search took, and all of them together in seconds."""
-    took: list[float] = []
-    turn = iter(range(SEARCHES))
+    """Run the searches. Returns their latencies in milliseconds and the total seconds."""
+    latencies_ms: list[float] = []
+    numbers = iter(range(SEARCHES))
     start = int(time.time() * 1000) % len(questions)
 
     def client() -> None:
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        for number in turn:
+        for number in numbers:
             query = questions[(start + number) % len(questions)]
             body = json.dumps({"query": query, "mode": mode})
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             connection.request(
                 "POST", "/search", body, {**bearer, "Content-Type": "application/json"}
             )
-            answer = connection.getresponse()
-            found = json.loads(answer.read())
-            took.append((time.perf_counter() - began) * 1000)
-            if answer.status != 200 or (mode != "keyword" and not found["results"]):
-                raise RuntimeError(f"{answer.status} for {query!r}")
+            response = connection.getresponse()
+            body_json = json.loads(response.read())
+            latencies_ms.append((time.perf_counter() - started_at) * 1000)
+            if response.status != 200 or (mode != "keyword" and not body_json["results"]):
+                raise RuntimeError(f"{response.status} for {query!r}")
         connection.close()
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return took, time.perf_counter() - began
+    return latencies_ms, time.perf_counter() - started_at
 
 
 @contextmanager
-def reading(port: int, bearer: dict[str, str], texts: list[str]) -> Iterator[None]:
-    """Documents are uploaded into another collection, one after the other, and read."""
+def ingest_documents(port: int, bearer: dict[str, str], texts: list[str]) -> Iterator[None]:
+    """Upload documents into another collection one after the other during the block."""
     stop = threading.Event()
 
     def upload() -> None:
@@ -150,10 +160,10 @@ def reading(port: int, bearer: dict[str, str], texts: list[str]) -> Iterator[Non
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The service as the suite runs it, and the headers of somebody whom it believes."""
+def run_service(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Run the service like the suite does. Yields its port and the headers of a valid token."""
     identities = Identities()
-    with keys_of(identities) as auth_url:
+    with serve_keys(identities) as auth_url:
         rag, chroma = free_port(), free_port()
         variables = {
             **os.environ,
@@ -171,11 +181,11 @@ def running(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
             process(service, folder / "rag.log", **settings),
         ):
             bearer = identities.bearer("user-asked", tenant_id=TENANT)
-            wait_until(lambda: ready(rag), seconds=120)
+            wait_until(lambda: is_ready(rag), seconds=120)
             yield rag, bearer
 
 
-def ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/health/ready")
@@ -187,11 +197,11 @@ def ready(port: int) -> bool:
 
 
 @contextmanager
-def keys_of(identities: Identities) -> Iterator[str]:
-    """Where the service finds the key that tokens are signed with."""
+def serve_keys(identities: Identities) -> Iterator[str]:
+    """Serve the public key of the tokens. Yields the URL."""
     keys = json.dumps({"keys": [public_jwk(identities.key.public_key())]}).encode()
 
-    class Door(BaseHTTPRequestHandler):
+    class KeyHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -202,7 +212,7 @@ def keys_of(identities: Identities) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), KeyHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -213,66 +223,70 @@ def keys_of(identities: Identities) -> Iterator[str]:
 
 
 class Corpus:
-    """Passages by the thousand, from the sentences and vectors of a few hundred."""
+    """Generates thousands of chunks from the sentences and vectors of a few hundred texts."""
 
     def __init__(self, data: Path) -> None:
-        self._embedder = Embedder(Path(".cache"))
-        texts = [text for _, text in read(data, "cisi").documents.values()]
-        self._sentences = [text[a:z] for text in texts for a, z in sentences(text)]
+        self._embedder = BuiltInEmbedder(Path(".cache"))
+        texts = [text for _, text in read_question_set(data, "cisi").documents.values()]
+        self._sentences = [text[a:z] for text in texts for a, z in find_sentence_spans(text)]
         self._rows = self._embedder.encode([text[:600] for text in texts[:800]])
         self._random = np.random.default_rng(7)
 
     def fill(self, folder: Path, size: int) -> None:
-        """A library in *folder* of *size* passages for the one tenant, a tenth for another."""
+        """Fill the stores in *folder* with *size* chunks of one tenant and a tenth of another."""
         settings = Settings.from_env(load_env())
-        parts = Parts.open(
+        components = RagComponents.open(
             replace(
                 settings,
                 common=replace(settings.common, data_dir=folder),
                 database_url=f"sqlite:///{folder / 'rag.db'}",
-                vectors=Place("chroma", folder / "rag" / "vectors"),
+                vectors=VectorStoreSettings("chroma", folder / "rag" / "vectors"),
             ),
             self._embedder,
         )
         try:
-            parts.models.settle()
-            self._fill(parts, TENANT, "user-asked", size)
-            self._fill(parts, OTHER, "user-other", size // 10)
+            components.embedding_models.activate_configured_model()
+            self._fill(components, TENANT, "user-asked", size)
+            self._fill(components, OTHER_TENANT, "user-other", size // 10)
         finally:
-            parts.vectors.close()
-            parts.database.engine.dispose()
+            components.vectors.close()
+            components.database.engine.dispose()
 
-    def _fill(self, parts: Parts, tenant: str, user: str, size: int) -> None:
-        partition = parts.models.serving().partition
-        with parts.database.write(tenant) as session:
-            shelf = CollectionRow(tenant_id=tenant, owner_id=user, name="default")
-            session.add(shelf)
+    def _fill(self, components: RagComponents, tenant: str, user: str, size: int) -> None:
+        partition = components.embedding_models.get_serving_model().get_partition_name
+        with components.database.write(tenant) as session:
+            row = CollectionRow(tenant_id=tenant, owner_id=user, name="default")
+            session.add(row)
             session.flush()
-            collection = shelf.id
-        for number in range(size // A_DOCUMENT):
+            collection = row.id
+        for number in range(size // CHUNKS_PER_DOCUMENT):
             document = f"doc_{tenant[7]}{number:031d}"
-            texts = [self._passage() for _ in range(A_DOCUMENT)]
-            with parts.database.write(tenant) as session:
-                session.add(_row(document, collection, tenant, user, number))
+            texts = [self._build_text() for _ in range(CHUNKS_PER_DOCUMENT)]
+            with components.database.write(tenant) as session:
+                session.add(_build_document_row(document, collection, tenant, user, number))
                 session.flush()
-                session.add_all(_chunks(document, texts))
-                postings.keep(session, postings.counted(document, 1, texts))
-                changes.note(session, collection, document)
-            ids = [chunk_id(document, 1, place) for place in range(A_DOCUMENT)]
-            parts.vectors.add(partition(collection), document, 1, ids, self._vectors())
+                session.add_all(_build_chunk_rows(document, texts))
+                postings.save_postings(session, postings.build_postings(document, 1, texts))
+                collection_changes.record_change(session, collection, document)
+            ids = [build_chunk_id(document, 1, ordinal) for ordinal in range(CHUNKS_PER_DOCUMENT)]
+            components.vectors.add_vectors(
+                partition(collection), document, 1, ids, self._build_vectors()
+            )
 
-    def _passage(self) -> str:
+    def _build_text(self) -> str:
         chosen = self._random.integers(len(self._sentences), size=5)
-        return " ".join(self._sentences[each] for each in chosen)
+        return " ".join(self._sentences[index] for index in chosen)
 
-    def _vectors(self) -> np.ndarray:
-        rows = self._rows[self._random.integers(len(self._rows), size=A_DOCUMENT)]
+    def _build_vectors(self) -> np.ndarray:
+        rows = self._rows[self._random.integers(len(self._rows), size=CHUNKS_PER_DOCUMENT)]
         moved = rows + self._random.normal(0, 0.03, rows.shape)
         unit: np.ndarray = moved / np.linalg.norm(moved, axis=1, keepdims=True)
         return unit.astype(np.float32)
 
 
-def _row(document: str, collection: str, tenant: str, user: str, number: int) -> DocumentRow:
+def _build_document_row(
+    document: str, collection: str, tenant: str, user: str, number: int
+) -> DocumentRow:
     return DocumentRow(
         id=document,
         tenant_id=tenant,
@@ -289,20 +303,20 @@ def _row(document: str, collection: str, tenant: str, user: str, number: int) ->
         status="ready",
         stage="ready",
         generation=1,
-        chunks=A_DOCUMENT,
+        chunks=CHUNKS_PER_DOCUMENT,
     )
 
 
-def _chunks(document: str, texts: list[str]) -> Iterator[ChunkRow]:
-    for place, text in enumerate(texts):
+def _build_chunk_rows(document: str, texts: list[str]) -> Iterator[ChunkRow]:
+    for ordinal, text in enumerate(texts):
         yield ChunkRow(
-            id=chunk_id(document, 1, place),
+            id=build_chunk_id(document, 1, ordinal),
             document_id=document,
             generation=1,
-            ordinal=place,
+            ordinal=ordinal,
             page=None,
-            start=place * 1000,
-            end=place * 1000 + len(text),
+            start=ordinal * 1000,
+            end=ordinal * 1000 + len(text),
             section="",
             text=text,
         )

@@ -1,8 +1,8 @@
 """Print the vectors that the embedding tests compare against, as JSON.
 
 An independent forward pass over the published weights: plain numpy in double precision,
-no graph, no fusion, no quantisation. Its first vector agrees with the one on the model's card
-to every digit printed there (0.0676569, 0.0634959, 0.0487131, …).
+no graph, no fusion, no quantisation. Its first vector equals the one on the model card in all
+digits printed there (0.0676569, 0.0634959, 0.0487131, …).
 
     python benchmarks/rag/reference_vectors.py > tests/ai/embedding/reference.json
 """
@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 def main() -> None:
     weights, tokenizer = read_weights(), Tokenizer.from_str(read_tokenizer())
     tokenizer.no_padding()
-    vectors = [forward(weights, tokenizer.encode(text).ids) for text in TEXTS]
+    vectors = [compute_vector(weights, tokenizer.encode(text).ids) for text in TEXTS]
     rows = [
         {"text": text, "vector": [round(float(value), 6) for value in vector]}
         for text, vector in zip(TEXTS, vectors, strict=True)
@@ -47,19 +47,19 @@ def main() -> None:
     print(json.dumps(rows, ensure_ascii=False, indent=None).replace("}, {", "},\n{"))
 
 
-def forward(weights: Tensors, ids: list[int]) -> Array:
-    """The unit vector of one text."""
+def compute_vector(weights: Tensors, ids: list[int]) -> Array:
+    """Return the unit vector of a text from its token ids."""
     table = weights["embeddings.word_embeddings.weight"].astype(np.float64)
-    places = weights["embeddings.position_embeddings.weight"][: len(ids)]
+    positions = weights["embeddings.position_embeddings.weight"][: len(ids)]
     segment = weights["embeddings.token_type_embeddings.weight"][0]
-    hidden = layer_norm(weights, "embeddings", table[ids] + places + segment)
+    hidden = apply_layer_norm(weights, "embeddings", table[ids] + positions + segment)
     for layer in range(6):
-        hidden = transform(weights, f"encoder.layer.{layer}.", hidden)
+        hidden = apply_layer(weights, f"encoder.layer.{layer}.", hidden)
     mean = hidden.mean(axis=0)
     return mean / np.linalg.norm(mean)
 
 
-def transform(weights: Tensors, layer: str, hidden: Array) -> Array:
+def apply_layer(weights: Tensors, layer: str, hidden: Array) -> Array:
     def dense(name: str, value: Array) -> Array:
         return value @ weights[f"{layer}{name}.weight"].T + weights[f"{layer}{name}.bias"]
 
@@ -71,13 +71,13 @@ def transform(weights: Tensors, layer: str, hidden: Array) -> Array:
     scores /= scores.sum(axis=-1, keepdims=True)
     attended = (scores @ value).transpose(1, 0, 2).reshape(-1, 384)
     attended = dense("attention.output.dense", attended)
-    hidden = layer_norm(weights, f"{layer}attention.output", hidden + attended)
+    hidden = apply_layer_norm(weights, f"{layer}attention.output", hidden + attended)
     wide = dense("intermediate.dense", hidden)
     wide = wide * 0.5 * (1 + np.vectorize(math.erf)(wide / math.sqrt(2)))
-    return layer_norm(weights, f"{layer}output", hidden + dense("output.dense", wide))
+    return apply_layer_norm(weights, f"{layer}output", hidden + dense("output.dense", wide))
 
 
-def layer_norm(weights: Tensors, name: str, value: Array) -> Array:
+def apply_layer_norm(weights: Tensors, name: str, value: Array) -> Array:
     centred = value - value.mean(axis=-1, keepdims=True)
     scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-12)
     return scaled * weights[f"{name}.LayerNorm.weight"] + weights[f"{name}.LayerNorm.bias"]

@@ -1,4 +1,7 @@
-"""What the decorators cost a request, warm: python -m benchmarks.security.decorators"""
+"""Cost of the decorators per request with warm caches.
+
+python -m benchmarks.security.decorators
+"""
 
 import platform
 import statistics
@@ -15,7 +18,7 @@ _ROUNDS, _CALLS = 15, 400
 
 
 class Query(Input):
-    """As small as most bodies are."""
+    """A small request body."""
 
     query: str
     k: int = 5
@@ -32,18 +35,18 @@ def guarded(query: Query) -> str:  # noqa: ARG001
 
 
 def microseconds(app: Flask, view: Callable[[], object], headers: dict[str, str]) -> float:
-    """The median of several rounds, for one call within a request of its own."""
+    """Return the median time of a call in its own request, in microseconds."""
     rounds = []
     for _ in range(_ROUNDS):
-        took = 0.0
+        seconds = 0.0
         for _ in range(_CALLS):
             with app.test_request_context(
                 method="POST", json={"query": "what is it", "k": 3}, headers=headers
             ):
                 started = time.perf_counter()
                 view()
-                took += time.perf_counter() - started
-        rounds.append(took / _CALLS * 1e6)
+                seconds += time.perf_counter() - started
+        rounds.append(seconds / _CALLS * 1e6)
     return statistics.median(rounds)
 
 
@@ -53,7 +56,7 @@ def main() -> None:
     headers = identities.bearer()
     both = microseconds(app, guarded, headers) - microseconds(app, plain, headers)
     parts = [f"{name} {version(name)}" for name in ("flask", "pyjwt", "pydantic")]
-    print(f"require_permission + validate_input, warm: {both:.0f} µs a request (bar: 250)")
+    print(f"require_permission + validate_input, warm: {both:.0f} µs a request (limit: 250)")
     print(f"{platform.machine()}, Python {platform.python_version()}, {', '.join(parts)}")
 
 

@@ -1,10 +1,10 @@
-"""How much longer those who work wait while others guess passwords.
+"""Latency of a signed-in user while others guess passwords.
 
     python -m benchmarks.security.flood             # requests: 200
 
-Starts the suite on free ports. Somebody who is signed in asks `/auth/me` over and over, first
-alone, then while sixteen guess another's password as fast as they are refused. Prints milliseconds,
-and the ratio of the two.
+Starts the suite on free ports. A signed-in user requests `/auth/me` repeatedly, first without other
+load, then while sixteen threads guess another user's password as fast as possible. Prints
+milliseconds and their ratio.
 """
 
 import statistics
@@ -14,39 +14,41 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.suite.conftest import Person, flood, prepare
+from tests.suite.conftest import UserClient, guess_passwords, prepare_suite
 
 
 def main(requests: int) -> None:
-    answers: Counter[int] = Counter()
+    statuses: Counter[int] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        suite = prepare(Path(folder))
+        suite = prepare_suite(Path(folder))
         try:
             suite.start()
-            worker, victim = suite.person("worker"), suite.person("victim")
-            measure(worker, requests)  # so that everything has been loaded
+            worker, victim = suite.register_user("worker"), suite.register_user("victim")
+            measure(worker, requests)  # warm-up
             alone = measure(worker, requests)
             name = victim.account["user"]["username"]
-            with flood(suite, name, lambda answer: answers.update([answer.status_code])):
-                flooded = measure(worker, requests)
+            with guess_passwords(
+                suite, name, lambda response: statuses.update([response.status_code])
+            ):
+                loaded = measure(worker, requests)
         finally:
             suite.stop()
     print("| /auth/me | median ms | p95 ms |\n|---|---|---|")
-    for told, took in (("alone", alone), ("during a flood of guesses", flooded)):
-        p95 = statistics.quantiles(took, n=20)[18]
-        print(f"| {told} | {statistics.median(took):.1f} | {p95:.1f} |")
-    print(f"\nLonger by {statistics.median(flooded) / statistics.median(alone):.1f} times.")
-    print(f"Guesses meanwhile, by status: {dict(answers)}")
+    for label, times in (("no other load", alone), ("during password guessing", loaded)):
+        p95 = statistics.quantiles(times, n=20)[18]
+        print(f"| {label} | {statistics.median(times):.1f} | {p95:.1f} |")
+    print(f"\nRatio of the medians: {statistics.median(loaded) / statistics.median(alone):.1f}")
+    print(f"Guesses by status: {dict(statuses)}")
 
 
-def measure(person: Person, requests: int) -> list[float]:
-    """Milliseconds of each request."""
-    took = []
+def measure(user: UserClient, requests: int) -> list[float]:
+    """Return the duration of each request in milliseconds."""
+    times = []
     for _ in range(requests):
         began = time.perf_counter()
-        person("GET", "/auth/me").raise_for_status()
-        took.append((time.perf_counter() - began) * 1000)
-    return took
+        user("GET", "/auth/me").raise_for_status()
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long backups, restores and copies before migrations take, and what memory they use.
+"""Duration and memory of backups, restores and table copies before migrations.
 
     python -m benchmarks.suite.backups [DOCUMENTS]
 
-A library of made-up documents (default 2,000, each of ten passages with their vectors and 100 kB
-of original) on SQLite with Chroma's folder; it is restored into SQLite, and into PostgreSQL, where
-a copy of its tables on the server is compared with a dump of their rows.
+Generates documents (default 2,000, each with ten chunks, their embeddings and an original of
+100 kB) on SQLite with embedded Chroma, restores them into SQLite and PostgreSQL, and compares a
+copy of the tables on the server with a dump of their rows.
 """
 
 import gzip
@@ -21,15 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from backend.chassis.database import migrations
-from backend.chassis.database.sessions import migrations_of, open_database
-from backend.operations.backup import row_transfer
-from backend.operations.backup.installation import connected, enter
-from backend.operations.backup.schema_at_revision import Table, shapes
-from backend.services.rag.store.chunks import chunk_id
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
+from backend.chassis.database.sessions import open_database
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.schema_at_revision import Table, get_tables
+from backend.operations.backup.installation import connect_as_owner, set_search_path
+from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests import servers
 
-_PASSAGES, _ORIGINAL_BYTES, _WIDTH = 10, 100_000, 384
+_CHUNKS, _ORIGINAL_BYTES, _WIDTH = 10, 100_000, 384
 _TEXT = "The ferry leaves the northern quay at dawn and comes back by noon. " * 12
 _AT = "2026-01-01T12:00:00.000000Z"
 
@@ -37,29 +38,33 @@ _AT = "2026-01-01T12:00:00.000000Z"
 def main(documents: int) -> None:
     with tempfile.TemporaryDirectory(prefix="backups-") as name:
         folder = Path(name)
-        made = fill(folder / "old", documents)
+        size = generate_documents(folder / "old", documents)
         file = folder / "all.backup"
-        print(f"{documents} documents, {documents * _PASSAGES} passages, {made / 2**20:.0f} MB\n")
-        told("backup", typed(folder / "old", "backup", file), made)
+        print(f"{documents} documents, {documents * _CHUNKS} chunks, {size / 2**20:.0f} MB\n")
+        print_result("backup", run_command(folder / "old", "backup", file), size)
         print(f"{'':14}{file.stat().st_size / 2**20:6.0f} MB of file")
-        told("verify", typed(folder / "old", "verify-backup", file), made)
-        told("to SQLite", typed(folder / "new", "restore", file), made)
+        print_result("verify", run_command(folder / "old", "verify-backup", file), size)
+        print_result("to SQLite", run_command(folder / "new", "restore", file), size)
         with servers.postgres(folder) as server:
             url = server.database()
             environment = {"DATABASE_URL": url}
-            told("to PostgreSQL", typed(folder / "server", "restore", file, **environment), made)
+            print_result(
+                "to PostgreSQL",
+                run_command(folder / "server", "restore", file, **environment),
+                size,
+            )
             compare_copies(url)
 
 
-def told(what: str, measured: tuple[float, float, float], size: int) -> None:
-    seconds, processor, peak = measured
+def print_result(label: str, measured: tuple[float, float, float], size: int) -> None:
+    seconds, cpu_seconds, peak = measured
     print(
-        f"{what:14}{seconds:6.1f} s  {processor:6.1f} s of a processor"
-        f"  {size / 2**20 / seconds:6.1f} MB/s  {peak:5.0f} MB of memory"
+        f"{label:14}{seconds:6.1f} s  {cpu_seconds:6.1f} CPU s"
+        f"  {size / 2**20 / seconds:6.1f} MB/s  {peak:5.0f} MB peak memory"
     )
 
 
-# Told by the process itself: what its parent held would count for it otherwise.
+# Peak memory is reported by the process itself: the memory of its parent would count otherwise.
 _COMMAND = """
 import sys
 from pathlib import Path
@@ -71,52 +76,54 @@ sys.exit(code)
 """
 
 
-def typed(data: Path, *words: object, **environment: str) -> tuple[float, float, float]:
-    """Seconds by the clock and of a processor, and the most memory in MB, of a command."""
+def run_command(data: Path, *arguments: object, **environment: str) -> tuple[float, float, float]:
+    """Run a command and return its wall seconds, CPU seconds and peak memory in MB."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMAND, *map(str, words)],
+    process = subprocess.run(
+        [sys.executable, "-c", _COMMAND, *map(str, arguments)],
         env=os.environ | {"DATA_DIR": str(data)} | environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - began, processor, int(done.stdout.split()[-1]) / 1024
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - began, cpu_seconds, int(process.stdout.split()[-1]) / 1024
 
 
-def fill(data: Path, documents: int) -> int:
-    """Make the library; its bytes, of rows, vectors and originals."""
+def generate_documents(data: Path, documents: int) -> int:
+    """Write the tables, vectors and originals and return their size in bytes."""
     for service in ("auth", "agent"):
         open_database(f"sqlite:///{data / f'{service}.db'}", service).migrate(service)
     database = open_database(f"sqlite:///{data / 'rag.db'}", "rag")
     newest = database.migrate("rag")
-    tables = {table.name: table for table in shapes("rag", newest)}
+    tables = {table.name: table for table in get_tables("rag", newest)}
     with database.as_owner() as connection:
         for name in ("collections", "documents", "chunks", "embeddings"):
-            row_transfer.load(connection, _chosen(tables[name]), _rows(name, documents))
+            row_transfer.insert_rows(
+                connection, _select_columns(tables[name]), _rows(name, documents)
+            )
     database.engine.dispose()
     (data / "rag" / "blobs").mkdir(parents=True)
     for number in range(documents):
         (data / "rag" / "blobs" / f"{number:040}").write_bytes(_original(number))
     _fill_vectors(data, documents)
-    return documents * (_ORIGINAL_BYTES + _PASSAGES * (len(_TEXT) + 4 * _WIDTH))
+    return documents * (_ORIGINAL_BYTES + _CHUNKS * (len(_TEXT) + 4 * _WIDTH))
 
 
 def _rows(name: str, documents: int) -> Iterator[row_transfer.Row]:
-    """What stands in the columns that matter, in the order of `_COLUMNS`."""
+    """Yield rows with the columns of `_COLUMNS`, in their order."""
     if name == "collections":
         yield ["col_1", "t", "u", "all", "", "none", _AT, 0]
     for number in range(documents):
         if name == "documents":
             yield _document(number)
         elif name == "embeddings":
-            yield [_id(number), 1, "emb_built_in", _PASSAGES]
+            yield [_id(number), 1, "emb_built_in", _CHUNKS]
         elif name == "chunks":
-            for each in range(_PASSAGES):
-                key = chunk_id(_id(number), 1, each)
-                yield [key, _id(number), 1, each, None, 0, len(_TEXT), "", _TEXT]
+            for ordinal in range(_CHUNKS):
+                key = build_chunk_id(_id(number), 1, ordinal)
+                yield [key, _id(number), 1, ordinal, None, 0, len(_TEXT), "", _TEXT]
 
 
 _COLUMNS = {
@@ -142,11 +149,11 @@ def _document(number: int) -> row_transfer.Row:
     return [
         *(_id(number), "t", "col_1", "u", f"{number}.txt", f"Note {number}", True),
         *("text/plain", _ORIGINAL_BYTES, digest, f"{number:040}", "{}", _AT, "ready"),
-        *("ready", _PASSAGES, _PASSAGES, 0, 1, _PASSAGES, "[]"),
+        *("ready", _CHUNKS, _CHUNKS, 0, 1, _CHUNKS, "[]"),
     ]
 
 
-def _chosen(table: Table) -> Table:
+def _select_columns(table: Table) -> Table:
     kinds = {column.name: column for column in table.columns}
     return Table(table.name, tuple(kinds[name] for name in _COLUMNS[table.name]))
 
@@ -156,32 +163,32 @@ def _id(number: int) -> str:
 
 
 def _original(number: int) -> bytes:
-    """Bytes that no packing makes fewer, the same at every call."""
+    """Return incompressible bytes, the same at every call."""
     return np.random.default_rng(number).bytes(_ORIGINAL_BYTES)
 
 
 def _fill_vectors(data: Path, documents: int) -> None:
-    vectors = open_vectors(Place("chroma", data / "rag" / "vectors"))
+    vectors = open_vector_store(VectorStoreSettings("chroma", data / "rag" / "vectors"))
     random = np.random.default_rng(0)
     for number in range(documents):
-        drawn = random.standard_normal((_PASSAGES, _WIDTH)).astype(np.float32)
-        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-        ids = [chunk_id(_id(number), 1, each) for each in range(_PASSAGES)]
-        vectors.add("col_1", _id(number), 1, ids, drawn)
+        embeddings = random.standard_normal((_CHUNKS, _WIDTH)).astype(np.float32)
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        ids = [build_chunk_id(_id(number), 1, ordinal) for ordinal in range(_CHUNKS)]
+        vectors.add_vectors("col_1", _id(number), 1, ids, embeddings)
     vectors.close()
 
 
 def compare_copies(url: str) -> None:
-    """Before a migration: the server's copy, and what a dump of the rows would take instead."""
-    revision = migrations.revisions(migrations_of("rag"))[-1]
-    with connected(url, "rag") as connection:
-        enter(connection, "rag")
+    """Compare a copy of the tables on the server with a dump of their rows."""
+    revision = list_revisions(get_migrations_folder("rag"))[-1]
+    with connect_as_owner(url, "rag") as connection:
+        set_search_path(connection, "rag")
         began = time.monotonic()
-        migrations.keep_copy(connection, "rag", "9999")
+        migrations.copy_tables(connection, "rag", "9999")
         copied = time.monotonic() - began
         began = time.monotonic()
-        for table in shapes("rag", revision):
-            for part in row_transfer.read(connection, table):
+        for table in get_tables("rag", revision):
+            for part in row_transfer.read_parts(connection, table):
                 gzip.compress(part, 1)
         dumped = time.monotonic() - began
         connection.rollback()

@@ -1,4 +1,4 @@
-"""What each program of a running suite holds: memory and open files, its children's included."""
+"""Memory and open files of each program of a running suite, including its child processes."""
 
 import contextlib
 import json
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.suite.conftest import Suite, below
+from tests.suite.conftest import Suite, list_descendants
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """Of one program and all below it.
+class ResourceUsage:
+    """Resources of one program and its descendants.
 
-    Memory is proportional (PSS): what processes share counts once, so programs add up.
+    Memory is the proportional set size (PSS): shared pages count once, so programs add up.
     """
 
     processes: int
@@ -24,36 +24,40 @@ class Holding:
     files: int
 
 
-def held(suite: Suite) -> dict[str, Holding]:
-    """Each program by the name that `status` shows, in the order in which it was started."""
-    running = state(suite)
-    found = {
-        each["name"]: _holding([each["process"]["pid"], *dict(below(each["process"]["pid"]))])
-        for each in running["programs"]
+def measure_usage(suite: Suite) -> dict[str, ResourceUsage]:
+    """Return the usage of each program by its name in `status`, in start order."""
+    running = read_state(suite)
+    usage = {
+        program["name"]: _measure_processes(_process_tree(program["process"]["pid"]))
+        for program in running["programs"]
     }
-    return found | {"supervisor": _holding([running["supervisor"]["pid"]])}
+    return usage | {"supervisor": _measure_processes([running["supervisor"]["pid"]])}
 
 
-def state(suite: Suite) -> dict[str, Any]:
-    """What the supervisor wrote last of what it runs."""
-    told = (suite.folder / "data" / "run" / "state.json").read_text()
-    written: dict[str, Any] = json.loads(told)
-    return written
+def read_state(suite: Suite) -> dict[str, Any]:
+    """Return the supervisor's state file."""
+    text = (suite.folder / "data" / "run" / "state.json").read_text()
+    state: dict[str, Any] = json.loads(text)
+    return state
 
 
-def bars(values: Sequence[float]) -> str:
-    """*values* as a row of bars, from nothing to the highest."""
+def draw_bars(values: Sequence[float]) -> str:
+    """Draw *values* as a row of bars, scaled from zero to the highest value."""
     highest = max(values) or 1
     return "".join(_BARS[round(value / highest * (len(_BARS) - 1))] for value in values)
 
 
-def _holding(pids: list[int]) -> Holding:
+def _process_tree(pid: int) -> list[int]:
+    return [pid, *dict(list_descendants(pid))]
+
+
+def _measure_processes(pids: list[int]) -> ResourceUsage:
     processes, kilobytes, files = 0, 0, 0
     for pid in pids:
-        # A process may end while it is looked at.
+        # A process may exit during the measurement.
         with contextlib.suppress(OSError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
             files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
             processes += 1
-    return Holding(processes, kilobytes / 1024, files)
+    return ResourceUsage(processes, kilobytes / 1024, files)

@@ -1,14 +1,13 @@
-"""What metrics, logs and traces cost a request.
+"""Cost of metrics, logs and traces per request.
 
     python -m benchmarks.suite.observability        # rounds: 20
 
-Starts the suite, and beside it each measured service four times: with neither metrics nor logs,
-with metrics, with metrics and logs (as it always runs), and with traces as well, which go to a
-collector in this process. One caller asks the four in turn, a block of requests each, over and
-over; a round's ratios are to the first of the four in that same round, so that whatever else the
-machine does meets all four. Printed are the medians over the rounds, the ratio's with where it
-lies with 95 %, and the processor time of the service's processes for each request, in which the
-sending of spans is included.
+Starts the suite and in addition each measured service four times: without metrics and logs, with
+metrics, with metrics and logs (the default), and with traces as well, which go to a collector in
+this process. One client sends a block of requests to each of the four in turn, repeatedly. Ratios
+are computed within a round, so that other load on the machine affects all four. Prints the medians
+over the rounds, the 95 % confidence interval of the ratio, and the CPU time of the service's
+processes per request, which includes sending spans.
 """
 
 import json
@@ -25,9 +24,9 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.collector import collecting
+from tests.collector import run_collector
 from tests.servers import free_port, process, wait_until
-from tests.suite.conftest import DATA, Person, Suite, below, prepare
+from tests.suite.conftest import DATA, Suite, UserClient, list_descendants, prepare_suite
 
 VARIANTS = ("neither", "metrics", "metrics and logs", "and traces")
 UNLIMITED = "100000000/minute"
@@ -36,7 +35,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked again and again, and of which service's own port."""
+    """A measured request, sent to the service's own port."""
 
     name: str
     service: str
@@ -47,47 +46,47 @@ class Request:
 
 
 REQUESTS = (
-    Request("auth's /me", "auth", "GET", "/me", 200),
-    Request("rag's /search", "rag", "POST", "/search", 40, {"query": "How long are holidays?"}),
-    Request("the gateway's way to /auth/me", "gateway", "GET", "/auth/me", 200),
+    Request("auth /me", "auth", "GET", "/me", 200),
+    Request("rag /search", "rag", "POST", "/search", 40, {"query": "How long are holidays?"}),
+    Request("gateway to /auth/me", "gateway", "GET", "/auth/me", 200),
 )
 
 
 @dataclass
-class Contender:
-    """One variant of a service, with what was measured of it."""
+class Variant:
+    """One variant of a service and its measurements."""
 
     port: int
     pid: int
     seconds: list[float] = field(default_factory=list)
     requests: int = 0
-    refused: int = 0
+    failed: int = 0
     began: float = 0.0
 
-    def processor_seconds(self) -> float:
-        return sum(_processor_seconds(pid) for pid in (self.pid, *dict(below(self.pid))))
+    def cpu_seconds(self) -> float:
+        return sum(_read_cpu_seconds(pid) for pid in (self.pid, *dict(list_descendants(self.pid))))
 
 
 def measure(rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, collecting() as collector:
+    with tempfile.TemporaryDirectory() as folder, run_collector() as collector:
         limits = dict.fromkeys(("RATE_LIMIT_API", "RATE_LIMIT_TENANT"), UNLIMITED)
-        suite = prepare(Path(folder), **limits)
+        suite = prepare_suite(Path(folder), **limits)
         try:
             suite.start()
-            person = suite.person("somebody")
+            person = suite.register_user("user")
             person.upload(DATA / "handbook-1p.docx")
             print(f"{rounds} rounds; blocks of requests by one caller over one connection each\n")
             for request in REQUESTS:
-                with contenders(suite, request, collector.url) as four:
-                    ask_in_turn(four, request, person, rounds)
-                    show(four, request)
+                with run_variants(suite, request, collector.url) as four:
+                    send_in_turn(four, request, person, rounds)
+                    print_results(four, request)
         finally:
             suite.stop()
 
 
 @contextmanager
-def contenders(suite: Suite, request: Request, traces_to: str) -> Iterator[list[Contender]]:
-    """The service in each of VARIANTS."""
+def run_variants(suite: Suite, request: Request, traces_to: str) -> Iterator[list[Variant]]:
+    """Run the service in each of VARIANTS."""
     environment = suite.environment | {
         f"{name.upper()}_SERVICE_URL": f"http://127.0.0.1:{port}"
         for name, port in suite.ports.items()
@@ -106,74 +105,76 @@ def contenders(suite: Suite, request: Request, traces_to: str) -> Iterator[list[
                 own["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces_to
             log = suite.folder / f"{request.service}-{len(four)}.log"
             child = running.enter_context(process([*module, variant], log, env=own))
-            four.append(Contender(port, child.pid))
-        for each in four:
-            wait_until(lambda each=each: _is_ready(each.port), 120)
+            four.append(Variant(port, child.pid))
+        for variant in four:
+            wait_until(lambda variant=variant: _is_ready(variant.port), 120)
         yield four
 
 
-def ask_in_turn(four: Sequence[Contender], request: Request, person: Person, rounds: int) -> None:
+def send_in_turn(
+    four: Sequence[Variant], request: Request, person: UserClient, rounds: int
+) -> None:
     headers = {"Authorization": str(person.session.headers["Authorization"])}
     body = None
     if request.body is not None:
         headers["Content-Type"], body = "application/json", json.dumps(request.body)
-    connections = [HTTPConnection("127.0.0.1", each.port, timeout=60) for each in four]
+    connections = [HTTPConnection("127.0.0.1", item.port, timeout=60) for item in four]
     for number in range(rounds + 1):
-        for each, connection in zip(four, connections, strict=True):
+        for variant, connection in zip(four, connections, strict=True):
             times = []
             for _ in range(request.block):
-                begun = time.perf_counter()
+                began = time.perf_counter()
                 connection.request(request.method, request.path, body, headers)
-                answer = connection.getresponse()
-                answer.read()
-                # On a machine that is very busy, what a permission rests on may be too slow.
-                if answer.status == 200:
-                    times.append(time.perf_counter() - begun)
+                response = connection.getresponse()
+                response.read()
+                # On a busy machine Redis may time out, which fails the request with 503.
+                if response.status == 200:
+                    times.append(time.perf_counter() - began)
                 else:
-                    each.refused += 1
-            if number == 0:  # it warms up
-                each.began = each.processor_seconds()
+                    variant.failed += 1
+            if number == 0:  # the first round is a warm-up
+                variant.began = variant.cpu_seconds()
                 continue
-            each.seconds.append(statistics.median(times))
-            each.requests += request.block
+            variant.seconds.append(statistics.median(times))
+            variant.requests += request.block
 
 
-def show(four: Sequence[Contender], request: Request) -> None:
+def print_results(four: Sequence[Variant], request: Request) -> None:
     print(f"**{request.name}**, blocks of {request.block}:\n")
-    print("| with | ms | ratio | 95 % | processor ms |\n|---|---|---|---|---|")
-    for variant, each in zip(VARIANTS, four, strict=True):
-        ratios = [a / b for a, b in zip(each.seconds, four[0].seconds, strict=True)]
-        least, most = confidence(ratios)
-        worked = (each.processor_seconds() - each.began) / each.requests
+    print("| with | ms | ratio | 95 % | CPU ms |\n|---|---|---|---|---|")
+    for name, variant in zip(VARIANTS, four, strict=True):
+        ratios = [a / b for a, b in zip(variant.seconds, four[0].seconds, strict=True)]
+        low, high = confidence_interval(ratios)
+        cpu_seconds = (variant.cpu_seconds() - variant.began) / variant.requests
         print(
-            f"| {variant} | {statistics.median(each.seconds) * 1e3:.2f} "
-            f"| {statistics.median(ratios):.3f} | {least:.3f} to {most:.3f} "
-            f"| {worked * 1e3:.2f} |"
+            f"| {name} | {statistics.median(variant.seconds) * 1e3:.2f} "
+            f"| {statistics.median(ratios):.3f} | {low:.3f} to {high:.3f} "
+            f"| {cpu_seconds * 1e3:.2f} |"
         )
-    refused = sum(each.refused for each in four)
-    print(f"\n{refused} answers were none and are left out.\n" if refused else "", flush=True)
+    failed = sum(variant.failed for variant in four)
+    print(f"\n{failed} failed requests are left out.\n" if failed else "", flush=True)
 
 
-def confidence(ratios: Sequence[float]) -> tuple[float, float]:
-    """Where the median lies with 95 %, by a thousand draws from *ratios* with putting back."""
-    chance = random.Random(0)  # noqa: S311 - to be repeated, not to be secret
+def confidence_interval(ratios: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the median (bootstrap with 1,000 samples)."""
+    chance = random.Random(0)  # noqa: S311 - reproducible, not secret
     medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(1000))
     return medians[25], medians[974]
 
 
 def serve(name: str, variant: str) -> None:
-    """Run the service without what *variant* leaves out."""
+    """Run the service without the parts that *variant* omits."""
     from backend.chassis.catalog import get_service
     from backend.chassis.web import app_factory as chassis
     from backend.chassis.web.serving import serve as run
-    from backend.services.gateway.edge import ledger
+    from backend.services.gateway.edge.observability import access_log, edge_metrics
 
     if VARIANTS.index(variant) < VARIANTS.index("metrics and logs"):
         chassis.log_requests = lambda *_: None
-        ledger.AccessLog.write = lambda *_: None  # type: ignore[method-assign]
+        access_log.AccessLog.write_entries = lambda *_: None  # type: ignore[method-assign]
     if VARIANTS.index(variant) < VARIANTS.index("metrics"):
         chassis.count_requests = lambda _, metrics: metrics
-        ledger.Numbers._count = lambda *_: None  # type: ignore[method-assign]
+        edge_metrics.EdgeMetrics._count = lambda *_: None  # type: ignore[method-assign]
     run(get_service(name))
 
 
@@ -188,7 +189,7 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _processor_seconds(pid: int) -> float:
+def _read_cpu_seconds(pid: int) -> float:
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / _TICKS
 

@@ -1,12 +1,12 @@
-"""The whole suite under mixed load: what it answers, how fast, and what it keeps hold of.
+"""The whole suite under mixed load: responses, latency, memory and open files.
 
     python -m benchmarks.suite.soak                 # minutes: 10
 
-Starts the suite on free ports in a folder of its own. Several people at once sign in and out,
-upload, search, ask, stream an answer or leave it half-way, and look at their sessions, as fast as
-they are answered. Prints each route's answers with the 50th and 99th percentile, everything that
-was neither the answer nor a limit, and each program's memory and open files all along. Ends with 1
-if anything else than a limit was refused, or if memory or open files were still growing.
+Starts the suite on free ports in its own folder. Several users concurrently log in and out, upload,
+search, ask, stream an answer or disconnect, and list their sessions, as fast as they get responses.
+Prints for each route the number of responses with the 50th and 99th percentile, all unexpected
+responses, and the memory and open files of each program over time. Exits with 1 after an unexpected
+response other than a rate limit, or if memory or open files were still growing.
 """
 
 import random
@@ -21,202 +21,205 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.suite.holdings import Holding, bars, held
-from tests.suite.conftest import PASSWORD, Person, Suite, prepare
+from benchmarks.suite.holdings import ResourceUsage, draw_bars, measure_usage
+from tests.suite.conftest import PASSWORD, Suite, UserClient, prepare_suite
 
-PEOPLE = 4
+USERS = 4
 SAMPLES = 40
 LIMITED = {429, 503}
 WORDS = ("valve", "pump", "runway", "invoice", "turbine", "warranty", "harbour", "ledger")
 UNLIMITED = "1000000/minute"
-# Between the second quarter of the time and the last: more is a leak, less is noise.
+# Growth from the second quarter of the time to the last that counts as a leak.
 GROWTH = 1.10
-LEAST_MEGABYTES, LEAST_FILES = 10.0, 10
+MIN_GROWTH_MEGABYTES, MIN_GROWTH_FILES = 10.0, 10
 
-Series = dict[str, list[Holding]]
+Series = dict[str, list[ResourceUsage]]
 
 
 class Soak:
-    """What was asked and answered so far, by everybody."""
+    """Requests and responses of all users so far."""
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.limited: Counter[str] = Counter()
-        self.wrong: Counter[str] = Counter()
+        self.unexpected: Counter[str] = Counter()
         self.lock = threading.Lock()
 
-    def ask(self, route: str, call: Callable[[], requests.Response], *good: int) -> object:
-        """The JSON of an answer as it should be, else None."""
+    def send(self, route: str, call: Callable[[], requests.Response], *expected: int) -> object:
+        """Return the JSON of a response with an expected status, else None."""
         began = time.perf_counter()
         try:
-            answer = call()
-            status = str(answer.status_code)
+            response = call()
+            status = str(response.status_code)
         except requests.RequestException as failure:
-            answer, status = None, type(failure).__name__
-        took = time.perf_counter() - began
+            response, status = None, type(failure).__name__
+        seconds = time.perf_counter() - began
         with self.lock:
-            if answer is None or answer.status_code not in {*good, *LIMITED}:
-                self.wrong[f"{route}: {status}"] += 1
+            if response is None or response.status_code not in {*expected, *LIMITED}:
+                self.unexpected[f"{route}: {status}"] += 1
                 return None
-            if answer.status_code in LIMITED:
+            if response.status_code in LIMITED:
                 self.limited[route] += 1
                 return None
-            self.seconds[route].append(took)
-        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-        return answer.json() if is_json else answer.text
+            self.seconds[route].append(seconds)
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return response.json() if is_json else response.text
 
-    def live(self, person: Person, until: float, seed: int) -> None:
-        """One person's doings, over and over."""
-        chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    def run_user(self, user: UserClient, until: float, seed: int) -> None:
+        """Run rounds of one user until the monotonic time *until*."""
+        chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
         while time.monotonic() < until:
-            self.round(person, chance)
+            self.run_round(user, chance)
 
-    def round(self, person: Person, chance: random.Random) -> None:
+    def run_round(self, user: UserClient, chance: random.Random) -> None:
         thing = f"{chance.choice(WORDS)} {chance.randrange(10**6)}"
-        document = self.keep(person, thing, chance.randrange(90))
-        self.look_for(person, f"How long does the {thing} last?")
-        self.come_and_go(person)
+        document = self.upload_note(user, thing, chance.randrange(90))
+        self.search_and_ask(user, f"How long does the {thing} last?")
+        self.log_in_and_out(user)
         if document is not None and chance.random() < 0.5:
             path = f"/rag/documents/{document}"
-            self.ask("DELETE /rag/documents", lambda: person("DELETE", path), 204)
+            self.send("DELETE /rag/documents", lambda: user("DELETE", path), 204)
 
-    def keep(self, person: Person, thing: str, months: int) -> str | None:
-        """Upload a note; its id."""
+    def upload_note(self, user: UserClient, thing: str, months: int) -> str | None:
+        """Upload a note and return its id."""
         text = f"The {thing} lasts {months} months. " + "It is made of steel. " * 20
-        kept = self.ask(
+        uploaded = self.send(
             "POST /rag/documents?wait",
-            lambda: person(
+            lambda: user(
                 "POST", "/rag/documents?wait=60", files={"file": ("note.txt", text.encode())}
             ),
             *(201, 202),
         )
-        return str(kept["documents"][0]["id"]) if isinstance(kept, dict) else None
+        return str(uploaded["documents"][0]["id"]) if isinstance(uploaded, dict) else None
 
-    def look_for(self, person: Person, question: str) -> None:
-        """In every way there is."""
+    def search_and_ask(self, user: UserClient, question: str) -> None:
+        """Send *question* to every route that answers questions."""
         search = {"query": question}
         for _ in range(4):
-            self.ask("POST /rag/search", lambda: person("POST", "/rag/search", json=search), 200)
-        self.ask("POST /rag/query", lambda: person("POST", "/rag/query", json=search), 200)
-        asked = {"user_request": question}
-        self.ask("POST /agent/query", lambda: person("POST", "/agent/query", json=asked), 200)
-        streamed = asked | {"stream": True}
-        self.ask("… streamed", lambda: person("POST", "/agent/query", json=streamed), 200)
-        self.ask("… left half-way", lambda: leave_halfway(person, streamed), 200)
-        self.ask("GET /agent/sessions", lambda: person("GET", "/agent/sessions"), 200)
-
-    def come_and_go(self, person: Person) -> None:
-        """A session beside the one in hand: begun, renewed, ended."""
-        login = {"username": person.account["user"]["username"], "password": PASSWORD}
-        tokens = self.ask(
-            "POST /auth/login", lambda: person("POST", "/auth/login", json=login), 200
+            self.send("POST /rag/search", lambda: user("POST", "/rag/search", json=search), 200)
+        self.send("POST /rag/query", lambda: user("POST", "/rag/query", json=search), 200)
+        request = {"user_request": question}
+        self.send("POST /agent/query", lambda: user("POST", "/agent/query", json=request), 200)
+        stream = request | {"stream": True}
+        self.send(
+            "POST /agent/query, streamed", lambda: user("POST", "/agent/query", json=stream), 200
         )
+        self.send("POST /agent/query, disconnected", lambda: disconnect_early(user, stream), 200)
+        self.send("GET /agent/sessions", lambda: user("GET", "/agent/sessions"), 200)
+
+    def log_in_and_out(self, user: UserClient) -> None:
+        """Open, refresh and end a second session."""
+        login = {"username": user.account["user"]["username"], "password": PASSWORD}
+        tokens = self.send("POST /auth/login", lambda: user("POST", "/auth/login", json=login), 200)
         if not isinstance(tokens, dict):
             return
-        spent = {"refresh_token": tokens["refresh_token"]}
-        tokens = self.ask(
-            "POST /auth/refresh", lambda: person("POST", "/auth/refresh", json=spent), 200
+        refresh = {"refresh_token": tokens["refresh_token"]}
+        tokens = self.send(
+            "POST /auth/refresh", lambda: user("POST", "/auth/refresh", json=refresh), 200
         )
         if isinstance(tokens, dict):
             bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-            self.ask(
-                "POST /auth/logout", lambda: person("POST", "/auth/logout", headers=bearer), 204
+            self.send(
+                "POST /auth/logout", lambda: user("POST", "/auth/logout", headers=bearer), 204
             )
 
 
-def leave_halfway(person: Person, asked: dict[str, object]) -> requests.Response:
-    answer = person("POST", "/agent/query", json=asked, stream=True)
-    next(answer.iter_lines(), None)
-    answer.close()
-    # What has not been read is not there to be looked at.
-    answer._content = b""
-    return answer
+def disconnect_early(user: UserClient, request: dict[str, object]) -> requests.Response:
+    response = user("POST", "/agent/query", json=request, stream=True)
+    next(response.iter_lines(), None)
+    response.close()
+    # The rest of the body was not read, so `content` must not wait for it.
+    response._content = b""
+    return response
 
 
 def measure(minutes: float) -> int:
     limits = dict.fromkeys(("RATE_LIMIT_AUTH", "RATE_LIMIT_API", "RATE_LIMIT_TENANT"), UNLIMITED)
     limits |= dict.fromkeys(("LLM_TOKENS_USER", "LLM_TOKENS_USER_DAY"), "100000000/minute")
     with tempfile.TemporaryDirectory() as folder:
-        suite = prepare(Path(folder), **limits)
+        suite = prepare_suite(Path(folder), **limits)
         try:
             suite.start()
             soak = Soak(suite)
-            soak.round(suite.person("first"), random.Random(0))  # noqa: S311
+            soak.run_round(suite.register_user("first"), random.Random(0))  # noqa: S311
             soak.seconds.clear()
-            series = load(soak, minutes * 60)
+            series = run_load(soak, minutes * 60)
         finally:
             suite.stop()
-    print(f"{PEOPLE} people for {minutes:g} minutes, each asking as fast as they are answered.\n")
-    show_answers(soak)
-    growing = show_holdings(series)
-    return 1 if soak.wrong or growing else 0
+    print(f"{USERS} users for {minutes:g} minutes, each without pauses between requests.\n")
+    print_responses(soak)
+    growing = print_usage(series)
+    return 1 if soak.unexpected or growing else 0
 
 
-def load(soak: Soak, seconds: float) -> Series:
-    """Let everybody live for *seconds*; what the programs held meanwhile, evenly sampled."""
-    registered = [soak.suite.person("soaker") for _ in range(PEOPLE)]
+def run_load(soak: Soak, seconds: float) -> Series:
+    """Run all users for *seconds* and return evenly spaced samples of the programs' usage."""
+    registered = [soak.suite.register_user("user") for _ in range(USERS)]
     began = time.monotonic()
-    people = [
-        threading.Thread(target=soak.live, args=(person, began + seconds, seed))
-        for seed, person in enumerate(registered)
+    threads = [
+        threading.Thread(target=soak.run_user, args=(user, began + seconds, seed))
+        for seed, user in enumerate(registered)
     ]
-    for each in people:
-        each.start()
+    for thread in threads:
+        thread.start()
     series: Series = defaultdict(list)
     for number in range(SAMPLES):
         time.sleep(max(0.0, began + seconds * number / SAMPLES - time.monotonic()))
-        for name, holding in held(soak.suite).items():
-            series[name].append(holding)
+        for name, usage in measure_usage(soak.suite).items():
+            series[name].append(usage)
         if number % 4 == 0:
-            answers = sum(map(len, soak.seconds.values()))
-            told = f"{number / SAMPLES:4.0%}  {answers} answers, {soak.wrong.total()} wrong"
-            print(told, file=sys.stderr, flush=True)
-    for each in people:
-        each.join()
+            count = sum(map(len, soak.seconds.values()))
+            unexpected = soak.unexpected.total()
+            progress = f"{number / SAMPLES:4.0%}  {count} responses, {unexpected} unexpected"
+            print(progress, file=sys.stderr, flush=True)
+    for thread in threads:
+        thread.join()
     return series
 
 
-def show_answers(soak: Soak) -> None:
-    print("| route | answers | p50 ms | p99 ms | limited |\n|---|---|---|---|---|")
+def print_responses(soak: Soak) -> None:
+    print("| route | responses | p50 ms | p99 ms | limited |\n|---|---|---|---|---|")
     for route, seconds in sorted(soak.seconds.items()):
         p99 = statistics.quantiles(seconds, n=100)[98] if len(seconds) > 1 else seconds[0]
         print(
             f"| {route} | {len(seconds)} | {statistics.median(seconds) * 1000:.1f} "
             f"| {p99 * 1000:.1f} | {soak.limited[route]} |"
         )
-    print(f"\nNeither the answer nor a limit: {dict(soak.wrong) or 'nothing'}.\n")
+    print(f"\nUnexpected responses: {dict(soak.unexpected) or 'none'}.\n")
 
 
-def show_holdings(series: Series) -> list[str]:
-    """Print them; the programs that were still growing."""
+def print_usage(series: Series) -> list[str]:
+    """Print the usage over time and return the programs that were still growing."""
     print(
         "| program | MB at first | second quarter | last quarter | open files | memory over time |"
     )
     print("|---|---|---|---|---|---|")
     growing = []
     for name, samples in series.items():
-        memory = [each.megabytes for each in samples]
-        files = [float(each.files) for each in samples]
-        (before, after), (opened, still) = halves(memory), halves(files)
+        memory = [sample.megabytes for sample in samples]
+        files = [float(sample.files) for sample in samples]
+        (before, after), (files_before, files_after) = quarters(memory), quarters(files)
         print(
             f"| {name} | {memory[0]:.0f} | {before:.0f} | {after:.0f} "
-            f"| {files[0]:.0f} → {opened:.0f} → {still:.0f} | {bars(memory)} |"
+            f"| {files[0]:.0f} → {files_before:.0f} → {files_after:.0f} | {draw_bars(memory)} |"
         )
-        if grows(before, after, LEAST_MEGABYTES) or grows(opened, still, LEAST_FILES):
+        if grows(before, after, MIN_GROWTH_MEGABYTES) or grows(
+            files_before, files_after, MIN_GROWTH_FILES
+        ):
             growing.append(name)
     print(f"\nStill growing in the second half: {', '.join(growing) or 'none'}.")
     return growing
 
 
-def halves(values: Sequence[float]) -> tuple[float, float]:
-    """The middle value of the second quarter, and of the last."""
+def quarters(values: Sequence[float]) -> tuple[float, float]:
+    """Return the medians of the second and of the last quarter."""
     quarter = max(1, len(values) // 4)
     return statistics.median(values[quarter : 2 * quarter]), statistics.median(values[-quarter:])
 
 
-def grows(before: float, after: float, least: float) -> bool:
-    return after > before * GROWTH and after - before > least
+def grows(before: float, after: float, min_growth: float) -> bool:
+    return after > before * GROWTH and after - before > min_growth
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How soon the suite is there, what it takes on disk, and what its programs hold when idle.
+"""Startup time of the suite, its size on disk, and its memory when idle.
 
     python -m benchmarks.suite.start_up             # idle seconds: 30
 
 Clones the repository as committed into an empty folder and runs the README's first command there:
-once with nothing installed, then again. Packages come from the installer's cache where it has
-them; the wall time of a first install depends on the line.
+once with nothing installed, then again. Packages come from the installer's cache if present; the
+wall time of a first installation depends on the network.
 """
 
 import re
@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.suite.holdings import held, state
+from benchmarks.suite.holdings import measure_usage, read_state
 from tests.servers import wait_until
-from tests.suite.conftest import ROOT, START_SECONDS, Suite, prepare
+from tests.suite.conftest import ROOT, START_SECONDS, Suite, prepare_suite
 
 _READY = re.compile(r"^ +(\S+) is ready \(([\d.]+) s\)", re.MULTILINE)
 
@@ -25,57 +25,60 @@ def measure(idle_seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        suite = prepare(Path(folder), clone)
+        suite = prepare_suite(Path(folder), clone)
         try:
-            starts = [started(suite)]
-            stops = [stopped(suite)]
-            starts.append(started(suite))
+            starts = [start_and_wait(suite)]
+            stops = [stop_and_time(suite)]
+            starts.append(start_and_wait(suite))
             show_starts(starts)
             time.sleep(idle_seconds)
             show_idle(suite, idle_seconds)
         finally:
-            stops.append(stopped(suite))
-        print(f"\nStopping took {' and '.join(f'{each:.1f}' for each in stops)} s.")
-        packages, data = megabytes(clone / ".venv"), megabytes(suite.folder / "data")
+            stops.append(stop_and_time(suite))
+        print(f"\nStopping took {' and '.join(f'{seconds:.1f}' for seconds in stops)} s.")
+        packages, data = (
+            get_size_megabytes(clone / ".venv"),
+            get_size_megabytes(suite.folder / "data"),
+        )
         print(f"On disk: packages {packages:.0f} MB, data {data:.0f} MB.")
 
 
-def started(suite: Suite) -> tuple[float, str]:
-    """Seconds from the command until all is ready, and what the screen said by then."""
+def start_and_wait(suite: Suite) -> tuple[float, str]:
+    """Return the seconds from the command until all is ready, and the console output."""
     began = time.monotonic()
     suite.start()
-    wait_until(lambda: state(suite)["ready"], START_SECONDS)
+    wait_until(lambda: read_state(suite)["ready"], START_SECONDS)
     return time.monotonic() - began, (suite.folder / "screen.txt").read_text()
 
 
-def stopped(suite: Suite) -> float:
+def stop_and_time(suite: Suite) -> float:
     began = time.monotonic()
     suite.stop()
     return time.monotonic() - began
 
 
 def show_starts(starts: list[tuple[float, str]]) -> None:
-    ready = [dict(_READY.findall(said)) for _, said in starts]
-    print("| ready, s after it was started | first start | second start |\n|---|---|---|")
+    ready = [dict(_READY.findall(output)) for _, output in starts]
+    print("| seconds until ready | first start | second start |\n|---|---|---|")
     for name in ready[0]:
         print(f"| {name} | {ready[0][name]} | {ready[1].get(name, '-')} |")
     first, second = (seconds for seconds, _ in starts)
-    print(f"| the command, until all is ready | {first:.1f} | {second:.1f} |\n")
+    print(f"| the command, until everything is ready | {first:.1f} | {second:.1f} |\n")
 
 
 def show_idle(suite: Suite, seconds: float) -> None:
-    holdings = held(suite)
-    print(f"After {seconds:g} s without a request:\n")
+    usage = measure_usage(suite)
+    print(f"After {seconds:g} s without requests:\n")
     print("| program | processes | MB (PSS) | open files |\n|---|---|---|---|")
-    for name, each in holdings.items():
-        print(f"| {name} | {each.processes} | {each.megabytes:.0f} | {each.files} |")
-    total = sum(each.megabytes for each in holdings.values())
-    print(f"| together | | {total:.0f} | |")
+    for name, item in usage.items():
+        print(f"| {name} | {item.processes} | {item.megabytes:.0f} | {item.files} |")
+    total = sum(item.megabytes for item in usage.values())
+    print(f"| total | | {total:.0f} | |")
 
 
-def megabytes(folder: Path) -> float:
-    told = subprocess.run(["du", "-sk", folder], check=True, capture_output=True, text=True)
-    return int(told.stdout.split()[0]) / 1024
+def get_size_megabytes(folder: Path) -> float:
+    output = subprocess.run(["du", "-sk", folder], check=True, capture_output=True, text=True)
+    return int(output.stdout.split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One PostgreSQL for all: each service in a schema of its own, and tenants held apart."""
+"""All services in one PostgreSQL database: separate schemas and isolated tenants."""
 
 from importlib.util import find_spec
 
@@ -10,8 +10,8 @@ from backend.chassis.database.sessions import open_database
 
 pytestmark = pytest.mark.postgres
 
-# Of every schema: what would show a tenant's rows to others.
-_HOLES = """
+# Objects of a schema that would expose rows of a tenant to others.
+_LEAKS_SQL = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE n.nspname = :schema AND (
   c.relkind IN ('r', 'p') AND NOT relrowsecurity AND EXISTS (
@@ -23,10 +23,10 @@ WHERE n.nspname = :schema AND (
 UNION ALL SELECT n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n
 ON n.oid = p.pronamespace WHERE n.nspname = :schema AND p.prosecdef
 """
-_OWNED = r"""
+_OWNED_BY_APP_ROLE_SQL = r"""
 SELECT count(*) FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE rolname LIKE '%\_app'
 """
-_OWNERS = [
+_SERVICES_WITH_TABLES = [
     entry.name
     for entry in CATALOG
     if find_spec(f"backend.services.{entry.name}.migrations") is not None
@@ -36,18 +36,20 @@ _OWNERS = [
 @pytest.fixture
 def one_database(postgres_url):
     """The tables of all services, in one PostgreSQL database."""
-    for name in _OWNERS:
+    for name in _SERVICES_WITH_TABLES:
         open_database(postgres_url, name).migrate(name)
     with sa.create_engine(postgres_url).connect() as connection:
         yield connection
 
 
-def test_services_share_a_database_and_hold_tenants_apart(one_database):
+def test_services_share_a_database_and_isolate_tenants(one_database):
     schemas = set(one_database.scalars(sa.text("SELECT nspname FROM pg_namespace")))
-    holes = {
-        hole for name in _OWNERS for hole in one_database.scalars(sa.text(_HOLES), {"schema": name})
+    leaks = {
+        leak
+        for name in _SERVICES_WITH_TABLES
+        for leak in one_database.scalars(sa.text(_LEAKS_SQL), {"schema": name})
     }
 
     assert {"auth", "rag", "agent"} <= schemas
-    assert holes == set()
-    assert one_database.scalar(sa.text(_OWNED)) == 0
+    assert leaks == set()
+    assert one_database.scalar(sa.text(_OWNED_BY_APP_ROLE_SQL)) == 0

@@ -1,4 +1,4 @@
-"""What the Kubernetes files promise, as far as it shows without a cluster."""
+"""Kubernetes manifests, rendered and checked without a cluster."""
 
 import shutil
 import subprocess
@@ -13,72 +13,71 @@ ROOT = Path(__file__).parents[2]
 OVERLAYS = ROOT / "deploy" / "k8s" / "overlays"
 KUBECTL = shutil.which("kubectl")
 
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl puts the overlays together")
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is needed to render the overlays")
 
 
 @pytest.fixture(scope="module", params=["one-node", "production"])
-def told(request) -> list[dict]:
-    """All that an overlay asks a cluster for."""
-    made = subprocess.run(
+def manifests(request) -> list[dict]:
+    """All objects of an overlay."""
+    rendered = subprocess.run(
         [KUBECTL, "kustomize", OVERLAYS / request.param],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    return list(yaml.safe_load_all(made.stdout))
+    return list(yaml.safe_load_all(rendered.stdout))
 
 
-def of_kind(told: list[dict], *kinds: str) -> dict[str, dict]:
-    return {each["metadata"]["name"]: each for each in told if each["kind"] in kinds}
+def select_kind(manifests: list[dict], *kinds: str) -> dict[str, dict]:
+    return {item["metadata"]["name"]: item for item in manifests if item["kind"] in kinds}
 
 
-def pods(told: list[dict]) -> dict[str, dict]:
-    found = of_kind(told, "Deployment", "StatefulSet", "Job")
-    return {name: each["spec"]["template"] for name, each in found.items()}
+def pods(manifests: list[dict]) -> dict[str, dict]:
+    workloads = select_kind(manifests, "Deployment", "StatefulSet", "Job")
+    return {name: item["spec"]["template"] for name, item in workloads.items()}
 
 
-def test_everything_fits_its_schema(told):
+def test_manifests_match_their_schemas(manifests):
     validate = pytest.importorskip("kubernetes_validate").validate
-    for each in told:
-        validate(each, "1.31", strict=True)
+    for item in manifests:
+        validate(item, "1.31", strict=True)
 
 
-def test_every_service_and_companion_has_its_deployment(told):
-    wanted = {entry.name for entry in CATALOG} | {each.name for each in COMPANIONS}
+def test_every_service_and_companion_has_a_deployment(manifests):
+    expected = {entry.name for entry in (*CATALOG, *COMPANIONS)}
 
-    assert wanted - {"local-model"} <= set(of_kind(told, "Deployment"))
+    assert expected - {"local-model"} <= set(select_kind(manifests, "Deployment"))
 
 
-def test_nobody_is_root_or_writes_where_programs_lie(told):
-    for name, pod in pods(told).items():
+def test_containers_are_not_root_and_have_read_only_file_systems(manifests):
+    for name, pod in pods(manifests).items():
         assert pod["spec"]["securityContext"]["runAsNonRoot"], name
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         for container in pod["spec"]["containers"]:
-            allowed = container["securityContext"]
-            assert allowed["readOnlyRootFilesystem"], name
-            assert allowed["capabilities"] == {"drop": ["ALL"]}, name
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"], name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
             assert "memory" in container["resources"]["limits"], name
 
 
-def test_what_is_reached_says_when_it_is_ready(told):
-    for name in of_kind(told, "Service"):
-        assert all("readinessProbe" in each for each in pods(told)[name]["spec"]["containers"]), (
-            name
-        )
+def test_every_service_has_readiness_probes(manifests):
+    for name in select_kind(manifests, "Service"):
+        containers = pods(manifests)[name]["spec"]["containers"]
+        assert all("readinessProbe" in container for container in containers), name
 
 
-def test_ports_are_those_of_the_catalog(told):
-    services = of_kind(told, "Service")
+def test_ports_match_the_catalog(manifests):
+    services = select_kind(manifests, "Service")
     for entry in CATALOG:
         assert services[entry.name]["spec"]["ports"][0]["port"] == entry.port
-        (container,) = pods(told)[entry.name]["spec"]["containers"]
+        (container,) = pods(manifests)[entry.name]["spec"]["containers"]
         assert container["args"] == ["serve", entry.name]
         assert container["ports"] == [{"containerPort": entry.port, "name": "http"}]
 
 
-def test_the_gateway_alone_is_open_to_everybody(told):
-    policies = of_kind(told, "NetworkPolicy")
+def test_only_the_gateway_accepts_traffic_from_everywhere(manifests):
+    policies = select_kind(manifests, "NetworkPolicy")
     assert policies["nobody"]["spec"] == {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
@@ -93,16 +92,16 @@ def test_the_gateway_alone_is_open_to_everybody(told):
     assert open_to_all == ["gateway"]
 
 
-def test_everybody_behind_the_gateway_is_found_pod_by_pod(told):
-    services = of_kind(told, "Service")
+def test_services_behind_the_gateway_are_headless(manifests):
+    services = select_kind(manifests, "Service")
 
     for entry in CATALOG:
         headless = services[entry.name]["spec"].get("clusterIP") == "None"
         assert headless != entry.is_gateway, entry.name
 
 
-def test_what_is_replaced_is_kept_until_nobody_asks_it_any_more(told):
-    deployments = of_kind(told, "Deployment")
+def test_pods_wait_for_open_requests_before_they_terminate(manifests):
+    deployments = select_kind(manifests, "Deployment")
     drain = 30
     for entry in CATALOG:
         pod = deployments[entry.name]["spec"]["template"]["spec"]
@@ -113,40 +112,41 @@ def test_what_is_replaced_is_kept_until_nobody_asks_it_any_more(told):
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
 
 
-def test_several_of_a_service_are_spread_and_leave_one_at_a_time(told):
-    budgets = of_kind(told, "PodDisruptionBudget")
+def test_instances_are_spread_and_disrupted_one_at_a_time(manifests):
+    budgets = select_kind(manifests, "PodDisruptionBudget")
     for name in [*(entry.name for entry in CATALOG), "rag-worker"]:
-        (spread,) = pods(told)[name]["spec"]["topologySpreadConstraints"]
+        (spread,) = pods(manifests)[name]["spec"]["topologySpreadConstraints"]
         assert spread["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
         assert budgets[name]["spec"]["selector"] == spread["labelSelector"]
 
 
-def test_many_pods_mount_only_a_volume_for_many(told):
-    scaled = of_kind(told, "HorizontalPodAutoscaler")
+def test_scaled_pods_mount_a_read_write_many_volume(manifests):
+    scaled = select_kind(manifests, "HorizontalPodAutoscaler")
     if not scaled:
-        pytest.skip("nothing is scaled on one node")
+        pytest.skip("the one-node overlay scales nothing")
     assert {entry.name for entry in CATALOG} - {"admin"} <= set(scaled)
-    assert of_kind(told, "PersistentVolumeClaim")["data"]["spec"]["accessModes"] == [
+    assert select_kind(manifests, "PersistentVolumeClaim")["data"]["spec"]["accessModes"] == [
         "ReadWriteMany"
     ]
 
 
-def test_nobody_may_ask_the_machines_metadata(told):
-    outward = of_kind(told, "NetworkPolicy")["outward"]["spec"]["egress"]
+def test_egress_to_the_metadata_address_is_denied(manifests):
+    outward = select_kind(manifests, "NetworkPolicy")["outward"]["spec"]["egress"]
 
     assert outward == [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]
 
 
-def test_no_secret_stands_in_a_file(told):
-    assert not of_kind(told, "Secret")
-    for settings in of_kind(told, "ConfigMap").values():
+def test_manifests_contain_no_secrets(manifests):
+    assert not select_kind(manifests, "Secret")
+    for settings in select_kind(manifests, "ConfigMap").values():
         assert not [name for name in settings["data"] if name.endswith(("KEY", "PASSWORD"))]
 
 
-def test_every_volume_that_is_mounted_is_there(told):
-    for name, pod in pods(told).items():
-        kept = of_kind(told, "StatefulSet").get(name, {}).get("spec", {})
-        there = {each["name"] for each in pod["spec"].get("volumes", [])}
-        there |= {each["metadata"]["name"] for each in kept.get("volumeClaimTemplates", [])}
+def test_every_mounted_volume_is_defined(manifests):
+    for name, pod in pods(manifests).items():
+        stateful_set = select_kind(manifests, "StatefulSet").get(name, {}).get("spec", {})
+        claims = stateful_set.get("volumeClaimTemplates", [])
+        volumes = {volume["name"] for volume in pod["spec"].get("volumes", [])}
+        volumes |= {claim["metadata"]["name"] for claim in claims}
         for container in pod["spec"]["containers"]:
-            assert {each["name"] for each in container["volumeMounts"]} <= there, name
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes, name

@@ -1,4 +1,4 @@
-"""The operations' pages: what is to be typed stands where a test runs it."""
+"""Operations pages: every command is in a block that a test runs."""
 
 import re
 
@@ -8,40 +8,42 @@ from backend.__main__ import main
 from backend.operations.__main__ import COMMANDS
 from tests.commands import blocks, pages, without_blocks
 
-# Where blocks of commands are run: tests/suite/test_operations.py and, with a word behind `sh`,
-# under that marker.
-PLACES = {"", "containers", "kubernetes", "network", "prometheus"}
+# Environments in which command blocks run: by default in tests/suite/test_operations.py; a word
+# after `sh` names another one.
+ENVIRONMENTS = {"", "containers", "kubernetes", "network", "prometheus"}
 LANGUAGES = {"sh", "json", "toml", "yaml", "python", "ini", "text", "sql"}
 COMMAND = re.compile(
     r"^\s*(\./|\.venv/|python|docker|kubectl|curl|npx|systemctl|crontab|promtool|pg_|psql|redis)"
 )
-SUITE_WORD = re.compile(r"\./start_microservices\.sh ([a-z]+)")
-BACKEND_WORD = re.compile(r"python -m backend ([a-z-]+)")
-TOLD = re.compile(r"^ {2}([a-z-]+)", re.MULTILINE)
+SUITE_COMMAND = re.compile(r"\./start_microservices\.sh ([a-z]+)")
+BACKEND_COMMAND = re.compile(r"python -m backend ([a-z-]+)")
+LISTED_COMMAND = re.compile(r"^ {2}([a-z-]+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
-def test_commands_stand_in_blocks_that_are_run(page):
+def test_commands_are_in_blocks_that_tests_run(page):
     found = blocks(page)
 
     assert {block.language for block in found} <= LANGUAGES
-    assert {block.where for block in found if block.language == "sh"} <= PLACES
+    assert {block.environment for block in found if block.language == "sh"} <= ENVIRONMENTS
     others = [block.text for block in found if block.language not in ("sh", "python")]
     indented = re.findall(r"^ {4}.*$", without_blocks(page), re.MULTILINE)
-    loose = [line for text in (*others, *indented) for line in text.splitlines()]
-    assert [line for line in loose if COMMAND.match(line)] == []
+    other_lines = [line for text in (*others, *indented) for line in text.splitlines()]
+    assert [line for line in other_lines if COMMAND.match(line)] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
-def test_words_that_are_spoken_of_exist(page, capsys):
+def test_mentioned_commands_exist(page, capsys):
     main(["--help"])
     text = page.read_text("utf-8")
 
-    assert set(SUITE_WORD.findall(text)) <= set(TOLD.findall(COMMANDS))
-    assert set(BACKEND_WORD.findall(text)) <= set(TOLD.findall(capsys.readouterr().out))
+    assert set(SUITE_COMMAND.findall(text)) <= set(LISTED_COMMAND.findall(COMMANDS))
+    assert set(BACKEND_COMMAND.findall(text)) <= set(
+        LISTED_COMMAND.findall(capsys.readouterr().out)
+    )
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
-def test_links_lead_somewhere(page):
+def test_links_have_existing_targets(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         assert "://" in target or (page.parent / target).exists(), target

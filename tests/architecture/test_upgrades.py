@@ -1,27 +1,35 @@
-"""Tables of every earlier revision come up to today's with what is in them."""
+"""Migrations from every earlier revision keep the existing rows."""
 
 import pytest
 
-from backend.chassis.database.migrations import revisions
-from backend.chassis.database.sessions import migrations_of, open_database, services_with_tables
-from backend.operations.backup.installation import connected
-from backend.operations.backup.schema_at_revision import Table, shapes
+from backend.chassis.database.migration_folders import (
+    get_migrations_folder,
+    list_revisions,
+    list_services_with_tables,
+)
+from backend.chassis.database.sessions import open_database
+from backend.operations.backup.format.schema_at_revision import Table, get_tables
+from backend.operations.backup.installation import connect_as_owner
 from tests import samples
 
-_SERVICES = services_with_tables()
-_EVERY = [(name, each) for name in _SERVICES for each in revisions(migrations_of(name))]
-_LATEST = {name: revisions(migrations_of(name))[-2:] for name in _SERVICES}
-_OLDEST_AND_LAST = [
-    (name, each)
+_SERVICES = list_services_with_tables()
+_ALL_REVISIONS = [
+    (name, revision)
     for name in _SERVICES
-    for each in (revisions(migrations_of(name))[0], _LATEST[name][0])
+    for revision in list_revisions(get_migrations_folder(name))
 ]
-# What a migration changes on purpose: an answer that waited has no message to go on in.
+_LATEST = {name: list_revisions(get_migrations_folder(name))[-2:] for name in _SERVICES}
+_OLDEST_AND_PREVIOUS = [
+    (name, revision)
+    for name in _SERVICES
+    for revision in (list_revisions(get_migrations_folder(name))[0], _LATEST[name][0])
+]
+# Columns that a migration changes on purpose: a paused run has no message to resume in.
 _CHANGED = {"conversations.paused"}
 
 
-def filled(url, service, revision):
-    """The service's tables at *revision*, with something in them."""
+def create_database(url, service, revision):
+    """Create the service's tables at *revision* with sample rows."""
     database = open_database(url, service)
     database.migrate(service, revision)
     with database.as_owner() as connection:
@@ -29,12 +37,14 @@ def filled(url, service, revision):
     return database
 
 
-def common(service, old, new):
-    """The tables of *old*, with those columns that are still there in *new*."""
+def common_columns(service, old, new):
+    """Yield the tables of *old* with the columns that still exist in *new*."""
     present = {
-        f"{table.name}.{column.name}" for table in shapes(service, new) for column in table.columns
+        f"{table.name}.{column.name}"
+        for table in get_tables(service, new)
+        for column in table.columns
     }
-    for table in shapes(service, old):
+    for table in get_tables(service, old):
         names = {f"{table.name}.{column.name}": column for column in table.columns}
         columns = [column for name, column in names.items() if name in present - _CHANGED]
         if columns:
@@ -42,16 +52,16 @@ def common(service, old, new):
 
 
 def rows_in(url, service, tables):
-    with connected(url, service) as connection:
+    with connect_as_owner(url, service) as connection:
         return samples.contents(connection, service, tables)
 
 
 @pytest.fixture
 def check(tmp_path):
-    def come_up(url, service, revision):
-        database = filled(url, service, revision)
+    def migrate_and_compare(url, service, revision):
+        database = create_database(url, service, revision)
         newest = _LATEST[service][1]
-        tables = list(common(service, revision, newest))
+        tables = list(common_columns(service, revision, newest))
         before = rows_in(url, service, tables)
         assert all(before.values())
 
@@ -61,17 +71,15 @@ def check(tmp_path):
         assert rows_in(url, service, tables) == before
         database.engine.dispose()
 
-    return come_up
+    return migrate_and_compare
 
 
-@pytest.mark.parametrize(("service", "revision"), _EVERY)
-def test_tables_of_every_revision_come_up_with_what_is_in_them(
-    check, database_url, service, revision
-):
+@pytest.mark.parametrize(("service", "revision"), _ALL_REVISIONS)
+def test_migration_from_every_revision_keeps_rows(check, database_url, service, revision):
     check(database_url, service, revision)
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize(("service", "revision"), _OLDEST_AND_LAST)
-def test_so_they_do_on_postgresql(check, postgres_url, service, revision):
+@pytest.mark.parametrize(("service", "revision"), _OLDEST_AND_PREVIOUS)
+def test_migration_keeps_rows_on_postgresql(check, postgres_url, service, revision):
     check(postgres_url, service, revision)

@@ -1,4 +1,4 @@
-"""A service of no meaning on the chassis."""
+"""A sample service built on the chassis."""
 
 import pytest
 import sqlalchemy as sa
@@ -9,14 +9,14 @@ from pydantic import BaseModel
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
     create_service,
-    open_metrics,
     provide,
-    seal,
-    self_description,
+    verify_routes,
 )
-from backend.chassis.web.idempotency import Idempotency, idempotency_table, idempotent
-from backend.chassis.web.openapi import answers, answers_stream
+from backend.chassis.web.idempotency import IdempotencyStore, idempotency_table, idempotent
+from backend.chassis.web.openapi import responds_with, responds_with_stream
 from backend.chassis.web.problems import ServiceError
 from backend.security import Input, Permission, public, require_permission, validate_input
 
@@ -25,7 +25,7 @@ class Thing(Input):
     name: str
 
 
-class Made(BaseModel):
+class CreatedThing(BaseModel):
     number: int
     name: str
 
@@ -40,7 +40,7 @@ class NameTaken(ServiceError):
 def common(tmp_path) -> CommonSettings:
     return CommonSettings(
         name="rag",
-        production=False,
+        is_production=False,
         host="127.0.0.1",
         port=5003,
         data_dir=tmp_path,
@@ -62,40 +62,40 @@ def database(database_url) -> Database:
 
 @pytest.fixture
 def app(common, database, identities) -> Flask:
-    app = create_service(common, {"database": database.check})
-    provide(app, Idempotency("things", database, common.secret_key.reveal()))
-    made: list[str] = []
+    app = create_service(common, {"database": database.check_connection})
+    provide(app, IdempotencyStore("things", database, common.secret_key.reveal()))
+    names: list[str] = []
 
     @app.post("/things")
     @require_permission(Permission.RAG_WRITE)
     @validate_input(Thing)
     @idempotent
-    @answers(Made, 201, errors=(NameTaken,))
-    def make(thing: Thing) -> Made:
-        """Make a thing."""
+    @responds_with(CreatedThing, 201, errors=(NameTaken,))
+    def create_thing(thing: Thing) -> CreatedThing:
+        """Create a thing."""
         if thing.name == "taken":
             raise NameTaken("Choose another name.")
         if thing.name == "broken":
             raise ZeroDivisionError("SELECT secret FROM users")
-        made.append(thing.name)
-        return Made(number=len(made), name=thing.name)
+        names.append(thing.name)
+        return CreatedThing(number=len(names), name=thing.name)
 
     @app.delete("/things/<int:number>")
     @public
-    @answers(None, 204)
-    def remove(number: int) -> None:
-        """Remove a thing."""
+    @responds_with(None, 204)
+    def delete_thing(number: int) -> None:
+        """Delete a thing."""
 
     @app.get("/things/<int:number>/picture")
     @public
-    @answers_stream("image/png", "image/gif", errors=(NameTaken,), error_model=Made)
-    def picture(number: int) -> bytes:
-        """A picture of a thing."""
+    @responds_with_stream("image/png", "image/gif", errors=(NameTaken,), error_model=CreatedThing)
+    def get_picture(number: int) -> bytes:
+        """Get the picture of a thing."""
         return b""
 
-    open_metrics(app)
-    self_description(app)
-    return identities.trust(seal(app))
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return identities.trust(verify_routes(app))
 
 
 @pytest.fixture

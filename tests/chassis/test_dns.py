@@ -1,24 +1,24 @@
-"""Where a host's addresses come from, and what happens while nobody knows them."""
+"""Lookup, caching and refresh of host addresses."""
 
 import socket
 import threading
 
 import pytest
 
-from backend.chassis.dns import REFRESH_SECONDS, Names, resolve
+from backend.chassis.dns import REFRESH_SECONDS, HostResolver, resolve_host
 from tests.servers import wait_until
 
 
-class Server:
-    """A name server that a test writes."""
+class NameServer:
+    """Name server with addresses that a test sets. It blocks while `is_responding` is not set."""
 
     def __init__(self, *addresses):
         self.addresses = addresses
-        self.answers = threading.Event()
-        self.answers.set()
+        self.is_responding = threading.Event()
+        self.is_responding.set()
 
     def __call__(self, host, port):
-        assert self.answers.wait(10)
+        assert self.is_responding.wait(10)
         if not self.addresses:
             raise socket.gaierror("no such host")
         return self.addresses
@@ -36,56 +36,56 @@ def clock():
     return Clock()
 
 
-def test_addresses_are_followed_while_they_change(clock):
-    server = Server("10.0.0.1")
-    names = Names(server, clock)
-    assert names.find("rag", 5003) == ("10.0.0.1",)
-    wait_until(lambda: names.known("rag", 5003) == ("10.0.0.1",))
+def test_cached_addresses_are_refreshed(clock):
+    server = NameServer("10.0.0.1")
+    resolver = HostResolver(server, clock)
+    assert resolver.get_addresses("rag", 5003) == ("10.0.0.1",)
+    wait_until(lambda: resolver.get_cached_addresses("rag", 5003) == ("10.0.0.1",))
     server.addresses = ("10.0.0.2", "10.0.0.1")
 
-    def later():
+    def has_new_addresses():
         clock.now += REFRESH_SECONDS
-        return names.known("rag", 5003) == ("10.0.0.1", "10.0.0.2")
+        return resolver.get_cached_addresses("rag", 5003) == ("10.0.0.1", "10.0.0.2")
 
-    wait_until(later)
-
-
-def test_asking_what_is_known_never_waits_for_a_slow_name_server(clock):
-    server = Server("10.0.0.1")
-    server.answers.clear()
-    names = Names(server, clock)
-
-    assert names.known("rag", 5003) is None
-    server.answers.set()
-
-    wait_until(lambda: names.known("rag", 5003) == ("10.0.0.1",))
+    wait_until(has_new_addresses)
 
 
-def test_a_name_server_that_is_away_takes_no_instance_away(clock):
-    server = Server("10.0.0.1")
-    names = Names(server, clock)
-    names.find("rag", 5003)
-    asked = []
+def test_get_cached_addresses_does_not_wait_for_the_name_server(clock):
+    server = NameServer("10.0.0.1")
+    server.is_responding.clear()
+    resolver = HostResolver(server, clock)
+
+    assert resolver.get_cached_addresses("rag", 5003) is None
+    server.is_responding.set()
+
+    wait_until(lambda: resolver.get_cached_addresses("rag", 5003) == ("10.0.0.1",))
+
+
+def test_failed_refresh_keeps_the_last_addresses(clock):
+    server = NameServer("10.0.0.1")
+    resolver = HostResolver(server, clock)
+    resolver.get_addresses("rag", 5003)
+    lookups = []
     server.addresses = ()
-    names._resolve = lambda host, port: asked.append(host) or server(host, port)
+    resolver._resolve = lambda host, port: lookups.append(host) or server(host, port)
 
-    def again():
+    def is_refreshed():
         clock.now += REFRESH_SECONDS
-        return names.known("rag", 5003) and len(asked) > 1
+        return resolver.get_cached_addresses("rag", 5003) and len(lookups) > 1
 
-    wait_until(again)
-    assert names.known("rag", 5003) == ("10.0.0.1",)
+    wait_until(is_refreshed)
+    assert resolver.get_cached_addresses("rag", 5003) == ("10.0.0.1",)
 
 
-def test_a_name_of_nobody_is_an_error_to_who_needs_it(clock):
+def test_get_addresses_raises_for_an_unknown_name(clock):
     with pytest.raises(OSError, match="no such host"):
-        Names(Server(), clock).find("rag", 5003)
+        HostResolver(NameServer(), clock).get_addresses("rag", 5003)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_what_needs_no_name_server_asks_none(host, clock):
-    assert Names(Server(), clock).find(host, 5003) == (host,)
+def test_ip_address_and_localhost_are_not_looked_up(host, clock):
+    assert HostResolver(NameServer(), clock).get_addresses(host, 5003) == (host,)
 
 
-def test_the_systems_own_names_are_found_in_one_family():
-    assert resolve("localhost", 80) in (("127.0.0.1",), ("::1",))
+def test_resolve_host_returns_addresses_of_one_family():
+    assert resolve_host("localhost", 80) in (("127.0.0.1",), ("::1",))

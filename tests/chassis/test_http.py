@@ -1,18 +1,18 @@
-"""Call another service."""
+"""HTTP client for calls between services."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backend.chassis.dns import Names
+from backend.chassis.dns import HostResolver
 from backend.chassis.http import ServiceClient, UpstreamUnavailable
 from tests.servers import free_port
 
 
 @pytest.fixture
 def received():
-    """What a server got: the heads and bodies of its requests; its address is the first."""
+    """URL of a server, and the path, headers and body of each request that it receives."""
     requests = []
 
     class Echo(BaseHTTPRequestHandler):
@@ -34,25 +34,25 @@ def received():
     server.server_close()
 
 
-def test_a_file_is_uploaded_with_its_fields_and_the_callers_headers(received):
+def test_post_file_sends_file_fields_and_headers(received):
     url, requests = received
-    service = ServiceClient(url, read_timeout=5)
+    service = ServiceClient(url, read_timeout_seconds=5)
 
-    service.post_file("/documents", 'a "b".md', b"# Hi", {"collection": "notes"}, {"X-Who": "ada"})
+    service.post_file("/documents", 'a "b".md', b"# Hi", {"collection": "notes"}, {"X-User": "ada"})
 
     path, headers, body = requests[0]
     assert path == "/documents"
-    assert headers["X-Who"] == "ada"
+    assert headers["X-User"] == "ada"
     assert headers["Content-Type"].startswith("multipart/form-data; boundary=")
     assert b'name="file"; filename="a %22b%22.md"' in body
     assert b"\r\n\r\n# Hi\r\n" in body
     assert b'name="collection"\r\n\r\nnotes\r\n' in body
 
 
-def test_each_request_says_which_service_makes_it(received):
+def test_service_token_replaces_the_callers_header(received):
     url, requests = received
-    signatures = iter(["first", "second"])
-    service = ServiceClient(url, read_timeout=5, sign=lambda: next(signatures))
+    tokens = iter(["first", "second"])
+    service = ServiceClient(url, read_timeout_seconds=5, get_service_token=lambda: next(tokens))
 
     for _ in range(2):
         service.post("/search", {}, {"X-Service-Token": "what the caller sent"})
@@ -60,10 +60,10 @@ def test_each_request_says_which_service_makes_it(received):
     assert [headers["X-Service-Token"] for _, headers, _ in requests] == ["first", "second"]
 
 
-def test_instances_are_asked_in_turn_and_one_that_is_away_is_passed_over(received):
+def test_instances_are_called_in_turn_and_unreachable_ones_skipped(received):
     url, requests = received
-    away = f"http://127.0.0.1:{free_port()}"
-    service = ServiceClient(f"{url}/one", away, f"{url}/two", read_timeout=5)
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    service = ServiceClient(f"{url}/one", unreachable, f"{url}/two", read_timeout_seconds=5)
 
     for _ in range(3):
         service.post("/search", {}, {})
@@ -71,12 +71,12 @@ def test_instances_are_asked_in_turn_and_one_that_is_away_is_passed_over(receive
     assert [path for path, _, _ in requests] == ["/one/search", "/two/search", "/two/search"]
 
 
-def test_a_name_with_several_addresses_is_several_instances(received):
+def test_each_address_of_a_host_is_an_instance(received):
     url, requests = received
     port = url.rpartition(":")[2]
-    # Nobody listens on the second.
-    names = Names(lambda host, port: ("127.0.0.1", "127.0.0.2"))
-    service = ServiceClient(f"http://rag:{port}/v1", read_timeout=5, names=names)
+    # No server listens on the second address.
+    resolver = HostResolver(lambda host, port: ("127.0.0.1", "127.0.0.2"))
+    service = ServiceClient(f"http://rag:{port}/v1", read_timeout_seconds=5, resolver=resolver)
 
     for _ in range(2):
         service.post("/search", {}, {})
@@ -85,18 +85,22 @@ def test_a_name_with_several_addresses_is_several_instances(received):
     assert {headers["Host"] for _, headers, _ in requests} == {f"rag:{port}"}
 
 
-def test_a_name_of_nobody_is_a_service_that_is_away():
-    def nowhere(host, port):
+def test_unknown_host_raises_upstream_unavailable():
+    def fail(host, port):
         raise OSError("no such host")
 
-    service = ServiceClient("http://rag.invalid:5003", read_timeout=5, names=Names(nowhere))
+    service = ServiceClient(
+        "http://rag.invalid:5003", read_timeout_seconds=5, resolver=HostResolver(fail)
+    )
 
     with pytest.raises(UpstreamUnavailable):
         service.post("/search", {}, {})
 
 
-def test_where_all_instances_are_away_the_service_is(received):
-    service = ServiceClient(*(f"http://127.0.0.1:{free_port()}" for _ in "ab"), read_timeout=5)
+def test_unreachable_instances_raise_upstream_unavailable():
+    service = ServiceClient(
+        *(f"http://127.0.0.1:{free_port()}" for _ in "ab"), read_timeout_seconds=5
+    )
 
     with pytest.raises(UpstreamUnavailable):
         service.post("/search", {}, {})

@@ -1,4 +1,4 @@
-"""Podman on a bare Debian, with images of our own making in a folder of its own."""
+"""Podman on plain Debian, with locally built images in its own folder."""
 
 import json
 import os
@@ -12,27 +12,27 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 PACKAGES = ("podman", "runc", "catatonit", "netavark", "aardvark-dns", "iptables", "mmdebstrap")
 MIRROR = "http://deb.debian.org/debian"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-# What stands for an image of a registry, by the name that our files use, and what it is made of.
+# Stand-ins for registry images: name → Debian packages.
 BASES = {
     "stand-in/python": ("python3", "python3-venv", "python3-pip", "python-is-python3"),
     "stand-in/servers": ("postgresql-15", "redis-server", "prometheus"),
 }
 
 
-def install() -> None:
-    """What runs containers, by Debian's own client."""
+def install_podman() -> None:
+    """Install what runs containers, with apt-get."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
-        command = ["apt-get", "--quiet", *words]
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+        command = ["apt-get", "--quiet", *arguments]
         subprocess.run(command, check=True, env=environment, timeout=600)
 
 
 class Machine:
-    """Podman with its storage under *folder*; nothing of it is left when that is gone."""
+    """Podman with its storage under *folder*; deleting the folder removes everything."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Podman raises the limits, which not every root may: containers get no more than we have.
+        # Podman raises the limits, which root may not always do: containers get our own limits.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         places = f'graphroot = "{folder}/root"\nrunroot = "{folder}/run"\n'
         (folder / "storage.conf").write_text(f'[storage]\ndriver = "overlay"\n{places}')
@@ -47,60 +47,64 @@ class Machine:
             "CONTAINERS_CONF": str(folder / "containers.conf"),
         }
 
-    def run(self, *words: str, seconds: int = 120, check: bool = True, folder: Path = ROOT) -> str:
-        """What a command prints, in *folder*."""
-        done = subprocess.run(
-            words,
+    def run(
+        self, *arguments: str, seconds: int = 120, check: bool = True, folder: Path = ROOT
+    ) -> str:
+        """Run a command in *folder* and return its output."""
+        process = subprocess.run(
+            arguments,
             capture_output=True,
             text=True,
             timeout=seconds,
             env=self.environment,
             cwd=folder,
         )
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-        return done.stdout
+        if check and process.returncode:
+            raise AssertionError(
+                f"{' '.join(arguments)}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+            )
+        return process.stdout
 
-    def podman(self, *words: str, seconds: int = 120, check: bool = True) -> str:
-        return self.run("podman", *words, seconds=seconds, check=check)
+    def podman(self, *arguments: str, seconds: int = 120, check: bool = True) -> str:
+        return self.run("podman", *arguments, seconds=seconds, check=check)
 
-    def succeeds(self, *words: str) -> bool:
-        command = ["podman", *words]
-        done = subprocess.run(command, capture_output=True, timeout=60, env=self.environment)
-        return done.returncode == 0
+    def succeeds(self, *arguments: str) -> bool:
+        command = ["podman", *arguments]
+        process = subprocess.run(command, capture_output=True, timeout=60, env=self.environment)
+        return process.returncode == 0
 
     def log(self, container: str, lines: int = 40) -> str:
-        """The last *lines* of what *container* said."""
+        """Return the last *lines* of the log of *container*."""
         command = ["podman", "logs", "--tail", str(lines), container]
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, timeout=60, env=self.environment
         )
-        return done.stdout + done.stderr
+        return process.stdout + process.stderr
 
     def inspect(self, container: str) -> dict:
-        (found,) = json.loads(self.podman("inspect", container))
-        return found
+        (details,) = json.loads(self.podman("inspect", container))
+        return details
 
     def make_bases(self, images: dict[str, str]) -> None:
-        """A stand-in for each of *images*, by the name of its Containerfile."""
+        """Build a stand-in for each of *images*, from the Containerfile of its name."""
         for base, packages in BASES.items():
             archive = self.folder / f"{Path(base).name}.tar"
-            wanted = f"--include=ca-certificates,{','.join(packages)}"
-            making = ["mmdebstrap", "--quiet", "--variant=minbase", wanted, "bookworm"]
-            self.run(*making, str(archive), MIRROR, seconds=900)
+            include = f"--include=ca-certificates,{','.join(packages)}"
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", include, "bookworm"]
+            self.run(*command, str(archive), MIRROR, seconds=900)
             self.podman("import", "--quiet", str(archive), f"localhost/{base}", seconds=300)
             archive.unlink()
         for name, image in images.items():
             self.build(STAND_INS / f"{name}.Containerfile", image, STAND_INS)
 
-    def build(self, file: Path, image: str, context: Path, *words: str) -> None:
-        # The packages' index is asked with the authorities that this machine believes.
+    def build(self, file: Path, image: str, context: Path, *arguments: str) -> None:
+        # Use this machine's certificate authorities for the package index.
         trust = ["--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro"]
         trust += ["--volume", f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro"]
         command = ["build", "--quiet", "--format", "docker", "--file", str(file), "--tag", image]
-        self.podman(*command, *trust, *words, str(context), seconds=1800)
+        self.podman(*command, *trust, *arguments, str(context), seconds=1800)
 
-    def end(self) -> None:
+    def remove(self) -> None:
         self.podman("rm", "--all", "--force", "--time", "5", check=False)
         self.podman("network", "prune", "--force", check=False)
         self.podman("system", "reset", "--force", seconds=300, check=False)

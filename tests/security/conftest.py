@@ -1,4 +1,4 @@
-"""A bare Flask app with the decorators on it, as anybody would write one."""
+"""A plain Flask app that uses the decorators."""
 
 import pytest
 from flask import Flask
@@ -67,12 +67,12 @@ def app(identities: Identities) -> Flask:
     @require_resource(
         lambda principal, name: name.upper() if name.startswith(principal.user_id) else None
     )
-    def thing(found: str):
-        return {"thing": found}
+    def thing(resource: str):
+        return {"thing": resource}
 
-    @app.get("/nobody")
+    @app.get("/anonymous")
     @public
-    def nobody():
+    def anonymous():
         return {"user": current_principal().user_id}
 
     return identities.trust(app)

@@ -1,4 +1,4 @@
-"""An auth service as the others see it: it publishes keys and exchanges API keys."""
+"""Stand-in for the auth service: publishes keys and exchanges API keys."""
 
 import json
 import threading
@@ -10,40 +10,40 @@ from typing import Any
 
 
 @dataclass
-class Auth:
-    """What it answers by path, status and body; and what it was asked."""
+class AuthStandIn:
+    """Responses (status, body) by path, and the recorded requests (path, body)."""
 
-    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    responses: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
     url: str = ""
 
     def publish(self, *keys: dict[str, str]) -> None:
-        self.answers["/.well-known/jwks.json"] = (200, {"keys": list(keys)})
+        self.responses["/.well-known/jwks.json"] = (200, {"keys": list(keys)})
 
-    def exchange(self, status: int, body: Any) -> None:
-        self.answers["/api-keys/exchange"] = (status, body)
+    def respond_to_exchange(self, status: int, body: Any) -> None:
+        self.responses["/api-keys/exchange"] = (status, body)
 
-    def times(self, path: str) -> int:
-        return sum(1 for asked, _ in self.asked if asked == path)
+    def count_requests(self, path: str) -> int:
+        return sum(1 for requested, _ in self.requests if requested == path)
 
 
 @contextmanager
-def auth_service() -> Iterator[Auth]:
-    auth = Auth()
+def auth_service() -> Iterator[AuthStandIn]:
+    auth = AuthStandIn()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.answer(None)
+            self.respond(None)
 
         def do_POST(self) -> None:
-            self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
-        def answer(self, body: Any) -> None:
-            auth.asked.append((self.path, body))
-            status, told = auth.answers.get(self.path, (404, {}))
-            raw = told if isinstance(told, bytes) else json.dumps(told).encode()
+        def respond(self, body: Any) -> None:
+            auth.requests.append((self.path, body))
+            status, content = auth.responses.get(self.path, (404, {}))
+            raw = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
             self.send_header("Connection", "close")

@@ -1,8 +1,12 @@
-"""An API key opens every door that a token opens, and auth is asked only now and then."""
+"""API keys authenticate like access tokens; exchanges at auth are cached."""
 
 import pytest
 
-from backend.security.authentication import RemoteApiKeys, Security, use_security
+from backend.security.authentication import (
+    RemoteApiKeyExchange,
+    SecurityContext,
+    set_security_context,
+)
 from backend.security.tokens import InvalidToken, KeysUnavailable, LocalKeys, TokenVerifier
 from tests.identities import AUDIENCE, ISSUER
 from tests.security.stand_ins import auth_service
@@ -28,15 +32,15 @@ def clock():
 def auth(identities):
     with auth_service() as auth:
         token = identities.token(permissions=["rag:read"], sid="key:1")
-        auth.exchange(200, {"access_token": token})
+        auth.respond_to_exchange(200, {"access_token": token})
         yield auth
 
 
 @pytest.fixture
 def app(app, auth, identities, clock):
     verifier = TokenVerifier(LocalKeys([identities.key.public_key()]), ISSUER, AUDIENCE)
-    keys = RemoteApiKeys(auth.url, clock)
-    use_security(app, Security(verifier, keys, identities.revocations, {}))
+    keys = RemoteApiKeyExchange(auth.url, clock)
+    set_security_context(app, SecurityContext(verifier, keys, identities.revocations, {}))
     return app
 
 
@@ -45,106 +49,108 @@ def app(app, auth, identities, clock):
     [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}],
     ids=["its own header", "as a token"],
 )
-def test_a_key_says_who_asks_and_may_what_it_may(client, auth, headers):
+def test_api_key_authenticates_with_its_own_permissions(client, auth, headers):
     assert client.get("/who", headers=headers).json["permissions"] == ["rag:read"]
     assert client.post("/items/top", json={"name": "a"}, headers=headers).status_code == 403
-    assert auth.asked == [(EXCHANGE, {"key": KEY})]
+    assert auth.requests == [(EXCHANGE, {"key": KEY})]
 
 
-def test_a_key_is_exchanged_again_after_half_a_minute(client, auth, clock):
+def test_api_key_is_exchanged_again_after_30_seconds(client, auth, clock):
     for seconds in (0, 29, 30):
         clock.now = seconds
         assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
 
-    assert auth.times(EXCHANGE) == 2
+    assert auth.count_requests(EXCHANGE) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])
-def test_a_key_that_auth_refuses_is_a_401_for_two_seconds(client, auth, clock, status):
-    auth.exchange(status, {})
+def test_rejected_api_key_returns_401_without_another_exchange_for_two_seconds(
+    client, auth, clock, status
+):
+    auth.respond_to_exchange(status, {})
 
     for _ in range(3):
         response = client.get("/who", headers={"X-API-Key": KEY})
         assert (response.status_code, response.json["code"]) == (401, "invalid_api_key")
-    assert auth.times(EXCHANGE) == 1
+    assert auth.count_requests(EXCHANGE) == 1
 
     clock.now += 2
     client.get("/who", headers={"X-API-Key": KEY})
-    assert auth.times(EXCHANGE) == 2
+    assert auth.count_requests(EXCHANGE) == 2
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "exchange",
     [(500, {}), (200, {"no": "token"}), (200, b"no json")],
     ids=["a failure", "no token", "no JSON"],
 )
-def test_when_auth_can_not_say_it_is_a_503(client, auth, answer):
-    auth.exchange(*answer)
+def test_api_key_returns_503_when_the_exchange_fails(client, auth, exchange):
+    auth.respond_to_exchange(*exchange)
 
     response = client.get("/who", headers={"X-API-Key": KEY})
 
     assert (response.status_code, response.json["code"]) == (503, "auth_unavailable")
 
 
-def test_when_nobody_is_there_the_key_is_neither_good_nor_bad():
+def test_exchange_raises_keys_unavailable_when_auth_is_down():
     with pytest.raises(KeysUnavailable):
-        RemoteApiKeys(f"http://127.0.0.1:{free_port()}").access_token(KEY)
+        RemoteApiKeyExchange(f"http://127.0.0.1:{free_port()}").exchange_key(KEY)
 
 
 @pytest.mark.parametrize("key", ["aas_" + "k" * 200, "aas_\u00e9"], ids=["too long", "not ASCII"])
-def test_a_malformed_key_never_reaches_auth(client, auth, key):
+def test_malformed_api_key_is_rejected_without_an_exchange(client, auth, key):
     response = client.get("/who", headers={"X-API-Key": key})
 
     assert (response.status_code, response.json["code"]) == (401, "invalid_api_key")
-    assert auth.asked == []
+    assert auth.requests == []
 
 
-def test_known_keys_are_forgotten_when_there_are_too_many(auth, monkeypatch):
+def test_api_key_cache_is_bounded(auth, monkeypatch):
     monkeypatch.setattr("backend.security.authentication._KEY_CACHE_ENTRIES", 2)
-    keys = RemoteApiKeys(auth.url)
+    keys = RemoteApiKeyExchange(auth.url)
 
     for number in range(5):
-        keys.access_token(f"{KEY}{number}")
+        keys.exchange_key(f"{KEY}{number}")
 
-    assert len(keys._known) <= 2
+    assert len(keys._cache) <= 2
 
 
-def test_a_principal_knows_that_a_key_spoke(client, app, identities):
+def test_principal_reports_that_an_api_key_was_used(client, app, identities):
     from backend.security import current_principal
 
     with app.test_request_context(headers={"X-API-Key": KEY}):
         app.view_functions["who"]()
-        assert current_principal().by_api_key
+        assert current_principal().uses_api_key
     with app.test_request_context(headers=identities.bearer()):
         app.view_functions["who"]()
-        assert not current_principal().by_api_key
+        assert not current_principal().uses_api_key
 
 
-def test_a_stranger_key_is_no_token(auth):
-    auth.exchange(401, {})
+def test_unknown_api_key_raises_invalid_token(auth):
+    auth.respond_to_exchange(401, {})
     with pytest.raises(InvalidToken, match="unknown, expired or was deleted"):
-        RemoteApiKeys(auth.url).access_token(KEY)
+        RemoteApiKeyExchange(auth.url).exchange_key(KEY)
 
 
-def test_a_key_goes_on_when_only_its_owners_rights_have_changed(client, auth, identities):
+def test_api_key_is_exchanged_again_after_its_owners_generation_changed(client, auth, identities):
     assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
-    identities.revocations.raise_user("user-ada", 1)
+    identities.revocations.raise_user_generation("user-ada", 1)
     renewed = identities.token(permissions=["rag:read"], sid="key:1", gen=1)
-    auth.exchange(200, {"access_token": renewed})
+    auth.respond_to_exchange(200, {"access_token": renewed})
 
     assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
 
 
-def test_a_deleted_key_is_refused_at_once(client, auth, identities):
+def test_deleted_api_key_is_rejected_at_once(client, auth, identities):
     assert client.get("/who", headers={"X-API-Key": KEY}).status_code == 200
-    identities.revocations.end_session("key:1", 60)
-    auth.exchange(401, {})
+    identities.revocations.revoke_session("key:1", 60)
+    auth.respond_to_exchange(401, {})
 
     response = client.get("/who", headers={"X-API-Key": KEY})
 
     assert (response.status_code, response.json["code"]) == (401, "invalid_api_key")
 
 
-def test_a_key_behind_another_scheme_is_no_key(client, auth):
+def test_api_key_in_another_scheme_is_ignored(client, auth):
     assert client.get("/who", headers={"Authorization": f"Basic {KEY}"}).status_code == 401
-    assert auth.asked == []
+    assert auth.requests == []

@@ -1,21 +1,21 @@
-"""The decorators on a bare Flask app: who gets in, and what the others hear."""
+"""The guards on a plain Flask app: who is allowed and what others receive."""
 
 import pytest
 from flask import Flask
 
 from backend.security import Permission, public, require_permission
-from backend.security.guards import undeclared
+from backend.security.guards import routes_without_guard
 
 ADA = "user-ada"
 
 
-def test_a_caller_with_the_permission_reaches_the_view(client, identities):
+def test_caller_with_permission_reaches_the_view(client, identities):
     response = client.post("/items/top", json={"name": "lamp"}, headers=identities.bearer())
 
     assert (response.status_code, response.json) == (201, {"name": "lamp", "shelf": "top"})
 
 
-def test_a_stranger_learns_only_that_a_token_is_needed(client):
+def test_unauthenticated_caller_gets_401_before_validation(client):
     response = client.post("/items/top", json={"nonsense": 1})
 
     assert response.status_code == 401
@@ -24,7 +24,7 @@ def test_a_stranger_learns_only_that_a_token_is_needed(client):
     assert response.json["code"] == "not_authenticated"
 
 
-def test_without_the_permission_the_body_is_not_even_looked_at(client, identities):
+def test_missing_permission_returns_403_before_validation(client, identities):
     viewer = identities.bearer(permissions=["rag:read"])
 
     response = client.post("/items/top", data=b"no json", headers=viewer)
@@ -32,30 +32,30 @@ def test_without_the_permission_the_body_is_not_even_looked_at(client, identitie
     assert (response.status_code, response.json["code"]) == (403, "permission_denied")
 
 
-def test_authenticated_asks_for_a_good_token_and_nothing_else(client, identities):
+def test_authenticated_requires_only_a_valid_token(client, identities):
     response = client.get("/who", headers=identities.bearer(permissions=[]))
 
     assert response.json == {"user": ADA, "tenant": f"tenant-of-{ADA}", "permissions": []}
     assert client.get("/who").status_code == 401
 
 
-@pytest.mark.parametrize("chosen", ["tenant-lab", "lab"], ids=["by id", "by slug"])
-def test_the_tenant_header_chooses_among_the_callers_tenants(client, identities, chosen):
+@pytest.mark.parametrize("tenant", ["tenant-lab", "lab"], ids=["by id", "by slug"])
+def test_tenant_header_selects_one_of_the_callers_tenants(client, identities, tenant):
     headers = identities.bearer(tenants=[["tenant-lab", "lab", 0, "rag:read"]])
 
-    response = client.get("/who", headers=headers | {"X-Tenant-ID": chosen})
+    response = client.get("/who", headers=headers | {"X-Tenant-ID": tenant})
 
     assert response.json["tenant"] == "tenant-lab"
     assert response.json["permissions"] == ["rag:read"]
 
 
-def test_a_tenant_one_is_no_member_of_is_refused(client, identities):
+def test_foreign_tenant_returns_403(client, identities):
     response = client.get("/who", headers=identities.bearer() | {"X-Tenant-ID": "elsewhere"})
 
     assert (response.status_code, response.json["code"]) == (403, "not_a_member")
 
 
-def test_someone_elses_thing_looks_like_one_that_does_not_exist(client, identities):
+def test_foreign_resource_returns_the_same_404_as_a_missing_one(client, identities):
     mine = client.get(f"/things/{ADA}-1", headers=identities.bearer())
     foreign = client.get("/things/user-bob-1", headers=identities.bearer())
     unknown = client.get("/things/nothing", headers=identities.bearer())
@@ -65,25 +65,25 @@ def test_someone_elses_thing_looks_like_one_that_does_not_exist(client, identiti
     assert foreign.json["detail"] == unknown.json["detail"]
 
 
-def test_a_public_view_has_no_principal(app, client):
+def test_public_view_has_no_principal(app, client):
     app.testing = True
 
     with pytest.raises(RuntimeError, match="require_permission"):
-        client.get("/nobody")
+        client.get("/anonymous")
 
 
-def test_a_route_that_declares_nothing_is_found():
-    app = Flask("forgetful", static_folder=None)
+def test_route_without_guard_is_reported():
+    app = Flask("plain", static_folder=None)
     app.add_url_rule("/open", "open", public(lambda: ""))
     app.add_url_rule("/guarded", "guarded", require_permission(Permission.RAG_READ)(lambda: ""))
-    app.add_url_rule("/forgotten", "forgotten", lambda: "")
+    app.add_url_rule("/unguarded", "unguarded", lambda: "")
 
-    assert list(undeclared(app)) == ["/forgotten"]
+    assert list(routes_without_guard(app)) == ["/unguarded"]
 
 
-def test_the_request_id_of_the_caller_comes_back_if_it_is_well_formed(client):
-    taken = client.get("/who", headers={"X-Request-ID": "abc.DEF-1_2"})
+def test_request_id_is_returned_if_well_formed(client):
+    accepted = client.get("/who", headers={"X-Request-ID": "abc.DEF-1_2"})
     replaced = client.get("/who", headers={"X-Request-ID": "no spaces allowed"})
 
-    assert taken.json["request_id"] == taken.headers["X-Request-ID"] == "abc.DEF-1_2"
+    assert accepted.json["request_id"] == accepted.headers["X-Request-ID"] == "abc.DEF-1_2"
     assert replaced.json["request_id"] != "no spaces allowed"

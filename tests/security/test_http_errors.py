@@ -1,11 +1,11 @@
-"""Whose request is worked for, also after it."""
+"""Request ids, within a request and in work done after it."""
 
-from backend.security.http_errors import request_id, request_id_in_hand, working_for
+from backend.security.http_errors import current_request_id, request_id, request_id_scope
 
 
-def test_work_after_a_request_goes_by_its_id():
-    assert request_id_in_hand() is None
-    with working_for("the-request"):
-        assert (request_id_in_hand(), request_id()) == ("the-request", "the-request")
-    assert request_id_in_hand() is None
+def test_request_id_scope_sets_the_id_outside_a_request():
+    assert current_request_id() is None
+    with request_id_scope("the-request"):
+        assert (current_request_id(), request_id()) == ("the-request", "the-request")
+    assert current_request_id() is None
     assert request_id() != request_id()

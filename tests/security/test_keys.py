@@ -1,4 +1,4 @@
-"""Published keys are fetched once, kept while auth is away, and found when they change."""
+"""Published keys are cached, kept while auth is down, and refreshed when they change."""
 
 import threading
 
@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from backend.security import authenticated
-from backend.security.authentication import Security, use_security
+from backend.security.authentication import SecurityContext, set_security_context
 from backend.security.revocation import LocalRevocations
 from backend.security.tokens import (
     KeysUnavailable,
@@ -24,13 +24,13 @@ OLD, NEW = (public_jwk(signing_key(word).public_key()) for word in ("old", "new"
 JWKS = "/.well-known/jwks.json"
 
 
-class _Asking(threading.Thread):
+class _Lookup(threading.Thread):
     def __init__(self, keys: RemoteKeys, kid: str) -> None:
         super().__init__()
         self._keys, self._kid = keys, kid
 
     def run(self) -> None:
-        self.found = self._keys.find(self._kid)
+        self.found = self._keys.find_key(self._kid)
 
 
 class Clock:
@@ -57,78 +57,78 @@ def keys(auth, clock):
     return RemoteKeys(auth.url + JWKS, clock)
 
 
-def test_the_keys_are_fetched_once(auth, keys):
+def test_keys_are_fetched_once(auth, keys):
     for _ in range(3):
-        assert keys.find(OLD["kid"]) is not None
+        assert keys.find_key(OLD["kid"]) is not None
 
-    assert auth.times(JWKS) == 1
+    assert auth.count_requests(JWKS) == 1
 
 
-def test_unknown_keys_cost_one_request_and_then_none_for_a_while(auth, keys, clock):
-    keys.find(OLD["kid"])
+def test_unknown_key_ids_cause_one_request_per_ten_seconds(auth, keys, clock):
+    keys.find_key(OLD["kid"])
     for number in range(20):
-        assert keys.find(f"made-up-{number}") is None
-    assert auth.times(JWKS) == 1
+        assert keys.find_key(f"made-up-{number}") is None
+    assert auth.count_requests(JWKS) == 1
 
     clock.now += 10
     for number in range(20):
-        assert keys.find(f"made-up-{number}") is None
-    assert auth.times(JWKS) == 2
+        assert keys.find_key(f"made-up-{number}") is None
+    assert auth.count_requests(JWKS) == 2
 
 
-def test_a_new_key_is_found_when_it_is_asked_for(auth, keys, clock):
-    keys.find(OLD["kid"])
+def test_new_key_is_fetched_when_a_token_uses_it(auth, keys, clock):
+    keys.find_key(OLD["kid"])
     auth.publish(OLD, NEW)
     clock.now += 10
 
-    assert keys.find(NEW["kid"]) is not None
-    assert keys.find(OLD["kid"]) is not None
+    assert keys.find_key(NEW["kid"]) is not None
+    assert keys.find_key(OLD["kid"]) is not None
 
 
-def test_the_keys_are_fetched_again_behind_the_scenes(auth, keys, clock):
-    keys.find(OLD["kid"])
+def test_keys_are_refreshed_in_the_background(auth, keys, clock):
+    keys.find_key(OLD["kid"])
     auth.publish(NEW)
     clock.now += 300
 
-    assert keys.find(OLD["kid"]) is not None, "nobody waits for it"
-    wait_until(lambda: keys.find(OLD["kid"]) is None)
-    assert keys.find(NEW["kid"]) is not None
+    assert keys.find_key(OLD["kid"]) is not None, "the refresh does not block"
+    wait_until(lambda: keys.find_key(OLD["kid"]) is None)
+    assert keys.find_key(NEW["kid"]) is not None
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         pytest.param((500, {}), id="a failure"),
-        pytest.param((200, b"no json"), id="no JSON"),
+        pytest.param((200, b"no json"), id="not JSON"),
         pytest.param((200, {"keys": [{"kty": "OKP", "crv": "Ed25519"}]}), id="a key without id"),
         pytest.param((200, []), id="a list"),
-        pytest.param((200, b"[" * 50_000), id="very deep"),
-        pytest.param((200, b'{"keys": [' + b" " * 70_000 + b"]}"), id="more than is read"),
+        pytest.param((200, b"[" * 50_000), id="deeply nested"),
+        pytest.param((200, b'{"keys": [' + b" " * 70_000 + b"]}"), id="too large"),
     ],
 )
-def test_what_was_known_stays_good_while_auth_answers_nonsense(auth, keys, clock, answer):
-    keys.find(OLD["kid"])
-    auth.answers[JWKS] = answer
+def test_cached_keys_stay_valid_while_auth_returns_invalid_documents(auth, keys, clock, response):
+    keys.find_key(OLD["kid"])
+    auth.responses[JWKS] = response
     clock.now += 10
 
-    assert keys.find("another") is None
-    assert keys.find(OLD["kid"]) is not None
+    assert keys.find_key("another") is None
+    assert keys.find_key(OLD["kid"]) is not None
 
 
-def test_keys_of_other_kinds_are_passed_over(auth, keys):
+def test_keys_of_other_types_are_ignored(auth, keys):
     auth.publish({"kty": "RSA", "kid": "rsa", "n": "AQ", "e": "AQAB"}, OLD)
 
-    assert keys.find(OLD["kid"]) is not None
-    assert keys.find("rsa") is None
+    assert keys.find_key(OLD["kid"]) is not None
+    assert keys.find_key("rsa") is None
 
 
-def test_before_auth_has_answered_once_nobody_can_tell(clock, identities):
-    nowhere = RemoteKeys(f"http://127.0.0.1:{free_port()}{JWKS}", clock)
+def test_request_returns_503_before_any_key_was_fetched(clock, identities):
+    unreachable = RemoteKeys(f"http://127.0.0.1:{free_port()}{JWKS}", clock)
     with pytest.raises(KeysUnavailable):
-        nowhere.find(OLD["kid"])
+        unreachable.find_key(OLD["kid"])
     app = Flask("bare")
-    verifier = TokenVerifier(nowhere, ISSUER, AUDIENCE)
-    use_security(app, Security(verifier, NoApiKeys(), LocalRevocations(), {}))
+    verifier = TokenVerifier(unreachable, ISSUER, AUDIENCE)
+    set_security_context(app, SecurityContext(verifier, NoApiKeys(), LocalRevocations(), {}))
 
     @app.get("/who")
     @authenticated
@@ -141,25 +141,25 @@ def test_before_auth_has_answered_once_nobody_can_tell(clock, identities):
     assert response.headers["Retry-After"]
 
 
-def test_of_two_who_ask_at_once_one_asks_auth(auth, keys, clock):
-    keys.find(OLD["kid"])
+def test_concurrent_lookups_cause_one_request(auth, keys, clock):
+    keys.find_key(OLD["kid"])
     clock.now += 10
-    with keys._fetching:  # somebody is at it
-        waiting = [_Asking(keys, NEW["kid"]) for _ in range(2)]
-        for each in waiting:
-            each.start()
+    with keys._fetching:  # hold the lock while both lookups start
+        lookups = [_Lookup(keys, NEW["kid"]) for _ in range(2)]
+        for lookup in lookups:
+            lookup.start()
         auth.publish(OLD, NEW)
-    for each in waiting:
-        each.join()
+    for lookup in lookups:
+        lookup.join()
 
-    assert [each.found is not None for each in waiting] == [True, True]
-    assert auth.times(JWKS) == 2
+    assert [lookup.found is not None for lookup in lookups] == [True, True]
+    assert auth.count_requests(JWKS) == 2
 
 
-def test_verified_tokens_are_forgotten_when_there_are_too_many(monkeypatch, identities):
+def test_token_cache_is_bounded(monkeypatch, identities):
     monkeypatch.setattr("backend.security.tokens._CACHE_ENTRIES", 2)
     verifier = TokenVerifier(LocalKeys([identities.key.public_key()]), ISSUER, AUDIENCE)
     tokens = [identities.token(f"user-{number}") for number in range(4)]
 
-    assert [verifier.verify(each).user_id for each in tokens] == [f"user-{n}" for n in range(4)]
-    assert len(verifier._known) == 2
+    assert [verifier.verify(token).user_id for token in tokens] == [f"user-{n}" for n in range(4)]
+    assert len(verifier._cache) == 2

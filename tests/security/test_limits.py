@@ -1,4 +1,4 @@
-"""Limits: what GCRA promises, in Python and in Lua alike, and what happens without Redis."""
+"""Rate limits: the guarantees of GCRA in Python and Lua, and the fallback without Redis."""
 
 import socket
 import subprocess
@@ -16,17 +16,17 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from backend.security.limits import (
-    SCRIPT,
+    CHARGE_SCRIPT,
     Charge,
     Limit,
     Limiter,
     LocalBuckets,
-    judge,
+    apply_charges,
+    apply_gcra,
     open_limiter,
-    read_numbers,
-    read_reply,
+    parse_reply,
     script_arguments,
-    spend,
+    to_decision,
 )
 from tests.servers import valkey
 
@@ -46,14 +46,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     url = f"redis://127.0.0.1:{port}/0"
     try:
-        _await_ping(url)
+        _wait_until_ready(url)
         yield url
     finally:
         server.kill()
         server.wait()
 
 
-def _await_ping(url: str) -> None:
+def _wait_until_ready(url: str) -> None:
     with Redis.from_url(url) as redis:
         for _ in range(100):
             try:
@@ -62,7 +62,7 @@ def _await_ping(url: str) -> None:
                 time.sleep(0.05)
             else:
                 return
-    raise AssertionError("the key-value server did not start")
+    raise AssertionError("the Redis-compatible server did not start")
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def _await_ping(url: str) -> None:
         ("5/seconds", Limit(5, 1, 5)),
     ],
 )
-def test_a_rate_is_written_as_people_write_it(text, limit):
+def test_limit_parse_accepts_common_notations(text, limit):
     assert Limit.parse(text) == limit
 
 
 @pytest.mark.parametrize("text", ["", "0/minute", "ten/minute", "10/fortnight", "-1/day", "10"])
-def test_what_is_no_rate_is_refused_with_an_example(text):
+def test_limit_parse_rejects_invalid_rate_with_an_example(text):
     with pytest.raises(ValueError, match="10/minute"):
         Limit.parse(text)
 
@@ -92,14 +92,12 @@ def test_what_is_no_rate_is_refused_with_an_example(text):
     length=st.integers(0, 120),
 )
 @settings(deadline=None)
-def test_no_window_ever_holds_more_than_the_burst_and_what_came_back(
-    count, burst, pauses, start, length
-):
+def test_gcra_allows_at_most_burst_plus_rate_in_any_window(count, burst, pauses, start, length):
     charge = Charge("any", "k", Limit(count, 60, burst))
     arrival, now, passed = 0, 10_000_000, []
     for pause in pauses:
         now += pause
-        after, wait = spend(arrival, now, charge)
+        after, wait = apply_gcra(arrival, now, charge)
         if not wait:
             arrival = after
             passed.append(now)
@@ -107,43 +105,43 @@ def test_no_window_ever_holds_more_than_the_burst_and_what_came_back(
     window = passed[start : start + length]
 
     if window:
-        assert len(window) <= burst + (window[-1] - window[0]) // charge.limit.interval + 1
+        assert len(window) <= burst + (window[-1] - window[0]) // charge.limit.interval_us + 1
         assert passed.count(window[0]) <= burst
 
 
 @given(st.lists(st.integers(0, 100_000_000), min_size=1, max_size=4))
-def test_a_request_that_one_limit_refuses_costs_the_others_nothing(arrivals):
+def test_rejected_request_is_charged_to_no_limit(arrivals):
     now = 50_000_000
     charges = [Charge(str(i), str(i), Limit(10, 60, 2)) for i in range(len(arrivals))]
 
-    kept = judge(arrivals, now, charges)
+    charged = apply_charges(arrivals, now, charges)
 
-    if any(wait for _, wait in kept):
-        assert [arrival for arrival, _ in kept] == [max(a, now) for a in arrivals]
+    if any(wait for _, wait in charged):
+        assert [arrival for arrival, _ in charged] == [max(a, now) for a in arrivals]
 
 
-def test_the_eleventh_of_ten_a_minute_waits_until_one_came_back():
+def test_eleventh_of_ten_per_minute_waits_for_one_interval():
     clock = [1_000_000]
     buckets = LocalBuckets(now=lambda: clock[0])
     charge = Charge("address", "a", TEN)
     answers = [buckets.decide([charge]) for _ in range(11)]
 
     assert [a.allowed for a in answers] == [True] * 10 + [False]
-    assert [a.tightest.remaining for a in answers] == [*range(9, -1, -1), 0]
-    assert answers[-1].tightest.wait == 6_000_000
+    assert [a.most_restrictive.remaining for a in answers] == [*range(9, -1, -1), 0]
+    assert answers[-1].most_restrictive.wait_us == 6_000_000
 
     clock[0] += 6_000_000
     assert buckets.decide([charge]).allowed
 
 
-def test_the_tightest_limit_is_the_one_a_caller_hears_of():
+def test_most_restrictive_limit_is_reported():
     buckets = LocalBuckets(now=lambda: 1)
     narrow, wide = Charge("narrow", "n", Limit(2, 60, 2)), Charge("wide", "w", Limit(100, 60, 100))
 
-    assert buckets.decide([wide, narrow]).tightest.charge is narrow
+    assert buckets.decide([wide, narrow]).most_restrictive.charge is narrow
 
 
-def test_nearby_buckets_are_bounded():
+def test_local_buckets_are_bounded():
     buckets = LocalBuckets(size=3)
     for i in range(10):
         buckets.decide([Charge("a", str(i), TEN)])
@@ -151,13 +149,13 @@ def test_nearby_buckets_are_bounded():
     assert len(buckets) == 3
 
 
-def test_units_given_back_can_be_spent_again():
+def test_returned_units_are_available_again():
     buckets = LocalBuckets(now=lambda: 5)
     charge = Charge("tokens", "t", Limit(100, 60, 100), cost=80)
     assert buckets.decide([charge]).allowed
     assert not buckets.decide([charge]).allowed
 
-    buckets.settle(charge, -70)
+    buckets.adjust_charge(charge, -70)
 
     assert buckets.decide([charge]).allowed
 
@@ -175,22 +173,22 @@ def test_units_given_back_can_be_spent_again():
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_lua_and_python_decide_alike(redis_url, requests):
+def test_lua_script_and_python_decide_equally(redis_url, requests):
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
         buckets = LocalBuckets()
         for request in requests:
-            # A year for the whole burst: the milliseconds between the two are nothing.
+            # A period of a year makes the milliseconds between the two calls negligible.
             charges = [Charge(k, k, Limit(burst, 31_536_000, burst), c) for k, burst, c in request]
             keys = [charge.key for charge in charges]
-            reply = redis.eval(SCRIPT, len(keys), *keys, *script_arguments(charges))
-            there = read_reply(charges, read_numbers(reply))
-            here = buckets.decide(charges)
-            assert there.allowed == here.allowed
-            assert [v.allowed for v in there.verdicts] == [v.allowed for v in here.verdicts]
+            reply = redis.eval(CHARGE_SCRIPT, len(keys), *keys, *script_arguments(charges))
+            shared = to_decision(charges, parse_reply(reply))
+            local = buckets.decide(charges)
+            assert shared.allowed == local.allowed
+            assert [r.allowed for r in shared.results] == [r.allowed for r in local.results]
 
 
-def test_the_limit_is_shared_by_two_limiters_on_one_redis(redis_url):
+def test_limiters_on_one_redis_share_the_limit(redis_url):
     first, second = open_limiter(redis_url), open_limiter(redis_url)
     charge = Charge("address", "shared", TEN)
 
@@ -199,50 +197,50 @@ def test_the_limit_is_shared_by_two_limiters_on_one_redis(redis_url):
     assert passed == 10
 
 
-@pytest.mark.parametrize("where", ["redis", "nearby"])
+@pytest.mark.parametrize("backend", ["redis", "local"])
 @pytest.mark.parametrize(
     "limit", [Limit(50, 1, 5), Limit(20, 1, 20), Limit(150, 1, 1)], ids="{0.count}/{0.burst}".format
 )
-def test_many_callers_at_once_never_get_more_than_allowed_in_any_window(redis_url, where, limit):
+def test_concurrent_callers_stay_within_the_limit_in_any_window(redis_url, backend, limit):
     limiters = [Limiter(None)] * 4
-    if where == "redis":
+    if backend == "redis":
         limiters = [open_limiter(redis_url) for _ in range(4)]
     charge = Charge("address", f"crowd-{limit.count}-{limit.burst}", limit)
     passed: list[tuple[int, int]] = []  # before and after each call that was allowed
     end = time.monotonic() + 0.6
 
-    def press(limiter: Limiter) -> None:
+    def send_requests(limiter: Limiter) -> None:
         while time.monotonic() < end:
             before = time.monotonic_ns()
             decision = limiter.decide([charge])
             if decision.allowed:
                 passed.append((before // 1000, time.monotonic_ns() // 1000))
-            assert decision.local == (where == "nearby")
+            assert decision.is_local == (backend == "local")
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(press, limiters * 2))
+        list(pool.map(send_requests, limiters * 2))
 
-    # Each was decided somewhere between its two moments, so the calls that lie wholly
-    # within a window were decided in it.
+    # Each call was decided between its two timestamps, so calls that are entirely within a
+    # window were decided in it.
     assert len(passed) > limit.burst
     for begin, _ in passed:
         for until in (after for _, after in passed if after > begin):
             inside = sum(begin <= before and after <= until for before, after in passed)
-            assert inside <= limit.burst + (until - begin) / limit.interval
+            assert inside <= limit.burst + (until - begin) / limit.interval_us
 
 
-def test_reserved_units_come_back_in_redis(redis_url):
+def test_reserved_units_are_returned_in_redis(redis_url):
     limiter = open_limiter(redis_url)
     charge = Charge("tokens", "settled", Limit(100, 3600, 100), cost=90)
     assert limiter.decide([charge]).allowed
     assert not limiter.decide([charge]).allowed
 
-    limiter.settle(charge, -90)
+    limiter.adjust_charge(charge, -90)
 
     assert limiter.decide([charge]).allowed
 
 
-def test_a_frozen_redis_slows_one_request_and_is_taken_back_when_it_thaws():
+def test_limiter_sends_no_command_after_the_first_timeout_of_a_frozen_redis():
     with socket.socket() as frozen:
         frozen.bind(("127.0.0.1", 0))
         frozen.listen()
@@ -250,22 +248,17 @@ def test_a_frozen_redis_slows_one_request_and_is_taken_back_when_it_thaws():
         limiter = open_limiter(f"redis://127.0.0.1:{port}/0")
         charge = Charge("address", "a", TEN)
 
-        times, answers = [], []
-        for _ in range(11):
-            began = time.monotonic()
-            answers.append(limiter.decide([charge]))
-            times.append(time.monotonic() - began)
+        commands = count_calls(limiter._redis, "evalsha")
 
-    assert times[0] < 0.5
-    assert max(times[1:]) < 0.02
-    assert [a.allowed for a in answers] == [True] * 10 + [False]
-    assert all(a.local for a in answers)
+        decisions = [limiter.decide([charge]) for _ in range(11)]
+
+    assert len(commands) == 1
+    assert [d.allowed for d in decisions] == [True] * 10 + [False]
+    assert all(d.is_local for d in decisions)
 
 
-def test_a_limiter_returns_to_redis_by_itself(redis_url):
-    class Fainting:
-        """A Redis that fails once."""
-
+def test_limiter_returns_to_redis_when_it_responds_again(redis_url):
+    class RedisThatFailsOnce:
         def __init__(self, url: str) -> None:
             self._redis = Redis.from_url(url)
             self._failures = 1
@@ -282,60 +275,81 @@ def test_a_limiter_returns_to_redis_by_itself(redis_url):
         def ping(self):
             return self._redis.ping()
 
-    limiter = Limiter(Fainting(redis_url), retry_seconds=0.05)
+    limiter = Limiter(RedisThatFailsOnce(redis_url), retry_seconds=0.05)
     charge = Charge("address", "faint", TEN)
-    assert limiter.decide([charge]).local
+    assert limiter.decide([charge]).is_local
 
     for _ in range(100):
         time.sleep(0.02)
-        if not limiter.local:
+        if not limiter.is_local:
             break
 
-    assert not limiter.decide([charge]).local
+    assert not limiter.decide([charge]).is_local
 
 
-def test_without_redis_everything_is_decided_nearby():
+def test_limiter_decides_locally_without_redis():
     limiter = open_limiter(None)
-    limiter.settle(Charge("tokens", "t", TEN), 3)
+    limiter.adjust_charge(Charge("tokens", "t", TEN), 3)
 
-    assert limiter.local
+    assert limiter.is_local
     assert limiter.decide([]).allowed
-    assert limiter.decide([Charge("tokens", "t", TEN)]).tightest.remaining == 6
+    assert limiter.decide([Charge("tokens", "t", TEN)]).most_restrictive.remaining == 6
 
 
-def test_who_is_charged_nothing_hears_of_no_limit():
+def test_decision_without_charges_reports_no_limit():
     assert Limiter(None).decide([]).allowed
-    assert Limiter(None).decide([]).tightest is None
+    assert Limiter(None).decide([]).most_restrictive is None
 
 
-def test_units_are_settled_nearby_when_redis_goes_in_between(tmp_path):
+def test_adjustment_is_counted_locally_when_redis_stops(tmp_path):
     with valkey(tmp_path) as server:
         limiter = Limiter(Redis.from_url(server.url, socket_timeout=0.1), retry_seconds=60)
         charge = Charge("tokens", "t", Limit(10, 60, 10), cost=5)
         assert limiter.decide([charge]).allowed
         server.end()
 
-        limiter.settle(charge, 5)
-        assert limiter.local
-        limiter.settle(charge, 10)
+        limiter.adjust_charge(charge, 5)
+        assert limiter.is_local
+        limiter.adjust_charge(charge, 10)
 
         assert not limiter.decide([charge]).allowed
 
 
-def test_of_several_that_redis_fails_at_once_one_looks_for_it():
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
-        limiter = Limiter(Redis.from_url(url, socket_timeout=0.1), retry_seconds=60)
-        charge = Charge("address", "a", TEN)
-        asking = [threading.Thread(target=limiter.decide, args=([charge],)) for _ in range(4)]
-        with limiter._lock:
-            for thread in asking:
-                thread.start()
-            time.sleep(0.3)
-        for thread in asking:
-            thread.join()
+def test_one_thread_waits_for_redis_after_concurrent_failures():
+    class RedisThatFailsForAllAtOnce:
+        """Fails every command once four threads have sent one, so that all failures coincide."""
 
-    assert limiter.local
-    names = [thread.name for thread in threading.enumerate()]
-    assert names.count("limits-redis") >= 1
+        def __init__(self) -> None:
+            self._barrier = threading.Barrier(4)
+
+        def evalsha(self, *_: object) -> None:
+            self._barrier.wait(timeout=10)
+            raise TimeoutError("frozen")
+
+    limiter = Limiter(RedisThatFailsForAllAtOnce(), retry_seconds=60)
+    waiting_before = waiting_threads()
+    charge = Charge("address", "a", TEN)
+
+    with ThreadPoolExecutor(4) as pool:
+        decisions = list(pool.map(limiter.decide, [[charge]] * 4))
+
+    assert all(decision.is_local for decision in decisions)
+    assert len(waiting_threads() - waiting_before) == 1
+
+
+def waiting_threads() -> set[int | None]:
+    """Return the ids of the threads that wait for Redis to respond again."""
+    return {thread.ident for thread in threading.enumerate() if thread.name == "limits-redis"}
+
+
+def count_calls(target: object, method: str) -> list[tuple[object, ...]]:
+    """Record the arguments of each call of *method* on *target*."""
+    calls: list[tuple[object, ...]] = []
+    original = getattr(target, method)
+
+    def recorded(*arguments: object) -> object:
+        calls.append(arguments)
+        return original(*arguments)
+
+    setattr(target, method, recorded)
+    return calls

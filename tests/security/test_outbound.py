@@ -1,4 +1,4 @@
-"""Which URLs are called, and which are refused before a packet leaves."""
+"""Outbound policy: which URLs may be called and which are blocked before connecting."""
 
 import socket
 from ipaddress import ip_address
@@ -8,21 +8,21 @@ import pytest
 from backend.security.outbound import (
     AllowedHost,
     Destination,
-    Outbound,
-    OutboundRefused,
+    OutboundBlocked,
+    OutboundPolicy,
     is_public,
-    resolved,
+    resolve_host,
 )
 
-ANYWHERE = [AllowedHost.parsed("*")]
+ANYWHERE = [AllowedHost.parse("*")]
 
 
-def never(host, port):
+def resolve_nothing(host, port):
     raise AssertionError(f"{host} was resolved")
 
 
-def outbound(*allowed, resolve=never):
-    return Outbound([AllowedHost.parsed(each) for each in allowed], resolve=resolve)
+def policy(*allowed, resolve=resolve_nothing):
+    return OutboundPolicy([AllowedHost.parse(entry) for entry in allowed], resolve=resolve)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def outbound(*allowed, resolve=never):
         ("https://xn--bcher-kva.example/", Destination("https", "xn--bcher-kva.example", 443, "/")),
     ],
 )
-def test_a_plain_url_is_read(url, destination):
-    assert Outbound(ANYWHERE).destination(url) == destination
+def test_check_url_parses_valid_urls(url, destination):
+    assert OutboundPolicy(ANYWHERE).check_url(url) == destination
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_a_plain_url_is_read(url, destination):
         f"https://example.org/{'a' * 2048}",
     ],
 )
-def test_a_url_that_can_be_read_in_two_ways_is_refused(url):
-    with pytest.raises(OutboundRefused):
-        Outbound(ANYWHERE).destination(url)
+def test_check_url_blocks_ambiguous_urls(url):
+    with pytest.raises(OutboundBlocked):
+        OutboundPolicy(ANYWHERE).check_url(url)
 
 
 @pytest.mark.parametrize(
-    ("entry", "url", "covered"),
+    ("entry", "url", "allowed"),
     [
         ("example.org", "https://example.org/", True),
         ("example.org", "http://EXAMPLE.org/", True),
@@ -114,39 +114,39 @@ def test_a_url_that_can_be_read_in_two_ways_is_refused(url):
         ("93.184.216.34", "http://93.184.216.34/", True),
     ],
 )
-def test_the_list_decides_by_host_and_port(entry, url, covered):
-    if covered:
-        outbound(entry).destination(url)
+def test_allow_list_matches_host_and_port(entry, url, allowed):
+    if allowed:
+        policy(entry).check_url(url)
     else:
-        with pytest.raises(OutboundRefused, match="not on the list"):
-            outbound(entry).destination(url)
+        with pytest.raises(OutboundBlocked, match="not on the list"):
+            policy(entry).check_url(url)
 
 
-def test_an_empty_list_covers_nothing():
-    with pytest.raises(OutboundRefused, match="not on the list"):
-        Outbound([]).destination("https://example.org/")
+def test_empty_allow_list_blocks_every_url():
+    with pytest.raises(OutboundBlocked, match="not on the list"):
+        OutboundPolicy([]).check_url("https://example.org/")
 
 
 @pytest.mark.parametrize("entry", ["", "a b", "https://example.org", "x:y", "x:٣", "*.*", "127.1"])
-def test_an_entry_that_is_no_host_is_named(entry):
-    with pytest.raises(ValueError, match=r"no (host|port)"):
-        AllowedHost.parsed(entry)
+def test_invalid_allow_list_entry_is_quoted(entry):
+    with pytest.raises(ValueError, match=r"not a host|no port"):
+        AllowedHost.parse(entry)
 
 
 @pytest.mark.parametrize(
     "address",
     ["8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "2a00::1"],
 )
-def test_a_public_address_is_called(address):
-    found = outbound("*", resolve=lambda *_: [address, address])
+def test_public_addresses_are_returned(address):
+    checked = policy("*", resolve=lambda *_: [address, address])
 
-    assert found.addresses(found.destination("https://example.org/")) == [address]
+    assert checked.resolve_public_addresses(checked.check_url("https://example.org/")) == [address]
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "0.0.0.0",  # noqa: S104 - not to listen on, but to be refused
+        "0.0.0.0",  # noqa: S104 - not a bind address, but one to block
         "10.0.0.1",
         "100.64.0.1",
         "100.100.100.200",
@@ -190,47 +190,47 @@ def test_a_public_address_is_called(address):
         "ff02::1",
     ],
 )
-def test_an_address_that_is_not_public_is_refused_also_beside_one_that_is(address):
+def test_non_public_address_blocks_the_host_even_among_public_ones(address):
     assert not is_public(ip_address(address))
-    found = outbound("*", resolve=lambda *_: ["8.8.8.8", address])
+    checked = policy("*", resolve=lambda *_: ["8.8.8.8", address])
 
-    with pytest.raises(OutboundRefused, match="public internet"):
-        found.addresses(found.destination("https://example.org/"))
+    with pytest.raises(OutboundBlocked, match="public internet"):
+        checked.resolve_public_addresses(checked.check_url("https://example.org/"))
 
 
-def test_an_address_in_the_url_is_not_resolved_and_must_be_public_too():
-    found = outbound("*")
+def test_address_literal_is_not_resolved_and_must_be_public():
+    checked = policy("*")
 
-    assert found.addresses(found.destination("https://8.8.8.8/")) == ["8.8.8.8"]
+    assert checked.resolve_public_addresses(checked.check_url("https://8.8.8.8/")) == ["8.8.8.8"]
     for url in ("http://127.0.0.1/", "http://[::1]/", "http://169.254.169.254/latest/meta-data"):
-        with pytest.raises(OutboundRefused, match="public internet"):
-            found.addresses(found.destination(url))
+        with pytest.raises(OutboundBlocked, match="public internet"):
+            checked.resolve_public_addresses(checked.check_url(url))
 
 
-def test_a_host_without_an_address_is_refused():
-    found = outbound("*", resolve=lambda *_: [])
+def test_host_without_addresses_is_blocked():
+    checked = policy("*", resolve=lambda *_: [])
 
-    with pytest.raises(OutboundRefused):
-        found.addresses(found.destination("https://example.org/"))
+    with pytest.raises(OutboundBlocked):
+        checked.resolve_public_addresses(checked.check_url("https://example.org/"))
 
 
-def test_names_are_asked_of_the_machines_resolver(monkeypatch):
+def test_resolve_host_uses_the_system_resolver(monkeypatch):
     def fails(*_, **__):
         raise socket.gaierror("no such name")
 
-    assert "127.0.0.1" in resolved("localhost", 80)
+    assert "127.0.0.1" in resolve_host("localhost", 80)
     monkeypatch.setattr(socket, "getaddrinfo", fails)
-    with pytest.raises(OutboundRefused, match="not known"):
-        resolved("example.org", 80)
+    with pytest.raises(OutboundBlocked, match="cannot be resolved"):
+        resolve_host("example.org", 80)
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "rendered"),
     [
         ("http://example.org:80/a", "http://example.org/a"),
         ("https://example.org:8443/", "https://example.org:8443/"),
         ("https://[2a00::1]/x", "https://[2a00::1]/x"),
     ],
 )
-def test_a_destination_is_written_as_a_url_again(url, told):
-    assert outbound("*", "*:8443").destination(url).url == told
+def test_destination_renders_its_url(url, rendered):
+    assert policy("*", "*:8443").check_url(url).url == rendered

@@ -1,123 +1,143 @@
-"""What ends a session ends it in every process, whatever becomes of the server."""
+"""Revocation: a revoked session is rejected in every process, even when Redis fails."""
 
 import threading
-import time
 
 import pytest
 from flask import Flask
 
 from backend.security import (
-    Refusal,
+    HttpError,
     authentication,
     caller_headers,
     current_principal,
-    ensure_standing,
+    ensure_session_valid,
 )
-from backend.security.authentication import open_revocations, security_of
+from backend.security.authentication import get_security_context, open_revocations
 from backend.security.redis import connect
 from backend.security.revocation import (
     CHANNEL,
-    MARKER,
-    History,
+    POPULATED_MARKER,
     LocalRevocations,
+    RevocationHistory,
+    SessionClaims,
+    SessionStatus,
     SharedRevocations,
-    Standing,
-    Verdict,
     session_key,
 )
 from tests import servers
 from tests.servers import wait_until
 
-ADA = Standing("session-1", "ada", 3, "lab", 5)
+ADA = SessionClaims("session-1", "ada", 3, "lab", 5)
 
 
 @pytest.fixture
 def shared(valkey):
-    valkey.client.set(MARKER, "1")
+    valkey.client.set(POPULATED_MARKER, "1")
     return SharedRevocations(connect(valkey.url))
 
 
 @pytest.mark.parametrize("kind", ["local", "shared"])
 @pytest.mark.parametrize(
-    ("revoke", "verdict"),
+    ("revoke", "status"),
     [
-        pytest.param(lambda r: None, Verdict.GOOD, id="nothing"),
-        pytest.param(lambda r: r.end_session("session-1", 60), Verdict.REVOKED, id="its session"),
-        pytest.param(lambda r: r.end_session("session-2", 60), Verdict.GOOD, id="another session"),
-        pytest.param(lambda r: r.raise_user("ada", 4), Verdict.REVOKED, id="its user"),
-        pytest.param(lambda r: r.raise_user("ada", 3), Verdict.GOOD, id="older tokens"),
-        pytest.param(lambda r: r.raise_tenant("lab", 6), Verdict.REVOKED, id="its tenant"),
-        pytest.param(lambda r: r.raise_tenant("lab", 5), Verdict.GOOD, id="older in the tenant"),
+        pytest.param(lambda r: None, SessionStatus.VALID, id="nothing"),
+        pytest.param(
+            lambda r: r.revoke_session("session-1", 60), SessionStatus.REVOKED, id="its session"
+        ),
+        pytest.param(
+            lambda r: r.revoke_session("session-2", 60), SessionStatus.VALID, id="another session"
+        ),
+        pytest.param(
+            lambda r: r.raise_user_generation("ada", 4), SessionStatus.REVOKED, id="its user"
+        ),
+        pytest.param(
+            lambda r: r.raise_user_generation("ada", 3), SessionStatus.VALID, id="older tokens"
+        ),
+        pytest.param(
+            lambda r: r.raise_tenant_generation("lab", 6), SessionStatus.REVOKED, id="its tenant"
+        ),
+        pytest.param(
+            lambda r: r.raise_tenant_generation("lab", 5),
+            SessionStatus.VALID,
+            id="older tenant",
+        ),
     ],
 )
-def test_a_verdict_follows_from_what_was_revoked(kind, revoke, verdict, request):
+def test_session_status_reflects_revocations(kind, revoke, status, request):
     revocations = LocalRevocations() if kind == "local" else request.getfixturevalue("shared")
 
     revoke(revocations)
 
-    assert revocations.verdict(ADA) is verdict
+    assert revocations.session_status(ADA) is status
 
 
-def test_without_a_server_revocations_are_local():
+def test_revocations_are_local_without_redis():
     assert isinstance(open_revocations(None), LocalRevocations)
 
 
-def test_a_revocation_reaches_a_process_that_has_the_answer_in_its_cache(shared, valkey):
+def test_revocation_reaches_a_process_that_cached_the_status(shared, valkey):
     other = SharedRevocations(connect(valkey.url))
     wait_until(
-        lambda: valkey.client.pubsub_numsub("security.revoked")[0][1] or other.verdict(ADA) is None
+        lambda: (
+            valkey.client.pubsub_numsub("security.revoked")[0][1]
+            or other.session_status(ADA) is None
+        )
     )
-    assert other.verdict(ADA) is Verdict.GOOD
+    assert other.session_status(ADA) is SessionStatus.VALID
 
-    shared.end_session("session-1", 60)
+    shared.revoke_session("session-1", 60)
 
-    wait_until(lambda: other.verdict(ADA) is Verdict.REVOKED, seconds=1.0)
+    wait_until(lambda: other.session_status(ADA) is SessionStatus.REVOKED, seconds=1.0)
 
 
-def test_a_frozen_server_costs_one_short_wait_and_then_none(shared, valkey):
-    assert shared.verdict(ADA) is Verdict.GOOD
-    stranger = Standing("session-9", "bob", 0, "lab", 5)
+def test_frozen_redis_is_queried_once_and_then_skipped(shared, valkey, monkeypatch):
+    assert shared.session_status(ADA) is SessionStatus.VALID
+    stranger = SessionClaims("session-9", "bob", 0, "lab", 5)
     valkey.freeze()
 
-    first = time.monotonic()
-    assert shared.verdict(stranger) is Verdict.UNKNOWN
-    second = time.monotonic()
-    assert shared.verdict(stranger) is Verdict.UNKNOWN
-    third = time.monotonic()
+    queries = []
+    query_status = shared._query_status
+
+    def count_query(claims):
+        queries.append(claims)
+        return query_status(claims)
+
+    monkeypatch.setattr(shared, "_query_status", count_query)
+    statuses = [shared.session_status(stranger) for _ in range(3)]
     valkey.thaw()
 
-    assert second - first < 1.0
-    assert third - second < 0.05
-    wait_until(lambda: shared.verdict(stranger) is Verdict.GOOD)
+    assert statuses == [SessionStatus.UNKNOWN] * 3
+    assert len(queries) == 1
+    wait_until(lambda: shared.session_status(stranger) is SessionStatus.VALID)
 
 
-def test_an_emptied_server_revives_nothing(shared, valkey):
-    shared.end_session("session-1", 60)
+def test_revoked_session_stays_revoked_after_redis_data_loss(shared, valkey):
+    shared.revoke_session("session-1", 60)
     valkey.client.flushall()
 
-    assert shared.verdict(ADA) is Verdict.REVOKED
-    assert SharedRevocations(connect(valkey.url)).verdict(ADA) is Verdict.UNKNOWN
+    assert shared.session_status(ADA) is SessionStatus.REVOKED
+    assert SharedRevocations(connect(valkey.url)).session_status(ADA) is SessionStatus.UNKNOWN
 
 
-def test_a_server_that_is_gone_leaves_the_verdict_open(shared, valkey):
+def test_status_is_unknown_when_redis_is_down(shared, valkey):
     valkey.end()
-    assert shared.verdict(Standing("s", "u", 0, "t", 0)) is Verdict.UNKNOWN
+    assert shared.session_status(SessionClaims("s", "u", 0, "t", 0)) is SessionStatus.UNKNOWN
 
 
 @pytest.mark.parametrize(("method", "path"), [("get", "/who"), ("post", "/items/top")])
-def test_a_revoked_session_gets_a_401(client, identities, method, path):
+def test_revoked_session_returns_401(client, identities, method, path):
     headers = identities.bearer()
-    identities.revocations.end_session("session-of-user-ada", 60)
+    identities.revocations.revoke_session("session-of-user-ada", 60)
 
     response = getattr(client, method)(path, headers=headers)
 
     assert (response.status_code, response.json["code"]) == (401, "session_ended")
 
 
-def test_while_nobody_can_tell_a_known_session_may_read_and_not_write(client, identities):
+def test_recently_valid_session_may_read_but_not_write_while_status_is_unknown(client, identities):
     headers = identities.bearer()
     assert client.get("/who", headers=headers).status_code == 200
-    identities.revocations.verdict = lambda standing: Verdict.UNKNOWN
+    identities.revocations.session_status = lambda claims: SessionStatus.UNKNOWN
 
     reading = client.get("/who", headers=headers)
     writing = client.post("/items/top", json={"name": "a"}, headers=headers)
@@ -128,161 +148,185 @@ def test_while_nobody_can_tell_a_known_session_may_read_and_not_write(client, id
     assert "Retry-After" in writing.headers
 
 
-EVERYTHING = History(
-    ended_sessions=["session-2"], users={"bob": 1}, tenants={"hall": 1}, lifetime_seconds=60
+HISTORY = RevocationHistory(
+    revoked_session_ids=["session-2"],
+    user_generations={"bob": 1},
+    tenant_generations={"hall": 1},
+    lifetime_seconds=60,
 )
 
 
 @pytest.mark.parametrize("kind", ["local", "shared"])
-def test_what_was_lost_can_be_told_again_at_once(kind, request):
+def test_repopulate_restores_all_revocations(kind, request):
     revocations = LocalRevocations() if kind == "local" else request.getfixturevalue("shared")
-    assert not revocations.knows_all()
+    assert not revocations.is_populated()
 
-    revocations.tell_all(EVERYTHING)
+    revocations.repopulate(HISTORY)
 
-    assert revocations.knows_all()
-    ended = [
-        Standing("session-2", "cy", 0, "lab", 0),
-        Standing("session-3", "bob", 0, "lab", 0),
-        Standing("session-4", "cy", 0, "hall", 0),
+    assert revocations.is_populated()
+    revoked = [
+        SessionClaims("session-2", "cy", 0, "lab", 0),
+        SessionClaims("session-3", "bob", 0, "lab", 0),
+        SessionClaims("session-4", "cy", 0, "hall", 0),
     ]
-    assert {revocations.verdict(each) for each in ended} == {Verdict.REVOKED}
-    assert revocations.verdict(ADA) is Verdict.GOOD
+    assert {revocations.session_status(claims) for claims in revoked} == {SessionStatus.REVOKED}
+    assert revocations.session_status(ADA) is SessionStatus.VALID
 
 
-def test_an_emptied_or_another_server_does_not_know_all(shared, valkey):
-    shared.tell_all(EVERYTHING)
+def test_is_populated_is_false_on_an_emptied_or_other_server(shared, valkey):
+    shared.repopulate(HISTORY)
     valkey.client.flushall()
-    emptied = shared.knows_all()
-    valkey.client.set(MARKER, "the id of an earlier run")
+    emptied = shared.is_populated()
+    valkey.client.set(POPULATED_MARKER, "the id of an earlier run")
 
     assert not emptied
-    assert not shared.knows_all()
+    assert not shared.is_populated()
 
 
-def at_once(act, held) -> None:
-    """Two threads *act* and meet at the lock *held*."""
-    threads = [threading.Thread(target=act) for _ in range(2)]
-    with held:
-        for thread in threads:
-            thread.start()
-        time.sleep(0.05)
+class ContendedLock:
+    """A lock that is granted only after two threads have requested it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested = threading.Barrier(2)
+
+    def __enter__(self) -> None:
+        self._requested.wait(timeout=10)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def run_in_two_threads(action) -> None:
+    threads = [threading.Thread(target=action) for _ in range(2)]
+    for thread in threads:
+        thread.start()
     for thread in threads:
         thread.join()
 
 
-def test_first_questions_that_come_at_once_start_one_listener(shared):
-    at_once(lambda: shared.verdict(ADA), shared._starting)
-
-    assert [thread.name for thread in threading.enumerate()].count("revocations") >= 1
-    listener = shared._listener
-    shared.verdict(ADA)
-    assert shared._listener is listener
+def listener_threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate() if thread.name == "revocations"}
 
 
-def test_first_requests_that_come_at_once_decide_alike(monkeypatch, tmp_path):
+def test_concurrent_first_requests_start_one_listener(shared):
+    before = listener_threads()
+    shared._listener_lock = ContendedLock()
+
+    run_in_two_threads(lambda: shared.session_status(ADA))
+    shared.session_status(ADA)
+
+    assert len(listener_threads() - before) == 1
+
+
+def test_concurrent_first_requests_share_one_security_context(monkeypatch, tmp_path):
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    app, found = Flask("bare"), []
+    monkeypatch.setattr(authentication, "_context_lock", ContendedLock())
+    app, contexts = Flask("bare"), []
 
-    at_once(lambda: found.append(security_of(app)), authentication._creating)
+    run_in_two_threads(lambda: contexts.append(get_security_context(app)))
 
-    assert len(found) == 2
-    assert found[0] is found[1]
+    assert len(contexts) == 2
+    assert contexts[0] is contexts[1]
 
 
-def test_answers_are_forgotten_when_there_are_too_many(shared, monkeypatch):
+def test_status_cache_is_bounded(shared, monkeypatch):
     monkeypatch.setattr("backend.security.revocation._CACHE_ENTRIES", 2)
 
     for number in range(5):
-        assert shared.verdict(Standing(f"s{number}", "ada", 3, "lab", 5)) is Verdict.GOOD
+        assert (
+            shared.session_status(SessionClaims(f"s{number}", "ada", 3, "lab", 5))
+            is SessionStatus.VALID
+        )
 
-    assert len(shared._verdicts) <= 2
+    assert len(shared._statuses) <= 2
 
 
-def test_an_answer_from_before_a_revocation_is_not_kept(shared, monkeypatch):
-    ask = shared._ask
+def test_status_read_before_a_revocation_is_not_cached(shared, monkeypatch):
+    query_status = shared._query_status
 
-    def slowly(standing):
-        verdict = ask(standing)
-        shared.end_session(standing.session_id, 60)
-        return verdict
+    def revoke_after_query(claims):
+        status = query_status(claims)
+        shared.revoke_session(claims.session_id, 60)
+        return status
 
-    monkeypatch.setattr(shared, "_ask", slowly)
-    shared.verdict(ADA)
+    monkeypatch.setattr(shared, "_query_status", revoke_after_query)
+    shared.session_status(ADA)
     monkeypatch.undo()
 
-    assert shared.verdict(ADA) is Verdict.REVOKED
+    assert shared.session_status(ADA) is SessionStatus.REVOKED
 
 
-def test_sessions_seen_good_are_forgotten_when_there_are_too_many(client, identities, monkeypatch):
+def test_recently_valid_sessions_are_bounded(client, identities, monkeypatch):
     monkeypatch.setattr("backend.security.authentication._KEY_CACHE_ENTRIES", 2)
 
     for number in range(5):
         bearer = identities.bearer(f"user-{number}")
         assert client.get("/who", headers=bearer).status_code == 200
 
-    seen = client.application.extensions["backend.security"].seen
-    assert len(seen) <= 3
+    last_valid_at = client.application.extensions["backend.security"].last_valid_at
+    assert len(last_valid_at) <= 3
 
 
-def test_a_stream_that_asks_hears_that_its_session_has_ended(app, identities):
+def test_ensure_session_valid_raises_after_revocation(app, identities):
     with app.test_request_context(headers=identities.bearer()):
         app.view_functions["who"]()
         principal = current_principal()
-        ensure_standing(principal)
-        identities.revocations.end_session(principal.session_id, 60)
+        ensure_session_valid(principal)
+        identities.revocations.revoke_session(principal.session_id, 60)
 
-        with pytest.raises(Refusal) as refused:
-            ensure_standing(principal)
+        with pytest.raises(HttpError) as error:
+            ensure_session_valid(principal)
 
-    assert refused.value.code == 401
+    assert error.value.code == 401
 
 
-def test_a_caller_is_made_known_to_others_as_they_came(app, identities):
-    sent = identities.bearer() | {
+def test_caller_headers_forward_credentials_but_no_cookies_or_service_token(app, identities):
+    headers = identities.bearer() | {
         "X-Tenant-ID": "lab",
         "X-Request-ID": "r1",
         "traceparent": "00-1-1-01",
-        "X-Service-Token": "what somebody signed for us",
+        "X-Service-Token": "a token for this service",
         "Cookie": "a=b",
     }
-    with app.test_request_context(headers=sent):
-        passed_on = caller_headers()
+    with app.test_request_context(headers=headers):
+        forwarded = caller_headers()
 
-    del sent["Cookie"], sent["X-Service-Token"]
-    assert passed_on == sent
+    del headers["Cookie"], headers["X-Service-Token"]
+    assert forwarded == headers
 
 
-def test_what_was_heard_stays_true_when_the_server_has_forgotten_it(shared, valkey):
+def test_announced_revocation_survives_redis_data_loss(shared, valkey):
     listener = SharedRevocations(connect(valkey.url))
-    assert listener.verdict(ADA) is Verdict.GOOD
+    assert listener.session_status(ADA) is SessionStatus.VALID
     wait_until(lambda: valkey.client.pubsub_numsub(CHANNEL)[0][1])
-    valkey.client.publish(CHANNEL, "all")  # heard, and nobody in particular
-    shared.raise_tenant("lab", 6)
-    wait_until(lambda: listener.verdict(ADA) is Verdict.REVOKED)
+    valkey.client.publish(CHANNEL, "all")  # clears caches and revokes nothing
+    shared.raise_tenant_generation("lab", 6)
+    wait_until(lambda: listener.session_status(ADA) is SessionStatus.REVOKED)
 
     valkey.client.flushall()
 
-    assert listener.verdict(ADA) is Verdict.REVOKED
-    assert shared.verdict(ADA) is Verdict.REVOKED
+    assert listener.session_status(ADA) is SessionStatus.REVOKED
+    assert shared.session_status(ADA) is SessionStatus.REVOKED
 
 
-def test_what_was_said_while_the_server_was_away_is_asked_for_anew(tmp_path):
+def test_status_is_queried_again_after_a_reconnect(tmp_path):
     port = servers.free_port()
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
     with servers.valkey(folders[0], port) as first:
-        first.client.set(MARKER, "1")
+        first.client.set(POPULATED_MARKER, "1")
         listener = SharedRevocations(connect(first.url))
-        assert listener.verdict(ADA) is Verdict.GOOD
+        assert listener.session_status(ADA) is SessionStatus.VALID
         wait_until(lambda: first.client.pubsub_numsub(CHANNEL)[0][1])
-    wait_until(lambda: listener.verdict(ADA) is Verdict.UNKNOWN)
+    wait_until(lambda: listener.session_status(ADA) is SessionStatus.UNKNOWN)
 
     with servers.valkey(folders[1], port) as second:
-        second.client.set(MARKER, "1")
-        wait_until(lambda: listener.verdict(ADA) is Verdict.GOOD)
+        second.client.set(POPULATED_MARKER, "1")
+        wait_until(lambda: listener.session_status(ADA) is SessionStatus.VALID)
         wait_until(lambda: second.client.pubsub_numsub(CHANNEL)[0][1])
         second.client.set(session_key("session-1"), "1")
 
-        wait_until(lambda: listener.verdict(ADA) is Verdict.REVOKED)
+        wait_until(lambda: listener.session_status(ADA) is SessionStatus.REVOKED)

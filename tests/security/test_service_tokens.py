@@ -1,4 +1,4 @@
-"""A service may do what its user may and it may itself, and nobody else is taken for one."""
+"""Service tokens: verification, delegated permissions and internal routes."""
 
 import json
 import time
@@ -7,13 +7,13 @@ import jwt
 import pytest
 
 from backend.security import Permission, authenticated, internal_only, require_permission
-from backend.security.authentication import Security, use_security
-from backend.security.guards import Guard, guard_of
-from backend.security.permissions import ON_BEHALF
+from backend.security.authentication import SecurityContext, set_security_context
+from backend.security.guards import Guard, get_guard
+from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.service_tokens import HEADER, LIFETIME_SECONDS, ServiceTokens
 from backend.security.tokens import InvalidToken, signing_key
 
-SECRET = "what the services of the tests share"
+SECRET = "secret shared by the services of the tests"
 AGENT = "agent-service"
 
 
@@ -40,7 +40,7 @@ def app(app):
 
 @pytest.fixture
 def from_agent():
-    return {HEADER: ServiceTokens(SECRET, AGENT).sign("bare")}
+    return {HEADER: ServiceTokens(SECRET, AGENT).get_token("bare")}
 
 
 def forged(secret=SECRET, key_of=AGENT, typ="service+jwt", alg="EdDSA", **claims):
@@ -58,32 +58,32 @@ def _signed(payload, key=None, alg="EdDSA", typ="service+jwt"):
     return jwt.PyJWS().encode(raw, key, algorithm=alg, headers={"typ": typ})
 
 
-BAD = {
-    "nothing": "",
-    "no token": "x",
+INVALID_TOKENS = {
+    "empty": "",
+    "not a token": "x",
     "three dots": "a.b.c",
     "too long": "a" * 5000,
     "not ASCII": "\u00e9",
     "for another service": forged(aud="rag-service"),
-    "for several": forged(aud=["bare", "rag-service"]),
-    "of a service that calls nobody": forged(iss="rag-service", key_of="rag-service"),
-    "of a made-up service": forged(iss="nobody", key_of="nobody"),
-    "of no name at all": forged(iss=None),
-    "of a list of names": _signed({"iss": [AGENT]}),
+    "for several services": forged(aud=["bare", "rag-service"]),
+    "of a service without delegation": forged(iss="rag-service", key_of="rag-service"),
+    "of an unknown service": forged(iss="nobody", key_of="nobody"),
+    "without issuer": forged(iss=None),
+    "issuer is a list": _signed({"iss": [AGENT]}),
     "signed by another service": forged(key_of="rag-service"),
     "of another suite": forged(secret="another secret"),
-    "an access token's type": forged(typ="at+jwt"),
+    "type of an access token": forged(typ="at+jwt"),
     "another algorithm": forged(alg="HS256", secret=SECRET * 2),
     "expired": forged(iat=1, nbf=1, exp=61),
-    "not yet": forged(nbf=int(time.time()) + 600, exp=int(time.time()) + 660),
-    "for an hour": forged(exp=int(time.time()) + 3600),
+    "not yet valid": forged(nbf=int(time.time()) + 600, exp=int(time.time()) + 660),
+    "valid for an hour": forged(exp=int(time.time()) + 3600),
     **{f"without {name}": forged(**{name: None}) for name in ("aud", "exp", "iat", "nbf", "jti")},
 }
 
 
-@pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("token", INVALID_TOKENS.values(), ids=INVALID_TOKENS.keys())
 @pytest.mark.parametrize("path", ["/inside", "/who"])
-def test_a_bad_service_token_is_a_401_also_beside_a_good_user(client, identities, path, token):
+def test_invalid_service_token_returns_401_even_with_a_valid_user(client, identities, path, token):
     headers = {HEADER: token.encode().decode("latin-1")} | identities.bearer()
 
     response = client.get(path, headers=headers)
@@ -91,17 +91,17 @@ def test_a_bad_service_token_is_a_401_also_beside_a_good_user(client, identities
     assert (response.status_code, response.json["code"]) == (401, "invalid_service_token")
 
 
-def test_what_is_for_services_alone_is_closed_to_everybody_else(client, identities, from_agent):
+def test_internal_route_rejects_callers_without_service_token(client, identities, from_agent):
     everything = identities.bearer(permissions=list(Permission))
 
-    refused = client.get("/inside", headers=everything)
+    response = client.get("/inside", headers=everything)
 
-    assert (refused.status_code, refused.json["code"]) == (403, "internal_only")
+    assert (response.status_code, response.json["code"]) == (403, "internal_only")
     assert client.get("/inside").status_code == 403
     assert client.get("/inside", headers=from_agent).json == {"inside": True}
 
 
-def test_what_may_be_done_is_what_both_may(client, identities, from_agent):
+def test_permissions_are_the_intersection_of_user_and_service(client, identities, from_agent):
     admin = identities.bearer(permissions=list(Permission))
     viewer = identities.bearer("user-bob", permissions=["rag:read"])
 
@@ -109,48 +109,48 @@ def test_what_may_be_done_is_what_both_may(client, identities, from_agent):
     assert client.get("/users", headers=admin | from_agent).json["code"] == "permission_denied"
     assert client.get("/inside/users", headers=admin | from_agent).status_code == 403
     assert client.get("/who", headers=admin | from_agent).json["permissions"] == sorted(
-        ON_BEHALF[AGENT]
+        DELEGATED_PERMISSIONS[AGENT]
     )
     assert client.get("/who", headers=viewer | from_agent).json["permissions"] == ["rag:read"]
 
 
-def test_a_service_alone_is_no_user(client, from_agent):
+def test_service_token_alone_does_not_authenticate_a_user(client, from_agent):
     assert client.get("/who", headers=from_agent).status_code == 401
 
 
-def test_an_app_that_shares_nothing_takes_nobody_for_a_service(app, client, from_agent):
+def test_service_tokens_are_rejected_without_shared_secret(app, client, from_agent):
     security = app.extensions["backend.security"]
     alone = (security.tokens, security.api_keys, security.revocations, {})
-    use_security(app, Security(*alone))
+    set_security_context(app, SecurityContext(*alone))
 
     assert client.get("/inside", headers=from_agent).json["code"] == "invalid_service_token"
 
 
-def test_a_token_is_signed_anew_for_each_callee_and_after_half_its_life():
+def test_service_token_is_reused_for_half_its_lifetime_per_callee():
     now = [1_000_000.0]
     agent = ServiceTokens(SECRET, AGENT, lambda: now[0])
-    first = agent.sign("rag-service")
+    first = agent.get_token("rag-service")
 
     now[0] += LIFETIME_SECONDS / 2 - 1
-    assert agent.sign("rag-service") == first
-    assert agent.sign("auth-service") != first
+    assert agent.get_token("rag-service") == first
+    assert agent.get_token("auth-service") != first
     now[0] += 1
-    assert agent.sign("rag-service") != first
+    assert agent.get_token("rag-service") != first
 
 
-def test_a_token_is_good_for_its_callee_alone():
-    token = ServiceTokens(SECRET, AGENT).sign("rag-service")
+def test_service_token_is_valid_only_for_its_callee():
+    token = ServiceTokens(SECRET, AGENT).get_token("rag-service")
 
-    assert ServiceTokens(SECRET, "rag-service").caller(token) == AGENT
+    assert ServiceTokens(SECRET, "rag-service").verify_caller(token) == AGENT
     with pytest.raises(InvalidToken):
-        ServiceTokens(SECRET, "auth-service").caller(token)
+        ServiceTokens(SECRET, "auth-service").verify_caller(token)
 
 
-def test_a_view_declares_what_guards_it():
+def test_get_guard_returns_combined_declarations():
     def view():
         return ""
 
-    assert guard_of(internal_only(view)) == Guard(internal=True)
-    assert guard_of(internal_only(authenticated(view))) == Guard(internal=True)
+    assert get_guard(internal_only(view)) == Guard(internal=True)
+    assert get_guard(internal_only(authenticated(view))) == Guard(internal=True)
     guarded = require_permission(Permission.RAG_READ)(view)
-    assert guard_of(internal_only(guarded)) == Guard(Permission.RAG_READ, internal=True)
+    assert get_guard(internal_only(guarded)) == Guard(Permission.RAG_READ, internal=True)

@@ -1,15 +1,15 @@
-"""What the decorators read from the environment, where nobody hands it to them."""
+"""Settings of the decorators, read from the environment."""
 
 import pytest
 from flask import Flask
 
 from backend.security import authenticated
-from backend.security.authentication import security_of
+from backend.security.authentication import get_security_context
 from backend.security.revocation import LocalRevocations, SharedRevocations
 from backend.security.settings import SecuritySettings, redis_url
 
 
-def test_without_an_environment_everything_is_on_this_host(tmp_path):
+def test_defaults_point_to_this_host(tmp_path):
     settings = SecuritySettings.from_env({"DATA_DIR": str(tmp_path)})
 
     assert settings == SecuritySettings(
@@ -21,7 +21,7 @@ def test_without_an_environment_everything_is_on_this_host(tmp_path):
     )
 
 
-def test_of_several_auth_instances_the_first_is_asked():
+def test_first_of_several_auth_urls_is_used():
     settings = SecuritySettings.from_env({"AUTH_SERVICE_URL": "http://a:1/ , http://b:2"})
 
     assert settings.auth_url == "http://a:1"
@@ -36,11 +36,11 @@ def test_of_several_auth_instances_the_first_is_asked():
         ({"REDIS_HOST": "h", "REDIS_PASSWORD": "a/b@c"}, "redis://:a%2Fb%40c@h:6379/0"),
     ],
 )
-def test_the_shared_server_is_named_in_one_or_in_parts(environment, url):
+def test_redis_url_is_read_from_one_or_several_variables(environment, url):
     assert redis_url(environment) == url
 
 
-def test_what_a_suite_made_for_itself_is_found_in_its_data_folder(tmp_path):
+def test_generated_settings_are_read_from_the_data_folder(tmp_path):
     for name, text in (("valkey/url", "redis://v\n"), ("secrets/SECRET_KEY", "a secret\n")):
         file = tmp_path / name
         file.parent.mkdir()
@@ -51,7 +51,7 @@ def test_what_a_suite_made_for_itself_is_found_in_its_data_folder(tmp_path):
     assert (settings.redis_url, settings.service_secret) == ("redis://v", "a secret")
 
 
-def test_what_the_environment_names_comes_first(tmp_path):
+def test_environment_takes_precedence_over_the_data_folder(tmp_path):
     environment = {"DATA_DIR": str(tmp_path), "SECRET_KEY": "given", "REDIS_URL": "redis://g"}
     settings = SecuritySettings.from_env(environment)
 
@@ -61,7 +61,7 @@ def test_what_the_environment_names_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("url", "kind"), [("", LocalRevocations), ("redis://127.0.0.1:1", SharedRevocations)]
 )
-def test_a_bare_app_decides_with_what_the_environment_names(monkeypatch, tmp_path, url, kind):
+def test_bare_app_uses_settings_from_the_environment(monkeypatch, tmp_path, url, kind):
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("REDIS_URL", url)
     app = Flask("bare")
@@ -72,5 +72,5 @@ def test_a_bare_app_decides_with_what_the_environment_names(monkeypatch, tmp_pat
         return ""
 
     assert app.test_client().get("/who").status_code == 401
-    assert isinstance(security_of(app).revocations, kind)
-    assert security_of(app) is security_of(app)
+    assert isinstance(get_security_context(app).revocations, kind)
+    assert get_security_context(app) is get_security_context(app)

@@ -1,4 +1,4 @@
-"""Untrusted input becomes a typed object, or is refused by field."""
+"""Validation of bodies and query strings."""
 
 from io import BytesIO
 from typing import Annotated
@@ -6,20 +6,20 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.security import Input, Refusal, WholeNumber, invalid_field, public, validate_input
+from backend.security import HttpError, Input, JsonInteger, invalid_field, public, validate_input
 from backend.security.validation import parse_json
 
 GOOD = {"name": "lamp"}
 
 
-def post(client, identities, **how):
-    return client.post("/items/top", headers=identities.bearer(), **how)
+def post(client, identities, **options):
+    return client.post("/items/top", headers=identities.bearer(), **options)
 
 
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        pytest.param(b"", 400, id="nothing"),
+        pytest.param(b"", 400, id="empty"),
         pytest.param(b"{", 400, id="cut off"),
         pytest.param(b"\xff\xfe", 400, id="not UTF-8"),
         pytest.param(b"[" * 100_000, 400, id="100,000 deep, open"),
@@ -34,7 +34,7 @@ def post(client, identities, **how):
         pytest.param(b'{"name": "a", "extra": {"k": ["\\u0000"]}}', 422, id="NUL deeper"),
         pytest.param(b'{"name": NaN}', 422, id="NaN"),
         pytest.param(b'{"name": "a", "count": Infinity}', 422, id="infinity"),
-        pytest.param(b'{"name": "a", "count": 1.5}', 422, id="half a thing"),
+        pytest.param(b'{"name": "a", "count": 1.5}', 422, id="fraction"),
         pytest.param(b'{"name": "a", "count": "1"}', 422, id="a number as text"),
         pytest.param(b'{"name": "a", "count": true}', 422, id="true for a number"),
         pytest.param(b'{"name": null}', 422, id="null"),
@@ -44,14 +44,14 @@ def post(client, identities, **how):
         pytest.param(b'{"name": "a", "role": "admin"}', 422, id="an unknown field"),
     ],
 )
-def test_a_bad_body_is_refused_and_never_breaks_the_server(client, identities, raw, status):
+def test_invalid_body_returns_4xx_problem(client, identities, raw, status):
     response = post(client, identities, data=raw, content_type="application/json")
 
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
 
 
-def test_an_escaped_backslash_before_u0000_is_no_nul(client, identities):
+def test_escaped_backslash_before_u0000_is_not_a_nul(client, identities):
     response = post(
         client, identities, data=b'{"name": "\\\\u0000"}', content_type="application/json"
     )
@@ -59,7 +59,7 @@ def test_an_escaped_backslash_before_u0000_is_no_nul(client, identities):
     assert response.json["name"] == "\\u0000"
 
 
-def test_each_field_at_fault_is_pointed_at_without_repeating_it(client, identities):
+def test_validation_errors_point_to_fields_without_repeating_values(client, identities):
     secret = "a-value-that-must-not-come-back"
 
     response = post(client, identities, json={"count": secret, "a/b~c": 1})
@@ -69,7 +69,7 @@ def test_each_field_at_fault_is_pointed_at_without_repeating_it(client, identiti
     assert secret not in response.text
 
 
-def test_each_nul_is_pointed_at():
+def test_nul_errors_point_to_each_location():
     class Box(Input):
         name: str
         labels: list[str]
@@ -77,14 +77,14 @@ def test_each_nul_is_pointed_at():
 
     raw = b'{"name": "a\\u0000", "labels": ["b", "\\u0000"], "notes": {"c\\u0000": "d\\u0000"}}'
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HttpError) as error:
         parse_json(Box, raw)
 
-    found = [error["pointer"] for error in refused.value.errors]
-    assert found == ["#/name", "#/labels/1", "#/notes", "#/notes/c"]
+    pointers = [item["pointer"] for item in error.value.errors]
+    assert pointers == ["#/name", "#/labels/1", "#/notes", "#/notes/c"]
 
 
-def test_only_a_model_that_says_so_ignores_unknown_fields():
+def test_unknown_fields_are_rejected_unless_the_model_ignores_them():
     class Strict(BaseModel):
         name: str
 
@@ -94,28 +94,28 @@ def test_only_a_model_that_says_so_ignores_unknown_fields():
     raw = b'{"name": "lamp", "n": 1}'
 
     assert parse_json(Lenient, raw).name == "lamp"
-    with pytest.raises(Refusal):
+    with pytest.raises(HttpError):
         parse_json(Strict, raw)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_another_content_type_is_a_415(client, identities, kind):
+def test_other_content_type_returns_415(client, identities, kind):
     assert post(client, identities, data=b"{}", content_type=kind).status_code == 415
 
 
-def test_a_body_in_a_json_dialect_is_read(client, identities):
+def test_json_suffix_content_type_is_accepted(client, identities):
     kind = "application/merge-patch+json"
     response = post(client, identities, data=b'{"name": "a"}', content_type=kind)
     assert response.status_code == 201
 
 
-def test_a_body_over_the_limit_is_a_413(client, identities):
+def test_body_over_the_limit_returns_413(client, identities):
     raw = b'{"name": "' + b"a" * 1024 * 1024 + b'"}'
     response = post(client, identities, data=raw, content_type="application/json")
     assert (response.status_code, response.json["code"]) == (413, "too_large")
 
 
-def test_a_body_without_a_length_is_counted_while_it_is_read(app, client, identities):
+def test_chunked_body_over_the_limit_returns_413(app, client, identities):
     app.config["MAX_CONTENT_LENGTH"] = 100
     raw = b'{"name": "' + b"a" * 200 + b'"}'
 
@@ -130,25 +130,25 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(app, client, identi
     assert response.status_code == 413
 
 
-def test_a_query_string_becomes_a_typed_object(client):
+def test_query_string_is_parsed_to_a_typed_object(client):
     assert client.get("/items?limit=7&name=x").json == {"limit": 7, "name": "x"}
 
 
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        pytest.param("limit=many", 422, id="no number"),
-        pytest.param("limit=1&limit=2", 400, id="given twice"),
+        pytest.param("limit=many", 422, id="not a number"),
+        pytest.param("limit=1&limit=2", 400, id="repeated"),
         pytest.param("colour=red", 422, id="unknown"),
         pytest.param("name=%00", 422, id="NUL"),
         pytest.param("limit=" + "9" * 5000, 422, id="a very long number"),
     ],
 )
-def test_a_bad_query_is_refused(client, query, status):
+def test_invalid_query_is_rejected(client, query, status):
     assert client.get(f"/items?{query}").status_code == status
 
 
-def test_a_body_that_may_be_absent_is_checked_when_it_is_there(client):
+def test_optional_body_is_validated_if_present(client):
     assert client.post("/notes").json == {"name": None}
     assert client.post("/notes", json={"name": "ada"}).json == {"name": "ada"}
     assert client.post("/notes", json={}).status_code == 422
@@ -159,7 +159,7 @@ class Nest(Input):
     inner: "Nest | None" = None
 
 
-def test_a_model_within_itself_does_not_exhaust_the_stack(app, client):
+def test_recursive_model_rejects_deep_nesting(app, client):
     @app.post("/nests")
     @public
     @validate_input(Nest)
@@ -175,7 +175,7 @@ def test_a_model_within_itself_does_not_exhaust_the_stack(app, client):
 
 
 @pytest.mark.parametrize(
-    ("number", "read"),
+    ("number", "expected"),
     [
         ("3", 3),
         ("3.0", 3),
@@ -186,23 +186,23 @@ def test_a_model_within_itself_does_not_exhaust_the_stack(app, client):
         ("1e300", None),
     ],
 )
-def test_a_whole_number_is_whole_however_it_is_written(number, read):
+def test_json_integer_accepts_integral_floats(number, expected):
     class Order(Input):
-        count: Annotated[int, Field(ge=1, le=9), WholeNumber]
+        count: Annotated[int, Field(ge=1, le=9), JsonInteger]
 
     raw = f'{{"count": {number}}}'.encode()
 
-    if read is None:
-        with pytest.raises(Refusal):
+    if expected is None:
+        with pytest.raises(HttpError):
             parse_json(Order, raw)
     else:
-        assert parse_json(Order, raw).count == read
+        assert parse_json(Order, raw).count == expected
     assert Order.model_json_schema()["properties"]["count"].items() >= {"maximum": 9}.items()
 
 
-def test_a_view_refuses_a_field_that_no_model_can_judge():
-    refusal = invalid_field("#/when", "That was yesterday.")
+def test_invalid_field_builds_a_422_for_one_field():
+    error = invalid_field("#/when", "That was yesterday.")
 
-    assert refusal.get_response().json["errors"] == [
+    assert error.get_response().json["errors"] == [
         {"pointer": "#/when", "detail": "That was yesterday."}
     ]

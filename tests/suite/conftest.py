@@ -1,4 +1,4 @@
-"""The real processes, started as a stranger starts them, spoken to through the gateway."""
+"""The real processes, started with the start script and called through the gateway."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
-from tests.collector import Collector, collecting
+from tests.collector import Collector, run_collector
 from tests.databases import variables_in
 from tests.servers import free_port, valkey_cluster, wait_until
 
@@ -31,15 +31,18 @@ _numbers = count(1)
 
 
 @dataclass
-class Person:
-    """A registered user and how they speak to the gateway."""
+class UserClient:
+    """A registered user and an HTTP session with their token.
+
+    Calling it sends a request to the gateway.
+    """
 
     base: str
     session: requests.Session
     account: dict[str, Any]
 
-    def __call__(self, method: str, path: str, **how: Any) -> requests.Response:
-        return self.session.request(method, self.base + path, timeout=60, **how)
+    def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, self.base + path, timeout=60, **options)
 
     def upload(self, file: Path, name: str | None = None, wait: int = 60) -> dict[str, Any]:
         with file.open("rb") as content:
@@ -62,7 +65,7 @@ class Suite:
     root: Path = ROOT
     arguments: tuple[str, ...] = ()
     process: "subprocess.Popen[str] | None" = None
-    said: str = field(default="")
+    output: str = field(default="")
 
     @property
     def url(self) -> str:
@@ -84,7 +87,7 @@ class Suite:
         try:
             wait_until(self._ready, START_SECONDS)
         finally:
-            self.said = screen.read_text()
+            self.output = screen.read_text()
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -93,8 +96,8 @@ class Suite:
 
     def health(self) -> dict[str, Any]:
         with contextlib.suppress(requests.RequestException, ValueError):
-            answer: dict[str, Any] = requests.get(f"{self.url}/health", timeout=5).json()
-            return answer
+            health: dict[str, Any] = requests.get(f"{self.url}/health", timeout=5).json()
+            return health
         return {}
 
     def stop(self) -> None:
@@ -104,18 +107,18 @@ class Suite:
         self.process.wait(timeout=30)
 
     def descendants(self) -> dict[int, str]:
-        """Every process below the supervisor, with its command line."""
+        """Return all descendants of the supervisor with their command lines."""
         assert self.process is not None
-        return dict(below(self.process.pid))
+        return dict(list_descendants(self.process.pid))
 
-    def pid_of(self, name: str) -> int:
-        """The process that the supervisor runs under *name*, as `status` shows it."""
+    def get_pid(self, name: str) -> int:
+        """Return the pid of the program called *name* in `status`."""
         state = json.loads((self.folder / "data" / "run" / "state.json").read_text())
-        return next(each["process"]["pid"] for each in state["programs"] if each["name"] == name)
+        return next(item["process"]["pid"] for item in state["programs"] if item["name"] == name)
 
-    def person(self, name: str | None = None, password: str = PASSWORD) -> Person:
-        """Somebody new."""
-        username = f"{name or 'someone'}-{os.getpid()}-{next(_numbers)}"
+    def register_user(self, name: str | None = None, password: str = PASSWORD) -> UserClient:
+        """Register a new user."""
+        username = f"{name or 'user'}-{os.getpid()}-{next(_numbers)}"
         response = requests.post(
             f"{self.url}/auth/register",
             json={"username": username, "password": password},
@@ -124,37 +127,39 @@ class Suite:
         assert response.status_code == 201, response.text
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
-        return Person(self.url, session, response.json())
+        return UserClient(self.url, session, response.json())
 
 
-def below(pid: int) -> Iterator[tuple[int, str]]:
-    """Every process that *pid* has started, and that those have, with its command line."""
+def list_descendants(pid: int) -> Iterator[tuple[int, str]]:
+    """Yield all descendants of *pid* with their command lines."""
     for thread in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
             for child in map(int, (thread / "children").read_text().split()):
                 with contextlib.suppress(OSError):
                     command = Path(f"/proc/{child}/cmdline").read_bytes()
                     yield child, command.replace(b"\0", b" ").decode()
-                yield from below(child)
+                yield from list_descendants(child)
 
 
-def prepare(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
-    """A suite on free ports with a data folder of its own, not started yet."""
+def prepare_suite(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
+    """Return a suite on free ports with its own data folder, not started yet."""
     ports = {entry.name: free_port() for entry in CATALOG}
     settings = re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     environment |= {entry.port_variable: str(ports[entry.name]) for entry in CATALOG}
-    environment |= {each.port_variable: str(free_port()) for each in COMPANIONS if each.port}
+    environment |= {entry.port_variable: str(free_port()) for entry in COMPANIONS if entry.port}
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
     environment |= variables_in(folder / "data")
-    # Many tests are one address here, and the limits have tests of their own.
+    # All tests share one client address; the rate limits have their own tests.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
     return Suite(environment | variables, folder, ports, root)
 
 
 @contextlib.contextmanager
-def flood(suite: Suite, username: str, note: Callable[[requests.Response], None]) -> Iterator[None]:
-    """Sixteen that guess the password of *username* as fast as they are answered."""
+def guess_passwords(
+    suite: Suite, username: str, on_response: Callable[[requests.Response], None]
+) -> Iterator[None]:
+    """Let sixteen threads guess the password of *username* as fast as possible."""
     stop = threading.Event()
 
     def guess() -> None:
@@ -162,7 +167,7 @@ def flood(suite: Suite, username: str, note: Callable[[requests.Response], None]
             while not stop.is_set():
                 body = {"username": username, "password": "a wrong password"}
                 response = session.post(f"{suite.url}/auth/login", json=body, timeout=30)
-                note(response)
+                on_response(response)
                 if response.status_code in (429, 503):
                     time.sleep(0.02)
 
@@ -179,10 +184,10 @@ def flood(suite: Suite, username: str, note: Callable[[requests.Response], None]
 
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """Who hears what the suite's services tell of their work; telling takes an extra."""
+    """Trace collector of the running suite. Exporting spans needs the extra `otel`."""
     install = [str(ROOT / "start_microservices.sh"), "install", "--extra", "otel"]
     subprocess.run(install, cwd=ROOT, check=True, capture_output=True, timeout=300)
-    with collecting() as collector:
+    with run_collector() as collector:
         yield collector
 
 
@@ -191,40 +196,40 @@ def suite(
     tmp_path_factory: pytest.TempPathFactory, collector: Collector, pytestconfig: pytest.Config
 ) -> Iterator[Suite]:
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    with contextlib.ExitStack() as ending:
-        outside = {}
+    with contextlib.ExitStack() as stack:
+        redis = {}
         if pytestconfig.getoption("--redis") == "cluster":
             folder = tmp_path_factory.mktemp("cluster")
-            outside["REDIS_URL"] = ending.enter_context(valkey_cluster(folder)).url
-        running = prepare(tmp_path_factory.mktemp("suite"), **traces, **outside)
-        ending.callback(running.stop)
+            redis["REDIS_URL"] = stack.enter_context(valkey_cluster(folder)).url
+        running = prepare_suite(tmp_path_factory.mktemp("suite"), **traces, **redis)
+        stack.callback(running.stop)
         running.start()
         yield running
 
 
 @pytest.fixture
-def ada(suite: Suite) -> Person:
-    return suite.person("ada")
+def ada(suite: Suite) -> UserClient:
+    return suite.register_user("ada")
 
 
 @pytest.fixture
-def bob(suite: Suite) -> Person:
-    return suite.person("bob")
+def bob(suite: Suite) -> UserClient:
+    return suite.register_user("bob")
 
 
-def extracted(file: Path) -> str:
-    """The text of a PDF, read here and not by the service, with white space made even."""
+def extract_pdf_text(file: Path) -> str:
+    """Return the text of a PDF, read without the service, with normalised white space."""
     document = pypdfium2.PdfDocument(file)
     pages = [page.get_textpage().get_text_range() for page in document]
     document.close()
-    return even(" ".join(pages))
+    return normalize_spaces(" ".join(pages))
 
 
-def even(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""The suite in numbers, and what an operator does beside it while it runs."""
+"""Statistics and operator commands on a running suite."""
 
 import json
 import subprocess
@@ -9,53 +9,53 @@ import pytest
 import requests
 
 from tests.servers import wait_until
-from tests.suite.conftest import ROOT, Person, Suite
+from tests.suite.conftest import ROOT, Suite, UserClient
 
 pytestmark = pytest.mark.suite
 
 
 @pytest.fixture(scope="module")
 def command(suite: Suite):
-    """`python -m backend WORDS --json`, with the settings of the running suite; what it wrote."""
+    """Return a function that runs `python -m backend … --json` and returns the parsed output."""
 
-    def ask(*words: str) -> Any:
-        asked = subprocess.run(
-            [sys.executable, "-m", "backend", *words, "--json"],
+    def run_command(*arguments: str) -> Any:
+        process = subprocess.run(
+            [sys.executable, "-m", "backend", *arguments, "--json"],
             cwd=ROOT,
             env=suite.environment,
             capture_output=True,
             text=True,
             timeout=120,
         )
-        assert asked.returncode == 0, asked.stderr
-        return json.loads(asked.stdout)
+        assert process.returncode == 0, process.stderr
+        return json.loads(process.stdout)
 
-    return ask
+    return run_command
 
 
 @pytest.fixture(scope="module")
-def root(suite: Suite, command) -> Person:
-    """An administrator whom a command has made."""
-    made = command("users", "create", "root", "--role", "admin")
-    body = {"username": "root", "password": made["password"]}
+def root(suite: Suite, command) -> UserClient:
+    """An administrator created with a command."""
+    created = command("users", "create", "root", "--role", "admin")
+    body = {"username": "root", "password": created["password"]}
     account = requests.post(f"{suite.url}/auth/login", json=body, timeout=30).json()
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {account['access_token']}"
-    return Person(suite.url, session, account)
+    return UserClient(suite.url, session, account)
 
 
-def test_everything_that_happens_is_in_the_numbers(suite, ada, root, command):
+def test_statistics_count_all_activity(suite, ada, root, command):
     def today() -> dict[str, Any]:
-        answer = root("GET", "/admin/stats?days=2").json()
-        assert answer["unavailable"] == []
-        return answer["days"][-1] | {"of": answer["totals"]}
+        stats = root("GET", "/admin/stats?days=2").json()
+        assert stats["unavailable"] == []
+        return stats["days"][-1] | {"of": stats["totals"]}
 
     before = today()
     name = f"notes-{ada.account['user']['id']}.txt"
-    files = {"file": (name, f"Pumps, told of by {name}.".encode())}
+    files = {"file": (name, f"Pumps, described in {name}.".encode())}
     assert ada("POST", "/rag/documents?wait=60", files=files).status_code == 201
     ada("POST", "/agent/query", json={"user_request": "How much is 6 times 7?"})
-    suite.person("somebody")
+    suite.register_user("visitor")
     ada("GET", "/rag/documents/no-such-document")
     after = today()
 
@@ -68,7 +68,7 @@ def test_everything_that_happens_is_in_the_numbers(suite, ada, root, command):
     assert today()["services"]["rag"]["requests"] > 0
 
 
-def test_an_api_key_with_the_right_sees_them_too(suite, root, command):
+def test_api_key_with_system_read_gets_statistics(suite, root, command):
     key = command("keys", "create", "root", "dashboard", "--permissions", "system:read")["key"]
     answer = requests.get(f"{suite.url}/admin/stats", headers={"X-API-Key": key}, timeout=30)
 
@@ -77,7 +77,7 @@ def test_an_api_key_with_the_right_sees_them_too(suite, root, command):
     assert answer.json()["unavailable"] == []
 
 
-def test_whom_a_command_shuts_out_is_out_within_a_second(ada, command):
+def test_disabled_user_is_rejected_within_a_second(ada, command):
     assert ada("GET", "/rag/documents").status_code == 200
     command("users", "disable", ada.account["user"]["username"])
 
@@ -85,7 +85,7 @@ def test_whom_a_command_shuts_out_is_out_within_a_second(ada, command):
 
 
 @pytest.mark.slow
-def test_the_doctor_finds_nothing_that_keeps_a_good_suite_from_working(command):
+def test_doctor_reports_no_error_on_a_healthy_suite(command):
     findings = command("doctor")["findings"]
 
-    assert [each for each in findings if each["level"] == "error"] == []
+    assert [finding for finding in findings if finding["level"] == "error"] == []

@@ -1,4 +1,4 @@
-"""At every door the answer that the contract names, never a 500, and nothing left behind."""
+"""Invalid requests get the documented error, never a 500, and leave nothing behind."""
 
 import json
 from http.client import HTTPConnection
@@ -8,7 +8,7 @@ import requests
 
 pytestmark = pytest.mark.suite
 
-DOORS = [
+ROUTES = [
     ("GET", "/auth/me"),
     ("GET", "/rag/documents"),
     ("POST", "/rag/search"),
@@ -16,7 +16,7 @@ DOORS = [
     ("POST", "/agent/query"),
     ("GET", "/agent/sessions"),
 ]
-JSON_DOORS = [
+JSON_ROUTES = [
     ("/auth/register", {"username": "x", "password": "y", "role": "admin"}),
     ("/auth/login", {"username": "x"}),
     ("/rag/search", {"query": ""}),
@@ -26,14 +26,14 @@ JSON_DOORS = [
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
-def is_problem(response, status):
+def assert_problem(response, status):
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(response.json())
     assert response.headers["X-Request-ID"] == response.json()["request_id"]
 
 
-@pytest.mark.parametrize(("method", "path"), DOORS)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -43,44 +43,44 @@ def is_problem(response, status):
         pytest.param({"X-API-Key": "aas_unknown"}, id="unknown key"),
     ],
 )
-def test_without_a_good_credential_every_door_is_closed(suite, method, path, headers):
+def test_every_route_rejects_invalid_credentials(suite, method, path, headers):
     response = requests.request(method, suite.url + path, headers=headers, json={}, timeout=10)
 
-    is_problem(response, 401)
+    assert_problem(response, 401)
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize(("path", "wrong"), JSON_DOORS)
-def test_a_bad_body_is_named_for_what_it_is(ada, path, wrong):
+@pytest.mark.parametrize(("path", "invalid"), JSON_ROUTES)
+def test_invalid_body_gets_the_matching_error(ada, path, invalid):
     as_json = {"Content-Type": "application/json"}
 
-    is_problem(ada("POST", path, data=b"no json", headers=as_json), 400)
-    is_problem(ada("POST", path, data=DEEP, headers=as_json), 400)
-    is_problem(ada("POST", path, data=b"{}", headers={"Content-Type": "text/plain"}), 415)
-    refused = ada("POST", path, json=wrong)
-    is_problem(refused, 422)
-    assert all(error["pointer"].startswith("#") for error in refused.json()["errors"])
+    assert_problem(ada("POST", path, data=b"no json", headers=as_json), 400)
+    assert_problem(ada("POST", path, data=DEEP, headers=as_json), 400)
+    assert_problem(ada("POST", path, data=b"{}", headers={"Content-Type": "text/plain"}), 415)
+    response = ada("POST", path, json=invalid)
+    assert_problem(response, 422)
+    assert all(error["pointer"].startswith("#") for error in response.json()["errors"])
 
 
 @pytest.mark.parametrize(
     ("name", "content", "statuses"),
     [
-        pytest.param("fake.pdf", b"%PDF-1.7\nnothing of the kind", {422, 415}, id="no PDF"),
+        pytest.param("fake.pdf", b"%PDF-1.7\nnothing of the kind", {422, 415}, id="not a PDF"),
         pytest.param("empty.txt", b"", {422}, id="empty"),
-        pytest.param("program.exe", b"MZ\x90\x00\x03" + bytes(60), {415}, id="a program"),
+        pytest.param("program.exe", b"MZ\x90\x00\x03" + bytes(60), {415}, id="program"),
     ],
 )
-def test_a_file_that_can_not_be_read_is_refused_and_leaves_nothing(ada, name, content, statuses):
+def test_unreadable_file_is_rejected_and_leaves_nothing(ada, name, content, statuses):
     response = ada("POST", "/rag/documents?wait=30", files={"file": (name, content)})
 
-    if response.status_code < 300:  # taken in, and found unreadable while reading it
+    if response.status_code < 300:  # accepted, and found unreadable during extraction
         assert response.json()["documents"][0]["status"] == "failed"
         return
     assert response.status_code in statuses, response.text
     assert ada("GET", "/rag/documents").json()["items"] == []
 
 
-def test_a_file_name_is_only_a_name(ada):
+def test_path_in_a_file_name_is_removed(ada):
     name = "../../../etc/cron.d/passage.txt"
     response = ada(
         "POST", "/rag/documents?wait=30", files={"file": (name, b"A short passage of text.")}
@@ -94,29 +94,29 @@ def test_a_file_name_is_only_a_name(ada):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/nowhere", 404),
-        ("/rag/nowhere", 404),
+        ("/unknown", 404),
+        ("/rag/unknown", 404),
         ("/rag/../auth/me", 400),
         ("/rag/%2e%2e/auth/me", 400),
         ("/auth//me", 400),
     ],
 )
-def test_a_path_that_leads_nowhere_or_astray(suite, ada, path, status):
-    # Sent as it stands: a client library would tidy it up.
-    prepared = requests.Request("GET", suite.url).prepare()
+def test_unknown_or_ambiguous_path_is_rejected(suite, ada, path, status):
+    # Sent unchanged: a client library would normalise it.
+    prepared = requests.Request("GET", suite.url).prepare_suite()
     prepared.url = suite.url + path
     prepared.headers = ada.session.headers
     with requests.Session() as plain:
-        is_problem(plain.send(prepared, timeout=10), status)
+        assert_problem(plain.send(prepared, timeout=10), status)
 
 
-def test_a_wrong_method_is_a_405_with_the_right_ones(ada):
+def test_wrong_method_returns_405_with_allow(ada):
     response = ada("PUT", "/rag/search", json={})
-    is_problem(response, 405)
+    assert_problem(response, 405)
     assert "POST" in response.headers["Allow"]
 
 
-def test_an_upload_that_is_too_large_is_told_so_before_it_is_sent(suite, ada):
+def test_too_large_upload_is_rejected_before_the_body_is_sent(suite, ada):
     connection = HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=10)
     headers = {
         "Authorization": ada.session.headers["Authorization"],
@@ -124,7 +124,7 @@ def test_an_upload_that_is_too_large_is_told_so_before_it_is_sent(suite, ada):
         "Content-Length": str(300 * 1024 * 1024),
     }
     connection.request("POST", "/rag/documents", headers=headers)
-    answer = connection.getresponse()
+    response = connection.getresponse()
 
-    assert (answer.status, json.loads(answer.read())["code"]) == (413, "too_large")
+    assert (response.status, json.loads(response.read())["code"]) == (413, "too_large")
     connection.close()

@@ -1,27 +1,27 @@
-"""A conversation through the gateway: a stream that is come back to, and branches."""
+"""Conversations through the gateway: resumed streams and branches."""
 
 import pytest
 
-from tests.services.agent.stand_ins import numbered
+from tests.services.agent.fakes import parse_numbered_events
 
 pytestmark = pytest.mark.suite
 
 
-def test_a_stream_is_come_back_to_where_it_broke(ada):
+def test_stream_is_resumed_after_last_event_id(ada):
     body = {"user_request": "What is 17 * 23?", "stream": True}
-    found = numbered(ada("POST", "/agent/query", json=body).text)
-    session_id, cut = found[0][2]["session_id"], len(found) // 2
+    events = parse_numbered_events(ada("POST", "/agent/query", json=body).text)
+    session_id, cut = events[0][2]["session_id"], len(events) // 2
 
     rest = ada(
         "GET",
         f"/agent/sessions/{session_id}/events",
-        headers={"Last-Event-ID": str(found[cut - 1][0])},
+        headers={"Last-Event-ID": str(events[cut - 1][0])},
     )
 
-    assert numbered(rest.text) == found[cut:]
+    assert parse_numbered_events(rest.text) == events[cut:]
 
 
-def test_a_request_is_edited_and_the_first_wording_gone_back_to(ada):
+def test_edited_request_can_be_switched_back_to_the_first_branch(ada):
     answer = ada("POST", "/agent/query", json={"user_request": "What is 17 * 23?"}).json()
     session = f"/agent/sessions/{answer['session_id']}"
     first = ada("GET", session).json()["messages"][0]["id"]
@@ -29,8 +29,11 @@ def test_a_request_is_edited_and_the_first_wording_gone_back_to(ada):
     edited = ada(
         "POST", f"{session}/messages/{first}/edit", json={"user_request": "What is 17 * 24?"}
     ).json()
-    back = ada("PATCH", session, json={"active_message_id": first}).json()
+    conversation = ada("PATCH", session, json={"active_message_id": first}).json()
 
     assert edited["response"] == "17 * 24 = 408"
-    assert [each["content"] for each in back["messages"]] == ["What is 17 * 23?", "17 * 23 = 391"]
-    assert len(back["messages"][0]["alternatives"]) == 2
+    assert [item["content"] for item in conversation["messages"]] == [
+        "What is 17 * 23?",
+        "17 * 23 = 391",
+    ]
+    assert len(conversation["messages"][0]["alternatives"]) == 2

@@ -1,11 +1,11 @@
-"""From a registration to an answer whose citation stands in the document."""
+"""The path of a new user: register, upload, ask, and verify the citation in the document."""
 
 import json
 
 import pytest
 import requests
 
-from tests.suite.conftest import DATA, PASSWORD, even, extracted
+from tests.suite.conftest import DATA, PASSWORD, extract_pdf_text, normalize_spaces
 
 pytestmark = pytest.mark.suite
 PDF = DATA / "multi_page.pdf"
@@ -14,23 +14,23 @@ QUESTION = "Who patented the typewriter in 1868?"
 
 @pytest.fixture(scope="module")
 def reader(suite):
-    """Somebody who has uploaded the document."""
-    person = suite.person("reader")
-    person.document = person.upload(PDF)
-    return person
+    """A user who has uploaded the document."""
+    user = suite.register_user("reader")
+    user.document = user.upload(PDF)
+    return user
 
 
-def quotes_stand_in_the_document(citations, document):
-    text = extracted(PDF)
+def assert_quotes_match(citations, document):
+    text = extract_pdf_text(PDF)
     assert citations
     for citation in citations:
         assert citation["document_id"] == document["id"]
         assert citation["filename"] == PDF.name
         assert 1 <= citation["page"] <= 5
-        assert even(citation["quote"]) in text
+        assert normalize_spaces(citation["quote"]) in text
 
 
-def test_the_upload_is_ready_with_its_pages_and_chunks(reader):
+def test_upload_is_ready_with_pages_and_chunks(reader):
     document = reader.document
 
     assert document["status"] == "ready"
@@ -38,23 +38,23 @@ def test_the_upload_is_ready_with_its_pages_and_chunks(reader):
     assert document["chunks"] > 1
 
 
-def test_a_question_to_the_library_is_answered_with_citations(reader):
+def test_rag_query_is_answered_with_citations(reader):
     answer = reader("POST", "/rag/query", json={"query": QUESTION}).json()
 
     assert "Sholes" in answer["answer"]
-    quotes_stand_in_the_document(answer["citations"], reader.document)
+    assert_quotes_match(answer["citations"], reader.document)
 
 
-def test_the_agent_answers_from_the_document_without_any_key(reader):
+def test_agent_answers_from_the_document_without_a_model(reader):
     answer = reader("POST", "/agent/query", json={"user_request": QUESTION}).json()
 
     assert "Sholes" in answer["response"]
-    quotes_stand_in_the_document(answer["citations"], reader.document)
+    assert_quotes_match(answer["citations"], reader.document)
     assert [step["status"] for step in answer["steps"]] == ["ok"]
     assert answer["session_id"]
 
 
-def test_the_agent_streams_its_answer(reader):
+def test_agent_streams_its_answer(reader):
     with reader(
         "POST", "/agent/query", json={"user_request": QUESTION, "stream": True}, stream=True
     ) as response:
@@ -80,16 +80,16 @@ def parse_events(response):
     return events
 
 
-def test_offsets_point_at_the_quote_in_the_text_of_the_chunks(reader):
+def test_offsets_of_search_results_match_the_chunks(reader):
     chunks = reader("GET", f"/rag/documents/{reader.document['id']}/chunks").json()["items"]
     result = reader("POST", "/rag/search", json={"query": QUESTION, "k": 1}).json()["results"][0]
 
-    chunk = next(each for each in chunks if each["start"] == result["start"])
+    chunk = next(item for item in chunks if item["start"] == result["start"])
     assert chunk["text"] == result["text"]
     assert len(chunk["text"]) == chunk["end"] - chunk["start"]
 
 
-def test_what_no_document_says_is_not_made_up(reader):
+def test_question_without_relevant_document_gets_no_citations(reader):
     answer = reader(
         "POST", "/rag/query", json={"query": "What is the melting point of tungsten?"}
     ).json()
@@ -97,7 +97,7 @@ def test_what_no_document_says_is_not_made_up(reader):
     assert answer["citations"] == []
 
 
-def test_two_users_never_see_each_others_documents(reader, bob):
+def test_users_do_not_see_documents_of_others(reader, bob):
     path = f"/rag/documents/{reader.document['id']}"
 
     for method, suffix in [("GET", ""), ("GET", "/content"), ("GET", "/chunks"), ("DELETE", "")]:
@@ -110,7 +110,7 @@ def test_two_users_never_see_each_others_documents(reader, bob):
     assert bob("POST", "/agent/query", json={"user_request": QUESTION}).json()["citations"] == []
 
 
-def test_a_deleted_document_is_gone_everywhere_at_once(ada):
+def test_deleted_document_is_not_found_anywhere(ada):
     document = ada.upload(PDF)
     assert ada("POST", "/rag/search", json={"query": QUESTION}).json()["results"]
 
@@ -121,30 +121,30 @@ def test_a_deleted_document_is_gone_everywhere_at_once(ada):
     assert ada("GET", f"/rag/documents/{document['id']}/content").status_code == 404
 
 
-def test_after_logout_no_service_lets_the_token_in(suite):
-    person = suite.person()
-    assert person("GET", "/rag/documents").status_code == 200
+def test_token_is_rejected_by_every_service_after_logout(suite):
+    user = suite.register_user()
+    assert user("GET", "/rag/documents").status_code == 200
 
-    assert person("POST", "/auth/logout").status_code == 204
+    assert user("POST", "/auth/logout").status_code == 204
 
     for port, path in [("auth", "/me"), ("rag", "/documents"), ("agent", "/sessions")]:
-        direct = person.session.get(f"http://127.0.0.1:{suite.ports[port]}{path}", timeout=10)
+        direct = user.session.get(f"http://127.0.0.1:{suite.ports[port]}{path}", timeout=10)
         assert direct.status_code == 401, path
 
 
-def test_login_and_refresh_give_new_tokens(suite, ada):
+def test_login_and_refresh_return_new_tokens(suite, ada):
     name = ada.account["user"]["username"]
     login = requests.post(
         f"{suite.url}/auth/login", json={"username": name, "password": PASSWORD}, timeout=10
     ).json()
-    again = requests.post(
+    refreshed = requests.post(
         f"{suite.url}/auth/refresh", json={"refresh_token": login["refresh_token"]}, timeout=10
     ).json()
 
-    assert again["refresh_token"] != login["refresh_token"]
+    assert refreshed["refresh_token"] != login["refresh_token"]
     me = requests.get(
         f"{suite.url}/auth/me",
-        headers={"Authorization": f"Bearer {again['access_token']}"},
+        headers={"Authorization": f"Bearer {refreshed['access_token']}"},
         timeout=10,
     ).json()
     assert me["username"] == name

@@ -1,4 +1,4 @@
-"""The suite as an MCP server, through the gateway, as the official client sees it."""
+"""The suite as an MCP server, called through the gateway with the official client."""
 
 import asyncio
 
@@ -13,12 +13,12 @@ from tests.suite.conftest import DATA
 pytestmark = pytest.mark.suite
 
 
-def test_the_official_client_searches_with_an_api_key(suite, ada):
+def test_official_client_calls_tools_with_an_api_key(suite, ada):
     document = ada.upload(DATA / "multi_page.pdf")
-    made = ada("POST", "/auth/api-keys", json={"name": "mcp"})
+    created = ada("POST", "/auth/api-keys", json={"name": "mcp"})
 
-    async def held():
-        headers = {"Authorization": f"Bearer {made.json()['key']}"}
+    async def call_tools():
+        headers = {"Authorization": f"Bearer {created.json()['key']}"}
         async with (
             create_mcp_http_client(headers=headers) as http,
             streamable_http_client(f"{suite.url}/agent/mcp", http_client=http) as (read, write, _),
@@ -30,7 +30,7 @@ def test_the_official_client_searches_with_an_api_key(suite, ada):
             read = await session.call_tool("read_document", {"document_id": document["id"]})
             return {tool.name for tool in listed.tools}, found, read
 
-    names, found, read = asyncio.run(held())
+    names, found, read = asyncio.run(call_tools())
 
     assert {"search_documents", "read_document", "list_documents", "calculate"} <= names
     assert document["id"] in found.content[0].text
@@ -38,7 +38,7 @@ def test_the_official_client_searches_with_an_api_key(suite, ada):
     assert read.structuredContent["passages"]
 
 
-def test_a_modern_client_needs_no_beginning(suite, ada):
+def test_client_of_the_2026_protocol_needs_no_initialisation(suite, ada):
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -51,20 +51,20 @@ def test_a_modern_client_needs_no_beginning(suite, ada):
         "Mcp-Name": "calculate",
     }
 
-    answer = ada("POST", "/agent/mcp", json=body, headers=headers).json()
+    response = ada("POST", "/agent/mcp", json=body, headers=headers).json()
 
-    assert answer["result"]["content"][0]["text"] == "6 * 7 = 42"
+    assert response["result"]["content"][0]["text"] == "6 * 7 = 42"
 
 
-def test_without_a_token_it_says_how_to_bring_one(suite):
+def test_missing_token_returns_401_with_www_authenticate(suite):
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
-    answer = requests.post(f"{suite.url}/agent/mcp", json=body, timeout=10)
+    response = requests.post(f"{suite.url}/agent/mcp", json=body, timeout=10)
 
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_it_opens_no_stream_and_keeps_no_session(suite, ada, method):
+def test_get_and_delete_return_405_because_the_server_is_stateless(suite, ada, method):
     assert ada(method, "/agent/mcp").status_code == 405

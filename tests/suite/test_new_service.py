@@ -1,4 +1,4 @@
-"""A service of twenty lines, one entry in the catalog, and the gateway forwards to it."""
+"""A new service: one package, one catalog line, and the gateway forwards requests to it."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from tests.servers import free_port
-from tests.suite.conftest import ROOT, prepare
+from tests.suite.conftest import ROOT, prepare_suite
 
 pytestmark = pytest.mark.suite
 
@@ -39,7 +39,7 @@ def health():
 @require_permission(Permission.RAG_WRITE)
 @validate_input(Greeting)
 def greet(greeting: Greeting):
-    'Greet somebody.'
+    'Greet a user.'
     return {"text": f"Hello, {greeting.name}!"}, 201
 
 
@@ -58,7 +58,7 @@ SERVICE = Service("new", port=5004, declares_agent_tools=True)
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    """A copy of the project with one service more."""
+    """A copy of the project with one additional service."""
     project = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "backend", project / "backend", symlinks=True)
     for name in ("start_microservices.sh", "requirements.lock", ".env.example"):
@@ -72,7 +72,7 @@ def suite(tmp_path_factory):
     before = '    "gateway",\n'
     catalog.write_text(catalog.read_text().replace(before, '    "new",\n' + before))
     port = free_port()
-    running = prepare(project, root=project, NEW_SERVICE_PORT=str(port))
+    running = prepare_suite(project, root=project, NEW_SERVICE_PORT=str(port))
     running.ports["new"] = port
     try:
         running.start()
@@ -81,38 +81,38 @@ def suite(tmp_path_factory):
         running.stop()
 
 
-def test_its_view_answers_through_the_gateway(suite, ada):
+def test_new_service_is_reached_through_the_gateway(suite, ada):
     response = ada("POST", "/new/greetings", json={"name": "Ada"})
 
     assert (response.status_code, response.json()) == (201, {"text": "Hello, Ada!"})
 
 
-def test_its_decorators_refuse_as_everywhere(suite, ada):
-    stranger = requests.post(f"{suite.url}/new/greetings", json={"name": "x"}, timeout=10)
+def test_new_service_enforces_permissions_and_schemas(suite, ada):
+    unauthenticated = requests.post(f"{suite.url}/new/greetings", json={"name": "x"}, timeout=10)
     direct = requests.post(f"http://127.0.0.1:{suite.ports['new']}/greetings", json={}, timeout=10)
-    nameless = ada("POST", "/new/greetings", json={"nam": "Ada"})
+    invalid = ada("POST", "/new/greetings", json={"nam": "Ada"})
 
-    assert stranger.status_code == direct.status_code == 401
-    assert nameless.status_code == 422
-    assert {error["pointer"] for error in nameless.json()["errors"]} == {"#/name", "#/nam"}
+    assert unauthenticated.status_code == direct.status_code == 401
+    assert invalid.status_code == 422
+    assert {error["pointer"] for error in invalid.json()["errors"]} == {"#/name", "#/nam"}
 
 
-def test_it_stands_in_the_health_of_the_gateway(suite):
+def test_new_service_is_listed_in_the_gateway_health(suite):
     assert suite.health()["services"]["new"]["status"] == "healthy"
 
 
-def test_its_log_lies_with_the_others(suite):
+def test_new_service_has_a_log_file(suite):
     assert (suite.folder / "logs" / "new_service.log").exists()
 
 
-def test_the_agent_uses_the_tool_that_it_declares(suite, ada):
+def test_agent_uses_the_tool_of_the_new_service(suite, ada):
     params = {"name": "new_greet", "arguments": {"name": "Ada"}}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
     listed = ada("GET", "/agent/tools").json()["items"]
-    answer = ada("POST", "/agent/mcp", json=body).json()
+    response = ada("POST", "/agent/mcp", json=body).json()
 
     assert ("new_greet", "service:new", True) in [
         (tool["name"], tool["source"], tool["side_effects"]) for tool in listed
     ]
-    assert "Hello, Ada!" in answer["result"]["content"][0]["text"]
+    assert "Hello, Ada!" in response["result"]["content"][0]["text"]

@@ -1,4 +1,4 @@
-"""OpenAI's own client and LangChain's, through the gateway's `/v1`, without any key of OpenAI's."""
+"""The official OpenAI client and LangChain through the gateway's `/v1`, without an OpenAI key."""
 
 import openai
 import pytest
@@ -17,18 +17,18 @@ def client(suite, key):
     return openai.OpenAI(base_url=f"{suite.url}/v1", api_key=key, max_retries=0)
 
 
-def test_the_official_client_is_answered_whole_and_in_pieces(suite, token):
+def test_official_client_gets_completion_and_stream(suite, token):
     with client(suite, token) as sdk:
         model = next(iter(sdk.models.list())).id
-        whole = sdk.chat.completions.create(model=model, messages=SUM)
-        pieces = list(sdk.chat.completions.create(model=model, messages=SUM, stream=True))
+        completion = sdk.chat.completions.create(model=model, messages=SUM)
+        chunks = list(sdk.chat.completions.create(model=model, messages=SUM, stream=True))
 
-    text = "".join(each.choices[0].delta.content or "" for each in pieces if each.choices)
-    assert whole.choices[0].message.content == text == "17 * 23 = 391"
-    assert whole.usage.total_tokens > 0
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert completion.choices[0].message.content == text == "17 * 23 = 391"
+    assert completion.usage.total_tokens > 0
 
 
-def test_an_api_key_of_the_suite_is_a_key(suite, ada):
+def test_api_key_of_the_suite_is_accepted(suite, ada):
     body = {"name": "openai", "permissions": ["agent:query"]}
     key = ada("POST", "/auth/api-keys", json=body).json()["key"]
 
@@ -38,9 +38,12 @@ def test_an_api_key_of_the_suite_is_a_key(suite, ada):
     assert answer.choices[0].message.content == "17 * 23 = 391"
 
 
-def test_refusals_reach_the_client_as_its_own_errors(suite, token):
-    with client(suite, "wrong") as stranger, pytest.raises(openai.AuthenticationError) as unknown:
-        stranger.models.list()
+def test_errors_become_exceptions_of_the_official_client(suite, token):
+    with (
+        client(suite, "wrong") as unauthenticated,
+        pytest.raises(openai.AuthenticationError) as unknown,
+    ):
+        unauthenticated.models.list()
     with client(suite, token) as sdk, pytest.raises(openai.NotFoundError) as missing:
         sdk.chat.completions.create(model="gpt-99", messages=SUM)
 
@@ -48,8 +51,8 @@ def test_refusals_reach_the_client_as_its_own_errors(suite, token):
     assert missing.value.code == "model_not_found"
 
 
-def test_langchain_is_answered(suite, token):
+def test_langchain_gets_completion_and_stream(suite, token):
     model = ChatOpenAI(base_url=f"{suite.url}/v1", api_key=token, model="embedded-lite")
 
     assert model.invoke("What is 17 * 23?").content == "17 * 23 = 391"
-    assert "".join(each.content for each in model.stream("What is 17 * 23?")) == "17 * 23 = 391"
+    assert "".join(chunk.content for chunk in model.stream("What is 17 * 23?")) == "17 * 23 = 391"

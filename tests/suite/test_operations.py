@@ -1,4 +1,4 @@
-"""Every command of the operations' pages, typed as it stands there, against a suite that runs."""
+"""Every command of the operations pages, run unchanged against a running suite."""
 
 import shutil
 import subprocess
@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands import Block, blocks, pages
-from tests.suite.conftest import DATA, ROOT, Person, Suite, prepare
+from tests.commands import CodeBlock, blocks, pages
+from tests.suite.conftest import DATA, ROOT, Suite, UserClient, prepare_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.slow]
 
 PASSWORD = "correct horse battery"
-# What the pages take for granted; docs/operations/README.md says so.
+# Assumed by all pages; see docs/operations/README.md.
 PRELUDE = "set -euo pipefail\n"
 SECONDS = 300
 BASH, GIT = str(shutil.which("bash")), str(shutil.which("git"))
 
 
-def here(block: Block) -> bool:
-    return block.language == "sh" and not block.where
+def runs_in_this_test(block: CodeBlock) -> bool:
+    return block.language == "sh" and not block.environment
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project as it stands in the working tree."""
+    """A clone of the project with the state of the working tree."""
     folder = tmp_path_factory.mktemp("origin")
     listing = subprocess.run(
         [GIT, "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -40,17 +40,18 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     clone = folder.with_name("clone")
-    who = ["-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
-    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "as it stands"]):
-        subprocess.run([GIT, *words], cwd=folder, check=True)
+    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
+    commit = [*identity, "commit", "-q", "-m", "working tree"]
+    for arguments in (["init", "-q"], ["add", "."], commit):
+        subprocess.run([GIT, *arguments], cwd=folder, check=True)
     subprocess.run([GIT, "clone", "--quiet", folder, clone], check=True)
     return clone
 
 
 @pytest.fixture
 def suite(clone: Path, tmp_path: Path) -> Iterator[Suite]:
-    """A suite that was just set up, and runs in the background as the pages have it."""
-    suite = prepare(tmp_path, clone, ADMIN_PASSWORD=PASSWORD)
+    """A newly installed suite that runs in the background, as the pages assume."""
+    suite = prepare_suite(tmp_path, clone, ADMIN_PASSWORD=PASSWORD)
     del suite.environment["DATA_DIR"], suite.environment["LOG_DIR"]
     shutil.rmtree(clone / "data", ignore_errors=True)
     start = [str(clone / "start_microservices.sh"), "--detach"]
@@ -64,44 +65,46 @@ def suite(clone: Path, tmp_path: Path) -> Iterator[Suite]:
 
 @pytest.fixture
 def variables(suite: Suite) -> dict[str, str]:
-    """What the pages call by name: who asks, and things that are there."""
-    answer = requests.post(
+    """Variables that the pages use: credentials and ids of existing resources."""
+    login = requests.post(
         f"{suite.url}/auth/login", json={"username": "admin", "password": PASSWORD}, timeout=30
     )
     session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    admin = Person(suite.url, session, answer.json())
+    session.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+    admin = UserClient(suite.url, session, login.json())
     key = admin(
         "POST", "/auth/api-keys", json={"name": "operator", "permissions": ["system:read"]}
     ).json()
     document = admin.upload(DATA / "multi_page.pdf")
-    asked = admin(
+    response = admin(
         "POST", "/agent/query", json={"user_request": "Who patented the typewriter in 1868?"}
     )
     return {
         "GATEWAY": suite.url,
-        "TOKEN": answer.json()["access_token"],
+        "TOKEN": login.json()["access_token"],
         "API_KEY": key["key"],
         "DOCUMENT_ID": document["id"],
-        "REQUEST_ID": asked.headers["X-Request-ID"],
-        "RUN_ID": run_of(admin, asked.json()["session_id"]),
+        "REQUEST_ID": response.headers["X-Request-ID"],
+        "RUN_ID": get_run_id(admin, response.json()["session_id"]),
     }
 
 
-def run_of(person: Person, session_id: str) -> str:
+def get_run_id(person: UserClient, session_id: str) -> str:
     messages = person("GET", f"/agent/sessions/{session_id}").json()["messages"]
-    return str(next(each["run_id"] for each in messages if each.get("run_id")))
+    return str(next(item["run_id"] for item in messages if item.get("run_id")))
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "page", [page for page in pages() if any(map(here, blocks(page)))], ids=lambda page: page.stem
+    "page",
+    [page for page in pages() if any(map(runs_in_this_test, blocks(page)))],
+    ids=lambda page: page.stem,
 )
-def test_what_the_page_tells_to_type_works(page, clone, suite, variables):
-    for block in filter(here, blocks(page)):
-        typed = block.text.replace("127.0.0.1:5000", suite.url.removeprefix("http://"))
-        done = subprocess.run(
-            [BASH, "-c", PRELUDE + typed],
+def test_commands_of_the_page_succeed(page, clone, suite, variables):
+    for block in filter(runs_in_this_test, blocks(page)):
+        commands = block.text.replace("127.0.0.1:5000", suite.url.removeprefix("http://"))
+        process = subprocess.run(
+            [BASH, "-c", PRELUDE + commands],
             cwd=clone,
             env=suite.environment | variables,
             stdin=subprocess.DEVNULL,
@@ -109,4 +112,5 @@ def test_what_the_page_tells_to_type_works(page, clone, suite, variables):
             text=True,
             timeout=SECONDS,
         )
-        assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        output = f"{process.stdout[-2000:]}\n{process.stderr[-2000:]}"
+        assert process.returncode == 0, f"{block.text}\n{output}"

@@ -1,11 +1,11 @@
-"""The suite as it runs for many: in production, all services on one PostgreSQL server."""
+"""Production settings: all services on one PostgreSQL server."""
 
 import secrets
 
 import pytest
 import requests
 
-from tests.suite.conftest import DATA, prepare
+from tests.suite.conftest import DATA, prepare_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.postgres]
 QUESTION = "Who patented the typewriter in 1868?"
@@ -14,7 +14,7 @@ PASSPHRASE = "seven quiet boats drift past"
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory, postgres):
-    running = prepare(
+    running = prepare_suite(
         tmp_path_factory.mktemp("production"),
         APP_ENV="production",
         DATABASE_URL=postgres.database().replace("+pg8000", ""),
@@ -29,20 +29,23 @@ def suite(tmp_path_factory, postgres):
         running.stop()
 
 
-def test_a_document_is_answered_from_and_stays_its_owners(suite):
-    owner, other = suite.person("owner", PASSPHRASE), suite.person("other", PASSPHRASE)
+def test_document_is_cited_and_visible_only_to_its_owner(suite):
+    owner, other = (
+        suite.register_user("owner", PASSPHRASE),
+        suite.register_user("other", PASSPHRASE),
+    )
     document = owner.upload(DATA / "multi_page.pdf")
 
     answer = owner("POST", "/agent/query", json={"user_request": QUESTION}).json()
 
     assert "Sholes" in answer["response"]
-    assert {each["document_id"] for each in answer["citations"]} == {document["id"]}
+    assert {citation["document_id"] for citation in answer["citations"]} == {document["id"]}
     assert other("POST", "/agent/query", json={"user_request": QUESTION}).json()["citations"] == []
     assert other("DELETE", f"/rag/documents/{document['id']}").status_code == 404
     assert owner("DELETE", f"/rag/documents/{document['id']}").status_code == 204
 
 
-def test_the_admin_named_in_the_environment_administers(suite):
+def test_admin_of_the_environment_can_list_users(suite):
     credentials = {"username": "admin", "password": PASSPHRASE}
     login = requests.post(f"{suite.url}/auth/login", json=credentials, timeout=10).json()
 
@@ -55,9 +58,9 @@ def test_the_admin_named_in_the_environment_administers(suite):
     assert "admin" in {user["username"] for user in users["items"]}
 
 
-def test_a_password_that_does_for_development_is_refused(suite):
+def test_development_password_is_rejected(suite):
     weak = {"username": "hasty", "password": "testpass123"}
-    refused = requests.post(f"{suite.url}/auth/register", json=weak, timeout=10)
+    response = requests.post(f"{suite.url}/auth/register", json=weak, timeout=10)
 
-    assert refused.status_code == 422
-    assert {each["pointer"] for each in refused.json()["errors"]} == {"#/password"}
+    assert response.status_code == 422
+    assert {error["pointer"] for error in response.json()["errors"]} == {"#/password"}

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the suite: every query of every dashboard finds its numbers."""
+"""A real Prometheus scrapes the suite: every query of every dashboard returns data."""
 
 import json
 import os
@@ -14,35 +14,35 @@ import yaml
 
 from tests.prometheus import ROOT, RULES, Prometheus, prometheus
 from tests.servers import wait_until
-from tests.suite.conftest import DATA, PASSWORD, Person, Suite
+from tests.suite.conftest import DATA, PASSWORD, Suite, UserClient
 
-# Slow, for it watches a whole suite and waits for an alert to fire and to clear.
+# Slow: it scrapes a running suite and waits for an alert to fire and to clear.
 pytestmark = [pytest.mark.suite, pytest.mark.slow]
 TARGETS = ROOT / "deploy" / "targets"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-# What there is only with PostgreSQL, which the suite of these tests goes without.
-ELSEWHERE = {"database_server_connections", "database_server_max_connections"}
-# What there is from its first time on.
-NOT_YET = {"agent_model_fallbacks_total"}
+# Metrics that exist only with PostgreSQL, which the suite of these tests does not use.
+POSTGRESQL_METRICS = {"database_server_connections", "database_server_max_connections"}
+# Metrics that exist from their first event on.
+EVENT_METRICS = {"agent_model_fallbacks_total"}
 NAME = re.compile(r"\b[a-z_]+:?[a-z_0-9:]*(?=[{\[)\s]|$)")
 
 
 @pytest.fixture(scope="module")
-def watcher(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Scrapes the suite every second, and fires at once what it would fire after minutes."""
+def monitoring(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus that scrapes every second and fires alerts without delay."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(folder, configured(folder, suite)) as server:
-        traffic(suite)
+    with prometheus(folder, write_config(folder, suite)) as server:
+        send_traffic(suite)
         wait_until(lambda: len(server.query("up == 1")) == 6, 30)
         scraped = 'min(count_over_time(up{job="gateway"}[1h]))'
         before = float(server.query(scraped)[0]["value"][1])
-        traffic(suite)
+        send_traffic(suite)
         wait_until(lambda: float(server.query(scraped)[0]["value"][1]) > before + 4, 30)
         yield server
 
 
-def configured(folder: Path, suite: Suite) -> Path:
-    """The configuration of the repository, on this suite's ports and in a hurry."""
+def write_config(folder: Path, suite: Suite) -> Path:
+    """Write the repository's configuration with this suite's ports and short intervals."""
     config = yaml.safe_load((RULES / "prometheus.yml").read_text())
     config["global"] = {
         "scrape_interval": "1s",
@@ -51,8 +51,8 @@ def configured(folder: Path, suite: Suite) -> Path:
     }
     ports = suite.ports | {"rag-worker": suite.environment["RAG_WORKER_PORT"]}
     targets = yaml.safe_load((TARGETS / "suite.yml").read_text())
-    for each in targets:
-        each["targets"] = [f"127.0.0.1:{ports[each['labels']['job']]}"]
+    for target in targets:
+        target["targets"] = [f"127.0.0.1:{ports[target['labels']['job']]}"]
     (folder / "targets").mkdir()
     (folder / "targets" / "suite.yml").write_text(yaml.safe_dump(targets))
     rules = re.sub(r"for: \w+", "for: 0s", (RULES / "alerts.yml").read_text())
@@ -62,29 +62,29 @@ def configured(folder: Path, suite: Suite) -> Path:
     return folder / "prometheus" / "prometheus.yml"
 
 
-def traffic(suite: Suite) -> None:
-    """Some of everything: what succeeds, what fails, and what is refused."""
-    ada = suite.person("ada")
+def send_traffic(suite: Suite) -> None:
+    """Send requests of all kinds: successful, failing and rejected ones."""
+    ada = suite.register_user("ada")
     ada.upload(DATA / "multi_page.pdf")
     for mode in ("hybrid", "dense", "keyword"):
         question = {"query": "typewriter", "mode": mode}
         assert ada("POST", "/rag/search", json=question).ok
     stream = {"user_request": "Who patented the typewriter in 1868?", "stream": True}
     assert "Sholes" in ada("POST", "/agent/query", json=stream).text
-    refusals(suite.url, ada)
+    send_rejected_requests(suite.url, ada)
 
 
-def refusals(url: str, ada: Person) -> None:
+def send_rejected_requests(url: str, ada: UserClient) -> None:
     wrong = {"username": ada.account["user"]["username"], "password": f"not {PASSWORD}"}
     assert requests.post(f"{url}/auth/login", json=wrong, timeout=30).status_code == 401
     refresh = {"refresh_token": ada.account["refresh_token"]}
     assert requests.post(f"{url}/auth/refresh", json=refresh, timeout=30).ok
     assert requests.get(f"{url}/rag/documents", timeout=30).status_code == 401
     assert ada("GET", "/auth/users").status_code == 403
-    assert ada("GET", "/rag/documents/doc_of_nobody").status_code == 404
+    assert ada("GET", "/rag/documents/doc_unknown").status_code == 404
 
 
-def queries(file: Path) -> Iterator[tuple[str, str]]:
+def read_queries(file: Path) -> Iterator[tuple[str, str]]:
     for panel in json.loads(file.read_text())["panels"]:
         for target in panel.get("targets", []):
             expression = target["expr"].replace("$__rate_interval", "30s")
@@ -92,35 +92,36 @@ def queries(file: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
-def test_every_query_of_the_dashboard_finds_numbers(watcher, file):
+def test_every_dashboard_query_returns_data(monitoring, file):
     empty = [
         (title, expression)
-        for title, expression in queries(file)
-        if not watcher.query(expression) and not any(name in expression for name in ELSEWHERE)
+        for title, expression in read_queries(file)
+        if not monitoring.query(expression)
+        and not any(name in expression for name in POSTGRESQL_METRICS)
     ]
 
     assert empty == []
 
 
-def test_every_alert_watches_numbers_that_are_there(watcher):
-    known = set(watcher.ask("label/__name__/values"))
-    groups = watcher.ask("rules")["groups"]
+def test_every_alert_uses_existing_metrics(monitoring):
+    known = set(monitoring.get("label/__name__/values"))
+    groups = monitoring.get("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
 
     assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
-    asked = {name for rule in rules for name in names(rule["query"])}
-    assert asked - known == ELSEWHERE | NOT_YET
+    used = {name for rule in rules for name in metric_names(rule["query"])}
+    assert used - known == POSTGRESQL_METRICS | EVENT_METRICS
 
 
-def names(expression: str) -> set[str]:
-    """The metrics that *expression* asks for."""
+def metric_names(expression: str) -> set[str]:
+    """Return the names of the metrics in *expression*."""
     plain = re.sub(r'"[^"]*"|\{[^}]*\}|\bby \([^)]*\)', "", expression)
     return {name for name in NAME.findall(plain) if "_" in name} - {"histogram_quantile"}
 
 
-def test_nothing_that_a_caller_makes_up_becomes_a_label(watcher, suite):
+def test_client_input_never_becomes_a_label(monitoring, suite):
     made_up = "made-up-by-a-caller"
-    ada = suite.person("ada")
+    ada = suite.register_user("ada")
     ada("GET", f"/rag/{made_up}", headers={"User-Agent": made_up, "X-Request-ID": made_up})
     ada("POST", "/rag/search", json={"query": made_up, "mode": made_up})
     ada("POST", "/agent/query", json={"user_request": made_up, "model": made_up})
@@ -133,12 +134,12 @@ def test_nothing_that_a_caller_makes_up_becomes_a_label(watcher, suite):
         assert ada.account["user"]["id"] not in text
 
 
-def test_a_killed_process_is_told_of(watcher, suite):
-    os.kill(suite.pid_of("rag-worker"), signal.SIGKILL)
+def test_killed_process_fires_an_alert(monitoring, suite):
+    os.kill(suite.get_pid("rag-worker"), signal.SIGKILL)
 
     def firing() -> list[dict[str, Any]]:
-        alerts = watcher.ask("alerts")["alerts"]
-        return [each for each in alerts if each["labels"]["alertname"] == "ServiceDown"]
+        alerts = monitoring.get("alerts")["alerts"]
+        return [alert for alert in alerts if alert["labels"]["alertname"] == "ServiceDown"]
 
     wait_until(firing, 30)
     assert firing()[0]["labels"]["job"] == "rag-worker"

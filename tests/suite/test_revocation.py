@@ -1,16 +1,16 @@
-"""What has ended is refused on every service, whatever becomes of the Redis-compatible server."""
+"""Revoked credentials are rejected by every service, even while Redis fails."""
 
 import pytest
 import requests
 
 from tests import servers
 from tests.servers import wait_until
-from tests.suite.conftest import prepare
+from tests.suite.conftest import prepare_suite
 
 pytestmark = pytest.mark.suite
-DOORS = {"auth": "/me", "agent": "/sessions", "rag": "/documents"}
-# A second is the promise; the rest is for a machine that is busy with other tests.
-PROMPTLY = 5
+PATHS = {"auth": "/me", "agent": "/sessions", "rag": "/documents"}
+# The guarantee is one second; the rest is for a machine that is busy with other tests.
+PROPAGATION_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def redis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory, redis):
-    """A suite on a server that these tests may freeze and empty."""
-    running = prepare(tmp_path_factory.mktemp("suite"), REDIS_URL=redis.url)
+    """A suite with a Redis server that the tests can freeze and empty."""
+    running = prepare_suite(tmp_path_factory.mktemp("suite"), REDIS_URL=redis.url)
     try:
         running.start()
         yield running
@@ -32,84 +32,89 @@ def suite(tmp_path_factory, redis):
 
 
 @pytest.fixture
-def ask(suite):
-    """The status each service answers with to *headers*, at its own port."""
+def get_statuses(suite):
+    """Return a function that sends a request to each service's own port and returns statuses."""
 
     def statuses(headers):
         return {
             name: requests.get(
                 f"http://127.0.0.1:{suite.ports[name]}{path}", headers=headers, timeout=10
             ).status_code
-            for name, path in DOORS.items()
+            for name, path in PATHS.items()
         }
 
     return statuses
 
 
-def bearer(person):
-    return {"Authorization": person.session.headers["Authorization"]}
+def bearer(user):
+    return {"Authorization": user.session.headers["Authorization"]}
 
 
-def everywhere(status):
-    return dict.fromkeys(DOORS, status)
+def all_services(status):
+    return dict.fromkeys(PATHS, status)
 
 
-def test_a_deleted_api_key_is_refused_everywhere(suite, ask):
-    owner = suite.person("owner")
-    made = owner("POST", "/auth/api-keys", json={"name": "short-lived"}).json()
-    key = {"X-API-Key": made["key"]}
-    assert ask(key) == everywhere(200)
+def test_deleted_api_key_is_rejected_by_every_service(suite, get_statuses):
+    owner = suite.register_user("owner")
+    created = owner("POST", "/auth/api-keys", json={"name": "short-lived"}).json()
+    key = {"X-API-Key": created["key"]}
+    assert get_statuses(key) == all_services(200)
 
-    assert owner("DELETE", f"/auth/api-keys/{made['id']}").status_code == 204
+    assert owner("DELETE", f"/auth/api-keys/{created['id']}").status_code == 204
 
-    wait_until(lambda: ask(key) == everywhere(401), PROMPTLY)
+    wait_until(lambda: get_statuses(key) == all_services(401), PROPAGATION_SECONDS)
 
 
-def test_logging_out_everywhere_ends_every_session_everywhere(suite, ask):
-    person = suite.person("everywhere")
+def test_logout_all_revokes_every_session_at_every_service(suite, get_statuses):
+    user = suite.register_user("everywhere")
     credentials = {
-        "username": person.account["user"]["username"],
+        "username": user.account["user"]["username"],
         "password": "testpass123",
     }
     other = requests.post(f"{suite.url}/auth/login", json=credentials, timeout=10).json()
     second = {"Authorization": f"Bearer {other['access_token']}"}
-    assert ask(second) == everywhere(200)
+    assert get_statuses(second) == all_services(200)
 
-    assert person("POST", "/auth/logout/all").status_code == 204
+    assert user("POST", "/auth/logout/all").status_code == 204
 
-    wait_until(lambda: ask(second) == ask(bearer(person)) == everywhere(401), PROMPTLY)
+    wait_until(
+        lambda: get_statuses(second) == get_statuses(bearer(user)) == all_services(401),
+        PROPAGATION_SECONDS,
+    )
 
 
-def test_while_the_server_is_frozen_the_known_read_and_nobody_writes(suite, redis, ask):
-    known, ended = suite.person("known"), suite.person("ended")
-    assert ask(bearer(known)) == everywhere(200)
-    assert ended("POST", "/auth/logout").status_code == 204
-    assert ask(bearer(ended)) == everywhere(401)
+def test_known_sessions_may_only_read_while_redis_is_frozen(suite, redis, get_statuses):
+    known, revoked = suite.register_user("known"), suite.register_user("revoked")
+    assert get_statuses(bearer(known)) == all_services(200)
+    assert revoked("POST", "/auth/logout").status_code == 204
+    assert get_statuses(bearer(revoked)) == all_services(401)
 
     redis.freeze()
     try:
-        wait_until(lambda: ask(bearer(ended)) != everywhere(200), PROMPTLY)
-        assert ask(bearer(known)) == everywhere(200)
+        wait_until(lambda: get_statuses(bearer(revoked)) != all_services(200), PROPAGATION_SECONDS)
+        assert get_statuses(bearer(known)) == all_services(200)
         written = known(
-            "POST", "/rag/documents", files={"file": ("note.txt", b"A note, while it is frozen.")}
+            "POST",
+            "/rag/documents",
+            files={"file": ("note.txt", b"A note written while Redis is frozen.")},
         )
         assert written.status_code == 503
         assert "Retry-After" in written.headers
-        assert set(ask(bearer(ended)).values()) <= {401, 503}
+        assert set(get_statuses(bearer(revoked)).values()) <= {401, 503}
     finally:
         redis.thaw()
 
-    wait_until(lambda: ask(bearer(known)) == everywhere(200))
-    wait_until(lambda: ask(bearer(ended)) == everywhere(401))
+    wait_until(lambda: get_statuses(bearer(known)) == all_services(200))
+    wait_until(lambda: get_statuses(bearer(revoked)) == all_services(401))
 
 
-def test_an_emptied_server_is_told_again_and_revives_nobody(suite, redis, ask):
-    known, ended = suite.person("known"), suite.person("ended")
-    assert ended("POST", "/auth/logout").status_code == 204
-    wait_until(lambda: ask(bearer(known)) == everywhere(200))
+def test_revocations_are_republished_after_redis_was_emptied(suite, redis, get_statuses):
+    known, revoked = suite.register_user("known"), suite.register_user("revoked")
+    assert revoked("POST", "/auth/logout").status_code == 204
+    wait_until(lambda: get_statuses(bearer(known)) == all_services(200))
 
     redis.client.flushall()
 
-    assert set(ask(bearer(ended)).values()) <= {401, 503}
-    wait_until(lambda: ask(bearer(known)) == everywhere(200))
-    wait_until(lambda: ask(bearer(ended)) == everywhere(401), PROMPTLY)
+    assert set(get_statuses(bearer(revoked)).values()) <= {401, 503}
+    wait_until(lambda: get_statuses(bearer(known)) == all_services(200))
+    wait_until(lambda: get_statuses(bearer(revoked)) == all_services(401), PROPAGATION_SECONDS)

@@ -1,4 +1,4 @@
-"""One request is one trace, through every process that works for it."""
+"""One request is one trace across all processes that handle it."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.suite.conftest import DATA
 pytestmark = pytest.mark.suite
 
 TRACE = "5b8efff798038103d269b633813fc60c"
-WAY = (
+QUESTION_SPANS = (
     ("gateway", "POST agent"),
     ("agent-service", "POST /query"),
     ("agent-service", "invoke_agent embedded-lite"),
@@ -21,8 +21,8 @@ WAY = (
 
 
 UPLOAD = "6c0f9fe00899149213ae47a744924b71"
-# Each below the one before it, the last ones beside each other.
-READING = (
+# Each span is the parent of the next one; the stages are siblings.
+UPLOAD_SPANS = (
     ("gateway", "POST rag"),
     ("rag-service", "POST /documents"),
     ("rag-worker", "process rag.reading"),
@@ -30,8 +30,8 @@ READING = (
 STAGES = ("extract", "chunk", "embed", "index")
 
 
-def test_an_upload_is_one_trace_from_the_gateway_to_the_worker_that_reads_it(suite, collector):
-    eve = suite.person("eve")
+def test_upload_is_one_trace_from_the_gateway_to_the_worker(suite, collector):
+    eve = suite.register_user("eve")
     with (DATA / "handbook-1p.docx").open("rb") as file:
         response = eve(
             "POST",
@@ -40,22 +40,22 @@ def test_an_upload_is_one_trace_from_the_gateway_to_the_worker_that_reads_it(sui
             headers={"traceparent": f"00-{UPLOAD}-eee19b7ec3c1b174-01", "X-Request-ID": "read-1"},
         )
     assert response.json()["documents"][0]["status"] == "ready", response.text
-    wanted = {*READING, *(("rag-worker", stage) for stage in STAGES)}
-    wait_until(lambda: wanted <= {(span.service, span.name) for span in collector.trace(UPLOAD)})
+    expected = {*UPLOAD_SPANS, *(("rag-worker", stage) for stage in STAGES)}
+    wait_until(lambda: expected <= {(span.service, span.name) for span in collector.trace(UPLOAD)})
 
     trace = collector.trace(UPLOAD)
     spans = {(span.service, span.name): span for span in trace}
-    parents = ["eee19b7ec3c1b174", *(spans[each].span_id for each in READING[:-1])]
-    assert [spans[each].parent_id for each in READING] == parents
-    reading = spans[READING[-1]].span_id
+    parents = ["eee19b7ec3c1b174", *(spans[name].span_id for name in UPLOAD_SPANS[:-1])]
+    assert [spans[name].parent_id for name in UPLOAD_SPANS] == parents
+    reading = spans[UPLOAD_SPANS[-1]].span_id
     assert {spans["rag-worker", stage].parent_id for stage in STAGES} == {reading}
-    below = {(span.service, span.name, span.parent_id) for span in trace}
+    children = {(span.service, span.name, span.parent_id) for span in trace}
     embed, index = (spans["rag-worker", stage].span_id for stage in ("embed", "index"))
-    assert any(name.startswith("embeddings ") and at == embed for _, name, at in below)
-    assert ("rag-worker", "upsert chroma", embed) in below
-    assert any(name == "UPDATE documents" and at == index for _, name, at in below)
-    assert ("rag-service", "INSERT documents", spans[READING[1]].span_id) in below
-    assert ("gateway", "EVALSHA", spans[READING[0]].span_id) in below
+    assert any(name.startswith("embeddings ") and parent == embed for _, name, parent in children)
+    assert ("rag-worker", "upsert chroma", embed) in children
+    assert any(name == "UPDATE documents" and parent == index for _, name, parent in children)
+    assert ("rag-service", "INSERT documents", spans[UPLOAD_SPANS[1]].span_id) in children
+    assert ("gateway", "EVALSHA", spans[UPLOAD_SPANS[0]].span_id) in children
     log = suite.folder / "logs" / "rag_worker.log"
     lines = [json.loads(line) for line in log.read_text().splitlines() if "read-1" in line]
     own = [line for line in lines if line.get("request_id") == "read-1"]
@@ -63,23 +63,27 @@ def test_an_upload_is_one_trace_from_the_gateway_to_the_worker_that_reads_it(sui
     assert {line["trace_id"] for line in own} == {UPLOAD}
 
 
-def test_a_question_is_one_trace_from_the_gateway_to_the_library(suite, collector, ada):
+def test_question_is_one_trace_from_the_gateway_to_rag(suite, collector, ada):
     ada.upload(DATA / "handbook-1p.docx")
     ids = {"traceparent": f"00-{TRACE}-eee19b7ec3c1b174-01", "X-Request-ID": "traced-1"}
     question = {"user_request": "What does the handbook say about holidays?"}
 
     assert ada("POST", "/agent/query", json=question, headers=ids).status_code == 200
-    wait_until(lambda: set(WAY) <= {(span.service, span.name) for span in collector.trace(TRACE)})
+    wait_until(
+        lambda: (
+            set(QUESTION_SPANS) <= {(span.service, span.name) for span in collector.trace(TRACE)}
+        )
+    )
 
     spans = {(span.service, span.name): span for span in collector.trace(TRACE)}
-    parents = ["eee19b7ec3c1b174", *(spans[each].span_id for each in WAY[:-1])]
-    assert [spans[each].parent_id for each in WAY] == parents
+    parents = ["eee19b7ec3c1b174", *(spans[name].span_id for name in QUESTION_SPANS[:-1])]
+    assert [spans[name].parent_id for name in QUESTION_SPANS] == parents
     searched = {span.name for span in collector.trace(TRACE) if span.service == "rag-service"}
     assert {"query chroma", "SELECT chunks documents collections"} <= searched
     assert ("gateway", "EVALSHA") in spans
 
 
-def test_every_line_about_a_request_names_it_and_its_trace(suite, ada):
+def test_log_lines_of_a_request_have_its_request_id_and_trace_id(suite, ada):
     ids = {"traceparent": f"00-{TRACE}-eee19b7ec3c1b174-01", "X-Request-ID": "traced-2"}
     question = {"user_request": "What does the handbook say about holidays?"}
     ada("POST", "/agent/query", json=question, headers=ids)

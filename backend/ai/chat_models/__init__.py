@@ -1,22 +1,24 @@
-"""Chat models: which are set up, how each is opened, and what their failures mean.
+"""Chat models: configuration, opening by address, and errors.
 
-Nothing here imports LangChain or a provider's package before a model is opened: they take
-seconds, and a service must be up before that.
+Nothing here imports LangChain or a provider's package before a model is opened: these imports
+take seconds, and a service has to be ready before that.
 """
 
-from backend.ai.chat_models.addresses import EMBEDDED, Address
 from backend.ai.chat_models.errors import (
-    ModelMisbehaved,
+    InvalidModelResponse,
     ModelTimeout,
     ModelUnavailable,
 )
-from backend.ai.chat_models.opening import open_chat_model
+from backend.ai.chat_models.factory import open_chat_model
+from backend.ai.chat_models.model_address import EMBEDDED, ModelAddress
+from backend.ai.chat_models.providers import PROVIDERS
 from backend.ai.chat_models.settings import ModelSettings
 
 __all__ = [
     "EMBEDDED",
-    "Address",
-    "ModelMisbehaved",
+    "PROVIDERS",
+    "InvalidModelResponse",
+    "ModelAddress",
     "ModelSettings",
     "ModelTimeout",
     "ModelUnavailable",

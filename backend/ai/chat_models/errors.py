@@ -1,4 +1,4 @@
-"""What a failure of a model's server means to a caller."""
+"""Errors of chat models, as the services' callers see them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,67 +7,73 @@ from backend.chassis.web.problems import ServiceError
 
 
 class ModelUnavailable(ServiceError):
+    """The model server does not respond or rejects requests."""
+
     status = 503
     code = "model_unavailable"
-    title = "The model is not reachable"
+    title = "Model unavailable"
 
-    def __init__(self, reason: str = "The model's server does not answer.") -> None:
-        super().__init__(f"{reason} Try again in a moment.")
+    def __init__(self, reason: str = "The model server does not respond.") -> None:
+        super().__init__(f"{reason} Retry in a few seconds.")
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": "5"}
 
 
-class ModelNotInstalled(ModelUnavailable):
-    """What speaks to a provider is an extra, and is not there."""
+class ModelProviderNotInstalled(ModelUnavailable):
+    """The optional package of a model provider is not installed."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, extra: str) -> None:
         super().__init__(
-            f"What speaks to {provider} is not installed here. The operator installs it with"
-            f" ./start_microservices.sh install --extra {provider}."
+            f"Support for {provider} models is not installed. The operator installs it with"
+            f" ./start_microservices.sh install --extra {extra}."
         )
 
 
 class ModelTimeout(ServiceError):
+    """The model did not finish its response within the time limit of a run."""
+
     status = 504
     code = "model_timeout"
-    title = "The model is too slow"
+    title = "Model timeout"
 
     def __init__(self) -> None:
-        super().__init__("The model took longer than a run may take.")
+        super().__init__("The model did not finish its response within the time limit of a run.")
 
 
-class ModelMisbehaved(ServiceError):
+class InvalidModelResponse(ServiceError):
+    """The model's response, or its rejection of the request, cannot be processed."""
+
     status = 502
     code = "model_misbehaved"
-    title = "The model's answer cannot be used"
+    title = "Invalid model response"
 
 
 @contextmanager
-def named_failures(name: Callable[[Exception], ServiceError | None]) -> Iterator[None]:
-    """Let what goes wrong inside leave as *name* calls it; what it does not know, as it is."""
+def translate_errors(translate: Callable[[Exception], ServiceError | None]) -> Iterator[None]:
+    """Raise *translate*(error) in place of an error. Errors that it maps to None pass unchanged."""
     try:
         yield
     except Exception as error:
-        if (failure := name(error)) is None:
+        if (service_error := translate(error)) is None:
             raise
-        raise failure from error
+        raise service_error from error
 
 
-def refusal(status: int) -> ServiceError:
-    """What a model server's answer with an HTTP *status* of 400 or more means."""
+def error_for_status(status: int) -> ServiceError:
+    """Return the error for a model server's HTTP *status*, which is 400 or more."""
     match status:
         case 400 | 413 | 422:
-            return ModelMisbehaved(
-                "The model's server did not accept the request; it may be too long for it."
+            return InvalidModelResponse(
+                "The model server rejected the request. The request may be too long for the model."
             )
         case 401 | 403:
-            return ModelUnavailable("The model's server refuses the key that is set up here.")
+            return ModelUnavailable("The model server rejects the configured API key.")
         case 404:
-            return ModelUnavailable("The model's server does not have the model set up here.")
+            return ModelUnavailable("The model server does not have the configured model.")
         case 408 | 504:
             return ModelTimeout()
         case 429:
-            return ModelUnavailable("The model's server takes no more requests just now.")
+            return ModelUnavailable("The model server's rate limit is exceeded.")
         case _:
             return ModelUnavailable()

@@ -1,4 +1,4 @@
-"""OpenAI, and every server that speaks its language."""
+"""OpenAI models, and models of servers with an OpenAI-compatible API."""
 
 from typing import Any
 
@@ -8,50 +8,55 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from backend.ai.chat_models.addresses import Address
-from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, refusal
+from backend.ai.chat_models.checked_chat_model import FINISH_REASON, CheckedChatModel
+from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, error_for_status
+from backend.ai.chat_models.model_address import ModelAddress
 from backend.ai.chat_models.settings import ModelSettings
-from backend.ai.chat_models.watched import FINISH_REASON, Watched
 from backend.chassis.web.problems import ServiceError
 
-# Servers of one's own want no key, but the client insists on sending one.
-_NO_KEY = "none"
+# Self-hosted servers often need no API key, but the client always sends one.
+_PLACEHOLDER_API_KEY = "none"
 
 
-class _OpenAI(Watched):
-    def failure(self, error: Exception) -> ServiceError | None:
+class _CheckedOpenAIModel(CheckedChatModel):
+    """Error translation for the OpenAI client."""
+
+    def translate_error(self, error: Exception) -> ServiceError | None:
         match error:
             case openai.APITimeoutError() | httpx2.TimeoutException() | StreamChunkTimeoutError():
                 return ModelTimeout()
             case openai.APIStatusError():
-                return refusal(error.status_code)
+                return error_for_status(error.status_code)
             case openai.APIError() | httpx2.TransportError():
                 return ModelUnavailable()
             case _:
                 return None
 
-    def finish_reason(self, metadata: dict[str, Any]) -> str | None:
+    def get_finish_reason(self, metadata: dict[str, Any]) -> str | None:
         return metadata.get(FINISH_REASON)
 
 
-class OpenAIModel(_OpenAI, ChatOpenAI):
-    """OpenAI itself."""
+class OpenAIModel(_CheckedOpenAIModel, ChatOpenAI):
+    """A model of OpenAI."""
 
 
-class CompatibleModel(_OpenAI, BaseChatOpenAI):
-    """Everyone else: ChatOpenAI says max_completion_tokens, which many servers do not know."""
+class OpenAICompatibleModel(_CheckedOpenAIModel, BaseChatOpenAI):
+    """A model of an OpenAI-compatible server.
+
+    ChatOpenAI sends max_completion_tokens, which many servers do not support.
+    """
 
 
-def open_model(address: Address, settings: ModelSettings) -> BaseChatModel:
-    """The model at *address*, which tells what it used also while it streams."""
-    kind = OpenAIModel if address.provider == "openai" else CompatibleModel
-    return kind(
+def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
+    """Return the model at *address*. Streamed responses also report the token usage."""
+    model_class = OpenAIModel if address.provider == "openai" else OpenAICompatibleModel
+    return model_class(
         model=address.model,
         base_url=address.base_url,
-        api_key=lambda: address.key or _NO_KEY,
+        api_key=lambda: address.key or _PLACEHOLDER_API_KEY,
         timeout=settings.timeout.total_seconds(),
         stream_chunk_timeout=settings.timeout.total_seconds(),
-        # Where another model can answer, that is quicker than to insist.
-        max_retries=0 if settings.fallback else 1,
+        # A fallback model answers sooner than a retry.
+        max_retries=0 if settings.fallback_ids else 1,
         stream_usage=True,
     )

@@ -1,12 +1,6 @@
-"""Say where an answer's sentences come from, by finding them in the passages it rests on."""
+"""Cite the sentences of an answer by finding them in the document chunks it is based on."""
 
-from backend.ai.citations.sources import (
-    Citation,
-    Embedder,
-    Passage,
-    Sources,
-    Weaver,
-    content_words,
-)
+from backend.ai.citations.citation_finder import CitableChunk, Citation, CitationFinder
+from backend.ai.citations.citation_inserter import CitationInserter
 
-__all__ = ["Citation", "Embedder", "Passage", "Sources", "Weaver", "content_words"]
+__all__ = ["CitableChunk", "Citation", "CitationFinder", "CitationInserter"]

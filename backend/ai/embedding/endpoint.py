@@ -1,4 +1,4 @@
-"""Vectors from any server that speaks OpenAI's embeddings API (POST /embeddings)."""
+"""Embeddings from a server with an OpenAI-compatible API (POST /embeddings)."""
 
 import json
 import threading
@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import urllib3
 
-from backend.ai.embedding.engine import Vectors
-from backend.ai.embedding.models import ModelUnavailable
-from backend.chassis.observability.tracing import Kind, span
+from backend.ai.embedder import Vectors
+from backend.ai.embedding.registry import EmbeddingModelUnavailable
+from backend.chassis.observability.tracing import SpanKind, start_as_current_span
 from backend.chassis.settings import Secret
 
-# What one request may ask; servers refuse more texts or take too long over them.
-_TEXTS = 64
-# Models read a few hundred to a few thousand tokens; the rest of a longer text is not sent.
-_CHARACTERS = 8000
-_ATTEMPTS = 3
+# Texts per request. Servers reject larger requests or take too long for them.
+_MAX_TEXTS = 64
+# Models read a few hundred to a few thousand tokens, so longer texts are truncated.
+_MAX_CHARACTERS = 8000
+_MAX_ATTEMPTS = 3
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
-_MOST_ANSWER_BYTES = 64 * 2**20
-_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_MAX_RESPONSE_BYTES = 64 * 2**20
+_RETRY_DELAY_SECONDS = 0.5
+_MAX_RETRY_DELAY_SECONDS = 10.0
 
 
-class EndpointModel:
-    """Asks *base_url*, which ends in /v1 with most servers, for vectors of *model*."""
+class EndpointEmbedder:
+    """Requests the vectors of *model* from *base_url*, which ends in /v1 for most servers."""
 
     def __init__(self, base_url: str, model: str, api_key: Secret | None = None) -> None:
         self._url = f"{base_url}/embeddings"
@@ -35,44 +35,50 @@ class EndpointModel:
         if api_key is not None:
             self._headers["Authorization"] = f"Bearer {api_key.reveal()}"
         self._pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=_TIMEOUT)
-        self._asking = threading.Lock()
+        self._dimensions_lock = threading.Lock()
         self._dimensions: int | None = None
 
     @property
     def dimensions(self) -> int:
         if self._dimensions is None:
-            with self._asking:
+            with self._dimensions_lock:
                 self.encode(["How many numbers make a vector?"])
         assert self._dimensions is not None  # noqa: S101 - encode has set it
         return self._dimensions
 
     def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return a float32 matrix with one unit row per text.
+
+        Raises:
+            EmbeddingModelUnavailable: the server fails three times, or its response is invalid.
+        """
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
-        parts = [
-            self._part(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)
+        batches = [
+            self._encode_batch(texts[start : start + _MAX_TEXTS])
+            for start in range(0, len(texts), _MAX_TEXTS)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
-    def _part(self, texts: Sequence[str]) -> Vectors:
-        # An empty text is an error to some servers.
-        sent = [text[:_CHARACTERS] or " " for text in texts]
-        body = json.dumps({"model": self._model, "input": sent, "encoding_format": "float"})
-        for attempt in range(1, _ATTEMPTS + 1):
+    def _encode_batch(self, texts: Sequence[str]) -> Vectors:
+        # Some servers reject empty texts.
+        inputs = [text[:_MAX_CHARACTERS] or " " for text in texts]
+        body = json.dumps({"model": self._model, "input": inputs, "encoding_format": "float"})
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
-                return self._rows(self._ask(body.encode()), len(texts))
-            except _TryAgain as trouble:
-                if attempt == _ATTEMPTS:
-                    raise ModelUnavailable(f"{self._url} {trouble}.") from trouble
-                time.sleep(
-                    min(trouble.pause or _PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-                )
+                return self._parse_vectors(self._post(body.encode()), len(texts))
+            except _RetryableError as error:
+                if attempt == _MAX_ATTEMPTS:
+                    raise EmbeddingModelUnavailable(f"{self._url} {error}.") from error
+                delay_seconds = error.retry_after_seconds or _RETRY_DELAY_SECONDS * 2**attempt
+                time.sleep(min(delay_seconds, _MAX_RETRY_DELAY_SECONDS))
         raise AssertionError("unreachable")
 
-    def _ask(self, body: bytes) -> Any:
-        asked = {"http.request.method": "POST", "url.full": self._url}
+    def _post(self, body: bytes) -> Any:
+        """Send one request and return the parsed JSON of the response."""
+        attributes = {"http.request.method": "POST", "url.full": self._url}
         try:
-            with span("POST", Kind.CLIENT, asked) as asking:
+            with start_as_current_span("POST", SpanKind.CLIENT, attributes) as span:
                 response = self._pool.request(
                     "POST",
                     self._url,
@@ -81,51 +87,55 @@ class EndpointModel:
                     redirect=False,
                     preload_content=False,
                 )
-                asking.set({"http.response.status_code": response.status})
+                span.set_attributes({"http.response.status_code": response.status})
                 with response:
-                    raw = response.read(_MOST_ANSWER_BYTES)
+                    raw = response.read(_MAX_RESPONSE_BYTES)
         except urllib3.exceptions.HTTPError as error:
-            raise _TryAgain("does not answer") from error
+            raise _RetryableError("does not respond") from error
         if response.status == 429 or response.status >= 500:
-            pause = response.headers.get("Retry-After", "")
-            raise _TryAgain(f"answers {response.status}", float(pause) if pause.isdigit() else 0.0)
+            retry_after = response.headers.get("Retry-After", "")
+            raise _RetryableError(
+                f"returned status {response.status}",
+                float(retry_after) if retry_after.isdigit() else 0.0,
+            )
         if response.status != 200:
-            # What it says may repeat what was sent, so it is not repeated here.
-            raise ModelUnavailable(
-                f"{self._url} answers {response.status}. "
+            # The response may quote the request, so the message does not contain it.
+            raise EmbeddingModelUnavailable(
+                f"{self._url} returned status {response.status}. "
                 "Check EMBEDDING_BASE_URL, EMBEDDING_MODEL and EMBEDDING_API_KEY."
             )
         try:
             return json.loads(raw)
         except ValueError as error:
-            raise _TryAgain("answers no JSON") from error
+            raise _RetryableError("returned a response that is not JSON") from error
 
-    def _rows(self, answer: Any, count: int) -> Vectors:
+    def _parse_vectors(self, response: Any, count: int) -> Vectors:
+        """Return the *count* vectors of *response*, scaled to length one."""
         try:
-            # In whatever order they came.
-            found = {int(each["index"]): each["embedding"] for each in answer["data"]}
-            rows = np.array([found[index] for index in range(count)], np.float32)
+            # The server may return the embeddings in any order.
+            embeddings = {int(item["index"]): item["embedding"] for item in response["data"]}
+            rows = np.array([embeddings[index] for index in range(count)], np.float32)
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelUnavailable(
-                f"{self._url} answers without a vector for each text."
+            raise EmbeddingModelUnavailable(
+                f"{self._url} did not return a vector for every text."
             ) from error
         norms = np.linalg.norm(rows, axis=-1, keepdims=True)
         if rows.ndim != 2 or not np.isfinite(rows).all() or not norms.all():
-            raise ModelUnavailable(f"{self._url} answers with vectors that point nowhere.")
-        known = self._dimensions
-        if known is not None and rows.shape[1] != known:
-            raise ModelUnavailable(
-                f"{self._url} gives {rows.shape[1]} numbers where it gave {known}: that is another "
-                "model, so let EMBEDDING_MODEL name it otherwise."
+            raise EmbeddingModelUnavailable(f"{self._url} returned zero or non-finite vectors.")
+        dimensions = self._dimensions
+        if dimensions is not None and rows.shape[1] != dimensions:
+            raise EmbeddingModelUnavailable(
+                f"{self._url} returned vectors with {rows.shape[1]} dimensions instead of"
+                f" {dimensions}. It serves another model: set EMBEDDING_MODEL to another name."
             )
         self._dimensions = rows.shape[1]
-        unit: Vectors = rows / norms
-        return unit
+        unit_rows: Vectors = rows / norms
+        return unit_rows
 
 
-class _TryAgain(Exception):
-    """What may be otherwise in a moment."""
+class _RetryableError(Exception):
+    """A failure that a later attempt may not have. The message is the predicate of a sentence."""
 
-    def __init__(self, what: str, pause: float = 0.0) -> None:
-        super().__init__(what)
-        self.pause = pause
+    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

@@ -1,4 +1,4 @@
-"""Any model of sentence-transformers, by name or folder. Needs the extra `torch`."""
+"""Embedding models of the sentence-transformers library. Needs the extra `torch`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.ai.embedding.engine import Vectors
-from backend.ai.embedding.models import ModelUnavailable
+from backend.ai.embedder import Vectors
+from backend.ai.embedding.registry import EmbeddingModelUnavailable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -18,50 +18,61 @@ NOT_INSTALLED = (
     "EMBEDDING_MODEL={model} needs torch, which is not installed. Install it with: "
     "./start_microservices.sh install --extra torch"
 )
-_BATCH = 32
-_END_BYTES = 1 << 20
+_BATCH_SIZE = 32
+# How much of both ends of a file enters the digest.
+_DIGEST_BYTES = 1 << 20
 
 
-class TransformerModel:
-    """Runs a loaded model on whatever device torch finds."""
+class SentenceTransformerEmbedder:
+    """Embeds texts with a loaded model, on the device that torch selects."""
 
     def __init__(self, model: "SentenceTransformer") -> None:
         self._model = model
-        # By trying: the method that tells has had several names.
+        # Measured, because the method that returns it has different names in different versions.
         self.dimensions = int(model.encode(["a"], show_progress_bar=False).shape[1])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         rows = self._model.encode(
-            list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+            list(texts), batch_size=_BATCH_SIZE, normalize_embeddings=True, show_progress_bar=False
         )
         return np.asarray(rows, np.float32)
 
 
-def open_transformer(model: str, data_dir: Path) -> TransformerModel:
-    """Load *model*; one that is no folder is fetched into the data folder once."""
-    if find_spec("torch") is None or find_spec("sentence_transformers") is None:
-        raise ModelUnavailable(NOT_INSTALLED.format(model=model))
+def is_installed() -> bool:
+    """Return True if the extra `torch` is installed."""
+    return find_spec("torch") is not None and find_spec("sentence_transformers") is not None
+
+
+def open_sentence_transformer(model: str, data_dir: Path) -> SentenceTransformerEmbedder:
+    """Load *model*, a folder or a model name. Named models are downloaded to the data folder once.
+
+    Raises:
+        EmbeddingModelUnavailable: torch is not installed, or the model cannot be loaded.
+    """
+    if not is_installed():
+        raise EmbeddingModelUnavailable(NOT_INSTALLED.format(model=model))
     from sentence_transformers import SentenceTransformer
 
     try:
-        # No code of a model's own: a model is data here.
+        # Code that a model repository contains must not run.
         loaded = SentenceTransformer(
             model, cache_folder=str(data_dir / "models"), trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(
+        raise EmbeddingModelUnavailable(
             f"The embedding model {model} could not be loaded. Set EMBEDDING_MODEL to the name or "
-            "the folder of a model of sentence-transformers."
+            "the folder of a sentence-transformers model."
         ) from error
-    return TransformerModel(loaded)
+    return SentenceTransformerEmbedder(loaded)
 
 
-def fingerprint(model: str) -> str:
-    """*model*, and for a folder a digest of its files: trained on, it is another model.
+def compute_model_id(model: str) -> str:
+    """Return *model*, or for a folder its name and a digest of its files.
 
-    Of large files the ends are enough, and reading all of them would take seconds.
+    A model that was trained further has the same name and needs another id. Of large files only
+    both ends are read: this detects the change, and reading all of them would take seconds.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
@@ -71,7 +82,7 @@ def fingerprint(model: str) -> str:
         size = file.stat().st_size
         digest.update(f"{file.relative_to(folder)}\0{size}\0".encode())
         with file.open("rb") as content:
-            digest.update(content.read(_END_BYTES))
-            content.seek(max(0, size - _END_BYTES))
-            digest.update(content.read(_END_BYTES))
+            digest.update(content.read(_DIGEST_BYTES))
+            content.seek(max(0, size - _DIGEST_BYTES))
+            digest.update(content.read(_DIGEST_BYTES))
     return f"{folder.name}@{digest.hexdigest()[:16]}"

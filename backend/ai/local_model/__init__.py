@@ -1,5 +1,5 @@
-"""A small language model of one's own: fetched on request, served beside the services.
+"""A small language model that runs on this host, downloaded on request.
 
-python -m backend.services.agent fetch-model          fetches it
-python -m backend.ai.local_model HOST PORT DATA  serves it; the start script does that
+python -m backend.services.agent fetch-model     downloads it
+python -m backend.ai.local_model HOST PORT DATA  serves it; the start script runs this command
 """

@@ -1,4 +1,4 @@
-"""What the sessions of a service's database wait for, and how many there are, for Prometheus."""
+"""Prometheus metrics of a service's database: sessions, connections and size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,24 +8,28 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
-_SERVER = text(
+_BUCKETS_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
+_SERVER_QUERY = text(
     "SELECT pg_database_size(current_database()), current_setting('max_connections')::int,"
     " (SELECT sum(numbackends) FROM pg_stat_database)"
 )
 
 
-class Meter:
-    """Counts the sessions of one process, once there is somewhere to show it."""
+class SessionMetrics:
+    """Metrics of the database sessions of one process. Counts nothing before `register`."""
 
     def __init__(self) -> None:
-        self._waits: Histogram | None = None
+        self._wait_times: Histogram | None = None
 
-    def show(self, registry: CollectorRegistry, most: int) -> None:
-        """Count in *registry* from now on; *most* connections may be held at once."""
+    def register(self, registry: CollectorRegistry, max_connections: int) -> None:
+        """Add the metrics to *registry* and start to count.
+
+        Args:
+            max_connections: size of the connection pool.
+        """
         self._used = Gauge(
             "db_client_connection_count",
             "Connections in use.",
@@ -34,37 +38,41 @@ class Meter:
         )
         limit = Gauge(
             "db_client_connection_max",
-            "Connections that may be in use.",
+            "Maximum number of connections in use.",
             registry=registry,
             multiprocess_mode="livesum",
         )
-        limit.set(most)
+        limit.set(max_connections)
         self._timeouts = Counter(
             "db_client_connection_timeouts",
-            "Sessions that got no connection in time.",
+            "Sessions that did not get a connection in time.",
             registry=registry,
         )
-        self._waits = Histogram(
+        self._wait_times = Histogram(
             "db_client_connection_wait_time_seconds",
-            "From asking for a session to its connection; in SQLite, to the right to write.",
+            "Time to get a connection for a session; on SQLite, to get the write lock.",
             ("access",),
-            buckets=_SECONDS,
+            buckets=_BUCKETS_SECONDS,
             registry=registry,
         )
 
     @contextmanager
-    def counting(self, session: Session, access: str) -> Iterator[None]:
-        """Count *session* while the block lasts, and what it waits for its connection."""
-        if self._waits is None:
+    def measure_session(self, session: Session, access: str) -> Iterator[None]:
+        """Open the connection of *session*, measure the wait and count the session as in use.
+
+        Args:
+            access: "read" or "write", a label of the wait time.
+        """
+        if self._wait_times is None:
             yield
             return
-        began = perf_counter()
+        started = perf_counter()
         try:
             session.connection()
-        except NoneFree:
+        except PoolTimeoutError:
             self._timeouts.inc()
             raise
-        self._waits.labels(access).observe(perf_counter() - began)
+        self._wait_times.labels(access).observe(perf_counter() - started)
         self._used.inc()
         try:
             yield
@@ -72,23 +80,27 @@ class Meter:
             self._used.dec()
 
 
-def store_numbers(engine: Engine) -> Iterator[Metric]:
-    """How large the database is, and how many connections its server has of how many."""
+def collect_database_metrics(engine: Engine) -> Iterator[Metric]:
+    """Yield the size of the database and, on PostgreSQL, the connections of the server."""
     if engine.dialect.name == "sqlite":
         file = Path(str(engine.url.database))
         files = (file, file.with_name(f"{file.name}-wal"))
-        yield _size(sum(each.stat().st_size for each in files if each.exists()))
+        yield _create_size_metric(sum(path.stat().st_size for path in files if path.exists()))
         return
     with engine.connect() as connection:
-        size, most, connections = connection.execute(_SERVER).one()
-    yield _size(size)
+        size, max_connections, connections = connection.execute(_SERVER_QUERY).one()
+    yield _create_size_metric(size)
     yield GaugeMetricFamily(
         "database_server_connections", "Connections of all clients.", float(connections or 0)
     )
     yield GaugeMetricFamily(
-        "database_server_max_connections", "Connections that the server allows.", float(most)
+        "database_server_max_connections",
+        "Maximum number of connections of the server.",
+        float(max_connections),
     )
 
 
-def _size(size: int) -> Metric:
-    return GaugeMetricFamily("database_size_bytes", "The database with all its tables.", size)
+def _create_size_metric(size_bytes: int) -> Metric:
+    return GaugeMetricFamily(
+        "database_size_bytes", "Size of the database with all its tables.", size_bytes
+    )

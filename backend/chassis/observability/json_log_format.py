@@ -1,4 +1,7 @@
-"""How a line of a log is written: JSON, and fit for any reader."""
+"""Format of a log line: one JSON object that is safe to print on a terminal.
+
+Only the standard library is imported: the supervisor uses it before any package is installed.
+"""
 
 import json
 import re
@@ -9,21 +12,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-# JSON itself leaves these as they are: they end lines for some readers, steer terminals, turn the
-# direction of text round, or cannot be written as UTF-8.
-_UNRULY: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# json.dumps leaves these as they are. Some readers take them for line ends, terminals execute
+# them, they reverse the direction of text, or they cannot be encoded as UTF-8.
+_UNSAFE_CHARACTERS: Final = re.compile(
+    "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
-def one_line(values: Mapping[str, object]) -> str:
-    """*values* as a JSON object. What stands in them can neither break a line nor forge one."""
-    written = json.dumps(values, ensure_ascii=False, default=str)
-    return _UNRULY.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+def format_json_line(values: Mapping[str, object]) -> str:
+    """Return *values* as a JSON object on one line, without control characters."""
+    text = json.dumps(values, ensure_ascii=False, default=str)
+    return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def timestamp(seconds: float) -> str:
-    """A moment of the epoch as RFC 3339 has it, in UTC."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+def format_timestamp(seconds: float) -> str:
+    """Return *seconds* since the epoch in RFC 3339 format: UTC with milliseconds."""
+    time_utc = datetime.fromtimestamp(seconds, UTC)
+    return time_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_utc.microsecond // 1000:03d}Z"
 
 
 def append_log_line(log: Path, service: str, message: str, level: str = "info") -> None:
@@ -31,6 +36,6 @@ def append_log_line(log: Path, service: str, message: str, level: str = "info") 
 
     A write error, such as a full disk, is ignored: logging must not stop the caller.
     """
-    fields = {"timestamp": timestamp(time.time()), "level": level, "service": service}
+    fields = {"timestamp": format_timestamp(time.time()), "level": level, "service": service}
     with suppress(OSError), log.open("ab") as file:
-        file.write((one_line(fields | {"message": message}) + "\n").encode())
+        file.write((format_json_line(fields | {"message": message}) + "\n").encode())

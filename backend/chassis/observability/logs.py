@@ -1,4 +1,4 @@
-"""JSON lines that carry the id of the request they belong to, and of its trace."""
+"""JSON logging with the request id and trace id of each line."""
 
 import logging
 import sys
@@ -9,19 +9,19 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 
-from backend.chassis.observability.json_log_format import one_line, timestamp
-from backend.chassis.observability.tracing import here
-from backend.security.http_errors import request_id_in_hand
+from backend.chassis.observability.json_log_format import format_json_line, format_timestamp
+from backend.chassis.observability.tracing import current_span_context, format_trace_ids
+from backend.security.http_errors import current_request_id
 
-_access = logging.getLogger("access")
-_crashes = logging.getLogger("crash")
+_access_log = logging.getLogger("access")
+_crash_log = logging.getLogger("crash")
 
-_MOST_MESSAGE: Final = 8_000
-_MOST_EXCEPTION: Final = 16_000
+_MAX_MESSAGE_CHARACTERS: Final = 8_000
+_MAX_EXCEPTION_CHARACTERS: Final = 16_000
 
 
-class JsonLines(logging.Formatter):
-    """One line a record; whatever stands in it can neither break a line nor forge one."""
+class JsonFormatter(logging.Formatter):
+    """Format a record as one JSON line. Its values can neither break the line nor forge one."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -29,81 +29,85 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "timestamp": timestamp(record.created),
+            "timestamp": format_timestamp(record.created),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": _beginning(record.getMessage(), _MOST_MESSAGE),
+            "message": _truncate_end(record.getMessage(), _MAX_MESSAGE_CHARACTERS),
         }
-        if (request_id := request_id_in_hand()) is not None:
+        if (request_id := current_request_id()) is not None:
             line["request_id"] = request_id
-        if (place := here()) is not None:
-            line["trace_id"] = place.trace_id
-            line["span_id"] = place.span_id
+        if (context := current_span_context()) is not None:
+            line["trace_id"], line["span_id"] = format_trace_ids(context)
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
-            line["exception"] = _end(self.formatException(record.exc_info), _MOST_EXCEPTION)
-        return one_line(line)
+            traceback = self.formatException(record.exc_info)
+            line["exception"] = _truncate_start(traceback, _MAX_EXCEPTION_CHARACTERS)
+        return format_json_line(line)
 
 
-def log_as_json(service: str) -> None:
-    """Send everything that is said in this process to stderr as JSON lines.
+def configure_json_logging(service: str) -> None:
+    """Write all logs of this process to stderr as JSON lines of *service*.
 
-    Warnings too, and what ends a thread or the process.
+    Includes warnings and exceptions that end a thread or the process.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(service))
+    handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Tells the whole address of each request, with keys and questions in its query.
+    # httpx logs the full URL of each request, with API keys and questions in its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    sys.excepthook = _process_failed
-    threading.excepthook = _thread_failed
-    sys.unraisablehook = _nobody_to_raise_to
+    sys.excepthook = _log_uncaught_exception
+    threading.excepthook = _log_thread_exception
+    sys.unraisablehook = _log_unraisable_exception
 
 
-def _process_failed(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+def _log_uncaught_exception(
+    exception_type: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    if issubclass(kind, KeyboardInterrupt):
+    if issubclass(exception_type, KeyboardInterrupt):
         return
-    _crashes.critical("the process ends: %s", kind.__name__, exc_info=(kind, error, trace))
-
-
-def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
-        return
-    name = failed.thread.name if failed.thread else "?"
-    _crashes.error(
-        "the thread %s ends: %s",
-        name,
-        failed.exc_type.__name__,
-        exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback),
+    _crash_log.critical(
+        "process ended by %s", exception_type.__name__, exc_info=(exception_type, error, traceback)
     )
 
 
-def _nobody_to_raise_to(failed: "sys.UnraisableHookArgs") -> None:
-    if failed.exc_value is not None:
-        _crashes.error(
-            "%s, where nobody could hear of it",
-            failed.exc_type.__name__,
-            exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback),
+def _log_thread_exception(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is None or isinstance(failure.exc_value, SystemExit):
+        return
+    name = failure.thread.name if failure.thread else "?"
+    _crash_log.error(
+        "thread %s ended by %s",
+        name,
+        failure.exc_type.__name__,
+        exc_info=(failure.exc_type, failure.exc_value, failure.exc_traceback),
+    )
+
+
+def _log_unraisable_exception(failure: "sys.UnraisableHookArgs") -> None:
+    if failure.exc_value is not None:
+        _crash_log.error(
+            "exception ignored: %s",
+            failure.exc_type.__name__,
+            exc_info=(failure.exc_type, failure.exc_value, failure.exc_traceback),
         )
 
 
-def _beginning(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+def _truncate_end(text: str, max_characters: int) -> str:
+    if len(text) <= max_characters:
+        return text
+    return f"{text[:max_characters]}… ({len(text)} characters)"
 
 
-def _end(text: str, most: int) -> str:
-    """Of a trace the end counts: what went wrong, and where."""
-    return text if len(text) <= most else f"…{text[-most:]}"
+def _truncate_start(text: str, max_characters: int) -> str:
+    """Drop the start of a traceback: its end says what failed and where."""
+    return text if len(text) <= max_characters else f"…{text[-max_characters:]}"
 
 
 def log_requests(app: Flask) -> None:
-    """One line for each request that *app* answers."""
+    """Write one access log line for each request to *app*."""
 
     @app.before_request
     def start_clock() -> None:
@@ -111,8 +115,8 @@ def log_requests(app: Flask) -> None:
 
     @app.after_request
     def write_line(response: Response) -> Response:
-        took = time.perf_counter() - g.get("started", time.perf_counter())
-        _access.info(
+        duration_seconds = time.perf_counter() - g.get("started", time.perf_counter())
+        _access_log.info(
             "%s %s %s",
             request.method,
             request.path,
@@ -122,7 +126,7 @@ def log_requests(app: Flask) -> None:
                     "method": request.method,
                     "path": request.path,
                     "status": response.status_code,
-                    "took_ms": round(took * 1000, 2),
+                    "took_ms": round(duration_seconds * 1000, 2),
                     "remote": request.remote_addr,
                 }
             },

@@ -1,6 +1,5 @@
-"""Counters and timings for Prometheus."""
+"""Prometheus metrics of a service, and the request metrics of a Flask app."""
 
-import fcntl
 import time
 from collections.abc import Collection
 
@@ -18,123 +17,134 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from backend.chassis.observability.multiprocess_metrics import (
     Collector,
-    Telling,
-    locked,
-    shared_folder,
+    MultiprocessExporter,
+    get_multiprocess_folder,
+    lock_folder,
 )
-from backend.chassis.observability.polled_metrics import AskedNumbers, Dependencies
-from backend.chassis.observability.process_metrics import Processes
+from backend.chassis.observability.polled_metrics import DependencyCollector, PolledCollector
+from backend.chassis.observability.process_metrics import ProcessCollector
 
-# The bounds of https://opentelemetry.io/docs/specs/semconv/http/http-metrics/, and minutes for
-# answers that are written by a model.
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 120)
-# Those of RFC 9110 and PATCH. A client may send any other word, so they all count as one.
+# The buckets of https://opentelemetry.io/docs/specs/semconv/http/http-metrics/, and longer ones for
+# responses that a model generates.
+_BUCKETS_SECONDS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+    *(30, 60, 120),
+)
+# The methods of RFC 9110 and PATCH. Clients may send any other word, so all others share a label.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER_METHOD = "_OTHER"
-NO_ROUTE = "(unknown)"
+UNKNOWN_ROUTE = "(unknown)"
 
 
 class Metrics:
-    """The registry of one app; a service adds its own numbers to `registry`."""
+    """The metrics of one app. A service adds its own to `registry`."""
 
     def __init__(self) -> None:
-        # A second line for each, which Prometheus reads as a number of its own.
+        # prometheus_client adds a `_created` series to each counter, which doubles their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self.durations = Histogram(
+        self.request_durations = Histogram(
             "http_server_request_duration_seconds",
-            "From the first byte of a request to the head of its answer.",
+            "Time from the first byte of a request to the header of its response.",
             ("http_request_method", "http_route", "http_response_status_code"),
-            buckets=_SECONDS,
+            buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        self.problems = Counter(
+        self.problem_responses = Counter(
             "http_server_problems",
-            "Problem documents that were sent, by their code.",
+            "Problem responses by code.",
             ("code",),
             registry=self.registry,
         )
-        self.active = Gauge(
+        self.active_requests = Gauge(
             "http_server_active_requests",
-            "Requests whose answers are not written to their ends.",
+            "Requests whose response is not completely written.",
             registry=self.registry,
             multiprocess_mode="livesum",
         )
-        # What is the same whoever of several workers is asked.
-        self._common = CollectorRegistry()
-        self.tell(Processes())
-        self._asked: list[AskedNumbers | Dependencies] = []
+        # Collectors that return the same values in every worker.
+        self._shared_registry = CollectorRegistry()
+        self.register_shared(ProcessCollector())
+        self._polled: list[PolledCollector | DependencyCollector] = []
 
-    def show(self, collector: Collector, flags: Collection[str] = ()) -> Telling | None:
-        """Show the numbers that *collector* keeps by itself.
+    def register(
+        self, collector: Collector, max_gauges: Collection[str] = ()
+    ) -> MultiprocessExporter | None:
+        """Register a collector of this worker's values.
 
-        Where there are several workers, what comes back is to be called now and then, for
-        the others to know. Their gauges are added up, but for *flags*.
+        Args:
+            collector: its counters, histograms and gauges are summed over the workers.
+            max_gauges: names of gauges of which the maximum over the workers is reported instead.
+
+        Returns:
+            With several workers, an exporter to call regularly so that the others see the values.
         """
-        folder = shared_folder()
+        folder = get_multiprocess_folder()
         if folder is not None:
-            return Telling(collector, folder, flags)
+            return MultiprocessExporter(collector, folder, max_gauges)
         self.registry.register(collector)
         return None
 
-    def ask(self, numbers: AskedNumbers | Dependencies) -> None:
-        """Show *numbers*, asked for anew by whichever worker is asked for the page."""
-        self._asked.append(numbers)
-        self.tell(numbers)
+    def register_polled(self, collector: PolledCollector | DependencyCollector) -> None:
+        """Register *collector*, which the worker that serves `/metrics` refreshes."""
+        self._polled.append(collector)
+        self.register_shared(collector)
 
-    def tell(self, collector: Collector) -> None:
-        """Show what *collector* says in whichever worker is asked for the page."""
-        self._common.register(collector)
+    def register_shared(self, collector: Collector) -> None:
+        """Register a collector that returns the same values in every worker."""
+        self._shared_registry.register(collector)
 
-    def text(self) -> bytes:
-        """The Prometheus text of this process, or of all workers of the service."""
-        for numbers in self._asked:
-            numbers.begin()
-        return self._counted() + generate_latest(self._common)
+    def render_text(self) -> bytes:
+        """Return the metrics of all workers of the service in Prometheus' text format."""
+        for collector in self._polled:
+            collector.start_refresh()
+        return self._render_worker_metrics() + generate_latest(self._shared_registry)
 
-    def _counted(self) -> bytes:
-        folder = shared_folder()
+    def _render_worker_metrics(self) -> bytes:
+        folder = get_multiprocess_folder()
         if folder is None:
             return generate_latest(self.registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together, str(folder))  # type: ignore[no-untyped-call]
-        with locked(folder, fcntl.LOCK_SH):
-            return generate_latest(together)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        with lock_folder(folder, exclusive=False):
+            return generate_latest(registry)
 
 
 def count_requests(app: Flask, metrics: Metrics) -> Metrics:
-    """Count and time what *app* answers, by route and not by path: paths hold ids."""
+    """Count and time the requests of *app* by route. Paths are no labels: they contain ids."""
 
     @app.before_request
     def start_clock() -> None:
         g.counted_from = time.perf_counter()
-        metrics.active.inc()
+        metrics.active_requests.inc()
 
     @app.after_request
     def count(response: Response) -> Response:
         if "counted_from" in g:
-            route = str(request.url_rule) if request.url_rule else NO_ROUTE
+            route = str(request.url_rule) if request.url_rule else UNKNOWN_ROUTE
             method = request.method if request.method in _METHODS else _OTHER_METHOD
-            took = time.perf_counter() - g.counted_from
-            metrics.durations.labels(method, route, str(response.status_code)).observe(took)
-            response.call_on_close(metrics.active.dec)
-        if code := problem_code(response):
-            metrics.problems.labels(code).inc()
+            duration_seconds = time.perf_counter() - g.counted_from
+            labels = (method, route, str(response.status_code))
+            metrics.request_durations.labels(*labels).observe(duration_seconds)
+            response.call_on_close(metrics.active_requests.dec)
+        if code := get_problem_code(response):
+            metrics.problem_responses.labels(code).inc()
         return response
 
     return metrics
 
 
-def problem_code(response: Response) -> str:
-    """Which of our problems *response* is; empty where it is none.
+def get_problem_code(response: Response) -> str:
+    """Return the `code` of a problem response, or "" for any other response.
 
-    The codes are those of our own classes: no caller can make one up.
+    The codes are those of our own error classes, so clients cannot create new label values.
     """
     if response.mimetype != "application/problem+json":
         return ""
-    told = response.get_json(silent=True)
-    return str(told.get("code", "")) if isinstance(told, dict) else ""
+    problem = response.get_json(silent=True)
+    return str(problem.get("code", "")) if isinstance(problem, dict) else ""
 
 
-def metrics_response(metrics: Metrics) -> Response:
-    return Response(metrics.text(), content_type=CONTENT_TYPE_LATEST)
+def build_metrics_response(metrics: Metrics) -> Response:
+    """Return the response of `GET /metrics`."""
+    return Response(metrics.render_text(), content_type=CONTENT_TYPE_LATEST)

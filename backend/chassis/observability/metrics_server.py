@@ -1,4 +1,4 @@
-"""A page of numbers for a process that answers nothing else."""
+"""HTTP server for the metrics of a process that serves nothing else."""
 
 import logging
 import sys
@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 PATH = "/metrics"
 
 
-class _Page(BaseHTTPRequestHandler):
-    # A caller that sends nothing must not hold its thread.
+class _MetricsHandler(BaseHTTPRequestHandler):
+    # Seconds. A client that sends nothing must not hold its thread.
     timeout = 10
 
     def do_GET(self) -> None:
@@ -22,7 +22,7 @@ class _Page(BaseHTTPRequestHandler):
         if self.path != PATH or not isinstance(server, _Server):
             self.send_error(404)
             return
-        text = server.metrics.text()
+        text = server.metrics.render_text()
         self.send_response(200)
         self.send_header("Content-Type", CONTENT_TYPE_LATEST)
         self.send_header("Content-Length", str(len(text)))
@@ -30,7 +30,7 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """A scrape every few seconds is no event."""
+        """Log nothing: scrapes arrive every few seconds."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -38,19 +38,22 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, metrics: Metrics) -> None:
         self.metrics = metrics
-        super().__init__((host, port), _Page)
+        super().__init__((host, port), _MetricsHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        # Whoever hung up before the answer is no event; the base class prints a trace.
+        # A client that closed the connection is no error. The base class prints a traceback.
         if not isinstance(sys.exception(), ConnectionError):
-            _log.exception("the page of numbers failed")
+            _log.exception("serving metrics failed")
 
 
-def open_page(host: str, port: int, metrics: Metrics) -> None:
-    """Answer `/metrics` there from now on. The process goes on where the port is taken."""
+def start_metrics_server(host: str, port: int, metrics: Metrics) -> None:
+    """Serve `/metrics` in a background thread.
+
+    If the port is in use, log a warning and continue without metrics.
+    """
     try:
         server = _Server(host, port, metrics)
     except OSError as error:
-        _log.warning("no numbers of this process: %s:%d: %s", host, port, error.strerror)
+        _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)
         return
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -1,11 +1,10 @@
-"""The numbers of all workers of one service as one: each writes its own, whoever is asked adds up.
+"""Aggregate Prometheus metrics of all gunicorn workers (multiprocess mode).
 
-Prometheus' client keeps them in memory-mapped files once it finds a folder for them in the
-environment, which it looks for when it is imported: so the master names the folder before
-any worker has loaded anything.
+prometheus_client keeps values in memory-mapped files if an environment variable names a folder
+for them. It reads the variable when it is imported, so the master must set it before any worker
+imports the library.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -13,94 +12,102 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from backend.chassis.files import lock_file
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-_LOCK: Final = "lock"
-_GONE: Final = "gone"
-_masters: list[int] = []
+_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_LOCK_FILE: Final = "lock"
+# Takes the place of a process id in the names of the files with the sums of dead workers.
+_DEAD_WORKERS: Final = "gone"
+_master_pids: list[int] = []
 
 
 class Collector(Protocol):
-    """What Prometheus' client asks for numbers that it does not keep itself."""
+    """Object with a `collect` method that prometheus_client calls for metrics."""
 
     def collect(self) -> Iterator["Metric"]: ...
 
 
-def share_among_workers(folder: Path) -> None:
-    """In the master, before it forks: let the workers' numbers meet in *folder*, emptied first."""
+def enable_multiprocess_mode(folder: Path) -> None:
+    """Empty *folder* and store the values of all workers in it. Call in the master before fork."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / _LOCK).touch()
-    os.environ[_FOLDER] = str(folder)
+    (folder / _LOCK_FILE).touch()
+    os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
-def shared_folder() -> Path | None:
-    """Where the numbers of several workers meet; None in a process that counts for itself."""
-    named = os.environ.get(_FOLDER)
-    return Path(named) if named else None
+def get_multiprocess_folder() -> Path | None:
+    """Return the folder with the values of all workers, or None in single-process mode."""
+    folder = os.environ.get(_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
 
 
-def belong_to(master: int) -> None:
-    """In a worker: *master* and all below it are the service, not this process alone."""
-    _masters[:] = [master]
+def register_worker(master_pid: int) -> None:
+    """Report process metrics for the master and its children. Call in each worker."""
+    _master_pids[:] = [master_pid]
 
 
-def service_root() -> int:
-    """The process above all others of the service that this one belongs to."""
-    return _masters[0] if _masters else os.getpid()
+def get_root_pid() -> int:
+    """Return the id of the topmost process of this service: the master's, or this process's."""
+    return _master_pids[0] if _master_pids else os.getpid()
 
 
-def forget_all(folder: Path) -> None:
-    """In the master, when it ends."""
+def delete_multiprocess_folder(folder: Path) -> None:
+    """Delete *folder*. Call in the master when it ends."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def absorb(folder: Path, pid: int) -> None:
-    """In the master: keep what the worker *pid* has counted, and let go of its files.
+def merge_dead_worker(folder: Path, pid: int) -> None:
+    """Add the counters of the worker *pid* to those of dead workers and delete its files.
 
-    Its counters go on in the sum, or every restart of a worker would look like a reset; what
-    it held open it holds no more.
+    Call in the master. Without it, every restart of a worker would look like a counter reset.
+    Gauges are dropped: a dead worker holds nothing open.
     """
-    with locked(folder, fcntl.LOCK_EX):
+    with lock_folder(folder, exclusive=True):
         for file in [*folder.glob(f"*_{pid}.db"), *folder.glob(f"*_{pid}-*.db")]:
             kind = file.name.partition("_")[0]
             if kind != "gauge":
-                kept, gone = _opened(folder / f"{kind}_{_GONE}.db"), _opened(file)
-                for key, value, _ in gone.read_all_values():
-                    kept.write_value(key, kept.read_value(key)[0] + value, 0.0)
-                kept.close()
-                gone.close()
+                total = _open_file(folder / f"{kind}_{_DEAD_WORKERS}.db")
+                dead = _open_file(file)
+                for key, value, _ in dead.read_all_values():
+                    total.write_value(key, total.read_value(key)[0] + value, 0.0)
+                total.close()
+                dead.close()
             file.unlink()
 
 
 @contextmanager
-def locked(folder: Path, how: int) -> Iterator[None]:
-    """Nobody adds up while the files of a dead worker are moved into the sum."""
-    with (folder / _LOCK).open("wb") as lock:
-        fcntl.flock(lock, how)
+def lock_folder(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """Lock *folder*, so that no scrape sums values while a dead worker's files are merged.
+
+    Args:
+        exclusive: True for a merge, False for a scrape.
+    """
+    with lock_file(folder / _LOCK_FILE, exclusive=exclusive):
         yield
 
 
-class Telling:
-    """Tells the other workers the numbers that *collector* keeps, each time it is called.
+class MultiprocessExporter:
+    """Writes the values of *collector* to the shared folder each time it is called.
 
-    Gauges are added up, except *flags*: those are set as soon as one worker sets them.
+    Gauges are summed over the workers. Of the gauges in *max_gauges* the maximum is reported: a
+    flag is 1 as soon as one worker sets it.
     """
 
-    def __init__(self, collector: Collector, folder: Path, flags: Collection[str]) -> None:
+    def __init__(self, collector: Collector, folder: Path, max_gauges: Collection[str]) -> None:
         self._collector = collector
         self._folder = folder
-        self._flags = flags
+        self._max_gauges = max_gauges
         self._files: dict[str, Any] = {}
 
     def __call__(self) -> None:
         from prometheus_client.mmap_dict import mmap_key
 
         for metric in self._collector.collect():
-            file = self._file(metric)
-            for name, labels, value in _plain(metric):
+            file = self._get_file(metric)
+            for name, labels, value in _to_file_samples(metric):
                 key = mmap_key(metric.name, name, list(labels), list(labels.values()), "")
                 file.write_value(key, value, 0.0)
 
@@ -108,28 +115,28 @@ class Telling:
         for file in self._files.values():
             file.close()
 
-    def _file(self, metric: "Metric") -> Any:
+    def _get_file(self, metric: "Metric") -> Any:
         kind = metric.type
         if kind == "gauge":
-            kind = "gauge_livemax" if metric.name in self._flags else "gauge_livesum"
+            kind = "gauge_livemax" if metric.name in self._max_gauges else "gauge_livesum"
         if kind not in self._files:
-            self._files[kind] = _opened(self._folder / f"{kind}_{os.getpid()}-own.db")
+            self._files[kind] = _open_file(self._folder / f"{kind}_{os.getpid()}-own.db")
         return self._files[kind]
 
 
-def _opened(file: Path) -> Any:
+def _open_file(file: Path) -> Any:
     from prometheus_client.mmap_dict import MmapedDict
 
     return MmapedDict(str(file))  # type: ignore[no-untyped-call]
 
 
-def _plain(metric: "Metric") -> Iterator[tuple[str, dict[str, str], float]]:
-    """The samples of *metric* as the files hold them: each bucket without those below it."""
+def _to_file_samples(metric: "Metric") -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield the samples of *metric* in the format of the files: buckets are not cumulative."""
     below = 0.0
     for sample in metric.samples:
         value = sample.value
         if sample.name.endswith("_count") and metric.type == "histogram":
-            continue  # the sum of the buckets
+            continue  # derived from the buckets
         if "le" in sample.labels:
             value, below = value - below, value
             if sample.labels["le"] == "+Inf":

@@ -1,7 +1,8 @@
-"""Spans by OpenTelemetry, sent by OTLP over HTTP. Imported only where a collector is named.
+"""Export of spans with the OpenTelemetry SDK over OTLP/HTTP.
 
-The exporter reads OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS,
-OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES …) by itself.
+Imported only if a collector is configured. The exporter reads OpenTelemetry's own environment
+variables itself (OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, OTEL_TRACES_SAMPLER,
+OTEL_RESOURCE_ATTRIBUTES …).
 """
 
 import atexit
@@ -9,20 +10,20 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from backend import __version__
-from backend.chassis.observability.redis_spans import watch_commands
-from backend.chassis.observability.tracing import Kind, Place, Recorder, Span, Value
+from backend.chassis.observability.redis_spans import instrument_redis
+from backend.chassis.observability.tracing import SpanRecorder
 from backend.chassis.settings import SettingsError
 
 try:
-    from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.trace import Tracer
 except ImportError as error:
     raise SettingsError(
         "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed. Install it with: "
@@ -31,143 +32,111 @@ except ImportError as error:
 
 _log = logging.getLogger(__name__)
 _NAME: Final = "ai-agent-system"
-_KINDS: Final = {
-    Kind.INTERNAL: trace.SpanKind.INTERNAL,
-    Kind.SERVER: trace.SpanKind.SERVER,
-    Kind.CLIENT: trace.SpanKind.CLIENT,
-    Kind.CONSUMER: trace.SpanKind.CONSUMER,
-}
-_LAST_MILLISECONDS: Final = 800
+_SHUTDOWN_TIMEOUT_MILLISECONDS: Final = 800
 
 
-def open_recorder(full_name: str) -> Recorder:
-    """A recorder of this process' spans as the service *full_name*."""
-    # It would tell of each span that is lost; _Quiet tells once.
+def create_recorder(full_name: str) -> SpanRecorder:
+    """Return a recorder that exports this process's spans as service *full_name*."""
+    # The SDK logs every lost span; _LoggingExporter logs the first failure only.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     return _Recorder(full_name)
 
 
 class _Recorder:
-    """Opens its way to the collector at the first span, in each process that is forked anew."""
+    """Creates the export pipeline at the first span, and again in every forked process.
+
+    The tracer provider is not registered globally: libraries that use the OpenTelemetry API, such
+    as chromadb, would export their spans too.
+    """
 
     def __init__(self, full_name: str) -> None:
         self._full_name = full_name
-        self._opening = threading.Lock()
-        self._way: _Way | None = None
-        self._watches = [watch_commands()]
-        # Who has no database must not load its library for this.
+        self._lock = threading.Lock()
+        self._pipeline: _ExportPipeline | None = None
+        self._uninstrument = [instrument_redis()]
+        # A service without a database must not import SQLAlchemy for this.
         if "sqlalchemy" in sys.modules:
-            from backend.chassis.observability.sql_spans import watch_queries
+            from backend.chassis.observability.sql_spans import instrument_sqlalchemy
 
-            self._watches.append(watch_queries())
-        os.register_at_fork(after_in_child=self._forget)
+            self._uninstrument.append(instrument_sqlalchemy())
+        os.register_at_fork(after_in_child=self._reset_after_fork)
         atexit.register(self.close)
 
-    def _forget(self) -> None:
-        """A child has a thread and a connection of its own, and none of its parent's spans."""
-        self._opening = threading.Lock()
-        self._way = None
+    def _reset_after_fork(self) -> None:
+        """Drop the parent's pipeline: its thread, connection and queued spans belong to it."""
+        self._lock = threading.Lock()
+        self._pipeline = None
 
-    def _opened(self) -> "_Way":
-        with self._opening:
-            if self._way is None:
-                self._way = _Way(self._full_name)
-            return self._way
+    def get_tracer(self) -> Tracer:
+        pipeline = self._pipeline or self._open_pipeline()
+        return pipeline.tracer
+
+    def _open_pipeline(self) -> "_ExportPipeline":
+        with self._lock:
+            if self._pipeline is None:
+                self._pipeline = _ExportPipeline(self._full_name)
+            return self._pipeline
 
     def close(self) -> None:
-        """Send what is left, within a second."""
+        """Export the remaining spans, for at most one second, and remove the instrumentation."""
         atexit.unregister(self.close)
-        for stop in self._watches:
-            stop()
-        self._watches.clear()
-        way, self._way = self._way, None
-        if way is not None:
-            way.close()
-
-    def begin(
-        self, name: str, kind: Kind, parent: Place | None, attributes: Mapping[str, Value]
-    ) -> Span:
-        way = self._way or self._opened()
-        context = trace.set_span_in_context(
-            trace.INVALID_SPAN if parent is None else trace.NonRecordingSpan(_context(parent))
-        )
-        return _Span(way.tracer.start_span(name, context, kind=_KINDS[kind], attributes=attributes))
+        for uninstrument in self._uninstrument:
+            uninstrument()
+        self._uninstrument.clear()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.shutdown()
 
 
-class _Way:
-    """How one process' spans get to the collector."""
+class _ExportPipeline:
+    """Tracer provider, batch processor and OTLP exporter of one process."""
 
     def __init__(self, full_name: str) -> None:
-        about: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "service.name": full_name,
             "service.version": __version__,
             "service.namespace": _NAME,
             "process.pid": os.getpid(),
         }
-        # We end it ourselves: its own end waits for half a minute.
-        self._provider = TracerProvider(resource=Resource.create({**about}), shutdown_on_exit=False)
-        self._provider.add_span_processor(_Hasty(_Quiet(OTLPSpanExporter())))
+        # Shut down by _Recorder.close: the provider's own shutdown waits for half a minute.
+        self._provider = TracerProvider(
+            resource=Resource.create({**attributes}), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(
+            _FastShutdownProcessor(_LoggingExporter(OTLPSpanExporter()))
+        )
         self.tracer = self._provider.get_tracer(_NAME, __version__)
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         self._provider.shutdown()
 
 
-class _Hasty(BatchSpanProcessor):
-    """Does not wait at the end for a collector that hangs; its thread ends with the process."""
+class _FastShutdownProcessor(BatchSpanProcessor):
+    """Batch processor that does not wait at shutdown for a collector that hangs.
+
+    Its export thread is a daemon and ends with the process.
+    """
 
     def shutdown(self) -> None:
-        self._batch_processor.shutdown(timeout_millis=_LAST_MILLISECONDS)
+        self._batch_processor.shutdown(timeout_millis=_SHUTDOWN_TIMEOUT_MILLISECONDS)
 
 
-class _Quiet(SpanExporter):
-    """Says once that the collector is away and once that it is back, whatever it loses."""
+class _LoggingExporter(SpanExporter):
+    """Exporter that logs when exports start to fail and when they succeed again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
-        self._away = False
+        self._is_failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        outcome = self._exporter.export(spans)
-        away = outcome is not SpanExportResult.SUCCESS
-        if away and not self._away:
-            _log.warning("The collector takes no spans; they are lost until it does.")
-        elif self._away and not away:
-            _log.warning("The collector takes spans again.")
-        self._away = away
-        return outcome
+        result = self._exporter.export(spans)
+        is_failing = result is not SpanExportResult.SUCCESS
+        if is_failing and not self._is_failing:
+            _log.warning("The trace collector rejects spans or does not respond. Spans are lost.")
+        elif self._is_failing and not is_failing:
+            _log.warning("The trace collector accepts spans again.")
+        self._is_failing = is_failing
+        return result
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
-
-
-class _Span:
-    def __init__(self, span: trace.Span) -> None:
-        self._span = span
-        context = span.get_span_context()
-        self.place = Place(
-            trace.format_trace_id(context.trace_id),
-            trace.format_span_id(context.span_id),
-            int(context.trace_flags),
-            context.trace_state.to_header(),
-        )
-
-    def set(self, attributes: Mapping[str, Value]) -> None:
-        self._span.set_attributes(attributes)
-
-    def fail(self, error_type: str) -> None:
-        self._span.set_attribute("error.type", error_type)
-        self._span.set_status(trace.StatusCode.ERROR)
-
-    def end(self) -> None:
-        self._span.end()
-
-
-def _context(place: Place) -> trace.SpanContext:
-    return trace.SpanContext(
-        int(place.trace_id, 16),
-        int(place.span_id, 16),
-        is_remote=True,
-        trace_flags=trace.TraceFlags(place.flags),
-        trace_state=trace.TraceState.from_header([place.state] if place.state else []),
-    )

@@ -1,7 +1,7 @@
-"""Numbers that have to be asked for elsewhere: of a database, a server, a disk.
+"""Metrics read from a database, server or disk.
 
-Whoever scrapes never waits long for them, and nobody who answers requests does: each question
-is put by a thread of its own, one at a time, and what came back last is told.
+They are refreshed in background threads, at most one for each source, so that neither a scrape
+nor a request blocks. A scrape reports the last value.
 """
 
 import logging
@@ -16,139 +16,162 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from redis import Redis
 
 _log = logging.getLogger(__name__)
-# Longer than a Redis that does not answer takes to be given up.
-_PATIENCE_SECONDS = 0.4
-# Two who scrape at once hear the same.
+# Longer than the timeout of a Redis that does not respond.
+_WAIT_SECONDS = 0.4
+# Concurrent scrapes report the same value.
 _FRESH_SECONDS = 1.0
-# What nobody could say anew is told for so long: a number, and that something is well.
-_STALE_SECONDS = 60.0
-_WELL_SECONDS = 20.0
+# How long the last value is reported while refreshes fail.
+_MAX_VALUE_AGE_SECONDS = 60.0
+_MAX_HEALTH_AGE_SECONDS = 20.0
 
 T = TypeVar("T")
 
 
-class Asked(Generic[T]):
-    """What *question* brings back; it may take its time, and may fail."""
+class PolledValue(Generic[T]):
+    """The last result of *read*, which may be slow or raise.
 
-    def __init__(self, name: str, question: Callable[[], T]) -> None:
+    Args:
+        name: the source, for log messages.
+        read: reads the value. Called in a background thread.
+    """
+
+    def __init__(self, name: str, read: Callable[[], T]) -> None:
         self._name = name
-        self._question = question
-        self._answer: tuple[float, T] | None = None
-        self._asking: threading.Thread | None = None
-        self._begun_at = 0.0
+        self._read = read
+        self._result: tuple[float, T] | None = None
+        self._thread: threading.Thread | None = None
+        self._started_at = 0.0
         self._lock = threading.Lock()
-        self._is_silent = False
+        self._is_failing = False
 
-    def begin(self) -> None:
-        """Put the question, unless it is being asked or has been answered just now."""
+    def start_refresh(self) -> None:
+        """Read the value in the background, unless it is being read or is fresh."""
         with self._lock:
-            if self._asking is not None and self._asking.is_alive():
+            if self._thread is not None and self._thread.is_alive():
                 return
-            if self._answer is not None and monotonic() - self._answer[0] < _FRESH_SECONDS:
+            if self._result is not None and monotonic() - self._result[0] < _FRESH_SECONDS:
                 return
-            self._begun_at = monotonic()
-            self._asking = threading.Thread(
-                target=self._put, name=f"asks {self._name}", daemon=True
+            self._started_at = monotonic()
+            self._thread = threading.Thread(
+                target=self._refresh, name=f"poll {self._name}", daemon=True
             )
-            self._asking.start()
+            self._thread.start()
 
-    def answer(self, *, within: float = _STALE_SECONDS) -> T | None:
-        """The latest answer; None where there has been none for so many seconds."""
-        self.begin()
-        if self._asking is not None:
-            self._asking.join(max(0.0, self._begun_at + _PATIENCE_SECONDS - monotonic()))
-        answer = self._answer
-        if answer is None or monotonic() - answer[0] > within:
+    def get_value(self, *, max_age_seconds: float = _MAX_VALUE_AGE_SECONDS) -> T | None:
+        """Return the last value, or None if it is older than *max_age_seconds*.
+
+        Waits up to 0.4 s for a refresh.
+        """
+        self.start_refresh()
+        if self._thread is not None:
+            self._thread.join(max(0.0, self._started_at + _WAIT_SECONDS - monotonic()))
+        result = self._result
+        if result is None or monotonic() - result[0] > max_age_seconds:
             return None
-        return answer[1]
+        return result[1]
 
-    def _put(self) -> None:
+    def _refresh(self) -> None:
         try:
-            answer = self._question()
-        except Exception as fault:  # noqa: BLE001 - of any server's client; the page does without
-            if not self._is_silent:
-                _log.warning("no numbers of %s: %s", self._name, type(fault).__name__)
-            self._is_silent = True
+            value = self._read()
+        except Exception as error:  # noqa: BLE001 - any client's error; the scrape omits the metrics
+            if not self._is_failing:
+                _log.warning("cannot read metrics of %s: %s", self._name, type(error).__name__)
+            self._is_failing = True
         else:
-            self._is_silent = False
-            self._answer = monotonic(), answer
+            self._is_failing = False
+            self._result = monotonic(), value
 
 
-class AskedNumbers:
-    """A collector of the numbers that *question* brings back."""
+class PolledCollector:
+    """Prometheus collector of the metrics that *read* returns."""
 
-    def __init__(self, name: str, question: Callable[[], Iterable[Metric]]) -> None:
-        self._asked = Asked(name, lambda: list(question()))
+    def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
+        self._value = PolledValue(name, lambda: list(read()))
 
-    def begin(self) -> None:
-        self._asked.begin()
+    def start_refresh(self) -> None:
+        self._value.start_refresh()
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._asked.answer() or ()
+        yield from self._value.get_value() or ()
 
 
-class Dependencies:
-    """Whether what a service needs answers, and how quickly. The *checks* raise if not."""
+class DependencyCollector:
+    """Prometheus collector of the health and latency of a service's dependencies.
+
+    Args:
+        checks: by name of the dependency, a function that raises if it does not work.
+    """
 
     def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:
-        self._asked = {name: Asked(name, _timed(check)) for name, check in checks.items()}
+        self._values = {
+            name: PolledValue(name, _time_check(check)) for name, check in checks.items()
+        }
 
-    def begin(self) -> None:
-        for asked in self._asked.values():
-            asked.begin()
+    def start_refresh(self) -> None:
+        for value in self._values.values():
+            value.start_refresh()
 
     def collect(self) -> Iterator[Metric]:
-        self.begin()
+        self.start_refresh()
         up = GaugeMetricFamily(
-            "dependency_up", "1 while it answers what the service needs it for.", labels=["name"]
+            "dependency_up", "1 if the health check of the dependency succeeds.", labels=["name"]
         )
         latency = GaugeMetricFamily(
-            "dependency_latency_seconds", "How long it took to answer, or to fail.", labels=["name"]
+            "dependency_latency_seconds",
+            "Duration of the last health check, successful or not.",
+            labels=["name"],
         )
-        for name, asked in self._asked.items():
-            answers, took = asked.answer(within=_WELL_SECONDS) or (False, None)
-            up.add_metric([name], float(answers))
-            if took is not None:
-                latency.add_metric([name], took)
+        for name, value in self._values.items():
+            is_up, duration_seconds = value.get_value(max_age_seconds=_MAX_HEALTH_AGE_SECONDS) or (
+                False,
+                None,
+            )
+            up.add_metric([name], float(is_up))
+            if duration_seconds is not None:
+                latency.add_metric([name], duration_seconds)
         yield up
         yield latency
 
 
-def _timed(check: Callable[[], object]) -> Callable[[], tuple[bool, float]]:
-    def question() -> tuple[bool, float]:
-        began = perf_counter()
+def _time_check(check: Callable[[], object]) -> Callable[[], tuple[bool, float]]:
+    def run_check() -> tuple[bool, float]:
+        started = perf_counter()
         try:
             check()
-        except Exception:  # noqa: BLE001 - whatever it is, it is not well
-            return False, perf_counter() - began
-        return True, perf_counter() - began
+        except Exception:  # noqa: BLE001 - any error means that the dependency is down
+            return False, perf_counter() - started
+        return True, perf_counter() - started
 
-    return question
-
-
-def space_in(folder: Path) -> AskedNumbers:
-    """How much room there is where *folder* lies."""
-
-    def question() -> Iterator[Metric]:
-        space = shutil.disk_usage(folder)
-        yield GaugeMetricFamily("data_folder_free_bytes", "Room left in DATA_DIR.", space.free)
-        yield GaugeMetricFamily("data_folder_size_bytes", "All room in DATA_DIR.", space.total)
-
-    return AskedNumbers("the data folder", question)
+    return run_check
 
 
-def redis_numbers(redis: Redis) -> Iterator[Metric]:
-    """What the server says of itself, under the names of Prometheus' exporter for it."""
-    said = redis.info()
-    for name, field, told in (
-        ("redis_memory_used_bytes", "used_memory", "Memory that it holds."),
-        ("redis_memory_max_bytes", "maxmemory", "Memory that it may hold; 0: all there is."),
-        ("redis_connected_clients", "connected_clients", "Connections."),
-        ("redis_uptime_in_seconds", "uptime_in_seconds", "Since its start."),
+def create_disk_space_collector(folder: Path) -> PolledCollector:
+    """Return a collector of the free and total bytes of the file system of *folder*."""
+
+    def read_disk_space() -> Iterator[Metric]:
+        usage = shutil.disk_usage(folder)
+        yield GaugeMetricFamily(
+            "data_folder_free_bytes", "Free space of the file system of DATA_DIR.", usage.free
+        )
+        yield GaugeMetricFamily(
+            "data_folder_size_bytes", "Size of the file system of DATA_DIR.", usage.total
+        )
+
+    return PolledCollector("the data folder", read_disk_space)
+
+
+def collect_redis_metrics(redis: Redis) -> Iterator[Metric]:
+    """Yield metrics from Redis' INFO, under the names of Prometheus' Redis exporter."""
+    info = redis.info()
+    for name, field, description in (
+        ("redis_memory_used_bytes", "used_memory", "Memory that Redis uses."),
+        ("redis_memory_max_bytes", "maxmemory", "Memory limit of Redis, 0 for none."),
+        ("redis_connected_clients", "connected_clients", "Open client connections."),
+        ("redis_uptime_in_seconds", "uptime_in_seconds", "Time since the start of Redis."),
     ):
-        yield GaugeMetricFamily(name, told, float(said.get(field, 0)))
-    for name, field, told in (
-        ("redis_commands_processed", "total_commands_processed", "Commands."),
-        ("redis_evicted_keys", "evicted_keys", "Keys that it dropped for want of memory."),
+        yield GaugeMetricFamily(name, description, float(info.get(field, 0)))
+    for name, field, description in (
+        ("redis_commands_processed", "total_commands_processed", "Commands processed."),
+        ("redis_evicted_keys", "evicted_keys", "Keys evicted because memory was full."),
     ):
-        yield CounterMetricFamily(name, told, float(said.get(field, 0)))
+        yield CounterMetricFamily(name, description, float(info.get(field, 0)))

@@ -1,8 +1,9 @@
-"""What the processes of a service take of the machine, for Prometheus.
+"""CPU, memory and file metrics of a service's processes.
 
-The names are those of https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics.
-They count all processes of the service together: gunicorn's master, its workers and what these
-have started. They are read when somebody asks, from /proc; elsewhere there are none.
+The names follow
+https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics. The values cover all
+processes of the service: gunicorn's master, its workers and their children. They are read from
+/proc at each scrape. Systems without /proc report none.
 """
 
 import os
@@ -21,139 +22,146 @@ from prometheus_client.core import (
 )
 
 from backend import __version__
-from backend.chassis.observability.multiprocess_metrics import service_root
+from backend.chassis.observability.multiprocess_metrics import get_root_pid
 
 _PROC: Final = Path("/proc")
 _FD_LIMIT: Final = "Max open files"
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """One process at one moment; times in seconds, memory in bytes."""
+class ProcessUsage:
+    """Resource usage of one process.
+
+    Attributes:
+        cpu_seconds: user and system time, including that of children it has waited for: the time
+            of ended processes is not lost.
+        start_time_seconds: seconds since the epoch.
+    """
 
     pid: int
-    cpu: float
-    """With that of the children that it has waited for: what they used is not lost."""
+    cpu_seconds: float
     threads: int
-    started: float
-    virtual: int
-    resident: int
+    start_time_seconds: float
+    virtual_bytes: int
+    resident_bytes: int
     open_fds: int
     max_fds: int
 
 
-class Build:
-    """A collector that tells which build of *service* runs."""
+class BuildInfoCollector:
+    """Prometheus collector of the version of *service* and of Python."""
 
     def __init__(self, service: str) -> None:
-        self._told = {
+        self._labels = {
             "service": service,
             "version": __version__,
             "python_version": platform.python_version(),
         }
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("service_build", "Which build runs.", value=self._told)
+        yield InfoMetricFamily("service_build", "Version of the service.", value=self._labels)
 
 
-class Processes:
-    """A collector of what the service's processes take."""
+class ProcessCollector:
+    """Prometheus collector of the resource usage of the service's processes."""
 
     def collect(self) -> Iterator[Metric]:
-        root = service_root()
-        usages = list(_usages(root))
+        root = get_root_pid()
+        usages = list(_read_usages(root))
         if not usages:
             return
         yield CounterMetricFamily(
             "process_cpu_seconds",
-            "CPU time of all processes, also of those that have ended.",
-            value=sum(each.cpu for each in usages),
+            "CPU time of all processes, including ended ones.",
+            value=sum(usage.cpu_seconds for usage in usages),
         )
-        for name, told, value in _sums(usages):
-            yield GaugeMetricFamily(name, told, value=value)
+        for name, description, value in _sum_usages(usages):
+            yield GaugeMetricFamily(name, description, value=value)
         yield GaugeMetricFamily(
             "process_start_time_seconds",
-            "When the service was started, in seconds since the epoch.",
-            value=next((each.started for each in usages if each.pid == root), 0.0),
+            "Start time of the service in seconds since the epoch.",
+            value=next((usage.start_time_seconds for usage in usages if usage.pid == root), 0.0),
         )
+        main_pids = (root, *_list_workers(root))
         yield GaugeMetricFamily(
             "service_youngest_process_start_time_seconds",
-            "When its youngest worker was started: it grows when one had to be replaced.",
-            value=max(each.started for each in usages if each.pid in (root, *_workers(root))),
+            "Start time of the youngest worker. It increases when a worker is replaced.",
+            value=max(usage.start_time_seconds for usage in usages if usage.pid in main_pids),
         )
         yield GaugeMetricFamily(
             "service_open_fds_ratio",
-            "Open files of the process that has the most, by what it may open.",
-            value=max(each.open_fds / each.max_fds for each in usages),
+            "Open files divided by their limit, of the process with the highest ratio.",
+            value=max(usage.open_fds / usage.max_fds for usage in usages),
         )
 
 
-def _sums(usages: list[Usage]) -> Iterator[tuple[str, str, float]]:
+def _sum_usages(usages: list[ProcessUsage]) -> Iterator[tuple[str, str, float]]:
     yield "service_processes", "Processes of the service.", len(usages)
-    yield "process_threads", "Threads.", sum(each.threads for each in usages)
-    yield "process_open_fds", "Open files.", sum(each.open_fds for each in usages)
-    yield "process_max_fds", "Files that may be open.", sum(each.max_fds for each in usages)
+    yield "process_threads", "Threads.", sum(usage.threads for usage in usages)
+    yield "process_open_fds", "Open files.", sum(usage.open_fds for usage in usages)
+    yield "process_max_fds", "Limit of open files.", sum(usage.max_fds for usage in usages)
     yield (
         "process_resident_memory_bytes",
-        "Memory; what processes share counts for each of them.",
-        sum(each.resident for each in usages),
+        "Resident memory. Shared memory counts once for each process.",
+        sum(usage.resident_bytes for usage in usages),
     )
     yield (
         "process_virtual_memory_bytes",
-        "Address space.",
-        sum(each.virtual for each in usages),
+        "Virtual memory.",
+        sum(usage.virtual_bytes for usage in usages),
     )
 
 
-def _workers(root: int) -> list[int]:
-    return _children(root) if root != os.getpid() else []
+def _list_workers(root: int) -> list[int]:
+    return _list_children(root) if root != os.getpid() else []
 
 
-def _usages(root: int) -> Iterator[Usage]:
-    """Of *root* and all below it; who ends meanwhile is left out."""
-    waiting = [root] if sys.platform == "linux" else []
-    while waiting:
-        pid = waiting.pop()
+def _read_usages(root: int) -> Iterator[ProcessUsage]:
+    """Yield the usage of *root* and its descendants. Skips processes that end meanwhile."""
+    pending = [root] if sys.platform == "linux" else []
+    while pending:
+        pid = pending.pop()
         try:
-            yield _usage(pid)
+            yield _read_usage(pid)
         except OSError:
             continue
-        waiting += _children(pid)
+        pending += _list_children(pid)
 
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
+def _list_children(pid: int) -> list[int]:
+    children: list[int] = []
     try:
         for thread in (_PROC / str(pid) / "task").iterdir():
-            found += map(int, (thread / "children").read_text().split())
+            children += map(int, (thread / "children").read_text().split())
     except OSError:
-        return found
-    return found
+        return children
+    return children
 
 
-def _usage(pid: int) -> Usage:
+def _read_usage(pid: int) -> ProcessUsage:
     folder = _PROC / str(pid)
-    # Behind the name, which may hold anything; the numbers are those of proc(5) from the third.
+    # The process name is in parentheses and may contain any character. The fields after it are
+    # numbered from 3 in proc(5).
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
     ticks = os.sysconf("SC_CLK_TCK")
-    return Usage(
+    return ProcessUsage(
         pid=pid,
-        cpu=sum(map(int, fields[11:15])) / ticks,
+        cpu_seconds=sum(map(int, fields[11:15])) / ticks,
         threads=int(fields[17]),
-        started=_booted() + int(fields[19]) / ticks,
-        virtual=int(fields[20]),
-        resident=int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+        start_time_seconds=_read_boot_time() + int(fields[19]) / ticks,
+        virtual_bytes=int(fields[20]),
+        resident_bytes=int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
         open_fds=sum(1 for _ in (folder / "fd").iterdir()),
-        max_fds=_max_fds(folder),
+        max_fds=_read_max_fds(folder),
     )
 
 
-def _max_fds(folder: Path) -> int:
+def _read_max_fds(folder: Path) -> int:
     lines = (folder / "limits").read_text().splitlines()
     limit = next(line.removeprefix(_FD_LIMIT).split()[0] for line in lines if _FD_LIMIT in line)
     return int(limit) if limit.isdecimal() else sys.maxsize
 
 
-def _booted() -> int:
+def _read_boot_time() -> int:
     lines = (_PROC / "stat").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("btime "))

@@ -1,7 +1,7 @@
-"""A span for each command that the Redis-compatible server is asked: its name and no values.
+"""Spans for Redis commands, with the command name and without arguments.
 
-https://opentelemetry.io/docs/specs/semconv/database/redis/. redis-py tells nobody of its
-commands, so the methods that all of them pass are wrapped while there is a recorder.
+Follows https://opentelemetry.io/docs/specs/semconv/database/redis/. redis-py has no hooks, so the
+methods that every command passes through are wrapped while a recorder exists.
 """
 
 from collections.abc import Callable
@@ -10,71 +10,80 @@ from typing import Any, Final
 from redis.client import Pipeline, Redis
 from redis.cluster import ClusterPipeline, RedisCluster
 
-from backend.chassis.observability.tracing import Kind, Value, here, span
+from backend.chassis.observability.tracing import (
+    AttributeValue,
+    SpanKind,
+    current_span_context,
+    start_as_current_span,
+)
 
-_MOST_NAMES: Final = 5
+_MAX_COMMAND_NAMES: Final = 5
 
 
-def watch_commands() -> Callable[[], None]:
-    """Make spans of all clients' commands, below whatever is at work; returns what ends it."""
-    wrapped: list[tuple[type, str, Callable[..., Any]]] = [
-        (Redis, "execute_command", _one),
-        (RedisCluster, "execute_command", _one),
-        (Pipeline, "execute", _several),
-        (ClusterPipeline, "execute", _several),
+def instrument_redis() -> Callable[[], None]:
+    """Record the commands of all Redis clients as children of the current span.
+
+    Returns a function that removes the instrumentation.
+    """
+    wrappers: list[tuple[type, str, Callable[..., Any]]] = [
+        (Redis, "execute_command", _wrap_command),
+        (RedisCluster, "execute_command", _wrap_command),
+        (Pipeline, "execute", _wrap_pipeline),
+        (ClusterPipeline, "execute", _wrap_pipeline),
     ]
-    bare = [(kind, name, getattr(kind, name)) for kind, name, _ in wrapped]
-    for kind, name, wrap in wrapped:
-        setattr(kind, name, wrap(getattr(kind, name)))
+    originals = [(cls, name, getattr(cls, name)) for cls, name, _ in wrappers]
+    for cls, name, wrap in wrappers:
+        setattr(cls, name, wrap(getattr(cls, name)))
 
-    def stop() -> None:
-        for kind, name, method in bare:
-            setattr(kind, name, method)
+    def uninstrument() -> None:
+        for cls, name, method in originals:
+            setattr(cls, name, method)
 
-    return stop
+    return uninstrument
 
 
-def _one(method: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_command(method: Callable[..., Any]) -> Callable[..., Any]:
     def execute_command(client: Any, *args: Any, **options: Any) -> Any:
-        # What nobody asked for, such as looking after a connection, is no trace.
-        if here() is None:
+        # Background commands, such as connection checks, do not start traces.
+        if current_span_context() is None:
             return method(client, *args, **options)
-        name = _name(args)
-        with span(name, Kind.CLIENT, _told(client, name)):
+        name = _command_name(args)
+        with start_as_current_span(name, SpanKind.CLIENT, _attributes(client, name)):
             return method(client, *args, **options)
 
     return execute_command
 
 
-def _several(method: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_pipeline(method: Callable[..., Any]) -> Callable[..., Any]:
     def execute(pipeline: Any, *args: Any, **options: Any) -> Any:
-        if here() is None:
+        if current_span_context() is None:
             return method(pipeline, *args, **options)
-        names = [_name(_arguments(each)) for each in pipeline.command_stack]
-        told = _told(pipeline, "PIPELINE") | {
+        names = [_command_name(_arguments(command)) for command in pipeline.command_stack]
+        attributes = _attributes(pipeline, "PIPELINE") | {
             "db.operation.batch.size": len(names),
-            "db.query.text": " ".join(names[:_MOST_NAMES]),
+            "db.query.text": " ".join(names[:_MAX_COMMAND_NAMES]),
         }
-        with span("PIPELINE", Kind.CLIENT, told):
+        with start_as_current_span("PIPELINE", SpanKind.CLIENT, attributes):
             return method(pipeline, *args, **options)
 
     return execute
 
 
-def _arguments(queued: Any) -> tuple[Any, ...]:
-    """Of a command in a pipeline; a cluster's keeps them in an object."""
-    return tuple(queued.args if hasattr(queued, "args") else queued[0])
+def _arguments(command: Any) -> tuple[Any, ...]:
+    """Return the arguments of a pipelined command. A cluster pipeline wraps them in an object."""
+    return tuple(command.args if hasattr(command, "args") else command[0])
 
 
-def _name(args: tuple[Any, ...]) -> str:
+def _command_name(args: tuple[Any, ...]) -> str:
     first = args[0] if args else ""
     return (first.decode("ascii", "replace") if isinstance(first, bytes) else str(first)).upper()
 
 
-def _told(client: Any, name: str) -> dict[str, Value]:
-    told: dict[str, Value] = {"db.system.name": "redis", "db.operation.name": name}
+def _attributes(client: Any, name: str) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {"db.system.name": "redis", "db.operation.name": name}
     pool = getattr(client, "connection_pool", None)
-    place = {} if pool is None else pool.connection_kwargs
-    if "host" in place:
-        told |= {"server.address": str(place["host"]), "server.port": int(place.get("port", 6379))}
-    return told
+    address = {} if pool is None else pool.connection_kwargs
+    if "host" in address:
+        attributes["server.address"] = str(address["host"])
+        attributes["server.port"] = int(address.get("port", 6379))
+    return attributes

@@ -1,7 +1,7 @@
-"""A span for each statement that the database is asked, by SQLAlchemy's events.
+"""Spans for SQL statements, recorded through SQLAlchemy events.
 
-https://opentelemetry.io/docs/specs/semconv/database/. Values are never told: not those that are
-bound, and of those that are written into a statement only their places.
+Follows https://opentelemetry.io/docs/specs/semconv/database/. Values are never recorded: bound
+parameters are left out, and literals in the statement are replaced by placeholders.
 """
 
 import re
@@ -13,53 +13,65 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from backend.chassis.observability.tracing import Kind, Span, Value, begin, here
+from backend.chassis.observability.tracing import (
+    AttributeValue,
+    Span,
+    SpanKind,
+    current_span_context,
+    set_span_error,
+    start_span,
+)
 
-_MOST_TEXT: Final = 2000
-_SEVERAL: Final = re.compile(r"\((?:\s*(?:\?|%s|:\w+)\s*,)+\s*(?:\?|%s|:\w+)\s*\)")
-_WRITTEN_OUT: Final = re.compile(r"'(?:[^']|'')*'|(?<![\w$:])\d+(?:\.\d+)?")
+_MAX_QUERY_CHARACTERS: Final = 2000
+_PARAMETER_LIST: Final = re.compile(r"\((?:\s*(?:\?|%s|:\w+)\s*,)+\s*(?:\?|%s|:\w+)\s*\)")
+_LITERAL: Final = re.compile(r"'(?:[^']|'')*'|(?<![\w$:])\d+(?:\.\d+)?")
 _TARGET: Final = re.compile(
     r"(?:^\s*UPDATE|\bFROM|\bJOIN|\bINTO)\s+(?:\"?\w+\"?\.)?\"?(\w+)", re.IGNORECASE
 )
-# Waits for nobody, and would stand before every reading.
-_NOTHING_MUCH: Final = "BEGIN DEFERRED"
+# Acquires no lock and returns at once. It would precede every read.
+_UNTRACED_STATEMENT: Final = "BEGIN DEFERRED"
 
 
-def watch_queries() -> Callable[[], None]:
-    """Make spans of all engines' statements, below whatever is at work; returns what ends it."""
+def instrument_sqlalchemy() -> Callable[[], None]:
+    """Record the statements of all engines as children of the current span.
+
+    Returns a function that removes the instrumentation.
+    """
     listeners: tuple[tuple[str, Callable[..., None]], ...] = (
-        ("before_cursor_execute", _begin),
-        ("after_cursor_execute", _end),
-        ("handle_error", _fail),
+        ("before_cursor_execute", _start_span),
+        ("after_cursor_execute", _end_span),
+        ("handle_error", _fail_span),
     )
     for name, listener in listeners:
         event.listen(Engine, name, listener)
 
-    def stop() -> None:
+    def uninstrument() -> None:
         for name, listener in listeners:
             event.remove(Engine, name, listener)
 
-    return stop
+    return uninstrument
 
 
-def _begin(
+def _start_span(
     connection: Connection,
-    cursor: object,  # noqa: ARG001 - SQLAlchemy's order
+    cursor: object,  # noqa: ARG001 - SQLAlchemy's signature
     statement: str,
     parameters: Any,
     context: Any,
     executemany: bool,
 ) -> None:
-    # What nobody asked for, such as looking for work every two seconds, is no trace.
-    if here() is None or statement == _NOTHING_MUCH:
+    # Background statements, such as polling a queue every two seconds, do not start traces.
+    if current_span_context() is None or statement == _UNTRACED_STATEMENT:
         return
-    told = _told(statement) | _whom(connection.engine)
+    attributes = dict(_parse_statement(statement)) | _connection_attributes(connection.engine)
     if executemany and len(parameters) > 1:
-        told["db.operation.batch.size"] = len(parameters)
-    context.backend_span = begin(str(told["db.query.summary"]), Kind.CLIENT, told)
+        attributes["db.operation.batch.size"] = len(parameters)
+    context.backend_span = start_span(
+        str(attributes["db.query.summary"]), SpanKind.CLIENT, attributes
+    )
 
 
-def _end(
+def _end_span(
     connection: Connection,  # noqa: ARG001
     cursor: object,  # noqa: ARG001
     statement: str,  # noqa: ARG001
@@ -67,45 +79,42 @@ def _end(
     context: Any,
     executemany: bool,  # noqa: ARG001
 ) -> None:
-    _take(context, lambda span: span.end())
-
-
-def _fail(failed: ExceptionContext) -> None:
-    def end(span: Span) -> None:
-        span.fail(type(failed.original_exception).__name__)
+    span = _pop_span(context)
+    if span is not None:
         span.end()
 
-    _take(failed.execution_context, end)
+
+def _fail_span(failure: ExceptionContext) -> None:
+    span = _pop_span(failure.execution_context)
+    if span is not None:
+        set_span_error(span, type(failure.original_exception).__name__)
+        span.end()
 
 
-def _take(context: Any, finish: Callable[[Span], None]) -> None:
-    span = getattr(context, "backend_span", None)
+def _pop_span(context: Any) -> Span | None:
+    span: Span | None = getattr(context, "backend_span", None)
     if span is not None:
         del context.backend_span
-        finish(span)
+    return span
 
 
-def _whom(engine: Engine) -> dict[str, Value]:
+def _connection_attributes(engine: Engine) -> dict[str, AttributeValue]:
     url = engine.url
-    whom: dict[str, Value] = {"db.system.name": engine.dialect.name}
+    attributes: dict[str, AttributeValue] = {"db.system.name": engine.dialect.name}
     if engine.dialect.name == "sqlite":
-        whom["db.namespace"] = PurePath(url.database or "").name
-        return whom
-    whom |= {"db.namespace": url.database or "", "server.address": url.host or ""}
-    return whom | ({"server.port": url.port} if url.port else {})
-
-
-def _told(statement: str) -> dict[str, Value]:
-    return dict(_understood(statement))
+        attributes["db.namespace"] = PurePath(url.database or "").name
+        return attributes
+    attributes |= {"db.namespace": url.database or "", "server.address": url.host or ""}
+    return attributes | ({"server.port": url.port} if url.port else {})
 
 
 @lru_cache(maxsize=1024)
-def _understood(statement: str) -> tuple[tuple[str, Value], ...]:
+def _parse_statement(statement: str) -> tuple[tuple[str, AttributeValue], ...]:
     operation = statement.split(maxsplit=1)[0].upper() if statement.strip() else "(empty)"
     targets = list(dict.fromkeys(_TARGET.findall(statement)))[:3]
-    text = _WRITTEN_OUT.sub("?", _SEVERAL.sub("(?)", statement))
+    text = _LITERAL.sub("?", _PARAMETER_LIST.sub("(?)", statement))
     return (
         ("db.operation.name", operation),
         ("db.query.summary", " ".join([operation, *targets])),
-        ("db.query.text", text[:_MOST_TEXT]),
+        ("db.query.text", text[:_MAX_QUERY_CHARACTERS]),
     )

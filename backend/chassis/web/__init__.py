@@ -1,1 +1,1 @@
-"""App factory, problem responses, OpenAPI, idempotency, paging, SSE, health and serving."""
+"""Flask apps: app factory, errors, OpenAPI, idempotency, paging, SSE, health and serving."""

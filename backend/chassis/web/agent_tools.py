@@ -1,14 +1,14 @@
-"""How a service lets the agent use its routes: a decorator on each, and one line for all.
+"""Offer a service's routes to the agent as tools.
 
     @app.get("/orders/<order_id>")
     @agent_tool("show_order")
     @require_permission(Permission.AGENT_QUERY)
     def show_order(order_id: str): ...
 
-    declare_tools(app)
+    declare_agent_tools(app)
 
-With `tools=True` in its line of the catalog, the agent asks the service for `/tools.json` and calls
-its routes with the caller's own token.
+If the service's description has `declares_agent_tools=True`, the agent fetches `/tools.json` from
+it and calls the routes with the user's own token.
 """
 
 import inspect
@@ -21,17 +21,20 @@ from flask import Flask
 from pydantic import BaseModel, Field
 
 from backend.security import public
-from backend.security.guards import guard_of
+from backend.security.guards import get_guard
 
 View = Callable[..., Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _PATH_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
-_WRITING = frozenset({"POST", "PUT", "PATCH"})
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class DeclaredTool(BaseModel):
-    """One route as a tool: arguments named in `path` go there, the others into body or query."""
+    """A route as a tool.
+
+    Arguments named in `path` are placed there, all others in the body or the query string.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")
     description: str = Field(max_length=2_000)
@@ -43,76 +46,78 @@ class DeclaredTool(BaseModel):
 
     @property
     def has_body(self) -> bool:
-        return self.method in _WRITING
+        return self.method in _METHODS_WITH_BODY
 
 
 class DeclaredTools(BaseModel):
-    """What `/tools.json` answers."""
+    """Response of `/tools.json`."""
 
     tools: Sequence[DeclaredTool] = Field(max_length=64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Declared:
+class _ToolDeclaration:
     name: str
     side_effects: bool | None
 
 
 def agent_tool(name: str, *, side_effects: bool | None = None) -> Callable[[View], View]:
-    """Offer the view to agents as *name*; its docstring tells a model what it is for.
+    """Offer the view to agents as tool *name*. Its docstring is the description for the model.
 
-    Unless *side_effects* says otherwise, only a GET has none. What has some waits for the
-    approval of the user for whom the agent calls.
+    Args:
+        name: name of the tool.
+        side_effects: True if the agent must ask its user for approval before each call. By
+            default, every method but GET has side effects.
     """
 
     def decorate(view: View) -> View:
-        view.agent_tool = _Declared(name, side_effects)  # type: ignore[attr-defined]
+        view.agent_tool = _ToolDeclaration(name, side_effects)  # type: ignore[attr-defined]
         return view
 
     return decorate
 
 
-def declare_tools(app: Flask) -> None:
-    """Answer `/tools.json` with the routes of *app* that are tools."""
-    found = DeclaredTools(tools=[*_tools(app)])
+def declare_agent_tools(app: Flask) -> None:
+    """Add the route `/tools.json` with all views of *app* that are marked with `agent_tool`."""
+    tools = DeclaredTools(tools=[*_list_tools(app)])
 
     @app.get("/tools.json")
     @public
     def tools_json() -> Mapping[str, Any]:
-        return found.model_dump()
+        return tools.model_dump()
 
 
-def _tools(app: Flask) -> list[DeclaredTool]:
+def _list_tools(app: Flask) -> list[DeclaredTool]:
     tools = []
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        declared: _Declared | None = getattr(view, "agent_tool", None)
-        if declared is None:
+        declaration: _ToolDeclaration | None = getattr(view, "agent_tool", None)
+        if declaration is None:
             continue
         (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        guard, writes = guard_of(view), method != "GET"
+        guard, side_effects = get_guard(view), declaration.side_effects
         tool = {
-            "name": declared.name,
-            "description": inspect.getdoc(view) or declared.name,
-            "parameters": _parameters(str(rule), view),
+            "name": declaration.name,
+            "description": inspect.getdoc(view) or declaration.name,
+            "parameters": _build_parameters_schema(str(rule), view),
             "method": method,
             "path": _PATH_PARAMETER.sub(r"{\1}", str(rule)),
             "permission": None if guard is None else guard.permission,
-            "side_effects": writes if declared.side_effects is None else declared.side_effects,
+            "side_effects": method != "GET" if side_effects is None else side_effects,
         }
         tools.append(DeclaredTool.model_validate(tool))
     return tools
 
 
-def _parameters(rule: str, view: View) -> dict[str, Any]:
-    """One JSON schema of what the view takes in its path and in its body or query."""
+def _build_parameters_schema(rule: str, view: View) -> dict[str, Any]:
+    """Return one JSON schema of the view's path parameters and its body or query string."""
     model: type[BaseModel] | None = getattr(view, "input_model", None)
     model = model or getattr(view, "query_model", None)
     schema = {} if model is None else model.model_json_schema()
-    named = _PATH_PARAMETER.findall(rule)
+    path_parameters = _PATH_PARAMETER.findall(rule)
     schema["type"] = "object"
     schema["properties"] = {
-        name: {"type": "string", "minLength": 1} for name in named
+        name: {"type": "string", "minLength": 1} for name in path_parameters
     } | schema.get("properties", {})
-    schema["required"] = [*named, *schema.get("required", ())]
+    schema["required"] = [*path_parameters, *schema.get("required", ())]
     return schema

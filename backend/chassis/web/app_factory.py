@@ -1,4 +1,4 @@
-"""Build, wire and run a Flask app the way all services do."""
+"""Build, wire and run the Flask app of a service."""
 
 import logging
 import os
@@ -15,39 +15,34 @@ from werkzeug.serving import is_running_from_reloader
 
 from backend import __version__
 from backend.chassis.catalog import get_service
-from backend.chassis.observability.logs import log_as_json, log_requests
-from backend.chassis.observability.metrics import Metrics, count_requests, metrics_response
+from backend.chassis.observability.logs import configure_json_logging, log_requests
+from backend.chassis.observability.metrics import Metrics, build_metrics_response, count_requests
 from backend.chassis.observability.polled_metrics import (
-    AskedNumbers,
-    Dependencies,
-    redis_numbers,
-    space_in,
+    DependencyCollector,
+    PolledCollector,
+    collect_redis_metrics,
+    create_disk_space_collector,
 )
-from backend.chassis.observability.process_metrics import Build
-from backend.chassis.observability.tracing import open_tracing, trace_requests
-from backend.chassis.one_time_secrets import take_announcements
+from backend.chassis.observability.process_metrics import BuildInfoCollector
+from backend.chassis.observability.tracing import configure_tracing, trace_requests
+from backend.chassis.one_time_secrets import pop_one_time_secrets
 from backend.chassis.parent_death_signal import die_with_parent
-from backend.chassis.redis import examine
+from backend.chassis.redis import check_redis
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.web import openapi
-from backend.chassis.web.docs_page import docs_routes
-from backend.chassis.web.health import Check, health_routes, plain_health
-from backend.chassis.web.problems import install_problems
+from backend.chassis.web.docs_page import create_docs_blueprint
+from backend.chassis.web.health import Check, create_health_blueprint, create_health_view
+from backend.chassis.web.problems import register_error_handlers
+from backend.chassis.web.security_headers import SECURITY_HEADERS
 from backend.security import public
-from backend.security.authentication import follows_revocations
-from backend.security.guards import undeclared
+from backend.security.authentication import is_subscribed_to_revocations
+from backend.security.guards import routes_without_guard
 from backend.security.http_errors import request_id
 from backend.security.redis import connect
 from backend.security.validation import MAX_JSON_BYTES
 
 T = TypeVar("T")
-_PARTS = "backend.parts"
-_API_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_COMPONENTS = "backend.components"
 
 
 def create_service(
@@ -57,17 +52,24 @@ def create_service(
     health: Callable[[], ResponseReturnValue] | None = None,
     metrics: Metrics | None = None,
 ) -> Flask:
-    """A Flask app with what every service answers: probes, metrics, problems, documents.
+    """Return a Flask app with health routes, metrics, tracing, logging and problem responses.
 
-    *checks* raise for a dependency that does not answer; *health* replaces the
-    plain `/health`; *metrics* brings numbers of the service's own. Call `seal` when all
-    routes are registered.
+    Call `verify_routes` after registering all routes.
+
+    Args:
+        common: settings that every service has.
+        checks: by name of the dependency, a function that raises if it does not work.
+        health: replaces the default view of `/health`.
+        metrics: contains the service's own metrics.
+
+    Raises:
+        SettingsError: a setting makes the service unusable.
     """
     entry = get_service(common.name)
-    log_as_json(entry.full_name)
+    configure_json_logging(entry.full_name)
     if common.redis_url is not None:
         with connect(common.redis_url) as redis:
-            examine(redis)
+            check_redis(redis)
     app = Flask(entry.full_name, static_folder=None)
     app.config.update(
         SECRET_KEY=common.secret_key.reveal(),
@@ -75,127 +77,137 @@ def create_service(
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    install_problems(app)
+    register_error_handlers(app)
     if "database" in checks:
-        # Here alone: it takes a library that who has no database does without.
-        from backend.chassis.web.database_errors import answer_outages
+        # Imported only here: services without a database must not load SQLAlchemy.
+        from backend.chassis.web.database_errors import register_database_error_handlers
 
-        answer_outages(app)
-    open_tracing(common, entry.full_name)
+        register_database_error_handlers(app)
+    configure_tracing(common, entry.full_name)
     trace_requests(app)
     log_requests(app)
-    metrics = _with_surroundings(metrics or Metrics(), common, checks)
-    metrics.tell(_Revocations(app))
+    metrics = metrics or Metrics()
+    _register_environment_metrics(metrics, common, checks)
+    metrics.register_shared(_RevocationCollector(app))
     provide(app, count_requests(app, metrics))
-    app.before_request(_refuse_nul)
+    app.before_request(_reject_nul)
     app.after_request(_add_headers)
-    app.add_url_rule("/health", "health", health or plain_health(entry.full_name))
-    app.register_blueprint(health_routes(entry.full_name, checks))
+    app.add_url_rule("/health", "health", health or create_health_view(entry.full_name))
+    app.register_blueprint(create_health_blueprint(entry.full_name, checks))
     return app
 
 
-def _with_surroundings(
+def _register_environment_metrics(
     metrics: Metrics, common: CommonSettings, checks: Mapping[str, Check]
-) -> Metrics:
-    """*metrics* with the numbers of what the service stands on."""
-    metrics.tell(Build(get_service(common.name).full_name))
-    metrics.ask(space_in(common.data_dir))
-    needed: dict[str, Callable[[], object]] = dict(checks)
+) -> None:
+    """Add metrics of the build, the disk, Redis and the dependencies to *metrics*."""
+    metrics.register_shared(BuildInfoCollector(get_service(common.name).full_name))
+    metrics.register_polled(create_disk_space_collector(common.data_dir))
+    dependencies: dict[str, Callable[[], object]] = dict(checks)
     if common.redis_url is not None:
         redis = connect(common.redis_url)
-        needed["redis"] = redis.ping
-        metrics.ask(AskedNumbers("redis", partial(redis_numbers, redis)))
-    metrics.ask(Dependencies(needed))
-    return metrics
+        dependencies["redis"] = redis.ping
+        metrics.register_polled(PolledCollector("redis", partial(collect_redis_metrics, redis)))
+    metrics.register_polled(DependencyCollector(dependencies))
 
 
-class _Revocations:
-    """A collector that tells whether *app* hears what is revoked."""
+class _RevocationCollector:
+    """Prometheus collector of the subscription of *app* to session revocations."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
 
     def collect(self) -> Iterator[Metric]:
-        follows = follows_revocations(self._app)
-        if follows is not None:
+        is_subscribed = is_subscribed_to_revocations(self._app)
+        if is_subscribed is not None:
             yield GaugeMetricFamily(
                 "revocations_followed",
-                "1 while the process asked hears at once that a session has ended.",
-                float(follows),
+                "1 if the process that serves the scrape is subscribed to session revocations.",
+                float(is_subscribed),
             )
 
 
-def open_metrics(app: Flask) -> None:
-    """Answer `/metrics` to everybody: for a service that only its own network reaches."""
+def add_metrics_route(app: Flask) -> None:
+    """Add `/metrics` without authentication, for a service that only internal hosts can reach."""
 
     @app.get("/metrics")
     @public
     def metrics() -> Response:
-        return metrics_response(use(Metrics))
+        return build_metrics_response(use(Metrics))
 
 
-def self_description(app: Flask) -> None:
-    """Answer `/openapi.json` and `/docs` for the routes of this app."""
+def add_docs_routes(app: Flask) -> None:
+    """Add `/openapi.json` and `/docs` for the routes of *app*."""
     title = app.name
+    description = get_service(title.removesuffix("-service")).api_description
     app.register_blueprint(
-        docs_routes(title, lambda: openapi.describe(current_app, title, __version__))
+        create_docs_blueprint(
+            title,
+            lambda: openapi.build_openapi_document(current_app, title, __version__, description),
+        )
     )
 
 
-def seal(app: Flask) -> Flask:
-    """*app*, or RuntimeError if one of its routes does not say who may call it."""
-    open_routes = sorted(undeclared(app))
-    if open_routes:
+def verify_routes(app: Flask) -> Flask:
+    """Return *app*.
+
+    Raises:
+        RuntimeError: a route declares no guard.
+    """
+    unguarded = sorted(routes_without_guard(app))
+    if unguarded:
         raise RuntimeError(
-            f"These routes declare no guard: {', '.join(open_routes)}. "
+            f"These routes declare no guard: {', '.join(unguarded)}. "
             "Put @require_permission(…), @authenticated or @public on their views."
         )
     return app
 
 
-def provide(app: Flask, part: object) -> None:
-    """Hand *part* to the routes of *app*; they ask for it by its type."""
-    app.extensions.setdefault(_PARTS, {})[type(part)] = part
+def provide(app: Flask, component: object) -> None:
+    """Make *component* available to the routes of *app*, which get it by its type from `use`."""
+    app.extensions.setdefault(_COMPONENTS, {})[type(component)] = component
 
 
-def use(kind: type[T]) -> T:
-    """The part of type *kind* that the app in hand was given."""
-    part: T = current_app.extensions[_PARTS][kind]
-    return part
+def use(component_type: type[T]) -> T:
+    """Return the component of this type that was provided to the current app."""
+    component: T = current_app.extensions[_COMPONENTS][component_type]
+    return component
 
 
-def run(create_app: Callable[[], Flask], name: str) -> None:
-    """Run a service by itself, on Flask's own server: `python -m backend.services.NAME.app`."""
+def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
+    """Run one service on Flask's development server: `python -m backend.services.NAME.app`."""
     env = load_env()
     try:
         common = CommonSettings.from_env(env, name)
-        # Debug mode runs code for whoever reaches it: never on an outside address.
-        host = "127.0.0.1" if env.debug else common.host
+        # Debug mode executes code for anyone who can connect, so it never listens on an outside
+        # address.
+        host = "127.0.0.1" if env.is_debug else common.host
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         if is_running_from_reloader():
             die_with_parent(os.getppid())
-        elif env.debug:
+        elif env.is_debug:
             # The reloader's parent opens the port, watches files and restarts its child. It must
             # not open the database or start threads as well, so an empty app runs in it.
             Flask(name).run(host, common.port, debug=True)
         app = create_app()
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
-    if sys.stderr.isatty():  # a supervisor shows them itself; a log must not hold them
-        for text in take_announcements(common.data_dir):
+    # The supervisor prints the secrets itself. They must not end up in a log file.
+    if sys.stderr.isatty():
+        for text in pop_one_time_secrets(common.data_dir):
             sys.stderr.write(f"\n{text}\n\n")
-    app.run(host, common.port, debug=env.debug, threaded=True)
+    app.run(host, common.port, debug=env.is_debug, threaded=True)
 
 
-def _refuse_nul() -> None:
-    # Nothing has a NUL in its name, and PostgreSQL fails on a text that does.
+def _reject_nul() -> None:
+    # No name contains a NUL character, and PostgreSQL raises an error for text with one.
     if "\x00" in request.path:
         raise NotFound
 
 
 def _add_headers(response: Response) -> Response:
     response.headers.setdefault("X-Request-ID", request_id())
-    for name, value in _API_HEADERS.items():
+    for name, value in SECURITY_HEADERS:
         response.headers.setdefault(name, value)
     if "Authorization" in request.headers or "X-API-Key" in request.headers:
         response.headers.setdefault("Cache-Control", "no-store")

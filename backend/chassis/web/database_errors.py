@@ -1,15 +1,21 @@
-"""What a caller hears while the database is away: come again, instead of an unforeseen error."""
+"""Map database connection errors to 503 responses with Retry-After."""
 
 from collections.abc import Mapping
 
 from flask import Flask, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.database.postgresql import is_away
-from backend.chassis.web.problems import ServiceError, service_error, unforeseen
+from backend.chassis.database.postgresql import is_unavailable
+from backend.chassis.web.problems import (
+    ServiceError,
+    build_internal_error_response,
+    build_service_error_response,
+)
 
 
 class DatabaseUnavailable(ServiceError):
+    """The database cannot be reached or has no free connection."""
+
     status = 503
     code = "database_unavailable"
     title = "Database unavailable"
@@ -18,13 +24,14 @@ class DatabaseUnavailable(ServiceError):
         return {"Retry-After": "1"}
 
 
-def answer_outages(app: Flask) -> None:
-    """Let *app* answer 503 where the database cannot be reached or has no connection left."""
+def register_database_error_handlers(app: Flask) -> None:
+    """Respond with 503 in *app* while the database is unavailable."""
 
-    def answer(error: Exception) -> Response:
-        if is_away(error):
-            return service_error(DatabaseUnavailable("The database does not answer just now."))
-        return unforeseen(error)
+    def handle_error(error: Exception) -> Response:
+        if is_unavailable(error):
+            unavailable = DatabaseUnavailable("The database is not available. Retry later.")
+            return build_service_error_response(unavailable)
+        return build_internal_error_response(error)
 
-    for kind in (SQLAlchemyError, ConnectionError):
-        app.register_error_handler(kind, answer)
+    for error_type in (SQLAlchemyError, ConnectionError):
+        app.register_error_handler(error_type, handle_error)

@@ -1,4 +1,4 @@
-"""The page to try a service's routes: Swagger UI, served from the installed package."""
+"""Interactive API documentation: Swagger UI, served from the installed package."""
 
 import mimetypes
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify
 
+from backend.chassis.web.openapi import OPERATIONS_TAG
 from backend.security import public
 
 _ASSETS = {
     "swagger-ui.css": "css/swagger-ui.css",
     "swagger-ui-bundle.js": "js/swagger-ui-bundle.js",
 }
-# Everything comes from this host; the page's own styles are set by script.
-_POLICY = (
+# Everything is loaded from this host. Swagger UI sets inline styles by script.
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -34,24 +35,38 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#page", deepLinking: true});\n'
+# The tags keep the order of the document. All groups are open except the last one.
+_START = f"""const page = SwaggerUIBundle({{
+  url: "openapi.json",
+  dom_id: "#page",
+  deepLinking: true,
+  docExpansion: "list",
+  displayRequestDuration: true,
+  onComplete: () => page.layoutActions.show(["operations-tag", "{OPERATIONS_TAG}"], false),
+}});
+"""
 
 
-def docs_routes(title: str, document: Callable[[], Any]) -> Blueprint:
-    """`/openapi.json` with what *document* gives, and `/docs` to read and try it."""
-    bp = Blueprint("docs", __name__)
+def create_docs_blueprint(title: str, build_document: Callable[[], Any]) -> Blueprint:
+    """Return the routes `/openapi.json` and `/docs`.
 
-    @bp.get("/openapi.json")
+    Args:
+        title: title of the page.
+        build_document: returns the OpenAPI document.
+    """
+    blueprint = Blueprint("docs", __name__)
+
+    @blueprint.get("/openapi.json")
     @public
     def openapi() -> Response:
-        return jsonify(document())
+        return jsonify(build_document())
 
-    @bp.get("/docs")
+    @blueprint.get("/docs")
     @public
     def page() -> Response:
         return _with_policy(Response(_PAGE.format(title=title), content_type="text/html"))
 
-    @bp.get("/docs/<name>")
+    @blueprint.get("/docs/<name>")
     @public
     def asset(name: str) -> Response:
         if name == "start.js":
@@ -59,20 +74,20 @@ def docs_routes(title: str, document: Callable[[], Any]) -> Blueprint:
         if name not in _ASSETS:
             abort(404)
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        response = Response(_asset(_ASSETS[name]), content_type=content_type)
+        response = Response(_read_asset(_ASSETS[name]), content_type=content_type)
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
 
-    return bp
+    return blueprint
 
 
 def _with_policy(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     return response
 
 
-def _asset(path: str) -> bytes:
-    # Found, not imported: only the files are wanted, not the extension.
+def _read_asset(path: str) -> bytes:
+    # The package is located, not imported: only its files are used, not its Flask extension.
     spec = find_spec("flask_openapi3_swagger")
     if spec is None or spec.origin is None:
         abort(404)

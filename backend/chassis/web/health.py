@@ -1,4 +1,4 @@
-"""How a service says that it lives: probes, its dependencies, what it is."""
+"""Health and information routes that every service has."""
 
 import logging
 import platform
@@ -11,17 +11,18 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
 from backend import __version__
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.chassis.web.problems import ServiceError
 from backend.security import Permission, public, require_permission
 
 Check = Callable[[], None]
+"""Raises an exception if the dependency does not work."""
 
 _log = logging.getLogger(__name__)
 
 
 class Health(BaseModel):
-    """The service runs."""
+    """Health of the service itself."""
 
     status: str
     service: str
@@ -30,26 +31,26 @@ class Health(BaseModel):
 
 
 class Probe(BaseModel):
-    """What an orchestrator asks."""
+    """Response to a liveness or readiness probe."""
 
     status: str
 
 
 class DependencyHealth(BaseModel):
-    """One thing that the service needs, and how long it took to answer."""
+    """Health of one dependency and the duration of its check."""
 
     status: str
     latency_ms: float
 
 
 class DetailedHealth(Health):
-    """The service and all that it needs."""
+    """Health of the service and its dependencies."""
 
     dependencies: dict[str, DependencyHealth]
 
 
 class Info(BaseModel):
-    """Which build runs, and since when."""
+    """Version and uptime of the service."""
 
     service: str
     version: str
@@ -59,6 +60,8 @@ class Info(BaseModel):
 
 
 class NotReady(ServiceError):
+    """A dependency does not work."""
+
     status = 503
     code = "not_ready"
     title = "Not ready"
@@ -67,48 +70,57 @@ class NotReady(ServiceError):
         return {"Retry-After": "1"}
 
 
-def health_routes(full_name: str, checks: Mapping[str, Check]) -> Blueprint:
-    """The routes that every service answers; *checks* raise for what does not answer."""
-    bp = Blueprint("service", __name__)
+def create_health_blueprint(full_name: str, checks: Mapping[str, Check]) -> Blueprint:
+    """Return the routes below `/health/`, and `/info`.
+
+    Args:
+        full_name: name of the service.
+        checks: by name of the dependency, a function that raises if it does not work.
+    """
+    blueprint = Blueprint("service", __name__)
     started_at, started = datetime.now(UTC), time.monotonic()
 
-    @bp.get("/health/live")
+    @blueprint.get("/health/live")
     @public
-    @answers(Probe)
+    @responds_with(Probe)
     def live() -> Probe:
-        """Whether the process runs."""
+        """Check that the process runs."""
         return Probe(status="healthy")
 
-    @bp.get("/health/ready")
+    @blueprint.get("/health/ready")
     @public
-    @answers(Probe, errors=(NotReady,))
+    @responds_with(Probe, errors=(NotReady,))
     def ready() -> Probe:
-        """Whether everything that the service needs answers."""
-        unwell = [name for name, each in _ask(checks).items() if each.status != "healthy"]
-        if unwell:
-            raise NotReady(f"These do not answer: {', '.join(unwell)}.")
+        """Check that all dependencies of the service work."""
+        unhealthy = [
+            name
+            for name, dependency in _run_checks(checks).items()
+            if dependency.status != "healthy"
+        ]
+        if unhealthy:
+            raise NotReady(f"These dependencies do not work: {', '.join(unhealthy)}.")
         return Probe(status="healthy")
 
-    @bp.get("/health/detailed")
+    @blueprint.get("/health/detailed")
     @require_permission(Permission.SYSTEM_READ)
-    @answers(DetailedHealth)
+    @responds_with(DetailedHealth)
     def detailed() -> DetailedHealth:
-        """Each dependency, and how long it took to answer."""
-        dependencies = _ask(checks)
-        healthy = all(each.status == "healthy" for each in dependencies.values())
+        """Get the health and latency of each dependency."""
+        dependencies = _run_checks(checks)
+        is_healthy = all(dependency.status == "healthy" for dependency in dependencies.values())
         return DetailedHealth(
-            status="healthy" if healthy else "degraded",
+            status="healthy" if is_healthy else "degraded",
             service=full_name,
             timestamp=datetime.now(UTC),
             version=__version__,
             dependencies=dependencies,
         )
 
-    @bp.get("/info")
+    @blueprint.get("/info")
     @public
-    @answers(Info)
+    @responds_with(Info)
     def info() -> Info:
-        """Which build runs, and since when."""
+        """Get the version and uptime of the service."""
         return Info(
             service=full_name,
             version=__version__,
@@ -117,16 +129,16 @@ def health_routes(full_name: str, checks: Mapping[str, Check]) -> Blueprint:
             uptime_seconds=round(time.monotonic() - started, 3),
         )
 
-    return bp
+    return blueprint
 
 
-def plain_health(full_name: str) -> Callable[[], ResponseReturnValue]:
-    """The `/health` of a service that answers for itself only."""
+def create_health_view(full_name: str) -> Callable[[], ResponseReturnValue]:
+    """Return a view for `/health` that reports on the service only, not on its dependencies."""
 
     @public
-    @answers(Health)
+    @responds_with(Health)
     def health() -> Health:
-        """Whether the service runs."""
+        """Check that the service runs."""
         return Health(
             status="healthy",
             service=full_name,
@@ -137,17 +149,17 @@ def plain_health(full_name: str) -> Callable[[], ResponseReturnValue]:
     return health
 
 
-def _ask(checks: Mapping[str, Check]) -> dict[str, DependencyHealth]:
-    return {name: _answer_of(name, check) for name, check in checks.items()}
+def _run_checks(checks: Mapping[str, Check]) -> dict[str, DependencyHealth]:
+    return {name: _run_check(name, check) for name, check in checks.items()}
 
 
-def _answer_of(name: str, check: Check) -> DependencyHealth:
+def _run_check(name: str, check: Check) -> DependencyHealth:
     started = time.perf_counter()
     try:
         check()
         status = "healthy"
-    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
-        _log.warning("%s is not well: %s", name, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - any error means that the dependency does not work
+        _log.warning("health check of %s failed: %s", name, type(error).__name__)
         status = "unhealthy"
     return DependencyHealth(
         status=status, latency_ms=round((time.perf_counter() - started) * 1000, 2)

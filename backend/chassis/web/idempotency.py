@@ -1,10 +1,9 @@
-"""A POST that is sent again with its `Idempotency-Key` gets its first answer again.
+"""Idempotency keys: a repeated request with the same key gets the first response again.
 
-The answer is kept for a day in the service's own tables, sealed with a key
-derived from SECRET_KEY, because some answers hold what is shown only once.
+Responses are stored for a day in the service's own tables. They are encrypted with a key derived
+from SECRET_KEY, because some contain secrets that are shown only once.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -14,41 +13,46 @@ from functools import wraps
 from typing import Any
 
 import sqlalchemy as sa
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Response, g, make_response, request
 from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
 
-from backend.chassis.database.sessions import Database, UtcDateTime
+from backend.chassis.database.sessions import Database
+from backend.chassis.database.types import UtcDateTime
+from backend.chassis.encryption import Encryptor
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.problems import ServiceError
-from backend.security.http_errors import Refusal
+from backend.security.http_errors import HttpError
+from backend.security.key_derivation import derive_key
 
 View = Callable[..., Any]
-_KEPT = timedelta(hours=24)
-_ABANDONED = timedelta(seconds=60)
+_RETENTION = timedelta(hours=24)
+_MAX_REQUEST_DURATION = timedelta(seconds=60)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_PURPOSE = "idempotency"
 
 
 class IdempotencyConflict(ServiceError):
+    """The key was used for another request."""
+
     status = 409
     code = "idempotency_conflict"
-    title = "Idempotency key used before"
+    title = "Idempotency key already used"
 
 
-class StillAtIt(ServiceError):
+class IdempotencyInProgress(ServiceError):
+    """The first request with the key has not finished."""
+
     status = 409
     code = "idempotency_in_progress"
-    title = "First request still running"
+    title = "First request in progress"
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "1"}
 
 
 def idempotency_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
-    """The table of *service* that remembers answers; its migrations create it."""
+    """Return the table of *service*'s stored responses. The service's migrations create it."""
     return sa.Table(
         f"{service}_idempotency_keys",
         metadata if metadata is not None else sa.MetaData(),
@@ -61,123 +65,158 @@ def idempotency_table(service: str, metadata: sa.MetaData | None = None) -> sa.T
     )
 
 
-class Idempotency:
-    """What was answered to which key, within one service.
+class IdempotencyStore:
+    """The stored responses of one service, by idempotency key.
 
-    A first request that has not answered after *abandoned* died with its process.
+    Args:
+        service: name of the service, which is in the name of the table.
+        database: database of the service.
+        secret: SECRET_KEY, from which the encryption key is derived.
+        max_request_duration: a first request that has not finished after this time is considered
+            lost with its process, and its key is free again.
     """
 
     def __init__(
-        self, service: str, database: Database, secret: str, abandoned: timedelta = _ABANDONED
+        self,
+        service: str,
+        database: Database,
+        secret: str,
+        max_request_duration: timedelta = _MAX_REQUEST_DURATION,
     ) -> None:
         self._table = idempotency_table(service)
         self._database = database
-        self._abandoned = abandoned
-        seed = HKDF(hashes.SHA256(), 32, None, b"ai-agent-system/idempotency").derive(
-            secret.encode()
-        )
-        self._box = Fernet(base64.urlsafe_b64encode(seed))
-        self._seed = seed
+        self._max_request_duration = max_request_duration
+        self._encryptor = Encryptor(secret, _PURPOSE)
+        self._fingerprint_key = derive_key(secret, _PURPOSE)
 
-    def once(self, digest: str, fingerprint: str, act: Callable[[], Response]) -> Response:
-        """The answer that was given under *digest* before, or the one that *act* gives now."""
-        # Keyed: a request may hold a password, which a plain hash would give away.
-        fingerprint = hmac.digest(self._seed, fingerprint.encode(), "sha256").hex()
-        known = self._begin(digest, fingerprint)
-        if known is not None:
-            return known
+    def run_once(
+        self, digest: str, fingerprint: str, handle_request: Callable[[], Response]
+    ) -> Response:
+        """Return the stored response of *digest*, or the response of *handle_request*.
+
+        Successful responses are stored. After an error the key is free again.
+
+        Args:
+            digest: digest of the caller, the route and the idempotency key.
+            fingerprint: digest of the request. It must be the same for each use of the key.
+            handle_request: handles the request.
+
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+            IdempotencyInProgress: the first request has not finished.
+        """
+        # Keyed: the request may contain a password, which a plain hash would expose to guessing.
+        fingerprint = hmac.digest(self._fingerprint_key, fingerprint.encode(), "sha256").hex()
+        stored_response = self._reserve_key(digest, fingerprint)
+        if stored_response is not None:
+            return stored_response
         try:
-            response = act()
+            response = handle_request()
         except BaseException:
-            self._forget(digest)
+            self._release_key(digest)
             raise
-        # A stream has not been written yet; it can't be kept for another time.
+        # The body of a stream does not exist yet, so it cannot be stored.
         if response.status_code < 300 and not response.is_streamed:
-            self._keep(digest, response)
+            self._store_response(digest, response)
         else:
-            self._forget(digest)
+            self._release_key(digest)
         return response
 
-    def _begin(self, digest: str, fingerprint: str) -> Response | None:
+    def _reserve_key(self, digest: str, fingerprint: str) -> Response | None:
+        """Insert a row for *digest* and return None, or return the response stored under it."""
         now = datetime.now(UTC)
         table = self._table
         with self._database.write() as session:
-            session.execute(sa.delete(table).where(table.c.created_at < now - _KEPT))
+            session.execute(sa.delete(table).where(table.c.created_at < now - _RETENTION))
             session.execute(
                 sa.delete(table).where(
                     table.c.digest == digest,
                     table.c.status.is_(None),
-                    table.c.created_at < now - self._abandoned,
+                    table.c.created_at < now - self._max_request_duration,
                 )
             )
-            row = {"digest": digest, "fingerprint": fingerprint, "created_at": now}
+            values = {"digest": digest, "fingerprint": fingerprint, "created_at": now}
             try:
                 with session.begin_nested():
-                    session.execute(sa.insert(table).values(row))
+                    session.execute(sa.insert(table).values(values))
             except IntegrityError:
-                found = session.execute(sa.select(table).where(table.c.digest == digest)).one()
+                row = session.execute(sa.select(table).where(table.c.digest == digest)).one()
             else:
                 return None
-        if found.fingerprint != fingerprint:
+        if row.fingerprint != fingerprint:
             raise IdempotencyConflict(
-                "This Idempotency-Key came with another request before; make a new key."
+                "This Idempotency-Key was used for a different request. Use a new key."
             )
-        if found.status is None:
-            raise StillAtIt("The first request with this Idempotency-Key has not answered yet.")
-        body = self._box.decrypt(found.sealed_body)
-        response = Response(body, found.status, content_type=found.content_type)
+        if row.status is None:
+            raise IdempotencyInProgress(
+                "The first request with this Idempotency-Key has not finished. Retry later."
+            )
+        body = self._encryptor.decrypt_bytes(row.sealed_body)
+        response = Response(body, row.status, content_type=row.content_type)
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
-    def _keep(self, digest: str, response: Response) -> None:
+    def _store_response(self, digest: str, response: Response) -> None:
         table = self._table
-        answer = {
+        values = {
             "status": response.status_code,
             "content_type": response.content_type,
-            "sealed_body": self._box.encrypt(response.get_data()),
+            "sealed_body": self._encryptor.encrypt_bytes(response.get_data()),
         }
         with self._database.write() as session:
-            session.execute(sa.update(table).where(table.c.digest == digest).values(answer))
+            session.execute(sa.update(table).where(table.c.digest == digest).values(values))
 
-    def _forget(self, digest: str) -> None:
+    def _release_key(self, digest: str) -> None:
         with self._database.write() as session:
             session.execute(sa.delete(self._table).where(self._table.c.digest == digest))
 
 
 def idempotent(view: View) -> View:
-    """Let *view* answer a repeated `Idempotency-Key` with its first answer.
+    """Replay the first response of *view* for a repeated `Idempotency-Key`.
 
-    Stands under `@validate_input` and above `@answers`: what was parsed is what
-    has to be the same.
+    Place it below `@validate_input` and above `@responds_with`: the parsed body is part of the
+    request's fingerprint.
     """
 
     @wraps(view)
-    def repeatable(*args: Any, **path: Any) -> Response:
-        bodies = [each.model_dump_json() for each in args if isinstance(each, BaseModel)]
-        return once_per_key("\n".join(bodies), lambda: make_response(view(*args, **path)))
+    def idempotent_view(*args: Any, **path: Any) -> Response:
+        bodies = [arg.model_dump_json() for arg in args if isinstance(arg, BaseModel)]
+        return run_idempotently("\n".join(bodies), lambda: make_response(view(*args, **path)))
 
-    repeatable.is_idempotent = True  # type: ignore[attr-defined]
-    return repeatable
+    idempotent_view.is_idempotent = True  # type: ignore[attr-defined]
+    return idempotent_view
 
 
-def once_per_key(content: str, act: Callable[[], Response]) -> Response:
-    """*act*, unless the request's `Idempotency-Key` was answered before; *content* is its body."""
+def run_idempotently(content: str, handle_request: Callable[[], Response]) -> Response:
+    """Handle the current request, or return the stored response of its `Idempotency-Key`.
+
+    Args:
+        content: body of the request, part of its fingerprint.
+        handle_request: handles the request.
+
+    Raises:
+        HttpError: 400 for an invalid key.
+        IdempotencyConflict: the key was used for another request.
+        IdempotencyInProgress: the first request has not finished.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        return act()
+        return handle_request()
     if not _KEY.fullmatch(key):
-        raise Refusal(
+        raise HttpError(
             400,
             "invalid_idempotency_key",
-            "Bad idempotency key",
-            "An Idempotency-Key is 1 to 255 visible ASCII characters.",
+            "Invalid idempotency key",
+            "An Idempotency-Key consists of 1 to 255 visible ASCII characters.",
         )
     principal = g.get("principal")
-    whose = f"{principal.tenant_id}/{principal.user_id}" if principal else "anybody"
-    place = f"{request.method} {request.path}"
+    owner = f"{principal.tenant_id}/{principal.user_id}" if principal else "anybody"
+    endpoint = f"{request.method} {request.path}"
     query = request.query_string.decode("latin-1")
-    return use(Idempotency).once(_digest(whose, place, key), _digest(place, query, content), act)
+    return use(IdempotencyStore).run_once(
+        _hash_parts(owner, endpoint, key), _hash_parts(endpoint, query, content), handle_request
+    )
 
 
-def _digest(*parts: str) -> str:
+def _hash_parts(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

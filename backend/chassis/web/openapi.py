@@ -1,7 +1,8 @@
-"""What a view answers, said once: it makes the response and the OpenAPI 3.1 document."""
+"""Decorators that describe a view, and the OpenAPI 3.1 document built from them."""
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -13,35 +14,67 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from backend.chassis.web.problems import ServiceError
-from backend.security.guards import Guard, guard_of
+from backend.security.guards import Guard, get_guard
 
 View = Callable[..., Any]
 Schema = dict[str, Any]
 _PATH_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _REFERENCE = "#/components/schemas/{model}"
 
+OPERATIONS_TAG = "operations"
+"""Tag of the health, information and metrics routes; the last group of the API page."""
+OPERATIONS_TAG_ENTRY: Schema = {
+    "name": OPERATIONS_TAG,
+    "description": "Health, information and metrics of the services.",
+}
+_OPERATIONS_PATH = re.compile(r"/(?:health(?:/.*)?|info|metrics)")
+# Identifiers are random, so this example only shows the format.
+_EXAMPLE_ID = "0af7651916cd43dd8448eb211c80319c"
+_AUTHENTICATION_HINT = (
+    "Send an access token as `Authorization: Bearer TOKEN` or an API key as `X-API-Key: KEY`. To "
+    "get a token, register with `POST /auth/register` or sign in with `POST /auth/login` at the "
+    "gateway. The API page of the gateway, `/docs`, shows the calls."
+)
 
-def answers(
+
+@dataclass(frozen=True, slots=True)
+class _ResponseSpec:
+    model: type[BaseModel] | None
+    statuses: Sequence[int]
+    errors: Sequence[type[ServiceError]]
+    media_types: Sequence[str]
+    error_model: type[BaseModel] | None
+    empty_statuses: Sequence[int] = ()
+
+
+def responds_with(
     model: type[BaseModel] | None = None,
     status: int = 200,
     *,
     errors: Iterable[type[ServiceError]] = (),
-    also: Iterable[int] = (),
-    stream: str | None = None,
+    other_statuses: Iterable[int] = (),
+    stream_media_type: str | None = None,
     error_model: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
-    """Answer with *model* and *status*; None means no content.
+    """Serialise the view's return value and document its responses.
 
-    The view returns an instance of *model*, or a pair of it and one of the
-    statuses named in *also*. *errors* are the outcomes it may raise; they look
-    like *error_model* where they are no problem documents. A caller may also
-    ask for *stream*, a media type: that response the view makes itself.
+    The view returns an instance of *model*, or a pair of it and one of *other_statuses*. A
+    response object is returned unchanged.
+
+    Args:
+        model: response body; None for a response without content.
+        status: default status.
+        errors: errors that the view may raise.
+        other_statuses: other statuses that the view may return.
+        stream_media_type: media type of a streamed response that clients can request instead. The
+            view builds that response itself.
+        error_model: body of error responses that are not problem documents.
     """
-    media_types = () if stream is None else (stream,)
+    media_types = () if stream_media_type is None else (stream_media_type,)
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def answered(*args: Any, **path: Any) -> Any:
+        def respond(*args: Any, **path: Any) -> Any:
             result = current_app.ensure_sync(view)(*args, **path)
             if isinstance(result, Response):
                 return result
@@ -52,71 +85,94 @@ def answers(
                 body.model_dump_json(by_alias=True), code, content_type="application/json"
             )
 
-        answered.answer = _Answer(  # type: ignore[attr-defined]
-            model, (status, *also), tuple(errors), media_types, error_model
+        respond.response_spec = _ResponseSpec(  # type: ignore[attr-defined]
+            model, (status, *other_statuses), tuple(errors), media_types, error_model
         )
-        return answered
+        return respond
 
     return decorate
 
 
-def answers_stream(
+def responds_with_stream(
     *media_types: str,
     statuses: Sequence[int] = (200,),
-    empty: Sequence[int] = (),
+    empty_statuses: Sequence[int] = (),
     model: type[BaseModel] | None = None,
     errors: Iterable[type[ServiceError]] = (),
     error_model: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
-    """Document a view that makes its own response: bytes or events, or *model* as JSON.
+    """Document a view that builds its own response: bytes or events, or *model* as JSON.
 
-    With one of the statuses in *empty* it says no more than that.
+    Args:
+        media_types: media types of the responses.
+        statuses: statuses of responses with a body.
+        empty_statuses: statuses of responses without a body.
+        model: body of a JSON response.
+        errors: errors that the view may raise.
+        error_model: body of error responses that are not problem documents.
     """
 
     def decorate(view: View) -> View:
-        view.answer = _Answer(  # type: ignore[attr-defined]
-            model, statuses, tuple(errors), media_types, error_model, empty
+        view.response_spec = _ResponseSpec(  # type: ignore[attr-defined]
+            model, statuses, tuple(errors), media_types, error_model, empty_statuses
         )
         return view
 
     return decorate
 
 
-def takes_form(**fields: Schema) -> Callable[[View], View]:
-    """Document the multipart form that a view reads by itself."""
+def accepts_form(**fields: Schema) -> Callable[[View], View]:
+    """Document the multipart form that a view reads itself, with the schema of each field."""
 
     def decorate(view: View) -> View:
-        view.form = fields  # type: ignore[attr-defined]
+        view.form_fields = fields  # type: ignore[attr-defined]
         return view
 
     return decorate
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    model: type[BaseModel] | None
-    statuses: Sequence[int]
-    errors: Sequence[type[ServiceError]]
-    media_types: Sequence[str]
-    error_model: type[BaseModel] | None
-    empty: Sequence[int] = ()
+def request_example(body: object = None, /, **parameters: str) -> Callable[[View], View]:
+    """Document an example request, which clients can send as it is.
+
+    Args:
+        body: JSON body. For a multipart form, the fields; a file is its text.
+        parameters: values of path parameters and required query parameters. Path parameters whose
+            name ends with `_id` have a default example.
+    """
+
+    def decorate(view: View) -> View:
+        view.example_body = body  # type: ignore[attr-defined]
+        view.example_parameters = parameters  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
-def describe(app: Flask, title: str, version: str) -> Schema:
-    """The OpenAPI 3.1 document of every route of *app*."""
-    rules = sorted(_documented(app), key=lambda rule: str(rule))
+def build_openapi_document(app: Flask, title: str, version: str, description: str = "") -> Schema:
+    """Return the OpenAPI 3.1 document of the routes of *app* that describe their responses.
+
+    Args:
+        description: paragraph about the service, in Markdown. A hint on how to get a token is
+            appended.
+    """
+    rules = sorted(_list_documented_rules(app), key=lambda rule: str(rule))
     views = {rule.endpoint: app.view_functions[rule.endpoint] for rule in rules}
-    schemas, components = _schemas(views.values())
+    schemas, components = _build_schemas(views.values())
     paths: dict[str, Schema] = {}
     for rule in rules:
         path = _PATH_PARAMETER.sub(r"{\1}", str(rule))
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            operation = _operation(rule, views[rule.endpoint], schemas)
+            operation = _build_operation(rule, views[rule.endpoint], schemas)
             operation["operationId"] = f"{method.lower()}_{rule.endpoint.replace('.', '_')}"
             paths.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {
+            "title": title,
+            "version": version,
+            "description": f"{description}\n\n{_AUTHENTICATION_HINT}".strip(),
+        },
+        "tags": list(_list_tags(app, paths)),
         "paths": paths,
         "components": {
             "schemas": components | {"Problem": _PROBLEM},
@@ -128,39 +184,67 @@ def describe(app: Flask, title: str, version: str) -> Schema:
     }
 
 
-def _documented(app: Flask) -> Iterator[Rule]:
+def _list_documented_rules(app: Flask) -> Iterator[Rule]:
     for rule in app.url_map.iter_rules():
-        if hasattr(app.view_functions[rule.endpoint], "answer"):
+        if hasattr(app.view_functions[rule.endpoint], "response_spec"):
             yield rule
 
 
-def _schemas(views: Iterable[View]) -> tuple[dict[tuple[type, str], Schema], dict[str, Schema]]:
-    wanted: dict[tuple[type[BaseModel], str], None] = {}
+def _list_tags(app: Flask, paths: dict[str, Schema]) -> Iterator[Schema]:
+    """Yield the tags of *paths* in order of use, the operations tag last.
+
+    A blueprint's tag is described by the first line of the blueprint's module docstring.
+    """
+    names = [
+        tag
+        for operations in paths.values()
+        for operation in operations.values()
+        for tag in operation["tags"]
+    ]
+    for name in dict.fromkeys(names):
+        if name != OPERATIONS_TAG:
+            yield {"name": name} | _describe_blueprint(app, name)
+    if OPERATIONS_TAG in names:
+        yield OPERATIONS_TAG_ENTRY
+
+
+def _describe_blueprint(app: Flask, name: str) -> Schema:
+    if name not in app.blueprints:
+        return {}
+    docstring = inspect.getdoc(sys.modules[app.blueprints[name].import_name]) or ""
+    return {"description": docstring.partition("\n")[0]}
+
+
+def _build_schemas(
+    views: Iterable[View],
+) -> tuple[dict[tuple[type, str], Schema], dict[str, Schema]]:
+    """Return a reference for each model and mode of *views*, and the referenced schemas."""
+    models: dict[tuple[type[BaseModel], str], None] = {}
     for view in views:
         for name in ("input_model", "query_model"):
             if model := getattr(view, name, None):
-                wanted[(model, "validation")] = None
-        answer: _Answer = view.answer  # type: ignore[attr-defined]
-        for model in (answer.model, answer.error_model):
+                models[(model, "validation")] = None
+        spec: _ResponseSpec = view.response_spec  # type: ignore[attr-defined]
+        for model in (spec.model, spec.error_model):
             if model is not None:
-                wanted[(model, "serialization")] = None
-    references, definitions = models_json_schema(list(wanted), ref_template=_REFERENCE)  # type: ignore[arg-type]
+                models[(model, "serialization")] = None
+    references, definitions = models_json_schema(list(models), ref_template=_REFERENCE)  # type: ignore[arg-type]
     return references, definitions.get("$defs", {})  # type: ignore[return-value]
 
 
-def _operation(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) -> Schema:
-    summary, _, description = (inspect.getdoc(view) or rule.endpoint).partition("\n")
+def _build_operation(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) -> Schema:
+    summary, description = _split_docstring(inspect.getdoc(view) or str(rule.endpoint))
     operation: Schema = {
         "summary": summary,
-        "tags": [rule.endpoint.partition(".")[0]],
-        "parameters": [*_path_parameters(rule), *_query_parameters(view)],
-        "responses": _responses(rule, view, schemas),
+        "tags": [_get_tag(rule)],
+        "parameters": [*_list_path_parameters(rule, view), *_list_query_parameters(view)],
+        "responses": _build_responses(rule, view, schemas),
     }
-    if description.strip():
-        operation["description"] = description.strip()
-    if body := _request_body(view, schemas):
+    if description:
+        operation["description"] = description
+    if body := _build_request_body(view, schemas):
         operation["requestBody"] = body
-    guard = guard_of(view)
+    guard = get_guard(view)
     if guard is not None and not guard.public:
         operation["security"] = [{"bearer": []}, {"api_key": []}]
     if guard is not None and guard.permission is not None:
@@ -168,71 +252,102 @@ def _operation(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) 
     return operation
 
 
-def _path_parameters(rule: Rule) -> Iterator[Schema]:
+def _split_docstring(docstring: str) -> tuple[str, str]:
+    """Return the first sentence as the summary, and the other text as the description."""
+    first_line, _, paragraphs = docstring.partition("\n")
+    summary, separator, rest = first_line.partition(". ")
+    return summary + separator.strip(), f"{rest}\n\n{paragraphs.strip()}".strip()
+
+
+def _get_tag(rule: Rule) -> str:
+    """Return the operations tag or the name of the blueprint."""
+    if _OPERATIONS_PATH.fullmatch(str(rule)):
+        return OPERATIONS_TAG
+    blueprint: str = rule.endpoint.partition(".")[0]
+    return blueprint
+
+
+def _list_path_parameters(rule: Rule, view: View) -> Iterator[Schema]:
+    examples = getattr(view, "example_parameters", {})
     for name in _PATH_PARAMETER.findall(str(rule)):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        parameter = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        if name in examples or name.endswith("_id"):
+            parameter["example"] = examples.get(name, _EXAMPLE_ID)
+        yield parameter
 
 
-def _query_parameters(view: View) -> Iterator[Schema]:
+def _list_query_parameters(view: View) -> Iterator[Schema]:
     model: type[BaseModel] | None = getattr(view, "query_model", None)
     if model is None:
         return
     schema = model.model_json_schema()
+    examples = getattr(view, "example_parameters", {})
     for name, field in schema["properties"].items():
-        yield {
+        parameter = {
             "name": name,
             "in": "query",
             "required": name in schema.get("required", ()),
-            "schema": _inlined(field, schema.get("$defs", {})),
+            "schema": _inline_references(field, schema.get("$defs", {})),
         }
+        if name in examples:
+            parameter["example"] = examples[name]
+        yield parameter
 
 
-def _inlined(schema: Any, definitions: dict[str, Schema]) -> Any:
+def _inline_references(schema: Any, definitions: dict[str, Schema]) -> Any:
     if isinstance(schema, list):
-        return [_inlined(each, definitions) for each in schema]
+        return [_inline_references(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {key: _inlined(value, definitions) for key, value in schema.items()}
+        return _inline_references(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inline_references(value, definitions) for key, value in schema.items()}
 
 
-def _request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> Schema | None:
+def _build_request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> Schema | None:
     if model := getattr(view, "input_model", None):
         schema = schemas[(model, "validation")]
         required = getattr(view, "input_required", True)
-        return {"required": required, "content": {"application/json": {"schema": schema}}}
-    if form := getattr(view, "form", None):
+        media_type = _with_example(view, schema)
+        return {"required": required, "content": {"application/json": media_type}}
+    if fields := getattr(view, "form_fields", None):
         schema = {
             "type": "object",
-            "properties": form,
-            "required": [name for name, field in form.items() if field.get("x-required")],
+            "properties": fields,
+            "required": [name for name, field in fields.items() if field.get("x-required")],
             "additionalProperties": False,
         }
-        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+        return {"required": True, "content": {"multipart/form-data": _with_example(view, schema)}}
     return None
 
 
-def _responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) -> Schema:
-    answer: _Answer = view.answer  # type: ignore[attr-defined]
+def _with_example(view: View, schema: Schema) -> Schema:
+    example = getattr(view, "example_body", None)
+    return {"schema": schema} if example is None else {"schema": schema, "example": example}
+
+
+def _build_responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) -> Schema:
+    spec: _ResponseSpec = view.response_spec  # type: ignore[attr-defined]
     responses: dict[str, Schema] = {
-        str(status): {"description": "Taken; there is nothing to say."} for status in answer.empty
+        str(status): {"description": "Success without content."} for status in spec.empty_statuses
     }
-    for status in answer.statuses:
+    for status in spec.statuses:
         content: Schema = {}
-        if answer.model is not None:
-            content["application/json"] = {"schema": schemas[(answer.model, "serialization")]}
-        # No schema: bytes are just bytes, and events are described in words.
-        content |= {media_type: {} for media_type in answer.media_types}
-        responses[str(status)] = {"description": "As asked."} | (
-            {"content": content} if content else {}
+        if spec.model is not None:
+            content["application/json"] = {"schema": schemas[(spec.model, "serialization")]}
+        # Without a schema: OpenAPI cannot describe bytes or a stream of events.
+        content |= {media_type: {} for media_type in spec.media_types}
+        responses[str(status)] = (
+            {"description": "Success.", "content": content}
+            if content
+            else {"description": "Success without content."}
         )
     problem: Schema = {
         "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
     }
-    if answer.error_model is not None:
-        problem = {"application/json": {"schema": schemas[(answer.error_model, "serialization")]}}
-    for status, codes in sorted(_problems(rule, view, answer).items()):
+    if spec.error_model is not None:
+        problem = {"application/json": {"schema": schemas[(spec.error_model, "serialization")]}}
+    for status, codes in sorted(_collect_error_codes(rule, view, spec).items()):
         responses[str(status)] = {
             "description": ", ".join(f"`{code}`" for code in sorted(codes)),
             "content": problem,
@@ -240,42 +355,42 @@ def _responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Schema]) 
     return responses
 
 
-def _problems(rule: Rule, view: View, answer: _Answer) -> dict[int, set[str]]:
-    """Every refusal that the decorators of *view* and its own errors may lead to."""
-    found: dict[int, set[str]] = {}
+def _collect_error_codes(rule: Rule, view: View, spec: _ResponseSpec) -> dict[int, set[str]]:
+    """Return by status the error codes of the decorators of *view* and of its own errors."""
+    codes_by_status: dict[int, set[str]] = {}
 
-    def may(status: int, *codes: str) -> None:
-        found.setdefault(status, set()).update(codes)
+    def add(status: int, *codes: str) -> None:
+        codes_by_status.setdefault(status, set()).update(codes)
 
-    may(500, "internal_error")
-    guard: Guard | None = guard_of(view)
+    add(500, "internal_error")
+    guard: Guard | None = get_guard(view)
     if guard is not None and not guard.public:
-        may(401, "not_authenticated", "invalid_token", "invalid_api_key", "session_ended")
-        may(403, "not_a_member")
-        may(503, "auth_unavailable", "revocations_unavailable")
+        add(401, "not_authenticated", "invalid_token", "invalid_api_key", "session_ended")
+        add(403, "not_a_member")
+        add(503, "auth_unavailable", "revocations_unavailable")
         if guard.permission is not None:
-            may(403, "permission_denied")
+            add(403, "permission_denied")
     if getattr(view, "input_model", None) is not None:
-        may(400, "malformed_json")
-        may(415, "unsupported_media_type")
-        may(422, "validation_failed")
-    if getattr(view, "form", None) is not None:
-        may(400, "bad_request")
-        may(415, "unsupported_media_type")
-        may(422, "validation_failed")
+        add(400, "malformed_json")
+        add(415, "unsupported_media_type")
+        add(422, "validation_failed")
+    if getattr(view, "form_fields", None) is not None:
+        add(400, "bad_request")
+        add(415, "unsupported_media_type")
+        add(422, "validation_failed")
     if {"POST", "PUT", "PATCH"} & (rule.methods or set()):
-        may(413, "too_large")
+        add(413, "too_large")
     if getattr(view, "query_model", None) is not None:
-        may(400, "duplicate_parameter")
-        may(422, "validation_failed")
+        add(400, "duplicate_parameter")
+        add(422, "validation_failed")
     if _PATH_PARAMETER.search(str(rule)):
-        may(404, "not_found")
+        add(404, "not_found")
     if getattr(view, "is_idempotent", False):
-        may(400, "invalid_idempotency_key")
-        may(409, "idempotency_conflict", "idempotency_in_progress")
-    for error in answer.errors:
-        may(error.status, error.code)
-    return found
+        add(400, "invalid_idempotency_key")
+        add(409, "idempotency_conflict", "idempotency_in_progress")
+    for error in spec.errors:
+        add(error.status, error.code)
+    return codes_by_status
 
 
 _PROBLEM: Schema = {

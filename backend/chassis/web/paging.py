@@ -1,4 +1,4 @@
-"""Lists that are read page by page: `?limit=` and `?cursor=`, answered with `next_cursor`."""
+"""Cursor pagination of lists: `?limit=` and `?cursor=`, with `next_cursor` in the response."""
 
 import base64
 import json
@@ -12,29 +12,34 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 from backend.security import Input, invalid_field
 
 T = TypeVar("T")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)
+_RFC3339_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)
 
 
-def _written_out(given: object) -> object:
-    # A bare number would pass for seconds since 1970.
-    if isinstance(given, str) and not _DAY.match(given):
-        raise ValueError("Write a time as RFC 3339 does, such as 2030-01-31T12:00:00Z.")
-    return given
+def _require_rfc3339(value: object) -> object:
+    # pydantic would accept a bare number as seconds since 1970.
+    if isinstance(value, str) and not _RFC3339_START.match(value):
+        raise ValueError("Write a time as in RFC 3339, such as 2030-01-31T12:00:00Z.")
+    return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
-"""A time with its zone, in a query string."""
+Rfc3339Datetime = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339)]
+"""Datetime with a time zone, for fields of a query string."""
 MAX_LIMIT = 200
+_INVALID_CURSOR = "Use the next_cursor of the previous page."
 
 
 class PageQuery(Input):
-    """The query string of a list."""
+    """Query string of a paginated list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
     cursor: Annotated[str, Field(max_length=512)] | None = None
 
-    def after(self) -> tuple[str, ...] | None:
-        """The sort key to go on behind, or None at the start; 422 for a made-up cursor."""
+    def decode_cursor(self) -> tuple[str, ...] | None:
+        """Return the sort key of the previous page's last item, or None for the first page.
+
+        Raises:
+            HttpError: 422 for a cursor that `paginate` did not create.
+        """
         if self.cursor is None:
             return None
         try:
@@ -43,28 +48,35 @@ class PageQuery(Input):
         except (ValueError, RecursionError):
             key = None
         if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
-            raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
+            raise invalid_field("#/cursor", _INVALID_CURSOR)
         return tuple(key)
 
-    def after_moment(self) -> tuple[datetime, str] | None:
-        """The same where rows are sorted by a moment, then by id."""
-        match self.after():
+    def decode_time_cursor(self) -> tuple[datetime, str] | None:
+        """Return the cursor like `decode_cursor`, for lists sorted by a time and then by id."""
+        match self.decode_cursor():
             case None:
                 return None
-            case (moment, row_id):
+            case (time, row_id):
                 try:
-                    return datetime.fromisoformat(moment).astimezone(UTC), row_id
+                    return datetime.fromisoformat(time).astimezone(UTC), row_id
                 except (ValueError, OverflowError):
                     pass
-        raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
+        raise invalid_field("#/cursor", _INVALID_CURSOR)
 
 
-def cut_page(
-    found: Sequence[T], limit: int, key: Callable[[T], Sequence[str]]
+def paginate(
+    rows: Sequence[T], limit: int, get_sort_key: Callable[[T], Sequence[str]]
 ) -> tuple[Sequence[T], str | None]:
-    """The page out of *limit* + 1 *found* rows, and the cursor of the next one, if any."""
-    if len(found) <= limit:
-        return found, None
-    page = found[:limit]
-    raw = json.dumps(list(key(page[-1])), separators=(",", ":")).encode()
-    return page, base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    """Return one page of *rows* and the cursor of the next page, or None for the last page.
+
+    Args:
+        rows: up to *limit* + 1 rows after the current cursor. The extra row shows that there is a
+            next page.
+        limit: rows of a page.
+        get_sort_key: returns the values that the rows are sorted by.
+    """
+    if len(rows) <= limit:
+        return rows, None
+    page = rows[:limit]
+    key = json.dumps(list(get_sort_key(page[-1])), separators=(",", ":")).encode()
+    return page, base64.urlsafe_b64encode(key).rstrip(b"=").decode()

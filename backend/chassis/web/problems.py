@@ -1,4 +1,4 @@
-"""Every error leaves as application/problem+json (RFC 9457)."""
+"""Error responses as application/problem+json (RFC 9457)."""
 
 import logging
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from flask import Flask, Response, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from backend.security.http_errors import Errors, Refusal, problem
+from backend.security.http_errors import FieldErrors, HttpError, problem
 
 _log = logging.getLogger(__name__)
 
-# Words for what the framework itself refuses; callers program against them.
-_FRAMEWORK_CODES = {
+# Codes and titles of Flask's own errors. Clients depend on the codes.
+_FRAMEWORK_PROBLEMS = {
     400: ("bad_request", "Bad request"),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "Method not allowed"),
@@ -23,29 +23,34 @@ _FRAMEWORK_CODES = {
 
 
 class ServiceError(Exception):
-    """An outcome with a name. The message is for the caller and says what to do next."""
+    """Base class of the errors that a service reports to its callers.
+
+    A subclass sets `status`, `code` and `title`. The exception's message is the `detail`: what is
+    wrong with this request and what to do.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
 
     def headers(self) -> Mapping[str, str]:
-        """Headers that belong to the answer, such as Retry-After."""
+        """Return additional response headers, such as Retry-After."""
         return {}
 
-    def errors(self) -> Errors | None:
-        """The fields that are at fault, for a 422."""
+    def errors(self) -> FieldErrors | None:
+        """Return the invalid fields of the request, for status 422."""
         return None
 
 
-def install_problems(app: Flask) -> None:
-    """Let every exception that reaches *app* leave as a problem document."""
-    app.register_error_handler(ServiceError, service_error)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, unforeseen)
+def register_error_handlers(app: Flask) -> None:
+    """Respond to every exception in *app* with a problem document."""
+    app.register_error_handler(ServiceError, build_service_error_response)
+    app.register_error_handler(HTTPException, _build_http_error_response)
+    app.register_error_handler(Exception, build_internal_error_response)
 
 
-def service_error(error: ServiceError) -> Response:
+def build_service_error_response(error: ServiceError) -> Response:
+    """Return the problem response of *error*, and log it if the status is 500 or higher."""
     if error.status >= 500:
         _log.warning("request failed: %s", error.code)
     return problem(
@@ -58,27 +63,31 @@ def service_error(error: ServiceError) -> Response:
     )
 
 
-def _http_error(error: HTTPException) -> ResponseReturnValue:
-    if isinstance(error, Refusal):
+def _build_http_error_response(error: HTTPException) -> ResponseReturnValue:
+    if isinstance(error, HttpError):
         return error.get_response()
     status = error.code or 500
-    if status < 400:  # a redirect of the router is an answer, not a problem
+    if status < 400:  # the router redirects by raising an exception
         return error.get_response()
-    code, title = _FRAMEWORK_CODES.get(status, ("request_refused", error.name))
+    code, title = _FRAMEWORK_PROBLEMS.get(status, ("request_refused", error.name))
     headers = {}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return problem(status, code, title, error.description or title, headers=headers)
 
 
-def unforeseen(error: Exception) -> Response:
-    # The caller learns the request id and nothing else; the log has the rest.
-    _log.exception("unforeseen %s", type(error).__name__)
+def build_internal_error_response(error: Exception) -> Response:
+    """Log *error* with its traceback and return a 500 response without details.
+
+    In tests, raise *error* instead.
+    """
+    # The response contains only the request id, by which the operator finds the log line.
+    _log.exception("unhandled %s", type(error).__name__)
     if current_app.testing:
         raise error
     return problem(
         500,
         "internal_error",
         "Internal error",
-        "Something went wrong here. Tell the operator the request_id.",
+        "An unexpected error occurred. Report the request_id to the operator.",
     )

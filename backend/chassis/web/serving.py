@@ -1,4 +1,4 @@
-"""Run one service under gunicorn: how the supervisor and containers serve each of them."""
+"""Serve one service with gunicorn. Used by the supervisor and in containers."""
 
 import logging
 import os
@@ -16,85 +16,94 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from backend.chassis.observability.multiprocess_metrics import (
-    absorb,
-    belong_to,
-    forget_all,
-    share_among_workers,
-    shared_folder,
+    delete_multiprocess_folder,
+    enable_multiprocess_mode,
+    get_multiprocess_folder,
+    merge_dead_worker,
+    register_worker,
 )
 from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
 
-_CHECK_SECONDS = 30
+_CHECK_TIMEOUT_SECONDS = 30
 _log = logging.getLogger(__name__)
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
+# A file system in memory, where the system has one.
+_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
 
 
 def serve(service: Service) -> None:
-    """Serve until a signal ends it."""
+    """Serve *service* until a signal ends the process."""
     try:
         env = load_env()
-        options = gunicorn_options(service, env)
+        options = build_gunicorn_options(service, env)
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")
     if options["workers"] != 1:
-        share_among_workers(_numbers_folder(service, env))
+        enable_multiprocess_mode(_get_metrics_folder(service, env))
     _Gunicorn(service, options).run()
 
 
-def _numbers_folder(service: Service, env: Env) -> Path:
-    """Where the workers' numbers meet; containers may share a data folder, never a host name."""
+def _get_metrics_folder(service: Service, env: Env) -> Path:
+    """Return the folder for the workers' metrics.
+
+    The host name is part of it: containers may share a data folder, but not a host name.
+    """
     return env.path("DATA_DIR", "data") / "run" / f"numbers-{service.name}-{socket.gethostname()}"
 
 
-def application(service: Service) -> Flask:
-    """The service's `create_app()`; a small service may just have an `app`."""
+def load_app(service: Service) -> Flask:
+    """Return the result of the service module's `create_app()`, or its `app` if it has none."""
     module = import_module(service.module)
     app: Flask = module.create_app() if hasattr(module, "create_app") else module.app
     return app
 
 
-def gunicorn_options(service: Service, env: Env) -> dict[str, object]:
+def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
+    """Return gunicorn's settings for *service*."""
     prefix = service.port_variable.removesuffix("_PORT")
-    workers = env.number(f"{prefix}_WORKERS", 1, least=1)
+    workers = env.number(f"{prefix}_WORKERS", 1, min_value=1)
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
-    port = env.number(service.port_variable, service.port, least=1)
+    port = env.number(service.port_variable, service.port, min_value=1)
     return {
         "proc_name": service.full_name,
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "worker_class": service.worker_class,
         "workers": workers,
-        "threads": env.number(f"{prefix}_THREADS", service.threads, least=1),
-        # Longer than the keep-alive of those in front: they never reuse a connection just closed.
+        "threads": env.number(f"{prefix}_THREADS", service.threads, min_value=1),
+        # Longer than the keep-alive of clients and proxies: they close idle connections first and
+        # never reuse one that was just closed here.
         "keepalive": 75,
         "timeout": 120,
-        "graceful_timeout": _leaving_seconds(service, env),
-        # All services of a user would share one socket.
+        "graceful_timeout": _get_graceful_timeout_seconds(service, env),
+        # All services of a user would share one control socket.
         "control_socket_disable": True,
-        # Each service writes its own line for each request, with the request's id.
+        # Each service writes its own access log, with request ids.
         "accesslog": None,
-        "logconfig_dict": _json_lines(service.full_name),
-        # A worker's sign of life must not wait for a slow disk.
-        "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
-        "post_fork": _tie_to_master,
-        "child_exit": _keep_numbers,
-        "on_exit": _forget_numbers,
+        "logconfig_dict": _build_logging_config(service.full_name),
+        # A worker's heartbeat file must not wait for a slow disk.
+        "worker_tmp_dir": str(_MEMORY_FOLDER) if os.access(_MEMORY_FOLDER, os.W_OK) else None,
+        "post_fork": _initialize_worker,
+        "child_exit": _merge_worker_metrics,
+        "on_exit": _delete_worker_metrics,
     }
 
 
-def _leaving_seconds(service: Service, env: Env) -> int:
-    """What gunicorn leaves a worker to finish in: at least what the gateway grants its callers."""
+def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
+    """Return how long a stopping worker may finish its requests.
+
+    For the gateway this is longer than the time that it waits for its own clients.
+    """
     if service.is_gateway:
         return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1
-    return env.number("SERVICE_DRAIN_SECONDS", 5, least=1)
+    return env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
 
 
-def _json_lines(name: str) -> dict[str, object]:
-    """What gunicorn itself says becomes a JSON line like every other."""
+def _build_logging_config(name: str) -> dict[str, object]:
+    """Return a logging configuration that formats gunicorn's own logs as JSON lines."""
     return {
         "formatters": {
-            "json": {"()": "backend.chassis.observability.logs.JsonLines", "service": name}
+            "json": {"()": "backend.chassis.observability.logs.JsonFormatter", "service": name}
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
@@ -102,56 +111,59 @@ def _json_lines(name: str) -> dict[str, object]:
     }
 
 
-def _tie_to_master(_server: Arbiter, _worker: Worker) -> None:
-    """A worker must not outlive a master killed by -9, and counts what it takes with it."""
+def _initialize_worker(_server: Arbiter, _worker: Worker) -> None:
+    """End the worker with a master that is killed by -9, and count it as part of the service."""
     die_with_parent(os.getppid())
-    belong_to(os.getppid())
+    register_worker(os.getppid())
 
 
-def _keep_numbers(_server: Arbiter, worker: Worker) -> None:
-    folder = shared_folder()
+def _merge_worker_metrics(_server: Arbiter, worker: Worker) -> None:
+    folder = get_multiprocess_folder()
     if folder is not None:
-        absorb(folder, int(worker.pid))
+        merge_dead_worker(folder, int(worker.pid))
 
 
-def _forget_numbers(_server: Arbiter) -> None:
-    folder = shared_folder()
+def _delete_worker_metrics(_server: Arbiter) -> None:
+    folder = get_multiprocess_folder()
     if folder is not None:
-        forget_all(folder)
+        delete_multiprocess_folder(folder)
 
 
-class _CarefulArbiter(Arbiter):
-    """Reloads on HUP only what will start; gunicorn's own ends when a new worker can't."""
+class _ValidatingArbiter(Arbiter):
+    """Arbiter that validates the configuration before a reload (SIGHUP).
+
+    gunicorn's own arbiter exits if a new worker cannot start.
+    """
 
     def __init__(self, app: "_Gunicorn") -> None:
         super().__init__(app)
         self._service = app.service
 
     def handle_hup(self) -> None:
-        trouble = _trouble(self._service)
-        if trouble:
-            _log.error("Not reloaded, the old configuration stays: %s", trouble)
+        error = _check_configuration(self._service)
+        if error:
+            _log.error("Reload skipped. The previous configuration stays active: %s", error)
         else:
             super().handle_hup()
 
 
-def _trouble(service: Service) -> str:
-    """What the gateway's own check of its route table says against it."""
+def _check_configuration(service: Service) -> str:
+    """Return the error that the gateway's `check` command reports, or "" if there is none."""
     if not service.is_gateway:
         return ""
     package = service.module.rpartition(".")[0]
-    checked = subprocess.run(  # noqa: S603 - the name comes from the catalog
+    result = subprocess.run(  # noqa: S603 - the name comes from the catalog
         [sys.executable, "-m", package, "check"],
         capture_output=True,
         text=True,
         check=False,
-        timeout=_CHECK_SECONDS,
+        timeout=_CHECK_TIMEOUT_SECONDS,
     )
-    return checked.stderr.strip() or "the check failed" if checked.returncode else ""
+    return result.stderr.strip() or "the check failed" if result.returncode else ""
 
 
 class _Gunicorn(BaseApplication):
-    """gunicorn with options from us rather than from a command line."""
+    """gunicorn with options from the settings instead of a command line."""
 
     def __init__(self, service: Service, options: dict[str, object]) -> None:
         self.service = service
@@ -159,7 +171,7 @@ class _Gunicorn(BaseApplication):
         super().__init__()
 
     def run(self) -> None:
-        _CarefulArbiter(self).run()
+        _ValidatingArbiter(self).run()
 
     def load_config(self) -> None:
         for name, value in self._options.items():
@@ -167,8 +179,9 @@ class _Gunicorn(BaseApplication):
 
     def load(self) -> Callable[..., Iterable[bytes]]:
         try:
-            return application(self.service)
+            return load_app(self.service)
         except SettingsError as error:
-            # One sentence instead of a trace, and no second try: it would end the same way.
+            # Print the message without a traceback and do not restart the worker: it would fail
+            # in the same way.
             sys.stderr.write(f"{self.service.full_name}: {error}\n")
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None

@@ -1,20 +1,27 @@
-"""Server-sent events: format them, and keep the line open while there are none."""
+"""Server-sent events: formatting, and heartbeats while there are no events."""
 
 import json
 import queue
 from collections.abc import Iterator
 
 HEARTBEAT_SECONDS = 10.0
+# A comment line, which clients ignore.
 HEARTBEAT = b": still here\n\n"
 
 
-def event(name: str | None, data: object, number: int | None = None) -> bytes:
-    """One event of the HTML standard's event stream format."""
-    return line(name, json.dumps(data, ensure_ascii=False, default=str), number)
+def format_event(name: str | None, data: object, number: int | None = None) -> bytes:
+    """Return one event in the event stream format of the HTML standard.
+
+    Args:
+        name: type of the event; None for the default type, "message".
+        data: serialised as JSON.
+        number: id of the event, which a client sends as Last-Event-ID when it reconnects.
+    """
+    return format_json_event(name, json.dumps(data, ensure_ascii=False, default=str), number)
 
 
-def line(name: str | None, data: str, number: int | None = None) -> bytes:
-    """The same for *data* that is a line of JSON already."""
+def format_json_event(name: str | None, data: str, number: int | None = None) -> bytes:
+    """Return one event like `format_event`, for *data* that is already a line of JSON."""
     lines = [f"id: {number}"] if number is not None else []
     if name is not None:
         lines.append(f"event: {name}")
@@ -23,15 +30,15 @@ def line(name: str | None, data: str, number: int | None = None) -> bytes:
 
 
 def with_heartbeat(
-    events: "queue.Queue[bytes | None]", seconds: float = HEARTBEAT_SECONDS
+    events: "queue.Queue[bytes | None]", interval_seconds: float = HEARTBEAT_SECONDS
 ) -> Iterator[bytes]:
-    """What comes out of *events* until None; a comment line when it is silent for *seconds*.
+    """Yield from *events* until None, and a comment after each *interval_seconds* without events.
 
-    A client that has gone is noticed at the next write, so silence must not last.
+    A closed connection is noticed only by writing to it.
     """
     while True:
         try:
-            chunk = events.get(timeout=seconds)
+            chunk = events.get(timeout=interval_seconds)
         except queue.Empty:
             yield HEARTBEAT
             continue

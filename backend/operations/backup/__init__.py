@@ -1,5 +1,6 @@
-"""Everything that has to survive, in one file: taken while running, restored into any database.
+"""Back up a running installation to one file and restore it into any supported database.
 
-A backup is a tar (container.py) of rows, one JSON array each (rows.py), and of what services
-keep beside their tables (belongings.py). Nothing of it is tied to the database it came from.
+A backup is a tar archive (format/archive.py) with the rows of all tables as JSON arrays
+(format/row_transfer.py) and the services' data outside their tables (chassis/backup_contract.py).
+Nothing in it depends on the database it was taken from.
 """

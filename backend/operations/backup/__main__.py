@@ -1,111 +1,129 @@
-"""`python -m backend backup|verify-backup|restore|undo-migration`."""
+"""Commands `backup`, `verify-backup`, `restore` and `undo-migration` of `python -m backend`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend.chassis.console import CannotRun, say, table
+from backend.chassis.console import CommandError, format_table, print_line
 from backend.chassis.settings import SettingsError, load_env
 from backend.operations.backup import undo_migration
-from backend.operations.backup.create import back_up
+from backend.operations.backup.create import create_backup
 from backend.operations.backup.installation import Installation
-from backend.operations.backup.restore import restore
-from backend.operations.backup.verify import Backup, verified
+from backend.operations.backup.restore import restore_backup
+from backend.operations.backup.verify import VerifiedBackup, verify_backup
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 where all is well; 1 where something is left to do, which was told."""
-    asked = _parser().parse_args(arguments)
+    """Run a command and return its exit code: 1 after an error or a problem, which was printed."""
+    options = _create_parser().parse_args(arguments)
     try:
-        return _obey(asked)
-    except (CannotRun, SettingsError, OSError) as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        return _run_command(options)
+    except (CommandError, SettingsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted; everything is as it was.\n")
+        sys.stderr.write("\nInterrupted. Nothing was changed.\n")
         return 130
     return 1
 
 
-def _obey(asked: argparse.Namespace) -> int:
-    if asked.word == "verify-backup":
-        return _verify(asked)
-    installation = Installation.of(load_env())
-    if asked.word == "undo-migration":
-        return undo_migration.main(installation, asked.service)
-    if asked.word == "backup":
-        return _back_up(asked, installation)
-    return _restore(asked, installation)
+def _run_command(options: argparse.Namespace) -> int:
+    if options.command == "verify-backup":
+        return _verify(options)
+    installation = Installation.from_env(load_env())
+    if options.command == "undo-migration":
+        return undo_migration.main(installation, options.service)
+    if options.command == "backup":
+        return _back_up(options, installation)
+    return _restore(options, installation)
 
 
-def _back_up(asked: argparse.Namespace, installation: Installation) -> int:
-    faults = back_up(installation, asked.file, _passphrase(asked), say)
-    size = asked.file.stat().st_size
-    say(f"Everything is in {asked.file} ({size / 2**20:.1f} MB). Keep it as safe as the system.")
-    _show_faults(faults)
-    return 1 if faults else 0
+def _back_up(options: argparse.Namespace, installation: Installation) -> int:
+    problems = create_backup(installation, options.file, _read_passphrase(options), print_line)
+    size = options.file.stat().st_size
+    print_line(
+        f"Backup written to {options.file} ({size / 2**20:.1f} MB). "
+        "It is as confidential as the system."
+    )
+    _print_problems(problems)
+    return 1 if problems else 0
 
 
-def _verify(asked: argparse.Namespace) -> int:
-    backup = verified(asked.file, _passphrase(asked), say)
-    say(f"{asked.file} is whole. Release {backup.head['release']}, {backup.head['made_at']}.")
-    say(table(("what", "count"), _counts(backup)))
-    _show_faults(backup.faults)
+def _verify(options: argparse.Namespace) -> int:
+    backup = _verify_file(options)
+    print_line(format_table(("content", "count"), _list_counts(backup)))
+    _print_problems(backup.problems)
     return 0
 
 
-def _restore(asked: argparse.Namespace, installation: Installation) -> int:
-    backup = verified(asked.file, _passphrase(asked), say)
-    say(f"{asked.file} is whole. Release {backup.head['release']}, {backup.head['made_at']}.")
-    notes = restore(installation, backup, say, replaces=asked.replace)
-    say(f"Restored into {installation.data}. Start: ./start_microservices.sh")
-    _show_faults([*backup.faults, *notes])
+def _restore(options: argparse.Namespace, installation: Installation) -> int:
+    backup = _verify_file(options)
+    problems = restore_backup(installation, backup, print_line, replace=options.replace)
+    print_line(f"Restored into {installation.data}. Start: ./start_microservices.sh")
+    _print_problems([*backup.problems, *problems])
     return 0
 
 
-def _counts(backup: Backup) -> list[tuple[str, int]]:
-    services = [
-        (f"rows of {service}", sum(backup.rows_of(service).values())) for service in backup.services
+def _verify_file(options: argparse.Namespace) -> VerifiedBackup:
+    backup = verify_backup(options.file, _read_passphrase(options), print_line)
+    release, created_at = backup.manifest["release"], backup.manifest["made_at"]
+    print_line(f"{options.file} is valid. Release {release}, {created_at}.")
+    return backup
+
+
+def _list_counts(backup: VerifiedBackup) -> list[tuple[str, int]]:
+    rows = [
+        (f"rows of {service}", sum(backup.get_row_counts(service).values()))
+        for service in backup.services
     ]
-    return services + sorted(backup.others.items())
+    return rows + sorted(backup.member_counts.items())
 
 
-def _show_faults(faults: Sequence[str]) -> None:
-    for fault in faults:
-        say(f"  {fault}")
+def _print_problems(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print_line(f"  {problem}")
 
 
-def _passphrase(asked: argparse.Namespace) -> bytes | None:
-    if asked.passphrase_file is None:
+def _read_passphrase(options: argparse.Namespace) -> bytes | None:
+    if options.passphrase_file is None:
         return None
-    words: bytes = asked.passphrase_file.read_bytes().strip()
-    if not words:
-        raise CannotRun(f"{asked.passphrase_file} is empty.")
-    return words
+    passphrase: bytes = options.passphrase_file.read_bytes().strip()
+    if not passphrase:
+        raise CommandError(f"{options.passphrase_file} is empty.")
+    return passphrase
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend")
-    words = parser.add_subparsers(dest="word", required=True)
-    sealing = argparse.ArgumentParser(add_help=False)
-    sealing.add_argument("file", type=Path, metavar="FILE", help="such as monday.backup")
-    sealing.add_argument(
-        "--passphrase-file", type=Path, metavar="FILE", help="a file whose content seals the backup"
+    commands = parser.add_subparsers(dest="command", required=True)
+    file_options = argparse.ArgumentParser(add_help=False)
+    file_options.add_argument("file", type=Path, metavar="FILE", help="such as monday.backup")
+    file_options.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the passphrase that encrypts the backup",
     )
-    words.add_parser("backup", parents=[sealing], description="Write everything to one file.")
-    words.add_parser(
-        "verify-backup", parents=[sealing], description="Read a backup whole; change nothing."
+    commands.add_parser(
+        "backup", parents=[file_options], description="Back up all persistent data to one file."
     )
-    restoring = words.add_parser(
-        "restore", parents=[sealing], description="Put a backup into an installation that is empty."
+    commands.add_parser(
+        "verify-backup",
+        parents=[file_options],
+        description="Read a backup completely and list its content. Changes nothing.",
     )
-    restoring.add_argument(
-        "--replace", action="store_true", help="set aside what is there, and take its place"
+    restore = commands.add_parser(
+        "restore",
+        parents=[file_options],
+        description="Restore a backup into an empty installation.",
     )
-    undoing = words.add_parser(
-        "undo-migration", description="Go back to the copy from before the last migration."
+    restore.add_argument(
+        "--replace", action="store_true", help="move existing data aside and replace it"
     )
-    undoing.add_argument("service", nargs="?", help="left out: which copies there are")
+    undo = commands.add_parser(
+        "undo-migration", description="Return to the copy made before the last migration."
+    )
+    undo.add_argument("service", nargs="?", help="without a service, the copies are listed")
     return parser
 
 

@@ -1,6 +1,5 @@
-"""Take a backup, while everything runs."""
+"""Create a backup of a running installation."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,129 +11,158 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 import backend
-from backend.chassis.backup_archive import HEAD, Packing
-from backend.chassis.backup_contract import Belongings, Tell, Telling, open_belongings
-from backend.chassis.console import CannotRun
-from backend.chassis.database.migrations import revisions
-from backend.chassis.database.sessions import migrations_of
-from backend.operations.backup import row_transfer
-from backend.operations.backup.encryption import sealed
-from backend.operations.backup.installation import Installation, enter, reason, revision_in
-from backend.operations.backup.manifest import FORMAT, MAGIC, contents_of, part_name
-from backend.operations.backup.schema_at_revision import shapes
-from backend.operations.backup.swap_plan import sync_folder
+from backend.chassis.backup_contract import (
+    BackupContributor,
+    PrintLine,
+    Progress,
+    open_contributor,
+)
+from backend.chassis.console import CommandError
+from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
+from backend.chassis.files import FileLockedError, open_locked, sync_file, sync_folder
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.archive import MANIFEST_NAME, ArchiveWriter
+from backend.operations.backup.format.encryption import encrypt_stream
+from backend.operations.backup.format.manifest import (
+    FORMAT,
+    MAGIC,
+    build_part_name,
+    describe_service,
+)
+from backend.operations.backup.format.schema_at_revision import get_tables
+from backend.operations.backup.installation import (
+    Installation,
+    get_database_message,
+    get_revision,
+    set_search_path,
+)
 
 
-def back_up(installation: Installation, file: Path, secret: bytes | None, tell: Tell) -> list[str]:
-    """Write everything to *file*, which is there whole at the end or not at all.
+def create_backup(
+    installation: Installation, file: Path, passphrase: bytes | None, print_line: PrintLine
+) -> list[str]:
+    """Write a backup to *file*. The file is complete in the end or does not exist.
 
-    Returns a sentence for each thing that is not as it should be.
+    Returns:
+        One sentence for each problem, such as a missing file.
+
+    Raises:
+        CommandError: the backup cannot be created.
     """
     try:
-        with ExitStack() as at_the_end:
-            out = at_the_end.enter_context(_draft(file))
-            belongings = {
-                service: open_belongings(service, installation.env) for service in installation.urls
+        with ExitStack() as stack:
+            out = stack.enter_context(_open_draft(file))
+            contributors = {
+                service: open_contributor(service, installation.env)
+                for service in installation.urls
             }
-            for each in belongings.values():
-                at_the_end.callback(each.close)
-                at_the_end.enter_context(each.held())
-            snapshots = at_the_end.enter_context(installation.snapshots())
-            with sealed(out, secret) as container:
-                return _pack(installation, snapshots, belongings, container, tell)
+            for contributor in contributors.values():
+                stack.callback(contributor.close)
+                stack.enter_context(contributor.hold_files())
+            snapshots = stack.enter_context(installation.open_snapshots())
+            with encrypt_stream(out, passphrase) as archive:
+                return _write_archive(installation, snapshots, contributors, archive, print_line)
     except SQLAlchemyError as error:
-        raise CannotRun(f"The database refused: {reason(error)}.") from error
+        raise CommandError(f"Database error: {get_database_message(error)}.") from error
 
 
-def _pack(
+def _write_archive(
     installation: Installation,
     snapshots: Mapping[str, Connection],
-    belongings: Mapping[str, Belongings],
+    contributors: Mapping[str, BackupContributor],
     out: IO[bytes],
-    tell: Tell,
+    print_line: PrintLine,
 ) -> list[str]:
     now = datetime.now(UTC)
-    at = _revisions(snapshots)
-    if not at:
-        raise CannotRun(f"There is nothing to back up: {installation.data} has no tables yet.")
-    packing = Packing(out, now.timestamp())
-    packing.add_json(HEAD, _head(installation, at, now))
-    for path in installation.files():
-        name = f"files/{path.relative_to(installation.data)}"
-        with path.open("rb") as source:
-            packing.add(name, source.read())
-    counts: dict[str, int] = {}
-    for service, revision in at.items():
-        counts |= _pack_rows(packing, snapshots[service], service, revision, Telling(tell))
-        tell(f"{service}: {sum(n for t, n in counts.items() if t.startswith(f'{service}.'))} rows")
-    faults: list[str] = []
-    for service in at:
-        enter(snapshots[service], service)
-        faults += belongings[service].pack(snapshots[service], packing, tell)
-    packing.end({"rows": counts, "faults": faults})
-    return faults
+    revisions = _get_revisions(snapshots)
+    if not revisions:
+        raise CommandError(f"There is nothing to back up: {installation.data} has no tables yet.")
+    writer = ArchiveWriter(out, now.timestamp())
+    writer.add_json(MANIFEST_NAME, _build_manifest(installation, revisions, now))
+    for path in installation.iterate_files():
+        writer.add_bytes(f"files/{path.relative_to(installation.data)}", path.read_bytes())
+    row_counts: dict[str, int] = {}
+    for service, revision in revisions.items():
+        progress = Progress(print_line)
+        counts = _write_rows(writer, snapshots[service], service, revision, progress)
+        row_counts |= counts
+        print_line(f"{service}: {sum(counts.values())} rows")
+    problems: list[str] = []
+    for service in revisions:
+        set_search_path(snapshots[service], service)
+        problems += contributors[service].write_members(snapshots[service], writer, print_line)
+    writer.finish({"rows": row_counts, "faults": problems})
+    return problems
 
 
-def _revisions(snapshots: Mapping[str, Connection]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _get_revisions(snapshots: Mapping[str, Connection]) -> dict[str, str]:
+    """Return the revision of each service that has tables.
+
+    Raises:
+        CommandError: tables are not at the newest revision of this release.
+    """
+    revisions: dict[str, str] = {}
     for service, connection in snapshots.items():
-        revision = revision_in(connection, service)
-        newest = revisions(migrations_of(service))[-1]
+        revision = get_revision(connection, service)
+        newest = list_revisions(get_migrations_folder(service))[-1]
         if revision is not None and revision != newest:
-            raise CannotRun(
-                f"The tables of {service} are at {revision}, and those of this release at "
-                f"{newest}. Take the backup with the release that runs, or migrate first."
+            raise CommandError(
+                f"The tables of {service} are at revision {revision}; this release has {newest}. "
+                "Create the backup with the release that is running, or migrate first."
             )
         if revision is not None:
-            found[service] = revision
-    return found
+            revisions[service] = revision
+    return revisions
 
 
-def _head(installation: Installation, at: Mapping[str, str], now: datetime) -> dict[str, Any]:
+def _build_manifest(
+    installation: Installation, revisions: Mapping[str, str], now: datetime
+) -> dict[str, Any]:
     return {
         "what": MAGIC,
         "format": FORMAT,
         "release": backend.__version__,
         "made_at": now.isoformat(timespec="seconds"),
-        "secrets": installation.fingerprints(),
-        "services": {service: contents_of(service, at[service]) for service in at},
+        "secrets": installation.get_secret_fingerprints(),
+        "services": {
+            service: describe_service(service, revision) for service, revision in revisions.items()
+        },
     }
 
 
-def _pack_rows(
-    packing: Packing, snapshot: Connection, service: str, revision: str, telling: Tell
+def _write_rows(
+    writer: ArchiveWriter, snapshot: Connection, service: str, revision: str, progress: Progress
 ) -> dict[str, int]:
+    """Write the rows of *service* and return their number by `service.table`."""
     counts = {}
-    enter(snapshot, service)
-    for table in shapes(service, revision):
+    set_search_path(snapshot, service)
+    for table in get_tables(service, revision):
         count = 0
-        for number, part in enumerate(row_transfer.read(snapshot, table)):
-            packing.add(part_name(service, table.name, number), part)
+        for number, part in enumerate(row_transfer.read_parts(snapshot, table)):
+            writer.add_bytes(build_part_name(service, table.name, number), part)
             count += part.count(b"\n")
-            telling(f"{service}: {count} rows of {table.name}")
+            progress.report(f"{service}: {count} rows of {table.name}")
         counts[f"{service}.{table.name}"] = count
     return counts
 
 
 @contextmanager
-def _draft(file: Path) -> Iterator[IO[bytes]]:
-    """A file to write that becomes *file* at the end, for its owner's eyes alone."""
+def _open_draft(file: Path) -> Iterator[IO[bytes]]:
+    """Open a draft, readable by its owner only, that becomes *file* after the block."""
     draft = file.with_name(f"{file.name}.part")
     if file.exists():
-        raise CannotRun(f"{file} is there already. Name another file, or move that one away.")
-    descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        raise CommandError(f"{file} already exists. Choose another name, or move the file away.")
+    try:
+        descriptor = open_locked(draft, blocking=False)
+    except FileLockedError:
+        raise CommandError(f"Another backup is writing {draft}.") from None
     with os.fdopen(descriptor, "w+b") as out:
         try:
-            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotRun(f"Another backup is writing {draft}.") from None
-        try:
-            # What one that was killed has left.
+            # A killed backup may have left a draft with content.
             out.truncate()
             yield out
-            out.flush()
-            os.fsync(out.fileno())
-            os.link(draft, file)  # refuses where somebody else was quicker
+            sync_file(out)
+            os.link(draft, file)  # unlike a rename, fails if the file exists by now
             sync_folder(file.parent)
         finally:
             draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The installation that the settings speak of: its data folder, its databases, its secrets."""
+"""The configured installation: its data folder, databases and secrets."""
 
 import hashlib
 import hmac
@@ -13,70 +13,78 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database import postgresql
-from backend.chassis.database.sessions import open_database, services_with_tables
-from backend.chassis.settings import Env, database_url
+from backend.chassis.database.migration_folders import list_services_with_tables
+from backend.chassis.database.sessions import open_database
+from backend.chassis.settings import Env, get_database_url
 
 SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
-# What of the data folder is neither in a database, nor a service's, nor made anew by itself.
+# Files outside databases that belong to no single service and are not generated again.
 _FOLDERS = ("secrets", "announcements")
 _FILES = ("mcp.json",)
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where everything is. Nothing is made or opened before it is asked for."""
+    """Location of all data. Creating an instance opens nothing.
+
+    Attributes:
+        data: the data folder (DATA_DIR).
+        urls: database URL of each service that has tables.
+    """
 
     env: Env
     data: Path
-    # Of each service that has tables.
     urls: Mapping[str, str]
 
     @classmethod
-    def of(cls, env: Env) -> Self:
-        urls = {name: database_url(env, name) for name in services_with_tables()}
+    def from_env(cls, env: Env) -> Self:
+        urls = {name: get_database_url(env, name) for name in list_services_with_tables()}
         return cls(env, env.path("DATA_DIR", "data"), urls)
 
-    def files(self) -> Iterator[Path]:
-        """What is kept file by file."""
+    def iterate_files(self) -> Iterator[Path]:
+        """Yield the files that are backed up individually."""
         for folder in _FOLDERS:
             if (self.data / folder).is_dir():
-                # Half-written ones begin with a dot.
-                found = sorted((self.data / folder).glob("[!.]*"))
-                yield from (file for file in found if file.is_file())
+                # Names of incomplete files start with a dot.
+                files = sorted((self.data / folder).glob("[!.]*"))
+                yield from (file for file in files if file.is_file())
         yield from (self.data / name for name in _FILES if (self.data / name).is_file())
 
-    def fingerprints(self) -> dict[str, str | None]:
-        """By which a secret is known again, and not learned."""
+    def get_secret_fingerprints(self) -> dict[str, str | None]:
+        """Return a short HMAC of each secret: it identifies the secret without revealing it."""
         return {name: _fingerprint(self._secret(name)) for name in SECRETS}
 
     def _secret(self, name: str) -> str | None:
-        kept = self.data / "secrets" / name
-        if given := self.env.optional(name):
-            return given
-        return kept.read_text().strip() if kept.is_file() else None
+        if value := self.env.optional(name):
+            return value
+        file = self.data / "secrets" / name
+        return file.read_text().strip() if file.is_file() else None
 
     @contextmanager
-    def snapshots(self) -> Iterator[dict[str, Connection]]:
-        """Each service's tables as they are at this moment, whatever is written meanwhile.
+    def open_snapshots(self) -> Iterator[dict[str, Connection]]:
+        """Yield a read-only connection by service, each in a consistent snapshot.
 
-        Those in one database are of the very same moment.
+        Services that share a database share one snapshot. Services without a database are missing.
         """
-        with ExitStack() as open_ones:
-            known: dict[str, Connection] = {}
+        with ExitStack() as stack:
+            by_url: dict[str, Connection] = {}
             for service, url in self.urls.items():
-                if url not in known and _is_there(url):
-                    known[url] = open_ones.enter_context(_snapshot(url, service))
-            yield {service: known[url] for service, url in self.urls.items() if url in known}
+                if url not in by_url and _exists(url):
+                    by_url[url] = stack.enter_context(_open_snapshot(url, service))
+            yield {service: by_url[url] for service, url in self.urls.items() if url in by_url}
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite database; None for another kind."""
+def get_sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite database, or None for a database of another kind."""
     parsed = make_url(url)
     return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
 
 
-def enter(connection: Connection, service: str) -> None:
-    """Let names of tables mean those of *service*, until the transaction ends or enters another."""
+def set_search_path(connection: Connection, service: str) -> None:
+    """Resolve table names in the schema of *service* until the end of the transaction.
+
+    SQLite has one file per service and no schemas.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f'SET LOCAL search_path TO "{service}"'))
 
@@ -86,8 +94,8 @@ def has_tables(connection: Connection, service: str) -> bool:
     return inspect(connection).has_table(f"alembic_version_{service}", schema=schema)
 
 
-def revision_in(connection: Connection, service: str) -> str | None:
-    """Where the tables of *service* are, or None where there are none."""
+def get_revision(connection: Connection, service: str) -> str | None:
+    """Return the service's Alembic revision, or None if it has no tables."""
     if not has_tables(connection, service):
         return None
     schema = service if connection.dialect.name == "postgresql" else "main"
@@ -101,18 +109,18 @@ def _fingerprint(secret: str | None) -> str | None:
     return hmac.new(secret.encode(), b"ai-agent-system/backup", hashlib.sha256).hexdigest()[:16]
 
 
-def _is_there(url: str) -> bool:
-    file = sqlite_file(url)
+def _exists(url: str) -> bool:
+    file = get_sqlite_file(url)
     return file is None or file.is_file()
 
 
 @contextmanager
-def connected(url: str, service: str) -> Iterator[Connection]:
-    """A connection of the tables' owner, who sees every row."""
-    if sqlite_file(url) is not None:
+def connect_as_owner(url: str, service: str) -> Iterator[Connection]:
+    """Open a connection as owner of the tables, for which row-level security does not apply."""
+    if get_sqlite_file(url) is not None:
         engine = open_database(url, service).engine
     else:
-        engine = postgresql.open_owner(make_url(url), service)
+        engine = postgresql.create_owner_engine(make_url(url), service)
     try:
         with engine.connect() as connection:
             yield connection
@@ -121,20 +129,21 @@ def connected(url: str, service: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def _snapshot(url: str, service: str) -> Iterator[Connection]:
-    with connected(url, service) as connection:
-        if sqlite_file(url) is None:
+def _open_snapshot(url: str, service: str) -> Iterator[Connection]:
+    with connect_as_owner(url, service) as connection:
+        if get_sqlite_file(url) is None:
             connection.execution_options(isolation_level="REPEATABLE READ")
             connection.execute(text("SET TRANSACTION READ ONLY"))
             connection.execute(text("SELECT 1"))
         else:
-            # The first look is the moment that the transaction stays at.
+            # SQLite takes the snapshot at the first read of the transaction.
             connection.execute(text("SELECT count(*) FROM sqlite_master"))
         yield connection
 
 
-def reason(error: SQLAlchemyError) -> str:
-    """What a database says of a failure, without the rows that it says it of."""
-    told = getattr(error, "orig", None) or error
-    first = told.args[0] if told.args else told
-    return str(first.get("M", "") if isinstance(first, dict) else first)
+def get_database_message(error: SQLAlchemyError) -> str:
+    """Return the database's error message without the values of the rows that it concerns."""
+    original = getattr(error, "orig", None) or error
+    detail = original.args[0] if original.args else original
+    # pg8000 passes the fields of PostgreSQL's error response; "M" is the message.
+    return str(detail.get("M", "") if isinstance(detail, dict) else detail)

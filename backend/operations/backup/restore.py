@@ -1,7 +1,7 @@
-"""Restore a backup: make everything beside what is there, then let it change places at once.
+"""Restore a backup: prepare all data next to the existing data, then swap both.
 
-On PostgreSQL that is one transaction, for files it is the moves of moves.py. Whatever goes wrong
-before leaves all as it was.
+In PostgreSQL the swap is one transaction; for files it is the plan of swap_plan.py. A failure
+before the swap leaves everything unchanged.
 """
 
 import os
@@ -12,191 +12,219 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.backup_archive import Member, refusing_damage
-from backend.chassis.backup_contract import Belongings, Tell, Telling, open_belongings
-from backend.chassis.console import CannotRun
+from backend.chassis.backup_contract import (
+    BackupContributor,
+    PrintLine,
+    Progress,
+    open_contributor,
+)
+from backend.chassis.console import CommandError
 from backend.chassis.settings import Env
-from backend.operations.backup import row_transfer
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.archive import ArchiveMember, convert_damage_errors
+from backend.operations.backup.format.manifest import find_table
 from backend.operations.backup.installation import (
     Installation,
-    connected,
+    connect_as_owner,
+    get_database_message,
+    get_sqlite_file,
     has_tables,
-    reason,
-    sqlite_file,
 )
-from backend.operations.backup.manifest import table_of
-from backend.operations.backup.restore_targets import Targets, refuse_in_use
-from backend.operations.backup.swap_plan import STAGE, Move, carry_out, decide, give_up, prepare
-from backend.operations.backup.verify import Backup, reading
+from backend.operations.backup.restore_targets import RestoreTargets, check_databases_unused
+from backend.operations.backup.swap_plan import (
+    STAGING_FOLDER,
+    Move,
+    commit_plan,
+    discard_plan,
+    execute_plan,
+    write_plan,
+)
+from backend.operations.backup.verify import VerifiedBackup, open_backup
 from backend.operations.supervisor.state import sole_supervisor
 
-# What the key-value server remembers of the time before; what matters of it is told anew.
-_FORGOTTEN = ("valkey", "announcements")
+# State of the time before the restore that must not survive it. Revocations are published again.
+_DISCARDED = ("valkey", "announcements")
 _DATA = "data"
 
 
-def restore(installation: Installation, backup: Backup, tell: Tell, *, replaces: bool) -> list[str]:
-    """Put *backup* into *installation*; with *replaces*, in place of what is there.
+def restore_backup(
+    installation: Installation, backup: VerifiedBackup, print_line: PrintLine, *, replace: bool
+) -> list[str]:
+    """Restore *backup* into *installation*.
 
-    Returns what somebody has to know, in a sentence each.
+    Args:
+        replace: move existing data aside. Without it, existing tables are an error.
+
+    Returns:
+        One sentence for each problem that the operator must know.
+
+    Raises:
+        CommandError: the backup cannot be restored. Nothing was changed.
     """
     data = installation.data
-    with sole_supervisor(data), _telling_of_databases():
-        if carry_out(data):
-            tell("The restore that was interrupted has come to its end.")
-            if not replaces:
+    with sole_supervisor(data), _convert_database_errors():
+        if execute_plan(data):
+            print_line("The interrupted restore is now complete.")
+            if not replace:
                 return []
-        give_up(data)
-        refuse_in_use(installation)
-        if not replaces:
-            _refuse_full(installation)
-        (data / STAGE).mkdir(mode=0o700)
+        discard_plan(data)
+        check_databases_unused(installation)
+        if not replace:
+            _check_no_tables(installation)
+        (data / STAGING_FOLDER).mkdir(mode=0o700)
         try:
-            with _Restore(installation, backup, tell) as under_way:
-                notes = under_way.run()
-                prepare(data, under_way.moves())
-            decide(data)
+            with _Restore(installation, backup, print_line) as restore:
+                problems = restore.run()
+                write_plan(data, restore.build_plan())
+            commit_plan(data)
         except BaseException:
-            give_up(data)
+            discard_plan(data)
             raise
-        carry_out(data)
+        execute_plan(data)
         for service in backup.services:
-            with _belongings(service, installation.env) as opened:
-                opened.announce()
-    return [*notes, *_changed_secrets(installation, backup)]
+            with _open_contributor(service, installation.env) as contributor:
+                contributor.publish_restore()
+    return [*problems, *_find_changed_secrets(installation, backup)]
 
 
 class _Restore:
-    """One restore, up to the moment from which it can no longer be given up."""
+    """One restore, until the swap plan is written."""
 
-    def __init__(self, installation: Installation, backup: Backup, tell: Tell) -> None:
+    def __init__(
+        self, installation: Installation, backup: VerifiedBackup, print_line: PrintLine
+    ) -> None:
         self._installation = installation
         self._backup = backup
-        self._tell = tell
-        self._stage = installation.data / STAGE
+        self._print_line = print_line
+        self._staging = installation.data / STAGING_FOLDER
         self._stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
-        # The same settings, with another data folder: what is opened by them lies in it.
-        self._env = installation.env.with_values(DATA_DIR=str(self._stage / _DATA))
-        self._opened: dict[str, Belongings] = {}
-        self._at_the_end = ExitStack()
-        self._targets = Targets(self._stamp)
+        # Same settings with another data folder: contributors create their data in staging.
+        self._env = installation.env.with_values(DATA_DIR=str(self._staging / _DATA))
+        self._contributors: dict[str, BackupContributor] = {}
+        self._exit_stack = ExitStack()
+        self._targets = RestoreTargets(self._stamp)
 
     def __enter__(self) -> "_Restore":
-        self._at_the_end.__enter__()
-        self._targets = self._at_the_end.enter_context(
-            Targets.opened(self._installation, self._backup.services, self._stamp)
+        self._exit_stack.__enter__()
+        self._targets = self._exit_stack.enter_context(
+            RestoreTargets.open(self._installation, self._backup.services, self._stamp)
         )
         return self
 
-    def __exit__(self, *how: object) -> None:
-        # The first of them commits, unless something went wrong.
-        self._at_the_end.__exit__(*how)  # type: ignore[arg-type]
+    def __exit__(self, *exception: object) -> None:
+        # Leaving the targets, which were entered first, commits or rolls back.
+        self._exit_stack.__exit__(*exception)  # type: ignore[arg-type]
 
     def run(self) -> list[str]:
-        with reading(self._backup.file, self._backup.passphrase) as unpacking:
-            telling = Telling(self._tell)
-            for number, member in enumerate(unpacking.members()):
-                self._take(member)
-                telling(f"{number} of {self._backup.members} parts: {member.name}")
-        notes: list[str] = []
+        """Restore all members into staging and return the problems of the services."""
+        with open_backup(self._backup.file, self._backup.passphrase) as reader:
+            progress = Progress(self._print_line)
+            for number, member in enumerate(reader.iterate_members()):
+                self._restore_member(member)
+                progress.report(f"{number} of {self._backup.member_count} parts: {member.name}")
+        problems: list[str] = []
         for service in self._backup.services:
-            counts = self._backup.rows_of(service)
-            self._targets.finish(service, counts)
-            notes += self._belongings(service).settle(self._targets.at(service))
-            self._tell(f"{service}: {sum(counts.values())} rows")
-        return notes
+            counts = self._backup.get_row_counts(service)
+            self._targets.finish_service(service, counts)
+            connection = self._targets.get_connection(service)
+            problems += self._get_contributor(service).update_restored_rows(connection)
+            self._print_line(f"{service}: {sum(counts.values())} rows")
+        return problems
 
-    @refusing_damage()
-    def _take(self, member: Member) -> None:
-        if (of := table_of(self._backup.services, member.name)) is not None:
-            service, table = of
-            row_transfer.load(
-                self._targets.at(service), table, row_transfer.parse(table, member.whole())
-            )
+    @convert_damage_errors()
+    def _restore_member(self, member: ArchiveMember) -> None:
+        if (match := find_table(self._backup.services, member.name)) is not None:
+            service, table = match
+            rows = row_transfer.parse_rows(table, member.read_all())
+            row_transfer.insert_rows(self._targets.get_connection(service), table, rows)
         elif member.name.startswith("files/"):
-            self._keep(member)
+            self._write_file(member)
         else:
-            self._belongings(member.name.partition("/")[0]).unpack(member)
+            self._get_contributor(member.name.partition("/")[0]).restore_member(member)
 
-    def _keep(self, member: Member) -> None:
-        """A small file of the data folder itself."""
-        file = self._stage / _DATA / member.name.removeprefix("files/")
+    def _write_file(self, member: ArchiveMember) -> None:
+        """Restore a file of the data folder that belongs to no service."""
+        file = self._staging / _DATA / member.name.removeprefix("files/")
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out:
-            out.write(member.whole())
+            out.write(member.read_all())
 
-    def _belongings(self, service: str) -> Belongings:
-        """Opened after the secrets are there, which come first."""
-        if service not in self._opened:
-            self._opened[service] = open_belongings(service, self._env)
-            self._at_the_end.callback(self._opened[service].close)
-        return self._opened[service]
+    def _get_contributor(self, service: str) -> BackupContributor:
+        """Open the contributor at its first use: by then the secrets, which come first, exist."""
+        if service not in self._contributors:
+            self._contributors[service] = open_contributor(service, self._env)
+            self._exit_stack.callback(self._contributors[service].close)
+        return self._contributors[service]
 
-    def moves(self) -> list[Move]:
-        """What is to change places once all is made."""
-        data, made = self._installation.data, self._stage / _DATA
+    def build_plan(self) -> list[Move]:
+        """Return the moves that swap the prepared data with the existing data."""
+        data, prepared = self._installation.data, self._staging / _DATA
         aside = data / f"replaced-{self._stamp}"
-        moves = [Move(None, file, aside / file.name) for file in self._leaving()]
+        moves = [Move(None, path, aside / path.name) for path in self._list_removed_paths()]
         moves += [
-            Move(staged, file, aside / file.name) for staged, file in self._targets.files.items()
+            Move(staged, file, aside / file.name)
+            for staged, file in self._targets.staged_files.items()
         ]
         for service in self._backup.services:
-            for place in self._belongings(service).places():
-                source = made / place if (made / place).exists() else None
-                moves.append(Move(source, data / place, aside / place))
+            for path in self._get_contributor(service).list_replaced_paths():
+                source = prepared / path if (prepared / path).exists() else None
+                moves.append(Move(source, data / path, aside / path))
         moves += [
-            Move(each, data / each.name, aside / each.name)
-            for each in sorted(made.glob("*"))
-            if each.name not in self._backup.services
+            Move(path, data / path.name, aside / path.name)
+            for path in sorted(prepared.glob("*"))
+            if path.name not in self._backup.services
         ]
         return moves
 
-    def _leaving(self) -> Iterator[Path]:
-        """What is of the time before, whether the backup has something for its place or not."""
+    def _list_removed_paths(self) -> Iterator[Path]:
+        """Yield existing paths that are moved aside even if the backup does not replace them."""
         data = self._installation.data
-        for name in _FORGOTTEN:
+        for name in _DISCARDED:
             if (data / name).exists():
                 yield data / name
-        for file in self._targets.files.values():
+        for file in self._targets.staged_files.values():
             yield from sorted(file.parent.glob(f"{file.name}-*"))
             yield from sorted(file.parent.glob(f"{file.name}.before-*"))
 
 
-def _refuse_full(installation: Installation) -> None:
+def _check_no_tables(installation: Installation) -> None:
     for service, url in installation.urls.items():
-        file = sqlite_file(url)
+        file = get_sqlite_file(url)
         if file is None or file.is_file():
-            with connected(url, service) as connection:
+            with connect_as_owner(url, service) as connection:
                 if has_tables(connection, service):
-                    raise CannotRun(
+                    raise CommandError(
                         f"There are tables of {service} already. Restore into an empty DATA_DIR "
-                        "and database; or add --replace, which sets aside what is there."
+                        "and database, or add --replace, which moves the existing data aside."
                     )
 
 
-def _changed_secrets(installation: Installation, backup: Backup) -> Iterator[str]:
-    now: Mapping[str, str | None] = installation.fingerprints()
-    for name, before in backup.head["secrets"].items():
-        if before is not None and now.get(name) != before:
+def _find_changed_secrets(installation: Installation, backup: VerifiedBackup) -> Iterator[str]:
+    """Yield a sentence for each secret that differs from the one at the time of the backup."""
+    current: Mapping[str, str | None] = installation.get_secret_fingerprints()
+    for name, fingerprint in backup.manifest["secrets"].items():
+        if fingerprint is not None and current.get(name) != fingerprint:
             yield (
-                f"{name} is another one than when the backup was taken. Set the one from then, or "
-                "see docs/operations/key-rotation.md for what cannot be read without it."
+                f"{name} differs from its value when the backup was taken. Set that value, or see "
+                "docs/operations/key-rotation.md for what cannot be read without it."
             )
 
 
 @contextmanager
-def _belongings(service: str, env: Env) -> Iterator[Belongings]:
-    opened = open_belongings(service, env)
+def _open_contributor(service: str, env: Env) -> Iterator[BackupContributor]:
+    contributor = open_contributor(service, env)
     try:
-        yield opened
+        yield contributor
     finally:
-        opened.close()
+        contributor.close()
 
 
 @contextmanager
-def _telling_of_databases() -> Iterator[None]:
+def _convert_database_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise CannotRun(f"The database refused: {reason(error)}. Nothing was changed.") from error
+        raise CommandError(
+            f"Database error: {get_database_message(error)}. Nothing was changed."
+        ) from error

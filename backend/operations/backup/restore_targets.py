@@ -1,4 +1,4 @@
-"""The databases that a restore fills, each in one transaction, beside what is there now."""
+"""Databases that a restore fills, each in one transaction, next to the existing data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,131 +9,145 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from backend.chassis.console import CannotRun
+from backend.chassis.console import CommandError
 from backend.chassis.database import migrations, postgresql
-from backend.chassis.database.sessions import migrations_of, open_database
-from backend.operations.backup import row_transfer
-from backend.operations.backup.installation import Installation, enter, has_tables, sqlite_file
-from backend.operations.backup.manifest import Service
-from backend.operations.backup.schema_at_revision import Table, shapes
-from backend.operations.backup.swap_plan import STAGE
+from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
+from backend.chassis.database.sessions import open_database
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.manifest import ServiceManifest
+from backend.operations.backup.format.schema_at_revision import Table, get_tables
+from backend.operations.backup.installation import (
+    Installation,
+    get_sqlite_file,
+    has_tables,
+    set_search_path,
+)
+from backend.operations.backup.swap_plan import STAGING_FOLDER
 
-_OTHERS = """
+_COUNT_OTHER_CONNECTIONS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 AND usename = current_user AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 
 
-class Targets:
-    """Connections by service. All is committed when they are closed, or nothing of it."""
+class RestoreTargets:
+    """Connections by service, in transactions that are committed at exit or rolled back on error.
+
+    Attributes:
+        staged_files: final path of each new SQLite file, by its staging path.
+    """
 
     def __init__(self, stamp: str) -> None:
         self._stamp = stamp
         self._connections: dict[str, Connection] = {}
-        # Of SQLite: what was made, and where it belongs.
-        self.files: dict[Path, Path] = {}
+        self.staged_files: dict[Path, Path] = {}
 
     @classmethod
     @contextmanager
-    def opened(
-        cls, installation: Installation, services: Mapping[str, Service], stamp: str
+    def open(
+        cls, installation: Installation, services: Mapping[str, ServiceManifest], stamp: str
     ) -> Iterator[Self]:
-        """With empty tables at the revisions of *services*; what is there keeps another name."""
+        """Open targets with empty tables at the revisions of *services*.
+
+        Existing PostgreSQL schemas are renamed: *stamp* becomes part of their names.
+        """
         targets = cls(stamp)
-        with ExitStack() as open_ones:
-            known: dict[str, Connection] = {}
-            for service, about in services.items():
+        with ExitStack() as stack:
+            by_url: dict[str, Connection] = {}
+            for service, manifest in services.items():
                 url = installation.urls[service]
-                if url not in known:
-                    known[url] = open_ones.enter_context(
-                        targets._connected(installation, url, service)
-                    )
-                targets._connections[service] = known[url]
-                if known[url].dialect.name == "postgresql":
-                    targets._set_aside(known[url], service)
-                    open_ones.enter_context(postgresql.as_owner(known[url], service))
-                make_empty(targets.at(service), service, about.revision)
+                if url not in by_url:
+                    by_url[url] = stack.enter_context(targets._connect(installation, url, service))
+                connection = targets._connections[service] = by_url[url]
+                if connection.dialect.name == "postgresql":
+                    targets._rename_schema(connection, service)
+                    stack.enter_context(postgresql.as_owner(connection, service))
+                create_empty_tables(targets.get_connection(service), service, manifest.revision)
             yield targets
 
-    def at(self, service: str) -> Connection:
-        """The connection, for what concerns the tables of *service*, until others are asked for."""
+    def get_connection(self, service: str) -> Connection:
+        """Return the connection for *service*, valid until this is called for another service."""
         connection = self._connections[service]
-        enter(connection, service)
+        set_search_path(connection, service)
         return connection
 
-    def finish(self, service: str, counts: Mapping[str, int]) -> None:
-        """Refuse if rows are missing; bring the tables to the newest revision."""
-        folder = migrations_of(service)
-        newest = migrations.revisions(folder)[-1]
-        connection = self.at(service)
-        for table, count in counts.items():
-            found = connection.scalar(text(f'SELECT count(*) FROM "{table}"'))  # noqa: S608
-            if found != count:
-                raise CannotRun(f"{service}.{table} has {found} rows and not {count}.")
-        row_transfer.go_on_counting(connection, _tables(connection, service))
-        migrations.upgrade(connection, service, folder, newest)
+    def finish_service(self, service: str, counts: Mapping[str, int]) -> None:
+        """Check the row counts, then migrate the tables to the newest revision.
 
-    def _set_aside(self, connection: Connection, service: str) -> None:
+        Raises:
+            CommandError: a table does not have the number of rows given in *counts*.
+        """
+        folder = get_migrations_folder(service)
+        newest = list_revisions(folder)[-1]
+        connection = self.get_connection(service)
+        for table, count in counts.items():
+            restored = connection.scalar(text(f'SELECT count(*) FROM "{table}"'))  # noqa: S608
+            if restored != count:
+                raise CommandError(f"{service}.{table} has {restored} rows instead of {count}.")
+        row_transfer.reset_sequences(connection, _get_current_tables(connection, service))
+        migrations.run_migrations(connection, service, folder, newest)
+
+    def _rename_schema(self, connection: Connection, service: str) -> None:
         if has_tables(connection, service):
             aside = f"{service}_replaced_{self._stamp}"
             connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{aside}"'))
 
     @contextmanager
-    def _connected(
-        self, installation: Installation, url: str, service: str
-    ) -> Iterator[Connection]:
-        file = sqlite_file(url)
+    def _connect(self, installation: Installation, url: str, service: str) -> Iterator[Connection]:
+        file = get_sqlite_file(url)
         if file is None:
-            engine = postgresql.open_owner(make_url(url), service)
+            engine = postgresql.create_owner_engine(make_url(url), service)
             with engine.begin() as connection:
                 yield connection
             return
-        staged = staged_file(installation.data, file)
+        staged = get_staging_path(installation.data, file)
         staged.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         staged.unlink(missing_ok=True)
-        self.files[staged] = file
+        self.staged_files[staged] = file
         database = open_database(f"sqlite:///{staged}", service)
         try:
             with database.as_owner() as connection:
                 yield connection
         finally:
-            # The last one to go writes everything into the file itself.
+            # Closing the last connection writes the write-ahead log into the file.
             database.engine.dispose()
 
 
-def staged_file(data: Path, file: Path) -> Path:
-    """Where a SQLite file is made: from where it can be moved to its place."""
+def get_staging_path(data: Path, file: Path) -> Path:
+    """Return where a SQLite file is created: on the same file system as its final path."""
     if file.is_relative_to(data):
-        return data / STAGE / "tables" / file.name
+        return data / STAGING_FOLDER / "tables" / file.name
     return file.with_name(f"{file.name}.restoring")
 
 
-def make_empty(connection: Connection, service: str, revision: str) -> None:
-    """Make the tables as they were at *revision*, without what their migrations put in."""
-    migrations.upgrade(connection, service, migrations_of(service), revision)
-    for table in reversed(shapes(service, revision)):
+def create_empty_tables(connection: Connection, service: str, revision: str) -> None:
+    """Create the tables at *revision*, without the rows that migrations insert."""
+    migrations.run_migrations(connection, service, get_migrations_folder(service), revision)
+    for table in reversed(get_tables(service, revision)):
         connection.execute(text(f'DELETE FROM "{table.name}"'))  # noqa: S608
 
 
-def _tables(connection: Connection, service: str) -> Sequence[Table]:
-    revision = migrations.revision_of(connection, service)
-    return shapes(service, str(revision))
+def _get_current_tables(connection: Connection, service: str) -> Sequence[Table]:
+    revision = migrations.get_current_revision(connection, service)
+    return get_tables(service, str(revision))
 
 
-def refuse_in_use(installation: Installation, services: Sequence[str] | None = None) -> None:
-    """Raise where somebody else has a database open."""
+def check_databases_unused(
+    installation: Installation, services: Sequence[str] | None = None
+) -> None:
+    """Raise CommandError if another process uses a database of *services* (default: all)."""
     for service, url in installation.urls.items():
         if services is not None and service not in services:
             continue
-        file = sqlite_file(url)
+        file = get_sqlite_file(url)
         if file is None:
-            _refuse_shared_server(url, service)
+            _check_server_unused(url, service)
         elif file.is_file():
-            _refuse_shared_file(file)
+            _check_file_unused(file)
 
 
-def _refuse_shared_file(file: Path) -> None:
-    """Whoever has a file open in WAL mode keeps others from having it for themselves alone."""
+def _check_file_unused(file: Path) -> None:
+    """Request exclusive access. SQLite denies it while another process has the file open (WAL)."""
     engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0})
     try:
         with engine.connect() as connection:
@@ -141,18 +155,18 @@ def _refuse_shared_file(file: Path) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql("ROLLBACK")
     except OperationalError as error:
-        raise CannotRun(
-            f"Somebody else has {file} open. End every service first: ./start_microservices.sh stop"
+        raise CommandError(
+            f"Another process has {file} open. Stop all services: ./start_microservices.sh stop"
         ) from error
     finally:
         engine.dispose()
 
 
-def _refuse_shared_server(url: str, service: str) -> None:
-    with postgresql.open_owner(make_url(url), service).connect() as connection:
-        others = connection.scalar(text(_OTHERS))
+def _check_server_unused(url: str, service: str) -> None:
+    with postgresql.create_owner_engine(make_url(url), service).connect() as connection:
+        others = connection.scalar(text(_COUNT_OTHER_CONNECTIONS))
         if others:
-            raise CannotRun(
-                f"{others} others are connected to the database {connection.engine.url.database}. "
-                "End every service first."
+            raise CommandError(
+                f"The database {connection.engine.url.database} has {others} other connections. "
+                "Stop all services."
             )

@@ -1,8 +1,8 @@
-"""The last step of a restore on the disk: files change places, all of them or, later, the rest.
+"""Swap restored files with the existing ones: the last, resumable step of a restore.
 
-A restore makes everything in `DATA_DIR/restoring`. Until its list of moves is there, deleting that
-folder gives the restore up; from then on, another restore first carries the list out. While the
-folder is there, nothing else starts: `refuse_half_restored` sees to that.
+A restore prepares everything in `DATA_DIR/restoring`. Until the plan is committed, deleting that
+folder cancels the restore. After that, the next restore first completes the plan. While the folder
+exists, nothing else starts (`check_no_interrupted_restore`).
 """
 
 import json
@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from backend.chassis.console import CannotRun
+from backend.chassis.console import CommandError
+from backend.chassis.files import sync_file, sync_folder
 
-STAGE = "restoring"
-_LIST = "moves.json"
+STAGING_FOLDER = "restoring"
+_PLAN_NAME = "moves.json"
 
 
 class Move(NamedTuple):
-    """What goes where; what stands there goes to *aside* before.
+    """Move *target* to *aside*, then *source* to *target*. Idempotent.
 
-    Without a source, only that. Being done twice does no more than being done once.
+    Without a source, *target* is only moved to *aside*.
     """
 
     source: Path | None
@@ -29,39 +30,38 @@ class Move(NamedTuple):
     aside: Path
 
 
-def refuse_half_restored(data: Path) -> None:
-    """Raise where a restore into *data* did not come to its end."""
-    stage = data / STAGE
-    if (stage / _LIST).exists():
-        raise CannotRun(
-            f"A restore into {data} was interrupted half-way. Do it again, and it goes on: "
-            "python -m backend restore FILE"
+def check_no_interrupted_restore(data: Path) -> None:
+    """Raise CommandError if a restore into *data* is incomplete."""
+    staging = data / STAGING_FOLDER
+    if (staging / _PLAN_NAME).exists():
+        raise CommandError(
+            f"A restore into {data} was interrupted while it replaced files. Run it again to "
+            "complete it: python -m backend restore FILE"
         )
-    if stage.exists():
-        raise CannotRun(
-            f"A restore into {data} was interrupted before it changed anything, or is under way. "
-            f"Do it again (python -m backend restore FILE), or delete {stage}."
+    if staging.exists():
+        raise CommandError(
+            f"A restore into {data} is running, or was interrupted before it changed anything. "
+            f"Run it again (python -m backend restore FILE), or delete {staging}."
         )
 
 
-def prepare(data: Path, moves: Sequence[Move]) -> None:
-    """Write the list down; it counts from `decide` on."""
-    with _draft(data).open("w") as out:
+def write_plan(data: Path, moves: Sequence[Move]) -> None:
+    """Write the plan. It takes effect with `commit_plan`."""
+    with _draft_path(data).open("w") as out:
         json.dump([[path and str(path) for path in move] for move in moves], out)
-        out.flush()
-        os.fsync(out.fileno())
+        sync_file(out)
 
 
-def decide(data: Path) -> None:
-    """From here on the moves are carried out, by whoever comes next if not by us."""
+def commit_plan(data: Path) -> None:
+    """Make the plan durable. If it is interrupted from now on, the next restore completes it."""
     os.sync()
-    _draft(data).replace(data / STAGE / _LIST)
-    sync_folder(data / STAGE)
+    _draft_path(data).replace(data / STAGING_FOLDER / _PLAN_NAME)
+    sync_folder(data / STAGING_FOLDER)
 
 
-def carry_out(data: Path) -> bool:
-    """Carry out what is written down; False if there is nothing."""
-    file = data / STAGE / _LIST
+def execute_plan(data: Path) -> bool:
+    """Execute the committed plan and return True, or return False if there is none."""
+    file = data / STAGING_FOLDER / _PLAN_NAME
     if not file.exists():
         return False
     for source, target, aside in json.loads(file.read_text()):
@@ -73,23 +73,14 @@ def carry_out(data: Path) -> bool:
                 Path(target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 Path(source).rename(target)
     sync_folder(data)
-    shutil.rmtree(data / STAGE)
+    shutil.rmtree(data / STAGING_FOLDER)
     return True
 
 
-def give_up(data: Path) -> None:
-    """Forget a restore of which nothing was moved yet."""
-    shutil.rmtree(data / STAGE, ignore_errors=True)
+def discard_plan(data: Path) -> None:
+    """Delete the staging folder of a restore whose plan is not committed."""
+    shutil.rmtree(data / STAGING_FOLDER, ignore_errors=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Force the names in *folder* to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _draft(data: Path) -> Path:
-    return data / STAGE / f"{_LIST}.part"
+def _draft_path(data: Path) -> Path:
+    return data / STAGING_FOLDER / f"{_PLAN_NAME}.part"

@@ -1,109 +1,116 @@
-"""Back to what a service's tables were before their last migration; what they are is set aside."""
+"""Undo the last migration of a service with the copy made before it; current tables are kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from backend.chassis.console import CannotRun, say, table
+from backend.chassis.console import CommandError, format_table, print_line
 from backend.chassis.database import migrations, postgresql
-from backend.operations.backup import row_transfer
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.schema_at_revision import get_tables
 from backend.operations.backup.installation import (
     Installation,
-    connected,
-    enter,
-    revision_in,
-    sqlite_file,
+    connect_as_owner,
+    get_revision,
+    get_sqlite_file,
+    set_search_path,
 )
-from backend.operations.backup.restore_targets import make_empty, refuse_in_use
-from backend.operations.backup.schema_at_revision import shapes
+from backend.operations.backup.restore_targets import check_databases_unused, create_empty_tables
 from backend.operations.supervisor.state import sole_supervisor
 
 
 def main(installation: Installation, service: str | None) -> int:
-    """Go back with *service*; without one, show what copies there are."""
-    copies = dict(_copies(installation))
+    """Undo the last migration of *service*, or list the copies without a service.
+
+    Returns:
+        The exit code.
+    """
+    copies = dict(_find_copies(installation))
     if service is None:
-        lines = [(name, *about) for name, about in copies.items()]
-        say(table(("service", "now at", "copy"), lines) if lines else "There are no copies.")
+        rows = [(name, *copy) for name, copy in copies.items()]
+        print_line(
+            format_table(("service", "revision", "copy"), rows) if rows else "There are no copies."
+        )
         return 0
     if service not in copies:
-        raise CannotRun(
-            f"There is no copy of what {service} had before its last migration. "
+        raise CommandError(
+            f"There is no copy of {service} from before its last migration. "
             "Restore a backup: python -m backend restore FILE --replace"
         )
     revision, copy = copies[service]
     with sole_supervisor(installation.data):
-        refuse_in_use(installation, [service])
-        file = sqlite_file(installation.urls[service])
+        check_databases_unused(installation, [service])
+        file = get_sqlite_file(installation.urls[service])
         if file is None:
-            aside = _go_back(installation.urls[service], service, revision, copy)
+            previous = _swap_schemas(installation.urls[service], service, revision, copy)
         else:
-            aside = _change_files(file, file.with_name(copy), revision)
-    say(
-        f"The tables of {service} are as they were before {revision}; what they were until now is "
-        f"in {aside}. Start the release that goes with them: this one would migrate them again."
+            previous = _swap_files(file, file.with_name(copy), revision)
+    print_line(
+        f"The tables of {service} are now the copy from before revision {revision}. The previous "
+        f"tables are kept in {previous}. Start the release that matches the copy. This release "
+        "would migrate it again."
     )
     return 0
 
 
-def _copies(installation: Installation) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Of each service that has a copy from before where it is now: that revision, and the copy."""
+def _find_copies(installation: Installation) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield each service with a copy from before its current revision: (revision, copy name)."""
     for service, url in installation.urls.items():
-        file = sqlite_file(url)
+        file = get_sqlite_file(url)
         if file is not None and not file.is_file():
             continue
-        with connected(url, service) as connection:
-            revision = revision_in(connection, service)
+        with connect_as_owner(url, service) as connection:
+            revision = get_revision(connection, service)
             if revision is None:
                 continue
             if file is None:
-                copy = migrations.copy_schema(service, revision)
-                is_there = copy in inspect(connection).get_schema_names()
+                copy = migrations.get_copy_schema_name(service, revision)
+                exists = copy in inspect(connection).get_schema_names()
             else:
-                copy = migrations.copy_file(file, revision).name
-                is_there = file.with_name(copy).is_file()
-        if is_there:
+                copy = migrations.get_copy_path(file, revision).name
+                exists = file.with_name(copy).is_file()
+        if exists:
             yield service, (revision, copy)
 
 
-def _change_files(file: Path, copy: Path, revision: str) -> str:
-    aside = file.with_name(f"{file.name}.undone-{revision}")
-    # What stands beside a file that was not closed belongs to it.
+def _swap_files(file: Path, copy: Path, revision: str) -> str:
+    previous = file.with_name(f"{file.name}.undone-{revision}")
+    # A database that was not closed includes its write-ahead log and shared memory file.
     for suffix in ("-wal", "-shm", ""):
-        beside = file.with_name(file.name + suffix)
-        if beside.exists():
-            beside.replace(aside.with_name(aside.name + suffix))
+        source = file.with_name(file.name + suffix)
+        if source.exists():
+            source.replace(previous.with_name(previous.name + suffix))
     copy.rename(file)
-    return aside.name
+    return previous.name
 
 
-def _go_back(url: str, service: str, revision: str, copy: str) -> str:
-    aside = f"{service}_undone_{revision}"
-    with connected(url, service) as connection, connection.begin():
-        before = str(
+def _swap_schemas(url: str, service: str, revision: str, copy: str) -> str:
+    previous = f"{service}_undone_{revision}"
+    with connect_as_owner(url, service) as connection, connection.begin():
+        copy_revision = str(
             connection.scalar(
                 text(f'SELECT version_num FROM "{copy}"."alembic_version_{service}"')  # noqa: S608
             )
         )
-        connection.execute(text(f'DROP SCHEMA IF EXISTS "{aside}" CASCADE'))
-        connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{aside}"'))
+        connection.execute(text(f'DROP SCHEMA IF EXISTS "{previous}" CASCADE'))
+        connection.execute(text(f'ALTER SCHEMA "{service}" RENAME TO "{previous}"'))
         with postgresql.as_owner(connection, service):
-            enter(connection, service)
-            make_empty(connection, service, before)
-            _fill(connection, service, before, copy)
+            set_search_path(connection, service)
+            create_empty_tables(connection, service, copy_revision)
+            _copy_rows(connection, service, copy_revision, copy)
         connection.execute(text(f'DROP SCHEMA "{copy}" CASCADE'))
-    return f"schema {aside}"
+    return f"schema {previous}"
 
 
-def _fill(connection: Connection, service: str, revision: str, copy: str) -> None:
-    tables = shapes(service, revision)
-    for each in tables:
-        names = ", ".join(f'"{column.name}"' for column in each.columns)
+def _copy_rows(connection: Connection, service: str, revision: str, copy: str) -> None:
+    tables = get_tables(service, revision)
+    for table in tables:
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
         connection.execute(
             text(
-                f'INSERT INTO "{each.name}" ({names}) '  # noqa: S608
-                f'SELECT {names} FROM "{copy}"."{each.name}"'
+                f'INSERT INTO "{table.name}" ({names}) '  # noqa: S608
+                f'SELECT {names} FROM "{copy}"."{table.name}"'
             )
         )
-    row_transfer.go_on_counting(connection, tables)
+    row_transfer.reset_sequences(connection, tables)

@@ -1,4 +1,4 @@
-"""Read a backup from one end to the other and believe none of it before it was seen."""
+"""Read a backup completely and validate all of its content."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -7,84 +7,103 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.chassis.backup_archive import Damaged, Unpacking, opening, refusing_damage
-from backend.chassis.backup_contract import Tell, Telling
-from backend.chassis.console import CannotRun
-from backend.operations.backup import row_transfer
-from backend.operations.backup.encryption import unsealed
-from backend.operations.backup.manifest import Service, table_of, understood
+from backend.chassis.backup_contract import PrintLine, Progress
+from backend.chassis.console import CommandError
+from backend.operations.backup.format import row_transfer
+from backend.operations.backup.format.archive import (
+    ArchiveReader,
+    BackupDamaged,
+    convert_damage_errors,
+    open_archive,
+)
+from backend.operations.backup.format.encryption import decrypt_file
+from backend.operations.backup.format.manifest import ServiceManifest, find_table, parse_manifest
 
 _FILES = "files/"
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
-    """A backup that is whole, and what is in it."""
+class VerifiedBackup:
+    """A backup that was read completely and is valid.
+
+    Attributes:
+        row_counts: number of rows by `service.table`.
+        member_counts: number of members that are not rows, by the first two parts of their names.
+        member_count: number of all members.
+        problems: sentences about data that was missing or damaged when the backup was taken.
+    """
 
     file: Path
     passphrase: bytes | None
-    head: Mapping[str, Any]
-    services: Mapping[str, Service]
-    # By `service.table`.
-    rows: Mapping[str, int]
-    # What was packed beside rows, by the first two parts of its name.
-    others: Mapping[str, int]
-    members: int
-    # What was not as it should be when it was taken.
-    faults: tuple[str, ...]
+    manifest: Mapping[str, Any]
+    services: Mapping[str, ServiceManifest]
+    row_counts: Mapping[str, int]
+    member_counts: Mapping[str, int]
+    member_count: int
+    problems: tuple[str, ...]
 
-    def rows_of(self, service: str) -> dict[str, int]:
-        """How many each of the service's tables has."""
-        return {table: self.rows[f"{service}.{table}"] for table in self.services[service].tables}
+    def get_row_counts(self, service: str) -> dict[str, int]:
+        """Return the number of rows of each table of *service*."""
+        return {
+            table: self.row_counts[f"{service}.{table}"] for table in self.services[service].tables
+        }
 
 
-def verified(file: Path, passphrase: bytes | None, tell: Tell) -> Backup:
-    """*file* after everything in it was read, or NotABackup or Damaged."""
-    telling = Telling(tell)
-    counted: Counter[str] = Counter()
-    others: Counter[str] = Counter()
-    members = 0
-    with reading(file, passphrase) as unpacking, refusing_damage():
-        services = understood(unpacking.head)
-        for member in unpacking.members():
-            members += 1
-            telling(f"{members} parts are well: {member.name}")
-            if (of := table_of(services, member.name)) is not None:
-                service, table = of
-                part = member.whole()
-                counted[f"{service}.{table.name}"] += sum(
-                    1 for _ in row_transfer.parse(table, part)
-                )
-            elif is_known(member.name, services):
-                others["/".join(member.name.split("/")[:2])] += 1
+def verify_backup(file: Path, passphrase: bytes | None, print_line: PrintLine) -> VerifiedBackup:
+    """Read *file* completely and return its description.
+
+    Raises:
+        NotABackup: it is not a backup, of an unknown release, or the passphrase is wrong.
+        BackupDamaged: it is incomplete or was changed.
+    """
+    progress = Progress(print_line)
+    row_counts: Counter[str] = Counter()
+    member_counts: Counter[str] = Counter()
+    member_count = 0
+    with open_backup(file, passphrase) as reader, convert_damage_errors():
+        services = parse_manifest(reader.manifest)
+        for member in reader.iterate_members():
+            member_count += 1
+            progress.report(f"{member_count} parts are valid: {member.name}")
+            if (match := find_table(services, member.name)) is not None:
+                service, table = match
+                rows = row_transfer.parse_rows(table, member.read_all())
+                row_counts[f"{service}.{table.name}"] += sum(1 for _ in rows)
+            elif is_known_member(member.name, services):
+                member_counts["/".join(member.name.split("/")[:2])] += 1
             else:
-                raise Damaged(f"nobody knows {member.name}")
-        ends = unpacking.ends
-    expected = {name: count for name, count in ends["rows"].items() if count}
-    if dict(counted) != expected:
-        raise Damaged("rows are missing")
-    return Backup(
+                raise BackupDamaged(f"unknown member {member.name}")
+        summary = reader.summary
+    expected = {name: count for name, count in summary["rows"].items() if count}
+    if dict(row_counts) != expected:
+        raise BackupDamaged("rows are missing")
+    return VerifiedBackup(
         file=file,
         passphrase=passphrase,
-        head=unpacking.head,
+        manifest=reader.manifest,
         services=services,
-        rows=ends["rows"],
-        others=others,
-        members=members,
-        faults=tuple(ends["faults"]),
+        row_counts=summary["rows"],
+        member_counts=member_counts,
+        member_count=member_count,
+        problems=tuple(summary["faults"]),
     )
 
 
-def is_known(member: str, services: Mapping[str, Service]) -> bool:
+def is_known_member(member: str, services: Mapping[str, ServiceManifest]) -> bool:
     return member.startswith(_FILES) or member.partition("/")[0] in services
 
 
 @contextmanager
-def reading(file: Path, passphrase: bytes | None) -> Iterator[Unpacking]:
-    """The backup in *file*, from its beginning."""
+def open_backup(file: Path, passphrase: bytes | None) -> Iterator[ArchiveReader]:
+    """Open the backup *file* for reading and decrypt it if it is encrypted.
+
+    Raises:
+        CommandError: *file* cannot be read, or it is encrypted and *passphrase* is None.
+        NotABackup: it is not a backup, or the passphrase is wrong.
+    """
     try:
         source = file.open("rb")
     except OSError as error:
-        raise CannotRun(f"{file} cannot be read: {error.strerror}.") from error
-    with source, opening(unsealed(source, passphrase)) as unpacking:
-        yield unpacking
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+    with source, open_archive(decrypt_file(source, passphrase)) as reader:
+        yield reader

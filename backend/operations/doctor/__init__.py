@@ -1,5 +1,5 @@
-"""What the doctor asks of each service, in a process of its own.
+"""Find problems of an installation: `doctor`.
 
-Whether its settings can be read and its tables are in order is looked at here; what else can
-be wrong with it, the service knows: `findings` in its `checkup.py`.
+Each service is checked in its own process. This package checks settings, tables, packages, servers
+and the host; `run_checks` in a service's `checkup.py` adds the service's own checks.
 """

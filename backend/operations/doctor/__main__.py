@@ -1,4 +1,4 @@
-"""Look at one service, or at what all share, and write down what is found, as JSON."""
+"""Check one service, or what all services share, and print the findings as JSON."""
 
 import argparse
 import json
@@ -13,78 +13,83 @@ from backend.chassis.catalog import CATALOG
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.chassis.settings import Env, Secret, SettingsError, load_env
 
-Findings = Callable[..., Iterable[Finding]]
+Check = Callable[..., Iterable[Finding]]
+# The name for checks of what all services share.
+_SUITE = "suite"
 
 
-class LookingEnv(Env):
-    """Makes no secret that is not there yet: who looks must not change anything."""
+class ReadOnlyEnv(Env):
+    """Environment that does not create missing secrets: a check must not change anything."""
 
     def secret(self, name: str) -> Secret:
-        kept = self.path("DATA_DIR", "data") / "secrets" / name
-        if self.production or self.optional(name) or kept.exists():
+        file = self.path("DATA_DIR", "data") / "secrets" / name
+        if self.is_production or self.optional(name) or file.exists():
             return super().secret(name)
-        return Secret("a secret that the first start will make")
+        return Secret("placeholder of a secret that the first start creates")
 
 
 def main(arguments: list[str]) -> int:
+    """Print the findings and return 0, also if there are any."""
     parser = argparse.ArgumentParser(prog="python -m backend.operations.doctor")
-    parser.add_argument("name", choices=("suite", *(entry.name for entry in CATALOG)))
-    parser.add_argument("--running", action="store_true", help="the suite runs on this host")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("name", choices=(_SUITE, *(entry.name for entry in CATALOG)))
+    parser.add_argument(
+        "--running", action="store_true", help="the services are running on this host"
+    )
+    options = parser.parse_args(arguments)
     load_env()
-    env = LookingEnv(os.environ)
-    if asked.name == "suite":
-        found = list(_suite(env))
+    env = ReadOnlyEnv(os.environ)
+    if options.name == _SUITE:
+        findings = list(_check_suite(env))
     else:
-        found = list(_service(asked.name, env, running=asked.running))
-    sys.stdout.write(json.dumps([finding.told() for finding in found]))
+        findings = list(_check_service(options.name, env, running=options.running))
+    sys.stdout.write(json.dumps([finding.to_dict() for finding in findings]))
     return 0
 
 
-def _suite(env: Env) -> Iterator[Finding]:
-    from backend.operations.doctor.package_checks import look_at_packages
-    from backend.operations.doctor.server_checks import look_at_redis
+def _check_suite(env: Env) -> Iterator[Finding]:
+    from backend.operations.doctor.package_checks import check_packages
+    from backend.operations.doctor.server_checks import check_redis
 
-    yield from _guarded("suite", look_at_packages, env)
-    yield from _guarded("suite", look_at_redis, env)
+    yield from _run_check(_SUITE, check_packages, env)
+    yield from _run_check(_SUITE, check_redis, env)
 
 
-def _service(name: str, env: Env, *, running: bool) -> Iterator[Finding]:
+def _check_service(name: str, env: Env, *, running: bool) -> Iterator[Finding]:
     if find_spec(f"backend.services.{name}.settings") is None:
         return
     try:
         settings: Any = import_module(f"backend.services.{name}.settings").Settings.from_env(env)
-    except SettingsError as trouble:
+    except SettingsError as invalid:
         yield error(
             name,
-            str(trouble),
-            f"{name} refuses these settings, and does not start.",
-            "Correct it in .env or in the environment.",
+            str(invalid),
+            f"{name} does not start with invalid settings.",
+            "Correct the setting in .env or in the environment.",
         )
         return
-    in_order = True
+    tables_ok = True
     if find_spec(f"backend.services.{name}.migrations") is not None:
-        # Not every service has tables, and what speaks to databases is slow to import.
-        from backend.operations.doctor.database_checks import look_at_tables
+        # Imported here: the import is slow, and not every service has tables.
+        from backend.operations.doctor.database_checks import check_tables
 
-        found = list(_guarded(name, look_at_tables, name, settings.database_url))
-        in_order = not any(finding.about == name for finding in found)
-        yield from found
+        findings = list(_run_check(name, check_tables, name, settings.database_url))
+        tables_ok = not any(finding.component == name for finding in findings)
+        yield from findings
     if find_spec(f"backend.services.{name}.checkup") is not None:
-        own = import_module(f"backend.services.{name}.checkup").findings
-        yield from _guarded(name, own, settings, tables=in_order, running=running)
+        run_checks = import_module(f"backend.services.{name}.checkup").run_checks
+        yield from _run_check(name, run_checks, settings, tables_ok=tables_ok, running=running)
 
 
-def _guarded(name: str, look: Findings, *what: Any, **how: Any) -> Iterator[Finding]:
-    """What *look* finds, and that it could not look where it can't."""
+def _run_check(name: str, check: Check, *arguments: Any, **options: Any) -> Iterator[Finding]:
+    """Run a check and report an exception as a finding instead of failing."""
     try:
-        yield from look(*what, **how)
-    except Exception as trouble:  # noqa: BLE001 - whatever it is, the rest is still worth telling
-        reason = f"{type(trouble).__name__}: {trouble}".splitlines()[0]
+        yield from check(*arguments, **options)
+    except Exception as failure:  # noqa: BLE001 - the other checks must still run
+        reason = f"{type(failure).__name__}: {failure}".splitlines()[0]
         yield warning(
             name,
-            f"Something could not be looked at ({reason}).",
-            "What is wrong there is not known.",
+            f"A check failed ({reason}).",
+            "Problems that it would find are not reported.",
             f"python -m backend.operations.doctor {name}",
         )
 

@@ -1,4 +1,4 @@
-"""Whether a service's tables are there, whole, writable, and at the newest migration."""
+"""Checks of a service's tables: accessible, undamaged, and at the newest revision."""
 
 import os
 import sqlite3
@@ -13,123 +13,132 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database import migrations, postgresql
-from backend.chassis.database.sessions import migrations_of
+from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
 from backend.chassis.diagnostics import Finding, error, warning
 
-# Reading a large file through takes long: what has not shown by then is left alone.
-_READING_SECONDS = 15.0
-_STEPS_BETWEEN_LOOKS = 20_000
-_MOST_SKEW_SECONDS = 5.0
+# Checking a large file takes long. The check ends after this time without a result.
+_INTEGRITY_CHECK_SECONDS = 15.0
+# SQLite calls the handler that ends the check after this number of virtual machine instructions.
+_INSTRUCTIONS_BETWEEN_CALLS = 20_000
+_MAX_CLOCK_SKEW_SECONDS = 5.0
+_CAN_CREATE_ROLES = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
 _MIGRATE = "python -m backend migrate"
 
 
-def look_at_tables(service: str, url: str) -> Iterator[Finding]:
-    """All that is wrong with the tables of *service* at *url*."""
+def check_tables(service: str, url: str) -> Iterator[Finding]:
+    """Yield the problems of the tables of *service* in the database at *url*."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        yield from _postgresql(service, url)
+        yield from _check_postgresql(service, url)
     elif parsed.database and Path(parsed.database).exists():
-        yield from _sqlite(service, Path(parsed.database))
+        yield from _check_sqlite(service, Path(parsed.database))
 
 
-def _sqlite(service: str, file: Path) -> Iterator[Finding]:
+def _check_sqlite(service: str, file: Path) -> Iterator[Finding]:
     if not os.access(file, os.R_OK | os.W_OK) or not os.access(file.parent, os.W_OK):
         yield error(
             service,
-            f"{file} can't be written by this user.",
-            f"{service} can read nothing and keep nothing.",
+            f"This user cannot write {file}.",
+            f"{service} can neither read nor store data.",
             f'sudo chown -R "$(id -un)" {file.parent}',
         )
         return
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            wrong = _damage(opened)
-    except sqlite3.DatabaseError as trouble:
-        wrong = str(trouble)
-    if wrong:
+        with closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            damage = _find_damage(connection)
+    except sqlite3.DatabaseError as failure:
+        damage = str(failure)
+    if damage:
         yield error(
             service,
-            f"{file} is damaged: {wrong}.",
-            "What stands in it is lost in part, and more with each change.",
+            f"{file} is damaged: {damage}.",
+            "Part of its data is lost, and each change may lose more.",
             "./start_microservices.sh stop, then: python -m backend restore BACKUP --replace",
         )
         return
-    with create_engine(f"sqlite:///{file}").connect() as connection:
-        yield from _revision(service, connection)
+    with create_engine(f"sqlite:///{file}").connect() as engine_connection:
+        yield from _check_revision(service, engine_connection)
 
 
-def _damage(opened: sqlite3.Connection) -> str:
-    """What SQLite's own check says against the file; nothing if it was not done in time."""
-    until = time.monotonic() + _READING_SECONDS
-    opened.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
+def _find_damage(connection: sqlite3.Connection) -> str:
+    """Return what SQLite's own check reports, or "" if it is undamaged or the check timed out."""
+    deadline = time.monotonic() + _INTEGRITY_CHECK_SECONDS
+    connection.set_progress_handler(
+        lambda: time.monotonic() > deadline, _INSTRUCTIONS_BETWEEN_CALLS
+    )
     try:
-        said = [str(row[0]) for row in opened.execute("PRAGMA quick_check(1)")]
-        if said != ["ok"]:
-            return said[0].splitlines()[0]
-        orphan = opened.execute("PRAGMA foreign_key_check").fetchone()
-        return f"a row of {orphan[0]} belongs to none of {orphan[2]}" if orphan else ""
-    except sqlite3.OperationalError as trouble:
-        if "interrupted" in str(trouble):
+        results = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+        if results != ["ok"]:
+            return results[0].splitlines()[0]
+        orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+        return f"a row of {orphan[0]} references a missing row of {orphan[2]}" if orphan else ""
+    except sqlite3.OperationalError as failure:
+        if "interrupted" in str(failure):
             return ""
         raise
 
 
-def _postgresql(service: str, url: str) -> Iterator[Finding]:
+def _check_postgresql(service: str, url: str) -> Iterator[Finding]:
     parsed = make_url(url)
-    owner = postgresql.open_owner(parsed, service)
+    owner = postgresql.create_owner_engine(parsed, service)
     try:
         with owner.connect() as connection:
-            yield from _clock(connection)
-            yield from _rights(service, connection)
-            yield from _revision(service, connection)
-    except SQLAlchemyError as trouble:
-        what = postgresql.trouble(trouble, parsed)
+            yield from _check_clock(connection)
+            yield from _check_privileges(service, connection)
+            yield from _check_revision(service, connection)
+    except SQLAlchemyError as failure:
+        explanation = postgresql.explain_connection_error(failure, parsed)
         yield error(
             service,
-            what or f"The database does not do what is asked: {trouble}".splitlines()[0],
-            f"{service} can read nothing and keep nothing.",
-            "Start it, or correct DATABASE_URL.",
+            explanation or f"A query of the database failed: {failure}".splitlines()[0],
+            f"{service} can neither read nor store data.",
+            "Start the database, or correct DATABASE_URL.",
         )
 
 
-def _clock(connection: Connection) -> Iterator[Finding]:
-    theirs = connection.scalar(text("SELECT clock_timestamp()"))
-    skew = abs((datetime.now(UTC) - theirs).total_seconds()) if theirs else 0.0
-    if skew > _MOST_SKEW_SECONDS:
+def _check_clock(connection: Connection) -> Iterator[Finding]:
+    database_time = connection.scalar(text("SELECT clock_timestamp()"))
+    skew = abs((datetime.now(UTC) - database_time).total_seconds()) if database_time else 0.0
+    if skew > _MAX_CLOCK_SKEW_SECONDS:
         yield warning(
             "clock",
-            f"The clocks of this host and of the database are {skew:.0f} s apart.",
-            "Tokens begin too late or end too early, and days are counted apart.",
-            "Let both hosts follow a time server: timedatectl set-ntp true",
+            f"The clocks of this host and of the database server differ by {skew:.0f} s.",
+            "Tokens are valid too late or expire too early, and daily counts use different days.",
+            "Synchronize both hosts with a time server: timedatectl set-ntp true",
         )
 
 
-def _rights(service: str, connection: Connection) -> Iterator[Finding]:
-    may_make = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
-    if not (postgresql.is_settled(connection, service) or connection.scalar(text(may_make))):
+def _check_privileges(service: str, connection: Connection) -> Iterator[Finding]:
+    can_create_roles = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    if not (
+        postgresql.has_schema_and_role(connection, service)
+        or connection.scalar(text(can_create_roles))
+    ):
         user = connection.engine.url.username
         yield warning(
             service,
-            f"{user} may not make the role that {service} works under.",
-            f"{service} works as the owner of its tables, who could drop them.",
+            f"The database user {user} cannot create the role of {service}.",
+            f"{service} connects as owner of its tables: an attacker could drop them.",
             f"psql -c 'ALTER ROLE \"{user}\" CREATEROLE', as an administrator; then start again",
         )
 
 
-def _revision(service: str, connection: Connection) -> Iterator[Finding]:
-    known = migrations.revisions(migrations_of(service))
-    at = migrations.revision_of(connection, service)
-    if at is not None and at not in known:
+def _check_revision(service: str, connection: Connection) -> Iterator[Finding]:
+    known = list_revisions(get_migrations_folder(service))
+    revision = migrations.get_current_revision(connection, service)
+    if revision is not None and revision not in known:
         yield error(
             service,
-            f"Its tables are at {at}, which a newer release made.",
-            "This release does not know what is in them, and does not start.",
-            "Run that release, or go back: docs/operations/upgrade.md",
+            f"Its tables are at revision {revision}, which a newer release created.",
+            "This release cannot read them and does not start.",
+            "Run the newer release, or undo its migration: docs/operations/upgrade.md",
         )
-    elif at is not None and at != known[-1]:
+    elif revision is not None and revision != known[-1]:
         yield warning(
             service,
-            f"Its tables are at {at}; the newest is {known[-1]}.",
-            "The next start brings them up to date; until then the code before it must run.",
+            f"Its tables are at revision {revision}; the newest is {known[-1]}.",
+            "The next start migrates them. Until then only the previous release can run.",
             _MIGRATE,
         )

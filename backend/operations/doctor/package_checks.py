@@ -1,4 +1,4 @@
-"""Whether what is installed is what is locked, and what settings need besides."""
+"""Checks of installed packages: locked versions, and extras that settings require."""
 
 import re
 import sys
@@ -12,44 +12,52 @@ from backend.chassis.settings import Env
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)(?: ; ([^\\]*))?", re.MULTILINE)
-_SHOWN = 5
+_MAX_PACKAGES_SHOWN = 5
 
 
-def look_at_packages(env: Env) -> Iterator[Finding]:
-    """Versions other than those of requirements.lock, and extras that are missing."""
-    there = {_plain(each.metadata["Name"]): each.version for each in distributions()}
-    wrong = [
-        f"{name} {there.get(name, 'missing')} (locked: {' or '.join(filter(None, versions))})"
-        for name, versions in _locked().items()
-        if there.get(name, "" if "" in versions else "missing") not in versions
+def check_packages(env: Env) -> Iterator[Finding]:
+    """Yield versions that differ from requirements.lock, and missing extras."""
+    installed = {
+        _normalize(distribution.metadata["Name"]): distribution.version
+        for distribution in distributions()
+    }
+    different = [
+        f"{name} {installed.get(name, 'missing')} (locked: {' or '.join(filter(None, versions))})"
+        for name, versions in _read_locked_versions().items()
+        if installed.get(name, "" if "" in versions else "missing") not in versions
     ]
-    if wrong and Path(sys.prefix).name == ".venv":
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    if different and Path(sys.prefix).name == ".venv":
+        hidden = len(different) - _MAX_PACKAGES_SHOWN
+        shown = ", ".join(different[:_MAX_PACKAGES_SHOWN])
         yield warning(
             "packages",
-            f"What is installed is not what is locked: {', '.join(wrong[:_SHOWN])}{more}.",
-            "Nothing was tested with these.",
+            "Installed packages differ from the locked versions: "
+            f"{shown}{f' and {hidden} more' if hidden > 0 else ''}.",
+            "These versions are not tested.",
             "rm .venv/.installed && ./start_microservices.sh install",
         )
     if env.optional("OTEL_EXPORTER_OTLP_ENDPOINT") and find_spec("opentelemetry") is None:
         yield error(
             "traces",
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the extra otel is not installed.",
-            "No service makes spans.",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra otel is not installed.",
+            "No service exports spans.",
             "./start_microservices.sh install --extra otel",
         )
 
 
-def _locked() -> Mapping[str, Sequence[str]]:
-    """The versions that each package may have; an empty one where it may also be missing.
+def _read_locked_versions() -> Mapping[str, Sequence[str]]:
+    """Return the locked versions of each package, with "" if it may also be missing.
 
-    One lock is for all platforms and Pythons: what it says under a condition is for some.
+    One lock covers all platforms and Python versions. A line with an environment marker applies to
+    some of them only.
     """
-    found: dict[str, list[str]] = {}
-    for name, version, only in _PINNED.findall((_ROOT / "requirements.lock").read_text("utf-8")):
-        found.setdefault(_plain(name), []).extend([version, ""] if only.strip() else [version])
-    return found
+    versions: dict[str, list[str]] = {}
+    for name, version, marker in _PINNED.findall((_ROOT / "requirements.lock").read_text("utf-8")):
+        allowed = [version, ""] if marker.strip() else [version]
+        versions.setdefault(_normalize(name), []).extend(allowed)
+    return versions
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
+    """Return the normalized name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""Whether servers that services stand on answer, and do what is relied upon."""
+"""Checks of the Redis-compatible server: reachable, and configured not to lose data."""
 
 import os
 import re
@@ -11,84 +11,86 @@ from redis.exceptions import RedisError
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.chassis.settings import Env
 from backend.security.redis import connect
-from backend.security.redis.faults import trouble
+from backend.security.redis.permanent_errors import explain_permanent_error
 from backend.security.settings import redis_url
 
-_SECONDS = 3.0
-_OLDEST_REDIS = (6, 2)
-_MOST_SKEW_SECONDS = 2.0
+_TIMEOUT_SECONDS = 3.0
+_MIN_REDIS_VERSION = (6, 2)
+_MAX_CLOCK_SKEW_SECONDS = 2.0
 
 
-def look_at_redis(env: Env) -> Iterator[Finding]:
-    """All that is wrong with the Redis-compatible server, where one is named or runs."""
+def check_redis(env: Env) -> Iterator[Finding]:
+    """Yield the problems of the Redis-compatible server, if one is configured or running."""
     url = redis_url(os.environ)
     if url is None:
         return
-    named = env.optional("REDIS_URL") is not None or env.optional("REDIS_HOST") is not None
+    is_external = env.optional("REDIS_URL") is not None or env.optional("REDIS_HOST") is not None
     try:
-        with connect(url, timeout=_SECONDS, retries=0) as client:
-            told: Mapping[str, Any] = client.info()
-            seconds, micros = client.time()
-    except (RedisError, OSError, ValueError) as refused:
+        with connect(url, timeout=_TIMEOUT_SECONDS, retries=0) as client:
+            info: Mapping[str, Any] = client.info()
+            seconds, microseconds = client.time()
+    except (RedisError, OSError, ValueError) as failure:
         yield error(
             "redis",
-            (isinstance(refused, RedisError) and trouble(refused))
-            or f"The Redis-compatible server does not answer: {refused}",
-            "Whether sessions have ended can't be told: after half a minute everybody waits.",
-            "Start it, or correct REDIS_URL." if named else "./start_microservices.sh restart",
+            (isinstance(failure, RedisError) and explain_permanent_error(failure))
+            or f"The Redis-compatible server does not respond: {failure}",
+            "Revocations cannot be checked. Requests fail with 503 after 30 seconds.",
+            "Start it, or correct REDIS_URL."
+            if is_external
+            else "./start_microservices.sh restart",
         )
         return
-    yield from _version(told)
-    yield from _memory(told)
-    if named:
-        yield from _persistence(told)
-    skew = abs(time.time() - (seconds + micros / 1e6))
-    if skew > _MOST_SKEW_SECONDS:
+    yield from _check_version(info)
+    yield from _check_memory(info)
+    if is_external:
+        yield from _check_persistence(info)
+    skew = abs(time.time() - (seconds + microseconds / 1e6))
+    if skew > _MAX_CLOCK_SKEW_SECONDS:
         yield warning(
             "clock",
-            f"The clocks of this host and of the Redis-compatible server are {skew:.0f} s apart.",
-            "Limits are counted over other minutes than the ones that callers are told.",
-            "Let both hosts follow a time server: timedatectl set-ntp true",
+            f"The clocks of this host and of the Redis-compatible server differ by {skew:.0f} s.",
+            "Rate limits are counted over other minutes than the RateLimit headers state.",
+            "Synchronize both hosts with a time server: timedatectl set-ntp true",
         )
 
 
-def _version(told: Mapping[str, Any]) -> Iterator[Finding]:
-    version = str(told.get("redis_version", ""))
+def _check_version(info: Mapping[str, Any]) -> Iterator[Finding]:
+    version = str(info.get("redis_version", ""))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if "valkey_version" not in told and numbers and numbers < _OLDEST_REDIS:
+    if "valkey_version" not in info and numbers and numbers < _MIN_REDIS_VERSION:
         yield error(
             "redis",
             f"The server is Redis {version}.",
-            "Commands that are used came with 6.2.",
+            "It lacks required commands, which were added in 6.2.",
             "Run Valkey, or Redis 6.2 or newer.",
         )
 
 
-def _memory(told: Mapping[str, Any]) -> Iterator[Finding]:
-    policy = str(told.get("maxmemory_policy", "noeviction"))
+def _check_memory(info: Mapping[str, Any]) -> Iterator[Finding]:
+    policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         yield error(
             "redis",
-            f"When memory is short the server forgets keys (maxmemory-policy {policy}).",
-            "A session that ended would be good again, a limit would begin anew.",
+            f"The server evicts keys when its memory is full (maxmemory-policy {policy}).",
+            "Revoked sessions would become valid again, and rate limits would restart.",
             "redis-cli config set maxmemory-policy noeviction",
         )
-    most, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
-    if most and used > 0.9 * most:
+    limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
+    if limit and used > 0.9 * limit:
         yield warning(
             "redis",
-            f"The server uses {used // 2**20} of {most // 2**20} MB.",
-            "When they are used up it takes no more limits and no revocations.",
-            "redis-cli config set maxmemory …, with more",
+            f"The server uses {used // 2**20} of {limit // 2**20} MB.",
+            "When its memory is full, it stores neither rate limits nor revocations.",
+            "redis-cli config set maxmemory BYTES, with a larger value",
         )
 
 
-def _persistence(told: Mapping[str, Any]) -> Iterator[Finding]:
-    if not int(told.get("aof_enabled", 0)):
+def _check_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
+    if not int(info.get("aof_enabled", 0)):
         yield warning(
             "redis",
-            "The server keeps no append-only file.",
-            "What it was told since its last snapshot is lost when it ends: limits, events of "
-            "answers under way, and requests by day. Ended sessions it is told anew.",
+            "The server writes no append-only file.",
+            "When it stops, data since its last snapshot is lost: rate limits, events of running "
+            "responses, and daily request counts. Revocations are published again.",
             "redis-cli config set appendonly yes",
         )

@@ -1,6 +1,6 @@
-"""Runs the whole suite on one host: installs, starts, watches, restarts and ends it.
+"""Process supervisor: starts, watches, restarts and stops the whole suite on one host.
 
-Standard library only, because it also runs before anything is installed. `plan` says what
-is to run, `supervise` runs it, `install` makes the virtual environment, and `commands`
-holds the words that `start_microservices.sh` understands.
+It uses only the standard library, because it also runs before any package is installed. `plan`
+decides what to run, `supervise` runs it, and `commands` implements the commands of
+`start_microservices.sh`.
 """

@@ -1,4 +1,4 @@
-"""The words `start_microservices.sh` understands, each a function."""
+"""Commands of `start_microservices.sh`."""
 
 import os
 import signal
@@ -9,173 +9,189 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.chassis.console import CannotRun, first_answer, say, table
-from backend.chassis.one_time_secrets import take_announcements
-from backend.operations.supervisor import log_files, readiness, state
+from backend.chassis.console import CommandError, format_table, print_line
+from backend.chassis.one_time_secrets import pop_one_time_secrets
+from backend.operations.supervisor import log_files, state
+from backend.operations.supervisor.greeting import format_example_commands
 from backend.operations.supervisor.plan import Plan
-from backend.operations.supervisor.processes import end_all
-from backend.operations.supervisor.state import Started, State, age, private_folder
+from backend.operations.supervisor.processes import readiness
+from backend.operations.supervisor.processes.spawn import stop_processes
+from backend.operations.supervisor.state import (
+    RunningProgram,
+    SupervisorState,
+    create_private_folder,
+    format_age,
+)
 from backend.operations.supervisor.supervise import STOP_SECONDS, Supervisor
 
-_NOT_RUNNING = 3  # as `systemctl status` answers
+_EXIT_NOT_RUNNING = 3  # as for `systemctl status`
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
-    """One plan, and the words it was asked for with."""
+class SuiteCommands:
+    """Commands on one plan; *arguments* are the command-line arguments it was made from."""
 
     plan: Plan
     arguments: tuple[str, ...] = ()
 
-    def start(self, *, quietly: bool = False) -> None:
-        """Run until told to end; *quietly* when another process greets the person."""
-        say(f"Starting {', '.join(program.name for program in self.plan.programs)}")
-        greet = (lambda: None) if quietly else self.greet
-        Supervisor(self.plan, greet, self.arguments).run()
-        say("Everything has ended.")
+    def start(self, *, quiet: bool = False) -> None:
+        """Run until stopped. With *quiet*, another process prints the greeting."""
+        print_line(f"Starting {', '.join(program.name for program in self.plan.programs)}")
+        on_ready = (lambda: None) if quiet else self.print_greeting
+        Supervisor(self.plan, on_ready, self.arguments).run()
+        print_line("All processes have stopped.")
 
-    def start_detached(self, again: Sequence[str]) -> None:
-        """Run *again*, the same command, in a session of its own; come back when all is ready."""
-        private_folder(private_folder(self.plan.data) / "run")
-        began = 0
-        self.plan.screen.unlink(missing_ok=True)
-        with self.plan.screen.open("ab") as screen:
-            supervisor = subprocess.Popen(  # noqa: S603 - ourselves
-                [*again, "--behind"],
+    def start_detached(self, command: Sequence[str]) -> None:
+        """Run *command* in its own session and return once everything is ready."""
+        create_private_folder(create_private_folder(self.plan.data) / "run")
+        offset = 0
+        self.plan.console_file.unlink(missing_ok=True)
+        with self.plan.console_file.open("ab") as console:
+            supervisor = subprocess.Popen(  # noqa: S603 - our own command
+                [*command, "--behind"],
                 stdin=subprocess.DEVNULL,
-                stdout=screen,
+                stdout=console,
                 stderr=subprocess.STDOUT,
                 cwd=self.plan.root,
                 start_new_session=True,
             )
         try:
-            while supervisor.poll() is None and not self._ready_under(supervisor.pid):
-                began = _pass_on(self.plan.screen, began)
+            while supervisor.poll() is None and not self._is_ready_under(supervisor.pid):
+                offset = _print_new_output(self.plan.console_file, offset)
                 time.sleep(0.1)
-        except KeyboardInterrupt:  # changed their mind: nothing stays behind
+        except KeyboardInterrupt:  # cancelled: stop what was started
             supervisor.terminate()
             supervisor.wait()
-        _pass_on(self.plan.screen, began)
+        _print_new_output(self.plan.console_file, offset)
         if supervisor.poll() is not None:
             raise SystemExit(1)
-        self.greet()
+        self.print_greeting()
 
-    def _ready_under(self, pid: int) -> bool:
-        now = State.read(self.plan.run_folder)
-        return now is not None and now.ready and now.supervisor.pid == pid
+    def _is_ready_under(self, pid: int) -> bool:
+        current = SupervisorState.read(self.plan.run_folder)
+        return current is not None and current.ready and current.supervisor.pid == pid
 
-    def greet(self) -> None:
-        now = self._state()
-        say(f"\n{_overview(now.programs)}\n")
-        for note in take_announcements(self.plan.data):
-            say(f"{note}\n")
-        if now.gateway_url:
-            say(f"A first answer, to paste:\n\n{first_answer(now.gateway_url)}\n")
-        say(f"Ctrl-C here or ./start_microservices.sh stop ends it. Logs: {_short(self.plan.logs)}")
+    def print_greeting(self) -> None:
+        current = self._read_state()
+        print_line(f"\n{_format_overview(current.programs)}\n")
+        for secret in pop_one_time_secrets(self.plan.data):
+            print_line(f"{secret}\n")
+        if current.gateway_url:
+            print_line(
+                f"Commands for a first answer:\n\n{format_example_commands(current.gateway_url)}\n"
+            )
+        logs = _relative_path(self.plan.logs)
+        print_line(f"Stop with Ctrl-C or ./start_microservices.sh stop. Logs: {logs}")
 
     def stop(self) -> bool:
-        """End what was started here and nothing else; False if nothing ran."""
-        now = State.read(self.plan.run_folder)
-        if now is None:
+        """Stop the processes started from this data folder; return False if none was running."""
+        current = SupervisorState.read(self.plan.run_folder)
+        if current is None:
             return False
-        if now.supervisor.alive:
-            os.kill(now.supervisor.pid, signal.SIGTERM)
+        if current.supervisor.is_alive:
+            os.kill(current.supervisor.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS + 5
-        while now.supervisor.alive and time.monotonic() < deadline:
+        while current.supervisor.is_alive and time.monotonic() < deadline:
             time.sleep(0.05)
-        end_all([entry.process for entry in now.programs], 2.0)
-        if not now.supervisor.alive:
-            state.forget(self.plan.run_folder)
+        stop_processes([entry.process for entry in current.programs], 2.0)
+        if not current.supervisor.is_alive:
+            state.delete_state(self.plan.run_folder)
         return True
 
     def status(self) -> int:
-        now = State.read(self.plan.run_folder)
-        if now is None or not now.supervisor.alive:
-            say("Not running.")
-            return _NOT_RUNNING
-        mood = {entry.name: _mood(entry) for entry in now.programs}
-        say(_overview(now.programs, mood))
-        return 0 if all(word == "ready" for word in mood.values()) else 1
+        current = SupervisorState.read(self.plan.run_folder)
+        if current is None or not current.supervisor.is_alive:
+            print_line("Not running.")
+            return _EXIT_NOT_RUNNING
+        statuses = {entry.name: _status_text(entry) for entry in current.programs}
+        print_line(_format_overview(current.programs, statuses))
+        return 0 if all(text == "ready" for text in statuses.values()) else 1
 
-    def _state(self) -> State:
-        now = State.read(self.plan.run_folder)
-        if now is None:
-            raise CannotRun("Not running.")
-        return now
+    def _read_state(self) -> SupervisorState:
+        current = SupervisorState.read(self.plan.run_folder)
+        if current is None:
+            raise CommandError("Not running.")
+        return current
 
     def show_logs(self, name: str | None, count: int, *, follow: bool) -> None:
-        chosen = self._logs(name)
-        for log in chosen:
-            if len(chosen) > 1:
-                say(f"==> {log.name} <==")
-            for line in log_files.last_lines(log, count):
-                say(line)
+        logs = self._find_logs(name)
+        for log in logs:
+            if len(logs) > 1:
+                print_line(f"==> {log.name} <==")
+            for line in log_files.read_last_lines(log, count):
+                print_line(line)
         if follow:
-            for log, line in log_files.follow(chosen):
-                say(f"{log.stem}: {line}" if len(chosen) > 1 else line)
+            for log, line in log_files.follow_logs(logs):
+                print_line(f"{log.stem}: {line}" if len(logs) > 1 else line)
 
-    def show_request(self, name: str | None, wanted: str) -> int:
-        """One request's way through all services, or one trace's; 1 where no log knows it."""
-        said = log_files.of_request(self._logs(name), wanted)
-        if not said:
-            say(
-                f"No log speaks of {wanted!r}. Give the value of an answer's X-Request-ID, "
-                "or a trace's id."
+    def show_request(self, name: str | None, request_id: str) -> int:
+        """Print the log lines of a request or trace; return 1 if there are none."""
+        lines = log_files.find_request_lines(self._find_logs(name), request_id)
+        if not lines:
+            print_line(
+                f"No log contains {request_id!r}. Pass the value of a response's X-Request-ID "
+                "header or a trace id."
             )
             return 1
-        for line in said:
+        for line in lines:
             clock = str(line.get("timestamp"))[11:23]
-            say(log_files.harmless(f"{clock}  {line['service']!s:<16}  {line.get('message', '')}"))
+            print_line(
+                log_files.escape_control_characters(
+                    f"{clock}  {line['service']!s:<16}  {line.get('message', '')}"
+                )
+            )
             if "exception" in line:
-                say(log_files.harmless(str(line["exception"]), keep="\n"))
+                print_line(log_files.escape_control_characters(str(line["exception"]), keep="\n"))
         return 0
 
-    def _logs(self, name: str | None) -> list[Path]:
-        """The logs of what is called *name*, of each of its instances; all without a name."""
+    def _find_logs(self, name: str | None) -> list[Path]:
+        """Return the logs of all instances of *name*, or all logs without a name."""
         known = {program.log.stem: program.log for program in self.plan.programs}
-        # However many instances there were when they were written.
+        # Include logs of instances that are not in the current plan.
         known |= {log.stem: log for log in sorted(self.plan.logs.glob("*.log"))}
         if name is None:
             return [log for log in known.values() if log.exists()]
-        called = name.replace("-", "_")
-        for stem in (called, f"{called}_service"):
-            if found := [log for log in known.values() if log_files.is_of(stem, log)]:
-                return found
-        raise CannotRun(f"There is no log of {name!r}; there are {', '.join(known)}.")
+        base = name.replace("-", "_")
+        for stem in (base, f"{base}_service"):
+            if matches := [log for log in known.values() if log_files.belongs_to(stem, log)]:
+                return matches
+        raise CommandError(f"There is no log of {name!r}. Available: {', '.join(known)}.")
 
 
-def _mood(entry: Started) -> str:
-    if not entry.process.alive:
-        return "starting again"
+def _status_text(entry: RunningProgram) -> str:
+    if not entry.process.is_alive:
+        return "restarting"
     ready = entry.probe_url is None or readiness.is_ready(entry.probe_url)
     return "ready" if ready else "not ready"
 
 
-def _overview(programs: Iterable[Started], mood: dict[str, str] | None = None) -> str:
+def _format_overview(
+    programs: Iterable[RunningProgram], statuses: dict[str, str] | None = None
+) -> str:
     rows = [
         (
             entry.name,
-            mood[entry.name] if mood else "ready",
+            statuses[entry.name] if statuses else "ready",
             entry.url,
             entry.process.pid,
-            age(entry.since),
+            format_age(entry.since),
             entry.restarts,
-            _short(entry.log),
+            _relative_path(entry.log),
         )
         for entry in programs
     ]
-    return table(("service", "state", "address", "pid", "up", "restarts", "log"), rows)
+    return format_table(("service", "state", "address", "pid", "up", "restarts", "log"), rows)
 
 
-def _short(path: str | Path) -> str:
+def _relative_path(path: str | Path) -> str:
     return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def _pass_on(screen: Path, place: int) -> int:
-    """Show what *screen* holds beyond *place*; the place to go on from."""
-    with screen.open("rb") as file:
-        file.seek(place)
-        fresh = file.read()
-    sys.stdout.write(fresh.decode("utf-8", "replace"))
+def _print_new_output(console: Path, offset: int) -> int:
+    """Print the content of *console* after *offset* and return the new offset."""
+    with console.open("rb") as file:
+        file.seek(offset)
+        output = file.read()
+    sys.stdout.write(output.decode("utf-8", "replace"))
     sys.stdout.flush()
-    return place + len(fresh)
+    return offset + len(output)

@@ -1,4 +1,4 @@
-"""The environment as the supervisor sees it: what is exported wins over what `.env` says."""
+"""Environment variables of the supervisor: exported variables take precedence over `.env`."""
 
 import os
 import re
@@ -7,64 +7,64 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from backend.chassis.console import CannotRun
-from backend.chassis.secret_files import UnreadableSecret, read_from_files
+from backend.chassis.console import CommandError
+from backend.chassis.secret_files import SecretFileError, read_secret_files
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Variables:
-    """Set variables by name. One that is set to nothing counts as not set."""
+class EnvironmentVariables:
+    """Values of environment variables. An empty value counts as not set."""
 
     exported: Mapping[str, str]
-    written: Mapping[str, str] = field(default_factory=dict)
+    dotenv: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> Self:
         path = root / ".env"
-        written = parse(path.read_text("utf-8")) if path.is_file() else {}
+        dotenv = parse_dotenv(path.read_text("utf-8")) if path.is_file() else {}
         try:
-            written |= read_from_files({**written, **os.environ})
-        except UnreadableSecret as error:
-            raise CannotRun(str(error)) from error
-        return cls(dict(os.environ), written)
+            dotenv |= read_secret_files({**dotenv, **os.environ})
+        except SecretFileError as error:
+            raise CommandError(str(error)) from error
+        return cls(dict(os.environ), dotenv)
 
     def get(self, name: str) -> str | None:
-        return self.exported.get(name) or self.written.get(name) or None
+        return self.exported.get(name) or self.dotenv.get(name) or None
 
     def origin(self, name: str) -> str:
         if self.exported.get(name):
             return "environment"
-        return ".env" if self.written.get(name) else "default"
+        return ".env" if self.dotenv.get(name) else "default"
 
     def path(self, name: str, default: Path, root: Path) -> Path:
-        """A relative path counts from the project's root, wherever the command was typed."""
+        """Return the variable as a path. Relative paths are resolved against the project's root."""
         value = self.get(name)
         return (root / Path(value).expanduser()).resolve() if value else default
 
-    def number(self, name: str, default: int, least: int, most: int) -> int:
+    def number(self, name: str, default: int, min_value: int, max_value: int) -> int:
         value = self.get(name)
         if value is None:
             return default
-        if not value.isdecimal() or not least <= int(value) <= most:
-            raise CannotRun(
+        if not value.isdecimal() or not min_value <= int(value) <= max_value:
+            raise CommandError(
                 f"{name} is {value!r} ({self.origin(name)}); "
-                f"it must be a whole number from {least} to {most}."
+                f"it must be an integer from {min_value} to {max_value}."
             )
         return int(value)
 
     def merged(self) -> dict[str, str]:
-        return {**self.written, **self.exported}
+        return {**self.dotenv, **self.exported}
 
 
-def parse(text: str) -> dict[str, str]:
-    """The assignments in the text of a `.env` file; comments and other lines are passed over."""
+def parse_dotenv(text: str) -> dict[str, str]:
+    """Return the assignments in the text of a `.env` file; other lines are ignored."""
     matches = (_ASSIGNMENT.match(line) for line in text.splitlines())
-    return {match[1]: _unquoted(match[2]) for match in matches if match}
+    return {match[1]: _unquote(match[2]) for match in matches if match}
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     quote = value[:1]
     if quote in ("'", '"') and (end := value.find(quote, 1)) > 0:
         return value[1:end]

@@ -1,4 +1,4 @@
-"""Log files: their last lines, what is added to them, and a bound on their size."""
+"""Log files: read the last lines, follow, search by request, rotate by size."""
 
 import json
 import re
@@ -10,84 +10,85 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-LARGEST = 10 * 1024 * 1024
-# Of each log; with the one that is written, all of them hold four times LARGEST.
-KEPT = 3
+MAX_LOG_BYTES = 10 * 1024 * 1024
+# Rotated files kept for each log; with the current one at most four times MAX_LOG_BYTES.
+ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 _NUMBERED = re.compile("_([2-9])$")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def last_lines(log: Path, count: int, beyond: int = 0) -> list[str]:
-    """At most *count* lines, of what stands in *log* after its first *beyond* bytes."""
+def read_last_lines(log: Path, count: int, offset: int = 0) -> list[str]:
+    """Return the last lines of *log*, at most *count*, ignoring its first *offset* bytes."""
     if not log.exists():
         return []
     with log.open("rb") as file:
-        file.seek(max(beyond, log.stat().st_size - max(_TAIL_BYTES, count * 512)))
-        return _lines(file.read())[-count:]
+        file.seek(max(offset, log.stat().st_size - max(_TAIL_BYTES, count * 512)))
+        return _decode_lines(file.read())[-count:]
 
 
-def harmless(text: str, keep: str = "") -> str:
-    """*text* for a terminal: what would steer it is shown, not done, but for *keep*."""
-    return _CONTROL.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+def escape_control_characters(text: str, keep: str = "") -> str:
+    """Escape terminal control characters in *text* except those in *keep*."""
+    return _CONTROL.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
-def of_request(logs: Sequence[Path], wanted: str) -> list[dict[str, Any]]:
-    """What all *logs* say of a request or a trace, by its id, the oldest first.
+def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, Any]]:
+    """Return the parsed lines with this request id or trace id, oldest first.
 
-    Those that were moved aside are read too. A line stands in two files where whoever moved it
-    was killed over it; it is told once.
+    Rotated files are searched too. After an interrupted rotation a line may exist in two files; it
+    is returned once.
     """
-    named = json.dumps(wanted)
-    found: dict[str, Path] = {}
+    quoted_id = json.dumps(request_id)
+    source_by_line: dict[str, Path] = {}
     for log in logs:
-        for file in (*reversed(_kept(log)), log):
+        for file in (*reversed(_rotated_files(log)), log):
             if file.exists():
                 with file.open(encoding="utf-8", errors="replace") as lines:
-                    # Most lines are another request's: they are not worth parsing.
-                    found |= dict.fromkeys((line for line in lines if named in line), log)
-    own = [
-        {**said, "service": f"{said.get('service', log.stem)}{_instance(log)}"}
-        for line, log in found.items()
-        if wanted in ((said := _parsed(line)).get("request_id"), said.get("trace_id"))
+                    # Compare text first: most lines belong to other requests.
+                    matches = (line for line in lines if quoted_id in line)
+                    source_by_line |= dict.fromkeys(matches, log)
+    entries = [
+        {**entry, "service": f"{entry.get('service', log.stem)}{_instance_suffix(log)}"}
+        for line, log in source_by_line.items()
+        if request_id in ((entry := _parse_line(line)).get("request_id"), entry.get("trace_id"))
     ]
-    return sorted(own, key=lambda line: str(line.get("timestamp")))
+    return sorted(entries, key=lambda entry: str(entry.get("timestamp")))
 
 
-def is_of(stem: str, log: Path) -> bool:
-    """Whether *log* is that of *stem*, or of another instance of it: `rag_service_2`."""
-    return log.stem.removesuffix(_instance(log).replace("-", "_")) == stem
+def belongs_to(stem: str, log: Path) -> bool:
+    """Return whether *log* belongs to *stem* or another instance of it, as `rag_service_2`."""
+    return log.stem.removesuffix(_instance_suffix(log).replace("-", "_")) == stem
 
 
-def _instance(log: Path) -> str:
-    """`-2` for the log of the second instance, nothing for the first one's."""
-    found = _NUMBERED.search(log.stem)
-    return f"-{found[1]}" if found else ""
+def _instance_suffix(log: Path) -> str:
+    """Return `-2` for the log of the second instance, "" for the first."""
+    match = _NUMBERED.search(log.stem)
+    return f"-{match[1]}" if match else ""
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _parse_line(line: str) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return entry if isinstance(entry, dict) else {}
 
 
-def _kept(log: Path) -> list[Path]:
-    """Where earlier lines of *log* are, the latest first."""
-    return [log.with_name(f"{log.name}.{number}") for number in range(1, KEPT + 1)]
+def _rotated_files(log: Path) -> list[Path]:
+    """Return the paths of the rotated files of *log*, newest first."""
+    return [log.with_name(f"{log.name}.{number}") for number in range(1, ROTATED_FILES + 1)]
 
 
-def trim(log: Path) -> None:
-    """Move a log that has grown large to `<name>.1`, what stood there to `<name>.2`, and so on.
+def rotate_log(log: Path) -> None:
+    """Move a log over MAX_LOG_BYTES to `<name>.1`, the previous one to `<name>.2`, and so on.
 
-    Copied and emptied rather than renamed: its writers keep the file open and append.
+    The file is copied and truncated instead of renamed, because its writers keep it open.
     """
-    if not log.exists() or log.stat().st_size <= LARGEST:
+    if not log.exists() or log.stat().st_size <= MAX_LOG_BYTES:
         return
-    kept = _kept(log)
-    for newer, older in reversed(list(pairwise(kept))):
+    rotated = _rotated_files(log)
+    for newer, older in reversed(list(pairwise(rotated))):
         with suppress(FileNotFoundError):
             newer.replace(older)
     draft = log.with_name(log.name + ".copy")
@@ -95,42 +96,42 @@ def trim(log: Path) -> None:
         try:
             with draft.open("wb") as copy:
                 shutil.copyfileobj(file, copy, _COPY_BYTES)
-                _empty(file, copy)
-            draft.replace(kept[0])
-        except OSError:  # no room for a copy: then none, and emptying makes room
+                _copy_rest_and_truncate(file, copy)
+            draft.replace(rotated[0])
+        except OSError:  # no space for a copy: discard the log to free space
             draft.unlink(missing_ok=True)
             file.truncate(0)
 
 
-def _empty(file: IO[bytes], copy: IO[bytes]) -> None:
-    """Cut *file* off once *copy* has all of it, also what came while it was copied."""
-    while late := file.read(_COPY_BYTES):
-        copy.write(late)
+def _copy_rest_and_truncate(file: IO[bytes], copy: IO[bytes]) -> None:
+    """Copy what was appended during the copy, then truncate *file*."""
+    while data := file.read(_COPY_BYTES):
+        copy.write(data)
     copy.flush()
     file.truncate(0)
 
 
-def follow(logs: Sequence[Path], pause: float = 0.3) -> Iterator[tuple[Path, str]]:
-    """Each line that is written from now on, with the log it stands in; never ends."""
-    places = {log: log.stat().st_size if log.exists() else 0 for log in logs}
+def follow_logs(logs: Sequence[Path], poll_seconds: float = 0.3) -> Iterator[tuple[Path, str]]:
+    """Yield each new line with its log; never ends."""
+    offsets = {log: log.stat().st_size if log.exists() else 0 for log in logs}
     while True:
         for log in logs:
             size = log.stat().st_size if log.exists() else 0
-            if size < places[log]:  # emptied by trim
-                places[log] = 0
-            if size == places[log]:
+            if size < offsets[log]:  # rotated
+                offsets[log] = 0
+            if size == offsets[log]:
                 continue
             with log.open("rb") as file:
-                file.seek(places[log])
-                fresh = file.read(size - places[log])
-            whole = fresh.rpartition(b"\n")[0]
-            if whole or fresh.startswith(b"\n"):
-                places[log] += len(whole) + 1
-                yield from ((log, line) for line in _lines(whole))
-        time.sleep(pause)
+                file.seek(offsets[log])
+                data = file.read(size - offsets[log])
+            complete = data.rpartition(b"\n")[0]
+            if complete or data.startswith(b"\n"):
+                offsets[log] += len(complete) + 1
+                yield from ((log, line) for line in _decode_lines(complete))
+        time.sleep(poll_seconds)
 
 
-def _lines(text: bytes) -> list[str]:
-    """Fit to be shown. Lines end where their writers end them: at line feeds alone."""
-    shown = text.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    return [harmless(line, keep="\t") for line in shown] if text else []
+def _decode_lines(text: bytes) -> list[str]:
+    """Decode and escape lines for a terminal. Only line feeds end a line."""
+    lines = text.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    return [escape_control_characters(line, keep="\t") for line in lines] if text else []

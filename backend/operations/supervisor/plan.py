@@ -1,4 +1,4 @@
-"""What is to run: every program with its command, port, log and environment, decided up front."""
+"""The plan of a start: every program with its command, port, log and environment."""
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -6,20 +6,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
-from backend.chassis.console import CannotRun
+from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
-from backend.operations.supervisor.environment import Variables
-from backend.operations.supervisor.readiness import probe_path
+from backend.operations.supervisor.environment import EnvironmentVariables
+from backend.operations.supervisor.processes.readiness import probe_path
 
-_OTHER_REDIS = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
+_EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
-_BETWEEN_INSTANCES = 100
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when asked for
+_INSTANCE_PORT_STEP = 100
+WILDCARD_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared here, not bound
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One service or companion as this host runs it."""
+    """One process to run: an instance of a service or a companion.
+
+    Attributes:
+        instance: index among the instances of the service, from 0.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -30,19 +34,18 @@ class Program:
     probe_path: str | None
     scheme: str = "http"
     is_gateway: bool = False
-    is_store: bool = False
-    speaks_json: bool = True
-    # Which of several it is, from 0 on.
+    stores_data: bool = False
+    logs_json: bool = True
     instance: int = 0
 
     @property
     def address(self) -> str:
-        """Where to reach it from this host."""
-        return "127.0.0.1" if self.host in EVERYWHERE else self.host
+        """Address at which this host reaches it."""
+        return "127.0.0.1" if self.host in WILDCARD_ADDRESSES else self.host
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What it hears besides what all do: of several instances, each has a port of its own."""
+        """Variables of this instance only: instances after the first have their own port."""
         return {self.port_variable: str(self.port)} if self.instance else {}
 
     @property
@@ -59,14 +62,14 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the supervisor needs to know, and nothing it has to look up."""
+    """Everything the supervisor needs, decided before the start."""
 
     root: Path
     data: Path
     logs: Path
     programs: tuple[Program, ...]
     environment: Mapping[str, str]
-    own_valkey: bool
+    runs_valkey: bool
     ready_seconds: float = 120.0
 
     @property
@@ -74,70 +77,79 @@ class Plan:
         return self.data / "run"
 
     @property
-    def own_log(self) -> Path:
-        """What the supervisor itself says."""
+    def supervisor_log(self) -> Path:
+        """Log of the supervisor itself."""
         return self.logs / "supervisor.log"
 
     @property
-    def screen(self) -> Path:
-        """The same for a person, where no terminal is there to take it."""
+    def console_file(self) -> Path:
+        """Console output of a detached supervisor."""
         return self.run_folder / "screen"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the command line may ask for."""
+class StartOptions:
+    """Options of the command line.
+
+    Attributes:
+        only: names of the services to start; all if empty.
+        scale: number of instances by service name; 1 if missing.
+        port_offset: added to every port.
+        dev: run Flask's debug server.
+    """
 
     only: tuple[str, ...] = ()
-    # How many instances of which; one where nothing is said.
     scale: Mapping[str, int] = field(default_factory=dict)
     port_offset: int = 0
     dev: bool = False
 
 
-CommandOf = Callable[[Service, Wishes], tuple[str, ...]]
+BuildCommand = Callable[[Service, StartOptions], tuple[str, ...]]
 
 
-def service_command(service: Service, wishes: Wishes) -> tuple[str, ...]:
-    """How a service is run; Flask's debug mode runs code for whoever reaches it: loopback only."""
-    if wishes.dev:
+def service_command(service: Service, options: StartOptions) -> tuple[str, ...]:
+    """Return the command that runs *service*.
+
+    The debug mode executes code sent by any client that reaches it, so it binds to loopback only.
+    """
+    if options.dev:
         return (sys.executable, "-m", service.module)
-    return (sys.executable, "-m", "backend.chassis", "serve", service.name)
+    return (sys.executable, "-m", "backend.operations", "serve", service.name)
 
 
 def make_plan(
     root: Path,
-    variables: Variables,
-    wishes: Wishes = Wishes(),
+    variables: EnvironmentVariables,
+    options: StartOptions = StartOptions(),
     catalog: Sequence[Service] = CATALOG,
     companions: Sequence[Companion] = COMPANIONS,
-    command_of: CommandOf = service_command,
+    build_command: BuildCommand = service_command,
 ) -> Plan:
-    _refuse_unknown((*wishes.only, *wishes.scale), (*catalog, *companions))
+    _check_names((*options.only, *options.scale), (*catalog, *companions))
     data = variables.path("DATA_DIR", root / "data", root)
     logs = variables.path("LOG_DIR", root / "logs", root)
     services: dict[Service | Companion, Program] = {
         service: Program(
             name=service.full_name,
-            command=command_of(service, wishes),
-            host="127.0.0.1" if wishes.dev else host_of(service, variables),
-            port=_port(service.full_name, service, variables, wishes.port_offset),
+            command=build_command(service, options),
+            host="127.0.0.1" if options.dev else get_host(service, variables),
+            port=_get_port(service.full_name, service, variables, options.port_offset),
             port_variable=service.port_variable,
             log=logs / service.log_name,
             probe_path=probe_path(service),
-            scheme=scheme_of(service, variables),
+            scheme=get_scheme(service, variables),
             is_gateway=service.is_gateway,
         )
         for service in catalog
     }
-    beside: dict[Service | Companion, Program] = {
-        companion: _beside(companion, variables, wishes, data, logs)
+    companion_programs: dict[Service | Companion, Program] = {
+        companion: _plan_companion(companion, variables, options, data, logs)
         for companion in companions
         if companion.is_needed(variables.get, data)
     }
     programs = {
-        entry: tuple(_instances(entry, program, wishes.scale.get(entry.name, 1)))
-        for entry, program in (services | beside).items()
+        entry: tuple(_plan_instances(entry, program, options.scale.get(entry.name, 1)))
+        for entry, program in (services | companion_programs).items()
     }
     return Plan(
         root=root,
@@ -146,19 +158,23 @@ def make_plan(
         programs=tuple(
             program
             for entry, instances in programs.items()
-            if not wishes.only or not set(_called(entry)).isdisjoint(wishes.only)
+            if not options.only or not set(_selector_names(entry)).isdisjoint(options.only)
             for program in instances
         ),
-        environment=_environment(variables, data, programs, wishes),
-        own_valkey=not (any(map(variables.get, _OTHER_REDIS))),
+        environment=_build_environment(variables, data, programs, options),
+        runs_valkey=not (any(map(variables.get, _EXTERNAL_REDIS_VARIABLES))),
     )
 
 
-def _beside(
-    companion: Companion, variables: Variables, wishes: Wishes, data: Path, logs: Path
+def _plan_companion(
+    companion: Companion,
+    variables: EnvironmentVariables,
+    options: StartOptions,
+    data: Path,
+    logs: Path,
 ) -> Program:
     host = "127.0.0.1"
-    port = _port(companion.name, companion, variables, wishes.port_offset)
+    port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
         name=companion.name,
         command=companion.command(sys.executable, host, port, data),
@@ -167,65 +183,69 @@ def _beside(
         port_variable=companion.port_variable,
         log=logs / companion.log_name,
         probe_path=companion.probe_path,
-        is_store=companion.stores_data,
-        speaks_json=companion.logs_json,
+        stores_data=companion.stores_data,
+        logs_json=companion.logs_json,
     )
 
 
-def _instances(entry: Service | Companion, first: Program, count: int) -> Iterator[Program]:
-    """*first* and the others like it, each with a port, a name and a log of its own."""
-    if count != 1 and (first.is_gateway or first.is_store or getattr(entry, "alone", False)):
-        raise CannotRun(f"{first.name} runs once; of the others there may be several.")
+def _plan_instances(entry: Service | Companion, first: Program, count: int) -> Iterator[Program]:
+    """Yield *first* and further instances, each with its own port, name and log."""
+    if count != 1 and (first.is_gateway or first.stores_data or getattr(entry, "alone", False)):
+        raise CommandError(f"{first.name} cannot be scaled: it must run as a single instance.")
     for instance in range(count):
         name = f"{first.name}-{instance + 1}" if instance else first.name
         yield replace(
             first,
             name=name,
-            port=first.port and first.port + instance * _BETWEEN_INSTANCES,
+            port=first.port and first.port + instance * _INSTANCE_PORT_STEP,
             log=first.log.with_stem(f"{first.log.stem}_{instance + 1}") if instance else first.log,
             instance=instance,
         )
 
 
-def _called(entry: Service | Companion) -> tuple[str, ...]:
-    """What one may ask for to get it."""
+def _selector_names(entry: Service | Companion) -> tuple[str, ...]:
+    """Return the names that select *entry* with --only."""
     return (entry.name, entry.service) if isinstance(entry, Companion) else (entry.name,)
 
 
-def host_of(service: Service, variables: Variables) -> str:
-    """The gateway alone may be opened to the network without opening the services."""
+def get_host(service: Service, variables: EnvironmentVariables) -> str:
+    """Return the address to bind. GATEWAY_HOST opens only the gateway to the network."""
     return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
 
 
-def scheme_of(service: Service, variables: Variables) -> str:
+def get_scheme(service: Service, variables: EnvironmentVariables) -> str:
     return "https" if service.is_gateway and variables.get("TLS_CERTFILE") else "http"
 
 
-def _port(name: str, entry: Service | Companion, variables: Variables, offset: int) -> int | None:
+def _get_port(
+    name: str, entry: Service | Companion, variables: EnvironmentVariables, offset: int
+) -> int | None:
     if entry.port is None:
         return None
     port = variables.number(entry.port_variable, entry.port, 1, 65535) + offset
     if not 1 <= port <= 65535:
-        raise CannotRun(f"--port-offset {offset} moves {name} to {port}: no such port.")
+        raise CommandError(
+            f"--port-offset {offset} moves {name} to port {port}, which is out of range."
+        )
     return port
 
 
-def _refuse_unknown(only: Collection[str], entries: Sequence[Service | Companion]) -> None:
+def _check_names(only: Collection[str], entries: Sequence[Service | Companion]) -> None:
     known = [entry.name for entry in entries]
     for name in only:
         if name not in known:
-            raise CannotRun(f"No service is called {name!r}; there are {', '.join(known)}.")
+            raise CommandError(f"No service is called {name!r}. Available: {', '.join(known)}.")
 
 
-def _environment(
-    variables: Variables,
+def _build_environment(
+    variables: EnvironmentVariables,
     data: Path,
     programs: Mapping[Service | Companion, Sequence[Program]],
-    wishes: Wishes,
+    options: StartOptions,
 ) -> dict[str, str]:
-    """What every process finds in its environment: the same for all, so they agree."""
+    """Return the environment that all processes share."""
     environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
-    # Where it is set, every start compiles every package anew, and takes three times as long.
+    # With it, every start would compile every package again and take three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for entry, instances in programs.items():
         first = instances[0]
@@ -233,6 +253,6 @@ def _environment(
             environment[entry.port_variable] = str(first.port)
         if entry.url_variable and not variables.get(entry.url_variable):
             environment[entry.url_variable] = ",".join(program.url for program in instances)
-    if wishes.dev:
+    if options.dev:
         environment |= {"FLASK_DEBUG": "1", "HOST": "127.0.0.1", "GATEWAY_HOST": "127.0.0.1"}
     return environment

@@ -1,27 +1,38 @@
-"""Reach the Redis-compatible server, or the cluster, so that its silence never holds a request."""
+"""Connections to the Redis-compatible server or cluster, with short timeouts."""
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from backend.security.redis.keys import key
-from backend.security.redis.nodes import open_pool
-from backend.security.redis.urls import RedisPlace, read_url
+from backend.security.redis.address import RedisAddress, parse_redis_url
+from backend.security.redis.keys import redis_key
+from backend.security.redis.slot_connections import open_pool
 
-__all__ = ["TIMEOUT_SECONDS", "RedisPlace", "connect", "is_cluster", "key", "read_url"]
+__all__ = [
+    "TIMEOUT_SECONDS",
+    "RedisAddress",
+    "connect",
+    "is_cluster",
+    "parse_redis_url",
+    "redis_key",
+]
 
-# The client's defaults wait 5 s on a frozen server; a permission decision
-# that takes longer than this is better refused.
+# By default the client waits 5 s for a frozen server. A permission decision that takes longer
+# than this is rejected instead.
 TIMEOUT_SECONDS = 0.15
 
 
 def connect(url: str, *, timeout: float = TIMEOUT_SECONDS, retries: int = 1) -> Redis:
-    """A client for *url* that decodes to str and gives up after *timeout* seconds.
+    """Return a client for *url* that decodes replies to str.
 
-    In a cluster it speaks to whoever holds the keys made by `key`, and to no other.
+    In a cluster it connects to the master of the slot that all keys of `redis_key` share.
+
+    Args:
+        timeout: seconds for connecting and for each command.
+        retries: attempts after a failed command.
     """
     pool = open_pool(
-        read_url(url),
+        parse_redis_url(url),
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
@@ -32,6 +43,10 @@ def connect(url: str, *, timeout: float = TIMEOUT_SECONDS, retries: int = 1) -> 
 
 
 def is_cluster(url: str) -> bool:
-    """Whether several servers share the keys at *url*; RedisError if none answers."""
+    """Return whether the server at *url* is part of a cluster.
+
+    Raises:
+        RedisError: no server responds.
+    """
     with connect(url) as redis:
         return bool(redis.info("cluster").get("cluster_enabled"))

@@ -1,13 +1,13 @@
-"""How everything is called that this system keeps in Redis."""
+"""Names of the keys that the suite stores in Redis."""
 
 from typing import Final
 
-# In a cluster what stands in braces decides which server holds a key. One for all: limits of
-# different callers are decided in one script, and the mark that auth has told all revocations
-# must be lost together with them.
-TAG: Final = "{suite}"
+# Hash tag: in a cluster the text in braces selects the slot of a key. All keys share one slot,
+# because limits of different callers are decided in one script, and the marker that all
+# revocations are published must be lost together with them.
+HASH_TAG: Final = "{suite}"
 
 
-def key(*parts: str) -> str:
-    """The key that is called *parts* here."""
-    return ":".join((TAG, *parts))
+def redis_key(*parts: str) -> str:
+    """Return the Redis key for *parts*."""
+    return ":".join((HASH_TAG, *parts))

@@ -1,5 +1,5 @@
-"""What goes on in the whole suite, for those who run it: counts now and by day.
+"""The admin service: statistics of the whole system, current and by day.
 
-It owns no tables. Every service counts what is its own; this one asks them all with the
-caller's rights and puts the answers together. Administrators reach it through the gateway.
+It owns no tables. Each service counts its own data; this service requests all counts with the
+caller's permissions and merges them. Administrators call it through the gateway.
 """

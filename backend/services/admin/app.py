@@ -1,4 +1,4 @@
-"""Wiring: settings in, the admin service's Flask app out."""
+"""Wire the admin service: settings in, Flask app out."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -9,45 +9,46 @@ from backend.chassis.catalog import get_service
 from backend.chassis.http import ServiceClient
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
     create_service,
-    open_metrics,
     provide,
-    run,
-    seal,
-    self_description,
+    run_development_server,
+    verify_routes,
 )
 from backend.security.service_tokens import ServiceTokens
-from backend.services.admin.clients.counts import CountingServices
-from backend.services.admin.domain.stats import Overview
-from backend.services.admin.routes.stats import stats
+from backend.services.admin.clients.service_stats import StatsClient
+from backend.services.admin.domain.stats import StatsService
+from backend.services.admin.routes.stats import stats_routes
 from backend.services.admin.settings import Settings
 
-# Counting many rows takes a while; whoever looks at the numbers waits no longer than this.
-_PATIENCE_SECONDS = 10.0
+# Counting many rows takes several seconds; a request for statistics waits no longer than this.
+_READ_TIMEOUT_SECONDS = 10.0
 
 
 def create_app(settings: Settings | None = None) -> Flask:
+    """Build the admin service. Tests pass *settings*."""
     settings = settings or Settings.from_env(load_env())
     app = create_service(settings.common, {})
-    clients = {name: _client(settings, name) for name in settings.urls}
-    provide(app, Overview(CountingServices(clients), lambda: datetime.now(UTC)))
-    app.register_blueprint(stats)
-    open_metrics(app)
-    self_description(app)
-    return seal(app)
+    clients = {name: _create_client(settings, name) for name in settings.urls}
+    provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
+    app.register_blueprint(stats_routes)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return verify_routes(app)
 
 
-def _client(settings: Settings, name: str) -> ServiceClient:
-    """Asks the service *name* and says who asks."""
+def _create_client(settings: Settings, name: str) -> ServiceClient:
+    """Create a client of service *name* that sends a service token of this service."""
     entry = get_service(name)
-    ours = ServiceTokens(settings.common.secret_key.reveal(), get_service("admin").full_name)
+    tokens = ServiceTokens(settings.common.secret_key.reveal(), get_service("admin").full_name)
     return ServiceClient(
         *settings.urls[name],
-        read_timeout=_PATIENCE_SECONDS,
-        sign=partial(ours.sign, entry.full_name),
-        trust=settings.gateway_trust if entry.is_gateway else None,
+        read_timeout_seconds=_READ_TIMEOUT_SECONDS,
+        get_service_token=partial(tokens.get_token, entry.full_name),
+        ssl_context=settings.gateway_tls_context if entry.is_gateway else None,
     )
 
 
 if __name__ == "__main__":
-    run(create_app, "admin")
+    run_development_server(create_app, "admin")

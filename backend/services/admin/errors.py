@@ -1,19 +1,21 @@
-"""All that can go wrong in the admin service, and how a caller hears of it."""
+"""All errors of the admin service."""
 
 from collections.abc import Mapping
 
 from backend.chassis.web.problems import ServiceError
 
 
-class NobodyAnswers(ServiceError):
-    """Not one service told its counts; where only some did not, the answer names them."""
+class StatsUnavailable(ServiceError):
+    """No service returned statistics. If only some fail, the response lists them instead."""
 
     status = 503
     code = "stats_unavailable"
-    title = "No counts"
+    title = "Statistics unavailable"
 
     def __init__(self) -> None:
-        super().__init__("No service tells its counts just now; GET /health says which are well.")
+        super().__init__(
+            "No service returns statistics at the moment. GET /health shows which are healthy."
+        )
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}

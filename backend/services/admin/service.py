@@ -2,4 +2,8 @@
 
 from backend.chassis.service_description import Service
 
-SERVICE = Service("admin", port=5005)
+SERVICE = Service(
+    "admin",
+    port=5005,
+    api_description="The admin service collects the statistics of all services for administrators.",
+)

@@ -1,4 +1,4 @@
-"""All that the admin service reads from the environment."""
+"""Settings of the admin service, read from the environment."""
 
 import ssl
 from collections.abc import Mapping
@@ -10,16 +10,22 @@ from backend.chassis.catalog import CATALOG
 from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env
 
-# Who counts what is asked for.
-COUNTING = ("auth", "agent", "rag", "gateway")
+STATS_SERVICES = ("auth", "agent", "rag", "gateway")
+"""Services with `GET /stats`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Settings of the admin service.
+
+    Attributes:
+        common: settings that all services have.
+        urls: URLs of the services in `STATS_SERVICES`.
+        gateway_certificate: certificate of the gateway, if it serves TLS itself.
+    """
+
     common: CommonSettings
-    # Where the services are that count.
     urls: Mapping[str, tuple[str, ...]]
-    # The certificate that the gateway shows, where it speaks TLS itself.
     gateway_certificate: Path | None = None
 
     @classmethod
@@ -27,25 +33,30 @@ class Settings:
         certificate = env.optional("TLS_CERTFILE")
         return cls(
             common=CommonSettings.from_env(env, "admin"),
-            urls={each.name: _urls(env, each) for each in CATALOG if each.name in COUNTING},
+            urls={
+                entry.name: _load_urls(env, entry)
+                for entry in CATALOG
+                if entry.name in STATS_SERVICES
+            },
             gateway_certificate=Path(certificate) if certificate else None,
         )
 
     @property
-    def gateway_trust(self) -> ssl.SSLContext | None:
-        """What of the gateway's is believed: its own certificate, whatever name it is made out to.
+    def gateway_tls_context(self) -> ssl.SSLContext | None:
+        """TLS context that accepts only the gateway's certificate, or None without TLS.
 
-        It is asked at an address of this host or network, which no certificate names.
+        The host name is not checked: the gateway is called at an internal address, which its
+        certificate does not contain.
         """
         if self.gateway_certificate is None:
             return None
         context = ssl.create_default_context(cafile=self.gateway_certificate)
         context.check_hostname = False
-        # The file may hold a certificate without the authority that signed it.
+        # The file may contain a certificate without the authority that signed it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
 
-def _urls(env: Env, entry: Service) -> tuple[str, ...]:
-    port = env.number(entry.port_variable, entry.port, least=1)
-    return env.several(entry.url_variable, (f"http://127.0.0.1:{port}",))
+def _load_urls(env: Env, entry: Service) -> tuple[str, ...]:
+    port = env.number(entry.port_variable, entry.port, min_value=1)
+    return env.text_list(entry.url_variable, (f"http://127.0.0.1:{port}",))

@@ -1,6 +1,6 @@
-"""The agent: answers a person's request, with tools, from that person's own documents.
+"""The agent service answers requests of users with tools, from the users' own documents.
 
-It owns conversations and the runs that answer in them. Documents belong to the rag service,
-which it asks with the caller's own token, so that nobody's agent sees more than its user may.
-The gateway, OpenAI clients and the chat service call it.
+It owns conversations and their runs. Documents belong to the rag service. The agent calls it with
+the caller's own token, so a run cannot read documents that its user cannot read. Callers are the
+gateway, OpenAI clients and the chat service.
 """

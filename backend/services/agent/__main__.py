@@ -1,4 +1,4 @@
-"""`python -m backend.services.agent COMMAND`: what an operator does with the agent by hand."""
+"""Commands of the agent service: `python -m backend.services.agent COMMAND`."""
 
 import argparse
 import logging
@@ -8,39 +8,46 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backend.ai.local_model import weights
-from backend.chassis.console import CannotRun
+from backend.ai.local_model import model_files
+from backend.chassis.console import CommandError
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.app_factory import use
 from backend.security import BUILT_IN_ROLES
-from backend.services.agent.app import Bench, create_app
-from backend.services.agent.clients.runs import Caller
-from backend.services.agent.domain.evaluation import Variant
-from backend.services.agent.domain.personas import Personas
-from backend.services.agent.domain.questions import BadQuestions, read_questions
-from backend.services.agent.domain.records import Records
+from backend.services.agent.app import CommandServices, create_app
+from backend.services.agent.domain.answers.run_records import RunRecordService
+from backend.services.agent.domain.evaluation.evaluations import Variant
+from backend.services.agent.domain.evaluation.question_files import (
+    InvalidQuestionFile,
+    read_questions,
+)
+from backend.services.agent.domain.personas import PersonaService
 from backend.services.agent.errors import UnknownModel, UnknownPersona
-from backend.services.agent.jobs.evaluation import evaluate, show, show_all
-from backend.services.agent.jobs.replay import play_again
+from backend.services.agent.jobs.evaluation import (
+    print_evaluation,
+    print_evaluations,
+    run_evaluation,
+)
+from backend.services.agent.jobs.replay import replay_run
+from backend.services.agent.model import Caller
 from backend.services.agent.settings import Settings
 
 _KEY_ADVICE = (
-    "No AGENT_API_KEY is set: questions are answered without anybody's documents. "
-    "Make a key at POST /auth/api-keys and export it to evaluate over them.\n"
+    "AGENT_API_KEY is not set, so answers cannot use documents. To evaluate with the documents of "
+    "a user, create an API key with POST /auth/api-keys and export it as AGENT_API_KEY.\n"
 )
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _create_parser().parse_args(arguments)
     try:
         env = load_env()
-        if asked.command == "fetch-model":
-            return _fetch_model(asked.size)
-        return _with_the_service(asked, env)
-    except CannotRun as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        if options.command == "fetch-model":
+            return _fetch_model(options.size)
+        return _run_with_app(options, env)
+    except CommandError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
-    except (BadQuestions, SettingsError, UnknownModel, UnknownPersona) as error:
+    except (InvalidQuestionFile, SettingsError, UnknownModel, UnknownPersona) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
@@ -51,106 +58,119 @@ def _fetch_model(size: str) -> int:
     return subprocess.run(command, check=False).returncode  # noqa: S603 - fixed arguments
 
 
-def _with_the_service(asked: argparse.Namespace, env: Env) -> int:
-    """What takes the service's own parts, over its own data."""
+def _run_with_app(options: argparse.Namespace, env: Env) -> int:
+    """Run a command that uses the app of the service and its data."""
     app = create_app(Settings.from_env(env))
     logging.getLogger().setLevel(logging.WARNING)
     with app.app_context():
-        if asked.command == "replay":
-            return _replay(asked)
-        return _evaluate(asked, env.optional("AGENT_API_KEY"))
+        if options.command == "replay":
+            return _replay(options)
+        return _evaluate(options, env.optional("AGENT_API_KEY"))
 
 
-def _evaluate(asked: argparse.Namespace, key: str | None) -> int:
-    bench = use(Bench)
-    if asked.list:
-        return show_all(bench.evaluations)
-    if asked.show:
-        return show(bench.evaluations, asked.show)
-    questions = read_questions(asked.file)
-    headers = {} if key is None else {"X-API-Key": key}
+def _evaluate(options: argparse.Namespace, api_key: str | None) -> int:
+    services = use(CommandServices)
+    if options.list:
+        return print_evaluations(services.evaluations)
+    if options.show:
+        return print_evaluation(services.evaluations, options.show)
+    questions = read_questions(options.file)
+    headers = {} if api_key is None else {"X-API-Key": api_key}
     caller = Caller("operator", "operator", headers, permissions=BUILT_IN_ROLES["user"])
-    variants = _variants(asked, bench, caller)
-    if key is None:
+    variants = _create_variants(options, services, caller)
+    if api_key is None:
         sys.stderr.write(_KEY_ADVICE)
-    bench.runner.warm_up()
-    return evaluate(bench.evaluations, asked.file, questions, variants, caller)
+    services.runner.warm_up()
+    return run_evaluation(services.evaluations, options.file, questions, variants, caller)
 
 
-def _variants(asked: argparse.Namespace, bench: Bench, caller: Caller) -> list[Variant]:
-    """Every model with every prompt and every persona."""
-    models = [bench.models.name_of(name or None) for name in asked.models.split(",")]
-    manners = [*_prompts(asked.prompts), *_personas(asked.personas, caller)] or [Variant("")]
-    return [replace(manner, model=model) for model in models for manner in manners]
+def _create_variants(
+    options: argparse.Namespace, services: CommandServices, caller: Caller
+) -> list[Variant]:
+    """Return one variant for each combination of a model with a prompt or persona."""
+    models = [services.models.resolve_name(name or None) for name in options.models.split(",")]
+    variants = [*_read_prompts(options.prompts), *_get_personas(options.personas, caller)] or [
+        Variant("")
+    ]
+    return [replace(variant, model=model) for model in models for variant in variants]
 
 
-def _prompts(names: str) -> list[Variant]:
+def _read_prompts(names: str) -> list[Variant]:
     files = [Path(name) for name in names.split(",") if name]
     try:
         return [Variant("", file.stem, file.read_text("utf-8").strip()) for file in files]
     except (OSError, UnicodeError) as error:
-        raise BadQuestions(f"A prompt cannot be read: {error}") from error
+        raise InvalidQuestionFile(f"A prompt file cannot be read: {error}") from error
 
 
-def _personas(names: str, caller: Caller) -> list[Variant]:
-    personas = [use(Personas).named(caller, name) for name in names.split(",") if name]
+def _get_personas(names: str, caller: Caller) -> list[Variant]:
+    personas = [use(PersonaService).find_persona(caller, name) for name in names.split(",") if name]
     return [
-        Variant("", each.name, each.system_prompt, each.temperature, each.max_tokens)
-        for each in personas
+        Variant("", persona.name, persona.system_prompt, persona.temperature, persona.max_tokens)
+        for persona in personas
     ]
 
 
-def _replay(asked: argparse.Namespace) -> int:
-    bench = use(Bench)
-    model = None if asked.model is None else bench.models.name_of(asked.model)
-    return play_again(use(Records), asked.run_id, bench.runner.tools, bench.answers_with, model)
+def _replay(options: argparse.Namespace) -> int:
+    services = use(CommandServices)
+    model = None if options.model is None else services.models.resolve_name(options.model)
+    return replay_run(
+        use(RunRecordService),
+        options.run_id,
+        services.runner.list_tools,
+        services.create_replay_answer_service,
+        model,
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend.services.agent")
     commands = parser.add_subparsers(dest="command", required=True)
-    fetching = commands.add_parser(
+    fetch_model = commands.add_parser(
         "fetch-model",
-        help="fetch a small language model to be served beside the services",
-        description="Fetch a small language model, which the start script then serves. "
-        "A fetch that broke off goes on where it was.",
+        help="download a small language model that runs on this host",
+        description="Download a small language model, which the start script then serves. "
+        "An interrupted download is resumed.",
     )
-    fetching.add_argument(
+    fetch_model.add_argument(
         "--size",
-        choices=[each.size for each in weights.WEIGHTS],
+        choices=[file.size for file in model_files.MODEL_FILES],
         default="1.5b",
-        help="1.5b: 1.1 GB, about 1.9 GB of memory; 0.5b: 0.5 GB, quicker and far less able",
+        help="1.5b: 1.1 GB on disk, about 1.9 GB of memory; 0.5b: 0.5 GB on disk, faster but much "
+        "less capable",
     )
-    evaluating = commands.add_parser(
+    evaluate = commands.add_parser(
         "evaluate",
-        help="ask the questions of a file and score the answers",
-        description="Ask models the same questions, score their answers and print them side by "
-        "side. AGENT_API_KEY says whose documents are searched.",
+        help="answer the questions of a file and score the answers",
+        description="Let models answer the same questions, score the answers and print them side "
+        "by side. The documents of the user of AGENT_API_KEY are searched.",
     )
-    what = evaluating.add_mutually_exclusive_group(required=True)
-    what.add_argument(
+    action = evaluate.add_mutually_exclusive_group(required=True)
+    action.add_argument(
         "file",
         nargs="?",
         type=Path,
         help='JSON lines such as {"question": …, "expected": …, "collection"?, "must_cite"?}',
     )
-    what.add_argument("--list", action="store_true", help="the evaluations that are kept")
-    what.add_argument("--show", metavar="ID", help="one of them")
-    evaluating.add_argument("--models", default="", metavar="A,B", help="else the default one")
-    evaluating.add_argument(
-        "--prompts", default="", metavar="FILE,FILE", help="instructions to compare, each a file"
+    action.add_argument("--list", action="store_true", help="list the stored evaluations")
+    action.add_argument("--show", metavar="ID", help="print a stored evaluation")
+    evaluate.add_argument(
+        "--models", default="", metavar="A,B", help="models to compare (default: the default model)"
     )
-    evaluating.add_argument(
+    evaluate.add_argument(
+        "--prompts", default="", metavar="FILE,FILE", help="files with instructions to compare"
+    )
+    evaluate.add_argument(
         "--personas", default="", metavar="A,B", help="built-in personas to compare"
     )
-    replaying = commands.add_parser(
+    replay = commands.add_parser(
         "replay",
-        help="run a recorded run again",
-        description="Run a recorded run again, with what its tools gave back then, and print both "
-        "side by side. A run's id is its message's run_id.",
+        help="repeat a recorded run",
+        description="Repeat a recorded run with the recorded tool results, and print both runs "
+        "side by side. The run ID is the run_id of a message.",
     )
-    replaying.add_argument("run_id")
-    replaying.add_argument("--model", help="another model than the recorded one")
+    replay.add_argument("run_id")
+    replay.add_argument("--model", help="model to use (default: the recorded one)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Connect the agent's parts: settings in, a Flask app out."""
+"""Application factory of the agent service."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,159 +9,177 @@ from functools import partial
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry
 
-from backend.ai.citations import Embedder
+from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
     create_service,
-    open_metrics,
     provide,
-    run,
-    seal,
-    self_description,
+    run_development_server,
+    verify_routes,
 )
-from backend.chassis.web.idempotency import Idempotency
-from backend.security.outbound import Outbound
+from backend.chassis.web.idempotency import IdempotencyStore
+from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
-from backend.services.agent.clients.calls import Calls
-from backend.services.agent.clients.embedding import LateEmbedder
-from backend.services.agent.clients.library import Library
+from backend.services.agent.clients.embedder import LazyEmbedder
 from backend.services.agent.clients.mcp_tools import McpTools
-from backend.services.agent.clients.measures import Measures
-from backend.services.agent.clients.models import Models
-from backend.services.agent.clients.runner import Runner
-from backend.services.agent.clients.runs import Tool
+from backend.services.agent.clients.page_fetcher import PageFetcher
+from backend.services.agent.clients.rag_client import RagClient
 from backend.services.agent.clients.sibling_tools import SiblingTools
-from backend.services.agent.clients.toolbox import Toolbox
-from backend.services.agent.clients.web import Web
-from backend.services.agent.domain.answers import PATIENCE, Answers
-from backend.services.agent.domain.approvals import Approvals
-from backend.services.agent.domain.catalogue import Catalogue
-from backend.services.agent.domain.completions import Completions
-from backend.services.agent.domain.conversations import Conversations
-from backend.services.agent.domain.evaluation import Evaluations
-from backend.services.agent.domain.feedback import Opinions
-from backend.services.agent.domain.lite import LiteMind
-from backend.services.agent.domain.memory import Memory
-from backend.services.agent.domain.personas import Personas
-from backend.services.agent.domain.quotas import Allowance, Quotas
-from backend.services.agent.domain.records import Records
-from backend.services.agent.domain.replay import AnswersWith
-from backend.services.agent.domain.stats import Stats
-from backend.services.agent.domain.streams import Streams
-from backend.services.agent.domain.tools import tools
-from backend.services.agent.domain.turns import Turns
+from backend.services.agent.domain.answers.completions import CompletionService
+from backend.services.agent.domain.answers.event_streams import EventStreamService
+from backend.services.agent.domain.answers.run_records import RunRecordService
+from backend.services.agent.domain.answers.service import MAX_QUEUE_TIME, AnswerService
+from backend.services.agent.domain.conversations.approvals import ApprovalFactory
+from backend.services.agent.domain.conversations.conversations import ConversationService
+from backend.services.agent.domain.conversations.feedback import FeedbackService
+from backend.services.agent.domain.conversations.history import HistoryBuilder
+from backend.services.agent.domain.conversations.run_leases import RunLeases
+from backend.services.agent.domain.evaluation.evaluations import EvaluationService
+from backend.services.agent.domain.evaluation.replay import CreateAnswerService
+from backend.services.agent.domain.personas import PersonaService
+from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
+from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.domain.stats import StatsService
+from backend.services.agent.domain.tool_list import ToolListService
+from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
+from backend.services.agent.engine.metrics import AgentMetrics
+from backend.services.agent.engine.runner import AgentRunner
+from backend.services.agent.engine.tool_execution import ToolExecutor
+from backend.services.agent.engine.toolbox import Toolbox
+from backend.services.agent.model import Tool
 from backend.services.agent.routes.answers import bp as answers
-from backend.services.agent.routes.catalogue import bp as catalogue
 from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.feedback import bp as feedback
-from backend.services.agent.routes.mcp import Origins
+from backend.services.agent.routes.mcp import AllowedOrigins
 from backend.services.agent.routes.mcp import bp as mcp
 from backend.services.agent.routes.openai import bp as openai
 from backend.services.agent.routes.personas import bp as personas_routes
 from backend.services.agent.routes.stats import bp as stats
+from backend.services.agent.routes.tool_list import bp as tool_list
 from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
-from backend.services.agent.store.events import open_events
+from backend.services.agent.store.events import open_event_store
+from backend.services.agent.tools.factory import create_tools
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What the command line works with: the service's own parts, so that both do the same."""
+class CommandServices:
+    """Objects of the service for its commands, so that commands and requests behave the same."""
 
-    runner: Runner
-    models: Models
-    evaluations: Evaluations
-    answers_with: AnswersWith
+    runner: AgentRunner
+    models: ChatModelRegistry
+    evaluations: EvaluationService
+    create_replay_answer_service: CreateAnswerService
 
 
 def create_app(
     settings: Settings | None = None,
     *,
     embedder: Embedder | None = None,
-    outbound: Outbound | None = None,
+    outbound: OutboundPolicy | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
-    """The agent service; tests hand in their settings and what is slow."""
+    """Build the agent service.
+
+    Args:
+        settings: None to read them from the environment.
+        embedder: None for the embedding model in the data folder.
+        outbound: policy for fetching web pages; None for one that allows the configured hosts.
+        now: the clock.
+    """
     settings = settings or Settings.from_env(load_env())
     database = open_database(settings.database_url, "agent")
     database.migrate("agent")
-    embedder = embedder or LateEmbedder(settings.common.data_dir)
-    library = Library(_client(settings, "rag", settings.rag_urls))
-    models = Models(settings.models, LiteMind(embedder))
+    embedder = embedder or LazyEmbedder(settings.common.data_dir)
+    rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
+    models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
     metrics = Metrics()
-    database.show(metrics)
-    measures = Measures(metrics.registry, settings.prices)
-    calls = Calls(settings.limits, measures.refused)
-    outbound = outbound or Outbound(settings.fetch_allow)
-    own = tools(library, now, Web(outbound) if settings.fetch_allow else None)
-    siblings = {
-        name: _client(settings, name, urls) for name, urls in settings.tool_services.items()
+    database.register_metrics(metrics)
+    agent_metrics = AgentMetrics(metrics.registry, settings.prices)
+    tool_executor = ToolExecutor(settings.limits, agent_metrics.record_tool_refusal)
+    outbound = outbound or OutboundPolicy(settings.fetch_allowlist)
+    own_tools = create_tools(
+        rag_client, now, PageFetcher(outbound) if settings.fetch_allowlist else None
+    )
+    service_clients = {
+        name: _create_client(settings, name, urls) for name, urls in settings.tool_services.items()
     }
-    declared = SiblingTools(siblings, get_service("agent").full_name)
-    toolbox = Toolbox(own, [declared, McpTools(settings.mcp_servers)])
-    runner = Runner(models, toolbox, calls, measures, traced_content=settings.traced_content)
-    events = open_events(settings.common.redis_url)
-    kept = Conversations(database, events, now)
-    turns = Turns(database, now)
-    memory = Memory(turns, runner, settings.history_tokens)
-    personas = Personas(database, now)
-    quotas = Quotas(database, settings.allowance, now)
-    approvals = Approvals(now, settings.limits.approval_time)
-    records = Records(database, now)
+    sibling_tools = SiblingTools(service_clients, get_service("agent").full_name)
+    toolbox = Toolbox(own_tools, [sibling_tools, McpTools(settings.mcp_servers)])
+    runner = AgentRunner(
+        models, toolbox, tool_executor, agent_metrics, traces_content=settings.traces_content
+    )
+    event_store = open_event_store(settings.common.redis_url)
+    conversation_service = ConversationService(database, event_store, now)
+    run_leases = RunLeases(database, now)
+    history_builder = HistoryBuilder(run_leases, runner, settings.max_history_tokens)
+    personas = PersonaService(database, now)
+    quotas = QuotaService(database, settings.daily_token_limits, now)
+    approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
+    run_records = RunRecordService(database, now)
 
-    def answers_by(runner: Runner, quotas: Quotas) -> Answers:
-        return Answers(
-            kept,
-            turns,
-            memory,
-            library,
-            records,
+    def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
+        return AnswerService(
+            conversation_service,
+            run_leases,
+            history_builder,
+            rag_client,
+            run_records,
             runner,
             models,
             embedder,
             personas,
             quotas,
-            approvals,
+            approval_factory,
         )
 
-    def answers_with(others: Sequence[Tool]) -> Answers:
-        # What is only played does not count.
-        return answers_by(runner.with_tools(others, Measures(CollectorRegistry())), unlimited)
+    def create_replay_answer_service(tools: Sequence[Tool]) -> AnswerService:
+        # Replays count neither towards quotas nor in the metrics of the service.
+        replay_metrics = AgentMetrics(CollectorRegistry())
+        return create_answer_service(runner.with_tools(tools, replay_metrics), unlimited_quotas)
 
-    unlimited = Quotas(database, Allowance(), now)
-    answering = answers_by(runner, quotas)
+    unlimited_quotas = QuotaService(database, DailyTokenLimits(), now)
+    answer_service = create_answer_service(runner, quotas)
 
-    app = create_service(settings.common, {"database": database.check}, metrics=metrics)
-    for part in (
-        kept,
-        answering,
-        Streams(events, kept),
-        _idempotency(settings, database),
+    app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    for service in (
+        conversation_service,
+        answer_service,
+        EventStreamService(event_store, conversation_service),
+        _create_idempotency_store(settings, database),
         personas,
         quotas,
-        Completions(answering, runner, models, quotas),
-        Catalogue(runner, models),
-        Origins(settings.mcp_origins),
-        Opinions(database, now),
-        Stats(database.across_tenants(), now),
-        records,
-        Bench(
+        CompletionService(answer_service, runner, models, quotas),
+        ToolListService(runner, models),
+        AllowedOrigins(settings.allowed_mcp_origins),
+        FeedbackService(database, now),
+        StatsService(database.across_tenants(), now),
+        run_records,
+        CommandServices(
             runner,
             models,
-            Evaluations(database, answers_by(runner, unlimited), embedder, settings.prices, now),
-            answers_with,
+            EvaluationService(
+                database,
+                create_answer_service(runner, unlimited_quotas),
+                embedder,
+                settings.prices,
+                now,
+            ),
+            create_replay_answer_service,
         ),
     ):
-        provide(app, part)
+        provide(app, service)
     for blueprint in (
         answers,
         conversations,
         feedback,
-        catalogue,
+        tool_list,
         mcp,
         openai,
         personas_routes,
@@ -169,40 +187,42 @@ def create_app(
         stats,
     ):
         app.register_blueprint(blueprint)
-    open_metrics(app)
-    self_description(app)
-    _warm_up_later(app, runner)
-    return seal(app)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    _warm_up_after_first_request(app, runner)
+    return verify_routes(app)
 
 
-def _idempotency(settings: Settings, database: Database) -> Idempotency:
+def _create_idempotency_store(settings: Settings, database: Database) -> IdempotencyStore:
     secret = settings.common.secret_key.reveal()
-    return Idempotency("agent", database, secret, settings.limits.run_time + PATIENCE)
+    return IdempotencyStore("agent", database, secret, settings.limits.run_timeout + MAX_QUEUE_TIME)
 
 
-def _client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:
-    """Asks the service *name* and says who asks."""
-    ours = ServiceTokens(settings.common.secret_key.reveal(), get_service("agent").full_name)
+def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:
+    """Return a client of the service *name* that authenticates with service tokens."""
+    service_tokens = ServiceTokens(
+        settings.common.secret_key.reveal(), get_service("agent").full_name
+    )
     return ServiceClient(
         *urls,
-        read_timeout=settings.limits.tool_time.total_seconds(),
-        sign=partial(ours.sign, f"{name}-service"),
+        read_timeout_seconds=settings.limits.tool_timeout.total_seconds(),
+        get_service_token=partial(service_tokens.get_token, f"{name}-service"),
     )
 
 
-def _warm_up_later(app: Flask, runner: Runner) -> None:
-    """Import LangChain beside the first request, which is a probe's.
+def _warm_up_after_first_request(app: Flask, runner: AgentRunner) -> None:
+    """Import LangChain in a background thread after the first request, a readiness probe.
 
-    At start it would keep the probes waiting; before a fork its threads would be lost.
+    An import at startup would delay the probes, and threads started before a fork would be lost.
     """
-    begun = threading.Lock()
+    warm_up_started = threading.Lock()
 
     @app.after_request
     def warm_up(response: Response) -> Response:
-        if begun.acquire(blocking=False):
+        if warm_up_started.acquire(blocking=False):
             threading.Thread(target=runner.warm_up, name="warm-up", daemon=True).start()
         return response
 
 
 if __name__ == "__main__":
-    run(create_app, "agent")
+    run_development_server(create_app, "agent")

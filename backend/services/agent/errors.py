@@ -1,130 +1,133 @@
-"""All that can go wrong in the agent, and how a caller hears of it."""
+"""Errors of the agent service, with the HTTP status and the code that callers receive."""
 
 import math
 from collections.abc import Sequence
 from datetime import timedelta
 
-from backend.ai.chat_models import ModelMisbehaved, ModelTimeout, ModelUnavailable
+from backend.ai.chat_models import InvalidModelResponse, ModelTimeout, ModelUnavailable
 from backend.chassis.web.problems import ServiceError
-from backend.security.http_errors import Errors
+from backend.security.http_errors import FieldErrors
 
 __all__ = [
     "ConversationBusy",
     "ConversationNotFound",
-    "LimitReached",
-    "ModelMisbehaved",
+    "InvalidExpression",
+    "InvalidModelResponse",
     "ModelNotFound",
     "ModelTimeout",
     "ModelUnavailable",
-    "NotArithmetic",
-    "NothingToDecide",
+    "NoPendingApproval",
+    "RunLimitExceeded",
     "ToolFailed",
     "UnknownModel",
 ]
 
 
-class NotArithmetic(ValueError):
-    """An expression that has no value here; told to the model as the tool's failure."""
+class InvalidExpression(ValueError):
+    """The expression cannot be evaluated. The message is returned to the model."""
 
 
 class ToolFailed(Exception):
-    """A tool could not do its work; the message is what the model is told."""
+    """The tool call failed. The message is returned to the model."""
 
 
 class ToolRefused(ToolFailed):
-    """A call that is not made; *reason* is a word for the operator's logs and metrics."""
+    """The tool call was rejected before execution. Logs and metrics contain *reason*."""
 
-    def __init__(self, reason: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
         self.reason = reason
 
 
-class CallMistaken(ToolRefused):
-    """A call that no tool could take: never made either, but an error rather than an offence."""
+class InvalidToolCall(ToolRefused):
+    """The tool call is malformed. It is not executed and counts as an error, not as a refusal."""
 
 
 class ConversationNotFound(ServiceError):
     status = 404
     code = "conversation_not_found"
-    title = "No such conversation"
+    title = "Conversation not found"
 
     def __init__(self) -> None:
-        super().__init__("You have no conversation with this id.")
+        super().__init__("You have no conversation with this ID.")
 
 
 class CollectionNotFound(ServiceError):
     status = 404
     code = "collection_not_found"
-    title = "No such collection"
+    title = "Collection not found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such collection that you may read.")
+        super().__init__("The collection does not exist, or you have no permission to read it.")
 
 
 class MessageNotFound(ServiceError):
     status = 404
     code = "message_not_found"
-    title = "No such message"
+    title = "Message not found"
 
     def __init__(self) -> None:
-        super().__init__("The conversation has no message with this id.")
+        super().__init__("The conversation has no message with this ID.")
 
 
 class FeedbackNotFound(ServiceError):
     status = 404
     code = "feedback_not_found"
-    title = "No such feedback"
+    title = "Feedback not found"
 
     def __init__(self) -> None:
-        super().__init__("You have said nothing about this message.")
+        super().__init__("You have not submitted feedback on this message.")
 
 
-class NotAnAnswer(ServiceError):
+class NotAnAssistantMessage(ServiceError):
     status = 422
     code = "not_an_answer"
-    title = "Not an answer"
+    title = "Message is not an answer"
 
     def __init__(self) -> None:
-        super().__init__("Feedback is given on the assistant's messages; this one is yours.")
+        super().__init__("This message is a user message. Submit feedback on an assistant message.")
 
 
 class RunNotFound(ServiceError):
     status = 404
     code = "run_not_found"
-    title = "No such run"
+    title = "Run not found"
 
     def __init__(self) -> None:
-        super().__init__("The conversation has no run with this id.")
+        super().__init__("The conversation has no run with this ID.")
 
 
-class AnswerBrokeOff(ServiceError):
+class AnswerIncomplete(ServiceError):
     status = 503
     code = "answer_broke_off"
-    title = "The answer broke off"
+    title = "Answer is incomplete"
 
     def __init__(self) -> None:
         super().__init__(
-            "The answer was not finished. The session shows what was said; regenerate it there."
+            "The answer was not completed. The session contains the text so far."
+            " Regenerate the answer there."
         )
 
 
-class NotYourRequest(ServiceError):
+class MessageNotEditable(ServiceError):
     status = 422
     code = "not_your_request"
-    title = "Only a request can be edited"
+    title = "Only user messages can be edited"
 
     def __init__(self) -> None:
-        super().__init__("This message is an answer. Edit the request before it, or regenerate it.")
+        super().__init__(
+            "This message is an answer. Regenerate it, or edit the user message before it."
+        )
 
 
 class ConversationBusy(ServiceError):
     status = 409
     code = "conversation_busy"
-    title = "The conversation is answering"
+    title = "Conversation is busy"
 
     def __init__(self) -> None:
         super().__init__(
-            "An answer is being written in this conversation. Wait for it, or cancel it first."
+            "Another answer is being generated in this conversation. Wait for it, or cancel it."
         )
 
     def headers(self) -> dict[str, str]:
@@ -134,30 +137,33 @@ class ConversationBusy(ServiceError):
 class ApprovalChanged(ServiceError):
     status = 409
     code = "approval_changed"
-    title = "Other tool calls wait"
+    title = "Pending tool calls have changed"
 
     def __init__(self) -> None:
         super().__init__(
-            "What waits is not what this approval_id was given for. Look at it anew, then decide."
+            "approval_id does not match the pending tool calls. Fetch the session and decide on the"
+            " current ones."
         )
 
 
 class ApprovalExpired(ServiceError):
     status = 409
     code = "approval_expired"
-    title = "The tool calls have waited too long"
+    title = "Approval has expired"
 
     def __init__(self) -> None:
-        super().__init__("What waited was dropped, and nothing was done. Ask again.")
+        super().__init__(
+            "The pending tool calls have expired and were not executed. Send the request again."
+        )
 
 
-class NothingToDecide(ServiceError):
+class NoPendingApproval(ServiceError):
     status = 409
     code = "nothing_to_decide"
-    title = "No tool call waits for a decision"
+    title = "No pending tool call"
 
     def __init__(self) -> None:
-        super().__init__("No tool call of this conversation waits for your decision.")
+        super().__init__("No tool call of this conversation is waiting for approval.")
 
 
 class UnknownModel(ServiceError):
@@ -165,38 +171,38 @@ class UnknownModel(ServiceError):
     code = "unknown_model"
     title = "Unknown model"
 
-    def __init__(self, known: list[str]) -> None:
-        super().__init__(f"No such model is set up here; there are: {', '.join(known)}.")
+    def __init__(self, available: list[str]) -> None:
+        super().__init__(f"The model is not configured. Configured models: {', '.join(available)}.")
 
 
 class ModelNotFound(ServiceError):
-    """The same, as OpenAI's clients know it."""
+    """The model is not configured. This is the status and code that OpenAI clients expect."""
 
     status = 404
     code = "model_not_found"
     title = "Unknown model"
 
 
-class LimitReached(ServiceError):
+class RunLimitExceeded(ServiceError):
     status = 422
     code = "run_limit_reached"
-    title = "The request needs more than a run may use"
+    title = "Run limit exceeded"
 
 
-class DailyTokensUsed(ServiceError):
+class DailyTokensExhausted(ServiceError):
     status = 429
     code = "daily_tokens_used"
-    title = "The day's tokens are used up"
+    title = "Daily token quota exceeded"
 
-    def __init__(self, whose: str, limit: int, wait: timedelta) -> None:
-        self._wait = wait
+    def __init__(self, owner: str, limit: int, retry_after: timedelta) -> None:
+        self._retry_after = retry_after
         super().__init__(
-            f"There are {limit} tokens a day for {whose}, and they are used up or in use."
-            " GET /usage shows by what. The day ends at midnight UTC."
+            f"The daily quota of {limit} tokens for {owner} is used up or reserved."
+            " GET /usage shows the usage. The quota is reset at midnight UTC."
         )
 
     def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(math.ceil(self._wait.total_seconds()))}
+        return {"Retry-After": str(math.ceil(self._retry_after.total_seconds()))}
 
 
 class UnknownPersona(ServiceError):
@@ -204,37 +210,37 @@ class UnknownPersona(ServiceError):
     code = "unknown_persona"
     title = "Unknown persona"
 
-    def __init__(self, known: Sequence[str]) -> None:
-        super().__init__(f"You have no such persona; there are: {', '.join(known)}.")
+    def __init__(self, available: Sequence[str]) -> None:
+        super().__init__(f"The persona does not exist. Available personas: {', '.join(available)}.")
 
 
 class PersonaNotFound(ServiceError):
     status = 404
     code = "persona_not_found"
-    title = "No such persona"
+    title = "Persona not found"
 
     def __init__(self) -> None:
-        super().__init__("There is no persona with this id that you could see.")
+        super().__init__("No persona with this ID is visible to you.")
 
 
 class PersonaNameTaken(ServiceError):
     status = 409
     code = "persona_name_taken"
-    title = "The name is taken"
+    title = "Persona name is already in use"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is a persona called {name} already. Choose another name.")
+        super().__init__(f"A persona named {name} already exists. Choose another name.")
 
 
-class NotYourPersona(ServiceError):
+class PersonaNotEditable(ServiceError):
     status = 403
     code = "not_your_persona"
-    title = "Not yours to change"
+    title = "Persona is read-only"
 
     def __init__(self) -> None:
         super().__init__(
-            "Built-in personas stay as they are, and those of the tenant are its administrators'"
-            " to make and change. Make one of your own instead."
+            "Built-in personas cannot be changed, and only administrators can create and change"
+            " shared personas of the tenant. Create your own persona instead."
         )
 
 
@@ -243,18 +249,20 @@ class TooManyPersonas(ServiceError):
     code = "too_many_personas"
     title = "Too many personas"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"You have {most} personas, which is the most. Delete one first.")
+    def __init__(self, max_personas: int) -> None:
+        super().__init__(
+            f"You have {max_personas} personas, which is the maximum. Delete one first."
+        )
 
 
-class UnsupportedSetting(ServiceError):
+class UnsupportedParameter(ServiceError):
     status = 400
     code = "unsupported_parameter"
-    title = "The model does not heed this"
+    title = "Parameter not supported by the model"
 
     def __init__(self, name: str, model: str) -> None:
-        super().__init__(f"{model} does not heed {name}. Leave it out, or ask another model.")
+        super().__init__(f"{model} does not support {name}. Omit it, or use another model.")
         self._name = name
 
-    def errors(self) -> Errors:
+    def errors(self) -> FieldErrors:
         return [{"pointer": f"#/{self._name}", "detail": "Not supported by this model."}]

@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
-from backend.ai.local_model.weights import can_be_served
+from backend.ai.local_model.model_files import is_servable
 from backend.chassis.service_description import Companion, GetVariable, Service
 
 # Each open event stream occupies a thread until it ends.
-SERVICE = Service("agent", port=5002, threads=96)
+SERVICE = Service(
+    "agent",
+    port=5002,
+    api_description="The agent service answers requests with tools and the caller's documents. It "
+    "stores the conversations as sessions. OpenAI clients use the routes below `/v1`.",
+    threads=96,
+)
 
 
 def _serves_local_model(get_variable: GetVariable, data: Path) -> bool:
-    return get_variable("LOCAL_MODEL_URL") is None and can_be_served(data)
+    return get_variable("LOCAL_MODEL_URL") is None and is_servable(data)
 
 
 COMPANIONS = (

@@ -1,4 +1,4 @@
-"""All that the agent reads from the environment."""
+"""Settings of the agent service, read from the environment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,35 +11,35 @@ from backend.chassis.catalog import CATALOG, get_service
 from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env, SettingsError
 from backend.security.outbound import AllowedHost
-from backend.services.agent.clients.mcp_servers import McpServer, read_servers
-from backend.services.agent.clients.runs import Limits
-from backend.services.agent.domain.evaluation import Prices
-from backend.services.agent.domain.quotas import Allowance
+from backend.services.agent.clients.mcp_servers import McpServer, read_mcp_servers
+from backend.services.agent.domain.evaluation.evaluations import Prices
+from backend.services.agent.domain.quotas import DailyTokenLimits
+from backend.services.agent.model import RunLimits
 
-HISTORY_TOKENS: Final = 4_000
+DEFAULT_HISTORY_TOKENS: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one agent process is set up with."""
+    """Settings of one agent process."""
 
     common: CommonSettings
     database_url: str
     rag_urls: tuple[str, ...]
     models: ModelSettings
-    limits: Limits
-    allowance: Allowance = field(default_factory=Allowance)
-    # The hosts whose pages may be fetched; with none, nobody is offered to.
-    fetch_allow: tuple[AllowedHost, ...] = ()
-    # Services that declare tools, and where they are.
+    limits: RunLimits
+    daily_token_limits: DailyTokenLimits = field(default_factory=DailyTokenLimits)
+    # Hosts whose web pages may be fetched. If empty, the tool fetch_page is not offered.
+    fetch_allowlist: tuple[AllowedHost, ...] = ()
+    # URLs of the services that declare tools, by service name.
     tool_services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    # Web pages that may speak to our own MCP server.
-    mcp_origins: frozenset[str] = frozenset()
+    # Origins of web pages that may call the MCP endpoint of this service.
+    allowed_mcp_origins: frozenset[str] = frozenset()
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
-    # How much of a conversation a model is told word by word.
-    history_tokens: int = HISTORY_TOKENS
-    # Whether traces hold what was said; a trace's readers are not the conversation's.
-    traced_content: bool = False
+    # Messages of a conversation up to this number of tokens are sent to models unabridged.
+    max_history_tokens: int = DEFAULT_HISTORY_TOKENS
+    # Whether traces contain messages. Readers of traces may have no access to conversations.
+    traces_content: bool = False
     prices: Prices = field(default_factory=dict)
 
     @classmethod
@@ -48,76 +48,81 @@ class Settings:
         models = ModelSettings.from_env(env)
         return cls(
             common=common,
-            database_url=common.database_url(env),
-            rag_urls=_urls(env, get_service("rag")),
+            database_url=common.get_database_url(env),
+            rag_urls=_read_urls(env, get_service("rag")),
             models=models,
-            limits=Limits(
-                model_calls=env.number("AGENT_MODEL_CALLS", 8, least=2),
-                tool_calls=env.number("AGENT_TOOL_CALLS", 12, least=1),
-                tokens=env.number("AGENT_RUN_TOKENS", 60_000, least=1_000),
-                run_time=env.seconds("AGENT_RUN_SECONDS", 120),
-                tool_time=env.seconds("AGENT_TOOL_SECONDS", 20),
-                approval_time=env.seconds("AGENT_APPROVAL_SECONDS", 86_400),
+            limits=RunLimits(
+                max_model_calls=env.number("AGENT_MODEL_CALLS", 8, min_value=2),
+                max_tool_calls=env.number("AGENT_TOOL_CALLS", 12, min_value=1),
+                max_tokens=env.number("AGENT_RUN_TOKENS", 60_000, min_value=1_000),
+                run_timeout=env.seconds("AGENT_RUN_SECONDS", 120),
+                tool_timeout=env.seconds("AGENT_TOOL_SECONDS", 20),
+                approval_timeout=env.seconds("AGENT_APPROVAL_SECONDS", 86_400),
             ),
-            allowance=Allowance(
+            daily_token_limits=DailyTokenLimits(
                 user=env.number("AGENT_DAILY_TOKENS_USER", 0),
                 tenant=env.number("AGENT_DAILY_TOKENS_TENANT", 0),
             ),
-            fetch_allow=tuple(map(_allowed, env.several("AGENT_FETCH_ALLOW"))),
+            fetch_allowlist=tuple(map(_parse_allowed_host, env.text_list("AGENT_FETCH_ALLOW"))),
             tool_services={
-                each.name: _urls(env, each) for each in CATALOG if each.declares_agent_tools
+                service.name: _read_urls(env, service)
+                for service in CATALOG
+                if service.declares_agent_tools
             },
-            mcp_origins=frozenset(env.several("MCP_ORIGINS")),
-            mcp_servers=_mcp_servers(env, common.data_dir),
-            history_tokens=_history_tokens(env, models),
-            traced_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
-            prices=_prices(env.several("LLM_PRICES")),
+            allowed_mcp_origins=frozenset(env.text_list("MCP_ORIGINS")),
+            mcp_servers=_read_mcp_servers(env, common.data_dir),
+            max_history_tokens=_read_max_history_tokens(env, models),
+            traces_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
+            prices=_parse_prices(env.text_list("LLM_PRICES")),
         )
 
 
-def _urls(env: Env, entry: Service) -> tuple[str, ...]:
-    return env.several(entry.url_variable, (f"http://127.0.0.1:{entry.port}",))
+def _read_urls(env: Env, service: Service) -> tuple[str, ...]:
+    return env.text_list(service.url_variable, (f"http://127.0.0.1:{service.port}",))
 
 
-def _allowed(text: str) -> AllowedHost:
+def _parse_allowed_host(text: str) -> AllowedHost:
     try:
-        return AllowedHost.parsed(text)
+        return AllowedHost.parse(text)
     except ValueError as error:
         raise SettingsError(
-            f"AGENT_FETCH_ALLOW: {error} Write for example docs.example.org,*.example.com:8443."
+            f"AGENT_FETCH_ALLOW: {error} Example: docs.example.org,*.example.com:8443"
         ) from error
 
 
-def _mcp_servers(env: Env, data_dir: Path) -> Mapping[str, McpServer]:
-    """The servers in the file that MCP_SERVERS names, or in the data folder's mcp.json."""
+def _read_mcp_servers(env: Env, data_dir: Path) -> Mapping[str, McpServer]:
+    """Read the MCP servers from the file MCP_SERVERS, or from mcp.json in the data folder."""
     file = env.path("MCP_SERVERS", str(data_dir / "mcp.json"))
     allow_stdio = env.flag("MCP_ALLOW_STDIO")
     if env.optional("MCP_SERVERS") is None and not file.exists():
         return {}
     try:
-        servers = read_servers(file, env.optional, allow_stdio=allow_stdio)
+        servers = read_mcp_servers(file, env.optional, allow_stdio=allow_stdio)
     except ValueError as error:
         raise SettingsError(f"MCP_SERVERS: {error}") from error
     if servers and find_spec("langchain_mcp_adapters") is None:
         raise SettingsError(
-            f"{file} names MCP servers, but the extra `mcp` is not installed: "
+            f"{file} contains MCP servers, but the extra `mcp` is not installed. Install it: "
             "./start_microservices.sh install --extra mcp"
         )
     return servers
 
 
-def _history_tokens(env: Env, models: ModelSettings) -> int:
-    """The prompt, the tools, what they find and the answer want their half of the window."""
-    wanted = env.number("AGENT_HISTORY_TOKENS", HISTORY_TOKENS, least=200)
+def _read_max_history_tokens(env: Env, models: ModelSettings) -> int:
+    """Return the token limit of the history, at most half of the model's context window.
+
+    The other half is for the prompt, the tools, their results and the answer.
+    """
+    max_tokens = env.number("AGENT_HISTORY_TOKENS", DEFAULT_HISTORY_TOKENS, min_value=200)
     window = models.context_tokens
-    return wanted if window is None else min(wanted, window // 2)
+    return max_tokens if window is None else min(max_tokens, window // 2)
 
 
-def _prices(given: Sequence[str]) -> Prices:
-    """`MODEL=READ/WRITTEN`: what a million tokens cost."""
+def _parse_prices(entries: Sequence[str]) -> Prices:
+    """Parse entries such as `MODEL=READ/WRITTEN`: prices of a million prompt and output tokens."""
     prices = {}
-    for each in given:
-        model, _, price = each.rpartition("=")
+    for entry in entries:
+        model, _, price = entry.rpartition("=")
         read, _, written = price.partition("/")
         try:
             prices[model] = (float(read), float(written))
@@ -125,7 +130,7 @@ def _prices(given: Sequence[str]) -> Prices:
             model = ""
         if not model:
             raise SettingsError(
-                f"LLM_PRICES: {each!r} is no price. Write MODEL=READ/WRITTEN, in your currency "
-                "for a million tokens, such as gpt-5-mini=0.25/2."
+                f"LLM_PRICES: {entry!r} is not a price. Write MODEL=READ/WRITTEN, the prices of a "
+                "million prompt and output tokens in your currency, such as gpt-5-mini=0.25/2."
             )
     return prices

@@ -1,7 +1,7 @@
-"""Who people are and what they may do: accounts, sessions, tenants and the keys that sign.
+"""Accounts, authentication, sessions, tenants and roles.
 
-It owns users, tenants, memberships, sessions and the audit trail, and is the only
-one that can sign an access token. Everyone reaches it through the gateway; the
-other services fetch its public keys and are told which sessions have ended, and
-never ask it whether a token is good.
+The service owns users, tenants, memberships, sessions, API keys and the audit log, and is
+the only one that signs access tokens. Clients reach it through the gateway. Other services
+fetch its public keys and receive revocations through Redis, so they verify tokens without
+calling it.
 """

@@ -1,4 +1,4 @@
-"""What an operator does to the auth service by hand: `python -m backend users|tenants|keys …`."""
+"""Administration of the auth service: `python -m backend users|tenants|keys …`."""
 
 import argparse
 import sys
@@ -11,40 +11,41 @@ from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.problems import ServiceError
 from backend.security.authentication import open_revocations
-from backend.services.auth.domain.accounts import Accounts
-from backend.services.auth.domain.administration.credentials import Credentials
-from backend.services.auth.domain.administration.tenants import Tenants
-from backend.services.auth.domain.administration.users import Users
-from backend.services.auth.domain.api_keys import ApiKeys
-from backend.services.auth.domain.keys import rotate
-from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.errors import RotationUnderWay
-from backend.services.auth.jobs.operating import keys, tenants, users
-from backend.services.auth.jobs.operating.office import CannotDo, Office
+from backend.services.auth.domain.accounts import AccountService
+from backend.services.auth.domain.administration.credentials import CredentialService
+from backend.services.auth.domain.administration.tenants import TenantService
+from backend.services.auth.domain.administration.users import UserService
+from backend.services.auth.domain.credentials.api_keys import ApiKeyService
+from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.domain.signing_keys import rotate_signing_key
+from backend.services.auth.errors import RotationPending
+from backend.services.auth.jobs.admin_cli import keys, tenants, users
+from backend.services.auth.jobs.admin_cli.admin_commands import AdminCommands, CommandError
 from backend.services.auth.settings import Settings
 
-_NOUNS = {
-    "users": (users.add_words, "accounts"),
-    "tenants": (tenants.add_words, "tenants and their members"),
-    "keys": (keys.add_words, "API keys, and the key that signs access tokens"),
+_COMMAND_GROUPS = {
+    "users": (users.add_user_commands, "accounts"),
+    "tenants": (tenants.add_tenant_commands, "tenants and their members"),
+    "keys": (keys.add_key_commands, "API keys and the access token signing key"),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    """Run one command and return its exit code."""
+    args = _create_parser().parse_args(arguments)
     try:
-        office = _office(load_env(), as_json=asked.json)
-        asked.command(office, asked)
-        office.warn_if_untold()
-    except (CannotDo, RotationUnderWay, ServiceError, SettingsError) as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        admin = _create_admin_commands(load_env(), as_json=args.json)
+        args.command(admin, args)
+        admin.warn_if_unpublished()
+    except (CommandError, RotationPending, ServiceError, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         sys.stderr.write(
-            f"The database does not do what is asked: {reason}. "
-            "`python -m backend doctor` says what is wrong with it.\n"
+            f"The database operation failed: {reason}. "
+            "Run `python -m backend doctor` to find the cause.\n"
         )
         return 1
     except KeyboardInterrupt:
@@ -52,50 +53,52 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _office(env: Env, *, as_json: bool) -> Office:
-    """The service's parts, over its own tables, brought up to date like at a start."""
+def _create_admin_commands(env: Env, *, as_json: bool) -> AdminCommands:
+    """Create the domain services on the auth database, after running pending migrations."""
     settings = Settings.from_env(env)
     database = open_database(settings.database_url, "auth").across_tenants()
     database.migrate("auth")
-    revoker = Revoker(
+    publisher = RevocationPublisher(
         database,
         open_revocations(settings.security.redis_url),
         settings.access_lifetime,
-        _now,
+        _utc_now,
     )
-    desk = PasswordDesk(settings.logins_at_once)
+    hasher = PasswordHasher(settings.logins_at_once)
     policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
-    people = Accounts(database, desk, policy, _now)
-    return Office(
-        users=Users(database, people, revoker, _now),
-        tenants=Tenants(database, revoker, _now),
-        api_keys=ApiKeys(database, revoker, _now),
-        credentials=Credentials(database, desk, policy, revoker, _now),
-        revoker=revoker,
-        rotate=lambda wait: _rotate(database, wait, settings.access_lifetime),
-        now=_now,
+    account_service = AccountService(database, hasher, policy, _utc_now)
+    return AdminCommands(
+        users=UserService(database, account_service, publisher, _utc_now),
+        tenants=TenantService(database, publisher, _utc_now),
+        api_keys=ApiKeyService(database, publisher, _utc_now),
+        credentials=CredentialService(database, hasher, policy, publisher, _utc_now),
+        publisher=publisher,
+        rotate_signing_key=lambda lead_time: _rotate_key(
+            database, lead_time, settings.access_lifetime
+        ),
+        now=_utc_now,
         public_url=settings.public_url,
         as_json=as_json,
     )
 
 
-def _rotate(database: Database, wait: timedelta, lifetime: timedelta) -> datetime:
-    return rotate(database, _now(), wait, lifetime)
+def _rotate_key(database: Database, lead_time: timedelta, token_lifetime: timedelta) -> datetime:
+    return rotate_signing_key(database, _utc_now(), lead_time, token_lifetime)
 
 
-def _now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
-    nouns = parser.add_subparsers(dest="noun", required=True, metavar="WORD")
-    for noun, (add_words, about) in _NOUNS.items():
-        spoken = nouns.add_parser(noun, help=about, description=f"Work with {about}.")
-        words = spoken.add_subparsers(required=True, metavar="WORD")
-        add_words(words)
-        for word in words.choices.values():
-            word.add_argument("--json", action="store_true", help="for scripts")
+    groups = parser.add_subparsers(dest="noun", required=True, metavar="RESOURCE")
+    for name, (add_commands, resources) in _COMMAND_GROUPS.items():
+        group = groups.add_parser(name, help=resources, description=f"Manage {resources}.")
+        commands = group.add_subparsers(required=True, metavar="COMMAND")
+        add_commands(commands)
+        for command in commands.choices.values():
+            command.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Wiring of the auth service."""
+"""App factory of the auth service."""
 
 import logging
 import secrets
@@ -13,62 +13,62 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from backend.chassis.database.sessions import Database, open_database
-from backend.chassis.encryption import Seal
+from backend.chassis.encryption import Encryptor
 from backend.chassis.observability.metrics import Metrics
-from backend.chassis.one_time_secrets import announce
+from backend.chassis.one_time_secrets import store_one_time_secret
 from backend.chassis.settings import SettingsError, load_env
 from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
     create_service,
-    open_metrics,
     provide,
-    run,
-    seal,
-    self_description,
+    run_development_server,
+    verify_routes,
 )
-from backend.chassis.web.idempotency import Idempotency
+from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.authentication import (
-    Security,
+    SecurityContext,
     open_revocations,
-    open_services,
-    use_security,
+    open_service_tokens,
+    set_security_context,
 )
-from backend.security.redis import key, read_url
-from backend.security.redis.nodes import open_pool
+from backend.security.redis import parse_redis_url, redis_key
+from backend.security.redis.slot_connections import open_pool
 from backend.security.tokens import TokenVerifier
-from backend.services.auth.clients.mail import Mail, MailFolder, Smtp
-from backend.services.auth.clients.oidc import Provider
-from backend.services.auth.domain.accounts import Accounts, Newcomer
-from backend.services.auth.domain.administration.roles import Roles
-from backend.services.auth.domain.administration.tenants import Tenants
-from backend.services.auth.domain.administration.users import Users
-from backend.services.auth.domain.api_keys import ApiKeys
-from backend.services.auth.domain.audit import Trail
-from backend.services.auth.domain.external import ExternalSignIn
-from backend.services.auth.domain.keys import SigningKeys
-from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
-from backend.services.auth.domain.recovery import Recovery
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.second_factor import SecondFactor
-from backend.services.auth.domain.sessions import Sessions
-from backend.services.auth.domain.stats import Stats
-from backend.services.auth.errors import UnfitUsername, UsernameTaken, WeakPassword
-from backend.services.auth.jobs.recovery import keep_sending
-from backend.services.auth.jobs.revocations import keep_told
+from backend.services.auth.clients.mail import FolderMailSender, MailSender, SmtpMailSender
+from backend.services.auth.clients.oidc import OidcProvider
+from backend.services.auth.domain.accounts import AccountService, Registration
+from backend.services.auth.domain.administration.roles import RoleService
+from backend.services.auth.domain.administration.tenants import TenantService
+from backend.services.auth.domain.administration.users import UserService
+from backend.services.auth.domain.audit import AuditLog
+from backend.services.auth.domain.credentials.api_keys import ApiKeyService
+from backend.services.auth.domain.credentials.external_identities import ExternalSignInService
+from backend.services.auth.domain.credentials.password_recovery import PasswordRecoveryService
+from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
+from backend.services.auth.domain.credentials.second_factor import SecondFactorService
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.domain.sessions import SessionService
+from backend.services.auth.domain.signing_keys import SigningKeys
+from backend.services.auth.domain.stats import StatsService
+from backend.services.auth.errors import InvalidUsername, UsernameTaken, WeakPassword
+from backend.services.auth.jobs.password_recovery import start_mail_thread_on_request
+from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
 from backend.services.auth.routes.administration.roles import roles
 from backend.services.auth.routes.administration.stats import stats
 from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
-from backend.services.auth.routes.api_keys import KeysAtHand, api_keys
-from backend.services.auth.routes.audit import audit, note_refusals
-from backend.services.auth.routes.external import external
-from backend.services.auth.routes.keys import keys as key_routes
-from backend.services.auth.routes.origin import TrustedProxies
-from backend.services.auth.routes.recovery import recovery_routes
-from backend.services.auth.routes.second_factor import second_factor
-from backend.services.auth.routes.sessions import session_routes
-from backend.services.auth.routes.sign_ins import count_sign_ins
-from backend.services.auth.routes.tokens import install_issuer
+from backend.services.auth.routes.audit import audit, record_denied_requests
+from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
+from backend.services.auth.routes.credentials.external_identities import external
+from backend.services.auth.routes.credentials.password_recovery import create_password_blueprint
+from backend.services.auth.routes.credentials.second_factor import second_factor
+from backend.services.auth.routes.request_origin import TrustedProxies
+from backend.services.auth.routes.sessions import create_session_blueprint
+from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
+from backend.services.auth.routes.signing_keys import keys as key_routes
+from backend.services.auth.routes.tokens import register_token_issuer
 from backend.services.auth.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -78,147 +78,169 @@ _LIMITER_TIMEOUT_SECONDS = 0.1
 def create_app(
     settings: Settings | None = None, now: Callable[[], datetime] | None = None
 ) -> Flask:
+    """Build the auth service. Tests pass *settings* and a clock *now*."""
     settings = settings or Settings.from_env(load_env())
     now = now or (lambda: datetime.now(UTC))
-    # Who signs in is in no tenant yet, so auth works across them (docs/adr/0004).
+    # A user who signs in has no tenant yet, so auth queries across tenants (docs/adr/0004).
     database = open_database(settings.database_url, "auth").across_tenants()
     database.migrate("auth")
 
     metrics = Metrics()
-    database.show(metrics)
-    app = create_service(settings.common, {"database": database.check}, metrics=metrics)
-    keys = SigningKeys(settings.signing_secret.reveal(), database, now)
+    database.register_metrics(metrics)
+    app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    signing_keys = SigningKeys(settings.signing_secret.reveal(), database, now)
     revocations = open_revocations(settings.security.redis_url)
-    verifier = TokenVerifier(keys, settings.security.issuer, settings.security.audience)
-    others = open_services(settings.security, app.name)
-    use_security(app, Security(verifier, KeysAtHand(), revocations, seen={}, services=others))
-    install_issuer(
-        app, keys, settings.security.issuer, settings.security.audience, settings.access_lifetime
+    verifier = TokenVerifier(signing_keys, settings.security.issuer, settings.security.audience)
+    service_tokens = open_service_tokens(settings.security, app.name)
+    set_security_context(
+        app,
+        SecurityContext(
+            verifier, OwnApiKeys(), revocations, last_valid_at={}, service_tokens=service_tokens
+        ),
+    )
+    register_token_issuer(
+        app,
+        signing_keys,
+        settings.security.issuer,
+        settings.security.audience,
+        settings.access_lifetime,
     )
 
-    revoker = Revoker(database, revocations, settings.access_lifetime, now)
+    publisher = RevocationPublisher(database, revocations, settings.access_lifetime, now)
     if settings.security.redis_url:
-        keep_told(app, revoker)
+        start_publisher_on_request(app, publisher)
     else:
-        revoker.catch_up()
-    desk = PasswordDesk(settings.logins_at_once)
+        publisher.publish_missing()
+    hasher = PasswordHasher(settings.logins_at_once)
     policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
-    people = Accounts(database, desk, policy, now)
-    _open_first_admin(people, settings)
+    account_service = AccountService(database, hasher, policy, now)
+    _create_first_admin(account_service, settings)
 
     secret = settings.common.secret_key.reveal()
-    names = Seal(secret, "password-recovery")
-    recovery = Recovery(database, desk, policy, revoker, _mail(settings), names, now)
-    keep_sending(app, recovery)
+    name_encryptor = Encryptor(secret, "password-recovery")
+    recovery = PasswordRecoveryService(
+        database, hasher, policy, publisher, _create_mail_sender(settings), name_encryptor, now
+    )
+    start_mail_thread_on_request(app, recovery)
 
-    provide(app, Idempotency("auth", database, secret))
-    provide(app, keys)
-    provide(app, people)
-    factor = SecondFactor(database, desk, Seal(secret, "totp"), now)
-    provide(app, factor)
-    provide(app, Sessions(database, desk, revoker, factor, settings.session_lifetime, now))
-    provide(app, ApiKeys(database, revoker, now))
+    provide(app, IdempotencyStore("auth", database, secret))
+    provide(app, signing_keys)
+    provide(app, account_service)
+    second_factor_service = SecondFactorService(database, hasher, Encryptor(secret, "totp"), now)
+    provide(app, second_factor_service)
+    provide(
+        app,
+        SessionService(
+            database, hasher, publisher, second_factor_service, settings.session_lifetime, now
+        ),
+    )
+    provide(app, ApiKeyService(database, publisher, now))
     provide(app, recovery)
-    provide(app, Trail(database, now))
+    provide(app, AuditLog(database, now))
     provide(app, TrustedProxies(settings.trusted_proxies))
     app.register_blueprint(accounts)
-    failures = _failures(app, settings)
-    app.register_blueprint(session_routes(failures, settings.login_attempts))
-    app.register_blueprint(recovery_routes(failures, settings.login_attempts))
+    failure_limiter = _create_failure_limiter(app, settings)
+    app.register_blueprint(create_session_blueprint(failure_limiter, settings.login_attempts))
+    app.register_blueprint(create_password_blueprint(failure_limiter, settings.login_attempts))
     app.register_blueprint(second_factor)
     app.register_blueprint(audit)
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)
-    note_refusals(app)
-    count_sign_ins(app, metrics)
-    provide(app, _external(settings, database, people, revoker, now))
+    record_denied_requests(app)
+    register_sign_in_metrics(app, metrics)
+    provide(app, _create_external_sign_in(settings, database, account_service, publisher, now))
     app.register_blueprint(external)
-    provide(app, Users(database, people, revoker, now))
-    provide(app, Roles(database, revoker, now))
-    provide(app, Tenants(database, revoker, now))
-    provide(app, Stats(database, now))
-    for administration in (users, roles, tenants, stats):
-        app.register_blueprint(administration)
-    open_metrics(app)
-    self_description(app)
-    return seal(app)
+    provide(app, UserService(database, account_service, publisher, now))
+    provide(app, RoleService(database, publisher, now))
+    provide(app, TenantService(database, publisher, now))
+    provide(app, StatsService(database, now))
+    for blueprint in (users, roles, tenants, stats):
+        app.register_blueprint(blueprint)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return verify_routes(app)
 
 
-def _external(
+def _create_external_sign_in(
     settings: Settings,
     database: Database,
-    people: Accounts,
-    revoker: Revoker,
+    account_service: AccountService,
+    publisher: RevocationPublisher,
     now: Callable[[], datetime],
-) -> ExternalSignIn:
-    providers = [Provider(each) for each in settings.providers]
-    seal = Seal(settings.common.secret_key.reveal(), "external-sign-in")
-    return ExternalSignIn(database, people, providers, settings.public_url, revoker, seal, now)
+) -> ExternalSignInService:
+    providers = [OidcProvider(provider) for provider in settings.providers]
+    encryptor = Encryptor(settings.common.secret_key.reveal(), "external-sign-in")
+    return ExternalSignInService(
+        database, account_service, providers, settings.public_url, publisher, encryptor, now
+    )
 
 
-def _failures(app: Flask, settings: Settings) -> Limiter:
-    """Counts failed sign-ins: in the shared server, in this process while that is away."""
+def _create_failure_limiter(app: Flask, settings: Settings) -> Limiter:
+    """Create the limiter of failed sign-ins.
+
+    Failures are counted in Redis, or in this process while Redis does not respond.
+    """
     url = settings.security.redis_url
     limiter = Limiter(
-        lambda: "everybody",
+        lambda: "global",
         app=app,
         storage_uri="redis://" if url else "memory://",
-        storage_options=_counted_in(url) if url else {},
+        storage_options=_get_redis_options(url) if url else {},
         in_memory_fallback_enabled=True,
         swallow_errors=True,
         key_prefix="auth",
     )
-    # Storages in memory begin with a thread that sweeps for some milliseconds; the
-    # server must not fork meanwhile.
+    # A MemoryStorage starts with a timer thread that runs for some milliseconds. The server
+    # must not fork during that time.
     for storage in (limiter.storage, limiter._fallback_storage):
         if isinstance(storage, MemoryStorage):
             storage.timer.join()
     return limiter
 
 
-def _counted_in(url: str) -> dict[str, Any]:
+def _get_redis_options(url: str) -> dict[str, Any]:
     pool = open_pool(
-        read_url(url),
+        parse_redis_url(url),
         socket_timeout=_LIMITER_TIMEOUT_SECONDS,
         socket_connect_timeout=_LIMITER_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return {"connection_pool": pool, "key_prefix": key("auth")}
+    return {"connection_pool": pool, "key_prefix": redis_key("auth")}
 
 
-def _mail(settings: Settings) -> Mail | None:
+def _create_mail_sender(settings: Settings) -> MailSender | None:
     if settings.smtp_url is not None:
         try:
-            return Smtp(settings.smtp_url.reveal(), settings.mail_from)
+            return SmtpMailSender(settings.smtp_url.reveal(), settings.mail_from)
         except ValueError as error:
             raise SettingsError(f"SMTP_URL: {error}.") from None
-    if settings.common.production:
-        _log.warning("SMTP_URL is not set: forgotten passwords can't be reset.")
+    if settings.common.is_production:
+        _log.warning("SMTP_URL is not set: users cannot reset forgotten passwords.")
         return None
-    return MailFolder(settings.common.data_dir / "mail", settings.mail_from)
+    return FolderMailSender(settings.common.data_dir / "mail", settings.mail_from)
 
 
-def _open_first_admin(people: Accounts, settings: Settings) -> None:
-    given = settings.admin_password
-    password = given.reveal() if given else secrets.token_urlsafe(15)
-    newcomer = Newcomer(settings.admin_username, password, display_name="Administrator")
+def _create_first_admin(account_service: AccountService, settings: Settings) -> None:
+    configured = settings.admin_password
+    password = configured.reveal() if configured else secrets.token_urlsafe(15)
+    registration = Registration(settings.admin_username, password, display_name="Administrator")
 
-    def tell() -> None:
-        if given is None:
-            announce(
+    def store_generated_password() -> None:
+        if configured is None:
+            store_one_time_secret(
                 settings.common.data_dir,
                 "first-admin",
                 f"The first admin is {settings.admin_username!r} with the password {password}\n"
-                "It is shown this once. Sign in and change it.",
+                "It is shown only once. Sign in and change it.",
             )
 
     try:
-        people.open_first_admin(newcomer, tell)
+        account_service.create_first_admin(registration, store_generated_password)
     except WeakPassword as error:
         raise SettingsError(f"ADMIN_PASSWORD: {error}") from None
-    except (UnfitUsername, UsernameTaken) as error:
+    except (InvalidUsername, UsernameTaken) as error:
         raise SettingsError(f"ADMIN_USERNAME: {error}") from None
 
 
 if __name__ == "__main__":
-    run(create_app, "auth")
+    run_development_server(create_app, "auth")

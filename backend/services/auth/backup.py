@@ -1,35 +1,36 @@
-"""What a restore has to know of accounts: whoever was signed in signs in again."""
+"""Backup contribution of the auth service: a restore ends all sessions."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from backend.chassis.backup_contract import Belongings
+from backend.chassis.backup_contract import BackupContributor
 from backend.chassis.settings import Env
 from backend.security.redis import connect
-from backend.security.revocation import forget_what_was_told
+from backend.security.revocation import request_repopulation
 from backend.security.settings import SecuritySettings
-from backend.services.auth.store import restored
+from backend.services.auth.store import post_restore
 
 
-class AuthBelongings(Belongings):
-    """Accounts have nothing beside their tables."""
+class AuthBackupContributor(BackupContributor):
+    """Invalidate sessions after a restore. Auth stores nothing outside its tables."""
 
-    def settle(self, connection: Connection) -> list[str]:
-        """No session or token from before goes on, whatever became of it after the backup."""
-        restored.end_everything(connection, datetime.now(UTC))
+    def update_restored_rows(self, connection: Connection) -> list[str]:
+        """End every session and token of the backup, even if it ended after the backup."""
+        post_restore.invalidate_sessions_and_tokens(connection, datetime.now(UTC))
         return []
 
-    def announce(self) -> None:
+    def publish_restore(self) -> None:
         url = SecuritySettings.from_env().redis_url
         if url is not None:
-            try:
-                forget_what_was_told(connect(url))
-            except RedisError:
-                """It is away, and whoever meets another run of it tells it everything anyway."""
+            # If Redis does not respond, nothing is lost: the revocation publisher detects a
+            # restarted server and publishes all revocations again.
+            with suppress(RedisError):
+                request_repopulation(connect(url))
 
 
-def open_belongings(env: Env) -> Belongings:
+def open_contributor(env: Env) -> BackupContributor:
     del env
-    return AuthBelongings()
+    return AuthBackupContributor()

@@ -1,4 +1,4 @@
-"""All that can go wrong in auth, and how a caller hears of it."""
+"""Errors of the auth service and the HTTP responses that they become."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,7 +14,9 @@ class UsernameTaken(ServiceError):
     title = "User name taken"
 
     def __init__(self) -> None:
-        super().__init__("Somebody has this user name, or one that looks like it. Choose another.")
+        super().__init__(
+            "The user name is already taken, or looks like one that is. Choose another."
+        )
 
 
 class EmailTaken(ServiceError):
@@ -23,11 +25,11 @@ class EmailTaken(ServiceError):
     title = "E-mail address taken"
 
     def __init__(self) -> None:
-        super().__init__("Another account uses this e-mail address.")
+        super().__init__("Another account uses this e-mail address. Use a different one.")
 
 
-class UnfitUsername(ServiceError):
-    """The message says what a user name may be."""
+class InvalidUsername(ServiceError):
+    """The user name is not allowed; the message lists the rules."""
 
     status = 422
     code = "validation_failed"
@@ -38,7 +40,7 @@ class UnfitUsername(ServiceError):
 
 
 class WeakPassword(ServiceError):
-    """The message says what is wrong with the password."""
+    """The password does not meet the policy; the message gives the reason."""
 
     status = 422
     code = "weak_password"
@@ -52,7 +54,7 @@ class WeakPassword(ServiceError):
         return [{"pointer": self._pointer, "detail": str(self)}]
 
 
-class _NotSignedIn(ServiceError):
+class _Unauthenticated(ServiceError):
     status = 401
     title = "Not authenticated"
 
@@ -60,58 +62,63 @@ class _NotSignedIn(ServiceError):
         return _CHALLENGE
 
 
-class InvalidCredentials(_NotSignedIn):
+class InvalidCredentials(_Unauthenticated):
     code = "invalid_credentials"
 
     def __init__(self) -> None:
         super().__init__("The user name or the password is wrong.")
 
 
-class TotpRequired(_NotSignedIn):
+class TotpRequired(_Unauthenticated):
     code = "totp_required"
 
     def __init__(self) -> None:
-        super().__init__("Send the code of your device, or a recovery code, as `totp` as well.")
+        super().__init__(
+            "This account requires a second factor. Repeat the request with `totp`: the code of "
+            "your authenticator app or a recovery code."
+        )
 
 
-class InvalidTotp(_NotSignedIn):
+class InvalidTotp(_Unauthenticated):
+    """The second-factor code of a sign-in is not valid."""
+
     code = "invalid_totp"
 
     def __init__(self) -> None:
-        super().__init__("The code is wrong, too old, or was used before.")
+        super().__init__("The code is wrong, expired or already used.")
 
 
-class InvalidRefreshToken(_NotSignedIn):
+class InvalidRefreshToken(_Unauthenticated):
     code = "invalid_refresh_token"
 
     def __init__(self) -> None:
-        super().__init__("This is no refresh token of ours; sign in again.")
+        super().__init__("The refresh token is unknown. Sign in again.")
 
 
-class RefreshReused(_NotSignedIn):
+class RefreshReused(_Unauthenticated):
     code = "refresh_reused"
 
     def __init__(self) -> None:
         super().__init__(
-            "This refresh token was spent before. Someone else may hold a copy, "
-            "so the whole session has ended; sign in again."
+            "The refresh token was already used. It may have been stolen, so the session has been "
+            "revoked. Sign in again."
         )
 
 
-class SessionEnded(_NotSignedIn):
+class SessionEnded(_Unauthenticated):
     code = "session_ended"
 
     def __init__(self) -> None:
-        super().__init__("This session has ended; sign in again.")
+        super().__init__("The session has ended. Sign in again.")
 
 
-class UnfitExpiry(ServiceError):
+class ExpiryInPast(ServiceError):
     status = 422
     code = "validation_failed"
     title = "Validation failed"
 
     def __init__(self) -> None:
-        super().__init__("This time has passed.")
+        super().__init__("The expiry is in the past.")
 
     def errors(self) -> list[dict[str, str]]:
         return [{"pointer": "#/expires_at", "detail": str(self)}]
@@ -122,12 +129,12 @@ class UnknownRole(ServiceError):
     code = "validation_failed"
     title = "Validation failed"
 
-    def __init__(self, place: int) -> None:
-        super().__init__("There is no role of this name.")
-        self._place = place
+    def __init__(self, index: int) -> None:
+        super().__init__("The role does not exist.")
+        self._index = index
 
     def errors(self) -> list[dict[str, str]]:
-        return [{"pointer": f"#/roles/{self._place}", "detail": str(self)}]
+        return [{"pointer": f"#/roles/{self._index}", "detail": str(self)}]
 
 
 class InvalidResetToken(ServiceError):
@@ -136,37 +143,39 @@ class InvalidResetToken(ServiceError):
     title = "Invalid token"
 
     def __init__(self) -> None:
-        super().__init__("This token is unknown, was used, or is too old; ask for another one.")
+        super().__init__("The token is unknown, expired or already used. Request a new one.")
 
 
-class WrongCode(ServiceError):
+class TotpCodeRejected(ServiceError):
+    """The code that confirms or deactivates the second factor is not valid."""
+
     status = 422
     code = "invalid_totp"
-    title = "Wrong code"
+    title = "Invalid code"
 
     def __init__(self) -> None:
-        super().__init__("The code is wrong, too old, or was used before.")
+        super().__init__("The code is wrong, expired or already used.")
 
     def errors(self) -> list[dict[str, str]]:
         return [{"pointer": "#/code", "detail": str(self)}]
 
 
-class SecondFactorOn(ServiceError):
+class SecondFactorActive(ServiceError):
     status = 409
     code = "totp_active"
-    title = "Second factor is on"
+    title = "Second factor active"
 
     def __init__(self) -> None:
-        super().__init__("The second factor is on; turn it off before you set another one up.")
+        super().__init__("The second factor is active. Deactivate it before enrolling another.")
 
 
-class NoSecondFactor(ServiceError):
+class SecondFactorInactive(ServiceError):
     status = 409
     code = "totp_inactive"
-    title = "No second factor"
+    title = "Second factor not active"
 
     def __init__(self) -> None:
-        super().__init__("There is no second factor to confirm or to turn off.")
+        super().__init__("The account has no second factor to confirm or deactivate.")
 
 
 class SessionRequired(ServiceError):
@@ -175,36 +184,36 @@ class SessionRequired(ServiceError):
     title = "Not allowed"
 
     def __init__(self) -> None:
-        super().__init__("An API key may not do this; sign in.")
+        super().__init__("API keys cannot be used for this request. Sign in instead.")
 
 
-class InvalidApiKey(_NotSignedIn):
+class InvalidApiKey(_Unauthenticated):
     code = "invalid_api_key"
 
     def __init__(self) -> None:
-        super().__init__("The API key is unknown, expired or was deleted.")
+        super().__init__("The API key is unknown, expired or deleted.")
 
 
 class PermissionDenied(ServiceError):
-    """What was asked for goes beyond what the caller may do."""
+    """The request grants or affects permissions that the caller does not have."""
 
     status = 403
     code = "permission_denied"
     title = "Not allowed"
 
-    def __init__(self, beyond: Iterable[str]) -> None:
-        super().__init__(f"You do not have this yourself: {', '.join(sorted(beyond))}.")
+    def __init__(self, missing: Iterable[str]) -> None:
+        super().__init__(f"You lack these permissions yourself: {', '.join(sorted(missing))}.")
 
 
-class NoSuchThing(ServiceError):
-    """It does not exist, or not for the caller: both look the same."""
+class ResourceNotFound(ServiceError):
+    """The resource does not exist or the caller cannot see it; the response is the same."""
 
     status = 404
     code = "not_found"
     title = "Not found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such thing here.")
+        super().__init__("Resource not found.")
 
 
 class ForeignAccount(ServiceError):
@@ -214,8 +223,8 @@ class ForeignAccount(ServiceError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This account belongs to another tenant. You may change its roles here, or "
-            "remove it from the members."
+            "The account belongs to another tenant. In this tenant you can change its roles or "
+            "remove it as a member."
         )
 
 
@@ -225,7 +234,7 @@ class LastAdmin(ServiceError):
     title = "Last admin"
 
     def __init__(self) -> None:
-        super().__init__("Nobody would be an admin any more; make somebody else one first.")
+        super().__init__("No enabled admin would remain. Give another user the admin role first.")
 
 
 class BuiltInRole(ServiceError):
@@ -234,7 +243,7 @@ class BuiltInRole(ServiceError):
     title = "Built-in role"
 
     def __init__(self) -> None:
-        super().__init__("This role is built in and stays as it is; choose another name.")
+        super().__init__("Built-in roles cannot be changed or deleted. Choose another name.")
 
 
 class RoleInUse(ServiceError):
@@ -243,7 +252,9 @@ class RoleInUse(ServiceError):
     title = "Role in use"
 
     def __init__(self) -> None:
-        super().__init__("Somebody has this role; give them another one first.")
+        super().__init__(
+            "The role is assigned to at least one user. Assign them another role first."
+        )
 
 
 class SlugTaken(ServiceError):
@@ -252,7 +263,7 @@ class SlugTaken(ServiceError):
     title = "Slug taken"
 
     def __init__(self) -> None:
-        super().__init__("Another tenant has this slug; choose another.")
+        super().__init__("Another tenant uses this slug. Choose another.")
 
 
 class PersonalTenant(ServiceError):
@@ -261,7 +272,7 @@ class PersonalTenant(ServiceError):
     title = "Personal tenant"
 
     def __init__(self) -> None:
-        super().__init__("A personal tenant takes in nobody else; make a shared one.")
+        super().__init__("A personal tenant cannot have other members. Create a shared tenant.")
 
 
 class HomeTenant(ServiceError):
@@ -270,20 +281,23 @@ class HomeTenant(ServiceError):
     title = "Home tenant"
 
     def __init__(self) -> None:
-        super().__init__("This is the tenant that the account belongs to; disable or delete it.")
+        super().__init__(
+            "A member cannot be removed from the home tenant of the account. Disable or delete "
+            "the account instead."
+        )
 
 
-class InvalidIdToken(_NotSignedIn):
-    """The message says why the provider's word is not taken."""
+class InvalidIdToken(_Unauthenticated):
+    """The ID token or authorization code is not accepted; the message gives the reason."""
 
     code = "invalid_id_token"
 
 
-class InvalidSignIn(_NotSignedIn):
+class InvalidSignIn(_Unauthenticated):
     code = "invalid_sign_in"
 
     def __init__(self) -> None:
-        super().__init__("No sign-in was begun in this browser, or it is over; begin again.")
+        super().__init__("This browser has no pending sign-in, or it expired. Start again.")
 
 
 class ProviderUnavailable(ServiceError):
@@ -292,19 +306,22 @@ class ProviderUnavailable(ServiceError):
     title = "Identity provider unavailable"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"The identity provider {name} does not answer as it should.")
+        super().__init__(
+            f"The identity provider {name} does not respond or its response is invalid. "
+            "Retry later."
+        )
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}
 
 
-class RotationUnderWay(Exception):
-    """A key that was published does not sign yet; another one must wait."""
+class RotationPending(Exception):
+    """A published key does not sign yet, so another rotation cannot start."""
 
-    def __init__(self, begins: datetime) -> None:
+    def __init__(self, signs_from: datetime) -> None:
         super().__init__(
-            f"A key is published that signs from {begins:%Y-%m-%d %H:%M:%S} UTC on. "
-            "Rotate after that."
+            f"A rotation is pending: the published key signs from "
+            f"{signs_from:%Y-%m-%d %H:%M:%S} UTC on. Rotate after that."
         )
 
 
@@ -314,7 +331,7 @@ class AccountDisabled(ServiceError):
     title = "Account disabled"
 
     def __init__(self) -> None:
-        super().__init__("This account was disabled; ask an administrator.")
+        super().__init__("The account is disabled. Contact an administrator.")
 
 
 class TooManyAttempts(ServiceError):
@@ -336,7 +353,7 @@ class TooBusy(ServiceError):
     title = "Too busy"
 
     def __init__(self) -> None:
-        super().__init__("Too many people are signing in at this moment. Try again in a second.")
+        super().__init__("Too many sign-ins are in progress. Retry in one second.")
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "1"}

@@ -5,8 +5,10 @@ from backend.chassis.service_description import Command, Service
 SERVICE = Service(
     "auth",
     port=5001,
+    api_description="The auth service manages accounts, sessions, API keys, second factors, roles "
+    "and tenants. It issues the access tokens that all other services verify.",
     commands=(
-        Command("users", "list, create, disable and unlock accounts, reset passwords, …"),
+        Command("users", "manage accounts: list, create, disable, unlock, reset passwords"),
         Command("tenants", "manage tenants and their members"),
         Command("keys", "manage API keys; `keys rotate` replaces the token signing key"),
     ),

@@ -1,4 +1,4 @@
-"""All that auth reads from the environment."""
+"""Settings of the auth service, read from the environment."""
 
 import re
 from dataclasses import dataclass
@@ -8,18 +8,31 @@ from urllib.parse import urlsplit
 
 from backend.chassis.catalog import get_service
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
-from backend.security.addresses import Network, trusted_networks
+from backend.security.addresses import Network, parse_trusted_networks
 from backend.security.settings import SecuritySettings
-from backend.services.auth.clients.oidc import ProviderSettings
+from backend.services.auth.clients.oidc import OidcProviderSettings
 
 _DAY = 24 * 60 * 60
-# The gateway stands beside us unless TRUSTED_PROXIES says where else it is.
-_BESIDE_US = ("127.0.0.0/8", "::1/128")
+# The gateway runs on the same host unless TRUSTED_PROXIES names other addresses.
+_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
 _PROVIDER_NAME = re.compile(r"[a-z0-9-]{1,24}")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Settings of the auth service.
+
+    Attributes:
+        access_lifetime: lifetime of an access token.
+        session_lifetime: maximum age of a login session, however often it is refreshed.
+        password_min_guesses: minimum number of guesses that zxcvbn estimates.
+        login_attempts: rate limit of failed sign-ins, such as `10 per 5 minutes`.
+        logins_at_once: maximum number of concurrent password hashes.
+        trusted_proxies: networks whose X-Forwarded-For header is used.
+        public_url: address of the gateway as browsers see it, without a trailing slash.
+        providers: OpenID Connect providers.
+    """
+
     common: CommonSettings
     security: SecuritySettings
     database_url: str
@@ -36,59 +49,65 @@ class Settings:
     mail_from: str
     trusted_proxies: tuple[Network, ...]
     public_url: str
-    providers: tuple[ProviderSettings, ...]
+    providers: tuple[OidcProviderSettings, ...]
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
         common = CommonSettings.from_env(env, "auth")
-        # zxcvbn's score of 3 begins at 10^8 guesses.
-        length, guesses = (12, 100_000_000) if common.production else (8, 100_000)
+        # zxcvbn assigns score 3 ("safely unguessable") from 10^8 guesses on.
+        min_length, min_guesses = (12, 100_000_000) if common.is_production else (8, 100_000)
         admin_password, smtp_url = env.optional("ADMIN_PASSWORD"), env.optional("SMTP_URL")
         return cls(
             common=common,
             security=SecuritySettings.from_env(),
-            database_url=common.database_url(env),
+            database_url=common.get_database_url(env),
             signing_secret=env.secret("JWT_SECRET_KEY"),
             access_lifetime=env.seconds("ACCESS_TOKEN_SECONDS", 600),
             session_lifetime=env.seconds("SESSION_SECONDS", 30 * _DAY),
-            password_min_length=env.number("PASSWORD_MIN_LENGTH", length, least=1),
-            password_min_guesses=env.number("PASSWORD_MIN_GUESSES", guesses, least=1),
+            password_min_length=env.number("PASSWORD_MIN_LENGTH", min_length, min_value=1),
+            password_min_guesses=env.number("PASSWORD_MIN_GUESSES", min_guesses, min_value=1),
             login_attempts=env.text("LOGIN_ATTEMPTS", "10 per 5 minutes"),
-            logins_at_once=env.number("LOGINS_AT_ONCE", 3, least=1),
+            logins_at_once=env.number("LOGINS_AT_ONCE", 3, min_value=1),
             admin_username=env.text("ADMIN_USERNAME", "admin"),
             admin_password=Secret(admin_password) if admin_password else None,
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
-            trusted_proxies=_networks((*_BESIDE_US, *env.several("TRUSTED_PROXIES"))),
-            public_url=_public_url(env),
-            providers=tuple(_provider(env, name) for name in env.several("OIDC_PROVIDERS")),
+            trusted_proxies=_parse_networks(
+                (*_LOOPBACK_NETWORKS, *env.text_list("TRUSTED_PROXIES"))
+            ),
+            public_url=_read_public_url(env),
+            providers=tuple(_read_provider(env, name) for name in env.text_list("OIDC_PROVIDERS")),
         )
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+def _parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     try:
-        return trusted_networks(texts)
+        return parse_trusted_networks(texts)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 
 
-def _public_url(env: Env) -> str:
+def _read_public_url(env: Env) -> str:
     port = env.number(get_service("gateway").port_variable, get_service("gateway").port)
     return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
 
 
-def _provider(env: Env, name: str) -> ProviderSettings:
+def _read_provider(env: Env, name: str) -> OidcProviderSettings:
     if not _PROVIDER_NAME.fullmatch(name):
-        raise SettingsError(f"OIDC_PROVIDERS: {name!r} is no name; use a-z, 0-9 and '-'.")
+        raise SettingsError(
+            f"OIDC_PROVIDERS: invalid name {name!r}; use up to 24 of a-z, 0-9 and '-'."
+        )
     prefix = f"OIDC_{name.upper().replace('-', '_')}_"
     issuer, client_id = env.optional(f"{prefix}ISSUER"), env.optional(f"{prefix}CLIENT_ID")
     if issuer is None or client_id is None:
-        raise SettingsError(f"OIDC_PROVIDERS names {name}: set {prefix}ISSUER and _CLIENT_ID.")
+        raise SettingsError(
+            f"OIDC_PROVIDERS contains {name}: set {prefix}ISSUER and {prefix}CLIENT_ID."
+        )
     url = urlsplit(issuer)
-    over_tls = url.scheme == "https"
-    if not over_tls and (env.production or url.hostname not in ("127.0.0.1", "localhost")):
+    uses_tls = url.scheme == "https"
+    if not uses_tls and (env.is_production or url.hostname not in ("127.0.0.1", "localhost")):
         raise SettingsError(f"{prefix}ISSUER must begin with https://.")
-    return ProviderSettings(
+    return OidcProviderSettings(
         name=name,
         issuer=issuer,
         client_id=client_id,

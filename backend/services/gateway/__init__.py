@@ -1,4 +1,4 @@
-"""The only public door: it knows who asks, how often they may, and which service answers.
+"""The gateway, the only public service: authentication, rate limits, routing, load balancing.
 
-It owns nothing but its route table. Everyone outside calls it; it calls every service.
+It owns no data except its route table. All external clients call it; it calls every service.
 """

@@ -1,4 +1,4 @@
-"""Wire the gateway. `python -m backend.services.gateway.app` runs it on Flask's own server."""
+"""Wire the gateway. `python -m backend.services.gateway.app` runs Flask's development server."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,36 +6,41 @@ from functools import partial
 from flask import Flask
 
 from backend import __version__
-from backend.chassis.dns import Names
-from backend.chassis.observability.multiprocess_metrics import shared_folder
+from backend.chassis.dns import HostResolver
+from backend.chassis.observability.multiprocess_metrics import get_multiprocess_folder
 from backend.chassis.settings import load_env
 from backend.chassis.web import openapi
-from backend.chassis.web.app_factory import create_service, provide, run, seal
-from backend.chassis.web.docs_page import docs_routes
+from backend.chassis.web.app_factory import (
+    create_service,
+    provide,
+    run_development_server,
+    verify_routes,
+)
+from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check
-from backend.security.authentication import Security, use_security
+from backend.security.authentication import SecurityContext, set_security_context
 from backend.security.limits import Limiter, open_limiter
 from backend.security.redis import connect
 from backend.security.settings import SecuritySettings
-from backend.services.gateway.clients.days import LocalDays, SharedDays
-from backend.services.gateway.clients.services import ServiceQuestions
-from backend.services.gateway.clients.upstream import UpstreamPool
-from backend.services.gateway.domain.callers import Callers
-from backend.services.gateway.domain.cors import CrossOrigin
-from backend.services.gateway.domain.documents import Documents
-from backend.services.gateway.domain.forwarding import Forwarding
-from backend.services.gateway.domain.health import Services
+from backend.services.gateway.clients.blocking_upstream import BlockingUpstreamPool
+from backend.services.gateway.clients.daily_count_store import LocalDailyCounts, RedisDailyCounts
+from backend.services.gateway.clients.service_probe import ServiceProbe
+from backend.services.gateway.domain.caller_identity import CallerAuthenticator
+from backend.services.gateway.domain.cors import CorsPolicy
+from backend.services.gateway.domain.daily_traffic import DailyTraffic
+from backend.services.gateway.domain.forwarding import RequestForwarder
+from backend.services.gateway.domain.health import ServiceHealthChecker
 from backend.services.gateway.domain.metrics_key import MetricsKey
-from backend.services.gateway.domain.traffic import Traffic
-from backend.services.gateway.edge.carrier import EdgeTerms
+from backend.services.gateway.domain.openapi_merge import OpenApiMerger
+from backend.services.gateway.edge.worker_state import EdgeConfig
 from backend.services.gateway.routes.forwarding import (
-    answer_across_origins,
-    check_targets,
-    forwarding_routes,
+    apply_cors,
+    create_forwarding_blueprint,
+    reject_invalid_targets,
 )
-from backend.services.gateway.routes.front import front
-from backend.services.gateway.routes.health import system_health
-from backend.services.gateway.routes.stats import stats
+from backend.services.gateway.routes.health import create_health_view
+from backend.services.gateway.routes.index import index_routes
+from backend.services.gateway.routes.stats import stats_routes
 from backend.services.gateway.settings import Settings
 
 _TITLE = "AI Agent System"
@@ -43,26 +48,31 @@ _TITLE = "AI Agent System"
 
 def create_app(
     settings: Settings | None = None,
-    security: Security | None = None,
+    security: SecurityContext | None = None,
     limiter: Limiter | None = None,
-    names: Names | None = None,
+    resolver: HostResolver | None = None,
 ) -> Flask:
+    """Build the gateway. Tests pass their own collaborators."""
     settings = settings or Settings.from_env(load_env())
-    security = security or Security.from_settings(SecuritySettings.from_env(), "gateway")
-    questions = ServiceQuestions()
-    services = Services(settings.table, questions)
-    documents = Documents(settings.table, questions)
-    cross_origin = CrossOrigin(settings.cors_origins)
-    traffic = Traffic(_days(settings.common.redis_url))
+    security = security or SecurityContext.from_settings(SecuritySettings.from_env(), "gateway")
+    probe = ServiceProbe()
+    health_checker = ServiceHealthChecker(settings.table, probe)
+    openapi_merger = OpenApiMerger(settings.table, probe)
+    cors = CorsPolicy(settings.cors_origins)
+    traffic = DailyTraffic(_create_count_store(settings.common.redis_url))
 
-    app = create_service(settings.common, _checks(services), health=system_health(services))
-    # `//` is refused with a reason, not redirected to what it might have meant.
+    app = create_service(
+        settings.common,
+        _create_readiness_checks(health_checker),
+        health=create_health_view(health_checker),
+    )
+    # Do not redirect `//` to another path: such a target is rejected with an error.
     app.url_map.merge_slashes = False
-    use_security(app, security)
+    set_security_context(app, security)
     provide(app, MetricsKey(settings.common.secret_key.reveal()))
     provide(
         app,
-        EdgeTerms(
+        EdgeConfig(
             redis_url=settings.common.redis_url,
             certificate=settings.certificate,
             certificate_key=settings.certificate_key,
@@ -71,38 +81,45 @@ def create_app(
     )
     provide(
         app,
-        Forwarding(
+        RequestForwarder(
             table=settings.table,
-            callers=Callers(security),
+            authenticator=CallerAuthenticator(security),
             limiter=limiter or open_limiter(settings.common.redis_url),
-            upstreams=UpstreamPool(),
-            trusted=settings.trusted,
-            cross_origin=cross_origin,
+            upstreams=BlockingUpstreamPool(),
+            trusted_proxies=settings.trusted_proxies,
+            cors=cors,
             traffic=traffic,
-            names=names or Names(),
+            resolver=resolver or HostResolver(),
         ),
     )
     provide(app, traffic)
-    check_targets(app)
-    answer_across_origins(app, cross_origin)
-    app.register_blueprint(front)
-    app.register_blueprint(stats)
-    app.register_blueprint(forwarding_routes(settings.table))
+    reject_invalid_targets(app)
+    apply_cors(app, cors)
+    app.register_blueprint(index_routes)
+    app.register_blueprint(stats_routes)
+    app.register_blueprint(create_forwarding_blueprint(settings.table))
     app.register_blueprint(
-        docs_routes(_TITLE, lambda: documents.whole(openapi.describe(app, _TITLE, __version__)))
+        create_docs_blueprint(
+            _TITLE,
+            lambda: openapi_merger.get_merged_document(
+                openapi.build_openapi_document(app, _TITLE, __version__)
+            ),
+        )
     )
-    return seal(app)
+    return verify_routes(app)
 
 
-def _days(redis_url: str | None) -> SharedDays | LocalDays:
+def _create_count_store(redis_url: str | None) -> RedisDailyCounts | LocalDailyCounts:
     if redis_url:
-        return SharedDays(connect(redis_url))
-    return LocalDays(alone=shared_folder() is None)
+        return RedisDailyCounts(connect(redis_url))
+    return LocalDailyCounts(is_only_process=get_multiprocess_folder() is None)
 
 
-def _checks(services: Services) -> Mapping[str, Check]:
-    return {name: partial(services.check, name) for name in services.names}
+def _create_readiness_checks(health_checker: ServiceHealthChecker) -> Mapping[str, Check]:
+    return {
+        name: partial(health_checker.ensure_healthy, name) for name in health_checker.service_names
+    }
 
 
 if __name__ == "__main__":
-    run(create_app, "gateway")
+    run_development_server(create_app, "gateway")

@@ -1,4 +1,4 @@
-"""What the doctor asks of the gateway: whether its certificate is one that clients take."""
+"""Doctor check of the gateway: its TLS certificate."""
 
 import ssl
 import time
@@ -8,38 +8,40 @@ from pathlib import Path
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.services.gateway.settings import Settings
 
-_DAY = 24 * 60 * 60
-_SOON_DAYS = 14
+_DAY_SECONDS = 24 * 60 * 60
+_EXPIRY_WARNING_DAYS = 14
 
 
-def findings(settings: Settings, *, tables: bool, running: bool) -> Iterator[Finding]:  # noqa: ARG001
-    """Everything about TLS; the rest of the settings was read when they were made."""
+def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:  # noqa: ARG001
+    """Check the certificate. All other settings are validated when they are loaded."""
     if settings.certificate is None or settings.certificate_key is None:
         return
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(settings.certificate, settings.certificate_key)
-        ends = _ends(settings.certificate)
-    except (OSError, ssl.SSLError) as trouble:
+        expires_at = _read_expiry(settings.certificate)
+    except (OSError, ssl.SSLError) as reason:
         yield error(
             "gateway",
-            f"TLS_CERTFILE and TLS_KEYFILE can't be used together: {trouble}",
+            f"TLS_CERTFILE and TLS_KEYFILE cannot be used together: {reason}",
             "The gateway does not start.",
-            "Name a certificate in PEM, and the key that belongs to it, readable by this user.",
+            "Set them to a PEM certificate and its private key, readable by this user.",
         )
         return
-    left = (ends - time.time()) / _DAY
-    if left < _SOON_DAYS:
-        make = error if left < 0 else warning
-        yield make(
+    days_left = (expires_at - time.time()) / _DAY_SECONDS
+    if days_left < _EXPIRY_WARNING_DAYS:
+        expired = days_left < 0
+        create_finding = error if expired else warning
+        yield create_finding(
             "gateway",
-            f"The certificate {'has expired' if left < 0 else f'expires in {left:.0f} days'}.",
-            "Clients refuse to speak to the gateway from then on.",
-            "Put a new one in its place, then: kill -HUP GATEWAY_PID (`status` shows it)",
+            f"The certificate {'has expired' if expired else f'expires in {days_left:.0f} days'}.",
+            "Clients reject an expired certificate.",
+            "Replace the certificate, then run: kill -HUP GATEWAY_PID (`status` shows it)",
         )
 
 
-def _ends(certificate: Path) -> float:
+def _read_expiry(certificate: Path) -> float:
+    """Return the end of validity of the first certificate in the file, as Unix time."""
     from cryptography import x509
 
     first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]

@@ -1,4 +1,4 @@
-"""All that the gateway reads from the environment."""
+"""Settings of the gateway, read from the environment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +7,24 @@ from typing import Self
 from backend.chassis.catalog import CATALOG
 from backend.chassis.service_description import Service
 from backend.chassis.settings import CommonSettings, Env, SettingsError
-from backend.security.addresses import Network, trusted_networks
+from backend.security.addresses import Network, parse_trusted_networks
 from backend.security.limits import Limit
-from backend.services.gateway.domain.defaults import Rates, default_routes
-from backend.services.gateway.domain.table import MEBIBYTE, BadTable, Table, read_table
+from backend.services.gateway.domain.routing.default_routes import DefaultLimits, default_routes
+from backend.services.gateway.domain.routing.route_table import (
+    MEBIBYTE,
+    InvalidRouteTable,
+    RouteTable,
+    load_route_table,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The route table and the terms of the edge."""
+    """Settings of the gateway: routes, trusted proxies, CORS, TLS and drain time."""
 
     common: CommonSettings
-    table: Table
-    trusted: tuple[Network, ...]
+    table: RouteTable
+    trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     certificate: Path | None
     certificate_key: Path | None
@@ -29,66 +34,69 @@ class Settings:
     def from_env(cls, env: Env) -> Self:
         certificate, key = env.optional("TLS_CERTFILE"), env.optional("TLS_KEYFILE")
         if (certificate is None) != (key is None):
-            raise SettingsError("TLS_CERTFILE and TLS_KEYFILE go together; one of them is not set.")
+            raise SettingsError("Set both TLS_CERTFILE and TLS_KEYFILE, or none of them.")
         return cls(
             common=CommonSettings.from_env(env, "gateway"),
-            table=route_table(env),
-            trusted=_trusted(env),
-            cors_origins=_origins(env),
+            table=load_routes(env),
+            trusted_proxies=_load_trusted_proxies(env),
+            cors_origins=_load_cors_origins(env),
             certificate=Path(certificate) if certificate else None,
             certificate_key=Path(key) if key else None,
             drain_seconds=env.decimal("GATEWAY_DRAIN_SECONDS", 30.0),
         )
 
 
-def route_table(env: Env) -> Table:
-    """The catalog's services, with what GATEWAY_ROUTES changes and adds."""
-    rates = Rates(
-        sign_in=_rate(env, "RATE_LIMIT_AUTH", "10/minute"),
-        api=_rate(env, "RATE_LIMIT_API", "100/minute"),
-        tenant=_rate(env, "RATE_LIMIT_TENANT", "1000/minute burst 2000"),
+def load_routes(env: Env) -> RouteTable:
+    """Return the default routes of the catalog's services with the changes of GATEWAY_ROUTES."""
+    limits = DefaultLimits(
+        sign_in=_load_rate(env, "RATE_LIMIT_AUTH", "10/minute"),
+        api=_load_rate(env, "RATE_LIMIT_API", "100/minute"),
+        tenant=_load_rate(env, "RATE_LIMIT_TENANT", "1000/minute burst 2000"),
         tokens=(
-            _rate(env, "LLM_TOKENS_USER", "200000/minute"),
-            _rate(env, "LLM_TOKENS_USER_DAY", "5000000/day"),
+            _load_rate(env, "LLM_TOKENS_USER", "200000/minute"),
+            _load_rate(env, "LLM_TOKENS_USER_DAY", "5000000/day"),
         ),
     )
-    upstreams = {entry.name: _urls(env, entry) for entry in CATALOG if not entry.is_gateway}
-    uploads = env.number("RAG_MAX_UPLOAD_BYTES", 200 * MEBIBYTE, least=1)
+    upstreams = {entry.name: _load_urls(env, entry) for entry in CATALOG if not entry.is_gateway}
+    max_upload_bytes = env.number("RAG_MAX_UPLOAD_BYTES", 200 * MEBIBYTE, min_value=1)
     file = env.optional("GATEWAY_ROUTES")
     try:
-        return read_table(default_routes(upstreams, rates, uploads), Path(file) if file else None)
-    except BadTable as error:
+        return load_route_table(
+            default_routes(upstreams, limits, max_upload_bytes), Path(file) if file else None
+        )
+    except InvalidRouteTable as error:
         raise SettingsError(str(error)) from error
 
 
-def _urls(env: Env, entry: Service) -> tuple[str, ...]:
-    port = env.number(entry.port_variable, entry.port, least=1)
+def _load_urls(env: Env, entry: Service) -> tuple[str, ...]:
+    port = env.number(entry.port_variable, entry.port, min_value=1)
     return tuple(
-        url.rstrip("/") for url in env.several(entry.url_variable, (f"http://127.0.0.1:{port}",))
+        url.rstrip("/") for url in env.text_list(entry.url_variable, (f"http://127.0.0.1:{port}",))
     )
 
 
-def _rate(env: Env, name: str, default: str) -> Limit:
+def _load_rate(env: Env, name: str, default: str) -> Limit:
     try:
         return Limit.parse(env.text(name, default))
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
 
 
-def _trusted(env: Env) -> tuple[Network, ...]:
+def _load_trusted_proxies(env: Env) -> tuple[Network, ...]:
     try:
-        return trusted_networks(env.several("TRUSTED_PROXIES"))
+        return parse_trusted_networks(env.text_list("TRUSTED_PROXIES"))
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def _origins(env: Env) -> tuple[str, ...]:
-    origins = env.several("CORS_ORIGINS")
+def _load_cors_origins(env: Env) -> tuple[str, ...]:
+    origins = env.text_list("CORS_ORIGINS")
     for origin in origins:
-        if origin == "*" and env.production:
-            raise SettingsError("CORS_ORIGINS must name exact origins in production, not '*'.")
+        if origin == "*" and env.is_production:
+            raise SettingsError("CORS_ORIGINS must list exact origins in production, not '*'.")
         if origin != "*" and (not origin.startswith(("http://", "https://")) or "*" in origin):
             raise SettingsError(
-                f"CORS_ORIGINS: {origin!r} is no origin; write scheme and host, https://app.example."
+                f"CORS_ORIGINS: {origin!r} is not an origin. Write scheme and host, such as "
+                "https://app.example."
             )
     return tuple(origin.rstrip("/").lower() for origin in origins)

@@ -1,7 +1,6 @@
-"""The library: takes documents in, finds passages, and answers with citations.
+"""The rag service: ingests documents, searches them, and answers questions with citations.
 
-It owns the documents people upload (bytes, extracted text, passages, vectors), the
-collections they lie in and who may read those. People reach it through the gateway, the
-agent through its search tool; both with the caller's own token, so nobody finds more by
-asking the agent than by asking here.
+It owns the uploaded documents (files, extracted text, chunks, vectors), the collections that
+contain them, and the access rights to these. Users reach it through the gateway, the agent through
+its search tool. Both send the user's own token, so the agent finds only what the user can read.
 """

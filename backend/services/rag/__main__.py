@@ -1,6 +1,6 @@
-"""What an operator does to the library by hand: `python -m backend.services.rag …`.
+"""Commands for operators: `python -m backend.services.rag …`.
 
-Runs beside the suite or without it, on the same tables, files and vectors.
+They work on the same tables, files and vectors as the service, whether it runs or not.
 """
 
 import argparse
@@ -14,249 +14,287 @@ from pathlib import Path
 from time import monotonic
 from typing import get_args
 
-from backend.ai.embedding import Embedder
+from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database
 from backend.chassis.settings import SettingsError, load_env
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.datasets import read_dataset
-from backend.services.rag.domain.evaluation import Evaluation
-from backend.services.rag.domain.reindexing import queue_all, work_off
-from backend.services.rag.domain.search import Mode, Question
-from backend.services.rag.domain.transfer import export_library, import_library
-from backend.services.rag.domain.verification import Verification
-from backend.services.rag.errors import DatasetUnreadable, NotAnArchive, VectorsUnavailable
-from backend.services.rag.parts import Parts
+from backend.services.rag.domain.evaluation.evaluation import RetrievalEvaluation
+from backend.services.rag.domain.maintenance.reindexing import process_queue, queue_documents
+from backend.services.rag.domain.maintenance.transfer import export_library, import_library
+from backend.services.rag.domain.maintenance.verification import CheckResult, ConsistencyCheck
+from backend.services.rag.domain.search.service import Mode, SearchQuery
+from backend.services.rag.errors import InvalidDataset, InvalidExport, VectorSearchUnavailable
 from backend.services.rag.settings import Settings
-from backend.services.rag.store.vectors.opening import Place
+from backend.services.rag.store.vectors.factory import VectorStoreSettings
+from backend.services.rag.wiring import RagComponents
 
-_RERANK = {None: "", True: " + rerank", False: " - rerank"}
-_SECONDS_BETWEEN_LINES = 10
+_RERANK_LABELS = {None: "", True: " + rerank", False: " - rerank"}
+_PROGRESS_INTERVAL_SECONDS = 10
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Run a command and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m backend.services.rag")
     commands = parser.add_subparsers(dest="command", required=True)
-    _export_command(commands.add_parser("export", help="write the whole library to one file"))
-    _import_command(commands.add_parser("import", help="bring in what such a file holds"))
-    _reindex_command(commands.add_parser("reindex", help="cut up and embed all documents anew"))
-    _verify_command(commands.add_parser("verify", help="compare tables, files and vectors"))
-    _evaluate_command(commands.add_parser("evaluate", help="measure retrieval on a judged set"))
-    asked = parser.parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = asked.run
+    _add_export_arguments(commands.add_parser("export", help="write all documents to one file"))
+    _add_import_arguments(commands.add_parser("import", help="add the documents of an export"))
+    _add_reindex_arguments(commands.add_parser("reindex", help="chunk and embed documents again"))
+    _add_verify_arguments(commands.add_parser("verify", help="compare tables, files and vectors"))
+    _add_evaluate_arguments(
+        commands.add_parser("evaluate", help="measure retrieval on a judged question set")
+    )
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(asked)
-    except (DatasetUnreadable, NotAnArchive, ServiceError, SettingsError, OSError) as trouble:
-        sys.stderr.write(f"{_told(trouble)}\n")
+        return run(options)
+    except (InvalidDataset, InvalidExport, ServiceError, SettingsError, OSError) as error:
+        sys.stderr.write(f"{_get_message(error)}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted; what is done stays done, and the rest is done later.\n")
+        sys.stderr.write("\nInterrupted. Finished work is saved; the service does the rest.\n")
         return 130
 
 
-def _export_command(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_export)
+def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_export)
     parser.add_argument("file", type=Path, metavar="FILE", help="such as library.tar.gz")
 
 
-def _export(asked: argparse.Namespace) -> int:
-    with _opened() as parts:
-        done = export_library(_everything(parts), parts.blobs, asked.file, _progress("documents"))
-        _say(f"{done.documents} documents are in {asked.file}.")
-        if done.without_file:
-            _say(f"{done.without_file} are not: their files are missing; verify tells which.")
-        return 1 if done.without_file else 0
-
-
-def _import_command(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_import)
-    parser.add_argument("file", type=Path, metavar="FILE", help="that export has written")
-
-
-def _import(asked: argparse.Namespace) -> int:
-    with _opened() as parts:
-        done = import_library(_everything(parts), parts.blobs, asked.file, _progress("documents"))
-        _say(
-            f"{done.documents} documents and {done.collections} collections came in; "
-            f"{done.there_already} documents were there already."
+def _run_export(options: argparse.Namespace) -> int:
+    with _open_components() as components:
+        result = export_library(
+            _get_all_tenants(components),
+            components.blob_storage,
+            options.file,
+            _create_progress_line("documents"),
         )
-        _work_off(parts)
+        _print(f"{result.documents} documents exported to {options.file}.")
+        if result.missing_originals:
+            _print(
+                f"{result.missing_originals} documents were left out because their files are "
+                "missing. Run verify to list them."
+            )
+        return 1 if result.missing_originals else 0
+
+
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_import)
+    parser.add_argument("file", type=Path, metavar="FILE", help="file written by export")
+
+
+def _run_import(options: argparse.Namespace) -> int:
+    with _open_components() as components:
+        result = import_library(
+            _get_all_tenants(components),
+            components.blob_storage,
+            options.file,
+            _create_progress_line("documents"),
+        )
+        _print(
+            f"{result.documents} documents and {result.collections} collections imported; "
+            f"{result.existing_documents} documents already existed."
+        )
+        _process_queue(components)
         return 0
 
 
-def _reindex_command(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_reindex)
-    parser.add_argument("--collection", metavar="NAME", help="of this collection, by name or id")
+def _add_reindex_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_reindex)
     parser.add_argument(
-        "--status", action="store_true", help="only show how far each embedding model has come"
+        "--collection", metavar="NAME", help="only documents of this collection, by name or id"
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="only show the progress of each embedding model"
     )
 
 
-def _reindex(asked: argparse.Namespace) -> int:
-    with _opened() as parts:
-        if not asked.status:
-            count = queue_all(_everything(parts), asked.collection)
-            _say(f"{count} documents are indexed anew; searches find them as before meanwhile.")
-            _work_off(parts)
-        for each in parts.reembedding.progress():
-            _say(
-                f"{each.state:8} {each.model}: {each.documents} of {each.all_documents} documents, "
-                f"{each.passages} of {each.all_passages} passages"
+def _run_reindex(options: argparse.Namespace) -> int:
+    with _open_components() as components:
+        if not options.status:
+            count = queue_documents(_get_all_tenants(components), options.collection)
+            _print(f"Reindexing {count} documents; searches still find their current chunks.")
+            _process_queue(components)
+        for progress in components.reembedder.get_progress():
+            _print(
+                f"{progress.state:8} {progress.model}: "
+                f"{progress.documents} of {progress.total_documents} documents, "
+                f"{progress.chunks} of {progress.total_chunks} chunks"
             )
         return 0
 
 
-def _verify_command(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_verify)
+def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_verify)
     parser.add_argument(
-        "--mend", action="store_true", help="drop what belongs to nothing, make anew what is lost"
+        "--repair", action="store_true", help="delete orphaned data and rebuild missing data"
+    )
+    # The name of --repair in earlier versions.
+    parser.add_argument("--mend", action="store_true", dest="repair", help=argparse.SUPPRESS)
+
+
+def _run_verify(options: argparse.Namespace) -> int:
+    """Return 0 if everything is consistent or was repaired, otherwise 1."""
+    with _open_components() as components:
+        check = ConsistencyCheck(
+            _get_all_tenants(components),
+            components.blob_storage,
+            components.embedding_models,
+            components.vectors,
+            repair=options.repair,
+            report_progress=lambda name, done, total: _create_progress_line(name)(done, total),
+        )
+        results = list(check.run_checks())
+        _print_results(results)
+        if any(result.repaired for result in results):
+            _process_queue(components)
+        is_consistent = all(len(result.inconsistent) == result.repaired for result in results)
+        return 0 if is_consistent else 1
+
+
+def _print_results(results: Sequence[CheckResult]) -> None:
+    width = max(len(result.description) for result in results)
+    _print(f"{'':{width}}  checked  inconsistent  repaired")
+    for result in results:
+        _print(
+            f"{result.description:{width}}  {result.checked:7} "
+            f"{len(result.inconsistent):13} {result.repaired:9}"
+        )
+    for result in results:
+        if result.inconsistent:
+            remaining = len(result.inconsistent) - len(result.examples)
+            suffix = f" and {remaining} more" if remaining else ""
+            _print(f"{result.description}: {', '.join(result.examples)}{suffix}")
+
+
+def _process_queue(components: RagComponents) -> None:
+    """Index queued documents now. Without this the service would index them later."""
+    components.vectors.check_connection()
+    process_queue(
+        _get_all_tenants(components),
+        components.ingestion,
+        components.reembedder,
+        _create_progress_line("indexed"),
     )
 
 
-def _verify(asked: argparse.Namespace) -> int:
-    """0 where all agrees in the end; 1 where something does not."""
-    with _opened() as parts:
-        verification = Verification(
-            _everything(parts),
-            parts.blobs,
-            parts.models,
-            parts.vectors,
-            mend=asked.mend,
-            tell=lambda what, done, total: _progress(what)(done, total),
-        )
-        findings = list(verification.findings())
-        width = max(len(each.what) for each in findings)
-        _say(f"{'':{width}}  looked at   wrong  mended")
-        for each in findings:
-            _say(f"{each.what:{width}}  {each.looked_at:9} {len(each.wrong):7} {each.mended:7}")
-        for each in findings:
-            if each.wrong:
-                more = len(each.wrong) - len(each.examples)
-                _say(
-                    f"{each.what}: {', '.join(each.examples)}{f' and {more} more' if more else ''}"
-                )
-        if any(each.mended for each in findings):
-            _work_off(parts)
-        return 0 if all(len(each.wrong) == each.mended for each in findings) else 1
+def _get_all_tenants(components: RagComponents) -> Database:
+    return components.database.across_tenants()
 
 
-def _work_off(parts: Parts) -> None:
-    """Index what waits; the service would do so as well, some time."""
-    parts.vectors.check()
-    work_off(_everything(parts), parts.ingestion, parts.reembedding, _progress("indexed"))
-
-
-def _everything(parts: Parts) -> Database:
-    return parts.database.across_tenants()
-
-
-def _evaluate_command(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_evaluate)
-    parser.add_argument("dataset", type=Path, help="a folder in BEIR's layout")
+def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_evaluate)
+    parser.add_argument("dataset", type=Path, help="folder in BEIR's layout")
     parser.add_argument("--mode", choices=[*get_args(Mode), "all"], default="hybrid")
     parser.add_argument(
         "--rerank",
         action=argparse.BooleanOptionalAction,
-        help="let the reranker order the best, or do not; left out: as the service does",
+        help="rerank the best hits, or do not; by default as the service does",
     )
-    parser.add_argument(
-        "--k", type=int, default=100, help="how many passages are asked for (default 100)"
-    )
+    parser.add_argument("--k", type=int, default=100, help="chunks per question (default 100)")
 
 
-def _evaluate(asked: argparse.Namespace) -> int:
-    """Index the set in a temporary folder, ask its questions, print the measures."""
-    dataset = read_dataset(asked.dataset)
+def _run_evaluate(options: argparse.Namespace) -> int:
+    """Index the question set in a temporary folder, run its questions and print the metrics."""
+    dataset = read_dataset(options.dataset)
     settings = Settings.from_env(load_env())
-    tell = _Line()
-    with tempfile.TemporaryDirectory(prefix="rag-evaluate-") as name:
-        parts = _temporary(settings, Path(name))
+    status_line = _StatusLine()
+    with tempfile.TemporaryDirectory(prefix="rag-evaluate-") as folder:
+        components = _open_temporary_components(settings, Path(folder))
         try:
-            spans = parts.embedder.tokens.spans
-            evaluation = Evaluation(
-                parts.database, parts.models, parts.vectors, parts.search, spans
+            evaluation = RetrievalEvaluation(
+                components.database,
+                components.embedding_models,
+                components.vectors,
+                components.search,
+                components.embedder.tokenizer.find_token_spans,
             )
-            documents, passages = evaluation.fill(dataset.documents(), tell)
-            tell("")
-            _say(
-                f"{dataset.name}: {documents} documents in {passages} passages,"
-                f" {len(dataset.questions)} questions, {asked.k} passages each"
+            documents, chunks = evaluation.index_documents(dataset.iterate_documents(), status_line)
+            status_line("")
+            _print(
+                f"{dataset.name}: {documents} documents in {chunks} chunks, "
+                f"{len(dataset.queries)} questions, {options.k} chunks per question"
             )
-            _say(
+            _print(
                 f"{'':16}{'nDCG@10':>8}{'Recall@5':>10}{'Recall@10':>11}{'MRR':>8}"
                 f"{'p50 ms':>9}{'p99 ms':>9}"
             )
-            for mode in get_args(Mode) if asked.mode == "all" else [asked.mode]:
-                question = Question("", k=asked.k, mode=mode, rerank=asked.rerank)
-                score = evaluation.ask(dataset, question, tell)
-                tell("")
-                _say(
-                    f"{mode + _RERANK[asked.rerank]:16}{score.ndcg_10:8.4f}{score.recall_5:10.4f}"
-                    f"{score.recall_10:11.4f}{score.mrr:8.4f}{score.p50_ms:9.1f}{score.p99_ms:9.1f}"
+            for mode in get_args(Mode) if options.mode == "all" else [options.mode]:
+                template = SearchQuery("", k=options.k, mode=mode, rerank=options.rerank)
+                scores = evaluation.run_queries(dataset, template, status_line)
+                status_line("")
+                _print(
+                    f"{mode + _RERANK_LABELS[options.rerank]:16}{scores.ndcg_10:8.4f}"
+                    f"{scores.recall_5:10.4f}{scores.recall_10:11.4f}{scores.mrr:8.4f}"
+                    f"{scores.p50_ms:9.1f}{scores.p99_ms:9.1f}"
                 )
         finally:
-            parts.vectors.close()
-            parts.database.engine.dispose()
+            components.close()
     return 0
 
 
-def _temporary(settings: Settings, folder: Path) -> Parts:
-    """The library's parts over an empty folder, with all of the machine for the model."""
-    elsewhere = replace(
+def _open_temporary_components(settings: Settings, folder: Path) -> RagComponents:
+    """Open the components on an empty folder, with all processors for the embedding model."""
+    temporary_settings = replace(
         settings,
         common=replace(settings.common, data_dir=folder),
         database_url=f"sqlite:///{folder / 'rag.db'}",
-        vectors=Place("chroma", folder / "vectors"),
+        vectors=VectorStoreSettings("chroma", folder / "vectors"),
     )
-    parts = Parts.open(elsewhere, Embedder(settings.common.data_dir, threads=os.cpu_count()))
-    parts.models.settle()
-    while parts.reembedding.step():
-        """The model that is set up comes to serve once it knows all that there is: nothing."""
-    return parts
+    embedder = BuiltInEmbedder(settings.common.data_dir, threads=os.cpu_count())
+    components = RagComponents.open(temporary_settings, embedder)
+    components.embedding_models.activate_configured_model()
+    # The configured model serves once it has embedded all chunks; here there are none yet.
+    while components.reembedder.run_time_slice():
+        pass
+    return components
 
 
 @contextmanager
-def _opened() -> Iterator[Parts]:
-    parts = Parts.open(Settings.from_env(load_env()))
+def _open_components() -> Iterator[RagComponents]:
+    components = RagComponents.open(Settings.from_env(load_env()))
     try:
-        yield parts
+        yield components
     finally:
-        parts.vectors.close()
-        parts.database.engine.dispose()
+        components.close()
 
 
-def _progress(what: str) -> Callable[[int, int], None]:
-    """Tells on a terminal how far it is, in one line that goes again."""
+def _create_progress_line(label: str) -> Callable[[int, int], None]:
+    """Return a function that shows progress in one line of a terminal and erases it at the end."""
 
-    def tell(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(
-                f"\r{what}: {done} of {total}\x1b[K" + ("\r\x1b[K" if done >= total else "")
+                f"\r{label}: {done} of {total}\x1b[K" + ("\r\x1b[K" if done >= total else "")
             )
             sys.stderr.flush()
 
-    return tell
+    return report_progress
 
 
-def _told(trouble: Exception) -> str:
-    return trouble.why if isinstance(trouble, VectorsUnavailable) else str(trouble)
+def _get_message(error: Exception) -> str:
+    return error.reason if isinstance(error, VectorSearchUnavailable) else str(error)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-class _Line:
-    """One line that is written over, on a terminal's error output; now and then one elsewhere."""
+class _StatusLine:
+    """A line on standard error that is overwritten in a terminal.
+
+    Elsewhere, a line is written every _PROGRESS_INTERVAL_SECONDS.
+    """
 
     def __init__(self) -> None:
-        self._last = monotonic()
+        self._written_at = monotonic()
 
     def __call__(self, text: str) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
-        elif text and monotonic() - self._last > _SECONDS_BETWEEN_LINES:
-            self._last = monotonic()
+        elif text and monotonic() - self._written_at > _PROGRESS_INTERVAL_SECONDS:
+            self._written_at = monotonic()
             sys.stderr.write(f"{text}\n")
 
 

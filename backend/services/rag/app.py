@@ -1,104 +1,126 @@
-"""Wiring: settings in, the library's Flask app out. `python -m backend.services.rag.app`."""
+"""Flask app of the rag service. `python -m backend.services.rag.app` starts it for development."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Flask
 
-from backend.ai.embedding import Embedder
+from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.observability.metrics import Metrics
-from backend.chassis.observability.polled_metrics import AskedNumbers
+from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
     create_service,
-    open_metrics,
     provide,
-    run,
-    seal,
-    self_description,
+    run_development_server,
+    verify_routes,
 )
-from backend.chassis.web.idempotency import Idempotency
-from backend.services.rag.clients.measures import Measures, queue_numbers
-from backend.services.rag.clients.writer import open_writer
-from backend.services.rag.domain.answers import Answers
-from backend.services.rag.domain.collections import Collections
-from backend.services.rag.domain.documents import Documents, Watchers
-from backend.services.rag.domain.stats import Stats
+from backend.chassis.web.idempotency import IdempotencyStore
+from backend.services.rag.clients.answer_model import open_answer_model
+from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
+from backend.services.rag.domain.answers import AnswerService
+from backend.services.rag.domain.collections import CollectionService
+from backend.services.rag.domain.documents import DocumentService, WaitSlots
+from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
-from backend.services.rag.jobs.broker import Bell
+from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
-from backend.services.rag.parts import Parts
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
 from backend.services.rag.routes.stats import stats
 from backend.services.rag.settings import Settings
+from backend.services.rag.wiring import RagComponents
 
-# Half of the threads that the service is given by default.
-_MOST_WATCHERS = 16
-# So long a worker may let documents wait before the service takes it for absent.
-_PATIENCE_SECONDS = 30.0
+# Half of the service's default number of threads.
+_MAX_WAIT_SLOTS = 16
+# Without a worker's heartbeat for this time, the service processes waiting documents itself.
+_WORKER_TIMEOUT_SECONDS = 30.0
 
 
-def create_app(settings: Settings | None = None, embedder: Embedder | None = None) -> Flask:
+def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | None = None) -> Flask:
+    """Build the rag service. Tests pass *settings* and *embedder*."""
     settings = settings or Settings.from_env(load_env())
     metrics = Metrics()
-    parts = Parts.open(settings, embedder, Measures(metrics.registry))
-    parts.models.settle()
-    database = parts.database
-    database.show(metrics)
-    metrics.ask(AskedNumbers("the queue", lambda: queue_numbers(parts.ingestion.queue_state())))
-    finder = parts.search
+    components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
+    components.embedding_models.activate_configured_model()
+    database = components.database
+    database.register_metrics(metrics)
+    metrics.register_polled(
+        PolledCollector("the queue", lambda: queue_metrics(components.ingestion.get_queue_state()))
+    )
 
     app = create_service(
         settings.common,
         {
-            "database": database.check,
-            "vectors": parts.dense.check,
-            "embedding": parts.embedder.check,
+            "database": database.check_connection,
+            "vectors": components.dense_index.check_connection,
+            "embedding": components.embedder.load,
         },
         metrics=metrics,
     )
-    wake = _have_read(app, settings, parts)
-    provide(app, Idempotency("rag", database, settings.common.secret_key.reveal()))
+    wake = _start_ingestion(app, settings, components)
+    provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
-    provide(app, parts)
-    provide(app, parts.blobs)
-    provide(app, Collections(database, wake))
+    provide(app, components)
+    provide(app, components.blob_storage)
+    provide(app, CollectionService(database, wake))
     provide(
         app,
-        Documents(database, parts.blobs, wake, parts.seal, most_waiting=settings.max_waiting),
+        DocumentService(
+            database,
+            components.blob_storage,
+            wake,
+            components.encryptor,
+            max_queued_documents=settings.max_queued_documents,
+        ),
     )
-    provide(app, Watchers(_MOST_WATCHERS))
-    provide(app, finder)
-    provide(app, Stats(database.across_tenants(), lambda: datetime.now(UTC)))
-    provide(app, Answers(database, finder, parts.embedder, open_writer(settings.models)))
-    for routes in (collections, documents, search, stats):
-        app.register_blueprint(routes)
-    open_metrics(app)
-    self_description(app)
-    return seal(app)
+    provide(app, WaitSlots(_MAX_WAIT_SLOTS))
+    provide(app, components.search)
+    provide(app, StatsService(database.across_tenants(), lambda: datetime.now(UTC)))
+    provide(
+        app,
+        AnswerService(
+            database,
+            components.search,
+            components.embedder,
+            open_answer_model(settings.models),
+        ),
+    )
+    for blueprint in (collections, documents, search, stats):
+        app.register_blueprint(blueprint)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return verify_routes(app)
 
 
-def _have_read(app: Flask, settings: Settings, parts: Parts) -> Callable[[], None]:
-    """Have documents read by the workers, or here where there is no broker; how to wake them."""
+def _start_ingestion(
+    app: Flask, settings: Settings, components: RagComponents
+) -> Callable[[], None]:
+    """Start ingestion in this process or, with a broker, by the workers.
+
+    Returns:
+        A function that announces new documents.
+    """
     if settings.broker_url is None:
-        reading = IngestionThread(parts.ingestion)
-        provide(app, reading)
-        reading.start()
-        embedding = ReembeddingThread(parts.reembedding)
-        provide(app, embedding)
-        embedding.start()
-        return reading.wake
-    bell = Bell(settings.broker_url, settings.longest_turn_seconds)
-    provide(app, bell)
-    bell.start()
-    reading = IngestionThread(parts.ingestion, _PATIENCE_SECONDS)
-    provide(app, reading)
-    reading.start()
-    return bell.ring
+        ingestion = IngestionThread(components.ingestion)
+        provide(app, ingestion)
+        ingestion.start()
+        reembedding = ReembeddingThread(components.reembedder)
+        provide(app, reembedding)
+        reembedding.start()
+        return ingestion.wake
+    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
+    provide(app, notifier)
+    notifier.start()
+    ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)
+    provide(app, ingestion)
+    ingestion.start()
+    return notifier.notify_workers
 
 
 if __name__ == "__main__":
-    run(create_app, "rag")
+    run_development_server(create_app, "rag")

@@ -1,167 +1,191 @@
-"""The library's originals and vectors, on their way into a backup and out of one.
+"""Backup contribution of the rag service: uploaded files and vectors.
 
-rag/blobs/BLOB/SHA256      an original
-rag/vectors/MODEL/NUMBER   vectors of passages that are shown (domain/packed_vectors.py)
+rag/blobs/BLOB/SHA256      an uploaded file
+rag/vectors/MODEL/NUMBER   vectors of visible chunks (domain/maintenance/vector_serialization.py)
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from itertools import count
-from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from backend.chassis.backup_archive import Member, Packing
-from backend.chassis.backup_contract import Belongings, Tell, Telling
-from backend.chassis.console import CannotRun
+from backend.chassis.backup_contract import (
+    BackupContributor,
+    BackupMember,
+    MemberWriter,
+    PrintLine,
+    Progress,
+)
+from backend.chassis.console import CommandError
 from backend.chassis.settings import Env
-from backend.services.rag.domain import packed_vectors
-from backend.services.rag.domain.embedding_models import partition_of
-from backend.services.rag.domain.packed_vectors import Packed
-from backend.services.rag.domain.uploads import Blobs
-from backend.services.rag.errors import VectorsUnavailable
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.embeddings.model_registry import build_partition_name
+from backend.services.rag.domain.maintenance import vector_serialization
+from backend.services.rag.domain.maintenance.vector_serialization import DocumentVectors
+from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import snapshot as store
-from backend.services.rag.store.chunks import chunk_id
-from backend.services.rag.store.snapshot import Embedded
+from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.snapshot import EmbeddedDocument
 from backend.services.rag.store.vectors import VectorStore
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 
-_PASSAGES_AT_ONCE = 1000
+_CHUNKS_PER_MEMBER = 1000
 
 
-class LibraryBelongings(Belongings):
-    """Nothing is opened before it is used."""
+class RagBackupContributor(BackupContributor):
+    """Adds uploaded files and vectors to a backup and restores them."""
 
-    def __init__(self, blobs: Blobs, vectors: VectorStore, place: Place) -> None:
+    def __init__(
+        self, blobs: BlobStorage, vectors: VectorStore, settings: VectorStoreSettings
+    ) -> None:
         self._blobs = blobs
         self._vectors = vectors
-        self._place = place
-        # How many vectors came out of a backup, by model and document.
-        self._brought: Counter[tuple[str, str]] = Counter()
-        self._emptied: set[str] = set()
+        self._settings = settings
+        # Number of restored vectors by model and document.
+        self._restored_counts: Counter[tuple[str, str]] = Counter()
+        self._emptied_partitions: set[str] = set()
 
-    def held(self) -> AbstractContextManager[None]:
-        return self._blobs.held()
+    def hold_files(self) -> AbstractContextManager[None]:
+        return self._blobs.block_deletion()
 
-    def pack(self, snapshot: Connection, packing: Packing, tell: Tell) -> list[str]:
-        telling = Telling(tell)
-        faults: list[str] = []
-        files = missing = 0
-        for original in store.originals(snapshot):
+    def write_members(
+        self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine
+    ) -> list[str]:
+        progress = Progress(print_line)
+        problems: list[str] = []
+        files = 0
+        for original in store.iterate_originals(snapshot):
             name = f"rag/blobs/{original.blob}/{original.sha256}"
             try:
-                with self._blobs.path(original.blob).open("rb") as source:
-                    digest = packing.add_file(name, original.size, source)
+                with self._blobs.get_path(original.blob).open("rb") as source:
+                    digest = writer.add_file(name, original.size_bytes, source)
             except FileNotFoundError:
-                missing += 1
-                faults.append(f"The original of {original.document_id} was missing.")
+                problems.append(
+                    f"The file of document {original.document_id} was missing when the backup was "
+                    "taken."
+                )
                 continue
             if digest != original.sha256:
-                faults.append(f"The original of {original.document_id} was damaged.")
+                problems.append(
+                    f"The file of document {original.document_id} was damaged when the backup was "
+                    "taken."
+                )
             files += 1
-            telling(f"rag: {files} originals")
-        tell(f"rag: {files} originals")
+            progress.report(f"rag: {files} files")
+        print_line(f"rag: {files} files")
         try:
-            self._pack_vectors(snapshot, packing, tell)
-        except VectorsUnavailable as trouble:
-            _refuse(trouble)
-        return faults
+            self._write_vectors(snapshot, writer, print_line)
+        except VectorSearchUnavailable as error:
+            raise _unavailable_error(error) from error
+        return problems
 
-    def unpack(self, member: Member) -> None:
-        _, kind, name, last = member.name.split("/")
+    def restore_member(self, member: BackupMember) -> None:
+        _, kind, name, _ = member.name.split("/")
         if kind == "blobs":
-            self._blobs.put(name, iter(member.read, b""))
+            self._blobs.write_blob(name, iter(member.read, b""))
         elif kind == "vectors":
             try:
-                self._put_vectors(name, member.whole())
-            except VectorsUnavailable as trouble:
-                _refuse(trouble)
+                self._restore_vectors(name, member.read_all())
+            except VectorSearchUnavailable as error:
+                raise _unavailable_error(error) from error
         else:
-            raise ValueError(f"nobody knows {member.name} ({last})")
+            raise ValueError(f"unknown member {member.name}")
 
-    def settle(self, connection: Connection) -> list[str]:
-        store.queue_unfinished(connection)
-        lacking = store.know_only(connection, self._place.kind, self._brought)
-        notes = [
-            f"The original of {each.document_id} is missing: only its owner can bring it again."
-            for each in store.originals(connection)
-            if not self._blobs.path(each.blob).is_file()
+    def update_restored_rows(self, connection: Connection) -> list[str]:
+        store.requeue_unfinished(connection)
+        incomplete = store.reconcile_embeddings(
+            connection, self._settings.kind, self._restored_counts
+        )
+        problems = [
+            f"The file of document {original.document_id} is missing. Only its owner can upload it "
+            "again."
+            for original in store.iterate_originals(connection)
+            if not self._blobs.get_path(original.blob).is_file()
         ]
-        if lacking:
-            notes.append(f"{lacking} documents are embedded anew in the background.")
-        return notes
+        if incomplete:
+            problems.append(
+                f"The vectors of {incomplete} documents are missing. They are created in the "
+                "background."
+            )
+        return problems
 
-    def places(self) -> tuple[str, ...]:
-        # A server's folder is its own, even if it lies beside: there it was asked for changes.
-        own = () if self._place.url else (f"rag/{self._place.folder.name}",)
-        return ("rag/blobs", *own)
+    def list_replaced_paths(self) -> tuple[str, ...]:
+        # A vector server owns its folder, even below DATA_DIR: it was changed by its API instead.
+        vectors = () if self._settings.url else (f"rag/{self._settings.folder.name}",)
+        return ("rag/blobs", *vectors)
 
     def close(self) -> None:
         self._vectors.close()
 
-    def _pack_vectors(self, snapshot: Connection, packing: Packing, tell: Tell) -> None:
-        telling, numbers, done = Telling(tell), count(), 0
-        total = store.count_embedded(snapshot)
-        for batch in _batches(store.embedded(snapshot)):
-            parts = self._fetched(batch)
-            done += sum(len(part.ordinals) for part in parts)
+    def _write_vectors(
+        self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine
+    ) -> None:
+        progress, numbers, written = Progress(print_line), count(), 0
+        total = store.count_embedded_chunks(snapshot)
+        for batch in _batches(store.iterate_embedded_documents(snapshot)):
+            parts = self._fetch_vectors(batch)
+            written += sum(len(part.ordinals) for part in parts)
             if parts:
-                number = next(numbers)
-                name = f"rag/vectors/{batch[0].model_id}/{number:08}"
-                packing.add(name, packed_vectors.written(parts))
-            telling(f"rag: {done} of {total} vectors")
-        tell(f"rag: {done} of {total} vectors")
+                name = f"rag/vectors/{batch[0].model_id}/{next(numbers):08}"
+                writer.add_bytes(name, vector_serialization.serialize_vectors(parts))
+            progress.report(f"rag: {written} of {total} vectors")
+        print_line(f"rag: {written} of {total} vectors")
 
-    def _fetched(self, batch: list[Embedded]) -> list[Packed]:
-        """The vectors of some documents in one partition."""
-        partition = partition_of(batch[0].collection_id, batch[0].suffix)
-        ids = [
-            chunk_id(each.document_id, each.generation, ordinal)
-            for each in batch
-            for ordinal in range(each.chunks)
+    def _fetch_vectors(self, batch: list[EmbeddedDocument]) -> list[DocumentVectors]:
+        """Return the stored vectors of a batch of documents in one partition."""
+        partition = build_partition_name(batch[0].collection_id, batch[0].suffix)
+        chunk_ids = [
+            build_chunk_id(document.document_id, document.generation, ordinal)
+            for document in batch
+            for ordinal in range(document.chunks)
         ]
-        found = self._vectors.fetch(partition, ids)
-        gather = partial(packed_vectors.gathered, partition, found=found)
-        parts = (gather(each.document_id, each.generation, each.chunks) for each in batch)
+        vectors = self._vectors.fetch_vectors(partition, chunk_ids)
+        parts = (
+            vector_serialization.collect_document_vectors(
+                partition, document.document_id, document.generation, document.chunks, vectors
+            )
+            for document in batch
+        )
         return [part for part in parts if part is not None]
 
-    def _put_vectors(self, model: str, content: bytes) -> None:
-        for part in packed_vectors.read(content):
-            if part.partition not in self._emptied:
-                self._emptied.add(part.partition)
-                self._vectors.drop(part.partition)
-            self._vectors.add(
+    def _restore_vectors(self, model: str, content: bytes) -> None:
+        for part in vector_serialization.deserialize_vectors(content):
+            if part.partition not in self._emptied_partitions:
+                self._emptied_partitions.add(part.partition)
+                self._vectors.drop_partition(part.partition)
+            self._vectors.add_vectors(
                 part.partition, part.document_id, part.generation, part.ids, part.rows
             )
-            self._brought[model, part.document_id] += len(part.ordinals)
+            self._restored_counts[model, part.document_id] += len(part.ordinals)
 
 
-def open_belongings(env: Env) -> LibraryBelongings:
+def open_contributor(env: Env) -> RagBackupContributor:
+    """Return a contributor that opens files and vectors when it first uses them."""
     settings = Settings.from_env(env)
-    blobs = Blobs(settings.folder / "blobs")
-    return LibraryBelongings(blobs, open_vectors(settings.vectors), settings.vectors)
+    blobs = BlobStorage(settings.folder / "blobs")
+    return RagBackupContributor(blobs, open_vector_store(settings.vectors), settings.vectors)
 
 
-def _batches(embedded: Iterator[Embedded]) -> Iterator[list[Embedded]]:
-    """Documents of one partition, about a thousand passages at a time."""
-    batch: list[Embedded] = []
-    passages = 0
-    for each in embedded:
-        elsewhere = batch and each.partition != batch[0].partition
-        if elsewhere or passages >= _PASSAGES_AT_ONCE:
+def _batches(documents: Iterator[EmbeddedDocument]) -> Iterator[list[EmbeddedDocument]]:
+    """Yield batches of documents of one partition with about _CHUNKS_PER_MEMBER chunks."""
+    batch: list[EmbeddedDocument] = []
+    chunks = 0
+    for document in documents:
+        new_partition = batch and document.partition != batch[0].partition
+        if new_partition or chunks >= _CHUNKS_PER_MEMBER:
             yield batch
-            batch, passages = [], 0
-        batch.append(each)
-        passages += each.chunks
+            batch, chunks = [], 0
+        batch.append(document)
+        chunks += document.chunks
     if batch:
         yield batch
 
 
-def _refuse(trouble: VectorsUnavailable) -> NoReturn:
-    raise CannotRun(
-        f"The vectors cannot be reached, so nothing was done: {trouble.why} "
-        "Start the vector store, or set VECTOR_STORE to one that answers."
-    ) from trouble
+def _unavailable_error(error: VectorSearchUnavailable) -> CommandError:
+    return CommandError(
+        f"The vector store cannot be reached, so nothing was changed: {error.reason} "
+        "Start the vector store, or set VECTOR_STORE to one that responds."
+    )

@@ -1,114 +1,121 @@
-"""What the doctor asks of the library: stores and models, files, and documents that lie still."""
+"""Checks that `doctor` runs for rag: servers, embedding model, files, and stalled documents."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from backend.ai.embedding.models import BUILT_IN
-from backend.ai.embedding.weights import ModelMissing, read_tokenizer
+from backend.ai.embedding.registry import BUILT_IN
+from backend.ai.embedding.weights import ModelFilesError, read_tokenizer
 from backend.chassis.database.sessions import Session, open_database
-from backend.chassis.diagnostics import Finding, connection_error, error, warning
+from backend.chassis.diagnostics import Finding, check_connection, error, warning
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import documents, stats
 
-_STUCK_AFTER = timedelta(minutes=10)
-_FILES_LOOKED_AT = 100_000
+_STALLED_AFTER = timedelta(minutes=10)
+_MAX_FILES_CHECKED = 100_000
 
 
-def findings(settings: Settings, *, tables: bool, running: bool) -> Iterator[Finding]:
-    """*tables* says whether those are in order, *running* whether the suite runs on this host."""
-    yield from _vectors(settings)
-    yield from _broker(settings)
-    yield from _embedding(settings)
-    if tables and _has_tables(settings):
+def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:
+    """Yield the problems of the rag service.
+
+    Args:
+        tables_ok: True if the checks of the tables found no problem.
+        running: True if the services run on this host.
+    """
+    yield from _check_vector_store(settings)
+    yield from _check_broker(settings)
+    yield from _check_embedding_model(settings)
+    if tables_ok and _has_tables(settings):
         database = open_database(settings.database_url, "rag").across_tenants()
         with database.read() as session:
-            yield from _files(settings, session)
-            yield from _failed(session)
+            yield from _check_files(settings, session)
+            yield from _check_failed_documents(session)
             if running:
-                yield from _stuck(session)
+                yield from _check_stalled_documents(session)
 
 
-def _vectors(settings: Settings) -> Iterator[Finding]:
-    place = settings.vectors
-    if place.url is not None and place.kind != "pgvector" and (why := connection_error(place.url)):
+def _check_vector_store(settings: Settings) -> Iterator[Finding]:
+    store = settings.vectors
+    if store.url is None or store.kind == "pgvector":
+        return
+    if reason := check_connection(store.url):
         yield error(
             "rag",
-            f"The vector store ({place.kind}) does not answer ({why}).",
-            "Nothing is found by meaning, and what is uploaded waits to be embedded.",
-            f"Start it, or correct {place.kind.upper()}_URL.",
+            f"The vector store ({store.kind}) does not respond ({reason}).",
+            "Vector search fails, and uploaded documents wait to be embedded.",
+            f"Start it, or correct {store.kind.upper()}_URL.",
         )
 
 
-def _broker(settings: Settings) -> Iterator[Finding]:
+def _check_broker(settings: Settings) -> Iterator[Finding]:
     url = settings.broker_url
-    if url is not None and url != settings.common.redis_url and (why := connection_error(url)):
+    if url is not None and url != settings.common.redis_url and (reason := check_connection(url)):
         yield error(
             "rag",
-            f"The broker does not answer ({why}).",
-            "Workers do not hear of uploads; the service reads them itself, more slowly.",
+            f"The broker does not respond ({reason}).",
+            "Workers are not notified of uploads. The service processes them itself, more slowly.",
             "Start it, or correct CELERY_BROKER_URL.",
         )
 
 
-def _embedding(settings: Settings) -> Iterator[Finding]:
+def _check_embedding_model(settings: Settings) -> Iterator[Finding]:
     address = settings.embedding.address
-    if address is not None and "://" in address and (why := connection_error(address)):
+    if address is not None and "://" in address and (reason := check_connection(address)):
         yield error(
             "rag",
-            f"The server of the embedding model does not answer ({why}).",
-            "Nothing is found by meaning, and what is uploaded waits to be embedded.",
+            f"The server of the embedding model does not respond ({reason}).",
+            "Vector search fails, and uploaded documents wait to be embedded.",
             "Start it, or correct EMBEDDING_BASE_URL.",
         )
     if settings.embedding.name == BUILT_IN:
         try:
             read_tokenizer()
-        except ModelMissing as trouble:
+        except ModelFilesError as missing:
             yield error(
                 "rag",
-                f"The embedding model is missing: {trouble}",
-                "Nothing is found by meaning, and nothing that is uploaded becomes ready.",
+                f"The embedding model is missing: {missing}",
+                "Vector search fails, and uploaded documents never become ready.",
                 "rm .venv/.installed && ./start_microservices.sh install",
             )
 
 
 def _has_tables(settings: Settings) -> bool:
-    """A SQLite file is made by the first start, not by who looks for it."""
+    """Return whether the database exists. A check must not create the SQLite file."""
     database = settings.common.data_dir / "rag.db"
     return not settings.database_url.startswith("sqlite") or database.exists()
 
 
-def _files(settings: Settings, session: Session) -> Iterator[Finding]:
+def _check_files(settings: Settings, session: Session) -> Iterator[Finding]:
     folder = settings.folder / "blobs"
-    looked_at = islice(sorted(documents.blobs(session)), _FILES_LOOKED_AT)
-    missing = [blob for blob in looked_at if not (folder / blob).exists()]
+    checked = islice(sorted(documents.list_blobs(session)), _MAX_FILES_CHECKED)
+    missing = [blob for blob in checked if not (folder / blob).exists()]
     if missing:
         yield error(
             "rag",
             f"{len(missing)} uploaded files are missing in {folder}, such as {missing[0]}.",
-            "Their documents can't be downloaded or read again.",
-            "python -m backend.services.rag verify; or restore a backup",
+            "Their documents cannot be downloaded or reindexed.",
+            "python -m backend.services.rag verify lists them. Restore a backup.",
         )
 
 
-def _failed(session: Session) -> Iterator[Finding]:
-    held = stats.by_status(session).get("failed")
-    if held is not None:
+def _check_failed_documents(session: Session) -> Iterator[Finding]:
+    failed = stats.get_totals_by_status(session).get("failed")
+    if failed is not None:
         yield warning(
             "rag",
-            f"{held.documents} documents could not be read.",
-            "Nothing is found in them.",
-            "GET /rag/documents?status=failed tells why each; "
-            "POST /rag/documents/ID/reindex tries again",
+            f"The processing of {failed.documents} documents failed.",
+            "Searches do not find them.",
+            "GET /rag/documents?status=failed returns the reason of each. "
+            "POST /rag/documents/ID/reindex retries.",
         )
 
 
-def _stuck(session: Session) -> Iterator[Finding]:
-    waiting = stats.waiting_since(session, datetime.now(UTC) - _STUCK_AFTER)
+def _check_stalled_documents(session: Session) -> Iterator[Finding]:
+    waiting = stats.count_stalled_documents(session, datetime.now(UTC) - _STALLED_AFTER)
     if waiting:
         yield warning(
             "rag",
-            f"{waiting} documents wait for longer than {_STUCK_AFTER.seconds // 60} minutes.",
-            "Nothing is found in them yet; perhaps no worker runs, or it can't keep up.",
+            f"{waiting} documents wait for more than {_STALLED_AFTER.seconds // 60} minutes.",
+            "Searches do not find them yet. No worker may be running, or it cannot keep up.",
             "./start_microservices.sh status; ./start_microservices.sh logs rag-worker",
         )

@@ -1,165 +1,194 @@
-"""All that can go wrong in the library, and how a caller hears of it."""
+"""Errors of the rag service and the problem responses they become."""
 
 from collections.abc import Mapping
 
 from backend.chassis.web.problems import ServiceError
-from backend.security.http_errors import Errors
+from backend.security.http_errors import FieldErrors
 
 
 class DocumentNotFound(ServiceError):
-    """Unknown, deleted, or not this caller's to see: the three look the same."""
+    """The document does not exist, was deleted, or is not visible to the caller.
+
+    The response is the same in all three cases, so that callers cannot probe for documents.
+    """
 
     status = 404
     code = "not_found"
-    title = "Not found"
+    title = "Document not found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such document.")
+        super().__init__("Document not found.")
 
 
 class CollectionNotFound(ServiceError):
+    """The collection does not exist, was deleted, or is not visible to the caller."""
+
     status = 404
     code = "not_found"
-    title = "Not found"
+    title = "Collection not found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such collection.")
+        super().__init__("Collection not found.")
 
 
 class CollectionExists(ServiceError):
+    """The owner already has a collection of this name."""
+
     status = 409
     code = "collection_exists"
-    title = "Collection exists"
+    title = "Collection name already in use"
 
     def __init__(self) -> None:
-        super().__init__("You have a collection of this name already.")
+        super().__init__("You already have a collection with this name. Choose another name.")
 
 
-class ReadOnly(ServiceError):
-    """The caller may see the collection, so this is no secret to them."""
+class CollectionReadOnly(ServiceError):
+    """The caller may read the collection but not change it.
+
+    Not a 404: the caller already knows that the collection exists.
+    """
 
     status = 403
     code = "read_only"
-    title = "Read only"
+    title = "Collection is read-only"
 
     def __init__(self) -> None:
-        super().__init__("This collection is shared with you to read, not to change.")
+        super().__init__(
+            "This collection is shared with you for reading only. Ask its owner for write access."
+        )
 
 
-class NotTheOwner(ServiceError):
+class NotCollectionOwner(ServiceError):
+    """The operation is reserved for the owner of the collection."""
+
     status = 403
     code = "not_the_owner"
-    title = "Not the owner"
+    title = "Not the owner of the collection"
 
     def __init__(self) -> None:
         super().__init__("Only the owner of a collection may share, rename or delete it.")
 
 
-class AlreadyThere(ServiceError):
+class DuplicateDocument(ServiceError):
+    """The target collection already has a document with the same SHA-256 digest."""
+
     status = 409
     code = "already_there"
-    title = "Already there"
+    title = "Document already in the collection"
 
     def __init__(self) -> None:
-        super().__init__("That collection holds a document with the same bytes.")
+        super().__init__("The target collection already contains a document with the same content.")
 
 
-class _BadFile(ServiceError):
-    """What is wrong lies in the part named `file`."""
+class _InvalidFile(ServiceError):
+    """Base class of errors in the form field `file`."""
 
-    def errors(self) -> Errors | None:
+    def errors(self) -> FieldErrors | None:
         return [{"pointer": "#/file", "detail": str(self)}]
 
 
-class EmptyFile(_BadFile):
+class EmptyFile(_InvalidFile):
+    """The uploaded file has no bytes."""
+
     status = 422
     code = "validation_failed"
     title = "Validation failed"
 
     def __init__(self) -> None:
-        super().__init__("The file is empty.")
+        super().__init__("The file is empty. Send a file with content.")
 
 
-class UnreadableDocument(_BadFile):
-    """It claims a kind that we read, and is not of that kind or is damaged."""
+class UnreadableDocument(_InvalidFile):
+    """The file does not match its declared type, or it is damaged."""
 
     status = 422
     code = "unreadable_document"
     title = "Unreadable document"
 
 
-class UnsupportedDocument(_BadFile):
-    """A good file perhaps, of a kind that we do not read."""
+class UnsupportedDocumentType(_InvalidFile):
+    """No parser exists for the type of the file."""
 
     status = 415
     code = "unsupported_document"
-    title = "Unsupported document"
+    title = "Unsupported document type"
 
 
-class TooLarge(ServiceError):
+class UploadTooLarge(ServiceError):
+    """The files of one request exceed the upload limit."""
+
     status = 413
     code = "too_large"
     title = "Upload too large"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"An upload may hold at most {most} bytes.")
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The upload is too large. The limit is {max_bytes} bytes.")
 
 
-class QueueFull(ServiceError):
+class IngestionQueueFull(ServiceError):
+    """Too many documents wait for ingestion."""
+
     status = 503
     code = "queue_full"
-    title = "Queue full"
+    title = "Ingestion queue full"
 
     def __init__(self) -> None:
-        super().__init__("Too many documents wait to be read. Try again in a minute.")
+        super().__init__("Too many documents are waiting to be processed. Retry in a minute.")
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "60"}
 
 
-class TooManyWatchers(ServiceError):
+class TooManyProgressStreams(ServiceError):
+    """The limit on open streams of document events is reached."""
+
     status = 503
     code = "too_many_watchers"
-    title = "Too many watchers"
+    title = "Too many event streams"
 
     def __init__(self) -> None:
-        super().__init__("Too many callers follow documents just now. Ask for the document itself.")
+        super().__init__("Too many streams of document events are open. Poll the document instead.")
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}
 
 
-class VectorsUnavailable(ServiceError):
-    """The vector store does not answer, or what makes vectors does not."""
+class VectorSearchUnavailable(ServiceError):
+    """The vector store or the embedding model is unavailable."""
 
     status = 503
     code = "vectors_unavailable"
-    title = "Search by meaning is away"
+    title = "Vector search unavailable"
 
-    def __init__(self, why: str = "") -> None:
-        super().__init__("Search by meaning is away. Try again in a minute, or with mode keyword.")
-        # For the log; a caller has no use for addresses and folders.
-        self.why = why
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(
+            "Vector search is unavailable. Retry in a minute, or search with mode keyword."
+        )
+        # For the log only: it may contain addresses and paths.
+        self.reason = reason
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "30"}
 
 
 class RerankerFailed(Exception):
-    """The reranking model gave no scores; the message says why."""
+    """The reranking model returned no valid scores. The message gives the reason."""
 
 
-class DatasetUnreadable(Exception):
-    """A folder that holds no judged questions; the message says what is missing."""
+class InvalidDataset(Exception):
+    """A folder is not a valid evaluation data set. The message says what is missing or invalid."""
 
 
 class ExtractionFailed(Exception):
-    """Why no text came out of a document; a word to program against and a sentence."""
+    """The text of a document could not be extracted.
+
+    *code* is stable and stored with the document; *detail* is shown to its owner.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
 
 
-class NotAnArchive(Exception):
-    """What was to be imported is no export, or not a whole one."""
+class InvalidExport(Exception):
+    """The file to import is not an export, or it is incomplete or damaged."""

@@ -5,7 +5,13 @@ from pathlib import Path
 from backend.chassis.service_description import Companion, GetVariable, Service
 
 # A request with ?wait= occupies a thread until its documents are processed.
-SERVICE = Service("rag", port=5003, threads=32)
+SERVICE = Service(
+    "rag",
+    port=5003,
+    api_description="The rag service stores documents in collections, searches them, and answers "
+    "questions from them with citations.",
+    threads=32,
+)
 
 
 def _needs_chroma_server(get_variable: GetVariable, _data: Path) -> bool:

@@ -1,4 +1,4 @@
-"""All that the library reads from the environment."""
+"""Settings of the rag service from environment variables."""
 
 import os
 import re
@@ -7,31 +7,37 @@ from pathlib import Path
 from typing import Self
 
 from backend.ai.chat_models import ModelSettings
-from backend.ai.embedding import ModelChoice
+from backend.ai.embedding import EmbeddingConfig
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.services.rag.clients.rerankers import RerankSettings
-from backend.services.rag.store.vectors.opening import KINDS, Place, missing_extra
+from backend.services.rag.store.vectors.factory import (
+    VECTOR_STORE_KINDS,
+    VectorStoreSettings,
+    find_missing_extra,
+)
 
 _MIB = 2**20
-# Only faults of ours or of a store make the rest of a turn last so long.
-_LONGEST_BESIDES_EXTRACTION = 120.0
+# Time for the rest of a time slice. Only a bug or a failing store makes it last this long.
+_MAX_SECONDS_AFTER_EXTRACTION = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Everything the rag service and its worker read from the environment."""
+
     common: CommonSettings
     database_url: str
     max_upload_bytes: int
-    max_waiting: int
+    max_queued_documents: int
     extraction_seconds: int
     ocr_seconds: int
     extraction_memory_bytes: int
     max_text_characters: int
-    keyword_passages: int
+    max_keyword_chunks: int
     reranking: RerankSettings
     models: ModelSettings
-    vectors: Place
-    embedding: ModelChoice
+    vectors: VectorStoreSettings
+    embedding: EmbeddingConfig
     broker_url: str | None
     worker_threads: int
     worker_port: int
@@ -39,24 +45,27 @@ class Settings:
     @classmethod
     def from_env(cls, env: Env) -> Self:
         common = CommonSettings.from_env(env, "rag")
-        vectors = _vectors(env, common.data_dir / "rag", common.database_url(env))
+        vectors = _read_vector_store(env, common.data_dir / "rag", common.get_database_url(env))
         return cls(
             common=common,
-            database_url=common.database_url(env),
-            max_upload_bytes=env.number("RAG_MAX_UPLOAD_BYTES", 200 * _MIB, least=1),
-            max_waiting=env.number("RAG_MAX_WAITING", 10_000, least=1),
-            extraction_seconds=env.number("RAG_EXTRACTION_SECONDS", 120, least=1),
-            ocr_seconds=env.number("RAG_OCR_SECONDS", 1800, least=0),
-            extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1536, least=256) * _MIB,
-            max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, least=1),
-            embedding=ModelChoice.from_env(env),
-            keyword_passages=env.number("RAG_KEYWORD_PASSAGES", 500_000, least=1),
-            reranking=_reranking(env),
+            database_url=common.get_database_url(env),
+            max_upload_bytes=env.number("RAG_MAX_UPLOAD_BYTES", 200 * _MIB, min_value=1),
+            max_queued_documents=env.number("RAG_MAX_WAITING", 10_000, min_value=1),
+            extraction_seconds=env.number("RAG_EXTRACTION_SECONDS", 120, min_value=1),
+            ocr_seconds=env.number("RAG_OCR_SECONDS", 1800, min_value=0),
+            extraction_memory_bytes=env.number("RAG_EXTRACTION_MEMORY_MB", 1536, min_value=256)
+            * _MIB,
+            max_text_characters=env.number("RAG_MAX_TEXT_CHARACTERS", 20_000_000, min_value=1),
+            embedding=EmbeddingConfig.from_env(env),
+            max_keyword_chunks=env.number("RAG_KEYWORD_PASSAGES", 500_000, min_value=1),
+            reranking=_read_reranking(env),
             models=ModelSettings.from_env(env),
             vectors=vectors,
-            broker_url=_broker_url(env, common, vectors),
-            worker_port=env.number("RAG_WORKER_PORT", 5040, least=1),
-            worker_threads=env.number("RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), least=1),
+            broker_url=_read_broker_url(env, common, vectors),
+            worker_port=env.number("RAG_WORKER_PORT", 5040, min_value=1),
+            worker_threads=env.number(
+                "RAG_WORKER_THREADS", min(4, os.cpu_count() or 1), min_value=1
+            ),
         )
 
     @property
@@ -64,56 +73,58 @@ class Settings:
         return self.common.data_dir / "rag"
 
     @property
-    def longest_turn_seconds(self) -> float:
-        """What one reader may spend on a document at a stretch before it counts as stuck."""
-        return self.extraction_seconds + self.ocr_seconds + _LONGEST_BESIDES_EXTRACTION
+    def max_processing_seconds(self) -> float:
+        """Maximum time for a document without a break. A job that takes longer is stuck."""
+        return self.extraction_seconds + self.ocr_seconds + _MAX_SECONDS_AFTER_EXTRACTION
 
 
-def _broker_url(env: Env, common: CommonSettings, vectors: Place) -> str | None:
-    """Where workers hear that documents wait. None where the service reads them itself, as it
-    must when its vectors lie in a folder for one process.
+def _read_broker_url(env: Env, common: CommonSettings, vectors: VectorStoreSettings) -> str | None:
+    """Return the URL of the broker that notifies workers, or None without workers.
+
+    With an embedded vector store, which supports only one process, the service ingests documents
+    itself.
     """
     if vectors.url is None:
         return None
     return env.optional("CELERY_BROKER_URL") or common.redis_url
 
 
-def _reranking(env: Env) -> RerankSettings:
+def _read_reranking(env: Env) -> RerankSettings:
     return RerankSettings(
         model=env.optional("RERANK_MODEL"),
         url=env.optional("RERANK_BASE_URL"),
-        key=Secret(key) if (key := env.optional("RERANK_API_KEY")) else None,
+        api_key=Secret(key) if (key := env.optional("RERANK_API_KEY")) else None,
         timeout=env.seconds("RERANK_TIMEOUT_SECONDS", 5),
     )
 
 
-def _vectors(env: Env, folder: Path, database_url: str) -> Place:
-    kind = env.choice("VECTOR_STORE", KINDS, "chroma")
-    extra = missing_extra(kind)
+def _read_vector_store(env: Env, folder: Path, database_url: str) -> VectorStoreSettings:
+    kind = env.choice("VECTOR_STORE", VECTOR_STORE_KINDS, "chroma")
+    extra = find_missing_extra(kind)
     if extra is not None:
         raise SettingsError(
-            f"VECTOR_STORE={kind} needs what is not installed. Install it with: "
+            f"The packages for VECTOR_STORE={kind} are not installed. Install them with: "
             f"./start_microservices.sh install --extra {extra}"
         )
     if kind == "qdrant":
-        return _qdrant(env, folder / "qdrant")
+        return _read_qdrant(env, folder / "qdrant")
     if kind == "pgvector":
         url = env.optional("VECTOR_DATABASE_URL") or database_url
         if not url.startswith("postgres"):
             raise SettingsError(
-                "VECTOR_STORE=pgvector needs a PostgreSQL database: "
-                "set VECTOR_DATABASE_URL, or DATABASE_URL for everything."
+                "VECTOR_STORE=pgvector requires a PostgreSQL database. "
+                "Set VECTOR_DATABASE_URL, or DATABASE_URL for all tables."
             )
-        # How many connections there may be of our own is none of the vectors' business.
-        return Place(kind, folder, url=re.sub(r"[?&]connections=\d+$", "", url))
-    return Place("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))
+        # The limit of connections to the service's own tables does not apply to vectors.
+        return VectorStoreSettings(kind, folder, url=re.sub(r"[?&]connections=\d+$", "", url))
+    return VectorStoreSettings("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))
 
 
-def _qdrant(env: Env, folder: Path) -> Place:
+def _read_qdrant(env: Env, folder: Path) -> VectorStoreSettings:
     url, key = env.optional("QDRANT_URL"), env.optional("QDRANT_API_KEY")
     if url is None and env.optional("CELERY_BROKER_URL"):
         raise SettingsError(
-            "VECTOR_STORE=qdrant without QDRANT_URL is a folder for one process, and the worker "
-            "is another. Set QDRANT_URL."
+            "VECTOR_STORE=qdrant without QDRANT_URL is embedded and supports one process only, "
+            "but CELERY_BROKER_URL requires a worker process. Set QDRANT_URL."
         )
-    return Place("qdrant", folder, url=url, api_key=Secret(key) if key else None)
+    return VectorStoreSettings("qdrant", folder, url=url, api_key=Secret(key) if key else None)

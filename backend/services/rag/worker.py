@@ -1,4 +1,4 @@
-"""Wiring of the worker that reads documents: `python -m backend.services.rag.worker`."""
+"""Worker process that ingests documents: `python -m backend.services.rag.worker`."""
 
 import logging
 import os
@@ -9,80 +9,89 @@ import warnings
 
 from redis.exceptions import RedisError
 
-from backend.chassis.observability.logs import log_as_json
-from backend.chassis.observability.tracing import open_tracing
+from backend.chassis.observability.logs import configure_json_logging
+from backend.chassis.observability.tracing import configure_tracing
 from backend.chassis.settings import SettingsError, load_env
-from backend.services.rag.jobs.broker import carries_messages
+from backend.services.rag.jobs.broker import supports_messages
 from backend.services.rag.settings import Settings
 
 _NAME = "rag-worker"
 _log = logging.getLogger(__name__)
-# Reading takes what of the processors nobody else wants.
+# Ingestion only uses processor time that other processes do not need.
 _NICENESS = 10
-_PAUSE_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 
 def main() -> None:
     os.nice(_NICENESS)
-    _log_like_the_services()
+    _configure_logging()
     try:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
     from backend.chassis.observability.metrics import Metrics
-    from backend.chassis.observability.metrics_server import open_page
-    from backend.chassis.observability.polled_metrics import Dependencies
-    from backend.chassis.observability.process_metrics import Build
-    from backend.services.rag.clients.measures import Measures
+    from backend.chassis.observability.metrics_server import start_metrics_server
+    from backend.chassis.observability.polled_metrics import DependencyCollector
+    from backend.chassis.observability.process_metrics import BuildInfoCollector
+    from backend.services.rag.clients.metrics import RagMetrics
 
     metrics = Metrics()
-    metrics.tell(Build(_NAME))
-    open_page(settings.common.host, settings.worker_port, metrics)
+    metrics.register_shared(BuildInfoCollector(_NAME))
+    start_metrics_server(settings.common.host, settings.worker_port, metrics)
     if settings.broker_url is None:
-        _log.warning("There is no broker; the rag service reads documents itself.")
+        _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()
         return
-    from backend.ai.embedding import Embedder
-    from backend.services.rag.jobs.broker import open_broker
-    from backend.services.rag.jobs.worker import poll, work
-    from backend.services.rag.parts import Parts
+    from backend.ai.embedding import BuiltInEmbedder
+    from backend.services.rag.jobs.broker import open_celery_app
+    from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
+    from backend.services.rag.wiring import RagComponents
 
-    # When the libraries are there whose work it watches.
-    open_tracing(settings.common, _NAME)
-    embedder = Embedder(settings.common.data_dir, threads=settings.worker_threads)
-    parts = Parts.open(settings, embedder, Measures(metrics.registry))
-    parts.database.show(metrics)
-    metrics.ask(Dependencies({"database": parts.database.check, "vectors": parts.dense.check}))
-    parts.models.settle()
-    # Here, because threads that import a library at the same time get in each other's way.
-    for check in (parts.embedder.check, parts.dense.check):
+    # After the imports above: tracing instruments the libraries that are already loaded.
+    configure_tracing(settings.common, _NAME)
+    embedder = BuiltInEmbedder(settings.common.data_dir, threads=settings.worker_threads)
+    components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
+    components.database.register_metrics(metrics)
+    metrics.register_polled(
+        DependencyCollector(
+            {
+                "database": components.database.check_connection,
+                "vectors": components.dense_index.check_connection,
+            }
+        )
+    )
+    components.embedding_models.activate_configured_model()
+    # Load libraries before threads start: concurrent imports of one library can fail.
+    for check in (components.embedder.load, components.dense_index.check_connection):
         try:
             check()
-        except Exception as fault:  # noqa: BLE001 - it may be there when it is needed
-            _log.warning("not there yet: %s", fault)
-    if not _carries_messages(settings.broker_url):
-        _log.info("The broker is a cluster, of which Celery knows nothing: looking at the tables.")
-        poll(parts.ingestion, parts.reembedding, settings.worker_threads)
+        except Exception as error:  # noqa: BLE001 - it can be available when it is needed
+            _log.warning("dependency is not available yet: %s", error)
+    if not _wait_for_broker(settings.broker_url):
+        _log.info("Celery does not support Redis Cluster; polling the tables instead.")
+        run_polling_worker(components.ingestion, components.reembedder, settings.worker_threads)
         return
-    app = open_broker(settings.broker_url, settings.longest_turn_seconds)
-    work(app, parts.ingestion, parts.reembedding, settings.worker_threads)
+    app = open_celery_app(settings.broker_url, settings.max_processing_seconds)
+    run_celery_worker(app, components.ingestion, components.reembedder, settings.worker_threads)
 
 
-def _carries_messages(url: str) -> bool:
+def _wait_for_broker(url: str) -> bool:
+    """Wait until the broker responds. Returns False if it cannot carry Celery messages."""
     while True:
         try:
-            return carries_messages(url)
-        except RedisError as fault:
-            _log.warning("the broker does not answer yet: %s", fault)
-            time.sleep(_PAUSE_SECONDS)
+            return supports_messages(url)
+        except RedisError as error:
+            _log.warning("the broker does not respond yet: %s", error)
+            time.sleep(_RETRY_SECONDS)
 
 
-def _log_like_the_services() -> None:
-    log_as_json(_NAME)
-    # A line for each document is written by who reads it.
+def _configure_logging() -> None:
+    configure_json_logging(_NAME)
+    # Ingestion logs one line per document itself.
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Celery's advice against root concerns messages that are programs; ours are names.
+    # Celery warns about running as root because pickled messages can execute code. These
+    # messages contain only a task name.
     warnings.filterwarnings("ignore", message=".*superuser privileges", category=UserWarning)
 
 

@@ -1,11 +1,11 @@
-"""Vectors from an OpenAI-compatible endpoint, a real process."""
+"""Embeddings from an OpenAI-compatible server in another process."""
 
 import numpy as np
 import pytest
 import requests
 
-from backend.ai.embedding import ModelUnavailable
-from backend.ai.embedding.endpoint import EndpointModel
+from backend.ai.embedding import EmbeddingModelUnavailable
+from backend.ai.embedding.endpoint import EndpointEmbedder
 from backend.chassis.settings import Secret
 from tests import servers
 
@@ -18,10 +18,10 @@ def url(tmp_path_factory):
 
 @pytest.fixture
 def model(url):
-    return EndpointModel(url, "small-3", Secret("sk-of-the-test"))
+    return EndpointEmbedder(url, "small-3", Secret("sk-of-the-test"))
 
 
-def test_rows_come_of_length_one_in_the_order_of_the_texts(model):
+def test_rows_have_length_one_and_the_order_of_the_texts(model):
     rows = model.encode(["red apple", "green pear", "red pear"])
 
     assert rows.dtype == np.float32
@@ -30,64 +30,64 @@ def test_rows_come_of_length_one_in_the_order_of_the_texts(model):
     assert np.array_equal(rows[1], model.encode(["green pear"])[0])
 
 
-def test_how_wide_a_vector_is_it_finds_out_by_asking(model):
+def test_dimensions_are_measured_with_a_request(model):
     assert model.dimensions == 8
     assert model.encode([]).shape == (0, 8)
 
 
-def test_many_texts_go_in_several_requests_with_the_key_and_the_model(model, url):
+def test_texts_are_sent_in_batches_with_api_key_and_model(model, url):
     texts = [f"text {n}" for n in range(150)]
 
     assert model.encode(texts).shape == (150, 8)
 
-    sent = [each for each in requests.get(url, timeout=5).json() if each["input"][0] in texts]
-    assert [len(each["input"]) for each in sent] == [64, 64, 22]
-    assert {(each["model"], each["key"], each["path"]) for each in sent} == {
+    received = [item for item in requests.get(url, timeout=5).json() if item["input"][0] in texts]
+    assert [len(item["input"]) for item in received] == [64, 64, 22]
+    assert {(item["model"], item["key"], item["path"]) for item in received} == {
         ("small-3", "Bearer sk-of-the-test", "/v1/embeddings")
     }
 
 
-def test_an_empty_text_and_an_endless_one_are_sent_as_something_a_server_takes(model, url):
+def test_empty_text_is_sent_as_a_space_and_long_text_is_truncated(model, url):
     model.encode(["", "word " * 10_000])
 
-    sent = requests.get(url, timeout=5).json()[-1]["input"]
-    assert sent[0] == " "
-    assert len(sent[1]) == 8000
+    inputs = requests.get(url, timeout=5).json()[-1]["input"]
+    assert inputs[0] == " "
+    assert len(inputs[1]) == 8000
 
 
-def test_one_that_asks_for_patience_is_asked_again(model):
+def test_request_is_retried_after_status_429(model):
     assert model.encode(["!busy-once"]).shape == (1, 8)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("!401", "EMBEDDING_API_KEY"),
-        ("!short", "without a vector for each text"),
-        ("!zero", "point nowhere"),
+        ("!short", "did not return a vector for every text"),
+        ("!zero", "zero or non-finite"),
         ("!wide", "another model"),
     ],
 )
-def test_an_answer_that_is_no_answer_is_refused_with_what_to_do(model, text, said):
-    model.encode(["first, so that it is known how wide they are"])
+def test_invalid_response_is_reported_without_the_api_key(model, text, message):
+    model.encode(["sets the dimensions"])
 
-    with pytest.raises(ModelUnavailable, match=said) as refused:
+    with pytest.raises(EmbeddingModelUnavailable, match=message) as failure:
         model.encode([text])
 
-    assert "sk-of-the-test" not in str(refused.value)
+    assert "sk-of-the-test" not in str(failure.value)
 
 
 @pytest.mark.parametrize("text", ["!500", "!no-json"])
-def test_one_that_goes_on_failing_is_given_up(model, text, monkeypatch):
-    monkeypatch.setattr("backend.ai.embedding.endpoint._PAUSE_SECONDS", 0)
+def test_permanent_failure_is_reported(model, text, monkeypatch):
+    monkeypatch.setattr("backend.ai.embedding.endpoint._RETRY_DELAY_SECONDS", 0)
 
-    with pytest.raises(ModelUnavailable, match="answers"):
+    with pytest.raises(EmbeddingModelUnavailable, match="returned"):
         model.encode([text])
 
 
-def test_one_that_is_not_there_is_given_up(monkeypatch):
-    monkeypatch.setattr("backend.ai.embedding.endpoint._PAUSE_SECONDS", 0)
-    nobody = EndpointModel(f"http://127.0.0.1:{servers.free_port()}/v1", "small-3")
+def test_unreachable_server_is_reported(monkeypatch):
+    monkeypatch.setattr("backend.ai.embedding.endpoint._RETRY_DELAY_SECONDS", 0)
+    model = EndpointEmbedder(f"http://127.0.0.1:{servers.free_port()}/v1", "small-3")
 
-    with pytest.raises(ModelUnavailable, match="does not answer"):
-        nobody.encode(["anything"])
+    with pytest.raises(EmbeddingModelUnavailable, match="does not respond"):
+        model.encode(["anything"])

@@ -1,4 +1,4 @@
-"""Under PostgreSQL no question, however it is put, shows or takes another tenant's rows."""
+"""On PostgreSQL, no statement reads or changes the rows of another tenant."""
 
 import pytest
 import sqlalchemy as sa
@@ -36,98 +36,111 @@ def papers(postgres_url) -> Database:
     database.engine.dispose()
 
 
-def asked(database: Database, tenant: str | None, statement: str) -> list[tuple]:
+def execute(database: Database, tenant: str | None, statement: str) -> list[tuple]:
     with database.write(tenant) as session:
         result = session.execute(sa.text(statement))
         return sorted(map(tuple, result)) if result.returns_rows else [(result.rowcount,)]
 
 
 @pytest.mark.parametrize(
-    ("statement", "lab", "nobody"),
+    ("statement", "lab_rows", "rows_without_tenant"),
     [
         pytest.param("SELECT id FROM papers", [("a",)], [], id="all rows"),
-        pytest.param("SELECT id FROM papers WHERE id = 'b'", [], [], id="by the other's id"),
-        pytest.param("SELECT id FROM papers WHERE tenant_id = 'hall'", [], [], id="by tenant"),
+        pytest.param("SELECT id FROM papers WHERE id = 'b'", [], [], id="other tenant's id"),
+        pytest.param(
+            "SELECT id FROM papers WHERE tenant_id = 'hall'", [], [], id="other tenant's tenant_id"
+        ),
         pytest.param("SELECT id FROM papers WHERE true OR id = 'b'", [("a",)], [], id="or true"),
-        pytest.param("SELECT count(*) FROM papers", [(1,)], [(0,)], id="counted"),
-        pytest.param("SELECT max(title) FROM papers", [("of the lab",)], [(None,)], id="greatest"),
+        pytest.param("SELECT count(*) FROM papers", [(1,)], [(0,)], id="count"),
+        pytest.param("SELECT max(title) FROM papers", [("of the lab",)], [(None,)], id="maximum"),
         pytest.param(
             "SELECT id FROM papers UNION ALL SELECT id FROM papers WHERE tenant_id <> 'lab'",
             [("a",)],
             [],
-            id="a union",
+            id="union",
         ),
-        pytest.param("SELECT words FROM lines", [("lab words",)], [], id="children alone"),
+        pytest.param("SELECT words FROM lines", [("lab words",)], [], id="child rows"),
         pytest.param(
-            "SELECT words FROM lines WHERE paper_id = 'b'", [], [], id="children of the other"
+            "SELECT words FROM lines WHERE paper_id = 'b'", [], [], id="other tenant's child rows"
         ),
         pytest.param(
             "SELECT p.id FROM papers p RIGHT JOIN lines l ON l.paper_id = p.id",
             [("a",)],
             [],
-            id="an outer join",
+            id="outer join",
         ),
-        pytest.param("SELECT title FROM titles", [("of the lab",)], [], id="a view"),
-        pytest.param("SELECT count_papers()", [(1,)], [(0,)], id="a function"),
+        pytest.param("SELECT title FROM titles", [("of the lab",)], [], id="view"),
+        pytest.param("SELECT count_papers()", [(1,)], [(0,)], id="function"),
         pytest.param(
             "WITH taken AS (DELETE FROM papers RETURNING id) SELECT id FROM taken",
             [("a",)],
             [],
-            id="deleted and returned",
+            id="delete returning",
         ),
-        pytest.param("UPDATE papers SET title = 'mine'", [(1,)], [(0,)], id="all changed"),
-        pytest.param("UPDATE papers SET title = '' WHERE id = 'b'", [(0,)], [(0,)], id="changed"),
-        pytest.param("DELETE FROM papers WHERE id = 'b'", [(0,)], [(0,)], id="deleted"),
-        pytest.param("DELETE FROM lines", [(1,)], [(0,)], id="children deleted"),
+        pytest.param("UPDATE papers SET title = 'mine'", [(1,)], [(0,)], id="update all"),
+        pytest.param(
+            "UPDATE papers SET title = '' WHERE id = 'b'",
+            [(0,)],
+            [(0,)],
+            id="update other tenant's row",
+        ),
+        pytest.param(
+            "DELETE FROM papers WHERE id = 'b'", [(0,)], [(0,)], id="delete other tenant's row"
+        ),
+        pytest.param("DELETE FROM lines", [(1,)], [(0,)], id="delete child rows"),
         pytest.param(
             "INSERT INTO papers VALUES ('b', 'lab', 'x') ON CONFLICT DO NOTHING RETURNING title",
             [],
             DBAPIError,
-            id="a conflict with the other's id",
+            id="conflict with other tenant's id",
         ),
     ],
 )
-def test_only_the_rows_of_ones_tenant_are_shown_and_taken(papers, statement, lab, nobody):
-    assert asked(papers, "lab", statement) == lab
-    if nobody is DBAPIError:
+def test_statements_affect_rows_of_the_own_tenant_only(
+    papers, statement, lab_rows, rows_without_tenant
+):
+    assert execute(papers, "lab", statement) == lab_rows
+    if rows_without_tenant is DBAPIError:
         with pytest.raises(DBAPIError, match="row-level security"):
-            asked(papers, None, statement)
+            execute(papers, None, statement)
     else:
-        assert asked(papers, None, statement) == nobody
+        assert execute(papers, None, statement) == rows_without_tenant
 
-    assert ("b", "of the hall") in asked(papers, "hall", "SELECT id, title FROM papers")
-    assert asked(papers, "hall", "SELECT words FROM lines") == [("hall words",)]
+    assert ("b", "of the hall") in execute(papers, "hall", "SELECT id, title FROM papers")
+    assert execute(papers, "hall", "SELECT words FROM lines") == [("hall words",)]
 
 
 @pytest.mark.parametrize("tenant", ["lab", None, ""])
 @pytest.mark.parametrize(
     "statement",
     [
-        pytest.param("INSERT INTO papers VALUES ('n', 'hall', 'planted')", id="planted"),
-        pytest.param("INSERT INTO papers VALUES ('n', NULL, 'planted')", id="of nobody"),
-        pytest.param("INSERT INTO papers VALUES ('n', '', 'planted')", id="of the empty tenant"),
-        pytest.param("INSERT INTO lines VALUES ('n', 'b', 'planted')", id="below the other's"),
+        pytest.param("INSERT INTO papers VALUES ('n', 'hall', 'planted')", id="other tenant"),
+        pytest.param("INSERT INTO papers VALUES ('n', NULL, 'planted')", id="null tenant"),
+        pytest.param("INSERT INTO papers VALUES ('n', '', 'planted')", id="empty tenant"),
+        pytest.param(
+            "INSERT INTO lines VALUES ('n', 'b', 'planted')", id="child of other tenant's row"
+        ),
         pytest.param(
             "INSERT INTO papers VALUES ('b', 'lab') ON CONFLICT (id) DO UPDATE SET title = ''",
-            id="over the other's",
+            id="upsert over other tenant's row",
         ),
     ],
 )
-def test_nothing_is_planted_with_another_tenant(papers, tenant, statement):
+def test_insert_for_another_tenant_is_rejected(papers, tenant, statement):
     with pytest.raises(DBAPIError, match="row-level security"):
-        asked(papers, tenant, statement)
+        execute(papers, tenant, statement)
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        pytest.param("UPDATE papers SET tenant_id = 'hall'", id="given away"),
-        pytest.param("UPDATE lines SET paper_id = 'b'", id="child moved"),
+        pytest.param("UPDATE papers SET tenant_id = 'hall'", id="change tenant"),
+        pytest.param("UPDATE lines SET paper_id = 'b'", id="change parent"),
     ],
 )
-def test_nothing_is_moved_to_another_tenant(papers, statement):
+def test_moving_a_row_to_another_tenant_is_rejected(papers, statement):
     with pytest.raises(DBAPIError, match="row-level security"):
-        asked(papers, "lab", statement)
+        execute(papers, "lab", statement)
 
 
 @pytest.mark.parametrize(
@@ -144,46 +157,46 @@ def test_nothing_is_moved_to_another_tenant(papers, statement):
         "COPY papers TO PROGRAM 'true'",
     ],
 )
-def test_the_role_of_the_service_owns_nothing(papers, statement):
+def test_service_role_cannot_change_the_schema(papers, statement):
     with pytest.raises(DBAPIError, match=r"must be owner|permission denied"):
-        asked(papers, "lab", statement)
+        execute(papers, "lab", statement)
 
 
-def test_neither_resetting_the_role_nor_the_settings_leads_out(papers):
+def test_resetting_role_or_settings_does_not_bypass_row_security(papers):
     for statement in ("RESET ROLE", "RESET ALL", "SET SESSION row_security = off; RESET ROLE"):
         with papers.write("lab") as session:
             session.execute(sa.text(statement))
             try:
                 rows = session.execute(sa.text("SELECT id FROM papers")).all()
-            except DBAPIError as error:  # row_security off: refused rather than filtered
+            except DBAPIError as error:  # row_security off: an error instead of a filter
                 assert "row-level security" in str(error)  # noqa: PT017
                 session.rollback()
             else:
                 assert [tuple(row) for row in rows] in ([("a",)], [])
 
 
-def test_a_connection_that_is_used_again_remembers_no_tenant(papers):
+def test_reused_connection_has_no_tenant(papers):
     for _ in range(3):
-        assert asked(papers, "lab", "SELECT id FROM papers") == [("a",)]
-        assert asked(papers, None, "SELECT id FROM papers") == []
-        assert len(asked(papers.across_tenants(), None, "SELECT id FROM papers")) == 4
-        assert asked(papers, None, "SELECT id FROM papers") == []
+        assert execute(papers, "lab", "SELECT id FROM papers") == [("a",)]
+        assert execute(papers, None, "SELECT id FROM papers") == []
+        assert len(execute(papers.across_tenants(), None, "SELECT id FROM papers")) == 4
+        assert execute(papers, None, "SELECT id FROM papers") == []
 
 
-def test_who_works_across_tenants_may_still_be_held_to_one(papers):
-    everywhere = papers.across_tenants()
+def test_session_across_tenants_can_be_restricted_to_one(papers):
+    all_tenants = papers.across_tenants()
 
-    assert len(asked(everywhere, None, "SELECT id FROM papers")) == 4
-    assert asked(everywhere, "hall", "SELECT id FROM papers") == [("b",)]
+    assert len(execute(all_tenants, None, "SELECT id FROM papers")) == 4
+    assert execute(all_tenants, "hall", "SELECT id FROM papers") == [("b",)]
     with pytest.raises(DBAPIError, match="row-level security"):
-        asked(everywhere, "hall", "INSERT INTO papers VALUES ('n', 'lab', 'planted')")
+        execute(all_tenants, "hall", "INSERT INTO papers VALUES ('n', 'lab', 'planted')")
 
 
-def test_services_in_one_database_do_not_reach_each_others_tables(papers, postgres_url):
+def test_services_in_one_database_cannot_read_each_others_tables(papers, postgres_url):
     other = open_database(postgres_url, "other")
     with other.as_owner():
         pass
 
     with pytest.raises(DBAPIError, match="permission denied for schema"):
-        asked(other, "lab", "SELECT id FROM papers.papers")
+        execute(other, "lab", "SELECT id FROM papers.papers")
     other.engine.dispose()

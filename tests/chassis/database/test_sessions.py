@@ -1,4 +1,4 @@
-"""Transactions hold, migrations run once, and an old file is copied before it changes."""
+"""Database sessions and transactions."""
 
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
-from backend.chassis.database.sessions import UtcDateTime, open_database, take_turns
+from backend.chassis.database.sessions import acquire_transaction_lock, open_database
+from backend.chassis.database.types import UtcDateTime
 
 
 @pytest.fixture
@@ -22,15 +23,15 @@ def counter(database):
     return database
 
 
-def test_writers_that_read_first_and_take_turns_do_not_lose_each_others_work(counter):
-    def count() -> None:
+def test_concurrent_increments_under_a_transaction_lock_are_not_lost(counter):
+    def increment() -> None:
         for _ in range(20):
             with counter.write() as session:
-                take_turns(session, "counter")
-                seen = session.scalar(sa.text("SELECT n FROM counter"))
-                session.execute(sa.text("UPDATE counter SET n = :n"), {"n": seen + 1})
+                acquire_transaction_lock(session, "counter")
+                value = session.scalar(sa.text("SELECT n FROM counter"))
+                session.execute(sa.text("UPDATE counter SET n = :n"), {"n": value + 1})
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
+    threads = [threading.Thread(target=increment) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -40,25 +41,25 @@ def test_writers_that_read_first_and_take_turns_do_not_lose_each_others_work(cou
         assert session.scalar(sa.text("SELECT n FROM counter")) == 80
 
 
-def test_an_exception_takes_everything_back(counter):
-    def half_way() -> None:
+def test_exception_rolls_the_transaction_back(counter):
+    def fail_after_update() -> None:
         with counter.write() as session:
             session.execute(sa.text("UPDATE counter SET n = 5"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        half_way()
+        fail_after_update()
 
     with counter.read() as session:
         assert session.scalar(sa.text("SELECT n FROM counter")) == 0
 
 
-def test_a_database_in_memory_is_refused():
-    with pytest.raises(ValueError, match="name a file"):
+def test_in_memory_database_is_rejected():
+    with pytest.raises(ValueError, match="Name a file"):
         open_database("sqlite://", "things")
 
 
-def test_times_come_back_in_utc_and_a_time_without_a_zone_is_refused(database):
+def test_datetimes_are_returned_in_utc_and_naive_ones_are_rejected(database):
     table = sa.Table("times", sa.MetaData(), sa.Column("at", UtcDateTime))
     with database.as_owner() as connection:
         table.create(connection)

@@ -1,4 +1,4 @@
-"""What is asked of databases and Redis is told to whoever collects spans, without its values."""
+"""Spans of SQL statements and Redis commands, without values, and their export."""
 
 import logging
 import os
@@ -15,33 +15,38 @@ from sqlalchemy.exc import DBAPIError
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.observability import tracing
-from backend.chassis.observability.tracing import open_tracing, read_place, span, standing
-from tests.collector import collecting
+from backend.chassis.observability.tracing import (
+    attach_span_context,
+    configure_tracing,
+    parse_traceparent,
+    start_as_current_span,
+)
+from tests.collector import run_collector
 from tests.servers import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-PLACE = read_place(f"00-{TRACE}-b7ad6b7169203331-01")
+CONTEXT = parse_traceparent(f"00-{TRACE}-b7ad6b7169203331-01")
 
 
 @pytest.fixture
 def collector(monkeypatch, common):
-    """A collector that this process tells of its spans."""
+    """A collector that receives the spans of this process."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-    with collecting() as collector:
+    with run_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        open_tracing(replace(common, traces_to=collector.url), "rag-service")
+        configure_tracing(replace(common, otlp_endpoint=collector.url), "rag-service")
         yield collector
-        open_tracing(common, "nobody")
+        configure_tracing(common, "unused")
 
 
-def test_a_statement_is_told_by_what_it_does_and_never_by_its_values(collector, each_database_url):
+def test_sql_span_contains_no_values(collector, each_database_url):
     database = open_database(each_database_url, "rag")
     with database.as_owner() as connection:
         connection.execute(text("CREATE TABLE people (name TEXT, age INTEGER)"))
     row = {"name": "a secret", "age": 41}
 
-    with database.as_owner() as connection, standing(PLACE):
+    with database.as_owner() as connection, attach_span_context(CONTEXT):
         connection.execute(text("INSERT INTO people VALUES (:name, :age)"), [row, row])
         connection.execute(
             text("SELECT * FROM people p JOIN people q ON p.age = q.age WHERE p.name = 'so secret' "
@@ -50,24 +55,23 @@ def test_a_statement_is_told_by_what_it_does_and_never_by_its_values(collector, 
         )  # fmt: skip
     wait_until(lambda: collector.named(TRACE, "SELECT people"))
 
-    inserted, found = (collector.named(TRACE, f"{word} people") for word in ("INSERT", "SELECT"))
-    assert inserted.parent_id == "b7ad6b7169203331"
+    insert, select = (collector.named(TRACE, f"{word} people") for word in ("INSERT", "SELECT"))
+    assert insert.parent_id == "b7ad6b7169203331"
     assert (
-        inserted.attributes["db.system.name"]
-        == each_database_url.partition(":")[0].partition("+")[0]
+        insert.attributes["db.system.name"] == each_database_url.partition(":")[0].partition("+")[0]
     )
-    assert inserted.attributes["db.operation.name"] == "INSERT"
-    assert inserted.attributes["db.operation.batch.size"] == 2
-    assert found.attributes["db.query.summary"] == "SELECT people"
-    told = str([each.attributes for each in collector.trace(TRACE)])
-    assert "secret" not in told
-    assert "77" not in found.attributes["db.query.text"]
+    assert insert.attributes["db.operation.name"] == "INSERT"
+    assert insert.attributes["db.operation.batch.size"] == 2
+    assert select.attributes["db.query.summary"] == "SELECT people"
+    attributes = str([span.attributes for span in collector.trace(TRACE)])
+    assert "secret" not in attributes
+    assert "77" not in select.attributes["db.query.text"]
 
 
-def test_a_statement_that_fails_is_told_as_failed(collector, database_url):
+def test_failed_statement_has_a_failed_span(collector, database_url):
     database = open_database(database_url, "rag")
 
-    with standing(PLACE), pytest.raises(DBAPIError), database.read() as session:
+    with attach_span_context(CONTEXT), pytest.raises(DBAPIError), database.read() as session:
         session.execute(text("SELECT * FROM nowhere"))
     wait_until(lambda: collector.named(TRACE, "SELECT nowhere"))
 
@@ -75,76 +79,77 @@ def test_a_statement_that_fails_is_told_as_failed(collector, database_url):
     assert (failed.failed, failed.attributes["error.type"]) == (True, "OperationalError")
 
 
-def test_what_nobody_asked_for_is_no_trace(collector, database_url, valkey):
+def test_statements_and_commands_outside_a_trace_have_no_spans(collector, database_url, valkey):
     with open_database(database_url, "rag").read() as session:
         session.execute(text("SELECT 1"))
     valkey.client.ping()
-    with standing(PLACE), span("the last"):
+    with attach_span_context(CONTEXT), start_as_current_span("last"):
         pass
     wait_until(lambda: collector.spans)
 
-    assert [each.name for each in collector.spans] == ["the last"]
+    assert [span.name for span in collector.spans] == ["last"]
 
 
-def test_a_command_is_told_by_its_name_alone(collector, valkey):
-    with standing(PLACE):
+def test_redis_span_contains_no_arguments(collector, valkey):
+    with attach_span_context(CONTEXT):
         valkey.client.set("key-of-ada", "secret")
         with valkey.client.pipeline() as pipeline:
             pipeline.get("key-of-ada").incr("number").execute()
     wait_until(lambda: len(collector.trace(TRACE)) >= 2)
 
-    one, several = (collector.named(TRACE, name) for name in ("SET", "PIPELINE"))
-    assert one.attributes["db.system.name"] == "redis"
-    assert several.attributes["db.operation.batch.size"] == 2
-    assert several.attributes["db.query.text"] == "GET INCRBY"
-    told = str([each.attributes for each in collector.trace(TRACE)])
-    assert "ada" not in told
-    assert "secret" not in told
+    command, batch = (collector.named(TRACE, name) for name in ("SET", "PIPELINE"))
+    assert command.attributes["db.system.name"] == "redis"
+    assert batch.attributes["db.operation.batch.size"] == 2
+    assert batch.attributes["db.query.text"] == "GET INCRBY"
+    attributes = str([span.attributes for span in collector.trace(TRACE)])
+    assert "ada" not in attributes
+    assert "secret" not in attributes
 
 
-def test_a_forked_child_tells_of_its_own_spans(collector):
-    with standing(PLACE), span("before the fork"):
+def test_forked_child_exports_its_own_spans(collector):
+    with attach_span_context(CONTEXT), start_as_current_span("before the fork"):
         pass
     child = os.fork()
     if child == 0:
-        with standing(PLACE), span("in the child"):
+        with attach_span_context(CONTEXT), start_as_current_span("in the child"):
             pass
         tracing._recorder.close()
         os._exit(0)
     os.waitpid(child, 0)
-    with standing(PLACE), span("in the parent"):
+    with attach_span_context(CONTEXT), start_as_current_span("in the parent"):
         pass
     wait_until(lambda: len(collector.trace(TRACE)) >= 3)
 
-    names = sorted(each.name for each in collector.trace(TRACE))
+    names = sorted(span.name for span in collector.trace(TRACE))
     assert names == ["before the fork", "in the child", "in the parent"]
 
 
-def test_a_collector_that_takes_nothing_is_named_once(collector, caplog):
+def test_rejected_export_is_logged_once(collector, caplog):
     caplog.set_level(logging.INFO)
 
-    def told() -> list[str]:
-        return [each.getMessage() for each in caplog.records if each.name.startswith("backend")]
+    def list_messages() -> list[str]:
+        records = [record for record in caplog.records if record.name.startswith("backend")]
+        return [record.getMessage() for record in records]
 
-    collector.answer = 400
+    collector.status = 400
     for count in (1, 2, 3):
-        with span("lost"):
+        with start_as_current_span("lost"):
             pass
-        wait_until(lambda count=count: collector.refused >= count)
-    wait_until(told)
-    collector.answer = 200
-    with span("seen"):
+        wait_until(lambda count=count: collector.rejected >= count)
+    wait_until(list_messages)
+    collector.status = 200
+    with start_as_current_span("accepted"):
         pass
-    wait_until(lambda: len(told()) > 1)
+    wait_until(lambda: len(list_messages()) > 1)
 
-    assert told() == [
-        "The collector takes no spans; they are lost until it does.",
-        "The collector takes spans again.",
+    assert list_messages() == [
+        "The trace collector rejects spans or does not respond. Spans are lost.",
+        "The trace collector accepts spans again.",
     ]
 
 
-@pytest.mark.parametrize("collector", ["away", "silent"])
-def test_a_process_ends_within_a_second_whatever_its_collector_does(collector, tmp_path):
+@pytest.mark.parametrize("collector", ["closed", "silent"])
+def test_process_exits_quickly_when_the_collector_does_not_respond(collector, tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if collector == "silent":
@@ -156,15 +161,16 @@ def test_a_process_ends_within_a_second_whatever_its_collector_does(collector, t
         }
         code = (
             "import time; from backend.chassis.settings import CommonSettings, load_env\n"
-            "from backend.chassis.observability.tracing import open_tracing, span\n"
-            "open_tracing(CommonSettings.from_env(load_env(), 'rag'), 'rag-service')\n"
-            "with span('lost'): pass\n"
+            "from backend.chassis.observability import tracing\n"
+            "tracing.configure_tracing(CommonSettings.from_env(load_env(), 'rag'), 'rag-service')\n"
+            "with tracing.start_as_current_span('lost'): pass\n"
             "print(time.monotonic())"
         )
-        told = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True,
             text=True, timeout=60, check=True,
         )  # fmt: skip
-        took = time.monotonic() - float(told.stdout)
+        duration_seconds = time.monotonic() - float(result.stdout)
 
-    assert took < 5  # the exporter by itself waits for ten seconds, and its provider for thirty
+    # By default, the exporter waits for 10 seconds and its provider for 30.
+    assert duration_seconds < 5

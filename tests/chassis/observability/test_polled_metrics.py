@@ -1,13 +1,17 @@
-"""Numbers that others are asked for."""
+"""Metrics that are read in background threads."""
 
 import threading
 
 from prometheus_client.core import GaugeMetricFamily
 
-from backend.chassis.observability.polled_metrics import AskedNumbers, Dependencies, redis_numbers
+from backend.chassis.observability.polled_metrics import (
+    DependencyCollector,
+    PolledCollector,
+    collect_redis_metrics,
+)
 
 
-def told(collector) -> dict[str, float]:
+def collect(collector) -> dict[str, float]:
     return {
         sample.name + "".join(sample.labels.values()): sample.value
         for metric in collector.collect()
@@ -15,53 +19,53 @@ def told(collector) -> dict[str, float]:
     }
 
 
-def test_who_never_answers_keeps_no_scrape_waiting_and_counts_as_away():
-    silence = threading.Event()
-    collector = Dependencies({"frozen": silence.wait, "well": lambda: None})
+def test_dependency_is_down_while_its_check_does_not_return():
+    released = threading.Event()
+    collector = DependencyCollector({"frozen": released.wait, "healthy": lambda: None})
 
-    found = told(collector)
+    values = collect(collector)
 
-    assert (found["dependency_upfrozen"], found["dependency_upwell"]) == (0.0, 1.0)
-    assert "dependency_latency_secondsfrozen" not in found
-    silence.set()
+    assert (values["dependency_upfrozen"], values["dependency_uphealthy"]) == (0.0, 1.0)
+    assert "dependency_latency_secondsfrozen" not in values
+    released.set()
 
 
-def test_what_fails_counts_as_away_with_the_time_that_it_took():
-    def away() -> None:
+def test_failed_check_reports_a_latency():
+    def fail() -> None:
         raise ConnectionError
 
-    found = told(Dependencies({"store": away}))
+    values = collect(DependencyCollector({"store": fail}))
 
-    assert found["dependency_upstore"] == 0.0
-    assert found["dependency_latency_secondsstore"] >= 0
+    assert values["dependency_upstore"] == 0.0
+    assert values["dependency_latency_secondsstore"] >= 0
 
 
-def test_a_question_that_fails_leaves_the_page_without_its_numbers(caplog):
-    def broken():
+def test_failed_read_is_logged_once_and_its_metrics_are_left_out(caplog):
+    def fail():
         raise OSError("secret of the server")
 
-    collector = AskedNumbers("queue", broken)
+    collector = PolledCollector("queue", fail)
 
-    assert told(collector) == {}
-    assert told(collector) == {}
-    assert caplog.messages == ["no numbers of queue: OSError"]
+    assert collect(collector) == {}
+    assert collect(collector) == {}
+    assert caplog.messages == ["cannot read metrics of queue: OSError"]
 
 
-def test_several_scrapes_at_once_ask_once():
-    asked = []
+def test_consecutive_scrapes_share_one_read():
+    reads = []
 
-    def question():
-        asked.append(1)
+    def read():
+        reads.append(1)
         yield GaugeMetricFamily("depth", "Depth.", 3)
 
-    collector = AskedNumbers("queue", question)
+    collector = PolledCollector("queue", read)
 
-    assert [told(collector)["depth"] for _ in range(5)] == [3.0] * 5
-    assert len(asked) == 1
+    assert [collect(collector)["depth"] for _ in range(5)] == [3.0] * 5
+    assert len(reads) == 1
 
 
-def test_the_server_tells_of_itself(valkey):
-    families = {metric.name: metric for metric in redis_numbers(valkey.client)}
+def test_redis_metrics_have_the_names_of_the_redis_exporter(valkey):
+    families = {metric.name: metric for metric in collect_redis_metrics(valkey.client)}
 
     assert families["redis_memory_used_bytes"].samples[0].value > 0
     assert families["redis_connected_clients"].samples[0].value >= 1

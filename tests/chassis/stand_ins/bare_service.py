@@ -1,4 +1,4 @@
-"""A bare Flask service under the real gunicorn: `python bare_service.py PORT`."""
+"""Minimal Flask service under gunicorn: `python bare_service.py PORT`."""
 
 import os
 import sys
@@ -23,5 +23,5 @@ def bare_app(_: Service) -> Flask:
 
 
 if __name__ == "__main__":
-    serving.application = bare_app
+    serving.load_app = bare_app
     serving.serve(Service("bare", int(sys.argv[1])))

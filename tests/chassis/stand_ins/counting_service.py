@@ -1,4 +1,4 @@
-"""A service of several workers under the real gunicorn: `python counting_service.py PORT`."""
+"""Service with request metrics under gunicorn: `python counting_service.py PORT`."""
 
 import os
 import sys
@@ -10,8 +10,12 @@ from backend.chassis.web import serving
 
 
 def counting_app(_: Service) -> Flask:
-    # Within the worker, as every service does: its numbers' folder is known by then.
-    from backend.chassis.observability.metrics import Metrics, count_requests, metrics_response
+    # Imported in the worker, as in every service: the folder for metrics is set by then.
+    from backend.chassis.observability.metrics import (
+        Metrics,
+        build_metrics_response,
+        count_requests,
+    )
 
     app = Flask("counting")
     metrics = count_requests(app, Metrics())
@@ -24,11 +28,11 @@ def counting_app(_: Service) -> Flask:
 
     @app.get("/metrics")
     def text() -> Response:
-        return metrics_response(metrics)
+        return build_metrics_response(metrics)
 
     return app
 
 
 if __name__ == "__main__":
-    serving.application = counting_app
+    serving.load_app = counting_app
     serving.serve(Service("counting", int(sys.argv[1])))

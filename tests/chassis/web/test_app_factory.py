@@ -1,4 +1,4 @@
-"""What every service answers, whatever it is for."""
+"""Routes and headers that every service has."""
 
 import re
 import time
@@ -7,11 +7,11 @@ import pytest
 from flask import Flask
 
 from backend import __version__
-from backend.chassis.web.app_factory import create_service, seal
+from backend.chassis.web.app_factory import create_service, verify_routes
 from backend.security import Permission
 
 
-def test_health_says_who_answers(client):
+def test_health_contains_the_service_name(client):
     health = client.get("/health")
 
     assert health.status_code == 200
@@ -20,11 +20,11 @@ def test_health_says_who_answers(client):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", health.json["timestamp"])
 
 
-def test_ready_is_503_while_a_dependency_is_away(common):
-    def away() -> None:
+def test_ready_returns_503_while_a_dependency_is_down(common):
+    def fail() -> None:
         raise ConnectionError("no route")
 
-    client = create_service(common, {"database": away}).test_client()
+    client = create_service(common, {"database": fail}).test_client()
 
     ready = client.get("/health/ready")
 
@@ -33,7 +33,7 @@ def test_ready_is_503_while_a_dependency_is_away(common):
     assert client.get("/health/live").status_code == 200
 
 
-def test_the_detailed_health_is_for_those_who_may_read_the_system(client, identities):
+def test_detailed_health_requires_system_read(client, identities):
     reader = identities.bearer(permissions=[Permission.SYSTEM_READ])
 
     detailed = client.get("/health/detailed", headers=reader)
@@ -43,7 +43,7 @@ def test_the_detailed_health_is_for_those_who_may_read_the_system(client, identi
     assert client.get("/health/detailed").status_code == 401
 
 
-def test_info_tells_version_and_uptime(client):
+def test_info_contains_version_and_uptime(client):
     assert set(client.get("/info").json) == {
         "service",
         "version",
@@ -53,7 +53,7 @@ def test_info_tells_version_and_uptime(client):
     }
 
 
-def test_metrics_count_by_route_and_not_by_path(client):
+def test_metrics_are_labelled_by_route_not_by_path(client):
     client.delete("/things/1")
     client.delete("/things/2")
 
@@ -65,7 +65,7 @@ def test_metrics_count_by_route_and_not_by_path(client):
     assert "/things/1" not in text
 
 
-def test_what_a_client_makes_up_is_no_label(client):
+def test_unknown_methods_and_paths_create_no_labels(client):
     for word in ("BREW", "X" * 500, "GET-1"):
         client.open(f"/nowhere/{word}?{word}", method=word, headers={"Host": f"{word}.example"})
 
@@ -75,27 +75,27 @@ def test_what_a_client_makes_up_is_no_label(client):
     assert not re.search(r"BREW|XXX|GET-1", text)
 
 
-def test_the_numbers_tell_what_the_service_takes_and_stands_on(client):
+def test_metrics_contain_process_and_disk_usage(client):
     text = client.get("/metrics").text
-    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
-    assert float(found["process_resident_memory_bytes"]) > 2**20
-    assert float(found["process_cpu_seconds_total"]) > 0
-    assert 0 < float(found["service_open_fds_ratio"]) < 1
-    assert 0 <= time.time() - float(found["process_start_time_seconds"]) < 24 * 3600
-    assert float(found["data_folder_free_bytes"]) <= float(found["data_folder_size_bytes"])
-    assert f'version="{__version__}"' in next(name for name in found if "service_build" in name)
+    assert float(values["process_resident_memory_bytes"]) > 2**20
+    assert float(values["process_cpu_seconds_total"]) > 0
+    assert 0 < float(values["service_open_fds_ratio"]) < 1
+    assert 0 <= time.time() - float(values["process_start_time_seconds"]) < 24 * 3600
+    assert float(values["data_folder_free_bytes"]) <= float(values["data_folder_size_bytes"])
+    assert f'version="{__version__}"' in next(name for name in values if "service_build" in name)
 
 
-def test_a_service_with_an_unguarded_route_does_not_start(app):
+def test_verify_routes_rejects_a_route_without_guard(app):
     app = Flask("careless", static_folder=None)
     app.add_url_rule("/door", "door", lambda: "")
 
     with pytest.raises(RuntimeError, match="/door"):
-        seal(app)
+        verify_routes(app)
 
 
-def test_every_answer_carries_the_safe_headers_and_its_request_id(client, identities):
+def test_every_response_has_security_headers_and_request_id(client, identities):
     for response in (
         client.get("/health"),
         client.get("/nowhere"),
@@ -115,7 +115,7 @@ def test_every_answer_carries_the_safe_headers_and_its_request_id(client, identi
         ("post", "/things", 409, "name_taken"),
     ],
 )
-def test_every_error_is_a_problem_document(client, identities, method, path, status, code):
+def test_errors_are_problem_documents(client, identities, method, path, status, code):
     response = getattr(client, method)(path, json={"name": "taken"}, headers=identities.bearer())
 
     assert (response.status_code, response.json["code"]) == (status, code)
@@ -123,15 +123,15 @@ def test_every_error_is_a_problem_document(client, identities, method, path, sta
     assert {"type", "title", "status", "detail", "request_id"} <= set(response.json)
 
 
-def test_a_path_with_a_nul_leads_nowhere(client):
+def test_path_with_nul_returns_404(client):
     assert client.get("/info%00").json["code"] == "not_found"
 
 
-def test_a_wrong_method_is_told_the_right_ones(client):
+def test_wrong_method_returns_the_allowed_ones(client):
     assert "POST" in client.put("/things").headers["Allow"]
 
 
-def test_an_unforeseen_error_tells_a_stranger_nothing(client, identities):
+def test_unexpected_error_reveals_no_details(client, identities):
     response = client.post("/things", json={"name": "broken"}, headers=identities.bearer())
 
     assert (response.status_code, response.json["code"]) == (500, "internal_error")
@@ -140,28 +140,29 @@ def test_an_unforeseen_error_tells_a_stranger_nothing(client, identities):
     assert response.json["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_the_openapi_document_names_every_answer_of_a_route(client):
+def test_openapi_document_contains_every_response_of_a_route(client):
     document = client.get("/openapi.json").json
-    make = document["paths"]["/things"]["post"]
+    operation = document["paths"]["/things"]["post"]
 
     assert document["openapi"].startswith("3.1")
-    assert make["x-permission"] == "rag:write"
+    assert operation["x-permission"] == "rag:write"
     assert {"201", "400", "401", "403", "409", "413", "415", "422", "500", "503"} <= set(
-        make["responses"]
+        operation["responses"]
     )
-    assert make["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Thing")
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["$ref"].endswith("/Thing")
     assert document["paths"]["/things/{number}"]["delete"]["responses"]["204"]
 
 
-def test_the_openapi_document_names_every_type_of_an_answer_and_the_form_of_its_errors(client):
+def test_openapi_document_contains_stream_media_types_and_the_error_model(client):
     picture = client.get("/openapi.json").json["paths"]["/things/{number}/picture"]["get"]
 
     assert set(picture["responses"]["200"]["content"]) == {"image/png", "image/gif"}
     error = picture["responses"]["409"]["content"]["application/json"]["schema"]
-    assert error["$ref"].endswith("/Made")
+    assert error["$ref"].endswith("/CreatedThing")
 
 
-def test_the_page_to_try_it_needs_no_other_host(client):
+def test_docs_page_loads_everything_from_its_own_host(client):
     page = client.get("/docs")
 
     assert page.status_code == 200
@@ -169,3 +170,9 @@ def test_the_page_to_try_it_needs_no_other_host(client):
     for asset in re.findall(r'(?:src|href)="(docs/[^"]+)"', page.text):
         assert client.get(f"/{asset}").status_code == 200
     assert client.get("/docs/other.js").status_code == 404
+
+
+def test_docs_page_closes_the_operations_group(client):
+    script = client.get("/docs/start.js").text
+
+    assert 'layoutActions.show(["operations-tag", "operations"], false)' in script

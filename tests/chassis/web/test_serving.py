@@ -1,4 +1,4 @@
-"""A service under the real gunicorn."""
+"""A service under gunicorn."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import pytest
 
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env
-from backend.chassis.web.serving import gunicorn_options
-from backend.operations.supervisor.processes import start_time
+from backend.chassis.web.serving import build_gunicorn_options
+from backend.operations.supervisor.processes.spawn import get_start_time
 from tests.servers import free_port, wait_until
 
-ROOT = Path(__file__).parents[2]
-BARE = Path(__file__).parent / "stand_ins" / "bare_service.py"
+ROOT = Path(__file__).parents[3]
+BARE = Path(__file__).parents[1] / "stand_ins" / "bare_service.py"
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def port() -> int:
 
 @pytest.fixture
 def master(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with started(port, tmp_path) as process:
+    with start_service(port, tmp_path) as process:
         yield process
         process.terminate()
 
 
-def started(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
+def start_service(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, BARE, str(port)],
@@ -45,8 +45,8 @@ def started(port: int, folder: Path, **variables: str) -> subprocess.Popen[bytes
         )
 
 
-def ask(port: int) -> str:
-    """Its answer, as soon as it gives one."""
+def request_health(port: int) -> str:
+    """Return the body of `/health`, as soon as the service responds."""
     deadline = time.monotonic() + 15
     while True:
         connection = HTTPConnection("127.0.0.1", port, timeout=2)
@@ -54,41 +54,41 @@ def ask(port: int) -> str:
             connection.request("GET", "/health")
             return connection.getresponse().read().decode()
         except OSError:
-            assert time.monotonic() < deadline, "it never answered"
+            assert time.monotonic() < deadline, "the service does not respond"
             time.sleep(0.05)
         finally:
             connection.close()
 
 
-def test_it_is_served_by_a_worker_and_every_line_it_logs_is_json(master, port, tmp_path):
-    worker, parent = map(int, ask(port).split())
+def test_worker_serves_requests_and_all_log_lines_are_json(master, port, tmp_path):
+    worker, parent = map(int, request_health(port).split())
 
     assert worker != parent == master.pid
     lines = (tmp_path / "log").read_text().splitlines()
     assert {json.loads(line)["service"] for line in lines} == {"bare-service"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
-def test_no_worker_outlives_a_master_killed_by_force(master, port):
-    worker, _ = map(int, ask(port).split())
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is specific to Linux")
+def test_worker_ends_when_the_master_is_killed(master, port):
+    worker, _ = map(int, request_health(port).split())
 
     master.send_signal(signal.SIGKILL)
     master.wait()
 
-    wait_until(lambda: start_time(worker) is None, seconds=2)
+    wait_until(lambda: get_start_time(worker) is None, seconds=2)
 
 
-def test_a_settings_error_ends_it_with_that_sentence_and_no_trace(port, tmp_path):
-    with started(port, tmp_path, BROKEN="1") as process:
+def test_settings_error_is_printed_without_traceback(port, tmp_path):
+    with start_service(port, tmp_path, BROKEN="1") as process:
         assert process.wait(15) != 0
 
-    said = (tmp_path / "log").read_text()
-    assert "bare-service: SOME_KEY is not set. Add it to .env." in said
-    assert "Traceback" not in said
+    output = (tmp_path / "log").read_text()
+    assert "bare-service: SOME_KEY is not set. Add it to .env." in output
+    assert "Traceback" not in output
 
 
-def test_workers_threads_and_addresses_are_settings():
-    options = gunicorn_options(
+def test_gunicorn_options_follow_the_settings():
+    options = build_gunicorn_options(
         Service("auth", 5001),
         Env({"AUTH_SERVICE_WORKERS": "3", "AUTH_SERVICE_THREADS": "5", "HOST": "::1"}),
     )

@@ -1,4 +1,4 @@
-"""A machine does at random what two people of one tenant and one of another may do."""
+"""Random operations by two users of one tenant and one user of another (state machines)."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -6,12 +6,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.contract.stages import STAGES
 
-AT_LENGTH = pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="at length")
+MANY_EXAMPLES = pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="many")
 
 
-@pytest.fixture(params=[pytest.param(1, id="quick"), AT_LENGTH])
+@pytest.fixture(params=[pytest.param(1, id="quick"), MANY_EXAMPLES])
 def run(request, tmp_path, database_url):
-    """Run a machine, made of a stage of the service, so many times; at length, many more."""
+    """Return a function that runs a state machine on a service under test."""
     opened = []
 
     def run_machine(service, machine, examples, steps):

@@ -1,4 +1,4 @@
-"""Whatever two tenants' administrators do: neither sees or touches anything of the other's."""
+"""Administrators of two tenants never see or change anything of the other tenant."""
 
 from itertools import count
 
@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.contract.stages import PASSWORD
 
 _numbers = count(1)
-# Two administer the first tenant, one the second.
-PEOPLE = {"ada": "one", "bea": "one", "cid": "two"}
-WHO = st.sampled_from(sorted(PEOPLE))
+# Two administrators of the first tenant, one of the second.
+TENANT_BY_USER = {"ada": "one", "bea": "one", "cid": "two"}
+USERS = st.sampled_from(sorted(TENANT_BY_USER))
 LISTS = ("/users", "/roles", "/tenants", "/audit")
 
 
@@ -19,131 +19,133 @@ class Administration(RuleBasedStateMachine):
         super().__init__()
         self.client = stage.client
         self.stage = stage
-        self.users = {"one": {}, "two": {}}  # ids, and what else would give them away
+        self.users = {"one": {}, "two": {}}  # user ids and user names by tenant
         self.roles = {"one": set(), "two": set()}
-        self.words = {"one": set(), "two": set()}
+        self.secrets = {"one": set(), "two": set()}
 
     @initialize()
-    def begin(self):
+    def create_tenants(self):
         admin = self.stage.headers("admin")
         self.tenants, self.headers = {}, {}
         for tenant in ("one", "two"):
-            body = {"name": self.word(tenant)}
-            self.tenants[tenant] = self.stage.made("/tenants", admin, json=body).json["id"]
-            self.words[tenant].add(self.tenants[tenant])
-        # The first admin founded both, and so is a member of both.
-        self.founder = self.client.get("/me", headers=admin).json["id"]
-        for who, tenant in PEOPLE.items():
-            name = self.word(tenant)
+            body = {"name": self.new_word(tenant)}
+            self.tenants[tenant] = self.stage.post("/tenants", admin, json=body).json["id"]
+            self.secrets[tenant].add(self.tenants[tenant])
+        # The admin created both tenants and is a member of both.
+        self.admin_id = self.client.get("/me", headers=admin).json["id"]
+        for who, tenant in TENANT_BY_USER.items():
+            name = self.new_word(tenant)
             body = {"username": name, "password": PASSWORD}
-            user_id = self.stage.made("/register", {}, json=body).json["user"]["id"]
+            user_id = self.stage.post("/register", {}, json=body).json["user"]["id"]
             path = f"/tenants/{self.tenants[tenant]}/members/{user_id}"
             put = self.client.put(path, headers=admin, json={"roles": ["tenant_admin"]})
             assert put.status_code == 201, put.text
-            login = self.stage.made("/login", {}, json=body).json
+            login = self.stage.post("/login", {}, json=body).json
             self.headers[who] = {
                 "Authorization": f"Bearer {login['access_token']}",
                 "X-Tenant-ID": self.tenants[tenant],
             }
-            self.words[tenant].add(user_id)
+            self.secrets[tenant].add(user_id)
             self.users[tenant][user_id] = name
 
-    def word(self, tenant):
+    def new_word(self, tenant):
         word = f"w{next(_numbers)}q"
-        self.words[tenant].add(word)
+        self.secrets[tenant].add(word)
         return word
 
-    def ask(self, who, method, path, **body):
+    def request(self, who, method, path, **body):
         return self.client.open(path, method=method, headers=self.headers[who], **body)
 
-    @rule(who=WHO)
-    def employ(self, who):
-        tenant = PEOPLE[who]
-        body = {"username": self.word(tenant), "password": PASSWORD}
-        response = self.ask(who, "POST", "/users", json=body | {"display_name": self.word(tenant)})
+    @rule(who=USERS)
+    def create_user(self, who):
+        tenant = TENANT_BY_USER[who]
+        body = {"username": self.new_word(tenant), "password": PASSWORD}
+        response = self.request(
+            who, "POST", "/users", json=body | {"display_name": self.new_word(tenant)}
+        )
         assert response.status_code == 201, response.text
-        self.words[tenant].add(response.json["id"])
+        self.secrets[tenant].add(response.json["id"])
         self.users[tenant][response.json["id"]] = body["username"]
 
-    @rule(who=WHO, name=st.sampled_from(["reader", "keeper"]))
+    @rule(who=USERS, name=st.sampled_from(["reader", "editor"]))
     def make_role(self, who, name):
-        tenant = PEOPLE[who]
-        body = {"permissions": ["rag:read"], "description": self.word(tenant)}
-        response = self.ask(who, "PUT", f"/roles/{name}", json=body)
+        tenant = TENANT_BY_USER[who]
+        body = {"permissions": ["rag:read"], "description": self.new_word(tenant)}
+        response = self.request(who, "PUT", f"/roles/{name}", json=body)
         assert response.status_code == (200 if name in self.roles[tenant] else 201), response.text
         self.roles[tenant].add(name)
 
-    @rule(who=WHO, name=st.sampled_from(["reader", "keeper"]))
+    @rule(who=USERS, name=st.sampled_from(["reader", "editor"]))
     def delete_role(self, who, name):
-        tenant = PEOPLE[who]
-        response = self.ask(who, "DELETE", f"/roles/{name}")
+        tenant = TENANT_BY_USER[who]
+        response = self.request(who, "DELETE", f"/roles/{name}")
         assert response.status_code == (204 if name in self.roles[tenant] else 404), response.text
         self.roles[tenant].discard(name)
 
-    @rule(who=WHO, of=st.sampled_from(["one", "two"]))
-    def rename(self, who, of):
-        body = {"name": self.word(of)}
-        response = self.ask(who, "PATCH", f"/tenants/{self.tenants[of]}", json=body)
-        assert response.status_code == (200 if PEOPLE[who] == of else 404), response.text
+    @rule(who=USERS, of=st.sampled_from(["one", "two"]))
+    def rename_tenant(self, who, of):
+        body = {"name": self.new_word(of)}
+        response = self.request(who, "PATCH", f"/tenants/{self.tenants[of]}", json=body)
+        assert response.status_code == (200 if TENANT_BY_USER[who] == of else 404), response.text
 
     @precondition(lambda self: self.headers)
-    @rule(who=WHO, of=st.sampled_from(["one", "two"]), data=st.data())
-    def reach(self, who, of, data):
-        """Everything about a user answers 404 from the other tenant."""
+    @rule(who=USERS, of=st.sampled_from(["one", "two"]), data=st.data())
+    def access_user(self, who, of, data):
+        """Every route about a user returns 404 for administrators of the other tenant."""
         user_id = data.draw(st.sampled_from(sorted(self.users[of])))
-        mine = PEOPLE[who] == of
+        is_own = TENANT_BY_USER[who] == of
         member = f"/tenants/{self.tenants[of]}/members/{user_id}"
-        for method, path, body, good in (
+        for method, path, body, allowed in (
             ("GET", f"/users/{user_id}", None, {200}),
-            ("PATCH", f"/users/{user_id}", {"display_name": self.word(of)}, {200, 403}),
+            ("PATCH", f"/users/{user_id}", {"display_name": self.new_word(of)}, {200, 403}),
             ("PATCH", f"/users/{user_id}", {"roles": ["tenant_admin"]}, {200}),
             ("POST", f"/users/{user_id}/unlock", None, {204}),
             ("GET", member, None, {200}),
             ("GET", f"/tenants/{self.tenants[of]}/members", None, {200}),
             ("PUT", member, {"roles": ["tenant_admin"]}, {200}),
         ):
-            if mine and body and "roles" in body:
-                continue  # roles raise a generation, which ends the tokens in hand
-            response = self.ask(who, method, path, json=body)
-            expected = good if mine else {404}
+            if is_own and body and "roles" in body:
+                continue  # changing roles raises the generation, which revokes the current tokens
+            response = self.request(who, method, path, json=body)
+            expected = allowed if is_own else {404}
             assert response.status_code in expected, (method, path, response.text)
-            self.is_silent(who, response)
-        if not mine:
+            self.assert_no_foreign_data(who, response)
+        if not is_own:
             for path in (f"/users/{user_id}", member):
-                assert self.ask(who, "DELETE", path).status_code == 404
-            # Nor can anybody be drawn over, to be looked at here.
-            drawn = f"/tenants/{self.tenants[PEOPLE[who]]}/members/{user_id}"
-            assert self.ask(who, "GET", drawn).status_code == 404
+                assert self.request(who, "DELETE", path).status_code == 404
+            # A user cannot be looked up through the own tenant either.
+            path = f"/tenants/{self.tenants[TENANT_BY_USER[who]]}/members/{user_id}"
+            assert self.request(who, "GET", path).status_code == 404
 
-    @rule(who=WHO)
-    def look(self, who):
-        tenant = PEOPLE[who]
+    @rule(who=USERS)
+    def list_everything(self, who):
+        tenant = TENANT_BY_USER[who]
         for path in LISTS:
-            self.is_silent(who, self.ask(who, "GET", f"{path}?limit=200"))
-        seen = self.ask(who, "GET", "/users?limit=200").json["items"]
-        assert {each["id"] for each in seen} - {self.founder} == self.users[tenant].keys()
-        assert all([each["id"] for each in user["tenants"]] == [user["tenant_id"]] for user in seen)
-        own = [each["name"] for each in self.ask(who, "GET", "/roles").json["items"]]
-        assert {"reader", "keeper"} & set(own) == self.roles[tenant]
-        shown = self.ask(who, "GET", "/tenants").json["items"]
-        assert [each["id"] for each in shown] == [self.tenants[tenant]]
+            self.assert_no_foreign_data(who, self.request(who, "GET", f"{path}?limit=200"))
+        users = self.request(who, "GET", "/users?limit=200").json["items"]
+        assert {user["id"] for user in users} - {self.admin_id} == self.users[tenant].keys()
+        assert all([t["id"] for t in user["tenants"]] == [user["tenant_id"]] for user in users)
+        roles = [role["name"] for role in self.request(who, "GET", "/roles").json["items"]]
+        assert {"reader", "editor"} & set(roles) == self.roles[tenant]
+        tenants = self.request(who, "GET", "/tenants").json["items"]
+        assert [item["id"] for item in tenants] == [self.tenants[tenant]]
         other = {"one": "two", "two": "one"}[tenant]
         for name in self.users[other].values():
             for path in (f"/users?q={name}", f"/audit?actor={name}"):
-                assert self.ask(who, "GET", path).json["items"] == []
+                assert self.request(who, "GET", path).json["items"] == []
         foreign = self.headers[who] | {"X-Tenant-ID": self.tenants[other]}
         for path in LISTS:
             assert self.client.get(path, headers=foreign).status_code == 403
 
-    def is_silent(self, who, response):
-        other = {"one": "two", "two": "one"}[PEOPLE[who]]
-        for word in self.words[other]:
+    def assert_no_foreign_data(self, who, response):
+        other = {"one": "two", "two": "one"}[TENANT_BY_USER[who]]
+        for word in self.secrets[other]:
             assert f'"{word}' not in response.text, (who, word, response.text)
 
     def teardown(self):
-        for who in PEOPLE if getattr(self, "headers", None) else ():
-            self.look(who)
+        for who in TENANT_BY_USER if getattr(self, "headers", None) else ():
+            self.list_everything(who)
 
 
-def test_administrators_reach_no_further_than_their_tenant(run):
+def test_administrators_are_confined_to_their_tenant(run):
     run("auth", Administration, examples=5, steps=15)

@@ -1,13 +1,13 @@
-"""Whatever people say to the agent: nobody else, in their tenant or out of it, hears of it."""
+"""Conversations with the agent are visible only to their owner, not even in the same tenant."""
 
 from itertools import count
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-_worlds = count(1)
-PEOPLE = {"ada": "one", "bea": "one", "cid": "two"}
-WHO = st.sampled_from(sorted(PEOPLE))
+_runs = count(1)
+TENANT_BY_USER = {"ada": "one", "bea": "one", "cid": "two"}
+USERS = st.sampled_from(sorted(TENANT_BY_USER))
 
 
 class Conversations(RuleBasedStateMachine):
@@ -15,78 +15,78 @@ class Conversations(RuleBasedStateMachine):
         super().__init__()
         self.client = stage.client
         self.identities = stage.identities
-        self.said = {}  # what was said in a conversation, and by whom
+        self.conversations = {}  # session id → (owner, secret words of the requests)
 
     @initialize()
-    def begin(self):
-        world = next(_worlds)
+    def create_users(self):
+        run_number = next(_runs)
         self.headers = {
-            who: self.identities.bearer(f"{who}-{world}", tenant_id=f"{tenant}-{world}")
-            for who, tenant in PEOPLE.items()
+            who: self.identities.bearer(f"{who}-{run_number}", tenant_id=f"{tenant}-{run_number}")
+            for who, tenant in TENANT_BY_USER.items()
         }
-        self.words = (f"w{world}x{number}q" for number in count(1))
+        self.words = (f"w{run_number}x{number}q" for number in count(1))
 
-    def ask(self, who, method, path, **body):
+    def request(self, who, method, path, **body):
         return self.client.open(path, method=method, headers=self.headers[who], **body)
 
-    @rule(who=WHO)
-    def ask_anew(self, who):
+    @rule(who=USERS)
+    def start_conversation(self, who):
         word = next(self.words)
-        response = self.ask(who, "POST", "/query", json={"user_request": f"What is {word}?"})
+        response = self.request(who, "POST", "/query", json={"user_request": f"What is {word}?"})
         assert response.status_code == 200, response.text
-        self.is_silent(who, response)
-        self.said[response.json["session_id"]] = (who, [word])
+        self.assert_no_foreign_data(who, response)
+        self.conversations[response.json["session_id"]] = (who, [word])
 
-    @precondition(lambda self: self.said)
-    @rule(who=WHO, data=st.data())
-    def go_on(self, who, data):
-        session_id = data.draw(st.sampled_from(sorted(self.said)))
-        owner, words = self.said[session_id]
+    @precondition(lambda self: self.conversations)
+    @rule(who=USERS, data=st.data())
+    def continue_conversation(self, who, data):
+        session_id = data.draw(st.sampled_from(sorted(self.conversations)))
+        owner, words = self.conversations[session_id]
         word = next(self.words)
         body = {"user_request": f"And what is {word}?", "session_id": session_id}
-        response = self.ask(who, "POST", "/query", json=body)
+        response = self.request(who, "POST", "/query", json=body)
         assert response.status_code == (200 if who == owner else 404), response.text
         if who == owner:
             words.append(word)
-        self.is_silent(who, response)
+        self.assert_no_foreign_data(who, response)
 
-    @precondition(lambda self: self.said)
-    @rule(who=WHO, data=st.data(), deed=st.sampled_from(["cancel", "resume", "delete"]))
-    def touch(self, who, data, deed):
-        session_id = data.draw(st.sampled_from(sorted(self.said)))
-        owner, _ = self.said[session_id]
+    @precondition(lambda self: self.conversations)
+    @rule(who=USERS, data=st.data(), action=st.sampled_from(["cancel", "resume", "delete"]))
+    def change_conversation(self, who, data, action):
+        session_id = data.draw(st.sampled_from(sorted(self.conversations)))
+        owner, _ = self.conversations[session_id]
         path = f"/sessions/{session_id}"
-        if deed == "delete":
-            response = self.ask(who, "DELETE", path)
+        if action == "delete":
+            response = self.request(who, "DELETE", path)
         else:
-            body = {"json": {"decision": "approve"}} if deed == "resume" else {}
-            response = self.ask(who, "POST", f"{path}/{deed}", **body)
-        done = {"cancel": 202, "resume": 409, "delete": 204}[deed]
-        assert response.status_code == (done if who == owner else 404), response.text
-        if deed == "delete" and who == owner:
-            del self.said[session_id]
+            body = {"json": {"decision": "approve"}} if action == "resume" else {}
+            response = self.request(who, "POST", f"{path}/{action}", **body)
+        success = {"cancel": 202, "resume": 409, "delete": 204}[action]
+        assert response.status_code == (success if who == owner else 404), response.text
+        if action == "delete" and who == owner:
+            del self.conversations[session_id]
 
-    @rule(who=WHO)
-    def look(self, who):
-        own = {each for each, (owner, _) in self.said.items() if owner == who}
-        listed = self.ask(who, "GET", "/sessions")
-        assert {each["id"] for each in listed.json["items"]} == own
-        self.is_silent(who, listed)
-        for session_id, (owner, words) in self.said.items():
-            whole = self.ask(who, "GET", f"/sessions/{session_id}")
-            assert whole.status_code == (200 if owner == who else 404)
-            assert all(word in whole.text for word in words) == (owner == who)
-            self.is_silent(who, whole)
+    @rule(who=USERS)
+    def list_everything(self, who):
+        own = {id_ for id_, (owner, _) in self.conversations.items() if owner == who}
+        listed = self.request(who, "GET", "/sessions")
+        assert {item["id"] for item in listed.json["items"]} == own
+        self.assert_no_foreign_data(who, listed)
+        for session_id, (owner, words) in self.conversations.items():
+            conversation = self.request(who, "GET", f"/sessions/{session_id}")
+            assert conversation.status_code == (200 if owner == who else 404)
+            assert all(word in conversation.text for word in words) == (owner == who)
+            self.assert_no_foreign_data(who, conversation)
 
-    def is_silent(self, who, response):
-        for owner, words in self.said.values():
+    def assert_no_foreign_data(self, who, response):
+        for owner, words in self.conversations.values():
             if owner != who:
                 assert not any(word in response.text for word in words), response.text
 
     def teardown(self):
-        for who in PEOPLE if hasattr(self, "headers") else ():
-            self.look(who)
+        for who in TENANT_BY_USER if hasattr(self, "headers") else ():
+            self.list_everything(who)
 
 
-def test_a_conversation_is_its_owners_alone(run):
+def test_conversations_are_visible_only_to_their_owner(run):
     run("agent", Conversations, examples=8, steps=20)

@@ -1,49 +1,72 @@
-"""What an earlier release has backed up, this one restores, and people work with it."""
+"""Restore backups of older releases and use the restored data."""
 
 from pathlib import Path
 
 import pytest
 
-from backend.ai.embedding import Embedder
+from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.settings import Env
-from backend.services.auth.app import create_app as open_accounts
+from backend.services.auth.app import create_app as create_auth_app
 from backend.services.auth.settings import Settings
-from backend.services.rag.app import create_app as open_library
+from backend.services.rag.app import create_app as create_rag_app
 from tests.identities import Identities
-from tests.services.rag.conftest import Person, settings_in, stop
+from tests.services.rag.conftest import ApiUser, build_settings, stop_app
 
 ROOT = Path(__file__).parents[3]
-BACKUPS = sorted((ROOT / "tests" / "data").glob("release-*.backup"))
-# Of ada's in each of them: an account with a key for what is read, a document, a conversation.
+DATA = ROOT / "tests" / "data"
+# Each contains an account "ada" with an API key, a document and a conversation.
+RELEASES = sorted(DATA.glob("release-*.backup"))
 PASSWORD = "seven small boats"
 SECRETS = {
     "SECRET_KEY": "a secret of the tests, long enough",
     "JWT_SECRET_KEY": "another secret of the tests, long enough",
 }
+UPGRADE = DATA / "upgrade" / "ae15a62"
+UPGRADE_PASSPHRASE = "upgrade fixture passphrase, for tests only"
 
 
-@pytest.fixture(params=BACKUPS, ids=lambda file: file.stem)
-def restored(request, make_place, capsys):
-    place = make_place("restored")
-    assert place.type_in("restore", request.param, **SECRETS) == 0, capsys.readouterr().err
-    return place
+@pytest.fixture(params=RELEASES, ids=lambda file: file.stem)
+def restored(request, create_installation, capsys):
+    installation = create_installation("restored")
+    code = installation.run_command("restore", request.param, **SECRETS)
+    assert code == 0, capsys.readouterr().err
+    return installation
 
 
-def test_an_account_a_document_and_a_conversation_are_there(restored, monkeypatch):
+def test_restored_account_document_and_conversation_are_usable(restored):
     values = SECRETS | {"DATA_DIR": str(restored.data)}
-    accounts = open_accounts(Settings.from_env(Env(values))).test_client()
-    signed_in = accounts.post("/login", json={"username": "ada", "password": PASSWORD})
-    ada = accounts.get(
-        "/me", headers={"Authorization": f"Bearer {signed_in.json['access_token']}"}
-    ).json
+    auth = create_auth_app(Settings.from_env(Env(values))).test_client()
+    login = auth.post("/login", json={"username": "ada", "password": PASSWORD})
+    bearer = {"Authorization": f"Bearer {login.json['access_token']}"}
+    account = auth.get("/me", headers=bearer).json
     identities = Identities()
-    library = open_library(settings_in(restored.data), Embedder(ROOT / ".cache", threads=1))
-    library.testing = True
-    identities.trust(library)
-    reader = Person(library, identities.bearer(ada["id"], tenant_id=ada["tenant_id"]))
+    rag = create_rag_app(build_settings(restored.data), BuiltInEmbedder(ROOT / ".cache", threads=1))
+    rag.testing = True
+    identities.trust(rag)
+    ada = ApiUser(rag, identities.bearer(account["id"], tenant_id=account["tenant_id"]))
 
-    (found,) = reader.search("when do the boats sail?", mode="dense")
+    (hit,) = ada.search("when do the boats sail?", mode="dense")
 
-    stop(library)
-    assert found["text"] == "Ferries leave the northern quay at dawn."
-    assert any("17 * 23 = 391" in row for row in restored.contents()["agent"]["messages"])
+    stop_app(rag)
+    assert hit["text"] == "Ferries leave the northern quay at dawn."
+    assert any("17 * 23 = 391" in row for row in restored.read_rows()["agent"]["messages"])
+
+
+@pytest.mark.parametrize("name", ["plain.backup", "sealed.backup"])
+def test_restore_accepts_backups_written_before_the_tar_library(
+    create_installation, tmp_path, capsys, name
+):
+    """Commit ae15a62 wrote tar blocks itself, and called encrypted backups sealed."""
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text(UPGRADE_PASSPHRASE)
+    installation = create_installation("restored")
+
+    code = installation.run_command(
+        "restore", UPGRADE / name, "--passphrase-file", passphrase, SECRET_KEY="", JWT_SECRET_KEY=""
+    )
+
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    assert "auth: 89 rows" in output.out
+    assert (installation.data / "secrets" / "SECRET_KEY").is_file()
+    assert len(list((installation.data / "rag" / "blobs").iterdir())) == 4

@@ -1,21 +1,21 @@
-"""What is backed up comes back, whatever database it came from and goes to."""
+"""Backup and restore between kinds of databases."""
 
 import pytest
 
 
-def forgetting(contents):
-    """What a restore leaves as it was."""
+def drop_changed_tables(rows):
+    """Leave out the tables that a restore changes."""
     ended = {"sessions", "users", "tenants", "password_resets", "password_reset_requests"}
-    settled = {"external_sign_ins", "documents", "embeddings", "embedding_models"}
+    updated = {"external_sign_ins", "documents", "embeddings", "embedding_models"}
     return {
-        service: {name: rows for name, rows in tables.items() if name not in ended | settled}
-        for service, tables in contents.items()
+        service: {name: lines for name, lines in tables.items() if name not in ended | updated}
+        for service, tables in rows.items()
     }
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("origin", "target"),
+    ("source_kind", "target_kind"),
     [
         pytest.param("sqlite", "postgresql", id="sqlite to postgresql"),
         pytest.param("postgresql", "sqlite", id="postgresql to sqlite"),
@@ -23,19 +23,22 @@ def forgetting(contents):
         pytest.param("postgresql", "postgresql", id="postgresql", marks=pytest.mark.slow),
     ],
 )
-def test_every_row_and_secret_comes_back(make_each, origin, target, tmp_path, capsys):
-    old, new = make_each("old", origin), make_each("new", target)
-    old.fill()
-    before = old.contents()
+def test_restore_recreates_every_row_and_file(
+    create_installation_on, source_kind, target_kind, tmp_path, capsys
+):
+    source = create_installation_on("source", source_kind)
+    target = create_installation_on("target", target_kind)
+    source.fill()
+    before = source.read_rows()
     file = tmp_path / "all.backup"
 
-    # The samples name originals that are nowhere.
-    assert old.type_in("backup", file) == 1
+    # The sample rows reference files that do not exist.
+    assert source.run_command("backup", file) == 1
     assert "was missing" in capsys.readouterr().out
-    assert new.type_in("restore", file) == 0, capsys.readouterr()
+    assert target.run_command("restore", file) == 0, capsys.readouterr()
 
-    assert forgetting(new.contents()) == forgetting(before)
-    assert (new.data / "secrets" / "SECRET_KEY").read_text() == "kept secret\n"
-    assert (new.data / "mcp.json").read_text() == "{}"
+    assert drop_changed_tables(target.read_rows()) == drop_changed_tables(before)
+    assert (target.data / "secrets" / "SECRET_KEY").read_text() == "sample secret\n"
+    assert (target.data / "mcp.json").read_text() == "{}"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert not (new.data / "restoring").exists()
+    assert not (target.data / "restoring").exists()

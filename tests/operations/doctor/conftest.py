@@ -1,4 +1,4 @@
-"""An installation in a folder, and what the doctor's questions find in it."""
+"""An installation in a folder, and the findings of `doctor` about it."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from backend.chassis.database.sessions import open_database
 from backend.operations.doctor.__main__ import main
 
-SECRET = "of the tests, which is long enough to sign with"
+SECRET = "a secret for tests, long enough to sign with"
 
 
 @pytest.fixture
@@ -22,27 +22,30 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def found(folder, monkeypatch, capsys):
-    """What is found about a service, or the suite, with these settings."""
+def run_doctor(folder, monkeypatch, capsys):
+    """Run the checks of a service, or of the suite, with settings.
 
-    def ask(*words, **settings):
+    Returns (level, problem, fix) of each finding.
+    """
+
+    def run(*arguments, **settings):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        assert main(list(words)) == 0
+        assert main(list(arguments)) == 0
         findings = json.loads(capsys.readouterr().out)
-        assert all(each["what"] and each["why"] and each["mend"] for each in findings)
-        return [(each["level"], each["what"], each["mend"]) for each in findings]
+        assert all(finding["what"] and finding["why"] and finding["mend"] for finding in findings)
+        return [(finding["level"], finding["what"], finding["mend"]) for finding in findings]
 
-    return ask
+    return run
 
 
 @pytest.fixture
-def tables(folder):
-    """The tables of a service, as a start makes them."""
+def create_tables(folder):
+    """Create the tables of a service as a start does."""
 
-    def make(service, url=None):
+    def create(service, url=None):
         database = open_database(url or f"sqlite:///{folder / f'{service}.db'}", service)
         database.migrate(service)
         return database.across_tenants()
 
-    return make
+    return create

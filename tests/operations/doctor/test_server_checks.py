@@ -1,37 +1,41 @@
-"""The Redis-compatible server, set up in ways that lose what is relied upon."""
+"""Findings about the Redis-compatible server and about missing extras."""
 
 import pytest
 
 
-def test_a_server_that_is_set_up_well_is_not_spoken_of(found, valkey):
+def test_doctor_finds_nothing_with_a_suitable_redis_configuration(run_doctor, valkey):
     valkey.client.config_set("appendonly", "yes")
-    assert found("suite", REDIS_URL=valkey.url) == []
+    assert run_doctor("suite", REDIS_URL=valkey.url) == []
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "level", "said"),
+    ("setting", "value", "level", "text"),
     [
-        ("maxmemory-policy", "allkeys-lru", "error", "forgets keys"),
+        ("maxmemory-policy", "allkeys-lru", "error", "evicts keys"),
         ("maxmemory", "700000", "warning", "The server uses"),
         ("appendonly", "no", "warning", "append-only file"),
     ],
 )
-def test_a_server_that_may_forget_is_told(found, valkey, setting, value, level, said):
+def test_doctor_reports_redis_settings_that_lose_data(
+    run_doctor, valkey, setting, value, level, text
+):
     valkey.client.config_set("appendonly", "yes")
     valkey.client.config_set(setting, value)
-    ((found_level, what, mend),) = found("suite", REDIS_URL=valkey.url)
-    assert (found_level, said in what) == (level, True)
-    assert "redis-cli config set" in mend
+    ((reported_level, problem, fix),) = run_doctor("suite", REDIS_URL=valkey.url)
+    assert (reported_level, text in problem) == (level, True)
+    assert "redis-cli config set" in fix
 
 
-def test_a_server_that_does_not_answer_is_told(found):
-    ((level, _, mend),) = found("suite", REDIS_URL="redis://127.0.0.1:9/0")
-    assert (level, "REDIS_URL" in mend) == ("error", True)
+def test_doctor_reports_an_unreachable_redis(run_doctor):
+    ((level, _, fix),) = run_doctor("suite", REDIS_URL="redis://127.0.0.1:9/0")
+    assert (level, "REDIS_URL" in fix) == ("error", True)
 
 
-def test_traces_without_their_extra_are_told(found):
-    told = found("suite", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+def test_doctor_reports_a_missing_otel_extra(run_doctor):
+    findings = run_doctor("suite", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
     from importlib.util import find_spec
 
-    wanted = [] if find_spec("opentelemetry") else ["./start_microservices.sh install --extra otel"]
-    assert [mend for _, _, mend in told] == wanted
+    expected = (
+        [] if find_spec("opentelemetry") else ["./start_microservices.sh install --extra otel"]
+    )
+    assert [fix for _, _, fix in findings] == expected

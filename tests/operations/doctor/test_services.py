@@ -1,4 +1,4 @@
-"""Each service's settings, tables and neighbours, broken once each."""
+"""Findings about settings, tables and dependencies of each service."""
 
 import datetime
 import ssl
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.database import migrations
+from backend.chassis.database.migration_folders import list_revisions
 from backend.services.auth.__main__ import main as auth_command
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow
@@ -19,18 +19,18 @@ NOWHERE = "127.0.0.1:9"
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in CATALOG])
-def test_nothing_is_found_and_nothing_changed_where_nothing_is_wrong(
-    found, folder, monkeypatch, name
+def test_doctor_finds_nothing_and_creates_no_files_with_default_settings(
+    run_doctor, folder, monkeypatch, name
 ):
     for secret in ("SECRET_KEY", "JWT_SECRET_KEY"):
         monkeypatch.delenv(secret)
 
-    assert found(name) == []
+    assert run_doctor(name) == []
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("service", "settings", "said"),
+    ("service", "settings", "text"),
     [
         ("auth", {"SESSION_SECONDS": "a month"}, "SESSION_SECONDS"),
         ("auth", {"APP_ENV": "production", "SECRET_KEY": "change-me"}, "SECRET_KEY is shorter"),
@@ -45,124 +45,134 @@ def test_nothing_is_found_and_nothing_changed_where_nothing_is_wrong(
             {"EMBEDDING_BASE_URL": f"http://{NOWHERE}/v1", "EMBEDDING_MODEL": "e5"},
             "The server of the embedding model",
         ),
-        ("gateway", {"TLS_CERTFILE": "/nowhere.pem"}, "go together"),
-        ("gateway", {"TLS_CERTFILE": "/no.pem", "TLS_KEYFILE": "/no.key"}, "can't be used"),
+        ("gateway", {"TLS_CERTFILE": "/nowhere.pem"}, "Set both TLS_CERTFILE and TLS_KEYFILE"),
+        ("gateway", {"TLS_CERTFILE": "/no.pem", "TLS_KEYFILE": "/no.key"}, "cannot be used"),
         ("gateway", {"GATEWAY_ROUTES": "/nowhere.toml"}, "/nowhere.toml"),
     ],
 )
-def test_settings_that_a_service_refuses_or_that_lead_nowhere_are_errors(
-    found, service, settings, said
+def test_doctor_reports_invalid_settings_and_unreachable_stores_as_errors(
+    run_doctor, service, settings, text
 ):
-    errors = [what for level, what, _ in found(service, **settings) if level == "error"]
-    assert any(said in what for what in errors), errors
+    errors = [problem for level, problem, _ in run_doctor(service, **settings) if level == "error"]
+    assert any(text in problem for problem in errors), errors
 
 
 @pytest.mark.parametrize(
-    ("service", "settings", "said"),
+    ("service", "settings", "text"),
     [
         ("agent", {"LLM": f"http://{NOWHERE}/v1#qwen"}, "The server of the model qwen"),
         ("auth", {"SMTP_URL": f"smtp://{NOWHERE}"}, "The mail server"),
     ],
 )
-def test_what_others_serve_and_does_not_answer_is_a_warning(found, service, settings, said):
-    ((level, what, _),) = found(service, **settings)
+def test_doctor_reports_unreachable_external_servers_as_warnings(
+    run_doctor, service, settings, text
+):
+    ((level, problem, _),) = run_doctor(service, **settings)
     assert level == "warning"
-    assert said in what
+    assert text in problem
 
 
-def test_a_certificate_that_ends_soon_is_told(found, folder):
+def test_doctor_reports_a_certificate_that_expires_soon(run_doctor, folder):
     certificate, key = make_certificate(folder)
-    ends = ssl._ssl._test_decode_cert(str(certificate))["notAfter"]
-    left = ssl.cert_time_to_seconds(ends) - datetime.datetime.now(datetime.UTC).timestamp()
-    told = found("gateway", TLS_CERTFILE=str(certificate), TLS_KEYFILE=str(key))
-    assert [what for _, what, _ in told] == (
-        [f"The certificate expires in {left / 86400:.0f} days."] if left < 14 * 86400 else []
+    expiry = ssl._ssl._test_decode_cert(str(certificate))["notAfter"]
+    seconds_left = (
+        ssl.cert_time_to_seconds(expiry) - datetime.datetime.now(datetime.UTC).timestamp()
+    )
+    findings = run_doctor("gateway", TLS_CERTFILE=str(certificate), TLS_KEYFILE=str(key))
+    assert [problem for _, problem, _ in findings] == (
+        [f"The certificate expires in {seconds_left / 86400:.0f} days."]
+        if seconds_left < 14 * 86400
+        else []
     )
 
 
 @pytest.mark.parametrize("service", ["auth", "agent", "rag"])
-def test_a_damaged_file_is_told(found, tables, folder, service):
-    tables(service).engine.dispose()
+def test_doctor_reports_a_damaged_sqlite_file(run_doctor, create_tables, folder, service):
+    create_tables(service).engine.dispose()
     file = folder / f"{service}.db"
     size = file.stat().st_size
     with file.open("r+b") as opened:
         opened.seek(4096)
         opened.write(b"\xff" * (size - 4096))
-    (finding,) = found(service)
+    (finding,) = run_doctor(service)
     assert finding[0] == "error"
     assert f"{file} is damaged" in finding[1]
     assert "restore" in finding[2]
 
 
-def test_what_is_no_database_is_told(found, folder):
+def test_doctor_reports_a_file_that_is_not_a_database(run_doctor, folder):
     (folder / "auth.db").write_text("Once upon a time there was a database. " * 100)
-    assert "not a database" in found("auth")[0][1]
+    assert "not a database" in run_doctor("auth")[0][1]
 
 
-def at_revision(database, service, revision):
+def set_revision(database, service, revision):
     with database.as_owner() as connection:
         table = f"alembic_version_{service}"
         connection.execute(text(f"UPDATE {table} SET version_num = '{revision}'"))  # noqa: S608
 
 
-def test_tables_of_another_release_are_told(found, tables, each_database_url):
-    database = tables("agent", each_database_url)
-    at_revision(database, "agent", "9999")
-    ((level, what, _),) = found("agent", DATABASE_URL=each_database_url)
-    assert (level, "newer release" in what) == ("error", True)
+def test_doctor_reports_tables_of_another_release(run_doctor, create_tables, each_database_url):
+    database = create_tables("agent", each_database_url)
+    set_revision(database, "agent", "9999")
+    ((level, problem, _),) = run_doctor("agent", DATABASE_URL=each_database_url)
+    assert (level, "newer release" in problem) == ("error", True)
 
-    at_revision(database, "agent", "0002")
-    ((level, what, mend),) = found("agent")
-    assert (level, mend) == ("warning", "python -m backend migrate")
-    newest = migrations.revisions(Path(__file__).parents[3] / "backend/services/agent/migrations")
-    assert newest[-1] in what
+    set_revision(database, "agent", "0002")
+    ((level, problem, fix),) = run_doctor("agent")
+    assert (level, fix) == ("warning", "python -m backend migrate")
+    newest = list_revisions(Path(__file__).parents[3] / "backend/services/agent/migrations")
+    assert newest[-1] in problem
 
 
-def test_a_postgresql_that_does_not_answer_is_told_without_its_password(found):
-    ((level, what, mend),) = found("auth", DATABASE_URL=f"postgresql://app:hidden@{NOWHERE}/app")
+def test_doctor_reports_an_unreachable_postgresql_without_its_password(run_doctor):
+    ((level, problem, fix),) = run_doctor(
+        "auth", DATABASE_URL=f"postgresql://app:hidden@{NOWHERE}/app"
+    )
     assert level == "error"
-    assert "hidden" not in what
-    assert "DATABASE_URL" in mend
+    assert "hidden" not in problem
+    assert "DATABASE_URL" in fix
 
 
 @pytest.mark.postgres
-def test_a_user_who_may_not_make_roles_is_told(found, postgres_url):
+def test_doctor_reports_a_database_user_without_createrole(run_doctor, postgres_url):
     database = postgres_url.rpartition("/")[2]
     with sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text(f'CREATE ROLE "modest_{database}" LOGIN'))
-    modest = sa.make_url(postgres_url).set(username=f"modest_{database}", password=None)
-    told = found("auth", DATABASE_URL=modest.render_as_string(hide_password=False))
-    assert any("CREATEROLE" in mend for _, _, mend in told), told
+        connection.execute(text(f'CREATE ROLE "limited_{database}" LOGIN'))
+    limited_url = sa.make_url(postgres_url).set(username=f"limited_{database}", password=None)
+    findings = run_doctor("auth", DATABASE_URL=limited_url.render_as_string(hide_password=False))
+    assert any("CREATEROLE" in fix for _, _, fix in findings), findings
 
 
-def test_that_nobody_administers_the_suite_is_told_with_a_mend_that_works(found, tables):
-    tables("auth")
-    assert found("auth") == []
-    ((level, _, mend),) = found("auth", "--running")
+def test_doctor_reports_a_missing_administrator_with_a_fix_that_works(run_doctor, create_tables):
+    create_tables("auth")
+    assert run_doctor("auth") == []
+    ((level, _, fix),) = run_doctor("auth", "--running")
     assert level == "error"
 
     auth_command(["users", "create", "root", "--role", "admin"])
-    assert "users create NAME --role admin" in mend
+    assert "users create NAME --role admin" in fix
 
 
-def test_once_there_is_an_admin_nothing_is_told(found, tables, capsys):
-    tables("auth")
+def test_doctor_finds_nothing_when_an_administrator_exists(run_doctor, create_tables, capsys):
+    create_tables("auth")
     auth_command(["users", "create", "root", "--role", "admin"])
     capsys.readouterr()
-    assert found("auth", "--running") == []
+    assert run_doctor("auth", "--running") == []
 
 
-def test_documents_that_failed_wait_or_lost_their_file_are_told(found, tables, folder):
-    long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
-    with tables("rag").write() as session:
-        shelf = CollectionRow(tenant_id="t", owner_id="o", name="shelf")
-        session.add(shelf)
+def test_doctor_reports_missing_files_and_failed_and_stalled_documents(
+    run_doctor, create_tables, folder
+):
+    an_hour_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    with create_tables("rag").write() as session:
+        collection = CollectionRow(tenant_id="t", owner_id="o", name="shelf")
+        session.add(collection)
         session.flush()
         for number, status in enumerate(("failed", "queued", "ready")):
             session.add(
                 DocumentRow(
                     tenant_id="t",
-                    collection_id=shelf.id,
+                    collection_id=collection.id,
                     owner_id="o",
                     filename="f",
                     title="f",
@@ -172,7 +182,7 @@ def test_documents_that_failed_wait_or_lost_their_file_are_told(found, tables, f
                     sha256=str(number),
                     blob=f"blob-{number}",
                     attributes={},
-                    created_at=long_ago,
+                    created_at=an_hour_ago,
                     status=status,
                 )
             )
@@ -180,9 +190,9 @@ def test_documents_that_failed_wait_or_lost_their_file_are_told(found, tables, f
     blobs.mkdir(parents=True)
     for number in range(2):
         (blobs / f"blob-{number}").touch()
-    told = [what for _, what, _ in found("rag", "--running")]
+    problems = [problem for _, problem, _ in run_doctor("rag", "--running")]
 
-    assert len(told) == 3
-    assert told[0].startswith("1 uploaded files are missing")
-    assert told[1].startswith("1 documents could not be read")
-    assert told[2].startswith("1 documents wait for longer than 10 minutes")
+    assert len(problems) == 3
+    assert problems[0].startswith("1 uploaded files are missing")
+    assert problems[1].startswith("The processing of 1 documents failed")
+    assert problems[2].startswith("1 documents wait for more than 10 minutes")

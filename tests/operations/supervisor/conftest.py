@@ -1,4 +1,4 @@
-"""A suite of stand-in services in a folder and on ports of its own."""
+"""A supervisor that runs stand-in services in its own folder and on its own ports."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.operations.supervisor.processes import start_time
-from backend.operations.supervisor.state import State
+from backend.operations.supervisor.processes.spawn import get_start_time
+from backend.operations.supervisor.state import SupervisorState
 from tests.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -20,30 +20,32 @@ SUITE = Path(__file__).parent / "stand_ins" / "suite.py"
 
 @dataclass
 class StandInSuite:
+    """Stand-in services, started and stopped by stand_ins/suite.py."""
+
     folder: Path
     ports: dict[str, int]
     variables: dict[str, str] = field(default_factory=dict)
     supervisor: subprocess.Popen[str] | None = None
 
     def environment(self) -> dict[str, str]:
-        named = {
+        port_variables = {
             "ALPHA_SERVICE_PORT": self.ports["alpha"],
             "BETA_SERVICE_PORT": self.ports["beta"],
             "GATEWAY_PORT": self.ports["gateway"],
         }
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("REDIS_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("REDIS_")}
         return (
-            kept
-            | {name: str(port) for name, port in named.items()}
+            inherited
+            | {name: str(port) for name, port in port_variables.items()}
             | {"DATA_DIR": str(self.folder / "data"), "LOG_DIR": str(self.folder / "logs")}
             | {"PYTHONPATH": str(ROOT)}
             | self.variables
         )
 
-    def run(self, word: str) -> subprocess.CompletedProcess[str]:
-        """A command that comes back by itself."""
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command and wait until it has exited."""
         return subprocess.run(
-            [sys.executable, str(SUITE), word],
+            [sys.executable, str(SUITE), command],
             env=self.environment(),
             cwd=self.folder,
             capture_output=True,
@@ -53,7 +55,7 @@ class StandInSuite:
         )
 
     def start(self) -> None:
-        """Start in the foreground of another process and wait until it is ready."""
+        """Start the supervisor in another process and wait until it is ready."""
         self.supervisor = subprocess.Popen(
             [sys.executable, str(SUITE), "start"],
             env=self.environment(),
@@ -62,27 +64,28 @@ class StandInSuite:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        wait_until(lambda: (now := self.state()) is not None and now.ready)
+        wait_until(lambda: (state := self.read_state()) is not None and state.ready)
 
-    def state(self) -> State | None:
-        return State.read(self.folder / "data" / "run")
+    def read_state(self) -> SupervisorState | None:
+        return SupervisorState.read(self.folder / "data" / "run")
 
-    def pids(self) -> dict[str, int]:
-        now = self.state()
-        return {entry.name: entry.process.pid for entry in now.programs} if now else {}
+    def get_pids(self) -> dict[str, int]:
+        """Return the process id of each program by name."""
+        state = self.read_state()
+        return {program.name: program.process.pid for program in state.programs} if state else {}
 
-    def processes(self) -> list[int]:
-        """Everything that runs from this suite: the children's children too."""
-        return [pid for pid in _all_pids() if _folder_of(pid).is_relative_to(self.folder)]
+    def find_processes(self) -> list[int]:
+        """Return the ids of all processes of this suite, including children of services."""
+        return [pid for pid in _all_pids() if _working_folder(pid).is_relative_to(self.folder)]
 
-    def end(self) -> None:
+    def stop(self) -> None:
         self.run("stop")
         if self.supervisor:
             self.supervisor.kill()
             self.supervisor.communicate()
 
 
-def answers(port: int) -> bool:
+def is_healthy(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health")
@@ -94,10 +97,12 @@ def answers(port: int) -> bool:
 
 
 def _all_pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if start_time(int(path.name))]
+    return [
+        int(path.name) for path in Path("/proc").glob("[0-9]*") if get_start_time(int(path.name))
+    ]
 
 
-def _folder_of(pid: int) -> Path:
+def _working_folder(pid: int) -> Path:
     try:
         return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
@@ -108,4 +113,4 @@ def _folder_of(pid: int) -> Path:
 def suite(tmp_path: Path) -> Iterator[StandInSuite]:
     suite = StandInSuite(tmp_path, {name: free_port() for name in ("alpha", "beta", "gateway")})
     yield suite
-    suite.end()
+    suite.stop()

@@ -1,34 +1,36 @@
-"""What a container serves, told from its first process."""
+"""Detection of the program that a container serves."""
 
 import pytest
 
-from backend.chassis.console import CannotRun
-from backend.operations.supervisor.entrypoint import served_here
+from backend.chassis.console import CommandError
+from backend.operations.supervisor.entrypoint import find_served_program
 
 
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        pytest.param("python -m backend.chassis serve auth", "auth", id="service"),
-        pytest.param("/sbin/docker-init -- python -m backend.chassis serve rag", "rag", id="init"),
+        pytest.param("python -m backend.operations serve auth", "auth", id="service"),
+        pytest.param(
+            "/sbin/docker-init -- python -m backend.operations serve rag", "rag", id="init"
+        ),
         pytest.param(
             "/app/.venv/bin/python -m backend.services.rag.worker", "rag-worker", id="companion"
         ),
     ],
 )
-def test_the_first_process_says_what_is_served(tmp_path, command, name):
-    told = tmp_path / "cmdline"
-    told.write_text(command.replace(" ", "\0") + "\0")
+def test_served_program_is_found_in_the_command_of_process_1(tmp_path, command, name):
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text(command.replace(" ", "\0") + "\0")
 
-    assert served_here(told).name == name
+    assert find_served_program(cmdline).name == name
 
 
-@pytest.mark.parametrize("command", ["/sbin/init", "python -m backend.chassis serve", ""])
-def test_another_first_process_serves_nothing(tmp_path, command):
-    told = tmp_path / "cmdline"
-    told.write_text(command.replace(" ", "\0"))
+@pytest.mark.parametrize("command", ["/sbin/init", "python -m backend.operations serve", ""])
+def test_other_commands_of_process_1_raise_an_error(tmp_path, command):
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text(command.replace(" ", "\0"))
 
-    with pytest.raises(CannotRun, match="Name a service"):
-        served_here(told)
-    with pytest.raises(CannotRun, match="Name a service"):
-        served_here(tmp_path / "none")
+    with pytest.raises(CommandError, match="Name a service"):
+        find_served_program(cmdline)
+    with pytest.raises(CommandError, match="Name a service"):
+        find_served_program(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""The suite's life with real processes: start, death, restart, end."""
+"""Start, failure, restart and stop of supervised processes."""
 
 import os
 import signal
@@ -13,44 +13,46 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.chassis.console import CannotRun
-from backend.operations.supervisor.child import Child
-from backend.operations.supervisor.environment import Variables
+from backend.chassis.console import CommandError
+from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan
+from backend.operations.supervisor.processes.child import SupervisedProcess
+from backend.operations.supervisor.processes.valkey import Valkey
 from backend.operations.supervisor.supervise import Supervisor
-from backend.operations.supervisor.valkey import Valkey
-from tests.operations.supervisor.conftest import StandInSuite, answers
+from tests.operations.supervisor.conftest import StandInSuite, is_healthy
 from tests.servers import free_port, wait_until
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 
 
-def test_a_start_makes_every_service_answer_and_says_where(suite: StandInSuite) -> None:
-    outcome = suite.run("detach")
+def test_start_makes_every_service_healthy_and_prints_its_address(suite: StandInSuite) -> None:
+    process = suite.run("detach")
 
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert all(answers(port) for port in suite.ports.values())
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert all(is_healthy(port) for port in suite.ports.values())
     for name, port in suite.ports.items():
-        assert f"http://127.0.0.1:{port}" in outcome.stdout, name
-    assert f"GATEWAY=http://127.0.0.1:{suite.ports['gateway']}" in outcome.stdout
+        assert f"http://127.0.0.1:{port}" in process.stdout, name
+    assert f"GATEWAY=http://127.0.0.1:{suite.ports['gateway']}" in process.stdout
     assert suite.run("status").returncode == 0
 
 
-def test_an_announcement_is_shown_once_and_stands_in_no_log(suite: StandInSuite) -> None:
-    note = suite.folder / "data" / "announcements" / "admin"
-    note.parent.mkdir(parents=True)
-    note.write_text("The admin's password is swordfish.")
+def test_one_time_secret_is_printed_once_and_not_logged(suite: StandInSuite) -> None:
+    secret = suite.folder / "data" / "announcements" / "admin"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("The admin's password is swordfish.")
 
-    outcome = suite.run("detach")
+    process = suite.run("detach")
 
-    assert outcome.stdout.count("swordfish") == 1
-    assert not note.exists()
+    assert process.stdout.count("swordfish") == 1
+    assert not secret.exists()
     logs = "".join(log.read_text() for log in (suite.folder / "logs").iterdir())
     assert "swordfish" not in logs
-    assert "the service speaks" in logs
+    assert "service started" in logs
 
 
-def test_stop_ends_exactly_what_was_started(suite: StandInSuite, tmp_path_factory) -> None:
+def test_stop_ends_only_the_processes_of_its_own_suite(
+    suite: StandInSuite, tmp_path_factory
+) -> None:
     ports = {name: free_port() for name in suite.ports}
     other = StandInSuite(tmp_path_factory.mktemp("other"), ports)
     suite.start()
@@ -58,118 +60,120 @@ def test_stop_ends_exactly_what_was_started(suite: StandInSuite, tmp_path_factor
     try:
         suite.run("stop")
 
-        assert suite.processes() == []
-        assert all(answers(port) for port in other.ports.values())
+        assert suite.find_processes() == []
+        assert all(is_healthy(port) for port in other.ports.values())
     finally:
-        other.end()
-    assert other.processes() == []
+        other.stop()
+    assert other.find_processes() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_everything_in_order(suite: StandInSuite, number: signal.Signals) -> None:
+def test_supervisor_stops_all_processes_after_a_signal(
+    suite: StandInSuite, number: signal.Signals
+) -> None:
     suite.start()
     assert suite.supervisor
 
     suite.supervisor.send_signal(number)
 
     assert suite.supervisor.wait(15) == 0
-    assert suite.processes() == []
+    assert suite.find_processes() == []
 
 
-def test_a_service_that_ignores_the_end_is_ended_by_force(suite: StandInSuite) -> None:
-    suite.variables["ALPHA_MANNER"] = "deaf"
+def test_service_that_ignores_sigterm_is_killed(suite: StandInSuite) -> None:
+    suite.variables["ALPHA_MODE"] = "ignores-sigterm"
     suite.start()
 
     suite.run("stop")
 
-    assert suite.processes() == []
+    assert suite.find_processes() == []
 
 
 @linux_only
-def test_nothing_is_left_when_the_supervisor_is_killed(suite: StandInSuite) -> None:
+def test_all_processes_end_when_the_supervisor_is_killed(suite: StandInSuite) -> None:
     suite.start()
     assert suite.supervisor
-    everything = 1 + 1 + 2 * len(suite.ports)  # itself, Valkey, each service with a child
-    wait_until(lambda: len(suite.processes()) == everything)
+    expected = 1 + 1 + 2 * len(suite.ports)  # supervisor, Valkey, each service with a child
+    wait_until(lambda: len(suite.find_processes()) == expected)
 
     suite.supervisor.kill()
     suite.supervisor.communicate()
 
-    wait_until(lambda: suite.processes() == [], seconds=3)
-    suite.start()  # and the next start finds nothing in its way
+    wait_until(lambda: suite.find_processes() == [], seconds=3)
+    suite.start()  # ports and lock are free
 
 
 @linux_only
 @pytest.mark.parametrize("name", ["alpha-service", "gateway", "valkey"])
-def test_what_dies_comes_back_and_the_others_stay(suite: StandInSuite, name: str) -> None:
+def test_killed_program_is_restarted_without_the_others(suite: StandInSuite, name: str) -> None:
     suite.start()
-    before = suite.pids()
+    before = suite.get_pids()
 
     os.kill(before[name], signal.SIGKILL)
 
-    wait_until(lambda: suite.pids()[name] != before[name])
-    wait_until(lambda: all(answers(port) for port in suite.ports.values()))
-    after = suite.pids()
+    wait_until(lambda: suite.get_pids()[name] != before[name])
+    wait_until(lambda: all(is_healthy(port) for port in suite.ports.values()))
+    after = suite.get_pids()
     assert {n: pid for n, pid in after.items() if n != name} == {
         n: pid for n, pid in before.items() if n != name
     }
 
 
 @linux_only
-def test_a_companion_is_started_watched_and_ended_like_a_service(suite: StandInSuite) -> None:
+def test_companion_is_started_restarted_and_stopped_like_a_service(suite: StandInSuite) -> None:
     port = free_port()
     suite.variables["HELPER_PORT"] = str(port)
     suite.start()
-    before = suite.pids()
-    assert answers(port)
+    before = suite.get_pids()
+    assert is_healthy(port)
     assert "helper" in suite.run("status").stdout
 
     os.kill(before["helper"], signal.SIGKILL)
 
-    wait_until(lambda: suite.pids()["helper"] != before["helper"] and answers(port))
+    wait_until(lambda: suite.get_pids()["helper"] != before["helper"] and is_healthy(port))
     suite.run("stop")
-    assert suite.processes() == []
+    assert suite.find_processes() == []
 
 
-def test_a_second_start_is_refused_and_leaves_the_first_alone(suite: StandInSuite) -> None:
+def test_second_start_fails_and_does_not_affect_the_first(suite: StandInSuite) -> None:
     suite.start()
-    before = suite.pids()
+    before = suite.get_pids()
 
-    outcome = suite.run("start")
+    process = suite.run("start")
 
-    assert outcome.returncode == 1
-    assert "already run" in outcome.stderr
-    assert suite.pids() == before
-    assert all(answers(port) for port in suite.ports.values())
+    assert process.returncode == 1
+    assert "already running" in process.stderr
+    assert suite.get_pids() == before
+    assert all(is_healthy(port) for port in suite.ports.values())
 
 
-def test_a_taken_port_is_named_with_its_holder(suite: StandInSuite) -> None:
+def test_start_reports_the_process_that_uses_a_port(suite: StandInSuite) -> None:
     with socket.create_server(("127.0.0.1", suite.ports["beta"])):
-        outcome = suite.run("start")
+        process = suite.run("start")
 
-    assert outcome.returncode == 1
-    assert f"Port {suite.ports['beta']}, which beta-service wants" in outcome.stderr
-    assert f"pid {os.getpid()}" in outcome.stderr
-    assert "BETA_SERVICE_PORT" in outcome.stderr
-    assert suite.processes() == []
+    assert process.returncode == 1
+    assert f"Port {suite.ports['beta']} of beta-service is in use by" in process.stderr
+    assert f"pid {os.getpid()}" in process.stderr
+    assert "BETA_SERVICE_PORT" in process.stderr
+    assert suite.find_processes() == []
 
 
-@pytest.mark.parametrize("word", ["start", "detach"])
-def test_a_service_that_dies_at_start_is_named_with_its_last_words(
-    suite: StandInSuite, word: str
+@pytest.mark.parametrize("command", ["start", "detach"])
+def test_start_reports_the_last_output_of_a_service_that_exits(
+    suite: StandInSuite, command: str
 ) -> None:
-    suite.variables["BETA_MANNER"] = "dies"
+    suite.variables["BETA_MODE"] = "exits"
 
-    outcome = suite.run(word)
+    process = suite.run(command)
 
-    assert outcome.returncode == 1
-    heard = outcome.stdout + outcome.stderr
-    assert "beta-service ended with code 1 while starting" in heard
-    assert "SOME_KEY is not set" in heard
-    assert suite.processes() == []
+    assert process.returncode == 1
+    output = process.stdout + process.stderr
+    assert "beta-service exited with code 1 while starting" in output
+    assert "SOME_KEY is not set" in output
+    assert suite.find_processes() == []
 
 
-def test_the_data_folder_is_for_its_owner_alone(suite: StandInSuite) -> None:
+def test_files_in_the_data_folder_are_private(suite: StandInSuite) -> None:
     suite.start()
 
     for path in (suite.folder / "data").rglob("*"):
@@ -177,52 +181,57 @@ def test_the_data_folder_is_for_its_owner_alone(suite: StandInSuite) -> None:
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
-def test_a_full_disk_is_named_before_anything_starts(suite: StandInSuite, monkeypatch) -> None:
+def test_start_fails_before_any_process_when_the_disk_is_full(
+    suite: StandInSuite, monkeypatch
+) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 3 * 1024 * 1024))
 
-    with pytest.raises(CannotRun, match=r"is full: 3 MB are free and 64 MB are needed"):
+    with pytest.raises(CommandError, match=r"is full: 3 MB are free, 64 MB are needed"):
         Supervisor(
-            make_plan(suite.folder, Variables(suite.environment())), on_ready=lambda: None
+            make_plan(suite.folder, EnvironmentVariables(suite.environment())),
+            on_ready=lambda: None,
         ).run()
 
 
-def test_the_pause_before_a_restart_grows_while_it_keeps_dying(tmp_path) -> None:
-    child = Child("any", "", tmp_path / "log", start=lambda: None, is_ready=lambda _: True)
-    child.since = time.time()
+def test_restart_delay_grows_with_each_failure_and_resets_after_an_hour(tmp_path) -> None:
+    child = SupervisedProcess(
+        "any", "", tmp_path / "log", start=lambda: None, is_ready=lambda _: True
+    )
+    child.started_at = time.time()
 
-    assert [child.plan_restart() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert [child.schedule_restart() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
-    child.since = time.time() - 3600  # it ran for an hour meanwhile
-    assert child.plan_restart() == 0.5
+    child.started_at = time.time() - 3600  # it has run for an hour
+    assert child.schedule_restart() == 0.5
 
 
-def test_one_valkey_to_a_folder(suite: StandInSuite) -> None:
+def test_second_valkey_on_the_same_folder_fails(suite: StandInSuite) -> None:
     suite.start()
-    server = Valkey(Path("/nowhere"), suite.folder / "data", suite.folder / "logs")
+    server = Valkey(Path("/missing"), suite.folder / "data", suite.folder / "logs")
 
     url = suite.folder / "data" / "valkey" / "url"
     before = url.read_text()
 
-    with pytest.raises(CannotRun, match="Another Valkey still uses"):
+    with pytest.raises(CommandError, match="Another Valkey still uses"):
         server.start({})
 
     assert url.read_text() == before
 
 
-def test_what_valkey_acknowledged_is_there_after_it_was_killed(suite: StandInSuite) -> None:
+def test_acknowledged_writes_survive_a_kill_of_valkey(suite: StandInSuite) -> None:
     suite.start()
     url = (suite.folder / "data" / "valkey" / "url").read_text()
     client = Redis.from_url(url, decode_responses=True)
-    client.set("kept", "yes")
+    client.set("key", "value")
 
-    os.kill(suite.pids()["valkey"], signal.SIGKILL)
+    os.kill(suite.get_pids()["valkey"], signal.SIGKILL)
 
-    def kept() -> bool:
+    def value_exists() -> bool:
         try:
-            return client.get("kept") == "yes"
+            return client.get("key") == "value"
         except RedisError:
             return False
 
-    wait_until(kept)
+    wait_until(value_exists)
     client.close()

@@ -1,4 +1,4 @@
-"""The admin service over four services that tell what a test has them tell."""
+"""Fixtures: the admin service in front of four fake services with configurable statistics."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,20 +9,20 @@ from flask.testing import FlaskClient
 
 from backend.chassis.settings import Env
 from backend.services.admin.app import create_app
-from backend.services.admin.settings import COUNTING, Settings
+from backend.services.admin.settings import STATS_SERVICES, Settings
 from tests.identities import Identities
-from tests.services.gateway.stand_ins import EchoService
+from tests.services.gateway.echo_service import EchoService
 
 
 @pytest.fixture
 def services() -> Iterator[dict[str, EchoService]]:
     with ExitStack() as stack:
-        yield {name: stack.enter_context(EchoService(name)) for name in COUNTING}
+        yield {name: stack.enter_context(EchoService(name)) for name in STATS_SERVICES}
 
 
 @pytest.fixture
 def client(tmp_path: Path, services: dict[str, EchoService], identities: Identities) -> FlaskClient:
-    urls = {f"{name.upper()}_SERVICE_URL": each.url for name, each in services.items()}
+    urls = {f"{name.upper()}_SERVICE_URL": service.url for name, service in services.items()}
     app = create_app(Settings.from_env(Env({"DATA_DIR": str(tmp_path), **urls})))
     return identities.trust(app).test_client()
 

@@ -1,4 +1,4 @@
-"""Where the services are, and whom the admin service believes to be the gateway."""
+"""Service URLs, and the TLS context for the gateway."""
 
 import ssl
 import threading
@@ -12,7 +12,7 @@ from backend.services.admin.settings import Settings
 from tests.services.gateway.edge.test_worker import make_certificate
 
 
-class Answers(BaseHTTPRequestHandler):
+class StatsRequestHandler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
@@ -29,10 +29,10 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def secure_port(certificate):
-    """A server that shows the certificate, under a name that the certificate does not have."""
+    """Yield the port of a TLS server that is called by a name its certificate does not contain."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    server = HTTPServer(("127.0.0.1", 0), Answers)
+    server = HTTPServer(("127.0.0.1", 0), StatsRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -42,31 +42,33 @@ def secure_port(certificate):
     server.server_close()
 
 
-def ask(port, settings):
+def request_stats(port, settings):
     client = ServiceClient(
-        f"https://localhost:{port}", read_timeout=5, trust=settings.gateway_trust
+        f"https://localhost:{port}",
+        read_timeout_seconds=5,
+        ssl_context=settings.gateway_tls_context,
     )
     return client.get("/stats", {})
 
 
-def test_a_gateway_that_speaks_tls_is_known_by_its_certificate(certificate, secure_port, tmp_path):
+def test_gateway_certificate_is_accepted_for_any_host_name(certificate, secure_port, tmp_path):
     settings = Settings.from_env(
         Env({"DATA_DIR": str(tmp_path), "TLS_CERTFILE": str(certificate[0])})
     )
-    assert ask(secure_port, settings) == {"days": []}
+    assert request_stats(secure_port, settings) == {"days": []}
 
 
-def test_another_certificate_is_not_believed(secure_port, tmp_path):
+def test_other_certificate_is_rejected(secure_port, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     settings = Settings.from_env(
         Env({"DATA_DIR": str(tmp_path), "TLS_CERTFILE": str(make_certificate(other)[0])})
     )
     with pytest.raises(UpstreamUnavailable):
-        ask(secure_port, settings)
+        request_stats(secure_port, settings)
 
 
-def test_services_are_where_their_variables_say(tmp_path):
+def test_service_urls_are_read_from_the_environment(tmp_path):
     env = Env(
         {
             "DATA_DIR": str(tmp_path),

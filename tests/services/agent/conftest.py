@@ -1,4 +1,4 @@
-"""An agent with a shelf of documents, thinking by itself or with a scripted model."""
+"""Fixtures: agent apps with the rule-based or a scripted model, and a fake rag service."""
 
 import importlib
 from dataclasses import replace
@@ -6,38 +6,38 @@ from datetime import timedelta
 
 import pytest
 
-from backend.ai.chat_models import Address, ModelSettings
+from backend.ai.chat_models import ModelAddress, ModelSettings
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.agent.app import create_app
-from backend.services.agent.clients.runs import Limits
+from backend.services.agent.model import RunLimits
 from backend.services.agent.settings import Settings
 from tests.databases import database_in
-from tests.services.agent.stand_ins import ScriptedModel, Shelf, WordEmbedder, serving
+from tests.services.agent.fakes import FakeRagService, ScriptedModel, WordEmbedder, run_server
 
 
 @pytest.fixture
-def shelf():
-    with serving(Shelf()) as shelf:
-        yield shelf
+def rag_service():
+    with run_server(FakeRagService()) as rag_service:
+        yield rag_service
 
 
 @pytest.fixture
 def model():
-    with serving(ScriptedModel()) as model:
+    with run_server(ScriptedModel()) as model:
         yield model
 
 
 @pytest.fixture(scope="session")
-def imported():
-    """LangChain, which takes seconds to import: no test's patience shall be spent on that."""
-    importlib.import_module("backend.services.agent.clients.graph")
+def import_graph():
+    """Import LangChain once: it takes seconds, which must not count towards timeouts of tests."""
+    importlib.import_module("backend.services.agent.engine.graph")
 
 
 @pytest.fixture
-def settings(tmp_path, shelf, imported):
+def settings(tmp_path, rag_service, import_graph):
     common = CommonSettings(
         name="agent",
-        production=False,
+        is_production=False,
         host="127.0.0.1",
         port=5002,
         data_dir=tmp_path,
@@ -47,9 +47,9 @@ def settings(tmp_path, shelf, imported):
     return Settings(
         common=common,
         database_url=database_in(tmp_path, "agent"),
-        rag_urls=(shelf.url,),
+        rag_urls=(rag_service.url,),
         models=ModelSettings(timeout=timedelta(seconds=1)),
-        limits=Limits(run_time=timedelta(seconds=20), tool_time=timedelta(seconds=1)),
+        limits=RunLimits(run_timeout=timedelta(seconds=20), tool_timeout=timedelta(seconds=1)),
     )
 
 
@@ -65,7 +65,7 @@ def client(app):
 
 @pytest.fixture
 def scripted_settings(settings, model):
-    address = Address.at("openai", "scripted", f"{model.url}/v1")
+    address = ModelAddress.for_server("openai", "scripted", f"{model.url}/v1")
     return replace(settings, models=replace(settings.models, addresses=[address]))
 
 
@@ -75,8 +75,8 @@ def scripted_app(scripted_settings, identities):
 
 
 @pytest.fixture
-def scripted(scripted_app):
-    """A client of the agent that thinks with the scripted model."""
+def scripted_client(scripted_app):
+    """A client of the agent with the scripted model."""
     return scripted_app.test_client()
 
 

@@ -1,47 +1,47 @@
-"""The agent's app as a whole."""
+"""The agent's app: start, tools, models and OpenAPI."""
 
 import subprocess
 import sys
 
 from backend.chassis.web.app_factory import use
-from backend.services.agent.domain.catalogue import Catalogue
+from backend.services.agent.domain.tool_list import ToolListService
 
 
-def test_starting_waits_for_no_model_library():
-    """LangChain takes seconds to import; probes must not wait for it."""
+def test_import_of_the_app_does_not_load_model_libraries():
+    """They take seconds to import, and readiness probes must not wait for them."""
     code = (
         "import sys, backend.services.agent.app;"
         "print([m for m in ('langchain', 'langchain_core', 'langgraph', 'openai', 'onnxruntime')"
         " if m in sys.modules])"
     )
 
-    loaded = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert loaded.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
-def test_the_tools_are_listed_with_what_they_take(client, ada):
-    listed = {tool["name"]: tool for tool in client.get("/tools", headers=ada).json["items"]}
+def test_tools_are_listed_with_parameters_and_side_effects(client, ada):
+    tools = {tool["name"]: tool for tool in client.get("/tools", headers=ada).json["items"]}
 
-    assert listed["save_note"]["side_effects"] is True
-    assert listed["search_documents"]["side_effects"] is False
-    assert {tool["source"] for tool in listed.values()} == {"suite"}
-    assert listed["calculate"]["parameters"]["required"] == ["expression"]
+    assert tools["save_note"]["side_effects"] is True
+    assert tools["search_documents"]["side_effects"] is False
+    assert {tool["source"] for tool in tools.values()} == {"suite"}
+    assert tools["calculate"]["parameters"]["required"] == ["expression"]
 
 
-def test_a_caller_sees_the_tools_that_their_permissions_grant(client, identities):
+def test_tool_list_contains_only_permitted_tools(client, identities):
     viewer = identities.bearer("user-vic", permissions=["rag:read", "agent:query"])
 
-    listed = {tool["name"] for tool in client.get("/tools", headers=viewer).json["items"]}
+    tools = {tool["name"] for tool in client.get("/tools", headers=viewer).json["items"]}
 
-    assert "search_documents" in listed
-    assert "save_note" not in listed
+    assert "search_documents" in tools
+    assert "save_note" not in tools
 
 
-def test_the_models_are_listed_the_default_first(scripted, ada):
-    assert scripted.get("/models", headers=ada).json["items"] == [
+def test_default_model_is_listed_first(scripted_client, ada):
+    assert scripted_client.get("/models", headers=ada).json["items"] == [
         {
             "id": "scripted",
             "provider": "openai-compatible",
@@ -59,13 +59,13 @@ def test_the_models_are_listed_the_default_first(scripted, ada):
     ]
 
 
-def test_every_route_is_described(app, client):
+def test_openapi_contains_the_routes(app, client):
     paths = client.get("/openapi.json").json["paths"]
 
     assert {"/query", "/sessions", "/v1/chat/completions", "/tools"} <= paths.keys()
     with app.app_context():
-        assert use(Catalogue).models
+        assert use(ToolListService).models
 
 
-def test_it_is_ready_when_its_database_answers(client):
+def test_ready_returns_200_if_the_database_responds(client):
     assert client.get("/health/ready").status_code == 200

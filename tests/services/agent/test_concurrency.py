@@ -1,4 +1,4 @@
-"""Many at once, two workers, and workers that die: over real processes and connections."""
+"""Concurrent streams, two workers and killed workers, with real processes and connections."""
 
 import os
 import signal
@@ -9,141 +9,148 @@ import pytest
 from tests import servers
 from tests.identities import Identities
 from tests.servers import wait_until
-from tests.services.agent.stand_ins import Reply, ScriptedModel, numbered, serving
-from tests.services.agent.workers import workers
+from tests.services.agent.agent_processes import run_agents
+from tests.services.agent.fakes import Reply, ScriptedModel, parse_numbered_events, run_server
 
-STREAMS = 50
+STREAM_COUNT = 50
 
 
 @pytest.fixture(scope="module")
-def people():
+def identities():
     return Identities()
 
 
 @pytest.fixture(scope="module")
-def talker():
-    with serving(ScriptedModel()) as model:
+def model_server():
+    with run_server(ScriptedModel()) as model:
         yield model
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory, people, talker):
-    """Two agents of one suite."""
+def agents(tmp_path_factory, identities, model_server):
+    """Two agent processes that share a database and Redis."""
     folder = tmp_path_factory.mktemp("workers")
     with (
         servers.valkey(folder) as valkey,
-        workers(folder, people, talker, valkey.url, many=2) as running,
+        run_agents(folder, identities, model_server, valkey.url, count=2) as agents,
     ):
-        for worker in running:  # what a first run imports
-            worker.post("/query", {"user_request": "Hello"}, people.bearer())
-        yield running
+        for agent in agents:  # the first run imports LangChain
+            agent.post("/query", {"user_request": "Hello"}, identities.bearer())
+        yield agents
 
 
 @pytest.fixture
-def ada(people):
-    return people.bearer()
+def ada(identities):
+    return identities.bearer()
 
 
-def stream(worker, bearer, session=None, **more):
-    body = {"user_request": "Talk.", "stream": True, **more}
-    if session is not None:
-        body["session_id"] = session
-    return worker.post("/query", body, bearer, stream=True)
+def open_stream(agent, bearer, session_id=None, **fields):
+    body = {"user_request": "Talk.", "stream": True, **fields}
+    if session_id is not None:
+        body["session_id"] = session_id
+    return agent.post("/query", body, bearer, stream=True)
 
 
-def until_first_word(response):
-    """The events up to the first word, and what the connection goes on to say."""
-    pieces, text = response.iter_content(None, decode_unicode=True), ""
+def read_until_first_token(response):
+    """Return the events up to the first token, and an iterator over the remaining text."""
+    chunks, text = response.iter_content(None, decode_unicode=True), ""
     while "event: token" not in text:
-        text += next(pieces)
-    return numbered(text), pieces
+        text += next(chunks)
+    return parse_numbered_events(text), chunks
 
 
-def test_fifty_streams_at_once_all_end_well(pair, talker, people):
-    talker.otherwise = Reply(text="word " * 20, pause=0.02)
+def test_fifty_concurrent_streams_complete(agents, model_server, identities):
+    model_server.default_reply = Reply(text="word " * 20, pause_seconds=0.02)
 
-    def listen(number):
-        with stream(pair[0], people.bearer(f"user-{number}")) as response:
-            return numbered(response.text)
+    def read_stream(number):
+        with open_stream(agents[0], identities.bearer(f"user-{number}")) as response:
+            return parse_numbered_events(response.text)
 
-    with ThreadPoolExecutor(STREAMS) as pool:
-        answers = list(pool.map(listen, range(STREAMS)))
+    with ThreadPoolExecutor(STREAM_COUNT) as pool:
+        answers = list(pool.map(read_stream, range(STREAM_COUNT)))
 
-    assert [found[-1][1] for found in answers] == ["done"] * STREAMS
-    assert {found[-1][2]["response"] for found in answers} == {" ".join(["word"] * 20)}
-    assert len({found[-1][2]["session_id"] for found in answers}) == STREAMS
+    assert [events[-1][1] for events in answers] == ["done"] * STREAM_COUNT
+    assert {events[-1][2]["response"] for events in answers} == {" ".join(["word"] * 20)}
+    assert len({events[-1][2]["session_id"] for events in answers}) == STREAM_COUNT
 
 
 @pytest.mark.slow
-def test_streams_that_are_left_leave_nothing_behind(pair, talker, people):
-    talker.otherwise = Reply(text="word " * 400, pause=0.05)
+def test_disconnected_streams_leak_no_threads_or_sockets(agents, model_server, identities):
+    model_server.default_reply = Reply(text="word " * 400, pause_seconds=0.05)
 
-    def leave(number):
-        with stream(pair[0], people.bearer(f"user-{number}")) as response:
-            until_first_word(response)
+    def disconnect(number):
+        with open_stream(agents[0], identities.bearer(f"user-{number}")) as response:
+            read_until_first_token(response)
 
-    def storm():
+    def disconnect_many():
         with ThreadPoolExecutor(20) as pool:
-            list(pool.map(leave, range(20)))
-        wait_until(lambda: talker.speaking == 0, 30)
-        # The connections of the clients themselves take a moment to be found closed.
-        return pair[0].threads(), pair[0].sockets()
+            list(pool.map(disconnect, range(20)))
+        wait_until(lambda: model_server.open_stream_count == 0, 30)
+        # Closed client connections are detected with a short delay.
+        return agents[0].threads(), agents[0].sockets()
 
-    before = storm()
-    after = storm()
+    before = disconnect_many()
+    after = disconnect_many()
 
     assert after[0] <= before[0] + 2
     assert after[1] <= before[1] + 5
 
 
-def test_two_workers_answer_in_one_conversation_one_after_the_other(pair, talker, ada):
-    talker.otherwise = Reply(text="one two three", pause=0.1)
-    session = pair[0].post("/query", {"user_request": "Hello"}, ada).json()["session_id"]
-    asked = [(pair[at % 2], {"user_request": f"Q{at}", "session_id": session}) for at in range(6)]
+def test_requests_to_two_workers_in_one_conversation_are_serialised(agents, model_server, ada):
+    model_server.default_reply = Reply(text="one two three", pause_seconds=0.1)
+    session_id = agents[0].post("/query", {"user_request": "Hello"}, ada).json()["session_id"]
+    requests = [
+        (agents[number % 2], {"user_request": f"Q{number}", "session_id": session_id})
+        for number in range(6)
+    ]
 
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda each: each[0].post("/query", each[1], ada), asked))
+        answers = list(
+            pool.map(lambda request: request[0].post("/query", request[1], ada), requests)
+        )
 
-    assert [each.status_code for each in answers] == [200] * 6
-    shown = pair[1].get(f"/sessions/{session}", ada)["messages"]
-    assert [each["role"] for each in shown] == ["user", "assistant"] * 7
-    assert {each["content"] for each in shown[2::2]} == {f"Q{at}" for at in range(6)}
-    assert {each["status"] for each in shown} == {"done"}
-    assert all(len(each["alternatives"]) == 1 for each in shown)
+    assert [answer.status_code for answer in answers] == [200] * 6
+    messages = agents[1].get(f"/sessions/{session_id}", ada)["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 7
+    assert {message["content"] for message in messages[2::2]} == {
+        f"Q{number}" for number in range(6)
+    }
+    assert {message["status"] for message in messages} == {"done"}
+    assert all(len(message["alternatives"]) == 1 for message in messages)
 
 
-def test_an_answer_is_cancelled_from_another_worker(pair, talker, ada):
-    talker.otherwise = Reply(text="word " * 400, pause=0.05)
-    with stream(pair[0], ada) as response:
-        found, pieces = until_first_word(response)
-        session = found[0][2]["session_id"]
-        pair[1].post(f"/sessions/{session}/cancel", {}, ada)
-        rest = numbered("".join(pieces))
+def test_run_is_cancelled_through_another_worker(agents, model_server, ada):
+    model_server.default_reply = Reply(text="word " * 400, pause_seconds=0.05)
+    with open_stream(agents[0], ada) as response:
+        events, chunks = read_until_first_token(response)
+        session_id = events[0][2]["session_id"]
+        agents[1].post(f"/sessions/{session_id}/cancel", {}, ada)
+        remaining_events = parse_numbered_events("".join(chunks))
 
-    assert rest[-1][2]["finish_reason"] == "cancelled"
-    wait_until(lambda: talker.speaking == 0)
+    assert remaining_events[-1][2]["finish_reason"] == "cancelled"
+    wait_until(lambda: model_server.open_stream_count == 0)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_leaves_a_conversation_that_goes_on(pair, talker, ada):
-    talker.otherwise = Reply(text="word " * 400, pause=0.05)
-    with stream(pair[0], ada) as response:
-        found, _ = until_first_word(response)
-        session = found[0][2]["session_id"]
+def test_conversation_continues_after_a_worker_was_killed(agents, model_server, ada):
+    model_server.default_reply = Reply(text="word " * 400, pause_seconds=0.05)
+    with open_stream(agents[0], ada) as response:
+        events, _ = read_until_first_token(response)
+        session_id = events[0][2]["session_id"]
 
-        def kept():
-            return pair[1].get(f"/sessions/{session}", ada)["messages"][-1]
+        def get_answer():
+            return agents[1].get(f"/sessions/{session_id}", ada)["messages"][-1]
 
-        wait_until(lambda: kept()["content"])
-        os.kill(pair[0].pid, signal.SIGKILL)
-    wait_until(lambda: talker.speaking == 0)
+        wait_until(lambda: get_answer()["content"])
+        os.kill(agents[0].pid, signal.SIGKILL)
+    wait_until(lambda: model_server.open_stream_count == 0)
 
-    talker.otherwise = Reply(text="Here I am.")
-    body = {"user_request": "Are you there?", "session_id": session}
-    answer = pair[1].post("/query", body, ada).json()
-    broken = pair[1].get(f"/sessions/{session}", ada)["messages"][1]
+    model_server.default_reply = Reply(text="Here I am.")
+    body = {"user_request": "Are you there?", "session_id": session_id}
+    answer = agents[1].post("/query", body, ada).json()
+    interrupted = agents[1].get(f"/sessions/{session_id}", ada)["messages"][1]
 
     assert answer["response"] == "Here I am."
-    assert broken["status"] == "interrupted"
-    assert broken["content"].startswith("word word")
-    wait_until(pair[0].answers)
+    assert interrupted["status"] == "interrupted"
+    assert interrupted["content"].startswith("word word")
+    wait_until(agents[0].answers)

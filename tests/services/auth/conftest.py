@@ -1,9 +1,9 @@
-"""An auth service of one's own, with a clock that the test sets."""
+"""Fixtures: an auth service per test, with a fake clock."""
 
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -15,25 +15,25 @@ from sqlalchemy import make_url, text
 from backend.chassis.settings import Env
 from backend.security.settings import SecuritySettings
 from backend.services.auth.app import create_app
-from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.settings import Settings
-from tests.services.auth.people import Clock, Person
+from tests.services.auth.api_user import ApiUser, FakeClock
 
 ADMIN_PASSWORD = "an admin's own words"
-BEGINNING = datetime(2026, 1, 1, 12, tzinfo=UTC)
+START_TIME = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(BEGINNING)
+def clock() -> FakeClock:
+    return FakeClock(START_TIME)
 
 
 @pytest.fixture
 def make_settings(tmp_path: Path, database_url: str) -> Callable[..., Settings]:
-    return partial(settings_in, tmp_path, database_url)
+    return partial(load_settings, tmp_path, database_url)
 
 
-def settings_in(folder: Path, database_url: str, **environment: str) -> Settings:
+def load_settings(folder: Path, database_url: str, **environment: str) -> Settings:
     values = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": database_url,
@@ -41,25 +41,27 @@ def settings_in(folder: Path, database_url: str, **environment: str) -> Settings
         "LOGINS_AT_ONCE": "16",
     } | environment
     settings = Settings.from_env(Env(values))
-    alone = SecuritySettings.from_env({"DATA_DIR": str(folder), **environment})
-    return replace(settings, security=alone)
+    security = SecuritySettings.from_env({"DATA_DIR": str(folder), **environment})
+    return replace(settings, security=security)
 
 
 @pytest.fixture(scope="session")
-def started_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables of a service after its first start; making them anew takes most of a start."""
-    folder = tmp_path_factory.mktemp("started-once")
+def initialized_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database file after a first start. Migrations take most of the start time."""
+    folder = tmp_path_factory.mktemp("initialized")
     file = folder / "auth.db"
-    app = create_app(settings_in(folder, f"sqlite:///{file}"), lambda: BEGINNING)
-    app.extensions["backend.parts"][Sessions]._database.engine.dispose()
+    app = create_app(load_settings(folder, f"sqlite:///{file}"), lambda: START_TIME)
+    app.extensions["backend.components"][SessionService]._database.engine.dispose()
     return file
 
 
 @pytest.fixture
-def app(make_settings: Callable[..., Settings], clock: Clock, started_once: Path) -> Flask:
+def app(
+    make_settings: Callable[..., Settings], clock: FakeClock, initialized_database: Path
+) -> Flask:
     settings = make_settings()
     if settings.database_url.startswith("sqlite"):
-        shutil.copy(started_once, str(make_url(settings.database_url).database))
+        shutil.copy(initialized_database, str(make_url(settings.database_url).database))
     app = create_app(settings, clock.now)
     app.testing = True
     return app
@@ -71,15 +73,15 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def ada(client: FlaskClient) -> Person:
-    """Somebody who has just registered."""
-    return Person.register(client, "ada", email="ada@example.org")
+def ada(client: FlaskClient) -> ApiUser:
+    """Return a user that has just registered."""
+    return ApiUser.register(client, "ada", email="ada@example.org")
 
 
 @pytest.fixture
 def execute(app):
-    """Change the tables behind the service's back."""
-    database = app.extensions["backend.parts"][Sessions]._database
+    """Return a function that runs an SQL statement on the tables of the service."""
+    database = app.extensions["backend.components"][SessionService]._database
 
     def run(statement: str, **values: object) -> list[tuple]:
         with database.write() as session:
@@ -87,8 +89,3 @@ def execute(app):
             return [tuple(row) for row in result] if result.returns_rows else []
 
     return run
-
-
-@pytest.fixture
-def a_minute() -> timedelta:
-    return timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""A gateway over one echoing service, as the Flask view."""
+"""Fixtures: a gateway app whose services are all one echo service."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from backend.chassis.dns import Names
+from backend.chassis.dns import HostResolver
 from backend.chassis.settings import Env
-from backend.security.authentication import security_of
+from backend.security.authentication import get_security_context
 from backend.security.limits import Limiter
 from backend.services.gateway.app import create_app
 from backend.services.gateway.settings import Settings
 from tests.identities import Identities
-from tests.services.gateway.stand_ins import EchoService
+from tests.services.gateway.echo_service import EchoService
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def echo() -> Iterator[EchoService]:
 
 @pytest.fixture
 def settings_for(tmp_path: Path, echo: EchoService) -> Callable[..., Settings]:
-    """Settings in which every service is the echo, and what else is named."""
+    """Return a function that creates settings with the given environment variables."""
 
     def build(**variables: str) -> Settings:
         values = {
@@ -42,11 +42,11 @@ def settings_for(tmp_path: Path, echo: EchoService) -> Callable[..., Settings]:
 
 @pytest.fixture
 def app_for(settings_for: Callable[..., Settings], identities: Identities) -> Callable[..., Flask]:
-    """The gateway with the settings that are named, trusting the test's identities."""
+    """Return a function that creates the gateway app; it trusts the test's identities."""
 
-    def build(names: Names | None = None, **variables: str) -> Flask:
-        security = security_of(identities.trust(Flask("trusting")))
-        app = create_app(settings_for(**variables), security, Limiter(None), names)
+    def build(resolver: HostResolver | None = None, **variables: str) -> Flask:
+        security = get_security_context(identities.trust(Flask("trusting")))
+        app = create_app(settings_for(**variables), security, Limiter(None), resolver)
         app.testing = True
         return app
 

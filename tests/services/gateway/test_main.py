@@ -1,4 +1,4 @@
-"""`python -m backend.services.gateway check`."""
+"""Commands of `python -m backend.services.gateway`."""
 
 import pytest
 
@@ -12,14 +12,14 @@ def environment(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_a_good_table_is_shown(environment, capsys):
+def test_check_prints_the_route_table(environment, capsys):
     assert main(["check"]) == 0
-    shown = capsys.readouterr().out
-    assert "/auth" in shown
-    assert "sign-in 10/60 s" in shown
+    output = capsys.readouterr().out
+    assert "/auth" in output
+    assert "sign-in 10/60 s" in output
 
 
-def test_the_key_for_prometheus_is_the_same_each_time(environment, capsys):
+def test_metrics_key_is_the_same_for_every_call(environment, capsys):
     environment.setenv("SECRET_KEY", "a secret of the tests, long enough")
 
     assert main(["metrics-key"]) == 0
@@ -31,30 +31,30 @@ def test_the_key_for_prometheus_is_the_same_each_time(environment, capsys):
     assert "secret" not in key
 
 
-def test_a_bad_table_is_named_with_its_mend(environment, tmp_path, capsys):
+def test_check_reports_invalid_route_table(environment, tmp_path, capsys):
     (tmp_path / "routes.toml").write_text("[routes.rag]\nprefix = 'rag'\n")
     environment.setenv("GATEWAY_ROUTES", str(tmp_path / "routes.toml"))
 
     assert main(["check"]) == 1
-    assert "Route 'rag': prefix 'rag' must begin with a slash" in capsys.readouterr().err
+    assert "Route 'rag': prefix 'rag' must start with a slash" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
-        ("RATE_LIMIT_API", "often", "RATE_LIMIT_API: 'often' is no rate"),
+        ("RATE_LIMIT_API", "often", "RATE_LIMIT_API: 'often' is not a rate"),
         ("TRUSTED_PROXIES", "everyone", "TRUSTED_PROXIES: 'everyone'"),
-        ("CORS_ORIGINS", "app.example", "'app.example' is no origin"),
-        ("TLS_CERTFILE", "tls.crt", "go together"),
+        ("CORS_ORIGINS", "app.example", "'app.example' is not an origin"),
+        ("TLS_CERTFILE", "tls.crt", "Set both"),
     ],
 )
-def test_a_bad_setting_is_named_with_its_mend(environment, capsys, name, value, told):
+def test_check_reports_invalid_setting(environment, capsys, name, value, message):
     environment.setenv(name, value)
 
     assert main(["check"]) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_anything_else_shows_how_to_use_it(capsys):
+def test_unknown_command_prints_usage(capsys):
     assert main(["what"]) == 2
     assert "usage" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A library on real parts in a folder of its own: SQLite, Chroma, the real embedder."""
+"""Fixtures with real components in a temporary folder: SQLite, Chroma, the built-in model."""
 
 import io
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from backend.ai.chat_models import ModelSettings
-from backend.ai.embedding import Embedder, ModelChoice
+from backend.ai.embedding import BuiltInEmbedder, EmbeddingConfig
 from backend.chassis.settings import CommonSettings, Secret
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
-from backend.services.rag.parts import Parts
 from backend.services.rag.settings import Settings
-from backend.services.rag.store.vectors.opening import Place
+from backend.services.rag.store.vectors.factory import VectorStoreSettings
+from backend.services.rag.wiring import RagComponents
 from tests.databases import database_in
 from tests.identities import Identities
 
@@ -26,13 +26,14 @@ MIB = 2**20
 
 @pytest.fixture(scope="session")
 def embedder():
-    return Embedder(ROOT / ".cache", threads=1)
+    return BuiltInEmbedder(ROOT / ".cache", threads=1)
 
 
-def settings_in(folder: Path, **changed) -> Settings:
+def build_settings(folder: Path, **changes) -> Settings:
+    """Return settings for a data folder, with *changes*."""
     common = CommonSettings(
         name="rag",
-        production=False,
+        is_production=False,
         host="127.0.0.1",
         port=5003,
         data_dir=folder,
@@ -43,63 +44,64 @@ def settings_in(folder: Path, **changed) -> Settings:
         "common": common,
         "database_url": database_in(folder, "rag"),
         "max_upload_bytes": 2 * MIB,
-        "max_waiting": 100,
+        "max_queued_documents": 100,
         "extraction_seconds": 20,
         "ocr_seconds": 60,
         "extraction_memory_bytes": 1536 * MIB,
         "max_text_characters": 1_000_000,
-        "keyword_passages": 10_000,
+        "max_keyword_chunks": 10_000,
         "reranking": RerankSettings(),
         "models": ModelSettings(),
-        "vectors": Place("chroma", folder / "rag" / "vectors"),
-        "embedding": ModelChoice(),
+        "vectors": VectorStoreSettings("chroma", folder / "rag" / "vectors"),
+        "embedding": EmbeddingConfig(),
         "broker_url": None,
         "worker_threads": 2,
         "worker_port": 5040,
     }
-    return Settings(**(values | changed))
+    return Settings(**(values | changes))
 
 
 @pytest.fixture
-def start(tmp_path, embedder):
-    """Start a library in the test's folder; again after `stop`, to see what it remembers."""
+def start_app(tmp_path, embedder):
+    """Return a function that starts an app in the test's folder. It can be called repeatedly."""
     running = []
 
-    def start_library(identities: Identities | None = None, **changed):
-        app = create_app(settings_in(tmp_path, **changed), embedder)
+    def start_app_in_folder(identities: Identities | None = None, **changes):
+        app = create_app(build_settings(tmp_path, **changes), embedder)
         app.testing = True
         running.append(app)
         return (identities or Identities()).trust(app)
 
-    yield start_library
+    yield start_app_in_folder
     for app in running:
-        stop(app)
+        stop_app(app)
 
 
-def stop(app) -> None:
+def stop_app(app) -> None:
+    """Stop the background threads of *app* and close its vector store."""
     for kind in (IngestionThread, ReembeddingThread):
-        if kind in app.extensions["backend.parts"]:
-            app.extensions["backend.parts"][kind].stop()
-    app.extensions["backend.parts"][Parts].vectors.close()
+        if kind in app.extensions["backend.components"]:
+            app.extensions["backend.components"][kind].stop()
+    app.extensions["backend.components"][RagComponents].vectors.close()
 
 
-class Person:
-    """Somebody with a token, who speaks HTTP to one app."""
+class ApiUser:
+    """HTTP client of one app with the token of a user."""
 
     def __init__(self, app, headers) -> None:
         self.client = app.test_client()
         self.headers = headers
 
-    def __call__(self, method, path, **more):
-        headers = self.headers | more.pop("headers", {})
-        return self.client.open(path, method=method, headers=headers, **more)
+    def __call__(self, method, path, **options):
+        headers = self.headers | options.pop("headers", {})
+        return self.client.open(path, method=method, headers=headers, **options)
 
     def send(self, content, name="notes.txt", wait=30, **fields):
         data = {"file": (io.BytesIO(content), name), **fields}
         return self("POST", f"/documents?wait={wait}", data=data)
 
     def upload(self, content, name="notes.txt", **fields):
-        """The document, ready."""
+        """Upload a document and return it when it is ready."""
         if isinstance(content, Path):
             content, name = content.read_bytes(), content.name
         elif isinstance(content, str):
@@ -110,46 +112,49 @@ class Person:
         assert document["status"] == "ready", document
         return document
 
-    def search(self, query, **more):
-        response = self("POST", "/search", json={"query": query, **more})
+    def search(self, query, **options):
+        response = self("POST", "/search", json={"query": query, **options})
         assert response.status_code == 200, response.text
         return response.json["results"]
 
-    def ask(self, query, **more):
-        response = self("POST", "/query", json={"query": query, **more})
+    def ask(self, query, **options):
+        response = self("POST", "/query", json={"query": query, **options})
         assert response.status_code == 200, response.text
         return response.json
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory, embedder):
-    """People of one library that all tests share: for those who change nothing of others'."""
+def shared_user(tmp_path_factory, embedder):
+    """Return a function that creates users of an app shared by all tests.
+
+    Such tests must not depend on documents of other users.
+    """
     identities = Identities()
-    app = create_app(settings_in(tmp_path_factory.mktemp("shared")), embedder)
+    app = create_app(build_settings(tmp_path_factory.mktemp("shared")), embedder)
     app.testing = True
     identities.trust(app)
-    yield lambda user_id, **how: Person(app, identities.bearer(user_id, **how))
-    stop(app)
+    yield lambda user_id, **claims: ApiUser(app, identities.bearer(user_id, **claims))
+    stop_app(app)
 
 
 @pytest.fixture
-def app(start, identities):
-    return start(identities)
+def app(start_app, identities):
+    return start_app(identities)
 
 
 @pytest.fixture
-def person(app, identities):
-    def person_called(user_id, **how):
-        return Person(app, identities.bearer(user_id, **how))
+def sign_in(app, identities):
+    def create_user(user_id, **claims):
+        return ApiUser(app, identities.bearer(user_id, **claims))
 
-    return person_called
-
-
-@pytest.fixture
-def ada(person):
-    return person("user-ada")
+    return create_user
 
 
 @pytest.fixture
-def bob(person):
-    return person("user-bob")
+def ada(sign_in):
+    return sign_in("user-ada")
+
+
+@pytest.fixture
+def bob(sign_in):
+    return sign_in("user-bob")

@@ -1,16 +1,16 @@
-"""The app as a whole: what it needs is told, and nothing is left open."""
+"""Readiness, permissions and OpenAPI document of the app."""
 
-from backend.security.guards import undeclared
+from backend.security.guards import routes_without_guard
 
 
-def test_it_is_ready_when_database_index_and_model_answer(app):
+def test_app_is_ready_when_database_index_and_model_respond(app):
     assert app.test_client().get("/health/ready").status_code == 200
 
 
-def test_every_route_is_guarded_and_described(app):
+def test_every_route_requires_permission_and_is_documented(app):
     document = app.test_client().get("/openapi.json").json
 
-    assert list(undeclared(app)) == []
+    assert list(routes_without_guard(app)) == []
     assert {
         "/documents",
         "/documents/{document_id}",

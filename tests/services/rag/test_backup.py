@@ -1,4 +1,4 @@
-"""A library in a backup: what is deleted, read or embedded meanwhile, and in another store."""
+"""Backup and restore of documents: files, vectors, unfinished documents, other vector stores."""
 
 import pytest
 import sqlalchemy as sa
@@ -6,168 +6,176 @@ import sqlalchemy as sa
 from backend.chassis.database.sessions import open_database
 from backend.operations.backup.__main__ import main
 from backend.services.rag.app import create_app
-from backend.services.rag.domain.uploads import Blobs
-from backend.services.rag.parts import Parts
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
+from backend.services.rag.wiring import RagComponents
 from tests.servers import wait_until
-from tests.services.rag.conftest import Person, settings_in, stop
+from tests.services.rag.conftest import ApiUser, build_settings, stop_app
 
 FERRIES = "Ferries leave the northern quay at dawn."
 TRAMS = "Trams leave from the square."
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Types a command for the library in a folder: its exit code and what it says."""
+def run_command(tmp_path, monkeypatch, capsys):
+    """Run a backup command on the data folder; returns its exit code and output."""
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "CHROMA_URL", "VECTOR_STORE", "EMBEDDING_MODEL"):
         monkeypatch.delenv(name, raising=False)
 
-    def type_in(*words, folder=tmp_path, **variables):
+    def run(*arguments, folder=tmp_path, **variables):
         with monkeypatch.context() as environment:
             for name, value in {"DATA_DIR": str(folder), **variables}.items():
                 environment.setenv(name, value)
-            code = main([str(word) for word in words])
+            code = main([str(argument) for argument in arguments])
         return code, "".join(capsys.readouterr())
 
-    return type_in
+    return run
 
 
 @pytest.fixture
-def moved(typed, tmp_path, identities, embedder):
-    """Backs the library up and restores it elsewhere; somebody there, and what was said."""
+def restore_elsewhere(run_command, tmp_path, identities, embedder):
+    """Back up and restore into another folder; returns a user there and the output."""
     apps = []
 
-    def move(user_id="user-ada", **variables):
-        file, folder = tmp_path / "library.backup", tmp_path / "moved"
+    def restore(user_id="user-ada", **variables):
+        file, folder = tmp_path / "library.backup", tmp_path / "elsewhere"
         if not file.exists():
-            assert typed("backup", file)[0] == 0
-        code, said = typed("restore", file, folder=folder, **variables)
-        assert code == 0, said
-        place = Place("chroma", folder / "rag" / "vectors")
+            assert run_command("backup", file)[0] == 0
+        code, output = run_command("restore", file, folder=folder, **variables)
+        assert code == 0, output
+        vectors = VectorStoreSettings("chroma", folder / "rag" / "vectors")
         if variables.get("VECTOR_STORE") == "qdrant":
-            place = Place("qdrant", folder / "rag" / "qdrant")
-        app = create_app(settings_in(folder, vectors=place), embedder)
+            vectors = VectorStoreSettings("qdrant", folder / "rag" / "qdrant")
+        app = create_app(build_settings(folder, vectors=vectors), embedder)
         apps.append(app)
         identities.trust(app)
-        return Person(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada")), said
+        return ApiUser(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada")), output
 
-    yield move
+    yield restore
     for app in apps:
-        stop(app)
+        stop_app(app)
 
 
-def lacking(person):
-    """How many passages the model that serves still lacks."""
-    parts = person.client.application.extensions["backend.parts"][Parts]
-    return sum(each.all_passages - each.passages for each in parts.reembedding.progress())
+def count_missing_vectors(person):
+    """Return the number of chunks that the active model has not embedded yet."""
+    components = person.client.application.extensions["backend.components"][RagComponents]
+    return sum(
+        progress.total_chunks - progress.chunks for progress in components.reembedder.get_progress()
+    )
 
 
 @pytest.mark.parametrize("kind", ["chroma", pytest.param("qdrant", marks=pytest.mark.slow)])
-def test_documents_are_found_elsewhere_without_being_embedded_again(ada, moved, kind):
+def test_restored_documents_are_searchable_without_embedding_them_again(
+    ada, restore_elsewhere, kind
+):
     document = ada.upload(FERRIES)
     ada.upload(TRAMS, "trams.txt")
     before = ada.search("when do the boats sail?", mode="dense")
 
-    there, said = moved(VECTOR_STORE=kind)
+    restored, output = restore_elsewhere(VECTOR_STORE=kind)
 
-    assert "embedded anew" not in said
-    assert lacking(there) == 0
-    after = there.search("when do the boats sail?", mode="dense")
-    assert [each["chunk_id"] for each in after] == [each["chunk_id"] for each in before]
-    assert [each["score"] for each in after] == pytest.approx(
-        [each["score"] for each in before], abs=1e-4
+    assert "vectors of" not in output
+    assert count_missing_vectors(restored) == 0
+    after = restored.search("when do the boats sail?", mode="dense")
+    assert [item["chunk_id"] for item in after] == [item["chunk_id"] for item in before]
+    assert [item["score"] for item in after] == pytest.approx(
+        [item["score"] for item in before], abs=1e-4
     )
-    original = there("GET", f"/documents/{document['id']}/content")
-    assert original.data == FERRIES.encode()
+    download = restored("GET", f"/documents/{document['id']}/content")
+    assert download.data == FERRIES.encode()
 
 
-def test_originals_stay_while_a_backup_is_taken(ada, app, tmp_path):
+def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):
     document = ada.upload(FERRIES)
-    blobs = Blobs(tmp_path / "rag" / "blobs")
+    blobs = BlobStorage(tmp_path / "rag" / "blobs")
     (original,) = (tmp_path / "rag" / "blobs").iterdir()
-    ingestion = app.extensions["backend.parts"][Parts].ingestion
+    ingestion = app.extensions["backend.components"][RagComponents].ingestion
 
-    with blobs.held():
+    with blobs.block_deletion():
         assert ada("DELETE", f"/documents/{document['id']}").status_code == 204
-        assert not ingestion.step()
+        assert not ingestion.process_next_document()
         assert original.exists()
 
-    wait_until(lambda: ingestion.step() or not original.exists())
+    wait_until(lambda: ingestion.process_next_document() or not original.exists())
     wait_until(lambda: not original.exists())
 
 
-def test_what_was_being_read_is_read_after_a_restore(ada, moved, typed, tmp_path):
+def test_document_in_processing_is_processed_after_a_restore(
+    ada, restore_elsewhere, run_command, tmp_path
+):
     document = ada.upload(FERRIES)
-    kept = ada.upload(TRAMS, "trams.txt")
+    trams = ada.upload(TRAMS, "trams.txt")
     with open_database(f"sqlite:///{tmp_path / 'rag.db'}", "rag").as_owner() as tables:
-        # As readers have left them who had claimed both: one with its text kept, one without.
+        # As left by killed workers: one document without chunks, one with chunks not indexed yet.
         claimed = "UPDATE documents SET status = 'processing', claim = 'x', attempts = 3"
         tables.execute(sa.text(f"{claimed}, generation = 0, chunks = 0 WHERE id = :id"), document)
-        tables.execute(sa.text(f"{claimed}, indexed = 0 WHERE id = :id"), kept)
+        tables.execute(sa.text(f"{claimed}, indexed = 0 WHERE id = :id"), trams)
     file = tmp_path / "library.backup"
-    assert typed("backup", file)[0] == 0
+    assert run_command("backup", file)[0] == 0
 
-    there, _ = moved()
+    restored, _ = restore_elsewhere()
 
     def ready():
-        items = there("GET", "/documents").json["items"]
-        return {each["status"] for each in items} == {"ready"}
+        items = restored("GET", "/documents").json["items"]
+        return {item["status"] for item in items} == {"ready"}
 
     wait_until(ready, seconds=60)
-    assert there.search("northern quay")[0]["document_id"] == document["id"]
+    assert restored.search("northern quay")[0]["document_id"] == document["id"]
 
 
-def test_vectors_that_were_gone_are_made_anew(ada, moved, typed, tmp_path):
+def test_missing_vectors_are_created_after_a_restore(ada, restore_elsewhere, run_command, tmp_path):
     ada.upload(FERRIES)
-    vectors = open_vectors(Place("chroma", tmp_path / "rag" / "vectors"))
-    for partition in vectors.partitions():
-        vectors.drop(partition)
+    vectors = open_vector_store(VectorStoreSettings("chroma", tmp_path / "rag" / "vectors"))
+    for partition in vectors.list_partitions():
+        vectors.drop_partition(partition)
 
-    there, said = moved()
+    restored, output = restore_elsewhere()
 
-    assert "1 documents are embedded anew" in said
-    wait_until(lambda: lacking(there) == 0, seconds=60)
-    assert there.search("when do the boats sail?", mode="dense")
+    assert "The vectors of 1 documents are missing" in output
+    wait_until(lambda: count_missing_vectors(restored) == 0, seconds=60)
+    assert restored.search("when do the boats sail?", mode="dense")
 
 
-def test_an_original_that_was_lost_is_told_twice(ada, typed, tmp_path):
+def test_missing_file_is_reported_by_backup_and_restore(ada, run_command, tmp_path):
     document = ada.upload(FERRIES)
     for original in (tmp_path / "rag" / "blobs").iterdir():
         original.unlink()
 
-    code, said = typed("backup", tmp_path / "library.backup")
-    restored, told = typed("restore", tmp_path / "library.backup", folder=tmp_path / "new")
+    code, output = run_command("backup", tmp_path / "library.backup")
+    restore_code, restore_output = run_command(
+        "restore", tmp_path / "library.backup", folder=tmp_path / "new"
+    )
 
-    assert (code, restored) == (1, 0)
-    assert f"The original of {document['id']} was missing." in said
-    assert f"The original of {document['id']} is missing" in told
+    assert (code, restore_code) == (1, 0)
+    assert f"The file of document {document['id']} was missing" in output
+    assert f"The file of document {document['id']} is missing" in restore_output
 
 
-def test_a_backup_without_its_vector_store_is_refused(ada, typed, tmp_path):
+def test_backup_fails_when_the_vector_store_is_unreachable(ada, run_command, tmp_path):
     ada.upload(FERRIES)
 
-    code, said = typed("backup", tmp_path / "library.backup", CHROMA_URL="http://127.0.0.1:9")
+    code, output = run_command(
+        "backup", tmp_path / "library.backup", CHROMA_URL="http://127.0.0.1:9"
+    )
 
-    assert (code, "The vectors cannot be reached" in said) == (1, True)
+    assert (code, "The vector store cannot be reached" in output) == (1, True)
     assert not (tmp_path / "library.backup").exists()
 
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_a_library_moves_into_one_postgresql_with_its_vectors_and_out_again(
-    ada, typed, tmp_path, postgres
-):
+def test_documents_and_vectors_move_to_postgresql_and_back(ada, run_command, tmp_path, postgres):
     ada.upload(FERRIES)
     url = postgres.database(vectors=True)
     server = {"DATABASE_URL": url, "VECTOR_STORE": "pgvector"}
     first, second = tmp_path / "library.backup", tmp_path / "second.backup"
-    assert typed("backup", first)[0] == 0
+    assert run_command("backup", first)[0] == 0
 
-    code, said = typed("restore", first, folder=tmp_path / "server", **server)
-    assert (code, "embedded anew" in said) == (0, False), said
-    code, said = typed("backup", second, folder=tmp_path / "server", **server)
+    code, output = run_command("restore", first, folder=tmp_path / "server", **server)
+    assert (code, "vectors of" in output) == (0, False), output
+    code, output = run_command("backup", second, folder=tmp_path / "server", **server)
 
-    assert (code, "1 of 1 vectors" in said) == (0, True), said
-    code, said = typed("restore", second, folder=tmp_path / "back")
-    assert (code, "embedded anew" in said) == (0, False), said
+    assert (code, "1 of 1 vectors" in output) == (0, True), output
+    code, output = run_command("restore", second, folder=tmp_path / "back")
+    assert (code, "vectors of" in output) == (0, False), output

@@ -1,4 +1,4 @@
-"""The operator's commands, as they are typed."""
+"""Commands of `python -m backend.services.rag`."""
 
 import io
 import json
@@ -13,22 +13,22 @@ from backend.chassis.database.sessions import open_database
 from backend.services.rag.__main__ import main
 from backend.services.rag.app import create_app
 from backend.services.rag.store.chunks import ChunkRow
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests.databases import variables_in
-from tests.services.rag.conftest import PDF, ROOT, Person, settings_in, stop
+from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
 
 FERRIES = "Ferries leave the northern quay at dawn."
 TRAMS = "Trams leave from the square."
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Types a command beside the library in the test's folder: its exit code and what it says."""
+def run_command(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a command and returns its exit code and output."""
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "CHROMA_URL", "VECTOR_STORE", "EMBEDDING_MODEL"):
         monkeypatch.delenv(name, raising=False)
 
-    def type_in(*words, folder=tmp_path, **variables):
+    def run(*arguments, folder=tmp_path, **variables):
         folder.mkdir(exist_ok=True)
         if not (folder / "models").exists():  # built once for all tests
             (folder / "models").symlink_to(ROOT / ".cache" / "models")
@@ -39,253 +39,271 @@ def typed(tmp_path, monkeypatch, capsys):
                 **variables,
             }.items():
                 environment.setenv(name, value)
-            code = main([str(word) for word in words])
+            code = main([str(word) for word in arguments])
         return code, "".join(capsys.readouterr())
 
-    return type_in
+    return run
 
 
 @pytest.fixture
-def person_in(identities, embedder):
-    """Somebody of another installation."""
+def start_in_folder(identities, embedder):
+    """Return a function that starts the app of another installation and returns a user."""
     apps = []
 
-    def open_library(folder, user_id="user-ada", **changed):
-        app = create_app(settings_in(folder, **changed), embedder)
+    def start_other_app(folder, user_id="user-ada", **changes):
+        app = create_app(build_settings(folder, **changes), embedder)
         apps.append(app)
         identities.trust(app)
-        return Person(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada"))
+        return ApiUser(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada"))
 
-    yield open_library
+    yield start_other_app
     for app in apps:
-        stop(app)
+        stop_app(app)
 
 
-def test_everything_is_indexed_anew_from_the_text_that_is_kept(ada, typed, tmp_path):
+def test_reindex_uses_stored_text(ada, run_command, tmp_path):
     document = ada.upload(FERRIES)
     for original in (tmp_path / "rag" / "blobs").iterdir():
         original.unlink()
 
-    code, said = typed("reindex")
+    code, output = run_command("reindex")
 
-    assert (code, "1 documents are indexed anew" in said) == (0, True)
-    (found,) = ada.search("northern quay")
-    assert found["document_id"] == document["id"]
-    assert found["chunk_id"].split(".")[1] == "2"  # of the next generation
+    assert (code, "Reindexing 1 documents" in output) == (0, True)
+    (hit,) = ada.search("northern quay")
+    assert hit["document_id"] == document["id"]
+    assert hit["chunk_id"].split(".")[1] == "2"  # the next generation
 
 
-def test_only_one_collection_is_indexed_anew(ada, typed):
+def test_reindex_is_limited_to_collection(ada, run_command):
     ada("POST", "/collections", json={"name": "maps"})
     ada.upload(FERRIES, collection="maps")
     ada.upload(TRAMS, "trams.txt")
 
-    code, said = typed("reindex", "--collection", "maps")
+    code, output = run_command("reindex", "--collection", "maps")
 
-    assert (code, "1 documents are indexed anew" in said) == (0, True)
-    assert typed("reindex", "--collection", "nowhere") == (1, "There is no such collection.\n")
+    assert (code, "Reindexing 1 documents" in output) == (0, True)
+    assert run_command("reindex", "--collection", "nowhere") == (1, "Collection not found.\n")
 
 
-def test_the_status_tells_how_far_each_model_is(ada, typed):
+def test_reindex_status_prints_progress_of_each_model(ada, run_command):
     ada.upload(FERRIES)
 
-    code, said = typed("reindex", "--status")
+    code, output = run_command("reindex", "--status")
 
     assert code == 0
-    assert said == ("serving  built-in:minilm-l6-int8-1: 1 of 1 documents, 1 of 1 passages\n")
+    assert output == ("serving  built-in:minilm-l6-int8-1: 1 of 1 documents, 1 of 1 chunks\n")
 
 
-def test_a_library_moves_to_another_installation(ada, bob, typed, person_in, tmp_path):
+def test_export_is_imported_into_another_installation(
+    ada, bob, run_command, start_in_folder, tmp_path
+):
     ada("POST", "/collections", json={"name": "maps", "tenant_access": "read"})
     shared = ada.upload(FERRIES, collection="maps", metadata='{"year": 1999}')
     pdf = ada.upload(PDF)
     bob.upload(TRAMS, "trams.txt")
     before = ada("GET", f"/documents/{pdf['id']}").json
 
-    assert typed("export", "library.tar.gz") == (0, "3 documents are in library.tar.gz.\n")
-    code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
-
-    assert (code, said.splitlines()[0]) == (
+    assert run_command("export", "library.tar.gz") == (
         0,
-        "3 documents and 3 collections came in; 0 documents were there already.",
+        "3 documents exported to library.tar.gz.\n",
     )
-    there = person_in(tmp_path / "other")
-    (found,) = there.search("northern quay", mode="dense", collection="maps")
-    assert (found["document_id"], found["text"]) == (shared["id"], FERRIES)
-    assert there("GET", f"/documents/{pdf['id']}").json == before
-    with there("GET", f"/documents/{pdf['id']}/content") as original:
+    code, output = run_command("import", "library.tar.gz", folder=tmp_path / "other")
+
+    assert (code, output.splitlines()[0]) == (
+        0,
+        "3 documents and 3 collections imported; 0 documents already existed.",
+    )
+    imported_ada = start_in_folder(tmp_path / "other")
+    (hit,) = imported_ada.search("northern quay", mode="dense", collection="maps")
+    assert (hit["document_id"], hit["text"]) == (shared["id"], FERRIES)
+    assert imported_ada("GET", f"/documents/{pdf['id']}").json == before
+    with imported_ada("GET", f"/documents/{pdf['id']}/content") as original:
         assert original.data == PDF.read_bytes()
-    strange = person_in(tmp_path / "other", "user-bob")
+    imported_bob = start_in_folder(tmp_path / "other", "user-bob")
     assert (
-        strange.search("ferries", mode="keyword")[0]["document_id"] == shared["id"]
+        imported_bob.search("ferries", mode="keyword")[0]["document_id"] == shared["id"]
     )  # shared with the tenant
-    assert strange("GET", f"/documents/{pdf['id']}").status_code == 404
+    assert imported_bob("GET", f"/documents/{pdf['id']}").status_code == 404
 
 
-def test_what_is_there_already_is_left_alone(ada, typed):
+def test_import_keeps_existing_documents(ada, run_command):
     ada.upload(FERRIES)
-    typed("export", "library.tar")
+    run_command("export", "library.tar")
     ada.upload(TRAMS, "trams.txt")
 
-    code, said = typed("import", "library.tar")
+    code, output = run_command("import", "library.tar")
 
-    assert (code, said.splitlines()[0]) == (
+    assert (code, output.splitlines()[0]) == (
         0,
-        "0 documents and 0 collections came in; 1 documents were there already.",
+        "0 documents and 0 collections imported; 1 documents already existed.",
     )
     assert len(ada("GET", "/documents").json["items"]) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_a_library_moves_to_other_stores(ada, typed, person_in, postgres, tmp_path):
+def test_export_is_imported_into_other_stores(
+    ada, run_command, start_in_folder, postgres, tmp_path
+):
     document = ada.upload(PDF)
-    typed("export", "library.tar")
+    run_command("export", "library.tar")
     url = postgres.database(vectors=True)
     stores = {"DATABASE_URL": url, "VECTOR_STORE": "pgvector"}
 
-    code, said = typed("import", "library.tar", folder=tmp_path / "other", **stores)
+    code, output = run_command("import", "library.tar", folder=tmp_path / "other", **stores)
 
-    assert (code, said.splitlines()[0].partition(" came")[0]) == (
+    assert (code, output.splitlines()[0].partition(" imported")[0]) == (
         0,
         "1 documents and 1 collections",
     )
-    assert typed("verify", folder=tmp_path / "other", **stores)[0] == 0
-    ada_there = person_in(
+    assert run_command("verify", folder=tmp_path / "other", **stores)[0] == 0
+    imported_ada = start_in_folder(
         tmp_path / "other",
         database_url=url,
-        vectors=Place("pgvector", tmp_path / "other", url=url),
+        vectors=VectorStoreSettings("pgvector", tmp_path / "other", url=url),
     )
-    assert ada_there.search("pages", mode="dense")[0]["document_id"] == document["id"]
+    assert imported_ada.search("pages", mode="dense")[0]["document_id"] == document["id"]
 
 
 @pytest.mark.parametrize("content", [b"no archive", b""])
-def test_what_is_no_export_is_refused(typed, tmp_path, content):
+def test_import_rejects_malformed_export(run_command, tmp_path, content):
     (tmp_path / "library.tar").write_bytes(content)
 
-    code, said = typed("import", "library.tar")
+    code, output = run_command("import", "library.tar")
 
-    assert (code, "no export" in said) == (1, True)
+    assert (code, "not an export" in output) == (1, True)
 
 
-def test_an_export_that_was_cut_short_is_refused_whole(ada, typed, tmp_path):
+def test_import_rejects_incomplete_export_completely(ada, run_command, tmp_path):
     ada.upload(FERRIES)
-    typed("export", "library.tar")
-    with tarfile.open("library.tar") as whole, tarfile.open("short.tar", "w") as short:
-        for member in whole.getmembers()[:-1]:
-            short.addfile(member, whole.extractfile(member))
+    run_command("export", "library.tar")
+    with tarfile.open("library.tar") as archive, tarfile.open("short.tar", "w") as short:
+        for member in archive.getmembers()[:-1]:
+            short.addfile(member, archive.extractfile(member))
 
-    code, said = typed("import", "short.tar", folder=tmp_path / "other")
+    code, output = run_command("import", "short.tar", folder=tmp_path / "other")
 
-    assert (code, "cut short" in said) == (1, True)
+    assert (code, "incomplete" in output) == (1, True)
     assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
 
 
-def test_an_export_that_was_damaged_is_refused_whole(ada, typed, tmp_path):
+def test_import_rejects_damaged_export_completely(ada, run_command, tmp_path):
     ada.upload(FERRIES)
-    typed("export", "library.tar.gz")
-    whole = (tmp_path / "library.tar.gz").read_bytes()
-    for place in range(20, len(whole), len(whole) // 9):
-        content = bytearray(whole)
-        content[place] ^= 0xFF
+    run_command("export", "library.tar.gz")
+    archive = (tmp_path / "library.tar.gz").read_bytes()
+    for position in range(20, len(archive), len(archive) // 9):
+        content = bytearray(archive)
+        content[position] ^= 0xFF
         (tmp_path / "library.tar.gz").write_bytes(content)
 
-        code, said = typed("import", "library.tar.gz", folder=tmp_path / "other")
+        code, output = run_command("import", "library.tar.gz", folder=tmp_path / "other")
 
-        assert (code, "damaged" in said or "cut short" in said) == (1, True), (place, said)
+        assert (code, "damaged" in output or "incomplete" in output) == (1, True), (
+            position,
+            output,
+        )
         assert not list((tmp_path / "other" / "rag").glob("blobs/*"))
 
 
-def test_an_archive_of_something_else_is_refused(typed, tmp_path):
-    for fields in ({}, {"format": 1}, {"format": 1, "collections": [{"id": 1}]}):
-        file = tmp_path / "other.tar"
+def test_import_rejects_archive_with_other_content(run_command, tmp_path):
+    for library in ({}, {"format": 1}, {"format": 1, "collections": [{"id": 1}]}):
+        file = tmp_path / "foreign.tar"
         with tarfile.open(file, "w") as tar:
-            for name, said in (("library.json", fields), ("end.json", {"documents": 0})):
-                content = json.dumps(said).encode()
+            for name, content_object in (("library.json", library), ("end.json", {"documents": 0})):
+                content = json.dumps(content_object).encode()
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
 
-        code, said = typed("import", "other.tar")
+        code, output = run_command("import", "foreign.tar")
 
-        assert (code, len(said.splitlines())) == (1, 1), said
+        assert (code, len(output.splitlines())) == (1, 1), output
 
 
-def test_an_export_overwrites_nothing_and_is_for_its_owners_eyes(ada, typed, tmp_path):
+def test_export_does_not_overwrite_files_and_is_private(ada, run_command, tmp_path):
     ada.upload(FERRIES)
-    typed("export", "library.tar")
+    run_command("export", "library.tar")
 
-    code, said = typed("export", "library.tar")
+    code, output = run_command("export", "library.tar")
 
-    assert (code, "is there already" in said) == (1, True)
+    assert (code, "already exists" in output) == (1, True)
     assert (tmp_path / "library.tar").stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.glob(".library*")] == []
 
 
-def test_a_library_in_order_is_found_in_order(ada, typed):
+def test_verify_reports_no_inconsistencies(ada, run_command):
     ada.upload(FERRIES)
     ada.upload(PDF)
 
-    code, said = typed("verify")
+    code, output = run_command("verify")
 
     assert code == 0
-    assert {line.split()[-2:] == ["0", "0"] for line in said.splitlines()[1:]} == {True}
+    assert {line.split()[-2:] == ["0", "0"] for line in output.splitlines()[1:]} == {True}
 
 
-def test_what_does_not_agree_is_told_and_mended(ada, typed, tmp_path, app):
-    lost = ada.upload(TRAMS, "trams.txt")
+# --mend is the name of --repair in earlier versions.
+@pytest.mark.parametrize("option", ["--repair", "--mend"])
+def test_verify_reports_and_repairs_inconsistencies(ada, run_command, tmp_path, app, option):
+    without_vectors = ada.upload(TRAMS, "trams.txt")
     ada.upload(FERRIES, "ferries.txt")
-    torn = ada.upload("Cable cars stand still in storms.", "cable.txt")
-    stop(app)
-    spoil(tmp_path, lost["id"], torn["id"])
+    with_wrong_chunk = ada.upload("Cable cars stand still in storms.", "cable.txt")
+    stop_app(app)
+    damage_installation(tmp_path, without_vectors["id"], with_wrong_chunk["id"])
 
-    code, said = typed("verify")
+    code, output = run_command("verify")
     assert code == 1
-    assert wrong(said) == {
-        "originals that are missing": 1,
-        "originals that are damaged": 1,
-        "files that no document has": 1,
-        "documents whose passages are not their text": 1,
-        "documents with vectors missing (built-in:minilm-l6-int8-1)": 1,
-        "vectors that no passage has (built-in:minilm-l6-int8-1)": 1,
-        "partitions of no collection or model": 1,
+    assert parse_inconsistencies(output) == {
+        "missing original files": 1,
+        "damaged original files": 1,
+        "files without a document": 1,
+        "documents whose chunks do not match their text": 1,
+        "documents with missing vectors (built-in:minilm-l6-int8-1)": 1,
+        "vectors without a chunk (built-in:minilm-l6-int8-1)": 1,
+        "partitions without a collection or model": 1,
     }
 
-    assert typed("verify", "--mend")[0] == 1
-    code, said = typed("verify")
+    assert run_command("verify", option)[0] == 1
+    code, output = run_command("verify")
 
-    assert (code, wrong(said)) == (
-        1,  # an original cannot be made anew
-        {"originals that are missing": 1, "originals that are damaged": 1},
+    assert (code, parse_inconsistencies(output)) == (
+        1,  # an original file cannot be repaired
+        {"missing original files": 1, "damaged original files": 1},
     )
-    assert ada.search("trams", mode="dense")[0]["document_id"] == lost["id"]
+    assert ada.search("trams", mode="dense")[0]["document_id"] == without_vectors["id"]
     assert ada.search("cable cars", mode="keyword")[0]["text"].startswith("Cable cars stand")
 
 
-def spoil(folder, lost, torn):
-    """Vectors of *lost* and a passage of *torn*, an original each, and things of nobody."""
-    settings = settings_in(folder)
+def damage_installation(folder, without_vectors, with_wrong_chunk):
+    """Make the stores inconsistent.
+
+    Deletes the vectors of the first document, changes a chunk of the second, deletes one original
+    file, damages another, and adds orphaned files and vectors.
+    """
+    settings = build_settings(folder)
     blobs = settings.folder / "blobs"
-    one, other, *_ = sorted(blobs.iterdir())
-    one.unlink()
-    other.write_bytes(b"something else")
-    stray = blobs / "stray"
-    stray.touch()
-    os.utime(stray, (0, 0))
-    vectors = open_vectors(settings.vectors)
-    (partition,) = vectors.partitions()
-    vectors.forget(partition, lost)
+    first, second, *_ = sorted(blobs.iterdir())
+    first.unlink()
+    second.write_bytes(b"something else")
+    orphan = blobs / "orphan"
+    orphan.touch()
+    os.utime(orphan, (0, 0))
+    vectors = open_vector_store(settings.vectors)
+    (partition,) = vectors.list_partitions()
+    vectors.delete_document(partition, without_vectors)
     row = np.eye(1, 384, dtype=np.float32)
-    vectors.add(partition, "doc_gone", 1, ["chk_gone.1.0"], row)
-    vectors.add("col_gone", "doc_gone", 1, ["chk_gone.1.0"], row)
+    vectors.add_vectors(partition, "doc_gone", 1, ["chk_gone.1.0"], row)
+    vectors.add_vectors("col_gone", "doc_gone", 1, ["chk_gone.1.0"], row)
     vectors.close()
     database = open_database(settings.database_url, "rag").across_tenants()
     with database.write() as session:
-        session.query(ChunkRow).where(ChunkRow.document_id == torn).one().text = "Something else."
+        session.query(ChunkRow).where(
+            ChunkRow.document_id == with_wrong_chunk
+        ).one().text = "Something else."
     database.engine.dispose()
 
 
-def wrong(said):
-    rows = [line.rsplit(maxsplit=3) for line in said.splitlines()[1:]]
+def parse_inconsistencies(output):
+    rows = [line.rsplit(maxsplit=3) for line in output.splitlines()[1:]]
     return {row[0]: int(row[2]) for row in rows if row[-1].isdecimal() and int(row[2])}
 
 
@@ -309,31 +327,31 @@ def dataset(tmp_path):
     return folder
 
 
-def test_evaluate_prints_the_measures_of_each_mode(dataset, typed, monkeypatch, tmp_path):
+def test_evaluate_prints_metrics_of_each_mode(dataset, run_command, monkeypatch, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", None)
 
-    code, said = typed("evaluate", str(dataset), "--mode", "all")
+    code, output = run_command("evaluate", str(dataset), "--mode", "all")
 
     assert code == 0
-    printed = said.splitlines()
-    assert printed[0].startswith("small: 3 documents in 3 passages, 2 questions")
-    assert re.split(r"\s{2,}", printed[1].strip())[:4] == [
+    lines = output.splitlines()
+    assert lines[0].startswith("small: 3 documents in 3 chunks, 2 questions")
+    assert re.split(r"\s{2,}", lines[1].strip())[:4] == [
         "nDCG@10",
         "Recall@5",
         "Recall@10",
         "MRR",
     ]
-    rows = {line.split()[0]: line.split()[1:5] for line in printed[2:]}
+    rows = {line.split()[0]: line.split()[1:5] for line in lines[2:]}
     # One question has two answers, of which one is not in the corpus.
     assert rows["hybrid"] == ["0.8066", "0.7500", "0.7500", "1.0000"]
     assert set(rows) == {"hybrid", "dense", "keyword"}
     assert list(temporary.iterdir()) == []
 
 
-def test_a_folder_without_questions_is_refused_in_a_sentence(tmp_path, typed):
-    code, said = typed("evaluate", str(tmp_path))
+def test_evaluate_rejects_folder_without_questions(tmp_path, run_command):
+    code, output = run_command("evaluate", str(tmp_path))
 
-    assert (code, "holds no qrels.tsv" in said) == (1, True)
+    assert (code, "contains no qrels.tsv" in output) == (1, True)

@@ -1,18 +1,17 @@
-"""What is particular to PostgreSQL: how it is reached, and under which role a service works."""
+"""PostgreSQL: engines, the roles that services use, and explanations of connection errors."""
 
-from backend.chassis.database.postgresql.engines import open_engine, open_owner
-from backend.chassis.database.postgresql.faults import is_away, trouble
-from backend.chassis.database.postgresql.roles import as_owner, enter, is_settled
-from backend.chassis.database.postgresql.urls import read_url
+from backend.chassis.database.postgresql.engines import create_owner_engine, create_service_engine
+from backend.chassis.database.postgresql.errors import explain_connection_error, is_unavailable
+from backend.chassis.database.postgresql.roles import as_owner, has_schema_and_role, set_tenant
+from backend.chassis.database.postgresql.urls import parse_database_url
 
 __all__ = [
     "as_owner",
-    "enter",
-    "is_away",
-    "is_settled",
-    "open_engine",
-    "open_owner",
-    "prepare",
-    "read_url",
-    "trouble",
+    "create_owner_engine",
+    "create_service_engine",
+    "explain_connection_error",
+    "has_schema_and_role",
+    "is_unavailable",
+    "parse_database_url",
+    "set_tenant",
 ]

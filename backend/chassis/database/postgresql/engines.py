@@ -1,4 +1,4 @@
-"""How a PostgreSQL server is reached: connections, how many, and what ends those that hang."""
+"""SQLAlchemy engines for PostgreSQL: connection pool, timeouts, role and liveness checks."""
 
 from typing import Any
 
@@ -7,81 +7,88 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 
-from backend.chassis.database.postgresql.faults import notice_hanging_up
-from backend.chassis.database.postgresql.roles import WorkingRole
-from backend.chassis.database.postgresql.urls import read_url
+from backend.chassis.database.postgresql.errors import mark_disconnect
+from backend.chassis.database.postgresql.roles import RoleResolver
+from backend.chassis.database.postgresql.urls import parse_database_url
 
-_STATEMENT_SECONDS = 30
-_IDLE_IN_TRANSACTION_SECONDS = 300
-_CONNECT_SECONDS = 5
-# The server ends a statement first, so that what is longer than this is silence.
-_SILENT_SECONDS = _STATEMENT_SECONDS + 10
-_POOL_SECONDS = 5
+_STATEMENT_TIMEOUT_SECONDS = 30
+_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 300
+_CONNECT_TIMEOUT_SECONDS = 5
+# Longer than the statement timeout: the server ends a slow statement itself, so a longer silence
+# means that the connection is dead.
+_SOCKET_TIMEOUT_SECONDS = _STATEMENT_TIMEOUT_SECONDS + 10
+_POOL_TIMEOUT_SECONDS = 5
 
 
-def open_engine(url: URL, schema: str, owner: Engine) -> Engine:
-    """For a service's own work."""
-    place = read_url(url)
-    # The role is part of how the connection is made, so that RESET ROLE leads back to
-    # it; where the role is not there, there is no connection.
-    role = WorkingRole(owner, schema)
-    told = {
+def create_service_engine(url: URL, schema: str, owner: Engine) -> Engine:
+    """Return the engine for a service's own queries.
+
+    Args:
+        url: the validated DATABASE_URL.
+        schema: the service's schema.
+        owner: the engine of `create_owner_engine`, used to look up the service's role.
+    """
+    parameters = parse_database_url(url)
+    # The role is a startup parameter of the connection, so that RESET ROLE returns to it. If the
+    # role does not exist, connecting fails.
+    roles = RoleResolver(owner, schema)
+    startup_parameters = {
         "search_path": schema,
-        "statement_timeout": f"{_STATEMENT_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_SECONDS}s",
+        "statement_timeout": f"{_STATEMENT_TIMEOUT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
     }
     engine = create_engine(
-        place.url,
-        pool_size=(place.connections + 1) // 2,
-        max_overflow=place.connections // 2,
-        pool_timeout=_POOL_SECONDS,
-        connect_args=_named(place.arguments, schema),
-        # An error that says what was to be stored would say it in the log.
+        parameters.url,
+        pool_size=(parameters.connections + 1) // 2,
+        max_overflow=parameters.connections // 2,
+        pool_timeout=_POOL_TIMEOUT_SECONDS,
+        connect_args=_build_arguments(parameters.arguments, schema),
+        # Error messages would contain the values to store, and end up in the log.
         hide_parameters=True,
     )
 
-    def work_under_role(_dialect: object, _record: object, _args: object, named: Any) -> None:
-        named["startup_params"] = told | role.parameters()
+    def set_role(_dialect: object, _record: object, _args: object, arguments: Any) -> None:
+        arguments["startup_params"] = startup_parameters | roles.get_startup_parameters()
 
-    refused = engine.dialect.loaded_dbapi.Error
+    driver_error = engine.dialect.loaded_dbapi.Error
 
-    def ask_whether_it_lives(connection: DBAPIConnection, *_: object) -> None:
+    def ping(connection: DBAPIConnection, *_: object) -> None:
         try:
             engine.dialect.do_ping(connection)
-        except (OSError, refused) as error:
-            # Whoever ended this one has ended the others too.
+        except (OSError, driver_error) as error:
+            # Whatever ended this connection has ended the other ones in the pool too.
             raise InvalidatePoolError from error
 
-    event.listen(engine, "do_connect", work_under_role)
-    # In place of pool_pre_ping, which lets through what the driver lets through of the socket.
-    event.listen(engine, "checkout", ask_whether_it_lives)
-    _watch(engine, _SILENT_SECONDS)
+    event.listen(engine, "do_connect", set_role)
+    # Replaces pool_pre_ping, which does not handle the OSErrors that this driver raises.
+    event.listen(engine, "checkout", ping)
+    _configure_connections(engine, _SOCKET_TIMEOUT_SECONDS)
     return engine
 
 
-def open_owner(url: URL, schema: str) -> Engine:
-    """For what the tables' owner alone may do, which may take long."""
-    place = read_url(url)
-    arguments = _named(place.arguments, schema)
-    # Where row-level security is forced upon the owner, the owner goes on seeing every row.
+def create_owner_engine(url: URL, schema: str) -> Engine:
+    """Return the engine of the tables' owner, for schema changes. It has no time limits."""
+    parameters = parse_database_url(url)
+    arguments = _build_arguments(parameters.arguments, schema)
+    # Where row-level security is forced on the owner, the owner must still see every row.
     arguments["startup_params"] = {"search_path": schema, "app.every_tenant": "on"}
-    engine = create_engine(place.url, poolclass=NullPool, connect_args=arguments)
-    _watch(engine, None)
+    engine = create_engine(parameters.url, poolclass=NullPool, connect_args=arguments)
+    _configure_connections(engine, None)
     return engine
 
 
-def _named(arguments: dict[str, Any], schema: str) -> dict[str, Any]:
-    """What the server shows in pg_stat_activity, and how long it may take to let us in."""
+def _build_arguments(arguments: dict[str, Any], schema: str) -> dict[str, Any]:
+    """Return *arguments* with defaults: connect timeout, and the name in pg_stat_activity."""
     return {
-        "timeout": _CONNECT_SECONDS,
+        "timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": f"ai-agent-system {schema}",
     } | arguments
 
 
-def _watch(engine: Engine, silent_seconds: float | None) -> None:
-    def be_patient(connection: Any, _record: object) -> None:
-        # The driver has one time limit for connecting and for every answer after that.
-        connection._usock.settimeout(silent_seconds)
+def _configure_connections(engine: Engine, socket_timeout_seconds: float | None) -> None:
+    def set_socket_timeout(connection: Any, _record: object) -> None:
+        # The driver uses its connect timeout for every later read too.
+        connection._usock.settimeout(socket_timeout_seconds)
 
-    event.listen(engine, "connect", be_patient)
-    event.listen(engine, "handle_error", notice_hanging_up)
+    event.listen(engine, "connect", set_socket_timeout)
+    event.listen(engine, "handle_error", mark_disconnect)

@@ -1,4 +1,4 @@
-"""Read DATABASE_URL: what libpq's parameters mean to the driver that is used here."""
+"""Parse a PostgreSQL DATABASE_URL: map libpq's parameters to arguments of the driver."""
 
 import ssl
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 _DEFAULT_CONNECTIONS = 20
-_PORT = 5432
-_KNOWN = (
+_DEFAULT_PORT = 5432
+_PARAMETERS = (
     "sslmode",
     "sslrootcert",
     "sslcert",
@@ -23,44 +23,58 @@ _KNOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A server to connect to: the URL alone, the driver's arguments, connections at most."""
+class ConnectionParameters:
+    """A parsed DATABASE_URL.
+
+    Attributes:
+        url: the URL without parameters.
+        arguments: keyword arguments of the driver's `connect`.
+        connections: maximum number of connections of one process.
+    """
 
     url: URL
     arguments: dict[str, Any]
     connections: int
 
 
-def read_url(url: URL) -> Place:
-    """What *url* says; ValueError tells what it must not say."""
-    asked = {name: str(value) for name, value in url.query.items()}
-    if unknown := sorted(set(asked) - set(_KNOWN)):
+def parse_database_url(url: URL) -> ConnectionParameters:
+    """Return the connection parameters in *url*.
+
+    Raises:
+        ValueError: a parameter is unknown or invalid. The message names it.
+    """
+    query = {name: str(value) for name, value in url.query.items()}
+    if unknown := sorted(set(query) - set(_PARAMETERS)):
         raise ValueError(
-            f"DATABASE_URL has a parameter {unknown[0]!r}; these are known: {', '.join(_KNOWN)}."
+            f"DATABASE_URL has an unknown parameter {unknown[0]!r}. "
+            f"Use one of {', '.join(_PARAMETERS)}."
         )
-    arguments: dict[str, Any] = {"ssl_context": _tls(asked)}
-    if "application_name" in asked:
-        arguments["application_name"] = asked["application_name"]
-    if "connect_timeout" in asked:
-        arguments["timeout"] = float(asked["connect_timeout"])
-    port = int(asked.get("port", url.port or _PORT))
-    host = asked.get("host", url.host)
+    arguments: dict[str, Any] = {"ssl_context": _build_ssl_context(query)}
+    if "application_name" in query:
+        arguments["application_name"] = query["application_name"]
+    if "connect_timeout" in query:
+        arguments["timeout"] = float(query["connect_timeout"])
+    port = int(query.get("port", url.port or _DEFAULT_PORT))
+    host = query.get("host", url.host)
     if host is None or host.startswith("/"):
-        # As libpq does it: a folder in place of a host holds the server's socket.
+        # As in libpq: a folder instead of a host contains the server's Unix socket.
         arguments["unix_sock"] = f"{host or '/var/run/postgresql'}/.s.PGSQL.{port}"
         arguments["ssl_context"] = False
         host = None
-    return Place(
+    return ConnectionParameters(
         url=url.set(query={}, host=host, port=port),
         arguments=arguments,
-        connections=max(2, int(asked.get("connections", _DEFAULT_CONNECTIONS))),
+        connections=max(2, int(query.get("connections", _DEFAULT_CONNECTIONS))),
     )
 
 
-def _tls(asked: dict[str, str]) -> ssl.SSLContext | bool | None:
-    """The driver's word for sslmode: False is none, None takes it where the server has it."""
-    mode = asked.get("sslmode", "prefer")
-    authority = asked.get("sslrootcert")
+def _build_ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool | None:
+    """Return the driver's `ssl_context` for sslmode.
+
+    False disables TLS. None uses TLS if the server supports it, without verification.
+    """
+    mode = query.get("sslmode", "prefer")
+    root_certificate = query.get("sslrootcert")
     if mode == "disable":
         return False
     if mode in ("allow", "prefer"):
@@ -71,12 +85,14 @@ def _tls(asked: dict[str, str]) -> ssl.SSLContext | bool | None:
             "it must be disable, prefer, require, verify-ca or verify-full."
         )
     for name in ("sslrootcert", "sslcert", "sslkey"):
-        if name in asked and asked[name] != "system" and not Path(asked[name]).is_file():
-            raise ValueError(f"{name} in DATABASE_URL names {asked[name]}, which is no file.")
-    context = ssl.create_default_context(cafile=None if authority == "system" else authority)
+        if name in query and query[name] != "system" and not Path(query[name]).is_file():
+            raise ValueError(f"{name} in DATABASE_URL names {query[name]}, which is not a file.")
+    context = ssl.create_default_context(
+        cafile=None if root_certificate == "system" else root_certificate
+    )
     context.check_hostname = mode == "verify-full"
-    if mode == "require" and authority is None:
+    if mode == "require" and root_certificate is None:
         context.verify_mode = ssl.CERT_NONE
-    if "sslcert" in asked:
-        context.load_cert_chain(asked["sslcert"], asked.get("sslkey"))
+    if "sslcert" in query:
+        context.load_cert_chain(query["sslcert"], query.get("sslkey"))
     return context

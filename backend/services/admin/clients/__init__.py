@@ -1,1 +1,1 @@
-"""Everyone who is asked for counts."""
+"""Clients of the services whose statistics are merged."""

@@ -1,1 +1,1 @@
-"""How the services' counts become one overview."""
+"""Merging of the services' statistics."""

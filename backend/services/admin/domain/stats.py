@@ -1,4 +1,4 @@
-"""One overview out of what every service counts; what nobody tells is null, never zero."""
+"""Merge the statistics of all services. A count that is unavailable is null, never zero."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,27 +9,27 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from backend.chassis.daily_counts import Period, StatsQuery
-from backend.services.admin.clients.counts import (
-    Accounts,
-    Answers,
+from backend.services.admin.clients.service_stats import (
+    AgentStats,
     ApiKeys,
-    Counting,
+    AuthStats,
     Documents,
-    Library,
+    GatewayStats,
+    RagStats,
     Requests,
     Sessions,
+    StatsSource,
     Tenants,
     Tokens,
-    Traffic,
     Users,
 )
-from backend.services.admin.errors import NobodyAnswers
+from backend.services.admin.errors import StatsUnavailable
 
 N = TypeVar("N", Requests, Tokens)
 
 
 class Totals(BaseModel):
-    """How things stand now; requests and errors are those of the days that were asked for."""
+    """Current totals. Requests and errors are those of the requested days."""
 
     users: Users | None = None
     sessions: Sessions | None = None
@@ -49,7 +49,7 @@ class Totals(BaseModel):
 
 
 class Day(BaseModel):
-    """What came on one day (UTC): new users, sign-ins, new documents and their bytes, and so on."""
+    """Counts of one day (UTC): new users, sign-ins, new documents and their bytes, and others."""
 
     date: date
     requests: int | None = None
@@ -67,11 +67,11 @@ class Day(BaseModel):
     models: Mapping[str, Tokens] | None = None
 
 
-class Stats(BaseModel):
-    """The whole suite in numbers: seven at first sight, then what they are made of.
+class StatsResponse(BaseModel):
+    """Statistics of the whole system: seven main figures, then details and counts by day.
 
-    `limited` counts answers with status 429, `client_errors` with any other 4xx, `errors`
-    with 5xx. `unavailable` names the services that told nothing: what they count is null.
+    `limited` counts responses with status 429, `client_errors` any other 4xx, `errors` 5xx.
+    `unavailable` lists the services that did not respond; their counts are null.
     """
 
     generated_at: datetime
@@ -92,39 +92,47 @@ class Stats(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    accounts: Accounts | None
-    answers: Answers | None
-    library: Library | None
-    traffic: Traffic | None
+class _ServiceStats:
+    auth: AuthStats | None
+    agent: AgentStats | None
+    rag: RagStats | None
+    gateway: GatewayStats | None
 
 
-class Overview:
-    """Asks all services at once; the slowest decides how long it takes."""
+class StatsService:
+    """Merges the statistics of *source*, which are requested from all services concurrently."""
 
-    def __init__(self, counting: Counting, now: Callable[[], datetime]) -> None:
-        self._counting = counting
+    def __init__(self, source: StatsSource, now: Callable[[], datetime]) -> None:
+        self._source = source
         self._now = now
 
-    def of(self, asked: StatsQuery, caller: Mapping[str, str]) -> Stats:
-        """The numbers that are *asked* for, as far as *caller*, by these headers, may see them."""
-        counting, now = self._counting, self._now()
-        period = asked.period(now)
-        with ThreadPoolExecutor(4, "counts") as asking:
-            accounts = asking.submit(counting.accounts, period, caller)
-            answers = asking.submit(counting.answers, period, caller)
-            library = asking.submit(counting.library, period, caller)
-            traffic = asking.submit(counting.traffic, period, caller)
-        told = _Told(accounts.result(), answers.result(), library.result(), traffic.result())
-        silent = _silent(told)
-        if len(silent) == 4:
-            raise NobodyAnswers
-        totals = _totals(told)
-        return Stats(
+    def get_stats(self, query: StatsQuery, caller_headers: Mapping[str, str]) -> StatsResponse:
+        """Return the statistics for the days of *query*.
+
+        Args:
+            query: the requested days.
+            caller_headers: headers that authenticate the caller; each service checks them.
+
+        Raises:
+            StatsUnavailable: no service returned statistics.
+        """
+        source, now = self._source, self._now()
+        period = query.get_period(now)
+        with ThreadPoolExecutor(4, "stats") as executor:
+            auth = executor.submit(source.get_auth_stats, period, caller_headers)
+            agent = executor.submit(source.get_agent_stats, period, caller_headers)
+            rag = executor.submit(source.get_rag_stats, period, caller_headers)
+            gateway = executor.submit(source.get_gateway_stats, period, caller_headers)
+        stats = _ServiceStats(auth.result(), agent.result(), rag.result(), gateway.result())
+        unavailable = _list_unavailable(stats)
+        if len(unavailable) == 4:
+            raise StatsUnavailable
+        totals = _build_totals(stats)
+        return StatsResponse(
             generated_at=now,
             since=period.first,
             until=period.last,
-            unavailable=silent,
+            unavailable=unavailable,
             users=None if totals.users is None else totals.users.total,
             sessions=None if totals.sessions is None else totals.sessions.active,
             documents=None if totals.documents is None else totals.documents.total,
@@ -133,59 +141,67 @@ class Overview:
             requests=totals.requests,
             errors=totals.errors,
             totals=totals,
-            services=_services(told.traffic),
-            models=_models(told.answers),
-            days=list(_days(period, told)),
+            services=_sum_requests_by_service(stats.gateway),
+            models=_sum_tokens_by_model(stats.agent),
+            days=list(_build_days(period, stats)),
         )
 
 
-def _silent(told: _Told) -> list[str]:
-    parts = {
-        "auth": told.accounts,
-        "agent": told.answers,
-        "rag": told.library,
-        "gateway": told.traffic,
+def _list_unavailable(stats: _ServiceStats) -> list[str]:
+    by_service = {
+        "auth": stats.auth,
+        "agent": stats.agent,
+        "rag": stats.rag,
+        "gateway": stats.gateway,
     }
-    return [name for name, part in parts.items() if part is None]
+    return [name for name, service_stats in by_service.items() if service_stats is None]
 
 
-def _totals(told: _Told) -> Totals:
-    requests = None if told.traffic is None else _sum(Requests, told.traffic.days)
-    return Totals(**_fields(told.accounts, told.answers, told.library, requests))
+def _build_totals(stats: _ServiceStats) -> Totals:
+    requests = None if stats.gateway is None else _sum(Requests, stats.gateway.days)
+    return Totals(**_merge_fields(stats.auth, stats.agent, stats.rag, requests))
 
 
-def _days(period: Period, told: _Told) -> Iterator[Day]:
-    parts: tuple[Accounts | Answers | Library | Traffic | None, ...]
-    parts = (told.accounts, told.answers, told.library, told.traffic)
-    by_date = [{day.date: day for day in part.days} for part in parts if part is not None]
-    for each in period:
-        fields = _fields(*(days.get(each) for days in by_date))
-        yield Day(**fields | {"date": each})
+def _build_days(period: Period, stats: _ServiceStats) -> Iterator[Day]:
+    services: tuple[AuthStats | AgentStats | RagStats | GatewayStats | None, ...]
+    services = (stats.auth, stats.agent, stats.rag, stats.gateway)
+    days_by_date = [
+        {day.date: day for day in service.days} for service in services if service is not None
+    ]
+    for date_ in period:
+        fields = _merge_fields(*(days.get(date_) for days in days_by_date))
+        yield Day(**fields | {"date": date_})
 
 
-def _fields(*parts: BaseModel | None) -> dict[str, Any]:
-    """All that *parts* say, by name; what a part calls like the whole means the same there."""
+def _merge_fields(*parts: BaseModel | None) -> dict[str, Any]:
+    """Return the fields of all *parts* except `days`, whose names match the merged models."""
     return {
         name: value for part in parts if part is not None for name, value in part if name != "days"
     }
 
 
-def _services(traffic: Traffic | None) -> Mapping[str, Requests] | None:
-    return None if traffic is None else _by_name(Requests, (day.services for day in traffic.days))
+def _sum_requests_by_service(gateway: GatewayStats | None) -> Mapping[str, Requests] | None:
+    if gateway is None:
+        return None
+    return _sum_by_name(Requests, (day.services for day in gateway.days))
 
 
-def _models(answers: Answers | None) -> Mapping[str, Tokens] | None:
-    return None if answers is None else _by_name(Tokens, (day.models for day in answers.days))
+def _sum_tokens_by_model(agent: AgentStats | None) -> Mapping[str, Tokens] | None:
+    if agent is None:
+        return None
+    return _sum_by_name(Tokens, (day.models for day in agent.days))
 
 
-def _by_name(shape: type[N], days: Iterable[Mapping[str, N]]) -> dict[str, N]:
-    """The sums of all *days* for each name, the names in order."""
-    found: dict[str, list[N]] = {}
+def _sum_by_name(model: type[N], days: Iterable[Mapping[str, N]]) -> dict[str, N]:
+    """Return the sum over all *days* for each name, sorted by name."""
+    counts_by_name: dict[str, list[N]] = {}
     for day in days:
         for name, counts in day.items():
-            found.setdefault(name, []).append(counts)
-    return {name: _sum(shape, found[name]) for name in sorted(found)}
+            counts_by_name.setdefault(name, []).append(counts)
+    return {name: _sum(model, counts_by_name[name]) for name in sorted(counts_by_name)}
 
 
-def _sum(shape: type[N], parts: Sequence[N]) -> N:
-    return shape(**{name: sum(getattr(p, name) for p in parts) for name in shape.model_fields})
+def _sum(model: type[N], parts: Sequence[N]) -> N:
+    return model(
+        **{name: sum(getattr(part, name) for part in parts) for name in model.model_fields}
+    )

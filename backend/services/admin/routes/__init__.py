@@ -1,1 +1,1 @@
-"""HTTP: what administrators ask for."""
+"""HTTP routes for administrators."""

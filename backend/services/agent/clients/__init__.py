@@ -1,1 +1,1 @@
-"""Everyone the agent asks: models, through LangChain, and the rag service."""
+"""Clients of the rag service, web pages, MCP servers, other services' tools and the embedder."""

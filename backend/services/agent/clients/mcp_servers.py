@@ -1,4 +1,4 @@
-"""The MCP servers that an administrator has set up, as their file names them."""
+"""Configuration file of MCP servers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
 class McpServer(BaseModel):
-    """One server: reached by *url* (streamable HTTP), or a process of ours that speaks on stdio.
+    """An MCP server: a *url* (streamable HTTP), or a *command* that is started and uses stdio.
 
-    Of its tools, those in *tools* are offered (all, if there is no list), to callers who have all
-    *permissions* and act in one of *tenants* (any, if there is no list). A tool waits for its
-    user's approval, unless *side_effects* says that it has none, or the server is *trusted* and
-    says so itself.
+    The tools in *tools* are offered, or all if it is None, to callers that have all *permissions*
+    and belong to one of *tenants*, or to any tenant if it is None. A tool call requires the user's
+    approval unless *side_effects* maps the tool to False, or the server is *trusted* and declares
+    the tool as read-only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -48,52 +48,63 @@ class McpServer(BaseModel):
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
 
     @model_validator(mode="after")
-    def _is_reached_in_one_way(self) -> Self:
+    def _check_url_or_command(self) -> Self:
         if (self.url is None) == (self.command is None):
-            raise ValueError("A server has either a url or a command.")
+            raise ValueError("A server needs either a url or a command.")
         return self
 
 
-class _File(BaseModel):
+class _ServersFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     servers: Annotated[dict[Name, McpServer], Field(alias="mcpServers", max_length=64)]
 
 
-def read_servers(
-    file: Path, variable: Callable[[str], str | None], *, allow_stdio: bool
+def read_mcp_servers(
+    file: Path, get_variable: Callable[[str], str | None], *, allow_stdio: bool
 ) -> Mapping[str, McpServer]:
-    """The servers in *file*, `${NAME}` in it being a *variable*; ValueError says what to do."""
+    """Return the servers in *file* by name.
+
+    Args:
+        file: JSON file with the object `mcpServers`.
+        get_variable: returns the value for `${NAME}` in the file's strings, or None if NAME is
+            not set.
+        allow_stdio: whether servers may be started as processes.
+
+    Raises:
+        ValueError: the file is unreadable or invalid. The message says how to fix it.
+    """
     try:
         raw = TypeAdapter(dict[str, Any]).validate_json(file.read_bytes())
-        servers = _File.model_validate(_filled(raw, variable)).servers
+        servers = _ServersFile.model_validate(_expand_variables(raw, get_variable)).servers
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{file}: {place}: {first['msg']}.") from error
+        location = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{file}: {location}: {first['msg']}.") from error
     for name, server in servers.items():
         if server.command is not None and not allow_stdio:
             raise ValueError(
-                f"{file}: {name} starts a process. Set MCP_ALLOW_STDIO=true to let it, "
-                "or give it a url."
+                f"{file}: {name} starts a process. Set MCP_ALLOW_STDIO=true to allow it, "
+                "or configure a url instead."
             )
     return servers
 
 
-def _filled(value: Any, variable: Callable[[str], str | None]) -> Any:
+def _expand_variables(value: Any, get_variable: Callable[[str], str | None]) -> Any:
+    """Return *value* with `${NAME}` replaced in all its strings."""
     if isinstance(value, dict):
-        return {key: _filled(each, variable) for key, each in value.items()}
+        return {key: _expand_variables(item, get_variable) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(each, variable) for each in value]
+        return [_expand_variables(item, get_variable) for item in value]
     if not isinstance(value, str):
         return value
 
-    def filled(found: re.Match[str]) -> str:
-        given = variable(found[1])
-        if given is None:
-            raise ValueError(f"{found[1]} is not set, but the file of MCP servers names it.")
-        return given
+    def expand(match: re.Match[str]) -> str:
+        variable = get_variable(match[1])
+        if variable is None:
+            raise ValueError(f"The file of MCP servers uses {match[1]}, which is not set.")
+        return variable
 
-    return _VARIABLE.sub(filled, value)
+    return _VARIABLE.sub(expand, value)

@@ -1,6 +1,6 @@
-"""Tools of MCP servers: listed now and then, called one session at a time.
+"""Tools of MCP servers. Each call opens its own MCP session.
 
-The packages take a second to import, so that happens in a thread, when a server is first asked.
+The MCP packages take a second to import. They are imported in a thread when tools are first listed.
 """
 
 import asyncio
@@ -14,114 +14,126 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from backend.chassis.observability.tracing import Kind, Value, span
-from backend.services.agent.clients.arguments import ForeignSchema
-from backend.services.agent.clients.framing import framed
+from backend.ai.prompt_framing import frame_untrusted_text
+from backend.chassis.observability.tracing import AttributeValue, SpanKind, start_as_current_span
 from backend.services.agent.clients.mcp_servers import McpServer
-from backend.services.agent.clients.runs import Caller, Outcome, Setting, Tool
-from backend.services.agent.clients.toolbox import Listing, reason
+from backend.services.agent.clients.tool_arguments import JsonSchemaArguments
+from backend.services.agent.clients.tool_listing import ToolListing, get_root_cause_name
 from backend.services.agent.errors import ToolFailed
+from backend.services.agent.model import Caller, Tool, ToolContext, ToolResult
 
 if TYPE_CHECKING:
     from mcp import ClientSession
     from mcp.types import CallToolResult
-    from mcp.types import Tool as Listed
+    from mcp.types import Tool as McpTool
 
 _log = logging.getLogger(__name__)
 
-_MOST_TOOLS: Final = 128
-_LONGEST_NAME: Final = 64
-_LONGEST_DESCRIPTION: Final = 2_000
+_MAX_TOOLS: Final = 128
+_MAX_NAME_CHARACTERS: Final = 64
+_MAX_DESCRIPTION_CHARACTERS: Final = 2_000
 
 
 class McpTools:
-    """The tools of all servers."""
+    """The tools of all configured MCP servers."""
 
     def __init__(self, servers: Mapping[str, McpServer]) -> None:
         self._servers = [
-            (server, Listing(f"MCP server {name}", _Server(name, server).tools))
+            (server, ToolListing(f"MCP server {name}", _McpServerClient(name, server).list_tools))
             for name, server in servers.items()
         ]
 
-    async def tools(self, caller: Caller) -> list[Tool]:
-        """The tools that there are in the caller's tenant."""
-        if self._servers:  # within the time that a listing may take, the import has no place
+    async def list_tools(self, caller: Caller) -> list[Tool]:
+        """Return the tools of the servers that are configured for the caller's tenant."""
+        if self._servers:
+            # Import outside of the listing's time limit.
             await asyncio.to_thread(import_module, "langchain_mcp_adapters.sessions")
-        found = await asyncio.gather(
+        listings = await asyncio.gather(
             *(
-                listing.tools()
+                listing.get_tools()
                 for server, listing in self._servers
                 if server.tenants is None or caller.tenant_id in server.tenants
             )
         )
-        return [tool for tools in found for tool in tools]
+        return [tool for listing in listings for tool in listing]
 
 
-class _Server:
-    """One server."""
+class _McpServerClient:
+    """Lists and calls the tools of one server."""
 
     def __init__(self, name: str, server: McpServer) -> None:
         self._name = name
         self._server = server
 
-    async def tools(self) -> list[Tool]:
-        async with _session(self._server) as session:
-            listed = await _all_tools(session)
-        offered = self._server.tools
-        wanted = [each for each in listed if offered is None or each.name in offered]
-        return [tool for each in wanted if (tool := self._tool(each)) is not None]
+    async def list_tools(self) -> list[Tool]:
+        async with _open_session(self._server) as session:
+            mcp_tools = await _list_all_tools(session)
+        allowed = self._server.tools
+        tools = [
+            self._to_tool(mcp_tool)
+            for mcp_tool in mcp_tools
+            if allowed is None or mcp_tool.name in allowed
+        ]
+        return [tool for tool in tools if tool is not None]
 
-    def _tool(self, listed: "Listed") -> Tool | None:
+    def _to_tool(self, mcp_tool: "McpTool") -> Tool | None:
+        """Return *mcp_tool* as a Tool, or None if its input schema is invalid."""
         try:
-            arguments = ForeignSchema(listed.inputSchema)
+            arguments = JsonSchemaArguments(mcp_tool.inputSchema)
         except ValueError as error:
-            _log.warning("MCP tool %s of %s is left out: %s", listed.name, self._name, error)
+            _log.warning("skipping MCP tool %s of %s: %s", mcp_tool.name, self._name, error)
             return None
 
-        async def run(given: Mapping[str, Any], _: Setting) -> Outcome:
-            return await self._call(listed.name, given)
+        async def run(arguments: Mapping[str, Any], _: ToolContext) -> ToolResult:
+            return await self._call_tool(mcp_tool.name, arguments)
 
-        # What a server says of itself is believed only where the administrator trusts it.
-        says_read_only = listed.annotations is not None and listed.annotations.readOnlyHint is True
-        harmless = self._server.trusted and says_read_only
+        # The readOnlyHint is a claim of the server. Use it only if the administrator trusts the
+        # server.
+        annotations = mcp_tool.annotations
+        is_read_only = (
+            self._server.trusted and annotations is not None and annotations.readOnlyHint is True
+        )
         return Tool(
-            name=re.sub(r"[^A-Za-z0-9_-]", "_", f"{self._name}_{listed.name}")[:_LONGEST_NAME],
-            description=(listed.description or listed.name)[:_LONGEST_DESCRIPTION],
+            name=re.sub(r"[^A-Za-z0-9_-]", "_", f"{self._name}_{mcp_tool.name}")[
+                :_MAX_NAME_CHARACTERS
+            ],
+            description=(mcp_tool.description or mcp_tool.name)[:_MAX_DESCRIPTION_CHARACTERS],
             arguments=arguments,
             run=run,
-            side_effects=self._server.side_effects.get(listed.name, not harmless),
+            side_effects=self._server.side_effects.get(mcp_tool.name, not is_read_only),
             permissions=frozenset(self._server.permissions),
             source=f"mcp:{self._name}",
-            time=timedelta(seconds=self._server.timeout_seconds),
+            timeout=timedelta(seconds=self._server.timeout_seconds),
         )
 
-    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> Outcome:
+    async def _call_tool(self, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
+        attributes = self._get_span_attributes(tool)
         try:
-            with span(f"tools/call {tool}", Kind.CLIENT, self._told(tool)):
-                async with _session(self._server) as session:
+            with start_as_current_span(f"tools/call {tool}", SpanKind.CLIENT, attributes):
+                async with _open_session(self._server) as session:
                     result = await session.call_tool(tool, dict(arguments))
         except Exception as error:
-            _log.warning("MCP server %s failed: %s", self._name, reason(error))
-            raise ToolFailed(f"The server {self._name} does not answer as it should.") from error
-        told = framed("result", _text(result), self._name)
+            _log.warning("MCP server %s failed: %s", self._name, get_root_cause_name(error))
+            raise ToolFailed(f"The call of the MCP server {self._name} failed.") from error
+        content = frame_untrusted_text("result", _get_text(result), {"from": self._name})
         if result.isError:
-            raise ToolFailed(told)
-        return Outcome(told)
+            raise ToolFailed(content)
+        return ToolResult(content)
 
-    def _told(self, tool: str) -> dict[str, Value]:
-        told: dict[str, Value] = {
+    def _get_span_attributes(self, tool: str) -> dict[str, AttributeValue]:
+        attributes: dict[str, AttributeValue] = {
             "mcp.method.name": "tools/call",
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": tool,
             "mcp.server.name": self._name,
         }
         if self._server.url is None:
-            return told | {"network.transport": "pipe"}
-        return told | {"server.address": urlsplit(self._server.url).hostname or ""}
+            return attributes | {"network.transport": "pipe"}
+        return attributes | {"server.address": urlsplit(self._server.url).hostname or ""}
 
 
 @asynccontextmanager
-async def _session(server: McpServer) -> AsyncIterator["ClientSession"]:
+async def _open_session(server: McpServer) -> AsyncIterator["ClientSession"]:
     from langchain_mcp_adapters.sessions import (
         Connection,
         StdioConnection,
@@ -129,7 +141,7 @@ async def _session(server: McpServer) -> AsyncIterator["ClientSession"]:
         create_session,
     )
 
-    from backend.services.agent.clients.mcp_http import bounded_client
+    from backend.services.agent.clients.mcp_http import create_bounded_client
 
     if server.url is not None:
         connection: Connection = StreamableHttpConnection(
@@ -138,7 +150,7 @@ async def _session(server: McpServer) -> AsyncIterator["ClientSession"]:
             headers=server.headers,
             timeout=server.timeout_seconds,
             sse_read_timeout=server.timeout_seconds,
-            httpx_client_factory=bounded_client,
+            httpx_client_factory=create_bounded_client,
         )
     else:
         connection = StdioConnection(
@@ -149,23 +161,24 @@ async def _session(server: McpServer) -> AsyncIterator["ClientSession"]:
         yield session
 
 
-async def _all_tools(session: "ClientSession") -> Sequence["Listed"]:
-    found: list[Listed] = []
+async def _list_all_tools(session: "ClientSession") -> Sequence["McpTool"]:
+    """Return the tools of all pages, at most _MAX_TOOLS."""
+    tools: list[McpTool] = []
     cursor: str | None = None
     while True:
         page = await session.list_tools(cursor)
-        found += page.tools
+        tools += page.tools
         cursor = page.nextCursor
-        if not cursor or len(found) >= _MOST_TOOLS:
-            return found[:_MOST_TOOLS]
+        if not cursor or len(tools) >= _MAX_TOOLS:
+            return tools[:_MAX_TOOLS]
 
 
-def _text(result: "CallToolResult") -> str:
-    """What a model can read of *result*: its texts, else its structure."""
-    pieces = []
+def _get_text(result: "CallToolResult") -> str:
+    """Return the text parts of *result*, or its structured content as JSON if there are none."""
+    texts = []
     for part in result.content:
         text = getattr(part, "text", None) or getattr(getattr(part, "resource", None), "text", None)
-        pieces.append(text if text is not None else f"({part.type}, which cannot be shown)")
-    if not pieces and result.structuredContent is not None:
+        texts.append(text if text is not None else f"({part.type}, not supported)")
+    if not texts and result.structuredContent is not None:
         return json.dumps(result.structuredContent, ensure_ascii=False)
-    return "\n".join(pieces) or "(nothing)"
+    return "\n".join(texts) or "(empty result)"

@@ -1,1 +1,1 @@
-"""What the agent does, in plain Python."""
+"""Business rules of the agent service."""

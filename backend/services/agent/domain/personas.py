@@ -1,4 +1,4 @@
-"""Personas: how the agent answers, by a prompt, a temperature and a limit of tokens."""
+"""Personas: a system prompt, a temperature and a token limit for answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from backend.chassis.database.sessions import Database, Session, take_turns
-from backend.services.agent.clients.runs import Caller
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.services.agent.errors import (
-    NotYourPersona,
     PersonaNameTaken,
+    PersonaNotEditable,
     PersonaNotFound,
     TooManyPersonas,
     UnknownPersona,
 )
+from backend.services.agent.model import Caller
 from backend.services.agent.store import personas as store
 from backend.services.agent.store.tables import Persona as Row
 
-MOST_PERSONAS: Final = 100
+MAX_PERSONAS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a persona shall be like; a shared one is everyone's in the tenant."""
+class PersonaFields:
+    """Editable fields of a persona. A shared persona is available to all users of the tenant."""
 
     name: str
     system_prompt: str
@@ -35,7 +35,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """A persona as it is used and shown; a built-in one's id is its name."""
+    """A persona. The id of a built-in persona is its name."""
 
     id: str
     name: str
@@ -47,11 +47,11 @@ class Persona:
     built_in: bool = False
 
 
-BUILT_IN: Final = (
+BUILT_IN_PERSONAS: Final = (
     Persona(
         "assistant",
         "assistant",
-        "Helpful and to the point; right for most requests.",
+        "Helpful and concise; suitable for most requests.",
         "You are a helpful assistant. Answer in plain words, the result first.",
         temperature=0.4,
         max_tokens=1_024,
@@ -70,7 +70,7 @@ BUILT_IN: Final = (
     Persona(
         "analytical",
         "analytical",
-        "Step by step, with numbers and what they rest on.",
+        "Step by step, with numbers and their sources.",
         "You are a careful analyst. Work step by step, compare, calculate with the calculator"
         " rather than in your head, name assumptions and what is uncertain, and end with the"
         " conclusion.",
@@ -81,7 +81,7 @@ BUILT_IN: Final = (
     Persona(
         "professional",
         "professional",
-        "Formal and concise, fit to be sent on.",
+        "Formal and concise; suitable for forwarding.",
         "You write for business readers: formal, courteous, concise and well structured, without"
         " colloquialisms, so that the answer can be sent on as it is.",
         temperature=0.3,
@@ -89,102 +89,108 @@ BUILT_IN: Final = (
         built_in=True,
     ),
 )
-# Who names no persona leaves the model as it is set up.
-_NONE: Final = Persona("", "", "", "")
+# Used for requests without a persona: the model's own settings apply.
+_NO_PERSONA: Final = Persona("", "", "", "")
 
 
-class Personas:
-    """The built-in personas, the tenant's and the caller's own."""
+class PersonaService:
+    """Built-in personas, shared personas of the tenant, and personas of the caller."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
-    def listed(self, caller: Caller) -> Sequence[Persona]:
-        """All that *caller* may use: the built-in ones first, then by name."""
+    def list_personas(self, caller: Caller) -> Sequence[Persona]:
+        """Return all personas that *caller* may use: built-in ones first, then by name."""
         with self._database.read(caller.tenant_id) as session:
-            rows = store.visible(session, caller.tenant_id, caller.user_id)
-            return [*BUILT_IN, *map(_shown, rows)]
+            rows = store.list_visible_personas(session, caller.tenant_id, caller.user_id)
+            return [*BUILT_IN_PERSONAS, *map(_to_persona, rows)]
 
-    def one(self, caller: Caller, persona_id: str) -> Persona:
-        """The persona with this id, or PersonaNotFound."""
-        for persona in self.listed(caller):
+    def get_persona(self, caller: Caller, persona_id: str) -> Persona:
+        """Return the persona with this id, or raise PersonaNotFound."""
+        for persona in self.list_personas(caller):
             if persona.id == persona_id:
                 return persona
         raise PersonaNotFound
 
-    def named(self, caller: Caller, wanted: str | None) -> Persona:
-        """The persona whose id or name is *wanted*; the caller's own goes before the tenant's."""
-        if wanted is None:
-            return _NONE
-        known = self.listed(caller)
-        for persona in sorted(known, key=lambda each: each.shared):
-            if wanted == persona.id or wanted.casefold() == persona.name.casefold():
-                return persona
-        raise UnknownPersona([each.name for each in known])
+    def find_persona(self, caller: Caller, id_or_name: str | None) -> Persona:
+        """Return the persona with this id or name; the caller's own ones precede shared ones.
 
-    def add(self, caller: Caller, wish: Wish, *, administers: bool) -> Persona:
-        """Make a persona of the caller's own, or of the tenant if they administer it."""
-        if wish.shared and not administers:
-            raise NotYourPersona
+        Raises:
+            UnknownPersona: the caller has no such persona.
+        """
+        if id_or_name is None:
+            return _NO_PERSONA
+        personas = self.list_personas(caller)
+        for persona in sorted(personas, key=lambda persona: persona.shared):
+            if id_or_name == persona.id or id_or_name.casefold() == persona.name.casefold():
+                return persona
+        raise UnknownPersona([persona.name for persona in personas])
+
+    def create_persona(self, caller: Caller, fields: PersonaFields, *, is_admin: bool) -> Persona:
+        """Create a persona of the caller. Only administrators can create shared personas."""
+        if fields.shared and not is_admin:
+            raise PersonaNotEditable
         now = self._now()
         with self._database.write(caller.tenant_id) as session:
-            take_turns(session, f"agent personas of {caller.tenant_id}")
-            if store.count(session, caller.tenant_id, caller.user_id) >= MOST_PERSONAS:
-                raise TooManyPersonas(MOST_PERSONAS)
+            acquire_transaction_lock(session, f"agent personas of {caller.tenant_id}")
+            if store.count_personas(session, caller.tenant_id, caller.user_id) >= MAX_PERSONAS:
+                raise TooManyPersonas(MAX_PERSONAS)
             row = Row(
                 id=f"persona_{uuid4().hex}",
                 tenant_id=caller.tenant_id,
                 owner_id=caller.user_id,
                 created_at=now,
             )
-            self._change(session, row, wish)
+            self._apply_fields(session, row, fields)
             session.add(row)
-            return _shown(row)
+            return _to_persona(row)
 
-    def change(self, caller: Caller, persona_id: str, wish: Wish, *, administers: bool) -> Persona:
-        """Make a persona what *wish* says."""
+    def update_persona(
+        self, caller: Caller, persona_id: str, fields: PersonaFields, *, is_admin: bool
+    ) -> Persona:
+        """Replace all fields of a persona."""
         with self._database.write(caller.tenant_id) as session:
-            take_turns(session, f"agent personas of {caller.tenant_id}")
-            row = _changeable(session, caller, persona_id, administers=administers)
-            if wish.shared and not administers:
-                raise NotYourPersona
-            self._change(session, row, wish)
-            return _shown(row)
+            acquire_transaction_lock(session, f"agent personas of {caller.tenant_id}")
+            row = _get_editable_row(session, caller, persona_id, is_admin=is_admin)
+            if fields.shared and not is_admin:
+                raise PersonaNotEditable
+            self._apply_fields(session, row, fields)
+            return _to_persona(row)
 
-    def remove(self, caller: Caller, persona_id: str, *, administers: bool) -> None:
+    def delete_persona(self, caller: Caller, persona_id: str, *, is_admin: bool) -> None:
         """Delete a persona."""
         with self._database.write(caller.tenant_id) as session:
-            session.delete(_changeable(session, caller, persona_id, administers=administers))
+            session.delete(_get_editable_row(session, caller, persona_id, is_admin=is_admin))
 
-    def _change(self, session: Session, row: Row, wish: Wish) -> None:
-        taken = {each.name for each in BUILT_IN}
-        others = store.visible(session, row.tenant_id, row.owner_id)
-        taken |= {
-            each.name.casefold()
-            for each in others
-            if each.id != row.id and each.shared == wish.shared
+    def _apply_fields(self, session: Session, row: Row, fields: PersonaFields) -> None:
+        taken_names = {persona.name for persona in BUILT_IN_PERSONAS}
+        others = store.list_visible_personas(session, row.tenant_id, row.owner_id)
+        taken_names |= {
+            other.name.casefold()
+            for other in others
+            if other.id != row.id and other.shared == fields.shared
         }
-        if wish.name.casefold() in taken:
-            raise PersonaNameTaken(wish.name)
-        row.name, row.description = wish.name, wish.description
-        row.system_prompt, row.shared = wish.system_prompt, wish.shared
-        row.temperature, row.max_tokens = wish.temperature, wish.max_tokens
+        if fields.name.casefold() in taken_names:
+            raise PersonaNameTaken(fields.name)
+        row.name, row.description = fields.name, fields.description
+        row.system_prompt, row.shared = fields.system_prompt, fields.shared
+        row.temperature, row.max_tokens = fields.temperature, fields.max_tokens
         row.updated_at = self._now()
 
 
-def _changeable(session: Session, caller: Caller, persona_id: str, *, administers: bool) -> Row:
-    if any(each.id == persona_id for each in BUILT_IN):
-        raise NotYourPersona
-    row = store.find(session, caller.tenant_id, caller.user_id, persona_id)
+def _get_editable_row(session: Session, caller: Caller, persona_id: str, *, is_admin: bool) -> Row:
+    if any(persona.id == persona_id for persona in BUILT_IN_PERSONAS):
+        raise PersonaNotEditable
+    row = store.find_persona(session, caller.tenant_id, caller.user_id, persona_id)
     if row is None:
         raise PersonaNotFound
-    if row.shared and not administers:
-        raise NotYourPersona
+    if row.shared and not is_admin:
+        raise PersonaNotEditable
     return row
 
 
-def _shown(row: Row) -> Persona:
+def _to_persona(row: Row) -> Persona:
     return Persona(
         row.id,
         row.name,

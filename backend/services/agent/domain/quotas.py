@@ -1,4 +1,4 @@
-"""How many tokens a day users and tenants may use: weighed before a run, counted while it runs."""
+"""Daily token quotas of users and tenants: checked before a run and counted during it."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,29 +9,29 @@ from typing import Final
 from uuid import uuid4
 
 from backend.chassis.database.sessions import Database, Session
-from backend.services.agent.clients.runs import Caller, Event, Text, Used
-from backend.services.agent.errors import DailyTokensUsed
+from backend.services.agent.errors import DailyTokensExhausted
+from backend.services.agent.model import Caller, RunEvent, TextDelta, TokenUsage
 from backend.services.agent.store import usage
 from backend.services.agent.store.tables import Reservation, Usage
 
-# About what one answer of a model takes.
-_RESERVED: Final = 4_000
-# A run that was killed gives its reservation back after this.
-_LONGEST_RUN: Final = timedelta(minutes=15)
-_CHARACTERS_A_TOKEN: Final = 4
+# Tokens of a typical answer.
+_RESERVED_TOKENS_PER_RUN: Final = 4_000
+# The reservation of a killed run expires after this time.
+_RESERVATION_LIFETIME: Final = timedelta(minutes=15)
+_CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """Tokens a day; 0 is no limit."""
+class DailyTokenLimits:
+    """Tokens per day; 0 for no limit."""
 
     user: int = 0
     tenant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """What was used today of an allowance, None for one without an end."""
+class QuotaUsage:
+    """Tokens used today, and the daily limit; None for no limit."""
 
     used: int
     limit: int | None
@@ -42,8 +42,8 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True)
-class DaysUsage:
-    """What one user used of one model on one day."""
+class DailyUsage:
+    """Tokens that one user used of one model on one day (UTC)."""
 
     day: date
     user_id: str
@@ -54,155 +54,170 @@ class DaysUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Today's spending, until `resets_at`, and the days before."""
+class UsageReport:
+    """Usage of the current day, which ends at `resets_at`, and usage by day."""
 
-    user: Spending
-    tenant: Spending
+    user: QuotaUsage
+    tenant: QuotaUsage
     resets_at: datetime
-    days: Sequence[DaysUsage]
+    days: Sequence[DailyUsage]
 
 
-class Quotas:
-    """The allowances, and what has been used of them."""
+class QuotaService:
+    """Checks and counts the daily token usage."""
 
     def __init__(
-        self, database: Database, allowance: Allowance, now: Callable[[], datetime]
+        self, database: Database, daily_token_limits: DailyTokenLimits, now: Callable[[], datetime]
     ) -> None:
         self._database = database
-        self._allowance = allowance
+        self._limits_per_day = daily_token_limits
         self._now = now
 
-    def check(self, caller: Caller) -> None:
-        """DailyTokensUsed if *caller* may not begin another run today."""
-        if self._limits(caller):
+    def check_quota(self, caller: Caller) -> None:
+        """Raise DailyTokensExhausted if *caller* has no tokens left for another run today."""
+        if self._get_limits(caller):
             with self._database.read(caller.tenant_id) as session:
-                self._left(session, caller)
+                self._get_remaining_tokens(session, caller)
 
     @contextmanager
-    def admitted(self, caller: Caller, model: str) -> Iterator["Meter"]:
-        """A meter for one run of *model*, which has reserved something until its end.
+    def reserve_tokens(self, caller: Caller, model: str) -> Iterator["UsageMeter"]:
+        """Reserve tokens for one run of *model* until the context exits, and return its meter.
 
-        Runs that begin at once see one another's reservations; each may go on to use all that
-        is left, so that together they overshoot by less than a run each.
+        Concurrent runs count each other's reservations. Each run may use all remaining tokens, so
+        together they can exceed the limit by less than one run each.
+
+        Raises:
+            DailyTokensExhausted: no tokens are left.
         """
         reservation_id = f"res_{uuid4().hex}"
-        left = self._reserve(caller, reservation_id) if self._limits(caller) else None
-        meter = Meter(left, model, lambda used: self._count(caller, used))
+        remaining_tokens = (
+            self._add_reservation(caller, reservation_id) if self._get_limits(caller) else None
+        )
+        meter = UsageMeter(remaining_tokens, model, lambda usage: self._add_usage(caller, usage))
         try:
             yield meter
         finally:
-            meter.end()
-            if left is not None:
+            meter.count_unfinished_response()
+            if remaining_tokens is not None:
                 with self._database.write(caller.tenant_id) as session:
-                    usage.release(session, reservation_id)
+                    usage.delete_reservation(session, reservation_id)
 
-    def report(self, caller: Caller, days: int, *, everyone: bool = False) -> Report:
-        """What the caller, or everyone of the tenant, has used in the last *days* days."""
+    def get_usage_report(
+        self, caller: Caller, days: int, *, whole_tenant: bool = False
+    ) -> UsageReport:
+        """Return the usage of the last *days* days, of the caller or of all users of the tenant."""
         now = self._now()
         first = now.date() - timedelta(days=days - 1)
         with self._database.read(caller.tenant_id) as session:
-            rows = usage.since(
-                session, caller.tenant_id, first, None if everyone else caller.user_id
+            rows = usage.list_usage(
+                session, caller.tenant_id, first, None if whole_tenant else caller.user_id
             )
-            return Report(
-                self._spending(session, caller, caller.user_id, self._allowance.user),
-                self._spending(session, caller, None, self._allowance.tenant),
-                _midnight(now),
+            return UsageReport(
+                self._get_quota_usage(session, caller, caller.user_id, self._limits_per_day.user),
+                self._get_quota_usage(session, caller, None, self._limits_per_day.tenant),
+                _get_end_of_day(now),
                 [
-                    DaysUsage(
-                        each.day,
-                        each.user_id,
-                        each.model,
-                        each.prompt_tokens,
-                        each.completion_tokens,
-                        each.calls,
+                    DailyUsage(
+                        row.day,
+                        row.user_id,
+                        row.model,
+                        row.prompt_tokens,
+                        row.completion_tokens,
+                        row.calls,
                     )
-                    for each in rows
+                    for row in rows
                 ],
             )
 
-    def _spending(
+    def _get_quota_usage(
         self, session: Session, caller: Caller, user_id: str | None, limit: int
-    ) -> Spending:
-        used = usage.spent(session, caller.tenant_id, self._now().date(), user_id)
-        return Spending(used, limit or None)
+    ) -> QuotaUsage:
+        used = usage.sum_tokens(session, caller.tenant_id, self._now().date(), user_id)
+        return QuotaUsage(used, limit or None)
 
-    def _limits(self, caller: Caller) -> Mapping[str | None, int]:
-        """The limits that hold, by the user they are for; None for the whole tenant."""
-        both = {caller.user_id: self._allowance.user, None: self._allowance.tenant}
-        return {whose: limit for whose, limit in both.items() if limit}
+    def _get_limits(self, caller: Caller) -> Mapping[str | None, int]:
+        """Return the configured limits by user id; the key None is the limit of the tenant."""
+        limits = {caller.user_id: self._limits_per_day.user, None: self._limits_per_day.tenant}
+        return {user_id: limit for user_id, limit in limits.items() if limit}
 
-    def _left(self, session: Session, caller: Caller) -> int:
-        """How many tokens *caller* may still use today; DailyTokensUsed if none."""
+    def _get_remaining_tokens(self, session: Session, caller: Caller) -> int:
+        """Return the tokens that *caller* may use today, or raise DailyTokensExhausted if none."""
         now = self._now()
-        left = []
-        for whose, limit in self._limits(caller).items():
-            used = usage.spent(session, caller.tenant_id, now.date(), whose)
-            free = limit - used - usage.reserved(session, caller.tenant_id, now, whose)
+        remaining = []
+        for user_id, limit in self._get_limits(caller).items():
+            used = usage.sum_tokens(session, caller.tenant_id, now.date(), user_id)
+            free = limit - used - usage.sum_reserved_tokens(session, caller.tenant_id, now, user_id)
             if free <= 0:
-                # Where only runs under way are in the way, waiting for them is enough.
-                wait = _midnight(now) - now if used >= limit else timedelta(seconds=15)
-                raise DailyTokensUsed("your tenant" if whose is None else "you", limit, wait)
-            left.append(free)
-        return min(left)
+                # If only reservations exceed the limit, a retry succeeds after those runs end.
+                retry_after = _get_end_of_day(now) - now if used >= limit else timedelta(seconds=15)
+                raise DailyTokensExhausted(
+                    "your tenant" if user_id is None else "you", limit, retry_after
+                )
+            remaining.append(free)
+        return min(remaining)
 
-    def _reserve(self, caller: Caller, reservation_id: str) -> int:
+    def _add_reservation(self, caller: Caller, reservation_id: str) -> int:
         now = self._now()
         with self._database.write(caller.tenant_id) as session:
-            usage.alone(session, caller.tenant_id)
-            left = self._left(session, caller)
+            usage.lock_usage(session, caller.tenant_id)
+            remaining_tokens = self._get_remaining_tokens(session, caller)
             reservation = Reservation(
                 id=reservation_id,
                 tenant_id=caller.tenant_id,
                 user_id=caller.user_id,
-                tokens=min(left, _RESERVED),
-                until=now + _LONGEST_RUN,
+                tokens=min(remaining_tokens, _RESERVED_TOKENS_PER_RUN),
+                until=now + _RESERVATION_LIFETIME,
             )
-            usage.reserve(session, reservation, now)
-        return left
+            usage.add_reservation(session, reservation, now)
+        return remaining_tokens
 
-    def _count(self, caller: Caller, used: Used) -> None:
+    def _add_usage(self, caller: Caller, tokens: TokenUsage) -> None:
         with self._database.write(caller.tenant_id) as session:
-            usage.alone(session, caller.tenant_id)
-            usage.add(
+            usage.lock_usage(session, caller.tenant_id)
+            usage.add_usage(
                 session,
                 Usage(
                     tenant_id=caller.tenant_id,
                     day=self._now().date(),
                     user_id=caller.user_id,
-                    model=used.model,
-                    prompt_tokens=used.prompt_tokens,
-                    completion_tokens=used.completion_tokens,
+                    model=tokens.model,
+                    prompt_tokens=tokens.prompt_tokens,
+                    completion_tokens=tokens.completion_tokens,
                     calls=1,
                 ),
             )
 
 
-class Meter:
-    """What one run uses; `left` is what it may use, None for no end."""
+class UsageMeter:
+    """Counts the tokens of one run. `remaining_tokens` is its limit; None for no limit."""
 
-    def __init__(self, left: int | None, model: str, count: Callable[[Used], None]) -> None:
-        self.left = left
+    def __init__(
+        self, remaining_tokens: int | None, model: str, add_usage: Callable[[TokenUsage], None]
+    ) -> None:
+        self.remaining_tokens = remaining_tokens
         self._model = model
-        self._count = count
-        self._unpaid = 0
+        self._add_usage = add_usage
+        self._uncounted_characters = 0
 
-    def see(self, event: Event) -> None:
-        """Count what *event* says was used."""
+    def count_event(self, event: RunEvent) -> None:
+        """Count the token usage in *event*."""
         match event:
-            case Text(text):
-                self._unpaid += len(text)
-            case Used():
-                self._unpaid, self._model = 0, event.model
-                self._count(event)
+            case TextDelta(text):
+                self._uncounted_characters += len(text)
+            case TokenUsage():
+                self._uncounted_characters, self._model = 0, event.model
+                self._add_usage(event)
 
-    def end(self) -> None:
-        """Count by its length what was said by a model that was stopped half-way."""
-        if self._unpaid:
-            self._count(Used(self._model, 0, math.ceil(self._unpaid / _CHARACTERS_A_TOKEN)))
+    def count_unfinished_response(self) -> None:
+        """Estimate the tokens of a response that was interrupted before it reported its usage."""
+        if self._uncounted_characters:
+            self._add_usage(
+                TokenUsage(
+                    self._model, 0, math.ceil(self._uncounted_characters / _CHARACTERS_PER_TOKEN)
+                )
+            )
 
 
-def _midnight(now: datetime) -> datetime:
-    """The end of the day, in UTC."""
+def _get_end_of_day(now: datetime) -> datetime:
+    """Return the end of the day in UTC."""
     return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)

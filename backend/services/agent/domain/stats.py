@@ -1,4 +1,4 @@
-"""How much is talked about and what that took of the models, now and by day."""
+"""Numbers of conversations, messages and tokens: in total and by day."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,54 +7,60 @@ from datetime import date, datetime
 from backend.chassis.daily_counts import Period, StatsQuery
 from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.store import stats as store
-from backend.services.agent.store.stats import Spent
+from backend.services.agent.store.stats import TokenTotals
 from backend.services.agent.store.tables import Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DailyStats:
     date: date
     conversations: int
     messages: int
-    models: Mapping[str, Spent]
+    models: Mapping[str, TokenTotals]
 
     @property
-    def spent(self) -> Spent:
-        return sum(self.models.values(), Spent())
+    def tokens(self) -> TokenTotals:
+        return sum(self.models.values(), TokenTotals())
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class AgentStats:
     conversations: int
     messages: int
-    spent: Spent
-    days: Sequence[Day]
+    tokens: TokenTotals
+    days: Sequence[DailyStats]
 
 
-class Stats:
-    """Counts across all tenants: *database* must show the rows of every one."""
+class StatsService:
+    """Counts rows of all tenants. *database* must bypass row-level security."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
-    def of(self, asked: StatsQuery) -> Counts:
-        period = asked.period(self._now())
+    def get_stats(self, query: StatsQuery) -> AgentStats:
+        period = query.get_period(self._now())
         with self._database.read() as session:
-            return Counts(
-                conversations=store.count(session, Conversation),
-                messages=store.count(session, Message),
-                spent=store.spent(session),
-                days=_days(session, period),
+            return AgentStats(
+                conversations=store.count_rows(session, Conversation),
+                messages=store.count_rows(session, Message),
+                tokens=store.sum_tokens(session),
+                days=_get_daily_stats(session, period),
             )
 
 
-def _days(session: Session, period: Period) -> list[Day]:
-    begun = store.by_day(session, Conversation, period)
-    said = store.by_day(session, Message, period)
-    spent: dict[date, dict[str, Spent]] = {}
-    for day, model, tokens in store.spent_by_day(session, period):
-        spent.setdefault(day, {})[model] = tokens
+def _get_daily_stats(session: Session, period: Period) -> list[DailyStats]:
+    conversation_counts = store.count_rows_by_day(session, Conversation, period)
+    message_counts = store.count_rows_by_day(session, Message, period)
+    tokens_by_day: dict[date, dict[str, TokenTotals]] = {}
+    for day, model, tokens in store.sum_tokens_by_day(session, period):
+        tokens_by_day.setdefault(day, {})[model] = tokens
     return [
-        Day(each, begun.get(each, 0), said.get(each, 0), spent.get(each, {})) for each in period
+        DailyStats(
+            day,
+            conversation_counts.get(day, 0),
+            message_counts.get(day, 0),
+            tokens_by_day.get(day, {}),
+        )
+        for day in period
     ]

@@ -1,1 +1,1 @@
-"""The operator's way in: work that is asked for at the command line."""
+"""Commands of the agent service: evaluations and replays of recorded runs."""

@@ -1,58 +1,67 @@
-"""`evaluate`: ask the questions of a file, say how far it is, print what came out."""
+"""Command `evaluate`: run an evaluation, show its progress and print its report."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend.services.agent.domain.comparison import listed, report
-from backend.services.agent.domain.evaluation import Evaluations, Given, Variant
-from backend.services.agent.domain.events import Caller
-from backend.services.agent.domain.questions import Expectation
+from backend.services.agent.domain.answers.events import Caller
+from backend.services.agent.domain.evaluation.evaluations import (
+    EvaluatedAnswer,
+    EvaluationService,
+    Variant,
+)
+from backend.services.agent.domain.evaluation.question_files import EvaluationQuestion
+from backend.services.agent.domain.evaluation.reports import format_evaluation_list, format_report
 
-_LISTED = 50
-_INTERRUPTED = 130
+_MAX_LISTED = 50
+_INTERRUPTED_EXIT_CODE = 130
 
 
-def evaluate(
-    evaluations: Evaluations,
+def run_evaluation(
+    evaluations: EvaluationService,
     file: Path,
-    questions: Sequence[Expectation],
+    questions: Sequence[EvaluationQuestion],
     variants: Sequence[Variant],
     caller: Caller,
 ) -> int:
-    """Run it; an interrupt keeps, and shows, what has been answered until then."""
-    outline = evaluations.begin(file.name, len(questions), variants)
-    whole, done, code = len(questions) * len(variants), 0, 0
+    """Run an evaluation, print its report and return the exit code.
+
+    After an interrupt (Ctrl-C), the answers so far stay stored and are printed.
+    """
+    summary = evaluations.create_evaluation(file.name, len(questions), variants)
+    total, done, exit_code = len(questions) * len(variants), 0, 0
     try:
-        for given in evaluations.run(outline, questions, variants, caller):
+        for answer in evaluations.run_evaluation(summary, questions, variants, caller):
             done += 1
-            _tell(done, whole, given, variants[given.variant_number])
+            _print_progress(done, total, answer, variants[answer.variant_number])
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        exit_code = _INTERRUPTED_EXIT_CODE
     if sys.stderr.isatty():
         sys.stderr.write("\n")
-    show(evaluations, outline.id)
-    return code
+    print_evaluation(evaluations, summary.id)
+    return exit_code
 
 
-def show(evaluations: Evaluations, evaluation_id: str) -> int:
-    """Print an evaluation; 1 if there is none of that id."""
-    found = evaluations.found(evaluation_id)
-    if found is None:
-        sys.stderr.write(f"There is no evaluation {evaluation_id!r}; see evaluate --list.\n")
+def print_evaluation(evaluations: EvaluationService, evaluation_id: str) -> int:
+    """Print the report of an evaluation. Return 1 if there is none with this id."""
+    evaluation = evaluations.get_evaluation(evaluation_id)
+    if evaluation is None:
+        sys.stderr.write(
+            f"There is no evaluation {evaluation_id!r}. List them with evaluate --list.\n"
+        )
         return 1
-    sys.stdout.write(report(*found))
+    sys.stdout.write(format_report(*evaluation))
     return 0
 
 
-def show_all(evaluations: Evaluations) -> int:
-    """Print which evaluations there are."""
-    sys.stdout.write(listed(evaluations.latest(_LISTED)))
+def print_evaluations(evaluations: EvaluationService) -> int:
+    """Print the latest evaluations."""
+    sys.stdout.write(format_evaluation_list(evaluations.list_evaluations(_MAX_LISTED)))
     return 0
 
 
-def _tell(done: int, whole: int, given: Given, variant: Variant) -> None:
-    line = f"{done}/{whole}  {variant.label}  {given.took_ms} ms  {given.error or 'answered'}"
-    # On a screen one line that changes, in a file one line each.
+def _print_progress(done: int, total: int, answer: EvaluatedAnswer, variant: Variant) -> None:
+    line = f"{done}/{total}  {variant.label}  {answer.took_ms} ms  {answer.error or 'answered'}"
+    # A terminal shows one line that is overwritten; a file gets one line per answer.
     sys.stderr.write(f"\r\x1b[K{line}" if sys.stderr.isatty() else f"{line}\n")
     sys.stderr.flush()

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -1,4 +1,4 @@
-"""Under PostgreSQL, a session within a tenant sees that tenant's conversations alone."""
+"""PostgreSQL row-level security: sessions of a tenant see only its conversations."""
 
 from backend.chassis.database.row_security import protect_children, protect_rows
 

@@ -1,4 +1,4 @@
-"""Messages form a tree, and an answer is a message from its run's first moment on."""
+"""Message trees, and answers that are stored as messages from the start of their run."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def upgrade() -> None:
         "messages", sa.Column("took_ms", sa.Integer(), nullable=False, server_default="0")
     )
     op.add_column("messages", sa.Column("summary", sa.Text()))
-    # So far each message followed the one before it.
+    # Until now, each message followed the previous one.
     op.execute(
         "UPDATE messages SET parent_id = (SELECT p.id FROM messages p WHERE"
         " p.conversation_id = messages.conversation_id AND p.position = messages.position - 1)"
@@ -27,6 +27,6 @@ def upgrade() -> None:
         "UPDATE conversations SET leaf_id = (SELECT m.id FROM messages m WHERE"
         " m.conversation_id = conversations.id ORDER BY m.position DESC LIMIT 1)"
     )
-    # What waited for a decision has no message to go on in.
+    # Paused runs have no message that they could continue, so discard them.
     op.execute("UPDATE conversations SET paused = NULL")
     idempotency_table("agent").create(op.get_bind())

@@ -1,10 +1,10 @@
-"""Personas of users and tenants, and what was used of the models by day."""
+"""Personas of users and tenants, and token usage by day."""
 
 import sqlalchemy as sa
 from alembic import op
 
 from backend.chassis.database.row_security import protect_rows
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

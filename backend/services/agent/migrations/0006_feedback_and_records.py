@@ -1,10 +1,10 @@
-"""What people think of answers, what runs started from, and what evaluations found."""
+"""Feedback on answers, run records and evaluations."""
 
 import sqlalchemy as sa
 from alembic import op
 
 from backend.chassis.database.row_security import protect_rows
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0006"
 down_revision = "0004"
@@ -38,7 +38,7 @@ def upgrade() -> None:
     )
     op.create_index("records_of_conversation", "run_records", ["conversation_id", "created_at"])
     protect_rows("feedback", "run_records")
-    # An operator's, from the command line: no route shows them, and no tenant has a part in them.
+    # Evaluations belong to the operator (command line). No route returns them; no tenant owns them.
     op.create_table(
         "evaluations",
         sa.Column("id", sa.String(40), primary_key=True),
@@ -71,7 +71,7 @@ def upgrade() -> None:
 
 
 def _of(table: str) -> "sa.Column[str]":
-    """The id of a row in *table*, with which the new row goes."""
+    """Return a foreign key to *table*; the row is deleted with the referenced one."""
     column = f"{table.removesuffix('s')}_id"
     return sa.Column(
         column, sa.String(40), sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False

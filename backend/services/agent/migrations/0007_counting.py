@@ -1,4 +1,4 @@
-"""What is counted for administrators by day is found without reading everything."""
+"""Indexes for the daily counts of the statistics."""
 
 from alembic import op
 

@@ -1,1 +1,1 @@
-"""How the agent's tables came to be."""
+"""Alembic migrations of the agent's tables."""

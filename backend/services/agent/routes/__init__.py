@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: who may ask the agent, in what shape."""
+"""HTTP routes of the agent service: permissions, request and response schemas."""

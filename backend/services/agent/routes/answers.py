@@ -1,4 +1,4 @@
-"""Ask the agent: one answer as JSON, or as events while it is being written."""
+"""Routes that answer requests, as one JSON response or as a stream of events."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,56 +9,71 @@ from pydantic import Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
-from backend.chassis.web.openapi import answers_stream
-from backend.chassis.web.sse import HEARTBEAT, event, line
+from backend.chassis.web.openapi import request_example, responds_with_stream
+from backend.chassis.web.sse import HEARTBEAT, format_event, format_json_event
 from backend.security import (
+    HttpError,
     Input,
     Permission,
-    Refusal,
     require_permission,
     validate_input,
     validate_query,
 )
-from backend.services.agent.domain.answers import Answers
-from backend.services.agent.domain.events import Answer, Telling
-from backend.services.agent.domain.streams import Sending, Sent, Streams
-from backend.services.agent.domain.turns import Asked
+from backend.services.agent.domain.answers.event_streams import (
+    EventStreamService,
+    StoredEvent,
+    StoredEvents,
+)
+from backend.services.agent.domain.answers.events import Answer, StreamEvents
+from backend.services.agent.domain.answers.service import AnswerService
+from backend.services.agent.domain.conversations.run_leases import UserRequest
 from backend.services.agent.errors import (
     ApprovalChanged,
     ApprovalExpired,
     CollectionNotFound,
     ConversationBusy,
     ConversationNotFound,
-    DailyTokensUsed,
-    LimitReached,
+    DailyTokensExhausted,
+    InvalidModelResponse,
+    MessageNotEditable,
     MessageNotFound,
-    ModelMisbehaved,
     ModelTimeout,
     ModelUnavailable,
-    NothingToDecide,
-    NotYourRequest,
+    NoPendingApproval,
+    RunLimitExceeded,
     RunNotFound,
     UnknownModel,
     UnknownPersona,
 )
-from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.shapes import (
-    Again,
-    Decision,
-    Edit,
-    Manner,
-    Query,
-    QueryAnswer,
+from backend.services.agent.routes.request_caller import get_caller
+from backend.services.agent.routes.schemas import (
+    AnswerOptions,
+    ApprovalDecision,
+    EditRequest,
+    QueryRequest,
+    QueryResponse,
+    RegenerateRequest,
 )
-from backend.services.agent.routes.streams import Listener, failure, log_failure, stream
-from backend.services.agent.routes.tellings import as_events
+from backend.services.agent.routes.stream_events import to_sse_events
+from backend.services.agent.routes.stream_responses import (
+    StreamSubscriber,
+    create_stream_response,
+    log_stream_error,
+    to_problem_document,
+)
 
 bp = Blueprint("answers", __name__)
 
-_CLIENT_LEFT = 499
-_DIGITS = 9
-_MODEL_ERRORS = (DailyTokensUsed, LimitReached, ModelMisbehaved, ModelTimeout, ModelUnavailable)
-_ASKING_ERRORS = (
+_CLIENT_CLOSED_REQUEST = 499
+_MAX_EVENT_ID_DIGITS = 9
+_MODEL_ERRORS = (
+    DailyTokensExhausted,
+    RunLimitExceeded,
+    InvalidModelResponse,
+    ModelTimeout,
+    ModelUnavailable,
+)
+_REQUEST_ERRORS = (
     CollectionNotFound,
     ConversationNotFound,
     ConversationBusy,
@@ -69,154 +84,173 @@ _ASKING_ERRORS = (
 
 
 class EventsQuery(Input):
-    """Which run's events are wanted; without it, those of the last run."""
+    """Query parameters; without `run_id`, the events of the latest run are returned."""
 
     run_id: Annotated[str, Field(max_length=128)] | None = None
 
 
 @bp.post("/query")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(Query)
+@validate_input(QueryRequest)
 @idempotent
-@answers_stream(
+@responds_with_stream(
     "text/event-stream",
-    model=QueryAnswer,
-    errors=_ASKING_ERRORS,
+    model=QueryResponse,
+    errors=_REQUEST_ERRORS,
 )
-def query(body: Query) -> Response:
-    """Answer a request, with tools, from the caller's documents.
+@request_example({"user_request": "Who published the first computer program?"})
+def answer_query(body: QueryRequest) -> Response:
+    """Answer a request with tools and the caller's documents.
 
-    Without `session_id` a new conversation is begun. As events (`stream`, or
-    `Accept: text/event-stream`): `session`, `token`, `tool_start`, `tool_end`,
-    `citations`, `approval` where a tool call waits, `done`, or `error`. They are numbered;
-    whoever loses the connection goes on at `GET /sessions/{session_id}/events`. An
-    `Idempotency-Key` holds for an answer that is not streamed.
+    Without `session_id`, a new session is created. With `stream` or `Accept: text/event-stream`,
+    the response is a stream of numbered events: `session`, `token`, `tool_start`, `tool_end`,
+    `citations`, `approval` if a tool call waits for approval, and `done` or `error`. After a
+    disconnect, resume the stream with `GET /sessions/{session_id}/events`. `Idempotency-Key`
+    applies only to answers that are not streamed.
     """
-    asked = Asked(body.user_request, body.session_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
+    user_request = UserRequest(body.user_request, body.session_id)
+    return _send_answer(
+        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+    )
 
 
 @bp.post("/sessions/<session_id>/messages/<message_id>/edit")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(Edit)
-@answers_stream(
+@validate_input(EditRequest)
+@responds_with_stream(
     "text/event-stream",
-    model=QueryAnswer,
-    errors=(MessageNotFound, NotYourRequest, *_ASKING_ERRORS),
+    model=QueryResponse,
+    errors=(MessageNotFound, MessageNotEditable, *_REQUEST_ERRORS),
 )
-def edit(body: Edit, session_id: str, message_id: str) -> Response:
-    """Ask an earlier request in other words.
+@request_example({"user_request": "When was the first computer program published?"})
+def edit_message(body: EditRequest, session_id: str, message_id: str) -> Response:
+    """Edit an earlier request and answer it.
 
-    The new request stands beside the old one and begins a branch, which becomes the active one.
+    The new request starts a branch next to the old one. This branch becomes the active one.
     """
-    asked = Asked(body.user_request, session_id, message_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
+    user_request = UserRequest(body.user_request, session_id, message_id)
+    return _send_answer(
+        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+    )
 
 
 @bp.post("/sessions/<session_id>/messages/<message_id>/regenerate")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(Again, optional=True)
-@answers_stream("text/event-stream", model=QueryAnswer, errors=(MessageNotFound, *_ASKING_ERRORS))
-def regenerate(body: Again | None, session_id: str, message_id: str) -> Response:
-    """Answer an earlier request again; the message is the request, or an answer to it.
+@validate_input(RegenerateRequest, optional=True)
+@responds_with_stream(
+    "text/event-stream", model=QueryResponse, errors=(MessageNotFound, *_REQUEST_ERRORS)
+)
+@request_example({"temperature": 0.2})
+def regenerate_answer(body: RegenerateRequest | None, session_id: str, message_id: str) -> Response:
+    """Answer an earlier request again.
 
-    The new answer stands beside the old one, and its branch becomes the active one.
+    The message is the request or one of its answers. The new answer starts a branch next to the old
+    answer. This branch becomes the active one.
     """
-    body = body or Again()
-    asked = Asked(None, session_id, message_id)
-    return _answered(use(Answers).ask(caller(), body.question(asked)), body)
+    body = body or RegenerateRequest()
+    user_request = UserRequest(None, session_id, message_id)
+    return _send_answer(
+        use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
+    )
 
 
 @bp.post("/sessions/<session_id>/resume")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(Decision)
-@answers_stream(
+@validate_input(ApprovalDecision)
+@responds_with_stream(
     "text/event-stream",
-    model=QueryAnswer,
+    model=QueryResponse,
     errors=(
         ConversationNotFound,
         ApprovalChanged,
         ApprovalExpired,
         ConversationBusy,
-        NothingToDecide,
+        NoPendingApproval,
         *_MODEL_ERRORS,
     ),
 )
-def resume(body: Decision, session_id: str) -> Response:
-    """Decide on the tool calls that wait, and get the rest of the answer.
+@request_example({"decision": "approve"})
+def resume_run(body: ApprovalDecision, session_id: str) -> Response:
+    """Approve or reject the pending tool calls, and return the rest of the answer.
 
-    With the `approval_id` that they were shown with, the decision holds for no others.
+    With `approval_id`, the decision applies only to the tool calls that were shown with this id.
     """
-    told = use(Answers).resume(
-        caller(),
+    events = use(AnswerService).resume_answer(
+        get_caller(),
         session_id,
         approved=body.decision == "approve",
         approval_id=body.approval_id,
     )
-    return _answered(told, body)
+    return _send_answer(events, body)
 
 
 @bp.get("/sessions/<session_id>/events")
 @require_permission(Permission.AGENT_QUERY)
 @validate_query(EventsQuery)
-@answers_stream("text/event-stream", errors=(ConversationNotFound, RunNotFound))
-def session_events(wanted: EventsQuery, session_id: str) -> Response:
-    """Follow the answer that is being written, or was written last, from any worker.
+@responds_with_stream("text/event-stream", errors=(ConversationNotFound, RunNotFound))
+def stream_session_events(query: EventsQuery, session_id: str) -> Response:
+    """Stream the events of the current or latest answer of a session.
 
-    After a broken connection, send the `id` of the last event that arrived as `Last-Event-ID`:
-    the events behind it follow, and then those still to come. `run_id`, which the `session`
-    event tells, holds on to one run. Leaving this stream does not stop the answer.
+    After a disconnect, send the `id` of the last received event as `Last-Event-ID`. The stream
+    continues with the next event. `run_id`, from the `session` event, selects one run. Closing this
+    stream does not stop the answer. Any worker can serve it.
     """
-    sending = use(Streams).again(caller(), session_id, wanted.run_id, _last_event_id(), as_events)
-    return stream(sending, _sent(sending, Listener.of_the_request()))
+    events = use(EventStreamService).resume_stream(
+        get_caller(), session_id, query.run_id, _get_last_event_id(), to_sse_events
+    )
+    return create_stream_response(events, _format_events(events, StreamSubscriber.from_request()))
 
 
-def _last_event_id() -> int:
-    given = request.headers.get("Last-Event-ID", "0")
-    if not (given.isascii() and given.isdecimal() and len(given) <= _DIGITS):
-        raise Refusal(
+def _get_last_event_id() -> int:
+    value = request.headers.get("Last-Event-ID", "0")
+    if not (value.isascii() and value.isdecimal() and len(value) <= _MAX_EVENT_ID_DIGITS):
+        raise HttpError(
             400,
             "invalid_last_event_id",
-            "Bad Last-Event-ID",
-            "Last-Event-ID is the id of an event that was received: a whole number.",
+            "Invalid Last-Event-ID",
+            "Last-Event-ID must be the id of a received event, a non-negative integer.",
         )
-    return int(given)
+    return int(value)
 
 
-def _answered(told: Telling, wanted: Manner) -> Response:
-    streamed = wanted.stream
-    if streamed is None:
-        streamed = request.accept_mimetypes.best == "text/event-stream"
-    listener, stays = Listener.of_the_request(), wanted.on_disconnect == "continue"
-    sending = use(Streams).kept(told, as_events)
-    if not streamed:
-        return _whole(sending, listener, stays)
-    if stays:
-        return stream(sending, _sent(sending, listener), listener.let_end)
-    return stream(sending, _sent(sending, listener))
+def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
+    is_streamed = options.stream
+    if is_streamed is None:
+        is_streamed = request.accept_mimetypes.best == "text/event-stream"
+    subscriber, continues = StreamSubscriber.from_request(), options.on_disconnect == "continue"
+    stored_events = use(EventStreamService).store_events(events, to_sse_events)
+    if not is_streamed:
+        return _send_complete_answer(stored_events, subscriber, continues)
+    if continues:
+        return create_stream_response(
+            stored_events, _format_events(stored_events, subscriber), subscriber.drain_events
+        )
+    return create_stream_response(stored_events, _format_events(stored_events, subscriber))
 
 
-def _whole(sending: Sending, listener: Listener, stays: bool) -> Response:
-    with closing(sending):
-        for each in listener.watched(sending, to_the_end=stays):
-            match each:
-                case Sent(_, Answer() as answer):
-                    body = QueryAnswer.of(answer).model_dump_json()
+def _send_complete_answer(
+    events: StoredEvents, subscriber: StreamSubscriber, continues_after_disconnect: bool
+) -> Response:
+    with closing(events):
+        for event in subscriber.read_events(events, ignore_disconnect=continues_after_disconnect):
+            match event:
+                case StoredEvent(_, Answer() as answer):
+                    body = QueryResponse.from_answer(answer).model_dump_json()
                     return Response(body, content_type="application/json")
-                case Sent(_, Exception() as error):
+                case StoredEvent(_, Exception() as error):
                     raise error
-    return Response(status=_CLIENT_LEFT)
+    return Response(status=_CLIENT_CLOSED_REQUEST)
 
 
-def _sent(sending: Sending, listener: Listener) -> Iterator[bytes]:
+def _format_events(events: StoredEvents, subscriber: StreamSubscriber) -> Iterator[bytes]:
     try:
-        for each in listener.watched(sending):
-            if each is None:
+        for event in subscriber.read_events(events):
+            if event is None:
                 yield HEARTBEAT
                 continue
-            if isinstance(each.told, Exception):
-                log_failure(each.told)
-            yield line(each.piece.name, each.piece.data, each.piece.number)
-    except Exception as error:  # noqa: BLE001 - the status has long been sent
-        log_failure(error)
-        yield event("error", failure(error))
+            if isinstance(event.event, Exception):
+                log_stream_error(event.event)
+            yield format_json_event(event.record.name, event.record.data, event.record.number)
+    except Exception as error:  # noqa: BLE001 - the status has already been sent
+        log_stream_error(error)
+        yield format_event("error", to_problem_document(error))

@@ -1,4 +1,4 @@
-"""What people think of the agent's answers."""
+"""Routes for feedback on answers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,8 +8,8 @@ from flask import Blueprint
 from pydantic import BaseModel, StringConstraints
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import Moment, PageQuery, cut_page
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.paging import PageQuery, Rfc3339Datetime, paginate
 from backend.security import (
     Input,
     Permission,
@@ -18,29 +18,33 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.services.agent.domain.feedback import Filters, Opinion, Opinions
+from backend.services.agent.domain.conversations.feedback import (
+    FeedbackEntry,
+    FeedbackFilters,
+    FeedbackService,
+)
 from backend.services.agent.errors import (
     ConversationNotFound,
     FeedbackNotFound,
     MessageNotFound,
-    NotAnAnswer,
+    NotAnAssistantMessage,
 )
-from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.shapes import Name
+from backend.services.agent.routes.request_caller import get_caller
+from backend.services.agent.routes.schemas import Identifier
 
 bp = Blueprint("feedback", __name__)
 
 
-class GivenFeedback(Input):
-    """An opinion on an answer: on the session's last one, unless `message_id` names another."""
+class FeedbackRequest(Input):
+    """Feedback on an answer; without `message_id`, on the last answer of the session."""
 
     thumb: Literal["up", "down"]
     text: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)] = ""
-    message_id: Name | None = None
+    message_id: Identifier | None = None
 
 
-class FeedbackShape(BaseModel):
-    """One person's opinion on one answer."""
+class FeedbackResponse(BaseModel):
+    """Feedback of one user on one answer."""
 
     id: str
     session_id: str
@@ -53,80 +57,94 @@ class FeedbackShape(BaseModel):
     updated_at: datetime
 
 
-class FeedbackList(BaseModel):
-    """Opinions, the latest first."""
+class FeedbackListResponse(BaseModel):
+    """A page of feedback, latest first."""
 
-    items: Sequence[FeedbackShape]
+    items: Sequence[FeedbackResponse]
     next_cursor: str | None
 
 
-class FeedbackQuery(PageQuery):
-    """Which opinions are wanted; `since` and `until` mean when they were last changed."""
+class FeedbackListQuery(PageQuery):
+    """Filters of the feedback list. `since` and `until` refer to the time of the last update."""
 
     thumb: Literal["up", "down"] | None = None
-    model: Name | None = None
-    user_id: Name | None = None
-    session_id: Name | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    model: Identifier | None = None
+    user_id: Identifier | None = None
+    session_id: Identifier | None = None
+    since: Rfc3339Datetime | None = None
+    until: Rfc3339Datetime | None = None
 
-    def filters(self) -> Filters:
-        return Filters(
+    def to_filters(self) -> FeedbackFilters:
+        return FeedbackFilters(
             self.thumb, self.model, self.user_id, self.session_id, self.since, self.until
         )
 
 
 @bp.post("/sessions/<session_id>/feedback")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(GivenFeedback)
-@answers(
-    FeedbackShape, 201, also=(200,), errors=(ConversationNotFound, MessageNotFound, NotAnAnswer)
+@validate_input(FeedbackRequest)
+@responds_with(
+    FeedbackResponse,
+    201,
+    other_statuses=(200,),
+    errors=(ConversationNotFound, MessageNotFound, NotAnAssistantMessage),
 )
-def give(given: GivenFeedback, session_id: str) -> tuple[FeedbackShape, int]:
-    """Say what an answer is worth: 201, or 200 where an earlier opinion on it is changed."""
-    opinion, is_new = use(Opinions).give(
-        caller(), session_id, given.thumb, given.text, given.message_id
+@request_example({"thumb": "up", "text": "Correct, with the right citation."})
+def submit_feedback(body: FeedbackRequest, session_id: str) -> tuple[FeedbackResponse, int]:
+    """Submit feedback on an answer.
+
+    Returns 201, or 200 if earlier feedback of the caller was replaced.
+    """
+    entry, is_new = use(FeedbackService).submit_feedback(
+        get_caller(), session_id, body.thumb, body.text, body.message_id
     )
-    return _shape(opinion), 201 if is_new else 200
+    return _to_response(entry), 201 if is_new else 200
 
 
 @bp.get("/sessions/<session_id>/feedback")
 @require_permission(Permission.AGENT_QUERY)
 @validate_query(PageQuery)
-@answers(FeedbackList, errors=(ConversationNotFound,))
-def own_feedback(page: PageQuery, session_id: str) -> FeedbackList:
-    """The caller's opinions on the answers of a session."""
-    found = use(Opinions).in_conversation(caller(), session_id, page.limit + 1, page.after_moment())
-    return _listed(found, page)
+@responds_with(FeedbackListResponse, errors=(ConversationNotFound,))
+def list_own_feedback(page: PageQuery, session_id: str) -> FeedbackListResponse:
+    """List the caller's feedback on the answers of a session."""
+    entries = use(FeedbackService).list_own_feedback(
+        get_caller(), session_id, page.limit + 1, page.decode_time_cursor()
+    )
+    return _to_list_response(entries, page)
 
 
 @bp.delete("/sessions/<session_id>/feedback/<message_id>")
 @require_permission(Permission.AGENT_QUERY)
-@answers(None, 204, errors=(ConversationNotFound, FeedbackNotFound))
-def withdraw(session_id: str, message_id: str) -> None:
-    """Take back what the caller has said about an answer."""
-    use(Opinions).withdraw(caller(), session_id, message_id)
+@responds_with(None, 204, errors=(ConversationNotFound, FeedbackNotFound))
+def delete_feedback(session_id: str, message_id: str) -> None:
+    """Delete the caller's feedback on an answer."""
+    use(FeedbackService).delete_feedback(get_caller(), session_id, message_id)
 
 
 @bp.get("/feedback")
 @require_permission(Permission.AUDIT_READ)
-@validate_query(FeedbackQuery)
-@answers(FeedbackList)
-def all_feedback(query: FeedbackQuery) -> FeedbackList:
-    """All opinions in the tenant at hand. What was asked and answered stays its owner's."""
+@validate_query(FeedbackListQuery)
+@responds_with(FeedbackListResponse)
+def list_tenant_feedback(query: FeedbackListQuery) -> FeedbackListResponse:
+    """List the feedback of all users of the tenant.
+
+    Requests and answers are not included; only their owners can read them.
+    """
     tenant_id = current_principal().tenant_id
-    found = use(Opinions).in_tenant(
-        tenant_id, query.filters(), query.limit + 1, query.after_moment()
+    entries = use(FeedbackService).list_tenant_feedback(
+        tenant_id, query.to_filters(), query.limit + 1, query.decode_time_cursor()
     )
-    return _listed(found, query)
+    return _to_list_response(entries, query)
 
 
-def _listed(found: Sequence[Opinion], page: PageQuery) -> FeedbackList:
-    shown, next_cursor = cut_page(
-        found, page.limit, lambda each: (each.updated_at.isoformat(), each.id)
+def _to_list_response(entries: Sequence[FeedbackEntry], page: PageQuery) -> FeedbackListResponse:
+    items, next_cursor = paginate(
+        entries, page.limit, lambda entry: (entry.updated_at.isoformat(), entry.id)
     )
-    return FeedbackList(items=[_shape(each) for each in shown], next_cursor=next_cursor)
+    return FeedbackListResponse(
+        items=[_to_response(entry) for entry in items], next_cursor=next_cursor
+    )
 
 
-def _shape(opinion: Opinion) -> FeedbackShape:
-    return FeedbackShape.model_validate(opinion, from_attributes=True)
+def _to_response(entry: FeedbackEntry) -> FeedbackResponse:
+    return FeedbackResponse.model_validate(entry, from_attributes=True)

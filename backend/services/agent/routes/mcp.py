@@ -1,7 +1,8 @@
-"""The suite's tools over the Model Context Protocol: streamable HTTP, without sessions.
+"""Model Context Protocol endpoint for the suite's tools: streamable HTTP without sessions.
 
-One view speaks both eras. Up to 2025-11-25 a client begins with `initialize`; from 2026-07-28 on
-each request says all there is to know in its `_meta` and in headers that must agree with it.
+One view supports both generations of the protocol. Up to version 2025-11-25, a client starts with
+`initialize`. Since version 2026-07-28, each request contains the protocol version and the client's
+capabilities in `_meta`, and headers that must match the body.
 https://modelcontextprotocol.io/specification
 """
 
@@ -15,47 +16,52 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend import __version__
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers_stream
-from backend.security import Permission, Refusal, require_permission, validate_input
-from backend.services.agent.domain.catalogue import Catalogue, Tool
-from backend.services.agent.routes.callers import caller
+from backend.chassis.web.openapi import request_example, responds_with_stream
+from backend.security import HttpError, Permission, require_permission, validate_input
+from backend.services.agent.domain.tool_list import Tool, ToolListService
+from backend.services.agent.routes.request_caller import get_caller
 
 bp = Blueprint("mcp", __name__)
 
-MODERN: Final = "2026-07-28"
-_LATEST_LEGACY: Final = "2025-11-25"
-_LEGACY: Final = ("2024-11-05", "2025-03-26", "2025-06-18", _LATEST_LEGACY)
+STATELESS_VERSION: Final = "2026-07-28"
+_LATEST_SESSION_VERSION: Final = "2025-11-25"
+_SESSION_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", _LATEST_SESSION_VERSION)
 
 _PARSE_ERROR: Final = -32_700
 _INVALID_REQUEST: Final = -32_600
-_NO_SUCH_METHOD: Final = -32_601
+_METHOD_NOT_FOUND: Final = -32_601
 _INVALID_PARAMS: Final = -32_602
-_INTERNAL: Final = -32_603
+_INTERNAL_ERROR: Final = -32_603
 _HEADER_MISMATCH: Final = -32_020
 _UNSUPPORTED_VERSION: Final = -32_022
 _REFUSED: Final = -32_001
 
-_META: Final = "io.modelcontextprotocol/"
-_SERVER: Final = {"name": "ai-agent-system", "version": __version__}
-_INSTRUCTIONS: Final = "Search, read and list the documents of the user whose token you carry."
-_FRESH_MS: Final = 60_000
+_META_PREFIX: Final = "io.modelcontextprotocol/"
+_SERVER_INFO: Final = {"name": "ai-agent-system", "version": __version__}
+_INSTRUCTIONS: Final = "Search, read and list the documents of the authenticated user."
+_TOOL_LIST_TTL_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Origins:
-    """The web pages that may speak to us; what is no browser sends no Origin."""
+class AllowedOrigins:
+    """Origins of web pages that may call the endpoint. Clients other than browsers send none."""
 
     allowed: frozenset[str]
 
-    def check(self) -> None:
-        """Refuse a page that is not one of them: it may reach us under a name of its own."""
+    def check_origin(self) -> None:
+        """Raise HttpError if the request has another origin, to prevent DNS rebinding attacks."""
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self.allowed:
-            raise Refusal(403, "foreign_origin", "Not allowed", f"MCP_ORIGINS lacks {origin!r}.")
+            raise HttpError(
+                403,
+                "foreign_origin",
+                "Origin not allowed",
+                f"MCP_ORIGINS does not contain {origin!r}.",
+            )
 
 
-class Message(BaseModel):
-    """A JSON-RPC request, or without an id a notification; batches are not taken."""
+class JsonRpcMessage(BaseModel):
+    """A JSON-RPC request, or a notification if it has no id. Batches are not supported."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
@@ -65,23 +71,27 @@ class Message(BaseModel):
     params: dict[str, Any] | None = None
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def parameters(self) -> Mapping[str, Any]:
+        """Return `params`, or an empty mapping if the message has none."""
         return self.params or {}
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        meta = self.told.get("_meta")
+        meta = self.parameters.get("_meta")
         return meta if isinstance(meta, dict) else {}
 
     @property
-    def is_modern(self) -> bool:
-        """Whether it speaks the protocol without a beginning."""
+    def is_stateless(self) -> bool:
+        """Return whether the request uses the stateless protocol, without `initialize`."""
         version = request.headers.get("Mcp-Protocol-Version")
-        modern = version not in {None, *_LEGACY} or f"{_META}protocolVersion" in self.meta
-        return modern and self.method != "initialize"
+        stateless = (
+            version not in {None, *_SESSION_VERSIONS}
+            or f"{_META_PREFIX}protocolVersion" in self.meta
+        )
+        return stateless and self.method != "initialize"
 
 
-class Reply(BaseModel):
+class JsonRpcResponse(BaseModel):
     """A JSON-RPC response: a result or an error."""
 
     jsonrpc: Literal["2.0"]
@@ -90,167 +100,191 @@ class Reply(BaseModel):
     error: dict[str, Any] | None = None
 
 
-class _Fault(Exception):
-    """What is answered in place of a result."""
+class _JsonRpcError(Exception):
+    """A JSON-RPC error to return, with its HTTP status and data."""
 
-    def __init__(self, code: int, told: str, status: int = 400, **data: Any) -> None:
-        super().__init__(told)
+    def __init__(self, code: int, message: str, status: int = 400, **data: Any) -> None:
+        super().__init__(message)
         self.code, self.status, self.data = code, status, data
 
 
 @bp.post("/mcp")
 @require_permission(Permission.AGENT_QUERY)
-@validate_input(Message)
-@answers_stream("application/json", empty=(202,), model=Reply, error_model=Reply)
-def mcp(message: Message) -> Response:
-    """Speak the Model Context Protocol: the caller's tools, listed and called.
+@validate_input(JsonRpcMessage)
+@responds_with_stream(
+    "application/json", empty_statuses=(202,), model=JsonRpcResponse, error_model=JsonRpcResponse
+)
+@request_example({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+def handle_mcp_message(message: JsonRpcMessage) -> Response:
+    """List and call the caller's tools over the Model Context Protocol.
 
-    A tool with side effects says so in its annotations and runs at once: who calls it here is
-    the user's own client, whose part it is to ask.
+    Tools with side effects have `readOnlyHint: false` and are executed immediately. The client is
+    responsible for asking its user for approval.
     """
-    use(Origins).check()
+    use(AllowedOrigins).check_origin()
     if message.method is None or message.method.startswith("notifications/"):
-        return Response(status=202)  # a client's answer, or a note: we ask nothing and need none
+        # The server sends no requests, so it ignores responses and notifications.
+        return Response(status=202)
     try:
-        return _reply(message.id, result=_answered(message))
-    except _Fault as fault:
-        error = {"code": fault.code, "message": str(fault)}
-        return _reply(message.id, fault.status, error=error | {"data": fault.data})
+        return _create_response(message.id, result=_dispatch_message(message))
+    except _JsonRpcError as rpc_error:
+        error = {"code": rpc_error.code, "message": str(rpc_error)}
+        return _create_response(
+            message.id, rpc_error.status, error=error | {"data": rpc_error.data}
+        )
 
 
 @bp.after_request
-def speak_json_rpc(response: Response) -> Response:
-    """Turn a problem document, wherever it was made, into a JSON-RPC error."""
+def convert_problem_to_json_rpc(response: Response) -> Response:
+    """Convert problem documents of any origin to JSON-RPC errors."""
     if response.mimetype == "application/problem+json":
         problem = response.get_json()
         status = 400 if problem["status"] == 422 else problem["status"]
         code = {"malformed_json": _PARSE_ERROR, "validation_failed": _INVALID_REQUEST}.get(
-            problem["code"], _INTERNAL if status >= 500 else _REFUSED
+            problem["code"], _INTERNAL_ERROR if status >= 500 else _REFUSED
         )
         error = {"code": code, "message": problem["detail"], "data": problem}
-        response.set_data(_document(None, error=error))
+        response.set_data(_serialize_response(None, error=error))
         response.content_type, response.status_code = "application/json", status
     return response
 
 
-def _answered(message: Message) -> dict[str, Any]:
+def _dispatch_message(message: JsonRpcMessage) -> dict[str, Any]:
     if message.id is None:
-        raise _Fault(_INVALID_REQUEST, "A request has an id.")
-    if not message.is_modern:
-        return _found(_LEGACY_METHODS, message, unknown_status=200)(message)
+        raise _JsonRpcError(_INVALID_REQUEST, "A request must have an id.")
+    if not message.is_stateless:
+        return _find_method(_SESSION_METHODS, message, unknown_status=200)(message)
     _check_headers(message)
-    answered = _found(_MODERN_METHODS, message, unknown_status=404)(message)
-    return {"resultType": "complete", **answered, "_meta": {f"{_META}serverInfo": _SERVER}}
+    result = _find_method(_STATELESS_METHODS, message, unknown_status=404)(message)
+    return {
+        "resultType": "complete",
+        **result,
+        "_meta": {f"{_META_PREFIX}serverInfo": _SERVER_INFO},
+    }
 
 
-def _found(
-    methods: Mapping[str, Callable[[Message], dict[str, Any]]],
-    message: Message,
+def _find_method(
+    methods: Mapping[str, Callable[[JsonRpcMessage], dict[str, Any]]],
+    message: JsonRpcMessage,
     unknown_status: int,
-) -> Callable[[Message], dict[str, Any]]:
+) -> Callable[[JsonRpcMessage], dict[str, Any]]:
     method = methods.get(message.method or "")
     if method is None:
-        raise _Fault(_NO_SUCH_METHOD, f"There is no method {message.method}.", unknown_status)
+        raise _JsonRpcError(
+            _METHOD_NOT_FOUND, f"Method {message.method} not found.", unknown_status
+        )
     return method
 
 
-def _check_headers(message: Message) -> None:
-    """A proxy decides by the headers: they must say what the body says."""
+def _check_headers(message: JsonRpcMessage) -> None:
+    """Raise an error if headers and body differ: proxies make decisions based on the headers."""
     header = request.headers.get("Mcp-Protocol-Version")
-    version = message.meta.get(f"{_META}protocolVersion", header)
-    if version != MODERN:
-        supported = [MODERN, *reversed(_LEGACY)]
-        raise _Fault(
+    version = message.meta.get(f"{_META_PREFIX}protocolVersion", header)
+    if version != STATELESS_VERSION:
+        supported = [STATELESS_VERSION, *reversed(_SESSION_VERSIONS)]
+        raise _JsonRpcError(
             _UNSUPPORTED_VERSION,
-            "This version of the protocol is not spoken here.",
+            "Unsupported protocol version.",
             supported=supported,
             requested=version,
         )
     for key in ("protocolVersion", "clientCapabilities"):
-        if f"{_META}{key}" not in message.meta:
-            raise _Fault(_INVALID_PARAMS, f"_meta lacks {_META}{key}.")
+        if f"{_META_PREFIX}{key}" not in message.meta:
+            raise _JsonRpcError(_INVALID_PARAMS, f"_meta must contain {_META_PREFIX}{key}.")
     expected = {"Mcp-Protocol-Version": version, "Mcp-Method": message.method}
     if message.method == "tools/call":
-        expected["Mcp-Name"] = message.told.get("name")
+        expected["Mcp-Name"] = message.parameters.get("name")
     for name, value in expected.items():
         if request.headers.get(name) != value:
-            raise _Fault(_HEADER_MISMATCH, f"The header {name} does not say what the body says.")
+            raise _JsonRpcError(_HEADER_MISMATCH, f"The header {name} does not match the body.")
 
 
-def _initialize(message: Message) -> dict[str, Any]:
-    wanted = message.told.get("protocolVersion")
+def _initialize(message: JsonRpcMessage) -> dict[str, Any]:
+    requested_version = message.parameters.get("protocolVersion")
     return {
-        "protocolVersion": wanted if wanted in _LEGACY else _LATEST_LEGACY,
+        "protocolVersion": (
+            requested_version if requested_version in _SESSION_VERSIONS else _LATEST_SESSION_VERSION
+        ),
         "capabilities": {"tools": {"listChanged": False}},
-        "serverInfo": _SERVER,
+        "serverInfo": _SERVER_INFO,
         "instructions": _INSTRUCTIONS,
     }
 
 
-def _discover(_: Message) -> dict[str, Any]:
+def _discover(_: JsonRpcMessage) -> dict[str, Any]:
     return {
-        "supportedVersions": [MODERN],
+        "supportedVersions": [STATELESS_VERSION],
         "capabilities": {"tools": {"listChanged": False}},
         "instructions": _INSTRUCTIONS,
-        **_CACHING,
+        **_CACHE_HINTS,
     }
 
 
-def _ping(_: Message) -> dict[str, Any]:
+def _ping(_: JsonRpcMessage) -> dict[str, Any]:
     return {}
 
 
-def _list_tools(_: Message) -> dict[str, Any]:
-    return {"tools": [_described(tool) for tool in use(Catalogue).suite_tools(caller())]}
+def _list_tools(_: JsonRpcMessage) -> dict[str, Any]:
+    return {
+        "tools": [
+            _describe_tool(tool) for tool in use(ToolListService).list_suite_tools(get_caller())
+        ]
+    }
 
 
-def _list_tools_with_age(message: Message) -> dict[str, Any]:
-    return _list_tools(message) | _CACHING
+def _list_tools_with_cache_hints(message: JsonRpcMessage) -> dict[str, Any]:
+    return _list_tools(message) | _CACHE_HINTS
 
 
-def _described(tool: Tool) -> dict[str, Any]:
+def _describe_tool(tool: Tool) -> dict[str, Any]:
     return {
         "name": tool.name,
         "description": tool.description,
-        "inputSchema": tool.arguments.schema,
+        "inputSchema": tool.arguments.json_schema,
         "annotations": {"readOnlyHint": not tool.side_effects},
     }
 
 
-def _call_tool(message: Message) -> dict[str, Any]:
-    name, arguments = message.told.get("name"), message.told.get("arguments", {})
+def _call_tool(message: JsonRpcMessage) -> dict[str, Any]:
+    name, arguments = message.parameters.get("name"), message.parameters.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise _Fault(_INVALID_PARAMS, "A call has a name, and arguments as an object.", 200)
-    outcome = use(Catalogue).call(caller(), name, arguments)
-    if outcome is None:
-        raise _Fault(_INVALID_PARAMS, "There is no such tool.", 200)
+        raise _JsonRpcError(
+            _INVALID_PARAMS,
+            "A tool call requires a name, and its arguments must be an object.",
+            200,
+        )
+    tool_result = use(ToolListService).call_suite_tool(get_caller(), name, arguments)
+    if tool_result is None:
+        raise _JsonRpcError(_INVALID_PARAMS, "Tool not found.", 200)
     result: dict[str, Any] = {
-        "content": [{"type": "text", "text": outcome.content}],
-        "isError": outcome.failed,
+        "content": [{"type": "text", "text": tool_result.content}],
+        "isError": tool_result.failed,
     }
-    if outcome.passages:
-        passages = [asdict(passage) for passage in outcome.passages]
-        result["structuredContent"] = {"passages": passages}
+    if tool_result.chunks:
+        chunks = [asdict(chunk) for chunk in tool_result.chunks]
+        result["structuredContent"] = {"passages": chunks}
     return result
 
 
-_CACHING: Final = {"ttlMs": _FRESH_MS, "cacheScope": "private"}
-_LEGACY_METHODS: Final[Mapping[str, Callable[[Message], dict[str, Any]]]] = {
+_CACHE_HINTS: Final = {"ttlMs": _TOOL_LIST_TTL_MS, "cacheScope": "private"}
+_SESSION_METHODS: Final[Mapping[str, Callable[[JsonRpcMessage], dict[str, Any]]]] = {
     "initialize": _initialize,
     "ping": _ping,
     "tools/list": _list_tools,
     "tools/call": _call_tool,
 }
-_MODERN_METHODS: Final[Mapping[str, Callable[[Message], dict[str, Any]]]] = {
+_STATELESS_METHODS: Final[Mapping[str, Callable[[JsonRpcMessage], dict[str, Any]]]] = {
     "server/discover": _discover,
-    "tools/list": _list_tools_with_age,
+    "tools/list": _list_tools_with_cache_hints,
     "tools/call": _call_tool,
 }
 
 
-def _reply(message_id: str | int | None, status: int = 200, **what: Any) -> Response:
-    return Response(_document(message_id, **what), status, content_type="application/json")
+def _create_response(message_id: str | int | None, status: int = 200, **members: Any) -> Response:
+    return Response(
+        _serialize_response(message_id, **members), status, content_type="application/json"
+    )
 
 
-def _document(message_id: str | int | None, **what: Any) -> str:
-    return json.dumps({"jsonrpc": "2.0", "id": message_id, **what}, ensure_ascii=False)
+def _serialize_response(message_id: str | int | None, **members: Any) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": message_id, **members}, ensure_ascii=False)

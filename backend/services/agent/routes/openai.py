@@ -1,4 +1,4 @@
-"""OpenAI's interface, so that its clients work here with an API key or an access token."""
+"""OpenAI-compatible routes. Clients authenticate with an API key or an access token."""
 
 import json
 import time
@@ -13,35 +13,52 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers, answers_stream
+from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.sse import HEARTBEAT
 from backend.security import Permission, require_permission, validate_input
-from backend.services.agent.domain.catalogue import Catalogue
-from backend.services.agent.domain.completions import Completing, Completions
-from backend.services.agent.domain.events import Answer, Call, Called, Idle, Telling, Text, Told
+from backend.services.agent.domain.answers.completions import Completion, CompletionService
+from backend.services.agent.domain.answers.events import (
+    Answer,
+    ClientToolCalls,
+    IdleEvent,
+    StreamEvent,
+    StreamEvents,
+    TextDelta,
+    ToolCall,
+)
+from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.errors import (
-    DailyTokensUsed,
-    LimitReached,
-    ModelMisbehaved,
+    DailyTokensExhausted,
+    InvalidModelResponse,
     ModelNotFound,
     ModelTimeout,
     ModelUnavailable,
+    RunLimitExceeded,
     UnknownModel,
-    UnsupportedSetting,
+    UnsupportedParameter,
 )
-from backend.services.agent.routes.callers import caller
-from backend.services.agent.routes.chat import ChatRequest, call_shape
-from backend.services.agent.routes.streams import Listener, failure, log_failure, stream
+from backend.services.agent.routes.openai_schemas import ChatRequest, format_tool_call
+from backend.services.agent.routes.request_caller import get_caller
+from backend.services.agent.routes.stream_responses import (
+    StreamSubscriber,
+    create_stream_response,
+    log_stream_error,
+    to_problem_document,
+)
 
 bp = Blueprint("openai", __name__, url_prefix="/v1")
 
 _DONE: Final = b"data: [DONE]\n\n"
-_FIRST_WORD_SECONDS: Final = 10.0
-_KINDS: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_FIRST_EVENT_TIMEOUT_SECONDS: Final = 10.0
+_ERROR_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 
 
-class ChatAnswer(BaseModel):
-    """A completed chat; see OpenAI's documentation. `citations` and `steps` are ours."""
+class ChatCompletionResponse(BaseModel):
+    """A completed chat in OpenAI's format, with the extensions `citations` and `steps`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,8 +69,8 @@ class ChatAnswer(BaseModel):
     choices: Sequence[dict[str, Any]]
 
 
-class Fault(BaseModel):
-    """What went wrong, in OpenAI's words."""
+class OpenAIErrorDetail(BaseModel):
+    """An error in OpenAI's format."""
 
     message: str
     type: str
@@ -62,11 +79,11 @@ class Fault(BaseModel):
 
 
 class OpenAIError(BaseModel):
-    error: Fault
+    error: OpenAIErrorDetail
 
 
 class OpenAIModel(BaseModel):
-    """A model as OpenAI lists it."""
+    """A model in OpenAI's format."""
 
     id: str
     object: str = "model"
@@ -74,8 +91,8 @@ class OpenAIModel(BaseModel):
     owned_by: str
 
 
-class OpenAIModels(BaseModel):
-    """All models."""
+class OpenAIModelList(BaseModel):
+    """The configured models in OpenAI's format."""
 
     object: str = "list"
     data: Sequence[OpenAIModel]
@@ -83,137 +100,159 @@ class OpenAIModels(BaseModel):
 
 @bp.get("/models")
 @require_permission(Permission.AGENT_QUERY)
-@answers(OpenAIModels, error_model=OpenAIError)
-def models() -> OpenAIModels:
-    """The models that a chat may ask for."""
-    return OpenAIModels(
-        data=[OpenAIModel(id=each.name, owned_by=each.provider) for each in use(Catalogue).models]
+@responds_with(OpenAIModelList, error_model=OpenAIError)
+def list_models() -> OpenAIModelList:
+    """List the models that a chat completion can use."""
+    return OpenAIModelList(
+        data=[
+            OpenAIModel(id=model.name, owned_by=model.provider)
+            for model in use(ToolListService).models
+        ]
     )
 
 
 @bp.post("/chat/completions")
 @require_permission(Permission.AGENT_QUERY)
 @validate_input(ChatRequest)
-@answers_stream(
+@responds_with_stream(
     "text/event-stream",
-    model=ChatAnswer,
+    model=ChatCompletionResponse,
     errors=(
         ModelNotFound,
-        UnsupportedSetting,
-        DailyTokensUsed,
-        LimitReached,
-        ModelMisbehaved,
+        UnsupportedParameter,
+        DailyTokensExhausted,
+        RunLimitExceeded,
+        InvalidModelResponse,
         ModelTimeout,
         ModelUnavailable,
     ),
     error_model=OpenAIError,
 )
-def chat_completions(body: ChatRequest) -> Response:
-    """Complete a chat: with the agent's tools, or with the client's own where it brings some."""
+@request_example({"messages": [{"role": "user", "content": "What is 17 * 23?"}]})
+def create_chat_completion(body: ChatRequest) -> Response:
+    """Complete a chat.
+
+    The model uses the agent's tools, or the client's tools if the request defines some.
+    """
     try:
-        completing = use(Completions).complete(caller(), body.chat())
+        completion = use(CompletionService).start_completion(get_caller(), body.to_chat())
     except UnknownModel as error:
         raise ModelNotFound(str(error)) from error
     if not body.stream:
-        return _whole(completing)
-    # What fails before the first word fails as a status: clients tell that better.
-    first = _first(completing.told)
-    return stream(completing.told, _chunks(completing, first, body.with_usage))
+        return _send_complete_answer(completion)
+    # Errors before the first event become a status, which clients handle better than an event.
+    first = _read_first_event(completion.events)
+    return create_stream_response(
+        completion.events, _stream_chunks(completion, first, body.includes_usage)
+    )
 
 
 @bp.after_app_request
-def speak_openai(response: Response) -> Response:
-    """Turn a problem document, wherever it was made, into OpenAI's error."""
-    spoken_here = request.path.startswith(f"{bp.url_prefix}/")
-    if spoken_here and response.mimetype == "application/problem+json":
-        response.set_data(json.dumps({"error": _error(response.get_json())}))
+def convert_problem_to_openai_error(response: Response) -> Response:
+    """Convert problem documents of any origin to errors in OpenAI's format."""
+    is_openai_route = request.path.startswith(f"{bp.url_prefix}/")
+    if is_openai_route and response.mimetype == "application/problem+json":
+        response.set_data(json.dumps({"error": _to_openai_error(response.get_json())}))
         response.content_type = "application/json"
     return response
 
 
-def _error(problem: dict[str, Any]) -> dict[str, Any]:
-    status, faults = problem["status"], problem.get("errors") or []
-    told = "; ".join(f"{each['pointer']}: {each['detail']}" for each in faults)
+def _to_openai_error(problem: dict[str, Any]) -> dict[str, Any]:
+    status, field_errors = problem["status"], problem.get("errors") or []
+    details = "; ".join(f"{error['pointer']}: {error['detail']}" for error in field_errors)
     return {
-        "message": f"{problem['detail']} {told}".strip(),
-        "type": _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-        "param": faults[0]["pointer"].removeprefix("#/").replace("/", ".") if faults else None,
+        "message": f"{problem['detail']} {details}".strip(),
+        "type": _ERROR_TYPES.get(
+            status, "server_error" if status >= 500 else "invalid_request_error"
+        ),
+        "param": (
+            field_errors[0]["pointer"].removeprefix("#/").replace("/", ".")
+            if field_errors
+            else None
+        ),
         "code": problem["code"],
     }
 
 
-def _first(told: Telling) -> list[Told]:
-    """The first thing told; nothing if it lets itself be waited for too long."""
-    begun = time.monotonic()
-    for each in told:
-        if not isinstance(each, Idle):
-            return [each]
-        if time.monotonic() - begun >= _FIRST_WORD_SECONDS:
+def _read_first_event(events: StreamEvents) -> list[StreamEvent]:
+    """Return the first event, or an empty list if it takes too long."""
+    started_at = time.monotonic()
+    for event in events:
+        if not isinstance(event, IdleEvent):
+            return [event]
+        if time.monotonic() - started_at >= _FIRST_EVENT_TIMEOUT_SECONDS:
             break
     return []
 
 
-def _whole(completing: Completing) -> Response:
+def _send_complete_answer(completion: Completion) -> Response:
     text = ""
     calls: list[dict[str, Any]] = []
     answer: Answer | None = None
-    with closing(completing.told) as told:
-        for each in Listener.of_the_request().watched(told):
-            match each:
-                case Called():
-                    calls = [_call(call) for call in each.calls]
+    with closing(completion.events) as events:
+        for event in StreamSubscriber.from_request().read_events(events):
+            match event:
+                case ClientToolCalls():
+                    calls = [_to_openai_tool_call(call) for call in event.calls]
                 case Answer():
-                    answer, text = each, each.text
+                    answer, text = event, event.text
     if answer is None:
         return Response(status=499)
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
-    body = _head("chat.completion", answer.model) | {
+    body = _create_header_fields("chat.completion", answer.model) | {
         "choices": [choice | {"logprobs": None}],
-        "usage": _usage(answer),
-        **_ours(answer),
+        "usage": _get_usage(answer),
+        **_get_extensions(answer),
     }
     return Response(json.dumps(body), content_type="application/json")
 
 
-def _chunks(completing: Completing, first: Sequence[Told], with_usage: bool) -> Iterator[bytes]:
-    head = _head("chat.completion.chunk", completing.model)
-    listener = Listener.of_the_request()
-    # Whoever asks for usage finds the field in every chunk, filled in the last.
+def _stream_chunks(
+    completion: Completion, first: Sequence[StreamEvent], with_usage: bool
+) -> Iterator[bytes]:
+    header = _create_header_fields("chat.completion.chunk", completion.model)
+    subscriber = StreamSubscriber.from_request()
+    # With include_usage, every chunk has the field; only the last one contains the numbers.
     no_usage = {"usage": None} if with_usage else {}
 
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _data(head | {"choices": [choice]} | no_usage)
+        return _format_data_event(header | {"choices": [choice]} | no_usage)
 
     yield chunk({"role": "assistant", "content": ""})
     try:
-        for each in chain(first, listener.watched(completing.told)):
-            match each:
+        for event in chain(first, subscriber.read_events(completion.events)):
+            match event:
                 case None:
                     yield HEARTBEAT
-                case Text(text):
+                case TextDelta(text):
                     yield chunk({"content": text})
-                case Called(calls):
-                    shapes = [_call(call) | {"index": at} for at, call in enumerate(calls)]
-                    yield chunk({"tool_calls": shapes})
+                case ClientToolCalls(calls):
+                    tool_calls = [
+                        _to_openai_tool_call(call) | {"index": index}
+                        for index, call in enumerate(calls)
+                    ]
+                    yield chunk({"tool_calls": tool_calls})
                 case Answer():
-                    head["model"] = each.model  # another one may have stood in
-                    yield chunk({}, each.finish_reason)
-                    # What OpenAI has no word for goes where its clients read no text from.
-                    if ours := _ours(each):
-                        yield _data(head | {"choices": []} | no_usage | ours)
+                    header["model"] = event.model  # a fallback model may have answered
+                    yield chunk({}, event.finish_reason)
+                    # Extensions are sent in a chunk without choices, which clients do not display.
+                    if extensions := _get_extensions(event):
+                        yield _format_data_event(header | {"choices": []} | no_usage | extensions)
                     if with_usage:
-                        yield _data(head | {"choices": [], "usage": _usage(each)})
+                        yield _format_data_event(
+                            header | {"choices": [], "usage": _get_usage(event)}
+                        )
                     yield _DONE
-    except Exception as error:  # noqa: BLE001 - the status has long been sent
-        log_failure(error)
-        yield _data({"error": _error(failure(error))})
+    except Exception as error:  # noqa: BLE001 - the status has already been sent
+        log_stream_error(error)
+        yield _format_data_event({"error": _to_openai_error(to_problem_document(error))})
 
 
-def _head(kind: str, model: str) -> dict[str, Any]:
+def _create_header_fields(kind: str, model: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{uuid4().hex}",
         "object": kind,
@@ -222,11 +261,11 @@ def _head(kind: str, model: str) -> dict[str, Any]:
     }
 
 
-def _call(call: Call) -> dict[str, Any]:
-    return call_shape(call.id, call.tool, call.arguments)
+def _to_openai_tool_call(call: ToolCall) -> dict[str, Any]:
+    return format_tool_call(call.id, call.tool, call.arguments)
 
 
-def _usage(answer: Answer) -> dict[str, int]:
+def _get_usage(answer: Answer) -> dict[str, int]:
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
@@ -234,14 +273,14 @@ def _usage(answer: Answer) -> dict[str, int]:
     }
 
 
-def _ours(answer: Answer) -> dict[str, Any]:
-    """Citations and steps, where there are any."""
-    found = {
-        "citations": [asdict(each) for each in answer.citations],
-        "steps": [asdict(each) for each in answer.steps],
+def _get_extensions(answer: Answer) -> dict[str, Any]:
+    """Return citations and steps, if there are any."""
+    extensions = {
+        "citations": [asdict(citation) for citation in answer.citations],
+        "steps": [asdict(step) for step in answer.steps],
     }
-    return {name: each for name, each in found.items() if each}
+    return {name: items for name, items in extensions.items() if items}
 
 
-def _data(document: object) -> bytes:
+def _format_data_event(document: object) -> bytes:
     return f"data: {json.dumps(document, ensure_ascii=False)}\n\n".encode()

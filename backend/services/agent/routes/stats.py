@@ -1,4 +1,4 @@
-"""The agent in numbers, for administrators."""
+"""Routes for statistics of the agent service, for administrators."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -9,68 +9,70 @@ from pydantic import BaseModel
 
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import Permission, require_permission, validate_query
-from backend.services.agent.domain.stats import Counts, Day, Stats
+from backend.services.agent.domain.stats import AgentStats, DailyStats, StatsService
 
 bp = Blueprint("stats", __name__)
 
 
-class TokenCounts(BaseModel):
-    """Tokens that models read, wrote, and both."""
+class TokenCountsResponse(BaseModel):
+    """Numbers of prompt, completion and total tokens."""
 
     prompt: int
     completion: int
     total: int
 
     @classmethod
-    def of(cls, spent: tuple[int, int]) -> Self:
-        prompt, completion = spent
+    def from_totals(cls, totals: tuple[int, int]) -> Self:
+        prompt, completion = totals
         return cls(prompt=prompt, completion=completion, total=prompt + completion)
 
 
-class DayCounts(BaseModel):
-    """What began and was said on one day (UTC) and is still there, and the tokens it took."""
+class DailyStatsResponse(BaseModel):
+    """Conversations and messages created on one day (UTC) and not deleted, and tokens used."""
 
     date: date
     conversations: int
     messages: int
-    tokens: TokenCounts
-    models: Mapping[str, TokenCounts]
+    tokens: TokenCountsResponse
+    models: Mapping[str, TokenCountsResponse]
 
     @classmethod
-    def of(cls, day: Day) -> Self:
+    def from_daily_stats(cls, day: DailyStats) -> Self:
         return cls(
             date=day.date,
             conversations=day.conversations,
             messages=day.messages,
-            tokens=TokenCounts.of(day.spent),
-            models={model: TokenCounts.of(spent) for model, spent in day.models.items()},
+            tokens=TokenCountsResponse.from_totals(day.tokens),
+            models={
+                model: TokenCountsResponse.from_totals(spent) for model, spent in day.models.items()
+            },
         )
 
 
-class AgentCounts(BaseModel):
-    """Conversations and messages that are there, and all tokens that were ever used."""
+class StatsResponse(BaseModel):
+    """Current numbers of conversations and messages, total tokens, and numbers by day."""
 
     conversations: int
     messages: int
-    tokens: TokenCounts
-    days: Sequence[DayCounts]
+    tokens: TokenCountsResponse
+    days: Sequence[DailyStatsResponse]
 
     @classmethod
-    def of(cls, counts: Counts) -> Self:
+    def from_stats(cls, agent_stats: AgentStats) -> Self:
         return cls(
-            conversations=counts.conversations,
-            messages=counts.messages,
-            tokens=TokenCounts.of(counts.spent),
-            days=[DayCounts.of(day) for day in counts.days],
+            conversations=agent_stats.conversations,
+            messages=agent_stats.messages,
+            tokens=TokenCountsResponse.from_totals(agent_stats.tokens),
+            days=[DailyStatsResponse.from_daily_stats(day) for day in agent_stats.days],
         )
 
 
 @bp.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
-@answers(AgentCounts)
-def stats(query: StatsQuery) -> AgentCounts:
-    """Conversations, messages and tokens of all tenants: now, and by day."""
-    return AgentCounts.of(use(Stats).of(query))
+@responds_with(StatsResponse)
+def get_stats(query: StatsQuery) -> StatsResponse:
+    """Get the numbers of conversations, messages and tokens of all tenants, in total and by day."""
+    return StatsResponse.from_stats(use(StatsService).get_stats(query))

@@ -1,4 +1,4 @@
-"""What was used of the models, by day, and what may be used."""
+"""Routes for token usage and quotas."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -8,40 +8,40 @@ from flask import Blueprint
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import (
     Input,
+    JsonInteger,
     Permission,
-    WholeNumber,
     require_permission,
     validate_query,
 )
-from backend.services.agent.domain.quotas import DaysUsage, Quotas, Report, Spending
-from backend.services.agent.routes.callers import caller
+from backend.services.agent.domain.quotas import DailyUsage, QuotaService, QuotaUsage, UsageReport
+from backend.services.agent.routes.request_caller import get_caller
 
 bp = Blueprint("usage", __name__)
 
 
 class UsageQuery(Input):
-    """How many days back, today included."""
+    """Number of days to return, including today."""
 
-    days: Annotated[int, Field(ge=1, le=366), WholeNumber] = 30
+    days: Annotated[int, Field(ge=1, le=366), JsonInteger] = 30
 
 
-class SpendingShape(BaseModel):
-    """Tokens used today; `limit` and `remaining` are null where there is no limit."""
+class QuotaUsageResponse(BaseModel):
+    """Tokens used today; `limit` and `remaining` are null if there is no limit."""
 
     used: int
     limit: int | None
     remaining: int | None
 
     @classmethod
-    def of(cls, spending: Spending) -> Self:
-        return cls.model_validate(spending, from_attributes=True)
+    def from_quota_usage(cls, quota_usage: QuotaUsage) -> Self:
+        return cls.model_validate(quota_usage, from_attributes=True)
 
 
-class DayShape(BaseModel):
-    """What one user used of one model on one day (UTC)."""
+class DailyUsageResponse(BaseModel):
+    """Tokens that one user used of one model on one day (UTC)."""
 
     date: date
     user_id: str
@@ -52,50 +52,54 @@ class DayShape(BaseModel):
     calls: int
 
     @classmethod
-    def of(cls, used: DaysUsage) -> Self:
+    def from_daily_usage(cls, usage: DailyUsage) -> Self:
         return cls(
-            date=used.day,
-            user_id=used.user_id,
-            model=used.model,
-            prompt_tokens=used.prompt_tokens,
-            completion_tokens=used.completion_tokens,
-            total_tokens=used.prompt_tokens + used.completion_tokens,
-            calls=used.calls,
+            date=usage.day,
+            user_id=usage.user_id,
+            model=usage.model,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.prompt_tokens + usage.completion_tokens,
+            calls=usage.calls,
         )
 
 
-class UsageShape(BaseModel):
-    """Today's tokens of the caller and of the tenant, and what was used by day and model."""
+class UsageReportResponse(BaseModel):
+    """Today's token usage of the caller and the tenant, and usage by day and model."""
 
-    user: SpendingShape
-    tenant: SpendingShape
+    user: QuotaUsageResponse
+    tenant: QuotaUsageResponse
     resets_at: datetime
-    items: Sequence[DayShape]
+    items: Sequence[DailyUsageResponse]
     next_cursor: None = None
 
     @classmethod
-    def of(cls, report: Report) -> Self:
+    def from_report(cls, report: UsageReport) -> Self:
         return cls(
-            user=SpendingShape.of(report.user),
-            tenant=SpendingShape.of(report.tenant),
+            user=QuotaUsageResponse.from_quota_usage(report.user),
+            tenant=QuotaUsageResponse.from_quota_usage(report.tenant),
             resets_at=report.resets_at,
-            items=[DayShape.of(each) for each in report.days],
+            items=[DailyUsageResponse.from_daily_usage(usage) for usage in report.days],
         )
 
 
 @bp.get("/usage")
 @require_permission(Permission.AGENT_QUERY)
 @validate_query(UsageQuery)
-@answers(UsageShape)
-def usage(query: UsageQuery) -> UsageShape:
-    """What the caller has used."""
-    return UsageShape.of(use(Quotas).report(caller(), query.days))
+@responds_with(UsageReportResponse)
+def get_usage(query: UsageQuery) -> UsageReportResponse:
+    """Get the token usage of the caller."""
+    return UsageReportResponse.from_report(
+        use(QuotaService).get_usage_report(get_caller(), query.days)
+    )
 
 
 @bp.get("/usage/tenant")
 @require_permission(Permission.USERS_READ)
 @validate_query(UsageQuery)
-@answers(UsageShape)
-def tenants_usage(query: UsageQuery) -> UsageShape:
-    """What everyone in the tenant has used."""
-    return UsageShape.of(use(Quotas).report(caller(), query.days, everyone=True))
+@responds_with(UsageReportResponse)
+def get_tenant_usage(query: UsageQuery) -> UsageReportResponse:
+    """Get the token usage of all users of the tenant."""
+    return UsageReportResponse.from_report(
+        use(QuotaService).get_usage_report(get_caller(), query.days, whole_tenant=True)
+    )

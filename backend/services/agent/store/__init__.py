@@ -1,1 +1,1 @@
-"""Its own tables: conversations and their messages; and the events of their last runs."""
+"""Tables and queries of the agent service, and the stored events of runs."""

@@ -1,4 +1,4 @@
-"""Questions asked of conversations, and the hold on them. The caller owns the transaction."""
+"""Queries on conversations and their leases. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from backend.services.agent.store.tables import Conversation, Message
 
 
-def find(
+def find_conversation(
     session: Session, tenant_id: str, owner_id: str, conversation_id: str
 ) -> Conversation | None:
-    """The owner's conversation; None for what is not there and for what is someone else's."""
+    """Return the owner's conversation; None if it does not exist or belongs to another user."""
     return session.scalar(
         select(Conversation).where(
             Conversation.id == conversation_id,
@@ -22,42 +22,46 @@ def find(
     )
 
 
-def page_of(
+def list_conversations(
     session: Session,
     tenant_id: str,
     owner_id: str,
     limit: int,
     after: tuple[datetime, str] | None,
-    containing: str | None,
+    search_text: str | None,
 ) -> Sequence[Conversation]:
-    """The owner's conversations, the most recently used first, from behind *after*.
+    """Return the owner's conversations, most recently updated first.
 
-    With *containing*, those alone that hold this text in their title or in a message.
+    Args:
+        after: (updated_at, id) of the last conversation of the previous page, or None.
+        search_text: return only conversations with this text in the title or a message.
     """
-    wanted = (
+    query = (
         select(Conversation)
         .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)
         .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
         .limit(limit)
     )
     if after is not None:
-        wanted = wanted.where(tuple_(Conversation.updated_at, Conversation.id) < after)
-    if containing is not None:
-        said = select(Message.id).where(
+        query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    if search_text is not None:
+        message_matches = select(Message.id).where(
             Message.conversation_id == Conversation.id,
-            Message.text.icontains(containing, autoescape=True),
+            Message.text.icontains(search_text, autoescape=True),
         )
-        wanted = wanted.where(
-            or_(Conversation.title.icontains(containing, autoescape=True), said.exists())
+        query = query.where(
+            or_(
+                Conversation.title.icontains(search_text, autoescape=True), message_matches.exists()
+            )
         )
-    return session.scalars(wanted).all()
+    return session.scalars(query).all()
 
 
-def claim(
+def acquire_lease(
     session: Session, conversation_id: str, run_id: str, now: datetime, until: datetime
 ) -> bool:
-    """Let *run_id* hold the conversation, unless another run does."""
-    # One statement decides, so of two runs that come at once only one gets it.
+    """Give *run_id* the lease until *until*. Returns False if another run holds it."""
+    # A single UPDATE decides, so only one of two concurrent runs acquires the lease.
     result = session.execute(
         update(Conversation)
         .where(
@@ -69,8 +73,8 @@ def claim(
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-def release(session: Session, conversation_id: str, run_id: str) -> bool:
-    """End *run_id*'s hold; False if it holds the conversation no more."""
+def release_lease(session: Session, conversation_id: str, run_id: str) -> bool:
+    """Release the lease of *run_id*. Returns False if it no longer holds the lease."""
     result = session.execute(
         update(Conversation)
         .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
@@ -79,8 +83,8 @@ def release(session: Session, conversation_id: str, run_id: str) -> bool:
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-def held_until(session: Session, conversation_id: str, run_id: str) -> datetime | None:
-    """The end of *run_id*'s hold; None if it was asked to stop or holds nothing any more."""
+def get_lease_end(session: Session, conversation_id: str, run_id: str) -> datetime | None:
+    """Return the end of *run_id*'s lease; None if the run was cancelled or lost the lease."""
     return session.scalar(
         select(Conversation.run_until).where(
             Conversation.id == conversation_id,
@@ -90,8 +94,8 @@ def held_until(session: Session, conversation_id: str, run_id: str) -> datetime 
     )
 
 
-def extend(session: Session, conversation_id: str, run_id: str, until: datetime) -> bool:
-    """Let *run_id* hold the conversation until *until*; False if it holds it no more."""
+def extend_lease(session: Session, conversation_id: str, run_id: str, until: datetime) -> bool:
+    """Extend the lease of *run_id* until *until*. Returns False if it no longer holds the lease."""
     result = session.execute(
         update(Conversation)
         .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
@@ -100,6 +104,6 @@ def extend(session: Session, conversation_id: str, run_id: str, until: datetime)
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-def remove(session: Session, conversation_id: str) -> None:
+def delete_conversation(session: Session, conversation_id: str) -> None:
     """Delete the conversation with all its messages."""
     session.execute(delete(Conversation).where(Conversation.id == conversation_id))

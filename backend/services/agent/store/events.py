@@ -1,7 +1,7 @@
-"""The events of each conversation's last run, for readers whose connection broke.
+"""Stored events of the last run of each conversation, for clients that reconnect.
 
-They are kept in Redis, where every worker finds them, or else in this process. Both forget: who
-comes later gets the answer from its conversation.
+Events are stored in Redis, which all workers share, or else in this process. Both drop old events.
+Clients that reconnect later receive the answer from the conversation.
 """
 
 import logging
@@ -14,20 +14,20 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.chassis.observability.tracing import standing
-from backend.security.redis import connect, key
+from backend.chassis.observability.tracing import attach_span_context
+from backend.security.redis import connect, redis_key
 
 _log = logging.getLogger(__name__)
 
-_KEPT_SECONDS: Final = 3600
-_MOST_OF_A_RUN: Final = 40_000
-_MOST_IN_MEMORY: Final = 100_000
-_READ_AT_ONCE: Final = 500
+_TTL_SECONDS: Final = 3600
+_MAX_STREAM_LENGTH: Final = 40_000
+_MAX_EVENTS_IN_MEMORY: Final = 100_000
+_READ_BATCH_SIZE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One event; `data` is JSON. A run's pieces are numbered from 1."""
+class EventRecord:
+    """One event; `data` is JSON. The events of a run are numbered from 1."""
 
     number: int
     name: str
@@ -35,53 +35,58 @@ class Piece:
 
 
 class Recording(Protocol):
-    """Keeps the pieces of one run; it never fails, it may forget."""
+    """Stores the events of one run. Never raises; events may be lost instead."""
 
-    def add(self, piece: Piece) -> None: ...
-
-
-class Events(Protocol):
-    """The pieces of runs, by their conversations."""
-
-    def record(self, conversation_id: str, run_id: str) -> Recording:
-        """Begin to keep this run's pieces, in place of an earlier run's."""
-
-    def after(self, conversation_id: str, run_id: str, number: int) -> Sequence[Piece]:
-        """What is kept of this run's pieces behind *number*, without gaps, in order."""
-
-    def forget(self, conversation_id: str) -> None:
-        """Keep nothing of the conversation any more."""
+    def add_record(self, record: EventRecord) -> None: ...
 
 
-class RedisEvents:
-    """One stream for each conversation. A server that is silent costs a reader nothing but ease."""
+class EventStore(Protocol):
+    """Stores the events of one run per conversation."""
+
+    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
+        """Start to store the events of this run, and drop those of the previous run."""
+
+    def read_events(self, conversation_id: str, run_id: str, number: int) -> Sequence[EventRecord]:
+        """Return the stored events of this run after *number*, in order and without gaps."""
+
+    def delete_events(self, conversation_id: str) -> None:
+        """Delete the events of the conversation."""
+
+
+class RedisEventStore:
+    """Stores events in one Redis stream per conversation.
+
+    If Redis does not respond, clients that reconnect receive the answer from the conversation.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = connect(url)
 
-    def record(self, conversation_id: str, run_id: str) -> Recording:
-        return _RedisRecording(self._redis, _key(conversation_id), run_id)
+    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
+        return _RedisRecording(self._redis, _get_key(conversation_id), run_id)
 
-    def after(self, conversation_id: str, run_id: str, number: int) -> Sequence[Piece]:
+    def read_events(self, conversation_id: str, run_id: str, number: int) -> Sequence[EventRecord]:
         try:
-            found: Any = self._redis.xrange(
-                _key(conversation_id), f"({number}-0", count=_READ_AT_ONCE
+            entries: Any = self._redis.xrange(
+                _get_key(conversation_id), f"({number}-0", count=_READ_BATCH_SIZE
             )
         except RedisError as error:
-            _log.warning("events cannot be read: %s", error)
+            _log.warning("stored events cannot be read: %s", error)
             return []
-        pieces = [
-            Piece(int(entry.partition("-")[0]), fields["name"], fields["data"])
-            for entry, fields in found
+        records = [
+            EventRecord(int(entry.partition("-")[0]), fields["name"], fields["data"])
+            for entry, fields in entries
             if fields["run"] == run_id
         ]
-        return _without_gaps(pieces, number)
+        return _take_consecutive(records, number)
 
-    def forget(self, conversation_id: str) -> None:
+    def delete_events(self, conversation_id: str) -> None:
         try:
-            self._redis.delete(_key(conversation_id))
+            self._redis.delete(_get_key(conversation_id))
         except RedisError as error:
-            _log.warning("events of a conversation stay until they expire: %s", error)
+            _log.warning(
+                "events of a conversation cannot be deleted and remain until they expire: %s", error
+            )
 
 
 class _RedisRecording:
@@ -89,99 +94,106 @@ class _RedisRecording:
         self._redis = redis
         self._key = key
         self._run_id = run_id
-        self._lost = False
+        self._failed = False
 
-    def add(self, piece: Piece) -> None:
-        # After one failure no more is tried: each would hold the answer up for its timeout.
-        if self._lost:
+    def add_record(self, record: EventRecord) -> None:
+        # Stop after the first failure: each further attempt would delay the answer by its timeout.
+        if self._failed:
             return
         try:
-            with standing(None):  # a span for each word of an answer would hide all others
-                self._add(piece)
+            # Without a span: one span per token would hide all other spans.
+            with attach_span_context(None):
+                self._add_record(record)
         except RedisError as error:
-            self._lost = True
-            _log.warning("events of a run are not kept: %s", error)
+            self._failed = True
+            _log.warning("events of a run cannot be stored: %s", error)
 
-    def _add(self, piece: Piece) -> None:
-        fields: dict[Any, Any] = {"run": self._run_id, "name": piece.name, "data": piece.data}
-        entry = f"{piece.number}-0"
-        if piece.number > 1:
-            # A stream that was deleted with its conversation must not come back.
+    def _add_record(self, record: EventRecord) -> None:
+        fields: dict[Any, Any] = {"run": self._run_id, "name": record.name, "data": record.data}
+        entry = f"{record.number}-0"
+        if record.number > 1:
+            # nomkstream: do not recreate a stream that was deleted with its conversation.
             self._redis.xadd(
-                self._key, fields, entry, maxlen=_MOST_OF_A_RUN, approximate=True, nomkstream=True
+                self._key,
+                fields,
+                entry,
+                maxlen=_MAX_STREAM_LENGTH,
+                approximate=True,
+                nomkstream=True,
             )
             return
-        begun = self._redis.pipeline()
-        begun.delete(self._key)
-        begun.xadd(self._key, fields, entry)
-        begun.expire(self._key, _KEPT_SECONDS)
-        begun.execute()
+        pipeline = self._redis.pipeline()
+        pipeline.delete(self._key)
+        pipeline.xadd(self._key, fields, entry)
+        pipeline.expire(self._key, _TTL_SECONDS)
+        pipeline.execute()
 
 
-class LocalEvents:
-    """The same within one process; the oldest are forgotten first."""
+class LocalEventStore:
+    """Stores events in this process. Drops the oldest runs if there are too many events."""
 
-    def __init__(self, most: int = _MOST_IN_MEMORY) -> None:
-        self._most = most
+    def __init__(self, max_events: int = _MAX_EVENTS_IN_MEMORY) -> None:
+        self._max_events = max_events
         self._count = 0
-        self._kept: OrderedDict[str, _LocalRecording] = OrderedDict()
+        self._recordings: OrderedDict[str, _LocalRecording] = OrderedDict()
         self._lock = Lock()
 
-    def record(self, conversation_id: str, run_id: str) -> Recording:
-        self.forget(conversation_id)
+    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
+        self.delete_events(conversation_id)
         recording = _LocalRecording(self, conversation_id, run_id)
         with self._lock:
-            self._kept[conversation_id] = recording
+            self._recordings[conversation_id] = recording
         return recording
 
-    def after(self, conversation_id: str, run_id: str, number: int) -> Sequence[Piece]:
+    def read_events(self, conversation_id: str, run_id: str, number: int) -> Sequence[EventRecord]:
         with self._lock:
-            recording = self._kept.get(conversation_id)
+            recording = self._recordings.get(conversation_id)
             if recording is None or recording.run_id != run_id:
                 return []
-            return recording.pieces[number:]
+            return recording.records[number:]
 
-    def forget(self, conversation_id: str) -> None:
+    def delete_events(self, conversation_id: str) -> None:
         with self._lock:
-            if (gone := self._kept.pop(conversation_id, None)) is not None:
-                self._count -= len(gone.pieces)
+            if (recording := self._recordings.pop(conversation_id, None)) is not None:
+                self._count -= len(recording.records)
 
-    def take(self, recording: "_LocalRecording", piece: Piece) -> None:
-        """Keep *piece*, unless its recording has been forgotten."""
+    def append_record(self, recording: "_LocalRecording", record: EventRecord) -> None:
+        """Store *record*, unless its recording was deleted."""
         with self._lock:
-            if self._kept.get(recording.conversation_id) is not recording:
+            if self._recordings.get(recording.conversation_id) is not recording:
                 return
-            recording.pieces.append(piece)
+            recording.records.append(record)
             self._count += 1
-            while self._count > self._most:
-                _, oldest = self._kept.popitem(last=False)
-                self._count -= len(oldest.pieces)
+            while self._count > self._max_events:
+                _, oldest = self._recordings.popitem(last=False)
+                self._count -= len(oldest.records)
 
 
 class _LocalRecording:
-    def __init__(self, events: LocalEvents, conversation_id: str, run_id: str) -> None:
-        self._events = events
+    def __init__(self, store: LocalEventStore, conversation_id: str, run_id: str) -> None:
+        self._store = store
         self.conversation_id = conversation_id
         self.run_id = run_id
-        self.pieces: list[Piece] = []
+        self.records: list[EventRecord] = []
 
-    def add(self, piece: Piece) -> None:
-        self._events.take(self, piece)
-
-
-def open_events(redis_url: str | None) -> Events:
-    """Where events are kept."""
-    return LocalEvents() if redis_url is None else RedisEvents(redis_url)
+    def add_record(self, record: EventRecord) -> None:
+        self._store.append_record(self, record)
 
 
-def _without_gaps(pieces: Sequence[Piece], number: int) -> Sequence[Piece]:
-    whole = 0
-    for piece in pieces:
-        if piece.number != number + whole + 1:
+def open_event_store(redis_url: str | None) -> EventStore:
+    """Return the event store in Redis, or in this process if *redis_url* is None."""
+    return LocalEventStore() if redis_url is None else RedisEventStore(redis_url)
+
+
+def _take_consecutive(records: Sequence[EventRecord], number: int) -> Sequence[EventRecord]:
+    """Return the leading *records* whose numbers follow *number* without a gap."""
+    count = 0
+    for record in records:
+        if record.number != number + count + 1:
             break
-        whole += 1
-    return pieces[:whole]
+        count += 1
+    return records[:count]
 
 
-def _key(conversation_id: str) -> str:
-    return key("agent", "events", conversation_id)
+def _get_key(conversation_id: str) -> str:
+    return redis_key("agent", "events", conversation_id)

@@ -1,4 +1,4 @@
-"""Questions asked of feedback. The caller owns the transaction."""
+"""Queries on feedback. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from backend.services.agent.store.tables import Feedback
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """Which feedback is wanted; None asks for any."""
+class FeedbackFilters:
+    """Filters of a feedback list; None matches any value."""
 
     thumb: str | None = None
     model: str | None = None
@@ -22,22 +22,26 @@ class Filters:
     until: datetime | None = None
 
 
-def find(session: Session, message_id: str, user_id: str) -> Feedback | None:
-    """What *user_id* thinks of the message."""
+def find_feedback(session: Session, message_id: str, user_id: str) -> Feedback | None:
+    """Return the feedback of *user_id* on the message, or None."""
     return session.scalar(
         select(Feedback).where(Feedback.message_id == message_id, Feedback.user_id == user_id)
     )
 
 
-def page_of(
+def list_feedback(
     session: Session,
     tenant_id: str,
-    filters: Filters,
+    filters: FeedbackFilters,
     limit: int,
     after: tuple[datetime, str] | None,
 ) -> Sequence[Feedback]:
-    """The tenant's feedback, the latest first, from behind *after*."""
-    wanted = (
+    """Return the tenant's feedback, latest first.
+
+    Args:
+        after: (updated_at, id) of the last entry of the previous page, or None.
+    """
+    query = (
         select(Feedback)
         .where(Feedback.tenant_id == tenant_id)
         .order_by(Feedback.updated_at.desc(), Feedback.id.desc())
@@ -50,11 +54,11 @@ def page_of(
         (Feedback.conversation_id, filters.conversation_id),
     ):
         if value is not None:
-            wanted = wanted.where(column == value)
+            query = query.where(column == value)
     if filters.since is not None:
-        wanted = wanted.where(Feedback.updated_at >= filters.since)
+        query = query.where(Feedback.updated_at >= filters.since)
     if filters.until is not None:
-        wanted = wanted.where(Feedback.updated_at < filters.until)
+        query = query.where(Feedback.updated_at < filters.until)
     if after is not None:
-        wanted = wanted.where(tuple_(Feedback.updated_at, Feedback.id) < after)
-    return session.scalars(wanted).all()
+        query = query.where(tuple_(Feedback.updated_at, Feedback.id) < after)
+    return session.scalars(query).all()

@@ -1,4 +1,4 @@
-"""Questions asked of messages, which form a tree. The caller owns the transaction."""
+"""Queries on messages, which form a tree. The caller owns the transaction."""
 
 from collections.abc import Sequence
 
@@ -8,49 +8,52 @@ from sqlalchemy.orm import Session, aliased
 from backend.services.agent.store.tables import Message
 
 
-def of(session: Session, conversation_id: str) -> Sequence[Message]:
-    """All messages of all branches, in the order they were begun."""
+def list_messages(session: Session, conversation_id: str) -> Sequence[Message]:
+    """Return all messages of all branches, oldest first."""
     return session.scalars(
         select(Message).where(Message.conversation_id == conversation_id).order_by(Message.position)
     ).all()
 
 
-def find(session: Session, conversation_id: str, message_id: str) -> Message | None:
-    """The conversation's message."""
+def find_message(session: Session, conversation_id: str, message_id: str) -> Message | None:
+    """Return the message if it belongs to the conversation, or None."""
     return session.scalar(
         select(Message).where(Message.conversation_id == conversation_id, Message.id == message_id)
     )
 
 
-def path(session: Session, message_id: str) -> Sequence[Message]:
-    """The branch that ends in *message_id*, in order, from the last message with a summary on."""
+def get_path(session: Session, message_id: str) -> Sequence[Message]:
+    """Return the branch that ends with *message_id*, in order.
+
+    It starts with the last message before *message_id* that has a summary, or with the first one.
+    """
     start = (
         select(Message.id, Message.parent_id, literal(False).label("is_enough"))
         .where(Message.id == message_id)
-        .cte("way", recursive=True)
+        .cte("branch", recursive=True)
     )
     parent = aliased(Message)
-    way = start.union_all(
+    branch = start.union_all(
         select(parent.id, parent.parent_id, parent.summary.is_not(None)).where(
             parent.id == start.c.parent_id, start.c.is_enough.is_(False)
         )
     )
     return session.scalars(
-        select(Message).join(way, Message.id == way.c.id).order_by(Message.position)
+        select(Message).join(branch, Message.id == branch.c.id).order_by(Message.position)
     ).all()
 
 
-def written_by(session: Session, conversation_id: str, run_id: str | None) -> Message | None:
-    """The message that *run_id* writes, or for None the last that any run wrote."""
-    wanted = select(Message).where(Message.conversation_id == conversation_id)
+def find_run_message(session: Session, conversation_id: str, run_id: str | None) -> Message | None:
+    """Return the message of *run_id*; None for the latest message of any run."""
+    query = select(Message).where(Message.conversation_id == conversation_id)
     if run_id is not None:
-        return session.scalar(wanted.where(Message.run_id == run_id))
-    by_runs = wanted.where(Message.run_id.is_not(None))
+        return session.scalar(query.where(Message.run_id == run_id))
+    by_runs = query.where(Message.run_id.is_not(None))
     return session.scalar(by_runs.order_by(Message.position.desc()).limit(1))
 
 
-def append(session: Session, message: Message) -> None:
-    """Add *message* as the newest; only the run that holds the conversation may."""
+def append_message(session: Session, message: Message) -> None:
+    """Append *message*. Only the run that holds the lease may call this."""
     last = session.scalar(
         select(func.max(Message.position)).where(Message.conversation_id == message.conversation_id)
     )
@@ -59,8 +62,8 @@ def append(session: Session, message: Message) -> None:
     session.flush()
 
 
-def interrupt(session: Session, conversation_id: str) -> None:
-    """Mark what a run that lives no more has left half written."""
+def mark_interrupted(session: Session, conversation_id: str) -> None:
+    """Mark unfinished messages of killed runs as interrupted."""
     session.execute(
         update(Message)
         .where(Message.conversation_id == conversation_id, Message.status == "writing")

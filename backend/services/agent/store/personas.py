@@ -1,4 +1,4 @@
-"""Questions asked of personas. The caller owns the transaction."""
+"""Queries on personas. The caller owns the transaction."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,26 @@ from sqlalchemy.orm import Session
 from backend.services.agent.store.tables import Persona
 
 
-def visible(session: Session, tenant_id: str, owner_id: str) -> Sequence[Persona]:
-    """The owner's personas and those of the tenant, by name."""
+def list_visible_personas(session: Session, tenant_id: str, owner_id: str) -> Sequence[Persona]:
+    """Return the owner's personas and the shared ones of the tenant, ordered by name."""
     return session.scalars(
-        select(Persona).where(*_seen_by(tenant_id, owner_id)).order_by(Persona.name, Persona.id)
+        select(Persona)
+        .where(*_is_visible_to(tenant_id, owner_id))
+        .order_by(Persona.name, Persona.id)
     ).all()
 
 
-def find(session: Session, tenant_id: str, owner_id: str, persona_id: str) -> Persona | None:
-    """The persona, if the owner may see it."""
+def find_persona(
+    session: Session, tenant_id: str, owner_id: str, persona_id: str
+) -> Persona | None:
+    """Return the persona if it is visible to the owner, or None."""
     return session.scalar(
-        select(Persona).where(Persona.id == persona_id, *_seen_by(tenant_id, owner_id))
+        select(Persona).where(Persona.id == persona_id, *_is_visible_to(tenant_id, owner_id))
     )
 
 
-def count(session: Session, tenant_id: str, owner_id: str) -> int:
-    """How many the owner has made."""
+def count_personas(session: Session, tenant_id: str, owner_id: str) -> int:
+    """Return the number of personas that the owner created."""
     return (
         session.scalar(
             select(func.count()).where(Persona.tenant_id == tenant_id, Persona.owner_id == owner_id)
@@ -32,7 +36,7 @@ def count(session: Session, tenant_id: str, owner_id: str) -> int:
     )
 
 
-def _seen_by(tenant_id: str, owner_id: str) -> tuple[ColumnElement[bool], ...]:
+def _is_visible_to(tenant_id: str, owner_id: str) -> tuple[ColumnElement[bool], ...]:
     return (
         Persona.tenant_id == tenant_id,
         or_(Persona.owner_id == owner_id, Persona.shared.is_(True)),

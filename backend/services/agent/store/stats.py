@@ -1,4 +1,4 @@
-"""How much is talked about, all tenants together."""
+"""Counts of conversations, messages and tokens of all tenants."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -8,56 +8,56 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from backend.chassis.daily_counts import Period
-from backend.chassis.database.sessions import utc_day
+from backend.chassis.database.types import utc_day
 from backend.services.agent.store.tables import Conversation, Message, Usage
 
-Dated = type[Conversation] | type[Message]
+DatedTable = type[Conversation] | type[Message]
 
 
-class Spent(NamedTuple):
-    """Tokens that models read and wrote."""
+class TokenTotals(NamedTuple):
+    """Numbers of prompt and completion tokens."""
 
     prompt: int = 0
     completion: int = 0
 
-    def __add__(self, other: object) -> "Spent":
-        if not isinstance(other, Spent):
+    def __add__(self, other: object) -> "TokenTotals":
+        if not isinstance(other, TokenTotals):
             return NotImplemented
-        return Spent(self.prompt + other.prompt, self.completion + other.completion)
+        return TokenTotals(self.prompt + other.prompt, self.completion + other.completion)
 
 
-def count(session: Session, what: Dated) -> int:
-    return session.scalar(select(func.count()).select_from(what)) or 0
+def count_rows(session: Session, table: DatedTable) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def by_day(session: Session, what: Dated, period: Period) -> Mapping[date, int]:
-    """How many of those that are still there began on each day."""
-    day = utc_day(what.created_at)
+def count_rows_by_day(session: Session, table: DatedTable, period: Period) -> Mapping[date, int]:
+    """Return the number of rows created on each day. Deleted rows are not counted."""
+    day = utc_day(table.created_at)
     rows = session.execute(
         select(day, func.count())
-        .where(what.created_at >= period.begin, what.created_at < period.end)
+        .where(table.created_at >= period.start, table.created_at < period.end)
         .group_by(day)
     )
-    return {date.fromisoformat(day): counted for day, counted in rows}
+    return {date.fromisoformat(day): count for day, count in rows}
 
 
-def spent(session: Session) -> Spent:
-    """All tokens that were ever used."""
-    read, written = session.execute(select(*_tokens())).one()
-    return Spent(int(read or 0), int(written or 0))
+def sum_tokens(session: Session) -> TokenTotals:
+    """Return the total number of tokens since the first run."""
+    prompt, completion = session.execute(select(*_token_sums())).one()
+    return TokenTotals(int(prompt or 0), int(completion or 0))
 
 
-def spent_by_day(session: Session, period: Period) -> Iterator[tuple[date, str, Spent]]:
-    """Tokens by day and model."""
+def sum_tokens_by_day(session: Session, period: Period) -> Iterator[tuple[date, str, TokenTotals]]:
+    """Yield the tokens of each day and model."""
     rows = session.execute(
-        select(Usage.day, Usage.model, *_tokens())
+        select(Usage.day, Usage.model, *_token_sums())
         .where(Usage.day >= period.first, Usage.day <= period.last)
         .group_by(Usage.day, Usage.model)
         .order_by(Usage.day, Usage.model)
     )
-    for day, model, read, written in rows:
-        yield day, model, Spent(int(read), int(written))
+    for day, model, prompt, completion in rows:
+        yield day, model, TokenTotals(int(prompt), int(completion))
 
 
-def _tokens() -> tuple[ColumnElement[int], ...]:
+def _token_sums() -> tuple[ColumnElement[int], ...]:
     return func.sum(Usage.prompt_tokens), func.sum(Usage.completion_tokens)

@@ -1,4 +1,4 @@
-"""The agent's tables: conversations and their messages, feedback, personas, and what was used."""
+"""Tables of the agent service: conversations, messages, feedback, personas, usage, evaluations."""
 
 from datetime import date, datetime
 from typing import Any
@@ -6,19 +6,18 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 
 class Base(DeclarativeBase):
-    """What the agent's tables have in common."""
+    """Base class of the agent's tables."""
 
 
 class Conversation(Base):
-    """One person's conversation. `run_id` is set while an answer is being written in it.
+    """A conversation of one user. `run_id` is set while a run writes an answer.
 
-    A run holds it until `run_until` and renews that while it lives: a worker that was killed
-    must not lock its conversation for good. `leaf_id` is the last message of the branch that
-    is shown and gone on with.
+    The run holds a lease until `run_until` and renews it while it is active, so a killed worker
+    does not block the conversation forever. `leaf_id` is the last message of the active branch.
     """
 
     __tablename__ = "conversations"
@@ -41,10 +40,10 @@ class Conversation(Base):
 
 
 class Message(Base):
-    """One message, which follows its parent; an assistant's has its citations, steps and cost.
+    """A message of a conversation. Assistant messages have citations, steps and token counts.
 
-    `position` counts a conversation's messages in the order they were begun. `summary` sums up
-    all from the first message to this one, so that it holds for every branch through here.
+    `position` numbers the messages of a conversation in order of creation. `summary` covers all
+    messages from the root to this one, so that every branch through this message can use it.
     """
 
     __tablename__ = "messages"
@@ -73,7 +72,7 @@ class Message(Base):
 
 
 class Feedback(Base):
-    """What one person thinks of one answer; `thumb` is up or down."""
+    """Feedback of one user on one answer; `thumb` is up or down."""
 
     __tablename__ = "feedback"
     __table_args__ = (
@@ -95,7 +94,7 @@ class Feedback(Base):
 
 
 class Persona(Base):
-    """How a user, or everyone of a tenant, wants to be answered."""
+    """A persona of a user; a shared persona is available to all users of the tenant."""
 
     __tablename__ = "personas"
     __table_args__ = (Index("personas_of_owner", "tenant_id", "owner_id"),)
@@ -114,7 +113,7 @@ class Persona(Base):
 
 
 class Usage(Base):
-    """What a user's runs have used of a model on a day (UTC)."""
+    """Tokens of one user, model and day (UTC)."""
 
     __tablename__ = "usage"
     __table_args__ = (Index("ix_usage_day", "day", "model"),)
@@ -129,7 +128,7 @@ class Usage(Base):
 
 
 class Reservation(Base):
-    """Tokens that a run under way will probably use; of no account after `until`."""
+    """Tokens reserved by a current run; ignored after `until`."""
 
     __tablename__ = "token_reservations"
     __table_args__ = (Index("reservations_of_tenant", "tenant_id", "user_id"),)
@@ -142,7 +141,7 @@ class Reservation(Base):
 
 
 class RunRecord(Base):
-    """What a run of a conversation started from, what its tools gave back, and how it ended."""
+    """Input, tool results and outcome of a run, for replay."""
 
     __tablename__ = "run_records"
     __table_args__ = (Index("records_of_conversation", "conversation_id", "created_at"),)
@@ -156,7 +155,7 @@ class RunRecord(Base):
 
 
 class Evaluation(Base):
-    """Questions asked of one or several variants by an operator; `status` is running, done, …"""
+    """An evaluation of one or more variants; `status` is running, done or interrupted."""
 
     __tablename__ = "evaluations"
 
@@ -169,7 +168,7 @@ class Evaluation(Base):
 
 
 class EvaluationAnswer(Base):
-    """What one variant answered to one question of an evaluation, and what that was worth."""
+    """The scored answer of one variant to one question of an evaluation."""
 
     __tablename__ = "evaluation_answers"
 

@@ -1,1 +1,1 @@
-"""Everyone that auth asks."""
+"""Clients of mail servers and OpenID providers."""

@@ -1,1 +1,1 @@
-"""What the service does, in words of the business."""
+"""Business rules of accounts, authentication and administration."""

@@ -1,27 +1,27 @@
-"""Accounts: how one comes into being, what it shows, what its owner may change."""
+"""Accounts: registration, reading and changes by the owner."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.chassis.database.sessions import Database, Session, take_turns
-from backend.services.auth.domain.audit import INSIDE, Origin, note
-from backend.services.auth.domain.passwords import PasswordDesk, PasswordPolicy
-from backend.services.auth.domain.permissions import permissions_of
-from backend.services.auth.domain.usernames import Username, email_key, read_username
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
+from backend.services.auth.domain.audit import INTERNAL_ORIGIN, RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
+from backend.services.auth.domain.permissions import get_permissions
+from backend.services.auth.domain.usernames import Username, normalize_email, parse_username
 from backend.services.auth.errors import SessionEnded
 from backend.services.auth.store import accounts as store
 from backend.services.auth.store import tenants
-from backend.services.auth.store.base import new_id
+from backend.services.auth.store.base import generate_id
 
-NEWCOMER_ROLE = "user"
+DEFAULT_ROLE = "user"
 ADMIN_ROLE = "admin"
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A tenant, and what the account may do in it."""
+    """A tenant of the account with the account's roles and permissions in it."""
 
     tenant_id: str
     slug: str
@@ -33,7 +33,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user with all their tenants, the default one first."""
+    """An account with its memberships, the default tenant first."""
 
     id: str
     username: str
@@ -47,16 +47,19 @@ class Account:
     disabled: bool = False
 
     @property
-    def default(self) -> Membership:
+    def default_membership(self) -> Membership:
         return self.memberships[0]
 
-    def membership(self, tenant_id: str) -> Membership | None:
-        return next((each for each in self.memberships if each.tenant_id == tenant_id), None)
+    def get_membership(self, tenant_id: str) -> Membership | None:
+        return next(
+            (membership for membership in self.memberships if membership.tenant_id == tenant_id),
+            None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
-    """What somebody says of themselves who wants an account."""
+class Registration:
+    """Data of a new account."""
 
     username: str
     password: str
@@ -65,35 +68,45 @@ class Newcomer:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What it takes time to make of a newcomer."""
+class PreparedRegistration:
+    """Results of the slow part of a registration.
+
+    *password_hash* is None for an account without a password.
+    """
 
     name: Username
     password_hash: str | None
 
 
-class Accounts:
+class AccountService:
+    """Create, read and change accounts."""
+
     def __init__(
         self,
         database: Database,
-        desk: PasswordDesk,
+        hasher: PasswordHasher,
         policy: PasswordPolicy,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._desk = desk
+        self._hasher = hasher
         self._policy = policy
         self._now = now
 
-    def register(self, newcomer: Newcomer, origin: Origin) -> str:
-        """Open an account in a tenant of its own; its id.
+    def register_account(self, registration: Registration, origin: RequestOrigin) -> str:
+        """Create an account with its own personal tenant and return the user id.
 
-        Raises UnfitUsername, WeakPassword, UsernameTaken or EmailTaken.
+        Raises:
+            InvalidUsername: the name is not allowed.
+            WeakPassword: the password does not meet the policy.
+            UsernameTaken: another account has this name or one that looks like it.
+            EmailTaken: another account has this e-mail address.
+            TooBusy: too many passwords are being hashed.
         """
-        prepared = self.prepare(newcomer)
+        prepared = self.prepare_registration(registration)
         with self._database.write() as session:
-            user = self.enter(session, newcomer, prepared, [NEWCOMER_ROLE])
-            note(
+            user = self.create_account(session, registration, prepared, [DEFAULT_ROLE])
+            record_audit_event(
                 session,
                 self._now(),
                 origin,
@@ -103,33 +116,50 @@ class Accounts:
             )
             return user.id
 
-    def prepare(self, newcomer: Newcomer) -> Prepared:
-        """The slow part, before anything is locked; UnfitUsername, WeakPassword or TooBusy."""
-        name = read_username(newcomer.username)
-        with self._desk.place():
-            self._check_password(newcomer, name)
-            return Prepared(name, self._desk.hash(newcomer.password))
+    def prepare_registration(self, registration: Registration) -> PreparedRegistration:
+        """Check the name and hash the password, before any row is locked.
 
-    def get(self, user_id: str) -> Account:
-        """The account, or SessionEnded: whoever asks for it was its owner a moment ago."""
+        Raises:
+            InvalidUsername: the name is not allowed.
+            WeakPassword: the password does not meet the policy.
+            TooBusy: too many passwords are being hashed.
+        """
+        name = parse_username(registration.username)
+        with self._hasher.reserve_slot():
+            self._check_password(registration, name)
+            return PreparedRegistration(name, self._hasher.hash_password(registration.password))
+
+    def get_account(self, user_id: str) -> Account:
+        """Return the account of the caller.
+
+        Raises:
+            SessionEnded: the account was deleted after the request was authenticated.
+        """
         with self._database.read() as session:
-            user = store.get(session, user_id)
+            user = store.get_user(session, user_id)
             if user is None:
                 raise SessionEnded
-            return account_of(session, user)
+            return load_account(session, user)
 
-    def change(self, user_id: str, changes: Mapping[str, Any], origin: Origin) -> Account:
-        """Set what *changes* names of `email`, `display_name`, `preferences`; or EmailTaken."""
+    def update_account(
+        self, user_id: str, changes: Mapping[str, Any], origin: RequestOrigin
+    ) -> Account:
+        """Update any of `email`, `display_name` and `preferences`.
+
+        Raises:
+            SessionEnded: the account was deleted after the request was authenticated.
+            EmailTaken: another account has the new e-mail address.
+        """
         fields = dict(changes)
         with self._database.write() as session:
-            user = store.get(session, user_id)
+            user = store.get_user(session, user_id)
             if user is None:
                 raise SessionEnded
             if "email" in fields and fields["email"] != user.email:
-                fields["email_key"] = email_key(fields["email"]) if fields["email"] else None
+                fields["email_key"] = normalize_email(fields["email"]) if fields["email"] else None
                 fields["email_verified"] = False
-            store.change(session, user, fields)
-            note(
+            store.update_user(session, user, fields)
+            record_audit_event(
                 session,
                 self._now(),
                 origin,
@@ -137,89 +167,107 @@ class Accounts:
                 actor_id=user_id,
                 fields=sorted(changes),
             )
-            return account_of(session, user)
+            return load_account(session, user)
 
-    def open_first_admin(self, newcomer: Newcomer, before_commit: Callable[[], None]) -> bool:
-        """Open the first admin's account unless there is an admin; whether it was opened.
+    def create_first_admin(
+        self, registration: Registration, before_commit: Callable[[], None]
+    ) -> bool:
+        """Create the first admin account unless an admin exists.
 
-        *before_commit* tells the operator: an account whose password nobody was
-        told would be worse than a password without an account.
+        Args:
+            before_commit: stores the generated password for the operator. It runs before the
+                commit: an account with a lost password is worse than a stored password
+                without an account.
+
+        Returns:
+            True if the account was created.
         """
         with self._database.read() as session:
-            if tenants.anyone_has(session, ADMIN_ROLE):
+            if tenants.is_role_assigned(session, ADMIN_ROLE):
                 return False
-        name = read_username(newcomer.username)
-        self._check_password(newcomer, name)
-        hashed = self._desk.hash(newcomer.password)
+        name = parse_username(registration.username)
+        self._check_password(registration, name)
+        password_hash = self._hasher.hash_password(registration.password)
         with self._database.write() as session:
-            take_turns(session, "first admin")
-            if tenants.anyone_has(session, ADMIN_ROLE):
+            acquire_transaction_lock(session, "first admin")
+            if tenants.is_role_assigned(session, ADMIN_ROLE):
                 return False
-            user = self.enter(session, newcomer, Prepared(name, hashed), [ADMIN_ROLE])
-            note(session, self._now(), INSIDE, "account.first_admin", target=user.id)
+            user = self.create_account(
+                session, registration, PreparedRegistration(name, password_hash), [ADMIN_ROLE]
+            )
+            record_audit_event(
+                session, self._now(), INTERNAL_ORIGIN, "account.first_admin", target=user.id
+            )
             session.flush()
             before_commit()
         return True
 
-    def _check_password(self, newcomer: Newcomer, name: Username) -> None:
-        self._policy.check(newcomer.password, personal_words(name.key, newcomer.email))
+    def _check_password(self, registration: Registration, name: Username) -> None:
+        self._policy.check_password(
+            registration.password, get_personal_words(name.key, registration.email)
+        )
 
-    def enter(
+    def create_account(
         self,
         session: Session,
-        newcomer: Newcomer,
-        prepared: Prepared,
+        registration: Registration,
+        prepared: PreparedRegistration,
         roles: Sequence[str],
         tenant_id: str | None = None,
     ) -> store.User:
-        """Add the account with *roles* in the tenant, or else in one of its own."""
+        """Insert the account with *roles* in the tenant, or in a new personal tenant if None.
+
+        Raises:
+            UsernameTaken: another account has this name or one that looks like it.
+            EmailTaken: another account has this e-mail address.
+        """
         now = self._now()
-        user_id, name = new_id(), prepared.name
+        user_id, name = generate_id(), prepared.name
         if tenant_id is None:
             tenant = tenants.Tenant(
-                id=new_id(),
+                id=generate_id(),
                 slug=f"u-{user_id[:16]}",
-                name=newcomer.display_name or name.shown,
+                name=registration.display_name or name.display,
                 personal=True,
                 created_at=now,
             )
-            tenants.add(session, tenant)
+            tenants.add_tenant(session, tenant)
             tenant_id = tenant.id
         user = store.User(
             id=user_id,
-            username=name.shown,
+            username=name.display,
             username_key=name.key,
-            email=newcomer.email,
-            email_key=email_key(newcomer.email) if newcomer.email else None,
-            display_name=newcomer.display_name,
+            email=registration.email,
+            email_key=normalize_email(registration.email) if registration.email else None,
+            display_name=registration.display_name,
             password_hash=prepared.password_hash,
             default_tenant_id=tenant_id,
             created_at=now,
         )
-        store.add(session, user)
-        tenants.grant(session, tenant_id, user.id, roles, now)
+        store.add_user(session, user)
+        tenants.grant_roles(session, tenant_id, user.id, roles, now)
         return user
 
 
-def personal_words(username: str, email: str | None) -> list[str]:
-    """What one who knows the user would try first."""
+def get_personal_words(username: str, email: str | None) -> list[str]:
+    """Return words that an attacker who knows the user would try as a password."""
     return [username, *([email, *email.split("@")] if email else ())]
 
 
-def account_of(session: Session, user: store.User) -> Account:
-    """*user* with all their tenants, the default one first."""
+def load_account(session: Session, user: store.User) -> Account:
+    """Return *user* with its memberships, the default tenant first."""
     memberships = [
         Membership(
-            tenant_id=each.tenant.id,
-            slug=each.tenant.slug,
-            name=each.tenant.name,
-            generation=each.tenant.generation,
-            roles=each.roles,
-            permissions=permissions_of(session, each.tenant.id, each.roles),
+            tenant_id=entry.tenant.id,
+            slug=entry.tenant.slug,
+            name=entry.tenant.name,
+            generation=entry.tenant.generation,
+            roles=entry.roles,
+            permissions=get_permissions(session, entry.tenant.id, entry.roles),
         )
-        for each in tenants.of_user(session, user.id)
+        for entry in tenants.list_user_tenants(session, user.id)
     ]
-    memberships.sort(key=lambda each: each.tenant_id != user.default_tenant_id)
+    memberships.sort(key=lambda membership: membership.tenant_id != user.default_tenant_id)
     return Account(
         id=user.id,
         username=user.username,

@@ -1,4 +1,4 @@
-"""What is written into the audit trail, and from where a request came."""
+"""Audit log: recording and querying audit events."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Permission, Principal
-from backend.services.auth.domain.usernames import name_key
+from backend.services.auth.domain.usernames import normalize_login_name
 from backend.services.auth.store import accounts
 from backend.services.auth.store import audit as store
 
-_MAX_TARGET = 128
-# Who works at the command line is nobody's account.
+_MAX_TARGET_CHARACTERS = 128
+# Actor id of the command line, which does not act as an account.
 OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from."""
+class RequestOrigin:
+    """Client address, user agent and id of a request."""
 
     address: str
     user_agent: str
@@ -26,8 +26,8 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What the trail says of one deed."""
+class AuditEntry:
+    """An audit record with the name of its actor."""
 
     id: int
     at: datetime
@@ -43,8 +43,8 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """Which deeds somebody asks for; *actor* is a user's id or name."""
+class AuditFilters:
+    """Filters of an audit query. *actor* is a user id or username."""
 
     actor: str | None = None
     action: str | None = None
@@ -52,43 +52,51 @@ class Filters:
     until: datetime | None = None
 
 
-class Trail:
-    """The audit trail, to read, and to write down who was turned away."""
+class AuditLog:
+    """Query the audit log and record denied requests."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
-    def seen_by(
-        self, caller: Principal, filters: Filters, before_id: int | None, count: int
-    ) -> Sequence[Record]:
-        """All deeds for who sees everything, else those in the tenant at hand."""
-        everywhere = Permission.SYSTEM_READ in caller.permissions
+    def list_records(
+        self, caller: Principal, filters: AuditFilters, before_id: int | None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Return up to *limit* records below *before_id*, newest first.
+
+        Callers with `system:read` see the records of all tenants, others those of the
+        selected tenant.
+        """
+        can_read_all = Permission.SYSTEM_READ in caller.permissions
         actor_id = None
         if filters.actor is not None:
             with self._database.read() as session:
-                actor = accounts.find_by_username(session, name_key(filters.actor))
+                actor = accounts.find_user_by_username(session, normalize_login_name(filters.actor))
                 actor_id = actor.id if actor else filters.actor
-        wanted = store.Wanted(
-            tenant_id=None if everywhere else caller.tenant_id,
+        record_filter = store.RecordFilter(
+            tenant_id=None if can_read_all else caller.tenant_id,
             actor_id=actor_id,
             action=filters.action,
             since=filters.since,
             until=filters.until,
         )
-        return self._read(wanted, before_id, count)
+        return self._load_entries(record_filter, before_id, limit)
 
-    def _read(self, wanted: store.Wanted, before_id: int | None, count: int) -> Sequence[Record]:
+    def _load_entries(
+        self, record_filter: store.RecordFilter, before_id: int | None, limit: int
+    ) -> Sequence[AuditEntry]:
         with self._database.read() as session:
-            rows = store.find(session, wanted, before_id, count)
-            names = accounts.names(session, {row.actor_id for row in rows if row.actor_id})
-            names[OPERATOR] = OPERATOR
+            rows = store.find_records(session, record_filter, before_id, limit)
+            usernames = accounts.get_usernames(
+                session, {row.actor_id for row in rows if row.actor_id}
+            )
+            usernames[OPERATOR] = OPERATOR
             return [
-                Record(
+                AuditEntry(
                     id=row.id,
                     at=row.at,
                     actor_id=row.actor_id,
-                    actor=names.get(row.actor_id or ""),
+                    actor=usernames.get(row.actor_id or ""),
                     tenant_id=row.tenant_id,
                     action=row.action,
                     outcome=row.outcome,
@@ -100,16 +108,22 @@ class Trail:
                 for row in rows
             ]
 
-    def activity(self, user_id: str, before_id: int | None, count: int) -> Sequence[Record]:
-        """What *user_id* did, and what was done to their account."""
-        return self._read(store.Wanted(concerned_id=user_id), before_id, count)
+    def list_user_activity(
+        self, user_id: str, before_id: int | None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Return the records in which the user is the actor or the target."""
+        return self._load_entries(store.RecordFilter(actor_or_target_id=user_id), before_id, limit)
 
-    def turned_away(
-        self, user_id: str, tenant_id: str, door: str, reason: str, origin: Origin
+    def record_denied_request(
+        self, user_id: str, tenant_id: str, endpoint: str, reason: str, origin: RequestOrigin
     ) -> None:
-        """Note that *user_id* was refused at *door*."""
+        """Record a denied request of *user_id* to *endpoint*.
+
+        Args:
+            reason: error code of the response.
+        """
         with self._database.write() as session:
-            note(
+            record_audit_event(
                 session,
                 self._now(),
                 origin,
@@ -117,17 +131,17 @@ class Trail:
                 reason,
                 actor_id=user_id,
                 tenant_id=tenant_id,
-                target=door,
+                target=endpoint,
             )
 
 
-INSIDE = Origin(address="", user_agent="", request_id="")
+INTERNAL_ORIGIN = RequestOrigin(address="", user_agent="", request_id="")
 
 
-def note(
+def record_audit_event(
     session: Session,
     now: datetime,
-    origin: Origin,
+    origin: RequestOrigin,
     action: str,
     outcome: str = "success",
     *,
@@ -136,8 +150,14 @@ def note(
     target: str | None = None,
     **details: Any,
 ) -> None:
-    """Write down that *actor_id* did *action*; in the transaction in which it was done."""
-    store.add(
+    """Add an audit record in the transaction of the audited change.
+
+    Args:
+        outcome: `success` or an error code.
+        target: id or name of the affected object, truncated to 128 characters.
+        details: further facts; never secrets.
+    """
+    store.add_record(
         session,
         store.AuditRecord(
             at=now,
@@ -145,7 +165,7 @@ def note(
             tenant_id=tenant_id or None,
             action=action,
             outcome=outcome,
-            target=target[:_MAX_TARGET] if target else None,
+            target=target[:_MAX_TARGET_CHARACTERS] if target else None,
             address=origin.address,
             request_id=origin.request_id,
             details=details,

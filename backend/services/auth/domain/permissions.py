@@ -1,4 +1,4 @@
-"""What roles grant: the built-in ones, and those that were made here."""
+"""Resolution of built-in and custom roles to permissions."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,14 @@ from backend.security import BUILT_IN_ROLES
 from backend.services.auth.store import roles as store
 
 
-def permissions_of(session: Session, tenant_id: str, roles: Iterable[str]) -> frozenset[str]:
-    """What *roles* grant in the tenant, together; an unknown one grants nothing."""
+def get_permissions(session: Session, tenant_id: str, roles: Iterable[str]) -> frozenset[str]:
+    """Return the union of the permissions of *roles* in the tenant.
+
+    Unknown roles grant nothing.
+    """
     names = set(roles)
-    granted = {str(each) for name in names for each in BUILT_IN_ROLES.get(name, ())}
-    if custom := names - BUILT_IN_ROLES.keys():
-        for role in store.visible(session, tenant_id, custom):
-            granted.update(role.permissions)
-    return frozenset(granted)
+    permissions = {str(permission) for name in names for permission in BUILT_IN_ROLES.get(name, ())}
+    if custom_names := names - BUILT_IN_ROLES.keys():
+        for role in store.list_visible_roles(session, tenant_id, custom_names):
+            permissions.update(role.permissions)
+    return frozenset(permissions)

@@ -1,4 +1,4 @@
-"""Tell all services which sessions have ended; tell it again when it was forgotten."""
+"""Publication of session revocations to all services."""
 
 import logging
 import threading
@@ -8,16 +8,21 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 
 from backend.chassis.database.sessions import Database
-from backend.security.revocation import History, Revocations
-from backend.services.auth.store import accounts, api_keys, sessions, tenants
+from backend.security.revocation import RevocationHistory, Revocations
+from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store.credentials import api_keys
 
 _log = logging.getLogger(__name__)
-# A token may be believed a little longer than it lives: clocks differ.
+# Services may accept a token slightly longer than its lifetime because of clock skew.
 _MARGIN = timedelta(seconds=60)
 
 
-class Revoker:
-    """Passes on what has ended. The database remembers what could not be passed on."""
+class RevocationPublisher:
+    """Publish session revocations to Redis.
+
+    Revocations that could not be published stay in the database and are published by
+    `publish_missing`.
+    """
 
     def __init__(
         self,
@@ -28,47 +33,52 @@ class Revoker:
     ) -> None:
         self._database = database
         self._revocations = revocations
-        # What ended longer ago than this has outlived every token it concerns.
-        self._memory = access_lifetime + _MARGIN
+        # Older revocations are irrelevant: every token that they concern has expired.
+        self._retention = access_lifetime + _MARGIN
         self._now = now
-        self._behind = threading.Event()
+        self._has_unpublished = threading.Event()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether something could not be told yet."""
-        return self._behind.is_set()
+    def has_unpublished(self) -> bool:
+        """True if a revocation could not be published yet."""
+        return self._has_unpublished.is_set()
 
-    def end_session(self, session_id: str) -> None:
-        self._tell(
-            lambda: self._revocations.end_session(session_id, int(self._memory.total_seconds()))
+    def publish_ended_session(self, session_id: str) -> None:
+        self._publish(
+            lambda: self._revocations.revoke_session(
+                session_id, int(self._retention.total_seconds())
+            )
         )
 
-    def raise_user(self, user_id: str, generation: int) -> None:
-        self._tell(lambda: self._revocations.raise_user(user_id, generation))
+    def publish_user_generation(self, user_id: str, generation: int) -> None:
+        self._publish(lambda: self._revocations.raise_user_generation(user_id, generation))
 
-    def catch_up(self) -> None:
-        """Tell everything that matters again, if some of it was not told or was forgotten."""
-        if not self._behind.is_set() and self._revocations.knows_all():
+    def publish_missing(self) -> None:
+        """Publish all relevant revocations again if one is unpublished or Redis lost its data."""
+        if not self._has_unpublished.is_set() and self._revocations.is_populated():
             return
-        self._behind.clear()
-        since = self._now() - self._memory
+        self._has_unpublished.clear()
+        since = self._now() - self._retention
         with self._database.read() as session:
-            history = History(
-                ended_sessions=[
-                    *sessions.ended_since(session, since),
-                    *(f"key:{each}" for each in api_keys.deleted_since(session, since)),
+            history = RevocationHistory(
+                revoked_session_ids=[
+                    *sessions.get_session_ids_ended_since(session, since),
+                    *(
+                        f"key:{key_id}"
+                        for key_id in api_keys.get_key_ids_deleted_since(session, since)
+                    ),
                 ],
-                users=accounts.generations_raised_since(session, since),
-                tenants=tenants.generations_raised_since(session, since),
-                lifetime_seconds=int(self._memory.total_seconds()),
+                user_generations=accounts.get_user_generations_raised_since(session, since),
+                tenant_generations=tenants.get_tenant_generations_raised_since(session, since),
+                lifetime_seconds=int(self._retention.total_seconds()),
             )
-        self._tell(lambda: self._revocations.tell_all(history))
+        self._publish(lambda: self._revocations.repopulate(history))
 
-    def _tell(self, telling: Callable[[], None]) -> None:
+    def _publish(self, publish: Callable[[], None]) -> None:
         try:
-            telling()
+            publish()
         except RedisError as error:
-            # It stands in the database, and catch_up passes it on. Meanwhile the
-            # services refuse rather than guess.
-            self._behind.set()
-            _log.warning("a revocation could not be passed on: %s", type(error).__name__)
+            # The revocation is stored in the database, and `publish_missing` publishes it.
+            # Until then services reject requests rather than accept a revoked token.
+            self._has_unpublished.set()
+            _log.warning("a revocation could not be published: %s", type(error).__name__)

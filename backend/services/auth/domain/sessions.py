@@ -1,4 +1,8 @@
-"""Sessions: signing in, going on with a refresh token, signing out."""
+"""Login sessions: sign-in, refresh token rotation and sign-out.
+
+Refresh tokens are rotated on every use. Reuse of a consumed token revokes the session
+(RFC 6819, section 5.2.2.3).
+"""
 
 import base64
 import hashlib
@@ -9,38 +13,44 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
-from backend.services.auth.domain.accounts import Account, account_of
-from backend.services.auth.domain.audit import Origin, note
-from backend.services.auth.domain.passwords import PasswordDesk
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.second_factor import SecondFactor
-from backend.services.auth.domain.usernames import email_key, name_key, read_username
+from backend.services.auth.domain.accounts import Account, load_account
+from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.passwords import PasswordHasher
+from backend.services.auth.domain.credentials.second_factor import SecondFactorService
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.domain.usernames import (
+    normalize_email,
+    normalize_login_name,
+    parse_username,
+)
 from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTotp,
-    NoSuchThing,
+    InvalidUsername,
     RefreshReused,
+    ResourceNotFound,
     SessionEnded,
     TotpRequired,
-    UnfitUsername,
 )
 from backend.services.auth.store import accounts
 from backend.services.auth.store import sessions as store
 
-# Two requests of one client that refresh at once, or an answer that got lost.
+# A consumed token is accepted again for this long: a client may send two refresh requests
+# concurrently, or retry after a lost response.
 REFRESH_GRACE = timedelta(seconds=10)
 _PREFIX = "rt_"
-# How long a spent token is still known as stolen rather than as unknown.
-_SPENT_MEMORY = timedelta(days=7)
-_ENDED_MEMORY = timedelta(days=7)
+# How long a consumed token is remembered. Until then its reuse is reported as theft, afterwards
+# as an unknown token.
+_CONSUMED_TOKEN_RETENTION = timedelta(days=7)
+_EXPIRED_SESSION_RETENTION = timedelta(days=7)
 _MAX_USER_AGENT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session with the account it belongs to and the token to go on with."""
+class SignInResult:
+    """A session with its account and its current refresh token."""
 
     account: Account
     session_id: str
@@ -48,8 +58,8 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSession:
-    """Where somebody is signed in."""
+class ActiveSession:
+    """A session that has neither ended nor expired."""
 
     id: str
     method: str
@@ -60,145 +70,189 @@ class OpenSession:
     expires_at: datetime
 
 
-class Sessions:
+class SessionService:
+    """Open, refresh and end login sessions.
+
+    Args:
+        lifetime: maximum age of a session, however often it is refreshed.
+    """
+
     def __init__(
         self,
         database: Database,
-        desk: PasswordDesk,
-        revoker: Revoker,
-        second_factor: SecondFactor,
+        hasher: PasswordHasher,
+        publisher: RevocationPublisher,
+        second_factor: SecondFactorService,
         lifetime: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._desk = desk
-        self._revoker = revoker
+        self._hasher = hasher
+        self._publisher = publisher
         self._second_factor = second_factor
         self._lifetime = lifetime
         self._now = now
 
-    def sign_in(self, name: str, password: str, code: str | None, origin: Origin) -> SignedIn:
-        """Open a session for whoever has *name* (or the e-mail), *password* and *code*.
+    def sign_in(
+        self, name: str, password: str, code: str | None, origin: RequestOrigin
+    ) -> SignInResult:
+        """Verify the credentials and open a session.
 
-        Raises InvalidCredentials, the same way and after the same work for an
-        unknown name as for a wrong password; TotpRequired or InvalidTotp, where a
-        second factor is on; AccountDisabled; TooManyAttempts; TooBusy.
+        Args:
+            name: username or e-mail address.
+            code: TOTP or recovery code, if the account has a second factor.
+
+        Raises:
+            InvalidCredentials: the name is unknown or the password is wrong. Both cases take
+                the same work, so that response times do not reveal which names exist.
+            TotpRequired: the account has a second factor and *code* is None.
+            InvalidTotp: *code* is not valid.
+            AccountDisabled: the credentials are correct, but the account is disabled.
+            TooManyAttempts: too many invalid codes were sent.
+            TooBusy: too many passwords are being hashed.
         """
-        with self._desk.place():
+        with self._hasher.reserve_slot():
             with self._database.read() as session:
-                user = find_user(session, name)
-                user_id, hashed = (user.id, user.password_hash) if user else (None, None)
-            right = self._desk.matches(password, hashed)
-            better = (
-                self._desk.hash(password)
-                if right and hashed and self._desk.needs_rehash(hashed)
+                user = find_user_by_login(session, name)
+                user_id, password_hash = (user.id, user.password_hash) if user else (None, None)
+            is_correct = self._hasher.matches_hash(password, password_hash)
+            new_hash = (
+                self._hasher.hash_password(password)
+                if is_correct and password_hash and self._hasher.needs_rehash(password_hash)
                 else None
             )
-        if not right or user_id is None:
-            self._note_failure(user_id, origin, InvalidCredentials.code)
+        if not is_correct or user_id is None:
+            self._record_failure(user_id, origin, InvalidCredentials.code)
             raise InvalidCredentials
-        if not self._second_factor.is_on(user_id):
-            return self._open(user_id, "password", origin, better)
+        if not self._second_factor.is_active(user_id):
+            return self._create_session(user_id, "password", origin, new_hash)
         if code is None:
             raise TotpRequired
-        if not self._second_factor.accepts(user_id, code):
-            self._note_failure(user_id, origin, InvalidTotp.code)
+        if not self._second_factor.verify_code(user_id, code):
+            self._record_failure(user_id, origin, InvalidTotp.code)
             raise InvalidTotp
-        return self._open(user_id, "password_totp", origin, better)
+        return self._create_session(user_id, "password_totp", origin, new_hash)
 
-    def counted_as(self, name: str) -> str:
-        """Under what failures to sign in as *name* are counted: one for all spellings."""
+    def get_attempt_key(self, name: str) -> str:
+        """Return the key for counting failed sign-ins, equal for all spellings of *name*."""
         with self._database.read() as session:
-            user = find_user(session, name)
-            return f"{user.id} {user.unlocks}" if user else name_key(name)
+            user = find_user_by_login(session, name)
+            return f"{user.id} {user.unlocks}" if user else normalize_login_name(name)
 
-    def open(self, user_id: str, method: str, origin: Origin) -> SignedIn:
-        """Open a session for *user_id*, who has shown who they are by *method*."""
-        return self._open(user_id, method, origin, None)
+    def open_session(self, user_id: str, method: str, origin: RequestOrigin) -> SignInResult:
+        """Open a session for a user that was authenticated by *method*.
 
-    def refresh(self, token: str, origin: Origin) -> SignedIn:
-        """Spend *token* for the next one.
+        Raises:
+            AccountDisabled: the account is disabled.
+            InvalidCredentials: the account is deleted.
+        """
+        return self._create_session(user_id, method, origin, None)
 
-        Raises InvalidRefreshToken; SessionEnded; RefreshReused, which has ended
-        the session: a token spent before is forgiven only within the grace, and
-        only until its successor was used.
+    def refresh_session(self, token: str, origin: RequestOrigin) -> SignInResult:
+        """Consume refresh token *token* and return its successor.
+
+        A consumed token is accepted again within `REFRESH_GRACE`, as long as its successor is
+        unused; the same successor is returned.
+
+        Raises:
+            InvalidRefreshToken: the token is unknown.
+            SessionEnded: the session has ended or expired, or the account is disabled.
+            RefreshReused: the token was consumed before. The session has been ended.
         """
         with self._database.write() as session:
-            row = store.find_refresh_token(session, _digest(token))
+            row = store.find_refresh_token(session, _hash_token(token))
             if row is None:
                 raise InvalidRefreshToken
             session_id = row.session_id
-            if self._rotate(session, row, token):
-                return self._go_on(session, session_id, _successor(token, row.salt), origin)
-            ended = store.end(session, session_id, "refresh_reused", self._now())
-            if ended:
-                self._note(session, session_id, origin, "session.refresh", "refresh_reused")
-        self._revoker.end_session(session_id)
+            if self._rotate_refresh_token(session, row, token):
+                return self._resume_session(
+                    session, session_id, _derive_successor(token, row.salt), origin
+                )
+            was_active = store.end_session(session, session_id, "refresh_reused", self._now())
+            if was_active:
+                self._record_event(session, session_id, origin, "session.refresh", "refresh_reused")
+        self._publisher.publish_ended_session(session_id)
         raise RefreshReused
 
-    def sign_out(self, user_id: str, session_id: str, origin: Origin) -> None:
-        """End the session; its tokens stop working on every service."""
+    def sign_out(self, user_id: str, session_id: str, origin: RequestOrigin) -> None:
+        """End the session and revoke its tokens on every service.
+
+        Raises:
+            SessionEnded: the user has no such session.
+        """
         now = self._now()
         with self._database.write() as session:
-            login = store.get(session, session_id)
-            if login is None or login.user_id != user_id:
+            login_session = store.get_session(session, session_id)
+            if login_session is None or login_session.user_id != user_id:
                 raise SessionEnded
-            if store.end(session, session_id, "logout", now):
-                note(session, now, origin, "session.logout", actor_id=user_id, target=session_id)
-        self._revoker.end_session(session_id)
+            if store.end_session(session, session_id, "logout", now):
+                record_audit_event(
+                    session, now, origin, "session.logout", actor_id=user_id, target=session_id
+                )
+        self._publisher.publish_ended_session(session_id)
 
-    def open_of(
-        self, user_id: str, after: tuple[datetime, str] | None, count: int
-    ) -> Sequence[OpenSession]:
-        """Where *user_id* is signed in, the newest first."""
+    def list_active_sessions(
+        self, user_id: str, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ActiveSession]:
+        """Return up to *limit* active sessions of the user, newest first."""
         with self._database.read() as session:
             return [
-                OpenSession(
-                    id=login.id,
-                    method=login.method,
-                    address=login.address,
-                    user_agent=login.user_agent,
-                    created_at=login.created_at,
-                    last_used_at=login.last_used_at,
-                    expires_at=login.expires_at,
+                ActiveSession(
+                    id=login_session.id,
+                    method=login_session.method,
+                    address=login_session.address,
+                    user_agent=login_session.user_agent,
+                    created_at=login_session.created_at,
+                    last_used_at=login_session.last_used_at,
+                    expires_at=login_session.expires_at,
                 )
-                for login in store.open_of(session, user_id, self._now(), after, count)
+                for login_session in store.list_active_sessions(
+                    session, user_id, self._now(), after, limit
+                )
             ]
 
-    def end(self, user_id: str, session_id: str, origin: Origin) -> None:
-        """End one session of *user_id*, or raise NoSuchThing."""
-        now = self._now()
-        with self._database.write() as session:
-            login = store.get(session, session_id)
-            if login is None or login.user_id != user_id:
-                raise NoSuchThing
-            if not store.end(session, session_id, "ended_by_owner", now):
-                raise NoSuchThing
-            note(session, now, origin, "session.end", actor_id=user_id, target=session_id)
-        self._revoker.end_session(session_id)
+    def end_session(self, user_id: str, session_id: str, origin: RequestOrigin) -> None:
+        """End one session of the user.
 
-    def sign_out_everywhere(self, user_id: str, origin: Origin) -> None:
-        """End all sessions and tokens of *user_id*."""
+        Raises:
+            ResourceNotFound: the user has no such active session.
+        """
         now = self._now()
         with self._database.write() as session:
-            store.end_all(session, user_id, "logout_all", now)
+            login_session = store.get_session(session, session_id)
+            if login_session is None or login_session.user_id != user_id:
+                raise ResourceNotFound
+            if not store.end_session(session, session_id, "ended_by_owner", now):
+                raise ResourceNotFound
+            record_audit_event(
+                session, now, origin, "session.end", actor_id=user_id, target=session_id
+            )
+        self._publisher.publish_ended_session(session_id)
+
+    def sign_out_everywhere(self, user_id: str, origin: RequestOrigin) -> None:
+        """End all sessions of the user and revoke all access tokens."""
+        now = self._now()
+        with self._database.write() as session:
+            store.end_user_sessions(session, user_id, "logout_all", now)
             generation = accounts.raise_generation(session, user_id, now)
-            note(session, now, origin, "session.logout_all", actor_id=user_id)
-        self._revoker.raise_user(user_id, generation)
+            record_audit_event(session, now, origin, "session.logout_all", actor_id=user_id)
+        self._publisher.publish_user_generation(user_id, generation)
 
-    def _open(self, user_id: str, method: str, origin: Origin, better_hash: str | None) -> SignedIn:
+    def _create_session(
+        self, user_id: str, method: str, origin: RequestOrigin, new_hash: str | None
+    ) -> SignInResult:
         now = self._now()
         with self._database.write() as session:
-            user = accounts.get(session, user_id)
+            user = accounts.get_user(session, user_id)
             if user is None:
                 raise InvalidCredentials
             if user.disabled_at is not None:
                 raise AccountDisabled
-            if better_hash:
-                user.password_hash = better_hash
+            if new_hash:
+                user.password_hash = new_hash
             user.last_login_at = now
-            store.forget_expired_before(session, user_id, now - _ENDED_MEMORY)
-            login = store.LoginSession(
+            store.delete_sessions_expired_before(session, user_id, now - _EXPIRED_SESSION_RETENTION)
+            login_session = store.LoginSession(
                 user_id=user_id,
                 method=method,
                 address=origin.address,
@@ -207,66 +261,76 @@ class Sessions:
                 last_used_at=now,
                 expires_at=now + self._lifetime,
             )
-            store.add(session, login)
+            store.add_session(session, login_session)
             token = _PREFIX + secrets.token_urlsafe(32)
-            self._hand_out(session, login.id, token)
-            note(
+            self._store_refresh_token(session, login_session.id, token)
+            record_audit_event(
                 session,
                 now,
                 origin,
                 "session.login",
                 actor_id=user_id,
                 tenant_id=user.default_tenant_id,
-                target=login.id,
+                target=login_session.id,
                 method=method,
             )
-            return SignedIn(account_of(session, user), login.id, token)
+            return SignInResult(load_account(session, user), login_session.id, token)
 
-    def _rotate(self, session: Session, row: store.RefreshToken, token: str) -> bool:
-        """Spend *token* and hand out its successor; False if that was theft."""
+    def _rotate_refresh_token(self, session: Session, row: store.RefreshToken, token: str) -> bool:
+        """Consume *token* and store its successor; return False if the token was stolen."""
         now = self._now()
-        if store.spend(session, row.digest, now):
-            self._hand_out(session, row.session_id, _successor(token, row.salt))
-            store.forget_spent_before(session, row.session_id, now - _SPENT_MEMORY)
+        if store.consume_refresh_token(session, row.digest, now):
+            self._store_refresh_token(session, row.session_id, _derive_successor(token, row.salt))
+            store.delete_refresh_tokens_consumed_before(
+                session, row.session_id, now - _CONSUMED_TOKEN_RETENTION
+            )
             return True
-        # Somebody was quicker: the same client, a moment ago, or a thief.
-        spent = store.find_refresh_token(session, row.digest)
-        successor = store.find_refresh_token(session, _digest(_successor(token, row.salt)))
+        # The token was consumed before, either by the same client a moment ago or by a thief.
+        consumed = store.find_refresh_token(session, row.digest)
+        successor = store.find_refresh_token(
+            session, _hash_token(_derive_successor(token, row.salt))
+        )
         return (
-            spent is not None
-            and spent.spent_at is not None
-            and now - spent.spent_at < REFRESH_GRACE
+            consumed is not None
+            and consumed.spent_at is not None
+            and now - consumed.spent_at < REFRESH_GRACE
             and successor is not None
             and successor.spent_at is None
         )
 
-    def _go_on(self, session: Session, session_id: str, token: str, origin: Origin) -> SignedIn:
+    def _resume_session(
+        self, session: Session, session_id: str, token: str, origin: RequestOrigin
+    ) -> SignInResult:
         now = self._now()
-        login = store.get(session, session_id)
-        if login is None or login.ended_at is not None or login.expires_at <= now:
+        login_session = store.get_session(session, session_id)
+        if (
+            login_session is None
+            or login_session.ended_at is not None
+            or login_session.expires_at <= now
+        ):
             raise SessionEnded
-        user = accounts.get(session, login.user_id)
+        user = accounts.get_user(session, login_session.user_id)
         if user is None or user.disabled_at is not None:
             raise SessionEnded
-        login.last_used_at = now
-        login.address = origin.address
-        return SignedIn(account_of(session, user), session_id, token)
+        login_session.last_used_at = now
+        login_session.address = origin.address
+        return SignInResult(load_account(session, user), session_id, token)
 
-    def _hand_out(self, session: Session, session_id: str, token: str) -> None:
+    def _store_refresh_token(self, session: Session, session_id: str, token: str) -> None:
         store.add_refresh_token(
             session,
             store.RefreshToken(
-                digest=_digest(token),
+                digest=_hash_token(token),
                 session_id=session_id,
                 salt=secrets.token_urlsafe(16),
                 issued_at=self._now(),
             ),
         )
 
-    def _note_failure(self, user_id: str | None, origin: Origin, outcome: str) -> None:
-        # Not the name that was typed: people type passwords there.
+    def _record_failure(self, user_id: str | None, origin: RequestOrigin, outcome: str) -> None:
+        # Do not record the submitted name: users sometimes type a password into that field.
         with self._database.write() as session:
-            note(
+            record_audit_event(
                 session,
                 self._now(),
                 origin,
@@ -275,40 +339,41 @@ class Sessions:
                 target=user_id,
             )
 
-    def _note(
-        self, session: Session, session_id: str, origin: Origin, action: str, outcome: str
+    def _record_event(
+        self, session: Session, session_id: str, origin: RequestOrigin, action: str, outcome: str
     ) -> None:
-        login = store.get(session, session_id)
-        note(
+        login_session = store.get_session(session, session_id)
+        record_audit_event(
             session,
             self._now(),
             origin,
             action,
             outcome,
-            actor_id=login.user_id if login else None,
+            actor_id=login_session.user_id if login_session else None,
             target=session_id,
         )
 
 
-def find_user(session: Session, name: str) -> accounts.User | None:
-    """Who signs in as *name*, be it a user name or an e-mail address."""
+def find_user_by_login(session: Session, name: str) -> accounts.User | None:
+    """Return the user with the username or e-mail address *name*, or None."""
     if "@" in name:
-        return accounts.find_by_email(session, email_key(name))
+        return accounts.find_user_by_email(session, normalize_email(name))
     try:
-        return accounts.find_by_username(session, read_username(name).key)
-    except UnfitUsername:
+        return accounts.find_user_by_username(session, parse_username(name).key)
+    except InvalidUsername:
         return None
 
 
-def _digest(token: str) -> str:
+def _hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _successor(token: str, salt: str) -> str:
-    """The token after *token*: the same for everyone who holds it while it may be spent.
+def _derive_successor(token: str, salt: str) -> str:
+    """Derive the refresh token that follows *token*.
 
-    Derived, so that requests that refresh at once get the same answer although
-    the database keeps only hashes, and only from a token it hashed.
+    The derivation is deterministic, so that concurrent refresh requests receive the same
+    successor although the database stores only digests. It needs the token itself, so the
+    successor cannot be computed from the database.
     """
     derived = hmac.digest(salt.encode(), token.encode(), "sha256")
     return _PREFIX + base64.urlsafe_b64encode(derived).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""How many accounts, sessions, tenants and keys there are, and what came on each day."""
+"""Statistics of accounts, sessions, tenants and API keys, in total and per day."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,25 @@ from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.database.sessions import Database
 from backend.services.auth.store import stats as store
 
-_LATELY = (timedelta(hours=24), timedelta(days=7), timedelta(days=30))
+_ACTIVITY_INTERVALS = (timedelta(hours=24), timedelta(days=7), timedelta(days=30))
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DailyCounts:
+    """Accounts created and sign-ins on one day (UTC)."""
+
     date: date
     users: int
     sign_ins: int
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """`active` are the users of the last 24 hours, 7 days and 30 days."""
+class AuthStats:
+    """Statistics across all tenants.
+
+    Attributes:
+        active: users active in the last 24 hours, 7 days and 30 days.
+    """
 
     users: int
     disabled: int
@@ -29,32 +35,38 @@ class Counts:
     tenants: int
     personal_tenants: int
     api_keys: int
-    days: Sequence[Day]
+    days: Sequence[DailyCounts]
 
 
-class Stats:
-    """Counts across all tenants: *database* must show the rows of every one."""
+class StatsService:
+    """Compute statistics. *database* must have access to the rows of all tenants."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
-    def of(self, asked: StatsQuery) -> Counts:
+    def get_stats(self, query: StatsQuery) -> AuthStats:
+        """Return the current totals and the daily counts of the requested period."""
         now = self._now()
-        period = asked.period(now)
+        period = query.get_period(now)
         with self._database.read() as session:
-            users, disabled = store.users(session)
-            day, week, month = store.active_users(session, [now - each for each in _LATELY])
-            tenants = store.tenants(session)
-            joined = store.users_by_day(session, period)
-            came = store.sign_ins_by_day(session, period)
-            return Counts(
+            users, disabled = store.count_users(session)
+            active_24h, active_7d, active_30d = store.count_active_users(
+                session, [now - interval for interval in _ACTIVITY_INTERVALS]
+            )
+            tenants = store.count_tenants_by_personal(session)
+            registrations = store.count_users_by_day(session, period)
+            sign_ins = store.count_sign_ins_by_day(session, period)
+            return AuthStats(
                 users=users,
                 disabled=disabled,
-                active=(day, week, month),
-                sessions=store.sessions(session, now),
+                active=(active_24h, active_7d, active_30d),
+                sessions=store.count_active_sessions(session, now),
                 tenants=sum(tenants.values()),
                 personal_tenants=tenants.get(True, 0),
-                api_keys=store.api_keys(session, now),
-                days=[Day(each, joined.get(each, 0), came.get(each, 0)) for each in period],
+                api_keys=store.count_valid_api_keys(session, now),
+                days=[
+                    DailyCounts(day_date, registrations.get(day_date, 0), sign_ins.get(day_date, 0))
+                    for day_date in period
+                ],
             )

@@ -1,1 +1,1 @@
-"""Work that a clock starts."""
+"""Background threads of the auth service and its administration commands."""

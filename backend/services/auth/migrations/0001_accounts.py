@@ -1,9 +1,9 @@
-"""Accounts in tenants, sessions with refresh tokens, the audit trail."""
+"""Create tenants, users, memberships, sessions, refresh tokens and audit records."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -1,9 +1,9 @@
-"""API keys."""
+"""Create API keys."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

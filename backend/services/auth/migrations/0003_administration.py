@@ -1,9 +1,9 @@
-"""Custom roles; users who were deleted, or forgiven their failed sign-ins."""
+"""Create custom roles; add deletion time and unlock counter to users."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

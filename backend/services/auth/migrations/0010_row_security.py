@@ -1,4 +1,4 @@
-"""Under PostgreSQL, a session within a tenant sees that tenant alone."""
+"""Enable row-level security per tenant on PostgreSQL."""
 
 from backend.chassis.database.row_security import protect_rows
 

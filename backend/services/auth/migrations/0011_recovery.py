@@ -1,9 +1,9 @@
-"""Forgotten passwords: who asked for help, and the tokens that were sent."""
+"""Create password reset requests and reset tokens."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0011"
 down_revision = "0010"

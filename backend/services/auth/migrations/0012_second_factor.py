@@ -1,9 +1,9 @@
-"""The second factor: one-time codes, and what helps who lost the device."""
+"""Create TOTP factors and recovery codes."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0012"
 down_revision = "0011"

@@ -1,9 +1,9 @@
-"""Who somebody is at external identity providers, and sign-ins on their way."""
+"""Create external identities, pending sign-ins and used ID tokens."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0020"
 down_revision = "0012"

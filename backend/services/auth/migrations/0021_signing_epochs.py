@@ -1,9 +1,9 @@
-"""When which key signs access tokens."""
+"""Create signing epochs, the periods in which access token signing keys are used."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0021"
 down_revision = "0020"

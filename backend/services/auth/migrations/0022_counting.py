@@ -1,4 +1,4 @@
-"""What is counted for administrators by day is found without reading everything."""
+"""Add indexes for statistics and daily counts."""
 
 from alembic import op
 

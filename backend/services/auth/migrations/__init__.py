@@ -1,1 +1,1 @@
-"""How the tables came to be."""
+"""Alembic revisions of the auth tables."""

@@ -1,4 +1,4 @@
-"""Register, and see and change one's own account."""
+"""Routes for registration and for the caller's own account."""
 
 from typing import Annotated
 
@@ -7,37 +7,37 @@ from pydantic import Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import Input, authenticated, current_principal, public, validate_input
-from backend.services.auth.domain.accounts import Account, Accounts, Newcomer
-from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.domain.accounts import Account, AccountService, Registration
+from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     EmailTaken,
+    InvalidUsername,
     SessionEnded,
     SessionRequired,
     TooBusy,
-    UnfitUsername,
     UsernameTaken,
     WeakPassword,
 )
-from backend.services.auth.routes.callers import signed_in_caller
-from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import (
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import (
     DisplayName,
     Email,
     Password,
     Preferences,
-    User,
     Username,
-    user_shape,
+    UserResponse,
+    to_user_response,
 )
-from backend.services.auth.routes.tokens import SignedInUser, signed_in_user
+from backend.services.auth.routes.session_principal import require_session_principal
+from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_response
 
 accounts = Blueprint("accounts", __name__)
 
 
-class Registration(Input):
-    """Who wants an account."""
+class AccountCreate(Input):
+    """Data of a new account."""
 
     username: Username
     password: Annotated[Password, Field(examples=["testpass123"])]
@@ -45,8 +45,8 @@ class Registration(Input):
     display_name: DisplayName | None = None
 
 
-class AccountChanges(Input):
-    """What is to change; what is left out stays."""
+class AccountUpdate(Input):
+    """Fields to change. Omitted fields keep their values."""
 
     email: Email | None = None
     display_name: DisplayName | None = None
@@ -55,47 +55,54 @@ class AccountChanges(Input):
 
 @accounts.post("/register")
 @public
-@validate_input(Registration)
+@validate_input(AccountCreate)
 @idempotent
-@answers(
-    SignedInUser, 201, errors=(UsernameTaken, EmailTaken, UnfitUsername, WeakPassword, TooBusy)
+@responds_with(
+    SignInResponse, 201, errors=(UsernameTaken, EmailTaken, InvalidUsername, WeakPassword, TooBusy)
 )
-def register(wanted: Registration) -> SignedInUser:
-    """Open an account in a tenant of its own, and sign in."""
-    where = origin()
-    newcomer = Newcomer(wanted.username, wanted.password, wanted.email, wanted.display_name)
-    user_id = use(Accounts).register(newcomer, where)
-    return signed_in_user(use(Sessions).open(user_id, "registration", where))
+@request_example({"username": "testuser", "password": "testpass123", "display_name": "Test User"})
+def register_account(body: AccountCreate) -> SignInResponse:
+    """Create an account with its own personal tenant, and sign in."""
+    origin = get_request_origin()
+    registration = Registration(body.username, body.password, body.email, body.display_name)
+    user_id = use(AccountService).register_account(registration, origin)
+    return to_sign_in_response(use(SessionService).open_session(user_id, "registration", origin))
 
 
 @accounts.get("/me")
 @authenticated
-@answers(User, errors=(SessionEnded,))
-def me() -> User:
-    """The caller, with roles and permissions in the tenant at hand."""
-    return _shown(use(Accounts).get(current_principal().user_id))
+@responds_with(UserResponse, errors=(SessionEnded,))
+def get_current_user() -> UserResponse:
+    """Get the caller's account, with roles and permissions in the selected tenant."""
+    return _to_response(use(AccountService).get_account(current_principal().user_id))
 
 
 @accounts.patch("/me")
 @authenticated
-@validate_input(AccountChanges)
-@answers(User, errors=(SessionEnded, EmailTaken, SessionRequired))
-def change_me(changes: AccountChanges) -> User:
-    """Change one's own e-mail address, display name or preferences."""
-    named = changes.model_dump(include=changes.model_fields_set)
-    # Who has the mailbox can set another password.
-    caller = signed_in_caller() if "email" in named else current_principal()
-    return _shown(use(Accounts).change(caller.user_id, named, origin()))
+@validate_input(AccountUpdate)
+@responds_with(UserResponse, errors=(SessionEnded, EmailTaken, SessionRequired))
+@request_example({"display_name": "Ada Lovelace", "preferences": {"language": "en"}})
+def update_current_user(changes: AccountUpdate) -> UserResponse:
+    """Change the caller's e-mail address, display name or preferences.
+
+    Changing the e-mail address requires a session, not an API key.
+    """
+    fields = changes.model_dump(include=changes.model_fields_set)
+    # The owner of the mailbox can reset the password, so an API key may not change the address.
+    caller = require_session_principal() if "email" in fields else current_principal()
+    return _to_response(
+        use(AccountService).update_account(caller.user_id, fields, get_request_origin())
+    )
 
 
 @accounts.after_request
-def keep_nothing(response: Response) -> Response:
+def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _shown(account: Account) -> User:
-    at_hand = account.membership(current_principal().tenant_id)
-    if at_hand is None:
+def _to_response(account: Account) -> UserResponse:
+    membership = account.get_membership(current_principal().tenant_id)
+    if membership is None:
         raise SessionEnded
-    return user_shape(account, at_hand)
+    return to_user_response(account, membership)

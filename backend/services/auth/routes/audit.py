@@ -1,4 +1,4 @@
-"""The audit trail: one's own part of it, and who was turned away."""
+"""Routes of the audit log, and recording of denied requests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,8 +9,8 @@ from flask import Blueprint, Flask, Response, g, request
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import Moment, PageQuery, cut_page
+from backend.chassis.web.openapi import responds_with
+from backend.chassis.web.paging import PageQuery, Rfc3339Datetime, paginate
 from backend.security import (
     Permission,
     Principal,
@@ -20,15 +20,15 @@ from backend.security import (
     require_permission,
     validate_query,
 )
-from backend.services.auth.domain.audit import Filters, Record, Trail
-from backend.services.auth.routes.origin import origin
+from backend.services.auth.domain.audit import AuditEntry, AuditFilters, AuditLog
+from backend.services.auth.routes.request_origin import get_request_origin
 
 audit = Blueprint("audit", __name__)
 _MAX_ID = 2**63 - 1
 
 
-class Deed(BaseModel):
-    """Who did what, when, from where, with what outcome."""
+class AuditRecordResponse(BaseModel):
+    """One audited action: actor, time, client address and outcome."""
 
     id: str
     at: datetime
@@ -43,75 +43,81 @@ class Deed(BaseModel):
     details: dict[str, Any]
 
 
-class DeedPage(BaseModel):
-    items: list[Deed]
+class AuditRecordPage(BaseModel):
+    items: list[AuditRecordResponse]
     next_cursor: str | None
 
 
 class AuditQuery(PageQuery):
-    """Which deeds; `actor` is a user's id or name."""
+    """Filters of the audit log. `actor` is a user id or username."""
 
     actor: Annotated[str, Field(min_length=1, max_length=254)] | None = None
     action: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    since: Rfc3339Datetime | None = None
+    until: Rfc3339Datetime | None = None
 
 
 @audit.get("/audit")
 @require_permission(Permission.AUDIT_READ)
 @validate_query(AuditQuery)
-@answers(DeedPage)
-def read(query: AuditQuery) -> DeedPage:
-    """What was done everywhere, for an admin, else in the tenant at hand; the newest first."""
-    found = use(Trail).seen_by(
+@responds_with(AuditRecordPage)
+def list_audit_records(query: AuditQuery) -> AuditRecordPage:
+    """List audit records, newest first.
+
+    Callers with `system:read` see the records of all tenants, others those of the selected
+    tenant.
+    """
+    records = use(AuditLog).list_records(
         current_principal(),
-        Filters(query.actor, query.action, query.since, query.until),
-        before(query),
+        AuditFilters(query.actor, query.action, query.since, query.until),
+        _parse_cursor(query),
         query.limit + 1,
     )
-    return deeds(found, query)
+    return _to_page(records, query)
 
 
 @audit.get("/me/activity")
 @authenticated
 @validate_query(PageQuery)
-@answers(DeedPage)
-def activity(page: PageQuery) -> DeedPage:
-    """What the caller did, and what was done to their account; the newest first."""
+@responds_with(AuditRecordPage)
+def list_own_activity(page: PageQuery) -> AuditRecordPage:
+    """List actions by the caller and on the caller's account, newest first."""
     user_id = current_principal().user_id
-    found = use(Trail).activity(user_id, before(page), page.limit + 1)
-    shown = deeds(found, page)
-    # From where somebody else worked on the account is their own affair.
-    for deed in shown.items:
-        if deed.actor_id not in (None, user_id):
-            deed.address = ""
-    return shown
+    records = use(AuditLog).list_user_activity(user_id, _parse_cursor(page), page.limit + 1)
+    page_response = _to_page(records, page)
+    # Hide the addresses of other users that acted on the account.
+    for record in page_response.items:
+        if record.actor_id not in (None, user_id):
+            record.address = ""
+    return page_response
 
 
-def deeds(found: Sequence[Record], page: PageQuery) -> DeedPage:
-    records, cursor = cut_page(found, page.limit, lambda each: (str(each.id),))
-    items = [Deed(**asdict(each) | {"id": str(each.id)}) for each in records]
-    return DeedPage(items=items, next_cursor=cursor)
+def _to_page(results: Sequence[AuditEntry], page: PageQuery) -> AuditRecordPage:
+    entries, cursor = paginate(results, page.limit, lambda entry: (str(entry.id),))
+    items = [AuditRecordResponse(**asdict(entry) | {"id": str(entry.id)}) for entry in entries]
+    return AuditRecordPage(items=items, next_cursor=cursor)
 
 
-def before(page: PageQuery) -> int | None:
-    """Before which record *page* begins; 422 for a made-up cursor."""
-    key = page.after()
+def _parse_cursor(page: PageQuery) -> int | None:
+    """Return the record id in the cursor, or None; raise a 422 error for an invalid cursor."""
+    key = page.decode_cursor()
     if key is None:
         return None
     if len(key) == 1 and key[0].isascii() and key[0].isdigit() and int(key[0][:20]) <= _MAX_ID:
         return int(key[0])
-    raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
+    raise invalid_field("#/cursor", "Send the next_cursor of the previous page.")
 
 
-def note_refusals(app: Flask) -> None:
-    """Write into the trail whom *app* turned away, at whichever door."""
+def record_denied_requests(app: Flask) -> None:
+    """Record every 403 response of *app* to an authenticated caller in the audit log."""
 
     @app.after_request
-    def note(response: Response) -> Response:
+    def record_if_denied(response: Response) -> Response:
         caller: Principal | None = g.get("principal")
         if response.status_code == 403 and caller is not None:
-            door = f"{request.method} {request.url_rule or ''}"
+            endpoint = f"{request.method} {request.url_rule or ''}"
             reason = (response.get_json(silent=True) or {}).get("code", "forbidden")
-            use(Trail).turned_away(caller.user_id, caller.tenant_id, door, reason, origin())
+            use(AuditLog).record_denied_request(
+                caller.user_id, caller.tenant_id, endpoint, reason, get_request_origin()
+            )
         return response

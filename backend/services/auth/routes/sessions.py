@@ -1,4 +1,4 @@
-"""Sign in, go on, sign out."""
+"""Routes for sign-in, token refresh, sign-out and the caller's sessions."""
 
 import hashlib
 import math
@@ -12,8 +12,8 @@ from flask_limiter import Limiter, RateLimitExceeded
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import PageQuery, cut_page
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import (
     Input,
     authenticated,
@@ -24,44 +24,46 @@ from backend.security import (
     validate_query,
 )
 from backend.security.http_errors import problem
-from backend.services.auth.domain.sessions import Sessions
+from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     AccountDisabled,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTotp,
-    NoSuchThing,
     RefreshReused,
+    ResourceNotFound,
     SessionEnded,
     SessionRequired,
     TooBusy,
     TooManyAttempts,
     TotpRequired,
 )
-from backend.services.auth.routes.callers import signed_in_caller
-from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import Code, Password
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import Password, TotpCode
+from backend.services.auth.routes.session_principal import require_session_principal
 from backend.services.auth.routes.tokens import (
-    SignedInUser,
-    Tokens,
-    signed_in_user,
-    tokens_of,
+    SignInResponse,
+    TokenResponse,
+    to_sign_in_response,
+    to_token_response,
 )
 
-_MAX_NAME = 254
-_MAX_REFRESH_TOKEN = 128
+_MAX_NAME_CHARACTERS = 254
+_MAX_REFRESH_TOKEN_CHARACTERS = 128
 
 
-class Credentials(Input):
-    """The user name, or the e-mail address in its place, and the password."""
+class LoginRequest(Input):
+    """Username or e-mail address, password, and second-factor code if required."""
 
-    username: Annotated[str, Field(min_length=1, max_length=_MAX_NAME, examples=["testuser"])]
+    username: Annotated[
+        str, Field(min_length=1, max_length=_MAX_NAME_CHARACTERS, examples=["testuser"])
+    ]
     password: Annotated[Password, Field(examples=["testpass123"])]
-    totp: Code | None = None
+    totp: TotpCode | None = None
 
 
-class SeenSession(BaseModel):
-    """Where the user is signed in; `current` marks the session that asks."""
+class SessionResponse(BaseModel):
+    """A session of the user. `current` marks the session of the request."""
 
     id: str
     current: bool
@@ -74,18 +76,23 @@ class SeenSession(BaseModel):
 
 
 class SessionPage(BaseModel):
-    items: list[SeenSession]
+    items: list[SessionResponse]
     next_cursor: str | None
 
 
-class Refresh(Input):
-    """The refresh token; it may also come as `Authorization: Bearer`."""
+class RefreshRequest(Input):
+    """The refresh token. It may also be sent as `Authorization: Bearer`."""
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=_MAX_REFRESH_TOKEN)]
+    refresh_token: Annotated[str, Field(min_length=1, max_length=_MAX_REFRESH_TOKEN_CHARACTERS)]
 
 
-def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
-    """The routes, which count failed sign-ins with *failures*."""
+def create_session_blueprint(failures: Limiter, allowed_failures: str) -> Blueprint:
+    """Create the session routes.
+
+    Args:
+        failures: limiter that counts failed sign-ins.
+        allowed_failures: limit per login name and client address, such as `10 per 5 minutes`.
+    """
     sessions = Blueprint("sessions", __name__)
 
     @failures.limit(
@@ -93,16 +100,18 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
         key_func=lambda: str(g.attempt),
         deduct_when=_is_failure,
     )
-    def sign_in(given: Credentials) -> SignedInUser:
-        return signed_in_user(
-            use(Sessions).sign_in(given.username, given.password, given.totp, origin())
+    def sign_in(body: LoginRequest) -> SignInResponse:
+        return to_sign_in_response(
+            use(SessionService).sign_in(
+                body.username, body.password, body.totp, get_request_origin()
+            )
         )
 
     @sessions.post("/login")
     @public
-    @validate_input(Credentials)
-    @answers(
-        SignedInUser,
+    @validate_input(LoginRequest)
+    @responds_with(
+        SignInResponse,
         errors=(
             InvalidCredentials,
             TotpRequired,
@@ -112,68 +121,78 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
             TooBusy,
         ),
     )
-    def login(given: Credentials) -> SignedInUser:
-        """Sign in with a user name, or an e-mail address, and a password."""
-        # Hashed: it gets into logs, and people type passwords where the name belongs.
-        attempt = f"{use(Sessions).counted_as(given.username)} {origin().address}"
+    @request_example({"username": "testuser", "password": "testpass123"})
+    def login(body: LoginRequest) -> SignInResponse:
+        """Sign in with a username or e-mail address and a password."""
+        # Hash the key: it appears in logs, and users sometimes type a password into the name
+        # field.
+        attempt = (
+            f"{use(SessionService).get_attempt_key(body.username)} {get_request_origin().address}"
+        )
         g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
-        return sign_in(given)
+        return sign_in(body)
 
     @sessions.post("/refresh")
     @public
-    @validate_input(Refresh, optional=True)
-    @answers(Tokens, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
-    def refresh(given: Refresh | None) -> Tokens:
-        """Spend a refresh token for a new pair of tokens."""
-        token = given.refresh_token if given else _bearer()
-        return tokens_of(use(Sessions).refresh(token, origin()))
+    @validate_input(RefreshRequest, optional=True)
+    @responds_with(TokenResponse, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
+    @request_example({"refresh_token": "rt_9f86d081884c7d659a2feaa0c55ad015"})
+    def refresh(body: RefreshRequest | None) -> TokenResponse:
+        """Exchange a refresh token for a new access token and refresh token."""
+        token = body.refresh_token if body else _get_bearer_token()
+        return to_token_response(use(SessionService).refresh_session(token, get_request_origin()))
 
     @sessions.post("/logout")
     @authenticated
-    @answers(status=204, errors=(SessionEnded, SessionRequired))
+    @responds_with(status=204, errors=(SessionEnded, SessionRequired))
     def logout() -> None:
-        """End the session of the token that is shown."""
-        caller = signed_in_caller()
-        use(Sessions).sign_out(caller.user_id, caller.session_id, origin())
+        """End the session of the access token."""
+        caller = require_session_principal()
+        use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
 
     @sessions.post("/logout/all")
     @authenticated
-    @answers(status=204)
-    def logout_everywhere() -> None:
+    @responds_with(status=204)
+    def logout_all() -> None:
         """End all sessions of the caller."""
-        use(Sessions).sign_out_everywhere(current_principal().user_id, origin())
+        use(SessionService).sign_out_everywhere(current_principal().user_id, get_request_origin())
 
     @sessions.get("/me/sessions")
     @authenticated
     @validate_query(PageQuery)
-    @answers(SessionPage)
-    def list_own(page: PageQuery) -> SessionPage:
-        """Where the caller is signed in, the newest first."""
+    @responds_with(SessionPage)
+    def list_sessions(page: PageQuery) -> SessionPage:
+        """List the caller's sessions, newest first."""
         caller = current_principal()
-        found = use(Sessions).open_of(caller.user_id, page.after_moment(), page.limit + 1)
-        items, cursor = cut_page(
-            found, page.limit, lambda each: (each.created_at.isoformat(), each.id)
+        results = use(SessionService).list_active_sessions(
+            caller.user_id, page.decode_time_cursor(), page.limit + 1
+        )
+        items, cursor = paginate(
+            results, page.limit, lambda item: (item.created_at.isoformat(), item.id)
         )
         return SessionPage(
             items=[
-                SeenSession(current=each.id == caller.session_id, **asdict(each)) for each in items
+                SessionResponse(current=item.id == caller.session_id, **asdict(item))
+                for item in items
             ],
             next_cursor=cursor,
         )
 
     @sessions.delete("/me/sessions/<session_id>")
     @authenticated
-    @answers(status=204, errors=(NoSuchThing,))
-    def end(session_id: str) -> None:
-        """End one session of the caller; its tokens stop working everywhere."""
-        use(Sessions).end(current_principal().user_id, session_id, origin())
+    @responds_with(status=204, errors=(ResourceNotFound,))
+    def end_session(session_id: str) -> None:
+        """End one session of the caller and revoke its tokens on every service."""
+        use(SessionService).end_session(
+            current_principal().user_id, session_id, get_request_origin()
+        )
 
     @sessions.errorhandler(RateLimitExceeded)
-    def too_many(_: RateLimitExceeded) -> Response:
-        return too_many_attempts(failures)
+    def handle_rate_limit(_: RateLimitExceeded) -> Response:
+        return to_rate_limit_response(failures)
 
     @sessions.after_request
-    def keep_nothing(response: Response) -> Response:
+    def disable_caching(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -181,24 +200,26 @@ def session_routes(failures: Limiter, allowed_failures: str) -> Blueprint:
 
 
 def _is_failure(response: Response) -> bool:
-    """Whether somebody guessed; who is asked for the second factor has not."""
+    """Return True for a wrong password or code, but not for a missing second factor."""
     return (
         response.status_code == InvalidCredentials.status
         and response.get_json()["code"] != TotpRequired.code
     )
 
 
-def too_many_attempts(failures: Limiter) -> Response:
-    """The answer to somebody whom *failures* stopped."""
-    breached = failures.current_limit
-    wait = max(1, math.ceil(breached.reset_at - time.time())) if breached else 1
-    error = TooManyAttempts(wait)
+def to_rate_limit_response(failures: Limiter) -> Response:
+    """Return the 429 response with Retry-After for a breached limit."""
+    breached_limit = failures.current_limit
+    wait_seconds = max(1, math.ceil(breached_limit.reset_at - time.time())) if breached_limit else 1
+    error = TooManyAttempts(wait_seconds)
     return problem(error.status, error.code, error.title, str(error), headers=error.headers())
 
 
-def _bearer() -> str:
+def _get_bearer_token() -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise invalid_field("#/refresh_token", "Send the refresh token.")
+        raise invalid_field(
+            "#/refresh_token", "Send the refresh token in the body or as a bearer token."
+        )
     return token

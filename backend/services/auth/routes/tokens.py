@@ -1,4 +1,4 @@
-"""What somebody gets who signed in: the session and the account as JSON, the token signed."""
+"""Issuing of access tokens (RFC 9068) and the token responses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from backend.chassis.web.app_factory import provide, use
 from backend.security.tokens import ALGORITHM, MAX_TOKEN_BYTES, TOKEN_TYPE
 from backend.services.auth.domain.accounts import Account, Membership
-from backend.services.auth.domain.keys import SigningKeys
-from backend.services.auth.domain.sessions import SignedIn
-from backend.services.auth.routes.shapes import User, user_shape
+from backend.services.auth.domain.sessions import SignInResult
+from backend.services.auth.domain.signing_keys import SigningKeys
+from backend.services.auth.routes.schemas import UserResponse, to_user_response
 
 
-class Tokens(BaseModel):
-    """An access token for a few minutes and a refresh token for the next one."""
+class TokenResponse(BaseModel):
+    """A short-lived access token, and the refresh token for the next one."""
 
     access_token: str
     refresh_token: str
@@ -26,66 +26,76 @@ class Tokens(BaseModel):
     expires_in: int
 
 
-class SignedInUser(Tokens):
-    """The user, and the tokens of the session that was opened."""
+class SignInResponse(TokenResponse):
+    """The user and the tokens of a new session."""
 
-    user: User
+    user: UserResponse
 
 
 @dataclass(frozen=True, slots=True)
-class AccessTokens:
-    """How access tokens are signed here."""
+class AccessTokenIssuer:
+    """Signing keys and lifetime of access tokens."""
 
     keys: SigningKeys
     lifetime: timedelta
 
 
-def install_issuer(
+def register_token_issuer(
     app: Flask, keys: SigningKeys, issuer: str, audience: str, lifetime: timedelta
 ) -> None:
-    """Let *app* sign access tokens with *keys*."""
+    """Configure *app* to sign access tokens with *keys*."""
     app.config.update(
         JWT_ALGORITHM=ALGORITHM,
         JWT_ENCODE_ISSUER=issuer,
         JWT_ENCODE_AUDIENCE=audience,
         JWT_ACCESS_TOKEN_EXPIRES=lifetime,
-        # Its `csrf` claim is for tokens in cookies.
+        # The `csrf` claim is only needed for tokens in cookies.
         JWT_COOKIE_CSRF_PROTECT=False,
     )
-    JWTManager(app).encode_key_loader(lambda _: g.signing_key.private)
-    provide(app, AccessTokens(keys, lifetime))
+    JWTManager(app).encode_key_loader(lambda _: g.signing_key.private_key)
+    provide(app, AccessTokenIssuer(keys, lifetime))
 
 
-def tokens_of(signed_in: SignedIn) -> Tokens:
-    return Tokens(**_tokens(signed_in))
+def to_token_response(signed_in: SignInResult) -> TokenResponse:
+    return TokenResponse(**_to_token_fields(signed_in))
 
 
-def signed_in_user(signed_in: SignedIn) -> SignedInUser:
+def to_sign_in_response(signed_in: SignInResult) -> SignInResponse:
     account = signed_in.account
-    return SignedInUser(user=user_shape(account, account.default), **_tokens(signed_in))
+    return SignInResponse(
+        user=to_user_response(account, account.default_membership), **_to_token_fields(signed_in)
+    )
 
 
-def _tokens(signed_in: SignedIn) -> dict[str, Any]:
+def _to_token_fields(signed_in: SignInResult) -> dict[str, Any]:
     return {
-        "access_token": access_token(signed_in.account, signed_in.session_id),
+        "access_token": create_user_access_token(signed_in.account, signed_in.session_id),
         "refresh_token": signed_in.refresh_token,
-        "expires_in": int(use(AccessTokens).lifetime.total_seconds()),
+        "expires_in": int(use(AccessTokenIssuer).lifetime.total_seconds()),
     }
 
 
-def access_token(account: Account, session_id: str, lifetime: timedelta | None = None) -> str:
-    """A token for *account* in all its tenants, or as many as fit into one token."""
-    default, others = account.default, account.memberships[1:]
+def create_user_access_token(
+    account: Account, session_id: str, lifetime: timedelta | None = None
+) -> str:
+    """Return an access token for *account* in all its tenants.
+
+    If the token would exceed `MAX_TOKEN_BYTES`, the last memberships are left out.
+
+    Args:
+        lifetime: None for the configured lifetime.
+    """
+    default, others = account.default_membership, account.memberships[1:]
     while True:
-        token = _signed(account, session_id, default, others, lifetime)
+        token = _encode_token(account, session_id, default, others, lifetime)
         if len(token) <= MAX_TOKEN_BYTES or not others:
             return token
-        # Who is a member of very many tenants reaches the newest ones by making
-        # one of them the default.
+        # A member of very many tenants can reach the omitted, newest ones by making one of
+        # them the default tenant.
         others = others[: len(others) * 3 // 4]
 
 
-def _signed(
+def _encode_token(
     account: Account,
     session_id: str,
     default: Membership,
@@ -98,14 +108,15 @@ def _signed(
         "tid": default.tenant_id,
         "tslug": default.slug,
         "tgen": default.generation,
-        "scope": _scope(default),
+        "scope": _format_scope(default),
     }
     if others:
         claims["tenants"] = [
-            [each.tenant_id, each.slug, each.generation, _scope(each)] for each in others
+            [other.tenant_id, other.slug, other.generation, _format_scope(other)]
+            for other in others
         ]
-    # One key for the header and the signature: another may take over in between.
-    g.signing_key = use(AccessTokens).keys.current
+    # Use one key for the header and the signature: the current key may change in between.
+    g.signing_key = use(AccessTokenIssuer).keys.current_key
     token: str = create_access_token(
         identity=account.id,
         expires_delta=lifetime,
@@ -115,5 +126,5 @@ def _signed(
     return token
 
 
-def _scope(membership: Membership) -> str:
+def _format_scope(membership: Membership) -> str:
     return " ".join(sorted(membership.permissions))

@@ -1,1 +1,1 @@
-"""The service's own tables and the questions it asks of them."""
+"""Tables of the auth service and the queries on them."""

@@ -1,4 +1,4 @@
-"""Users: who has which name. The caller owns the transaction."""
+"""Table of users. The caller owns the transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -8,97 +8,107 @@ from sqlalchemy import JSON, ForeignKey, Index, String, exists, func, or_, selec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.errors import EmailTaken, UsernameTaken
-from backend.services.auth.store.base import Base, new_id
+from backend.services.auth.store.base import Base, generate_id
 from backend.services.auth.store.tenants import Membership
 
 
 class User(Base):
+    """An account."""
+
     __tablename__ = "users"
     __table_args__ = (Index("ix_users_gone", "deleted_at", "disabled_at"),)
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=generate_id)
     username: Mapped[str] = mapped_column(String(64))
-    # What the name is found by: one value for all spellings that look the same.
+    # Lookup key of the name; spellings that look the same have the same key.
     username_key: Mapped[str] = mapped_column(String(64), unique=True)
     email: Mapped[str | None] = mapped_column(String(254))
     email_key: Mapped[str | None] = mapped_column(String(254), unique=True)
     email_verified: Mapped[bool] = mapped_column(default=False)
     display_name: Mapped[str | None] = mapped_column(String(200))
-    # None for someone who signs in through another provider only.
+    # None for a user who signs in through an external identity provider only.
     password_hash: Mapped[str | None] = mapped_column(String(255))
     preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    # Raised to end every token that carries a lower one.
+    # Incremented to invalidate every access token that carries a lower generation.
     generation: Mapped[int] = mapped_column(default=0)
     generation_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     default_tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Nameless from then on; kept because its generation still ends its tokens.
+    # Personal data is erased on deletion. The row stays, because its generation still
+    # invalidates the user's tokens.
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Failed sign-ins are counted under this number: raising it forgives them.
+    # Part of the key under which failed sign-ins are counted; incrementing it resets the count.
     unlocks: Mapped[int] = mapped_column(default=0)
 
 
-def add(session: Session, user: User) -> None:
-    """Add *user*, or raise UsernameTaken or EmailTaken."""
-    # The unique indexes decide, not a look beforehand: two newcomers can both
-    # look before either writes.
+def add_user(session: Session, user: User) -> None:
+    """Insert *user*.
+
+    Raises:
+        UsernameTaken: another user has this name or one that looks like it.
+        EmailTaken: another user has this e-mail address.
+    """
+    # Rely on the unique indexes: two concurrent registrations can both pass a prior lookup.
     try:
         with session.begin_nested():
             session.add(user)
     except IntegrityError as error:
-        raise _taken(error) from error
+        raise _to_conflict_error(error) from error
 
 
-def get(session: Session, user_id: str) -> User | None:
-    """The user, unless deleted."""
+def get_user(session: Session, user_id: str) -> User | None:
+    """Return the user, or None if it does not exist or is deleted."""
     return session.scalar(select(User).where(User.id == user_id, User.deleted_at.is_(None)))
 
 
-def find_by_username(session: Session, username_key: str) -> User | None:
+def find_user_by_username(session: Session, username_key: str) -> User | None:
     return session.scalar(select(User).where(User.username_key == username_key))
 
 
-def find_by_email(session: Session, email_key: str) -> User | None:
+def find_user_by_email(session: Session, email_key: str) -> User | None:
     return session.scalar(select(User).where(User.email_key == email_key))
 
 
-def search(
+def search_users(
     session: Session,
     tenant_id: str | None,
-    text: tuple[str, str] | None,
-    after: str | None,
-    count: int,
+    search_keys: tuple[str, str] | None,
+    after_key: str | None,
+    limit: int,
 ) -> Sequence[User]:
-    """By name key, from behind *after*: the members of the tenant, or everybody.
+    """Return up to *limit* users, ordered by username key.
 
-    *text* is what the names and addresses hold as a key, or the display name in
-    small letters.
+    Args:
+        tenant_id: return members of this tenant only; None for all users.
+        search_keys: a normalized text that the username or e-mail address contains, and a
+            lowercase text that the display name contains. One match is enough.
+        after_key: username key of the last user on the previous page.
     """
-    found = select(User).where(User.deleted_at.is_(None))
+    query = select(User).where(User.deleted_at.is_(None))
     if tenant_id is not None:
-        found = found.where(
+        query = query.where(
             exists().where(Membership.user_id == User.id, Membership.tenant_id == tenant_id)
         )
-    if text is not None:
-        key, small = text
-        found = found.where(
+    if search_keys is not None:
+        key, lowercase = search_keys
+        query = query.where(
             or_(
                 User.username_key.contains(key, autoescape=True),
                 User.email_key.contains(key, autoescape=True),
-                func.lower(User.display_name).contains(small, autoescape=True),
+                func.lower(User.display_name).contains(lowercase, autoescape=True),
             )
         )
-    if after is not None:
-        found = found.where(User.username_key > after)
-    return session.scalars(found.order_by(User.username_key).limit(count)).all()
+    if after_key is not None:
+        query = query.where(User.username_key > after_key)
+    return session.scalars(query.order_by(User.username_key).limit(limit)).all()
 
 
-def holders(session: Session, role: str) -> Sequence[str]:
-    """Who has *role* in some tenant and may sign in."""
+def find_active_role_holders(session: Session, role: str) -> Sequence[str]:
+    """Return the ids of enabled users that have *role* in any tenant."""
     return session.scalars(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
@@ -106,14 +116,14 @@ def holders(session: Session, role: str) -> Sequence[str]:
     ).all()
 
 
-def names(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
-    """What the users are called, by id."""
-    found = session.execute(select(User.id, User.username).where(User.id.in_(set(user_ids))))
-    return dict(found.tuples().all())
+def get_usernames(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
+    """Return the usernames by user id."""
+    rows = session.execute(select(User.id, User.username).where(User.id.in_(set(user_ids))))
+    return dict(rows.tuples().all())
 
 
-def bury(session: Session, user: User, now: datetime) -> None:
-    """Take from *user* all that tells who it was; the name is free again."""
+def mark_deleted(session: Session, user: User, now: datetime) -> None:
+    """Mark *user* as deleted and erase its personal data. The name becomes available again."""
     user.username = user.username_key = f"deleted:{user.id}"
     user.email = user.email_key = user.display_name = user.password_hash = None
     user.email_verified = False
@@ -122,39 +132,49 @@ def bury(session: Session, user: User, now: datetime) -> None:
     session.flush()
 
 
-def change(session: Session, user: User, fields: Mapping[str, Any]) -> None:
-    """Set *fields* of *user*, or raise EmailTaken."""
+def update_user(session: Session, user: User, fields: Mapping[str, Any]) -> None:
+    """Set *fields* of *user*.
+
+    Raises:
+        EmailTaken: another user has the new e-mail address.
+    """
     try:
         with session.begin_nested():
             for name, value in fields.items():
                 setattr(user, name, value)
     except IntegrityError as error:
-        raise _taken(error) from error
+        raise _to_conflict_error(error) from error
 
 
-def replace_password(session: Session, user_id: str, known: str | None, hashed: str) -> bool:
-    """Set another password hash; False if *known* is no longer the one in use."""
+def replace_password_hash(
+    session: Session, user_id: str, expected_hash: str | None, new_hash: str
+) -> bool:
+    """Replace the password hash if it still is *expected_hash* (compare and set).
+
+    Returns:
+        False if the stored hash differs from *expected_hash*.
+    """
     replaced = session.execute(
         update(User)
-        .where(User.id == user_id, User.password_hash == known)
-        .values(password_hash=hashed)
+        .where(User.id == user_id, User.password_hash == expected_hash)
+        .values(password_hash=new_hash)
         .returning(User.id)
         .execution_options(synchronize_session=False)
     )
     return replaced.first() is not None
 
 
-def set_password(session: Session, user_id: str, hashed: str) -> None:
+def set_password_hash(session: Session, user_id: str, new_hash: str) -> None:
     session.execute(
         update(User)
         .where(User.id == user_id)
-        .values(password_hash=hashed)
+        .values(password_hash=new_hash)
         .execution_options(synchronize_session=False)
     )
 
 
 def raise_generation(session: Session, user_id: str, now: datetime) -> int:
-    """End all tokens of *user_id*; the generation that new ones must carry."""
+    """Invalidate all tokens of *user_id* and return the generation that new ones carry."""
     raised = session.scalar(
         update(User)
         .where(User.id == user_id)
@@ -169,14 +189,14 @@ def raise_generations(session: Session, user_ids: Iterable[str], now: datetime) 
     return {user_id: raise_generation(session, user_id, now) for user_id in user_ids}
 
 
-def generations_raised_since(session: Session, since: datetime) -> dict[str, int]:
+def get_user_generations_raised_since(session: Session, since: datetime) -> dict[str, int]:
     rows = session.execute(
         select(User.id, User.generation).where(User.generation_raised_at >= since)
     )
     return dict(rows.tuples().all())
 
 
-def _taken(error: IntegrityError) -> UsernameTaken | EmailTaken | IntegrityError:
+def _to_conflict_error(error: IntegrityError) -> UsernameTaken | EmailTaken | IntegrityError:
     text = str(error.orig)
     if "username_key" in text:
         return UsernameTaken()

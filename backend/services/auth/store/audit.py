@@ -1,4 +1,4 @@
-"""The audit trail: written once, never changed. The caller owns the transaction."""
+"""Table of audit records, which are never updated. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.store.base import Base
 
 
 class AuditRecord(Base):
-    """Who did what, when, from where, with what outcome."""
+    """One audited action: actor, time, client address and outcome."""
 
     __tablename__ = "audit_records"
     __table_args__ = (Index("ix_audit_records_counted", "action", "outcome", "at"),)
@@ -22,7 +22,7 @@ class AuditRecord(Base):
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     )
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    # No foreign keys: the trail outlives those it speaks of.
+    # No foreign keys: records outlive the users and tenants that they refer to.
     actor_id: Mapped[str | None] = mapped_column(String(32), index=True)
     tenant_id: Mapped[str | None] = mapped_column(String(32), index=True)
     action: Mapped[str] = mapped_column(String(64), index=True)
@@ -34,44 +34,44 @@ class AuditRecord(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records; None for whatever they say there."""
+class RecordFilter:
+    """Conditions that a record must meet; None matches any value."""
 
     tenant_id: str | None = None
     actor_id: str | None = None
-    # Done by this user, or to them.
-    concerned_id: str | None = None
+    # Matches records in which this user is the actor or the target.
+    actor_or_target_id: str | None = None
     action: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
 
-def add(session: Session, record: AuditRecord) -> None:
+def add_record(session: Session, record: AuditRecord) -> None:
     session.add(record)
 
 
-def find(
-    session: Session, wanted: Wanted, before_id: int | None, count: int
+def find_records(
+    session: Session, record_filter: RecordFilter, before_id: int | None, limit: int
 ) -> Sequence[AuditRecord]:
-    """The newest first, from before *before_id*."""
-    found = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(count)
+    """Return up to *limit* records with an id below *before_id*, newest first."""
+    query = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
     if before_id is not None:
-        found = found.where(AuditRecord.id < before_id)
-    if wanted.tenant_id is not None:
-        found = found.where(AuditRecord.tenant_id == wanted.tenant_id)
-    if wanted.actor_id is not None:
-        found = found.where(AuditRecord.actor_id == wanted.actor_id)
-    if wanted.concerned_id is not None:
-        found = found.where(
+        query = query.where(AuditRecord.id < before_id)
+    if record_filter.tenant_id is not None:
+        query = query.where(AuditRecord.tenant_id == record_filter.tenant_id)
+    if record_filter.actor_id is not None:
+        query = query.where(AuditRecord.actor_id == record_filter.actor_id)
+    if record_filter.actor_or_target_id is not None:
+        query = query.where(
             or_(
-                AuditRecord.actor_id == wanted.concerned_id,
-                AuditRecord.target == wanted.concerned_id,
+                AuditRecord.actor_id == record_filter.actor_or_target_id,
+                AuditRecord.target == record_filter.actor_or_target_id,
             )
         )
-    if wanted.action is not None:
-        found = found.where(AuditRecord.action == wanted.action)
-    if wanted.since is not None:
-        found = found.where(AuditRecord.at >= wanted.since)
-    if wanted.until is not None:
-        found = found.where(AuditRecord.at < wanted.until)
-    return session.scalars(found).all()
+    if record_filter.action is not None:
+        query = query.where(AuditRecord.action == record_filter.action)
+    if record_filter.since is not None:
+        query = query.where(AuditRecord.at >= record_filter.since)
+    if record_filter.until is not None:
+        query = query.where(AuditRecord.at < record_filter.until)
+    return session.scalars(query).all()

@@ -1,4 +1,4 @@
-"""What every table of auth shares."""
+"""Declarative base and id generation of the auth tables."""
 
 from uuid import uuid4
 
@@ -6,8 +6,8 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """The tables of auth."""
+    """Base class of the auth tables."""
 
 
-def new_id() -> str:
+def generate_id() -> str:
     return uuid4().hex

@@ -1,4 +1,4 @@
-"""Roles that were made here, beside the built-in ones. The caller owns the transaction."""
+"""Table of custom roles. The caller owns the transaction."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -6,15 +6,18 @@ from datetime import datetime
 from sqlalchemy import JSON, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.store.base import Base
 
-# The tenant of a role that is there for all of them.
-EVERYWHERE = ""
+# Value of `tenant_id` for roles that are available in every tenant.
+ALL_TENANTS = ""
 
 
 class CustomRole(Base):
-    """A role of one tenant, or of all; a tenant's own hides another of that name."""
+    """A role of one tenant or of all tenants.
+
+    A tenant's own role takes precedence over a global role of the same name.
+    """
 
     __tablename__ = "custom_roles"
 
@@ -26,30 +29,35 @@ class CustomRole(Base):
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-def add(session: Session, role: CustomRole) -> None:
+def save_role(session: Session, role: CustomRole) -> None:
     session.add(role)
     session.flush()
 
 
-def find(session: Session, tenant_id: str, name: str) -> CustomRole | None:
-    """The role of exactly that tenant."""
+def find_role_for_update(session: Session, tenant_id: str, name: str) -> CustomRole | None:
+    """Return and lock the role defined for exactly this tenant, or None."""
     return session.get(CustomRole, (tenant_id, name), with_for_update=True)
 
 
-def visible(
+def list_visible_roles(
     session: Session, tenant_id: str, names: Iterable[str] | None = None
 ) -> Sequence[CustomRole]:
-    """What is there for *tenant_id*, by name."""
-    wanted = select(CustomRole).where(CustomRole.tenant_id.in_([EVERYWHERE, tenant_id]))
+    """Return the custom roles available in the tenant, ordered by name.
+
+    Args:
+        names: return only roles with these names; None for all.
+    """
+    query = select(CustomRole).where(CustomRole.tenant_id.in_([ALL_TENANTS, tenant_id]))
     if names is not None:
-        wanted = wanted.where(CustomRole.name.in_(list(names)))
-    found: dict[str, CustomRole] = {}
-    for role in session.scalars(wanted.order_by(CustomRole.name, CustomRole.tenant_id)):
-        found[role.name] = role  # the tenant's own comes after the one for all
-    return list(found.values())
+        query = query.where(CustomRole.name.in_(list(names)))
+    roles: dict[str, CustomRole] = {}
+    for role in session.scalars(query.order_by(CustomRole.name, CustomRole.tenant_id)):
+        # The tenant's own role sorts after the global one of the same name and replaces it.
+        roles[role.name] = role
+    return list(roles.values())
 
 
-def remove(session: Session, tenant_id: str, name: str) -> None:
+def delete_role(session: Session, tenant_id: str, name: str) -> None:
     session.execute(
         delete(CustomRole).where(CustomRole.tenant_id == tenant_id, CustomRole.name == name)
     )

@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens. The caller owns the transaction."""
+"""Tables of login sessions and refresh tokens. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, delete, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
-from backend.services.auth.store.base import Base, new_id
+from backend.chassis.database.types import UtcDateTime
+from backend.services.auth.store.base import Base, generate_id
 
 
 class LoginSession(Base):
-    """One sign-in on one device; its refresh tokens are one family."""
+    """A login session. Its refresh tokens form one token family."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -19,7 +19,7 @@ class LoginSession(Base):
         Index("ix_sessions_open", "ended_at", "expires_at"),
     )
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=generate_id)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
     method: Mapped[str] = mapped_column(String(32))
     address: Mapped[str] = mapped_column(String(64))
@@ -32,7 +32,7 @@ class LoginSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token that was handed out, known by its SHA-256."""
+    """An issued refresh token, stored as its SHA-256 digest."""
 
     __tablename__ = "refresh_tokens"
 
@@ -40,18 +40,19 @@ class RefreshToken(Base):
     session_id: Mapped[str] = mapped_column(
         ForeignKey("sessions.id", ondelete="CASCADE"), index=True
     )
-    # With the token itself, which is nowhere kept, it makes the successor.
+    # Salt for deriving the next refresh token from the current one. The token itself is not
+    # stored.
     salt: Mapped[str] = mapped_column(String(32))
     issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
     spent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def add(session: Session, login: LoginSession) -> None:
-    session.add(login)
+def add_session(session: Session, login_session: LoginSession) -> None:
+    session.add(login_session)
     session.flush()
 
 
-def get(session: Session, session_id: str) -> LoginSession | None:
+def get_session(session: Session, session_id: str) -> LoginSession | None:
     return session.get(LoginSession, session_id, populate_existing=True)
 
 
@@ -61,32 +62,34 @@ def add_refresh_token(session: Session, token: RefreshToken) -> None:
 
 
 def find_refresh_token(session: Session, digest: str) -> RefreshToken | None:
-    # Read anew: who spent it in the meantime matters.
+    # Reload the row: another request may have consumed the token in the meantime.
     return session.get(RefreshToken, digest, populate_existing=True)
 
 
-def spend(session: Session, digest: str, now: datetime) -> bool:
-    """Spend the token; False if somebody was quicker."""
-    spent = session.execute(
+def consume_refresh_token(session: Session, digest: str, now: datetime) -> bool:
+    """Mark the token as consumed; return False if another request consumed it first."""
+    consumed = session.execute(
         update(RefreshToken)
         .where(RefreshToken.digest == digest, RefreshToken.spent_at.is_(None))
         .values(spent_at=now)
         .returning(RefreshToken.digest)
         .execution_options(synchronize_session=False)
     )
-    return spent.first() is not None
+    return consumed.first() is not None
 
 
-def forget_spent_before(session: Session, session_id: str, moment: datetime) -> None:
+def delete_refresh_tokens_consumed_before(
+    session: Session, session_id: str, before: datetime
+) -> None:
     session.execute(
         delete(RefreshToken).where(
-            RefreshToken.session_id == session_id, RefreshToken.spent_at < moment
+            RefreshToken.session_id == session_id, RefreshToken.spent_at < before
         )
     )
 
 
-def end(session: Session, session_id: str, reason: str, now: datetime) -> bool:
-    """End the session; False if it had ended before."""
+def end_session(session: Session, session_id: str, reason: str, now: datetime) -> bool:
+    """End the session; return False if it has already ended."""
     ended = session.execute(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.ended_at.is_(None))
@@ -97,7 +100,7 @@ def end(session: Session, session_id: str, reason: str, now: datetime) -> bool:
     return ended.first() is not None
 
 
-def end_all(session: Session, user_id: str, reason: str, now: datetime) -> None:
+def end_user_sessions(session: Session, user_id: str, reason: str, now: datetime) -> None:
     session.execute(
         update(LoginSession)
         .where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None))
@@ -106,15 +109,15 @@ def end_all(session: Session, user_id: str, reason: str, now: datetime) -> None:
     )
 
 
-def end_others(
-    session: Session, user_id: str, kept_id: str, reason: str, now: datetime
+def end_other_sessions(
+    session: Session, user_id: str, current_id: str, reason: str, now: datetime
 ) -> Sequence[str]:
-    """End all sessions of the user but the one that is kept; which ones."""
+    """End all sessions of the user except *current_id* and return their ids."""
     return session.scalars(
         update(LoginSession)
         .where(
             LoginSession.user_id == user_id,
-            LoginSession.id != kept_id,
+            LoginSession.id != current_id,
             LoginSession.ended_at.is_(None),
         )
         .values(ended_at=now, end_reason=reason)
@@ -123,11 +126,15 @@ def end_others(
     ).all()
 
 
-def open_of(
-    session: Session, user_id: str, now: datetime, after: tuple[datetime, str] | None, count: int
+def list_active_sessions(
+    session: Session, user_id: str, now: datetime, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[LoginSession]:
-    """The newest first, from behind *after*."""
-    wanted = (
+    """Return up to *limit* active sessions of the user, newest first.
+
+    Args:
+        after: creation time and id of the last session on the previous page.
+    """
+    query = (
         select(LoginSession)
         .where(
             LoginSession.user_id == user_id,
@@ -135,20 +142,20 @@ def open_of(
             LoginSession.expires_at > now,
         )
         .order_by(LoginSession.created_at.desc(), LoginSession.id.desc())
-        .limit(count)
+        .limit(limit)
     )
     if after is not None:
-        wanted = wanted.where(tuple_(LoginSession.created_at, LoginSession.id) < after)
-    return session.scalars(wanted).all()
+        query = query.where(tuple_(LoginSession.created_at, LoginSession.id) < after)
+    return session.scalars(query).all()
 
 
-def ended_since(session: Session, since: datetime) -> list[str]:
+def get_session_ids_ended_since(session: Session, since: datetime) -> list[str]:
     return list(session.scalars(select(LoginSession.id).where(LoginSession.ended_at >= since)))
 
 
-def forget_expired_before(session: Session, user_id: str, moment: datetime) -> None:
+def delete_sessions_expired_before(session: Session, user_id: str, before: datetime) -> None:
     session.execute(
         delete(LoginSession).where(
-            LoginSession.user_id == user_id, LoginSession.expires_at < moment
+            LoginSession.user_id == user_id, LoginSession.expires_at < before
         )
     )

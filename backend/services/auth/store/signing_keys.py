@@ -1,4 +1,4 @@
-"""When which key signs. The keys themselves are nowhere kept. The caller owns the transaction."""
+"""Table of signing epochs. The keys are derived, not stored. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.store.base import Base
 
 
 class SigningEpoch(Base):
-    """A stretch of time in which one key signs; before it the key is published already."""
+    """The period in which one key signs. The key is published before the period begins."""
 
     __tablename__ = "signing_epochs"
 
@@ -20,10 +20,11 @@ class SigningEpoch(Base):
     retires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def add(session: Session, epoch: SigningEpoch) -> None:
+def add_epoch(session: Session, epoch: SigningEpoch) -> None:
     session.add(epoch)
     session.flush()
 
 
-def in_order(session: Session) -> Sequence[SigningEpoch]:
+def list_epochs(session: Session) -> Sequence[SigningEpoch]:
+    """Return all epochs in ascending order."""
     return session.scalars(select(SigningEpoch).order_by(SigningEpoch.number)).all()

@@ -1,4 +1,4 @@
-"""How many there are of everything, all tenants together."""
+"""Counts of users, sessions, tenants and API keys across all tenants."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -7,27 +7,28 @@ from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from backend.chassis.daily_counts import Period
-from backend.chassis.database.sessions import utc_day
+from backend.chassis.database.types import utc_day
 from backend.services.auth.store.accounts import User
-from backend.services.auth.store.api_keys import ApiKey
 from backend.services.auth.store.audit import AuditRecord
+from backend.services.auth.store.credentials.api_keys import ApiKey
 from backend.services.auth.store.sessions import LoginSession
 from backend.services.auth.store.tenants import Tenant
 
 
-def users(session: Session) -> tuple[int, int]:
-    """How many accounts there are, and how many of them are disabled."""
-    counted = select(func.count(), func.count(User.disabled_at)).where(User.deleted_at.is_(None))
-    total, disabled = session.execute(counted).one()
+def count_users(session: Session) -> tuple[int, int]:
+    """Return the number of accounts and the number of disabled ones."""
+    query = select(func.count(), func.count(User.disabled_at)).where(User.deleted_at.is_(None))
+    total, disabled = session.execute(query).one()
     return total, disabled
 
 
-def active_users(session: Session, moments: Sequence[datetime]) -> Sequence[int]:
-    """How many did something since each of *moments*, by a session or a key.
+def count_active_users(session: Session, since: Sequence[datetime]) -> Sequence[int]:
+    """Return, for each time in *since*, the number of users that used a session or key since.
 
-    A session's token is renewed every few minutes while it is in use, so this is as exact.
+    Session use is recorded when the access token is refreshed, so the counts are accurate to
+    a few minutes.
     """
-    earliest = min(moments)
+    earliest = min(since)
     seen = union_all(
         select(LoginSession.user_id, LoginSession.last_used_at).where(
             LoginSession.last_used_at >= earliest
@@ -40,50 +41,50 @@ def active_users(session: Session, moments: Sequence[datetime]) -> Sequence[int]
         .group_by(seen.c.user_id)
         .subquery()
     )
-    counts = (func.count().filter(last.c.at >= moment) for moment in moments)
+    counts = (func.count().filter(last.c.at >= time) for time in since)
     return session.execute(select(*counts)).one()
 
 
-def sessions(session: Session, now: datetime) -> int:
-    """How many are open."""
-    counted = select(func.count()).where(
+def count_active_sessions(session: Session, now: datetime) -> int:
+    """Return the number of sessions that have neither ended nor expired."""
+    query = select(func.count()).where(
         LoginSession.expires_at > now, LoginSession.ended_at.is_(None)
     )
-    return session.scalar(counted) or 0
+    return session.scalar(query) or 0
 
 
-def tenants(session: Session) -> Mapping[bool, int]:
-    """How many there are, by whether they are personal."""
-    counted = select(Tenant.personal, func.count()).group_by(Tenant.personal)
-    return dict(session.execute(counted).tuples().all())
+def count_tenants_by_personal(session: Session) -> Mapping[bool, int]:
+    """Return the number of personal (True) and shared (False) tenants."""
+    query = select(Tenant.personal, func.count()).group_by(Tenant.personal)
+    return dict(session.execute(query).tuples().all())
 
 
-def api_keys(session: Session, now: datetime) -> int:
-    """How many open something."""
-    good = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
-    return session.scalar(select(func.count()).where(ApiKey.deleted_at.is_(None), good)) or 0
+def count_valid_api_keys(session: Session, now: datetime) -> int:
+    """Return the number of keys that are neither deleted nor expired."""
+    is_valid = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return session.scalar(select(func.count()).where(ApiKey.deleted_at.is_(None), is_valid)) or 0
 
 
-def users_by_day(session: Session, period: Period) -> Mapping[date, int]:
-    """How many accounts were opened, whatever has become of them."""
+def count_users_by_day(session: Session, period: Period) -> Mapping[date, int]:
+    """Return the number of accounts created per day, including deleted ones."""
     day = utc_day(User.created_at)
-    counted = select(day, func.count()).where(
-        User.created_at >= period.begin, User.created_at < period.end
+    query = select(day, func.count()).where(
+        User.created_at >= period.start, User.created_at < period.end
     )
-    return _dated(session.execute(counted.group_by(day)).tuples().all())
+    return _parse_dates(session.execute(query.group_by(day)).tuples().all())
 
 
-def sign_ins_by_day(session: Session, period: Period) -> Mapping[date, int]:
-    """How many sessions were begun."""
+def count_sign_ins_by_day(session: Session, period: Period) -> Mapping[date, int]:
+    """Return the number of successful sign-ins per day."""
     day = utc_day(AuditRecord.at)
-    counted = select(day, func.count()).where(
+    query = select(day, func.count()).where(
         AuditRecord.action == "session.login",
         AuditRecord.outcome == "success",
-        AuditRecord.at >= period.begin,
+        AuditRecord.at >= period.start,
         AuditRecord.at < period.end,
     )
-    return _dated(session.execute(counted.group_by(day)).tuples().all())
+    return _parse_dates(session.execute(query.group_by(day)).tuples().all())
 
 
-def _dated(rows: Sequence[tuple[str, int]]) -> Mapping[date, int]:
-    return {date.fromisoformat(day): counted for day, counted in rows}
+def _parse_dates(rows: Sequence[tuple[str, int]]) -> Mapping[date, int]:
+    return {date.fromisoformat(day): query for day, query in rows}

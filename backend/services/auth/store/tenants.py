@@ -1,4 +1,4 @@
-"""Tenants, and who holds which role in them. The caller owns the transaction."""
+"""Tables of tenants and memberships. The caller owns the transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,20 @@ from sqlalchemy import ForeignKey, String, delete, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.errors import SlugTaken
-from backend.services.auth.store.base import Base, new_id
+from backend.services.auth.store.base import Base, generate_id
 
 
 class Tenant(Base):
+    """A tenant."""
+
     __tablename__ = "tenants"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=generate_id)
     slug: Mapped[str] = mapped_column(String(63), unique=True)
     name: Mapped[str] = mapped_column(String(200))
-    # A personal tenant came with its owner and takes in nobody else.
+    # A personal tenant is created with its owner's account and has no other members.
     personal: Mapped[bool] = mapped_column(default=False)
     generation: Mapped[int] = mapped_column(default=0)
     generation_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
@@ -27,7 +29,7 @@ class Tenant(Base):
 
 
 class Membership(Base):
-    """One role of one user in one tenant; whoever has none is no member."""
+    """One role of one user in one tenant. A user without any role is not a member."""
 
     __tablename__ = "memberships"
 
@@ -39,14 +41,18 @@ class Membership(Base):
 
 @dataclass(frozen=True, slots=True)
 class TenantRoles:
-    """A tenant and the roles that one user has in it."""
+    """A tenant and one user's roles in it."""
 
     tenant: Tenant
     roles: tuple[str, ...]
 
 
-def add(session: Session, tenant: Tenant) -> None:
-    """Add *tenant*, or raise SlugTaken."""
+def add_tenant(session: Session, tenant: Tenant) -> None:
+    """Insert *tenant*.
+
+    Raises:
+        SlugTaken: another tenant has this slug.
+    """
     try:
         with session.begin_nested():
             session.add(tenant)
@@ -54,31 +60,36 @@ def add(session: Session, tenant: Tenant) -> None:
         raise SlugTaken from error
 
 
-def get(session: Session, tenant_id: str) -> Tenant | None:
+def get_tenant(session: Session, tenant_id: str) -> Tenant | None:
     return session.get(Tenant, tenant_id)
 
 
-def slug_is_taken(session: Session, slug: str) -> bool:
+def is_slug_taken(session: Session, slug: str) -> bool:
     return bool(session.scalar(select(exists().where(Tenant.slug == slug))))
 
 
-def find_by_slug(session: Session, slug: str) -> Tenant | None:
+def find_tenant_by_slug(session: Session, slug: str) -> Tenant | None:
     return session.scalar(select(Tenant).where(Tenant.slug == slug))
 
 
-def within(
-    session: Session, tenant_id: str | None, after: str | None, count: int
+def list_tenants(
+    session: Session, tenant_id: str | None, after: str | None, limit: int
 ) -> Sequence[Tenant]:
-    """By slug, from behind *after*: the one tenant, or all."""
-    found = select(Tenant).order_by(Tenant.slug).limit(count)
+    """Return up to *limit* tenants, ordered by slug.
+
+    Args:
+        tenant_id: return only this tenant; None for all.
+        after: slug of the last tenant on the previous page.
+    """
+    query = select(Tenant).order_by(Tenant.slug).limit(limit)
     if tenant_id is not None:
-        found = found.where(Tenant.id == tenant_id)
+        query = query.where(Tenant.id == tenant_id)
     if after is not None:
-        found = found.where(Tenant.slug > after)
-    return session.scalars(found).all()
+        query = query.where(Tenant.slug > after)
+    return session.scalars(query).all()
 
 
-def grant(
+def grant_roles(
     session: Session, tenant_id: str, user_id: str, roles: Iterable[str], now: datetime
 ) -> None:
     session.add_all(
@@ -88,10 +99,13 @@ def grant(
     session.flush()
 
 
-def membership(
+def get_membership(
     session: Session, tenant_id: str, user_id: str
 ) -> tuple[tuple[str, ...], datetime] | None:
-    """The roles of the user in the tenant, and since when; None for who is no member."""
+    """Return the user's roles in the tenant and the start of the membership.
+
+    Returns None if the user is not a member.
+    """
     rows = session.scalars(
         select(Membership)
         .where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
@@ -102,36 +116,37 @@ def membership(
     return tuple(row.role for row in rows), min(row.created_at for row in rows)
 
 
-def roles_of(session: Session, tenant_id: str, user_id: str) -> tuple[str, ...]:
-    found = membership(session, tenant_id, user_id)
-    return found[0] if found else ()
+def get_roles(session: Session, tenant_id: str, user_id: str) -> tuple[str, ...]:
+    membership = get_membership(session, tenant_id, user_id)
+    return membership[0] if membership else ()
 
 
 def replace_roles(
     session: Session, tenant_id: str, user_id: str, roles: Iterable[str], now: datetime
 ) -> None:
-    """Let the user have exactly *roles* in the tenant; a member since when they were."""
-    found = membership(session, tenant_id, user_id)
+    """Replace the user's roles in the tenant. The start of the membership is preserved."""
+    membership = get_membership(session, tenant_id, user_id)
     session.execute(
         delete(Membership).where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
     )
-    grant(session, tenant_id, user_id, dict.fromkeys(roles), found[1] if found else now)
+    since = membership[1] if membership else now
+    grant_roles(session, tenant_id, user_id, dict.fromkeys(roles), since)
 
 
-def remove_from_all(session: Session, user_id: str) -> None:
+def delete_user_memberships(session: Session, user_id: str) -> None:
     session.execute(delete(Membership).where(Membership.user_id == user_id))
 
 
-def users_with(session: Session, role: str, tenant_id: str | None) -> Sequence[str]:
-    """Who has *role*: in the tenant, or in any."""
-    found = select(Membership.user_id).where(Membership.role == role).distinct()
+def get_user_ids_with_role(session: Session, role: str, tenant_id: str | None) -> Sequence[str]:
+    """Return the ids of users that have *role* in the tenant, or in any tenant if None."""
+    query = select(Membership.user_id).where(Membership.role == role).distinct()
     if tenant_id is not None:
-        found = found.where(Membership.tenant_id == tenant_id)
-    return session.scalars(found).all()
+        query = query.where(Membership.tenant_id == tenant_id)
+    return session.scalars(query).all()
 
 
-def lock_holders(session: Session, role: str) -> None:
-    """Let nobody else take *role* from anyone before this transaction ends."""
+def lock_role_memberships(session: Session, role: str) -> None:
+    """Lock all memberships with *role* until the transaction ends, so none can be removed."""
     session.execute(
         select(Membership)
         .where(Membership.role == role)
@@ -140,25 +155,25 @@ def lock_holders(session: Session, role: str) -> None:
     )
 
 
-def of_user(session: Session, user_id: str) -> list[TenantRoles]:
-    """The tenants of *user_id*, longest member first."""
+def list_user_tenants(session: Session, user_id: str) -> list[TenantRoles]:
+    """Return the tenants of the user, ordered by the start of the membership."""
     rows = session.execute(
         select(Tenant, Membership.role)
         .join(Membership, Membership.tenant_id == Tenant.id)
         .where(Membership.user_id == user_id)
         .order_by(Membership.created_at, Tenant.id, Membership.role)
     )
-    found: dict[str, tuple[Tenant, list[str]]] = {}
+    roles_by_tenant: dict[str, tuple[Tenant, list[str]]] = {}
     for tenant, role in rows:
-        found.setdefault(tenant.id, (tenant, []))[1].append(role)
-    return [TenantRoles(tenant, tuple(roles)) for tenant, roles in found.values()]
+        roles_by_tenant.setdefault(tenant.id, (tenant, []))[1].append(role)
+    return [TenantRoles(tenant, tuple(roles)) for tenant, roles in roles_by_tenant.values()]
 
 
-def anyone_has(session: Session, role: str) -> bool:
+def is_role_assigned(session: Session, role: str) -> bool:
     return bool(session.scalar(select(exists().where(Membership.role == role))))
 
 
-def generations_raised_since(session: Session, since: datetime) -> dict[str, int]:
+def get_tenant_generations_raised_since(session: Session, since: datetime) -> dict[str, int]:
     rows = session.execute(
         select(Tenant.id, Tenant.generation).where(Tenant.generation_raised_at >= since)
     )

@@ -1,1 +1,1 @@
-"""Everyone the gateway asks: the services behind it, and Redis."""
+"""Clients of the gateway: connections to upstream services, and Redis."""

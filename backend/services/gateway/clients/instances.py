@@ -1,152 +1,184 @@
-"""The instances of one service: which is asked next, and which is left alone for a while.
+"""Load balancing and outlier ejection for the instances of one service.
 
-Pure bookkeeping over a clock and a name server that are handed in; both carriers use it.
+No I/O except through the clock and host resolver that are passed in. Used by both data paths.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from backend.chassis.dns import Names
+from backend.chassis.dns import HostResolver
 
 FAILURES_TO_EJECT = 3
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
+_MIN_EJECTION_SECONDS = 0.5
+_MAX_EJECTION_SECONDS = 10.0
 
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """One address of one origin of a service, and how it has done lately."""
+    """One address of one origin of a service, with its recent failures.
+
+    Attributes:
+        host: host name of the origin.
+        port: port of the origin.
+        address: IP address, or the host name until it is resolved.
+        outstanding: number of requests without a response.
+        failures: consecutive failures.
+        ejection_seconds: length of the current or last ejection; doubles while trials fail.
+        ejected_until: end of the ejection on the group's clock; 0 if not ejected.
+        authority: value of the Host header.
+        endpoint: address and port.
+        log_member: member of the JSON object in the access log.
+    """
 
     host: str
     port: int
     address: str
-    """Where it is reached; the host's name until its addresses are known."""
     outstanding: int = 0
     failures: int = 0
-    pause: float = 0.0
+    ejection_seconds: float = 0.0
     ejected_until: float = 0.0
     authority: str = field(init=False)
-    """What it is called in the field Host."""
-    place: str = field(init=False)
-    noted: str = field(init=False)
-    """How the access log speaks of it."""
+    endpoint: str = field(init=False)
+    log_member: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.authority = _joined(self.host, self.port)
-        self.place = _joined(self.address, self.port)
-        self.noted = f',"upstream":"{self.place}"'
+        self.authority = _join_host_port(self.host, self.port)
+        self.endpoint = _join_host_port(self.address, self.port)
+        self.log_member = f',"upstream":"{self.endpoint}"'
 
     @property
-    def ejected(self) -> bool:
+    def is_ejected(self) -> bool:
         return self.ejected_until > 0.0
 
 
-class Instances:
-    """Chooses among the instances of one service; opens the circuit when none is left."""
+class InstanceGroup:
+    """The instances of one service. The circuit is open while all of them are ejected.
+
+    Args:
+        service: name of the service.
+        origins: (host, port) of each configured upstream.
+        clock: monotonic time in seconds.
+        resolver: resolves the hosts to addresses; None uses each host as one instance.
+    """
 
     def __init__(
         self,
         service: str,
         origins: Iterable[tuple[str, int]],
         clock: Callable[[], float] = time.monotonic,
-        names: Names | None = None,
+        resolver: HostResolver | None = None,
     ) -> None:
         self.service = service
         self.outstanding = 0
         self._origins = tuple(origins)
         self._clock = clock
-        self._names = names
+        self._resolver = resolver
         self._turn = 0
-        self._have(tuple(Instance(host, port, host) for host, port in self._origins))
+        self._set_instances(tuple(Instance(host, port, host) for host, port in self._origins))
 
-    def follow(self) -> bool:
-        """Take in whom the names lead to by now; whether that has changed. Never waits."""
-        if self._names is None:
+    def refresh_addresses(self) -> bool:
+        """Apply the resolver's current addresses. Never blocks.
+
+        Returns:
+            True if the instances have changed.
+        """
+        if self._resolver is None:
             return False
-        before = {(each.host, each.port, each.address): each for each in self.all}
-        now = {}
+        before = {(item.host, item.port, item.address): item for item in self.instances}
+        current = {}
         for host, port in self._origins:
-            found = self._names.known(host, port)
-            if found is None:
-                kept = [place for place in before if place[:2] == (host, port)]
+            addresses = self._resolver.get_cached_addresses(host, port)
+            if addresses is None:
+                keys = [key for key in before if key[:2] == (host, port)]
             else:
-                kept = [(host, port, address) for address in found]
-            # Who stays keeps its record; who is new begins without one.
-            now.update({place: before.get(place) or Instance(*place) for place in kept})
-        if now.keys() == before.keys():
+                keys = [(host, port, address) for address in addresses]
+            # A remaining instance keeps its failures and counters; a new one starts without any.
+            current.update({key: before.get(key) or Instance(*key) for key in keys})
+        if current.keys() == before.keys():
             return False
-        self._have(tuple(now.values()))
+        self._set_instances(tuple(current.values()))
         return True
 
-    def _have(self, instances: tuple[Instance, ...]) -> None:
-        self.all = instances
+    def _set_instances(self, instances: tuple[Instance, ...]) -> None:
+        self.instances = instances
         self._only = instances[0] if len(instances) == 1 else None
 
-    def choose(self, tried: Sequence[Instance] = ()) -> Instance | None:
-        """The least busy instance that is not ejected; None when the circuit is open.
+    def select_instance(self, excluded: Sequence[Instance] = ()) -> Instance | None:
+        """Return the available instance with the fewest outstanding requests.
 
-        One whose pause is over gets a single request, as a trial.
+        After an ejection ends, the instance gets a single request as a trial. Returns None if
+        the circuit is open, or if only *excluded* instances are available.
         """
         only = self._only
         if only is not None:
-            if only in tried:
+            if only in excluded:
                 return None
-            return only if not only.ejected_until or self._on_trial(only) else None
+            return only if not only.ejected_until or self._start_trial(only) else None
         best = None
         self._turn += 1
-        for step in range(len(self.all)):
-            each = self.all[(self._turn + step) % len(self.all)]
-            if each in tried:
+        for step in range(len(self.instances)):
+            instance = self.instances[(self._turn + step) % len(self.instances)]
+            if instance in excluded:
                 continue
-            if each.ejected_until:
-                if self._on_trial(each):
-                    return each
+            if instance.ejected_until:
+                if self._start_trial(instance):
+                    return instance
                 continue
-            if best is None or each.outstanding < best.outstanding:
-                best = each
+            if best is None or instance.outstanding < best.outstanding:
+                best = instance
         return best
 
-    def succeeded(self, instance: Instance) -> None:
+    def record_success(self, instance: Instance) -> None:
         if instance.failures or instance.ejected_until:
             instance.failures = 0
-            instance.pause = 0.0
+            instance.ejection_seconds = 0.0
             instance.ejected_until = 0.0
 
-    def failed(self, instance: Instance) -> None:
-        """It refused, broke off, hung or answered nonsense; never: it answered 500."""
-        instance.failures += 1
-        if instance.failures < FAILURES_TO_EJECT and not instance.ejected:
-            return
-        if not instance.ejected and not self._may_eject():
-            return
-        instance.pause = min(max(instance.pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-        instance.ejected_until = self._clock() + instance.pause
+    def record_failure(self, instance: Instance) -> None:
+        """Count a refused or lost connection, a timeout or a malformed response.
 
-    def retry_in(self) -> float:
-        """Seconds until an ejected instance is tried again."""
+        A response with status 500 is not a failure of the instance.
+        """
+        instance.failures += 1
+        if instance.failures < FAILURES_TO_EJECT and not instance.is_ejected:
+            return
+        if not instance.is_ejected and not self._can_eject():
+            return
+        instance.ejection_seconds = min(
+            max(instance.ejection_seconds * 2, _MIN_EJECTION_SECONDS), _MAX_EJECTION_SECONDS
+        )
+        instance.ejected_until = self._clock() + instance.ejection_seconds
+
+    def seconds_until_retry(self) -> float:
+        """Return the time until the next ejected instance gets a trial request."""
         now = self._clock()
-        waits = [each.ejected_until - now for each in self.all if each.ejected]
+        waits = [item.ejected_until - now for item in self.instances if item.is_ejected]
         return max(0.0, min(waits, default=0.0))
 
     @property
-    def state(self) -> str:
-        ejected = sum(each.ejected for each in self.all)
-        return "closed" if not ejected else "open" if ejected == len(self.all) else "partial"
+    def circuit_state(self) -> str:
+        """`closed`, `partial` (some instances are ejected) or `open` (all are)."""
+        ejected = sum(item.is_ejected for item in self.instances)
+        if not ejected:
+            return "closed"
+        return "open" if ejected == len(self.instances) else "partial"
 
-    def _may_eject(self) -> bool:
-        # Of several, at most half: when more than that fail, it is not the instances, and
-        # the rest would drown. A single one is the circuit breaker of its service.
-        ejected = sum(each.ejected for each in self.all)
-        return len(self.all) == 1 or (ejected + 1) * 2 <= len(self.all)
+    def _can_eject(self) -> bool:
+        # Eject at most half of several instances: if more fail, the cause is not the instances,
+        # and the remaining ones would be overloaded. A single instance is the circuit breaker of
+        # its service.
+        ejected = sum(item.is_ejected for item in self.instances)
+        return len(self.instances) == 1 or (ejected + 1) * 2 <= len(self.instances)
 
-    def _on_trial(self, instance: Instance) -> bool:
+    def _start_trial(self, instance: Instance) -> bool:
+        """Return True and extend the ejection if *instance* is due for a trial request."""
         now = self._clock()
         if now < instance.ejected_until:
             return False
-        instance.ejected_until = now + max(instance.pause, _FIRST_PAUSE)
+        instance.ejected_until = now + max(instance.ejection_seconds, _MIN_EJECTION_SECONDS)
         return True
 
 
-def _joined(host: str, port: int) -> str:
+def _join_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,1 +1,1 @@
-"""What may pass, where to, and how: the policy, without a socket or a framework."""
+"""Forwarding policy: routes, headers, limits and retries. No sockets and no web framework."""

@@ -1,33 +1,33 @@
-"""Cross-origin answers, decided here for all services: exact origins, never a reflection."""
+"""Cross-origin resource sharing (CORS) for all services: exact origins, never reflected ones."""
 
 from collections.abc import Sequence
 
-from backend.services.gateway.domain.headers import Fields
+from backend.services.gateway.domain.headers import HeaderFields
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _HEADERS = (
     "Authorization, Content-Type, X-API-Key, X-Tenant-ID, X-Request-ID, Idempotency-Key, "
     "Last-Event-ID, traceparent"
 )
-_EXPOSED = (
+_EXPOSED_HEADERS = (
     "X-Request-ID, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "
     "X-RateLimit-Reset, Retry-After, Location, Content-Disposition"
 )
 
 
-class CrossOrigin:
-    """The origins whose pages may read our answers."""
+class CorsPolicy:
+    """Response headers for pages of the allowed *origins*; `*` allows every origin."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
-        self._any = "*" in self._origins
+        self._allows_any = "*" in self._origins
 
-    def fields(self, origin: str) -> Fields:
-        """What every answer to a page of *origin* carries."""
-        if self._any:
+    def response_fields(self, origin: str) -> HeaderFields:
+        """Return the headers of a response to a page of *origin*."""
+        if self._allows_any:
             return [
                 ("Access-Control-Allow-Origin", "*"),
-                ("Access-Control-Expose-Headers", _EXPOSED),
+                ("Access-Control-Expose-Headers", _EXPOSED_HEADERS),
             ]
         if not self._origins:
             return []
@@ -35,13 +35,13 @@ class CrossOrigin:
             return [("Vary", "Origin")]
         return [
             ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", _EXPOSED),
+            ("Access-Control-Expose-Headers", _EXPOSED_HEADERS),
             ("Vary", "Origin"),
         ]
 
-    def preflight(self, origin: str) -> Fields:
-        """The answer to a page that asks whether it may ask."""
-        allowed = self.fields(origin)
+    def preflight_fields(self, origin: str) -> HeaderFields:
+        """Return the headers of the response to a preflight request from *origin*."""
+        allowed = self.response_fields(origin)
         if len(allowed) < 2:
             return allowed
         return [
@@ -52,5 +52,6 @@ class CrossOrigin:
         ]
 
 
-def is_preflight(method: str, origin: str, asked_method: str) -> bool:
-    return method == "OPTIONS" and bool(origin) and bool(asked_method)
+def is_preflight(method: str, origin: str, requested_method: str) -> bool:
+    """Return True for a CORS preflight; *requested_method* is Access-Control-Request-Method."""
+    return method == "OPTIONS" and bool(origin) and bool(requested_method)

@@ -1,47 +1,57 @@
-"""A request's way to a service and its answer's way back, step by step.
+"""Forward requests to services: the blocking data path of Flask's development server.
 
-The specification of what the gateway does; the carrier on uvloop takes the same steps
-with the same functions.
+It is the reference for the asyncio data path (`edge`), which takes the same steps with the same
+functions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.chassis.dns import Names
+from backend.chassis.dns import HostResolver
 from backend.security import Principal
 from backend.security.addresses import (
     Network,
     client_address,
-    counted_as,
     is_trusted,
+    rate_limit_address,
 )
 from backend.security.authentication import Credentials
-from backend.security.limits import Charge, Decision, Limiter
-from backend.services.gateway.clients.instances import Instance, Instances
-from backend.services.gateway.clients.upstream import Incoming, NotSent, Outgoing, UpstreamPool
-from backend.services.gateway.domain import headers, limits
-from backend.services.gateway.domain.callers import Callers, asker, must_be_known
-from backend.services.gateway.domain.cors import CrossOrigin
-from backend.services.gateway.domain.headers import Fields
-from backend.services.gateway.domain.limits import Asker
-from backend.services.gateway.domain.retries import Failure, may_repeat
-from backend.services.gateway.domain.table import Route, Table, origin
-from backend.services.gateway.domain.traffic import Traffic
-from backend.services.gateway.domain.usage import UsageTap, settlement
+from backend.security.limits import Charge, Limiter, RateLimitDecision
+from backend.services.gateway.clients.blocking_upstream import (
+    BlockingUpstreamPool,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from backend.services.gateway.clients.instances import Instance, InstanceGroup
+from backend.services.gateway.domain import headers, rate_limits
+from backend.services.gateway.domain.caller_identity import (
+    CallerAuthenticator,
+    rate_limit_subject,
+    requires_authentication,
+)
+from backend.services.gateway.domain.cors import CorsPolicy
+from backend.services.gateway.domain.daily_traffic import DailyTraffic
+from backend.services.gateway.domain.headers import HeaderFields
+from backend.services.gateway.domain.rate_limits import RateLimitSubject
+from backend.services.gateway.domain.retries import FailedAttempt, RetryPolicy
+from backend.services.gateway.domain.routing.route_table import Route, RouteTable, parse_origin
+from backend.services.gateway.domain.token_usage import TokenUsageReader, compute_adjustments
 from backend.services.gateway.errors import (
     BodyTooLarge,
     CircuitOpen,
-    Overloaded,
+    InvalidUpstreamResponse,
     RateLimited,
+    ServiceOverloaded,
     UnknownRoute,
+    UpstreamConnectFailed,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request as it stands at the door; *length* is None for a body in chunks."""
+class ForwardRequest:
+    """A received request; *length* is None for a chunked body, *query* includes the `?`."""
 
     method: str
     path: str
@@ -54,189 +64,236 @@ class Arrival:
     body: Iterator[bytes] | None = None
     length: int | None = 0
 
-    def said(self, name: str) -> str:
-        return ", ".join(headers.values(self.fields, name))
+    def get_header(self, name: str) -> str:
+        """Return the values of header *name* (lower case), comma-separated."""
+        return ", ".join(headers.get_header_values(self.fields, name))
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
-    """An answer as it leaves."""
+class ForwardResponse:
+    """The response to the client."""
 
     status: int
-    fields: Fields
+    fields: HeaderFields
     body: Iterator[bytes]
 
 
-def instances_of(table: Table, names: Names | None = None) -> dict[str, Instances]:
-    """The instances behind each route; the routes of one service share them."""
-    shared: dict[tuple[str, ...], Instances] = {}
-    by_route = {}
+def create_instance_groups(
+    table: RouteTable, resolver: HostResolver | None = None
+) -> dict[str, InstanceGroup]:
+    """Return the instance group of each route by name. Routes of one service share a group."""
+    shared: dict[tuple[str, ...], InstanceGroup] = {}
+    groups = {}
     for route in table.routes:
         key = (route.service, *route.upstreams)
         if key not in shared:
-            origins = [origin(url) for url in route.upstreams]
-            shared[key] = Instances(route.service, origins, names=names)
-        by_route[route.name] = shared[key]
-    return by_route
+            origins = [parse_origin(url) for url in route.upstreams]
+            shared[key] = InstanceGroup(route.service, origins, resolver=resolver)
+        groups[route.name] = shared[key]
+    return groups
 
 
-class Forwarding:
-    """Lets requests through to the services of *table*, for threads."""
+def create_retry_policies(groups: Mapping[str, InstanceGroup]) -> dict[str, RetryPolicy]:
+    """Return the retry policy of each route by name. Routes with one group share a policy."""
+    by_group = {id(group): RetryPolicy(group) for group in groups.values()}
+    return {name: by_group[id(group)] for name, group in groups.items()}
+
+
+class RequestForwarder:
+    """Forwards requests to the services of *table* from threads.
+
+    Also holds the policy objects that the asyncio data path uses.
+    """
 
     def __init__(
         self,
-        table: Table,
-        callers: Callers,
+        table: RouteTable,
+        authenticator: CallerAuthenticator,
         limiter: Limiter,
-        upstreams: UpstreamPool,
-        trusted: tuple[Network, ...],
-        cross_origin: CrossOrigin,
-        traffic: Traffic,
-        names: Names | None = None,
+        upstreams: BlockingUpstreamPool,
+        trusted_proxies: tuple[Network, ...],
+        cors: CorsPolicy,
+        traffic: DailyTraffic,
+        resolver: HostResolver | None = None,
     ) -> None:
         self.table = table
-        self.callers = callers
+        self.authenticator = authenticator
         self.limiter = limiter
-        self.trusted = trusted
-        self.cross_origin = cross_origin
+        self.trusted_proxies = trusted_proxies
+        self.cors = cors
         self.traffic = traffic
-        self.instances = instances_of(table, names)
+        self.instance_groups = create_instance_groups(table, resolver)
+        self.retry_policies = create_retry_policies(self.instance_groups)
         self._upstreams = upstreams
 
-    def forward(self, arrival: Arrival) -> Departure:
-        """The service's answer to *arrival*, or the error that stands against it."""
-        found = self.table.find(arrival.path)
-        if found is None:
+    def forward_request(self, request: ForwardRequest) -> ForwardResponse:
+        """Forward *request* and return the response of the service.
+
+        Raises:
+            ServiceError, HttpError: the request is rejected, or no instance responds.
+        """
+        match = self.table.find_route(request.path)
+        if match is None:
             raise UnknownRoute
-        route, inner = found
-        if route.is_closed(inner):
+        route, upstream_path = match
+        if route.is_closed(upstream_path):
             raise UnknownRoute
-        if arrival.length is not None and arrival.length > route.body_limit:
+        if request.length is not None and request.length > route.body_limit:
             raise BodyTooLarge(route.body_limit)
-        principal = self._known(route, inner, arrival)
-        address = client_address(arrival.peer, arrival.said("x-forwarded-for"), self.trusted)
-        who = asker(counted_as(address), principal)
-        reserved = limits.token_charges(route, inner, who)
-        decision = self._admit(route, inner, who, reserved)
-        incoming = self._ask(route, inner, arrival, address)
-        body = self._settled(incoming, reserved) if reserved else incoming.body
-        own = [("X-Request-ID", arrival.request_id), *limits.fields(decision)]
-        own += self.cross_origin.fields(arrival.said("origin"))
-        fields = headers.outward(incoming.fields, own, private=principal is not None)
-        if arrival.scheme == "https":
-            fields.append(headers.TRANSPORT_SECURITY)
-        return Departure(incoming.status, fields, body)
+        principal = self._authenticate(route, upstream_path, request)
+        address = client_address(
+            request.peer, request.get_header("x-forwarded-for"), self.trusted_proxies
+        )
+        subject = rate_limit_subject(rate_limit_address(address), principal)
+        reserved = rate_limits.build_token_charges(route, upstream_path, subject)
+        decision = self._apply_limits(route, upstream_path, subject, reserved)
+        response = self._send_with_retry(route, upstream_path, request, address)
+        body = self._settle_token_usage(response, reserved) if reserved else response.body
+        own = [("X-Request-ID", request.request_id), *rate_limits.rate_limit_headers(decision)]
+        own += self.cors.response_fields(request.get_header("origin"))
+        fields = headers.build_response_headers(response.fields, own, private=principal is not None)
+        if request.scheme == "https":
+            fields.append(headers.HSTS_HEADER)
+        return ForwardResponse(response.status, fields, body)
 
-    def count(self, path: str, status: int) -> None:
-        """Count a request for *path* that was answered with *status*, if it leads to a service."""
-        found = self.table.find(path)
-        if found is not None and not found[0].is_closed(found[1]):
-            self.traffic.count(found[0].service, status)
+    def count_request(self, path: str, status: int) -> None:
+        """Count a request for *path* by the *status* of its response, if a route matches."""
+        match = self.table.find_route(path)
+        if match is not None and not match[0].is_closed(match[1]):
+            self.traffic.count_requests(match[0].service, status)
 
-    def _known(self, route: Route, inner: str, arrival: Arrival) -> Principal | None:
-        if not must_be_known(route, inner):
+    def _authenticate(
+        self, route: Route, upstream_path: str, request: ForwardRequest
+    ) -> Principal | None:
+        if not requires_authentication(route, upstream_path):
             return None
-        return self.callers.identify(
+        return self.authenticator.authenticate_caller(
             Credentials(
-                arrival.said("authorization"),
-                arrival.said("x-api-key"),
-                arrival.said("x-tenant-id") or None,
+                request.get_header("authorization"),
+                request.get_header("x-api-key"),
+                request.get_header("x-tenant-id") or None,
             )
         )
 
-    def _admit(self, route: Route, inner: str, who: Asker, reserved: list[Charge]) -> Decision:
-        decision = self.limiter.decide(limits.charges(route, inner, who) + reserved)
+    def _apply_limits(
+        self, route: Route, upstream_path: str, subject: RateLimitSubject, reserved: list[Charge]
+    ) -> RateLimitDecision:
+        charges = rate_limits.build_charges(route, upstream_path, subject)
+        decision = self.limiter.decide(charges + reserved)
         if not decision.allowed:
-            raise limited(decision)
+            raise to_rate_limited(decision)
         return decision
 
-    def _settled(self, incoming: Incoming, reserved: list[Charge]) -> Iterator[bytes]:
-        """The body as it comes; then what was used is taken instead of what was reserved."""
-        tap = UsageTap()
-        for piece in incoming.body:
-            tap.feed(piece)
+    def _settle_token_usage(
+        self, response: UpstreamResponse, reserved: list[Charge]
+    ) -> Iterator[bytes]:
+        """Yield the body, then replace the *reserved* charges by the actual token usage."""
+        reader = TokenUsageReader()
+        for piece in response.body:
+            reader.feed(piece)
             yield piece
-        for charge, units in settlement(reserved, incoming.status, tap):
-            self.limiter.settle(charge, units)
+        for charge, units in compute_adjustments(reserved, response.status, reader):
+            self.limiter.adjust_charge(charge, units)
 
-    def _ask(self, route: Route, inner: str, arrival: Arrival, address: str) -> Incoming:
-        instances = self.instances[route.name]
-        instances.follow()
-        if instances.outstanding >= route.concurrency:
-            raise Overloaded(instances.service)
-        tried: list[Instance] = []
+    def _send_with_retry(
+        self, route: Route, upstream_path: str, request: ForwardRequest, address: str
+    ) -> UpstreamResponse:
+        group = self.instance_groups[route.name]
+        retry_policy = self.retry_policies[route.name]
+        group.refresh_addresses()
+        if group.outstanding >= route.concurrency:
+            raise ServiceOverloaded(group.service)
+        retry_policy.budget.record_request()
+        excluded: tuple[Instance, ...] = ()
+        attempt_number = 0
         while True:
-            instance = instances.choose(tried)
+            instance = group.select_instance(excluded)
             if instance is None:
-                raise CircuitOpen(instances.service, instances.retry_in())
-            tried.append(instance)
+                raise CircuitOpen(group.service, group.seconds_until_retry())
+            attempt_number += 1
             try:
-                return self._attempt(route, inner, arrival, address, instance)
-            except (UpstreamUnavailable, UpstreamTimeout) as error:
-                failure = Failure(
-                    method=arrival.method,
-                    has_idempotency_key=bool(arrival.said("idempotency-key")),
-                    answer_begun=False,
-                    body_kept=arrival.body is None,
-                    sent=not isinstance(error, NotSent),
+                return self._send(route, upstream_path, request, address, instance)
+            except UpstreamUnavailable as error:
+                attempt = FailedAttempt(
+                    number=attempt_number,
+                    method=request.method,
+                    has_idempotency_key=bool(request.get_header("idempotency-key")),
+                    response_started=isinstance(error, InvalidUpstreamResponse),
+                    is_body_replayable=request.body is None,
+                    was_sent=not isinstance(error, UpstreamConnectFailed),
                 )
-                last = len(tried) >= min(2, len(instances.all))
-                if last or isinstance(error, UpstreamTimeout) or not may_repeat(failure):
+                next_excluded = retry_policy.plan_retry(attempt, instance)
+                if next_excluded is None:
                     raise
+                excluded = next_excluded
 
-    def _attempt(
-        self, route: Route, inner: str, arrival: Arrival, address: str, instance: Instance
-    ) -> Incoming:
-        instances = self.instances[route.name]
-        own = headers.written_inward(
+    def _send(
+        self,
+        route: Route,
+        upstream_path: str,
+        request: ForwardRequest,
+        address: str,
+        instance: Instance,
+    ) -> UpstreamResponse:
+        group = self.instance_groups[route.name]
+        own = headers.gateway_request_headers(
             address=address,
-            scheme=forwarded_scheme(arrival, self.trusted),
-            host=arrival.host,
-            request_id=arrival.request_id,
+            scheme=get_forwarded_scheme(request, self.trusted_proxies),
+            host=request.host,
+            request_id=request.request_id,
             upstream_host=instance.authority,
         )
-        outgoing = Outgoing(
-            service=instances.service,
-            method=arrival.method,
-            target=inner + arrival.query,
-            fields=headers.inward(arrival.fields, own),
-            body=None if arrival.body is None else counted(arrival.body, route.body_limit),
-            length=arrival.length if arrival.body is not None else None,
-            timeout=route.timeout,
+        upstream_request = UpstreamRequest(
+            service=group.service,
+            method=request.method,
+            target=upstream_path + request.query,
+            fields=headers.build_request_headers(request.fields, own),
+            body=None if request.body is None else limit_body_size(request.body, route.body_limit),
+            length=request.length if request.body is not None else None,
+            timeout_seconds=route.timeout,
         )
-        instances.outstanding += 1
+        group.outstanding += 1
         instance.outstanding += 1
         try:
-            incoming = self._upstreams.send(instance, outgoing)
+            response = self._upstreams.send_request(instance, upstream_request)
         except (UpstreamUnavailable, UpstreamTimeout):
-            instances.failed(instance)
+            group.record_failure(instance)
             raise
         finally:
-            instances.outstanding -= 1
+            group.outstanding -= 1
             instance.outstanding -= 1
-        instances.succeeded(instance)
-        return incoming
+        group.record_success(instance)
+        return response
 
 
-def limited(decision: Decision) -> RateLimited:
-    """The refusal that *decision* asks for."""
-    refusing = decision.tightest
-    name = refusing.charge.name if refusing is not None else ""
-    return RateLimited(name, limits.retry_after(decision), limits.fields(decision))
+def to_rate_limited(decision: RateLimitDecision) -> RateLimited:
+    """Return the error for a *decision* that rejects the request."""
+    result = decision.most_restrictive
+    name = result.charge.name if result is not None else ""
+    return RateLimited(
+        name, rate_limits.retry_after_seconds(decision), rate_limits.rate_limit_headers(decision)
+    )
 
 
-def counted(body: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """*body* as it comes; BodyTooLarge once it is longer than *limit*."""
-    taken = 0
+def limit_body_size(body: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Yield the parts of *body*.
+
+    Raises:
+        BodyTooLarge: *body* is longer than *max_bytes*.
+    """
+    received_bytes = 0
     for piece in body:
-        taken += len(piece)
-        if taken > limit:
-            raise BodyTooLarge(limit)
+        received_bytes += len(piece)
+        if received_bytes > max_bytes:
+            raise BodyTooLarge(max_bytes)
         yield piece
 
 
-def forwarded_scheme(arrival: Arrival, trusted: tuple[Network, ...]) -> str:
-    """What the caller speaks: our word, or that of a proxy of ours in front."""
-    if is_trusted(arrival.peer, trusted) and arrival.said("x-forwarded-proto") == "https":
+def get_forwarded_scheme(request: ForwardRequest, trusted_proxies: tuple[Network, ...]) -> str:
+    """Return the scheme the client used: that of the connection, or a trusted proxy's value."""
+    if (
+        is_trusted(request.peer, trusted_proxies)
+        and request.get_header("x-forwarded-proto") == "https"
+    ):
         return "https"
-    return arrival.scheme
+    return request.scheme

@@ -1,14 +1,16 @@
-"""Which header fields travel on, in both directions, and which are written here.
+"""Header policy: which headers are forwarded in each direction, and which the gateway writes.
 
-First everything that belongs to the hop or claims to come from us is dropped, then our
-own fields are set: so nothing that `Connection` names can take one of ours away.
+Hop-by-hop headers and forged gateway headers are dropped first, then the gateway's own headers
+are added. A name in `Connection` can therefore not remove one of them.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
-Fields = list[tuple[str, str]]
+from backend.chassis.web.security_headers import SECURITY_HEADERS
+from backend.security.http_errors import REQUEST_ID_PATTERN
+
+HeaderFields = list[tuple[str, str]]
 
 HOP_BY_HOP = frozenset(
     {
@@ -23,8 +25,8 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Written by the gateway, or claims that only the inside may make.
-_NEVER_FROM_OUTSIDE = frozenset(
+# Request headers that the gateway writes, or that only internal services may send.
+_DROPPED_FROM_REQUESTS = frozenset(
     {
         "host",
         "expect",
@@ -35,10 +37,10 @@ _NEVER_FROM_OUTSIDE = frozenset(
         "content-length",
     }
 )
-_NEVER_FROM_OUTSIDE_PREFIXES = ("x-forwarded-", "x-user-", "x-internal-")
+_DROPPED_PREFIXES_FROM_REQUESTS = ("x-forwarded-", "x-user-", "x-internal-")
 
-# The edge speaks for these: cross-origin rules, limits and what the server runs on.
-_NEVER_FROM_INSIDE = frozenset(
+# Response headers that the gateway is responsible for: CORS, limits, and server identification.
+_DROPPED_FROM_RESPONSES = frozenset(
     {
         "server",
         "x-powered-by",
@@ -48,85 +50,82 @@ _NEVER_FROM_INSIDE = frozenset(
         "alt-svc",
     }
 )
-_NEVER_FROM_INSIDE_PREFIXES = ("access-control-", "x-ratelimit-", "x-internal-")
+_DROPPED_PREFIXES_FROM_RESPONSES = ("access-control-", "x-ratelimit-", "x-internal-")
 
-SECURITY_FIELDS: Fields = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Frame-Options", "DENY"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-]
-_SECURITY_NAMES = {name.lower(): (name, value) for name, value in SECURITY_FIELDS}
-TRANSPORT_SECURITY = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_SECURITY_HEADERS_BY_NAME = {name.lower(): (name, value) for name, value in SECURITY_HEADERS}
+HSTS_HEADER = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 
-def travels_inward(name: str) -> bool:
-    """Whether a caller's field of that name (in lower case) reaches a service."""
+def is_request_header_forwarded(name: str) -> bool:
+    """Return True if a client's header *name* (lower case) is passed on to services."""
     return not (
         name in HOP_BY_HOP
-        or name in _NEVER_FROM_OUTSIDE
-        or name.startswith(_NEVER_FROM_OUTSIDE_PREFIXES)
-        # WSGI can't tell `X_User_ID` from `X-User-ID`, so only one of them passes.
+        or name in _DROPPED_FROM_REQUESTS
+        or name.startswith(_DROPPED_PREFIXES_FROM_REQUESTS)
+        # WSGI maps `X_User_ID` and `X-User-ID` to one variable, so that only the latter passes.
         or "_" in name
     )
 
 
-def travels_outward(name: str) -> bool:
-    """Whether a service's field of that name (in lower case) reaches the caller."""
+def is_response_header_forwarded(name: str) -> bool:
+    """Return True if a service's header *name* (lower case) is passed on to clients."""
     return not (
         name in HOP_BY_HOP
-        or name in _NEVER_FROM_INSIDE
-        or name.startswith(_NEVER_FROM_INSIDE_PREFIXES)
+        or name in _DROPPED_FROM_RESPONSES
+        or name.startswith(_DROPPED_PREFIXES_FROM_RESPONSES)
     )
 
 
-def named_by_connection(values: Iterable[str]) -> frozenset[str]:
-    """The names that the fields `Connection` declare to belong to this hop."""
+def parse_connection_tokens(values: Iterable[str]) -> frozenset[str]:
+    """Return the lower-case header names that Connection *values* declare as hop-by-hop."""
     return frozenset(
         token for value in values for part in value.split(",") if (token := part.strip().lower())
     )
 
 
-def inward(fields: Iterable[tuple[str, str]], own: Fields) -> Fields:
-    """A caller's fields as a service gets them, and then our own."""
+def build_request_headers(fields: Iterable[tuple[str, str]], own: HeaderFields) -> HeaderFields:
+    """Return the client's headers to forward to a service, followed by *own*."""
     received = list(fields)
-    hop = named_by_connection(v for n, v in received if n.lower() == "connection")
-    kept = [
+    hop_by_hop = parse_connection_tokens(v for n, v in received if n.lower() == "connection")
+    forwarded = [
         (name, value)
         for name, value in received
-        if travels_inward(name.lower()) and name.lower() not in hop
+        if is_request_header_forwarded(name.lower()) and name.lower() not in hop_by_hop
     ]
-    return kept + own
+    return forwarded + own
 
 
-def outward(fields: Iterable[tuple[str, str]], own: Fields, *, private: bool) -> Fields:
-    """A service's fields as the caller gets them; *private* answers are not to be stored."""
+def build_response_headers(
+    fields: Iterable[tuple[str, str]], own: HeaderFields, *, private: bool
+) -> HeaderFields:
+    """Return a service's headers to send to the client, followed by *own* and security headers.
+
+    A *private* response gets `Cache-Control: no-store` unless the service sets Cache-Control.
+    """
     received = list(fields)
     names = {name.lower() for name, _ in received}
-    hop = named_by_connection(v for n, v in received if n.lower() == "connection")
-    kept = [
+    hop_by_hop = parse_connection_tokens(v for n, v in received if n.lower() == "connection")
+    forwarded = [
         (name, value)
         for name, value in received
-        if travels_outward(name.lower()) and name.lower() not in hop
+        if is_response_header_forwarded(name.lower()) and name.lower() not in hop_by_hop
     ]
-    return kept + own + missing_protection(names, private=private)
+    return forwarded + own + missing_security_headers(names, private=private)
 
 
-def missing_protection(names: Iterable[str], *, private: bool) -> Fields:
-    """The protective fields that an answer with *names* (lower case) does not have yet."""
+def missing_security_headers(names: Iterable[str], *, private: bool) -> HeaderFields:
+    """Return the security headers that a response with header *names* (lower case) lacks."""
     present = set(names)
-    fields = [field for name, field in _SECURITY_NAMES.items() if name not in present]
+    fields = [field for name, field in _SECURITY_HEADERS_BY_NAME.items() if name not in present]
     if private and "cache-control" not in present:
         fields.append(("Cache-Control", "no-store"))
     return fields
 
 
-def written_inward(
+def gateway_request_headers(
     *, address: str, scheme: str, host: str, request_id: str, upstream_host: str
-) -> Fields:
-    """The fields that the gateway itself writes on a request to a service."""
+) -> HeaderFields:
+    """Return the headers that the gateway adds to a request to a service."""
     return [
         ("Host", upstream_host),
         ("X-Request-ID", request_id),
@@ -136,11 +135,11 @@ def written_inward(
     ]
 
 
-def request_id(offered: str) -> str:
-    """The caller's request id where it is well-formed, else a new one."""
-    return offered if offered and _REQUEST_ID.fullmatch(offered) else uuid4().hex
+def accept_request_id(value: str) -> str:
+    """Return the client's request id *value* if it is well-formed, else a new id."""
+    return value if value and REQUEST_ID_PATTERN.fullmatch(value) else uuid4().hex
 
 
-def values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:
-    """All values of the field *name* (lower case), in order."""
-    return [value for known, value in fields if known.lower() == name]
+def get_header_values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:
+    """Return all values of header *name* (lower case), in order."""
+    return [value for field_name, value in fields if field_name.lower() == name]

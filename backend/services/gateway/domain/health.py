@@ -1,47 +1,48 @@
-"""How the services behind the gateway are."""
+"""Health of the services behind the gateway."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from backend.services.gateway.clients.services import ServiceQuestions
-from backend.services.gateway.domain.table import Table
+from backend.services.gateway.clients.service_probe import ServiceProbe
+from backend.services.gateway.domain.routing.route_table import RouteTable
 
 
 @dataclass(frozen=True, slots=True)
-class Wellbeing:
-    """One service: whether an instance of it answers, and how quickly."""
+class HealthCheckResult:
+    """Result for one service: healthy if at least one instance responds, with its latency."""
 
     healthy: bool
     latency_ms: float | None = None
 
 
-class Services:
-    """The services behind *table*, each asked by its own name."""
+class ServiceHealthChecker:
+    """Checks the services of *table* by name."""
 
-    def __init__(self, table: Table, questions: ServiceQuestions) -> None:
+    def __init__(self, table: RouteTable, probe: ServiceProbe) -> None:
         self._origins = {route.service: route.upstreams for route in table.routes}
-        self._questions = questions
+        self._probe = probe
 
     @property
-    def names(self) -> list[str]:
+    def service_names(self) -> list[str]:
         return sorted(self._origins)
 
-    def all(self) -> Mapping[str, Wellbeing]:
-        """Every service, asked at the same time."""
-        names = self.names
+    def check_all_services(self) -> Mapping[str, HealthCheckResult]:
+        """Check all services concurrently."""
+        names = self.service_names
         with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-            return dict(zip(names, pool.map(self.one, names), strict=True))
+            return dict(zip(names, pool.map(self.check_service, names), strict=True))
 
-    def one(self, name: str) -> Wellbeing:
+    def check_service(self, name: str) -> HealthCheckResult:
         for origin in self._origins[name]:
             try:
-                return Wellbeing(True, round(self._questions.ask_health(origin), 2))
+                latency_ms = self._probe.measure_health_latency_ms(origin)
             except OSError:
                 continue
-        return Wellbeing(False)
+            return HealthCheckResult(True, round(latency_ms, 2))
+        return HealthCheckResult(False)
 
-    def check(self, name: str) -> None:
-        """OSError if no instance of *name* answers."""
-        if not self.one(name).healthy:
-            raise OSError(f"{name} does not answer")
+    def ensure_healthy(self, name: str) -> None:
+        """Raise OSError if no instance of service *name* responds."""
+        if not self.check_service(name).healthy:
+            raise OSError(f"{name} does not respond")

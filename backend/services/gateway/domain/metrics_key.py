@@ -1,7 +1,7 @@
-"""The key that Prometheus shows at `/metrics`.
+"""The bearer key with which Prometheus reads `/metrics`.
 
-It follows from SECRET_KEY, so that nobody has to keep it, and no other service is asked whether it
-is good: the numbers are wanted most while auth or Redis are away.
+It is derived from SECRET_KEY: it need not be stored, and no other service is needed to verify
+it. Metrics must stay readable while auth or Redis are unavailable.
 """
 
 import hmac
@@ -10,15 +10,15 @@ _PREFIX = "mtr_"
 
 
 class MetricsKey:
-    """Opens `/metrics` and nothing else."""
+    """Key that is accepted for `/metrics` only."""
 
     def __init__(self, secret: str) -> None:
         derived = hmac.digest(secret.encode(), b"ai-agent-system/metrics", "sha256")
         self.text = _PREFIX + derived.hex()
 
-    def is_in(self, authorization: str) -> bool:
-        """Whether the header *authorization* holds it."""
-        scheme, _, shown = authorization.partition(" ")
+    def matches_authorization(self, authorization: str) -> bool:
+        """Return True if the Authorization header value holds this key as a bearer token."""
+        scheme, _, token = authorization.partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(
-            shown.strip().encode(), self.text.encode()
+            token.strip().encode(), self.text.encode()
         )

@@ -1,1 +1,1 @@
-"""The gateway's own carrier: HTTP/1.1 on uvloop, from the socket to the service and back."""
+"""The asyncio data path: HTTP/1.1 on uvloop between client and service connections."""

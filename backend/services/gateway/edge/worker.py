@@ -1,4 +1,4 @@
-"""The gunicorn worker that serves the gateway: one event loop, the Flask app beside it."""
+"""The gunicorn worker of the gateway: one event loop, and the Flask app in threads."""
 
 import asyncio
 import gc
@@ -14,27 +14,27 @@ from gunicorn.workers.base import Worker
 
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.web.app_factory import use
-from backend.services.gateway.domain.forwarding import Forwarding
-from backend.services.gateway.edge.carrier import Carrier, EdgeTerms
-from backend.services.gateway.edge.client import Client
-from backend.services.gateway.edge.ledger import FLAGS
+from backend.services.gateway.domain.forwarding import RequestForwarder
+from backend.services.gateway.edge.client_connection import ClientConnection
+from backend.services.gateway.edge.observability.edge_metrics import MAX_AGGREGATED_GAUGES
+from backend.services.gateway.edge.worker_state import EdgeConfig, WorkerState
 
 _BACKLOG = 2048
-_TICK_SECONDS = 0.5
-# The loop makes and drops small objects at a high rate and in no cycles; looking for
-# cycles after every 700 of them costs more than it finds.
+_HEARTBEAT_SECONDS = 0.5
+# The loop creates and frees many small objects without reference cycles. A collection after
+# every 700 allocations, the default, costs more than it frees.
 _GC_THRESHOLD = 20_000
 
 
 class EdgeWorker(Worker):
-    """Carries the forwarded paths itself and hands everything else to the app."""
+    """Handles forwarded paths on the event loop, and all other paths with the Flask app."""
 
     def init_process(self) -> None:
         uvloop.install()
         super().init_process()
 
     def init_signals(self) -> None:
-        # The loop takes the signals once it runs; until then the defaults are right.
+        # The event loop installs its handlers when it runs; use the defaults until then.
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
 
@@ -44,14 +44,17 @@ class EdgeWorker(Worker):
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        self._take_signals(loop)
-        carrier, tls = self._carrier(loop)
-        carrier.start()
+        self._install_signal_handlers(loop)
+        state, tls = self._create_state(loop)
+        state.start()
         servers = [
             await loop.create_server(
-                lambda: Client(carrier), sock=_plain(each), ssl=tls, backlog=_BACKLOG
+                lambda: ClientConnection(state),
+                sock=_unwrap_socket(listener),
+                ssl=tls,
+                backlog=_BACKLOG,
             )
-            for each in self.sockets
+            for listener in self.sockets
         ]
         gc.collect()
         gc.freeze()
@@ -59,68 +62,71 @@ class EdgeWorker(Worker):
         while self.alive:
             self.notify()
             if os.getppid() != self.ppid:
-                self.log.info("the master is gone")
+                self.log.info("The gunicorn master has exited. Stopping.")
                 break
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
         for server in servers:
             server.close()
-        await self._drain(carrier, loop)
-        carrier.stop()
+        await self._drain(state, loop)
+        state.stop()
         await asyncio.sleep(0)
 
-    async def _drain(self, carrier: Carrier, loop: asyncio.AbstractEventLoop) -> None:
-        carrier.drain()
-        until = loop.time() + self._drain_seconds
-        while carrier.clients and loop.time() < until:
+    async def _drain(self, state: WorkerState, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until all connections are closed, for at most the configured drain time."""
+        state.drain()
+        deadline = loop.time() + self._drain_seconds
+        while state.connections and loop.time() < deadline:
             self.notify()
             await asyncio.sleep(0.05)
 
-    def _carrier(self, loop: asyncio.AbstractEventLoop) -> tuple[Carrier, ssl.SSLContext | None]:
+    def _create_state(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> tuple[WorkerState, ssl.SSLContext | None]:
         app = cast(Flask, self.wsgi)
         with app.app_context():
-            terms, forwarding, metrics = use(EdgeTerms), use(Forwarding), use(Metrics)
-        self._drain_seconds = terms.drain_seconds
-        tls = _tls(terms)
-        carrier = Carrier(app, forwarding, terms.redis_url, loop, secure=tls is not None)
-        carrier.tell_others = metrics.show(carrier.numbers, FLAGS)
-        return carrier, tls
+            config, forwarder, metrics = use(EdgeConfig), use(RequestForwarder), use(Metrics)
+        self._drain_seconds = config.drain_seconds
+        tls = _create_tls_context(config)
+        state = WorkerState(app, forwarder, config.redis_url, loop, secure=tls is not None)
+        state.publish_metrics = metrics.register(state.metrics, MAX_AGGREGATED_GAUGES)
+        return state, tls
 
-    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        def leave() -> None:
+    def _install_signal_handlers(self, loop: asyncio.AbstractEventLoop) -> None:
+        def stop_gracefully() -> None:
             self.alive = False
 
-        def leave_at_once() -> None:
+        def stop_immediately() -> None:
             self.alive = False
             self._drain_seconds = 0.0
 
         def abort() -> None:
             os._exit(1)
 
-        loop.add_signal_handler(signal.SIGTERM, leave)
-        loop.add_signal_handler(signal.SIGINT, leave_at_once)
-        loop.add_signal_handler(signal.SIGQUIT, leave_at_once)
+        loop.add_signal_handler(signal.SIGTERM, stop_gracefully)
+        loop.add_signal_handler(signal.SIGINT, stop_immediately)
+        loop.add_signal_handler(signal.SIGQUIT, stop_immediately)
         loop.add_signal_handler(signal.SIGABRT, abort)
         loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
-        loop.add_signal_handler(signal.SIGWINCH, _nothing)
+        loop.add_signal_handler(signal.SIGWINCH, _ignore_signal)
 
     _drain_seconds = 30.0
 
 
-def _plain(listener: Any) -> socket.socket:
-    """gunicorn wraps the sockets it listens on; the loop wants them plain."""
+def _unwrap_socket(listener: Any) -> socket.socket:
+    """Return the plain socket of a gunicorn listener, as the event loop needs it."""
     plain: socket.socket = getattr(listener, "sock", listener)
     return plain
 
 
-def _nothing(*_: Any) -> None:
-    """A window that changes its size is nothing to a server."""
+def _ignore_signal(*_: Any) -> None:
+    """Do nothing, for SIGWINCH (the terminal was resized)."""
 
 
-def _tls(terms: EdgeTerms) -> ssl.SSLContext | None:
-    if terms.certificate is None or terms.certificate_key is None:
+def _create_tls_context(config: EdgeConfig) -> ssl.SSLContext | None:
+    if config.certificate is None or config.certificate_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(terms.certificate, terms.certificate_key)
+    context.load_cert_chain(config.certificate, config.certificate_key)
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,1 +1,1 @@
-"""HTTP as Flask sees it: forwarding, health, documentation, metrics."""
+"""HTTP routes of the Flask app: forwarding, health, index, metrics, statistics."""

@@ -1,4 +1,4 @@
-"""Forward to the services behind, as Flask sees it: the specification of the data path."""
+"""Flask routes that forward requests to services, for the development server."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,86 +9,85 @@ from flask.typing import ResponseReturnValue
 from backend.chassis.web.app_factory import use
 from backend.security import public
 from backend.security.http_errors import request_id
-from backend.services.gateway.domain.cors import CrossOrigin, is_preflight
-from backend.services.gateway.domain.forwarding import Arrival, Forwarding
-from backend.services.gateway.domain.paths import BadTarget as NoNormalForm
-from backend.services.gateway.domain.paths import normal_form
-from backend.services.gateway.domain.table import Table
-from backend.services.gateway.errors import BadTarget, UnknownRoute
+from backend.services.gateway.domain.cors import CorsPolicy, is_preflight
+from backend.services.gateway.domain.forwarding import ForwardRequest, RequestForwarder
+from backend.services.gateway.domain.routing.paths import InvalidTarget, normalize_target
+from backend.services.gateway.domain.routing.route_table import RouteTable
+from backend.services.gateway.errors import InvalidRequestTarget, UnknownRoute
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_PIECE = 64 * 1024
+_READ_BYTES = 64 * 1024
 
 
-def forwarding_routes(table: Table) -> Blueprint:
-    """One rule for each prefix of *table*."""
-    bp = Blueprint("forwarding", __name__)
+def create_forwarding_blueprint(table: RouteTable) -> Blueprint:
+    """Return a blueprint with the rules for each prefix of *table*."""
+    blueprint = Blueprint("forwarding", __name__)
     for route in table.routes:
         for rule in (route.prefix, f"{route.prefix}/", f"{route.prefix}/<path:rest>"):
-            bp.add_url_rule(
+            blueprint.add_url_rule(
                 rule, route.name, forward, methods=METHODS, provide_automatic_options=False
             )
-    return bp
+    return blueprint
 
 
 @public
 def forward(rest: str = "") -> ResponseReturnValue:  # noqa: ARG001 - the raw target is forwarded
-    """Pass the request on. Who may do what, the service decides."""
-    after_this_request(_count)
-    departure = use(Forwarding).forward(_arrival())
-    response = Response(departure.body, departure.status, departure.fields, direct_passthrough=True)
-    if not any(name.lower() == "content-type" for name, _ in departure.fields):
+    """Forward the request. The service checks the permissions of the caller."""
+    after_this_request(_count_request)
+    forwarded = use(RequestForwarder).forward_request(_create_forward_request())
+    response = Response(forwarded.body, forwarded.status, forwarded.fields, direct_passthrough=True)
+    if not any(name.lower() == "content-type" for name, _ in forwarded.fields):
         del response.headers["Content-Type"]
-    # The server in front of this app writes its own.
+    # The HTTP server adds its own Date.
     response.headers.remove("Date")
     return response
 
 
-def check_targets(app: Flask) -> None:
-    """Refuse every target without a normal form, whichever route it would match."""
+def reject_invalid_targets(app: Flask) -> None:
+    """Reject every request target without a normal form, before routing."""
 
     @app.before_request
-    def normalise() -> None:
+    def normalize() -> None:
         try:
-            g.target = normal_form(_raw_target(request.environ))
-        except NoNormalForm as error:
-            raise BadTarget(str(error)) from error
+            g.target = normalize_target(_get_raw_target(request.environ))
+        except InvalidTarget as error:
+            raise InvalidRequestTarget(str(error)) from error
 
 
-def answer_across_origins(app: Flask, cross_origin: CrossOrigin) -> None:
-    """Answer preflights here, and mark the gateway's own answers like all others."""
+def apply_cors(app: Flask, cors: CorsPolicy) -> None:
+    """Answer preflight requests, and add CORS headers to the gateway's own responses."""
 
     @app.before_request
-    def preflight() -> Response | None:
+    def answer_preflight() -> Response | None:
         origin = request.headers.get("Origin", "")
-        asked = request.headers.get("Access-Control-Request-Method", "")
-        if not is_preflight(request.method, origin, asked):
+        requested_method = request.headers.get("Access-Control-Request-Method", "")
+        if not is_preflight(request.method, origin, requested_method):
             return None
         response = Response(status=204)
-        response.headers.extend(cross_origin.preflight(origin))
+        response.headers.extend(cors.preflight_fields(origin))
         return response
 
     @app.after_request
-    def mark(response: Response) -> Response:
+    def add_cors_headers(response: Response) -> Response:
         origin = request.headers.get("Origin", "")
-        for name, value in cross_origin.fields(origin) if origin else ():
+        for name, value in cors.response_fields(origin) if origin else ():
             if name not in response.headers:
                 response.headers[name] = value
         return response
 
 
-def _count(response: Response) -> Response:
+def _count_request(response: Response) -> Response:
     if "target" in g:
-        use(Forwarding).count(g.target[0], response.status_code)
+        use(RequestForwarder).count_request(g.target[0], response.status_code)
     return response
 
 
-def _arrival() -> Arrival:
+def _create_forward_request() -> ForwardRequest:
     if "target" not in g:
         raise UnknownRoute
     path, query = g.target
-    body, length = _body(request.environ)
-    return Arrival(
+    body, length = _get_body(request.environ)
+    return ForwardRequest(
         method=request.method,
         path=path,
         query=query,
@@ -102,23 +101,24 @@ def _arrival() -> Arrival:
     )
 
 
-def _raw_target(environ: dict[str, Any]) -> str:
-    """The request target as it came: PATH_INFO is decoded already, and hides what was sent."""
+def _get_raw_target(environ: dict[str, Any]) -> str:
+    """Return the request target as received. PATH_INFO is decoded and hides escapes."""
     target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
     return target
 
 
-def _body(environ: dict[str, Any]) -> tuple[Iterator[bytes] | None, int | None]:
-    # Not `request.stream`: it ends in silence at MAX_CONTENT_LENGTH, and the service
-    # would take half of a body for the whole.
+def _get_body(environ: dict[str, Any]) -> tuple[Iterator[bytes] | None, int | None]:
+    """Return (body, length); the length is None for a chunked body."""
+    # Do not use `request.stream`: it ends silently at MAX_CONTENT_LENGTH, and the service would
+    # take the truncated body for complete.
     stream = environ["wsgi.input"]
     if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-        return iter(lambda: stream.read(_PIECE), b""), None
+        return iter(lambda: stream.read(_READ_BYTES), b""), None
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    return (_exactly(stream, length), length) if length else (None, 0)
+    return (_iter_body(stream, length), length) if length else (None, 0)
 
 
-def _exactly(stream: Any, length: int) -> Iterator[bytes]:
-    while length and (piece := stream.read(min(_PIECE, length))):
+def _iter_body(stream: Any, length: int) -> Iterator[bytes]:
+    while length and (piece := stream.read(min(_READ_BYTES, length))):
         length -= len(piece)
         yield piece

@@ -1,4 +1,4 @@
-"""The aggregated `/health`: the gateway and every service behind it."""
+"""The aggregated `/health` of the gateway and all services behind it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,20 +7,20 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
 from backend import __version__
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import public
-from backend.services.gateway.domain.health import Services, Wellbeing
+from backend.services.gateway.domain.health import HealthCheckResult, ServiceHealthChecker
 
 
 class ServiceHealth(BaseModel):
-    """One service behind the gateway."""
+    """Health of one service."""
 
     status: str
     latency_ms: float | None
 
 
 class SystemHealth(BaseModel):
-    """The gateway and all that stands behind it."""
+    """Health of the gateway and of all services."""
 
     status: str
     service: str
@@ -29,27 +29,30 @@ class SystemHealth(BaseModel):
     services: dict[str, ServiceHealth]
 
 
-def system_health(services: Services) -> Callable[[], ResponseReturnValue]:
-    """The view for `/health`."""
+def create_health_view(checker: ServiceHealthChecker) -> Callable[[], ResponseReturnValue]:
+    """Return the view for `/health`."""
 
     @public
-    @answers(SystemHealth, also=(503,))
+    @responds_with(SystemHealth, other_statuses=(503,))
     def health() -> tuple[SystemHealth, int]:
-        """Whether the gateway and the services behind it answer; 503 when none does."""
-        found = services.all()
-        well = sum(each.healthy for each in found.values())
-        answer = SystemHealth(
-            status="healthy" if well == len(found) else "degraded",
+        """Get the health of all services.
+
+        The status is 503 if none of them responds.
+        """
+        results = checker.check_all_services()
+        healthy_count = sum(result.healthy for result in results.values())
+        response = SystemHealth(
+            status="healthy" if healthy_count == len(results) else "degraded",
             service="gateway",
             timestamp=datetime.now(UTC),
             version=__version__,
-            services={name: _shown(each) for name, each in found.items()},
+            services={name: _to_schema(result) for name, result in results.items()},
         )
-        return answer, 503 if found and not well else 200
+        return response, 503 if results and not healthy_count else 200
 
     return health
 
 
-def _shown(each: Wellbeing) -> ServiceHealth:
-    status = "healthy" if each.healthy else "unhealthy"
-    return ServiceHealth(status=status, latency_ms=each.latency_ms)
+def _to_schema(result: HealthCheckResult) -> ServiceHealth:
+    status = "healthy" if result.healthy else "unhealthy"
+    return ServiceHealth(status=status, latency_ms=result.latency_ms)

@@ -1,4 +1,4 @@
-"""Requests in numbers, for administrators."""
+"""Request statistics by day and service, for administrators."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,16 +11,16 @@ from pydantic import BaseModel
 
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import Permission, require_permission, validate_query
-from backend.services.gateway.domain.traffic import Outcomes, Traffic
+from backend.services.gateway.domain.daily_traffic import DailyTraffic, OutcomeCounts
 from backend.services.gateway.errors import CountsUnavailable
 
-stats = Blueprint("stats", __name__)
+stats_routes = Blueprint("stats", __name__)
 
 
 class RequestCounts(BaseModel):
-    """`limited` ended with status 429, `client_errors` with any other 4xx, `errors` with 5xx."""
+    """Requests by outcome: `limited` is status 429, `client_errors` any other 4xx, `errors` 5xx."""
 
     requests: int
     client_errors: int
@@ -28,38 +28,38 @@ class RequestCounts(BaseModel):
     errors: int
 
 
-class DayCounts(RequestCounts):
-    """The requests of one day (UTC), all together and by service."""
+class DailyRequestCounts(RequestCounts):
+    """Requests of one day (UTC), in total and by service."""
 
     date: date
     services: Mapping[str, RequestCounts]
 
 
-class TrafficCounts(BaseModel):
-    """What was forwarded to services, or refused on its way there."""
+class RequestStats(BaseModel):
+    """Requests for services, whether they were forwarded or rejected by the gateway."""
 
-    days: Sequence[DayCounts]
+    days: Sequence[DailyRequestCounts]
 
 
-@stats.get("/stats")
+@stats_routes.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
-@answers(TrafficCounts, errors=(CountsUnavailable,))
-def by_day(query: StatsQuery) -> TrafficCounts:
-    """Requests and errors by day and service, as far back as 90 days."""
-    period = query.period(datetime.now(UTC))
+@responds_with(RequestStats, errors=(CountsUnavailable,))
+def get_request_stats(query: StatsQuery) -> RequestStats:
+    """Get requests and errors by day and service, for up to 90 days."""
+    period = query.get_period(datetime.now(UTC))
     try:
-        counted = use(Traffic).of(period)
+        outcomes = use(DailyTraffic).get_outcomes(period)
     except ConnectionError as error:
         raise CountsUnavailable(str(error)) from error
-    return TrafficCounts(
-        days=[_day(each, services) for each, services in period.without_holes(counted, {})]
+    return RequestStats(
+        days=[_to_schema(day, services) for day, services in period.fill_gaps(outcomes, {})]
     )
 
 
-def _day(day: date, services: Mapping[str, Outcomes]) -> DayCounts:
-    return DayCounts(
+def _to_schema(day: date, services: Mapping[str, OutcomeCounts]) -> DailyRequestCounts:
+    return DailyRequestCounts(
         date=day,
-        services={name: RequestCounts(**asdict(each)) for name, each in services.items()},
-        **asdict(reduce(add, services.values(), Outcomes())),
+        services={name: RequestCounts(**asdict(counts)) for name, counts in services.items()},
+        **asdict(reduce(add, services.values(), OutcomeCounts())),
     )

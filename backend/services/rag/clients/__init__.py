@@ -1,1 +1,1 @@
-"""Whom the library asks: the process that reads files, and nobody else."""
+"""Language and reranking models, evaluation data sets, and Prometheus metrics."""

@@ -1,8 +1,8 @@
-"""Read a set of questions with judged documents, in the layout of BEIR and its relatives.
+"""Read retrieval evaluation data sets in the layout of BEIR and similar collections.
 
-A folder holds corpus.jsonl and queries.jsonl (`_id` or `id`, `title`, `text`) and judgements in
-qrels/test.tsv or qrels.tsv: query, document, grade, with a header line or without, or in the four
-columns of TREC.
+A folder contains corpus.jsonl and queries.jsonl (`_id` or `id`, `title`, `text`), optionally
+gzipped, and relevance judgments in qrels/test.tsv or qrels.tsv: query, document and grade, with or
+without a header line, or the four columns of TREC.
 """
 
 import gzip
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from backend.services.rag.errors import DatasetUnreadable
+from backend.services.rag.errors import InvalidDataset
 
-_JUDGEMENTS = ("qrels/test.tsv", "qrels.tsv", "qrels/test.txt", "qrels.txt", "test.tsv")
+_JUDGMENT_FILES = ("qrels/test.tsv", "qrels.tsv", "qrels/test.txt", "qrels.txt", "test.tsv")
 
 
-class Entry(NamedTuple):
-    """A document of the set."""
+class CorpusDocument(NamedTuple):
+    """A document of the corpus."""
 
     id: str
     title: str
@@ -27,75 +27,80 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Questions by id, and for each the documents that were judged with their grades.
+    """Queries by id, and the grades of judged documents by query id and document id.
 
-    Only questions that at least one document answers: the others can't be answered well or ill.
+    Contains only queries with at least one relevant document: metrics are undefined for others.
     """
 
     folder: Path
-    questions: Mapping[str, str]
-    grades: Mapping[str, Mapping[str, int]]
+    queries: Mapping[str, str]
+    judgments: Mapping[str, Mapping[str, int]]
 
     @property
     def name(self) -> str:
         return self.folder.resolve().name
 
-    def documents(self) -> Iterator[Entry]:
+    def iterate_documents(self) -> Iterator[CorpusDocument]:
+        """Yield the corpus, without repeated ids. Raises InvalidDataset."""
         seen = set()
-        for number, row in _rows(self.folder, "corpus"):
-            key = _id(row, number)
-            if key not in seen:
-                seen.add(key)
-                yield Entry(key, _text(row, "title"), _text(row, "text"))
+        for number, row in _iterate_rows(self.folder, "corpus"):
+            document_id = _get_id(row, number)
+            if document_id not in seen:
+                seen.add(document_id)
+                yield CorpusDocument(document_id, _get_text(row, "title"), _get_text(row, "text"))
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The set in *folder*, or DatasetUnreadable. Documents are read when they are asked for."""
-    grades = _grades(folder)
-    asked = {
-        _id(row, number): _text(row, "text") or _text(row, "query")
-        for number, row in _rows(folder, "queries")
+    """Return the data set in *folder*. The corpus is read later, when it is iterated.
+
+    Raises:
+        InvalidDataset: files are missing or malformed, or no query has a relevant document.
+    """
+    judgments = _read_judgments(folder)
+    all_queries = {
+        _get_id(row, number): _get_text(row, "text") or _get_text(row, "query")
+        for number, row in _iterate_rows(folder, "queries")
     }
-    questions = {
-        key: text
-        for key, text in asked.items()
-        if text.strip() and any(grade > 0 for grade in grades.get(key, {}).values())
+    queries = {
+        query_id: text
+        for query_id, text in all_queries.items()
+        if text.strip() and any(grade > 0 for grade in judgments.get(query_id, {}).values())
     }
-    if not questions:
-        raise DatasetUnreadable(f"{folder}: no question has a document that answers it.")
-    return Dataset(folder, questions, grades)
+    if not queries:
+        raise InvalidDataset(f"{folder}: no query has a relevant document.")
+    return Dataset(folder, queries, judgments)
 
 
-def _grades(folder: Path) -> dict[str, dict[str, int]]:
-    file = next((folder / name for name in _JUDGEMENTS if (folder / name).is_file()), None)
+def _read_judgments(folder: Path) -> dict[str, dict[str, int]]:
+    file = next((folder / name for name in _JUDGMENT_FILES if (folder / name).is_file()), None)
     if file is None:
-        # A set may have been judged for development or training alone.
+        # Some sets have judgments for their development or training split only.
         file = next(iter(sorted(folder.glob("qrels/*.tsv"))), None)
     if file is None:
-        raise DatasetUnreadable(f"{folder} holds no qrels.tsv and no qrels/test.tsv.")
-    grades: dict[str, dict[str, int]] = {}
+        raise InvalidDataset(f"{folder} contains no qrels.tsv and no qrels/test.tsv.")
+    judgments: dict[str, dict[str, int]] = {}
     for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
         parts = line.split("\t") if "\t" in line else line.split()
         if not parts:
             continue
         try:
-            question, document, grade = parts[0], parts[-2], int(float(parts[-1]))
+            query_id, document_id, grade = parts[0], parts[-2], int(float(parts[-1]))
         except (IndexError, ValueError):
             if number == 1:
-                continue  # the names of the columns
-            raise DatasetUnreadable(
-                f"{file}, line {number}: not a query, a document and a grade."
+                continue  # the header line
+            raise InvalidDataset(
+                f"{file}, line {number}: expected a query, a document and a grade."
             ) from None
-        grades.setdefault(question.strip(), {})[document.strip()] = grade
-    return grades
+        judgments.setdefault(query_id.strip(), {})[document_id.strip()] = grade
+    return judgments
 
 
-def _rows(folder: Path, name: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The objects of a file of JSON lines, each with the number of its line."""
-    plain, packed = folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"
-    if not plain.is_file() and not packed.is_file():
-        raise DatasetUnreadable(f"{folder} holds no {name}.jsonl.")
-    with gzip.open(packed, "rb") if packed.is_file() else plain.open("rb") as lines:
+def _iterate_rows(folder: Path, name: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield line number (from 1) and object for each non-empty line of a JSON Lines file."""
+    plain, gzipped = folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"
+    if not plain.is_file() and not gzipped.is_file():
+        raise InvalidDataset(f"{folder} contains no {name}.jsonl.")
+    with gzip.open(gzipped, "rb") if gzipped.is_file() else plain.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -104,16 +109,16 @@ def _rows(folder: Path, name: str) -> Iterator[tuple[int, Mapping[str, object]]]
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise DatasetUnreadable(f"{folder / name}.jsonl, line {number}: no JSON object.")
+                raise InvalidDataset(f"{folder / name}.jsonl, line {number}: not a JSON object.")
             yield number, row
 
 
-def _id(row: Mapping[str, object], number: int) -> str:
-    """What the row calls itself; without a name, the number of its line, counted from 0."""
-    given = next((row[key] for key in ("_id", "id", "doc_id") if row.get(key) is not None), None)
-    return str(number - 1 if given is None else given).strip()
+def _get_id(row: Mapping[str, object], number: int) -> str:
+    """Return the id of the row; without one, its line number counted from 0."""
+    row_id = next((row[key] for key in ("_id", "id", "doc_id") if row.get(key) is not None), None)
+    return str(number - 1 if row_id is None else row_id).strip()
 
 
-def _text(row: Mapping[str, object], key: str) -> str:
+def _get_text(row: Mapping[str, object], key: str) -> str:
     value = row.get(key)
     return value if isinstance(value, str) else ""

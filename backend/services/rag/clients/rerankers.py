@@ -1,4 +1,4 @@
-"""Models that read a question and a passage together: at an endpoint, or in this process."""
+"""Cross-encoder rerankers: at an HTTP endpoint, or in this process."""
 
 import json
 import threading
@@ -9,56 +9,59 @@ from typing import Any
 
 import urllib3
 
-from backend.chassis.observability.tracing import Kind, span
+from backend.chassis.observability.tracing import SpanKind, start_as_current_span
 from backend.chassis.settings import Secret
 from backend.services.rag.errors import RerankerFailed
 
-_MOST_BYTES = 1024 * 1024
-_LONGEST = 4000
+_MAX_RESPONSE_BYTES = 1024 * 1024
+_MAX_CHUNK_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class RerankSettings:
-    """A model by name, at *url* where there is one."""
+    """Model name, and the endpoint that serves it. Without *url* the model is loaded locally."""
 
     model: str | None = None
     url: str | None = None
-    key: Secret | None = None
+    api_key: Secret | None = None
     timeout: timedelta = timedelta(seconds=5)
 
 
 class EndpointReranker:
-    """`POST {url}/rerank` as Cohere, Jina, vLLM and Hugging Face's TEI understand it."""
+    """Client of `POST {url}/rerank`, the API of Cohere, Jina, vLLM and Hugging Face TEI."""
 
     def __init__(self, settings: RerankSettings) -> None:
         self._url = f"{str(settings.url).rstrip('/')}/rerank"
         self._model = settings.model
-        self._key = settings.key
+        self._key = settings.api_key
         seconds = settings.timeout.total_seconds()
         self._timeout = urllib3.Timeout(connect=min(2.0, seconds), read=seconds)
         self._pool = urllib3.PoolManager(maxsize=8, retries=False)
-        # TEI calls the passages texts, and knows nothing called documents.
-        self._name = "documents"
+        # TEI names this field `texts` and rejects `documents` with status 422.
+        self._texts_field = "documents"
 
-    def scores(self, question: str, passages: Sequence[str]) -> Sequence[float]:
-        texts = [passage[:_LONGEST] for passage in passages]
-        status, answer = self._ask(question, texts)
-        if status == 422 and self._name == "documents":
-            self._name = "texts"
-            status, answer = self._ask(question, texts)
+    def score_chunks(self, question: str, chunks: Sequence[str]) -> Sequence[float]:
+        """Return one score per chunk. Raises RerankerFailed."""
+        texts = [chunk[:_MAX_CHUNK_CHARACTERS] for chunk in chunks]
+        status, response = self._request_scores(question, texts)
+        if status == 422 and self._texts_field == "documents":
+            self._texts_field = "texts"
+            status, response = self._request_scores(question, texts)
         if status >= 400:
-            raise RerankerFailed(f"its server answered {status}")
-        return _in_order(answer, len(texts))
+            raise RerankerFailed(f"the endpoint returned status {status}")
+        return _parse_scores(response, len(texts))
 
-    def _ask(self, question: str, texts: Sequence[str]) -> tuple[int, Any]:
-        body: dict[str, Any] = {"query": question, self._name: texts}
-        if self._model and self._name == "documents":
+    def _request_scores(self, question: str, texts: Sequence[str]) -> tuple[int, Any]:
+        body: dict[str, Any] = {"query": question, self._texts_field: texts}
+        if self._model and self._texts_field == "documents":
             body["model"] = self._model
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.reveal()}"
         try:
-            with span("POST", Kind.CLIENT, {"url.full": self._url}) as asking:
+            with start_as_current_span(
+                "POST", SpanKind.CLIENT, {"url.full": self._url}
+            ) as current_span:
                 response = self._pool.request(
                     "POST",
                     self._url,
@@ -68,59 +71,66 @@ class EndpointReranker:
                     redirect=False,
                     preload_content=False,
                 )
-                asking.set({"http.response.status_code": response.status})
+                current_span.set_attributes({"http.response.status_code": response.status})
                 with response:
-                    raw = response.read(_MOST_BYTES + 1)
+                    raw = response.read(_MAX_RESPONSE_BYTES + 1)
         except urllib3.exceptions.HTTPError as error:
-            raise RerankerFailed("its server does not answer in time") from error
+            raise RerankerFailed("the endpoint does not respond in time") from error
         try:
             return response.status, json.loads(raw)
         except ValueError as error:
-            raise RerankerFailed("its server answered no JSON") from error
+            raise RerankerFailed("the endpoint returned invalid JSON") from error
 
 
 class LocalReranker:
-    """A cross-encoder in this process, by sentence-transformers; loads at its first use."""
+    """Cross-encoder of sentence-transformers in this process, loaded on first use."""
 
     def __init__(self, settings: RerankSettings) -> None:
         self._model = str(settings.model)
-        self._loading = threading.Lock()
-        self._loaded: Any = None
+        self._lock = threading.Lock()
+        self._encoder: Any = None
 
-    def scores(self, question: str, passages: Sequence[str]) -> Sequence[float]:
-        pairs = [(question, passage[:_LONGEST]) for passage in passages]
-        return [float(score) for score in self._encoder().predict(pairs, show_progress_bar=False)]
+    def score_chunks(self, question: str, chunks: Sequence[str]) -> Sequence[float]:
+        """Return one score per chunk. Raises RerankerFailed."""
+        pairs = [(question, chunk[:_MAX_CHUNK_CHARACTERS]) for chunk in chunks]
+        return [
+            float(score) for score in self._get_encoder().predict(pairs, show_progress_bar=False)
+        ]
 
-    def _encoder(self) -> Any:
-        with self._loading:
-            if self._loaded is None:
+    def _get_encoder(self) -> Any:
+        with self._lock:
+            if self._encoder is None:
                 try:
                     from sentence_transformers import CrossEncoder
 
-                    self._loaded = CrossEncoder(self._model, max_length=512)
+                    self._encoder = CrossEncoder(self._model, max_length=512)
                 except ImportError as error:
-                    raise RerankerFailed("the torch extra is not installed") from error
+                    raise RerankerFailed("the extra torch is not installed") from error
                 except (OSError, ValueError) as error:
-                    raise RerankerFailed(f"{self._model} cannot be loaded") from error
-            return self._loaded
+                    raise RerankerFailed(f"the model {self._model} cannot be loaded") from error
+            return self._encoder
 
 
 def open_reranker(settings: RerankSettings) -> EndpointReranker | LocalReranker | None:
+    """Return the configured reranker, or None. Nothing is loaded or connected yet."""
     if settings.url:
         return EndpointReranker(settings)
     return LocalReranker(settings) if settings.model else None
 
 
-def _in_order(answer: Any, count: int) -> list[float]:
-    """The scores by the passages' own order, out of `results` or a bare list of them."""
-    rows = answer.get("results") if isinstance(answer, dict) else answer
+def _parse_scores(response: Any, count: int) -> list[float]:
+    """Return the scores in request order.
+
+    *response* is an object with `results` (Cohere) or a bare list (TEI), in any order.
+    """
+    rows = response.get("results") if isinstance(response, dict) else response
     scores: dict[int, float] = {}
     try:
         for row in rows or []:
             score = row["relevance_score"] if "relevance_score" in row else row["score"]
             scores[int(row["index"])] = float(score)
     except (KeyError, TypeError, ValueError) as error:
-        raise RerankerFailed("its server answered something else than scores") from error
+        raise RerankerFailed("the endpoint returned no valid scores") from error
     if set(scores) != set(range(count)):
-        raise RerankerFailed("its server left passages out")
-    return [scores[place] for place in range(count)]
+        raise RerankerFailed("the endpoint did not score all chunks")
+    return [scores[index] for index in range(count)]

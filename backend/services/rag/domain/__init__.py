@@ -1,1 +1,1 @@
-"""What the library does: take in, cut up, find, answer."""
+"""Business rules of the rag service: access, documents, ingestion, search and answers."""

@@ -1,7 +1,8 @@
-"""Answer from the documents: in their own sentences, or in a model's words that rest on them.
+"""Answer questions from documents, extractively or with a language model.
 
-Without a model nothing can be made up: the answer is the sentences that fit best, or the
-statement that none fits well enough. A model's sources are found in the passages, never believed.
+Without a model, the answer consists of sentences from the documents, or states that they contain
+no answer; nothing can be invented. With a model, its text is matched against the chunks to find
+the citations. Citations that the model itself claims are not used.
 """
 
 import logging
@@ -12,31 +13,39 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from backend.ai.chat_models import ModelTimeout
-from backend.ai.citations import Citation, Sources, Weaver
-from backend.ai.embedding import Embedder
+from backend.ai.citations import Citation, CitationFinder, CitationInserter
+from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.extractive_answers import ScoredSentence, select_sentences
+from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
 from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
-from backend.services.rag.clients.writer import Writer
+from backend.services.rag.clients.answer_model import AnswerModel
 from backend.services.rag.domain import prompts
-from backend.services.rag.domain.chunking import unbroken
-from backend.services.rag.domain.collections import Reader
-from backend.services.rag.domain.extracts import Extract, chosen_sentences, ranked_sentences
-from backend.services.rag.domain.rewriting import MOST_CHARACTERS, Turn, stand_alone
-from backend.services.rag.domain.search import Findings, Question, Search
+from backend.services.rag.domain.extractive_answers import (
+    MIN_SUPPORT_FOR_MODEL,
+    OPTIONS,
+    rank_hit_sentences,
+)
+from backend.services.rag.domain.ingestion.chunking import join_hyphenated_words
+from backend.services.rag.domain.search.service import SearchQuery, SearchService, WeightedHits
+from backend.services.rag.model import SearchHit, Viewer
 from backend.services.rag.store import documents as document_store
 
 _log = logging.getLogger(__name__)
-MODEL = "extractive"
-NOTHING = "The documents you can read say nothing about this."
-# A model may still say that the passages do not answer, so it is asked in more cases.
-RELEVANT_TO_A_MODEL = 0.6
-_LONGEST_ANSWER = 20_000
-_LONGEST_SECONDS = 180.0
+EXTRACTIVE_MODEL = "extractive"
+NO_ANSWER = "The documents you can read say nothing about this."
+_MAX_ANSWER_CHARACTERS = 20_000
+_MAX_ANSWER_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Sentences with markers, and what the markers stand for."""
+    """An answer with citation markers such as [1].
+
+    Attributes:
+        citations: the quotes that the markers refer to.
+        searched_for: the question as it was searched, completed from the conversation.
+    """
 
     text: str
     citations: Sequence[Citation]
@@ -44,108 +53,136 @@ class Answer:
     searched_for: str
 
 
-Pieces = Generator[str, None, Answer]
+AnswerStream = Generator[str, None, Answer]
+"""Yields the text in pieces and returns the complete answer."""
 
 
-class Answers:
-    """Answers questions from what a reader may read."""
+class AnswerService:
+    """Answers questions from the documents that a viewer can read."""
 
     def __init__(
-        self, database: Database, search: Search, embedder: Embedder, writer: Writer | None = None
+        self,
+        database: Database,
+        search: SearchService,
+        embedder: BuiltInEmbedder,
+        answer_model: AnswerModel | None = None,
     ) -> None:
         self._database = database
         self._search = search
         self._embedder = embedder
-        self._writer = writer
+        self._answer_model = answer_model
 
-    def begin(self, reader: Reader, question: Question, history: Sequence[Turn]) -> Pieces:
-        """The answer's text in pieces, and at their end the whole.
+    def stream_answer(
+        self, viewer: Viewer, question: SearchQuery, history: Sequence[Turn]
+    ) -> AnswerStream:
+        """Return a generator of the answer's text.
 
-        Nothing is searched before the first piece is asked for. What fails then, fails there;
-        closing the pieces early stops a model that writes.
+        Work starts, and errors are raised, when the first piece is requested. Closing the
+        generator early stops the language model.
         """
-        query = self._stand_alone(question.text, history)
-        asked = replace(question, text=query)
-        findings = self._search.look(reader, asked)
-        if self._writer is None:
-            return (yield from self._quoted(reader, query, findings))
-        ranked = ranked_sentences(query, findings.found, self._embedder, findings.rarity)
-        if not ranked or max(each.support for each in ranked) < RELEVANT_TO_A_MODEL:
-            yield NOTHING
-            return Answer(NOTHING, (), self._writer.name, query)
-        return (yield from self._written(self._writer, query, findings))
+        text = self._rewrite_question(question.text, history)
+        results = self._search.search_with_term_weights(viewer, replace(question, text=text))
+        if self._answer_model is None:
+            return (yield from self._stream_extractive_answer(viewer, text, results))
+        ranked = self._rank_sentences(text, results)
+        if max((sentence.support for sentence in ranked), default=0) < MIN_SUPPORT_FOR_MODEL:
+            yield NO_ANSWER
+            return Answer(NO_ANSWER, (), self._answer_model.name, text)
+        return (yield from self._stream_model_answer(self._answer_model, text, results))
 
-    def _quoted(self, reader: Reader, query: str, findings: Findings) -> Pieces:
-        chosen = chosen_sentences(query, findings.found, self._embedder, findings.rarity)
-        text = " ".join(f"{readable(each.quote)} [{n}]" for n, each in enumerate(chosen, 1))
-        text = text or NOTHING
+    def _rank_sentences(
+        self, question: str, results: WeightedHits
+    ) -> list[ScoredSentence[SearchHit]]:
+        return rank_hit_sentences(question, results.hits, self._embedder, results.term_weights)
+
+    def _stream_extractive_answer(
+        self, viewer: Viewer, question: str, results: WeightedHits
+    ) -> AnswerStream:
+        sentences = select_sentences(self._rank_sentences(question, results), OPTIONS)
+        text = " ".join(
+            f"{format_quote(sentence.quote)} [{marker}]"
+            for marker, sentence in enumerate(sentences, 1)
+        )
+        text = text or NO_ANSWER
         yield from re.findall(r"\s*\S+", text)
-        return Answer(text, self._cited(reader, chosen), MODEL, query)
+        return Answer(text, self._build_citations(viewer, sentences), EXTRACTIVE_MODEL, question)
 
-    def _cited(self, reader: Reader, chosen: Sequence[Extract]) -> list[Citation]:
-        with self._database.read(reader.tenant_id) as session:
+    def _build_citations(
+        self, viewer: Viewer, sentences: Sequence[ScoredSentence[SearchHit]]
+    ) -> list[Citation]:
+        with self._database.read(viewer.tenant_id) as session:
             return [
                 Citation(
-                    marker=number,
-                    document_id=each.passage.document_id,
-                    filename=each.passage.filename,
-                    # The sentence may stand on a later page than the passage begins on.
-                    page=each.passage.page
-                    and document_store.page_at(
-                        session, each.passage.document_id, each.passage.generation, each.start
+                    marker=marker,
+                    document_id=sentence.chunk.document_id,
+                    filename=sentence.chunk.filename,
+                    # The sentence can be on a later page than the start of its chunk.
+                    page=sentence.chunk.page
+                    and document_store.get_page_number(
+                        session,
+                        sentence.chunk.document_id,
+                        sentence.chunk.generation,
+                        sentence.start,
                     ),
-                    start=each.start,
-                    end=each.end,
-                    quote=each.quote,
+                    start=sentence.start,
+                    end=sentence.end,
+                    quote=sentence.quote,
                 )
-                for number, each in enumerate(chosen, 1)
+                for marker, sentence in enumerate(sentences, 1)
             ]
 
-    def _written(self, writer: Writer, query: str, findings: Findings) -> Pieces:
-        sources = Sources(self._embedder, query)
-        sources.add(findings.found)
-        weaver = Weaver(sources.cite)
-        name, written = writer.write(prompts.ANSWER, prompts.answer(query, findings.found))
-        said: list[str] = []
-        with closing(_bounded(written)) as pieces:
+    def _stream_model_answer(
+        self, answer_model: AnswerModel, question: str, results: WeightedHits
+    ) -> AnswerStream:
+        citation_finder = CitationFinder(self._embedder, question)
+        citation_finder.add_chunks(results.hits)
+        inserter = CitationInserter(citation_finder.cite_sentence)
+        model_name, model_text = answer_model.stream_text(
+            prompts.ANSWER_SYSTEM_PROMPT, prompts.build_answer_prompt(question, results.hits)
+        )
+        answer: list[str] = []
+        with closing(_limit_stream(model_text)) as pieces:
             for piece in pieces:
-                said.append(weaver.feed(piece))
-                if said[-1]:
-                    yield said[-1]
-        said.append(weaver.end())
-        if said[-1]:
-            yield said[-1]
-        return Answer("".join(said).strip(), sources.citations, name, query)
+                answer.append(inserter.feed(piece))
+                if answer[-1]:
+                    yield answer[-1]
+        answer.append(inserter.finish())
+        if answer[-1]:
+            yield answer[-1]
+        return Answer("".join(answer).strip(), citation_finder.citations, model_name, question)
 
-    def _stand_alone(self, question: str, history: Sequence[Turn]) -> str:
-        by_rules = stand_alone(question, history)
-        if self._writer is None or not history:
-            return by_rules
+    def _rewrite_question(self, question: str, history: Sequence[Turn]) -> str:
+        """Complete a follow-up question from *history*, by the model or else by rules."""
+        rewritten_by_rules = rewrite_follow_up(question, history)
+        if self._answer_model is None or not history:
+            return rewritten_by_rules
         try:
-            _, written = self._writer.write(prompts.REWRITE, prompts.rewrite(question, history))
-            with closing(_bounded(written)) as pieces:
+            _, model_text = self._answer_model.stream_text(
+                prompts.REWRITE_SYSTEM_PROMPT, prompts.build_rewrite_prompt(question, history)
+            )
+            with closing(_limit_stream(model_text)) as pieces:
                 rewritten = " ".join("".join(pieces).split()).strip("\"'“”")
-        except ServiceError as failure:
-            _log.warning("the question was completed by rules: %s", failure.code)
-            return by_rules
-        return rewritten if 0 < len(rewritten) <= MOST_CHARACTERS else by_rules
+        except ServiceError as error:
+            _log.warning("model failed, follow-up question rewritten by rules: %s", error.code)
+            return rewritten_by_rules
+        return rewritten if 0 < len(rewritten) <= MAX_CHARACTERS else rewritten_by_rules
 
 
-def readable(quote: str) -> str:
-    """A quote as running text: its line breaks and bullets are those of a page."""
-    return " ".join(unbroken(quote).split()).lstrip("•▪‣◦*#\u2013- ")
+def format_quote(quote: str) -> str:
+    """Return *quote* as running text, without the line breaks and bullets of the page."""
+    return " ".join(join_hyphenated_words(quote).split()).lstrip("•▪‣◦*#\u2013- ")
 
 
-def _bounded(pieces: Iterator[str]) -> Generator[str]:
-    """*pieces* until they are too many; ModelTimeout if they take too long."""
-    end, left = monotonic() + _LONGEST_SECONDS, _LONGEST_ANSWER
+def _limit_stream(pieces: Iterator[str]) -> Generator[str]:
+    """Yield *pieces* up to the maximum length. Raises ModelTimeout after the maximum time."""
+    deadline, remaining = monotonic() + _MAX_ANSWER_SECONDS, _MAX_ANSWER_CHARACTERS
     try:
         for piece in pieces:
-            if monotonic() > end:
+            if monotonic() > deadline:
                 raise ModelTimeout
-            yield piece[:left]
-            left -= len(piece)
-            if left <= 0:
+            yield piece[:remaining]
+            remaining -= len(piece)
+            if remaining <= 0:
                 return
     finally:
         if isinstance(pieces, Generator):

@@ -1,32 +1,31 @@
-"""Collections: whose they are, who else may read or write them."""
+"""Collections of documents and their sharing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.chassis.database.sessions import Database, Session
-from backend.chassis.web.paging import cut_page
-from backend.services.rag.errors import CollectionExists, CollectionNotFound, NotTheOwner, ReadOnly
+from backend.chassis.database.sessions import Database
+from backend.chassis.web.paging import paginate
+from backend.services.rag.domain.access import (
+    get_access,
+    get_owned_collection,
+    get_readable_collection,
+)
+from backend.services.rag.model import Viewer
 from backend.services.rag.store import collections as store
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.collections import Access, CollectionRow, GrantRow
 
-# Where a document goes when its owner names no collection.
-DEFAULT = "default"
-_RISING: tuple[Access, ...] = ("none", "read", "write")
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Who asks. Everything that is looked up is looked up for one."""
-
-    tenant_id: str
-    user_id: str
-
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A shelf of documents. Only its owner sees with whom it is shared."""
+    """A collection of documents.
+
+    Attributes:
+        tenant_access: access of all users of the tenant.
+        access: access of the viewer.
+        grants: access by user id; empty unless the viewer is the owner.
+    """
 
     id: str
     name: str
@@ -38,143 +37,107 @@ class Collection:
     created_at: datetime
 
 
-class Collections:
-    """What a reader may do with collections."""
+class CollectionService:
+    """Operations of a viewer on collections.
+
+    Methods take a collection by name or id. They raise CollectionNotFound if the viewer cannot
+    read it, and NotCollectionOwner if only its owner can change it.
+    """
 
     def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+        """*wake* notifies the ingestion workers."""
         self._database = database
         self._wake = wake
 
-    def add(self, reader: Reader, name: str, description: str, tenant_access: Access) -> Collection:
-        with self._database.write(reader.tenant_id) as session:
+    def create_collection(
+        self, viewer: Viewer, name: str, description: str, tenant_access: Access
+    ) -> Collection:
+        """Create a collection. Raises CollectionExists if the viewer owns one of this name."""
+        with self._database.write(viewer.tenant_id) as session:
             row = CollectionRow(
-                tenant_id=reader.tenant_id,
-                owner_id=reader.user_id,
+                tenant_id=viewer.tenant_id,
+                owner_id=viewer.user_id,
                 name=name,
                 description=description,
                 tenant_access=tenant_access,
                 grants=[],
             )
-            store.add(session, row)
-            return _seen_by(reader, row)
+            store.add_collection(session, row)
+            return _to_collection(viewer, row)
 
-    def page(
-        self, reader: Reader, after: str | None, limit: int
+    def list_collections(
+        self, viewer: Viewer, after: str | None, limit: int
     ) -> tuple[list[Collection], str | None]:
-        with self._database.read(reader.tenant_id) as session:
-            rows = store.page(session, reader.tenant_id, reader.user_id, after, limit + 1)
-            shown, cursor = cut_page(rows, limit, lambda row: (row.id,))
-            return [_seen_by(reader, row) for row in shown], cursor
+        """Return a page of the readable collections after id *after*, and the next cursor."""
+        with self._database.read(viewer.tenant_id) as session:
+            rows = store.list_collections(
+                session, viewer.tenant_id, viewer.user_id, after, limit + 1
+            )
+            page, cursor = paginate(rows, limit, lambda row: (row.id,))
+            return [_to_collection(viewer, row) for row in page], cursor
 
-    def find(self, reader: Reader, named: str) -> Collection:
-        with self._database.read(reader.tenant_id) as session:
-            return _seen_by(reader, found(session, reader, named))
+    def get_collection(self, viewer: Viewer, name_or_id: str) -> Collection:
+        with self._database.read(viewer.tenant_id) as session:
+            return _to_collection(viewer, get_readable_collection(session, viewer, name_or_id))
 
-    def change(
+    def update_collection(
         self,
-        reader: Reader,
-        named: str,
+        viewer: Viewer,
+        name_or_id: str,
         *,
         name: str | None,
         description: str | None,
         tenant_access: Access | None,
     ) -> Collection:
-        with self._database.write(reader.tenant_id) as session:
-            row = _owned(session, reader, named)
+        """Change the values that are not None."""
+        with self._database.write(viewer.tenant_id) as session:
+            row = get_owned_collection(session, viewer, name_or_id)
             if name is not None and name != row.name:
-                store.rename(session, row, name)
+                store.rename_collection(session, row, name)
             if description is not None:
                 row.description = description
             if tenant_access is not None:
                 row.tenant_access = tenant_access
-            return _seen_by(reader, row)
+            return _to_collection(viewer, row)
 
-    def delete(self, reader: Reader, named: str) -> None:
-        """Delete the collection and every document in it."""
-        with self._database.write(reader.tenant_id) as session:
-            row = _owned(session, reader, named)
-            for document in document_store.in_collection(session, row.id):
-                document_store.remove(session, document)
+    def delete_collection(self, viewer: Viewer, name_or_id: str) -> None:
+        """Delete the collection and all of its documents."""
+        with self._database.write(viewer.tenant_id) as session:
+            row = get_owned_collection(session, viewer, name_or_id)
+            for document in document_store.list_documents_in_collection(session, row.id):
+                document_store.delete_document(session, document)
             session.flush()
             session.add(document_store.RemovalRow(collection_id=row.id))
             session.delete(row)
         self._wake()
 
-    def grant(self, reader: Reader, named: str, user_id: str, access: Access) -> Collection:
-        with self._database.write(reader.tenant_id) as session:
-            row = _owned(session, reader, named)
+    def grant_access(
+        self, viewer: Viewer, name_or_id: str, user_id: str, access: Access
+    ) -> Collection:
+        """Give *user_id* access to the collection, replacing an earlier grant."""
+        with self._database.write(viewer.tenant_id) as session:
+            row = get_owned_collection(session, viewer, name_or_id)
             session.merge(GrantRow(collection_id=row.id, user_id=user_id, access=access))
             session.flush()
             session.refresh(row)
-            return _seen_by(reader, row)
+            return _to_collection(viewer, row)
 
-    def revoke(self, reader: Reader, named: str, user_id: str) -> None:
-        with self._database.write(reader.tenant_id) as session:
-            row = _owned(session, reader, named)
+    def revoke_access(self, viewer: Viewer, name_or_id: str, user_id: str) -> None:
+        """Delete the grant of *user_id*, if there is one."""
+        with self._database.write(viewer.tenant_id) as session:
+            row = get_owned_collection(session, viewer, name_or_id)
             row.grants = [grant for grant in row.grants if grant.user_id != user_id]
 
 
-def found(session: Session, reader: Reader, named: str) -> CollectionRow:
-    """The collection that *reader* calls *named*: their own before one shared with them."""
-    rows = store.readable(session, reader.tenant_id, reader.user_id, named)
-    if not rows:
-        raise CollectionNotFound
-    return rows[0]
-
-
-def writable(session: Session, reader: Reader, named: str | None) -> CollectionRow:
-    """The collection to put something into; a name nobody uses yet becomes one of the reader's."""
-    name = named or DEFAULT
-    rows = store.readable(session, reader.tenant_id, reader.user_id, name)
-    # The default is always one's own, whatever others who share theirs call it.
-    rows = [row for row in rows if named is not None or row.owner_id == reader.user_id]
-    if rows:
-        ensure_writable(reader, rows[0])
-        return rows[0]
-    row = CollectionRow(
-        tenant_id=reader.tenant_id,
-        owner_id=reader.user_id,
-        name=name,
-        description="",
-        tenant_access="none",
-        grants=[],
-    )
-    try:
-        store.add(session, row)
-    except CollectionExists:  # by another request of the same reader, just now
-        return found(session, reader, name)
-    return row
-
-
-def ensure_writable(reader: Reader, row: CollectionRow) -> None:
-    if access_of(reader, row) != "write":
-        raise ReadOnly
-
-
-def access_of(reader: Reader, row: CollectionRow) -> Access:
-    """The most that ownership, the tenant's share and a grant allow together."""
-    if row.owner_id == reader.user_id:
-        return "write"
-    granted: Access = next((g.access for g in row.grants if g.user_id == reader.user_id), "none")
-    return max(row.tenant_access, granted, key=_RISING.index)
-
-
-def _owned(session: Session, reader: Reader, named: str) -> CollectionRow:
-    row = found(session, reader, named)
-    if row.owner_id != reader.user_id:
-        raise NotTheOwner
-    return row
-
-
-def _seen_by(reader: Reader, row: CollectionRow) -> Collection:
-    mine = row.owner_id == reader.user_id
+def _to_collection(viewer: Viewer, row: CollectionRow) -> Collection:
+    is_owner = row.owner_id == viewer.user_id
     return Collection(
         id=row.id,
         name=row.name,
         description=row.description,
         owner_id=row.owner_id,
         tenant_access=row.tenant_access,
-        access=access_of(reader, row),
-        grants={grant.user_id: grant.access for grant in row.grants} if mine else {},
+        access=get_access(viewer, row),
+        grants={grant.user_id: grant.access for grant in row.grants} if is_owner else {},
         created_at=row.created_at,
     )

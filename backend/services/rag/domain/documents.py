@@ -1,4 +1,4 @@
-"""Documents: take in, list, change, delete, hand out again."""
+"""Documents: upload, list, read, change, reindex and delete."""
 
 import threading
 import time
@@ -8,31 +8,39 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from backend.chassis.database.sessions import Database, Session, take_turns
-from backend.chassis.encryption import Seal
-from backend.chassis.observability.tracing import standing
-from backend.chassis.web.paging import cut_page
-from backend.services.rag.domain.collections import (
-    Reader,
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
+from backend.chassis.encryption import Encryptor
+from backend.chassis.observability.tracing import attach_span_context
+from backend.chassis.web.paging import paginate
+from backend.services.rag.domain.access import (
     ensure_writable,
-    found,
-    writable,
+    get_or_create_writable_collection,
+    get_readable_collection,
 )
-from backend.services.rag.domain.uploads import Blobs, Incoming, Upload, is_lockable
-from backend.services.rag.errors import DocumentNotFound, QueueFull
-from backend.services.rag.store import changes, queue
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.uploads import FileReceiver, Upload, accepts_password
+from backend.services.rag.errors import DocumentNotFound, IngestionQueueFull
+from backend.services.rag.model import Viewer
 from backend.services.rag.store import chunks as chunk_store
+from backend.services.rag.store import collection_changes, ingestion_queue
 from backend.services.rag.store import documents as store
 from backend.services.rag.store.collections import CollectionRow
-from backend.services.rag.store.documents import DocumentRow, RemovalRow, Status
+from backend.services.rag.store.documents import DocumentRow, DocumentStatus, RemovalRow
 
-DONE = ("ready", "failed")
-_LOOK_AGAIN_SECONDS = 0.1
+FINAL_STATUSES = ("ready", "failed")
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as its readers see it."""
+    """A document as it is shown to viewers.
+
+    Attributes:
+        pages: number of pages, or None for types without pages.
+        stage: current ingestion stage; *done* of *total* is the progress within it.
+        error: error code and detail of a failed document.
+        replaces: ids of documents that are deleted when this one is ready.
+    """
 
     id: str
     filename: str
@@ -43,7 +51,7 @@ class Document:
     sha256: str
     pages: int | None
     chunks: int
-    status: Status
+    status: DocumentStatus
     stage: str
     done: int
     total: int
@@ -54,13 +62,13 @@ class Document:
     replaces: Sequence[str]
 
     @property
-    def is_done(self) -> bool:
-        return self.status in DONE
+    def is_processed(self) -> bool:
+        return self.status in FINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A part of a document's text: the characters from *start* to *end*."""
+class DocumentChunk:
+    """A chunk of a document: the characters from *start* to *end* of its text."""
 
     id: str
     ordinal: int
@@ -73,50 +81,61 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class TextPage:
-    """A page of the extracted text; passages and quotes count from the first page's start."""
+    """A page of the extracted text.
+
+    Offsets of chunks and quotes count from the start of the first page.
+    """
 
     number: int
     start: int
     text: str
 
 
-class Watchers:
-    """Callers who wait for documents to be read. Each holds a thread of the server, so they
-    may never hold all of them."""
+class WaitSlots:
+    """Limits the requests that wait for ingestion.
 
-    def __init__(self, most: int) -> None:
-        self._free = threading.BoundedSemaphore(most)
+    Each of them holds a server thread, so they must not use all threads.
+    """
 
-    def enter(self) -> bool:
-        return self._free.acquire(blocking=False)
+    def __init__(self, max_slots: int) -> None:
+        self._slots = threading.BoundedSemaphore(max_slots)
 
-    def leave(self) -> None:
-        self._free.release()
+    def acquire_slot(self) -> bool:
+        """Acquire a slot without waiting. Returns False if none is free."""
+        return self._slots.acquire(blocking=False)
+
+    def release_slot(self) -> None:
+        self._slots.release()
 
 
-class Documents:
-    """What a reader may do with documents."""
+class DocumentService:
+    """Operations of a viewer on documents.
+
+    Methods raise DocumentNotFound if the viewer cannot read the document, and CollectionReadOnly
+    if a change is not allowed.
+    """
 
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blob_storage: BlobStorage,
         wake: Callable[[], None],
-        seal: Seal,
+        encryptor: Encryptor,
         *,
-        most_waiting: int,
+        max_queued_documents: int,
     ) -> None:
+        """*wake* notifies the ingestion workers; *encryptor* protects document passwords."""
         self._database = database
-        self._everything = database.across_tenants()
-        self._blobs = blobs
+        self._all_tenants = database.across_tenants()
+        self._blob_storage = blob_storage
         self._wake = wake
-        self._seal = seal
-        self._most_waiting = most_waiting
+        self._encryptor = encryptor
+        self._max_queued_documents = max_queued_documents
 
-    def add(
+    def add_documents(
         self,
-        reader: Reader,
-        incoming: Incoming,
+        viewer: Viewer,
+        receiver: FileReceiver,
         uploads: Sequence[Upload],
         *,
         collection: str | None,
@@ -125,173 +144,195 @@ class Documents:
         replace: bool = False,
         password: str | None = None,
     ) -> tuple[list[Document], bool]:
-        """The documents of *uploads*, and whether any of them is new.
+        """Add a document for each of *uploads* and queue it for ingestion.
 
-        With *replace*, each goes to the place of those of its file name when it is ready.
-        *password* opens those that are locked; it is kept sealed, and until then only.
+        All files and rows are stored durably before this returns: ingestion takes place even if
+        the process is killed.
 
-        All are on the disk and in the tables when this returns: whatever happens to the
-        process from then on, they will be read.
+        Args:
+            collection: name or id; created if it does not exist.
+            replace: each document replaces those with the same file name when it is ready.
+            password: opens encrypted files. It is stored encrypted until they are processed.
+
+        Returns:
+            The documents, and whether any of them is new. A file whose content is already in the
+            collection returns the existing document.
+
+        Raises:
+            IngestionQueueFull: too many documents are queued.
         """
-        documents, kept = [], []
-        # One queue for all tenants, whose rows this one must not see.
-        with self._everything.read() as session:
-            if store.count_waiting(session) + len(uploads) > self._most_waiting:
-                raise QueueFull
-        incoming.sync()
-        with self._database.write(reader.tenant_id) as session:
-            shelf = writable(session, reader, collection)
+        documents, new_blobs = [], []
+        # The queue is shared by all tenants. The viewer's own session cannot see their rows.
+        with self._all_tenants.read() as session:
+            if store.count_queued(session) + len(uploads) > self._max_queued_documents:
+                raise IngestionQueueFull
+        receiver.sync_folder()
+        with self._database.write(viewer.tenant_id) as session:
+            target = get_or_create_writable_collection(session, viewer, collection)
             if replace:
-                take_turns(session, f"names in {shelf.id}")
+                acquire_transaction_lock(session, f"names in {target.id}")
             for upload in uploads:
-                # The table decides which bytes are new: two requests may bring the same.
-                row = _row(reader, upload, shelf, title, metadata)
-                if store.add(session, row):
-                    kept.append(upload.blob)
+                # The unique index detects duplicates: concurrent requests can send the same bytes.
+                row = _build_row(viewer, upload, target, title, metadata)
+                if store.add_document(session, row):
+                    new_blobs.append(upload.blob)
                 else:
-                    row = store.with_bytes(session, shelf.id, upload.sha256)
+                    row = store.get_document_by_hash(session, target.id, upload.sha256)
                     if row.status == "failed":
-                        queue.read_anew(row)
-                if password is not None and row.status == "queued" and is_lockable(upload):
-                    row.sealed_password = self._seal.close(password)
+                        ingestion_queue.requeue_document(row)
+                if password is not None and row.status == "queued" and accepts_password(upload):
+                    row.sealed_password = self._encryptor.encrypt_text(password)
                 if replace and row.filename == upload.filename:
-                    _replace_namesakes(session, row)
-                documents.append(_seen(row))
-        for blob in kept:
-            incoming.keep(blob)
-        # Once for each, so that several readers hear of what came together.
+                    _replace_same_filename(session, row)
+                documents.append(_to_document(row))
+        for blob in new_blobs:
+            receiver.keep_file(blob)
+        # Once per document, so that several workers are notified.
         for _ in documents:
             self._wake()
-        return documents, bool(kept)
+        return documents, bool(new_blobs)
 
-    def page(
+    def list_documents(
         self,
-        reader: Reader,
+        viewer: Viewer,
         *,
         collection: str | None,
-        status: Status | None,
-        containing: str | None,
+        status: DocumentStatus | None,
+        text_filter: str | None,
         before: str | None,
         limit: int,
     ) -> tuple[list[Document], str | None]:
-        """The newest first."""
-        with self._database.read(reader.tenant_id) as session:
-            within = None if collection is None else [found(session, reader, collection).id]
-            rows = store.page(
+        """Return a page of documents, newest first, and the next cursor.
+
+        Args:
+            text_filter: text that the title or file name must contain.
+            before: id of the last document of the previous page.
+        """
+        with self._database.read(viewer.tenant_id) as session:
+            collection_ids = (
+                None
+                if collection is None
+                else [get_readable_collection(session, viewer, collection).id]
+            )
+            rows = store.list_documents(
                 session,
-                reader.tenant_id,
-                reader.user_id,
-                collections=within,
+                viewer.tenant_id,
+                viewer.user_id,
+                collection_ids=collection_ids,
                 status=status,
-                containing=containing,
+                text_filter=text_filter,
                 before=before,
                 limit=limit + 1,
             )
-            shown, cursor = cut_page(rows, limit, lambda row: (row.id,))
-            return [_seen(row) for row in shown], cursor
+            page, cursor = paginate(rows, limit, lambda row: (row.id,))
+            return [_to_document(row) for row in page], cursor
 
-    def find(self, reader: Reader, document_id: str) -> Document:
-        with self._database.read(reader.tenant_id) as session:
-            return _seen(_readable(session, reader, document_id))
+    def get_document(self, viewer: Viewer, document_id: str) -> Document:
+        with self._database.read(viewer.tenant_id) as session:
+            return _to_document(_get_readable_row(session, viewer, document_id))
 
-    def wait(self, reader: Reader, ids: Sequence[str], seconds: float) -> list[Document]:
-        """The documents once all are read, or as they are after *seconds*."""
-        end = time.monotonic() + seconds
+    def wait_until_processed(
+        self, viewer: Viewer, document_ids: Sequence[str], timeout_seconds: float
+    ) -> list[Document]:
+        """Return the documents when all are processed, or after *timeout_seconds*."""
+        deadline = time.monotonic() + timeout_seconds
         while True:
-            with standing(None):  # again and again: no part of a trace
-                documents = [self.find(reader, each) for each in ids]
-            if all(each.is_done for each in documents) or time.monotonic() >= end:
+            with attach_span_context(None):  # do not add every poll to the trace
+                documents = [self.get_document(viewer, key) for key in document_ids]
+            is_processed = all(document.is_processed for document in documents)
+            if is_processed or time.monotonic() >= deadline:
                 return documents
-            threading.Event().wait(_LOOK_AGAIN_SECONDS)
+            threading.Event().wait(_POLL_SECONDS)
 
-    def change(
+    def update_document(
         self,
-        reader: Reader,
+        viewer: Viewer,
         document_id: str,
         *,
         title: str | None,
         metadata: Mapping[str, Any] | None,
         collection: str | None,
     ) -> Document:
-        """Change what is given. A new title or place is a reason to read the document again."""
-        with self._database.write(reader.tenant_id) as session:
-            row = _changeable(session, reader, document_id)
+        """Change the values that are not None. A new title or collection requires reindexing."""
+        with self._database.write(viewer.tenant_id) as session:
+            row = _get_writable_row(session, viewer, document_id)
             if metadata is not None:
                 row.attributes = dict(metadata)
-                changes.note(session, row.collection_id, row.id)
+                collection_changes.record_change(session, row.collection_id, row.id)
             if title is not None and title != row.title:
                 row.title, row.title_given = title, True
-                queue.read_anew(row)
+                ingestion_queue.requeue_document(row)
             if collection is not None:
-                self._move(session, reader, row, collection)
-            changed = _seen(row)
+                _move_document(session, viewer, row, collection)
+            document = _to_document(row)
         self._wake()
-        return changed
+        return document
 
-    def delete(self, reader: Reader, document_id: str) -> None:
-        with self._database.write(reader.tenant_id) as session:
-            store.remove(session, _changeable(session, reader, document_id))
+    def delete_document(self, viewer: Viewer, document_id: str) -> None:
+        with self._database.write(viewer.tenant_id) as session:
+            store.delete_document(session, _get_writable_row(session, viewer, document_id))
         self._wake()
 
-    def reindex(self, reader: Reader, document_id: str) -> Document:
-        """Index the document anew from the text that is kept, or read a failed one again.
+    def reindex_document(self, viewer: Viewer, document_id: str) -> Document:
+        """Queue the document to be indexed again from its stored text.
 
-        Its present passages stay until the new ones are there.
+        A failed document is extracted again. Searches find the current chunks until the new ones
+        are ready.
         """
-        with self._database.write(reader.tenant_id) as session:
-            row = _changeable(session, reader, document_id)
-            queue.read_anew(row)
-            queued = _seen(row)
+        with self._database.write(viewer.tenant_id) as session:
+            row = _get_writable_row(session, viewer, document_id)
+            ingestion_queue.requeue_document(row)
+            document = _to_document(row)
         self._wake()
-        return queued
+        return document
 
-    def content(self, reader: Reader, document_id: str) -> tuple[Document, Path]:
-        with self._database.read(reader.tenant_id) as session:
-            row = _readable(session, reader, document_id)
-            return _seen(row), self._blobs.path(row.blob)
+    def get_original(self, viewer: Viewer, document_id: str) -> tuple[Document, Path]:
+        """Return the document and the path of its uploaded file."""
+        with self._database.read(viewer.tenant_id) as session:
+            row = _get_readable_row(session, viewer, document_id)
+            return _to_document(row), self._blob_storage.get_path(row.blob)
 
-    def passages(
-        self, reader: Reader, document_id: str, after: int, limit: int
-    ) -> tuple[list[Passage], str | None]:
-        with self._database.read(reader.tenant_id) as session:
-            row = _readable(session, reader, document_id)
-            rows = chunk_store.page(session, row.id, row.generation, after, limit + 1)
-            shown, cursor = cut_page(rows, limit, lambda row: (str(row.ordinal),))
-            return [
-                Passage(c.id, c.ordinal, c.page, c.start, c.end, c.section, c.text) for c in shown
-            ], cursor
+    def list_chunks(
+        self, viewer: Viewer, document_id: str, after: int, limit: int
+    ) -> tuple[list[DocumentChunk], str | None]:
+        """Return a page of chunks after ordinal *after*, and the next cursor."""
+        with self._database.read(viewer.tenant_id) as session:
+            row = _get_readable_row(session, viewer, document_id)
+            rows = chunk_store.list_chunks(session, row.id, row.generation, after, limit + 1)
+            page, cursor = paginate(rows, limit, lambda chunk: (str(chunk.ordinal),))
+            chunks = [
+                DocumentChunk(
+                    id=chunk.id,
+                    ordinal=chunk.ordinal,
+                    page=chunk.page,
+                    start=chunk.start,
+                    end=chunk.end,
+                    section=chunk.section,
+                    text=chunk.text,
+                )
+                for chunk in page
+            ]
+            return chunks, cursor
 
-    def text(self, reader: Reader, document_id: str) -> list[TextPage]:
-        with self._database.read(reader.tenant_id) as session:
-            row = _readable(session, reader, document_id)
-            pages = store.text_pages(session, row.id, row.generation)
+    def list_text_pages(self, viewer: Viewer, document_id: str) -> list[TextPage]:
+        """Return the extracted text page by page."""
+        with self._database.read(viewer.tenant_id) as session:
+            row = _get_readable_row(session, viewer, document_id)
+            pages = store.list_pages(session, row.id, row.generation)
             return [TextPage(page.number, page.start, page.text) for page in pages]
 
-    def _move(self, session: Session, reader: Reader, row: DocumentRow, collection: str) -> None:
-        shelf = found(session, reader, collection)
-        ensure_writable(reader, shelf)
-        if shelf.id == row.collection_id:
-            return
-        session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id))
-        store.forget_again_later(session, row)
-        # In the order of their ids: two moves in opposite directions must not wait for another.
-        for collection_id in sorted((row.collection_id, shelf.id)):
-            changes.note(session, collection_id, row.id)
-        store.move(session, row, shelf)
-        queue.read_anew(row)
 
-
-def _row(
-    reader: Reader,
+def _build_row(
+    viewer: Viewer,
     upload: Upload,
-    shelf: CollectionRow,
+    collection: CollectionRow,
     title: str | None,
     metadata: Mapping[str, Any],
 ) -> DocumentRow:
     row = DocumentRow(
-        collection=shelf,
-        tenant_id=reader.tenant_id,
-        owner_id=reader.user_id,
+        collection=collection,
+        tenant_id=viewer.tenant_id,
+        owner_id=viewer.user_id,
         filename=upload.filename,
         title=title or PurePath(upload.filename).stem,
         title_given=title is not None,
@@ -301,35 +342,49 @@ def _row(
         blob=upload.blob,
         attributes=dict(metadata),
     )
-    queue.note_asker(row)
+    ingestion_queue.record_request(row)
     return row
 
 
-def _replace_namesakes(session: Session, row: DocumentRow) -> None:
-    """Have *row* take the place of the others of its name, once it is ready."""
-    others = store.namesakes(session, row)
+def _replace_same_filename(session: Session, row: DocumentRow) -> None:
+    """Record that *row* replaces the other documents with its file name when it is ready."""
+    others = store.list_documents_with_same_filename(session, row)
     for other in others:
-        # Of two that came to replace each other, the one that was sent last stays.
-        other.replaces = [each for each in other.replaces if each != row.id]
+        # If two documents are to replace each other, the one uploaded last stays.
+        other.replaces = [document_id for document_id in other.replaces if document_id != row.id]
         if row.status == "ready":
-            store.remove(session, other)
+            store.delete_document(session, other)
     row.replaces = [other.id for other in others]
 
 
-def _readable(session: Session, reader: Reader, document_id: str) -> DocumentRow:
-    row = store.find(session, reader.tenant_id, reader.user_id, document_id)
+def _move_document(session: Session, viewer: Viewer, row: DocumentRow, collection: str) -> None:
+    target = get_readable_collection(session, viewer, collection)
+    ensure_writable(viewer, target)
+    if target.id == row.collection_id:
+        return
+    session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id))
+    store.schedule_late_cleanup(session, row)
+    # Lock in the order of ids, so that two moves in opposite directions cannot deadlock.
+    for collection_id in sorted((row.collection_id, target.id)):
+        collection_changes.record_change(session, collection_id, row.id)
+    store.move_document(session, row, target)
+    ingestion_queue.requeue_document(row)
+
+
+def _get_readable_row(session: Session, viewer: Viewer, document_id: str) -> DocumentRow:
+    row = store.get_document(session, viewer.tenant_id, viewer.user_id, document_id)
     if row is None:
         raise DocumentNotFound
     return row
 
 
-def _changeable(session: Session, reader: Reader, document_id: str) -> DocumentRow:
-    row = _readable(session, reader, document_id)
-    ensure_writable(reader, row.collection)
+def _get_writable_row(session: Session, viewer: Viewer, document_id: str) -> DocumentRow:
+    row = _get_readable_row(session, viewer, document_id)
+    ensure_writable(viewer, row.collection)
     return row
 
 
-def _seen(row: DocumentRow) -> Document:
+def _to_document(row: DocumentRow) -> Document:
     error = (row.error_code, row.error_detail or "") if row.error_code else None
     return Document(
         id=row.id,

@@ -1,4 +1,4 @@
-"""How much the library holds, and what came on each day."""
+"""Statistics of stored documents: totals and counts by day."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,33 @@ from datetime import date, datetime
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.database.sessions import Database
 from backend.services.rag.store import stats as store
-from backend.services.rag.store.stats import Held
+from backend.services.rag.store.stats import StorageTotals
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class StorageStats:
+    """Totals by document status, and totals of the documents uploaded on each day (UTC)."""
+
     collections: int
-    by_status: Mapping[str, Held]
-    days: Sequence[tuple[date, Held]]
+    by_status: Mapping[str, StorageTotals]
+    days: Sequence[tuple[date, StorageTotals]]
 
 
-class Stats:
-    """Counts across all tenants: *database* must show the rows of every one."""
+class StatsService:
+    """Statistics of all tenants."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        """*database* sees all tenants' rows."""
         self._database = database
         self._now = now
 
-    def of(self, asked: StatsQuery) -> Counts:
-        period = asked.period(self._now())
+    def get_stats(self, query: StatsQuery) -> StorageStats:
+        period = query.get_period(self._now())
         with self._database.read() as session:
-            return Counts(
-                collections=store.collections(session),
-                by_status=store.by_status(session),
-                days=list(period.without_holes(store.by_day(session, period), Held())),
+            return StorageStats(
+                collections=store.count_collections(session),
+                by_status=store.get_totals_by_status(session),
+                days=list(
+                    period.fill_gaps(store.get_totals_by_day(session, period), StorageTotals())
+                ),
             )

@@ -1,1 +1,1 @@
-"""The other way in: the queue of documents that wait to be read."""
+"""Background work: the ingestion worker, its broker, and ingestion and reembedding threads."""

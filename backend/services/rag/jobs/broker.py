@@ -1,8 +1,7 @@
-"""What service and worker send each other: that a document waits.
+"""Celery messages that announce waiting documents to the workers.
 
-The truth is in the tables; a message is only the word that there is something to do, and which
-document somebody has just added. So a message may be lost, come twice or come late: whoever
-hears it asks the queue whose turn it is.
+The queue is in the tables. A message only announces that a document was added, so it can be lost,
+duplicated or late: a worker that receives one takes the next document from the tables.
 """
 
 import logging
@@ -12,37 +11,41 @@ from urllib.parse import quote
 
 from redis.exceptions import RedisError
 
-from backend.security.redis import is_cluster, read_url
+from backend.security.redis import is_cluster, parse_redis_url
 
 if TYPE_CHECKING:
     from celery import Celery
 
 _log = logging.getLogger(__name__)
-TASK = "rag.read"
-# Of requests that come at once, so many messages are sent at most: a worker that has begun
-# goes on until nothing waits.
-_MOST_AT_ONCE = 4
+TASK_NAME = "rag.read"
+# Upper limit of messages for simultaneous requests. A worker that has started continues until no
+# document is waiting.
+_MAX_MESSAGES = 4
 
 
-def open_broker(url: str, longest_seconds: float) -> "Celery":
-    """The Celery app of service and worker; a task of theirs ends within *longest_seconds*."""
-    from celery import Celery  # takes half a second, which only those who use it wait
+def open_celery_app(url: str, max_task_seconds: float) -> "Celery":
+    """Open the Celery app that service and worker share.
 
-    app = Celery("rag", broker=_celerys(url), set_as_current=False)
+    Args:
+        max_task_seconds: longest possible duration of a task.
+    """
+    from celery import Celery  # importing takes half a second; only users of Celery wait for it
+
+    app = Celery("rag", broker=_build_celery_url(url), set_as_current=False)
     app.conf.update(
-        broker_use_ssl=_tls(url),
+        broker_use_ssl=_get_tls_options(url),
         task_default_queue="rag.reading",
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # A message is done when its work is, and comes back when its worker ends before that.
+        # Acknowledge a message after its work, so that it is redelivered if the worker dies.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=_transport_options(url, longest_seconds),
+        broker_transport_options=_get_transport_options(url, max_task_seconds),
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
@@ -52,8 +55,12 @@ def open_broker(url: str, longest_seconds: float) -> "Celery":
     return app
 
 
-def carries_messages(url: str) -> bool:
-    """Whether the broker can: Celery knows no cluster of Redis. RedisError if it is away."""
+def supports_messages(url: str) -> bool:
+    """Check whether Celery supports the broker: it does not support Redis Cluster.
+
+    Raises:
+        RedisError: Redis does not respond.
+    """
     return not _is_redis(url) or not is_cluster(url)
 
 
@@ -61,32 +68,33 @@ def _is_redis(url: str) -> bool:
     return url.startswith(("redis", "valkey", "unix"))
 
 
-def _celerys(url: str) -> str:
-    """*url* as Celery writes it."""
+def _build_celery_url(url: str) -> str:
+    """Convert *url* to Celery's notation."""
     if not _is_redis(url):
         return url
-    place = read_url(url)
-    login = f"{quote(place.user or '', '')}:{quote(place.password or '', '')}@"
-    if place.socket is not None:
-        return f"redis+socket://{login}{place.socket}?virtual_host={place.database}"
-    host, port = place.nodes[0]
+    address = parse_redis_url(url)
+    login = f"{quote(address.user or '', '')}:{quote(address.password or '', '')}@"
+    if address.socket is not None:
+        return f"redis+socket://{login}{address.socket}?virtual_host={address.database}"
+    host, port = address.nodes[0]
     host = f"[{host}]" if ":" in host else host
-    return f"redis{'s' if place.tls else ''}://{login}{host}:{port}/{place.database}"
+    return f"redis{'s' if address.tls else ''}://{login}{host}:{port}/{address.database}"
 
 
-def _tls(url: str) -> dict[str, object] | None:
-    place = read_url(url) if _is_redis(url) else None
-    if place is None or place.tls is None:
+def _get_tls_options(url: str) -> dict[str, object] | None:
+    address = parse_redis_url(url) if _is_redis(url) else None
+    if address is None or address.tls is None:
         return None
-    return {"ssl_cert_reqs": "required"} | dict(place.tls)
+    return {"ssl_cert_reqs": "required"} | dict(address.tls)
 
 
-def _transport_options(url: str, longest_seconds: float) -> dict[str, object]:
+def _get_transport_options(url: str, max_task_seconds: float) -> dict[str, object]:
     if not _is_redis(url):
         return {"confirm_publish": True}
     return {
-        # Redis itself knows no delivery that failed: what is not done by then comes again.
-        "visibility_timeout": int(longest_seconds + 30),
+        # Redis does not detect failed deliveries: an unacknowledged message is redelivered after
+        # this time.
+        "visibility_timeout": int(max_task_seconds + 30),
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "health_check_interval": 10,
@@ -96,57 +104,62 @@ def _transport_options(url: str, longest_seconds: float) -> dict[str, object]:
     }
 
 
-class Bell:
-    """Tells the workers that documents wait, without keeping anybody waiting itself."""
+class WorkerNotifier:
+    """Notifies the workers of waiting documents from its own thread, so that callers never wait."""
 
-    def __init__(self, url: str, longest_seconds: float) -> None:
+    def __init__(self, url: str, max_task_seconds: float) -> None:
         self._url = url
-        self._longest_seconds = longest_seconds
-        self._carries: bool | None = None
-        self._rung = threading.Semaphore(0)
+        self._max_task_seconds = max_task_seconds
+        self._supports_messages: bool | None = None
+        self._notifications = threading.Semaphore(0)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="worker-notifier", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
-        self._rung.release()
+    def notify_workers(self) -> None:
+        """Request a message to the workers and return immediately."""
+        self._notifications.release()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._rung.release()
+        self._notifications.release()
         self._thread.join(5)
 
     def _run(self) -> None:
         app: Celery | None = None
-        while self._rung.acquire() and not self._stopping.is_set():
+        while self._notifications.acquire() and not self._stopping.is_set():
             count = 1
-            while self._rung.acquire(blocking=False):
+            while self._notifications.acquire(blocking=False):
                 count += 1
-            if not self._is_heard():
+            if not self._can_send_messages():
                 continue
-            # At the first ring: it is a library to load, which the start need not wait for.
-            app = app or open_broker(self._url, self._longest_seconds)
-            send(app, min(count, _MOST_AT_ONCE))
+            # Celery is imported at the first notification, so that it does not delay the start.
+            app = app or open_celery_app(self._url, self._max_task_seconds)
+            send_task_messages(app, min(count, _MAX_MESSAGES))
 
-    def _is_heard(self) -> bool:
-        """Whether messages can be sent; else the workers look at the tables."""
-        if self._carries is None:
+    def _can_send_messages(self) -> bool:
+        """Check whether messages can be sent. Otherwise the workers poll the tables."""
+        if self._supports_messages is None:
             try:
-                self._carries = carries_messages(self._url)
-            except RedisError as fault:
-                _log.warning("the broker does not answer: %s", fault)
-        return bool(self._carries)
+                self._supports_messages = supports_messages(self._url)
+            except RedisError as error:
+                _log.warning("the broker does not respond: %s", error)
+        return bool(self._supports_messages)
 
 
-def send(app: "Celery", count: int = 1) -> bool:
-    """Whether the broker took the messages. If not, workers find out by looking at the tables."""
+def send_task_messages(app: "Celery", count: int = 1) -> bool:
+    """Send *count* messages.
+
+    Returns:
+        False if the broker does not accept them. Workers then find the documents by polling.
+    """
     try:
         with app.producer_or_acquire() as producer:
             for _ in range(count):
-                app.send_task(TASK, producer=producer, retry=False)
-    except Exception as fault:  # noqa: BLE001 - of any transport; nothing is lost by it
-        _log.warning("the broker does not answer: %s", fault)
+                app.send_task(TASK_NAME, producer=producer, retry=False)
+    except Exception as error:  # noqa: BLE001 - depends on the transport; no data is lost
+        _log.warning("the broker does not respond: %s", error)
         return False
     return True

@@ -1,42 +1,27 @@
-"""The thread that embeds what a model lacks, beside those that read documents."""
+"""Background thread that embeds chunks that an embedding model lacks."""
 
-import atexit
-import logging
-import threading
+from backend.chassis.background import PeriodicTask
+from backend.services.rag.domain.embeddings.reembedding import Reembedder
 
-from backend.services.rag.domain.reembedding import Reembedding
-
-_log = logging.getLogger(__name__)
 _IDLE_SECONDS = 2.0
 _STOP_SECONDS = 10.0
 
 
 class ReembeddingThread:
-    """Goes on where others left off, until it is stopped. One works, the others look on."""
+    """Runs the reembedder until it is stopped. Of several processes, one works at a time."""
 
-    def __init__(self, reembedding: Reembedding) -> None:
-        self._reembedding = reembedding
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reembedding", daemon=True)
+    def __init__(self, reembedder: Reembedder) -> None:
+        self._task = PeriodicTask(
+            "reembedding",
+            _IDLE_SECONDS,
+            reembedder.run_time_slice,
+            on_stop=reembedder.stop,
+            stops_at_exit=True,
+        )
 
     def start(self) -> None:
-        self._thread.start()
-        # Before the interpreter takes the thread's modules away from under it.
-        atexit.register(self.stop)
+        self._task.start()
 
     def stop(self) -> None:
-        """Stop within seconds; what is done stays done."""
-        atexit.unregister(self.stop)
-        self._stopping.set()
-        self._reembedding.stop()
-        self._thread.join(_STOP_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                busy = self._reembedding.step()
-            except Exception:  # noqa: BLE001 - the thread outlives what fails in it
-                _log.exception("what a model lacks could not be embedded")
-                busy = False
-            if not busy:
-                self._stopping.wait(_IDLE_SECONDS)
+        """Stop within seconds. Embedded chunks are kept."""
+        self._task.stop(_STOP_SECONDS)

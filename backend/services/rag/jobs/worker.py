@@ -1,4 +1,4 @@
-"""The Celery worker: hears that documents wait, and reads them."""
+"""Ingestion worker: processes documents when a Celery message arrives, or by polling."""
 
 import logging
 import os
@@ -8,9 +8,9 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from backend.services.rag.domain.ingestion import Ingestion
-from backend.services.rag.domain.reembedding import Reembedding
-from backend.services.rag.jobs.broker import TASK, send
+from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.ingestion.runner import IngestionRunner
+from backend.services.rag.jobs.broker import TASK_NAME, send_task_messages
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.reembedding import ReembeddingThread
 
@@ -18,61 +18,65 @@ if TYPE_CHECKING:
     from celery import Celery
 
 _log = logging.getLogger(__name__)
-# One message's work: documents are read for so long, then the next message goes on.
+# Maximum duration of one task. If documents are left, it sends another message and ends.
 _TASK_SECONDS = 30.0
-# So long nobody reads though documents wait, before the worker takes a message for lost.
-_PATIENCE_SECONDS = 6.0
+# If documents wait for this time and none is processed, a message is considered lost.
+_LOST_MESSAGE_SECONDS = 6.0
 _POLL_SECONDS = 1.0
 
 
-def poll(ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
-    """Look at the tables, where no message can come, until a signal ends it."""
-    _log.info("ready, reading %d documents at a time", threads)
-    working: list[IngestionThread | ReembeddingThread] = [
+def run_polling_worker(ingestion: IngestionRunner, reembedder: Reembedder, threads: int) -> None:
+    """Poll the tables until a signal ends the process. For brokers without message support."""
+    _log.info("ready, processing up to %d documents at a time", threads)
+    workers: list[IngestionThread | ReembeddingThread] = [
         *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
-        ReembeddingThread(reembedding),
+        ReembeddingThread(reembedder),
     ]
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    for thread in working:
-        thread.start()
+    for worker in workers:
+        worker.start()
     ended.wait()
-    _log.info("going down")
-    for thread in working:
-        thread.stop()
+    _log.info("shutting down")
+    for worker in workers:
+        worker.stop()
 
 
-def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads: int) -> None:
-    """Serve *app* until a signal ends it."""
+def run_celery_worker(
+    app: "Celery", ingestion: IngestionRunner, reembedder: Reembedder, threads: int
+) -> None:
+    """Process the messages of *app* until a signal ends the process."""
     from celery.apps import worker as apps_worker
     from celery.signals import worker_ready, worker_shutting_down
 
-    def read() -> None:
-        end = monotonic() + _TASK_SECONDS
-        while ingestion.step():
-            if monotonic() > end:
-                send(app)
+    def process_documents() -> None:
+        deadline = monotonic() + _TASK_SECONDS
+        while ingestion.process_next_document():
+            if monotonic() > deadline:
+                send_task_messages(app)
                 return
 
-    app.task(read, name=TASK)
-    steward = IngestionThread(ingestion, _PATIENCE_SECONDS, lambda: send(app, threads))
-    embedding = ReembeddingThread(reembedding)
+    app.task(process_documents, name=TASK_NAME)
+    supervisor = IngestionThread(
+        ingestion, _LOST_MESSAGE_SECONDS, lambda: send_task_messages(app, threads)
+    )
+    reembedding = ReembeddingThread(reembedder)
 
-    def begin(**_: object) -> None:
-        _log.info("ready, reading %d documents at a time", threads)
-        send(app, threads)
-        steward.start()
-        embedding.start()
+    def on_ready(**_: object) -> None:
+        _log.info("ready, processing up to %d documents at a time", threads)
+        send_task_messages(app, threads)
+        supervisor.start()
+        reembedding.start()
 
-    def end(**_: object) -> None:
-        _log.info("going down")
+    def on_shutdown(**_: object) -> None:
+        _log.info("shutting down")
         ingestion.stop()
 
-    # It says on the screen that it goes down, which would be a bare line in the log.
+    # Celery prints a plain text line at shutdown, which would not be a JSON log line.
     apps_worker.safe_say = lambda *_: None
-    worker_ready.connect(begin)
-    worker_shutting_down.connect(end)
+    worker_ready.connect(on_ready)
+    worker_shutting_down.connect(on_shutdown)
     worker = app.Worker(
         pool="threads",
         concurrency=threads,
@@ -84,5 +88,5 @@ def work(app: "Celery", ingestion: Ingestion, reembedding: Reembedding, threads:
         loglevel=logging.INFO,
     )
     worker.start()
-    steward.stop()
-    embedding.stop()
+    supervisor.stop()
+    reembedding.stop()

@@ -1,9 +1,9 @@
-"""Collections, documents, their text and passages, and what is left to clear away."""
+"""Create collections, grants, documents, pages, chunks and pending removals."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.chassis.web.idempotency import idempotency_table
 
 revision = "0001"

@@ -1,4 +1,4 @@
-"""Under PostgreSQL, a session within a tenant sees that tenant's library alone."""
+"""Enable row-level security by tenant on PostgreSQL."""
 
 from backend.chassis.database.row_security import protect_children, protect_rows
 

@@ -1,9 +1,9 @@
-"""What the reading of a document needs to go on, wherever it was interrupted."""
+"""Add columns to resume an interrupted ingestion."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

@@ -1,4 +1,4 @@
-"""Documents may wait with the password that opens them, sealed."""
+"""Add the encrypted password of a document that waits for ingestion."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Words are counted when a document is read, and each collection's changes are numbered."""
+"""Add stored keyword postings per document and a numbered change log per collection."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Embedding models, and what each has embedded."""
+"""Add embedding models and the number of chunks each has embedded per document."""
 
 from datetime import UTC, datetime
 
@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from alembic import op
 
 from backend.chassis.database.row_security import protect_children
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"
 
-# The one that made all vectors there are, in partitions without a suffix.
+# The model of all existing vectors. Its partitions have no suffix.
 _FIRST = "emb_built_in"
 
 

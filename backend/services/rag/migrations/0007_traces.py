@@ -1,4 +1,4 @@
-"""Where in a trace the request stood that had a document read."""
+"""Add the trace context of the request that queued a document."""
 
 import sqlalchemy as sa
 from alembic import op

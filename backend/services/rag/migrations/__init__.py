@@ -1,1 +1,1 @@
-"""How the library's tables came to be."""
+"""Alembic migrations of the rag tables."""

@@ -1,4 +1,4 @@
-"""Documents over HTTP."""
+"""Endpoints for documents: upload, list, read, change, reindex and delete."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,44 +10,56 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.idempotency import once_per_key
-from backend.chassis.web.openapi import answers, answers_stream, takes_form
+from backend.chassis.web.idempotency import run_idempotently
+from backend.chassis.web.openapi import (
+    accepts_form,
+    request_example,
+    responds_with,
+    responds_with_stream,
+)
 from backend.chassis.web.paging import PageQuery
-from backend.chassis.web.sse import HEARTBEAT, HEARTBEAT_SECONDS, event
+from backend.chassis.web.sse import HEARTBEAT, HEARTBEAT_SECONDS, format_event
 from backend.security import (
+    HttpError,
     Input,
     Permission,
-    Refusal,
     current_principal,
-    ensure_standing,
+    ensure_session_valid,
     invalid_field,
     require_permission,
     validate_input,
     validate_query,
 )
-from backend.services.rag.domain.documents import Document, Documents, Watchers
-from backend.services.rag.domain.uploads import MEDIA_TYPES, Blobs, Incoming, UploadLimits
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.documents import Document, DocumentService, WaitSlots
+from backend.services.rag.domain.uploads import FileReceiver, UploadLimits
 from backend.services.rag.errors import (
-    AlreadyThere,
     CollectionNotFound,
+    CollectionReadOnly,
     DocumentNotFound,
+    DuplicateDocument,
     EmptyFile,
-    QueueFull,
-    ReadOnly,
-    TooLarge,
-    TooManyWatchers,
+    IngestionQueueFull,
+    TooManyProgressStreams,
     UnreadableDocument,
-    UnsupportedDocument,
+    UnsupportedDocumentType,
+    UploadTooLarge,
 )
+from backend.services.rag.extraction.document_types import MEDIA_TYPES
+from backend.services.rag.routes.access import cursor_key, get_viewer
 from backend.services.rag.routes.collections import COLLECTION_NAME, Name
-from backend.services.rag.routes.reader import behind, reader
-from backend.services.rag.routes.uploads import MOST_PASSWORD_CHARACTERS, Metadata, Title, read_form
+from backend.services.rag.routes.uploads import (
+    MAX_PASSWORD_CHARS,
+    Metadata,
+    Title,
+    parse_upload_form,
+)
 
 documents = Blueprint("documents", __name__)
-_LOOK_AGAIN_SECONDS = {"queued": 1.0, "processing": 0.3}
-# A stream holds a thread of the server. Where a queue is long, its reader comes back.
-_STREAM_SECONDS = 600.0
-_COME_BACK = b"retry: 1000\n\n"
+_POLL_SECONDS = {"queued": 1.0, "processing": 0.3}
+# A stream holds a server thread, so its duration is limited. The client then reconnects.
+_MAX_STREAM_SECONDS = 600.0
+_RETRY_FIELD = b"retry: 1000\n\n"
 Status = Literal["queued", "processing", "ready", "failed"]
 
 
@@ -61,26 +73,32 @@ class DocumentQuery(PageQuery):
     q: Annotated[str, Field(max_length=200)] | None = None
 
 
-class DocumentChange(Input):
+class DocumentUpdate(Input):
     title: Title | None = None
     metadata: Metadata | None = None
     collection: Name | None = None
 
 
 class Progress(BaseModel):
+    """Progress within the current ingestion stage."""
+
     stage: str
     done: int
     total: int
 
 
 class Failure(BaseModel):
+    """The reason why a document could not be processed."""
+
     code: str
     detail: str
 
 
-class DocumentOut(BaseModel):
-    """`pages` is null for a kind of file that has none; what is in `replaces` goes, or went,
-    when this document is ready."""
+class DocumentResponse(BaseModel):
+    """A document. `pages` is null for file types without pages.
+
+    The documents in `replaces` are deleted when this one is ready.
+    """
 
     id: str
     filename: str
@@ -100,7 +118,7 @@ class DocumentOut(BaseModel):
     replaces: Sequence[str]
 
     @classmethod
-    def of(cls, document: Document) -> Self:
+    def from_document(cls, document: Document) -> Self:
         return cls(
             id=document.id,
             filename=document.filename,
@@ -121,17 +139,17 @@ class DocumentOut(BaseModel):
         )
 
 
-class UploadedDocuments(BaseModel):
-    documents: list[DocumentOut]
+class UploadResponse(BaseModel):
+    documents: list[DocumentResponse]
 
 
 class DocumentPage(BaseModel):
-    items: list[DocumentOut]
+    items: list[DocumentResponse]
     next_cursor: str | None
 
 
-class ChunkOut(BaseModel):
-    """A passage: the characters `start` to `end` of the document's text."""
+class ChunkResponse(BaseModel):
+    """A chunk: the characters `start` to `end` of the document's text."""
 
     id: str
     page: int | None
@@ -142,38 +160,38 @@ class ChunkOut(BaseModel):
 
 
 class ChunkPage(BaseModel):
-    items: list[ChunkOut]
+    items: list[ChunkResponse]
     next_cursor: str | None
 
 
-class TextPageOut(BaseModel):
+class TextPageResponse(BaseModel):
     number: int
     start: int
     text: str
 
 
-class DocumentText(BaseModel):
-    """The extracted text. Joined as they stand, the pages are what all offsets count in."""
+class DocumentTextResponse(BaseModel):
+    """The extracted text. All offsets refer to the joined texts of the pages."""
 
-    pages: list[TextPageOut]
+    pages: list[TextPageResponse]
 
 
 @documents.post("/documents")
 @require_permission(Permission.RAG_WRITE)
 @validate_query(UploadQuery)
-@takes_form(
+@accepts_form(
     file={
         "type": "array",
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
         "description": "PDF, DOCX, PPTX, XLSX, HTML, Markdown, CSV, JSON, JSON Lines, EML, "
-        "plain text in any common encoding, or pictures; one or more. Its bytes tell what it is.",
+        "plain text in any common encoding, or images. The type is detected from the content.",
         "x-required": True,
     },
     collection={
         "type": "string",
         "pattern": COLLECTION_NAME,
-        "description": "Made if there is none of this name.",
+        "description": "Name or id. A collection of this name is created if it does not exist.",
     },
     title={"type": "string", "maxLength": 300},
     metadata={
@@ -184,40 +202,54 @@ class DocumentText(BaseModel):
     password={
         "type": "string",
         "format": "password",
-        "maxLength": MOST_PASSWORD_CHARACTERS,
-        "description": "Opens those of the files that are encrypted. Kept sealed until they are "
-        "read, and then forgotten.",
+        "maxLength": MAX_PASSWORD_CHARS,
+        "description": "Password of encrypted files. It is stored encrypted until they are "
+        "processed, and then deleted.",
     },
     replace={
         "type": "boolean",
-        "description": "Put each file in the place of what the collection holds under the same "
-        "file name: that is found until the new one is ready, and then gone.",
+        "description": "Replace documents of the collection with the same file name. Searches find "
+        "them until the new document is ready, and then they are deleted.",
     },
 )
-@answers_stream(
+@responds_with_stream(
     statuses=(200, 201, 202),
-    model=UploadedDocuments,
-    errors=(EmptyFile, UnreadableDocument, UnsupportedDocument, TooLarge, ReadOnly, QueueFull),
+    model=UploadResponse,
+    errors=(
+        EmptyFile,
+        UnreadableDocument,
+        UnsupportedDocumentType,
+        UploadTooLarge,
+        CollectionReadOnly,
+        IngestionQueueFull,
+    ),
+)
+@request_example(
+    {
+        "file": ["Ada Lovelace published the first computer program in 1843."],
+        "title": "Notes on the Analytical Engine",
+        "metadata": '{"year": 1843}',
+    }
 )
 def add_documents(query: UploadQuery) -> ResponseReturnValue:
-    """Take in one or more files.
+    """Upload one or more files.
 
-    202: they are safely stored and wait to be read. 201: `wait` was given and all were
-    read in time. 200: the collection holds the same bytes already, and nothing was added; if
-    reading them had failed, it is tried again.
+    202: the files are stored durably and queued. 201: with `wait`, all of them were processed in
+    time. 200: the collection already contains the same content, and no document was added. If its
+    processing failed, it is tried again.
     """
     limits = use(UploadLimits)
-    with use(Blobs).receive(limits.most_bytes) as incoming:
-        return _add(incoming, limits.most_bytes, query.wait)
+    with use(BlobStorage).receive_files(limits.max_bytes) as receiver:
+        return _add_documents(receiver, limits.max_bytes, query.wait)
 
 
-def _add(incoming: Incoming, most_bytes: int, wait: float) -> Response:
-    form = read_form(incoming, most_bytes)
+def _add_documents(receiver: FileReceiver, max_bytes: int, wait_seconds: float) -> Response:
+    form = parse_upload_form(receiver, max_bytes)
 
-    def act() -> Response:
-        added, any_new = use(Documents).add(
-            reader(),
-            incoming,
+    def add() -> Response:
+        added, any_new = use(DocumentService).add_documents(
+            get_viewer(),
+            receiver,
             form.uploads,
             collection=form.collection,
             title=form.title,
@@ -225,91 +257,107 @@ def _add(incoming: Incoming, most_bytes: int, wait: float) -> Response:
             replace=form.replace,
             password=form.password,
         )
-        if wait:
-            added = _waited_for(added, wait)
-        done = bool(wait) and all(each.is_done for each in added)
-        status = (201 if done else 202) if any_new else 200
-        body = UploadedDocuments(documents=[DocumentOut.of(each) for each in added])
+        if wait_seconds:
+            added = _wait_until_processed(added, wait_seconds)
+        is_processed = bool(wait_seconds) and all(document.is_processed for document in added)
+        status = (201 if is_processed else 202) if any_new else 200
+        body = UploadResponse(
+            documents=[DocumentResponse.from_document(document) for document in added]
+        )
         return make_response(body.model_dump_json(), status, {"Content-Type": "application/json"})
 
-    return once_per_key(form.fingerprint, act)
+    return run_idempotently(form.fingerprint, add)
 
 
-def _waited_for(added: list[Document], seconds: float) -> list[Document]:
-    """The documents once they are read; as they are where too many wait already."""
-    watchers = use(Watchers)
-    if not watchers.enter():
+def _wait_until_processed(added: list[Document], timeout_seconds: float) -> list[Document]:
+    """Return the documents when they are processed, or unchanged if no wait slot is free."""
+    slots = use(WaitSlots)
+    if not slots.acquire_slot():
         return added
     try:
-        return use(Documents).wait(reader(), [each.id for each in added], seconds)
+        return use(DocumentService).wait_until_processed(
+            get_viewer(), [document.id for document in added], timeout_seconds
+        )
     finally:
-        watchers.leave()
+        slots.release_slot()
 
 
 @documents.get("/documents")
 @require_permission(Permission.RAG_READ)
 @validate_query(DocumentQuery)
-@answers(DocumentPage, errors=(CollectionNotFound,))
+@responds_with(DocumentPage, errors=(CollectionNotFound,))
 def list_documents(query: DocumentQuery) -> DocumentPage:
-    """The newest first; `q` is looked for in titles and file names."""
-    found, cursor = use(Documents).page(
-        reader(),
+    """List documents, newest first. `q` filters by title and file name."""
+    page, cursor = use(DocumentService).list_documents(
+        get_viewer(),
         collection=query.collection,
         status=query.status,
-        containing=query.q,
-        before=behind(query),
+        text_filter=query.q,
+        before=cursor_key(query),
         limit=query.limit,
     )
-    return DocumentPage(items=[DocumentOut.of(each) for each in found], next_cursor=cursor)
+    return DocumentPage(
+        items=[DocumentResponse.from_document(document) for document in page], next_cursor=cursor
+    )
 
 
 @documents.get("/documents/<document_id>")
 @require_permission(Permission.RAG_READ)
-@answers(DocumentOut, errors=(DocumentNotFound,))
-def show_document(document_id: str) -> DocumentOut:
-    """One document and how far its reading is."""
-    return DocumentOut.of(use(Documents).find(reader(), document_id))
+@responds_with(DocumentResponse, errors=(DocumentNotFound,))
+def get_document(document_id: str) -> DocumentResponse:
+    """Get a document and the progress of its ingestion."""
+    return DocumentResponse.from_document(
+        use(DocumentService).get_document(get_viewer(), document_id)
+    )
 
 
 @documents.patch("/documents/<document_id>")
 @require_permission(Permission.RAG_WRITE)
-@validate_input(DocumentChange)
-@answers(DocumentOut, errors=(DocumentNotFound, CollectionNotFound, ReadOnly, AlreadyThere))
-def change_document(change: DocumentChange, document_id: str) -> DocumentOut:
-    """Change title, metadata or collection; the first and last make it be read again."""
-    return DocumentOut.of(
-        use(Documents).change(
-            reader(),
+@validate_input(DocumentUpdate)
+@responds_with(
+    DocumentResponse,
+    errors=(DocumentNotFound, CollectionNotFound, CollectionReadOnly, DuplicateDocument),
+)
+@request_example(
+    {"title": "Notes on the Analytical Engine, second edition", "metadata": {"year": 1843}}
+)
+def update_document(body: DocumentUpdate, document_id: str) -> DocumentResponse:
+    """Change title, metadata or collection. A new title or collection reindexes the document."""
+    return DocumentResponse.from_document(
+        use(DocumentService).update_document(
+            get_viewer(),
             document_id,
-            title=change.title,
-            metadata=change.metadata,
-            collection=change.collection,
+            title=body.title,
+            metadata=body.metadata,
+            collection=body.collection,
         )
     )
 
 
 @documents.delete("/documents/<document_id>")
 @require_permission(Permission.RAG_WRITE)
-@answers(None, 204, errors=(DocumentNotFound, ReadOnly))
+@responds_with(None, 204, errors=(DocumentNotFound, CollectionReadOnly))
 def delete_document(document_id: str) -> None:
-    """Delete a document: from now on nothing shows any of it."""
-    use(Documents).delete(reader(), document_id)
+    """Delete a document. Searches no longer find it immediately afterwards."""
+    use(DocumentService).delete_document(get_viewer(), document_id)
 
 
 @documents.post("/documents/<document_id>/reindex")
 @require_permission(Permission.RAG_WRITE)
-@answers(DocumentOut, 202, errors=(DocumentNotFound, ReadOnly))
-def reindex_document(document_id: str) -> DocumentOut:
-    """Read the document again; until that is done its present passages are found."""
-    return DocumentOut.of(use(Documents).reindex(reader(), document_id))
+@responds_with(DocumentResponse, 202, errors=(DocumentNotFound, CollectionReadOnly))
+def reindex_document(document_id: str) -> DocumentResponse:
+    """Index the document again. Searches find its current chunks until the new ones are ready."""
+    return DocumentResponse.from_document(
+        use(DocumentService).reindex_document(get_viewer(), document_id)
+    )
 
 
 @documents.get("/documents/<document_id>/content")
 @require_permission(Permission.RAG_READ)
-@answers_stream(*MEDIA_TYPES, errors=(DocumentNotFound,))
-def document_content(document_id: str) -> Response:
-    """The bytes as they were uploaded, as an attachment."""
-    document, path = use(Documents).content(reader(), document_id)
+@responds_with_stream(*MEDIA_TYPES, errors=(DocumentNotFound,))
+def get_document_content(document_id: str) -> Response:
+    """Download the uploaded file."""
+    document, path = use(DocumentService).get_original(get_viewer(), document_id)
     try:
         return send_file(
             path,
@@ -318,72 +366,76 @@ def document_content(document_id: str) -> Response:
             download_name=document.filename,
             etag=document.sha256,
         )
-    except FileNotFoundError as error:  # deleted between the look and the opening
+    except FileNotFoundError as error:  # the document was deleted meanwhile
         raise DocumentNotFound from error
 
 
 @documents.get("/documents/<document_id>/chunks")
 @require_permission(Permission.RAG_READ)
 @validate_query(PageQuery)
-@answers(ChunkPage, errors=(DocumentNotFound,))
-def document_chunks(query: PageQuery, document_id: str) -> ChunkPage:
-    """The passages of a document, in order."""
-    after = behind(query) or "-1"
+@responds_with(ChunkPage, errors=(DocumentNotFound,))
+def list_document_chunks(query: PageQuery, document_id: str) -> ChunkPage:
+    """List the chunks of a document in order."""
+    after = cursor_key(query) or "-1"
     if not after.removeprefix("-").isdecimal() or len(after) > 9:
-        raise invalid_field("#/cursor", "Use the next_cursor of the page before.")
-    found, cursor = use(Documents).passages(reader(), document_id, int(after), query.limit)
-    items = [ChunkOut.model_validate(each, from_attributes=True) for each in found]
+        raise invalid_field("#/cursor", "Use the next_cursor of the previous page.")
+    page, cursor = use(DocumentService).list_chunks(
+        get_viewer(), document_id, int(after), query.limit
+    )
+    items = [ChunkResponse.model_validate(chunk, from_attributes=True) for chunk in page]
     return ChunkPage(items=items, next_cursor=cursor)
 
 
 @documents.get("/documents/<document_id>/text")
 @require_permission(Permission.RAG_READ)
-@answers(DocumentText, errors=(DocumentNotFound,))
-def document_text(document_id: str) -> DocumentText:
-    """The text that offsets count in, page by page."""
-    pages = use(Documents).text(reader(), document_id)
-    return DocumentText(
-        pages=[TextPageOut.model_validate(page, from_attributes=True) for page in pages]
+@responds_with(DocumentTextResponse, errors=(DocumentNotFound,))
+def get_document_text(document_id: str) -> DocumentTextResponse:
+    """Get the extracted text page by page. Offsets of chunks and quotes refer to it."""
+    pages = use(DocumentService).list_text_pages(get_viewer(), document_id)
+    return DocumentTextResponse(
+        pages=[TextPageResponse.model_validate(page, from_attributes=True) for page in pages]
     )
 
 
 @documents.get("/documents/<document_id>/events")
 @require_permission(Permission.RAG_READ)
-@answers_stream("text/event-stream", errors=(DocumentNotFound, TooManyWatchers))
-def document_events(document_id: str) -> Response:
-    """`progress` events, each with the document, until it is ready or failed.
+@responds_with_stream("text/event-stream", errors=(DocumentNotFound, TooManyProgressStreams))
+def stream_document_events(document_id: str) -> Response:
+    """Stream `progress` events with the document until it is ready or failed.
 
-    A stream lasts ten minutes at most; a browser's EventSource then opens another by itself.
+    A stream ends after ten minutes. A browser's EventSource then reconnects automatically.
     """
-    first = use(Documents).find(reader(), document_id)
-    watchers = use(Watchers)
-    if not watchers.enter():
-        raise TooManyWatchers
+    document = use(DocumentService).get_document(get_viewer(), document_id)
+    slots = use(WaitSlots)
+    if not slots.acquire_slot():
+        raise TooManyProgressStreams
     response = Response(
-        stream_with_context(_events(first)),
+        stream_with_context(_iterate_events(document)),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-    response.call_on_close(watchers.leave)
+    response.call_on_close(slots.release_slot)
     return response
 
 
-def _events(document: Document) -> Iterator[bytes]:
-    told, quiet_since = None, time.monotonic()
-    end = time.monotonic() + _STREAM_SECONDS
-    yield _COME_BACK
-    while time.monotonic() < end:
-        if document != told:
-            told, quiet_since = document, time.monotonic()
-            yield event("progress", DocumentOut.of(document).model_dump(mode="json"))
-        elif time.monotonic() - quiet_since >= HEARTBEAT_SECONDS:
-            quiet_since = time.monotonic()
+def _iterate_events(document: Document) -> Iterator[bytes]:
+    sent, sent_at = None, time.monotonic()
+    deadline = time.monotonic() + _MAX_STREAM_SECONDS
+    yield _RETRY_FIELD
+    while time.monotonic() < deadline:
+        if document != sent:
+            sent, sent_at = document, time.monotonic()
+            yield format_event(
+                "progress", DocumentResponse.from_document(document).model_dump(mode="json")
+            )
+        elif time.monotonic() - sent_at >= HEARTBEAT_SECONDS:
+            sent_at = time.monotonic()
             yield HEARTBEAT
-        if document.is_done:
+        if document.is_processed:
             return
-        time.sleep(_LOOK_AGAIN_SECONDS[document.status])
+        time.sleep(_POLL_SECONDS[document.status])
         try:
-            ensure_standing(current_principal())
-            document = use(Documents).find(reader(), document.id)
-        except (DocumentNotFound, Refusal):
-            return  # deleted, or no longer this caller's: there is nothing more to tell
+            ensure_session_valid(current_principal())
+            document = use(DocumentService).get_document(get_viewer(), document.id)
+        except (DocumentNotFound, HttpError):
+            return  # the document was deleted, or the caller lost access to it

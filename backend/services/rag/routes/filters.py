@@ -1,105 +1,118 @@
-"""The door for a search's `filter`: JSON in, a condition out, or a refusal by field."""
+"""Parse and validate the `filter` of a search."""
 
 from typing import Any
 
 from pydantic import JsonValue
 
 from backend.security import invalid_field
-from backend.services.rag.domain.filters import (
+from backend.services.rag.domain.search.filters import (
     OPERATORS,
     Condition,
-    anything,
-    compared,
-    everything,
-    negation,
+    compare_attribute,
+    match_all,
+    match_any,
+    negate,
 )
 
-MOST_CONDITIONS = 50
-MOST_VALUES = 200
-DEEPEST = 8
-_JOINING = {"$and": everything, "$or": anything}
-_ORDERING = ("$gt", "$gte", "$lt", "$lte")
-_LISTING = ("$in", "$nin")
+MAX_COMPARISONS = 50
+MAX_LIST_VALUES = 200
+MAX_DEPTH = 8
+_LOGICAL_OPERATORS = {"$and": match_all, "$or": match_any}
+_ORDER_OPERATORS = ("$gt", "$gte", "$lt", "$lte")
+_LIST_OPERATORS = ("$in", "$nin")
 
 
-def parsed(raw: dict[str, JsonValue]) -> Condition:
-    """The condition that *raw* stands for; a Refusal (422) that points at what is wrong.
+def parse_filter(raw: dict[str, JsonValue]) -> Condition:
+    """Parse *raw* into a condition.
 
-    `{"year": 1997}` equals, `{"year": [1997, 2020]}` is one of,
-    `{"year": {"$gte": 1990, "$lt": 2000}}` compares, and `$and`, `$or` (of lists) and `$not`
-    join whole filters.
+    `{"year": 1997}` means equal, `{"year": [1997, 2020]}` one of the values, and
+    `{"year": {"$gte": 1990, "$lt": 2000}}` all of the comparisons. `$and`, `$or` (with lists) and
+    `$not` combine filters.
+
+    Raises:
+        HttpError: 422 that points to the invalid field.
     """
-    return _Parser().whole(raw, "#/filter", 0)
+    return _Parser().parse_object(raw, "#/filter", 0)
 
 
 class _Parser:
+    """Parses one filter and counts its comparisons. Pointers are JSON pointers to the field."""
+
     def __init__(self) -> None:
-        self._conditions = 0
+        self._comparisons = 0
 
-    def whole(self, raw: JsonValue, place: str, depth: int) -> Condition:
+    def parse_object(self, raw: JsonValue, pointer: str, depth: int) -> Condition:
         if not isinstance(raw, dict):
-            raise invalid_field(place, "Write an object of names and conditions.")
-        if depth > DEEPEST:
-            raise invalid_field(place, f"Nest filters at most {DEEPEST} deep.")
-        parts = [self._entry(*each, _at(place, each[0]), depth) for each in raw.items()]
-        return parts[0] if len(parts) == 1 else everything(parts)
+            raise invalid_field(pointer, "Send an object of attribute names and conditions.")
+        if depth > MAX_DEPTH:
+            raise invalid_field(pointer, f"Nest filters at most {MAX_DEPTH} levels deep.")
+        conditions = [
+            self._parse_entry(name, value, _join_pointer(pointer, name), depth)
+            for name, value in raw.items()
+        ]
+        return conditions[0] if len(conditions) == 1 else match_all(conditions)
 
-    def _entry(self, name: str, raw: JsonValue, place: str, depth: int) -> Condition:
+    def _parse_entry(self, name: str, raw: JsonValue, pointer: str, depth: int) -> Condition:
         if name == "$not":
-            return negation(self.whole(raw, place, depth + 1))
-        if join := _JOINING.get(name):
+            return negate(self.parse_object(raw, pointer, depth + 1))
+        if combine := _LOGICAL_OPERATORS.get(name):
             if not isinstance(raw, list) or not raw:
-                raise invalid_field(place, f"{name} takes a list of one or more filters.")
-            return join(
-                [self.whole(each, f"{place}/{at}", depth + 1) for at, each in enumerate(raw)]
+                raise invalid_field(pointer, f"{name} requires a list of at least one filter.")
+            return combine(
+                [
+                    self.parse_object(item, f"{pointer}/{index}", depth + 1)
+                    for index, item in enumerate(raw)
+                ]
             )
         if name.startswith("$"):
-            raise invalid_field(place, "Use $and, $or, $not, or the name of an attribute.")
-        return self._attribute(name, raw, place, depth)
+            raise invalid_field(pointer, "Use $and, $or, $not, or the name of an attribute.")
+        return self._parse_attribute(name, raw, pointer, depth)
 
-    def _attribute(self, name: str, raw: JsonValue, place: str, depth: int) -> Condition:
+    def _parse_attribute(self, name: str, raw: JsonValue, pointer: str, depth: int) -> Condition:
         if isinstance(raw, list):
-            return self._comparison(name, "$in", raw, place)
+            return self._parse_comparison(name, "$in", raw, pointer)
         if not isinstance(raw, dict):
-            return self._comparison(name, "$eq", raw, place)
+            return self._parse_comparison(name, "$eq", raw, pointer)
         if not raw:
-            raise invalid_field(place, f"Name a comparison: {', '.join(OPERATORS)}.")
-        if depth > DEEPEST:
-            raise invalid_field(place, f"Nest filters at most {DEEPEST} deep.")
-        parts = []
-        for operator, wanted in raw.items():
-            inner = _at(place, operator)
+            raise invalid_field(pointer, f"Add a comparison: {', '.join(OPERATORS)}.")
+        if depth > MAX_DEPTH:
+            raise invalid_field(pointer, f"Nest filters at most {MAX_DEPTH} levels deep.")
+        conditions = []
+        for operator, operand in raw.items():
+            inner = _join_pointer(pointer, operator)
             if operator == "$not":
-                if not isinstance(wanted, dict):
-                    raise invalid_field(inner, "$not takes an object of comparisons.")
-                parts.append(negation(self._attribute(name, wanted, inner, depth + 1)))
+                if not isinstance(operand, dict):
+                    raise invalid_field(inner, "$not requires an object of comparisons.")
+                conditions.append(negate(self._parse_attribute(name, operand, inner, depth + 1)))
             elif operator in OPERATORS:
-                parts.append(self._comparison(name, operator, wanted, inner))
+                conditions.append(self._parse_comparison(name, operator, operand, inner))
             else:
                 raise invalid_field(inner, f"Use one of {', '.join(OPERATORS)} and $not.")
-        return everything(parts)
+        return match_all(conditions)
 
-    def _comparison(self, name: str, operator: str, wanted: JsonValue, place: str) -> Condition:
-        self._conditions += 1
-        if self._conditions > MOST_CONDITIONS:
-            raise invalid_field(place, f"Use at most {MOST_CONDITIONS} comparisons.")
-        if operator in _LISTING:
-            if not isinstance(wanted, list) or len(wanted) > MOST_VALUES:
-                raise invalid_field(place, f"List at most {MOST_VALUES} values.")
-            for at, each in enumerate(wanted):
-                _ensure_scalar(each, f"{place}/{at}")
+    def _parse_comparison(
+        self, name: str, operator: str, operand: JsonValue, pointer: str
+    ) -> Condition:
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            raise invalid_field(pointer, f"Use at most {MAX_COMPARISONS} comparisons.")
+        if operator in _LIST_OPERATORS:
+            if not isinstance(operand, list) or len(operand) > MAX_LIST_VALUES:
+                raise invalid_field(pointer, f"Send a list of at most {MAX_LIST_VALUES} values.")
+            for index, item in enumerate(operand):
+                _ensure_scalar(item, f"{pointer}/{index}")
         else:
-            _ensure_scalar(wanted, place)
-        if operator in _ORDERING and (isinstance(wanted, bool) or wanted is None):
-            raise invalid_field(place, f"{operator} compares with a number or a text.")
-        return compared(name, operator, wanted)
+            _ensure_scalar(operand, pointer)
+        if operator in _ORDER_OPERATORS and (isinstance(operand, bool) or operand is None):
+            raise invalid_field(pointer, f"{operator} requires a number or a string.")
+        return compare_attribute(name, operator, operand)
 
 
-def _ensure_scalar(value: Any, place: str) -> None:
+def _ensure_scalar(value: Any, pointer: str) -> None:
     if isinstance(value, (dict, list)):
-        raise invalid_field(place, "Compare with a text, a number, true, false or null.")
+        raise invalid_field(pointer, "Compare with a string, a number, true, false or null.")
 
 
-def _at(place: str, name: str) -> str:
-    """The JSON pointer of *name* within *place*; a name of any length is cut."""
-    return f"{place}/{name[:64].replace('~', '~0').replace('/', '~1')}"
+def _join_pointer(pointer: str, name: str) -> str:
+    """Append *name*, escaped and cut to 64 characters, to the JSON pointer."""
+    return f"{pointer}/{name[:64].replace('~', '~0').replace('/', '~1')}"

@@ -1,4 +1,4 @@
-"""Searching and asking over HTTP."""
+"""Endpoints for searches and questions."""
 
 import time
 from dataclasses import asdict
@@ -7,62 +7,74 @@ from typing import Annotated, Literal, Self
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
-from backend.ai.chat_models import ModelMisbehaved, ModelTimeout, ModelUnavailable
+from backend.ai.chat_models import InvalidModelResponse, ModelTimeout, ModelUnavailable
+from backend.ai.follow_ups import Turn
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
-from backend.security import Input, Permission, WholeNumber, require_permission, validate_input
-from backend.services.rag.domain.answers import Answer, Answers
-from backend.services.rag.domain.found import Found
-from backend.services.rag.domain.rewriting import Turn
-from backend.services.rag.domain.search import Question, Search
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.security import Input, JsonInteger, Permission, require_permission, validate_input
+from backend.services.rag.domain.answers import Answer, AnswerService
+from backend.services.rag.domain.search.service import SearchQuery, SearchService
 from backend.services.rag.errors import CollectionNotFound
-from backend.services.rag.routes.answering import streamed, whole
-from backend.services.rag.routes.filters import parsed
-from backend.services.rag.routes.reader import reader
+from backend.services.rag.model import SearchHit
+from backend.services.rag.routes.access import get_viewer
+from backend.services.rag.routes.answer_stream import collect_answer, stream_answer_events
+from backend.services.rag.routes.filters import parse_filter
 
 search = Blueprint("search", __name__)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 
 
-class SearchInput(Input):
-    """`filter` holds conditions on metadata, document_id, filename and content_type.
+class SearchRequest(Input):
+    """A search. `filter` contains conditions on metadata, document_id, filename and content_type.
 
-    A name stands with a value, with a list of values of which one must be there, or with
-    comparisons: `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte`, `$not`. Whole filters
-    are joined by `$and`, `$or` (with lists) and `$not`.
+    The condition of an attribute is a value, a list of values of which one must match, or an
+    object of comparisons: `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte`, `$not`.
+    `$and`, `$or` (with lists) and `$not` combine filters.
     """
 
     query: Text
-    k: Annotated[int, Field(ge=1, le=50), WholeNumber] = 5
+    k: Annotated[int, Field(ge=1, le=50), JsonInteger] = 5
     collection: Annotated[str, Field(max_length=64)] | None = None
     mode: Literal["hybrid", "dense", "keyword"] = "hybrid"
-    # Not said: as measured best. True asks the reranking model, where one is set up.
+    # By default, hybrid searches are reranked by terms. True uses the reranking model if one is
+    # configured.
     rerank: bool | None = None
     filter: dict[str, JsonValue] | None = None
 
-    def question(self) -> Question:
-        condition = parsed(self.filter) if self.filter else None
-        return Question(self.query, self.k, self.collection, self.mode, self.rerank, condition)
+    def to_search_query(self) -> SearchQuery:
+        return SearchQuery(
+            text=self.query,
+            k=self.k,
+            collection=self.collection,
+            mode=self.mode,
+            rerank=self.rerank,
+            condition=parse_filter(self.filter) if self.filter else None,
+        )
 
 
-class TurnInput(Input):
+class TurnRequest(Input):
+    """One message of the conversation."""
+
     role: Literal["user", "assistant"]
     content: Annotated[str, Field(max_length=20_000)]
 
 
-class QueryInput(SearchInput):
-    """`history` is the conversation so far, oldest first: a follow-up is completed from it."""
+class QueryRequest(SearchRequest):
+    """A question. `history` is the previous conversation, oldest message first.
+
+    A follow-up question is completed from it.
+    """
 
     stream: bool = False
-    history: Annotated[list[TurnInput], Field(max_length=50)] = Field(default_factory=list)
+    history: Annotated[list[TurnRequest], Field(max_length=50)] = Field(default_factory=list)
 
-    def turns(self) -> list[Turn]:
-        return [Turn(each.role, each.content) for each in self.history]
+    def to_turns(self) -> list[Turn]:
+        return [Turn(turn.role, turn.content) for turn in self.history]
 
 
-class Result(BaseModel):
-    """A passage: the characters `start` to `end` of its document's text."""
+class SearchHitResponse(BaseModel):
+    """A chunk: the characters `start` to `end` of its document's text."""
 
     chunk_id: str
     document_id: str
@@ -75,17 +87,19 @@ class Result(BaseModel):
     score: float
 
     @classmethod
-    def of(cls, found: Found) -> Self:
-        return cls.model_validate(found, from_attributes=True)
+    def from_hit(cls, hit: SearchHit) -> Self:
+        return cls.model_validate(hit, from_attributes=True)
 
 
-class Results(BaseModel):
-    results: list[Result]
+class SearchResponse(BaseModel):
+    """Search hits, best first."""
+
+    results: list[SearchHitResponse]
     took_ms: float
 
 
-class CitationOut(BaseModel):
-    """`quote` stands in the document's text at `start`..`end`, letter for letter."""
+class CitationResponse(BaseModel):
+    """A citation. `quote` is exactly the document's text from `start` to `end`."""
 
     marker: int
     document_id: str
@@ -96,57 +110,67 @@ class CitationOut(BaseModel):
     quote: str
 
 
-class AnswerOut(BaseModel):
+class AnswerResponse(BaseModel):
+    """An answer. `searched_for` is the question, completed from the conversation."""
+
     answer: str
-    citations: list[CitationOut]
+    citations: list[CitationResponse]
     model: str
-    # The question as it was searched for, completed from the conversation.
     searched_for: str
     took_ms: float
 
     @classmethod
-    def of(cls, answer: Answer, began: float) -> Self:
+    def from_answer(cls, answer: Answer, started_at: float) -> Self:
         return cls(
             answer=answer.text,
-            citations=[CitationOut(**asdict(each)) for each in answer.citations],
+            citations=[CitationResponse(**asdict(citation)) for citation in answer.citations],
             model=answer.model,
             searched_for=answer.searched_for,
-            took_ms=_since(began),
+            took_ms=_get_elapsed_ms(started_at),
         )
 
 
 @search.post("/search")
 @require_permission(Permission.RAG_READ)
-@validate_input(SearchInput)
-@answers(Results, errors=(CollectionNotFound,))
-def find(asked: SearchInput) -> Results:
-    """The passages that fit best, best first."""
-    began = time.perf_counter()
-    found = use(Search).find(reader(), asked.question())
-    return Results(results=[Result.of(each) for each in found], took_ms=_since(began))
+@validate_input(SearchRequest)
+@responds_with(SearchResponse, errors=(CollectionNotFound,))
+@request_example({"query": "first computer program", "k": 5})
+def search_chunks(body: SearchRequest) -> SearchResponse:
+    """Search for chunks. Returns the best ones first."""
+    started_at = time.perf_counter()
+    hits = use(SearchService).search_chunks(get_viewer(), body.to_search_query())
+    return SearchResponse(
+        results=[SearchHitResponse.from_hit(hit) for hit in hits],
+        took_ms=_get_elapsed_ms(started_at),
+    )
 
 
 @search.post("/query")
 @require_permission(Permission.RAG_READ)
-@validate_input(QueryInput)
-@answers(
-    AnswerOut,
-    errors=(CollectionNotFound, ModelUnavailable, ModelTimeout, ModelMisbehaved),
-    stream="text/event-stream",
+@validate_input(QueryRequest)
+@responds_with(
+    AnswerResponse,
+    errors=(CollectionNotFound, ModelUnavailable, ModelTimeout, InvalidModelResponse),
+    stream_media_type="text/event-stream",
 )
-def answer(asked: QueryInput) -> AnswerOut | Response:
-    """An answer that rests on the documents, with a citation for each sentence that was found.
+@request_example({"query": "Who published the first computer program?"})
+def answer_question(body: QueryRequest) -> AnswerResponse | Response:
+    """Answer a question from the documents, with citations.
 
-    In the words of the language model that is set up, or in the documents' own. With `stream`
-    (or `Accept: text/event-stream`) the same as events: `token` with a piece of text each,
-    `citations`, and `done` with the whole answer; `error` with a problem if it breaks off.
+    The configured language model writes the answer. Without one, the answer consists of sentences
+    from the documents. With `stream` (or `Accept: text/event-stream`) the response is a stream of
+    events: `token` with a piece of text each, `citations`, and `done` with the complete answer, or
+    `error` with a problem document.
     """
-    began = time.perf_counter()
-    pieces = use(Answers).begin(reader(), asked.question(), asked.turns())
-    if asked.stream or request.accept_mimetypes.best == "text/event-stream":
-        return streamed(pieces, lambda answer: AnswerOut.of(answer, began).model_dump(mode="json"))
-    return AnswerOut.of(whole(pieces), began)
+    started_at = time.perf_counter()
+    pieces = use(AnswerService).stream_answer(get_viewer(), body.to_search_query(), body.to_turns())
+    if body.stream or request.accept_mimetypes.best == "text/event-stream":
+        return stream_answer_events(
+            pieces,
+            lambda answer: AnswerResponse.from_answer(answer, started_at).model_dump(mode="json"),
+        )
+    return AnswerResponse.from_answer(collect_answer(pieces), started_at)
 
 
-def _since(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 1)
+def _get_elapsed_ms(started_at: float) -> float:
+    return round((time.perf_counter() - started_at) * 1000, 1)

@@ -1,4 +1,4 @@
-"""The library in numbers, for administrators."""
+"""Endpoint for statistics of stored documents, for administrators."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,16 +8,16 @@ from pydantic import BaseModel
 
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import Permission, require_permission, validate_query
-from backend.services.rag.domain.stats import Counts, Stats
+from backend.services.rag.domain.stats import StatsService, StorageStats
 
 stats = Blueprint("stats", __name__)
 _STATUSES = ("queued", "processing", "ready", "failed")
 
 
 class DocumentCounts(BaseModel):
-    """Documents by status."""
+    """Number of documents by status."""
 
     total: int
     queued: int
@@ -27,15 +27,15 @@ class DocumentCounts(BaseModel):
 
 
 class DayCounts(BaseModel):
-    """What came on one day (UTC) and is still there."""
+    """Documents that were uploaded on one day (UTC) and still exist."""
 
     date: date
     documents: int
     bytes: int
 
 
-class LibraryCounts(BaseModel):
-    """What all tenants' collections hold; `bytes` are those of the files as they were uploaded."""
+class RagStatsResponse(BaseModel):
+    """Totals of all tenants' collections. `bytes` is the size of the uploaded files."""
 
     collections: int
     documents: DocumentCounts
@@ -47,22 +47,22 @@ class LibraryCounts(BaseModel):
 @stats.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
-@answers(LibraryCounts)
-def whole(query: StatsQuery) -> LibraryCounts:
-    """Documents, passages and bytes of all tenants: now, and what came by day."""
-    return _shown(use(Stats).of(query))
+@responds_with(RagStatsResponse)
+def get_stats(query: StatsQuery) -> RagStatsResponse:
+    """Get the documents, chunks and bytes of all tenants: current totals, and uploads by day."""
+    return _to_response(use(StatsService).get_stats(query))
 
 
-def _shown(counts: Counts) -> LibraryCounts:
-    held = counts.by_status
-    by_status = {each: held[each].documents if each in held else 0 for each in _STATUSES}
-    return LibraryCounts(
-        collections=counts.collections,
-        documents=DocumentCounts(total=sum(by_status.values()), **by_status),
-        chunks=sum(each.chunks for each in held.values()),
-        bytes=sum(each.bytes for each in held.values()),
+def _to_response(result: StorageStats) -> RagStatsResponse:
+    totals = result.by_status
+    counts = {status: totals[status].documents if status in totals else 0 for status in _STATUSES}
+    return RagStatsResponse(
+        collections=result.collections,
+        documents=DocumentCounts(total=sum(counts.values()), **counts),
+        chunks=sum(total.chunks for total in totals.values()),
+        bytes=sum(total.bytes for total in totals.values()),
         days=[
-            DayCounts(date=day, documents=came.documents, bytes=came.bytes)
-            for day, came in counts.days
+            DayCounts(date=day, documents=total.documents, bytes=total.bytes)
+            for day, total in result.days
         ],
     )

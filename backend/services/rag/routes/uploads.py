@@ -1,4 +1,4 @@
-"""The multipart body of an upload, read to the disk as it arrives."""
+"""Parse the multipart form of an upload and write its files to disk as they arrive."""
 
 import hashlib
 import json
@@ -12,23 +12,23 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from backend.security import Refusal, invalid_field
-from backend.services.rag.domain.uploads import Incoming, IncomingFile, Upload
-from backend.services.rag.errors import TooLarge
+from backend.security import HttpError, invalid_field
+from backend.services.rag.domain.uploads import FileReceiver, ReceivedFile, Upload
+from backend.services.rag.errors import UploadTooLarge
 from backend.services.rag.routes.collections import Name
 
-# What the parts' headers and the small fields take up beside the files themselves.
-SLACK_BYTES = 64 * 1024
-# The parser reads by 64 KiB; what it holds besides is an unfinished part's header.
+# Size of the part headers and the small fields, in addition to the files.
+FORM_OVERHEAD_BYTES = 64 * 1024
+# The parser reads blocks of 64 KiB and also buffers an incomplete part header.
 _BUFFER_BYTES = 512 * 1024
-_MOST_PARTS = 40
-_MOST_METADATA_CHARACTERS = 16 * 1024
-MOST_PASSWORD_CHARACTERS = 200
+_MAX_PARTS = 40
+_MAX_METADATA_CHARACTERS = 16 * 1024
+MAX_PASSWORD_CHARS = 200
 _FIELDS = ("collection", "title", "metadata", "replace", "password")
 _NAME = TypeAdapter[str](Name)
 
 
-# One line for people to read: no control characters, none that turn the direction.
+# One line of text without control characters and characters that change the text direction.
 Title = Annotated[
     str,
     StringConstraints(
@@ -41,21 +41,21 @@ Title = Annotated[
 _TITLE = TypeAdapter[str](Title)
 
 
-def _bounded(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    # NaN and infinity are no JSON, though parsers take them and a JsonValue lets them pass.
+def _validate_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # NaN and infinity are not JSON, but parsers and JsonValue accept them.
     text = json.dumps(metadata, allow_nan=False)
-    if len(text) > _MOST_METADATA_CHARACTERS or "\\u0000" in text:
-        raise ValueError(f"Use at most {_MOST_METADATA_CHARACTERS} characters, and no NUL.")
+    if len(text) > _MAX_METADATA_CHARACTERS or "\\u0000" in text:
+        raise ValueError(f"Use at most {_MAX_METADATA_CHARACTERS} characters and no NUL character.")
     return metadata
 
 
-Metadata = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_validate_metadata)]
 _METADATA = TypeAdapter[dict[str, JsonValue]](Metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """What came beside the files, and the files themselves, checked."""
+    """The validated fields and files of an upload."""
 
     uploads: Sequence[Upload]
     collection: str | None
@@ -66,51 +66,56 @@ class UploadForm:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two requests that ask for the same."""
-        parts = [f"{each.filename}\0{each.sha256}" for each in self.uploads]
-        asked = (self.collection, self.title, self.metadata, self.replace, self.password)
-        parts += [repr(asked)]
+        """A hash that is equal for two requests with the same fields and files."""
+        parts = [f"{upload.filename}\0{upload.sha256}" for upload in self.uploads]
+        fields = (self.collection, self.title, self.metadata, self.replace, self.password)
+        parts += [repr(fields)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def read_form(incoming: Incoming, most_bytes: int) -> UploadForm:
-    """Read the request in hand, or refuse it by the field that is at fault."""
+def parse_upload_form(receiver: FileReceiver, max_bytes: int) -> UploadForm:
+    """Parse the form of the current request.
+
+    Raises:
+        UploadTooLarge: the files have more than *max_bytes* bytes.
+        HttpError: the body is not a form, or a field is invalid.
+    """
     if request.mimetype != "multipart/form-data":
-        raise Refusal(
+        raise HttpError(
             415,
             "unsupported_media_type",
             "Unsupported media type",
             "Send the file as multipart/form-data, in a part named file.",
         )
-    form, files = _parsed(incoming, most_bytes)
-    _refuse_unknown(form, files)
+    form, files = _parse_body(receiver, max_bytes)
+    _validate_field_names(form, files)
     uploads = [
-        cast(IncomingFile, part.stream).checked(part.filename or "", part.mimetype)
+        cast(ReceivedFile, part.stream).validate_upload(part.filename or "", part.mimetype)
         for part in files.getlist("file")
     ]
     return UploadForm(
         uploads,
-        _collection(form),
-        _title(form),
-        _metadata(form),
-        _replace(form),
-        _password(form),
+        _parse_collection(form),
+        _parse_title(form),
+        _parse_metadata(form),
+        _parse_replace(form),
+        _parse_password(form),
     )
 
 
-def _parsed(
-    incoming: Incoming, most_bytes: int
+def _parse_body(
+    receiver: FileReceiver, max_bytes: int
 ) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
-    request.max_content_length = most_bytes + SLACK_BYTES
+    request.max_content_length = max_bytes + FORM_OVERHEAD_BYTES
 
-    def to_disk(*_: object, **__: object) -> IO[bytes]:
-        return cast(IO[bytes], incoming.open())
+    def create_file(*_: object, **__: object) -> IO[bytes]:
+        return cast(IO[bytes], receiver.create_file())
 
     parser = FormDataParser(
-        stream_factory=to_disk,
+        stream_factory=create_file,
         max_form_memory_size=_BUFFER_BYTES,
-        max_content_length=most_bytes + SLACK_BYTES,
-        max_form_parts=_MOST_PARTS,
+        max_content_length=max_bytes + FORM_OVERHEAD_BYTES,
+        max_form_parts=_MAX_PARTS,
         silent=False,
     )
     try:
@@ -118,73 +123,75 @@ def _parsed(
             request.stream, request.mimetype, request.content_length, request.mimetype_params
         )
     except RequestEntityTooLarge as error:
-        raise TooLarge(most_bytes) from error
+        raise UploadTooLarge(max_bytes) from error
     except ValueError as error:
-        raise Refusal(
-            400, "malformed_form", "Malformed form", "The body is no complete multipart form."
+        raise HttpError(
+            400,
+            "malformed_form",
+            "Malformed form",
+            "The body is not a complete multipart form.",
         ) from error
     return form, files
 
 
-def _refuse_unknown(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
+def _validate_field_names(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
     for name in [*form, *files]:
         if name not in _FIELDS and name != "file":
-            # A part may come without a name, and the parser names it None.
-            raise invalid_field(f"#/{(name or '')[:60]}", "There is no such field.")
+            # The name of a part without a name is None.
+            raise invalid_field(f"#/{(name or '')[:60]}", "Unknown field.")
     for name in _FIELDS:
         if name in files or len(form.getlist(name)) > 1:
-            raise invalid_field(f"#/{name}", "Give this once, as a plain value.")
+            raise invalid_field(f"#/{name}", "Send this field once, as a plain value.")
     if "file" not in files:
-        raise invalid_field("#/file", "Send one file or more in parts named file.")
+        raise invalid_field("#/file", "Send at least one file in a part named file.")
 
 
-def _collection(form: MultiDict[str, str]) -> str | None:
-    given = form.get("collection")
-    if not given:
+def _parse_collection(form: MultiDict[str, str]) -> str | None:
+    value = form.get("collection")
+    if not value:
         return None
     try:
-        return _NAME.validate_python(given)
+        return _NAME.validate_python(value)
     except ValidationError:
         raise invalid_field(
-            "#/collection", "Use up to 64 letters, digits, blanks, dots and hyphens."
+            "#/collection", "Use up to 64 letters, digits, spaces, dots and hyphens."
         ) from None
 
 
-def _title(form: MultiDict[str, str]) -> str | None:
-    given = form.get("title", "").strip()
-    if not given:
+def _parse_title(form: MultiDict[str, str]) -> str | None:
+    value = form.get("title", "").strip()
+    if not value:
         return None
     try:
-        return _TITLE.validate_python(given)
+        return _TITLE.validate_python(value)
     except ValidationError:
         raise invalid_field("#/title", "Use up to 300 characters on one line.") from None
 
 
-def _metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
-    given = form.get("metadata")
-    if not given:
+def _parse_metadata(form: MultiDict[str, str]) -> Mapping[str, Any]:
+    value = form.get("metadata")
+    if not value:
         return {}
     try:
-        return _METADATA.validate_json(given)
+        return _METADATA.validate_json(value)
     except (ValueError, RecursionError):
         raise invalid_field(
             "#/metadata",
-            f"Send a JSON object of at most {_MOST_METADATA_CHARACTERS} characters.",
+            f"Send a JSON object of at most {_MAX_METADATA_CHARACTERS} characters.",
         ) from None
 
 
-def _replace(form: MultiDict[str, str]) -> bool:
-    given = form.get("replace") or "false"
-    if given not in ("true", "false"):
+def _parse_replace(form: MultiDict[str, str]) -> bool:
+    value = form.get("replace") or "false"
+    if value not in ("true", "false"):
         raise invalid_field("#/replace", "Use true or false.")
-    return given == "true"
+    return value == "true"
 
 
-def _password(form: MultiDict[str, str]) -> str | None:
-    given = form.get("password") or None
-    if given and (len(given) > MOST_PASSWORD_CHARACTERS or not given.isprintable()):
+def _parse_password(form: MultiDict[str, str]) -> str | None:
+    value = form.get("password") or None
+    if value and (len(value) > MAX_PASSWORD_CHARS or not value.isprintable()):
         raise invalid_field(
-            "#/password",
-            f"Use up to {MOST_PASSWORD_CHARACTERS} characters, without line breaks.",
+            "#/password", f"Use up to {MAX_PASSWORD_CHARS} characters without line breaks."
         )
-    return given
+    return value

@@ -1,1 +1,1 @@
-"""The library's tables and indexes, and the questions asked of them."""
+"""Tables, keyword index and vector stores of the rag service, and their queries."""

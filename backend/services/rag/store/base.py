@@ -1,4 +1,4 @@
-"""What all tables share."""
+"""Declarative base, ids and clock for all tables."""
 
 import secrets
 import time
@@ -20,7 +20,7 @@ class Base(DeclarativeBase):
 
 
 def new_id(kind: str) -> str:
-    """An opaque id that sorts by when it was made and cannot be guessed."""
+    """Return an opaque id with prefix *kind*. Ids sort by creation time and are unguessable."""
     return f"{kind}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
 
 

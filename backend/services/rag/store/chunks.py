@@ -1,4 +1,4 @@
-"""Passages: the rows that decide what may be shown, whatever an index says."""
+"""Chunks of documents. These rows decide what is visible; indexes contain only ids."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.services.rag.store.base import Base
-from backend.services.rag.store.collections import CollectionRow, readable_by
+from backend.services.rag.store.collections import CollectionRow, is_readable_by
 from backend.services.rag.store.documents import DocumentRow
 
 
@@ -26,8 +26,8 @@ class ChunkRow(Base):
     text: Mapped[str] = mapped_column(Text)
 
 
-class Shown(NamedTuple):
-    """A passage with what a reader is told of its document."""
+class VisibleChunk(NamedTuple):
+    """A chunk with the properties of its document that search results contain."""
 
     chunk_id: str
     document_id: str
@@ -42,13 +42,18 @@ class Shown(NamedTuple):
     collection_id: str
 
 
-def chunk_id(document_id: str, generation: int, ordinal: int) -> str:
-    """The id of a passage says where it stands, so that an index need not keep it."""
+def build_chunk_id(document_id: str, generation: int, ordinal: int) -> str:
+    """Return the id of a chunk.
+
+    It contains document, generation and ordinal, so that indexes need not store them.
+    """
     return f"chk_{document_id.partition('_')[2]}.{generation}.{ordinal}"
 
 
-def shown(session: Session, tenant_id: str, user_id: str, ids: Sequence[str]) -> dict[str, Shown]:
-    """Those of *ids* that still stand in a document the user may read now."""
+def get_visible_chunks(
+    session: Session, tenant_id: str, user_id: str, chunk_ids: Sequence[str]
+) -> dict[str, VisibleChunk]:
+    """Return those of *chunk_ids* that are current and that the user may read, by id."""
     query = (
         select(
             ChunkRow.id,
@@ -66,32 +71,36 @@ def shown(session: Session, tenant_id: str, user_id: str, ids: Sequence[str]) ->
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
         .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
         .where(
-            # By their ids: SQLite would look through all documents of the tenant if it could.
-            ChunkRow.id.in_(ids),
+            # Without a condition on the tenant of the document: SQLite would use its index and scan
+            # all documents of the tenant.
+            ChunkRow.id.in_(chunk_ids),
             ChunkRow.generation == DocumentRow.generation,
-            readable_by(tenant_id, user_id),
+            is_readable_by(tenant_id, user_id),
         )
     )
-    return {row[0]: Shown(*row) for row in session.execute(query)}
+    return {row[0]: VisibleChunk(*row) for row in session.execute(query)}
 
 
-def page(
-    session: Session, document_id: str, generation: int, after: int, limit: int
+def list_chunks(
+    session: Session, document_id: str, generation: int, after_ordinal: int, limit: int
 ) -> Sequence[ChunkRow]:
+    """Return a page of the chunks of a generation in order, after *after_ordinal*."""
     return session.scalars(
         select(ChunkRow)
         .where(
             ChunkRow.document_id == document_id,
             ChunkRow.generation == generation,
-            ChunkRow.ordinal > after,
+            ChunkRow.ordinal > after_ordinal,
         )
         .order_by(ChunkRow.ordinal)
         .limit(limit)
     ).all()
 
 
-def of_generation(session: Session, document_id: str, generation: int) -> Sequence[ChunkRow]:
-    """All passages of a reading, finished or not, in order."""
+def list_generation_chunks(
+    session: Session, document_id: str, generation: int
+) -> Sequence[ChunkRow]:
+    """Return all chunks of a generation in order, also of one that is not visible yet."""
     return session.scalars(
         select(ChunkRow)
         .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
@@ -99,8 +108,10 @@ def of_generation(session: Session, document_id: str, generation: int) -> Sequen
     ).all()
 
 
-def titled(session: Session, document_id: str, generation: int) -> Sequence[tuple[str, str, str]]:
-    """The document's title, and section and text of each passage, in order."""
+def list_titled_chunks(
+    session: Session, document_id: str, generation: int
+) -> Sequence[tuple[str, str, str]]:
+    """Return document title, section and text of each chunk of a generation, in order."""
     query = (
         select(DocumentRow.title, ChunkRow.section, ChunkRow.text)
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
@@ -110,10 +121,10 @@ def titled(session: Session, document_id: str, generation: int) -> Sequence[tupl
     return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
-def drop(session: Session, document_id: str, but_generation: int) -> None:
-    """Forget the passages of every generation but one."""
+def delete_old_chunks(session: Session, document_id: str, keep_generation: int) -> None:
+    """Delete the chunks of all generations except *keep_generation*."""
     session.execute(
         delete(ChunkRow).where(
-            ChunkRow.document_id == document_id, ChunkRow.generation != but_generation
+            ChunkRow.document_id == document_id, ChunkRow.generation != keep_generation
         )
     )

@@ -1,4 +1,4 @@
-"""Collections and who may read and write them."""
+"""Collections and their access rights."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.errors import CollectionExists
 from backend.services.rag.store.base import Base, new_id, utc_now
 
@@ -26,7 +26,8 @@ Access = Literal["none", "read", "write"]
 
 class CollectionRow(Base):
     __tablename__ = "collections"
-    # By owner, not by tenant: a name that is taken must not tell what others keep privately.
+    # Names are unique per owner, not per tenant: a conflict must not reveal private collections of
+    # other users.
     __table_args__ = (UniqueConstraint("tenant_id", "owner_id", "name"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("col"))
@@ -36,7 +37,7 @@ class CollectionRow(Base):
     description: Mapped[str] = mapped_column(String(1000), default="")
     tenant_access: Mapped[Access] = mapped_column(String(8), default="none")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    # The number of the latest change to what stands in it; see store/changes.py.
+    # Number of the latest change to its documents; see collection_changes.py.
     version: Mapped[int] = mapped_column(default=0)
     grants: Mapped[list["GrantRow"]] = relationship(
         cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
@@ -53,8 +54,11 @@ class GrantRow(Base):
     access: Mapped[Access] = mapped_column(String(8))
 
 
-def readable_by(tenant_id: str, user_id: str) -> ColumnElement[bool]:
-    """The condition under which a collection exists for *user_id* at all."""
+def is_readable_by(tenant_id: str, user_id: str) -> ColumnElement[bool]:
+    """Return the condition that *user_id* may read a collection.
+
+    Other collections do not exist for this user.
+    """
     granted = select(GrantRow.collection_id).where(GrantRow.user_id == user_id)
     return and_(
         CollectionRow.tenant_id == tenant_id,
@@ -66,40 +70,51 @@ def readable_by(tenant_id: str, user_id: str) -> ColumnElement[bool]:
     )
 
 
-def readable(
-    session: Session, tenant_id: str, user_id: str, named: str | None = None
+def list_readable_collections(
+    session: Session, tenant_id: str, user_id: str, name_or_id: str | None = None
 ) -> Sequence[CollectionRow]:
-    """What the user may read, their own first; *named* is a name or an id."""
-    return session.scalars(_own_first(select(CollectionRow), tenant_id, user_id, named)).all()
+    """Return the collections that the user may read, their own first.
+
+    Args:
+        name_or_id: restricts the result to collections with this name or id.
+    """
+    query = _filter_readable(select(CollectionRow), tenant_id, user_id, name_or_id)
+    return session.scalars(query).all()
 
 
-def versions(
-    session: Session, tenant_id: str, user_id: str, named: str | None = None
+def list_collection_versions(
+    session: Session, tenant_id: str, user_id: str, name_or_id: str | None = None
 ) -> Sequence[tuple[str, int]]:
-    """Ids and versions of the same, without all else that is known of them."""
+    """Return id and version of the collections that list_readable_collections() returns."""
     query = select(CollectionRow.id, CollectionRow.version)
-    rows = session.execute(_own_first(query, tenant_id, user_id, named))
+    rows = session.execute(_filter_readable(query, tenant_id, user_id, name_or_id))
     return [(row[0], row[1]) for row in rows]
 
 
-def _own_first(query: Select[Any], tenant_id: str, user_id: str, named: str | None) -> Select[Any]:
-    query = query.where(readable_by(tenant_id, user_id))
-    if named is not None:
-        query = query.where(or_(CollectionRow.name == named, CollectionRow.id == named))
+def _filter_readable(
+    query: Select[Any], tenant_id: str, user_id: str, name_or_id: str | None
+) -> Select[Any]:
+    query = query.where(is_readable_by(tenant_id, user_id))
+    if name_or_id is not None:
+        query = query.where(or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id))
     return query.order_by(CollectionRow.owner_id != user_id, CollectionRow.id)
 
 
-def named(session: Session, named: str) -> Sequence[CollectionRow]:
-    """Whosever they are: for the operator."""
-    query = select(CollectionRow).where(or_(CollectionRow.name == named, CollectionRow.id == named))
+def list_collections_by_name_or_id(session: Session, name_or_id: str) -> Sequence[CollectionRow]:
+    """Return collections of all tenants and owners, for operators."""
+    query = select(CollectionRow).where(
+        or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id)
+    )
     return session.scalars(query.order_by(CollectionRow.id)).all()
 
 
-def every(session: Session) -> Sequence[CollectionRow]:
+def list_all_collections(session: Session) -> Sequence[CollectionRow]:
     return session.scalars(select(CollectionRow).order_by(CollectionRow.id)).all()
 
 
-def of_owner(session: Session, tenant_id: str, owner_id: str, name: str) -> CollectionRow | None:
+def get_collection_by_name(
+    session: Session, tenant_id: str, owner_id: str, name: str
+) -> CollectionRow | None:
     return session.scalar(
         select(CollectionRow).where(
             CollectionRow.tenant_id == tenant_id,
@@ -109,17 +124,17 @@ def of_owner(session: Session, tenant_id: str, owner_id: str, name: str) -> Coll
     )
 
 
-def page(
-    session: Session, tenant_id: str, user_id: str, after: str | None, limit: int
+def list_collections(
+    session: Session, tenant_id: str, user_id: str, after_id: str | None, limit: int
 ) -> Sequence[CollectionRow]:
-    query = select(CollectionRow).where(readable_by(tenant_id, user_id))
-    if after is not None:
-        query = query.where(CollectionRow.id > after)
+    query = select(CollectionRow).where(is_readable_by(tenant_id, user_id))
+    if after_id is not None:
+        query = query.where(CollectionRow.id > after_id)
     return session.scalars(query.order_by(CollectionRow.id).limit(limit)).all()
 
 
-def add(session: Session, row: CollectionRow) -> None:
-    """Add *row*, or raise CollectionExists."""
+def add_collection(session: Session, row: CollectionRow) -> None:
+    """Insert *row*. Raises CollectionExists."""
     try:
         with session.begin_nested():
             session.add(row)
@@ -127,8 +142,8 @@ def add(session: Session, row: CollectionRow) -> None:
         raise CollectionExists from error
 
 
-def rename(session: Session, row: CollectionRow, name: str) -> None:
-    """Give *row* another name, or raise CollectionExists."""
+def rename_collection(session: Session, row: CollectionRow, name: str) -> None:
+    """Rename *row*. Raises CollectionExists."""
     try:
         with session.begin_nested():
             row.name = name

@@ -1,4 +1,4 @@
-"""Documents and their extracted text."""
+"""Documents, their extracted text, and pending removals of files and vectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,18 +26,18 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from backend.chassis.database.sessions import UtcDateTime
-from backend.services.rag.errors import AlreadyThere
-from backend.services.rag.store import changes
+from backend.chassis.database.types import UtcDateTime
+from backend.services.rag.errors import DuplicateDocument
+from backend.services.rag.store import collection_changes
 from backend.services.rag.store.base import Base, new_id, utc_now
-from backend.services.rag.store.collections import CollectionRow, readable_by
+from backend.services.rag.store.collections import CollectionRow, is_readable_by
 
-_AT_ONCE = 500
-Status = Literal["queued", "processing", "ready", "failed"]
-# Whoever gives no sign of life for so long is taken for dead.
-LAPSE_SECONDS = 20
-# Words of SQL, since an index over some of the rows is used where a query has the same words.
-WAITING = text("status IN ('queued', 'processing') AND claim IS NULL")
+_BATCH_SIZE = 500
+DocumentStatus = Literal["queued", "processing", "ready", "failed"]
+# A claim without a heartbeat for this long has expired.
+CLAIM_TIMEOUT_SECONDS = 20
+# Literal SQL: a partial index is used only if the query repeats its condition literally.
+IS_WAITING = text("status IN ('queued', 'processing') AND claim IS NULL")
 
 
 class DocumentRow(Base):
@@ -51,8 +51,8 @@ class DocumentRow(Base):
             "tenant_id",
             "id",
             "not_before",
-            sqlite_where=WAITING,
-            postgresql_where=WAITING,
+            sqlite_where=IS_WAITING,
+            postgresql_where=IS_WAITING,
         ),
     )
 
@@ -62,9 +62,9 @@ class DocumentRow(Base):
     owner_id: Mapped[str] = mapped_column(String(64))
     filename: Mapped[str] = mapped_column(String(255))
     title: Mapped[str] = mapped_column(String(500))
-    # What the uploader wrote stays; what we found in the file may change with the next reading.
+    # Whether the uploader set the title. A title from the file may change when it is reprocessed.
     title_given: Mapped[bool]
-    # What opens the file, until its text is kept or cannot be had.
+    # Encrypted password of the file, until its text is extracted or extraction fails.
     sealed_password: Mapped[str | None] = mapped_column(Text)
     content_type: Mapped[str] = mapped_column(String(100))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -72,30 +72,30 @@ class DocumentRow(Base):
     blob: Mapped[str] = mapped_column(String(64))
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    # The request that brought it or wants it read anew, and its place in a trace.
+    # The request that uploaded or requeued the document, and its trace context.
     request_id: Mapped[str | None] = mapped_column(String(128))
     traceparent: Mapped[str | None] = mapped_column(String(55))
-    # Documents that go when this one is ready.
+    # Ids of documents that are deleted when this one is ready.
     replaces: Mapped[list[str]] = mapped_column(JSON, default=list)
 
-    status: Mapped[Status] = mapped_column(String(16), default="queued")
+    status: Mapped[DocumentStatus] = mapped_column(String(16), default="queued")
     stage: Mapped[str] = mapped_column(String(16), default="queued")
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
-    # Who reads it now. One that was put back, moved or deleted meanwhile has no claim or another.
+    # Id of the claim under which a worker processes the document. It changes or becomes None when
+    # the document is requeued or moved meanwhile.
     claim: Mapped[str | None] = mapped_column(String(40), index=True)
-    # When its reader last gave a sign of life.
+    # Last heartbeat of the worker that holds the claim.
     heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # How many passages of the next generation are in the vector index; None until its text
-    # is kept.
+    # Number of chunks of the next generation in the vector index; None until its text is stored.
     indexed: Mapped[int | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
 
-    # The passages of this generation are the ones shown. A new reading fills the next
-    # generation beside it and then moves this number, so readers never see half of one.
+    # The visible generation of chunks. Reprocessing writes the next generation and then increments
+    # this number, so that searches never see a partial generation.
     generation: Mapped[int] = mapped_column(default=0)
     pages: Mapped[int | None]
     chunks: Mapped[int] = mapped_column(default=0)
@@ -104,7 +104,7 @@ class DocumentRow(Base):
 
 
 class PageRow(Base):
-    """One page of the text that passages point into; a file without pages has one."""
+    """A page of the text that chunk positions refer to. A file without pages has one row."""
 
     __tablename__ = "pages"
 
@@ -115,15 +115,15 @@ class PageRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     start: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
-    # Those on this page, as pairs of a position in the whole text and a title.
+    # Headings on this page as (position in the full text, title).
     headings: Mapped[list[tuple[int, str]] | None] = mapped_column(JSON)
 
 
 class RemovalRow(Base):
-    """What a delete or a newer reading leaves to clear away outside these tables.
+    """Pending removal of a file or of vectors, which are stored outside the database.
 
-    Written in the transaction of the delete, so that nothing is forgotten if the process
-    ends before it was cleared.
+    Written in the transaction that deletes or replaces the document, so that nothing is left over
+    if the process ends before the removal.
     """
 
     __tablename__ = "removals"
@@ -131,47 +131,54 @@ class RemovalRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("rem"))
     collection_id: Mapped[str] = mapped_column(String(40))
     document_id: Mapped[str | None] = mapped_column(String(40))
-    # Vectors of this generation stay.
+    # Vectors of this generation are not removed.
     but_generation: Mapped[int | None]
     blob: Mapped[str | None] = mapped_column(String(64))
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def _visible(tenant_id: str, user_id: str) -> Select[tuple[DocumentRow]]:
+def _select_visible(tenant_id: str, user_id: str) -> Select[tuple[DocumentRow]]:
     return (
         select(DocumentRow)
         .join(DocumentRow.collection)
-        .where(DocumentRow.tenant_id == tenant_id, readable_by(tenant_id, user_id))
+        .where(DocumentRow.tenant_id == tenant_id, is_readable_by(tenant_id, user_id))
     )
 
 
-def find(session: Session, tenant_id: str, user_id: str, document_id: str) -> DocumentRow | None:
-    """The document, where the user may read it."""
-    return session.scalar(_visible(tenant_id, user_id).where(DocumentRow.id == document_id))
+def get_document(
+    session: Session, tenant_id: str, user_id: str, document_id: str
+) -> DocumentRow | None:
+    """Return the document if the user may read it, else None."""
+    return session.scalar(_select_visible(tenant_id, user_id).where(DocumentRow.id == document_id))
 
 
-def page(
+def list_documents(
     session: Session,
     tenant_id: str,
     user_id: str,
     *,
-    collections: Sequence[str] | None = None,
-    status: Status | None = None,
-    containing: str | None = None,
+    collection_ids: Sequence[str] | None = None,
+    status: DocumentStatus | None = None,
+    text_filter: str | None = None,
     before: str | None = None,
     limit: int,
 ) -> Sequence[DocumentRow]:
-    """The newest first, of those the user may read."""
-    query = _visible(tenant_id, user_id)
-    if collections is not None:
-        query = query.where(DocumentRow.collection_id.in_(collections))
+    """Return a page of the documents that the user may read, newest first.
+
+    Args:
+        text_filter: case-insensitive substring of the title or file name.
+        before: document id; only older documents are returned.
+    """
+    query = _select_visible(tenant_id, user_id)
+    if collection_ids is not None:
+        query = query.where(DocumentRow.collection_id.in_(collection_ids))
     if status is not None:
         query = query.where(DocumentRow.status == status)
-    if containing is not None:
+    if text_filter is not None:
         query = query.where(
             or_(
-                DocumentRow.title.icontains(containing, autoescape=True),
-                DocumentRow.filename.icontains(containing, autoescape=True),
+                DocumentRow.title.icontains(text_filter, autoescape=True),
+                DocumentRow.filename.icontains(text_filter, autoescape=True),
             )
         )
     if before is not None:
@@ -179,16 +186,16 @@ def page(
     return session.scalars(query.order_by(DocumentRow.id.desc()).limit(limit)).all()
 
 
-def with_bytes(session: Session, collection_id: str, sha256: str) -> DocumentRow:
-    """The document of the collection that has these bytes; there must be one."""
+def get_document_by_hash(session: Session, collection_id: str, sha256: str) -> DocumentRow:
+    """Return the document of the collection with this digest. Raises NoResultFound."""
     query = select(DocumentRow).where(
         DocumentRow.collection_id == collection_id, DocumentRow.sha256 == sha256
     )
     return session.scalars(query).one()
 
 
-def add(session: Session, row: DocumentRow) -> bool:
-    """Add *row*; False where the collection holds these bytes already."""
+def add_document(session: Session, row: DocumentRow) -> bool:
+    """Insert *row*. Return False if the collection already has a document with its digest."""
     try:
         with session.begin_nested():
             session.add(row)
@@ -197,64 +204,72 @@ def add(session: Session, row: DocumentRow) -> bool:
     return True
 
 
-def move(session: Session, row: DocumentRow, shelf: CollectionRow) -> None:
-    """Put *row* onto *shelf*, or raise AlreadyThere."""
+def move_document(session: Session, row: DocumentRow, collection: CollectionRow) -> None:
+    """Move *row* to *collection*. Raises DuplicateDocument."""
     try:
         with session.begin_nested():
-            row.collection = shelf
+            row.collection = collection
     except IntegrityError as error:
-        raise AlreadyThere from error
+        raise DuplicateDocument from error
 
 
-def attributes_in(
-    session: Session, collection_id: str, documents: Sequence[str] | None = None
+def list_attributes(
+    session: Session, collection_id: str, document_ids: Sequence[str] | None = None
 ) -> list[tuple[str, str, str, Mapping[str, Any]]]:
-    """Id, file name, content type and metadata of what stands there, or of *documents* alone."""
+    """Return id, file name, content type and metadata of the documents in a collection.
+
+    Args:
+        document_ids: restricts the result to these documents.
+    """
     query = select(
         DocumentRow.id, DocumentRow.filename, DocumentRow.content_type, DocumentRow.attributes
     ).where(DocumentRow.collection_id == collection_id)
-    parts = [query] if documents is None else map(query.where, any_of(documents))
-    return [(row[0], row[1], row[2], row[3]) for part in parts for row in session.execute(part)]
+    queries = [query] if document_ids is None else map(query.where, id_conditions(document_ids))
+    return [(row[0], row[1], row[2], row[3]) for batch in queries for row in session.execute(batch)]
 
 
-def any_of(documents: Sequence[str]) -> Iterator[ColumnElement[bool]]:
-    """Conditions that name all of *documents*, each few enough for one statement."""
-    for start in range(0, len(documents), _AT_ONCE):
-        yield DocumentRow.id.in_(documents[start : start + _AT_ONCE])
+def id_conditions(document_ids: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that select *document_ids* in batches small enough for one statement."""
+    for start in range(0, len(document_ids), _BATCH_SIZE):
+        yield DocumentRow.id.in_(document_ids[start : start + _BATCH_SIZE])
 
 
-def count_waiting(session: Session) -> int:
+def count_queued(session: Session) -> int:
     query = select(func.count()).where(DocumentRow.status == "queued")
     return session.scalar(query.select_from(DocumentRow)) or 0
 
 
-def remove(session: Session, row: DocumentRow) -> None:
-    """Delete *row* with its text and passages, and note what is left to clear away."""
+def delete_document(session: Session, row: DocumentRow) -> None:
+    """Delete *row* with its text and chunks, and schedule the removal of its file and vectors."""
     session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
-    forget_again_later(session, row)
-    changes.note(session, row.collection_id, row.id)
-    # By statement: the database's own cascade takes the passages along, unread.
+    schedule_late_cleanup(session, row)
+    collection_changes.record_change(session, row.collection_id, row.id)
+    # A statement, not session.delete(): the cascade of the database deletes pages and chunks
+    # without loading them.
     session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
 
 
-def forget_again_later(session: Session, row: DocumentRow) -> None:
-    """Have what its reader may add until it learns of the removal cleared away as well."""
+def schedule_late_cleanup(session: Session, row: DocumentRow) -> None:
+    """Schedule a second removal of vectors if a worker holds the claim.
+
+    The worker may still add vectors until it notices that it lost its claim.
+    """
     if row.claim is not None:
-        later = utc_now() + timedelta(seconds=LAPSE_SECONDS)
+        later = utc_now() + timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
         removal = RemovalRow(collection_id=row.collection_id, document_id=row.id, not_before=later)
         session.add(removal)
 
 
-def forget_earlier(session: Session, row: DocumentRow) -> None:
-    """Have the vectors of earlier generations cleared away."""
+def schedule_old_vector_cleanup(session: Session, row: DocumentRow) -> None:
+    """Schedule the removal of the vectors of earlier generations."""
     removal = RemovalRow(
         collection_id=row.collection_id, document_id=row.id, but_generation=row.generation
     )
     session.add(removal)
 
 
-def namesakes(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
-    """The other documents of its file name in its collection."""
+def list_documents_with_same_filename(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
+    """Return the other documents in the collection of *row* with its file name."""
     query = select(DocumentRow).where(
         DocumentRow.collection_id == row.collection_id,
         DocumentRow.filename == row.filename,
@@ -263,58 +278,60 @@ def namesakes(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
     return session.scalars(query.order_by(DocumentRow.id)).all()
 
 
-def replaced_by(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
-    """What *row* was uploaded to replace, as far as it still stands beside it."""
+def list_replaced_documents(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
+    """Return the documents that *row* replaces and that are still in its collection."""
     query = select(DocumentRow).where(
         DocumentRow.id.in_(row.replaces), DocumentRow.collection_id == row.collection_id
     )
     return session.scalars(query).all() if row.replaces else []
 
 
-def in_collection(session: Session, collection_id: str) -> Sequence[DocumentRow]:
+def list_documents_in_collection(session: Session, collection_id: str) -> Sequence[DocumentRow]:
     query = select(DocumentRow).where(DocumentRow.collection_id == collection_id)
     return session.scalars(query).all()
 
 
-# What reading asks.
+# Queries of ingestion.
 
 
-def copy_pages(session: Session, document_id: str, source: int, target: int) -> None:
-    """Have the text of generation *source* as generation *target* too."""
-    kept = select(
+def copy_pages(
+    session: Session, document_id: str, from_generation: int, to_generation: int
+) -> None:
+    """Copy the text of *from_generation* to *to_generation*."""
+    pages = select(
         PageRow.document_id,
-        literal(target),
+        literal(to_generation),
         PageRow.number,
         PageRow.start,
         PageRow.text,
         PageRow.headings,
-    ).where(PageRow.document_id == document_id, PageRow.generation == source)
+    ).where(PageRow.document_id == document_id, PageRow.generation == from_generation)
     columns = ["document_id", "generation", "number", "start", "text", "headings"]
-    session.execute(insert(PageRow).from_select(columns, kept))
+    session.execute(insert(PageRow).from_select(columns, pages))
 
 
-def drop_pages(session: Session, document_id: str, but_generation: int) -> None:
-    """Forget the text of every generation but one."""
+def delete_old_pages(session: Session, document_id: str, keep_generation: int) -> None:
+    """Delete the text of all generations except *keep_generation*."""
     session.execute(
         delete(PageRow).where(
-            PageRow.document_id == document_id, PageRow.generation != but_generation
+            PageRow.document_id == document_id, PageRow.generation != keep_generation
         )
     )
 
 
-def blobs(session: Session) -> set[str]:
-    """The names of all bytes that belong to a document or wait to be cleared away."""
-    waiting = select(RemovalRow.blob).where(RemovalRow.blob.is_not(None))
+def list_blobs(session: Session) -> set[str]:
+    """Return the names of the blobs of all documents and pending removals."""
+    pending = select(RemovalRow.blob).where(RemovalRow.blob.is_not(None))
     return {
         *session.scalars(select(DocumentRow.blob)),
-        *(blob for blob in session.scalars(waiting) if blob),
+        *(blob for blob in session.scalars(pending) if blob),
     }
 
 
-# What its readers ask of its text.
+# Queries of the text of a document.
 
 
-def text_pages(session: Session, document_id: str, generation: int) -> Sequence[PageRow]:
+def list_pages(session: Session, document_id: str, generation: int) -> Sequence[PageRow]:
     return session.scalars(
         select(PageRow)
         .where(PageRow.document_id == document_id, PageRow.generation == generation)
@@ -322,8 +339,10 @@ def text_pages(session: Session, document_id: str, generation: int) -> Sequence[
     ).all()
 
 
-def page_at(session: Session, document_id: str, generation: int, position: int) -> int | None:
-    """The page on which the character at *position* stands."""
+def get_page_number(
+    session: Session, document_id: str, generation: int, position: int
+) -> int | None:
+    """Return the number of the page that contains *position* of the full text."""
     return session.scalar(
         select(func.max(PageRow.number)).where(
             PageRow.document_id == document_id,
@@ -333,28 +352,30 @@ def page_at(session: Session, document_id: str, generation: int, position: int) 
     )
 
 
-# What the operator asks.
+# Queries of commands for operators.
 
 
-def indexed_in(session: Session, collections: Sequence[str] | None) -> Sequence[DocumentRow]:
-    """Documents that have passages to show, of *collections* or of all."""
+def list_indexed_documents(
+    session: Session, collection_ids: Sequence[str] | None
+) -> Sequence[DocumentRow]:
+    """Return the documents with visible chunks, in *collection_ids* or in all collections."""
     query = select(DocumentRow).where(DocumentRow.generation > 0)
-    if collections is not None:
-        query = query.where(DocumentRow.collection_id.in_(collections))
+    if collection_ids is not None:
+        query = query.where(DocumentRow.collection_id.in_(collection_ids))
     return session.scalars(query.order_by(DocumentRow.id)).all()
 
 
-def count_unread(session: Session) -> int:
+def count_unprocessed(session: Session) -> int:
     query = select(func.count()).where(DocumentRow.status.in_(("queued", "processing")))
     return session.scalar(query.select_from(DocumentRow)) or 0
 
 
-def all_ids(session: Session) -> Sequence[str]:
+def list_document_ids(session: Session) -> Sequence[str]:
     return session.scalars(select(DocumentRow.id).order_by(DocumentRow.id)).all()
 
 
-def is_there(session: Session, document_id: str, collection_id: str, sha256: str) -> bool:
-    """Whether there is this document, or another with its bytes in the collection."""
-    same_bytes = and_(DocumentRow.collection_id == collection_id, DocumentRow.sha256 == sha256)
-    query = select(DocumentRow.id).where(or_(DocumentRow.id == document_id, same_bytes))
+def document_exists(session: Session, document_id: str, collection_id: str, sha256: str) -> bool:
+    """Check for a document with this id, or with this digest in the collection."""
+    same_digest = and_(DocumentRow.collection_id == collection_id, DocumentRow.sha256 == sha256)
+    query = select(DocumentRow.id).where(or_(DocumentRow.id == document_id, same_digest))
     return session.scalar(query.limit(1)) is not None

@@ -1,4 +1,4 @@
-"""Which embedding models there are, and how far each has come with which document."""
+"""Embedding models, and the number of chunks of each document that they have embedded."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,36 +19,36 @@ from sqlalchemy import (
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.chassis.database.sessions import UtcDateTime
+from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow
 
-# One model serves. One may be building: what it lacks is embedded in the background, and then
-# it serves. The one before it is leaving until nobody can be using it any more, then dropped.
-State = Literal["serving", "building", "leaving", "dropping"]
+# One model is `serving`. One may be `building`: missing chunks are embedded in the background, then
+# it becomes serving. The previous model is `leaving` until no process can use it, then `dropping`.
+ModelState = Literal["serving", "building", "leaving", "dropping"]
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
-class ModelRow(Base):
+class EmbeddingModelRow(Base):
     __tablename__ = "embedding_models"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("emb"))
     name: Mapped[str] = mapped_column(String(300))
     address: Mapped[str | None] = mapped_column(String(1000))
-    # Ends the names of its partitions. Those from before there was a choice end in nothing.
+    # Suffix of the names of its partitions. Empty for the model from before models were selectable.
     suffix: Mapped[str] = mapped_column(String(16))
-    # The kind of store that holds them. Another kind begins with nothing.
+    # Kind of the vector store with its partitions. A store of another kind starts empty.
     store: Mapped[str] = mapped_column(String(16))
-    state: Mapped[State] = mapped_column(String(16))
+    state: Mapped[ModelState] = mapped_column(String(16))
     since: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    # Until then somebody embeds what it lacks; others let them.
+    # Until then, one process holds the lease to embed missing chunks.
     worked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class EmbeddingRow(Base):
-    """The first *chunks* passages of a document's generation are in a model's partition."""
+    """The first *chunks* chunks of a generation are in the partition of the model."""
 
     __tablename__ = "embeddings"
 
@@ -62,8 +62,8 @@ class EmbeddingRow(Base):
     chunks: Mapped[int]
 
 
-class Lacking(NamedTuple):
-    """A document that a model does not know whole."""
+class IncompleteDocument(NamedTuple):
+    """A document of which a model has not embedded all chunks."""
 
     document_id: str
     tenant_id: str
@@ -72,39 +72,52 @@ class Lacking(NamedTuple):
     chunks: int
 
 
-def models(session: Session, *states: State) -> Sequence[ModelRow]:
-    query = select(ModelRow).where(ModelRow.state.in_(states)).order_by(ModelRow.since, ModelRow.id)
+def list_models(session: Session, *states: ModelState) -> Sequence[EmbeddingModelRow]:
+    query = (
+        select(EmbeddingModelRow)
+        .where(EmbeddingModelRow.state.in_(states))
+        .order_by(EmbeddingModelRow.since, EmbeddingModelRow.id)
+    )
     return session.scalars(query).all()
 
 
-def take_work(session: Session, model_id: str, seconds: float) -> bool:
-    """Whether nobody else embeds for the model; from now on, for *seconds*, the caller does."""
+def claim_model(session: Session, model_id: str, lease_seconds: float) -> bool:
+    """Acquire the lease to embed for the model. Return False if another process holds it."""
     now = utc_now()
     statement = (
-        update(ModelRow)
+        update(EmbeddingModelRow)
         .where(
-            ModelRow.id == model_id,
-            or_(ModelRow.worked_until.is_(None), ModelRow.worked_until < now),
+            EmbeddingModelRow.id == model_id,
+            or_(EmbeddingModelRow.worked_until.is_(None), EmbeddingModelRow.worked_until < now),
         )
-        .values(worked_until=now + timedelta(seconds=seconds))
+        .values(worked_until=now + timedelta(seconds=lease_seconds))
     )
     result: CursorResult[tuple[()]] = session.execute(statement)  # type: ignore[assignment]
     return result.rowcount == 1
 
 
-def leave_work(session: Session, model_id: str) -> None:
-    session.execute(update(ModelRow).where(ModelRow.id == model_id).values(worked_until=None))
+def release_model(session: Session, model_id: str) -> None:
+    session.execute(
+        update(EmbeddingModelRow).where(EmbeddingModelRow.id == model_id).values(worked_until=None)
+    )
 
 
-def embedded(session: Session, model_id: str, document_id: str, generation: int) -> int:
-    """How many of the generation's passages the model has, counted from the first."""
+def count_embedded_chunks(
+    session: Session, model_id: str, document_id: str, generation: int
+) -> int:
+    """Return the number of embedded chunks, counted from the first."""
     row = session.get(EmbeddingRow, (document_id, generation, model_id))
     return 0 if row is None else row.chunks
 
 
-def note(session: Session, model_id: str, document_id: str, generation: int, chunks: int) -> bool:
-    """Write down that the first *chunks* are there; False where the document is gone."""
-    if session.get(DocumentRow, document_id) is None or session.get(ModelRow, model_id) is None:
+def record_embedded_chunks(
+    session: Session, model_id: str, document_id: str, generation: int, chunks: int
+) -> bool:
+    """Record that the first *chunks* chunks are embedded. Return False if the document is gone."""
+    if (
+        session.get(DocumentRow, document_id) is None
+        or session.get(EmbeddingModelRow, model_id) is None
+    ):
         return False
     session.merge(
         EmbeddingRow(
@@ -114,20 +127,21 @@ def note(session: Session, model_id: str, document_id: str, generation: int, chu
     return True
 
 
-def forget(session: Session, document_id: str, but_generation: int) -> None:
+def delete_old_embeddings(session: Session, document_id: str, keep_generation: int) -> None:
+    """Delete the records of all generations except *keep_generation*."""
     session.execute(
         delete(EmbeddingRow).where(
-            EmbeddingRow.document_id == document_id, EmbeddingRow.generation != but_generation
+            EmbeddingRow.document_id == document_id, EmbeddingRow.generation != keep_generation
         )
     )
 
 
-def forget_all(session: Session, model_id: str) -> None:
+def delete_model_embeddings(session: Session, model_id: str) -> None:
     session.execute(delete(EmbeddingRow).where(EmbeddingRow.model_id == model_id))
 
 
-def begin_anew(session: Session, model_id: str, document_id: str) -> None:
-    """Let the model embed the document again."""
+def reset_embedding(session: Session, model_id: str, document_id: str) -> None:
+    """Delete the record of the document, so that the model embeds it again."""
     session.execute(
         delete(EmbeddingRow).where(
             EmbeddingRow.model_id == model_id, EmbeddingRow.document_id == document_id
@@ -135,13 +149,15 @@ def begin_anew(session: Session, model_id: str, document_id: str) -> None:
     )
 
 
-def remove(session: Session, model_id: str) -> None:
-    session.execute(delete(ModelRow).where(ModelRow.id == model_id))
+def delete_model(session: Session, model_id: str) -> None:
+    session.execute(delete(EmbeddingModelRow).where(EmbeddingModelRow.id == model_id))
 
 
-def lacking(session: Session, model_id: str, limit: int) -> list[Lacking]:
-    """Documents that are shown and that the model does not know whole, the oldest first."""
-    query = _shown(
+def list_incomplete_documents(
+    session: Session, model_id: str, limit: int
+) -> list[IncompleteDocument]:
+    """Return visible documents that the model has not embedded completely, oldest first."""
+    query = _join_visible(
         model_id,
         select(
             DocumentRow.id,
@@ -151,37 +167,37 @@ def lacking(session: Session, model_id: str, limit: int) -> list[Lacking]:
             DocumentRow.chunks,
         ),
     )
-    query = query.where(_incomplete()).order_by(DocumentRow.id).limit(limit)
-    return [Lacking(*row) for row in session.execute(query)]
+    query = query.where(_is_incomplete()).order_by(DocumentRow.id).limit(limit)
+    return [IncompleteDocument(*row) for row in session.execute(query)]
 
 
-def progress(session: Session, model_id: str) -> tuple[int, int, int, int]:
-    """Documents and passages that the model knows, and how many there are of both."""
-    whole = func.count().filter(~_incomplete())
-    query = _shown(
+def get_progress(session: Session, model_id: str) -> tuple[int, int, int, int]:
+    """Return embedded documents, all documents, embedded chunks and all chunks."""
+    complete = func.count().filter(~_is_incomplete())
+    query = _join_visible(
         model_id,
         select(
-            whole,
+            complete,
             func.count(),
             func.coalesce(func.sum(func.coalesce(EmbeddingRow.chunks, 0)), 0),
             func.coalesce(func.sum(DocumentRow.chunks), 0),
         ),
     )
-    known, documents, passages, all_passages = session.execute(query).one()
-    return int(known), int(documents), int(passages), int(all_passages)
+    embedded_documents, documents, embedded_chunks, chunks = session.execute(query).one()
+    return int(embedded_documents), int(documents), int(embedded_chunks), int(chunks)
 
 
-def passages(
-    session: Session, document_id: str, generation: int, after: int, limit: int
+def list_chunks_to_embed(
+    session: Session, document_id: str, generation: int, first_ordinal: int, limit: int
 ) -> tuple[str, Sequence[ChunkRow]]:
-    """The document's title, and its passages from the one numbered *after* on."""
+    """Return the title of the document and its chunks from *first_ordinal* on."""
     title = session.scalar(select(DocumentRow.title).where(DocumentRow.id == document_id))
     rows = session.scalars(
         select(ChunkRow)
         .where(
             ChunkRow.document_id == document_id,
             ChunkRow.generation == generation,
-            ChunkRow.ordinal >= after,
+            ChunkRow.ordinal >= first_ordinal,
         )
         .order_by(ChunkRow.ordinal)
         .limit(limit)
@@ -189,8 +205,8 @@ def passages(
     return title or "", rows
 
 
-def _shown(model_id: str, query: Select[_Row]) -> Select[_Row]:
-    """*query* over the documents that have passages to show, beside what the model has of them."""
+def _join_visible(model_id: str, query: Select[_Row]) -> Select[_Row]:
+    """Return *query* over the visible documents, outer-joined with the model's embeddings."""
     return (
         query.select_from(DocumentRow)
         .outerjoin(
@@ -205,5 +221,5 @@ def _shown(model_id: str, query: Select[_Row]) -> Select[_Row]:
     )
 
 
-def _incomplete() -> ColumnElement[bool]:
+def _is_incomplete() -> ColumnElement[bool]:
     return func.coalesce(EmbeddingRow.chunks, 0) < DocumentRow.chunks

@@ -1,4 +1,4 @@
-"""What a backup asks of the tables as they were at one moment, and what a restore sets right."""
+"""Queries of a backup on a consistent snapshot of the tables, and corrections after a restore."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -6,22 +6,23 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, update
 
 from backend.services.rag.store.documents import DocumentRow
-from backend.services.rag.store.embeddings import EmbeddingRow, ModelRow
+from backend.services.rag.store.embeddings import EmbeddingModelRow, EmbeddingRow
 
-_AT_ONCE = 1000
+_BATCH_SIZE = 1000
+_DELETE_BATCH_SIZE = 100
 
 
-class Original(NamedTuple):
-    """The bytes of a document."""
+class OriginalFile(NamedTuple):
+    """The uploaded file of a document."""
 
     document_id: str
     blob: str
     sha256: str
-    size: int
+    size_bytes: int
 
 
-class Embedded(NamedTuple):
-    """The passages that are shown of a document and that a model has."""
+class EmbeddedDocument(NamedTuple):
+    """The visible chunks of a document that a model has embedded."""
 
     model_id: str
     document_id: str
@@ -32,50 +33,52 @@ class Embedded(NamedTuple):
 
     @property
     def partition(self) -> tuple[str, str]:
-        """What is the same for vectors that lie together."""
+        """Collection and model, which determine the partition of the vectors."""
         return self.collection_id, self.model_id
 
 
-def originals(connection: Connection) -> Iterator[Original]:
+def iterate_originals(connection: Connection) -> Iterator[OriginalFile]:
     last = ""
     while True:
         page = connection.execute(
             select(DocumentRow.id, DocumentRow.blob, DocumentRow.sha256, DocumentRow.size_bytes)
             .where(DocumentRow.id > last)
             .order_by(DocumentRow.id)
-            .limit(_AT_ONCE)
+            .limit(_BATCH_SIZE)
         ).all()
-        yield from (Original(*row) for row in page)
-        if len(page) < _AT_ONCE:
+        yield from (OriginalFile(*row) for row in page)
+        if len(page) < _BATCH_SIZE:
             return
         last = page[-1].id
 
 
-def embedded(connection: Connection) -> Iterator[Embedded]:
-    """By partition, so that vectors of one lie together; of models that serve or are to."""
-    for collection, model, suffix in connection.execute(_partitions()).all():
+def iterate_embedded_documents(connection: Connection) -> Iterator[EmbeddedDocument]:
+    """Yield embeddings grouped by partition, for the active and the pending embedding model."""
+    for collection_id, model_id, suffix in connection.execute(_partitions()).all():
         last = ""
         while True:
             page = connection.execute(
                 select(EmbeddingRow.document_id, EmbeddingRow.generation, EmbeddingRow.chunks)
                 .join(DocumentRow, DocumentRow.id == EmbeddingRow.document_id)
                 .where(
-                    EmbeddingRow.model_id == model,
+                    EmbeddingRow.model_id == model_id,
                     EmbeddingRow.generation == DocumentRow.generation,
-                    DocumentRow.collection_id == collection,
+                    DocumentRow.collection_id == collection_id,
                     EmbeddingRow.document_id > last,
                 )
                 .order_by(EmbeddingRow.document_id)
-                .limit(_AT_ONCE)
+                .limit(_BATCH_SIZE)
             ).all()
-            for document, generation, chunks in page:
-                yield Embedded(model, document, collection, suffix, generation, chunks)
-            if len(page) < _AT_ONCE:
+            for document_id, generation, chunks in page:
+                yield EmbeddedDocument(
+                    model_id, document_id, collection_id, suffix, generation, chunks
+                )
+            if len(page) < _BATCH_SIZE:
                 break
             last = page[-1].document_id
 
 
-def count_embedded(connection: Connection) -> int:
+def count_embedded_chunks(connection: Connection) -> int:
     query = (
         select(func.coalesce(func.sum(EmbeddingRow.chunks), 0))
         .join(DocumentRow, DocumentRow.id == EmbeddingRow.document_id)
@@ -84,51 +87,65 @@ def count_embedded(connection: Connection) -> int:
     return int(connection.scalar(query) or 0)
 
 
-def queue_unfinished(connection: Connection) -> None:
-    """What was being read is read again: from its kept text where that is there."""
-    unread = DocumentRow.status.in_(("queued", "processing"))
-    nobodys = {"claim": None, "heartbeat": None, "not_before": None, "attempts": 0}
-    connection.execute(
-        update(DocumentRow)
-        .where(unread, DocumentRow.indexed.is_(None))
-        .values(**nobodys, status="queued", stage="queued", done=0, total=0)
-    )
-    connection.execute(
-        update(DocumentRow)
-        .where(unread, DocumentRow.indexed.is_not(None))
-        .values(**nobodys, done=0, indexed=0)
-    )
+def requeue_unfinished(connection: Connection) -> None:
+    """Requeue documents that were processed when the snapshot was taken.
 
-
-def know_only(connection: Connection, store: str, brought: Mapping[tuple[str, str], int]) -> int:
-    """Let models know what was brought by model and document; how many documents they lack now.
-
-    *store* is the kind of store that holds the vectors from now on.
+    Those with stored text resume with the first chunk, the others with extraction.
     """
-    connection.execute(update(ModelRow).values(store=store, worked_until=None))
-    shown = and_(
+    unfinished = DocumentRow.status.in_(("queued", "processing"))
+    unclaimed = {"claim": None, "heartbeat": None, "not_before": None, "attempts": 0}
+    connection.execute(
+        update(DocumentRow)
+        .where(unfinished, DocumentRow.indexed.is_(None))
+        .values(**unclaimed, status="queued", stage="queued", done=0, total=0)
+    )
+    connection.execute(
+        update(DocumentRow)
+        .where(unfinished, DocumentRow.indexed.is_not(None))
+        .values(**unclaimed, done=0, indexed=0)
+    )
+
+
+def reconcile_embeddings(
+    connection: Connection, store: str, restored: Mapping[tuple[str, str], int]
+) -> int:
+    """Delete the embedding records of vectors that were not restored.
+
+    Args:
+        store: kind of the vector store that contains the restored vectors.
+        restored: number of restored chunks by model id and document id.
+
+    Returns:
+        The number of documents that must be embedded again.
+    """
+    connection.execute(update(EmbeddingModelRow).values(store=store, worked_until=None))
+    is_visible = and_(
         DocumentRow.id == EmbeddingRow.document_id,
         DocumentRow.generation == EmbeddingRow.generation,
     )
-    unshown = ~select(DocumentRow.id).where(shown).exists()
-    connection.execute(delete(EmbeddingRow).where(unshown))
-    said = connection.execute(
+    is_stale = ~select(DocumentRow.id).where(is_visible).exists()
+    connection.execute(delete(EmbeddingRow).where(is_stale))
+    recorded = connection.execute(
         select(EmbeddingRow.model_id, EmbeddingRow.document_id, EmbeddingRow.chunks)
     ).all()
-    lacking = [(m, d) for m, d, chunks in said if brought.get((m, d), 0) != chunks]
-    for start in range(0, len(lacking), _AT_ONCE // 10):
-        part = lacking[start : start + _AT_ONCE // 10]
+    missing = [
+        (model_id, document_id)
+        for model_id, document_id, chunks in recorded
+        if restored.get((model_id, document_id), 0) != chunks
+    ]
+    for start in range(0, len(missing), _DELETE_BATCH_SIZE):
+        batch = missing[start : start + _DELETE_BATCH_SIZE]
         keys = tuple_(EmbeddingRow.model_id, EmbeddingRow.document_id)
-        connection.execute(delete(EmbeddingRow).where(keys.in_(part)))
-    return len({document for _, document in lacking})
+        connection.execute(delete(EmbeddingRow).where(keys.in_(batch)))
+    return len({document_id for _, document_id in missing})
 
 
 def _partitions() -> Select[tuple[str, str, str]]:
     return (
-        select(DocumentRow.collection_id, ModelRow.id, ModelRow.suffix)
+        select(DocumentRow.collection_id, EmbeddingModelRow.id, EmbeddingModelRow.suffix)
         .join(EmbeddingRow, EmbeddingRow.document_id == DocumentRow.id)
-        .join(ModelRow, ModelRow.id == EmbeddingRow.model_id)
-        .where(ModelRow.state.in_(("serving", "building")))
+        .join(EmbeddingModelRow, EmbeddingModelRow.id == EmbeddingRow.model_id)
+        .where(EmbeddingModelRow.state.in_(("serving", "building")))
         .distinct()
-        .order_by(DocumentRow.collection_id, ModelRow.id)
+        .order_by(DocumentRow.collection_id, EmbeddingModelRow.id)
     )

@@ -1,4 +1,4 @@
-"""What the tables say of themselves, for comparing with files and vectors."""
+"""Queries that compare the tables with each other, with files and with vectors."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,29 +9,30 @@ from sqlalchemy.orm import Session
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow, PageRow, RemovalRow
-from backend.services.rag.store.embeddings import EmbeddingRow, ModelRow
+from backend.services.rag.store.embeddings import EmbeddingModelRow, EmbeddingRow
 
 
-def originals(session: Session) -> list[tuple[str, str, str]]:
-    """Each document with the name and the digest of its bytes."""
+def list_originals(session: Session) -> list[tuple[str, str, str]]:
+    """Return document id, blob name and SHA-256 digest of each document."""
     query = select(DocumentRow.id, DocumentRow.blob, DocumentRow.sha256).order_by(DocumentRow.id)
     return [tuple(row) for row in session.execute(query)]
 
 
-def shown(session: Session) -> Sequence[str]:
-    """Documents with passages to show, but for those that are to be cut up anew as it is."""
+def list_ready_documents(session: Session) -> Sequence[str]:
+    """Return the ids of documents with visible chunks that are not being reprocessed."""
     query = select(DocumentRow.id).where(DocumentRow.generation > 0, DocumentRow.status == "ready")
     return session.scalars(query.order_by(DocumentRow.id)).all()
 
 
-def passages_agree(session: Session, document_id: str) -> bool:
-    """Whether each passage is the text from its start to its end, and all of them are there."""
+def chunks_match_text(session: Session, document_id: str) -> bool:
+    """Check that the document has all its chunks and that each equals its span of the text."""
     row = session.get(DocumentRow, document_id)
     if row is None or row.status != "ready":
-        return True  # deleted or put back into the queue meanwhile
-    place = PageRow.document_id == document_id, PageRow.generation == row.generation
+        return True  # deleted or requeued meanwhile
     pages = session.execute(
-        select(PageRow.start, PageRow.text).where(*place).order_by(PageRow.number)
+        select(PageRow.start, PageRow.text)
+        .where(PageRow.document_id == document_id, PageRow.generation == row.generation)
+        .order_by(PageRow.number)
     ).all()
     text = ""
     for start, page in pages:
@@ -48,19 +49,22 @@ def passages_agree(session: Session, document_id: str) -> bool:
     )
 
 
-def with_rests(session: Session) -> Sequence[str]:
-    """Documents that are ready and have pages or passages of other generations."""
-    of_pages = exists().where(
+def list_documents_with_stale_text(session: Session) -> Sequence[str]:
+    """Return ready documents with pages or chunks of generations that are not visible."""
+    stale_pages = exists().where(
         PageRow.document_id == DocumentRow.id, PageRow.generation != DocumentRow.generation
     )
-    of_chunks = exists().where(
+    stale_chunks = exists().where(
         ChunkRow.document_id == DocumentRow.id, ChunkRow.generation != DocumentRow.generation
     )
-    query = select(DocumentRow.id).where(DocumentRow.status == "ready", or_(of_pages, of_chunks))
+    query = select(DocumentRow.id).where(
+        DocumentRow.status == "ready", or_(stale_pages, stale_chunks)
+    )
     return session.scalars(query.order_by(DocumentRow.id)).all()
 
 
-def drop_rests(session: Session, document_id: str) -> bool:
+def delete_stale_text(session: Session, document_id: str) -> bool:
+    """Delete pages and chunks of other generations. Return False if the document is not ready."""
     row = session.get(DocumentRow, document_id, with_for_update=True)
     if row is None or row.status != "ready":
         return False
@@ -73,37 +77,40 @@ def drop_rests(session: Session, document_id: str) -> bool:
     return True
 
 
-def collections(session: Session) -> Sequence[str]:
+def list_collection_ids(session: Session) -> Sequence[str]:
     return session.scalars(select(CollectionRow.id).order_by(CollectionRow.id)).all()
 
 
-def leaving_collections(session: Session) -> set[str]:
-    """Deleted ones whose vectors wait to be cleared away."""
+def list_collections_in_cleanup(session: Session) -> set[str]:
+    """Return the ids of collections with pending removals, also of deleted ones."""
     return set(session.scalars(select(RemovalRow.collection_id)))
 
 
-def suffixes(session: Session) -> set[str]:
-    """The ends of the partitions' names of all models that there are."""
-    return set(session.scalars(select(ModelRow.suffix)))
+def list_partition_suffixes(session: Session) -> set[str]:
+    """Return the partition name suffixes of all embedding models."""
+    return set(session.scalars(select(EmbeddingModelRow.suffix)))
 
 
-def passage_ids(session: Session, collection_id: str) -> dict[str, set[str]]:
-    """The passages that are shown, by document."""
-    return _by_document(session, _shown_in(collection_id))
+def list_chunk_ids(session: Session, collection_id: str) -> dict[str, set[str]]:
+    """Return the ids of the visible chunks by document id."""
+    return _group_by_document(session, _select_visible_chunks(collection_id))
 
 
-def embedded_ids(session: Session, model_id: str, collection_id: str) -> dict[str, set[str]]:
-    """Those of them that the model is said to know."""
-    said = and_(
+def list_embedded_chunk_ids(
+    session: Session, model_id: str, collection_id: str
+) -> dict[str, set[str]]:
+    """Return the ids of the visible chunks that are recorded as embedded by the model."""
+    is_embedded = and_(
         EmbeddingRow.document_id == ChunkRow.document_id,
         EmbeddingRow.generation == ChunkRow.generation,
         EmbeddingRow.model_id == model_id,
         ChunkRow.ordinal < EmbeddingRow.chunks,
     )
-    return _by_document(session, _shown_in(collection_id).join(EmbeddingRow, said))
+    query = _select_visible_chunks(collection_id).join(EmbeddingRow, is_embedded)
+    return _group_by_document(session, query)
 
 
-def _shown_in(collection_id: str) -> Select[tuple[str, str]]:
+def _select_visible_chunks(collection_id: str) -> Select[tuple[str, str]]:
     return (
         select(ChunkRow.document_id, ChunkRow.id)
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
@@ -114,20 +121,20 @@ def _shown_in(collection_id: str) -> Select[tuple[str, str]]:
     )
 
 
-def _by_document(session: Session, query: Select[tuple[str, str]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
+def _group_by_document(session: Session, query: Select[tuple[str, str]]) -> dict[str, set[str]]:
+    chunk_ids: dict[str, set[str]] = defaultdict(set)
     for document_id, chunk_id in session.execute(query):
-        found[document_id].add(chunk_id)
-    return found
+        chunk_ids[document_id].add(chunk_id)
+    return chunk_ids
 
 
-def unsettled(session: Session, collection_id: str) -> set[str]:
-    """Documents that are being read, embedded, moved or cleared away: their vectors change."""
-    moving = select(DocumentRow.id).where(
+def list_changing_documents(session: Session, collection_id: str) -> set[str]:
+    """Return the ids of documents that are processed, moved or removed: their vectors change."""
+    unfinished = select(DocumentRow.id).where(
         DocumentRow.collection_id == collection_id,
         DocumentRow.status.in_(("queued", "processing")),
     )
-    leaving = select(RemovalRow.document_id).where(
+    removed = select(RemovalRow.document_id).where(
         RemovalRow.collection_id == collection_id, RemovalRow.document_id.is_not(None)
     )
-    return {*session.scalars(moving), *(each for each in session.scalars(leaving) if each)}
+    return {*session.scalars(unfinished), *filter(None, session.scalars(removed))}

@@ -1,7 +1,7 @@
-"""An embeddings endpoint that does as it is told: `python endpoint.py PORT`.
+"""A server with an OpenAI-compatible embeddings API: `python endpoint.py PORT`.
 
-A text `!500` makes it fail, `!slow-down` makes it ask for patience once, and so on; GET /asked
-tells what it was sent.
+The text `!500` makes it fail, `!busy-once` makes it return status 429 once, and so on. A GET
+request returns the requests that it received.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 DIMENSIONS = 8
-asked = []
+received = []
 
 
-def vector(text):
-    """Texts that share words are near: each word has a direction of its own."""
+def embed_text(text):
+    """Return a vector that is similar for texts with common words."""
     row = [0.0] * DIMENSIONS
     for word in text.lower().split() or [""]:
         digest = hashlib.sha256(word.encode()).digest()
@@ -25,31 +25,31 @@ def vector(text):
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        asked.append({"key": self.headers["Authorization"], "path": self.path, **body})
+        received.append({"key": self.headers["Authorization"], "path": self.path, **body})
         texts = body["input"]
-        before = sum(each["input"] == texts for each in asked[:-1] if "input" in each)
+        is_repeated = any(item["input"] == texts for item in received[:-1])
         if "!500" in texts:
-            return self.answer(500, {"error": "broken"})
+            return self.respond(500, {"error": "broken"})
         if "!401" in texts:
-            return self.answer(401, {"error": "who are you"})
-        if "!busy-once" in texts and not before:
-            return self.answer(429, {"error": "too many"}, {"Retry-After": "0"})
+            return self.respond(401, {"error": "unauthorized"})
+        if "!busy-once" in texts and not is_repeated:
+            return self.respond(429, {"error": "too many"}, {"Retry-After": "0"})
         if "!no-json" in texts:
-            return self.answer(200, None)
-        rows = [{"index": n, "embedding": vector(text)} for n, text in enumerate(texts)]
+            return self.respond(200, None)
+        rows = [{"index": n, "embedding": embed_text(text)} for n, text in enumerate(texts)]
         if "!short" in texts:
             rows.pop()
         if "!wide" in texts:
             rows = [{**row, "embedding": row["embedding"] * 2} for row in rows]
         if "!zero" in texts:
             rows[0]["embedding"] = [0.0] * DIMENSIONS
-        return self.answer(200, {"data": rows[::-1], "model": body["model"]})
+        return self.respond(200, {"data": rows[::-1], "model": body["model"]})
 
     def do_GET(self):
-        self.answer(200, asked)
+        self.respond(200, received)
 
-    def answer(self, status, said, headers=None):
-        raw = b"<html>" if said is None else json.dumps(said).encode()
+    def respond(self, status, body, headers=None):
+        raw = b"<html>" if body is None else json.dumps(body).encode()
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(raw))}.items():
             self.send_header(name, value)

@@ -1,6 +1,6 @@
-"""A service of the standard library alone, with a child process as gunicorn has workers.
+"""A service that uses only the standard library, with a child process like a gunicorn worker.
 
-python service.py PORT [well | dies | deaf]
+python service.py PORT [normal | exits | ignores-sigterm]
 """
 
 import os
@@ -13,30 +13,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from backend.chassis.parent_death_signal import die_with_parent
 
 
-class Probe(BaseHTTPRequestHandler):
+class HealthHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        answer = str(os.getpid()).encode()
+        body = str(os.getpid()).encode()
         self.send_response(200 if self.path == "/health" else 404)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
 
-def main(port: int, manner: str) -> None:
-    sys.stdout.write("the service speaks\n")
+def main(port: int, mode: str) -> None:
+    sys.stdout.write("service started\n")
     sys.stdout.flush()
-    if manner == "dies":
+    if mode == "exits":
         sys.exit("settings: SOME_KEY is not set")
-    if manner == "deaf":
+    if mode == "ignores-sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    own = os.getpid()
+    pid = os.getpid()
     with subprocess.Popen(
         [sys.executable, "-c", f"import time; time.sleep({600 + port})"],
-        preexec_fn=lambda: die_with_parent(own),
+        preexec_fn=lambda: die_with_parent(pid),
     ):
-        ThreadingHTTPServer(("127.0.0.1", port), Probe).serve_forever()
+        ThreadingHTTPServer(("127.0.0.1", port), HealthHandler).serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "well")
+    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "normal")
     time.sleep(1)

@@ -1,14 +1,17 @@
-"""The real supervisor over stand-in services: `python suite.py WORD`, set up by variables."""
+"""Run the supervisor with stand-in services: `python suite.py COMMAND`.
+
+Environment variables set folders and ports. ALPHA_MODE and similar set the mode of a service.
+"""
 
 import os
 import sys
 from pathlib import Path
 
-from backend.chassis.console import CannotRun
+from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
-from backend.operations.supervisor.commands import Suite
-from backend.operations.supervisor.environment import Variables
-from backend.operations.supervisor.plan import Plan, Wishes, make_plan
+from backend.operations.supervisor.commands import SuiteCommands
+from backend.operations.supervisor.environment import EnvironmentVariables
+from backend.operations.supervisor.plan import Plan, StartOptions, make_plan
 
 CATALOG = (Service("alpha", 1), Service("beta", 2), Service("gateway", 3))
 SERVICE = Path(__file__).with_name("service.py")
@@ -23,32 +26,32 @@ HELPER = Companion(
 )
 
 
-def plan() -> Plan:
-    variables = Variables(dict(os.environ))
+def create_plan() -> Plan:
+    variables = EnvironmentVariables(dict(os.environ))
 
-    def command(service: Service, _: Wishes) -> tuple[str, ...]:
-        manner = variables.get(f"{service.name.upper()}_MANNER") or "well"
-        return (sys.executable, str(SERVICE), os.environ[service.port_variable], manner)
+    def build_command(service: Service, _: StartOptions) -> tuple[str, ...]:
+        mode = variables.get(f"{service.name.upper()}_MODE") or "normal"
+        return (sys.executable, str(SERVICE), os.environ[service.port_variable], mode)
 
-    return make_plan(Path.cwd(), variables, Wishes(), CATALOG, (HELPER,), command)
+    return make_plan(Path.cwd(), variables, StartOptions(), CATALOG, (HELPER,), build_command)
 
 
-def main(word: str) -> int:
-    suite = Suite(plan())
+def main(command: str) -> int:
+    suite = SuiteCommands(create_plan())
     try:
-        match word:
+        match command:
             case "start":
                 suite.start()
             case "detach":
                 suite.start_detached([sys.executable, __file__])
             case "--behind":
-                suite.start(quietly=True)
+                suite.start(quiet=True)
             case "stop":
                 suite.stop()
             case "status":
                 return suite.status()
-    except CannotRun as trouble:
-        sys.stderr.write(f"{trouble}\n")
+    except CommandError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

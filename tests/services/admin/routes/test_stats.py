@@ -1,4 +1,4 @@
-"""The whole suite in numbers: what all services tell, and null for what one does not."""
+"""Statistics of the whole system: merged counts, and null for unavailable services."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ NO_REQUESTS = dict.fromkeys(REQUESTS, 0)
 USERS = {"total": 5, "disabled": 1, "active_24h": 2, "active_7d": 3, "active_30d": 4}
 DOCUMENTS = {"total": 4, "queued": 0, "processing": 1, "ready": 2, "failed": 1}
 
-TOLD = {
+SERVICE_STATS = {
     "auth": {
         "users": USERS,
         "sessions": {"active": 3},
@@ -54,36 +54,42 @@ TOLD = {
 
 
 @pytest.fixture(autouse=True)
-def telling(services):
+def service_stats(services):
     for name, service in services.items():
-        service.documents["/stats"] = TOLD[name]
+        service.documents["/stats"] = SERVICE_STATS[name]
 
 
-def asked(client, admin):
+def get_stats(client, admin):
     return client.get(f"/stats?days=2&until={LAST}", headers=admin)
 
 
-def test_it_puts_together_what_all_services_tell(client, admin):
-    answer = asked(client, admin).json
+def test_stats_merge_the_counts_of_all_services(client, admin):
+    stats = get_stats(client, admin).json
 
-    assert (answer["since"], answer["until"], answer["unavailable"]) == (FIRST, LAST, [])
-    assert answer["totals"] == {
-        **{name: TOLD["auth"][name] for name in ("users", "sessions", "tenants", "api_keys")},
-        **{name: TOLD["agent"][name] for name in ("conversations", "messages", "tokens")},
-        **{name: TOLD["rag"][name] for name in ("collections", "documents", "chunks", "bytes")},
+    assert (stats["since"], stats["until"], stats["unavailable"]) == (FIRST, LAST, [])
+    assert stats["totals"] == {
+        **{
+            name: SERVICE_STATS["auth"][name]
+            for name in ("users", "sessions", "tenants", "api_keys")
+        },
+        **{name: SERVICE_STATS["agent"][name] for name in ("conversations", "messages", "tokens")},
+        **{
+            name: SERVICE_STATS["rag"][name]
+            for name in ("collections", "documents", "chunks", "bytes")
+        },
         **{name: 2 * number for name, number in REQUESTS.items()},
     }
-    assert answer["users"] == TOLD["auth"]["users"]["total"]
-    assert answer["sessions"] == TOLD["auth"]["sessions"]["active"]
-    assert answer["documents"] == TOLD["rag"]["documents"]["total"]
-    assert answer["tokens"] == TOLD["agent"]["tokens"]["total"]
-    assert all(answer[name] == answer["totals"][name] for name in ("chunks", "requests", "errors"))
-    assert answer["services"] == {
+    assert stats["users"] == SERVICE_STATS["auth"]["users"]["total"]
+    assert stats["sessions"] == SERVICE_STATS["auth"]["sessions"]["active"]
+    assert stats["documents"] == SERVICE_STATS["rag"]["documents"]["total"]
+    assert stats["tokens"] == SERVICE_STATS["agent"]["tokens"]["total"]
+    assert all(stats[name] == stats["totals"][name] for name in ("chunks", "requests", "errors"))
+    assert stats["services"] == {
         "auth": NO_REQUESTS,
         "rag": {name: 2 * number for name, number in REQUESTS.items()},
     }
-    assert answer["models"]["b"] == {"prompt": 60, "completion": 20, "total": 80}
-    assert answer["days"][1] == {
+    assert stats["models"]["b"] == {"prompt": 60, "completion": 20, "total": 80}
+    assert stats["days"][1] == {
         "date": LAST,
         "users": 0,
         "sign_ins": 0,
@@ -96,11 +102,11 @@ def test_it_puts_together_what_all_services_tell(client, admin):
         "services": {"auth": NO_REQUESTS, "rag": REQUESTS},
         **REQUESTS,
     }
-    assert datetime.fromisoformat(answer["generated_at"]).utcoffset() == timedelta(0)
+    assert datetime.fromisoformat(stats["generated_at"]).utcoffset() == timedelta(0)
 
 
 @pytest.mark.parametrize(
-    ("silent", "lost", "kept"),
+    ("unavailable", "null_fields", "other_field"),
     [
         ("auth", {"users", "sessions", "tenants", "api_keys"}, "documents"),
         ("agent", {"conversations", "messages", "tokens"}, "users"),
@@ -108,64 +114,62 @@ def test_it_puts_together_what_all_services_tell(client, admin):
         ("gateway", {"requests", "client_errors", "limited", "errors"}, "users"),
     ],
 )
-@pytest.mark.parametrize("way", ["it ended", "it tells something else"])
-def test_what_a_silent_service_counts_is_null_and_never_zero(
-    client, admin, services, silent, lost, kept, way
+@pytest.mark.parametrize("failure", ["stopped", "invalid response"])
+def test_counts_of_an_unavailable_service_are_null(
+    client, admin, services, unavailable, null_fields, other_field, failure
 ):
-    if way == "it ended":
-        services[silent].stop()
+    if failure == "stopped":
+        services[unavailable].stop()
     else:
-        services[silent].documents["/stats"] = {"documents": "many"}
-    answer = asked(client, admin).json
+        services[unavailable].documents["/stats"] = {"documents": "many"}
+    stats = get_stats(client, admin).json
 
-    assert answer["unavailable"] == [silent]
-    assert {name for name, value in answer["totals"].items() if value is None} == lost
-    assert answer["totals"][kept] is not None
-    assert all(answer[name] is None for name in lost & set(answer))
-    assert all(day[name] is None for day in answer["days"] for name in lost & set(day))
-    assert [day["date"] for day in answer["days"]] == [FIRST, LAST]
+    assert stats["unavailable"] == [unavailable]
+    assert {name for name, value in stats["totals"].items() if value is None} == null_fields
+    assert stats["totals"][other_field] is not None
+    assert all(stats[name] is None for name in null_fields & set(stats))
+    assert all(day[name] is None for day in stats["days"] for name in null_fields & set(day))
+    assert [day["date"] for day in stats["days"]] == [FIRST, LAST]
 
 
-def test_where_nobody_tells_anything_there_is_no_answer(client, admin, services):
+def test_stats_return_503_when_no_service_responds(client, admin, services):
     for service in services.values():
         service.stop()
-    answer = asked(client, admin)
+    stats = get_stats(client, admin)
 
-    assert (answer.status_code, answer.json["code"]) == (503, "stats_unavailable")
-    assert answer.headers["Retry-After"]
+    assert (stats.status_code, stats.json["code"]) == (503, "stats_unavailable")
+    assert stats.headers["Retry-After"]
 
 
-def test_every_service_is_asked_with_the_callers_own_rights_and_for_the_same_days(
-    client, admin, services
-):
-    asked(client, admin | {"X-Request-ID": "asked-once"})
+def test_services_receive_the_callers_credentials_and_the_same_days(client, admin, services):
+    get_stats(client, admin | {"X-Request-ID": "request-1"})
     for service in services.values():
         (request,) = service.requests
-        said = dict(request["headers"])
+        headers = dict(request["headers"])
         assert request["target"] == f"/stats?days=2&until={LAST}"
-        assert said["Authorization"] == admin["Authorization"]
-        assert said["X-Request-ID"] == "asked-once"
-        assert said["X-Service-Token"]
+        assert headers["Authorization"] == admin["Authorization"]
+        assert headers["X-Request-ID"] == "request-1"
+        assert headers["X-Service-Token"]
 
 
-def test_it_is_about_thirty_days_up_to_today_unless_others_are_named(client, admin, services):
+def test_stats_default_to_the_last_thirty_days(client, admin, services):
     services["gateway"].stop()
-    before = datetime.now(UTC).date()
-    answer = client.get("/stats", headers=admin).json
+    today = datetime.now(UTC).date()
+    stats = client.get("/stats", headers=admin).json
 
-    assert answer["until"] in {str(before), str(datetime.now(UTC).date())}
-    assert len(answer["days"]) == 30
-    # A day that nobody tells of is null, too.
-    assert answer["days"][0]["users"] is None
+    assert stats["until"] in {str(today), str(datetime.now(UTC).date())}
+    assert len(stats["days"]) == 30
+    # Days without a response are null, too.
+    assert stats["days"][0]["users"] is None
 
 
 @pytest.mark.parametrize(
     "query", ["days=0", "days=91", "days=x", "until=yesterday", "until=1700000000", "month=1"]
 )
-def test_what_can_not_be_read_is_refused(client, admin, query):
+def test_invalid_query_returns_422(client, admin, query):
     assert client.get(f"/stats?{query}", headers=admin).status_code == 422
 
 
-def test_who_may_not_see_the_system_sees_no_numbers(client, identities):
+def test_stats_require_system_read(client, identities):
     assert client.get("/stats").status_code == 401
     assert client.get("/stats", headers=identities.bearer()).status_code == 403

@@ -1,4 +1,4 @@
-"""The agent on every kind of model server: what a caller sees is the same."""
+"""Tests of the agent with all kinds of model servers."""
 
 import socket
 from dataclasses import replace
@@ -6,53 +6,55 @@ from datetime import timedelta
 
 import pytest
 
-from backend.ai.chat_models import EMBEDDED, Address
+from backend.ai.chat_models import EMBEDDED, ModelAddress
 from backend.services.agent.app import create_app
-from tests.services.agent.dialects import AnthropicServer, OllamaServer
-from tests.services.agent.stand_ins import (
+from tests.services.agent.fakes import (
     Reply,
     ScriptedModel,
     WordEmbedder,
-    ask,
-    events,
-    serving,
+    parse_events,
+    post_query,
+    run_server,
 )
+from tests.services.agent.provider_servers import AnthropicServer, OllamaServer
 
-TEMPERATURE, MOST_TOKENS = 0.25, 123
+TEMPERATURE, MAX_TOKENS = 0.25, 123
 
 
 def address(server, name="scripted"):
-    url = f"{server.url}/v1" if server.wire == "openai" else server.url
-    return replace(Address.at(server.wire, name, url), key="a key")
+    url = f"{server.url}/v1" if server.protocol == "openai" else server.url
+    return replace(ModelAddress.for_server(server.protocol, name, url), key="a key")
 
 
 @pytest.fixture
-def start(settings, identities):
-    """A client of an agent with these models."""
+def start_agent(settings, identities):
+    """Return a function that starts an agent with the given models and returns a client."""
 
-    def started(*addresses, **more):
-        patience = timedelta(seconds=more.pop("patience", 10))
-        models = replace(settings.models, addresses=addresses, timeout=patience, **more)
+    def start(*addresses, timeout_seconds=10, **more):
+        timeout = timedelta(seconds=timeout_seconds)
+        models = replace(settings.models, addresses=addresses, timeout=timeout, **more)
         app = create_app(replace(settings, models=models), embedder=WordEmbedder())
         return identities.trust(app).test_client()
 
-    return started
+    return start
 
 
-@pytest.fixture(params=[ScriptedModel, OllamaServer, AnthropicServer], ids=lambda each: each.wire)
+@pytest.fixture(
+    params=[ScriptedModel, OllamaServer, AnthropicServer], ids=lambda server: server.protocol
+)
 def server(request):
-    with serving(request.param()) as server:
+    with run_server(request.param()) as server:
         yield server
 
 
-def test_what_is_known_of_models_is_listed_without_asking_them(start, absent, ada):
+def test_models_are_listed_without_requests_to_their_servers(start_agent, absent, ada):
     ollama, anthropic = (
-        replace(absent, provider=each, id=each) for each in ("ollama", "anthropic")
+        replace(absent, provider=name, id=name) for name in ("ollama", "anthropic")
     )
 
-    listed = start(absent, ollama, anthropic).get("/models", headers=ada).json["items"]
+    listed = start_agent(absent, ollama, anthropic).get("/models", headers=ada).json["items"]
 
-    assert [(each["id"], each["default"], each["context_tokens"]) for each in listed] == [
+    assert [(model["id"], model["default"], model["context_tokens"]) for model in listed] == [
         ("absent", True, None),
         ("ollama", False, 8_192),
         ("anthropic", False, None),
@@ -60,23 +62,25 @@ def test_what_is_known_of_models_is_listed_without_asking_them(start, absent, ad
     ]
 
 
-def test_an_answer_streams_and_tells_what_it_used(start, server, ada):
-    server.will(Reply(text="Seven small boats."))
+def test_streamed_answer_contains_tokens_and_usage(start_agent, server, ada):
+    server.queue_replies(Reply(text="Seven small boats."))
 
-    told = events(ask(start(address(server)), ada, "How many boats?", stream=True))
+    events = parse_events(
+        post_query(start_agent(address(server)), ada, "How many boats?", stream=True)
+    )
 
-    tokens = [data["text"] for name, data in told if name == "token"]
+    tokens = [data["text"] for name, data in events if name == "token"]
     assert (len(tokens), "".join(tokens)) == (3, "Seven small boats.")
-    done = told[-1][1]
+    done = events[-1][1]
     assert (done["model"], done["finish_reason"]) == ("scripted", "stop")
     assert done["usage"] == {"prompt_tokens": 11, "completion_tokens": 7}
 
 
-def test_tools_are_called_side_by_side_and_their_answers_come_back(start, server, ada):
+def test_parallel_tool_calls_and_their_results_are_supported(start_agent, server, ada):
     sums = [("calculate", {"expression": "6 * 7"}), ("calculate", {"expression": "2 + 2"})]
-    server.will(Reply(calls=sums), Reply(text="42 and 4."))
+    server.queue_replies(Reply(calls=sums), Reply(text="42 and 4."))
 
-    answer = ask(start(address(server)), ada, "Two sums, please").json
+    answer = post_query(start_agent(address(server)), ada, "Two sums, please").json
 
     assert answer["response"] == "42 and 4."
     assert [step["arguments"]["expression"] for step in answer["steps"]] == ["6 * 7", "2 + 2"]
@@ -84,49 +88,57 @@ def test_tools_are_called_side_by_side_and_their_answers_come_back(start, server
     assert answer["usage"] == {"prompt_tokens": 22, "completion_tokens": 14}
 
 
-def test_what_the_caller_chose_reaches_the_model(start, server, ada):
-    server.will(Reply(text="Yes."))
+def test_model_receives_the_callers_parameters(start_agent, server, ada):
+    server.queue_replies(Reply(text="Yes."))
 
-    ask(start(address(server)), ada, "Hm?", temperature=TEMPERATURE, max_tokens=MOST_TOKENS)
+    post_query(
+        start_agent(address(server)), ada, "Hm?", temperature=TEMPERATURE, max_tokens=MAX_TOKENS
+    )
 
-    asked = server.requests[0]
-    chosen = asked.get("options", asked)
-    assert chosen["temperature"] == TEMPERATURE
-    assert MOST_TOKENS in {chosen.get("max_tokens"), chosen.get("num_predict")}
-    assert chosen.get("num_ctx", 8192) == 8192
+    body = server.requests[0]
+    parameters = body.get("options", body)
+    assert parameters["temperature"] == TEMPERATURE
+    assert MAX_TOKENS in {parameters.get("max_tokens"), parameters.get("num_predict")}
+    assert parameters.get("num_ctx", 8192) == 8192
 
 
 @pytest.mark.parametrize(
     ("replies", "status", "code"),
     [
         pytest.param([Reply(status=500)] * 2, 503, "model_unavailable", id="server error"),
-        pytest.param([Reply(status=401)], 503, "model_unavailable", id="key refused"),
-        pytest.param([Reply(status=404)], 503, "model_unavailable", id="no such model"),
-        pytest.param([Reply(status=400)], 502, "model_misbehaved", id="request refused"),
+        pytest.param([Reply(status=401)], 503, "model_unavailable", id="invalid key"),
+        pytest.param([Reply(status=404)], 503, "model_unavailable", id="unknown model"),
+        pytest.param([Reply(status=400)], 502, "model_misbehaved", id="rejected request"),
         pytest.param(
-            [Reply(text="Half an", break_off=True)], 503, "model_unavailable", id="dies midway"
+            [Reply(text="Half an", disconnects=True)],
+            503,
+            "model_unavailable",
+            id="disconnects midway",
         ),
         pytest.param(
-            [Reply(text="Half an", error_midway=True)], 503, "model_unavailable", id="error midway"
+            [Reply(text="Half an", sends_error_event=True)],
+            503,
+            "model_unavailable",
+            id="error midway",
         ),
-        pytest.param([Reply(stall=1.3)] * 2, 504, "model_timeout", id="stalls"),
+        pytest.param([Reply(delay_seconds=1.3)] * 2, 504, "model_timeout", id="stalls"),
     ],
 )
-def test_each_fault_has_its_name(start, server, ada, replies, status, code):
-    server.will(*replies)
-    client = start(address(server), patience=1 if replies[0].stall else 10)
+def test_server_failure_returns_its_error_code(start_agent, server, ada, replies, status, code):
+    server.queue_replies(*replies)
+    client = start_agent(address(server), timeout_seconds=1 if replies[0].delay_seconds else 10)
 
-    response = ask(client, ada, "Anything?")
+    response = post_query(client, ada, "Anything?")
 
     assert (response.status_code, response.json["code"]) == (status, code)
 
 
-def test_arguments_that_are_cut_off_are_never_guessed(start, ada):
-    with serving(AnthropicServer()) as server:
-        cut = Reply(calls=[("calculate", '{"expression": "6 * 7')])
-        server.will(cut, Reply(text="Sorry."))
+def test_truncated_arguments_are_a_failed_step(start_agent, ada):
+    with run_server(AnthropicServer()) as server:
+        truncated = Reply(calls=[("calculate", '{"expression": "6 * 7')])
+        server.queue_replies(truncated, Reply(text="Sorry."))
 
-        answer = ask(start(address(server)), ada, "A sum").json
+        answer = post_query(start_agent(address(server)), ada, "A sum").json
 
     assert [step["status"] for step in answer["steps"]] == ["error"]
     assert answer["response"] == "Sorry."
@@ -134,92 +146,104 @@ def test_arguments_that_are_cut_off_are_never_guessed(start, ada):
 
 @pytest.fixture
 def absent():
-    """A model on a port where nobody listens, and that nobody else is given meanwhile."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield Address.at("openai", "absent", f"http://127.0.0.1:{held.getsockname()[1]}/v1")
+    """A model on a port that is reserved but on which no server listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield ModelAddress.for_server(
+            "openai", "absent", f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
+        )
 
 
 @pytest.mark.parametrize(
     ("wire", "stream"), [("openai", False), ("ollama", True), ("anthropic", False)]
 )
-def test_a_fallback_answers_for_a_default_that_is_not_there(start, absent, ada, wire, stream):
-    with serving(ScriptedModel()) as server:
-        server.will(Reply(text="I stand in."))
-        client = start(replace(absent, provider=wire), address(server), fallback=["scripted"])
+def test_fallback_model_answers_if_the_default_is_unreachable(
+    start_agent, absent, ada, wire, stream
+):
+    with run_server(ScriptedModel()) as server:
+        server.queue_replies(Reply(text="From the fallback."))
+        client = start_agent(
+            replace(absent, provider=wire), address(server), fallback_ids=["scripted"]
+        )
 
-        response = ask(client, ada, "Anything?", stream=stream)
-        answer = events(response)[-1][1] if stream else response.json
+        response = post_query(client, ada, "Anything?", stream=stream)
+        answer = parse_events(response)[-1][1] if stream else response.json
 
-    assert (answer["response"], answer["model"]) == ("I stand in.", "scripted")
-    kept = client.get(f"/sessions/{answer['session_id']}", headers=ada).json["messages"]
-    assert kept[-1]["model"] == "scripted"
-    shown = client.get("/metrics").text
-    assert 'agent_model_fallbacks_total{error_type="model_unavailable",model="absent"' in shown
+    assert (answer["response"], answer["model"]) == ("From the fallback.", "scripted")
+    messages = client.get(f"/sessions/{answer['session_id']}", headers=ada).json["messages"]
+    assert messages[-1]["model"] == "scripted"
+    metrics = client.get("/metrics").text
+    assert 'agent_model_fallbacks_total{error_type="model_unavailable",model="absent"' in metrics
 
 
-@pytest.mark.parametrize("reply", [Reply(status=429), Reply(stall=1.3)])
-def test_a_fallback_answers_for_a_default_that_fails(start, ada, reply):
-    with serving(ScriptedModel()) as first, serving(ScriptedModel()) as second:
-        first.will(*[reply] * 2)
-        second.will(Reply(text="I stand in."))
+@pytest.mark.parametrize("reply", [Reply(status=429), Reply(delay_seconds=1.3)])
+def test_fallback_model_answers_if_the_default_fails(start_agent, ada, reply):
+    with run_server(ScriptedModel()) as first, run_server(ScriptedModel()) as second:
+        first.queue_replies(*[reply] * 2)
+        second.queue_replies(Reply(text="From the fallback."))
         models = address(first, "first"), address(second, "second")
-        client = start(*models, fallback=["second"], patience=1)
+        client = start_agent(*models, fallback_ids=["second"], timeout_seconds=1)
 
-        answer = ask(client, ada, "Anything?").json
+        answer = post_query(client, ada, "Anything?").json
 
-    assert (answer["response"], answer["model"]) == ("I stand in.", "second")
+    assert (answer["response"], answer["model"]) == ("From the fallback.", "second")
 
 
-def test_the_embedded_model_stands_in_only_where_the_operator_says_so(start, absent, ada):
-    client = start(absent, EMBEDDED, fallback=["embedded-lite"])
+def test_rule_based_model_is_a_fallback_only_if_configured(start_agent, absent, ada):
+    client = start_agent(absent, EMBEDDED, fallback_ids=["embedded-lite"])
 
-    answer = ask(client, ada, "What is 6 times 7?").json
+    answer = post_query(client, ada, "What is 6 times 7?").json
 
     assert (answer["model"], answer["response"]) == ("embedded-lite", "6 * 7 = 42")
-    assert ask(start(absent), ada, "What is 6 times 7?").status_code == 503
+    assert post_query(start_agent(absent), ada, "What is 6 times 7?").status_code == 503
 
 
-def test_a_model_that_has_begun_to_speak_is_not_replaced(start, ada):
-    with serving(ScriptedModel()) as first, serving(ScriptedModel()) as second:
-        first.will(Reply(text="Half an", break_off=True))
-        client = start(address(first, "first"), address(second, "second"), fallback=["second"])
+def test_fallback_is_not_used_after_the_first_token(start_agent, ada):
+    with run_server(ScriptedModel()) as first, run_server(ScriptedModel()) as second:
+        first.queue_replies(Reply(text="Half an", disconnects=True))
+        client = start_agent(
+            address(first, "first"), address(second, "second"), fallback_ids=["second"]
+        )
 
-        told = events(ask(client, ada, "Anything?", stream=True))
+        events = parse_events(post_query(client, ada, "Anything?", stream=True))
 
-    assert told[-1][0] == "error"
+    assert events[-1][0] == "error"
     assert second.requests == []
 
 
-def test_who_has_taken_over_keeps_the_run_to_its_end(start, absent, ada):
-    with serving(ScriptedModel()) as server:
-        server.will(Reply(calls=[("calculate", {"expression": "6 * 7"})]), Reply(text="42."))
-        client = start(absent, address(server), fallback=["scripted"])
+def test_fallback_model_is_kept_for_the_rest_of_the_run(start_agent, absent, ada):
+    with run_server(ScriptedModel()) as server:
+        server.queue_replies(
+            Reply(calls=[("calculate", {"expression": "6 * 7"})]), Reply(text="42.")
+        )
+        client = start_agent(absent, address(server), fallback_ids=["scripted"])
 
-        answer = ask(client, ada, "A sum").json
+        answer = post_query(client, ada, "A sum").json
 
     assert (answer["response"], answer["model"]) == ("42.", "scripted")
     assert len(server.requests) == 2
 
 
-def test_a_model_chosen_by_name_gets_no_stand_in(start, absent, ada):
-    with serving(ScriptedModel()) as server:
-        client = start(address(server), absent, fallback=["scripted"])
+def test_explicitly_requested_model_has_no_fallback(start_agent, absent, ada):
+    with run_server(ScriptedModel()) as server:
+        client = start_agent(address(server), absent, fallback_ids=["scripted"])
 
-        assert ask(client, ada, "Anything?", model="absent").status_code == 503
+        assert post_query(client, ada, "Anything?", model="absent").status_code == 503
 
 
-def test_openai_clients_hear_who_answered(start, absent, ada):
-    with serving(ScriptedModel()) as server:
-        server.will(Reply(text="I stand in."), Reply(text="Again."), Reply(text="And again."))
-        client = start(absent, address(server), fallback=["scripted"])
+def test_openai_responses_name_the_fallback_model(start_agent, absent, ada):
+    with run_server(ScriptedModel()) as server:
+        server.queue_replies(
+            Reply(text="From the fallback."), Reply(text="Again."), Reply(text="And again.")
+        )
+        client = start_agent(absent, address(server), fallback_ids=["scripted"])
         body = {"messages": [{"role": "user", "content": "Anything?"}]}
-        function = {"name": "mine", "description": "", "parameters": {"type": "object"}}
+        function = {"name": "client_tool", "description": "", "parameters": {"type": "object"}}
 
-        whole = client.post("/v1/chat/completions", json=body, headers=ada).json
+        complete = client.post("/v1/chat/completions", json=body, headers=ada).json
         tools = {"tools": [{"type": "function", "function": function}]}
-        passed_on = client.post("/v1/chat/completions", json=body | tools, headers=ada).json
+        with_client_tools = client.post("/v1/chat/completions", json=body | tools, headers=ada).json
         stream = client.post("/v1/chat/completions", json=body | {"stream": True}, headers=ada)
 
-    assert (whole["model"], passed_on["model"]) == ("scripted", "scripted")
+    assert (complete["model"], with_client_tools["model"]) == ("scripted", "scripted")
     assert '"model": "scripted"' in stream.text.split("data: ")[-2]

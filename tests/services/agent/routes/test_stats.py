@@ -1,11 +1,11 @@
-"""Conversations, messages and tokens in numbers, all tenants together."""
+"""Tests of the statistics of conversations, messages and tokens."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from backend.ai.chat_models import Address
+from backend.ai.chat_models import ModelAddress
 from backend.services.agent.app import create_app
-from tests.services.agent.stand_ins import Reply, WordEmbedder, ask
+from tests.services.agent.fakes import Reply, WordEmbedder, post_query
 
 
 class Clock:
@@ -16,23 +16,23 @@ class Clock:
         return self.time
 
 
-def test_everything_is_counted_now_and_by_day(settings, model, identities, each_database_url):
+def test_stats_contain_totals_and_daily_numbers(settings, model, identities, each_database_url):
     clock = Clock()
-    address = Address.at("openai", "scripted", f"{model.url}/v1")
+    address = ModelAddress.for_server("openai", "scripted", f"{model.url}/v1")
     models = replace(settings.models, addresses=[address])
     changed = replace(settings, database_url=each_database_url, models=models)
     app = create_app(changed, embedder=WordEmbedder(), now=clock)
     client = identities.trust(app).test_client()
     ada, bob = identities.bearer("user-ada"), identities.bearer("user-bob")
-    model.will(*(Reply(text="So it is.") for _ in range(3)))
-    ask(client, ada, "One?")
+    model.queue_replies(*(Reply(text="So it is.") for _ in range(3)))
+    post_query(client, ada, "One?")
     clock.time += timedelta(hours=2)
-    ask(client, bob, "Two?")
-    ask(client, bob, "Three?")
+    post_query(client, bob, "Two?")
+    post_query(client, bob, "Three?")
 
     admin = identities.bearer("user-admin", permissions=["system:read"])
     answer = client.get("/stats?days=3", headers=admin).json
-    a_run = {"prompt": 11, "completion": 7, "total": 18}
+    one_run = {"prompt": 11, "completion": 7, "total": 18}
     two_runs = {"prompt": 22, "completion": 14, "total": 36}
     (model_name,) = answer["days"][1]["models"]
 
@@ -41,12 +41,12 @@ def test_everything_is_counted_now_and_by_day(settings, model, identities, each_
     nothing = {"prompt": 0, "completion": 0, "total": 0}
     assert answer["days"] == [
         {"date": "2026-05-03", "conversations": 0, "messages": 0, "tokens": nothing, "models": {}},
-        {"date": "2026-05-04", "conversations": 1, "messages": 2, "tokens": a_run}
-        | {"models": {model_name: a_run}},
+        {"date": "2026-05-04", "conversations": 1, "messages": 2, "tokens": one_run}
+        | {"models": {model_name: one_run}},
         {"date": "2026-05-05", "conversations": 2, "messages": 4, "tokens": two_runs}
         | {"models": {model_name: two_runs}},
     ]
 
 
-def test_who_may_not_see_the_system_sees_no_numbers(client, ada):
+def test_stats_require_system_read(client, ada):
     assert client.get("/stats", headers=ada).status_code == 403

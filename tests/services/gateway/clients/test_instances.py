@@ -1,6 +1,6 @@
-"""Which instance is asked, and which is left alone."""
+"""Instance selection, outlier ejection and DNS changes."""
 
-from backend.services.gateway.clients.instances import Instances
+from backend.services.gateway.clients.instances import InstanceGroup
 
 
 class Clock:
@@ -11,129 +11,134 @@ class Clock:
         return self.now
 
 
-def fail(instances, instance, times=3):
+def fail(group, instance, times=3):
     for _ in range(times):
-        instances.failed(instance)
+        group.record_failure(instance)
 
 
-class Book:
-    """A name server that a test writes, asked anew each time."""
+class FakeResolver:
+    """A resolver whose addresses the test sets."""
 
     def __init__(self, **addresses):
         self.addresses = addresses
 
-    def known(self, host, port):
+    def get_cached_addresses(self, host, port):
         return self.addresses.get(host)
 
 
-def test_the_least_busy_is_asked():
-    instances = Instances("rag", [("a", 1), ("b", 1)])
-    instances.all[0].outstanding = 2
+def test_instance_with_fewest_outstanding_requests_is_selected():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    group.instances[0].outstanding = 2
 
-    assert {instances.choose().host for _ in range(4)} == {"b"}
-
-
-def test_equally_busy_ones_take_turns():
-    instances = Instances("rag", [("a", 1), ("b", 1)])
-
-    assert {instances.choose().host for _ in range(4)} == {"a", "b"}
+    assert {group.select_instance().host for _ in range(4)} == {"b"}
 
 
-def test_one_that_fails_is_ejected_tried_once_and_taken_back():
+def test_equally_busy_instances_are_selected_in_turn():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+
+    assert {group.select_instance().host for _ in range(4)} == {"a", "b"}
+
+
+def test_failing_instance_is_ejected_then_tried_once_and_readmitted():
     clock = Clock()
-    instances = Instances("rag", [("a", 1), ("b", 1)], clock)
-    bad, good = instances.all
-    fail(instances, bad)
-    assert instances.state == "partial"
-    assert {instances.choose() is good for _ in range(4)} == {True}
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)], clock)
+    bad, good = group.instances
+    fail(group, bad)
+    assert group.circuit_state == "partial"
+    assert {group.select_instance() is good for _ in range(4)} == {True}
 
     clock.now += 0.6
-    chosen = [instances.choose() for _ in range(4)]
+    chosen = [group.select_instance() for _ in range(4)]
     assert chosen.count(bad) == 1
 
-    instances.succeeded(bad)
-    assert instances.state == "closed"
+    group.record_success(bad)
+    assert group.circuit_state == "closed"
 
 
-def test_pauses_grow_while_trials_fail():
+def test_ejection_time_doubles_while_trials_fail():
     clock = Clock()
-    instances = Instances("rag", [("a", 1)], clock)
-    only = instances.all[0]
-    fail(instances, only)
-    pauses = []
+    group = InstanceGroup("rag", [("a", 1)], clock)
+    only = group.instances[0]
+    fail(group, only)
+    ejection_times = []
     for _ in range(7):
-        pauses.append(only.pause)
-        clock.now += only.pause + 0.01
-        assert instances.choose() is only
-        instances.failed(only)
+        ejection_times.append(only.ejection_seconds)
+        clock.now += only.ejection_seconds + 0.01
+        assert group.select_instance() is only
+        group.record_failure(only)
 
-    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert ejection_times == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
 
 
-def test_a_single_instance_is_the_circuit_of_its_service():
+def test_circuit_opens_when_the_only_instance_fails():
     clock = Clock()
-    instances = Instances("rag", [("a", 1)], clock)
-    fail(instances, instances.all[0])
+    group = InstanceGroup("rag", [("a", 1)], clock)
+    fail(group, group.instances[0])
 
-    assert instances.choose() is None
-    assert instances.state == "open"
-    assert 0 < instances.retry_in() <= 0.5
-
-
-def test_never_more_than_half_are_ejected():
-    instances = Instances("rag", [("a", 1), ("b", 1), ("c", 1)])
-    for each in instances.all:
-        fail(instances, each)
-
-    assert sum(each.ejected for each in instances.all) == 1
+    assert group.select_instance() is None
+    assert group.circuit_state == "open"
+    assert 0 < group.seconds_until_retry() <= 0.5
 
 
-def test_two_failures_are_no_reason():
-    instances = Instances("rag", [("a", 1)])
-    fail(instances, instances.all[0], times=2)
+def test_at_most_half_of_the_instances_are_ejected():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1), ("c", 1)])
+    for instance in group.instances:
+        fail(group, instance)
 
-    assert instances.choose() is instances.all[0]
-
-
-def test_what_was_tried_is_not_tried_again():
-    instances = Instances("rag", [("a", 1), ("b", 1)])
-    first = instances.choose()
-
-    assert instances.choose([first]) is not first
-    assert instances.choose(instances.all) is None
-    assert Instances("rag", [("a", 1)]).retry_in() == 0.0
+    assert sum(instance.is_ejected for instance in group.instances) == 1
 
 
-def test_an_address_of_six_is_written_in_brackets():
-    assert Instances("rag", [("::1", 80)]).all[0].authority == "[::1]:80"
+def test_two_failures_do_not_eject():
+    group = InstanceGroup("rag", [("a", 1)])
+    fail(group, group.instances[0], times=2)
+
+    assert group.select_instance() is group.instances[0]
 
 
-def test_a_name_with_several_addresses_is_several_instances():
-    instances = Instances("rag", [("rag", 5003)], names=Book(rag=("10.0.0.1", "10.0.0.2")))
+def test_excluded_instances_are_not_selected():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    first = group.select_instance()
 
-    assert instances.follow()
-
-    assert {instances.choose().place for _ in range(4)} == {"10.0.0.1:5003", "10.0.0.2:5003"}
-    assert {each.authority for each in instances.all} == {"rag:5003"}
-    assert not instances.follow()
-
-
-def test_who_stays_keeps_its_record_and_who_has_gone_is_asked_no_more():
-    book = Book(rag=("10.0.0.1", "10.0.0.2"))
-    instances = Instances("rag", [("rag", 5003)], names=book)
-    instances.follow()
-    stays, _ = instances.all
-    fail(instances, stays)
-
-    book.addresses["rag"] = ("10.0.0.1", "10.0.0.3")
-
-    assert instances.follow()
-    assert instances.all[0] is stays
-    assert [each.ejected for each in instances.all] == [True, False]
+    assert group.select_instance([first]) is not first
+    assert group.select_instance(group.instances) is None
+    assert InstanceGroup("rag", [("a", 1)]).seconds_until_retry() == 0.0
 
 
-def test_until_a_name_is_known_it_is_reached_by_itself():
-    instances = Instances("rag", [("rag", 5003)], names=Book())
+def test_ipv6_authority_has_brackets():
+    assert InstanceGroup("rag", [("::1", 80)]).instances[0].authority == "[::1]:80"
 
-    assert not instances.follow()
-    assert instances.choose().address == "rag"
+
+def test_each_address_of_a_host_is_an_instance():
+    group = InstanceGroup(
+        "rag", [("rag", 5003)], resolver=FakeResolver(rag=("10.0.0.1", "10.0.0.2"))
+    )
+
+    assert group.refresh_addresses()
+
+    assert {group.select_instance().endpoint for _ in range(4)} == {
+        "10.0.0.1:5003",
+        "10.0.0.2:5003",
+    }
+    assert {instance.authority for instance in group.instances} == {"rag:5003"}
+    assert not group.refresh_addresses()
+
+
+def test_remaining_instance_keeps_its_failures_and_removed_one_is_dropped():
+    resolver = FakeResolver(rag=("10.0.0.1", "10.0.0.2"))
+    group = InstanceGroup("rag", [("rag", 5003)], resolver=resolver)
+    group.refresh_addresses()
+    remaining, _ = group.instances
+    fail(group, remaining)
+
+    resolver.addresses["rag"] = ("10.0.0.1", "10.0.0.3")
+
+    assert group.refresh_addresses()
+    assert group.instances[0] is remaining
+    assert [instance.is_ejected for instance in group.instances] == [True, False]
+
+
+def test_unresolved_host_is_used_as_address():
+    group = InstanceGroup("rag", [("rag", 5003)], resolver=FakeResolver())
+
+    assert not group.refresh_addresses()
+    assert group.select_instance().address == "rag"

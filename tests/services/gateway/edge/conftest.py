@@ -1,23 +1,23 @@
-"""A running edge over the echoing service."""
+"""Fixtures: a running asyncio data path in front of the echo service."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from backend.chassis.dns import Names
-from tests.services.gateway.carriers import RunningEdge
+from backend.chassis.dns import HostResolver
+from tests.services.gateway.data_paths import RunningEdge
 
 
 @pytest.fixture
 def edge_for(app_for) -> Iterator[Callable[..., RunningEdge]]:
-    """A function from settings to a running edge."""
+    """Return a function that runs the data path with the given settings."""
     with ExitStack() as stack:
 
         def run(
-            redis_url: str | None = None, names: Names | None = None, **variables: str
+            redis_url: str | None = None, resolver: HostResolver | None = None, **variables: str
         ) -> RunningEdge:
-            return stack.enter_context(RunningEdge(app_for(names, **variables), redis_url))
+            return stack.enter_context(RunningEdge(app_for(resolver, **variables), redis_url))
 
         yield run
 

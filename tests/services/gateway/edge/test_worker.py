@@ -1,4 +1,4 @@
-"""The worker under gunicorn: reload, drain, TLS, and a master that looks before it leaps."""
+"""The worker under gunicorn: reload, drain, TLS, and validation before a reload."""
 
 import datetime
 import ipaddress
@@ -23,13 +23,13 @@ from cryptography.x509.oid import NameOID
 
 from backend.security.tokens import public_jwk
 from tests.servers import free_port, wait_until
-from tests.services.gateway.carriers import Caller
+from tests.services.gateway.data_paths import RawClient
 
 ROOT = Path(__file__).parents[4]
 
 
-class Running:
-    """A gateway served as the supervisor serves it."""
+class RunningGateway:
+    """A gateway process, started as by the supervisor."""
 
     def __init__(self, process, port, log):
         self.process = process
@@ -39,20 +39,20 @@ class Running:
     def signal(self, number):
         os.kill(self.process.pid, number)
 
-    def said(self):
+    def read_log(self):
         return self.log.read_text()
 
-    def answers(self):
+    def responses(self):
         try:
-            with Caller(self.port) as caller:
-                return caller.ask("GET", "/").status == 200
+            with RawClient(self.port) as client:
+                return client.request("GET", "/").status == 200
         except (OSError, EOFError):
             return False
 
 
 @pytest.fixture
 def serving(tmp_path, echo, identities):
-    """A function from settings to a served gateway, ended with the test."""
+    """Return a context manager that runs a gateway with the given settings."""
     jwks = {"keys": [public_jwk(identities.key.public_key())]}
     echo.documents["/.well-known/jwks.json"] = jwks
     stack = []
@@ -72,18 +72,18 @@ def serving(tmp_path, echo, identities):
         }
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "backend.chassis", "serve", "gateway"],
+                [sys.executable, "-m", "backend.operations", "serve", "gateway"],
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
                 env=os.environ | values,
             )
         stack.append(process)
-        running = Running(process, port, log)
+        running = RunningGateway(process, port, log)
         if "TLS_CERTFILE" not in variables:
-            wait_until(running.answers, 20)
+            wait_until(running.responses, 20)
         else:
-            wait_until(lambda: "Booting worker" in running.said(), 20)
+            wait_until(lambda: "Booting worker" in running.read_log(), 20)
         yield running
         if process.poll() is None:
             process.terminate()
@@ -95,28 +95,28 @@ def serving(tmp_path, echo, identities):
         process.wait(10)
 
 
-def workers(running):
+def get_worker_pids(running):
     return set(
         Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
     )
 
 
 @pytest.mark.slow
-def test_a_reload_under_load_fails_no_request(serving, identities):
+def test_reload_under_load_fails_no_request(serving, identities):
     outcomes, stop = Counter(), threading.Event()
 
     def call(number):
         bearer = f"Authorization: Bearer {identities.token(f'user-{number}')}"
-        with Caller(running.port, timeout=20) as caller:
+        with RawClient(running.port, timeout=20) as client:
             while not stop.is_set():
                 try:
-                    outcomes[caller.ask("POST", "/rag/d", bearer, body=b"x" * 100).status] += 1
+                    outcomes[client.request("POST", "/rag/d", bearer, body=b"x" * 100).status] += 1
                 except (EOFError, OSError) as error:
                     outcomes[type(error).__name__] += 1
                     return
 
     with serving() as running:
-        first = workers(running)
+        first = get_worker_pids(running)
         threads = [threading.Thread(target=call, args=(number,)) for number in range(16)]
         for thread in threads:
             thread.start()
@@ -127,47 +127,49 @@ def test_a_reload_under_load_fails_no_request(serving, identities):
         stop.set()
         for thread in threads:
             thread.join(20)
-        wait_until(lambda: len(workers(running)) == 1 and not workers(running) & first, 20)
+        wait_until(
+            lambda: len(get_worker_pids(running)) == 1 and not get_worker_pids(running) & first, 20
+        )
 
     assert set(outcomes) == {200}
     assert outcomes[200] > 100
 
 
-def test_a_table_that_will_not_do_changes_nothing(serving, tmp_path):
+def test_reload_with_an_invalid_table_keeps_the_old_one(serving, tmp_path):
     table = tmp_path / "routes.toml"
     table.write_text('[routes.echo]\nprefix = "/echo"\nupstreams = ["http://127.0.0.1:1"]\n')
     with serving(GATEWAY_ROUTES=str(table)) as running:
         table.write_text("[routes.rag]\nprefix = 'rag'\n")
         running.signal(signal.SIGHUP)
-        wait_until(lambda: "Not reloaded" in running.said(), 20)
-        assert "must begin with a slash" in running.said()
-        assert running.answers()
+        wait_until(lambda: "Reload skipped" in running.read_log(), 20)
+        assert "must start with a slash" in running.read_log()
+        assert running.responses()
 
         table.write_text('[routes.more]\nprefix = "/more"\nupstreams = ["http://127.0.0.1:1"]\n')
         running.signal(signal.SIGHUP)
 
-        def knows_more():
-            with Caller(running.port) as caller:
-                return "/more" in json.loads(caller.ask("GET", "/").body)["services"].values()
+        def has_new_route():
+            with RawClient(running.port) as client:
+                return "/more" in json.loads(client.request("GET", "/").body)["services"].values()
 
-        wait_until(knows_more, 20)
+        wait_until(has_new_route, 20)
 
 
 @pytest.mark.alone
-def test_an_answer_under_way_is_finished_before_the_end(serving, identities):
+def test_sigterm_completes_the_response_in_progress(serving, identities):
     bearer = f"Authorization: Bearer {identities.token()}"
-    with serving() as running, Caller(running.port) as caller:
-        caller.send(f"GET /rag/events HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
-        caller.head()
-        chunks = caller.chunks()
+    with serving() as running, RawClient(running.port) as client:
+        client.send(f"GET /rag/events HTTP/1.1\r\nHost: g\r\n{bearer}\r\n\r\n".encode())
+        client.read_head()
+        chunks = client.read_chunks()
         next(chunks)
         running.signal(signal.SIGTERM)
         assert len(list(chunks)) == 4
-        # Long before GATEWAY_DRAIN_SECONDS, which is for those that do not end.
+        # Long before GATEWAY_DRAIN_SECONDS, which limits responses that do not end.
         assert running.process.wait(15) == 0
 
 
-def test_tls_is_spoken_where_there_is_a_certificate(serving, tmp_path, identities):
+def test_tls_is_served_with_a_certificate(serving, tmp_path, identities):
     certificate, key = make_certificate(tmp_path)
     with serving(TLS_CERTFILE=str(certificate), TLS_KEYFILE=str(key)) as running:
         context = ssl.create_default_context(cafile=str(certificate))
@@ -176,20 +178,20 @@ def test_tls_is_spoken_where_there_is_a_certificate(serving, tmp_path, identitie
             plain = socket.create_connection(("127.0.0.1", running.port), 5)
             return context.wrap_socket(plain, server_hostname="127.0.0.1")
 
-        wait_until(lambda: listens(running.port), 20)
+        wait_until(lambda: is_listening(running.port), 20)
         bearer = identities.token()
         with connect() as secure:
             request = f"GET /rag/x HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {bearer}\r\n\r\n"
             secure.sendall(request.encode())
-            answer = b""
-            while b'"service"' not in answer:
-                answer += secure.recv(65536)
+            response = b""
+            while b'"service"' not in response:
+                response += secure.recv(65536)
 
-    assert b"Strict-Transport-Security: max-age=" in answer
-    assert b'["X-Forwarded-Proto", "https"]' in answer
+    assert b"Strict-Transport-Security: max-age=" in response
+    assert b'["X-Forwarded-Proto", "https"]' in response
 
 
-def listens(port):
+def is_listening(port):
     try:
         socket.create_connection(("127.0.0.1", port), 0.2).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""File names and bytes on their way in."""
+"""File names, size limits and cleanup of uploads."""
 
 import os
 import time
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.services.rag.domain.uploads import Blobs, clean_name
-from backend.services.rag.errors import TooLarge
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.uploads import sanitize_filename
+from backend.services.rag.errors import UploadTooLarge
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("filename", "expected"),
     [
         ("plan.pdf", "plan.pdf"),
         ("../../etc/passwd", "passwd"),
@@ -24,45 +25,45 @@ from backend.services.rag.errors import TooLarge
         ("Übersicht 2024.pdf", "Übersicht 2024.pdf"),
     ],
 )
-def test_a_name_is_cleaned(sent, kept):
-    assert clean_name(sent) == kept
+def test_sanitize_filename_returns_safe_basename(filename, expected):
+    assert sanitize_filename(filename) == expected
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=400))
-def test_any_name_becomes_one_that_can_be_stored_and_shown(sent):
-    name = clean_name(sent)
+def test_sanitize_filename_returns_storable_name_for_any_text(filename):
+    name = sanitize_filename(filename)
 
     assert 0 < len(name.encode()) <= 200
     assert not {"/", "\\", "\x00", "\n"} & set(name)
     assert name not in (".", "..")
 
 
-def test_what_is_not_kept_is_gone(tmp_path):
-    blobs = Blobs(tmp_path)
-    with blobs.receive(100) as incoming:
-        kept, dropped = incoming.open(), incoming.open()
-        kept.write(b"kept")
-        dropped.write(b"dropped")
-        incoming.keep(kept.blob)
+def test_unkept_files_are_deleted(tmp_path):
+    storage = BlobStorage(tmp_path)
+    with storage.receive_files(100) as receiver:
+        stored, unkept = receiver.create_file(), receiver.create_file()
+        stored.write(b"kept")
+        unkept.write(b"unkept")
+        receiver.keep_file(stored.blob)
 
-    assert [path.name for path in tmp_path.iterdir()] == [kept.blob]
-    assert blobs.path(kept.blob).read_bytes() == b"kept"
+    assert [path.name for path in tmp_path.iterdir()] == [stored.blob]
+    assert storage.get_path(stored.blob).read_bytes() == b"kept"
 
 
-def test_files_of_one_request_are_counted_together(tmp_path):
-    with Blobs(tmp_path).receive(10) as incoming:
-        incoming.open().write(b"123456")
-        second = incoming.open()
-        with pytest.raises(TooLarge):
+def test_size_limit_applies_to_all_files_of_a_request(tmp_path):
+    with BlobStorage(tmp_path).receive_files(10) as receiver:
+        receiver.create_file().write(b"123456")
+        second = receiver.create_file()
+        with pytest.raises(UploadTooLarge):
             second.write(b"789012")
 
 
-def test_only_old_strays_are_deleted(tmp_path):
-    for name, age in (("known", 9999), ("stray", 9999), ("arriving", 0)):
+def test_delete_orphans_deletes_only_old_unreferenced_files(tmp_path):
+    for name, age in (("known", 9999), ("orphan", 9999), ("arriving", 0)):
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
 
-    Blobs(tmp_path).delete_strays({"known"}, older_than=time.time() - 3600)
+    BlobStorage(tmp_path).delete_orphans({"known"}, older_than=time.time() - 3600)
 
     assert {path.name for path in tmp_path.iterdir()} == {"known", "arriving"}

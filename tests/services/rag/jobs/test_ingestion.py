@@ -1,174 +1,178 @@
-"""What was acknowledged is read, whatever happens to the process."""
+"""Accepted documents are processed in spite of restarts, crashes and failures."""
 
 import threading
 import time
 
 import pytest
 
-from backend.services.rag.clients import extraction
-from backend.services.rag.domain.ingestion import Ingestion
-from backend.services.rag.store.vectors.chroma import ChromaVectors
+from backend.services.rag.domain.ingestion.runner import IngestionRunner
+from backend.services.rag.extraction import extractor
+from backend.services.rag.store.vectors.chroma import ChromaStore
 from tests.databases import database_in, execute
-from tests.services.rag.conftest import Person, stop
+from tests.services.rag.conftest import ApiUser, stop_app
 
 TEXT = "The lighthouse keeper winds the clock at noon."
 
 
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if value := condition():
             return value
         time.sleep(0.05)
-    raise AssertionError("It did not happen in time.")
+    raise AssertionError("The condition was not met in time.")
 
 
-def state(person, document):
+def get_document(person, document):
     return person("GET", f"/documents/{document['id']}").json
 
 
-def sql(tmp_path, statement):
+def execute_sql(tmp_path, statement):
     return execute(database_in(tmp_path, "rag"), "rag", statement)
 
 
-def test_what_was_queued_is_read_after_a_restart(start, identities, monkeypatch):
-    monkeypatch.setattr(Ingestion, "step", lambda self: False)
-    first = start(identities)
-    ada = Person(first, identities.bearer())
+def test_queued_document_is_processed_after_restart(start_app, identities, monkeypatch):
+    monkeypatch.setattr(IngestionRunner, "process_next_document", lambda self: False)
+    first = start_app(identities)
+    ada = ApiUser(first, identities.bearer())
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
-    stop(first)
+    stop_app(first)
     monkeypatch.undo()
 
-    ada = Person(start(identities), identities.bearer())
+    ada = ApiUser(start_app(identities), identities.bearer())
 
-    until(lambda: state(ada, document)["status"] == "ready")
+    wait_for(lambda: get_document(ada, document)["status"] == "ready")
     assert ada.search("Who winds the clock?")
 
 
-def test_what_was_being_read_when_the_process_died_is_read_again(start, identities, tmp_path):
-    first = start(identities)
-    document = Person(first, identities.bearer()).upload(TEXT)
-    stop(first)
-    sql(
+def test_document_of_killed_process_is_processed_again(start_app, identities, tmp_path):
+    first = start_app(identities)
+    document = ApiUser(first, identities.bearer()).upload(TEXT)
+    stop_app(first)
+    execute_sql(
         tmp_path,
         "UPDATE documents SET status='processing', claim='clm_dead', heartbeat=NULL, attempts=1",
     )
 
-    ada = Person(start(identities), identities.bearer())
+    ada = ApiUser(start_app(identities), identities.bearer())
 
-    until(lambda: state(ada, document)["status"] == "ready")
+    wait_for(lambda: get_document(ada, document)["status"] == "ready")
     assert len(ada.search("Who winds the clock?")) == 1
-    assert sql(tmp_path, "SELECT count(*) FROM chunks") == [(1,)]
+    assert execute_sql(tmp_path, "SELECT count(*) FROM chunks") == [(1,)]
 
 
-def test_what_ended_the_process_again_and_again_is_given_up(start, identities, tmp_path):
-    first = start(identities)
-    document = Person(first, identities.bearer()).upload(TEXT)
-    stop(first)
-    sql(
+def test_document_fails_after_repeated_process_deaths(start_app, identities, tmp_path):
+    first = start_app(identities)
+    document = ApiUser(first, identities.bearer()).upload(TEXT)
+    stop_app(first)
+    execute_sql(
         tmp_path,
         "UPDATE documents SET status='processing', claim='clm_dead', heartbeat=NULL, attempts=5",
     )
 
-    ada = Person(start(identities), identities.bearer())
+    ada = ApiUser(start_app(identities), identities.bearer())
 
-    failed = until(lambda: (s := state(ada, document))["status"] == "failed" and s)
+    failed = wait_for(
+        lambda: (current := get_document(ada, document))["status"] == "failed" and current
+    )
     assert failed["error"]["code"] == "gave_up"
 
 
-def test_a_fault_of_ours_is_tried_again_and_then_told(ada, monkeypatch):
-    faults = []
+def test_internal_error_is_retried_and_then_reported(ada, monkeypatch):
+    failures = []
 
-    def broken(*_):
-        faults.append(1)
+    def fail(*_):
+        failures.append(1)
         raise RuntimeError("the index is on fire")
 
-    monkeypatch.setattr(ChromaVectors, "add", broken)
+    monkeypatch.setattr(ChromaStore, "add_vectors", fail)
     (document,) = ada.send(TEXT.encode()).json["documents"]
 
     assert document["status"] == "failed"
     assert document["error"] == {
         "code": "internal_error",
-        "detail": "Something went wrong while reading this.",
+        "detail": "An internal error occurred while processing the document.",
     }
-    assert len(faults) == 3
+    assert len(failures) == 3
     monkeypatch.undo()
     assert ada("POST", f"/documents/{document['id']}/reindex").status_code == 202
-    until(lambda: state(ada, document)["status"] == "ready")
+    wait_for(lambda: get_document(ada, document)["status"] == "ready")
 
 
-def test_a_document_deleted_while_it_is_read_leaves_nothing(ada, monkeypatch, tmp_path):
-    reading, go_on = threading.Event(), threading.Event()
-    real = ChromaVectors.add
+def test_document_deleted_during_processing_leaves_no_data(ada, monkeypatch, tmp_path):
+    added, resume = threading.Event(), threading.Event()
+    original = ChromaStore.add_vectors
 
-    def slow(self, *args):
-        real(self, *args)
-        reading.set()
-        go_on.wait(10)
+    def add_slowly(self, *args):
+        original(self, *args)
+        added.set()
+        resume.wait(10)
 
-    monkeypatch.setattr(ChromaVectors, "add", slow)
+    monkeypatch.setattr(ChromaStore, "add_vectors", add_slowly)
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
-    assert reading.wait(10)
+    assert added.wait(10)
 
     assert ada("DELETE", f"/documents/{document['id']}").status_code == 204
-    go_on.set()
+    resume.set()
 
-    # What the reader added before it knew is cleared away when it must have heard.
-    until(lambda: sql(tmp_path, "SELECT count(*) FROM removals") == [(1,)])
-    sql(tmp_path, "UPDATE removals SET not_before = '2000-01-01 00:00:00'")
-    until(lambda: sql(tmp_path, "SELECT count(*) FROM removals") == [(0,)])
-    assert sql(tmp_path, "SELECT count(*) FROM chunks") == [(0,)]
+    # Vectors added before the deletion was noticed are deleted by a delayed cleanup.
+    wait_for(lambda: execute_sql(tmp_path, "SELECT count(*) FROM removals") == [(1,)])
+    execute_sql(tmp_path, "UPDATE removals SET not_before = '2000-01-01 00:00:00'")
+    wait_for(lambda: execute_sql(tmp_path, "SELECT count(*) FROM removals") == [(0,)])
+    assert execute_sql(tmp_path, "SELECT count(*) FROM chunks") == [(0,)]
     assert list((tmp_path / "rag" / "blobs").iterdir()) == []
     assert ada.search("Who winds the clock?") == []
 
 
-def test_stopping_ends_a_reading_within_seconds(start, identities, monkeypatch):
+def test_stop_interrupts_extraction_within_seconds(start_app, identities, monkeypatch):
     monkeypatch.setattr(
-        extraction.Extractor,
+        extractor.Extractor,
         "_command",
-        lambda *_: [extraction.sys.executable, "-c", "import time; time.sleep(60)"],
+        lambda *_: [extractor.sys.executable, "-c", "import time; time.sleep(60)"],
     )
-    app = start(identities)
-    ada = Person(app, identities.bearer())
+    app = start_app(identities)
+    ada = ApiUser(app, identities.bearer())
     assert ada("GET", "/health/ready").status_code == 200  # index and model are loaded
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
-    until(lambda: state(ada, document)["status"] == "processing")
+    wait_for(lambda: get_document(ada, document)["status"] == "processing")
 
-    began = time.monotonic()
-    stop(app)
+    started_at = time.monotonic()
+    stop_app(app)
 
-    assert time.monotonic() - began < 5
-    assert state(ada, document)["status"] == "queued"
+    assert time.monotonic() - started_at < 5
+    assert get_document(ada, document)["status"] == "queued"
 
 
-def test_two_processes_share_the_queue_and_one_goes_on_when_the_other_ends(
-    start, identities, tmp_path
+def test_processes_share_the_queue_and_one_continues_after_the_other_stops(
+    start_app, identities, tmp_path
 ):
-    first, second = start(identities), start(identities)
-    ada = Person(second, identities.bearer())
+    first, second = start_app(identities), start_app(identities)
+    ada = ApiUser(second, identities.bearer())
     texts = [f"Note {number}: {TEXT}" for number in range(20)]
     documents = [ada.send(text.encode(), wait=0).json["documents"][0] for text in texts[:10]]
-    stop(first)
+    stop_app(first)
     documents += [ada.send(text.encode(), wait=0).json["documents"][0] for text in texts[10:]]
 
     for document in documents:
-        until(lambda each=document: state(ada, each)["status"] == "ready")
-    assert sql(tmp_path, "SELECT count(*), count(DISTINCT document_id) FROM chunks") == [(20, 20)]
+        wait_for(lambda document=document: get_document(ada, document)["status"] == "ready")
+    assert execute_sql(tmp_path, "SELECT count(*), count(DISTINCT document_id) FROM chunks") == [
+        (20, 20)
+    ]
 
 
-@pytest.mark.parametrize("method", ["recover", "step"])
-def test_the_thread_outlives_what_fails_in_it(start, identities, monkeypatch, method):
+@pytest.mark.parametrize("method", ["recover_expired_claims", "process_next_document"])
+def test_thread_continues_after_an_exception(start_app, identities, monkeypatch, method):
     failed = threading.Event()
-    real = getattr(Ingestion, method)
+    original = getattr(IngestionRunner, method)
 
-    def once(self):
+    def fail_once(self):
         if not failed.is_set():
             failed.set()
             raise OSError("disk full")
-        return real(self)
+        return original(self)
 
-    monkeypatch.setattr(Ingestion, method, once)
-    ada = Person(start(identities), identities.bearer())
+    monkeypatch.setattr(IngestionRunner, method, fail_once)
+    ada = ApiUser(start_app(identities), identities.bearer())
 
     assert ada.upload(TEXT)
     assert failed.is_set()

@@ -1,6 +1,6 @@
-"""The worker as it runs: processes of its own, a real Valkey, a real Chroma server.
+"""Worker processes with a real Valkey and a real Chroma server.
 
-With TEST_BROKER_URL=amqp://… the same on a RabbitMQ server.
+TEST_BROKER_URL=amqp://… runs the tests with a RabbitMQ server.
 """
 
 import itertools
@@ -18,25 +18,30 @@ from contextlib import ExitStack
 import pytest
 
 from backend.services.rag.app import create_app
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests import servers
 from tests.databases import database_in, execute, variables_in
 from tests.identities import Identities
 from tests.servers import wait_until
-from tests.services.rag.conftest import PDF, ROOT, Person, settings_in, stop
+from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
 
 SECONDS = 60
 
 
-class Library:
-    """A service that leaves the reading to workers, and those."""
+class RagInstallation:
+    """A rag service and its worker processes."""
 
     def __init__(self, folder, embedder, broker_url, chroma):
         self.folder = folder
-        self.vectors = open_vectors(Place("chroma", folder / "rag" / "vectors", url=chroma.url))
+        self.vectors = open_vector_store(
+            VectorStoreSettings("chroma", folder / "rag" / "vectors", url=chroma.url)
+        )
         self.identities = Identities()
         self.app = create_app(
-            settings_in(folder, broker_url=broker_url, vectors=self._place(chroma)), embedder
+            build_settings(
+                folder, broker_url=broker_url, vectors=self._get_vector_settings(chroma)
+            ),
+            embedder,
         )
         self.app.testing = True
         self.identities.trust(self.app)
@@ -52,8 +57,8 @@ class Library:
         self.workers = []
         self._names = itertools.count()
 
-    def _place(self, chroma):
-        return Place("chroma", self.folder / "rag" / "vectors", url=chroma.url)
+    def _get_vector_settings(self, chroma):
+        return VectorStoreSettings("chroma", self.folder / "rag" / "vectors", url=chroma.url)
 
     def start_worker(self):
         with (self.folder / "worker.log").open("ab") as log:
@@ -66,79 +71,81 @@ class Library:
             )
         self.workers.append(worker)
 
-    def kill_a_worker(self):
-        """As the kernel would, and go on as if its silence had lasted long enough."""
+    def kill_worker(self):
+        """Kill a worker like the kernel does, and expire its claims if it was the last one."""
         worker = self.workers.pop()
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         if not self.workers:
-            self.sql("UPDATE documents SET heartbeat = NULL WHERE status = 'processing'")
+            self.execute_sql("UPDATE documents SET heartbeat = NULL WHERE status = 'processing'")
 
-    def person(self):
-        return Person(self.app, self.identities.bearer(f"user-{next(self._names)}"))
+    def user(self):
+        return ApiUser(self.app, self.identities.bearer(f"user-{next(self._names)}"))
 
-    def sql(self, statement):
+    def execute_sql(self, statement):
         return execute(database_in(self.folder, "rag"), "rag", statement)
 
     def is_consistent(self):
-        """Every passage that is shown has one vector, and no vector is without a passage."""
-        shown = self.sql(
+        """Check that every visible chunk has one vector and every vector has a chunk."""
+        visible = self.execute_sql(
             "SELECT c.id, d.collection_id FROM chunks c JOIN documents d ON d.id = c.document_id "
             "AND d.generation = c.generation"
         )
         stored = [
-            (each.id, partition)
-            for partition in self.vectors.partitions()
-            for each in self.vectors.stored(partition)
+            (vector.id, partition)
+            for partition in self.vectors.list_partitions()
+            for vector in self.vectors.iterate_vectors(partition)
         ]
-        return sorted(each[0] for each in shown) == sorted(each[0] for each in stored)
+        return sorted(row[0] for row in visible) == sorted(row[0] for row in stored)
 
-    def end(self):
+    def stop(self):
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
         for worker in self.workers:
             worker.wait(20)
-        stop(self.app)
+        stop_app(self.app)
         self.vectors.close()
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory, embedder):
-    folder = tmp_path_factory.mktemp("library")
-    embedder.check()
+def installation(tmp_path_factory, embedder):
+    folder = tmp_path_factory.mktemp("installation")
+    embedder.load()
     shutil.copytree(ROOT / ".cache" / "models", folder / "models")
     with ExitStack() as running:
         broker = running.enter_context(servers.valkey(folder))
         chroma = running.enter_context(servers.chroma(folder))
         url = os.environ.get("TEST_BROKER_URL") or broker.url
-        library = Library(folder, embedder, url, chroma)
-        running.callback(library.end)
-        library.start_worker()
-        yield library
+        installation = RagInstallation(folder, embedder, url, chroma)
+        running.callback(installation.stop)
+        installation.start_worker()
+        yield installation
 
 
-def text_of(number, words=60):
-    drawn = random.Random(number)  # noqa: S311 - the same words in every run
-    said = " ".join(drawn.choice(("pump", "valve", "seal", "rotor", "gauge")) for _ in range(words))
-    return f"Note {number} on the plant. {said}."
+def build_text(number, words=60):
+    generator = random.Random(number)  # noqa: S311 - the same words in every run
+    text = " ".join(
+        generator.choice(("pump", "valve", "seal", "rotor", "gauge")) for _ in range(words)
+    )
+    return f"Note {number} on the plant. {text}."
 
 
-def statuses(person):
-    return [each["status"] for each in person("GET", "/documents?limit=200").json["items"]]
+def list_statuses(user):
+    return [document["status"] for document in user("GET", "/documents?limit=200").json["items"]]
 
 
-def all_ready(person, count):
-    found = statuses(person)
-    return len(found) == count and set(found) == {"ready"}
+def are_all_ready(user, count):
+    current = list_statuses(user)
+    return len(current) == count and set(current) == {"ready"}
 
 
-def test_a_worker_reads_what_the_service_took_in_and_the_service_tells_how_far(library):
-    ada = library.person()
+def test_worker_processes_upload_and_service_streams_progress(installation):
+    ada = installation.user()
     (document,) = ada.send(PDF.read_bytes(), PDF.name, wait=0).json["documents"]
 
-    told = ada("GET", f"/documents/{document['id']}/events").text
+    stream = ada("GET", f"/documents/{document['id']}/events").text
 
-    states = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+    states = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
     order = ["queued", "extracting", "chunking", "embedding", "indexing", "ready"]
     stages = [order.index(state["progress"]["stage"]) for state in states]
     assert stages == sorted(stages)
@@ -147,77 +154,83 @@ def test_a_worker_reads_what_the_service_took_in_and_the_service_tells_how_far(l
 
 
 @pytest.mark.timeout(200)
-def test_killing_the_worker_again_and_again_loses_nothing_and_doubles_nothing(library):
-    ada, drawn = library.person(), random.Random(7)  # noqa: S311 - the same kills in every run
+def test_killed_worker_loses_and_duplicates_no_document(installation):
+    ada, generator = installation.user(), random.Random(7)  # noqa: S311 - the same kills in every run
     for number in range(12):
-        assert ada.send(text_of(number, 500).encode(), f"{number}.txt", wait=0).status_code == 202
+        assert (
+            ada.send(build_text(number, 500).encode(), f"{number}.txt", wait=0).status_code == 202
+        )
     for _ in range(2):
-        waiting = statuses(ada).count("queued")
-        goal = max(0, waiting - drawn.randrange(1, 4))
-        wait_until(lambda most=goal: statuses(ada).count("queued") <= most, SECONDS)
-        library.kill_a_worker()
-        library.start_worker()
+        waiting = list_statuses(ada).count("queued")
+        max_queued = max(0, waiting - generator.randrange(1, 4))
+        wait_until(lambda limit=max_queued: list_statuses(ada).count("queued") <= limit, SECONDS)
+        installation.kill_worker()
+        installation.start_worker()
 
-    wait_until(lambda: all_ready(ada, 12), SECONDS)
-    wait_until(library.is_consistent)
-    names = [each["filename"] for each in ada("GET", "/documents?limit=200").json["items"]]
+    wait_until(lambda: are_all_ready(ada, 12), SECONDS)
+    wait_until(installation.is_consistent)
+    names = [document["filename"] for document in ada("GET", "/documents?limit=200").json["items"]]
     assert sorted(names) == sorted(f"{number}.txt" for number in range(12))
 
 
-def test_the_same_bytes_sent_twice_at_once_are_one_document(library):
-    ada = library.person()
-    with ThreadPoolExecutor(4) as senders:
-        sent = list(senders.map(lambda _: ada.send(text_of(100).encode(), wait=30), range(4)))
+def test_concurrent_uploads_of_same_content_create_one_document(installation):
+    ada = installation.user()
+    with ThreadPoolExecutor(4) as executor:
+        responses = list(
+            executor.map(lambda _: ada.send(build_text(100).encode(), wait=30), range(4))
+        )
 
-    assert len({each.json["documents"][0]["id"] for each in sent}) == 1
-    wait_until(lambda: all_ready(ada, 1), SECONDS)
+    assert len({response.json["documents"][0]["id"] for response in responses}) == 1
+    wait_until(lambda: are_all_ready(ada, 1), SECONDS)
 
 
-def test_documents_deleted_while_workers_read_leave_nothing(library):
-    ada = library.person()
+def test_documents_deleted_during_processing_leave_no_data(installation):
+    ada = installation.user()
     for number in range(8):
-        (document,) = ada.send(text_of(number, 300).encode(), wait=0).json["documents"]
+        (document,) = ada.send(build_text(number, 300).encode(), wait=0).json["documents"]
         assert ada("DELETE", f"/documents/{document['id']}").status_code == 204
 
-    library.sql("UPDATE removals SET not_before = NULL")
-    wait_until(lambda: library.sql("SELECT count(*) FROM removals") == [(0,)], SECONDS)
-    wait_until(library.is_consistent)
-    assert statuses(ada) == []
+    installation.execute_sql("UPDATE removals SET not_before = NULL")
+    wait_until(lambda: installation.execute_sql("SELECT count(*) FROM removals") == [(0,)], SECONDS)
+    wait_until(installation.is_consistent)
+    assert list_statuses(ada) == []
     assert ada.search("pump", mode="dense") == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_workers_that_are_killed_at_random_under_load_lose_nothing(library):
-    people, drawn = [library.person() for _ in range(3)], random.Random(11)  # noqa: S311 - as above
-    library.start_worker()
+def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
+    users, generator = [installation.user() for _ in range(3)], random.Random(11)  # noqa: S311 - as above
+    installation.start_worker()
     for number in range(45):
-        words = drawn.choice((20, 200, 800))
-        sent = people[number % 3].send(text_of(number, words).encode(), f"{number}.txt", wait=0)
-        assert sent.status_code == 202
+        words = generator.choice((20, 200, 800))
+        response = users[number % 3].send(
+            build_text(number, words).encode(), f"{number}.txt", wait=0
+        )
+        assert response.status_code == 202
     for _ in range(6):
-        time.sleep(drawn.uniform(0, 6))
-        library.kill_a_worker()
-        library.start_worker()
+        time.sleep(generator.uniform(0, 6))
+        installation.kill_worker()
+        installation.start_worker()
 
-    for person in people:
-        wait_until(lambda each=person: all_ready(each, 15), 600)
-    wait_until(library.is_consistent)
+    for user in users:
+        wait_until(lambda user=user: are_all_ready(user, 15), 600)
+    wait_until(installation.is_consistent)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_on_a_cluster_of_redis_workers_look_at_the_tables(tmp_path, embedder):
+def test_workers_poll_tables_with_redis_cluster(tmp_path, embedder):
     shutil.copytree(ROOT / ".cache" / "models", tmp_path / "models")
     with servers.valkey_cluster(tmp_path) as cluster, servers.chroma(tmp_path) as chroma:
-        library = Library(tmp_path, embedder, cluster.url, chroma)
-        library.start_worker()
+        installation = RagInstallation(tmp_path, embedder, cluster.url, chroma)
+        installation.start_worker()
         try:
-            ada = library.person()
-            ada.send(text_of(1).encode(), "one.txt", wait=0)
-            wait_until(lambda: all_ready(ada, 1), 2 * SECONDS)
-            ada.send(text_of(2).encode(), "two.txt", wait=0)
-            wait_until(lambda: all_ready(ada, 2), 20)
+            ada = installation.user()
+            ada.send(build_text(1).encode(), "one.txt", wait=0)
+            wait_until(lambda: are_all_ready(ada, 1), 2 * SECONDS)
+            ada.send(build_text(2).encode(), "two.txt", wait=0)
+            wait_until(lambda: are_all_ready(ada, 2), 20)
         finally:
-            library.end()
-        assert "looking at the tables" in (tmp_path / "worker.log").read_text()
+            installation.stop()
+        assert "polling the tables" in (tmp_path / "worker.log").read_text()

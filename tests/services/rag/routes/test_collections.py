@@ -1,4 +1,4 @@
-"""Collections, and what sharing one changes for others of the tenant."""
+"""Collections and their sharing within a tenant."""
 
 import pytest
 
@@ -7,29 +7,29 @@ TEXT = "The boat house key hangs behind the blue door."
 
 
 @pytest.fixture
-def ada(person):
-    return person("user-ada", tenant_id=CLUB)
+def ada(sign_in):
+    return sign_in("user-ada", tenant_id=CLUB)
 
 
 @pytest.fixture
-def bob(person):
-    return person("user-bob", tenant_id=CLUB)
+def bob(sign_in):
+    return sign_in("user-bob", tenant_id=CLUB)
 
 
 @pytest.fixture
-def stranger(person):
-    return person("user-bob", tenant_id="another tenant")
+def other_tenant_user(sign_in):
+    return sign_in("user-bob", tenant_id="another tenant")
 
 
 @pytest.fixture
-def shelf(ada):
-    made = ada("POST", "/collections", json={"name": "Boat house", "description": "Keys"})
-    assert made.status_code == 201
+def boat_house(ada):
+    created = ada("POST", "/collections", json={"name": "Boat house", "description": "Keys"})
+    assert created.status_code == 201
     ada.upload(TEXT, collection="Boat house")
-    return made.json
+    return created.json
 
 
-def test_a_new_collection_is_private(ada, bob, shelf):
+def test_new_collection_is_private(ada, bob, boat_house):
     assert {
         "name": "Boat house",
         "description": "Keys",
@@ -37,52 +37,56 @@ def test_a_new_collection_is_private(ada, bob, shelf):
         "tenant_access": "none",
         "access": "write",
         "grants": {},
-    }.items() <= shelf.items()
+    }.items() <= boat_house.items()
     assert bob("GET", "/collections").json["items"] == []
     assert bob.search("Where is the key?") == []
 
 
-def test_a_name_is_taken_once_by_each_owner(ada, bob, shelf):
-    again = ada("POST", "/collections", json={"name": "Boat house"})
+def test_collection_name_is_unique_per_owner(ada, bob, boat_house):
+    duplicate = ada("POST", "/collections", json={"name": "Boat house"})
 
-    assert (again.status_code, again.json["code"]) == (409, "collection_exists")
+    assert (duplicate.status_code, duplicate.json["code"]) == (409, "collection_exists")
     assert bob("POST", "/collections", json={"name": "Boat house"}).status_code == 201
     ada("POST", "/collections", json={"name": "other"})
     assert ada("PATCH", "/collections/other", json={"name": "Boat house"}).status_code == 409
 
 
-def test_shared_with_the_tenant_it_is_read_by_all_of_it_and_nobody_else(ada, bob, stranger, shelf):
+def test_tenant_access_gives_read_access_within_the_tenant_only(
+    ada, bob, other_tenant_user, boat_house
+):
     ada("PATCH", "/collections/Boat house", json={"tenant_access": "read"})
 
     assert TEXT in bob.search("Where is the key?")[0]["text"]
     assert bob("GET", "/collections/Boat house").json["access"] == "read"
-    assert stranger.search("Where is the key?") == []
-    assert stranger("GET", f"/collections/{shelf['id']}").status_code == 404
+    assert other_tenant_user.search("Where is the key?") == []
+    assert other_tenant_user("GET", f"/collections/{boat_house['id']}").status_code == 404
 
 
-def test_what_is_shared_to_read_is_not_changed(ada, bob, shelf):
+def test_read_access_does_not_allow_changes(ada, bob, boat_house):
     ada("PATCH", "/collections/Boat house", json={"tenant_access": "read"})
     (document,) = bob("GET", "/documents").json["items"]
     path = f"/documents/{document['id']}"
 
-    refusals = [
+    write_responses = [
         bob.send(b"Mine.", collection="Boat house"),
         bob("PATCH", path, json={"title": "Mine"}),
         bob("POST", f"{path}/reindex"),
         bob("DELETE", path),
     ]
-    assert [(r.status_code, r.json["code"]) for r in refusals] == [(403, "read_only")] * 4
+    assert [(r.status_code, r.json["code"]) for r in write_responses] == [(403, "read_only")] * 4
     grant = {"access": "write"}
-    owners_only = [
+    owner_responses = [
         bob("PATCH", "/collections/Boat house", json={"name": "Mine"}),
         bob("DELETE", "/collections/Boat house"),
         bob("PUT", "/collections/Boat house/grants/user-bob", json=grant),
         bob("DELETE", "/collections/Boat house/grants/user-bob"),
     ]
-    assert [(r.status_code, r.json["code"]) for r in owners_only] == [(403, "not_the_owner")] * 4
+    assert [(r.status_code, r.json["code"]) for r in owner_responses] == [
+        (403, "not_the_owner")
+    ] * 4
 
 
-def test_shared_to_write_others_add_and_delete(ada, bob, shelf):
+def test_write_access_allows_adding_and_deleting_documents(ada, bob, boat_house):
     ada("PATCH", "/collections/Boat house", json={"tenant_access": "write"})
 
     document = bob.upload("The oars lie in the loft.", collection="Boat house")
@@ -92,8 +96,8 @@ def test_shared_to_write_others_add_and_delete(ada, bob, shelf):
     assert ada("DELETE", f"/documents/{document['id']}").status_code == 204
 
 
-def test_a_grant_opens_it_for_one_user_and_closes_again(ada, bob, person, shelf):
-    carol = person("user-carol", tenant_id=CLUB)
+def test_grant_gives_one_user_access_until_revoked(ada, bob, sign_in, boat_house):
+    carol = sign_in("user-carol", tenant_id=CLUB)
     granted = ada("PUT", "/collections/Boat house/grants/user-bob", json={"access": "read"})
 
     assert granted.json["grants"] == {"user-bob": "read"}
@@ -108,14 +112,14 @@ def test_a_grant_opens_it_for_one_user_and_closes_again(ada, bob, person, shelf)
     assert bob("GET", "/documents").json["items"] == []
 
 
-def test_a_grant_does_not_reach_across_tenants(ada, stranger, shelf):
+def test_grant_does_not_apply_to_other_tenants(ada, other_tenant_user, boat_house):
     ada("PUT", "/collections/Boat house/grants/user-bob", json={"access": "read"})
 
-    assert stranger.search("Where is the key?") == []
-    assert stranger("GET", f"/collections/{shelf['id']}").status_code == 404
+    assert other_tenant_user.search("Where is the key?") == []
+    assert other_tenant_user("GET", f"/collections/{boat_house['id']}").status_code == 404
 
 
-def test_someone_elses_default_is_not_mine(ada, bob):
+def test_default_collection_is_always_the_users_own(ada, bob):
     ada.upload(TEXT)
     ada("PATCH", "/collections/default", json={"tenant_access": "write"})
 
@@ -125,24 +129,24 @@ def test_someone_elses_default_is_not_mine(ada, bob):
     assert [r["text"] for r in ada.search("himself")] == [TEXT]
 
 
-def test_a_deleted_collection_takes_its_documents_along(ada, shelf, tmp_path):
+def test_deleting_a_collection_deletes_its_documents(ada, boat_house, tmp_path):
     assert ada("DELETE", "/collections/Boat house").status_code == 204
 
     assert ada("GET", "/documents").json["items"] == []
     assert ada.search("Where is the key?") == []
     assert ada("GET", "/collections/Boat house").status_code == 404
-    ada.upload("Another text, so that the queue has passed the delete.")
+    ada.upload("Another text, so that the queue has processed the deletion.")
     assert len(list((tmp_path / "rag" / "blobs").iterdir())) == 1
 
 
-def test_a_list_of_collections_is_read_page_by_page(ada):
+def test_collections_are_listed_in_pages(ada):
     for name in ("a", "b", "c"):
         ada("POST", "/collections", json={"name": name})
 
     first = ada("GET", "/collections?limit=2").json
     second = ada("GET", f"/collections?limit=2&cursor={first['next_cursor']}").json
 
-    assert [each["name"] for each in first["items"] + second["items"]] == ["a", "b", "c"]
+    assert [item["name"] for item in first["items"] + second["items"]] == ["a", "b", "c"]
     assert second["next_cursor"] is None
 
 
@@ -159,5 +163,5 @@ def test_a_list_of_collections_is_read_page_by_page(ada):
         {"name": "a", "tenant_access": "all"},
     ],
 )
-def test_a_wrong_collection_is_refused(shared, body):
-    assert shared("user-careless")("POST", "/collections", json=body).status_code == 422
+def test_invalid_collection_returns_422(shared_user, body):
+    assert shared_user("user-careless")("POST", "/collections", json=body).status_code == 422

@@ -1,12 +1,12 @@
-"""The door for filters: what each condition finds, and what is refused where."""
+"""Parsing, validation and matching of search filters."""
 
 import json
 
 import pytest
 
-from backend.security.http_errors import Refusal
+from backend.security.http_errors import HttpError
 from backend.services.rag.routes import filters
-from backend.services.rag.routes.filters import parsed
+from backend.services.rag.routes.filters import parse_filter
 
 DOCUMENTS = {
     "old": {"year": 1997, "tags": ["air", "old"], "open": True, "filename": "a.txt"},
@@ -16,7 +16,7 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("raw", "expected"),
     [
         ({}, "old new bare"),
         ({"year": 1997}, "old"),
@@ -46,13 +46,15 @@ DOCUMENTS = {
         ({"year": 1997, "open": False}, ""),
     ],
 )
-def test_conditions_find(wanted, found):
-    condition = parsed(wanted)
+def test_filter_matches_documents(raw, expected):
+    condition = parse_filter(raw)
 
-    assert {key for key, known in DOCUMENTS.items() if condition(known)} == set(found.split())
+    assert {key for key, attributes in DOCUMENTS.items() if condition(attributes)} == set(
+        expected.split()
+    )
 
 
-def nested(depth):
+def nest_filter(depth):
     inner = {"a": 1}
     for _ in range(depth):
         inner = {"$not": inner}
@@ -60,7 +62,7 @@ def nested(depth):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "pointer"),
+    ("raw", "pointer"),
     [
         ({"$where": "1"}, "#/filter/$where"),
         ({"year": {"$regex": "x"}}, "#/filter/year/$regex"),
@@ -75,37 +77,39 @@ def nested(depth):
         ({"$or": {"a": 1}}, "#/filter/$or"),
         ({"$or": [{"a": 1}, 5]}, "#/filter/$or/1"),
         ({"$or": [{"a/b": {"$x": 1}}]}, "#/filter/$or/0/a~1b/$x"),
-        (nested(filters.DEEPEST + 1), "#/filter" + "/$not" * (filters.DEEPEST + 1)),
-        ({f"n{each}": each for each in range(51)}, "#/filter/n50"),
+        (nest_filter(filters.MAX_DEPTH + 1), "#/filter" + "/$not" * (filters.MAX_DEPTH + 1)),
+        ({f"n{number}": number for number in range(51)}, "#/filter/n50"),
         ({"year": list(range(201))}, "#/filter/year"),
     ],
 )
-def test_what_is_no_filter_is_refused_where_it_is_wrong(wanted, pointer):
-    with pytest.raises(Refusal) as refusal:
-        parsed(wanted)
+def test_invalid_filter_returns_pointer_to_invalid_field(raw, pointer):
+    with pytest.raises(HttpError) as caught:
+        parse_filter(raw)
 
-    (error,) = json.loads(refusal.value.get_response().get_data())["errors"]
+    (error,) = json.loads(caught.value.get_response().get_data())["errors"]
     assert error["pointer"] == pointer
     assert error["detail"].endswith(".")
 
 
-def test_no_condition_reaches_beyond_what_its_asker_may_read(shared):
-    ada, bob = shared("user-filter-ada"), shared("user-filter-bob")
-    mine = ada.upload("The runway of ours.", "ours.txt", metadata='{"tenant_id": "tenant-one"}')
-    theirs = bob.upload("The runway of theirs.", "theirs.txt", collection="theirs")
+def test_no_filter_returns_documents_without_access(shared_user):
+    ada, bob = shared_user("user-filter-ada"), shared_user("user-filter-bob")
+    own = ada.upload("The runway of Ada.", "ada.txt", metadata='{"tenant_id": "tenant-one"}')
+    foreign = bob.upload("The runway of Bob.", "bob.txt", collection="bobs")
 
-    for wide in (
-        {"$or": [{"tenant_id": {"$ne": "x"}}, {"document_id": theirs["id"]}]},
-        {"$or": [{"owner_id": "user-filter-bob"}, {"collection": "theirs"}, {"$not": {"a": 1}}]},
-        {"$not": {"document_id": mine["id"]}},
-        {"document_id": theirs["id"]},
+    for search_filter in (
+        {"$or": [{"tenant_id": {"$ne": "x"}}, {"document_id": foreign["id"]}]},
+        {"$or": [{"owner_id": "user-filter-bob"}, {"collection": "bobs"}, {"$not": {"a": 1}}]},
+        {"$not": {"document_id": own["id"]}},
+        {"document_id": foreign["id"]},
         {"tenant_id": {"$nin": []}},
     ):
-        assert {each["document_id"] for each in ada.search("runway", filter=wide)} <= {mine["id"]}
+        assert {hit["document_id"] for hit in ada.search("runway", filter=search_filter)} <= {
+            own["id"]
+        }
 
 
-def test_a_filter_sees_metadata_as_it_is_now(shared):
-    ada = shared("user-filter-now")
+def test_filter_uses_current_metadata(shared_user):
+    ada = shared_user("user-filter-now")
     document = ada.upload("The runway is long.", metadata='{"year": 1}')
     assert ada.search("runway", filter={"year": 1})
 

@@ -1,4 +1,4 @@
-"""Nobody sees, finds or changes what they were not given."""
+"""Users cannot see, find or change documents without access to them."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def document(ada):
     return ada.upload(SECRET, collection="cellar")
 
 
-def test_a_stranger_finds_nothing_and_cannot_tell_that_there_is_something(bob, document):
+def test_other_user_finds_no_trace_of_private_documents(bob, document):
     assert bob("GET", "/documents").json["items"] == []
     assert bob("GET", "/collections").json["items"] == []
     assert bob.search("What is the code of the safe?") == []
@@ -32,30 +32,28 @@ def test_a_stranger_finds_nothing_and_cannot_tell_that_there_is_something(bob, d
         ("DELETE", "", None),
     ],
 )
-def test_a_foreign_document_answers_like_one_that_does_not_exist(
-    bob, document, method, suffix, body
-):
+def test_foreign_document_returns_same_404_as_unknown_document(bob, document, method, suffix, body):
     foreign = bob(method, f"/documents/{document['id']}{suffix}", json=body)
     unknown = bob(method, f"/documents/doc_unknown{suffix}", json=body)
 
     assert foreign.status_code == unknown.status_code == 404
-    known_only_here = {"request_id", "instance"}
-    assert {k: v for k, v in foreign.json.items() if k not in known_only_here} == {
-        k: v for k, v in unknown.json.items() if k not in known_only_here
+    varying_fields = {"request_id", "instance"}
+    assert {k: v for k, v in foreign.json.items() if k not in varying_fields} == {
+        k: v for k, v in unknown.json.items() if k not in varying_fields
     }
 
 
 @pytest.mark.parametrize("by", ["name", "id"])
-def test_a_foreign_collection_does_not_exist(ada, bob, document, by):
-    shelf = ada("GET", "/collections/cellar").json[by]
+def test_foreign_collection_returns_404(ada, bob, document, by):
+    collection = ada("GET", "/collections/cellar").json[by]
 
-    assert bob("GET", f"/collections/{shelf}").status_code == 404
-    assert bob("PATCH", f"/collections/{shelf}", json={"description": "x"}).status_code == 404
-    assert bob("DELETE", f"/collections/{shelf}").status_code == 404
+    assert bob("GET", f"/collections/{collection}").status_code == 404
+    assert bob("PATCH", f"/collections/{collection}", json={"description": "x"}).status_code == 404
+    assert bob("DELETE", f"/collections/{collection}").status_code == 404
     grant = {"access": "read"}
-    assert bob("PUT", f"/collections/{shelf}/grants/user-bob", json=grant).status_code == 404
+    assert bob("PUT", f"/collections/{collection}/grants/user-bob", json=grant).status_code == 404
     for path in ("/search", "/query"):
-        response = bob("POST", path, json={"query": "code", "collection": shelf})
+        response = bob("POST", path, json={"query": "code", "collection": collection})
         assert response.status_code == 404
     own = bob("POST", "/collections", json={"name": "target"}).json["name"]
     moved = bob("PATCH", f"/documents/{document['id']}", json={"collection": own})
@@ -63,7 +61,7 @@ def test_a_foreign_collection_does_not_exist(ada, bob, document, by):
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "search_filter",
     [
         {"tenant_id": "tenant-of-user-ada"},
         {"owner_id": "user-ada"},
@@ -71,37 +69,37 @@ def test_a_foreign_collection_does_not_exist(ada, bob, document, by):
         {"document_id": ["doc_of_somebody"]},
     ],
 )
-def test_a_filter_only_ever_takes_away(bob, document, wanted):
+def test_filter_never_adds_foreign_documents(bob, document, search_filter):
     bob.upload("Bob keeps a bicycle in the cellar.")
 
-    assert bob.search("code of the safe in the cellar", filter=wanted) == []
+    assert bob.search("code of the safe in the cellar", filter=search_filter) == []
     assert bob.search("code of the safe", filter={"document_id": document["id"]}) == []
 
 
-def test_the_same_name_is_another_collection_for_another_user(bob, document):
+def test_collections_of_two_users_can_have_the_same_name(bob, document):
     bob.upload("Bob keeps a bicycle in the cellar.", collection="cellar")
 
-    (found,) = bob.search("cellar", collection="cellar")
+    (hit,) = bob.search("cellar", collection="cellar")
 
-    assert "bicycle" in found["text"]
-
-
-def test_another_tenant_of_the_same_user_is_another_library(person, document):
-    elsewhere = person("user-ada", tenant_id="tenant-of-the-club")
-
-    assert elsewhere("GET", f"/documents/{document['id']}").status_code == 404
-    assert elsewhere.search("code of the safe") == []
+    assert "bicycle" in hit["text"]
 
 
-def test_a_reader_may_not_write(person):
-    viewer = person("user-eve", permissions=["rag:read"])
+def test_user_does_not_see_documents_of_their_other_tenant(sign_in, document):
+    other_tenant = sign_in("user-ada", tenant_id="tenant-of-the-club")
+
+    assert other_tenant("GET", f"/documents/{document['id']}").status_code == 404
+    assert other_tenant.search("code of the safe") == []
+
+
+def test_write_endpoints_require_write_permission(sign_in):
+    viewer = sign_in("user-eve", permissions=["rag:read"])
 
     assert viewer("GET", "/documents").status_code == 200
     assert viewer.send(b"Some text.").status_code == 403
     assert viewer("DELETE", "/documents/doc_unknown").status_code == 403
 
 
-def test_without_a_token_every_door_is_closed(app):
+def test_requests_without_token_return_401(app):
     client = app.test_client()
 
     for method, path in [("GET", "/documents"), ("POST", "/documents"), ("POST", "/search")]:
@@ -110,7 +108,7 @@ def test_without_a_token_every_door_is_closed(app):
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_many_documents_of_others_do_not_hide_ones_own(ada, bob):
+def test_many_foreign_documents_do_not_displace_own_hits(ada, bob):
     for number in range(12):
         bob.upload(f"Bicycle number {number} is red.", f"{number}.txt")
     ada.upload(DATA / "2305.03393v1-pg9.pdf")

@@ -1,4 +1,4 @@
-"""Searching and asking."""
+"""Search and question endpoints."""
 
 import json
 
@@ -11,40 +11,40 @@ BAKERY = "The bakery opens at six. Its rye bread takes two days to make."
 
 
 @pytest.fixture(scope="module")
-def library(shared):
-    """Somebody with two documents, whom many tests ask and none changes."""
-    ada = shared("user-librarian")
+def librarian(shared_user):
+    """Return a user with two documents. Tests must not change them."""
+    ada = shared_user("user-librarian")
     ada.upload(AIRFIELD, "airfield.txt", metadata='{"year": 1997, "tags": ["air", "old"]}')
     ada.upload(BAKERY, "bakery.txt", metadata='{"year": 2020, "open": true}', collection="food")
     return ada
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "keyword"])
-def test_every_mode_finds_the_passage(library, mode):
-    best = library.search("How long is the runway?", mode=mode)[0]
+def test_every_mode_finds_the_chunk(librarian, mode):
+    hit = librarian.search("How long is the runway?", mode=mode)[0]
 
-    assert best["filename"] == "airfield.txt"
-    assert best["text"] == AIRFIELD
-    assert (best["start"], best["end"], best["page"]) == (0, len(AIRFIELD), None)
-    assert best["title"] == "airfield"
+    assert hit["filename"] == "airfield.txt"
+    assert hit["text"] == AIRFIELD
+    assert (hit["start"], hit["end"], hit["page"]) == (0, len(AIRFIELD), None)
+    assert hit["title"] == "airfield"
 
 
-def test_no_more_than_k_best_first(library):
-    results = library.search("bread or runway", k=1)
+def test_search_returns_at_most_k_hits_best_first(librarian):
+    results = librarian.search("bread or runway", k=1)
 
     assert len(results) == 1
-    scores = [each["score"] for each in library.search("bread or runway")]
+    scores = [hit["score"] for hit in librarian.search("bread or runway")]
     assert scores == sorted(scores, reverse=True)
 
 
-def test_one_collection_is_searched_alone(library):
-    assert {r["filename"] for r in library.search("runway", collection="food")} <= {"bakery.txt"}
-    missing = library("POST", "/search", json={"query": "x", "collection": "none"})
+def test_search_is_limited_to_the_collection(librarian):
+    assert {r["filename"] for r in librarian.search("runway", collection="food")} <= {"bakery.txt"}
+    missing = librarian("POST", "/search", json={"query": "x", "collection": "none"})
     assert (missing.status_code, missing.json["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("search_filter", "filenames"),
     [
         ({"year": 1997}, {"airfield.txt"}),
         ({"year": [1997, 2020]}, {"airfield.txt", "bakery.txt"}),
@@ -59,10 +59,10 @@ def test_one_collection_is_searched_alone(library):
         ({}, {"airfield.txt", "bakery.txt"}),
     ],
 )
-def test_a_filter_looks_at_metadata(library, wanted, found):
-    results = library.search("bread and the runway", filter=wanted)
+def test_filter_matches_metadata(librarian, search_filter, filenames):
+    results = librarian.search("bread and the runway", filter=search_filter)
 
-    assert {each["filename"] for each in results} == found
+    assert {hit["filename"] for hit in results} == filenames
 
 
 @pytest.mark.parametrize(
@@ -85,36 +85,38 @@ def test_a_filter_looks_at_metadata(library, wanted, found):
     ],
 )
 @pytest.mark.parametrize("path", ["/search", "/query"])
-def test_a_wrong_question_is_refused_by_field(library, path, body):
-    response = library("POST", path, json=body)
+def test_invalid_search_returns_422(librarian, path, body):
+    response = librarian("POST", path, json=body)
 
     assert (response.status_code, response.json["code"]) == (422, "validation_failed")
 
 
 @pytest.mark.parametrize("query", ["?", "$$$", "🚀", "%", "SELECT * FROM documents; --", "ไทย"])
-def test_any_text_may_be_searched(library, query):
+def test_search_accepts_any_text(librarian, query):
     for mode in ("hybrid", "dense", "keyword"):
-        assert isinstance(library.search(query, mode=mode), list)
+        assert isinstance(librarian.search(query, mode=mode), list)
 
 
-def test_an_empty_library_finds_and_answers_nothing(ada):
+def test_search_and_query_without_documents_return_nothing(ada):
     assert ada.search("anything") == []
     answer = ada.ask("anything")
     assert answer["citations"] == []
     assert answer["answer"]
 
 
-def test_what_no_document_says_is_said_to_be_missing(library):
-    answer = library.ask("What is the melting point of tungsten?")
+def test_answer_states_that_documents_contain_no_answer(librarian):
+    answer = librarian.ask("What is the melting point of tungsten?")
 
     assert answer["citations"] == []
     assert "nothing" in answer["answer"]
 
 
-def test_a_streamed_answer_is_the_plain_one_in_pieces(library):
-    plain = library.ask("How long is the runway?")
+def test_streamed_answer_equals_plain_answer(librarian):
+    plain = librarian.ask("How long is the runway?")
 
-    response = library("POST", "/query", json={"query": "How long is the runway?", "stream": True})
+    response = librarian(
+        "POST", "/query", json={"query": "How long is the runway?", "stream": True}
+    )
 
     assert response.content_type.startswith("text/event-stream")
     events = [
@@ -129,8 +131,8 @@ def test_a_streamed_answer_is_the_plain_one_in_pieces(library):
     assert events[-1][1]["answer"] == plain["answer"]
 
 
-def test_a_stream_may_be_asked_for_by_accept(library):
-    response = library(
+def test_accept_header_selects_stream(librarian):
+    response = librarian(
         "POST", "/query", json={"query": "runway"}, headers={"Accept": "text/event-stream"}
     )
 
@@ -138,15 +140,15 @@ def test_a_stream_may_be_asked_for_by_accept(library):
 
 
 @pytest.fixture(scope="module")
-def reader(shared):
-    """Somebody with a real PDF."""
-    person = shared("user-reader")
-    person.upload(PDF)
-    return person
+def pdf_user(shared_user):
+    """Return a user with a real PDF."""
+    user = shared_user("user-reader")
+    user.upload(PDF)
+    return user
 
 
 @pytest.mark.parametrize(
-    ("name", "content_type", "question", "says"),
+    ("name", "content_type", "question", "expected"),
     [
         (
             "handbook-1p.docx",
@@ -162,36 +164,36 @@ def reader(shared):
         ),
     ],
 )
-def test_questions_to_other_kinds_of_files_are_answered(ada, name, content_type, question, says):
+def test_questions_to_other_file_types_are_answered(ada, name, content_type, question, expected):
     assert ada.upload(DATA / name)["content_type"] == content_type
 
     answer = ada.ask(question)
 
-    assert any(says in citation["quote"] for citation in answer["citations"])
+    assert any(expected in citation["quote"] for citation in answer["citations"])
 
 
 @pytest.mark.parametrize(
-    ("question", "says", "page"),
+    ("question", "expected", "page"),
     [
         ("Who patented the typewriter in 1868?", "Christopher Latham Sholes", 1),
         ("When was the IBM MT/ST introduced?", "1964", 1),
         ("Which company launched Word for MS-DOS in 1983?", "Microsoft", 1),
     ],
 )
-def test_questions_to_a_real_pdf_are_answered_on_the_right_page(reader, question, says, page):
-    answer = reader.ask(question)
+def test_answer_from_pdf_cites_the_correct_page(pdf_user, question, expected, page):
+    answer = pdf_user.ask(question)
 
-    assert says in answer["answer"]
-    assert any(says in c["quote"] and c["page"] == page for c in answer["citations"])
+    assert expected in answer["answer"]
+    assert any(expected in c["quote"] and c["page"] == page for c in answer["citations"])
 
 
-def test_a_follow_up_is_answered_from_its_conversation(library):
+def test_follow_up_question_is_completed_from_history(librarian):
     history = [
         {"role": "user", "content": "How long is the runway?"},
         {"role": "assistant", "content": "It is 1,840 metres long. [1]"},
     ]
 
-    answer = library.ask("When was it resurfaced?", history=history)
+    answer = librarian.ask("When was it resurfaced?", history=history)
 
     assert answer["searched_for"] == "When was it resurfaced? (long runway)"
     assert "1997" in answer["answer"]
@@ -206,7 +208,7 @@ def test_a_follow_up_is_answered_from_its_conversation(library):
         "before",
     ],
 )
-def test_what_is_no_conversation_is_refused(library, history):
-    response = library("POST", "/query", json={"query": "x", "history": history})
+def test_invalid_history_returns_422(librarian, history):
+    response = librarian("POST", "/query", json={"query": "x", "history": history})
 
     assert (response.status_code, response.json["code"]) == (422, "validation_failed")

@@ -1,1 +1,1 @@
-"""What administrators do: users, roles, tenants and their members."""
+"""Administration of users, credentials, roles, tenants and members."""

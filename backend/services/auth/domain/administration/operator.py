@@ -1,32 +1,35 @@
-"""Who works at the command line: may everything, belongs to no tenant, and the trail says so."""
+"""Principal and origin of commands. The operator has all permissions and no tenant."""
 
 import getpass
 import os
 
 from backend.security import Permission, Principal
-from backend.security.revocation import Standing
-from backend.services.auth.domain.audit import OPERATOR, Origin
+from backend.security.revocation import SessionClaims
+from backend.services.auth.domain.audit import OPERATOR, RequestOrigin
 
 
-def operator() -> Principal:
-    """Whoever can read the secrets could make themselves any token: so nothing is asked of them."""
+def get_operator_principal() -> Principal:
+    """Return the principal of the command line.
+
+    No authentication is needed: an operator who can read the secrets could sign any token.
+    """
     return Principal(
         user_id=OPERATOR,
         tenant_id="",
         session_id=OPERATOR,
         permissions=frozenset(map(str, Permission)),
-        standing=Standing(OPERATOR, OPERATOR, 0, "", 0),
+        session_claims=SessionClaims(OPERATOR, OPERATOR, 0, "", 0),
     )
 
 
-def at_the_command_line() -> Origin:
-    """With the name that this host knows them by."""
+def get_command_line_origin() -> RequestOrigin:
+    """Return the origin for audit records, with the operating system's user name."""
     try:
         name = os.getlogin()
     except OSError:
-        # No terminal; a container's user may have no name either.
+        # There is no terminal. The user of a container may not have a name either.
         try:
             name = getpass.getuser()
         except (KeyError, OSError):
             name = f"user {os.getuid()}"
-    return Origin(address=f"command line ({name})"[:64], user_agent="", request_id="")
+    return RequestOrigin(address=f"command line ({name})"[:64], user_agent="", request_id="")

@@ -1,4 +1,4 @@
-"""Roles: the built-in ones, those for every tenant, and those of one."""
+"""Administration of roles: built-in ones, roles of all tenants and roles of one tenant."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
-from backend.services.auth.domain.administration.reach import (
-    keeping_an_admin,
-    must_cover,
-    rules_everything,
+from backend.services.auth.domain.administration.admin_scope import (
+    can_write_all_tenants,
+    ensure_admin_remains,
+    ensure_has_permissions,
 )
-from backend.services.auth.domain.audit import Origin, note
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.errors import BuiltInRole, NoSuchThing, RoleInUse
+from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.errors import BuiltInRole, ResourceNotFound, RoleInUse
 from backend.services.auth.store import accounts, tenants
 from backend.services.auth.store import roles as store
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A name for what somebody may do; of every tenant, where `tenant_id` is None."""
+    """A named set of permissions. `tenant_id` is None for a role of all tenants."""
 
     name: str
     description: str | None
@@ -30,84 +30,106 @@ class Role:
     tenant_id: str | None
 
 
-class Roles:
-    def __init__(self, database: Database, revoker: Revoker, now: Callable[[], datetime]) -> None:
+class RoleService:
+    """List, create, change and delete roles."""
+
+    def __init__(
+        self, database: Database, publisher: RevocationPublisher, now: Callable[[], datetime]
+    ) -> None:
         self._database = database
-        self._revoker = revoker
+        self._publisher = publisher
         self._now = now
 
-    def visible(self, tenant_id: str) -> Sequence[Role]:
-        """All roles that may be given in the tenant, by name."""
+    def list_roles(self, tenant_id: str) -> Sequence[Role]:
+        """Return the roles that can be assigned in the tenant, ordered by name."""
         with self._database.read() as session:
-            custom = [_seen(row) for row in store.visible(session, tenant_id)]
+            custom = [_to_role(row) for row in store.list_visible_roles(session, tenant_id)]
         built_in = [
             Role(name, None, frozenset(map(str, permissions)), built_in=True, tenant_id=None)
             for name, permissions in BUILT_IN_ROLES.items()
         ]
         return sorted(built_in + custom, key=lambda role: role.name)
 
-    def put(
+    def put_role(
         self,
         caller: Principal,
         name: str,
         permissions: Iterable[str],
         description: str | None,
-        origin: Origin,
+        origin: RequestOrigin,
     ) -> tuple[Role, bool]:
-        """Make or change a role, for every tenant or for the one at hand; whether it is new.
+        """Create or replace a role, which takes effect immediately for users that have it.
 
-        Raises BuiltInRole, or PermissionDenied for what the caller may not do. Who
-        has the role has what it grants from now on.
+        Callers with `system:write` define roles of all tenants, others roles of the selected
+        tenant.
+
+        Returns:
+            The role, and True if it was created.
+
+        Raises:
+            BuiltInRole: the name belongs to a built-in role.
+            PermissionDenied: the old or new permissions exceed those of the caller.
+            LastAdmin: no enabled admin would remain.
         """
         if name in BUILT_IN_ROLES:
             raise BuiltInRole
-        wanted, place, now = frozenset(map(str, permissions)), _place(caller), self._now()
-        must_cover(caller, wanted)
+        granted, tenant_id = frozenset(map(str, permissions)), _get_tenant_id(caller)
+        now = self._now()
+        ensure_has_permissions(caller, granted)
         generations: dict[str, int] = {}
-        with self._database.write() as session, keeping_an_admin(session):
-            row = store.find(session, place, name)
+        with self._database.write() as session, ensure_admin_remains(session):
+            row = store.find_role_for_update(session, tenant_id, name)
             is_new = row is None
             if row is None:
-                row = store.CustomRole(tenant_id=place, name=name, created_at=now)
+                row = store.CustomRole(tenant_id=tenant_id, name=name, created_at=now)
             else:
-                must_cover(caller, row.permissions)
+                ensure_has_permissions(caller, row.permissions)
             row.description = description
-            row.permissions = sorted(wanted)
+            row.permissions = sorted(granted)
             row.changed_at = now
-            store.add(session, row)
-            users = tenants.users_with(session, name, place or None)
+            store.save_role(session, row)
+            users = tenants.get_user_ids_with_role(session, name, tenant_id or None)
             generations = accounts.raise_generations(session, users, now)
-            self._note(session, caller, origin, "role.put", name, permissions=sorted(wanted))
-            role = _seen(row)
+            self._record_event(
+                session, caller, origin, "role.put", name, permissions=sorted(granted)
+            )
+            role = _to_role(row)
         for user_id, generation in generations.items():
-            self._revoker.raise_user(user_id, generation)
+            self._publisher.publish_user_generation(user_id, generation)
         return role, is_new
 
-    def delete(self, caller: Principal, name: str, origin: Origin) -> None:
-        """Raises BuiltInRole, NoSuchThing, PermissionDenied, or RoleInUse."""
+    def delete_role(self, caller: Principal, name: str, origin: RequestOrigin) -> None:
+        """Delete a role that is not assigned to any user.
+
+        Raises:
+            BuiltInRole: the role is built in.
+            ResourceNotFound: the role does not exist in the caller's scope.
+            PermissionDenied: the role's permissions exceed those of the caller.
+            RoleInUse: the role is assigned to a user.
+        """
         if name in BUILT_IN_ROLES:
             raise BuiltInRole
-        place = _place(caller)
-        with self._database.write() as session, keeping_an_admin(session):
-            row = store.find(session, place, name)
+        tenant_id = _get_tenant_id(caller)
+        with self._database.write() as session, ensure_admin_remains(session):
+            row = store.find_role_for_update(session, tenant_id, name)
             if row is None:
-                raise NoSuchThing
-            must_cover(caller, row.permissions)
-            if tenants.users_with(session, name, place or None):
+                raise ResourceNotFound
+            ensure_has_permissions(caller, row.permissions)
+            if tenants.get_user_ids_with_role(session, name, tenant_id or None):
                 raise RoleInUse
-            store.remove(session, place, name)
-            self._note(session, caller, origin, "role.delete", name)
+            store.delete_role(session, tenant_id, name)
+            self._record_event(session, caller, origin, "role.delete", name)
 
-    def _note(
+    def _record_event(
         self,
         session: Session,
         caller: Principal,
-        origin: Origin,
+        origin: RequestOrigin,
         action: str,
         name: str,
         **details: Any,
     ) -> None:
-        note(
+        record_audit_event(
             session,
             self._now(),
             origin,
@@ -119,11 +141,11 @@ class Roles:
         )
 
 
-def _place(caller: Principal) -> str:
-    return store.EVERYWHERE if rules_everything(caller) else caller.tenant_id
+def _get_tenant_id(caller: Principal) -> str:
+    return store.ALL_TENANTS if can_write_all_tenants(caller) else caller.tenant_id
 
 
-def _seen(row: store.CustomRole) -> Role:
+def _to_role(row: store.CustomRole) -> Role:
     return Role(
         name=row.name,
         description=row.description,

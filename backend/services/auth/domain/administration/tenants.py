@@ -1,4 +1,4 @@
-"""Tenants and their members."""
+"""Administration of tenants and their members."""
 
 import re
 import secrets
@@ -10,28 +10,28 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
-from backend.services.auth.domain.administration.reach import (
-    granted_by,
-    keeping_an_admin,
-    must_cover,
-    rules_everything,
-    sees_everything,
+from backend.services.auth.domain.administration.admin_scope import (
+    can_read_all_tenants,
+    can_write_all_tenants,
+    ensure_admin_remains,
+    ensure_has_permissions,
+    get_granted_permissions,
 )
-from backend.services.auth.domain.audit import Origin, note
-from backend.services.auth.domain.permissions import permissions_of
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.errors import HomeTenant, NoSuchThing, PersonalTenant
+from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.permissions import get_permissions
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
 from backend.services.auth.store import accounts
 from backend.services.auth.store import tenants as store
-from backend.services.auth.store.base import new_id
+from backend.services.auth.store.base import generate_id
 
-FOUNDER_ROLE = "tenant_admin"
-MAX_SLUG = 63
+TENANT_ADMIN_ROLE = "tenant_admin"
+MAX_SLUG_CHARACTERS = 63
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant as administrators see it."""
+    """A tenant."""
 
     id: str
     slug: str
@@ -42,7 +42,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A user in a tenant."""
+    """A user's membership in a tenant."""
 
     user_id: str
     username: str
@@ -51,67 +51,107 @@ class Member:
     since: datetime
 
 
-class Tenants:
-    def __init__(self, database: Database, revoker: Revoker, now: Callable[[], datetime]) -> None:
+class TenantService:
+    """Create and rename tenants; list, add, change and remove members."""
+
+    def __init__(
+        self, database: Database, publisher: RevocationPublisher, now: Callable[[], datetime]
+    ) -> None:
         self._database = database
-        self._revoker = revoker
+        self._publisher = publisher
         self._now = now
 
-    def within_reach(self, caller: Principal, after: str | None, count: int) -> Sequence[Tenant]:
-        """By slug, from behind *after*."""
-        tenant_id = None if sees_everything(caller) else caller.tenant_id
-        with self._database.read() as session:
-            return [_seen(row) for row in store.within(session, tenant_id, after, count)]
+    def list_tenants(self, caller: Principal, after: str | None, limit: int) -> Sequence[Tenant]:
+        """Return up to *limit* tenants in the caller's scope, ordered by slug.
 
-    def named(self, caller: Principal, name: str) -> Tenant:
-        """The tenant with this slug or id, or NoSuchThing."""
+        Args:
+            after: slug of the last tenant on the previous page.
+        """
+        tenant_id = None if can_read_all_tenants(caller) else caller.tenant_id
         with self._database.read() as session:
-            found = store.find_by_slug(session, name)
-            tenant_id = found.id if found else name
-            return _seen(_tenant(session, caller, tenant_id, sees_everything))
+            return [_to_tenant(row) for row in store.list_tenants(session, tenant_id, after, limit)]
 
-    def found(
+    def get_tenant_by_name(self, caller: Principal, name: str) -> Tenant:
+        """Return the tenant with this slug or id.
+
+        Raises:
+            ResourceNotFound: the tenant does not exist in the caller's scope.
+        """
+        with self._database.read() as session:
+            row = store.find_tenant_by_slug(session, name)
+            tenant_id = row.id if row else name
+            return _to_tenant(_get_tenant(session, caller, tenant_id, can_read_all_tenants))
+
+    def create_tenant(
         self,
         caller: Principal,
         name: str,
         slug: str | None,
-        origin: Origin,
-        head_id: str | None = None,
+        origin: RequestOrigin,
+        admin_id: str | None = None,
     ) -> Tenant:
-        """Open a tenant with the caller, or *head_id*, as its administrator, or SlugTaken."""
-        must_cover(caller, BUILT_IN_ROLES[FOUNDER_ROLE])
+        """Create a shared tenant.
+
+        Args:
+            slug: None to derive it from the name.
+            admin_id: the tenant's first administrator, by default the caller.
+
+        Raises:
+            SlugTaken: another tenant has this slug.
+            PermissionDenied: the caller lacks permissions of the role `tenant_admin`.
+        """
+        ensure_has_permissions(caller, BUILT_IN_ROLES[TENANT_ADMIN_ROLE])
         now = self._now()
         with self._database.write() as session:
-            row = store.Tenant(id=new_id(), slug=slug or "", name=name, created_at=now)
+            row = store.Tenant(id=generate_id(), slug=slug or "", name=name, created_at=now)
             if slug is None:
-                row.slug = _free_slug(session, name)
-            store.add(session, row)
-            # The founder's tokens stay good: they lack nothing but this tenant,
-            # and have it with the next refresh.
-            store.grant(session, row.id, head_id or caller.user_id, [FOUNDER_ROLE], now)
-            self._note(session, caller, origin, "tenant.create", row.id, row.id)
-            return _seen(row)
+                row.slug = _choose_slug(session, name)
+            store.add_tenant(session, row)
+            # The administrator's tokens remain valid. They only lack the new tenant, which is
+            # included at the next refresh.
+            store.grant_roles(session, row.id, admin_id or caller.user_id, [TENANT_ADMIN_ROLE], now)
+            self._record_event(session, caller, origin, "tenant.create", row.id, row.id)
+            return _to_tenant(row)
 
-    def rename(self, caller: Principal, tenant_id: str, name: str, origin: Origin) -> Tenant:
+    def rename_tenant(
+        self, caller: Principal, tenant_id: str, name: str, origin: RequestOrigin
+    ) -> Tenant:
+        """Change the name of the tenant; the slug does not change.
+
+        Raises:
+            ResourceNotFound: the tenant does not exist in the caller's scope.
+        """
         with self._database.write() as session:
-            row = _tenant(session, caller, tenant_id)
+            row = _get_tenant(session, caller, tenant_id)
             row.name = name
-            self._note(session, caller, origin, "tenant.change", tenant_id, tenant_id)
-            return _seen(row)
+            self._record_event(session, caller, origin, "tenant.change", tenant_id, tenant_id)
+            return _to_tenant(row)
 
-    def members(
-        self, caller: Principal, tenant_id: str, after: str | None, count: int
+    def list_members(
+        self, caller: Principal, tenant_id: str, after: str | None, limit: int
     ) -> Sequence[tuple[str, Member]]:
-        """By name, from behind *after*; each with the key to go on behind."""
-        with self._database.read() as session:
-            _tenant(session, caller, tenant_id, sees_everything)
-            found = accounts.search(session, tenant_id, None, after, count)
-            return [(user.username_key, _member(session, tenant_id, user)) for user in found]
+        """Return up to *limit* members ordered by username, each with its page key.
 
-    def member(self, caller: Principal, tenant_id: str, user_id: str) -> Member:
+        Args:
+            after: page key of the last member on the previous page.
+
+        Raises:
+            ResourceNotFound: the tenant does not exist in the caller's scope.
+        """
         with self._database.read() as session:
-            _tenant(session, caller, tenant_id, sees_everything)
-            return _member(session, tenant_id, _user(session, user_id))
+            _get_tenant(session, caller, tenant_id, can_read_all_tenants)
+            users = accounts.search_users(session, tenant_id, None, after, limit)
+            return [(user.username_key, _load_member(session, tenant_id, user)) for user in users]
+
+    def get_member(self, caller: Principal, tenant_id: str, user_id: str) -> Member:
+        """Return one member.
+
+        Raises:
+            ResourceNotFound: the tenant or the member does not exist in the caller's scope.
+        """
+        with self._database.read() as session:
+            _get_tenant(session, caller, tenant_id, can_read_all_tenants)
+            return _load_member(session, tenant_id, _get_user(session, user_id))
 
     def put_member(
         self,
@@ -119,56 +159,73 @@ class Tenants:
         tenant_id: str,
         user_id: str,
         roles: Sequence[str],
-        origin: Origin,
+        origin: RequestOrigin,
     ) -> tuple[Member, bool]:
-        """Give *user_id* exactly *roles* in the tenant; whether they are new there.
+        """Add a member, or replace a member's roles, and revoke the user's tokens.
 
-        Raises NoSuchThing, PersonalTenant, UnknownRole, PermissionDenied or LastAdmin.
+        Returns:
+            The member, and True if it was added.
+
+        Raises:
+            ResourceNotFound: the tenant or the user does not exist in the caller's scope.
+            PersonalTenant: a personal tenant cannot have other members.
+            UnknownRole: a role does not exist in the tenant.
+            PermissionDenied: the old or new roles exceed the caller's permissions.
+            LastAdmin: no enabled admin would remain.
         """
-        with self._database.write() as session, keeping_an_admin(session):
-            tenant = _tenant(session, caller, tenant_id)
-            user = _user(session, user_id)
-            had = store.roles_of(session, tenant_id, user_id)
-            if tenant.personal and not had:
+        with self._database.write() as session, ensure_admin_remains(session):
+            tenant = _get_tenant(session, caller, tenant_id)
+            user = _get_user(session, user_id)
+            old_roles = store.get_roles(session, tenant_id, user_id)
+            if tenant.personal and not old_roles:
                 raise PersonalTenant
-            must_cover(caller, permissions_of(session, tenant_id, had))
-            must_cover(caller, granted_by(session, tenant_id, roles))
+            ensure_has_permissions(caller, get_permissions(session, tenant_id, old_roles))
+            ensure_has_permissions(caller, get_granted_permissions(session, tenant_id, roles))
             store.replace_roles(session, tenant_id, user_id, roles, self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
-            self._note(session, caller, origin, "member.put", user_id, tenant_id, roles=list(roles))
-            member = _member(session, tenant_id, user)
-        self._revoker.raise_user(user_id, generation)
-        return member, not had
+            self._record_event(
+                session, caller, origin, "member.put", user_id, tenant_id, roles=list(roles)
+            )
+            member = _load_member(session, tenant_id, user)
+        self._publisher.publish_user_generation(user_id, generation)
+        return member, not old_roles
 
     def remove_member(
-        self, caller: Principal, tenant_id: str, user_id: str, origin: Origin
+        self, caller: Principal, tenant_id: str, user_id: str, origin: RequestOrigin
     ) -> None:
-        """Raises NoSuchThing, HomeTenant, PermissionDenied or LastAdmin."""
-        with self._database.write() as session, keeping_an_admin(session):
-            _tenant(session, caller, tenant_id)
-            user = _user(session, user_id)
-            had = store.roles_of(session, tenant_id, user_id)
-            if not had:
-                raise NoSuchThing
+        """Remove a member and revoke the user's tokens.
+
+        Raises:
+            ResourceNotFound: the tenant or the member does not exist in the caller's scope.
+            HomeTenant: the tenant is the user's home tenant.
+            PermissionDenied: the member's roles exceed the caller's permissions.
+            LastAdmin: no enabled admin would remain.
+        """
+        with self._database.write() as session, ensure_admin_remains(session):
+            _get_tenant(session, caller, tenant_id)
+            user = _get_user(session, user_id)
+            old_roles = store.get_roles(session, tenant_id, user_id)
+            if not old_roles:
+                raise ResourceNotFound
             if user.default_tenant_id == tenant_id:
                 raise HomeTenant
-            must_cover(caller, permissions_of(session, tenant_id, had))
+            ensure_has_permissions(caller, get_permissions(session, tenant_id, old_roles))
             store.replace_roles(session, tenant_id, user_id, [], self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
-            self._note(session, caller, origin, "member.remove", user_id, tenant_id)
-        self._revoker.raise_user(user_id, generation)
+            self._record_event(session, caller, origin, "member.remove", user_id, tenant_id)
+        self._publisher.publish_user_generation(user_id, generation)
 
-    def _note(
+    def _record_event(
         self,
         session: Session,
         caller: Principal,
-        origin: Origin,
+        origin: RequestOrigin,
         action: str,
         target: str,
         tenant_id: str,
         **details: Any,
     ) -> None:
-        note(
+        record_audit_event(
             session,
             self._now(),
             origin,
@@ -180,45 +237,49 @@ class Tenants:
         )
 
 
-def _tenant(
+def _get_tenant(
     session: Session,
     caller: Principal,
     tenant_id: str,
-    reaches_all: Callable[[Principal], bool] = rules_everything,
+    has_full_scope: Callable[[Principal], bool] = can_write_all_tenants,
 ) -> store.Tenant:
-    tenant = store.get(session, tenant_id)
-    if tenant is None or not (reaches_all(caller) or tenant_id == caller.tenant_id):
-        raise NoSuchThing
+    tenant = store.get_tenant(session, tenant_id)
+    if tenant is None or not (has_full_scope(caller) or tenant_id == caller.tenant_id):
+        raise ResourceNotFound
     return tenant
 
 
-def _user(session: Session, user_id: str) -> accounts.User:
-    user = accounts.get(session, user_id)
+def _get_user(session: Session, user_id: str) -> accounts.User:
+    user = accounts.get_user(session, user_id)
     if user is None:
-        raise NoSuchThing
+        raise ResourceNotFound
     return user
 
 
-def _member(session: Session, tenant_id: str, user: accounts.User) -> Member:
-    found = store.membership(session, tenant_id, user.id)
-    if found is None:
-        raise NoSuchThing
-    roles, since = found
+def _load_member(session: Session, tenant_id: str, user: accounts.User) -> Member:
+    membership = store.get_membership(session, tenant_id, user.id)
+    if membership is None:
+        raise ResourceNotFound
+    roles, since = membership
     return Member(user.id, user.username, user.display_name, roles, since)
 
 
-def _seen(row: store.Tenant) -> Tenant:
+def _to_tenant(row: store.Tenant) -> Tenant:
     return Tenant(row.id, row.slug, row.name, row.personal, row.created_at)
 
 
-def _free_slug(session: Session, name: str) -> str:
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[: MAX_SLUG - 9].strip("-") or "tenant"
-    if is_reserved(slug) or store.slug_is_taken(session, slug):
+def _choose_slug(session: Session, name: str) -> str:
+    """Derive an unused slug from *name*."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = (
+        re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[: MAX_SLUG_CHARACTERS - 9].strip("-")
+        or "tenant"
+    )
+    if is_reserved_slug(slug) or store.is_slug_taken(session, slug):
         slug = f"{slug}-{secrets.token_hex(4)}"
     return slug
 
 
-def is_reserved(slug: str) -> bool:
-    """Whether *slug* could be taken for a tenant's id, or for a personal tenant's slug."""
+def is_reserved_slug(slug: str) -> bool:
+    """Return True if *slug* looks like a tenant id or like the slug of a personal tenant."""
     return slug.startswith("u-") or re.fullmatch(r"[0-9a-f]{32}", slug) is not None

@@ -1,4 +1,4 @@
-"""Users, as administrators see and change them."""
+"""Administration of users."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,183 +9,235 @@ from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
 from backend.services.auth.domain.accounts import (
     Account,
-    Accounts,
+    AccountService,
     Membership,
-    Newcomer,
-    account_of,
+    Registration,
+    load_account,
 )
-from backend.services.auth.domain.administration.reach import (
-    granted_by,
-    keeping_an_admin,
-    must_cover,
-    rules_everything,
-    sees_everything,
+from backend.services.auth.domain.administration.admin_scope import (
+    can_read_all_tenants,
+    can_write_all_tenants,
+    ensure_admin_remains,
+    ensure_has_permissions,
+    get_granted_permissions,
 )
-from backend.services.auth.domain.audit import Origin, note
-from backend.services.auth.domain.revocations import Revoker
-from backend.services.auth.domain.sessions import find_user
-from backend.services.auth.domain.usernames import email_key, name_key
-from backend.services.auth.errors import ForeignAccount, NoSuchThing, PersonalTenant
-from backend.services.auth.store import (
-    accounts,
-    api_keys,
-    recovery,
-    second_factor,
-    sessions,
-    tenants,
-)
+from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.revocations import RevocationPublisher
+from backend.services.auth.domain.sessions import find_user_by_login
+from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
+from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
+from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store.credentials import api_keys, password_recovery, second_factor
 
 
 @dataclass(frozen=True, slots=True)
-class SeenUser:
-    """An account as far as the administrator sees it, and the tenant it is seen in."""
+class ScopedUser:
+    """An account as visible to an administrator, and its membership in the relevant tenant."""
 
     account: Account
-    at_hand: Membership
+    membership: Membership
 
 
-class Users:
+class UserService:
+    """Search, create, change, unlock and delete users in an administrator's scope."""
+
     def __init__(
         self,
         database: Database,
-        people: Accounts,
-        revoker: Revoker,
+        account_service: AccountService,
+        publisher: RevocationPublisher,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._people = people
-        self._revoker = revoker
+        self._account_service = account_service
+        self._publisher = publisher
         self._now = now
 
-    def search(
-        self, caller: Principal, text: str | None, after: str | None, count: int
-    ) -> Sequence[SeenUser]:
-        """Whose name, e-mail or display name holds *text*, by name, from behind *after*."""
-        tenant_id = None if sees_everything(caller) else caller.tenant_id
-        with self._database.read() as session:
-            found = accounts.search(
-                session, tenant_id, (name_key(text), text.lower()) if text else None, after, count
-            )
-            return [_seen(caller, account_of(session, user)) for user in found]
+    def search_users(
+        self, caller: Principal, text: str | None, after: str | None, limit: int
+    ) -> Sequence[ScopedUser]:
+        """Return up to *limit* users, ordered by username.
 
-    def get(self, caller: Principal, user_id: str) -> SeenUser:
-        with self._database.read() as session:
-            account = account_of(session, _user(session, user_id))
-        return _seen(caller, account)
-
-    def named(self, caller: Principal, name: str) -> SeenUser:
-        """The account with this user name, e-mail address or id, or NoSuchThing."""
-        with self._database.read() as session:
-            user = find_user(session, name) or accounts.get(session, name)
-            if user is None or user.deleted_at is not None:
-                raise NoSuchThing
-            account = account_of(session, user)
-        return _seen(caller, account)
-
-    def create(
-        self, caller: Principal, newcomer: Newcomer, roles: Sequence[str], origin: Origin
-    ) -> SeenUser:
-        """Open an account with *roles*: in the tenant at hand, or in one of its own.
-
-        Raises what registering raises, UnknownRole and PermissionDenied.
+        Args:
+            text: return users whose username, e-mail address or display name contains it.
+            after: username key of the last user on the previous page.
         """
-        home = None if rules_everything(caller) else caller.tenant_id
+        tenant_id = None if can_read_all_tenants(caller) else caller.tenant_id
         with self._database.read() as session:
-            must_cover(caller, granted_by(session, home or caller.tenant_id, roles))
-            tenant = tenants.get(session, home) if home else None
+            users = accounts.search_users(
+                session,
+                tenant_id,
+                (normalize_login_name(text), text.lower()) if text else None,
+                after,
+                limit,
+            )
+            return [_to_scoped_user(caller, load_account(session, user)) for user in users]
+
+    def get_user(self, caller: Principal, user_id: str) -> ScopedUser:
+        """Return one user.
+
+        Raises:
+            ResourceNotFound: the user does not exist in the caller's scope.
+        """
+        with self._database.read() as session:
+            account = load_account(session, _get_user(session, user_id))
+        return _to_scoped_user(caller, account)
+
+    def get_user_by_name(self, caller: Principal, name: str) -> ScopedUser:
+        """Return the user with this username, e-mail address or id.
+
+        Raises:
+            ResourceNotFound: the user does not exist in the caller's scope.
+        """
+        with self._database.read() as session:
+            user = find_user_by_login(session, name) or accounts.get_user(session, name)
+            if user is None or user.deleted_at is not None:
+                raise ResourceNotFound
+            account = load_account(session, user)
+        return _to_scoped_user(caller, account)
+
+    def create_user(
+        self,
+        caller: Principal,
+        registration: Registration,
+        roles: Sequence[str],
+        origin: RequestOrigin,
+    ) -> ScopedUser:
+        """Create an account with *roles*.
+
+        Callers with `system:write` create it with its own personal tenant, others in the
+        selected tenant.
+
+        Raises:
+            UnknownRole: a role does not exist in the tenant.
+            PermissionDenied: the roles exceed the caller's permissions.
+            PersonalTenant: the selected tenant is personal.
+            InvalidUsername, WeakPassword, UsernameTaken, EmailTaken, TooBusy: as in
+                `AccountService.register_account`.
+        """
+        tenant_id = None if can_write_all_tenants(caller) else caller.tenant_id
+        with self._database.read() as session:
+            ensure_has_permissions(
+                caller, get_granted_permissions(session, tenant_id or caller.tenant_id, roles)
+            )
+            tenant = tenants.get_tenant(session, tenant_id) if tenant_id else None
             if tenant is not None and tenant.personal:
                 raise PersonalTenant
-        prepared = self._people.prepare(newcomer)
+        prepared = self._account_service.prepare_registration(registration)
         with self._database.write() as session:
-            user = self._people.enter(session, newcomer, prepared, roles, home)
-            self._note(session, caller, origin, "user.create", user.id, roles=list(roles))
-            return _seen(caller, account_of(session, user))
+            user = self._account_service.create_account(
+                session, registration, prepared, roles, tenant_id
+            )
+            self._record_event(session, caller, origin, "user.create", user.id, roles=list(roles))
+            return _to_scoped_user(caller, load_account(session, user))
 
-    def change(
-        self, caller: Principal, user_id: str, changes: Mapping[str, Any], origin: Origin
-    ) -> SeenUser:
-        """Set what *changes* names of `roles`, `disabled`, `email`, `display_name`.
+    def update_user(
+        self, caller: Principal, user_id: str, changes: Mapping[str, Any], origin: RequestOrigin
+    ) -> ScopedUser:
+        """Update any of `roles`, `disabled`, `email` and `display_name`.
 
-        Raises NoSuchThing, PermissionDenied, ForeignAccount, UnknownRole,
-        EmailTaken or LastAdmin.
+        Changed roles and disabling revoke the user's tokens.
+
+        Raises:
+            ResourceNotFound: the user does not exist in the caller's scope.
+            PermissionDenied: the user's permissions or the new roles exceed the caller's.
+            ForeignAccount: the account belongs to another tenant.
+            UnknownRole: a role does not exist in the tenant.
+            EmailTaken: another account has the new e-mail address.
+            LastAdmin: no enabled admin would remain.
         """
         fields = dict(changes)
         roles = fields.pop("roles", None)
         generation = None
-        with self._database.write() as session, keeping_an_admin(session):
-            user = _user(session, user_id)
-            account = account_of(session, user)
-            place = _place_of_change(caller, account)
+        with self._database.write() as session, ensure_admin_remains(session):
+            user = _get_user(session, user_id)
+            account = load_account(session, user)
+            target_membership = _get_changeable_membership(caller, account)
             if fields:
-                _must_own(caller, account)
-                self._set(session, user, fields)
+                _ensure_owned(caller, account)
+                self._set_fields(session, user, fields)
             if roles is not None:
-                must_cover(caller, place.permissions)
-                must_cover(caller, granted_by(session, place.tenant_id, roles))
-                tenants.replace_roles(session, place.tenant_id, user_id, roles, self._now())
+                ensure_has_permissions(caller, target_membership.permissions)
+                ensure_has_permissions(
+                    caller, get_granted_permissions(session, target_membership.tenant_id, roles)
+                )
+                tenants.replace_roles(
+                    session, target_membership.tenant_id, user_id, roles, self._now()
+                )
             if roles is not None or fields.get("disabled"):
                 generation = accounts.raise_generation(session, user_id, self._now())
-            told = {name: changes[name] for name in ("roles", "disabled") if name in changes}
-            self._note(
-                session, caller, origin, "user.change", user_id, fields=sorted(changes), **told
+            details = {name: changes[name] for name in ("roles", "disabled") if name in changes}
+            self._record_event(
+                session, caller, origin, "user.change", user_id, fields=sorted(changes), **details
             )
-            seen = _seen(caller, account_of(session, user))
+            scoped_user = _to_scoped_user(caller, load_account(session, user))
         if generation is not None:
-            self._revoker.raise_user(user_id, generation)
-        return seen
+            self._publisher.publish_user_generation(user_id, generation)
+        return scoped_user
 
-    def delete(self, caller: Principal, user_id: str, origin: Origin) -> None:
-        """End the account for good; its name is free again.
+    def delete_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
+        """Delete the account permanently. Its username becomes available again.
 
-        The row stays as a nameless stone: what ended must be known to have ended.
+        The row stays without personal data, because its generation still revokes the user's
+        tokens.
+
+        Raises:
+            ResourceNotFound: the user does not exist in the caller's scope.
+            PermissionDenied: the user's permissions exceed the caller's.
+            ForeignAccount: the account belongs to another tenant.
+            LastAdmin: no enabled admin would remain.
         """
         now = self._now()
-        with self._database.write() as session, keeping_an_admin(session):
-            user = _user(session, user_id)
-            account = account_of(session, user)
-            _place_of_change(caller, account)
-            _must_own(caller, account)
-            tenants.remove_from_all(session, user_id)
-            sessions.end_all(session, user_id, "user_deleted", now)
-            api_keys.delete_all(session, user_id, now)
-            second_factor.remove(session, user_id)
-            recovery.forget(session, user_id)
+        with self._database.write() as session, ensure_admin_remains(session):
+            user = _get_user(session, user_id)
+            account = load_account(session, user)
+            _get_changeable_membership(caller, account)
+            _ensure_owned(caller, account)
+            tenants.delete_user_memberships(session, user_id)
+            sessions.end_user_sessions(session, user_id, "user_deleted", now)
+            api_keys.delete_user_keys(session, user_id, now)
+            second_factor.delete_factor(session, user_id)
+            password_recovery.delete_user_tokens(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
-            accounts.bury(session, user, now)
-            self._note(session, caller, origin, "user.delete", user_id)
-        self._revoker.raise_user(user_id, generation)
+            accounts.mark_deleted(session, user, now)
+            self._record_event(session, caller, origin, "user.delete", user_id)
+        self._publisher.publish_user_generation(user_id, generation)
 
-    def unlock(self, caller: Principal, user_id: str, origin: Origin) -> None:
-        """Forgive the account's failed sign-ins."""
+    def unlock_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
+        """Reset the count of failed sign-ins.
+
+        Raises:
+            ResourceNotFound: the user does not exist in the caller's scope.
+        """
         with self._database.write() as session:
-            user = _user(session, user_id)
-            _place_of_change(caller, account_of(session, user))
+            user = _get_user(session, user_id)
+            _get_changeable_membership(caller, load_account(session, user))
             user.unlocks += 1
-            second_factor.unblock(session, user_id)
-            self._note(session, caller, origin, "user.unlock", user_id)
+            second_factor.reset_failures(session, user_id)
+            self._record_event(session, caller, origin, "user.unlock", user_id)
 
-    def _set(self, session: Session, user: accounts.User, fields: Mapping[str, Any]) -> None:
+    def _set_fields(self, session: Session, user: accounts.User, fields: Mapping[str, Any]) -> None:
         values = dict(fields)
         if "disabled" in values:
             disabled = values.pop("disabled")
             values["disabled_at"] = (user.disabled_at or self._now()) if disabled else None
             if disabled:
-                sessions.end_all(session, user.id, "disabled", self._now())
+                sessions.end_user_sessions(session, user.id, "disabled", self._now())
         if "email" in values and values["email"] != user.email:
-            values["email_key"] = email_key(values["email"]) if values["email"] else None
+            values["email_key"] = normalize_email(values["email"]) if values["email"] else None
             values["email_verified"] = False
-        accounts.change(session, user, values)
+        accounts.update_user(session, user, values)
 
-    def _note(
+    def _record_event(
         self,
         session: Session,
         caller: Principal,
-        origin: Origin,
+        origin: RequestOrigin,
         action: str,
         user_id: str,
         **details: Any,
     ) -> None:
-        note(
+        record_audit_event(
             session,
             self._now(),
             origin,
@@ -197,41 +249,44 @@ class Users:
         )
 
 
-def _user(session: Session, user_id: str) -> accounts.User:
-    user = accounts.get(session, user_id)
+def _get_user(session: Session, user_id: str) -> accounts.User:
+    user = accounts.get_user(session, user_id)
     if user is None:
-        raise NoSuchThing
+        raise ResourceNotFound
     return user
 
 
-def _seen(caller: Principal, account: Account) -> SeenUser:
-    """*account* as *caller* may see it, or NoSuchThing."""
-    if sees_everything(caller) or rules_everything(caller):
-        return SeenUser(account, account.default)
-    here = account.membership(caller.tenant_id)
-    if here is None:
-        raise NoSuchThing
-    # Of which other tenants somebody is a member is nobody's business here.
-    return SeenUser(replace(account, memberships=(here,)), here)
+def _to_scoped_user(caller: Principal, account: Account) -> ScopedUser:
+    """Return the part of *account* that the caller may see, or raise ResourceNotFound."""
+    if can_read_all_tenants(caller) or can_write_all_tenants(caller):
+        return ScopedUser(account, account.default_membership)
+    membership = account.get_membership(caller.tenant_id)
+    if membership is None:
+        raise ResourceNotFound
+    # Hide the user's memberships in other tenants.
+    return ScopedUser(replace(account, memberships=(membership,)), membership)
 
 
-def _place_of_change(caller: Principal, account: Account) -> Membership:
-    """In which of its tenants *caller* changes *account*, or NoSuchThing."""
-    if rules_everything(caller):
-        return account.default
-    here = account.membership(caller.tenant_id)
-    if here is None:
-        raise NoSuchThing
-    return here
+def _get_changeable_membership(caller: Principal, account: Account) -> Membership:
+    """Return the membership that the caller may change, or raise ResourceNotFound."""
+    if can_write_all_tenants(caller):
+        return account.default_membership
+    membership = account.get_membership(caller.tenant_id)
+    if membership is None:
+        raise ResourceNotFound
+    return membership
 
 
-def _must_own(caller: Principal, account: Account) -> None:
-    """ForeignAccount where the account itself belongs to another tenant.
+def _ensure_owned(caller: Principal, account: Account) -> None:
+    """Raise ForeignAccount if the account belongs to another tenant.
 
-    Who invites somebody into a tenant must not be able to shut them out of their
-    own.
+    Inviting a user into a tenant must not allow its administrators to lock the user out of
+    their own account. Raises PermissionDenied if the account's permissions exceed the caller's.
     """
-    if not rules_everything(caller) and account.default.tenant_id != caller.tenant_id:
+    if (
+        not can_write_all_tenants(caller)
+        and account.default_membership.tenant_id != caller.tenant_id
+    ):
         raise ForeignAccount
     for membership in account.memberships:
-        must_cover(caller, membership.permissions)
+        ensure_has_permissions(caller, membership.permissions)

@@ -1,1 +1,1 @@
-"""What administrators ask for: users, roles, tenants and their members."""
+"""Routes for the administration of users, roles, tenants and members, and statistics."""

@@ -1,4 +1,4 @@
-"""Roles: which there are, and those that are made here."""
+"""Routes for the administration of roles."""
 
 from typing import Annotated
 
@@ -6,8 +6,8 @@ from flask import Blueprint
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import PageQuery, cut_page
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import (
     Input,
     Permission,
@@ -17,23 +17,27 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.services.auth.domain.administration.roles import Role, Roles
-from backend.services.auth.errors import BuiltInRole, NoSuchThing, PermissionDenied, RoleInUse
-from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import is_role_name, line_of_text, single_key
+from backend.services.auth.domain.administration.roles import Role, RoleService
+from backend.services.auth.errors import BuiltInRole, PermissionDenied, ResourceNotFound, RoleInUse
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import (
+    get_cursor_key,
+    is_valid_role_name,
+    single_line_field,
+)
 
 roles = Blueprint("roles", __name__)
 
 
-class RoleBody(Input):
-    """What the role grants."""
+class RolePut(Input):
+    """Permissions and description of a role."""
 
     permissions: Annotated[list[Permission], Field(max_length=50)]
-    description: Annotated[str, line_of_text(200)] | None = None
+    description: Annotated[str, single_line_field(200)] | None = None
 
 
-class SeenRole(BaseModel):
-    """A role; where `tenant_id` is null, of every tenant."""
+class RoleResponse(BaseModel):
+    """A role. `tenant_id` is null for a role of all tenants."""
 
     name: str
     description: str | None
@@ -43,50 +47,62 @@ class SeenRole(BaseModel):
 
 
 class RolePage(BaseModel):
-    items: list[SeenRole]
+    items: list[RoleResponse]
     next_cursor: str | None
 
 
 @roles.get("/roles")
 @require_permission(Permission.USERS_READ)
 @validate_query(PageQuery)
-@answers(RolePage)
-def list_visible(page: PageQuery) -> RolePage:
-    """The roles that may be given in the tenant at hand, by name."""
-    after = single_key(page) or ""
-    found = [
-        role for role in use(Roles).visible(current_principal().tenant_id) if role.name > after
+@responds_with(RolePage)
+def list_roles(page: PageQuery) -> RolePage:
+    """List the roles that can be assigned in the selected tenant, by name."""
+    after = get_cursor_key(page) or ""
+    results = [
+        role
+        for role in use(RoleService).list_roles(current_principal().tenant_id)
+        if role.name > after
     ]
-    shown, cursor = cut_page(found[: page.limit + 1], page.limit, lambda role: (role.name,))
-    return RolePage(items=[_shown(role) for role in shown], next_cursor=cursor)
+    page_roles, cursor = paginate(results[: page.limit + 1], page.limit, lambda role: (role.name,))
+    return RolePage(items=[_to_response(role) for role in page_roles], next_cursor=cursor)
 
 
 @roles.put("/roles/<name>")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(RoleBody)
-@answers(SeenRole, also=(201,), errors=(BuiltInRole, PermissionDenied))
-def put(body: RoleBody, name: str) -> tuple[SeenRole, int]:
-    """Make or change a role: for the tenant at hand, or, as admin, for every tenant."""
-    if not is_role_name(name):
+@validate_input(RolePut)
+@responds_with(RoleResponse, other_statuses=(201,), errors=(BuiltInRole, PermissionDenied))
+@request_example(
+    {
+        "permissions": ["rag:read", "agent:query"],
+        "description": "Searches documents and queries the agent.",
+    },
+    name="analyst",
+)
+def put_role(body: RolePut, name: str) -> tuple[RoleResponse, int]:
+    """Create or replace a role of the selected tenant, or of all tenants with `system:write`."""
+    if not is_valid_role_name(name):
         raise invalid_field(
-            "#/name", "A role's name is a small letter and up to 63 of a-z, 0-9, '_' and '-'."
+            "#/name",
+            "A role name starts with a lowercase letter, followed by up to 63 of a-z, 0-9, '_' "
+            "and '-'.",
         )
-    role, is_new = use(Roles).put(
-        current_principal(), name, body.permissions, body.description, origin()
+    role, is_new = use(RoleService).put_role(
+        current_principal(), name, body.permissions, body.description, get_request_origin()
     )
-    return _shown(role), 201 if is_new else 200
+    return _to_response(role), 201 if is_new else 200
 
 
 @roles.delete("/roles/<name>")
 @require_permission(Permission.USERS_WRITE)
-@answers(status=204, errors=(BuiltInRole, NoSuchThing, PermissionDenied, RoleInUse))
-def delete(name: str) -> None:
-    """Delete a role that nobody has."""
-    use(Roles).delete(current_principal(), name, origin())
+@responds_with(status=204, errors=(BuiltInRole, ResourceNotFound, PermissionDenied, RoleInUse))
+@request_example(name="analyst")
+def delete_role(name: str) -> None:
+    """Delete a role that is not assigned to any user."""
+    use(RoleService).delete_role(current_principal(), name, get_request_origin())
 
 
-def _shown(role: Role) -> SeenRole:
-    return SeenRole(
+def _to_response(role: Role) -> RoleResponse:
+    return RoleResponse(
         name=role.name,
         description=role.description,
         permissions=sorted(role.permissions),

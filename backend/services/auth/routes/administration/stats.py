@@ -1,4 +1,4 @@
-"""Accounts in numbers, for administrators."""
+"""Route of the auth statistics."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,15 +9,15 @@ from pydantic import BaseModel
 
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import answers
+from backend.chassis.web.openapi import responds_with
 from backend.security import Permission, require_permission, validate_query
-from backend.services.auth.domain.stats import Counts, Stats
+from backend.services.auth.domain.stats import AuthStats, StatsService
 
 stats = Blueprint("stats", __name__)
 
 
 class UserCounts(BaseModel):
-    """Accounts that are not deleted; active is who used a session or a key since."""
+    """Accounts that are not deleted. Active users used a session or an API key in the period."""
 
     total: int
     disabled: int
@@ -27,63 +27,63 @@ class UserCounts(BaseModel):
 
 
 class SessionCounts(BaseModel):
-    """Sign-ins that have neither ended nor expired."""
+    """Sessions that have neither ended nor expired."""
 
     active: int
 
 
 class TenantCounts(BaseModel):
-    """`personal` are those of one user alone."""
+    """All tenants, and the personal ones among them."""
 
     total: int
     personal: int
 
 
 class ApiKeyCounts(BaseModel):
-    """Keys that have neither been deleted nor expired."""
+    """API keys that are neither deleted nor expired."""
 
     active: int
 
 
-class DayCounts(BaseModel):
-    """Accounts that were opened on one day (UTC), and sessions that were begun."""
+class DailyCountsResponse(BaseModel):
+    """Accounts created and sign-ins on one day (UTC)."""
 
     date: date
     users: int
     sign_ins: int
 
 
-class AccountCounts(BaseModel):
-    """Everything that auth keeps, all tenants together."""
+class AuthStatsResponse(BaseModel):
+    """Statistics across all tenants."""
 
     users: UserCounts
     sessions: SessionCounts
     tenants: TenantCounts
     api_keys: ApiKeyCounts
-    days: Sequence[DayCounts]
+    days: Sequence[DailyCountsResponse]
 
 
 @stats.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
-@answers(AccountCounts)
-def whole(query: StatsQuery) -> AccountCounts:
-    """Users, sessions, tenants and API keys: now, and what came by day."""
-    return _shown(use(Stats).of(query))
+@responds_with(AuthStatsResponse)
+def get_stats(query: StatsQuery) -> AuthStatsResponse:
+    """Get statistics of users, sessions, tenants and API keys: totals and counts per day."""
+    return _to_response(use(StatsService).get_stats(query))
 
 
-def _shown(counts: Counts) -> AccountCounts:
-    day, week, month = counts.active
-    return AccountCounts(
+def _to_response(counts: AuthStats) -> AuthStatsResponse:
+    active_24h, active_7d, active_30d = counts.active
+    return AuthStatsResponse(
         users=UserCounts(
             total=counts.users,
             disabled=counts.disabled,
-            active_24h=day,
-            active_7d=week,
-            active_30d=month,
+            active_24h=active_24h,
+            active_7d=active_7d,
+            active_30d=active_30d,
         ),
         sessions=SessionCounts(active=counts.sessions),
         tenants=TenantCounts(total=counts.tenants, personal=counts.personal_tenants),
         api_keys=ApiKeyCounts(active=counts.api_keys),
-        days=[DayCounts(**asdict(each)) for each in counts.days],
+        days=[DailyCountsResponse(**asdict(day)) for day in counts.days],
     )

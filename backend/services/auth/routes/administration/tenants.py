@@ -1,4 +1,4 @@
-"""Tenants and their members."""
+"""Routes for the administration of tenants and their members."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import PageQuery, cut_page
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import (
     Input,
     Permission,
@@ -21,53 +21,53 @@ from backend.security import (
     validate_query,
 )
 from backend.services.auth.domain.administration.tenants import (
-    MAX_SLUG,
+    MAX_SLUG_CHARACTERS,
     Member,
     Tenant,
-    Tenants,
-    is_reserved,
+    TenantService,
+    is_reserved_slug,
 )
 from backend.services.auth.errors import (
     HomeTenant,
     LastAdmin,
-    NoSuchThing,
     PermissionDenied,
     PersonalTenant,
+    ResourceNotFound,
     SlugTaken,
     UnknownRole,
 )
-from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import RoleNames, line_of_text, single_key
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import RoleNames, get_cursor_key, single_line_field
 
 tenants = Blueprint("tenants", __name__)
 
-TenantName = Annotated[str, line_of_text(200)]
+TenantName = Annotated[str, single_line_field(200)]
 Slug = Annotated[
     str,
-    Field(min_length=2, max_length=MAX_SLUG, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$"),
+    Field(min_length=2, max_length=MAX_SLUG_CHARACTERS, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$"),
 ]
 
 
-class NewTenant(Input):
-    """A tenant that others may become members of; the slug is made of the name if left out."""
+class TenantCreate(Input):
+    """A new shared tenant. The slug is derived from the name if omitted."""
 
     name: TenantName
     slug: Slug | None = None
 
 
-class TenantChanges(Input):
-    """The slug stays: addresses and settings hold it."""
+class TenantUpdate(Input):
+    """New name of a tenant. The slug cannot change, because URLs and settings contain it."""
 
     name: TenantName
 
 
-class MemberBody(Input):
-    """The roles that the user has in the tenant from now on."""
+class MemberPut(Input):
+    """Roles of the user in the tenant. They replace existing ones."""
 
     roles: RoleNames = Field(default_factory=lambda: ["user"])
 
 
-class SeenTenant(BaseModel):
+class TenantResponse(BaseModel):
     id: str
     slug: str
     name: str
@@ -76,12 +76,12 @@ class SeenTenant(BaseModel):
 
 
 class TenantPage(BaseModel):
-    items: list[SeenTenant]
+    items: list[TenantResponse]
     next_cursor: str | None
 
 
-class SeenMember(BaseModel):
-    """A user in a tenant."""
+class MemberResponse(BaseModel):
+    """A user's membership in a tenant."""
 
     user_id: str
     username: str
@@ -91,89 +91,112 @@ class SeenMember(BaseModel):
 
 
 class MemberPage(BaseModel):
-    items: list[SeenMember]
+    items: list[MemberResponse]
     next_cursor: str | None
 
 
 @tenants.get("/tenants")
 @require_permission(Permission.USERS_READ)
 @validate_query(PageQuery)
-@answers(TenantPage)
-def list_reachable(page: PageQuery) -> TenantPage:
-    """All tenants for an admin, else the tenant at hand; by slug."""
-    found = use(Tenants).within_reach(current_principal(), single_key(page), page.limit + 1)
-    shown, cursor = cut_page(found, page.limit, lambda tenant: (tenant.slug,))
-    return TenantPage(items=[_shown(tenant) for tenant in shown], next_cursor=cursor)
+@responds_with(TenantPage)
+def list_tenants(page: PageQuery) -> TenantPage:
+    """List all tenants with `system:read`, else the selected tenant; by slug."""
+    results = use(TenantService).list_tenants(
+        current_principal(), get_cursor_key(page), page.limit + 1
+    )
+    page_tenants, cursor = paginate(results, page.limit, lambda tenant: (tenant.slug,))
+    return TenantPage(
+        items=[_to_tenant_response(tenant) for tenant in page_tenants], next_cursor=cursor
+    )
 
 
 @tenants.post("/tenants")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(NewTenant)
+@validate_input(TenantCreate)
 @idempotent
-@answers(SeenTenant, 201, errors=(SlugTaken, PermissionDenied))
-def found(wanted: NewTenant) -> SeenTenant:
-    """Open a tenant, with the caller as its administrator from the next refresh on."""
-    if wanted.slug is not None and is_reserved(wanted.slug):
-        raise invalid_field("#/slug", "This slug looks like an id; choose another.")
-    return _shown(use(Tenants).found(current_principal(), wanted.name, wanted.slug, origin()))
+@responds_with(TenantResponse, 201, errors=(SlugTaken, PermissionDenied))
+@request_example({"name": "Research Group"})
+def create_tenant(body: TenantCreate) -> TenantResponse:
+    """Create a shared tenant. The caller is its administrator after the next token refresh."""
+    if body.slug is not None and is_reserved_slug(body.slug):
+        raise invalid_field(
+            "#/slug", "The slug looks like a tenant id or a personal tenant. Choose another."
+        )
+    return _to_tenant_response(
+        use(TenantService).create_tenant(
+            current_principal(), body.name, body.slug, get_request_origin()
+        )
+    )
 
 
 @tenants.patch("/tenants/<tenant_id>")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(TenantChanges)
-@answers(SeenTenant, errors=(NoSuchThing,))
-def rename(changes: TenantChanges, tenant_id: str) -> SeenTenant:
-    """Give the tenant another name."""
-    return _shown(use(Tenants).rename(current_principal(), tenant_id, changes.name, origin()))
+@validate_input(TenantUpdate)
+@responds_with(TenantResponse, errors=(ResourceNotFound,))
+@request_example({"name": "Research and Development"})
+def rename_tenant(changes: TenantUpdate, tenant_id: str) -> TenantResponse:
+    """Change the name of a tenant."""
+    return _to_tenant_response(
+        use(TenantService).rename_tenant(
+            current_principal(), tenant_id, changes.name, get_request_origin()
+        )
+    )
 
 
 @tenants.get("/tenants/<tenant_id>/members")
 @require_permission(Permission.USERS_READ)
 @validate_query(PageQuery)
-@answers(MemberPage, errors=(NoSuchThing,))
+@responds_with(MemberPage, errors=(ResourceNotFound,))
 def list_members(page: PageQuery, tenant_id: str) -> MemberPage:
-    """Who is a member, by name."""
-    found = use(Tenants).members(current_principal(), tenant_id, single_key(page), page.limit + 1)
-    members, cursor = cut_page(found, page.limit, lambda each: (each[0],))
-    return MemberPage(items=[_member(member) for _, member in members], next_cursor=cursor)
+    """List the members of a tenant, by username."""
+    results = use(TenantService).list_members(
+        current_principal(), tenant_id, get_cursor_key(page), page.limit + 1
+    )
+    members, cursor = paginate(results, page.limit, lambda entry: (entry[0],))
+    return MemberPage(
+        items=[_to_member_response(member) for _, member in members], next_cursor=cursor
+    )
 
 
 @tenants.get("/tenants/<tenant_id>/members/<user_id>")
 @require_permission(Permission.USERS_READ)
-@answers(SeenMember, errors=(NoSuchThing,))
-def member(tenant_id: str, user_id: str) -> SeenMember:
-    """One member."""
-    return _member(use(Tenants).member(current_principal(), tenant_id, user_id))
+@responds_with(MemberResponse, errors=(ResourceNotFound,))
+def get_member(tenant_id: str, user_id: str) -> MemberResponse:
+    """Get one member of a tenant."""
+    return _to_member_response(
+        use(TenantService).get_member(current_principal(), tenant_id, user_id)
+    )
 
 
 @tenants.put("/tenants/<tenant_id>/members/<user_id>")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(MemberBody, optional=True)
-@answers(
-    SeenMember,
-    also=(201,),
-    errors=(NoSuchThing, PersonalTenant, UnknownRole, PermissionDenied, LastAdmin),
+@validate_input(MemberPut, optional=True)
+@responds_with(
+    MemberResponse,
+    other_statuses=(201,),
+    errors=(ResourceNotFound, PersonalTenant, UnknownRole, PermissionDenied, LastAdmin),
 )
-def put_member(body: MemberBody | None, tenant_id: str, user_id: str) -> tuple[SeenMember, int]:
-    """Make a user a member, or give a member other roles; `user`, unless others are named."""
-    roles = (body or MemberBody()).roles
-    member, is_new = use(Tenants).put_member(
-        current_principal(), tenant_id, user_id, roles, origin()
+@request_example({"roles": ["user"]})
+def put_member(body: MemberPut | None, tenant_id: str, user_id: str) -> tuple[MemberResponse, int]:
+    """Add a user to a tenant, or replace a member's roles; the default role is `user`."""
+    roles = (body or MemberPut()).roles
+    member, is_new = use(TenantService).put_member(
+        current_principal(), tenant_id, user_id, roles, get_request_origin()
     )
-    return _member(member), 201 if is_new else 200
+    return _to_member_response(member), 201 if is_new else 200
 
 
 @tenants.delete("/tenants/<tenant_id>/members/<user_id>")
 @require_permission(Permission.USERS_WRITE)
-@answers(status=204, errors=(NoSuchThing, HomeTenant, PermissionDenied, LastAdmin))
+@responds_with(status=204, errors=(ResourceNotFound, HomeTenant, PermissionDenied, LastAdmin))
 def remove_member(tenant_id: str, user_id: str) -> None:
-    """Take a user out of the tenant; their tokens stop opening it within a second."""
-    use(Tenants).remove_member(current_principal(), tenant_id, user_id, origin())
+    """Remove a member. Every service rejects the user's tokens within one second."""
+    use(TenantService).remove_member(current_principal(), tenant_id, user_id, get_request_origin())
 
 
-def _shown(tenant: Tenant) -> SeenTenant:
-    return SeenTenant(**asdict(tenant))
+def _to_tenant_response(tenant: Tenant) -> TenantResponse:
+    return TenantResponse(**asdict(tenant))
 
 
-def _member(member: Member) -> SeenMember:
-    return SeenMember(**asdict(member) | {"roles": sorted(member.roles)})
+def _to_member_response(member: Member) -> MemberResponse:
+    return MemberResponse(**asdict(member) | {"roles": sorted(member.roles)})

@@ -1,4 +1,4 @@
-"""Users, as administrators see and change them."""
+"""Routes for the administration of users."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
-from backend.chassis.web.openapi import answers
-from backend.chassis.web.paging import PageQuery, cut_page
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import (
     Input,
     Permission,
@@ -18,44 +18,45 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.services.auth.domain.accounts import Newcomer
-from backend.services.auth.domain.administration.users import SeenUser, Users
-from backend.services.auth.domain.usernames import name_key
+from backend.services.auth.domain.accounts import Registration
+from backend.services.auth.domain.administration.users import ScopedUser, UserService
+from backend.services.auth.domain.usernames import normalize_login_name
 from backend.services.auth.errors import (
     EmailTaken,
     ForeignAccount,
+    InvalidUsername,
     LastAdmin,
-    NoSuchThing,
     PermissionDenied,
     PersonalTenant,
+    ResourceNotFound,
     TooBusy,
-    UnfitUsername,
     UnknownRole,
     UsernameTaken,
     WeakPassword,
 )
-from backend.services.auth.routes.origin import origin
-from backend.services.auth.routes.shapes import (
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import (
     DisplayName,
     Email,
     Password,
     RoleNames,
     TenantMembership,
     Username,
-    single_key,
+    get_cursor_key,
+    to_tenant_membership,
 )
 
 users = Blueprint("users", __name__)
 
 
 class UserQuery(PageQuery):
-    """Whose user name, e-mail or display name holds `q`."""
+    """Page query. `q` is a part of the username, e-mail address or display name."""
 
     q: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
-class NewUser(Input):
-    """An account that is opened for somebody."""
+class UserCreate(Input):
+    """Data of a new account."""
 
     username: Username
     password: Password
@@ -64,8 +65,8 @@ class NewUser(Input):
     roles: RoleNames = Field(default_factory=lambda: ["user"])
 
 
-class UserChanges(Input):
-    """What is to change; what is left out stays."""
+class UserUpdate(Input):
+    """Fields to change. Omitted fields keep their values."""
 
     roles: RoleNames = Field(default_factory=list)
     disabled: bool = False
@@ -73,8 +74,8 @@ class UserChanges(Input):
     display_name: DisplayName | None = None
 
 
-class AdministeredUser(BaseModel):
-    """A user, with roles and permissions in the tenant that they are administered in."""
+class AdminUserResponse(BaseModel):
+    """A user, with roles and permissions in the tenant in which the caller administers it."""
 
     id: str
     username: str
@@ -90,32 +91,36 @@ class AdministeredUser(BaseModel):
 
 
 class UserPage(BaseModel):
-    items: list[AdministeredUser]
+    items: list[AdminUserResponse]
     next_cursor: str | None
 
 
 @users.get("/users")
 @require_permission(Permission.USERS_READ)
 @validate_query(UserQuery)
-@answers(UserPage)
-def search(query: UserQuery) -> UserPage:
-    """All users, or those in the tenant at hand; by name."""
-    found = use(Users).search(current_principal(), query.q, single_key(query), query.limit + 1)
-    seen, cursor = cut_page(found, query.limit, lambda each: (name_key(each.account.username),))
-    return UserPage(items=[_shown(each) for each in seen], next_cursor=cursor)
+@responds_with(UserPage)
+def search_users(query: UserQuery) -> UserPage:
+    """List all users with `system:read`, else members of the selected tenant; by username."""
+    results = use(UserService).search_users(
+        current_principal(), query.q, get_cursor_key(query), query.limit + 1
+    )
+    page_users, cursor = paginate(
+        results, query.limit, lambda user: (normalize_login_name(user.account.username),)
+    )
+    return UserPage(items=[_to_response(user) for user in page_users], next_cursor=cursor)
 
 
 @users.post("/users")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(NewUser)
+@validate_input(UserCreate)
 @idempotent
-@answers(
-    AdministeredUser,
+@responds_with(
+    AdminUserResponse,
     201,
     errors=(
         UsernameTaken,
         EmailTaken,
-        UnfitUsername,
+        InvalidUsername,
         WeakPassword,
         UnknownRole,
         PermissionDenied,
@@ -123,63 +128,78 @@ def search(query: UserQuery) -> UserPage:
         TooBusy,
     ),
 )
-def create(wanted: NewUser) -> AdministeredUser:
-    """Open an account: in the tenant at hand, or, as admin, in a tenant of its own."""
-    newcomer = Newcomer(wanted.username, wanted.password, wanted.email, wanted.display_name)
-    return _shown(use(Users).create(current_principal(), newcomer, wanted.roles, origin()))
+@request_example(
+    {
+        "username": "grace",
+        "password": "analytical engine 1843",
+        "display_name": "Grace Hopper",
+        "roles": ["user"],
+    }
+)
+def create_user(body: UserCreate) -> AdminUserResponse:
+    """Create an account in the selected tenant, or in its own with `system:write`."""
+    registration = Registration(body.username, body.password, body.email, body.display_name)
+    return _to_response(
+        use(UserService).create_user(
+            current_principal(), registration, body.roles, get_request_origin()
+        )
+    )
 
 
 @users.get("/users/<user_id>")
 @require_permission(Permission.USERS_READ)
-@answers(AdministeredUser, errors=(NoSuchThing,))
-def get(user_id: str) -> AdministeredUser:
-    """One user."""
-    return _shown(use(Users).get(current_principal(), user_id))
+@responds_with(AdminUserResponse, errors=(ResourceNotFound,))
+def get_user(user_id: str) -> AdminUserResponse:
+    """Get one user."""
+    return _to_response(use(UserService).get_user(current_principal(), user_id))
 
 
 @users.patch("/users/<user_id>")
 @require_permission(Permission.USERS_WRITE)
-@validate_input(UserChanges)
-@answers(
-    AdministeredUser,
-    errors=(NoSuchThing, PermissionDenied, ForeignAccount, UnknownRole, EmailTaken, LastAdmin),
+@validate_input(UserUpdate)
+@responds_with(
+    AdminUserResponse,
+    errors=(ResourceNotFound, PermissionDenied, ForeignAccount, UnknownRole, EmailTaken, LastAdmin),
 )
-def change(changes: UserChanges, user_id: str) -> AdministeredUser:
-    """Change roles, e-mail address or display name; disable an account, which ends its sessions."""
-    named = changes.model_dump(include=changes.model_fields_set)
-    return _shown(use(Users).change(current_principal(), user_id, named, origin()))
+@request_example({"display_name": "Rear Admiral Grace Hopper", "roles": ["viewer"]})
+def update_user(changes: UserUpdate, user_id: str) -> AdminUserResponse:
+    """Change roles, e-mail address or display name, or disable the account.
+
+    Disabling ends all sessions of the user.
+    """
+    fields = changes.model_dump(include=changes.model_fields_set)
+    return _to_response(
+        use(UserService).update_user(current_principal(), user_id, fields, get_request_origin())
+    )
 
 
 @users.delete("/users/<user_id>")
 @require_permission(Permission.USERS_WRITE)
-@answers(status=204, errors=(NoSuchThing, PermissionDenied, ForeignAccount, LastAdmin))
-def delete(user_id: str) -> None:
-    """Delete an account for good; its sessions and keys end at once."""
-    use(Users).delete(current_principal(), user_id, origin())
+@responds_with(status=204, errors=(ResourceNotFound, PermissionDenied, ForeignAccount, LastAdmin))
+def delete_user(user_id: str) -> None:
+    """Delete an account permanently. Its sessions and API keys end immediately."""
+    use(UserService).delete_user(current_principal(), user_id, get_request_origin())
 
 
 @users.post("/users/<user_id>/unlock")
 @require_permission(Permission.USERS_WRITE)
-@answers(status=204, errors=(NoSuchThing,))
-def unlock(user_id: str) -> None:
-    """Forgive failed sign-ins, so that the user may try again at once."""
-    use(Users).unlock(current_principal(), user_id, origin())
+@responds_with(status=204, errors=(ResourceNotFound,))
+def unlock_user(user_id: str) -> None:
+    """Reset the count of failed sign-ins, so that the user can sign in again immediately."""
+    use(UserService).unlock_user(current_principal(), user_id, get_request_origin())
 
 
-def _shown(seen: SeenUser) -> AdministeredUser:
-    account, at_hand = seen.account, seen.at_hand
-    return AdministeredUser(
+def _to_response(user: ScopedUser) -> AdminUserResponse:
+    account, current = user.account, user.membership
+    return AdminUserResponse(
         id=account.id,
         username=account.username,
         email=account.email,
         display_name=account.display_name,
-        roles=sorted(at_hand.roles),
-        permissions=sorted(at_hand.permissions),
-        tenant_id=at_hand.tenant_id,
-        tenants=[
-            TenantMembership(id=each.tenant_id, slug=each.slug, name=each.name, roles=[*each.roles])
-            for each in account.memberships
-        ],
+        roles=sorted(current.roles),
+        permissions=sorted(current.permissions),
+        tenant_id=current.tenant_id,
+        tenants=[to_tenant_membership(membership) for membership in account.memberships],
         disabled=account.disabled,
         created_at=account.created_at,
         last_login_at=account.last_login_at,

@@ -1,8 +1,9 @@
-"""Vectors, in partitions that know nothing of one another.
+"""Interface of vector stores.
 
-A partition belongs to one knowledge collection and one embedding model. A collection belongs
-to one tenant, so tenants are apart by construction and a search touches only what it may see.
-The store knows ids; what is shown is decided by the tables.
+Vectors are stored in independent partitions, one per document collection and embedding model. A
+collection belongs to one tenant, so tenants are isolated by construction, and a search reads only
+partitions that the caller may read. Stores contain ids only; the tables decide which chunks are
+visible.
 """
 
 import threading
@@ -12,15 +13,17 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# Libraries whose modules import one another in circles fail when two threads import them at once.
-IMPORTING = threading.Lock()
+# Libraries with circular imports fail when two threads import them at the same time.
+IMPORT_LOCK = threading.Lock()
 
-Row = NDArray[np.float32]
-Rows = NDArray[np.float32]
+# Shape (dimensions,).
+Vector = NDArray[np.float32]
+# Shape (count, dimensions).
+Vectors = NDArray[np.float32]
 
 
-class Stored(NamedTuple):
-    """What a store knows of one vector."""
+class StoredVector(NamedTuple):
+    """Ids that are stored with a vector."""
 
     id: str
     document_id: str
@@ -28,52 +31,71 @@ class Stored(NamedTuple):
 
 
 class VectorStore(Protocol):
-    """Where vectors lie. Every method may raise VectorsUnavailable, and then did nothing or a
-    part of its work, which may be done again."""
+    """A vector store.
 
-    def add(
-        self, partition: str, document_id: str, generation: int, ids: Sequence[str], rows: Rows
+    Every method may raise VectorSearchUnavailable after none or a part of its work. All methods are
+    idempotent and can be retried.
+    """
+
+    def add_vectors(
+        self,
+        partition: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        vectors: Vectors,
     ) -> None:
-        """Keep *rows* of length one under *ids*, in place of what stood under the same ids.
+        """Insert or replace the vectors of *ids*.
 
-        The partition is made where there is none, as wide as the rows are.
+        Creates the partition with the dimensions of the vectors if it does not exist.
+
+        Args:
+            vectors: one row per id, of length 1.
         """
         ...
 
-    def nearest(
-        self, partition: str, vector: Row, limit: int, documents: Collection[str] | None = None
+    def search_nearest(
+        self,
+        partition: str,
+        vector: Vector,
+        limit: int,
+        document_ids: Collection[str] | None = None,
     ) -> dict[str, float]:
-        """Ids and their cosines, best first; of *documents* alone where they are given."""
+        """Return ids and their cosine similarity to *vector*, best first.
+
+        Args:
+            document_ids: restricts the search to these documents.
+        """
         ...
 
-    def forget(self, partition: str, document_id: str, but_generation: int = 0) -> None:
-        """Drop the document's vectors, but for one generation's."""
+    def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
+        """Delete the vectors of the document, except those of *keep_generation*."""
         ...
 
-    def remove(self, partition: str, ids: Sequence[str]) -> None:
-        """Drop the vectors of *ids*."""
+    def delete_vectors(self, partition: str, ids: Sequence[str]) -> None:
+        """Delete the vectors of *ids*. Unknown ids are ignored."""
         ...
 
-    def drop(self, partition: str) -> None:
-        """Drop the partition, if there is one."""
+    def drop_partition(self, partition: str) -> None:
+        """Delete the partition, if it exists."""
         ...
 
-    def partitions(self) -> list[str]:
-        """The names of all partitions."""
+    def list_partitions(self) -> list[str]:
+        """Return the names of all partitions."""
         ...
 
-    def stored(self, partition: str) -> Iterator[Stored]:
-        """Everything in the partition, for comparing with the tables."""
+    def iterate_vectors(self, partition: str) -> Iterator[StoredVector]:
+        """Yield all vectors of the partition, to compare them with the tables."""
         ...
 
-    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
-        """The vectors of those of *ids* that are there."""
+    def fetch_vectors(self, partition: str, ids: Sequence[str]) -> dict[str, Vector]:
+        """Return the vectors of *ids* by id. Unknown ids are omitted."""
         ...
 
-    def check(self) -> None:
-        """Raise unless the store answers."""
+    def check_connection(self) -> None:
+        """Raise an exception if the store does not respond."""
         ...
 
     def close(self) -> None:
-        """Let go of connections and locks."""
+        """Close connections and release locks."""
         ...

@@ -1,4 +1,4 @@
-"""Chroma: on a server that several processes share, or embedded in this one process."""
+"""Vector store in Chroma: a server shared by several processes, or embedded in this process."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
+from backend.services.rag.store.vectors import IMPORT_LOCK, StoredVector, Vector, Vectors
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -17,179 +17,197 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WRITE_AT_ONCE = 250
-_READ_AT_ONCE = 2000
-# A search asks for a hundred hits, and Chroma would look at a hundred candidates alone for them:
-# benchmarks/rag/stores.py shows what more of them cost and find.
+_WRITE_BATCH_SIZE = 250
+_READ_BATCH_SIZE = 2000
+# Searches request 100 hits, for which Chroma would examine only 100 candidates by default.
+# benchmarks/rag/stores.py measures recall and cost of more candidates.
 _HNSW: Any = {"space": "cosine", "ef_search": 400, "ef_construction": 200, "max_neighbors": 16}
 
 
 @cache
-def _settings() -> "Settings":
-    """Reading them takes longer than adding a document's vectors."""
+def _load_settings() -> "Settings":
+    """Load Chroma's settings once: it takes longer than adding the vectors of a document."""
     from chromadb.config import Settings
 
     return Settings()
 
 
-class ChromaVectors:
-    """Opens at its first use, and again after it was away.
+class ChromaStore:
+    """Connects on first use, and again after a failed connection.
 
-    *connect* gives a client, or raises VectorsUnavailable.
+    Args:
+        connect: returns a client, or raises VectorSearchUnavailable.
+        disconnect: called after the client was closed.
     """
 
     def __init__(self, connect: Callable[[], "ClientAPI"], disconnect: Callable[[], None]) -> None:
         self._connect = connect
         self._disconnect = disconnect
-        self._opening = threading.Lock()
-        self._opened: ClientAPI | None = None
-        # By name, as the server was told once: asking again at every search costs a round trip.
-        self._known: dict[str, ChromaCollection] = {}
+        self._client_lock = threading.Lock()
+        self._open_client: ClientAPI | None = None
+        # Collections by partition, cached because a lookup costs a round trip per search.
+        self._collections: dict[str, ChromaCollection] = {}
 
-    def add(
-        self, partition: str, document_id: str, generation: int, ids: Sequence[str], rows: Rows
+    def add_vectors(
+        self,
+        partition: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        vectors: Vectors,
     ) -> None:
         client = self._client
-        with IMPORTING:
+        with IMPORT_LOCK:
             from langchain_chroma import Chroma
 
-            from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import PrecomputedEmbeddings
 
-        for start in range(0, len(ids), _WRITE_AT_ONCE):
-            part = list(ids[start : start + _WRITE_AT_ONCE])
+        for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+            batch = list(ids[start : start + _WRITE_BATCH_SIZE])
             Chroma(
                 client=client,
-                client_settings=_settings(),
+                client_settings=_load_settings(),
                 collection_name=partition,
                 collection_configuration={"hnsw": _HNSW},
-                embedding_function=Precomputed(rows[start : start + _WRITE_AT_ONCE]),
+                embedding_function=PrecomputedEmbeddings(
+                    vectors[start : start + _WRITE_BATCH_SIZE]
+                ),
             ).add_texts(
-                # The texts stay in the tables; here they would only be read along.
-                texts=[""] * len(part),
-                metadatas=[{"document_id": document_id, "generation": generation} for _ in part],
-                ids=part,
+                # Texts are in the tables. Here they would only slow down reads.
+                texts=[""] * len(batch),
+                metadatas=[{"document_id": document_id, "generation": generation} for _ in batch],
+                ids=batch,
             )
 
-    def nearest(
-        self, partition: str, vector: Row, limit: int, documents: Collection[str] | None = None
+    def search_nearest(
+        self,
+        partition: str,
+        vector: Vector,
+        limit: int,
+        document_ids: Collection[str] | None = None,
     ) -> dict[str, float]:
-        if documents is not None and not documents:
+        if document_ids is not None and not document_ids:
             return {}
-        within: Any = None if documents is None else {"document_id": {"$in": list(documents)}}
-        # Not through LangChain's search, which reads texts along and leaves out what has none.
-        found = self._ask(
+        where: Any = None if document_ids is None else {"document_id": {"$in": list(document_ids)}}
+        # Not LangChain's search, which also reads texts and omits hits without text.
+        result = self._with_collection(
             partition,
             lambda collection: collection.query(
                 query_embeddings=vector[None, :],
                 n_results=limit,
-                where=within,
+                where=where,
                 include=["distances"],
             ),
         )
-        if found is None:
+        if result is None:
             return {}
-        (ids,), (distances,) = found["ids"], found["distances"] or [[]]
-        return {key: 1.0 - distance for key, distance in zip(ids, distances, strict=True)}
+        (ids,), (distances,) = result["ids"], result["distances"] or [[]]
+        return {chunk_id: 1.0 - distance for chunk_id, distance in zip(ids, distances, strict=True)}
 
-    def forget(self, partition: str, document_id: str, but_generation: int = 0) -> None:
-        others: Any = {"generation": {"$ne": but_generation}}
-        where: Any = {"$and": [{"document_id": document_id}, others]}
-        self._ask(partition, lambda collection: collection.delete(where=where))
+    def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
+        other_generations: Any = {"generation": {"$ne": keep_generation}}
+        where: Any = {"$and": [{"document_id": document_id}, other_generations]}
+        self._with_collection(partition, lambda collection: collection.delete(where=where))
 
-    def remove(self, partition: str, ids: Sequence[str]) -> None:
-        for start in range(0, len(ids), _WRITE_AT_ONCE):
-            part = list(ids[start : start + _WRITE_AT_ONCE])
-            self._ask(partition, partial(_delete, ids=part))
+    def delete_vectors(self, partition: str, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+            batch = list(ids[start : start + _WRITE_BATCH_SIZE])
+            self._with_collection(partition, partial(_delete_ids, ids=batch))
 
-    def drop(self, partition: str) -> None:
+    def drop_partition(self, partition: str) -> None:
         client = self._client
         from chromadb.errors import NotFoundError
 
-        self._known.pop(partition, None)
+        self._collections.pop(partition, None)
         try:
             client.delete_collection(partition)
         except NotFoundError:
             return
 
-    def partitions(self) -> list[str]:
+    def list_partitions(self) -> list[str]:
         names: list[str] = []
         while True:
-            page = self._client.list_collections(limit=_READ_AT_ONCE, offset=len(names))
+            page = self._client.list_collections(limit=_READ_BATCH_SIZE, offset=len(names))
             names += [collection.name for collection in page]
-            if len(page) < _READ_AT_ONCE:
+            if len(page) < _READ_BATCH_SIZE:
                 return names
 
-    def stored(self, partition: str) -> Iterator[Stored]:
-        read, last = 0, _READ_AT_ONCE
-        while last == _READ_AT_ONCE:
-            page = self._ask(partition, partial(_page, offset=read))
+    def iterate_vectors(self, partition: str) -> Iterator[StoredVector]:
+        offset, page_size = 0, _READ_BATCH_SIZE
+        while page_size == _READ_BATCH_SIZE:
+            page = self._with_collection(partition, partial(_read_page, offset=offset))
             if page is None:
                 return
-            for key, about in zip(page["ids"], page["metadatas"] or [], strict=True):
-                yield Stored(key, str(about["document_id"]), int(str(about["generation"])))
-            last = len(page["ids"])
-            read += last
+            for chunk_id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True):
+                yield StoredVector(
+                    chunk_id, str(metadata["document_id"]), int(str(metadata["generation"]))
+                )
+            page_size = len(page["ids"])
+            offset += page_size
 
-    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
-        found: dict[str, Row] = {}
-        for start in range(0, len(ids), _WRITE_AT_ONCE):
-            part = list(ids[start : start + _WRITE_AT_ONCE])
-            page = self._ask(partition, partial(_vectors, ids=part))
+    def fetch_vectors(self, partition: str, ids: Sequence[str]) -> dict[str, Vector]:
+        vectors: dict[str, Vector] = {}
+        for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+            batch = list(ids[start : start + _WRITE_BATCH_SIZE])
+            page = self._with_collection(partition, partial(_read_vectors, ids=batch))
             if page is None:
-                return found
-            rows = np.asarray(page["embeddings"], np.float32)
-            found |= dict(zip(page["ids"], rows, strict=True))
-        return found
+                return vectors
+            embeddings = np.asarray(page["embeddings"], np.float32)
+            vectors |= dict(zip(page["ids"], embeddings, strict=True))
+        return vectors
 
-    def check(self) -> None:
+    def check_connection(self) -> None:
         self._client.heartbeat()
 
     def close(self) -> None:
-        with self._opening:
-            self._known.clear()
-            opened: Any = self._opened  # whose interface does not name what closes it
-            self._opened = None
-        if opened is not None:
-            opened.close()
+        with self._client_lock:
+            self._collections.clear()
+            client: Any = self._open_client  # ClientAPI does not declare close()
+            self._open_client = None
+        if client is not None:
+            client.close()
         self._disconnect()
 
-    def _ask(self, partition: str, question: "Callable[[ChromaCollection], T]") -> T | None:
-        """The answer of the partition's collection, or None where there is none.
+    def _with_collection(
+        self, partition: str, operation: "Callable[[ChromaCollection], T]"
+    ) -> T | None:
+        """Return the result of *operation* on the partition, or None if it does not exist.
 
-        One that was dropped and made anew has another id, so it is looked up once more.
+        Looks the collection up again if its id is outdated: a partition that was dropped and
+        created again has another id.
         """
-        # First, because its import is one that two threads must not do at once.
+        # Connect before the import below: two threads must not import chromadb at the same time.
         client = self._client
         from chromadb.errors import NotFoundError
 
-        collection = self._known.get(partition)
+        collection = self._collections.get(partition)
         if collection is not None:
             try:
-                return question(collection)
+                return operation(collection)
             except NotFoundError:
-                self._known.pop(partition, None)
+                self._collections.pop(partition, None)
         try:
             collection = client.get_collection(partition, embedding_function=None)
-            self._known[partition] = collection
-            return question(collection)
+            self._collections[partition] = collection
+            return operation(collection)
         except NotFoundError:
             return None
 
     @property
     def _client(self) -> "ClientAPI":
-        with self._opening:
-            if self._opened is None:
-                self._opened = self._connect()
-            return self._opened
+        with self._client_lock:
+            if self._open_client is None:
+                self._open_client = self._connect()
+            return self._open_client
 
 
-def _delete(collection: "ChromaCollection", ids: list[str]) -> None:
+def _delete_ids(collection: "ChromaCollection", ids: list[str]) -> None:
     collection.delete(ids=ids)
 
 
-def _vectors(collection: "ChromaCollection", ids: list[str]) -> "GetResult":
+def _read_vectors(collection: "ChromaCollection", ids: list[str]) -> "GetResult":
     return collection.get(ids=ids, include=["embeddings"])
 
 
-def _page(collection: "ChromaCollection", offset: int) -> "GetResult":
-    return collection.get(limit=_READ_AT_ONCE, offset=offset, include=["metadatas"])
+def _read_page(collection: "ChromaCollection", offset: int) -> "GetResult":
+    return collection.get(limit=_READ_BATCH_SIZE, offset=offset, include=["metadatas"])

@@ -1,6 +1,6 @@
-"""Ways to a Chroma: a server by its URL, or the client embedded in this process.
+"""Chroma clients: of a server, or embedded in this process.
 
-Importing this takes a second, so it is done when a connection is wanted.
+Importing this module takes a second. Import it only to connect.
 """
 
 from pathlib import Path
@@ -13,26 +13,29 @@ from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 from chromadb.errors import ChromaError, InternalError
 from typing_extensions import override
 
-from backend.services.rag.errors import VectorsUnavailable
+from backend.services.rag.errors import VectorSearchUnavailable
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
-_PLAIN_API = "chromadb.api.fastapi.FastAPI"
-_TIMED_API = f"{__name__}.TimedApi"
+_DEFAULT_API_NAME = "chromadb.api.fastapi.FastAPI"
+_TIMEOUT_API_NAME = f"{__name__}.TimeoutApi"
 _QUERY_SECONDS = 5.0
 _WRITE_SECONDS = 30.0
 
 
-class _TimedSettings(Settings):
-    """Puts the client below in the place of Chroma's own, which must be named by its name."""
+class _TimeoutSettings(Settings):
+    """Settings that replace Chroma's HTTP client with TimeoutApi.
+
+    Chroma validates the configured class name, so the replacement happens on lookup.
+    """
 
     def require(self, key: str) -> Any:
-        return _TIMED_API if key == "chroma_api_impl" else super().require(key)
+        return _TIMEOUT_API_NAME if key == "chroma_api_impl" else super().require(key)
 
 
-class TimedApi(FastAPI):
-    """Chroma's client, which by itself would wait for ever."""
+class TimeoutApi(FastAPI):
+    """Chroma's HTTP client with timeouts. The original waits without limit."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -45,28 +48,29 @@ class TimedApi(FastAPI):
         try:
             return super()._make_request(method, path, **kwargs)
         except (httpx.HTTPError, InternalError) as error:
-            raise VectorsUnavailable(str(error)) from error
+            raise VectorSearchUnavailable(str(error)) from error
 
 
-def server(url: str) -> "ClientAPI":
-    """A client of the server at *url*, or VectorsUnavailable."""
+def connect_to_server(url: str) -> "ClientAPI":
+    """Return a client of the server at *url*. Raises VectorSearchUnavailable."""
     import chromadb
 
-    place = urlsplit(url)
-    settings = _TimedSettings(
+    address = urlsplit(url)
+    settings = _TimeoutSettings(
         anonymized_telemetry=False,
-        chroma_api_impl=_PLAIN_API,
-        chroma_server_host=place.hostname,
-        chroma_server_http_port=place.port or (443 if place.scheme == "https" else 8000),
-        chroma_server_ssl_enabled=place.scheme == "https",
+        chroma_api_impl=_DEFAULT_API_NAME,
+        chroma_server_host=address.hostname,
+        chroma_server_http_port=address.port or (443 if address.scheme == "https" else 8000),
+        chroma_server_ssl_enabled=address.scheme == "https",
     )
     try:
         return chromadb.Client(settings, DEFAULT_TENANT, DEFAULT_DATABASE)
-    except (ChromaError, ValueError) as error:  # its constructor asks the server already
-        raise VectorsUnavailable(str(error)) from error
+    except (ChromaError, ValueError) as error:  # the constructor already sends a request
+        raise VectorSearchUnavailable(str(error)) from error
 
 
-def embedded(folder: Path) -> "ClientAPI":
+def open_embedded(folder: Path) -> "ClientAPI":
+    """Return a client that stores vectors in *folder*. The caller holds its lock."""
     import chromadb
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Chroma's server on a folder of vectors that is locked for it.
+"""Run the Chroma server on a locked folder.
 
     python -m backend.services.rag.store.vectors.chroma_server FOLDER HOST PORT
 
-The server is the program inside of chromadb's wheel; it reports to nobody. Who finds the
-folder locked learns from the lock where to ask.
+The server is the binary in chromadb's wheel; it sends no telemetry. Its URL is written to the lock,
+so that processes that find the folder locked can connect to it.
 """
 
 import sys
@@ -13,11 +13,11 @@ from backend.services.rag.store.vectors.folder import FolderLock
 
 
 def main(folder: str, host: str, port: str) -> int:
-    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - recognised, not bound
-    if not FolderLock(Path(folder)).take(f"http://{here}:{port}"):
-        sys.stderr.write(f"Another process works in {folder}. End it, then start this again.\n")
+    reachable_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    if not FolderLock(Path(folder)).acquire(f"http://{reachable_host}:{port}"):
+        sys.stderr.write(f"Another process uses {folder}. Stop it, then start this server again.\n")
         return 1
-    # The bindings alone: the whole of chromadb takes a second and sixty megabytes more.
+    # Import only the bindings: all of chromadb takes another second and 60 MB.
     import chromadb_rust_bindings
 
     Path(folder).mkdir(parents=True, exist_ok=True)

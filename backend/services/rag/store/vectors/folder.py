@@ -1,63 +1,66 @@
-"""The right to work in a folder of vectors, which belongs to one process at a time.
+"""Exclusive lock on the folder of an embedded vector store.
 
-Chroma and Qdrant spoil a folder that two processes work in, and Chroma does not look. The file
-beside the folder is locked by whoever works there; a server writes into it where it answers.
+Two processes that use the same folder of Chroma or Qdrant corrupt it, and Chroma does not check.
+The lock is a file next to the folder. A server writes its URL into it.
 """
 
-import fcntl
 import os
 import threading
 from pathlib import Path
 
-_guard = threading.Lock()
-# Of this process: descriptors by file, and how many hold on to each. Clients of one process may
-# share a folder, for they share what works in it.
+from backend.chassis.files import FileLockedError, open_locked
+
+_registry_lock = threading.Lock()
+# File descriptor and number of holders by lock file. Clients in one process may share a folder,
+# because they share the embedded store.
 _held: dict[Path, tuple[int, int]] = {}
 
 
 class FolderLock:
-    """Held until it is let go, or the process ends."""
+    """Lock on *folder*, held until it is released or the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder.with_name(f"{folder.name}.lock").absolute()
-        self._holds = False
+        self._is_holder = False
 
-    def take(self, url: str = "") -> bool:
-        """Hold the lock and say at which *url* others may ask; False if another holds it."""
-        with _guard:
+    def acquire(self, url: str = "") -> bool:
+        """Acquire the lock. Return False if another process holds it.
+
+        Args:
+            url: URL at which other processes can use the store.
+        """
+        with _registry_lock:
             descriptor, holders = _held.get(self._file, (-1, 0))
             if not holders:
-                descriptor = self._locked()
+                descriptor = self._lock_file()
                 if descriptor < 0:
                     return False
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, url.encode(), 0)
-            if not self._holds:
+            if not self._is_holder:
                 _held[self._file] = descriptor, holders + 1
-                self._holds = True
+                self._is_holder = True
             return True
 
     def release(self) -> None:
-        with _guard:
-            if not self._holds:
+        with _registry_lock:
+            if not self._is_holder:
                 return
-            self._holds = False
+            self._is_holder = False
             descriptor, holders = _held.pop(self._file)
             if holders > 1:
                 _held[self._file] = descriptor, holders - 1
             else:
                 os.close(descriptor)
 
-    def holder_url(self) -> str | None:
-        """Where the holder answers; None for one that answers nobody."""
+    def read_holder_url(self) -> str | None:
+        """Return the URL of the holder, or None if it is not a server."""
         return self._file.read_text("utf-8").strip() or None
 
-    def _locked(self) -> int:
+    def _lock_file(self) -> int:
+        """Return the descriptor of the locked file, or -1 if another process holds the lock."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            return open_locked(self._file, blocking=False)
+        except FileLockedError:
             return -1
-        return descriptor

@@ -1,7 +1,8 @@
-"""PostgreSQL with pgvector: a table with an HNSW index for each partition, in a schema of its own.
+"""Vector store in PostgreSQL with pgvector: one table with an HNSW index per partition.
 
-LangChain's integration makes the tables and indexes and puts rows in. It does not search here:
-it would send the vector of every hit along, and 100 of them are half a megabyte of digits.
+The tables are in a separate schema. LangChain's integration creates tables and indexes and inserts
+rows. Searches do not use it: it would transfer the vector of each hit, and 100 vectors are half a
+megabyte of text.
 """
 
 import threading
@@ -15,8 +16,8 @@ from sqlalchemy import Row as SqlRow
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from backend.services.rag.errors import VectorsUnavailable
-from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store.vectors import IMPORT_LOCK, StoredVector, Vector, Vectors
 
 if TYPE_CHECKING:
     from langchain_postgres import PGEngine, PGVectorStore
@@ -24,144 +25,159 @@ if TYPE_CHECKING:
 _SCHEMA = "rag_vectors"
 _COLUMNS = ("document_id", "generation")
 _ID = "id"
-# The widest vector that an HNSW index takes; wider ones are compared one by one.
-_MOST_INDEXED_DIMENSIONS = 2000
-_READ_AT_ONCE = 2000
-# The table, or the schema that it would be in.
-_NO_SUCH_TABLE = ("42P01", "3F000")
-_NOT_ALLOWED = "42501"
-_LOCK = 0x52414756
+# Limit of pgvector's HNSW index. Longer vectors are searched without an index.
+_MAX_INDEXED_DIMENSIONS = 2000
+_READ_BATCH_SIZE = 2000
+# SQLSTATE codes: undefined_table, invalid_schema_name, insufficient_privilege.
+_UNDEFINED_TABLE = ("42P01", "3F000")
+_INSUFFICIENT_PRIVILEGE = "42501"
+_ADVISORY_LOCK = 0x52414756
 _OPTIONS = {
     "statement_timeout": "10s",
     "hnsw.ef_search": "200",
-    # A filter must not use up what the index proposes.
+    # Scan on until enough rows pass the filter. Otherwise a filter may discard all candidates.
     "hnsw.iterative_scan": "strict_order",
 }
-# Each row is a commit of LangChain's; one that is synchronous comes after all of them.
-_WRITING_OPTIONS = {"statement_timeout": "30s", "synchronous_commit": "off"}
+# LangChain commits each row. These commits are asynchronous, followed by one synchronous commit.
+_WRITE_OPTIONS = {"statement_timeout": "30s", "synchronous_commit": "off"}
 
 
-class PgVectors:
-    """Connects at its first use. The user at *url* owns the schema."""
+class PgvectorStore:
+    """Connects on first use. The database user of *url* owns the schema."""
 
     def __init__(self, url: str) -> None:
         self._url = "postgresql+psycopg://" + url.partition("://")[2]
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self._writing: PGEngine | None = None
-        self._made: set[str] = set()
+        self._write_engine: PGEngine | None = None
+        self._existing_partitions: set[str] = set()
 
-    def add(
-        self, partition: str, document_id: str, generation: int, ids: Sequence[str], rows: Rows
+    def add_vectors(
+        self,
+        partition: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        vectors: Vectors,
     ) -> None:
-        place = dict(zip(_COLUMNS, (document_id, generation), strict=True))
-        with self._answering():
+        metadata = dict(zip(_COLUMNS, (document_id, generation), strict=True))
+        with self._map_errors():
             try:
-                self._put(partition, place, list(ids), rows)
+                self._insert(partition, metadata, list(ids), vectors)
             except ProgrammingError as error:
                 if not _is_missing(error):
                     raise
-                self._made.discard(partition)  # dropped by another process
-                self._put(partition, place, list(ids), rows)
-        self._ask("SELECT txid_current()")
+                self._existing_partitions.discard(partition)  # dropped by another process
+                self._insert(partition, metadata, list(ids), vectors)
+        # Make the asynchronous commits durable: a transaction with an id commits synchronously.
+        self._execute("SELECT txid_current()")
 
-    def nearest(
-        self, partition: str, vector: Row, limit: int, documents: Collection[str] | None = None
+    def search_nearest(
+        self,
+        partition: str,
+        vector: Vector,
+        limit: int,
+        document_ids: Collection[str] | None = None,
     ) -> dict[str, float]:
-        if documents is not None and not documents:
+        if document_ids is not None and not document_ids:
             return {}
         distance = "embedding <=> CAST(:vector AS vector)"
-        within = "" if documents is None else "WHERE document_id = ANY(:documents)"
-        found = self._ask(
-            f"SELECT id, 1 - ({distance}) FROM {_table(partition)} {within} "  # noqa: S608
+        condition = "" if document_ids is None else "WHERE document_id = ANY(:documents)"
+        rows = self._execute(
+            f"SELECT id, 1 - ({distance}) FROM {_table(partition)} {condition} "  # noqa: S608
             f"ORDER BY {distance} LIMIT :limit",
             vector=str(vector.tolist()),
             limit=limit,
-            documents=None if documents is None else list(documents),
+            documents=None if document_ids is None else list(document_ids),
         )
-        return {str(key): float(cosine) for key, cosine in found}
+        return {str(chunk_id): float(cosine) for chunk_id, cosine in rows}
 
-    def forget(self, partition: str, document_id: str, but_generation: int = 0) -> None:
-        self._ask(
+    def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
+        self._execute(
             f"DELETE FROM {_table(partition)} "  # noqa: S608
             "WHERE document_id = :document_id AND generation <> :generation",
             document_id=document_id,
-            generation=but_generation,
+            generation=keep_generation,
         )
 
-    def remove(self, partition: str, ids: Sequence[str]) -> None:
-        self._ask(f"DELETE FROM {_table(partition)} WHERE id = ANY(:ids)", ids=list(ids))  # noqa: S608
+    def delete_vectors(self, partition: str, ids: Sequence[str]) -> None:
+        self._execute(
+            f"DELETE FROM {_table(partition)} WHERE id = ANY(:ids)",  # noqa: S608
+            ids=list(ids),
+        )
 
-    def drop(self, partition: str) -> None:
-        self._made.discard(partition)
-        self._ask(f"DROP TABLE IF EXISTS {_table(partition)}")
+    def drop_partition(self, partition: str) -> None:
+        self._existing_partitions.discard(partition)
+        self._execute(f"DROP TABLE IF EXISTS {_table(partition)}")
 
-    def partitions(self) -> list[str]:
+    def list_partitions(self) -> list[str]:
         query = "SELECT tablename FROM pg_tables WHERE schemaname = :schema ORDER BY tablename"
-        return [str(row[0]) for row in self._ask(query, schema=_SCHEMA)]
+        return [str(row[0]) for row in self._execute(query, schema=_SCHEMA)]
 
-    def stored(self, partition: str) -> Iterator[Stored]:
+    def iterate_vectors(self, partition: str) -> Iterator[StoredVector]:
         last = ""
         while True:
-            page = self._ask(
+            page = self._execute(
                 f"SELECT id, document_id, generation FROM {_table(partition)} "  # noqa: S608
                 "WHERE id > :last ORDER BY id LIMIT :limit",
                 last=last,
-                limit=_READ_AT_ONCE,
+                limit=_READ_BATCH_SIZE,
             )
-            yield from (Stored(*row) for row in page)
-            if len(page) < _READ_AT_ONCE:
+            yield from (StoredVector(*row) for row in page)
+            if len(page) < _READ_BATCH_SIZE:
                 return
             last = page[-1][0]
 
-    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
-        found = self._ask(
+    def fetch_vectors(self, partition: str, ids: Sequence[str]) -> dict[str, Vector]:
+        rows = self._execute(
             f"SELECT id, embedding::real[] FROM {_table(partition)} WHERE id = ANY(:ids)",  # noqa: S608
             ids=list(ids),
         )
-        return {str(key): np.array(vector, np.float32) for key, vector in found}
+        return {str(chunk_id): np.array(vector, np.float32) for chunk_id, vector in rows}
 
-    def check(self) -> None:
-        self._ask("SELECT 1")
+    def check_connection(self) -> None:
+        self._execute("SELECT 1")
 
     def close(self) -> None:
         with self._lock:
             engine, self._engine = self._engine, None
-            writing, self._writing = self._writing, None
+            write_engine, self._write_engine = self._write_engine, None
         if engine is not None:
             engine.dispose()
-        if writing is not None:
-            writing._run_as_sync(writing._pool.dispose())
+        if write_engine is not None:
+            write_engine._run_as_sync(write_engine._pool.dispose())
 
-    def _put(self, partition: str, place: Mapping[str, Any], ids: list[str], rows: Rows) -> None:
-        self._ensure(partition, rows)
-        self._store(partition, rows).add_embeddings(
+    def _insert(
+        self, partition: str, metadata: Mapping[str, Any], ids: list[str], vectors: Vectors
+    ) -> None:
+        self._ensure_table(partition, vectors)
+        self._langchain_store(partition, vectors).add_embeddings(
             texts=[""] * len(ids),
-            embeddings=[row.tolist() for row in rows],
-            metadatas=[dict(place) for _ in ids],
+            embeddings=[vector.tolist() for vector in vectors],
+            metadatas=[dict(metadata) for _ in ids],
             ids=ids,
         )
 
-    def _ensure(self, partition: str, rows: Rows) -> None:
-        """Make the partition's table and index, unless they are there."""
-        if partition in self._made:
+    def _ensure_table(self, partition: str, vectors: Vectors) -> None:
+        """Create the table and index of the partition, unless they exist."""
+        if partition in self._existing_partitions:
             return
-        with self._alone() as connection:
+        with self._exclusive_transaction() as connection:
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
-        with self._alone() as connection:
-            known = text("SELECT to_regclass(:table)")
-            if connection.scalar(known, {"table": _table(partition)}) is None:
-                self._make(partition, rows)
-        self._made.add(partition)
+        with self._exclusive_transaction() as connection:
+            query = text("SELECT to_regclass(:table)")
+            if connection.scalar(query, {"table": _table(partition)}) is None:
+                self._create_table(partition, vectors)
+        self._existing_partitions.add(partition)
 
-    def _make(self, partition: str, rows: Rows) -> None:
-        with IMPORTING:
+    def _create_table(self, partition: str, vectors: Vectors) -> None:
+        with IMPORT_LOCK:
             from langchain_postgres.v2.engine import Column
             from langchain_postgres.v2.indexes import HNSWIndex
 
-        self._writer().init_vectorstore_table(
+        self._get_write_engine().init_vectorstore_table(
             partition,
-            rows.shape[1],
+            vectors.shape[1],
             schema_name=_SCHEMA,
             metadata_columns=[
                 Column("document_id", "VARCHAR(40)", nullable=False),
@@ -170,30 +186,30 @@ class PgVectors:
             id_column=Column(_ID, "VARCHAR(64)", nullable=False),
             store_metadata=False,
         )
-        if rows.shape[1] <= _MOST_INDEXED_DIMENSIONS:
+        if vectors.shape[1] <= _MAX_INDEXED_DIMENSIONS:
             index = HNSWIndex(name=f"{partition}_hnsw", m=16, ef_construction=100)
-            self._store(partition, rows).apply_vector_index(index)
+            self._langchain_store(partition, vectors).apply_vector_index(index)
 
-    def _store(self, partition: str, rows: Rows) -> "PGVectorStore":
-        with IMPORTING:
+    def _langchain_store(self, partition: str, vectors: Vectors) -> "PGVectorStore":
+        with IMPORT_LOCK:
             from langchain_postgres import PGVectorStore
 
-            from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import PrecomputedEmbeddings
 
         return PGVectorStore.create_sync(
-            self._writer(),
-            Precomputed(rows),
+            self._get_write_engine(),
+            PrecomputedEmbeddings(vectors),
             partition,
             schema_name=_SCHEMA,
             metadata_columns=list(_COLUMNS),
             id_column=_ID,
         )
 
-    def _ask(self, statement: str, **given: Any) -> Sequence[SqlRow[Any]]:
-        """The rows that come; none where the table is not there."""
+    def _execute(self, statement: str, **parameters: Any) -> Sequence[SqlRow[Any]]:
+        """Return the rows of *statement*; none if the table does not exist."""
         try:
-            with self._answering(), self._connected().begin() as connection:
-                result = connection.execute(text(statement), given)
+            with self._map_errors(), self._get_engine().begin() as connection:
+                result = connection.execute(text(statement), parameters)
                 return result.all() if result.returns_rows else []
         except ProgrammingError as error:
             if _is_missing(error):
@@ -201,26 +217,29 @@ class PgVectors:
             raise
 
     @contextmanager
-    def _alone(self) -> Iterator[Connection]:
-        """A transaction during which no other process makes a table."""
-        with self._connected().begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    def _exclusive_transaction(self) -> Iterator[Connection]:
+        """Open a transaction during which no other process creates tables."""
+        with self._get_engine().begin() as connection:
+            lock = text("SELECT pg_advisory_xact_lock(:lock)")
+            connection.execute(lock, {"lock": _ADVISORY_LOCK})
             yield connection
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
+        """Map connection errors and missing privileges to VectorSearchUnavailable."""
         try:
             yield
         except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) == _NOT_ALLOWED:
-                raise VectorsUnavailable(
-                    "Let a superuser run this in the vectors' database: CREATE EXTENSION vector."
+            if getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+                raise VectorSearchUnavailable(
+                    "The extension pgvector is missing in the vector database. Run as a superuser: "
+                    "CREATE EXTENSION vector."
                 ) from error
             raise
         except (DBAPIError, PoolTimeout) as error:
-            raise VectorsUnavailable(str(error.__cause__ or error)) from error
+            raise VectorSearchUnavailable(str(error.__cause__ or error)) from error
 
-    def _connected(self) -> Engine:
+    def _get_engine(self) -> Engine:
         with self._lock:
             if self._engine is None:
                 self._engine = create_engine(
@@ -232,16 +251,16 @@ class PgVectors:
                 )
             return self._engine
 
-    def _writer(self) -> "PGEngine":
-        with IMPORTING:
+    def _get_write_engine(self) -> "PGEngine":
+        with IMPORT_LOCK:
             from langchain_postgres import PGEngine
 
         with self._lock:
-            if self._writing is None:
-                self._writing = PGEngine.from_connection_string(
-                    self._url, pool_pre_ping=True, connect_args=_connect_args(_WRITING_OPTIONS)
+            if self._write_engine is None:
+                self._write_engine = PGEngine.from_connection_string(
+                    self._url, pool_pre_ping=True, connect_args=_connect_args(_WRITE_OPTIONS)
                 )
-            return self._writing
+            return self._write_engine
 
 
 def _table(partition: str) -> str:
@@ -250,9 +269,9 @@ def _table(partition: str) -> str:
 
 
 def _connect_args(options: Mapping[str, str]) -> dict[str, Any]:
-    told = " ".join(f"-c {name}={value}" for name, value in options.items())
-    return {"connect_timeout": 2, "options": told}
+    arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
+    return {"connect_timeout": 2, "options": arguments}
 
 
 def _is_missing(error: ProgrammingError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in _NO_SUCH_TABLE
+    return getattr(error.orig, "sqlstate", None) in _UNDEFINED_TABLE

@@ -1,21 +1,21 @@
-"""Vectors that are there already, in the shape in which LangChain asks for them."""
+"""LangChain embeddings that return precomputed vectors."""
 
 from langchain_core.embeddings import Embeddings
 
-from backend.services.rag.store.vectors import Rows
+from backend.services.rag.store.vectors import Vectors
 
 
-class Precomputed(Embeddings):
-    """Gives the rows it was made with for the texts of one call, in their order."""
+class PrecomputedEmbeddings(Embeddings):
+    """Returns *vectors* for the texts of one call, in order."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        if len(texts) != len(self._rows):
-            raise ValueError(f"{len(self._rows)} vectors were computed, not {len(texts)}.")
-        # As they are: numbers in lists would be checked and copied one by one.
-        return list(self._rows)
+        if len(texts) != len(self._vectors):
+            raise ValueError(f"Got {len(texts)} texts for {len(self._vectors)} vectors.")
+        # Return arrays, not lists of floats: callers would check and copy each number of a list.
+        return list(self._vectors)
 
     def embed_query(self, text: str) -> list[float]:
-        raise NotImplementedError(f"Only whole batches are precomputed, not {text!r}.")
+        raise NotImplementedError(f"Queries are not precomputed: {text!r}.")

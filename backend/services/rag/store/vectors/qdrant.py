@@ -1,7 +1,7 @@
-"""Qdrant: a collection for each partition, on a server or in a folder of this process.
+"""Vector store in Qdrant: one collection per partition, on a server or in a local folder.
 
-LangChain's integration puts vectors in. It does not search here: it would ask the server what
-the collection is like before every search, and have the whole payloads sent.
+Vectors are inserted with LangChain's integration. Searches do not use it: it would request the
+configuration of the collection before each search, and transfer complete payloads.
 """
 
 import threading
@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.services.rag.errors import VectorsUnavailable
-from backend.services.rag.store.vectors import IMPORTING, Row, Rows, Stored
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store.vectors import IMPORT_LOCK, StoredVector, Vector, Vectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-# Qdrant takes UUIDs alone for ids; ours stand in the payload, beside what LangChain puts there.
-_IDS = uuid.UUID("6f1f2f64-65cf-4b8a-9d0e-0d9a4f2b7c11")
-_OUR_ID = "metadata.chunk_id"
+# Qdrant accepts only UUIDs as ids. Chunk ids are in the payload, below the key of LangChain.
+_ID_NAMESPACE = uuid.UUID("6f1f2f64-65cf-4b8a-9d0e-0d9a4f2b7c11")
+_CHUNK_ID = "metadata.chunk_id"
 _DOCUMENT = "metadata.document_id"
 _GENERATION = "metadata.generation"
-_WRITE_AT_ONCE = 250
-_READ_AT_ONCE = 2000
-_SEARCHED = 256
+_WRITE_BATCH_SIZE = 250
+_READ_BATCH_SIZE = 2000
+# Number of candidates that the HNSW index examines per search.
+_HNSW_EF = 256
 
 
-class QdrantVectors:
-    """Opens at its first use. *connect* gives a client, or raises VectorsUnavailable."""
+class QdrantStore:
+    """Connects on first use.
+
+    Args:
+        connect: returns a client, or raises VectorSearchUnavailable.
+        disconnect: called after the client was closed.
+        on_server: whether the client connects to a server.
+    """
 
     def __init__(
         self,
@@ -39,134 +46,153 @@ class QdrantVectors:
         on_server: bool,
     ) -> None:
         self._connect = connect
-        # In a folder there are no indexes: each vector is looked at.
+        # A local folder has no indexes: a search compares all vectors.
         self._on_server = on_server
         self._disconnect = disconnect
-        self._opening = threading.Lock()
-        self._opened: QdrantClient | None = None
-        self._made: set[str] = set()
+        self._client_lock = threading.Lock()
+        self._open_client: QdrantClient | None = None
+        self._existing_partitions: set[str] = set()
 
-    def add(
-        self, partition: str, document_id: str, generation: int, ids: Sequence[str], rows: Rows
+    def add_vectors(
+        self,
+        partition: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        vectors: Vectors,
     ) -> None:
-        with self._answering():
-            for start in range(0, len(ids), _WRITE_AT_ONCE):
-                part = list(ids[start : start + _WRITE_AT_ONCE])
-                place = {"document_id": document_id, "generation": generation}
-                self._put(partition, place, part, rows[start : start + _WRITE_AT_ONCE])
+        with self._use_client():
+            for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+                batch = list(ids[start : start + _WRITE_BATCH_SIZE])
+                metadata = {"document_id": document_id, "generation": generation}
+                self._insert(partition, metadata, batch, vectors[start : start + _WRITE_BATCH_SIZE])
 
-    def nearest(
-        self, partition: str, vector: Row, limit: int, documents: Collection[str] | None = None
+    def search_nearest(
+        self,
+        partition: str,
+        vector: Vector,
+        limit: int,
+        document_ids: Collection[str] | None = None,
     ) -> dict[str, float]:
-        if documents is not None and not documents:
+        if document_ids is not None and not document_ids:
             return {}
-        with self._answering() as client, _perhaps_missing():
+        with self._use_client() as client, _ignore_missing_collection():
             from qdrant_client import models
 
-            within = None
-            if documents is not None:
-                among = models.MatchAny(any=list(documents))
-                within = models.Filter(must=[models.FieldCondition(key=_DOCUMENT, match=among)])
-            found = client.query_points(
+            query_filter = None
+            if document_ids is not None:
+                is_listed = models.FieldCondition(
+                    key=_DOCUMENT, match=models.MatchAny(any=list(document_ids))
+                )
+                query_filter = models.Filter(must=[is_listed])
+            response = client.query_points(
                 partition,
                 query=vector,
-                query_filter=within,
-                search_params=models.SearchParams(hnsw_ef=_SEARCHED) if self._on_server else None,
+                query_filter=query_filter,
+                search_params=models.SearchParams(hnsw_ef=_HNSW_EF) if self._on_server else None,
                 limit=limit,
-                with_payload=[_OUR_ID],
+                with_payload=[_CHUNK_ID],
             )
-            return {str(_metadata(each)["chunk_id"]): each.score for each in found.points}
+            return {str(_metadata(hit)["chunk_id"]): hit.score for hit in response.points}
         return {}
 
-    def forget(self, partition: str, document_id: str, but_generation: int = 0) -> None:
-        with self._answering() as client, _perhaps_missing():
+    def delete_document(self, partition: str, document_id: str, keep_generation: int = 0) -> None:
+        with self._use_client() as client, _ignore_missing_collection():
             from qdrant_client import models
 
-            of_it = models.FieldCondition(key=_DOCUMENT, match=models.MatchValue(value=document_id))
-            this = models.MatchValue(value=but_generation)
-            shown = models.FieldCondition(key=_GENERATION, match=this)
-            client.delete(partition, models.Filter(must=[of_it], must_not=[shown]))
+            is_document = models.FieldCondition(
+                key=_DOCUMENT, match=models.MatchValue(value=document_id)
+            )
+            is_kept = models.FieldCondition(
+                key=_GENERATION, match=models.MatchValue(value=keep_generation)
+            )
+            client.delete(partition, models.Filter(must=[is_document], must_not=[is_kept]))
 
-    def remove(self, partition: str, ids: Sequence[str]) -> None:
-        with self._answering() as client, _perhaps_missing():
-            client.delete(partition, [_point_id(key) for key in ids])
+    def delete_vectors(self, partition: str, ids: Sequence[str]) -> None:
+        with self._use_client() as client, _ignore_missing_collection():
+            client.delete(partition, [_point_id(chunk_id) for chunk_id in ids])
 
-    def drop(self, partition: str) -> None:
-        self._made.discard(partition)
-        with self._answering() as client, _perhaps_missing():
+    def drop_partition(self, partition: str) -> None:
+        self._existing_partitions.discard(partition)
+        with self._use_client() as client, _ignore_missing_collection():
             client.delete_collection(partition)
 
-    def partitions(self) -> list[str]:
-        with self._answering() as client:
-            return sorted(each.name for each in client.get_collections().collections)
+    def list_partitions(self) -> list[str]:
+        with self._use_client() as client:
+            return sorted(collection.name for collection in client.get_collections().collections)
 
-    def stored(self, partition: str) -> Iterator[Stored]:
+    def iterate_vectors(self, partition: str) -> Iterator[StoredVector]:
         offset: Any = None
         while True:
             page: list[Any] = []
-            with self._answering() as client, _perhaps_missing():
+            with self._use_client() as client, _ignore_missing_collection():
                 page, offset = client.scroll(
-                    partition, limit=_READ_AT_ONCE, offset=offset, with_payload=True
+                    partition, limit=_READ_BATCH_SIZE, offset=offset, with_payload=True
                 )
-            for each in page:
-                about = _metadata(each)
-                yield Stored(about["chunk_id"], about["document_id"], int(about["generation"]))
+            for point in page:
+                metadata = _metadata(point)
+                yield StoredVector(
+                    metadata["chunk_id"], metadata["document_id"], int(metadata["generation"])
+                )
             if offset is None or not page:
                 return
 
-    def fetch(self, partition: str, ids: Sequence[str]) -> dict[str, Row]:
-        found: dict[str, Row] = {}
-        for start in range(0, len(ids), _WRITE_AT_ONCE):
-            wanted = [_point_id(key) for key in ids[start : start + _WRITE_AT_ONCE]]
-            with self._answering() as client, _perhaps_missing():
-                for each in client.retrieve(partition, wanted, with_vectors=True):
-                    found[_metadata(each)["chunk_id"]] = np.array(each.vector, np.float32)
-        return found
+    def fetch_vectors(self, partition: str, ids: Sequence[str]) -> dict[str, Vector]:
+        vectors: dict[str, Vector] = {}
+        for start in range(0, len(ids), _WRITE_BATCH_SIZE):
+            batch = [_point_id(chunk_id) for chunk_id in ids[start : start + _WRITE_BATCH_SIZE]]
+            with self._use_client() as client, _ignore_missing_collection():
+                for point in client.retrieve(partition, batch, with_vectors=True):
+                    vectors[_metadata(point)["chunk_id"]] = np.array(point.vector, np.float32)
+        return vectors
 
-    def check(self) -> None:
-        with self._answering() as client:
+    def check_connection(self) -> None:
+        with self._use_client() as client:
             client.get_collections()
 
     def close(self) -> None:
-        with self._opening:
-            opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.close()
+        with self._client_lock:
+            client, self._open_client = self._open_client, None
+        if client is not None:
+            client.close()
         self._disconnect()
 
-    def _put(self, partition: str, place: Mapping[str, object], ids: list[str], rows: Rows) -> None:
-        with IMPORTING:
+    def _insert(
+        self, partition: str, metadata: Mapping[str, object], ids: list[str], vectors: Vectors
+    ) -> None:
+        with IMPORT_LOCK:
             from langchain_qdrant import QdrantVectorStore
 
-            from backend.services.rag.store.vectors.precomputed import Precomputed
+            from backend.services.rag.store.vectors.precomputed import PrecomputedEmbeddings
 
-        self._ensure(partition, rows.shape[1])
+        self._ensure_collection(partition, vectors.shape[1])
         store = QdrantVectorStore(
             self._client,
             partition,
-            Precomputed(rows),
+            PrecomputedEmbeddings(vectors),
             validate_embeddings=False,
             validate_collection_config=False,
         )
 
-        def put() -> None:
+        def insert() -> None:
             store.add_texts(
                 texts=[""] * len(ids),
-                metadatas=[{**place, "chunk_id": key} for key in ids],
-                ids=[_point_id(key) for key in ids],
+                metadatas=[{**metadata, "chunk_id": chunk_id} for chunk_id in ids],
+                ids=[_point_id(chunk_id) for chunk_id in ids],
                 batch_size=len(ids),
             )
 
-        with _perhaps_missing():
-            put()
+        with _ignore_missing_collection():
+            insert()
             return
-        # Dropped by another process.
-        self._made.discard(partition)
-        self._ensure(partition, rows.shape[1])
-        put()
+        # Another process dropped the collection.
+        self._existing_partitions.discard(partition)
+        self._ensure_collection(partition, vectors.shape[1])
+        insert()
 
-    def _ensure(self, partition: str, dimensions: int) -> None:
-        if partition in self._made:
+    def _ensure_collection(self, partition: str, dimensions: int) -> None:
+        """Create the collection of the partition, unless it exists."""
+        if partition in self._existing_partitions:
             return
         from qdrant_client import models
 
@@ -177,39 +203,41 @@ class QdrantVectors:
             )
             if self._on_server:
                 client.create_payload_index(partition, _DOCUMENT, models.PayloadSchemaType.KEYWORD)
-        self._made.add(partition)
+        self._existing_partitions.add(partition)
 
     @contextmanager
-    def _answering(self) -> Iterator["QdrantClient"]:
-        # First, because its import is one that two threads must not do at once.
+    def _use_client(self) -> Iterator["QdrantClient"]:
+        """Yield the client, and map its connection errors to VectorSearchUnavailable."""
+        # Connect before the import below: two threads must not import qdrant_client at the same
+        # time.
         client = self._client
         from qdrant_client.http.exceptions import ApiException
 
         try:
             yield client
         except (ApiException, OSError) as error:
-            raise VectorsUnavailable(str(error)) from error
+            raise VectorSearchUnavailable(str(error)) from error
 
     @property
     def _client(self) -> "QdrantClient":
-        with self._opening:
-            if self._opened is None:
-                self._opened = self._connect()
-            return self._opened
+        with self._client_lock:
+            if self._open_client is None:
+                self._open_client = self._connect()
+            return self._open_client
 
 
 def _metadata(point: Any) -> dict[str, Any]:
-    about: dict[str, Any] = (point.payload or {})["metadata"]
-    return about
+    metadata: dict[str, Any] = (point.payload or {})["metadata"]
+    return metadata
 
 
-def _point_id(key: str) -> str:
-    return str(uuid.uuid5(_IDS, key))
+def _point_id(chunk_id: str) -> str:
+    return str(uuid.uuid5(_ID_NAMESPACE, chunk_id))
 
 
 @contextmanager
-def _perhaps_missing() -> Iterator[None]:
-    """A collection that is not there has nothing in it; in a folder it says so in another way."""
+def _ignore_missing_collection() -> Iterator[None]:
+    """Treat a missing collection as empty. Embedded Qdrant raises a different exception for it."""
     from qdrant_client.http.exceptions import UnexpectedResponse
 
     try:

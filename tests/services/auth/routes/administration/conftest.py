@@ -1,39 +1,41 @@
-"""An admin, and a tenant with an administrator of its own."""
+"""Fixtures: an admin, and a shared tenant with an administrator and a member."""
 
 from dataclasses import dataclass
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.services.auth.api_user import ApiUser
 from tests.services.auth.conftest import ADMIN_PASSWORD
-from tests.services.auth.people import Person
 
 
 @dataclass
 class Team:
-    """A shared tenant: *head* administers it, *member* belongs to it."""
+    """A shared tenant with its administrator and a member with the role `user`."""
 
     id: str
-    head: Person
-    member: Person
+    administrator: ApiUser
+    member: ApiUser
 
-    def by_head(self) -> dict[str, str]:
-        return self.head.bearer | {"X-Tenant-ID": self.id}
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> Person:
-    return Person.sign_in(client, "admin", ADMIN_PASSWORD)
+    @property
+    def admin_headers(self) -> dict[str, str]:
+        """Headers of a request of the tenant's administrator in the tenant."""
+        return self.administrator.auth_headers | {"X-Tenant-ID": self.id}
 
 
 @pytest.fixture
-def team(client: FlaskClient, admin: Person) -> Team:
-    made = client.post("/tenants", json={"name": "The Team"}, headers=admin.bearer).json
-    people = {}
-    for name, role in (("head", "tenant_admin"), ("member", "user")):
-        person = Person.register(client, name)
-        place = f"/tenants/{made['id']}/members/{person.user['id']}"
-        joined = client.put(place, json={"roles": [role]}, headers=admin.bearer)
-        assert joined.status_code == 201, joined.text
-        people[name] = Person.sign_in(client, name)
-    return Team(made["id"], **people)
+def admin(client: FlaskClient) -> ApiUser:
+    return ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+
+
+@pytest.fixture
+def team(client: FlaskClient, admin: ApiUser) -> Team:
+    tenant = client.post("/tenants", json={"name": "The Team"}, headers=admin.auth_headers).json
+    users = {}
+    for name, role in (("administrator", "tenant_admin"), ("member", "user")):
+        user = ApiUser.register(client, name)
+        path = f"/tenants/{tenant['id']}/members/{user.user['id']}"
+        response = client.put(path, json={"roles": [role]}, headers=admin.auth_headers)
+        assert response.status_code == 201, response.text
+        users[name] = ApiUser.sign_in(client, name)
+    return Team(tenant["id"], **users)

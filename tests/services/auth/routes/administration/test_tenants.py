@@ -1,102 +1,102 @@
-"""Tenants and their members."""
+"""Administration of tenants and their members."""
 
 import pytest
 
-from tests.services.auth.people import Person, outcome
+from tests.services.auth.api_user import ApiUser, get_problem
 
 
-def test_members_reach_a_shared_tenant_by_its_id_or_slug(client, team):
+def test_member_can_select_a_tenant_by_id_or_slug(client, team):
     for name in (team.id, "the-team"):
-        headers = team.member.bearer | {"X-Tenant-ID": name}
+        headers = team.member.auth_headers | {"X-Tenant-ID": name}
         me = client.get("/me", headers=headers).json
         assert (me["tenant_id"], me["roles"]) == (team.id, ["user"])
     assert team.member.get("/me").json["tenant_id"] == team.member.user["tenant_id"] != team.id
 
 
-def test_who_is_taken_out_of_a_tenant_is_out_at_once(client, team):
-    place = f"/tenants/{team.id}/members/{team.member.user['id']}"
+def test_removed_member_loses_access_immediately(client, team):
+    member_path = f"/tenants/{team.id}/members/{team.member.user['id']}"
     key = client.post(
-        "/api-keys", json={"name": "x"}, headers=team.member.bearer | {"X-Tenant-ID": team.id}
+        "/api-keys", json={"name": "x"}, headers=team.member.auth_headers | {"X-Tenant-ID": team.id}
     ).json["key"]
 
-    assert client.delete(place, headers=team.by_head()).status_code == 204
+    assert client.delete(member_path, headers=team.admin_headers).status_code == 204
 
-    inside = {"X-Tenant-ID": team.id}
-    assert client.get("/me", headers=team.member.bearer | inside).status_code == 401
+    tenant_header = {"X-Tenant-ID": team.id}
+    assert client.get("/me", headers=team.member.auth_headers | tenant_header).status_code == 401
     assert client.get("/me", headers={"X-API-Key": key}).status_code == 401
-    again = Person.sign_in(client, "member")
-    refused = client.get("/me", headers=again.bearer | inside)
-    assert outcome(refused) == (403, "not_a_member")
-    assert outcome(client.delete(place, headers=team.by_head())) == (404, "not_found")
+    repeated = ApiUser.sign_in(client, "member")
+    response = client.get("/me", headers=repeated.auth_headers | tenant_header)
+    assert get_problem(response) == (403, "not_a_member")
+    assert get_problem(client.delete(member_path, headers=team.admin_headers)) == (404, "not_found")
 
 
-def test_members_are_listed_and_seen_one_by_one(client, admin, team):
+def test_members_are_paginated_and_can_be_read_individually(client, admin, team):
     path = f"/tenants/{team.id}/members"
 
-    first = client.get(f"{path}?limit=2", headers=team.by_head()).json
-    rest = client.get(f"{path}?cursor={first['next_cursor']}", headers=team.by_head()).json
+    first = client.get(f"{path}?limit=2", headers=team.admin_headers).json
+    rest = client.get(f"{path}?cursor={first['next_cursor']}", headers=team.admin_headers).json
 
     members = first["items"] + rest["items"]
-    assert [member["username"] for member in members] == ["admin", "head", "member"]
+    assert [member["username"] for member in members] == ["admin", "administrator", "member"]
     assert members[0]["roles"] == ["tenant_admin"]
-    one = admin.get(f"{path}/{team.member.user['id']}").json
-    assert one == members[2]
+    member = admin.get(f"{path}/{team.member.user['id']}").json
+    assert member == members[2]
     assert admin.get(f"{path}/nobody").status_code == 404
 
 
-def test_tenants_are_listed_as_far_as_one_reaches(client, admin, team):
-    everywhere = admin.get("/tenants").json["items"]
-    here = client.get("/tenants", headers=team.by_head()).json["items"]
+def test_admin_lists_all_tenants_and_tenant_admin_only_their_own(client, admin, team):
+    all_tenants = admin.get("/tenants").json["items"]
+    own_tenants = client.get("/tenants", headers=team.admin_headers).json["items"]
 
-    assert [tenant["id"] for tenant in here] == [team.id]
-    assert here[0] in everywhere
-    assert sum(tenant["personal"] for tenant in everywhere) == len(everywhere) - 1 == 3
+    assert [tenant["id"] for tenant in own_tenants] == [team.id]
+    assert own_tenants[0] in all_tenants
+    assert sum(tenant["personal"] for tenant in all_tenants) == len(all_tenants) - 1 == 3
 
 
-def test_a_tenant_gets_another_name_from_its_head_and_from_nobody_elses(client, admin, team):
-    other = client.post("/tenants", json={"name": "Other"}, headers=admin.bearer).json
-    new = {"name": "The Crew"}
+def test_tenant_admin_can_only_change_their_own_tenant(client, admin, team):
+    other = client.post("/tenants", json={"name": "Other"}, headers=admin.auth_headers).json
+    changes = {"name": "The Crew"}
 
-    renamed = client.patch(f"/tenants/{team.id}", json=new, headers=team.by_head())
-    foreign = client.patch(f"/tenants/{other['id']}", json=new, headers=team.by_head())
+    renamed = client.patch(f"/tenants/{team.id}", json=changes, headers=team.admin_headers)
+    foreign = client.patch(f"/tenants/{other['id']}", json=changes, headers=team.admin_headers)
 
     assert (renamed.json["name"], renamed.json["slug"]) == ("The Crew", "the-team")
-    assert outcome(foreign) == (404, "not_found")
+    assert get_problem(foreign) == (404, "not_found")
     assert other in admin.get("/tenants").json["items"]
-    place = f"/tenants/{other['id']}/members/{team.head.user['id']}"
+    member_path = f"/tenants/{other['id']}/members/{team.administrator.user['id']}"
     for method in ("GET", "PUT", "DELETE"):
         body = {} if method == "PUT" else None
-        response = client.open(place, method=method, json=body, headers=team.by_head())
-        assert outcome(response) == (404, "not_found")
+        response = client.open(member_path, method=method, json=body, headers=team.admin_headers)
+        assert get_problem(response) == (404, "not_found")
 
 
-def test_a_slug_is_there_once_and_is_made_of_the_name(client, admin):
-    def found(**wanted: str):
-        return client.post("/tenants", json=wanted, headers=admin.bearer)
+def test_slug_is_unique_and_derived_from_the_name(client, admin):
+    def create_tenant(**fields: str):
+        return client.post("/tenants", json=fields, headers=admin.auth_headers)
 
-    assert found(name="Ünïcorn & Söhne").json["slug"] == "unicorn-sohne"
-    assert found(name="Unicorn Sohne").json["slug"].startswith("unicorn-sohne-")
-    assert found(name="山田").json["slug"] == "tenant"
-    assert outcome(found(name="x", slug="tenant")) == (409, "slug_taken")
-
-
-def test_a_tenant_that_was_asked_for_twice_is_opened_once(client, admin):
-    headers = admin.bearer | {"Idempotency-Key": "once"}
-
-    first, again = (client.post("/tenants", json={"name": "x"}, headers=headers) for _ in "12")
-
-    assert first.json == again.json
+    assert create_tenant(name="Ünïcorn & Söhne").json["slug"] == "unicorn-sohne"
+    assert create_tenant(name="Unicorn Sohne").json["slug"].startswith("unicorn-sohne-")
+    assert create_tenant(name="山田").json["slug"] == "tenant"
+    assert get_problem(create_tenant(name="x", slug="tenant")) == (409, "slug_taken")
 
 
-def test_a_personal_tenant_takes_in_nobody_and_keeps_its_owner(client, admin, ada):
-    bob = Person.register(client, "bob")
+def test_create_tenant_with_the_same_idempotency_key_creates_one_tenant(client, admin):
+    headers = admin.auth_headers | {"Idempotency-Key": "once"}
+
+    first, repeated = (client.post("/tenants", json={"name": "x"}, headers=headers) for _ in "12")
+
+    assert first.json == repeated.json
+
+
+def test_personal_tenant_accepts_no_members_and_keeps_its_owner(client, admin, ada):
+    bob = ApiUser.register(client, "bob")
     members = f"/tenants/{ada.user['tenant_id']}/members"
 
-    joining = client.put(f"{members}/{bob.user['id']}", headers=admin.bearer)
-    leaving = client.delete(f"{members}/{ada.user['id']}", headers=admin.bearer)
+    joining = client.put(f"{members}/{bob.user['id']}", headers=admin.auth_headers)
+    leaving = client.delete(f"{members}/{ada.user['id']}", headers=admin.auth_headers)
 
-    assert outcome(joining) == (409, "personal_tenant")
-    assert outcome(leaving) == (409, "home_tenant")
+    assert get_problem(joining) == (409, "personal_tenant")
+    assert get_problem(leaving) == (409, "home_tenant")
 
 
 @pytest.mark.parametrize(
@@ -115,15 +115,15 @@ def test_a_personal_tenant_takes_in_nobody_and_keeps_its_owner(client, admin, ad
     ],
     ids=str,
 )
-def test_bad_fields_are_pointed_at_and_no_tenant_is_opened(client, admin, body, pointer):
-    response = client.post("/tenants", json=body, headers=admin.bearer)
+def test_create_tenant_rejects_invalid_field_and_creates_no_tenant(client, admin, body, pointer):
+    response = client.post("/tenants", json=body, headers=admin.auth_headers)
 
-    assert outcome(response) == (422, "validation_failed")
+    assert get_problem(response) == (422, "validation_failed")
     assert response.json["errors"][0]["pointer"] == pointer
     assert len(admin.get("/tenants").json["items"]) == 1
 
 
-def test_an_admins_place_in_a_tenant_may_end_while_another_is_left(client, admin, team):
-    place = f"/tenants/{team.id}/members/{admin.user['id']}"
+def test_admin_can_be_removed_from_a_tenant_with_another_admin(client, admin, team):
+    member_path = f"/tenants/{team.id}/members/{admin.user['id']}"
 
-    assert client.delete(place, headers=admin.bearer).status_code == 204
+    assert client.delete(member_path, headers=admin.auth_headers).status_code == 204

@@ -1,8 +1,8 @@
-"""Each kind of vector store, empty."""
+"""Fixtures with an empty vector store of each kind."""
 
 import pytest
 
-from backend.services.rag.store.vectors.opening import Place, open_vectors
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests import servers
 
 
@@ -21,54 +21,54 @@ def chroma(tmp_path_factory):
         "qdrant",
     ],
 )
-def place(request, tmp_path_factory):
-    """Where a store of some kind lies; two that are opened at one place see the same."""
+def store_settings(request, tmp_path_factory):
+    """Settings of one kind of store. Two stores opened with them share their data."""
     folder = tmp_path_factory.mktemp("vectors")
     if request.param == "chroma server":
-        return Place("chroma", folder, url=request.getfixturevalue("chroma").url)
+        return VectorStoreSettings("chroma", folder, url=request.getfixturevalue("chroma").url)
     if request.param == "pgvector":
-        return Place(
+        return VectorStoreSettings(
             "pgvector", folder, url=request.getfixturevalue("postgres").database(vectors=True)
         )
-    return Place(request.param, folder / "vectors")
+    return VectorStoreSettings(request.param, folder / "vectors")
 
 
 @pytest.fixture(scope="module")
-def opened(place):
-    store = open_vectors(place)
+def open_store(store_settings):
+    store = open_vector_store(store_settings)
     yield store
     store.close()
 
 
 @pytest.fixture
-def index(opened):
+def store(open_store):
     """An empty store."""
-    yield opened
-    for partition in opened.partitions():
-        opened.drop(partition)
+    yield open_store
+    for partition in open_store.list_partitions():
+        open_store.drop_partition(partition)
 
 
 @pytest.fixture
-def another(opened, place):
-    """A second one at the same place, as another process has it."""
-    if place.kind == "qdrant":  # whose folder is for one process
-        yield opened
+def second_store(open_store, store_settings):
+    """A second store with the same data, as another process would open it."""
+    if store_settings.kind == "qdrant":  # its folder can be used by one process only
+        yield open_store
         return
-    store = open_vectors(place)
+    store = open_vector_store(store_settings)
     yield store
     store.close()
 
 
 @pytest.fixture
-def reopened(opened, place):
-    """Closes the store and opens another, as after a start."""
-    others = []
+def reopen_store(open_store, store_settings):
+    """Return a function that closes the store and opens it again, as after a restart."""
+    reopened = []
 
     def reopen():
-        opened.close()
-        others.append(open_vectors(place))
-        return others[0]
+        open_store.close()
+        reopened.append(open_vector_store(store_settings))
+        return reopened[0]
 
     yield reopen
-    for store in others:
+    for store in reopened:
         store.close()

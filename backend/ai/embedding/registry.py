@@ -1,0 +1,140 @@
+"""Registry of embedding engines, and the configuration that selects one.
+
+    model = open_embedding_model(EmbeddingConfig.from_env(env), data_dir, built_in)
+    model.encode(["How long is the runway?"])    # float32, (1, model.dimensions), unit rows
+
+To support another engine, add a module that opens its models and a row to `_ENGINES`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from backend.ai.embedder import Embedder
+from backend.ai.embedding.built_in import BuiltInEmbedder
+from backend.ai.embedding.model_build import MODEL_VERSION
+from backend.chassis.settings import Env, Secret, SettingsError
+
+# Model names are stored with the vectors, so these prefixes must not change.
+BUILT_IN: Final = f"built-in:{MODEL_VERSION}"
+_SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
+_ENDPOINT: Final = "endpoint:"
+
+
+class EmbeddingModelUnavailable(Exception):
+    """The model cannot be opened or does not respond. The message says what to do."""
+
+
+class EmbeddingModel(Embedder, Protocol):
+    """An embedder whose vectors can be stored. Safe to share between threads.
+
+    `encode` raises EmbeddingModelUnavailable if the model does not respond.
+    """
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector. Embeds a text if the length is not yet known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingConfig:
+    """The configured embedding model.
+
+    Two configurations have the same `name` if and only if they produce the same vectors.
+    """
+
+    name: str = BUILT_IN
+    # The endpoint's URL, or the name or folder of a sentence-transformers model.
+    address: str | None = None
+    api_key: Secret | None = None
+
+    @classmethod
+    def from_env(cls, env: Env) -> Self:
+        """Read `EMBEDDING_MODEL`, `EMBEDDING_BASE_URL` and `EMBEDDING_API_KEY`.
+
+        Raises:
+            SettingsError: the model name is missing, or torch is not installed.
+        """
+        model = env.optional("EMBEDDING_MODEL")
+        url = env.optional("EMBEDDING_BASE_URL")
+        if url is not None:
+            if model is None:
+                raise SettingsError("EMBEDDING_BASE_URL is set; set EMBEDDING_MODEL as well.")
+            key = env.optional("EMBEDDING_API_KEY")
+            return cls(_ENDPOINT + model, url.rstrip("/"), Secret(key) if key else None)
+        if model is None:
+            return cls()
+        from backend.ai.embedding.sentence_transformers import (
+            NOT_INSTALLED,
+            compute_model_id,
+            is_installed,
+        )
+
+        if not is_installed():
+            raise SettingsError(NOT_INSTALLED.format(model=model))
+        return cls(_SENTENCE_TRANSFORMERS + compute_model_id(model), model)
+
+    def for_stored_model(self, name: str, address: str | None) -> "EmbeddingConfig":
+        """Return the configuration of a model that is recorded in the database.
+
+        It has the API key only if its address is the configured one.
+        """
+        is_same_address = address is not None and address == self.address
+        return EmbeddingConfig(name, address, self.api_key if is_same_address else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """An embedding engine: opens the models with one name prefix.
+
+    `open` takes the configuration's address, the model name without the prefix, the API key and
+    the data folder. Its module is imported on first use, because it may need large packages.
+    """
+
+    name_prefix: str
+    open: Callable[[str, str, Secret | None, Path], EmbeddingModel]
+
+
+def _open_endpoint(
+    address: str, model: str, api_key: Secret | None, _data_dir: Path
+) -> EmbeddingModel:
+    from backend.ai.embedding.endpoint import EndpointEmbedder
+
+    return EndpointEmbedder(address, model, api_key)
+
+
+def _open_sentence_transformer(
+    address: str, _model: str, _api_key: Secret | None, data_dir: Path
+) -> EmbeddingModel:
+    from backend.ai.embedding.sentence_transformers import open_sentence_transformer
+
+    return open_sentence_transformer(address, data_dir)
+
+
+_ENGINES: Final = (
+    _Engine(_ENDPOINT, _open_endpoint),
+    _Engine(_SENTENCE_TRANSFORMERS, _open_sentence_transformer),
+)
+
+
+def open_embedding_model(
+    config: EmbeddingConfig, data_dir: Path, built_in: BuiltInEmbedder
+) -> EmbeddingModel:
+    """Return the model of *config*; *built_in* for the built-in one.
+
+    An endpoint is not contacted before the first text.
+
+    Raises:
+        EmbeddingModelUnavailable: the model cannot be loaded, or no engine supports its name.
+    """
+    if config.name == BUILT_IN:
+        return built_in
+    for engine in _ENGINES:
+        if config.name.startswith(engine.name_prefix) and config.address:
+            model = config.name.removeprefix(engine.name_prefix)
+            return engine.open(config.address, model, config.api_key, data_dir)
+    raise EmbeddingModelUnavailable(
+        f"This version does not support the embedding model {config.name}."
+    )

@@ -1,0 +1,43 @@
+"""Tokenizer of the built-in embedding model: token counts and the characters of each token."""
+
+from functools import cached_property
+
+from tokenizers import Encoding, Tokenizer
+
+from backend.ai.embedding.weights import read_tokenizer
+
+# The model's maximum sequence length, including the two tokens that mark beginning and end.
+MAX_TOKENS = 256
+
+
+class EmbeddingTokenizer:
+    """Tokenizes texts as the model does. Loaded on first use. Safe to share between threads."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of *text*, not limited by MAX_TOKENS."""
+        return len(self.find_token_spans(text))
+
+    def find_token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of each token in order; the token is `text[start:end]`."""
+        encoding = self._untruncated_tokenizer.encode(text, add_special_tokens=False)
+        spans: list[tuple[int, int]] = encoding.offsets
+        return spans
+
+    def encode(self, text: str) -> Encoding:
+        """Return the model input for *text*, truncated to MAX_TOKENS."""
+        # Do not use encode_batch: it starts a thread for every processor.
+        return self._truncating_tokenizer.encode(text)
+
+    @cached_property
+    def _untruncated_tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(read_tokenizer())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _truncating_tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(read_tokenizer())
+        tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer.no_padding()
+        return tokenizer

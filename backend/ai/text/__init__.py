@@ -1,0 +1,1 @@
+"""Text processing: terms, sentences, encodings, and HTML to text."""

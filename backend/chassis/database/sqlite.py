@@ -1,0 +1,55 @@
+"""SQLite engine: connection pool, pragmas and explicit transactions."""
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+_BUSY_TIMEOUT_SECONDS = 10
+_POOL_SIZE = 5
+_MAX_CONNECTIONS = 15
+
+SqliteValue = str | bytes | int | float | None
+
+
+def create_sqlite_engine(url: URL) -> Engine:
+    """Return an engine for the SQLite file of *url*. Creates the file's folder.
+
+    Raises:
+        ValueError: *url* names no file. A database in memory ends with its connection.
+    """
+    if url.database in (None, "", ":memory:"):
+        raise ValueError("An in-memory database is lost with its connection. Name a file.")
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=_MAX_CONNECTIONS - _POOL_SIZE,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_SECONDS},
+        # Error messages would contain the values to store, and end up in the log.
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin_transaction)
+    return engine
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
+    # _begin_transaction starts transactions. The driver would begin one at the first write, too
+    # late to protect what was read before it.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    # SQLite's own lower() changes ASCII letters only: a search for "ärger" would miss "Ärger".
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(value: SqliteValue) -> SqliteValue:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _begin_transaction(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,1 @@
+"""Content of a backup file: archive, encryption, manifest, and rows at a schema revision."""

@@ -1,0 +1,90 @@
+"""A supervised child process and its restart state."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.chassis.console import CommandError
+from backend.operations.supervisor import log_files
+from backend.operations.supervisor.processes.spawn import ProcessIdentity, identify
+
+MIN_RESTART_DELAY_SECONDS = 0.5
+_MAX_RESTART_DELAY_SECONDS = 30.0
+_STABLE_SECONDS = 60.0
+_LOG_LINES_SHOWN = 20
+
+
+@dataclass(slots=True)
+class SupervisedProcess:
+    """A program that is kept running.
+
+    Attributes:
+        start: starts the process.
+        is_ready: called with the timeout in seconds; returns True once the program is ready.
+        log_offset: size of the log in bytes when the process was started.
+        started_at: start time in seconds since the epoch.
+        restart_at: monotonic time of the next restart, or None.
+    """
+
+    name: str
+    url: str
+    log: Path
+    start: Callable[[], subprocess.Popen[bytes]]
+    is_ready: Callable[[float], bool]
+    is_gateway: bool = False
+    stores_data: bool = False
+    probe_url: str | None = None
+    process: subprocess.Popen[bytes] | None = None
+    identity: ProcessIdentity | None = None
+    started_at: float = 0.0
+    log_offset: int = 0
+    restarts: int = 0
+    restart_delay_seconds: float = MIN_RESTART_DELAY_SECONDS
+    restart_at: float | None = None
+
+    def run(self) -> None:
+        self.log_offset = self.log.stat().st_size if self.log.exists() else 0
+        self.process = self.start()
+        self.identity = identify(self.process.pid)
+        self.started_at = time.time()
+        self.restart_at = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def log_tail(self) -> str:
+        lines = log_files.read_last_lines(self.log, _LOG_LINES_SHOWN, offset=self.log_offset)
+        return "\n".join(f"  | {line}" for line in lines) or "  | (no output)"
+
+    def describe_exit(self) -> str:
+        code = self.process.returncode if self.process else None
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"
+
+    def check_startup(self, elapsed_seconds: float, timeout_seconds: float) -> None:
+        """Check that the process still starts.
+
+        Raises:
+            CommandError: it exited or exceeded the timeout; the message has the end of its log.
+        """
+        if not self.is_running:
+            problem = f"{self.describe_exit()} while starting"
+        elif elapsed_seconds > timeout_seconds:
+            problem = f"runs but is not ready after {elapsed_seconds:.0f} s"
+        else:
+            return
+        raise CommandError(f"{self.name} {problem}. The end of {self.log}:\n{self.log_tail()}")
+
+    def schedule_restart(self) -> float:
+        """Schedule a restart and return the delay in seconds, which doubles with each failure."""
+        if time.time() - self.started_at > _STABLE_SECONDS:
+            self.restart_delay_seconds = MIN_RESTART_DELAY_SECONDS
+        delay_seconds = self.restart_delay_seconds
+        self.restart_delay_seconds = min(delay_seconds * 2, _MAX_RESTART_DELAY_SECONDS)
+        self.restart_at = time.monotonic() + delay_seconds
+        return delay_seconds

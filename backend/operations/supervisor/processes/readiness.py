@@ -1,0 +1,43 @@
+"""Readiness checks of services."""
+
+import http.client
+import ssl
+from urllib.parse import SplitResult, urlsplit
+
+from backend.chassis.service_description import Service
+
+# The check connects to a local process by its address; its certificate has another name.
+_ANY_CERTIFICATE = ssl.create_default_context()
+_ANY_CERTIFICATE.check_hostname = False
+_ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
+
+
+def probe_path(service: Service) -> str:
+    """Return the path of the readiness probe.
+
+    The gateway counts as ready once it runs: it also serves requests while a service is down.
+    """
+    return "/health/live" if service.is_gateway else "/health/ready"
+
+
+def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
+    """Return True for status 200. A service without that probe is checked with `/health`."""
+    parts = urlsplit(probe_url)
+    status = _status(parts, parts.path, seconds)
+    return (_status(parts, "/health", seconds) if status == 404 else status) == 200
+
+
+def _status(url: SplitResult, path: str, seconds: float) -> int | None:
+    host, port = url.hostname or "", url.port
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=seconds, context=_ANY_CERTIFICATE)
+        if url.scheme == "https"
+        else http.client.HTTPConnection(host, port, timeout=seconds)
+    )
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

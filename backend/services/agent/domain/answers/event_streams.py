@@ -1,0 +1,158 @@
+"""Answers as streams of numbered events, which clients can resume after a disconnect."""
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from backend.ai.citations import Citation
+from backend.chassis.observability.tracing import attach_span_context
+from backend.services.agent.domain.answers.events import (
+    Answer,
+    IdleEvent,
+    RunStarted,
+    StreamEvent,
+    StreamEvents,
+    TextDelta,
+)
+from backend.services.agent.domain.conversations.conversations import (
+    WRITING,
+    ConversationService,
+    SavedRun,
+)
+from backend.services.agent.domain.conversations.run_leases import Step
+from backend.services.agent.errors import AnswerIncomplete
+from backend.services.agent.model import Caller
+from backend.services.agent.store.events import EventRecord, EventStore, Recording
+
+_POLL_SECONDS: Final = 0.1
+_RUN_CHECK_INTERVAL_SECONDS: Final = 0.5
+_FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
+
+# Converts an event or error to named events with their data.
+EventFormatter = Callable[[StreamEvent | Exception], Iterable[tuple[str, Mapping[str, Any]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A stored event record and the event that it was created from."""
+
+    record: EventRecord
+    event: StreamEvent | Exception
+
+
+StoredEvents = Generator[StoredEvent | IdleEvent]
+
+
+class EventStreamService:
+    """Stores the events of runs, and replays them to clients that reconnect."""
+
+    def __init__(self, event_store: EventStore, conversations: ConversationService) -> None:
+        self._event_store = event_store
+        self._conversations = conversations
+
+    def store_events(self, events: StreamEvents, format_event: EventFormatter) -> StoredEvents:
+        """Number and store *events*. An error is not raised but yielded as the last event."""
+        number, recording = 0, None
+        with closing(events):
+            for event in _with_error_as_event(events):
+                if isinstance(event, IdleEvent):
+                    yield event
+                    continue
+                if isinstance(event, RunStarted):
+                    recording = self._event_store.start_recording(
+                        event.conversation_id, event.run_id
+                    )
+                for name, data in format_event(event):
+                    number += 1
+                    yield StoredEvent(_record_event(recording, number, name, data), event)
+
+    def resume_stream(
+        self,
+        caller: Caller,
+        conversation_id: str,
+        run_id: str | None,
+        number: int,
+        format_event: EventFormatter,
+    ) -> StoredEvents:
+        """Yield the events of a run after *number*: stored events, then new ones.
+
+        If the events are no longer stored, yields events created from the stored message.
+        """
+        run = self._conversations.get_run(caller, conversation_id, run_id)
+        return self._follow_run(caller, run, number, format_event)
+
+    def _follow_run(
+        self, caller: Caller, run: SavedRun, number: int, format_event: EventFormatter
+    ) -> StoredEvents:
+        checked_at = time.monotonic()
+        is_finished = run.message.status != WRITING
+        while True:
+            with attach_span_context(None):  # polling must not fill the trace
+                records = self._event_store.read_events(run.conversation_id, run.id, number)
+            for record in records:
+                number = record.number
+                yield StoredEvent(record, IdleEvent())
+                if record.name in _FINAL_EVENT_NAMES:
+                    return
+            if records:
+                continue
+            if is_finished:
+                break
+            yield IdleEvent()
+            time.sleep(_POLL_SECONDS)
+            if time.monotonic() - checked_at >= _RUN_CHECK_INTERVAL_SECONDS:
+                checked_at = time.monotonic()
+                run = self._conversations.get_run(caller, run.conversation_id, run.id)
+                # Read stored events once more before the events are created from the message.
+                is_finished = run.message.status != WRITING
+        for event in _create_events_from_message(run, from_start=number == 0):
+            for name, data in format_event(event):
+                number += 1
+                record = EventRecord(number, name, json.dumps(data, default=str))
+                yield StoredEvent(record, event)
+
+
+def _with_error_as_event(events: StreamEvents) -> Generator[StreamEvent | Exception]:
+    try:
+        yield from events
+    except Exception as error:  # noqa: BLE001 - becomes the last event
+        yield error
+
+
+def _record_event(
+    recording: Recording | None, number: int, name: str, data: Mapping[str, Any]
+) -> EventRecord:
+    record = EventRecord(number, name, json.dumps(data, ensure_ascii=False, default=str))
+    if recording is not None:
+        recording.add_record(record)
+    return record
+
+
+def _create_events_from_message(
+    run: SavedRun, *, from_start: bool
+) -> Generator[StreamEvent | Exception]:
+    """Create the events of a run from its stored message."""
+    message = run.message
+    if from_start:
+        yield RunStarted(run.conversation_id, run.id, message.id, message.parent_id or "")
+        if message.content:
+            yield TextDelta(message.content)
+    if message.status in {"failed", "interrupted"}:
+        yield AnswerIncomplete()
+        return
+    yield Answer(
+        text=message.content,
+        conversation_id=run.conversation_id,
+        message_id=message.id,
+        citations=[Citation(**citation) for citation in message.citations],
+        steps=[Step(**step) for step in message.steps],
+        model=message.model or "",
+        finish_reason=message.finish_reason or message.status,
+        prompt_tokens=message.usage.prompt_tokens,
+        completion_tokens=message.usage.completion_tokens,
+        took_ms=message.took_ms,
+        waiting=run.waiting,
+    )

@@ -1,0 +1,165 @@
+"""Records of runs: their input, tool results and outcome, so that they can be repeated."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from backend.chassis.database.sessions import Database
+from backend.services.agent.domain.answers.drafts import AnswerDraft
+from backend.services.agent.domain.conversations.run_leases import LeasedRun
+from backend.services.agent.model import (
+    Caller,
+    Chunk,
+    HistoryMessage,
+    PausedRun,
+    RunRequest,
+    ToolCall,
+    ToolContext,
+    ToolResult,
+)
+from backend.services.agent.store import conversations
+from backend.services.agent.store import run_records as store
+from backend.services.agent.store.tables import RunRecord
+
+_log = logging.getLogger(__name__)
+
+# Records are deleted with their conversation.
+MAX_RECORDS_PER_CONVERSATION: Final = 20
+_MAX_RECORD_CHARACTERS: Final = 400_000
+# Names under which fields of RunRequest are stored; they differ from those in Python.
+_STORED_NAMES: Final = {
+    "can_pause": "may_pause",
+    "model_parameters": "wishes",
+    "remaining_daily_tokens": "most_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedToolCall:
+    """A tool call of a run and its result."""
+
+    call: ToolCall
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A recorded run. *run_request* has no caller, so it cannot access data of the original one."""
+
+    run_id: str
+    created_at: datetime
+    run_request: RunRequest
+    tool_calls: Sequence[RecordedToolCall]
+    text: str
+    model: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    took_ms: int
+
+
+class RunRecordService:
+    """Stores records of runs, and finds them for the operator."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def save_record(
+        self, caller: Caller, run: LeasedRun, draft: AnswerDraft, finish_reason: str
+    ) -> None:
+        """Store the run of *draft* with its *finish_reason*, unless the record is too large."""
+        inputs, outcome = _inputs_to_json(draft.run_request), _outcome_to_json(draft, finish_reason)
+        size = len(json.dumps([inputs, outcome]))
+        if size > _MAX_RECORD_CHARACTERS:
+            _log.info("the run %s is too large to be recorded: %d characters", run.run_id, size)
+            return
+        record = RunRecord(
+            run_id=run.run_id,
+            tenant_id=caller.tenant_id,
+            conversation_id=run.conversation_id,
+            created_at=self._now(),
+            inputs=inputs,
+            outcome=outcome,
+        )
+        with self._database.write(caller.tenant_id) as session:
+            # The conversation may have been deleted during the run, with its records.
+            if conversations.find_conversation(
+                session, caller.tenant_id, caller.user_id, run.conversation_id
+            ):
+                store.add_record(session, record, MAX_RECORDS_PER_CONVERSATION)
+
+    def find_record(self, run_id: str) -> RecordedRun | None:
+        """Return the record of a run of any tenant, or None. Only for the operator's commands."""
+        with self._database.across_tenants().read() as session:
+            row = store.find_record(session, run_id)
+            return None if row is None else _to_recorded_run(row)
+
+
+def _inputs_to_json(run: RunRequest) -> dict[str, Any]:
+    """Return *run* as JSON without the caller's identity and credentials, which must not leak."""
+    stored = {
+        _STORED_NAMES.get(field.name, field.name): getattr(run, field.name)
+        for field in fields(run)
+        if field.name != "tool_context"
+    }
+    stored["history"] = [asdict(message) for message in run.history]
+    stored["paused"] = None if run.paused is None else asdict(run.paused)
+    context = run.tool_context
+    permissions = sorted(context.caller.permissions)
+    return stored | {"collection": context.collection, "permissions": permissions}
+
+
+def _outcome_to_json(draft: AnswerDraft, finish_reason: str) -> dict[str, Any]:
+    return {
+        "used": [
+            {"call": asdict(ended.call), "outcome": _result_to_json(ended.result)}
+            for ended in draft.tool_calls
+        ],
+        "text": draft.text,
+        "model": draft.model,
+        "finish_reason": finish_reason,
+        "prompt_tokens": draft.prompt_tokens,
+        "completion_tokens": draft.completion_tokens,
+        "took_ms": draft.get_elapsed_ms(),
+    }
+
+
+def _result_to_json(result: ToolResult) -> dict[str, Any]:
+    fields_by_name = asdict(result)
+    return fields_by_name | {"passages": fields_by_name.pop("chunks")}
+
+
+def _to_recorded_run(row: RunRecord) -> RecordedRun:
+    outcome = dict(row.outcome)
+    return RecordedRun(
+        run_id=row.run_id,
+        created_at=row.created_at,
+        run_request=_parse_run_request(row.inputs),
+        tool_calls=[_parse_tool_call(call) for call in outcome.pop("used")],
+        **outcome,
+    )
+
+
+def _parse_run_request(inputs: Mapping[str, Any]) -> RunRequest:
+    names = {stored: name for name, stored in _STORED_NAMES.items()}
+    fields_by_name = {names.get(name, name): value for name, value in inputs.items()}
+    permissions = frozenset(fields_by_name.pop("permissions"))
+    context = ToolContext(
+        Caller("operator", "operator", {}, permissions=permissions),
+        fields_by_name.pop("collection"),
+    )
+    history = [HistoryMessage(**message) for message in fields_by_name.pop("history")]
+    paused = fields_by_name.pop("paused")
+    if paused is not None:
+        paused = PausedRun(paused["messages"], [ToolCall(**call) for call in paused["calls"]])
+    return RunRequest(history=history, tool_context=context, paused=paused, **fields_by_name)
+
+
+def _parse_tool_call(stored: Mapping[str, Any]) -> RecordedToolCall:
+    result = dict(stored["outcome"])
+    chunks = [Chunk(**chunk) for chunk in result.pop("passages")]
+    return RecordedToolCall(ToolCall(**stored["call"]), ToolResult(chunks=chunks, **result))

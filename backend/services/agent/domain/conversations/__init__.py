@@ -1,0 +1,1 @@
+"""Conversations of users: message trees, run leases, approvals, history and feedback."""

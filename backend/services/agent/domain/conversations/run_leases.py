@@ -1,0 +1,321 @@
+"""Leases of conversations: across all processes, one run at a time writes to a conversation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from backend.ai.citations import Citation
+from backend.chassis.database.sessions import Database, Session
+from backend.services.agent.domain.conversations.approvals import Approval
+from backend.services.agent.domain.conversations.conversations import (
+    WRITING,
+    discard_paused_run,
+    get_own_conversation,
+)
+from backend.services.agent.errors import (
+    ApprovalExpired,
+    ConversationBusy,
+    MessageNotEditable,
+    MessageNotFound,
+    NoPendingApproval,
+)
+from backend.services.agent.model import Caller
+from backend.services.agent.store import conversations as store
+from backend.services.agent.store import messages
+from backend.services.agent.store.tables import Conversation, Message
+
+# An active run renews its lease, so a killed worker blocks its conversation only briefly.
+LEASE_DURATION: Final = timedelta(seconds=9)
+# Interval in which a run renews its lease and stores its unfinished answer.
+LEASE_RENEWAL_INTERVAL: Final = timedelta(seconds=3)
+
+_MAX_TITLE_CHARACTERS: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class UserRequest:
+    """The user message to answer, and its position in the message tree.
+
+    Attributes:
+        text: text of a new message; None to answer the message *message_id* again.
+        conversation_id: None to create a conversation.
+        message_id: None to append the text to the active branch; otherwise the user message that
+            the new text replaces in a new branch.
+    """
+
+    text: str | None
+    conversation_id: str | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A tool call of an answer; `took_ms` is its duration in milliseconds."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    status: str
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSnapshot:
+    """The state of an answer that is being written or was completed."""
+
+    text: str
+    status: str
+    finish_reason: str | None
+    model: str
+    citations: Sequence[Citation]
+    steps: Sequence[Step]
+    prompt_tokens: int
+    completion_tokens: int
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchMessage:
+    """A message of a branch. `summary` covers all messages up to and including this one."""
+
+    id: str
+    role: str
+    text: str
+    summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedRun:
+    """A run that holds the lease of its conversation, and the message that it writes.
+
+    `path` is the branch up to the request. It starts with the last message that has a summary, or
+    with the first message.
+    """
+
+    conversation_id: str
+    run_id: str
+    message_id: str
+    parent_id: str
+    path: Sequence[BranchMessage]
+
+    @property
+    def request(self) -> str:
+        """Return the text of the user message to answer."""
+        return self.path[-1].text
+
+
+class RunLeases:
+    """Gives one run at a time the lease of a conversation, and stores its answer."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def start_run(self, caller: Caller, user_request: UserRequest) -> LeasedRun:
+        """Acquire the lease and add an empty answer to the conversation.
+
+        Raises:
+            ConversationBusy: another run holds the lease.
+            ConversationNotFound, MessageNotFound, MessageNotEditable: *user_request* is invalid.
+        """
+        now, run_id = self._now(), _create_id("run")
+        with self._database.write(caller.tenant_id) as session:
+            conversation = _get_or_create_conversation(session, caller, user_request, now)
+            self._acquire_lease(session, conversation, run_id, now)
+            # A new request replaces a pending approval.
+            discard_paused_run(session, conversation)
+            request = _get_or_create_request(session, conversation, user_request, now)
+            answer = _create_message(conversation.id, request.id, now, "assistant", "", WRITING)
+            answer.run_id = run_id
+            messages.append_message(session, answer)
+            conversation.leaf_id = answer.id
+            conversation.updated_at = now
+            return _to_leased_run(session, answer, request)
+
+    def is_conversation_free(self, caller: Caller, conversation_id: str) -> bool:
+        """Return whether no run holds the lease. Only reads, so it does not block writers."""
+        with self._database.read(caller.tenant_id) as session:
+            until = get_own_conversation(session, caller, conversation_id).run_until
+        return until is None or until < self._now()
+
+    def resume_run(
+        self, caller: Caller, conversation_id: str, approval_id: str | None = None
+    ) -> tuple[LeasedRun, Mapping[str, Any]]:
+        """Acquire the lease of a conversation with a paused run, and return its stored state.
+
+        Args:
+            approval_id: if set, it must be the id of the pending approval.
+
+        Raises:
+            NoPendingApproval: no run is paused, or another decision was faster.
+            ApprovalChanged: *approval_id* belongs to another approval.
+            ApprovalExpired: the approval has expired. The paused run is discarded.
+            ConversationBusy: another run holds the lease.
+        """
+        now, run_id = self._now(), _create_id("run")
+        with self._database.write(caller.tenant_id) as session:
+            conversation = get_own_conversation(session, caller, conversation_id)
+            paused = conversation.paused
+            if paused is None:
+                raise NoPendingApproval
+            approval = Approval.from_json(paused["approval"])
+            approval.verify_id(approval_id)
+            if now < approval.expires_at:
+                self._acquire_lease(session, conversation, run_id, now)
+                if conversation.paused != paused:  # another decision acquired the lease first
+                    raise NoPendingApproval
+                conversation.paused = None
+                answer = _get_message(session, conversation_id, paused["message_id"])
+                answer.status, answer.run_id = WRITING, run_id
+                request = _get_message(session, conversation_id, answer.parent_id)
+                return _to_leased_run(session, answer, request), paused
+            discard_paused_run(session, conversation)
+        raise ApprovalExpired
+
+    def should_stop_run(
+        self, caller: Caller, run: LeasedRun, take_snapshot: Callable[[], AnswerSnapshot]
+    ) -> bool:
+        """Return whether the run was cancelled or lost its lease; otherwise renew the lease.
+
+        A renewal also stores the snapshot of the answer, because a killed worker cannot do it.
+        """
+        now = self._now()
+        with self._database.read(caller.tenant_id) as session:
+            until = store.get_lease_end(session, run.conversation_id, run.run_id)
+        if until is not None and until - now < LEASE_DURATION - LEASE_RENEWAL_INTERVAL:
+            with self._database.write(caller.tenant_id) as session:
+                if store.extend_lease(
+                    session, run.conversation_id, run.run_id, now + LEASE_DURATION
+                ):
+                    _write_snapshot(session, run, take_snapshot())
+        return until is None
+
+    def finish_run(self, caller: Caller, run: LeasedRun, snapshot: AnswerSnapshot) -> None:
+        """Store the answer and release the lease."""
+        with self._database.write(caller.tenant_id) as session:
+            if not store.release_lease(session, run.conversation_id, run.run_id):
+                return  # the conversation was deleted, or a later run holds the lease
+            get_own_conversation(session, caller, run.conversation_id).updated_at = self._now()
+            _write_snapshot(session, run, snapshot)
+
+    def pause_run(
+        self, caller: Caller, run: LeasedRun, snapshot: AnswerSnapshot, paused: Mapping[str, Any]
+    ) -> None:
+        """Store the paused run until the user decides, and release the lease."""
+        with self._database.write(caller.tenant_id) as session:
+            if store.release_lease(session, run.conversation_id, run.run_id):
+                conversation = get_own_conversation(session, caller, run.conversation_id)
+                conversation.paused = {**paused, "message_id": run.message_id}
+                conversation.updated_at = self._now()
+                _write_snapshot(session, run, snapshot)
+
+    def save_summary(
+        self, caller: Caller, conversation_id: str, message_id: str, summary: str
+    ) -> None:
+        """Store the summary of all messages up to this one. Does nothing if it was deleted."""
+        with self._database.write(caller.tenant_id) as session:
+            message = messages.find_message(session, conversation_id, message_id)
+            if message is not None:
+                message.summary = summary
+
+    def _acquire_lease(
+        self, session: Session, conversation: Conversation, run_id: str, now: datetime
+    ) -> None:
+        if not store.acquire_lease(session, conversation.id, run_id, now, now + LEASE_DURATION):
+            raise ConversationBusy
+        messages.mark_interrupted(session, conversation.id)
+        session.refresh(conversation)
+
+
+def _get_or_create_conversation(
+    session: Session, caller: Caller, user_request: UserRequest, now: datetime
+) -> Conversation:
+    if user_request.conversation_id is not None:
+        return get_own_conversation(session, caller, user_request.conversation_id)
+    title = " ".join((user_request.text or "").split())
+    conversation = Conversation(
+        id=_create_id("conv"),
+        tenant_id=caller.tenant_id,
+        owner_id=caller.user_id,
+        title=title
+        if len(title) <= _MAX_TITLE_CHARACTERS
+        else f"{title[: _MAX_TITLE_CHARACTERS - 1]}…",
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(conversation)
+    session.flush()
+    return conversation
+
+
+def _get_or_create_request(
+    session: Session, conversation: Conversation, user_request: UserRequest, now: datetime
+) -> Message:
+    """Return the user message to answer: a new or an existing one."""
+    parent_id = conversation.leaf_id
+    if user_request.message_id is not None:
+        message = _get_message(session, conversation.id, user_request.message_id)
+        if user_request.text is None:
+            if message.role == "user":
+                return message
+            return _get_message(session, conversation.id, message.parent_id)
+        if message.role != "user":
+            raise MessageNotEditable
+        parent_id = message.parent_id
+    request = _create_message(
+        conversation.id, parent_id, now, "user", user_request.text or "", "done"
+    )
+    messages.append_message(session, request)
+    return request
+
+
+def _get_message(session: Session, conversation_id: str, message_id: str | None) -> Message:
+    message = messages.find_message(session, conversation_id, message_id or "")
+    if message is None:
+        raise MessageNotFound
+    return message
+
+
+def _create_message(
+    conversation_id: str, parent_id: str | None, now: datetime, role: str, text: str, status: str
+) -> Message:
+    return Message(
+        id=_create_id("msg"),
+        conversation_id=conversation_id,
+        parent_id=parent_id,
+        role=role,
+        text=text,
+        status=status,
+        created_at=now,
+    )
+
+
+def _to_leased_run(session: Session, answer: Message, request: Message) -> LeasedRun:
+    return LeasedRun(
+        answer.conversation_id,
+        answer.run_id or "",
+        answer.id,
+        request.id,
+        [
+            BranchMessage(message.id, message.role, message.text, message.summary)
+            for message in messages.get_path(session, request.id)
+        ],
+    )
+
+
+def _write_snapshot(session: Session, run: LeasedRun, snapshot: AnswerSnapshot) -> None:
+    message = _get_message(session, run.conversation_id, run.message_id)
+    message.text = snapshot.text
+    message.status = snapshot.status
+    message.finish_reason = snapshot.finish_reason
+    message.model = snapshot.model
+    message.citations = [asdict(citation) for citation in snapshot.citations]
+    message.steps = [asdict(step) for step in snapshot.steps]
+    message.prompt_tokens = snapshot.prompt_tokens
+    message.completion_tokens = snapshot.completion_tokens
+    message.took_ms = snapshot.took_ms
+
+
+def _create_id(prefix: str) -> str:
+    return f"{prefix}_{uuid4().hex}"

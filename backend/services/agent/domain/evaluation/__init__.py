@@ -1,0 +1,1 @@
+"""Evaluation of models with files of questions, and replay of recorded runs."""

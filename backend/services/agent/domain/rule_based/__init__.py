@@ -1,0 +1,1 @@
+"""The rule-based model: tool choice and answers without a language model."""

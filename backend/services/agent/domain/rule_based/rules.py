@@ -1,0 +1,185 @@
+"""Rules that map requests to tool calls: calculations, time, document lists, notes and ids.
+
+They cover English, and common requests in German, French, Spanish and Italian.
+"""
+
+import re
+from typing import Final
+
+from backend.services.agent.engine.chat_models.planner import PlannedToolCall
+from backend.services.agent.tools.time_zones import find_time_zone
+
+_POLITE: Final = re.compile(
+    r"^(?:(?:please|hey|hi|hello|ok|so|and|then|now),?\s+|"
+    r"(?:can|could|would|will) you (?:please )?|"
+    r"(?:i (?:want|need|would like)|i'd like) (?:you )?to (?:know )?|tell me,? ?|"
+    r"(?:do you )?know |let me know )+|"
+    r"[,\s]+(?:please|for me|thanks|thank you|bitte|por favor|s'il (?:te|vous) plaît)(?=[.?!\s]*$)",
+    re.IGNORECASE,
+)
+
+_ASKS: Final = re.compile(
+    r"^(?:what(?:'s| is| are)\s+|how much (?:is|are)\s+|was (?:ist|sind|macht)\s+|wie ?viel ist\s+|"
+    r"combien font\s+|(?:¿\s*)?cuánto (?:es|son)\s+|quanto fa\s+|berechne\s+|rechne\s+|"
+    r"(?:calculate|compute|evaluate|work out|solve|the (?:result|value|sum) of)\s+)+",
+    re.IGNORECASE,
+)
+_NUMBER: Final = r"[$€£]?\s?[\d.,]*\d%?"
+_SPOKEN: Final = (
+    (rf"^add ({_NUMBER}) (?:and|to) ({_NUMBER})$", r"\1 + \2"),
+    (rf"^(?:the )?sum of ({_NUMBER}) and ({_NUMBER})$", r"\1 + \2"),
+    (rf"^subtract ({_NUMBER}) from ({_NUMBER})$", r"\2 - \1"),
+    (rf"^multiply ({_NUMBER}) (?:by|and|with) ({_NUMBER})$", r"\1 * \2"),
+    (rf"^divide ({_NUMBER}) by ({_NUMBER})$", r"\1 / \2"),
+    (rf"({_NUMBER}) tip on ", r"\1 of "),
+    (r"\bdivided by\b|\bover\b|\bgeteilt durch\b|\bdivisé par\b|\bdividido (?:por|entre)\b", "/"),
+    (
+        (
+            r"\bmultiplied by\b|\btimes\b|\bmal\b|\bfois\b|\bper\b(?=\s*\d)|\bpor\b(?=\s*\d)|"
+            r"(?<=[\d)])\s*x\s*(?=[\d(])"
+        ),
+        "*",
+    ),
+    (r"\bplus\b|\badded to\b|\bmás\b|\bpiù\b", "+"),
+    (r"\bminus\b|\bmoins\b|\bmenos\b|\bmeno\b", "-"),
+    (r"\bmodulo\b|\bmod\b", "%"),
+    (r"\bto the power of\b", "^"),
+    (r"\bsquared\b", "^2"),
+    (r"\bcubed\b", "^3"),
+    (r"\b(?:the )?square root of\s*([\d.]+|\([^()]*\))", r"sqrt(\1)"),
+    (
+        r"([\d.]+)\s*(?:%|percent|per cent|prozent|pour ?cent|por ciento)\s+(?:of|von|de)\s+",
+        r"\1/100*",
+    ),
+    (r"\b(?:a )?half of\s+", "1/2*"),
+    (r"\b(?:a )?third of\s+", "1/3*"),
+    (r"\b(?:a )?quarter of\s+", "1/4*"),
+    (r"\b(?:double|twice)\s+(?=\d)", "2*"),
+    (r"(\d+\s*/\s*\d+)\s+of\s+", r"\1*"),
+    (r"[$€£]\s?(?=\d)|(?<=\d)\s?[$€£]", ""),
+)
+_EXPRESSION: Final = re.compile(
+    r"(?:[\d\s.,+*/^%()\u00d7\u00f7\u2212-]|\b(?:sqrt|abs|round|floor|ceil|min|max|ln|log|sin|cos|tan|pi)\b)+"
+)
+_OPERATION: Final = re.compile(r"[\d)]\s*(?:[+*/^%\u00d7\u00f7\u2212-])\s*[\d(a-z.]|[a-z]\s*\(")
+_DATE_LIKE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|\d+(?:-\d+){2,}")
+
+_WHERE: Final = r"(?: (?:in|at|for|à|en|a) (?P<where>[\w/ +'-]+?))?"
+_NOW: Final = r"(?: (?:right now|now|just now|today|currently|at the moment|jetzt|gerade))?"
+_TIMES: Final = tuple(
+    re.compile(rf"(?:{question}){_NOW}{_WHERE}{_NOW}\s*[?.!]*$", re.IGNORECASE)
+    for question in (
+        r"^(?:time|date)(?= (?:right )?now)",
+        (
+            r"^(?:what(?:'s| is)?|which|the|current|today's|local)(?: the)?"
+            r"(?: current| local| today's)?"
+            r" (?:time|date|hour|day|year|month|weekday|day of the week)(?: and (?:time|date))?"
+            r"(?: is it| is today| of today| it is| do we have)?"
+        ),
+        r"^what(?:'s| is) today(?:'s date)?",
+        r"^what (?:time|day|date|year|month) (?:is|it is) (?:it|today)",
+        r"^(?:the )?time(?= (?:in|at|for) )",
+        (
+            r"^wie (?:spät|viel uhr) ist es|^wieviel uhr ist es|^welche[rn]? (?:tag|datum|uhrzeit) "
+            r"(?:ist|haben wir)(?: heute)?|^welches datum (?:ist|haben wir)(?: heute)?"
+        ),
+        r"^quelle heure est[- ]il|^quel(?:le)? (?:jour|date) (?:est-on|sommes-nous)",
+        r"^¿?\s*qu[ée] (?:hora es|d[íi]a es(?: hoy)?)",
+        r"^che (?:ora è|ore sono|giorno è(?: oggi)?)",
+    )
+)
+
+_THINGS: Final = r"(?:documents?|docs?|files?|papers?|pdfs?|uploads?|library|collection)"
+_LISTS: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        (
+            rf"^(?:what|which|how many) (?:are )?(?:the |my |of my )?(?:\w+ )?{_THINGS}"
+            r" (?:do i have|have i|did i|are there|are in|can you (?:see|read|access)|"
+            r"do you (?:have|see|know))"
+        ),
+        rf"^(?:show|list|display)(?: me)?(?: all)?(?: of)?(?: my| the)?(?: uploaded)? {_THINGS}$",
+        r"^what (?:have i uploaded|did i upload|can you (?:read|see))(?: so far| yet| already)?$",
+        rf"^(?:is|are) there (?:anything|something|any {_THINGS}) (?:in|on) my {_THINGS}(?: yet)?$",
+        rf"^do (?:you|i) have (?:access to )?(?:any |my )?{_THINGS}$",
+        rf"^(?:what(?:'s| is) in|what do i have in) (?:my|the) {_THINGS}$",
+        r"^(?:welche|wie viele) (?:dokumente|dateien|unterlagen) (?:habe|sind|gibt|kennst)\b",
+        r"^(?:zeig|liste)\w*(?: mir)?(?: alle)?(?: meine)? (?:dokumente|dateien)\b",
+        r"^(?:quels|combien de)(?: sont mes)? (?:documents|fichiers)\b.{0,20}$",
+        r"^¿?\s*(?:qu[ée]|cu[áa]ntos) (?:documentos|archivos) (?:tengo|hay)\b",
+        r"^(?:quali|quanti) (?:documenti|file) (?:ho|ci sono)\b",
+    )
+)
+
+_NOTE: Final = re.compile(
+    r"^(?:note(?: to self)?\s*:|remember\b(?!\s+(?:when|how|what|who|where|why))|"
+    r"(?:save|take|make|write down|add|leave|keep)(?:\s+(?:this|it))?(?:\s+(?:as|in|to))?"
+    r"(?:\s+(?:an?|my))?\s+notes?\b|note down|write (?:this|it) down|jot down|"
+    r"merk(?:e)? dir|notier(?:e)?|souviens-toi|recuerda|ricorda)"
+    r"(?:\s+(?:that|dass|que|che)\b|\s*[:,])?\s*(?P<text>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MAX_TITLE_CHARACTERS: Final = 60
+
+# Ids in the formats of services: UUIDs, long hexadecimal words, and words such as doc_4f9a1c….
+_IDENTIFIER: Final = re.compile(
+    r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,64}|[a-z]{2,8}_[0-9A-Za-z]{8,64}|"
+    r"[0-9A-HJKMNP-TV-Z]{26})\b"
+)
+_URL: Final = re.compile(r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)]", re.IGNORECASE)
+_READS: Final = re.compile(
+    r"\b(?:read|show|open|display|print|get|what does|summar)", re.IGNORECASE
+)
+_FETCHES: Final = re.compile(
+    r"\b(?:read|show|open|fetch|get|load|look at|what (?:does|is|stands)|summari[sz]e)\b",
+    re.IGNORECASE,
+)
+
+
+def match_rule(request: str) -> PlannedToolCall | None:
+    """Return the tool call that a rule matches to *request*, or None."""
+    text = request.strip()
+    if len(text) > 300:
+        return None
+    request = _POLITE.sub("", text).strip()
+    if (expression := find_expression(request)) is not None:
+        return PlannedToolCall("calculate", {"expression": expression})
+    if (zone := find_requested_time_zone(request)) is not None:
+        return PlannedToolCall("current_time", {"timezone": zone})
+    if any(pattern.search(request.rstrip("?!. ")) for pattern in _LISTS):
+        return PlannedToolCall("list_documents", {})
+    if (note := _NOTE.match(request)) is not None:
+        note_text = note["text"]
+        return PlannedToolCall(
+            "save_note", {"title": note_text[:_MAX_TITLE_CHARACTERS].strip(), "text": note_text}
+        )
+    if len(urls := _URL.findall(request)) == 1 and (_FETCHES.search(request) or urls[0] == request):
+        return PlannedToolCall("fetch_page", {"url": urls[0]})
+    identifiers = find_identifiers(request)
+    if len(identifiers) == 1 and _READS.search(request):
+        return PlannedToolCall("read_document", {"document_id": identifiers[0]})
+    return None
+
+
+def find_expression(request: str) -> str | None:
+    """Return the arithmetic expression if *request* contains nothing else, or None."""
+    text = _ASKS.sub("", request).strip().rstrip("?=.! ")
+    for spoken, written in _SPOKEN:
+        text = re.sub(spoken, written, text, flags=re.IGNORECASE)
+    text = text.strip()
+    if not _EXPRESSION.fullmatch(text.lower()) or _DATE_LIKE.fullmatch(text):
+        return None
+    return text if _OPERATION.search(text.lower()) else None
+
+
+def find_requested_time_zone(request: str) -> str | None:
+    """Return the time zone of a request for the time, UTC if it names no place; else None."""
+    for pattern in _TIMES:
+        if (match := pattern.search(request)) is not None:
+            return "UTC" if match["where"] is None else find_time_zone(match["where"])
+    return None
+
+
+def find_identifiers(text: str) -> list[str]:
+    """Return the ids in *text*, without duplicates."""
+    return list(dict.fromkeys(_IDENTIFIER.findall(text)))

@@ -1,0 +1,197 @@
+"""Answers to small talk: greetings, thanks, and questions about the assistant itself.
+
+The answers are in the language of the request: English, German, French, Spanish or Italian.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_ABILITY_ANSWERS: Final = {
+    "en": "I am the built-in assistant. I answer from your documents and show the source of each "
+    "sentence, list and read them, save notes, calculate, and tell the time anywhere. Upload a "
+    "document and ask about it.",
+    "de": "Ich bin der eingebaute Assistent. Ich antworte aus deinen Dokumenten und zeige, wo "
+    "jeder Satz steht, liste und lese sie, rechne und weiß, wie spät es ist. Lade ein Dokument "
+    "hoch und frag danach.",
+    "fr": "Je suis l'assistant intégré. Je réponds à partir de vos documents en montrant d'où "
+    "vient chaque phrase, je les liste et les lis, je calcule et je donne l'heure. Ajoutez un "
+    "document et posez une question.",
+    "es": "Soy el asistente integrado. Respondo a partir de tus documentos y muestro de dónde sale "
+    "cada frase, los enumero y los leo, calculo y digo la hora. Sube un documento y pregunta.",
+    "it": "Sono l'assistente integrato. Rispondo dai tuoi documenti e mostro da dove viene ogni "
+    "frase, li elenco e li leggo, calcolo e dico l'ora. Carica un documento e fai una domanda.",
+}
+_GREETING_ANSWERS: Final = {
+    "en": "Hello. Ask me something about your documents.",
+    "de": "Hallo. Frag mich etwas zu deinen Dokumenten.",
+    "fr": "Bonjour. Posez-moi une question sur vos documents.",
+    "es": "Hola. Pregúntame algo sobre tus documentos.",
+    "it": "Ciao. Chiedimi qualcosa sui tuoi documenti.",
+}
+_THANKS_ANSWERS: Final = {
+    "en": "You are welcome.",
+    "de": "Gern geschehen.",
+    "fr": "Je vous en prie.",
+    "es": "De nada.",
+    "it": "Prego.",
+}
+_GOODBYE_ANSWERS: Final = {
+    "en": "Goodbye.",
+    "de": "Auf Wiedersehen.",
+    "fr": "Au revoir.",
+    "es": "Adiós.",
+    "it": "Arrivederci.",
+}
+_STATE_ANSWERS: Final = {
+    "en": "Ready to answer. Ask me something about your documents.",
+    "de": "Bereit. Frag mich etwas zu deinen Dokumenten.",
+    "fr": "Prêt à répondre. Posez-moi une question sur vos documents.",
+    "es": "Listo. Pregúntame algo sobre tus documentos.",
+    "it": "Pronto. Chiedimi qualcosa sui tuoi documenti.",
+}
+_IDENTITY_ANSWER: Final = (
+    "I am the built-in assistant of this system. I am not a large language model: I find and quote "
+    "the sentences of your documents that answer your question. Your administrator can add a "
+    "language model."
+)
+_UPLOAD_ANSWER: Final = (
+    "Add documents under /rag/documents: POST the file as the form field `file`. As soon as it is "
+    "processed, I can answer from it."
+)
+_WRITING_ANSWER: Final = (
+    "I cannot write texts: I only quote your documents, calculate and tell the time. A language "
+    "model that your administrator sets up can do that."
+)
+_CONFIRMATION_ANSWER: Final = "Good. What would you like to know from your documents?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """A pattern that a complete request must match, and the answer."""
+
+    pattern: re.Pattern[str]
+    answer: str
+
+
+def _create_phrase(pattern: str, answer: str) -> _Phrase:
+    return _Phrase(re.compile(pattern, re.IGNORECASE), answer)
+
+
+_GREETING_PATTERNS: Final = {
+    "en": r"hi+|hey+|hello+|hiya|howdy|yo|greetings|good (?:morning|afternoon|evening|day)",
+    "de": r"hallo|guten (?:morgen|tag|abend)|moin|servus|grüß (?:gott|dich)",
+    "fr": r"bonjour|bonsoir|salut|coucou",
+    "es": r"hola|buen(?:os|as) (?:d[ií]as|tardes|noches)",
+    "it": r"ciao|buongiorno|buonasera|salve",
+}
+_THANKS_PATTERNS: Final = {
+    "en": r"(?:many )?thanks?|thank you|thx|cheers|much appreciated",
+    "de": r"danke|vielen dank",
+    "fr": r"merci",
+    "es": r"(?:muchas )?gracias",
+    "it": r"grazie",
+}
+_GOODBYE_PATTERNS: Final = {
+    "en": r"(?:good ?)?bye(?: bye)?|see you(?: later| soon)?|good night|farewell",
+    "de": r"tschüss|auf wiedersehen|bis (?:bald|morgen)|gute nacht",
+    "fr": r"au revoir|à bientôt|bonne nuit",
+    "es": r"adi[oó]s|hasta (?:luego|pronto|mañana)",
+    "it": r"arrivederci|a presto|buonanotte",
+}
+_ABILITY_PATTERNS: Final = {
+    "en": r"what (?:can|do|could) you (?:do|help(?: me)?(?: with)?|know|offer|answer)"
+    r"|what are you (?:able|good) .{0,30}"
+    r"|how (?:can|do|could) (?:you|i) (?:help|use|start|work).{0,30}"
+    r"|how does (?:this|it|that) work|what is this|what are your (?:abilities|capabilities|skills)"
+    r"|(?:can|could) you help(?: me)?|help(?: me)?|i need help|who are you|what are you"
+    r"|(?:tell me about|introduce) yourself|what can i (?:ask|do)(?: you| here)?"
+    r"|get(?:ting)? started",
+    "de": r"was kannst du.{0,20}|was können sie.{0,20}|hilfe|wer bist du|was bist du"
+    r"|kannst du mir helfen|wie funktioniert (?:das|es)",
+    "fr": r"(?:que|qu'est-ce que) (?:peux-tu|pouvez-vous|tu peux|vous pouvez).{0,20}|aide"
+    r"|qui (?:es-tu|êtes-vous)|comment ça marche",
+    "es": r"¿?qu[eé] puedes? hacer.{0,20}|ayuda|¿?qui[eé]n eres|¿?c[oó]mo funciona (?:esto)?",
+    "it": r"cosa (?:puoi|sai) fare.{0,20}|aiuto|chi sei|come funziona",
+}
+_STATE_PATTERNS: Final = {
+    "en": r"how are you(?: doing)?(?: today)?|how is it going|what's up|sup",
+    "de": r"wie geht(?:'s| es)(?: dir| ihnen)?",
+    "fr": r"(?:comment )?ça va|comment (?:vas-tu|allez-vous)",
+    "es": r"¿?c[oó]mo est[aá]s?|¿?qu[eé] tal",
+    "it": r"come (?:stai|sta|va)",
+}
+_TAIL_PATTERN: Final = (
+    r"(?: (?:there|again|you|all|everyone|so much|very much|a lot|a bunch|assistant|schön|sehr|"
+    r"beaucoup|mille))*"
+)
+
+
+def _create_phrases() -> list[_Phrase]:
+    phrases = []
+    for patterns, answers in (
+        (_GREETING_PATTERNS, _GREETING_ANSWERS),
+        (_THANKS_PATTERNS, _THANKS_ANSWERS),
+        (_GOODBYE_PATTERNS, _GOODBYE_ANSWERS),
+        (_ABILITY_PATTERNS, _ABILITY_ANSWERS),
+        (_STATE_PATTERNS, _STATE_ANSWERS),
+    ):
+        phrases += [
+            _create_phrase(f"(?:{pattern}){_TAIL_PATTERN}", answers[language])
+            for language, pattern in patterns.items()
+        ]
+    return [
+        *phrases,
+        _create_phrase(
+            r"(?:are you|is this) (?:an? )?(?:chat ?gpt|gpt.{0,4}|claude|gemini|llama|ai|bot|human|"
+            r"robot|real|language model|llm).{0,20}|(?:which|what) (?:language |ai )?model .{0,20}"
+            r"|what(?:'s| is) your name|who (?:made|built|created|trained) you",
+            _IDENTITY_ANSWER,
+        ),
+        _create_phrase(
+            r"how (?:do|can|should) i (?:upload|add|import|send|attach) .{0,30}"
+            r"(?:documents?|files?|pdfs?|something).{0,20}",
+            _UPLOAD_ANSWER,
+        ),
+        _create_phrase(
+            r"(?:please )?(?:tell|write|sing|make up|invent) (?:me )?(?:an? |another )?(?:short )?"
+            r"(?:joke|poem|story|song|haiku|riddle).{0,40}",
+            _WRITING_ANSWER,
+        ),
+        _create_phrase(
+            r"(?:please )?(?:translate|rewrite|rephrase|paraphrase|proofread|draft) .{1,60}",
+            _WRITING_ANSWER,
+        ),
+        _create_phrase(
+            r"ok(?:ay)?|great|cool|nice|fine|perfect|good|awesome|alright|all right|got it"
+            r"|i see|yes|no|yep|nope|sure|wow|sounds (?:good|great)"
+            r"|super|gut|bien|vale|va bene|d'accord",
+            _CONFIRMATION_ANSWER,
+        ),
+    ]
+
+
+_PHRASES: Final = _create_phrases()
+_MAX_CHARACTERS: Final = 80
+
+
+def answer_small_talk(request: str) -> str | None:
+    """Return the answer to *request* if it consists of small talk, or None.
+
+    If it has several parts, as in "hello, who are you?", the last part is answered.
+    """
+    if len(request) > _MAX_CHARACTERS:
+        return None
+    if request and not re.search(r"\w", request):
+        return _GREETING_ANSWERS["en"]
+    parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…]+", request)]
+    answers = [_answer_part(part) for part in parts if part]
+    if not answers or answers[-1] is None:
+        # In "Thank you, that helped a lot", only the first part is relevant.
+        thanks = answers[0] if answers and answers[0] in _THANKS_ANSWERS.values() else None
+        return thanks if re.search(r"\bhelp(?:s|ed|ful)\b", request) else None
+    return answers[-1] if None not in answers else None
+
+
+def _answer_part(part: str) -> str | None:
+    return next((phrase.answer for phrase in _PHRASES if phrase.pattern.fullmatch(part)), None)

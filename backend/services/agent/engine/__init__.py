@@ -1,0 +1,1 @@
+"""The LangGraph runtime that executes agent runs."""

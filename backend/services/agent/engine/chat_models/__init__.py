@@ -1,0 +1,1 @@
+"""The configured chat models, their fallbacks, and the models that need no external provider."""

@@ -1,0 +1,70 @@
+"""Interface of the planner: tool choice and answers without a language model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backend.services.agent.model import Chunk, ToolExample
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTool:
+    """A tool that may be called. Tools that a client defined have no examples."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    examples: Sequence[ToolExample] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedToolCall:
+    """A tool call that a planner or a small model has chosen."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedToolCall:
+    """A tool call of the current request, with its result."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    content: str
+    chunks: Sequence[Chunk]
+    failed: bool
+
+
+class Planner(Protocol):
+    """Chooses tools for a request and composes an answer from their results."""
+
+    def resolve_references(self, request: str, previous_request: str) -> str:
+        """Return *request* with its references to *previous_request* replaced."""
+        ...
+
+    def choose_tool_calls(
+        self, request: str, tools: Sequence[OfferedTool], *, required: bool
+    ) -> Sequence[PlannedToolCall]:
+        """Return the tool calls for *request*; none if it can be answered without tools.
+
+        With *required*, at least one of *tools* must be called if possible.
+        """
+        ...
+
+    def certain_tool_calls(
+        self, request: str, tools: Sequence[OfferedTool]
+    ) -> Sequence[PlannedToolCall]:
+        """Return the tool calls that *request* needs with certainty; none if there is doubt."""
+        ...
+
+    def direct_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str | None:
+        """Return an answer that needs no language model, or None.
+
+        These are answers to small talk and exact results of tools, such as a calculation.
+        """
+        ...
+
+    def compose_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str:
+        """Return the answer to *request* from the results of the *completed* calls."""
+        ...

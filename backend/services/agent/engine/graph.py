@@ -1,0 +1,271 @@
+"""The agent's graph: runs and completions, with their events.
+
+This module imports LangChain, which takes seconds. Only the runner imports it, on first use.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    convert_to_messages,
+    message_to_dict,
+    messages_from_dict,
+)
+from langgraph.errors import GraphRecursionError
+
+from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
+from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
+from backend.services.agent.engine.guards import (
+    GuardMiddleware,
+    get_finish_reason,
+    has_malformed_tool_calls,
+)
+from backend.services.agent.engine.metrics import ModelLabels
+from backend.services.agent.engine.prompts import SYSTEM_PROMPT
+from backend.services.agent.engine.run_context import (
+    EmitEvent,
+    RunContext,
+    build_model_settings,
+    count_tokens,
+    to_tool_call,
+)
+from backend.services.agent.engine.telemetry import AgentTelemetry
+from backend.services.agent.engine.tool_execution import ToolExecutor
+from backend.services.agent.engine.toolbox import Toolbox
+from backend.services.agent.errors import InvalidModelResponse, ModelTimeout, RunLimitExceeded
+from backend.services.agent.model import (
+    ClientToolCalls,
+    CompletionRequest,
+    HistoryMessage,
+    PausedRun,
+    RunFinished,
+    RunRequest,
+    TextDelta,
+    TokenUsage,
+)
+
+# One model call takes three steps of the graph: model, guard and tools. One more is spare.
+_GRAPH_STEPS_PER_MODEL_CALL: Final = 4
+
+
+class AgentGraph:
+    """The compiled agent, created on first use.
+
+    It is compiled without tools and with a placeholder model: GuardMiddleware sets the model and
+    the tools of each run.
+    """
+
+    def __init__(
+        self,
+        models: ChatModelRegistry,
+        toolbox: Toolbox,
+        tool_executor: ToolExecutor,
+        telemetry: AgentTelemetry,
+    ) -> None:
+        self._models = models
+        self._toolbox = toolbox
+        self._tool_executor = tool_executor
+        self._limits = tool_executor.limits
+        self._telemetry = telemetry
+        self._agent: Any = None
+
+    def get_agent(self) -> Any:
+        """Return the compiled agent."""
+        if self._agent is None:
+            self._agent = create_agent(
+                self._models.get_chat_model(RULE_BASED_MODEL),  # placeholder, never called
+                [],
+                system_prompt=SYSTEM_PROMPT,
+                middleware=[
+                    self._telemetry.create_tool_middleware(),
+                    GuardMiddleware(self._tool_executor),
+                ],
+                context_schema=RunContext,
+            )
+        return self._agent
+
+    def warm_up(self) -> None:
+        """Compile the agent and open the default model."""
+        self.get_agent()
+        self._models.get_chat_model(self._models.resolve_name(None))
+
+    async def run_agent(self, request: RunRequest, emit_event: EmitEvent) -> None:
+        """Execute the run *request*. The last event is RunFinished.
+
+        Raises:
+            ModelUnavailable, ModelTimeout, InvalidModelResponse: the model failed.
+            LimitReached: the run exceeded one of its limits.
+        """
+        labels = ModelLabels(self._models.get_provider(request.model), request.model)
+        with self._telemetry.trace_run(labels):
+            await self._run_agent(request, emit_event)
+
+    async def _run_agent(self, request: RunRequest, emit_event: EmitEvent) -> None:
+        tools = await self._toolbox.get_tools(request.tool_context.caller)
+        chain = FallbackChain(self._models, request.model, self._telemetry.record_fallback)
+        limits = self._limits
+        if request.remaining_daily_tokens is not None:
+            max_tokens = min(limits.max_tokens, request.remaining_daily_tokens)
+            limits = replace(limits, max_tokens=max_tokens)
+        user_text = _join_user_messages(request.history)
+        context = RunContext(request, limits, emit_event, user_text, chain, tools)
+        agent = await asyncio.to_thread(self.get_agent)
+        try:
+            async with asyncio.timeout(self._limits.run_timeout.total_seconds()):
+                paused = await self._execute_graph(agent, context)
+        except TimeoutError as error:
+            raise ModelTimeout from error
+        except GraphRecursionError as error:
+            raise RunLimitExceeded("The run exceeded the maximum number of steps.") from error
+        await emit_event(
+            RunFinished(
+                chain.model,
+                "paused" if paused is not None else context.finish_reason,
+                context.prompt_tokens,
+                context.completion_tokens,
+                paused,
+            )
+        )
+
+    async def _execute_graph(self, agent: Any, context: RunContext) -> PausedRun | None:
+        """Run the graph and emit the model's text. Return the state of the run if it paused."""
+        history = _to_messages(context.request.history)
+        resumed: list[BaseMessage] = []
+        if context.request.paused is not None:
+            resumed = _prepare_resume(context, context.request.paused)
+        messages: list[BaseMessage] = [*history, *resumed]
+        replayed_message = context.replayed_message
+        replayed_id = None if replayed_message is None else replayed_message.id
+        # Id of the message with the last emitted text. Text of another message starts a new
+        # paragraph.
+        text_message_id = None
+        if replayed_message is not None and replayed_message.text:
+            text_message_id = replayed_message.id
+        async for mode, part in agent.astream(
+            {"messages": messages},
+            {
+                "recursion_limit": self._limits.max_model_calls * _GRAPH_STEPS_PER_MODEL_CALL,
+                "callbacks": [
+                    self._telemetry.create_model_callback(),
+                    context.fallback_chain.first_token,
+                ],
+            },
+            context=context,
+            stream_mode=["messages", "values"],
+        ):
+            if mode == "values":
+                messages = part["messages"]
+                continue
+            message, _ = part
+            # The mode "messages" also yields tool messages and the replayed message.
+            if not isinstance(message, AIMessage) or message.id == replayed_id or not message.text:
+                continue
+            if text_message_id not in {None, message.id}:
+                await context.emit_event(TextDelta("\n\n"))
+            text_message_id = message.id
+            await context.emit_event(TextDelta(message.text))
+        if not context.is_paused:
+            return None
+        return _to_paused_run(messages[len(history) :])
+
+    async def complete_request(self, request: CompletionRequest, emit_event: EmitEvent) -> None:
+        """Call the model once with the messages and tools of a client.
+
+        Calls of the client's tools are returned as ClientToolCalls, never executed.
+        """
+        chain = FallbackChain(self._models, request.model, self._telemetry.record_fallback)
+        try:
+            messages = convert_to_messages([dict(message) for message in request.messages])
+        except ValueError as error:
+            raise InvalidModelResponse("The messages do not form a conversation.") from error
+        callbacks = [self._telemetry.create_model_callback(), chain.first_token]
+        try:
+            async with asyncio.timeout(self._limits.run_timeout.total_seconds()):
+                response = await chain.call_model(
+                    lambda model: _stream_response(
+                        _bind_settings(model, request), messages, emit_event, callbacks
+                    )
+                )
+        except TimeoutError as error:
+            raise ModelTimeout from error
+        finish_reason = get_finish_reason(response)
+        if has_malformed_tool_calls(response):
+            raise InvalidModelResponse("The model called a tool with malformed arguments.")
+        if response.tool_calls:
+            finish_reason = "tool_calls"
+            await emit_event(ClientToolCalls([to_tool_call(call) for call in response.tool_calls]))
+        tokens = count_tokens(messages, response)
+        await emit_event(TokenUsage(chain.model, *tokens))
+        await emit_event(RunFinished(chain.model, finish_reason, *tokens))
+
+
+def _bind_settings(model: BaseChatModel, request: CompletionRequest) -> Any:
+    """Return *model* with the client's settings and tools."""
+    settings = build_model_settings(request, request.remaining_daily_tokens)
+    if not request.tools:
+        return model.bind(**settings)
+    return model.bind_tools(
+        [dict(tool) for tool in request.tools],
+        tool_choice=request.tool_choice,  # type: ignore[arg-type]
+        **settings,
+    )
+
+
+async def _stream_response(
+    model: Any, messages: list[BaseMessage], emit_event: EmitEvent, callbacks: list[Any]
+) -> AIMessage:
+    """Call *model*, emit its text while it arrives, and return the complete message."""
+    response: AIMessageChunk | None = None
+    async for chunk in model.astream(messages, {"callbacks": callbacks}):
+        response = chunk if response is None else response + chunk
+        if chunk.text:
+            await emit_event(TextDelta(chunk.text))
+    return AIMessageChunk(content="") if response is None else response
+
+
+def _to_messages(history: Sequence[HistoryMessage]) -> list[BaseMessage]:
+    """Convert *history* without its system messages: GuardMiddleware adds them to the prompt."""
+    return [
+        HumanMessage(message.text) if message.role == "user" else AIMessage(message.text)
+        for message in history
+        if message.role != "system"
+    ]
+
+
+def _join_user_messages(history: Sequence[HistoryMessage]) -> str:
+    return "\n".join(message.text for message in history if message.role == "user")
+
+
+def _prepare_resume(context: RunContext, paused: PausedRun) -> list[BaseMessage]:
+    """Return the messages of *paused* without the last.
+
+    The last message contains the calls that waited for approval. It is stored in *context*, and
+    GuardMiddleware returns it in place of a model response.
+    """
+    *messages, last_message = messages_from_dict([dict(message) for message in paused.messages])
+    if not isinstance(last_message, AIMessage):
+        raise TypeError("The last message of a paused run must contain the pending tool calls.")
+    context.replayed_message = last_message
+    context.decided_calls = [to_tool_call(call) for call in last_message.tool_calls]
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            context.known_identifiers.update((message.artifact or {}).get("identifiers", ()))
+    context.call_ids = {call["id"] or "" for call in last_message.tool_calls}
+    return messages
+
+
+def _to_paused_run(messages: Sequence[BaseMessage]) -> PausedRun:
+    last_message = messages[-1]
+    calls = last_message.tool_calls if isinstance(last_message, AIMessage) else []
+    return PausedRun(
+        [message_to_dict(message) for message in messages], [to_tool_call(call) for call in calls]
+    )

@@ -1,0 +1,167 @@
+"""Start agent runs from synchronous code and iterate over their events."""
+
+import asyncio
+import queue
+import time
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.chassis.observability.tracing import set_span_error, start_as_current_span
+from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
+from backend.services.agent.engine.event_loop import EventLoopThread
+from backend.services.agent.engine.metrics import (
+    TOOL_FAILED,
+    AgentMetrics,
+    get_tool_span_attributes,
+    to_known_label,
+)
+from backend.services.agent.engine.tool_execution import ToolExecutor
+from backend.services.agent.engine.toolbox import Toolbox
+from backend.services.agent.model import (
+    Caller,
+    CompletionRequest,
+    IdleEvent,
+    RunEvent,
+    RunFinished,
+    RunRequest,
+    Tool,
+    ToolCall,
+    ToolContext,
+    ToolResult,
+)
+
+if TYPE_CHECKING:
+    from backend.services.agent.engine.graph import AgentGraph
+
+_MAX_QUEUED_EVENTS: Final = 256
+_IDLE_SECONDS: Final = 0.25
+_FULL_QUEUE_RETRY_SECONDS: Final = 0.02
+
+# EmitEvent of run_context, repeated here because run_context imports LangChain.
+EmitEvent = Callable[[RunEvent], Coroutine[Any, Any, None]]
+
+
+class AgentRunner:
+    """Executes runs and completions in the event loop and returns their events as iterators.
+
+    Closing an iterator cancels the run, which closes the connection to the model. This is why runs
+    are asynchronous: a synchronous graph could not be stopped before the model's response ended.
+    """
+
+    def __init__(
+        self,
+        models: ChatModelRegistry,
+        toolbox: Toolbox,
+        tool_executor: ToolExecutor,
+        metrics: AgentMetrics,
+        *,
+        traces_content: bool = False,
+    ) -> None:
+        self._models = models
+        self._toolbox = toolbox
+        self._tool_executor = tool_executor
+        self._metrics = metrics
+        self._traces_content = traces_content
+        self._loop = EventLoopThread()
+        self._graph: AgentGraph | None = None
+
+    def stream_run(self, request: RunRequest) -> Generator[RunEvent]:
+        """Execute the run *request* and yield its events; the last one is RunFinished."""
+        graph = self._get_graph()
+        return self._iterate_events(lambda emit_event: graph.run_agent(request, emit_event))
+
+    def stream_completion(self, request: CompletionRequest) -> Generator[RunEvent]:
+        """Call a model once with a client's messages and tools and yield the events."""
+        graph = self._get_graph()
+        return self._iterate_events(lambda emit_event: graph.complete_request(request, emit_event))
+
+    def list_tools(self, caller: Caller) -> list[Tool]:
+        """Return the tools that *caller* may use."""
+        tools = self._loop.run(self._toolbox.get_tools(caller))
+        return [tool for tool in tools.values() if tool.is_allowed_for(caller)]
+
+    def call_tool(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Execute *call* on behalf of the caller, without a model, and return its result.
+
+        The call needs no approval: the caller chose the tool and its arguments.
+        """
+        return self._loop.run(self._call_tool(call, context))
+
+    async def _call_tool(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        tools = await self._toolbox.get_tools(context.caller)
+        tool, started = to_known_label(call.tool, tools), time.perf_counter()
+        with start_as_current_span(
+            f"execute_tool {tool}", attributes=get_tool_span_attributes(tool)
+        ) as span:
+            result = await self._tool_executor.execute(call, tools, context, _allow_call)
+            error_type = TOOL_FAILED if result.failed else ""
+            if error_type:
+                set_span_error(span, error_type)
+        self._metrics.record_tool_call(tool, time.perf_counter() - started, error_type)
+        return result
+
+    def with_tools(self, tools: Sequence[Tool], metrics: AgentMetrics) -> "AgentRunner":
+        """Return a runner with other *tools* in the same event loop.
+
+        The loop is shared because the connections of the models belong to it.
+        """
+        runner = AgentRunner(self._models, Toolbox(tools), self._tool_executor, metrics)
+        runner._loop = self._loop
+        return runner
+
+    def warm_up(self) -> None:
+        """Import LangChain and open the default model, so that the first run does not wait."""
+        self._get_graph().warm_up()
+
+    def _get_graph(self) -> "AgentGraph":
+        if self._graph is None:
+            from backend.services.agent.engine.graph import AgentGraph
+            from backend.services.agent.engine.telemetry import AgentTelemetry
+
+            telemetry = AgentTelemetry(self._metrics, with_content=self._traces_content)
+            self._graph = AgentGraph(self._models, self._toolbox, self._tool_executor, telemetry)
+        return self._graph
+
+    def _iterate_events(
+        self, execute: Callable[[EmitEvent], Coroutine[Any, Any, None]]
+    ) -> Generator[RunEvent]:
+        events: queue.Queue[RunEvent | Exception] = queue.Queue(_MAX_QUEUED_EVENTS)
+        task = self._loop.submit(_put_events(execute, events))
+        try:
+            while True:
+                try:
+                    event = events.get(timeout=_IDLE_SECONDS)
+                except queue.Empty:
+                    yield IdleEvent()
+                    continue
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, RunFinished):
+                    return
+        finally:
+            task.cancel()
+
+
+def _allow_call(tool: Tool, call: ToolCall) -> None:
+    """Allow every call."""
+
+
+async def _put_events(
+    execute: Callable[[EmitEvent], Coroutine[Any, Any, None]],
+    events: queue.Queue[RunEvent | Exception],
+) -> None:
+    async def put_event(event: RunEvent | Exception) -> None:
+        # Backpressure: a slow consumer slows the model down. The loop itself must never block.
+        while True:
+            try:
+                events.put_nowait(event)
+            except queue.Full:
+                await asyncio.sleep(_FULL_QUEUE_RETRY_SECONDS)
+            else:
+                return
+
+    try:
+        await execute(put_event)
+    except Exception as error:  # noqa: BLE001 - raised again in the consumer's thread
+        await put_event(error)

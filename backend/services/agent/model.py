@@ -1,0 +1,270 @@
+"""Value types of runs, tools and run events that several packages of the agent share.
+
+This module does not import LangChain, whose import takes seconds.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated caller of a run. Its headers are sent along to other services."""
+
+    user_id: str
+    tenant_id: str
+    headers: Mapping[str, str] = field(repr=False)
+    permissions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Part of a document: `text` is the document's extracted text from `start` to `end`."""
+
+    document_id: str
+    filename: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float = 0.0
+
+
+ToolStatus = Literal["ok", "error", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """Result of a tool call: text for the model, and the chunks that the text came from.
+
+    `identifiers` are ids and URLs that the model may pass to tools from now on, in addition to
+    those that the user typed. The status is "error" if the call was made and failed, and "refused"
+    if it was never made.
+    """
+
+    content: str
+    chunks: Sequence[Chunk] = ()
+    identifiers: Sequence[str] = ()
+    status: ToolStatus = "ok"
+
+    @property
+    def failed(self) -> bool:
+        return self.status != "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Input of a tool call that the model cannot choose."""
+
+    caller: Caller
+    collection: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolExample:
+    """A user request and the tool arguments for it.
+
+    The argument value REQUEST_PLACEHOLDER is replaced with the text of the request.
+    """
+
+    utterance: str
+    arguments: Mapping[str, Any]
+
+
+REQUEST_PLACEHOLDER = "{request}"
+
+# The `source` of the agent's own tools.
+SUITE_SOURCE = "suite"
+
+
+class ArgumentSchema(Protocol):
+    """Schema and validation of a tool's arguments."""
+
+    @property
+    def json_schema(self) -> Mapping[str, Any]:
+        """The JSON schema that is sent to models."""
+
+    def validate(self, arguments: Mapping[str, Any]) -> Any:
+        """Return *arguments* in the form that the tool expects. Raises ToolRefused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that models can call.
+
+    Attributes:
+        arguments: schema and validation of the arguments.
+        run: executes a call with validated arguments.
+        examples: requests that this tool serves, for the rule-based planner and small models.
+        identifier_arguments: names of arguments whose values must have been typed by the user or
+            returned by a tool. Otherwise instructions in a document could choose the target.
+        side_effects: whether a call requires the user's approval.
+        permissions: the caller must have all of them, or the tool is not offered.
+        source: SUITE_SOURCE, "service:<name>" or "mcp:<server>".
+        timeout: limit of one call; None for RunLimits.tool_timeout.
+    """
+
+    name: str
+    description: str
+    arguments: ArgumentSchema
+    run: Callable[[Any, ToolContext], Awaitable[ToolResult]]
+    examples: Sequence[ToolExample] = ()
+    identifier_arguments: frozenset[str] = frozenset()
+    side_effects: bool = False
+    permissions: frozenset[str] = frozenset()
+    source: str = SUITE_SOURCE
+    timeout: timedelta | None = None
+
+    def is_allowed_for(self, caller: Caller) -> bool:
+        """Return whether *caller* has all permissions of the tool."""
+        return self.permissions <= caller.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Limits of one run. A run that exceeds one is stopped."""
+
+    max_model_calls: int = 8
+    max_tool_calls: int = 12
+    max_tokens: int = 60_000
+    run_timeout: timedelta = timedelta(seconds=120)
+    tool_timeout: timedelta = timedelta(seconds=20)
+    max_tool_output_characters: int = 16_000
+    approval_timeout: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryMessage:
+    """An earlier message of the conversation; `role` is user, assistant or system."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call as the model made it; `arguments` are not validated."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PausedRun:
+    """A run that waits for the user's approval of tool calls.
+
+    `messages` are the messages of the run so far, as LangChain serialises them; `calls` are the
+    tool calls that wait.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    calls: Sequence[ToolCall]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Input of one run.
+
+    Attributes:
+        history: the conversation up to and including the user's request.
+        max_tokens: limit of one response of the model, in tokens.
+        can_pause: False if there is no user to approve tool calls. Tools with side effects are
+            not offered then.
+        paused: state of the paused run that this run resumes.
+        approved: the user's decision on the calls of `paused`.
+        instructions: text that is appended to the system prompt.
+        model_parameters: parameters under their OpenAI names; only those that the model supports.
+        remaining_daily_tokens: tokens that the caller may still use today; None for no quota.
+    """
+
+    model: str
+    history: Sequence[HistoryMessage]
+    tool_context: ToolContext
+    temperature: float | None = None
+    max_tokens: int | None = None
+    can_pause: bool = True
+    paused: PausedRun | None = None
+    approved: bool = False
+    instructions: str = ""
+    model_parameters: Mapping[str, Any] = field(default_factory=dict)
+    remaining_daily_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """Input of one completion: messages, tools and parameters of a client, in OpenAI's format."""
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]]
+    tool_choice: str | Mapping[str, Any] | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    model_parameters: Mapping[str, Any] = field(default_factory=dict)
+    remaining_daily_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool call has started."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool call has ended, successfully or not; `took_ms` is its duration in milliseconds."""
+
+    call: ToolCall
+    result: ToolResult
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientToolCalls:
+    """Calls of tools that the client defined. The client executes them, not the agent."""
+
+    calls: Sequence[ToolCall]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one response of a model."""
+
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleEvent:
+    """No event for a moment. Consumers can check whether the client is still connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run has ended, or waits for the user's approval if `paused` is set.
+
+    `model` is the model that answered; after a fallback it differs from the requested one.
+    """
+
+    model: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    paused: PausedRun | None = None
+
+
+RunEvent = (
+    TextDelta | ToolStarted | ToolEnded | ClientToolCalls | TokenUsage | IdleEvent | RunFinished
+)

@@ -1,0 +1,215 @@
+"""Request schemas of OpenAI's chat completions API, with the supported fields."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from backend.security import JsonInteger
+from backend.services.agent.domain.answers.completions import Chat
+from backend.services.agent.domain.answers.events import HistoryMessage
+
+
+class LenientInput(BaseModel):
+    """Base of request schemas that ignore unknown fields, as OpenAI's API does."""
+
+    model_config = ConfigDict(
+        strict=True, extra="ignore", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
+    )
+
+
+def _reject_non_text_parts(content: object) -> object:
+    """Reject images and other content with one clear message."""
+    for part in content if isinstance(content, list) else ():
+        part_type = part.get("type") if isinstance(part, dict) else None
+        if isinstance(part_type, str) and part_type != "text":
+            raise ValueError(f"Only text is supported. Remove the part of type {part_type[:40]!r}.")
+    return content
+
+
+class MessagePart(LenientInput):
+    """A part of a message; only text is supported."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(max_length=100_000)]
+
+
+_MODEL_PARAMETERS: Final = {
+    "frequency_penalty",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "stop",
+    "top_p",
+}
+
+
+def _validate_json_object(text: str) -> str:
+    if not text:  # some servers write a call without arguments like this
+        return "{}"
+    try:
+        is_object = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise ValueError("The arguments of a call must be a JSON object, serialized as a string.")
+    return text
+
+
+class CalledFunction(LenientInput):
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    arguments: Annotated[
+        str,
+        Field(max_length=100_000, json_schema_extra={"contentMediaType": "application/json"}),
+        AfterValidator(_validate_json_object),
+    ]
+
+
+class ToolCall(LenientInput):
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+_TOOL_MESSAGE_SCHEMA: JsonDict = {
+    "if": {"properties": {"role": {"const": "tool"}}},
+    "then": {
+        "properties": {"tool_call_id": {"type": "string"}},
+        "required": ["tool_call_id"],
+    },
+}
+
+
+class ChatMessage(LenientInput):
+    """A message. Messages with the role `tool` require `tool_call_id`."""
+
+    model_config = ConfigDict(json_schema_extra=_TOOL_MESSAGE_SCHEMA)
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[
+        Annotated[str, Field(max_length=100_000)]
+        | Annotated[list[MessagePart], Field(max_length=100)]
+        | None,
+        BeforeValidator(_reject_non_text_parts),
+    ] = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _require_tool_call_id(self) -> Self:
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("A message with the role tool requires tool_call_id.")
+        return self
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+    def to_openai(self) -> dict[str, Any]:
+        """Return the message in OpenAI's format, with known fields only."""
+        role = "system" if self.role == "developer" else self.role
+        message: dict[str, Any] = {"role": role, "content": self.text}
+        if self.tool_calls:
+            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+class FunctionDefinition(LenientInput):
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    description: Annotated[str, Field(max_length=4_096)] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ClientTool(LenientInput):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+Stop = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class StreamOptions(LenientInput):
+    include_usage: bool = False
+
+
+class ResponseFormat(LenientInput):
+    """Format of the answer: text, a JSON object, or JSON that matches a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _require_matching_schema(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError(
+                "json_schema is required for the type json_schema, and not allowed for other types."
+            )
+        return self
+
+
+class ChatRequest(LenientInput):
+    """A chat completion request."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=500)]
+    model: Annotated[str, Field(max_length=128)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768), JsonInteger] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=32_768), JsonInteger] | None = None
+    tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    n: Annotated[int, Field(ge=1, le=1, description="Only one choice is supported.")] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: int | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    response_format: ResponseFormat | None = None
+
+    def to_chat(self) -> Chat:
+        """Convert the request to a domain object."""
+        return Chat(
+            messages=[message.to_openai() for message in self.messages],
+            history=_to_history(self.messages),
+            tools=[tool.model_dump(exclude_none=True) for tool in self.tools or ()],
+            tool_choice=self.tool_choice,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            model_parameters=self._get_model_parameters(),
+        )
+
+    def _get_model_parameters(self) -> dict[str, Any]:
+        """Return the optional model parameters in OpenAI's format."""
+        parameters = self.model_dump(include=_MODEL_PARAMETERS, exclude_none=True)
+        if isinstance(self.stop, str):
+            parameters["stop"] = [self.stop]
+        if self.response_format is not None and self.response_format.type == "text":
+            del parameters["response_format"]
+        return parameters
+
+    @property
+    def includes_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _to_history(messages: Sequence[ChatMessage]) -> list[HistoryMessage]:
+    roles = {"developer": "system"}
+    return [
+        HistoryMessage(roles.get(message.role, message.role), message.text)
+        for message in messages
+        if message.role != "tool" and message.text
+    ]
+
+
+def format_tool_call(call_id: str, name: str, arguments: object) -> dict[str, Any]:
+    """Return a tool call in OpenAI's format, with the arguments as a JSON string."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": call_id, "type": "function", "function": function}

@@ -1,0 +1,1 @@
+"""Passwords, password recovery, second factors, API keys and external identities."""

@@ -1,0 +1,1 @@
+"""Administration commands: `python -m backend users|tenants|keys …`."""

@@ -1,0 +1,1 @@
+"""Routes of API keys, second factors, password recovery and external identities."""

@@ -1,0 +1,136 @@
+"""Routes for changing a password and for resetting a forgotten one."""
+
+from typing import Annotated
+
+from flask import Blueprint, Response, g
+from flask_limiter import Limiter, RateLimitExceeded
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import request_example, responds_with
+from backend.security import (
+    Input,
+    authenticated,
+    current_principal,
+    invalid_field,
+    public,
+    validate_input,
+)
+from backend.services.auth.domain.credentials.password_recovery import PasswordRecoveryService
+from backend.services.auth.errors import (
+    InvalidCredentials,
+    InvalidResetToken,
+    SessionEnded,
+    TooBusy,
+    TooManyAttempts,
+    WeakPassword,
+)
+from backend.services.auth.routes.request_origin import get_request_origin
+from backend.services.auth.routes.schemas import Password
+from backend.services.auth.routes.sessions import to_rate_limit_response
+
+
+class PasswordChange(Input):
+    """The current password and the new one."""
+
+    current_password: Password
+    new_password: Password
+
+
+class PasswordResetRequest(Input):
+    """The username or e-mail address, in either field."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {name: {"type": "string"}}, "required": [name]}
+                for name in ("username", "email")
+            ]
+        }
+    )
+
+    username: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+    email: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+
+
+class PasswordResetConfirm(Input):
+    """The token from the mail, and the new password."""
+
+    token: Annotated[str, Field(min_length=1, max_length=128)]
+    new_password: Password
+
+
+class PasswordResetAccepted(BaseModel):
+    """Response that is the same whether or not the account exists."""
+
+    detail: str = "If the account exists and has an e-mail address, a mail will be sent to it."
+
+
+def create_password_blueprint(failures: Limiter, allowed_failures: str) -> Blueprint:
+    """Create the password routes.
+
+    Args:
+        failures: limiter that counts wrong current passwords.
+        allowed_failures: limit per user, such as `10 per 5 minutes`.
+    """
+    blueprint = Blueprint("recovery", __name__)
+
+    # A stolen access token must not allow guessing the password without limit.
+    @failures.limit(
+        allowed_failures,
+        key_func=lambda: f"password-of-{g.principal.user_id}",
+        deduct_when=lambda response: response.status_code == InvalidCredentials.status,
+    )
+    def change_limited(body: PasswordChange) -> None:
+        caller = current_principal()
+        use(PasswordRecoveryService).change_password(
+            caller.user_id,
+            caller.session_id,
+            body.current_password,
+            body.new_password,
+            get_request_origin(),
+        )
+
+    @blueprint.post("/password/change")
+    @authenticated
+    @validate_input(PasswordChange)
+    @responds_with(
+        status=204,
+        errors=(InvalidCredentials, WeakPassword, SessionEnded, TooManyAttempts, TooBusy),
+    )
+    @request_example({"current_password": "testpass123", "new_password": "analytical engine 1843"})
+    def change_password(body: PasswordChange) -> None:
+        """Change the password. All other sessions of the caller end."""
+        change_limited(body)
+
+    @blueprint.post("/password/forgot")
+    @public
+    @validate_input(PasswordResetRequest)
+    @responds_with(PasswordResetAccepted, 202)
+    @request_example({"username": "testuser"})
+    def request_reset(body: PasswordResetRequest) -> PasswordResetAccepted:
+        """Request a mail with a password reset token."""
+        name = body.email or body.username
+        if name is None:
+            raise invalid_field("#/username", "Send the user name or the e-mail address.")
+        use(PasswordRecoveryService).request_reset(name, get_request_origin())
+        return PasswordResetAccepted()
+
+    @blueprint.post("/password/reset")
+    @public
+    @validate_input(PasswordResetConfirm)
+    @responds_with(status=204, errors=(InvalidResetToken, WeakPassword, TooBusy))
+    @request_example(
+        {"token": "9f86d081884c7d659a2feaa0c55ad015", "new_password": "analytical engine 1843"}
+    )
+    def reset_password(body: PasswordResetConfirm) -> None:
+        """Set a new password with a reset token, which works once. All sessions end."""
+        use(PasswordRecoveryService).reset_password(
+            body.token, body.new_password, get_request_origin()
+        )
+
+    @blueprint.errorhandler(RateLimitExceeded)
+    def handle_rate_limit(_: RateLimitExceeded) -> Response:
+        return to_rate_limit_response(failures)
+
+    return blueprint

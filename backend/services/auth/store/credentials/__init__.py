@@ -1,0 +1,1 @@
+"""Tables of API keys, second factors, password resets and external identities."""

@@ -1,0 +1,1 @@
+"""The route table: which service receives a request target, and with which limits."""

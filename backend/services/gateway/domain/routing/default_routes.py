@@ -1,0 +1,75 @@
+"""Routes of every installation: one for each service, and `/v1` for OpenAI clients."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from backend.security.limits import Limit
+from backend.services.gateway.domain.routing.route_table import (
+    DEFAULT_PUBLIC_PATHS,
+    MEBIBYTE,
+    RateLimitRule,
+    Route,
+    TokenLimitRule,
+)
+
+_SIGN_IN_PATHS = ("/login", "/register")
+
+# Size of a multipart form besides the files in it.
+_FORM_BYTES = MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultLimits:
+    """Rate limits that apply unless the route table sets others."""
+
+    sign_in: Limit
+    api: Limit
+    tenant: Limit
+    tokens: tuple[Limit, ...]
+
+
+def default_routes(
+    upstreams: Mapping[str, tuple[str, ...]], limits: DefaultLimits, max_upload_bytes: int
+) -> Iterator[Route]:
+    """Yield one route for each service of *upstreams*, and the OpenAI paths of the agent.
+
+    Args:
+        upstreams: URLs of the instances by service.
+        limits: the default rate limits.
+        max_upload_bytes: upload limit of the rag service. The gateway applies it too, so that a
+            larger upload gets a response before its first byte is read, instead of a connection
+            that breaks.
+    """
+    general = (
+        RateLimitRule("api", limits.api, "caller"),
+        RateLimitRule("tenant", limits.tenant, "tenant"),
+    )
+    token_limits = TokenLimitRule(limits.tokens, ("/query", "/v1/chat/completions"))
+    for name, urls in upstreams.items():
+        route = Route(name, f"/{name}", urls, service=name, limits=general)
+        if name == "auth":
+            sign_in = RateLimitRule("sign-in", limits.sign_in, "address", _SIGN_IN_PATHS)
+            route = replace(
+                route,
+                public=(
+                    *DEFAULT_PUBLIC_PATHS,
+                    *_SIGN_IN_PATHS,
+                    "/refresh",
+                    "/password/forgot",
+                    "/password/reset",
+                    "/.well-known/jwks.json",
+                    "/oidc/*",
+                ),
+                closed=("/metrics", "/api-keys/exchange"),
+                limits=(sign_in, *general),
+                timeout=5.0,
+                body_limit=MEBIBYTE,
+            )
+        elif name == "rag":
+            # `POST /documents?wait=` can delay its response by up to a minute.
+            route = replace(route, timeout=75.0, body_limit=max_upload_bytes + _FORM_BYTES)
+        elif name == "agent":
+            route = replace(route, timeout=120.0, tokens=token_limits)
+            openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())
+            yield openai
+        yield route

@@ -1,0 +1,92 @@
+"""Write the heads of forwarded requests and of responses to clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backend.chassis.web.http1.header_writer import CLOSE_LINE, STATUS_LINES, format_header_lines
+from backend.chassis.web.http1.response_head import DATE_BIT, ResponseHead
+from backend.security.addresses import client_address, is_trusted, rate_limit_address
+from backend.services.gateway.domain.headers import parse_connection_tokens
+from backend.services.gateway.edge import responses
+
+if TYPE_CHECKING:
+    from backend.services.gateway.edge.header_block import GatewayHeaderBlock, GatewayRequest
+    from backend.services.gateway.edge.worker_state import WorkerState
+
+_NO_CONTENT = 204
+_PLAIN_CONNECTION_VALUES = frozenset({"close", "keep-alive"})
+
+
+def prepare_forwarded_head(
+    block: GatewayHeaderBlock, state: WorkerState, peer: str, *, is_upgrade: bool
+) -> None:
+    """Set the attributes of *block* that are the same for all requests that repeat it.
+
+    Args:
+        block: the header block to complete.
+        state: the state of the worker.
+        peer: address of the client connection.
+        is_upgrade: True for a WebSocket handshake.
+    """
+    headers = block.headers
+    address = client_address(peer, headers.get("x-forwarded-for", ""), state.trusted_proxies)
+    scheme = state.scheme
+    if headers.get("x-forwarded-proto") == "https" and is_trusted(peer, state.trusted_proxies):
+        scheme = "https"
+    if block.chunked:
+        framing = "Transfer-Encoding: chunked\r\n"
+    elif is_upgrade:
+        framing = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    elif "content-length" in headers:
+        framing = f"Content-Length: {block.content_length}\r\n"
+    else:
+        framing = ""
+    block.rate_limit_address = rate_limit_address(address)
+    block.is_upgrade = is_upgrade
+    block.forwarded_head = (
+        f"\r\n{''.join(block.forwarded_lines)}X-Forwarded-For: {address}\r\n"
+        f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {headers.get('host', '')}\r\n"
+        f"{framing}X-Request-ID: "
+    )
+
+
+def build_response_head(
+    head: ResponseHead,
+    request: GatewayRequest,
+    state: WorkerState,
+    own_lines: str,
+    private: bool,
+    keep_alive: bool,
+) -> bytes:
+    """Return the head to send to the client for a service's response *head*.
+
+    Args:
+        head: the response head of the service.
+        request: the request of the client.
+        state: the state of the worker.
+        own_lines: header lines of the gateway: request id and limits.
+        private: True if the response must not be stored by shared caches.
+        keep_alive: False adds `Connection: close`.
+    """
+    if head.body_length is None:
+        lines = "" if request.line.minor_version == 0 else "Transfer-Encoding: chunked\r\n"
+    elif head.content_length is None or head.status == _NO_CONTENT:
+        lines = ""
+    else:
+        lines = f"Content-Length: {head.content_length}\r\n"
+    header_lines = head.header_lines
+    if head.connection and head.connection not in _PLAIN_CONNECTION_VALUES:
+        header_lines = head.header_lines_without(parse_connection_tokens([head.connection]))
+    if not keep_alive:
+        lines += CLOSE_LINE
+    if not head.field_bits & DATE_BIT:
+        lines += state.get_date_header()
+    if "origin" in request.headers:
+        lines += format_header_lines(state.cors.response_fields(request.headers["origin"]))
+    if state.scheme == "https":
+        lines += responses.HSTS_LINE
+    return (
+        f"{STATUS_LINES[head.status]}{header_lines}{lines}{own_lines}"
+        f"{responses.security_lines(head.field_bits, private)}\r\n"
+    ).encode("latin-1")

@@ -1,0 +1,338 @@
+"""State that all connections of one worker share: routes, pools, caches, clock and metrics."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
+from backend.chassis.web.http1.response_head import ResponseHeadParser
+from backend.services.gateway.clients.instances import Instance, InstanceGroup
+from backend.services.gateway.clients.rate_limit_counter import RateLimitCounter
+from backend.services.gateway.clients.upstream_connections import ConnectionPool
+from backend.services.gateway.domain.forwarding import RequestForwarder
+from backend.services.gateway.domain.headers import is_response_header_forwarded
+from backend.services.gateway.domain.retries import RetryPolicy
+from backend.services.gateway.domain.routing.paths import InvalidTarget, normalize_target
+from backend.services.gateway.domain.routing.route_table import Route
+from backend.services.gateway.edge import responses
+from backend.services.gateway.edge.credential_cache import CredentialCache
+from backend.services.gateway.edge.header_block import create_header_parser
+from backend.services.gateway.edge.observability.access_log import AccessLog
+from backend.services.gateway.edge.observability.edge_metrics import EdgeMetrics
+from backend.services.gateway.errors import InvalidRequestTarget
+
+if TYPE_CHECKING:
+    from backend.services.gateway.edge.client_connection import ClientConnection
+
+SWEEP_INTERVAL_SECONDS = 0.25
+_PROBE_TIMEOUT_SECONDS = 1.0
+_AUTH_THREADS = 4
+_FLASK_THREADS = 8
+_MAX_CACHED_LINES = 4096
+_MAX_CACHED_LINE_BYTES = 256
+
+Wsgi = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfig:
+    """Configuration of the asyncio data path that the forwarding policy does not hold."""
+
+    redis_url: str | None
+    certificate: Path | None
+    certificate_key: Path | None
+    drain_seconds: float
+
+
+class RouteUpstreams:
+    """A route with the instances, connection pools and retry policy of its service."""
+
+    def __init__(
+        self,
+        route: Route,
+        instance_group: InstanceGroup,
+        pools: dict[Instance, ConnectionPool],
+        retry_policy: RetryPolicy,
+    ) -> None:
+        self.route = route
+        self.instance_group = instance_group
+        self.retry_policy = retry_policy
+        self.retry_budget = retry_policy.budget
+        self._pools = pools
+
+    def get_pool(self, instance: Instance) -> ConnectionPool:
+        return self._pools[instance]
+
+
+class ResolvedRequestLine:
+    """A parsed request line with its route. Cached, because clients repeat request lines.
+
+    Attributes:
+        line: the parsed line.
+        path: the normalized path, or "" for `*` and invalid targets.
+        query: the query with its `?`.
+        error: error of an invalid target.
+        upstreams: the route and its upstreams, or None if no route matches.
+        upstream_path: the path that the service receives.
+        upstream_target: the rest of the request line to the service, up to the value of Host.
+        is_public: True if the path needs no credentials.
+        log_path: the path without query, for the access log.
+        charge_key: cache key of the rate-limit charges; paths with the same limits share one.
+    """
+
+    __slots__ = (
+        "charge_key",
+        "error",
+        "is_public",
+        "line",
+        "log_path",
+        "path",
+        "query",
+        "upstream_path",
+        "upstream_target",
+        "upstreams",
+    )
+
+    def __init__(self, line: RequestLine) -> None:
+        self.line = line
+        self.path = ""
+        self.query = ""
+        self.error: InvalidRequestTarget | None = None
+        self.upstreams: RouteUpstreams | None = None
+        self.upstream_path = ""
+        self.upstream_target = ""
+        self.is_public = False
+        self.log_path = ""
+        self.charge_key = ""
+
+
+class WorkerState:
+    """Shared state of one worker process.
+
+    Args:
+        wsgi: the Flask app for the gateway's own routes.
+        forwarder: routes and forwarding policy.
+        redis_url: Redis for rate limits, or None to count them in this process.
+        loop: the event loop of the worker.
+        log: the access log; by default on standard error.
+        secure: True if clients connect with TLS.
+    """
+
+    def __init__(
+        self,
+        wsgi: Wsgi,
+        forwarder: RequestForwarder,
+        redis_url: str | None,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        log: AccessLog | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.wsgi = wsgi
+        self.forwarder = forwarder
+        self.table = forwarder.table
+        self.trusted_proxies = forwarder.trusted_proxies
+        self.cors = forwarder.cors
+        self.traffic = forwarder.traffic
+        self.loop = loop
+        self.scheme = "https" if secure else "http"
+        self.metrics = EdgeMetrics(log or AccessLog())
+        self.publish_metrics: Callable[[], None] | None = None
+        """Writes the metrics where the other workers of the service can read them."""
+        self.rate_limit_counter = RateLimitCounter(redis_url, loop)
+        self.flask_executor = ThreadPoolExecutor(_FLASK_THREADS, "flask")
+        self._auth_executor = ThreadPoolExecutor(_AUTH_THREADS, "verify")
+        self.credential_cache = CredentialCache(forwarder.authenticator, self._auth_executor, loop)
+        self.header_parser = create_header_parser()
+        self.connections: set[ClientConnection] = set()
+        self.draining = False
+        self.now = loop.time()
+        """Time of the last sweep: precise enough for timeouts of seconds, and free to read."""
+        self.request_lines: dict[bytes, ResolvedRequestLine] = {}
+        self.flask_requests = 0
+        self.websockets_by_caller: dict[str, int] = {}
+        self._stopped = False
+        self._request_count = 0
+        self._request_id_prefix = os.urandom(8).hex()
+        self._date_header = (0, "")
+        self._pools: dict[Instance, ConnectionPool] = {}
+        self._response_parser = ResponseHeadParser(
+            is_response_header_forwarded, responses.SECURITY_HEADER_BITS
+        )
+        self._upstreams = self._create_upstreams()
+        self._probed_instances: set[Instance] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _create_upstreams(self) -> dict[str, RouteUpstreams]:
+        upstreams = {}
+        for route in self.table.routes:
+            group = self.forwarder.instance_groups[route.name]
+            if group not in self.metrics.instance_groups:
+                self.metrics.instance_groups.append(group)
+                self._create_pools(group)
+            retry_policy = self.forwarder.retry_policies[route.name]
+            upstreams[route.name] = RouteUpstreams(route, group, self._pools, retry_policy)
+        return upstreams
+
+    def _create_pools(self, group: InstanceGroup) -> None:
+        for instance in group.instances:
+            if instance not in self._pools:
+                self._pools[instance] = ConnectionPool(instance, self._response_parser, self.loop)
+
+    def _refresh_instances(self) -> None:
+        """Apply changed addresses: create pools of new instances, close those of removed ones."""
+        changed = [group for group in self.metrics.instance_groups if group.refresh_addresses()]
+        if not changed:
+            return
+        for group in changed:
+            self._create_pools(group)
+        current = {
+            instance for group in self.metrics.instance_groups for instance in group.instances
+        }
+        for removed in self._pools.keys() - current:
+            # Requests that are in progress there are still completed.
+            self._pools.pop(removed).close()
+
+    def resolve_request_line(self, raw: bytes) -> ResolvedRequestLine:
+        """Parse the request line *raw* and find its route.
+
+        Raises:
+            InvalidRequest: *raw* is not a valid request line.
+        """
+        resolved = ResolvedRequestLine(parse_request_line(raw))
+        target = resolved.line.target
+        if target != "*":
+            try:
+                resolved.path, resolved.query = normalize_target(target)
+            except InvalidTarget as error:
+                resolved.error = InvalidRequestTarget(str(error))
+                return resolved
+            self._resolve_route(resolved)
+        if len(raw) <= _MAX_CACHED_LINE_BYTES:
+            if len(self.request_lines) >= _MAX_CACHED_LINES:
+                self.request_lines.clear()
+            self.request_lines[raw] = resolved
+        return resolved
+
+    def _resolve_route(self, resolved: ResolvedRequestLine) -> None:
+        match = self.table.find_route(resolved.path)
+        if match is None or match[0].is_closed(match[1]):
+            return
+        route, path = match
+        resolved.upstream_path = path
+        resolved.upstreams = self._upstreams[route.name]
+        resolved.is_public = route.is_public(path)
+        resolved.upstream_target = f" {path}{resolved.query} HTTP/1.1\r\nHost: "
+        resolved.log_path = route.prefix + path[len(route.onto) :]
+        has_own_limits = path in route.paths_with_own_limits
+        resolved.charge_key = route.name + path if has_own_limits else route.name
+
+    def create_request_id(self) -> str:
+        """Return a unique request id. It is cheap to create and not a secret."""
+        self._request_count += 1
+        return f"{self._request_id_prefix}{self._request_count:x}"
+
+    def get_date_header(self) -> str:
+        """Return the Date header line, formatted once a second."""
+        now = int(time())
+        if now != self._date_header[0]:
+            self._date_header = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
+        return self._date_header[1]
+
+    def start(self) -> None:
+        self.rate_limit_counter.start()
+        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._sweep)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run *coroutine* as a task and hold a reference to it until it is done."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def drain(self) -> None:
+        """Close connections as soon as they are idle; requests in progress are completed."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
+    def stop(self) -> None:
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+        for pool in self._pools.values():
+            pool.close()
+        self.rate_limit_counter.stop()
+        self._flush_metrics()
+        self.traffic.flush_counts()
+        self.flask_executor.shutdown(wait=False, cancel_futures=True)
+        self._auth_executor.shutdown(wait=False, cancel_futures=True)
+
+    def _sweep(self) -> None:
+        """Apply all timeouts in one periodic pass, so that a request needs no timer of its own."""
+        if self._stopped:
+            return
+        now = self.now = self.loop.time()
+        for connection in list(self.connections):
+            if now >= connection.deadline:
+                connection.handle_timeout(now)
+        self._refresh_instances()
+        for instance, pool in self._pools.items():
+            pool.close_expired(now)
+            if instance.is_ejected and instance not in self._probed_instances:
+                self.create_task(self._probe_until_healthy(instance))
+        self.metrics.is_counting_locally = self.rate_limit_counter.is_local
+        self.metrics.connections = len(self.connections)
+        self._flush_metrics()
+        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._sweep)
+
+    def _flush_metrics(self) -> None:
+        self.metrics.flush()
+        for route, status, requests in self.metrics.iter_new_requests():
+            # Invalid requests have no route.
+            if (upstreams := self._upstreams.get(route)) is not None:
+                self.traffic.count_requests(upstreams.route.service, status, requests)
+        if self.publish_metrics is not None:
+            self.publish_metrics()
+
+    async def _probe_until_healthy(self, instance: Instance) -> None:
+        """Probe an ejected instance until it responds, so that no request has to be the trial."""
+        self._probed_instances.add(instance)
+        try:
+            while instance.is_ejected and instance in self._pools and not self._stopped:
+                if await _is_responding(instance):
+                    self._readmit_instance(instance)
+                    return
+                await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+        finally:
+            self._probed_instances.discard(instance)
+
+    def _readmit_instance(self, instance: Instance) -> None:
+        for group in self.metrics.instance_groups:
+            if instance in group.instances:
+                group.record_success(instance)
+
+
+async def _is_responding(instance: Instance) -> bool:
+    """Return True if *instance* sends any HTTP response to a request for `/health/live`."""
+    writer = None
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+            reader, writer = await asyncio.open_connection(instance.address, instance.port)
+            head = f"GET /health/live HTTP/1.1\r\nHost: {instance.authority}\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode())
+            return (await reader.readline()).startswith(b"HTTP/1.")
+    except (OSError, TimeoutError, ValueError):
+        return False
+    finally:
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                writer.close()

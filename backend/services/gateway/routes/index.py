@@ -1,0 +1,75 @@
+"""The service index at `/`, and the metrics of the gateway."""
+
+from ipaddress import ip_address
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel
+
+from backend import __version__
+from backend.chassis.observability.metrics import Metrics, build_metrics_response
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import responds_with, responds_with_stream
+from backend.security import Permission, public
+from backend.security.addresses import client_address
+from backend.security.authentication import authenticate, ensure_permission
+from backend.services.gateway.domain.forwarding import RequestForwarder
+from backend.services.gateway.domain.metrics_key import MetricsKey
+
+index_routes = Blueprint("front", __name__)
+
+
+class ServiceIndex(BaseModel):
+    """Links to the documentation, and the path prefix of each service."""
+
+    name: str
+    version: str
+    documentation: str
+    openapi: str
+    health: str
+    services: dict[str, str]
+
+
+@index_routes.get("/")
+@public
+@responds_with(ServiceIndex)
+def get_index() -> ServiceIndex:
+    """List the services and the documentation."""
+    table = use(RequestForwarder).table
+    return ServiceIndex(
+        name="AI Agent System",
+        version=__version__,
+        documentation="/docs",
+        openapi="/openapi.json",
+        health="/health",
+        services={route.name: route.prefix for route in table.routes},
+    )
+
+
+# Without `responds_with`, a route is not listed in the OpenAPI document: POST exists only for
+# HTTP conformance tests (Http11Probe), which send request bodies to `/`.
+@index_routes.post("/")
+@public
+def post_index() -> Response:
+    """Respond like `GET /`."""
+    response: Response = get_index()
+    return response
+
+
+@index_routes.get("/metrics")
+@public
+@responds_with_stream("text/plain")
+def get_metrics() -> Response:
+    """Get the metrics in Prometheus' text format.
+
+    Allowed from this host, with the metrics key, or with the permission `system:read`.
+    """
+    if use(MetricsKey).matches_authorization(request.headers.get("Authorization", "")):
+        return build_metrics_response(use(Metrics))
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    address = client_address(
+        request.remote_addr or "", forwarded, use(RequestForwarder).trusted_proxies
+    )
+    # Behind an untrusted proxy on this host, every client would have a loopback address.
+    if forwarded or not ip_address(address).is_loopback:
+        ensure_permission(authenticate(), Permission.SYSTEM_READ)
+    return build_metrics_response(use(Metrics))

@@ -1,0 +1,1 @@
+"""Embedding models: the active and the pending model, and embedding of missing chunks."""

@@ -1,0 +1,221 @@
+"""Embed chunks that a model lacks, switch to a new model, and drop the vectors of the old one.
+
+The complete state is in the tables, so the work resumes after any interruption.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+
+from backend.ai.embedding import BuiltInEmbedder, EmbeddingModelUnavailable
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
+from backend.services.rag.domain.embeddings.model_registry import (
+    EmbeddingModelRegistry,
+    StoredModel,
+)
+from backend.services.rag.domain.ingestion.chunking import build_index_text
+from backend.services.rag.domain.search.dense_index import DenseIndex
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store import embeddings as store
+from backend.services.rag.store.base import utc_now
+from backend.services.rag.store.embeddings import IncompleteDocument, ModelState
+from backend.services.rag.store.vectors import VectorStore
+
+_log = logging.getLogger(__name__)
+_BATCH_SIZE = 64
+_DOCUMENTS_PER_TIME_SLICE = 20
+# After a time slice, documents that wait for ingestion have their turn.
+TIME_SLICE_SECONDS = 5.0
+# A claim older than this belongs to a process that was killed.
+_CLAIM_TIMEOUT_SECONDS = 120.0
+_IDLE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 60.0
+# A process can still answer from the previous serving model for this time.
+_DROP_DELAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProgress:
+    """Progress of one model: completely embedded documents, and embedded chunks."""
+
+    model: str
+    state: ModelState
+    documents: int
+    total_documents: int
+    chunks: int
+    total_chunks: int
+
+
+class Reembedder:
+    """Embeds missing chunks in time slices.
+
+    It can run in any number of threads and processes; only one of them works at a time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        models: EmbeddingModelRegistry,
+        dense_index: DenseIndex,
+        vectors: VectorStore,
+        embedder: BuiltInEmbedder,
+    ) -> None:
+        """*database* sees all tenants' rows; *embedder*'s tokens limit contextual headers."""
+        self._database = database
+        self._models = models
+        self._dense_index = dense_index
+        self._vectors = vectors
+        self._find_token_spans = embedder.tokenizer.find_token_spans
+        self._stopping = threading.Event()
+        self._paused_until = 0.0
+        self._pause_seconds = _IDLE_SECONDS
+
+    def stop(self) -> None:
+        """Stop after the current batch."""
+        self._stopping.set()
+
+    def run_time_slice(self) -> bool:
+        """Work for up to one time slice per model.
+
+        Returns:
+            False if there was nothing to do or a model or store is unavailable.
+        """
+        if monotonic() < self._paused_until:
+            return False
+        has_worked, has_failed = False, False
+        for model in self._models.list_current_models():
+            try:
+                has_worked |= self._run_model_time_slice(model)
+            except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
+                has_failed = True
+                _log.warning("embedding with %s is retried later: %s", model.name, error)
+        has_worked |= self._drop_old_models()
+        self._pause_seconds = (
+            min(2 * self._pause_seconds, _MAX_PAUSE_SECONDS) if has_failed else _IDLE_SECONDS
+        )
+        if not has_worked:
+            self._paused_until = monotonic() + self._pause_seconds
+        return has_worked
+
+    def get_progress(self) -> list[ModelProgress]:
+        """Return the progress of every model that has vectors."""
+        with self._database.read() as session:
+            rows = store.list_models(session, "serving", "building", "leaving", "dropping")
+            return [
+                ModelProgress(row.name, row.state, *store.get_progress(session, row.id))
+                for row in rows
+            ]
+
+    def _run_model_time_slice(self, model: StoredModel) -> bool:
+        with self._database.read() as session:
+            incomplete = store.list_incomplete_documents(
+                session, model.id, _DOCUMENTS_PER_TIME_SLICE
+            )
+        if not incomplete:
+            return model.state == "building" and self._start_serving(model)
+        with self._database.write() as session:
+            if not store.claim_model(session, model.id, _CLAIM_TIMEOUT_SECONDS):
+                return False
+        try:
+            self._embed_documents(model, incomplete, monotonic() + TIME_SLICE_SECONDS)
+        finally:
+            with self._database.write() as session:
+                store.release_model(session, model.id)
+        return True
+
+    def _embed_documents(
+        self, model: StoredModel, documents: list[IncompleteDocument], deadline: float
+    ) -> None:
+        for document in documents:
+            for first, ids, texts in self._iterate_missing_chunks(model, document):
+                self._dense_index.add_chunks_for_model(
+                    model,
+                    document.collection_id,
+                    document.document_id,
+                    document.generation,
+                    ids,
+                    texts,
+                    first=first,
+                )
+                if self._stopping.is_set() or monotonic() > deadline:
+                    return
+            self._mark_complete(model, document)
+
+    def _mark_complete(self, model: StoredModel, document: IncompleteDocument) -> None:
+        """Mark a document with fewer chunks than recorded as complete, or it is retried forever."""
+        with self._database.write() as session:
+            key = model.id, document.document_id, document.generation
+            if store.count_embedded_chunks(session, *key) < document.chunks:
+                _log.warning(
+                    "document %s lacks chunks; run `python -m backend.services.rag verify`",
+                    document.document_id,
+                )
+                store.record_embedded_chunks(session, *key, document.chunks)
+
+    def _iterate_missing_chunks(
+        self, model: StoredModel, document: IncompleteDocument
+    ) -> Iterator[tuple[int, list[str], list[str]]]:
+        """Yield batches of chunks to embed: ordinal of the first chunk, ids and index texts."""
+        with self._database.read() as session:
+            first = store.count_embedded_chunks(
+                session, model.id, document.document_id, document.generation
+            )
+        while True:
+            with self._database.read() as session:
+                title, rows = store.list_chunks_to_embed(
+                    session, document.document_id, document.generation, first, _BATCH_SIZE
+                )
+                ids = [row.id for row in rows]
+                texts = [
+                    build_index_text(title, row.section, row.text, self._find_token_spans)
+                    for row in rows
+                ]
+            if not ids:
+                return
+            yield first, ids, texts
+            first += len(ids)
+
+    def _start_serving(self, model: StoredModel) -> bool:
+        """Switch to *model* in one transaction, only if no document is incomplete."""
+        with self._database.write() as session:
+            acquire_transaction_lock(session, "rag embedding models")
+            rows = {row.id: row for row in store.list_models(session, "serving", "building")}
+            if rows[model.id].state != "building" or store.list_incomplete_documents(
+                session, model.id, 1
+            ):
+                return False
+            for row in rows.values():
+                row.state = "serving" if row.id == model.id else "leaving"
+                row.since = utc_now()
+        _log.info("searches now use the embedding model %s", model.name)
+        return True
+
+    def _drop_old_models(self) -> bool:
+        """Drop the partitions of models that no process can be using any more."""
+        with self._database.write() as session:
+            old_models = [
+                StoredModel(row.id, row.name, row.address, row.suffix, "dropping")
+                for row in self._mark_old_models(session)
+            ]
+        for model in old_models:
+            for partition in self._vectors.list_partitions():
+                if model.owns_partition(partition):
+                    self._vectors.drop_partition(partition)
+            with self._database.write() as session:
+                store.delete_model(session, model.id)
+            _log.info("dropped the vectors of %s", model.name)
+        return bool(old_models)
+
+    def _mark_old_models(self, session: Session) -> list[store.EmbeddingModelRow]:
+        rows = store.list_models(session, "leaving", "dropping")
+        left_before = utc_now() - timedelta(seconds=_DROP_DELAY_SECONDS)
+        old_rows = [row for row in rows if row.state == "dropping" or row.since < left_before]
+        for row in old_rows:
+            # From this state a model cannot become active again: its vectors would be recorded
+            # as present while they are being dropped.
+            row.state = "dropping"
+            store.delete_model_embeddings(session, row.id)
+        return old_rows

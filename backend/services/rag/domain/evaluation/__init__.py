@@ -1,0 +1,1 @@
+"""Measurement of retrieval quality on judged question sets."""

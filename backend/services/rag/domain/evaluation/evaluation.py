@@ -1,0 +1,224 @@
+"""Measure retrieval on a judged question set with the same components that serve requests."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from statistics import fmean
+
+from backend.chassis.database.sessions import Database
+from backend.services.rag.clients.datasets import CorpusDocument, Dataset
+from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
+from backend.services.rag.domain.evaluation.ranking_metrics import (
+    compute_ndcg,
+    compute_percentile,
+    compute_recall,
+    compute_reciprocal_rank,
+)
+from backend.services.rag.domain.ingestion.chunking import (
+    Chunk,
+    TokenSpanFinder,
+    build_index_text,
+    split_into_chunks,
+)
+from backend.services.rag.domain.search.service import SearchQuery, SearchService
+from backend.services.rag.model import Viewer
+from backend.services.rag.store.chunks import ChunkRow, build_chunk_id
+from backend.services.rag.store.collections import CollectionRow
+from backend.services.rag.store.documents import DocumentRow
+from backend.services.rag.store.keyword_index.postings import build_postings, save_postings
+from backend.services.rag.store.vectors import VectorStore
+
+_VIEWER = Viewer("evaluation", "evaluation")
+_BATCH_SIZE = 64
+PrintProgress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalScores:
+    """Means of the ranking metrics over all questions, and search latency in milliseconds."""
+
+    ndcg_10: float
+    recall_5: float
+    recall_10: float
+    mrr: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _ChunkedDocument:
+    """A document of the corpus with its chunks and their index texts."""
+
+    source: CorpusDocument
+    document_id: str
+    chunks: list[Chunk]
+    texts: list[str]
+
+
+class RetrievalEvaluation:
+    """Indexes the corpus of a question set in an empty installation and runs its questions."""
+
+    def __init__(
+        self,
+        database: Database,
+        models: EmbeddingModelRegistry,
+        vectors: VectorStore,
+        search: SearchService,
+        find_token_spans: TokenSpanFinder,
+    ) -> None:
+        self._database = database
+        self._models = models
+        self._vectors = vectors
+        self._search = search
+        self._find_token_spans = find_token_spans
+        with database.write(_VIEWER.tenant_id) as session:
+            collection = CollectionRow(
+                tenant_id=_VIEWER.tenant_id, owner_id=_VIEWER.user_id, name="evaluation"
+            )
+            session.add(collection)
+            session.flush()
+            self._collection_id = collection.id
+
+    def index_documents(
+        self, documents: Iterable[CorpusDocument], print_progress: PrintProgress
+    ) -> tuple[int, int]:
+        """Index *documents* as ingestion does after extraction.
+
+        Returns:
+            The numbers of documents and of chunks.
+        """
+        document_count = chunk_count = 0
+        started_at = time.monotonic()
+        for batch in _split_into_batches(documents, _BATCH_SIZE):
+            chunk_count += self._index_batch(batch)
+            document_count += len(batch)
+            rate = document_count / (time.monotonic() - started_at)
+            print_progress(
+                f"{document_count} documents, {chunk_count} chunks, {rate:.0f} documents/s"
+            )
+        return document_count, chunk_count
+
+    def run_queries(
+        self, dataset: Dataset, template: SearchQuery, print_progress: PrintProgress
+    ) -> RetrievalScores:
+        """Search for all questions with the options of *template*; its text is replaced."""
+        metrics: list[tuple[float, float, float, float]] = []
+        latencies_ms: list[float] = []
+        for number, (key, text) in enumerate(dataset.queries.items(), 1):
+            started_at = time.perf_counter()
+            hits = self._search.search_chunks(_VIEWER, replace(template, text=text))
+            latencies_ms.append((time.perf_counter() - started_at) * 1000)
+            # The rank of a document is that of its best chunk.
+            ranking = list(dict.fromkeys(hit.filename for hit in hits))
+            metrics.append(_compute_metrics(ranking, dataset.judgments[key]))
+            if number % 50 == 0:
+                print_progress(f"{number} of {len(dataset.queries)} questions")
+        ndcg_10, recall_5, recall_10, mrr = (fmean(column) for column in zip(*metrics, strict=True))
+        return RetrievalScores(
+            ndcg_10=ndcg_10,
+            recall_5=recall_5,
+            recall_10=recall_10,
+            mrr=mrr,
+            p50_ms=compute_percentile(latencies_ms, 0.5),
+            p99_ms=compute_percentile(latencies_ms, 0.99),
+        )
+
+    def _index_batch(self, batch: list[CorpusDocument]) -> int:
+        """Index the documents. Returns the number of chunks."""
+        documents = [
+            document for source in batch if (document := self._chunk_document(source)).chunks
+        ]
+        model = self._models.get_serving_model()
+        vectors = self._models.open_model(model).encode(
+            [text for document in documents for text in document.texts]
+        )
+        with self._database.write(_VIEWER.tenant_id) as session:
+            for document in documents:
+                session.add(self._build_document_row(document))
+            session.flush()
+            for document in documents:
+                save_postings(session, build_postings(document.document_id, 1, document.texts))
+                session.add_all(_build_chunk_rows(document))
+        partition = model.get_partition_name(self._collection_id)
+        first = 0
+        for document in documents:
+            count = len(document.chunks)
+            rows = vectors[first : first + count]
+            ids = [build_chunk_id(document.document_id, 1, ordinal) for ordinal in range(count)]
+            self._vectors.add_vectors(partition, document.document_id, 1, ids, rows)
+            first += count
+        return first
+
+    def _chunk_document(self, source: CorpusDocument) -> _ChunkedDocument:
+        text = _get_text(source)
+        chunks = split_into_chunks(text, self._find_token_spans)
+        texts = [
+            build_index_text(
+                source.title, chunk.section, text[chunk.start : chunk.end], self._find_token_spans
+            )
+            for chunk in chunks
+        ]
+        digest = hashlib.sha256(source.id.encode()).hexdigest()
+        return _ChunkedDocument(source, f"doc_{digest[:32]}", chunks, texts)
+
+    def _build_document_row(self, document: _ChunkedDocument) -> DocumentRow:
+        return DocumentRow(
+            id=document.document_id,
+            tenant_id=_VIEWER.tenant_id,
+            collection_id=self._collection_id,
+            owner_id=_VIEWER.user_id,
+            filename=document.source.id,
+            title=document.source.title,
+            title_given=True,
+            content_type="text/plain",
+            size_bytes=len(document.source.text),
+            sha256=document.document_id,
+            blob="",
+            attributes={},
+            status="ready",
+            stage="ready",
+            generation=1,
+            chunks=len(document.chunks),
+        )
+
+
+def _build_chunk_rows(document: _ChunkedDocument) -> Iterator[ChunkRow]:
+    text = _get_text(document.source)
+    for ordinal, chunk in enumerate(document.chunks):
+        yield ChunkRow(
+            id=build_chunk_id(document.document_id, 1, ordinal),
+            document_id=document.document_id,
+            generation=1,
+            ordinal=ordinal,
+            page=None,
+            start=chunk.start,
+            end=chunk.end,
+            section=chunk.section,
+            text=text[chunk.start : chunk.end],
+        )
+
+
+def _get_text(source: CorpusDocument) -> str:
+    # A document that has only a title can still be found by it.
+    return source.text if source.text.strip() else source.title
+
+
+def _compute_metrics(
+    ranking: list[str], grades: Mapping[str, int]
+) -> tuple[float, float, float, float]:
+    return (
+        compute_ndcg(ranking, grades, 10),
+        compute_recall(ranking, grades, 5),
+        compute_recall(ranking, grades, 10),
+        compute_reciprocal_rank(ranking, grades),
+    )
+
+
+def _split_into_batches(
+    documents: Iterable[CorpusDocument], size: int
+) -> Iterator[list[CorpusDocument]]:
+    iterator = iter(documents)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,1 @@
+"""Ingestion: the job queue and the pipeline that extracts, chunks, embeds and indexes documents."""

@@ -1,0 +1,160 @@
+"""Queue of ingestion jobs: claims, heartbeats and retries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backend.chassis.database.sessions import Database
+from backend.services.rag.clients.metrics import QueueState
+from backend.services.rag.store import ingestion_queue as store
+from backend.services.rag.store.base import utc_now
+from backend.services.rag.store.documents import CLAIM_TIMEOUT_SECONDS, DocumentRow
+
+# Attempts that end without a result, for example because the process is killed.
+MAX_INTERRUPTIONS = 5
+_MAX_RETRY_DELAY_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class IngestionJob:
+    """A claim to process one document. It builds the generation after the visible one.
+
+    Attributes:
+        indexed_chunks: chunks already indexed by an interrupted attempt, or None if its text was
+            not stored.
+    """
+
+    claim: str
+    document_id: str
+    tenant_id: str
+    collection_id: str
+    generation: int
+    content_type: str
+    blob: str
+    pages: int | None
+    title: str
+    title_given: bool
+    sealed_password: str | None
+    indexed_chunks: int | None
+    attempts: int
+    request_id: str | None
+    traceparent: str | None
+
+    @property
+    def visible_generation(self) -> int:
+        """The generation that searches return; 0 if there is none yet."""
+        return self.generation - 1
+
+
+class IngestionQueue:
+    """Queued documents of all tenants. Any number of processes can work on it."""
+
+    def __init__(self, database: Database) -> None:
+        """*database* sees all tenants' rows."""
+        self._database = database
+
+    def claim_next_job(self) -> IngestionJob | None:
+        """Claim the next due document. Returns None if there is none."""
+        if not self.has_due_document():  # a read is cheaper than a transaction that can write
+            return None
+        with self._database.write() as session:
+            row = store.claim_document(session, utc_now())
+            if row is None:
+                return None
+            if row.indexed is None:
+                row.stage = "extracting" if row.generation == 0 else "chunking"
+                row.done = row.total = 0
+            return _to_job(row)
+
+    def has_due_document(self) -> bool:
+        with self._database.read() as session:
+            return store.has_due_document(session, utc_now())
+
+    def get_last_heartbeat(self) -> datetime | None:
+        """Return the time of the most recent heartbeat of any process."""
+        with self._database.read() as session:
+            return store.get_last_heartbeat(session)
+
+    def get_queue_state(self) -> QueueState:
+        """Return document counts by status and the age of the oldest waiting document."""
+        with self._database.read() as session:
+            return QueueState(
+                documents_by_status=store.count_by_status(session),
+                oldest_waiting_at=store.get_oldest_upload_time(session),
+                last_heartbeat=store.get_last_heartbeat(session),
+                now=utc_now(),
+            )
+
+    def record_heartbeat(self, claims: Sequence[str]) -> set[str]:
+        """Renew *claims*. Returns those that are still valid."""
+        with self._database.write() as session:
+            return store.record_heartbeat(session, claims, utc_now())
+
+    def recover_expired_claims(self) -> None:
+        """Requeue documents whose process sends no heartbeats, or fail them after too many tries.
+
+        Processing resumes after the last indexed batch.
+        """
+        expired_before = utc_now() - timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
+        with self._database.read() as session:
+            if not store.list_expired_claims(session, expired_before):
+                return
+        with self._database.write() as session:
+            for row in store.list_expired_claims(session, expired_before):
+                if row.attempts >= MAX_INTERRUPTIONS:
+                    store.mark_failed(
+                        row,
+                        "gave_up",
+                        f"Processing was interrupted {row.attempts} times. Reindex the document "
+                        "to try again.",
+                    )
+                else:
+                    store.release_claim(row, not_before=_get_retry_time(row.attempts - 1))
+
+    def return_job(self, job: IngestionJob) -> None:
+        """Release the claim without counting an attempt. Processing resumes at the next turn."""
+        with self._database.write(job.tenant_id) as session:
+            row = store.get_claimed_document(session, job.claim)
+            if row is not None:
+                row.attempts -= 1
+                store.release_claim(row)
+
+    def retry_job_later(self, job: IngestionJob) -> None:
+        """Release the claim and retry after a delay that doubles with each attempt."""
+        with self._database.write(job.tenant_id) as session:
+            row = store.get_claimed_document(session, job.claim)
+            if row is not None:
+                store.release_claim(row, not_before=_get_retry_time(row.attempts))
+
+    def fail_job(self, job: IngestionJob, code: str, detail: str) -> None:
+        """Mark the document as failed."""
+        with self._database.write(job.tenant_id) as session:
+            row = store.get_claimed_document(session, job.claim)
+            if row is not None:
+                store.mark_failed(row, code, detail)
+
+
+def _get_retry_time(attempts: int) -> datetime | None:
+    if attempts < 1:
+        return None
+    return utc_now() + timedelta(seconds=min(2.0 ** (attempts - 1), _MAX_RETRY_DELAY_SECONDS))
+
+
+def _to_job(row: DocumentRow) -> IngestionJob:
+    return IngestionJob(
+        claim=str(row.claim),
+        document_id=row.id,
+        tenant_id=row.tenant_id,
+        collection_id=row.collection_id,
+        generation=row.generation + 1,
+        content_type=row.content_type,
+        blob=row.blob,
+        pages=row.pages,
+        title=row.title,
+        title_given=row.title_given,
+        sealed_password=row.sealed_password,
+        indexed_chunks=row.indexed,
+        attempts=row.attempts,
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+    )

@@ -1,0 +1,1 @@
+"""Maintenance: consistency check, reindexing, export and import, vectors in backups."""

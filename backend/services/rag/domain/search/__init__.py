@@ -1,0 +1,1 @@
+"""Search: dense and keyword rankings, their fusion, reranking and metadata filters."""

@@ -1,0 +1,201 @@
+"""Dense index: vectors of chunks under the active and the pending embedding model."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+from backend.ai.embedder import Vectors
+from backend.ai.embedding import EmbeddingModelUnavailable
+from backend.chassis.database.sessions import Database
+from backend.chassis.observability.tracing import (
+    AttributeValue,
+    Span,
+    SpanKind,
+    start_as_current_span,
+)
+from backend.services.rag.clients.metrics import EmbeddingPurpose, RagMetrics
+from backend.services.rag.domain.embeddings.model_registry import (
+    EmbeddingModelRegistry,
+    StoredModel,
+)
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store import embeddings as store
+from backend.services.rag.store.vectors import Vector, VectorStore
+
+_log = logging.getLogger(__name__)
+# After a failure, searches fail immediately for this time instead of waiting for a timeout each.
+_FAILURE_PAUSE_SECONDS = 2.0
+_MAX_CACHED_QUERIES = 512
+
+
+class DenseIndex:
+    """Embeds and searches chunks. It returns chunk ids; the tables decide who can read them."""
+
+    def __init__(
+        self,
+        database: Database,
+        models: EmbeddingModelRegistry,
+        vectors: VectorStore,
+        metrics: RagMetrics | None = None,
+    ) -> None:
+        """*database* sees all tenants' rows."""
+        self._database = database
+        self._models = models
+        self._vectors = vectors
+        self._metrics = metrics or RagMetrics()
+        self._paused_until = 0.0
+        # Vectors of recent queries, because paging and retries repeat a query.
+        self._query_vectors: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._query_lock = threading.Lock()
+
+    def search_nearest(
+        self,
+        collection_ids: Iterable[str],
+        text: str,
+        limit: int,
+        document_ids: Collection[str] | None = None,
+    ) -> dict[str, float]:
+        """Return the cosine similarities with *text* by chunk id, up to *limit* per collection.
+
+        Raises:
+            VectorSearchUnavailable: the embedding model or the vector store is unavailable.
+        """
+        if time.monotonic() < self._paused_until:
+            raise VectorSearchUnavailable("It failed a moment ago.")
+        try:
+            model = self._models.get_serving_model()
+            vector = self._get_query_vector(model, text)
+            scores: dict[str, float] = {}
+            for collection_id in collection_ids:
+                partition = model.get_partition_name(collection_id)
+                with self._trace_store_call("query", partition):
+                    scores |= self._vectors.search_nearest(partition, vector, limit, document_ids)
+        except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
+            self._paused_until = time.monotonic() + _FAILURE_PAUSE_SECONDS
+            raise _log_and_convert(error) from error
+        return scores
+
+    def _get_query_vector(self, model: StoredModel, text: str) -> Vector:
+        key = model.id, text
+        with self._query_lock:
+            if key in self._query_vectors:
+                self._query_vectors.move_to_end(key)
+                return self._query_vectors[key]
+        vector: Vector = self._embed_texts(model, [text], "questions")[0]
+        with self._query_lock:
+            self._query_vectors[key] = vector
+            if len(self._query_vectors) > _MAX_CACHED_QUERIES:
+                self._query_vectors.popitem(last=False)
+        return vector
+
+    def add_chunks(
+        self,
+        collection_id: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        *,
+        first: int,
+    ) -> None:
+        """Embed and store the chunks of a generation whose first ordinal is *first*.
+
+        One successful model is enough: chunks that another model lacks are embedded later in the
+        background.
+
+        Raises:
+            VectorSearchUnavailable: the chunks could not be added for any model.
+        """
+        errors = []
+        for model in self._models.list_current_models():
+            try:
+                self.add_chunks_for_model(
+                    model, collection_id, document_id, generation, ids, texts, first=first
+                )
+            except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
+                errors.append(_log_and_convert(error))
+        if len(errors) == len(self._models.list_current_models()):
+            raise errors[0]
+
+    def add_chunks_for_model(
+        self,
+        model: StoredModel,
+        collection_id: str,
+        document_id: str,
+        generation: int,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        *,
+        first: int,
+    ) -> None:
+        """Embed and store the chunks for *model* only."""
+        with self._database.read() as session:
+            if store.count_embedded_chunks(session, model.id, document_id, generation) < first:
+                return  # earlier chunks are missing; all of them are embedded together later
+        rows = self._embed_texts(model, texts, "documents")
+        partition = model.get_partition_name(collection_id)
+        with self._metrics.time_stage("indexing"), self._trace_store_call("upsert", partition):
+            self._vectors.add_vectors(partition, document_id, generation, ids, rows)
+        with self._database.write() as session:
+            count = first + len(ids)
+            if store.record_embedded_chunks(session, model.id, document_id, generation, count):
+                return
+        # The document was deleted meanwhile, and its vectors possibly before these were added.
+        self._vectors.delete_vectors(partition, ids)
+
+    def _embed_texts(
+        self, model: StoredModel, texts: Sequence[str], purpose: EmbeddingPurpose
+    ) -> Vectors:
+        attributes: dict[str, AttributeValue] = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": model.name,
+            "rag.texts": len(texts),
+        }
+        # The built-in model and sentence-transformers models run in this process.
+        kind = SpanKind.CLIENT if model.is_remote else SpanKind.INTERNAL
+        embedding_model = self._models.open_model(model)
+        with (
+            self._metrics.time_embedding(purpose, len(texts)),
+            start_as_current_span(f"embeddings {model.name}", kind, attributes),
+        ):
+            return embedding_model.encode(texts)
+
+    def _trace_store_call(self, operation: str, partition: str) -> AbstractContextManager[Span]:
+        store = self._models.store
+        attributes = {
+            "db.system.name": store,
+            "db.operation.name": operation,
+            "db.collection.name": partition,
+        }
+        return start_as_current_span(f"{operation} {store}", SpanKind.CLIENT, attributes)
+
+    def delete_document_vectors(
+        self, collection_id: str, document_id: str, keep_generation: int = 0
+    ) -> None:
+        """Delete the document's vectors except those of *keep_generation*."""
+        with self._database.write() as session:
+            store.delete_old_embeddings(session, document_id, keep_generation)
+        for model in self._models.list_current_models():
+            partition = model.get_partition_name(collection_id)
+            with self._trace_store_call("delete", partition):
+                self._vectors.delete_document(partition, document_id, keep_generation)
+
+    def drop_collection(self, collection_id: str) -> None:
+        """Delete all vectors of the collection."""
+        for model in self._models.list_current_models():
+            self._vectors.drop_partition(model.get_partition_name(collection_id))
+
+    def check_connection(self) -> None:
+        """Raise VectorSearchUnavailable if the vector store does not respond."""
+        self._vectors.check_connection()
+
+
+def _log_and_convert(
+    error: VectorSearchUnavailable | EmbeddingModelUnavailable,
+) -> VectorSearchUnavailable:
+    reason = error.reason if isinstance(error, VectorSearchUnavailable) else str(error)
+    _log.warning("vector search is unavailable: %s", reason)
+    return VectorSearchUnavailable(reason)

@@ -1,0 +1,202 @@
+"""Start an extraction process per file, collect its output, and kill it at its deadline."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import backend
+from backend.services.rag.errors import ExtractionFailed
+from backend.services.rag.extraction.document_types import DocumentType
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(backend.__file__).parents[1]
+# A blank line, so that a sentence at the end of a page never joins the header of the next page.
+PAGE_BREAK = "\n\n"
+
+# Libraries reserve address space per thread, which would exhaust the memory limit.
+_SINGLE_THREAD_ENV = {
+    "MALLOC_ARENA_MAX": "2",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+# Maximum time for OCR of one page, enough for a slow and busy machine.
+_OCR_PAGE_SECONDS = 120.0
+
+# Called with the number of parsed pages and the total number of pages.
+ProgressCallback = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class ExtractedText:
+    """Text of a file by page. The full text is the concatenation of the pages with their breaks."""
+
+    title: str = ""
+    # False for formats without pages, whose text is a single page.
+    has_pages: bool = False
+    pages: list[str] = field(default_factory=list)
+    # (position in the full text, title).
+    headings: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionLimits:
+    """Limits on the resources for one file."""
+
+    timeout_seconds: int = 120
+    # Additional time for all scanned pages together.
+    ocr_timeout_seconds: int = 1800
+    max_memory_bytes: int = 1536 * 2**20
+    max_characters: int = 20_000_000
+
+
+class Extractor:
+    """Extracts the text of files, each in a process of its own."""
+
+    def __init__(self, limits: ExtractionLimits) -> None:
+        self._limits = limits
+        self._running: dict[subprocess.Popen[str], Path] = {}
+        self._stopped = False
+
+    def extract_text(
+        self,
+        file: Path,
+        document_type: DocumentType,
+        on_progress: ProgressCallback,
+        password: str | None = None,
+    ) -> ExtractedText:
+        """Return the text of *file*.
+
+        Raises:
+            ExtractionFailed: the file cannot be read within the limits; its message is for the
+                owner of the file.
+        """
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._command(file, document_type),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_ROOT,
+            # Do not inherit the environment: it contains secrets.
+            env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"}
+            | _SINGLE_THREAD_ENV,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._running[process] = file
+        if self._stopped:  # stopped after the document was claimed and before its process started
+            process.kill()
+        deadline = _Deadline(process, self._limits)
+        try:
+            _send_password(process, password or "")
+            return self._collect_output(process, deadline, on_progress)
+        finally:
+            deadline.cancel()
+            process.kill()
+            process.communicate()
+            del self._running[process]
+
+    def _command(self, file: Path, document_type: DocumentType) -> list[str]:
+        module = "backend.services.rag.extraction.process"
+        timeout_seconds = self._limits.timeout_seconds + self._limits.ocr_timeout_seconds
+        limits = [str(self._limits.max_memory_bytes), str(timeout_seconds)]
+        return [sys.executable, "-m", module, document_type.name, str(file), *limits]
+
+    def stop(self) -> None:
+        """Kill all extraction processes, also those that are started later."""
+        self._stopped = True
+        for process in tuple(self._running):
+            process.kill()
+
+    def cancel_extraction(self, file: Path) -> None:
+        """Kill the processes that extract *file*."""
+        for process, running_file in tuple(self._running.items()):
+            if running_file == file:
+                process.kill()
+
+    def _collect_output(
+        self,
+        process: "subprocess.Popen[str]",
+        deadline: "_Deadline",
+        on_progress: ProgressCallback,
+    ) -> ExtractedText:
+        extracted, length, page_count = ExtractedText(), 0, 0
+        for line in process.stdout or ():
+            message: dict[str, Any] = json.loads(line)
+            if "error" in message:
+                raise ExtractionFailed(message["error"], message["detail"])
+            if "end" in message:
+                return extracted
+            if "page_count" in message:
+                extracted.title, page_count = message["title"], message["page_count"]
+                extracted.has_pages = page_count > 0
+                continue
+            if "ocr_started" in message:
+                deadline.extend_for_ocr()
+                continue
+            page = message["text"] + PAGE_BREAK
+            extracted.headings += [
+                (length + position, title) for position, title in message["headings"]
+            ]
+            extracted.pages.append(page)
+            length += len(page)
+            if length > self._limits.max_characters:
+                raise ExtractionFailed(
+                    "too_much_text",
+                    "The file contains more text than the limit of "
+                    f"{self._limits.max_characters:,} characters. Split it.",
+                )
+            on_progress(len(extracted.pages), page_count or 1)
+        _log.warning("extraction ended early, exit status %s", process.wait())
+        if deadline.has_passed:
+            raise ExtractionFailed("too_slow", "Processing the file took too long. Split it.")
+        raise ExtractionFailed(
+            "too_complex", "Processing the file needed too much memory, or its parser crashed."
+        )
+
+
+def _send_password(process: "subprocess.Popen[str]", password: str) -> None:
+    """Write the password to standard input: command lines are visible to all local users."""
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(password)
+        process.stdin = None
+
+
+class _Deadline:
+    """Kills the process when its time is up. Each scanned page extends it, up to a limit."""
+
+    def __init__(self, process: "subprocess.Popen[str]", limits: ExtractionLimits) -> None:
+        self._process = process
+        self._ends_at = monotonic() + limits.timeout_seconds
+        self._ocr_seconds_left = float(limits.ocr_timeout_seconds)
+        self.has_passed = False
+        self._start_timer()
+
+    def extend_for_ocr(self) -> None:
+        extension = min(_OCR_PAGE_SECONDS, self._ocr_seconds_left)
+        self._ocr_seconds_left -= extension
+        self._ends_at += extension
+        self.cancel()
+        self._start_timer()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _start_timer(self) -> None:
+        self._timer = threading.Timer(max(0.0, self._ends_at - monotonic()), self._expire)
+        self._timer.start()
+
+    def _expire(self) -> None:
+        self.has_passed = True
+        self._process.kill()

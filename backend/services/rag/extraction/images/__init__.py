@@ -1,0 +1,1 @@
+"""Parser of image files and the OCR that recognizes their text."""

@@ -1,0 +1,1 @@
+"""Parser of PDF files, with OCR for scanned pages."""

@@ -1,0 +1,80 @@
+"""The extraction process: parses one untrusted file under resource limits, then exits.
+
+    python -m backend.services.rag.extraction.process TYPE FILE MAX_MEMORY_BYTES TIMEOUT_SECONDS
+
+Uploaded files are untrusted and parsers have vulnerabilities. Therefore this process holds no
+secrets, cannot write files, cannot exceed its limits, and communicates only through standard
+output: one JSON line per page as soon as the page is parsed. Standard input is the password of the
+file, or empty.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from backend.chassis.parent_death_signal import die_with_parent
+from backend.services.rag.extraction.content import (
+    OCR_STARTED,
+    Content,
+    UnreadableFile,
+    clean_page,
+    normalize_title,
+)
+from backend.services.rag.extraction.document_types import DocumentType, get_document_type
+
+_PACKAGE = "backend.services.rag.extraction"
+
+
+def main() -> None:
+    die_with_parent(os.getppid())
+    type_name, file, max_memory_bytes, timeout_seconds = sys.argv[1:]
+    _set_limits(int(max_memory_bytes), int(timeout_seconds))
+    try:
+        password = sys.stdin.read()
+        content = _parse(get_document_type(type_name), Path(file), password)
+        title = normalize_title(content.title)
+        _write_line({"title": title, "page_count": content.page_count})
+        for page in content.pages:
+            if page is OCR_STARTED:
+                _write_line({"ocr_started": True})
+                continue
+            cleaned = clean_page(page)
+            _write_line({"text": cleaned.text, "headings": cleaned.headings})
+        _write_line({"end": True})
+    except UnreadableFile as error:
+        _write_line({"error": error.code, "detail": str(error)})
+    except MemoryError:
+        _write_line(
+            {"error": "too_complex", "detail": "Processing the file needs too much memory."}
+        )
+
+
+def _parse(document_type: DocumentType, file: Path, password: str) -> Content:
+    module, function = document_type.parser.split(":")
+    # Import only the parser of this type: its libraries cost time and memory.
+    parse: Callable[..., Content] = getattr(import_module(f"{_PACKAGE}.{module}"), function)
+    return parse(file, password) if document_type.accepts_password else parse(file)
+
+
+def _set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (timeout_seconds, timeout_seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # End this process even if its parent was killed.
+    signal.alarm(timeout_seconds)
+
+
+def _write_line(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""Order fragments of lines by their positions on the page, and join them to text.
+
+Columns of text and tables look alike and must be distinguished: columns are read one after the
+other, the cells of a table row stay on one line. Lines that fill the width of their column
+indicate columns of text, and so does a file that draws one side completely before the other.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+_RTL_RANGES = (("\u0590", "\u08ff"), ("\ufb1d", "\ufdff"), ("\ufe70", "\ufefc"))
+
+# Distances are in line heights.
+# Words with a wider gap are table cells, or belong to lines of different columns.
+MAX_WORD_GAP = 0.75
+_MIN_PARAGRAPH_GAP = 0.45
+_MIN_GUTTER_WIDTH = 0.6
+# Fraction of the column width that a line ended by the column (not by its paragraph) fills, and the
+# fraction of such lines in prose.
+_FULL_LINE_RATIO = 0.7
+_MIN_FULL_LINES = 0.5
+# A row of words with wide spaces fills at least this fraction of its width, and has at least this
+# many words; otherwise it is a table row.
+_MIN_PROSE_FILL = 0.85
+_MIN_PROSE_WORDS = 7
+_MIN_COLUMN_LINES = 3
+# Bounds of the search for gutters.
+_MAX_GUTTERS = 6
+_MAX_DEPTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TextFragment:
+    """Adjacent words of one line. y grows downwards."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    text: str
+    # Number of the line in which the file draws the fragment. Fragments come in drawing order.
+    line: int = 0
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def middle(self) -> float:
+        return (self.top + self.bottom) / 2
+
+
+_Row = list[TextFragment]
+# Drawing position by `id()` of the fragment.
+_DrawingOrder = dict[int, int]
+# Marker of a list item or number of a heading.
+_MARKER = re.compile(r"[^\w\s]|\(?\w{1,3}[.)]|(?:[A-Z]\.)?\d{1,2}(?:\.\d{1,2}){0,4}\.?")
+
+
+def join_in_reading_order(fragments: Sequence[TextFragment]) -> str:
+    """Return the text of a page.
+
+    One line per row of fragments, blank lines between paragraphs, tabs between table cells.
+    """
+    order = {id(fragment): index for index, fragment in enumerate(fragments)}
+    blocks = list(_iterate_blocks(list(fragments), order, 0))
+    return "\n\n".join(text for block in blocks if (text := _format_block(block, order)))
+
+
+def _iterate_blocks(
+    fragments: list[TextFragment], order: _DrawingOrder, depth: int
+) -> Iterator[list[_Row]]:
+    """Yield blocks in reading order, each as its rows from top to bottom."""
+    gutter = _find_gutter(fragments, order, depth)
+    if gutter is None:
+        yield _group_rows(fragments)
+        return
+    pending: list[_Row] = []  # rows of a block that spans several bands
+    for band in _split_bands(fragments, gutter):
+        left, right = _split_sides(band, gutter)
+        if not _are_columns(left, right, order, depth):
+            pending += _group_rows(band)
+            continue
+        if pending:
+            yield pending
+            pending = []
+        yield from _iterate_blocks(left, order, depth + 1)
+        yield from _iterate_blocks(right, order, depth + 1)
+    if pending:
+        yield pending
+
+
+def _find_gutter(fragments: list[TextFragment], order: _DrawingOrder, depth: int) -> float | None:
+    """Return the x position of the gap between two columns, or None if there are no columns."""
+    if len(fragments) < 2 * _MIN_COLUMN_LINES or depth >= _MAX_DEPTH:
+        return None
+
+    def count_column_fragments(x: float) -> int:
+        return sum(
+            len(band)
+            for band in _split_bands(fragments, x)
+            if _are_columns(*_split_sides(band, x), order, depth)
+        )
+
+    # On a tie the widest gap wins.
+    candidates = [
+        (count_column_fragments(x), rank, x) for rank, x in enumerate(_find_gaps(fragments)[::-1])
+    ]
+    best = max(candidates, default=(0, 0, None))
+    return best[2] if best[0] else None
+
+
+def _find_gaps(fragments: list[TextFragment]) -> list[float]:
+    """Return the middles of the vertical gaps that few fragments cross, the widest first."""
+    start = min(fragment.left for fragment in fragments)
+    end = max(fragment.right for fragment in fragments)
+    height = median(fragment.height for fragment in fragments)
+    step = max(height / 8, (end - start) / 4000, 1e-6)
+    changes = [0] * (int((end - start) / step) + 3)
+    for fragment in fragments:
+        if fragment.right - fragment.left < 0.6 * (end - start):
+            changes[int((fragment.left - start) / step)] += 1
+            changes[int((fragment.right - start) / step) + 1] -= 1
+    coverage, covering = [], 0
+    for change in changes:
+        covering += change
+        coverage.append(covering)
+    max_gap_coverage = max(coverage) * 0.15
+    gaps, first = [], None
+    for index, covering in enumerate(coverage):
+        if covering <= max_gap_coverage:
+            first = index if first is None else first
+        elif first is not None:
+            gaps.append((index - first, start + (first + index) / 2 * step))
+            first = None
+    wide = [gap for gap in gaps if gap[0] * step >= _MIN_GUTTER_WIDTH * height and gap[1] > start]
+    return [x for _, x in sorted(wide, reverse=True)[:_MAX_GUTTERS]]
+
+
+def _split_bands(fragments: list[TextFragment], gutter: float) -> Iterator[list[TextFragment]]:
+    """Yield runs of fragments from top to bottom.
+
+    In each run, either no fragment crosses the gutter, or it is a row with one that does.
+    """
+    crossing: list[TextFragment] = []
+    others: list[TextFragment] = []
+    for fragment in sorted(fragments, key=lambda fragment: fragment.middle):
+        (crossing if _crosses(fragment, gutter) else others).append(fragment)
+    index = 0
+    for row in _group_rows(crossing):
+        middle, half_height = row[0].middle, row[0].height / 2
+        above = []
+        while index < len(others) and others[index].middle < middle - half_height:
+            above.append(others[index])
+            index += 1
+        if above:
+            yield above
+        same_row = []
+        while index < len(others) and others[index].middle < middle + half_height:
+            same_row.append(others[index])
+            index += 1
+        yield row + same_row
+    if index < len(others):
+        yield others[index:]
+
+
+def _crosses(fragment: TextFragment, gutter: float) -> bool:
+    return fragment.left < gutter < fragment.right
+
+
+def _split_sides(
+    band: list[TextFragment], gutter: float
+) -> tuple[list[TextFragment], list[TextFragment]]:
+    """Return the fragments left and right of the gutter; none if a fragment crosses it."""
+    if any(_crosses(fragment, gutter) for fragment in band):
+        return [], []
+    left = [fragment for fragment in band if fragment.right <= gutter]
+    return left, [fragment for fragment in band if fragment.left >= gutter]
+
+
+def _are_columns(
+    left: list[TextFragment], right: list[TextFragment], order: _DrawingOrder, depth: int
+) -> bool:
+    """Check that the two sides are columns of text rather than columns of a table."""
+    shorter = min(len(left), len(right))
+    if shorter < _MIN_COLUMN_LINES:
+        return False
+    prose = (_is_prose(left, order, depth), _is_prose(right, order, depth))
+    if all(prose):
+        return True
+    aligned = _aligned_ratio(left, right)
+    drawn = sorted(
+        [(order[id(fragment)], 0) for fragment in left]
+        + [(order[id(fragment)], 1) for fragment in right]
+    )
+    side_changes = sum(a[1] != b[1] for a, b in pairwise(drawn))
+    if side_changes <= 1 + shorter // 10:
+        return aligned < 0.8 or any(prose)
+    return aligned < 0.5 and any(prose)
+
+
+def _is_prose(side: list[TextFragment], order: _DrawingOrder, depth: int) -> bool:
+    """Check that most lines end because the column ends, not because their content does."""
+    width = max(fragment.right for fragment in side) - min(fragment.left for fragment in side)
+    full = sum(fragment.right - fragment.left >= _FULL_LINE_RATIO * width for fragment in side)
+    words = median(len(fragment.text.split()) for fragment in side)
+    # Chinese has no spaces between words.
+    is_unspaced = median(len(fragment.text) for fragment in side) > 15
+    if words < 3 and not is_unspaced:
+        return False
+    # A side may consist of columns itself. The increased depth bounds the work of this search.
+    return full >= _MIN_FULL_LINES * len(side) or _find_gutter(side, order, depth + 3) is not None
+
+
+def _aligned_ratio(left: list[TextFragment], right: list[TextFragment]) -> float:
+    """Return the fraction of lines on the shorter side that are level with one on the other."""
+    shorter, longer = sorted((left, right), key=len)
+    middles = sorted(fragment.middle for fragment in longer)
+    aligned = 0
+    for fragment in shorter:
+        index = bisect_left(middles, fragment.middle)
+        neighbours = middles[max(0, index - 1) : index + 1]
+        distance = min(abs(middle - fragment.middle) for middle in neighbours)
+        aligned += distance < 0.2 * fragment.height
+    return aligned / len(shorter)
+
+
+def _group_rows(fragments: Sequence[TextFragment]) -> list[_Row]:
+    """Group fragments that are side by side into rows from top to bottom."""
+    rows: list[tuple[TextFragment, _Row]] = []
+    for fragment in sorted(fragments, key=lambda fragment: fragment.middle):
+        # Compare with the longest fragment of the row: drop caps and footnote marks differ in size.
+        for index in range(len(rows) - 1, max(-1, len(rows) - 4), -1):
+            reference, row = rows[index]
+            overlap = min(fragment.bottom, reference.bottom) - max(fragment.top, reference.top)
+            if overlap > 0.5 * min(fragment.height, reference.height):
+                row.append(fragment)
+                if len(fragment.text) > len(reference.text):
+                    rows[index] = (fragment, row)
+                break
+        else:
+            rows.append((fragment, [fragment]))
+    return [row for _, row in rows]
+
+
+def _format_block(rows: list[_Row], order: _DrawingOrder) -> str:
+    lines = [_format_row(row, order) for row in rows]
+    if len(rows) < 2:
+        return "".join(lines)
+    gaps = [
+        min(fragment.top for fragment in below) - max(fragment.bottom for fragment in above)
+        for above, below in pairwise(rows)
+    ]
+    height = median(fragment.height for row in rows for fragment in row)
+    line_gap = median(gaps)
+    text = lines[0]
+    for gap, line in zip(gaps, lines[1:], strict=True):
+        is_paragraph_end = gap > line_gap + _MIN_PARAGRAPH_GAP * height
+        text += ("\n\n" if is_paragraph_end else "\n") + line
+    return text
+
+
+def _format_row(row: _Row, order: _DrawingOrder) -> str:
+    if len(row) == 1:
+        return row[0].text
+    is_rtl = sum(_is_rtl(fragment.text) for fragment in row) * 2 > len(row)
+    if is_rtl and len({fragment.line for fragment in row}) == 1:
+        # Keep the drawing order: numbers and Latin words run left to right within such a line.
+        ordered = sorted(row, key=lambda fragment: order[id(fragment)])
+    else:
+        ordered = sorted(row, key=lambda fragment: -fragment.right if is_rtl else fragment.left)
+    line = ordered[0].text
+    if len(ordered) == 2 and _MARKER.fullmatch(line):
+        return f"{line} {ordered[1].text}"
+    is_prose = _is_prose_row(ordered)
+    for before, after in pairwise(ordered):
+        gap = max(after.left - before.right, before.left - after.right)
+        is_cell = gap > MAX_WORD_GAP * min(before.height, after.height) and not is_prose
+        line += ("\t" if is_cell else " ") + after.text
+    return line
+
+
+def _is_prose_row(row: _Row) -> bool:
+    """Check that the row is a line of words with wide spaces rather than a table row."""
+    width = max(fragment.right for fragment in row) - min(fragment.left for fragment in row)
+    filled = sum(fragment.right - fragment.left for fragment in row)
+    words = sum(len(fragment.text.split()) for fragment in row)
+    return filled > _MIN_PROSE_FILL * width and words >= _MIN_PROSE_WORDS
+
+
+def _is_rtl(text: str) -> bool:
+    """Check that most letters of *text* are written from right to left."""
+    letters = [char for char in text if char.isalpha()]
+    rtl = sum(any(first <= char <= last for first, last in _RTL_RANGES) for char in letters)
+    return 2 * rtl > len(letters)

@@ -1,0 +1,1 @@
+"""Parsers of text formats: plain text, Markdown, CSV, JSON, HTML and e-mail."""

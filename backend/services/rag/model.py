@@ -1,0 +1,32 @@
+"""Value types that several packages of the rag service share."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The user on whose behalf documents are read or changed. Every access is checked for one."""
+
+    tenant_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A chunk found by a search.
+
+    *start* and *end* are character offsets in the document's text. Scores are comparable only
+    within one search.
+    """
+
+    chunk_id: str
+    document_id: str
+    generation: int
+    filename: str
+    title: str
+    section: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float

@@ -1,0 +1,160 @@
+"""Ingestion queue in the documents table: claims, heartbeats, fair order and removals."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from backend.chassis.observability.tracing import build_trace_headers, current_span_context
+from backend.security.http_errors import current_request_id
+from backend.services.rag.store.base import new_id
+from backend.services.rag.store.documents import IS_WAITING, DocumentRow, RemovalRow
+
+
+def claim_document(session: Session, now: datetime) -> DocumentRow | None:
+    """Claim the next due document and return it, or None if no document is due.
+
+    Tenants take turns, the least recently served first. Within a tenant, the oldest upload is next.
+    So thousands of uploads of one tenant do not delay the others.
+    """
+    for tenant_id in _waiting_tenants(session, now):
+        row = session.scalar(
+            select(DocumentRow)
+            .where(_is_due(now), DocumentRow.tenant_id == tenant_id)
+            .order_by(DocumentRow.id)
+            .limit(1)
+            # Of two concurrent workers, the second skips the locked document.
+            .with_for_update(skip_locked=True, of=DocumentRow)
+        )
+        if row is not None:
+            row.status = "processing"
+            row.claim = new_id("clm")
+            row.heartbeat = now
+            row.not_before = None
+            row.attempts += 1
+            return row
+    return None
+
+
+def has_due_document(session: Session, now: datetime) -> bool:
+    """Check that at least one document waits and its delay is over."""
+    return bool(session.scalar(select(exists(select(DocumentRow.id).where(_is_due(now))))))
+
+
+def get_last_heartbeat(session: Session) -> datetime | None:
+    return session.scalar(select(func.max(DocumentRow.heartbeat)))
+
+
+def count_by_status(session: Session) -> dict[str, int]:
+    """Return the number of documents by status."""
+    query = select(DocumentRow.status, func.count()).group_by(DocumentRow.status)
+    return dict(session.execute(query).tuples().all())
+
+
+def get_oldest_upload_time(session: Session) -> datetime | None:
+    """Return the upload time of the oldest document that waits for its first ingestion."""
+    return session.scalar(
+        select(func.min(DocumentRow.created_at)).where(IS_WAITING, DocumentRow.generation == 0)
+    )
+
+
+def get_claimed_document(session: Session, claim_id: str) -> DocumentRow | None:
+    """Return the document with the claim *claim_id*, or None if the claim was lost."""
+    return session.scalar(select(DocumentRow).where(DocumentRow.claim == claim_id))
+
+
+def record_heartbeat(session: Session, claims: Sequence[str], now: datetime) -> set[str]:
+    """Record a heartbeat for *claims* and return those that are still valid."""
+    valid = set(session.scalars(select(DocumentRow.claim).where(DocumentRow.claim.in_(claims))))
+    session.execute(update(DocumentRow).where(DocumentRow.claim.in_(valid)).values(heartbeat=now))
+    return {claim for claim in valid if claim is not None}
+
+
+def list_expired_claims(session: Session, before: datetime) -> Sequence[DocumentRow]:
+    """Return and lock the documents whose claim had no heartbeat since *before*."""
+    expired = or_(DocumentRow.heartbeat.is_(None), DocumentRow.heartbeat < before)
+    return session.scalars(
+        select(DocumentRow)
+        .where(DocumentRow.status == "processing", DocumentRow.claim.is_not(None), expired)
+        .with_for_update(skip_locked=True, of=DocumentRow)
+    ).all()
+
+
+def requeue_document(row: DocumentRow) -> None:
+    """Requeue *row* from the first stage. A worker that processes it loses its claim."""
+    release_claim(row)
+    row.status = row.stage = "queued"
+    row.attempts = row.done = row.total = 0
+    row.indexed = None
+    row.error_code = row.error_detail = None
+    record_request(row)
+
+
+def record_request(row: DocumentRow) -> None:
+    """Store the id and trace context of the current request, if any.
+
+    The worker continues its log and trace.
+    """
+    if (request_id := current_request_id()) is not None:
+        row.request_id = request_id
+        row.traceparent = build_trace_headers(current_span_context()).get("traceparent")
+
+
+def release_claim(row: DocumentRow, *, not_before: datetime | None = None) -> None:
+    """Release the claim. Ingestion resumes later after the last indexed batch."""
+    row.claim, row.not_before = None, not_before
+    if row.indexed is None:
+        row.status = row.stage = "queued"
+        row.done = row.total = 0
+
+
+def mark_failed(row: DocumentRow, code: str, detail: str) -> None:
+    """Set the status `failed` and delete the password of the file."""
+    row.status, row.stage, row.claim, row.not_before = "failed", "failed", None, None
+    row.sealed_password = None
+    row.error_code, row.error_detail = code, detail[:500]
+
+
+def get_reprocessed_document(
+    session: Session, document_id: str, generation: int
+) -> DocumentRow | None:
+    """Return the document if an ingestion after *generation* is finished or is indexing."""
+    return session.scalar(
+        select(DocumentRow).where(
+            DocumentRow.id == document_id,
+            or_(DocumentRow.generation > generation, DocumentRow.indexed.is_not(None)),
+        )
+    )
+
+
+def list_due_removals(session: Session, now: datetime, limit: int) -> Sequence[RemovalRow]:
+    due = or_(RemovalRow.not_before.is_(None), RemovalRow.not_before <= now)
+    return session.scalars(select(RemovalRow).where(due).order_by(RemovalRow.id).limit(limit)).all()
+
+
+def delete_removals(session: Session, ids: Sequence[str]) -> None:
+    session.execute(delete(RemovalRow).where(RemovalRow.id.in_(ids)))
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(IS_WAITING, or_(DocumentRow.not_before.is_(None), DocumentRow.not_before <= now))
+
+
+def _waiting_tenants(session: Session, now: datetime) -> Iterator[str]:
+    """Yield the tenants with due documents, the least recently served first."""
+    served = aliased(DocumentRow)
+    last_served = (
+        select(func.max(served.heartbeat))
+        .where(served.tenant_id == DocumentRow.tenant_id)
+        .scalar_subquery()
+    )
+    waiting = select(DocumentRow.tenant_id).where(_is_due(now)).group_by(DocumentRow.tenant_id)
+    rows = session.execute(waiting.add_columns(last_served)).all()
+    # Sorted here: databases disagree on where NULL sorts.
+    never_served = [tenant_id for tenant_id, served_at in rows if served_at is None]
+    by_time = sorted(
+        (served_at, tenant_id) for tenant_id, served_at in rows if served_at is not None
+    )
+    yield from never_served
+    yield from (tenant_id for _, tenant_id in by_time)

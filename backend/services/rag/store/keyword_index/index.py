@@ -1,0 +1,238 @@
+"""In-memory BM25 index of the chunks of a collection (Robertson and Zaragoza, 2009).
+
+An index is loaded from the stored postings on the first search of a collection, updated with the
+changes up to the version that the searcher sees, and evicted when other collections are searched
+more recently. It contains ids only; the tables decide which chunks are visible.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from backend.ai.text.terms import extract_terms
+from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.keyword_index.postings import Postings, hash_term
+from backend.services.rag.store.keyword_index.segments import (
+    MAX_SEGMENT_POSTINGS,
+    Floats,
+    Segment,
+    TermMatches,
+    build_segments,
+    merge_segments,
+)
+from backend.services.rag.store.versioned_cache import VersionedCache
+
+# Parameters of BM25: saturation of term frequency, and length normalization.
+K1 = 1.2
+B = 0.75
+# Two neighbouring segments are merged unless the older one is this many times larger.
+_MERGE_RATIO = 4
+
+
+class IndexUpdate(NamedTuple):
+    """Changes that bring an index to *version*.
+
+    *changed_ids* are the ids of changed and deleted documents; *postings* are those of the visible
+    documents among them. If *changed_ids* is None, *postings* is the complete collection.
+    """
+
+    version: int
+    changed_ids: Collection[str] | None
+    postings: Iterable[Postings]
+
+
+# Returns the update of a collection from a version, or from an empty index if the version is None.
+LoadUpdate = Callable[[str, int | None], IndexUpdate]
+
+
+class KeywordIndex:
+    """BM25 index of the chunks of one collection."""
+
+    def __init__(self, postings: Iterable[Postings] = ()) -> None:
+        self._segments: list[Segment] = []
+        # Segment of each document, and its position in the segment.
+        self._locations: dict[str, tuple[Segment, int]] = {}
+        self._term_count = 0.0
+        self.chunk_count = 0
+        self.add_documents(postings)
+
+    def __len__(self) -> int:
+        """Number of chunks in memory, including deleted ones."""
+        return sum(map(len, self._segments))
+
+    def add_documents(self, postings: Iterable[Postings]) -> None:
+        """Index documents, replacing those with the same ids."""
+        for segment in build_segments(postings):
+            for document_id, _ in segment.documents:
+                self.delete_document(document_id)
+            self._append_segment(segment)
+            self.chunk_count += len(segment)
+            self._term_count += float(segment.lengths.sum(dtype=np.float64))
+        self._merge_small_segments()
+
+    def delete_document(self, document_id: str) -> None:
+        """Delete the document, if it is indexed."""
+        location = self._locations.pop(document_id, None)
+        if location is None:
+            return
+        segment, position = location
+        first, end = segment.chunk_offsets[position : position + 2]
+        self.chunk_count -= int(end - first)
+        self._term_count -= float(segment.lengths[first:end].sum(dtype=np.float64))
+        segment.mark_deleted(position)
+        if segment.deleted_chunk_count > len(segment) // 2:
+            self._replace_segments([segment])
+
+    def search_chunks(
+        self, query: str, limit: int, document_ids: Collection[str] | None = None
+    ) -> dict[str, float]:
+        """Return chunk ids and their BM25 scores, best first.
+
+        Args:
+            document_ids: restricts the search to these documents.
+        """
+        query_terms = Counter(map(hash_term, extract_terms(query)))
+        scores = [np.zeros(len(segment), np.float32) for segment in self._segments]
+        for term_hash, query_count in query_terms.items():
+            matches = [segment.find_matches(term_hash) for segment in self._segments]
+            self._add_scores(scores, query_count, matches)
+        if document_ids is not None:
+            self._zero_other_documents(scores, document_ids)
+        return self._select_best(scores, limit)
+
+    def term_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
+        """Return the number of chunks that contain each of *terms*."""
+        return {
+            term: sum(
+                len(matches.rows)
+                for segment in self._segments
+                if (matches := segment.find_matches(hash_term(term))) is not None
+            )
+            for term in terms
+        }
+
+    def _add_scores(
+        self,
+        scores: Sequence[Floats],
+        query_count: int,
+        matches_by_segment: Sequence[TermMatches | None],
+    ) -> None:
+        """Add the score of one query term, which occurs *query_count* times in the query."""
+        frequency = sum(len(matches.rows) for matches in matches_by_segment if matches is not None)
+        if frequency == 0:
+            return
+        idf = _inverse_document_frequency(self.chunk_count, frequency)
+        weight = np.float32(query_count * idf * (K1 + 1))
+        constant_norm = np.float32(K1 * (1 - B))
+        mean_length = max(self._term_count / self.chunk_count, 1.0)
+        length_norm = np.float32(K1 * B / mean_length)
+        for segment_scores, matches in zip(scores, matches_by_segment, strict=True):
+            if matches is not None:
+                counts = matches.counts
+                saturated = counts / (counts + constant_norm + length_norm * matches.lengths)
+                segment_scores[matches.rows] += weight * saturated
+
+    def _zero_other_documents(
+        self, scores: Sequence[Floats], document_ids: Collection[str]
+    ) -> None:
+        """Set the scores of chunks that are not of *document_ids* to zero."""
+        masks = {
+            id(segment): np.zeros(len(segment.documents), np.float32) for segment in self._segments
+        }
+        for document_id in document_ids:
+            if location := self._locations.get(document_id):
+                segment, position = location
+                masks[id(segment)][position] = 1
+        for segment, segment_scores in zip(self._segments, scores, strict=True):
+            segment_scores *= masks[id(segment)][segment.document_positions]
+
+    def _select_best(self, scores: Sequence[Floats], limit: int) -> dict[str, float]:
+        best: list[tuple[float, str]] = []
+        for segment, segment_scores in zip(self._segments, scores, strict=True):
+            rows = np.flatnonzero(segment_scores)
+            if len(rows) > limit:
+                rows = rows[np.argpartition(segment_scores[rows], -limit)[-limit:]]
+            for row in rows:
+                chunk_id = build_chunk_id(*segment.get_chunk_reference(int(row)))
+                best.append((-float(segment_scores[row]), chunk_id))
+        return {chunk_id: -score for score, chunk_id in sorted(best)[:limit]}
+
+    def _merge_small_segments(self) -> None:
+        """Merge the last segments until each is much larger than the next, or has maximum size."""
+        while len(self._segments) > 1:
+            previous, last = self._segments[-2:]
+            is_mergeable = previous.posting_count + last.posting_count <= MAX_SEGMENT_POSTINGS
+            if not is_mergeable or previous.posting_count > _MERGE_RATIO * last.posting_count:
+                return
+            self._replace_segments([previous, last])
+
+    def _replace_segments(self, segments: Sequence[Segment]) -> None:
+        """Replace *segments* with one that contains their documents that are not deleted."""
+        self._segments = [segment for segment in self._segments if segment not in segments]
+        self._append_segment(merge_segments(segments))
+
+    def _append_segment(self, segment: Segment) -> None:
+        self._segments.append(segment)
+        for position, (document_id, _) in enumerate(segment.documents):
+            self._locations[document_id] = segment, position
+
+
+class KeywordIndexCache:
+    """Indexes of the most recently searched collections, up to *max_chunks* chunks in total."""
+
+    def __init__(self, load_update: LoadUpdate, max_chunks: int) -> None:
+        self._load_update = load_update
+        self._indexes = VersionedCache(self._refresh, max_chunks)
+
+    def search_chunks(
+        self,
+        collection_id: str,
+        version: int,
+        query: str,
+        limit: int,
+        document_ids: Collection[str] | None = None,
+    ) -> dict[str, float]:
+        """Return the best chunks of the collection at *version* or newer, with their scores."""
+        with self._indexes.get(collection_id, version) as index:
+            return index.search_chunks(query, limit, document_ids)
+
+    def inverse_document_frequencies(
+        self, versions: Mapping[str, int], query: str
+    ) -> dict[str, float]:
+        """Return the inverse document frequency of each query term over several collections.
+
+        A term that occurs in no chunk has the highest value.
+
+        Args:
+            versions: minimum version by collection id.
+        """
+        terms = set(extract_terms(query))
+        frequencies = dict.fromkeys(terms, 0)
+        chunk_count = 0
+        for collection_id, version in versions.items():
+            with self._indexes.get(collection_id, version) as index:
+                for term, count in index.term_frequencies(terms).items():
+                    frequencies[term] += count
+                chunk_count += index.chunk_count
+        return {
+            term: _inverse_document_frequency(chunk_count, count)
+            for term, count in frequencies.items()
+        }
+
+    def _refresh(
+        self, collection_id: str, index: KeywordIndex | None, version: int
+    ) -> tuple[KeywordIndex, int]:
+        update = self._load_update(collection_id, None if index is None else version)
+        if index is None or update.changed_ids is None:
+            return KeywordIndex(update.postings), update.version
+        for document_id in update.changed_ids:
+            index.delete_document(document_id)
+        index.add_documents(update.postings)
+        return index, update.version
+
+
+def _inverse_document_frequency(chunk_count: int, frequency: int) -> float:
+    return math.log(1 + (chunk_count - frequency + 0.5) / (frequency + 0.5))

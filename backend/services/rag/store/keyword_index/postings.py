@@ -1,0 +1,144 @@
+"""Stored postings: the terms of each document's chunks, counted once during ingestion.
+
+A posting is a 64-bit integer: 38 bits hash of the term, 20 bits ordinal of the chunk, 6 bits number
+of occurrences. Sorted postings are grouped by term, so an index is loaded by sorting integers,
+without tokenizing any text.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import ForeignKey, LargeBinary, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.ai.text.terms import TERMS_VERSION, extract_terms
+from backend.services.rag.store.base import Base
+from backend.services.rag.store.documents import DocumentRow, id_conditions
+
+COUNT_BITS = 6
+CHUNK_BITS = 20
+# Higher counts hardly change a BM25 score.
+MAX_COUNT = 2**COUNT_BITS - 1
+_HASH_BITS = 64 - COUNT_BITS - CHUNK_BITS
+
+
+class Postings(NamedTuple):
+    """Postings of one document.
+
+    *lengths* is the number of terms of each chunk (little-endian uint32), *keys* are the sorted
+    postings (little-endian uint64).
+    """
+
+    document_id: str
+    generation: int
+    lengths: bytes
+    keys: bytes
+
+
+class PostingsRow(Base):
+    __tablename__ = "keyword_postings"
+
+    document_id: Mapped[str] = mapped_column(
+        ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    generation: Mapped[int] = mapped_column(primary_key=True)
+    # TERMS_VERSION of the tokenizer. Postings of other versions do not match current queries.
+    edition: Mapped[int]
+    lengths: Mapped[bytes] = mapped_column(LargeBinary)
+    keys: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> Postings:
+    """Return the postings of a document. *texts* are its chunks in order."""
+    lengths: list[int] = []
+    keys: list[int] = []
+    for ordinal, text in enumerate(texts):
+        terms = extract_terms(text)
+        lengths.append(len(terms))
+        keys.extend(
+            hash_term(term) << (CHUNK_BITS + COUNT_BITS)
+            | ordinal << COUNT_BITS
+            | min(count, MAX_COUNT)
+            for term, count in Counter(terms).items()
+        )
+    return Postings(
+        document_id,
+        generation,
+        np.array(lengths, "<u4").tobytes(),
+        np.sort(np.array(keys, "<u8")).tobytes(),
+    )
+
+
+@lru_cache(maxsize=100_000)
+def hash_term(term: str) -> int:
+    """Return the hash of *term*. Among a million terms, a collision has a probability of 1 in 6."""
+    digest = hashlib.blake2b(term.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> (64 - _HASH_BITS)
+
+
+def save_postings(session: Session, postings: Postings) -> None:
+    """Insert *postings*, replacing those of the same document and generation."""
+    session.execute(
+        delete(PostingsRow).where(
+            PostingsRow.document_id == postings.document_id,
+            PostingsRow.generation == postings.generation,
+        )
+    )
+    session.add(PostingsRow(edition=TERMS_VERSION, **postings._asdict()))
+    session.flush()
+
+
+def delete_old_postings(session: Session, document_id: str, keep_generation: int) -> None:
+    """Delete the postings of all generations except *keep_generation*."""
+    session.execute(
+        delete(PostingsRow).where(
+            PostingsRow.document_id == document_id, PostingsRow.generation != keep_generation
+        )
+    )
+
+
+def iterate_postings(
+    session: Session, collection_id: str, document_ids: Sequence[str] | None = None
+) -> Iterator[Postings]:
+    """Yield the postings of the visible generations in a collection.
+
+    Args:
+        document_ids: restricts the result to these documents.
+    """
+    query = (
+        select(
+            PostingsRow.document_id,
+            PostingsRow.generation,
+            PostingsRow.lengths,
+            PostingsRow.keys,
+        )
+        .join(DocumentRow, DocumentRow.id == PostingsRow.document_id)
+        .where(
+            DocumentRow.collection_id == collection_id,
+            DocumentRow.generation == PostingsRow.generation,
+            PostingsRow.edition == TERMS_VERSION,
+        )
+        .execution_options(yield_per=1000)
+    )
+    queries = [query] if document_ids is None else map(query.where, id_conditions(document_ids))
+    for batch in queries:
+        yield from map(Postings._make, session.execute(batch))
+
+
+def list_unindexed_documents(session: Session, collection_id: str) -> Sequence[tuple[str, int]]:
+    """Return id and visible generation of documents without postings of TERMS_VERSION."""
+    current_postings = select(PostingsRow.document_id).where(
+        PostingsRow.document_id == DocumentRow.id,
+        PostingsRow.generation == DocumentRow.generation,
+        PostingsRow.edition == TERMS_VERSION,
+    )
+    query = select(DocumentRow.id, DocumentRow.generation).where(
+        DocumentRow.collection_id == collection_id,
+        DocumentRow.generation > 0,
+        ~current_postings.exists(),
+    )
+    return [(row[0], row[1]) for row in session.execute(query)]

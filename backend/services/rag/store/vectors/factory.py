@@ -1,0 +1,87 @@
+"""Open the configured vector store."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from backend.chassis.settings import Secret
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store.vectors import VectorStore
+from backend.services.rag.store.vectors.chroma import ChromaStore
+from backend.services.rag.store.vectors.folder import FolderLock
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from qdrant_client import QdrantClient
+
+VectorStoreKind = Literal["chroma", "pgvector", "qdrant"]
+VECTOR_STORE_KINDS: tuple[VectorStoreKind, ...] = ("chroma", "pgvector", "qdrant")
+# Package that the extra of the same name as the store installs.
+_EXTRA_PACKAGES: dict[VectorStoreKind, str] = {
+    "pgvector": "langchain_postgres",
+    "qdrant": "langchain_qdrant",
+}
+_TIMEOUT_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VectorStoreSettings:
+    """Kind and location of the vector store. Without a URL, it is embedded and uses *folder*."""
+
+    kind: VectorStoreKind
+    folder: Path
+    url: str | None = None
+    api_key: Secret | None = None
+
+
+def find_missing_extra(kind: VectorStoreKind) -> str | None:
+    """Return the extra that must be installed to open a store of this kind, or None."""
+    package = _EXTRA_PACKAGES.get(kind)
+    return kind if package is not None and find_spec(package) is None else None
+
+
+def open_vector_store(settings: VectorStoreSettings) -> VectorStore:
+    """Return the vector store. It connects, and imports its library, on first use."""
+    lock = FolderLock(settings.folder)
+    if settings.kind == "qdrant":
+        from backend.services.rag.store.vectors.qdrant import QdrantStore
+
+        return QdrantStore(
+            lambda: _connect_to_qdrant(settings, lock), lock.release, on_server=bool(settings.url)
+        )
+    if settings.kind == "pgvector":
+        from backend.services.rag.store.vectors.pgvector import PgvectorStore
+
+        return PgvectorStore(settings.url or "")
+    return ChromaStore(lambda: _connect_to_chroma(settings, lock), lock.release)
+
+
+def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "ClientAPI":
+    from backend.services.rag.store.vectors import chroma_clients
+
+    if settings.url:
+        return chroma_clients.connect_to_server(settings.url)
+    if lock.acquire():
+        return chroma_clients.open_embedded(settings.folder)
+    url = lock.read_holder_url()
+    if url is None:
+        raise _locked_error(settings)
+    return chroma_clients.connect_to_server(url)
+
+
+def _connect_to_qdrant(settings: VectorStoreSettings, lock: FolderLock) -> "QdrantClient":
+    from qdrant_client import QdrantClient
+
+    if settings.url:
+        key = None if settings.api_key is None else settings.api_key.reveal()
+        return QdrantClient(settings.url, api_key=key, timeout=_TIMEOUT_SECONDS)
+    if not lock.acquire():
+        raise _locked_error(settings)
+    return QdrantClient(path=str(settings.folder), force_disable_check_same_thread=True)
+
+
+def _locked_error(settings: VectorStoreSettings) -> VectorSearchUnavailable:
+    return VectorSearchUnavailable(
+        f"Another process uses {settings.folder}. Stop it, or let both use one server."
+    )

@@ -1,0 +1,118 @@
+"""Wiring of the components that the service, its worker and its commands share."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from backend.ai.embedding import BuiltInEmbedder
+from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Encryptor
+from backend.services.rag.clients.metrics import RagMetrics
+from backend.services.rag.clients.rerankers import open_reranker
+from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
+from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
+from backend.services.rag.domain.ingestion.runner import IngestionRunner
+from backend.services.rag.domain.search.dense_index import DenseIndex
+from backend.services.rag.domain.search.document_attributes import DocumentAttributes
+from backend.services.rag.domain.search.service import SearchService
+from backend.services.rag.domain.search.word_counts import WordCounts
+from backend.services.rag.extraction.extractor import ExtractionLimits, Extractor
+from backend.services.rag.settings import Settings
+from backend.services.rag.store.keyword_index.index import KeywordIndexCache
+from backend.services.rag.store.vectors import VectorStore
+from backend.services.rag.store.vectors.factory import open_vector_store
+
+
+@dataclass(frozen=True, slots=True)
+class RagComponents:
+    """Stores, with the tables at the newest migration, and the services built on them."""
+
+    database: Database
+    embedder: BuiltInEmbedder
+    embedding_models: EmbeddingModelRegistry
+    vectors: VectorStore
+    dense_index: DenseIndex
+    search: SearchService
+    blob_storage: BlobStorage
+    encryptor: Encryptor
+    ingestion: IngestionRunner
+    reembedder: Reembedder
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        embedder: BuiltInEmbedder | None = None,
+        metrics: RagMetrics | None = None,
+    ) -> Self:
+        metrics = metrics or RagMetrics()
+        database = open_database(settings.database_url, "rag")
+        database.migrate("rag")
+        all_tenants = database.across_tenants()
+        embedder = embedder or BuiltInEmbedder(settings.common.data_dir)
+        vectors = open_vector_store(settings.vectors)
+        embedding_models = EmbeddingModelRegistry(
+            all_tenants,
+            settings.embedding,
+            settings.common.data_dir,
+            embedder,
+            store=settings.vectors.kind,
+        )
+        dense_index = DenseIndex(all_tenants, embedding_models, vectors, metrics)
+        word_counts = WordCounts(all_tenants, embedder.tokenizer.find_token_spans)
+        search = SearchService(
+            database,
+            dense_index,
+            KeywordIndexCache(word_counts.load_index_update, settings.max_keyword_chunks),
+            DocumentAttributes(all_tenants),
+            open_reranker(settings.reranking),
+            metrics,
+        )
+        blob_storage = BlobStorage(settings.folder / "blobs")
+        encryptor = Encryptor(settings.common.secret_key.reveal(), "rag/passwords")
+        pipeline = IngestionPipeline(
+            all_tenants,
+            blob_storage,
+            _build_extractor(settings),
+            embedder,
+            dense_index,
+            encryptor,
+            metrics,
+        )
+        ingestion = IngestionRunner(
+            all_tenants,
+            blob_storage,
+            pipeline,
+            dense_index,
+            max_processing_seconds=settings.max_processing_seconds,
+            metrics=metrics,
+        )
+        return cls(
+            database=database,
+            embedder=embedder,
+            embedding_models=embedding_models,
+            vectors=vectors,
+            dense_index=dense_index,
+            search=search,
+            blob_storage=blob_storage,
+            encryptor=encryptor,
+            ingestion=ingestion,
+            reembedder=Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder),
+        )
+
+    def close(self) -> None:
+        """Close the vector store and the database connections."""
+        self.vectors.close()
+        self.database.engine.dispose()
+
+
+def _build_extractor(settings: Settings) -> Extractor:
+    return Extractor(
+        ExtractionLimits(
+            timeout_seconds=settings.extraction_seconds,
+            ocr_timeout_seconds=settings.ocr_seconds,
+            max_memory_bytes=settings.extraction_memory_bytes,
+            max_characters=settings.max_text_characters,
+        )
+    )

@@ -1,0 +1,77 @@
+"""Citations are found for sentences that the document text supports, and for no others."""
+
+import pytest
+
+from backend.ai.citations import CitationFinder
+from tests.ai.stand_ins import StoredChunk, WordEmbedder
+
+TEXT = (
+    "Dr. Miller leads the lab. The notice period is three months. The rent is 1,200 euros. "
+    "The rent was 900 euros in 2019."
+)
+START = 50
+
+
+@pytest.fixture
+def finder():
+    finder = CitationFinder(WordEmbedder(), "What does the lease say?")
+    finder.add_chunks([StoredChunk(TEXT, start=START)])
+    return finder
+
+
+def test_quote_is_the_exact_document_text(finder):
+    finder.cite_sentence("The notice period is three months.")
+
+    citation = finder.citations[0]
+    assert citation.quote == "The notice period is three months."
+    assert TEXT[citation.start - START : citation.end - START] == citation.quote
+    assert (citation.document_id, citation.filename, citation.page) == ("doc_1", "lease.pdf", 2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "quote"),
+    [
+        pytest.param("You have three months' notice.", "The notice period is", id="other words"),
+        pytest.param("The rent is 1200 euros.", "The rent is 1,200", id="other number format"),
+        pytest.param("In 2019 the rent was 900 euros.", "The rent was 900", id="right number"),
+    ],
+)
+def test_paraphrased_sentence_is_cited(finder, statement, quote):
+    assert finder.cite_sentence(statement) == 1
+    assert finder.citations[0].quote.startswith(quote)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("Bananas are yellow.", id="other subject"),
+        pytest.param("The rent is 1,300 euros.", id="other number"),
+        pytest.param("It is so.", id="no content"),
+        pytest.param("1.", id="list number"),
+    ],
+)
+def test_unsupported_sentence_is_not_cited(finder, statement):
+    assert finder.cite_sentence(statement) is None
+    assert finder.citations == []
+
+
+def test_repeated_sentence_gets_the_same_marker(finder):
+    assert finder.cite_sentence("The notice period is three months.") == 1
+    assert finder.cite_sentence("The rent is 1,200 euros.") == 2
+    assert finder.cite_sentence("The notice period is three months.") == 1
+    assert len(finder.citations) == 2
+
+
+def test_sentence_of_overlapping_chunks_is_cited_once(finder):
+    finder.add_chunks([StoredChunk(TEXT[26:], start=START + 26)])
+
+    finder.cite_sentence("The notice period is three months.")
+
+    assert len(finder.citations) == 1
+
+
+def test_finder_without_chunks_is_false_and_cites_nothing():
+    finder = CitationFinder(WordEmbedder(), "What does the lease say?")
+
+    assert not finder
+    assert finder.cite_sentence("The rent is 1,200 euros.") is None

@@ -1,0 +1,50 @@
+"""Citation markers in streamed text are independent of how the stream is split."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.ai.citations import CitationInserter
+
+
+def insert_markers(cite_sentence, *pieces):
+    inserter = CitationInserter(cite_sentence)
+    return "".join([inserter.feed(piece) for piece in pieces]) + inserter.finish()
+
+
+def cite_sentences_with_one(sentence):
+    return 1 if "One" in sentence else None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One is so. Two is not.", "One is so. [1] Two is not."),
+        ("One is so", "One is so [1]"),
+        ("One is so.\n\nTwo.", "One is so. [1]\n\nTwo."),
+        ("- One is so\n- Two", "- One is so [1]\n- Two"),
+        ("One is 3.5 high. Two.", "One is 3.5 high. [1] Two."),
+        ("Dr. One is so. Two.", "Dr. One is so. [1] Two."),
+        ("One is so [7]. Two [1, 2].", "One is so. [1] Two."),
+        ('"One is so." Two.', '"One is so." [1] Two.'),
+        ("Two.\n```\nOne is so. x[1]\n```\n", "Two.\n```\nOne is so. x[1]\n```\n"),
+        ("Wait... One is so!", "Wait... One is so! [1]"),
+        ("", ""),
+    ],
+)
+def test_marker_follows_its_sentence(text, expected):
+    assert insert_markers(cite_sentences_with_one, text) == expected
+    assert insert_markers(cite_sentences_with_one, *text) == expected
+
+
+@given(st.lists(st.text('ab .!?[1]\n`"', max_size=8), max_size=12))
+def test_result_is_the_same_however_the_text_is_split(pieces):
+    def cite_sentence(sentence):
+        return len(sentence) % 3 or None
+
+    assert insert_markers(cite_sentence, *pieces) == insert_markers(cite_sentence, "".join(pieces))
+
+
+@given(st.text('ab .!?\n"', max_size=60))
+def test_text_is_unchanged_without_citations(text):
+    assert insert_markers(lambda _: None, text) == text

@@ -1,0 +1,116 @@
+"""Selection of sentences by score and support."""
+
+from dataclasses import replace
+
+import pytest
+
+from backend.ai.extractive_answers import (
+    ExtractionOptions,
+    extract_answer,
+    rank_sentences,
+    select_sentences,
+)
+from tests.ai.stand_ins import StoredChunk, WordEmbedder
+
+LEASE = StoredChunk(
+    "Lease of the flat\n"
+    "The notice period of the lease is three months. The rent of the flat is 900 euros a month. "
+    "Mr. Miller owns the flat. Bananas ripen.",
+    start=10,
+)
+OPTIONS = ExtractionOptions(
+    min_support=0.2, max_sentences=2, shared_terms_weight=0.5, answer_type_weight=0.1
+)
+
+
+def extract_quotes(question, *chunks, **options):
+    sentences = extract_answer(question, chunks, WordEmbedder(), replace(OPTIONS, **options))
+    return [sentence.quote for sentence in sentences]
+
+
+def test_best_sentence_is_first_and_has_its_position_in_the_document():
+    (best, *_) = extract_answer("How long is the notice period?", [LEASE], WordEmbedder(), OPTIONS)
+
+    assert best.quote == "The notice period of the lease is three months."
+    assert LEASE.text[best.start - 10 : best.end - 10] == best.quote
+    assert best.chunk is LEASE
+
+
+def test_no_sentence_is_returned_below_the_minimum_support():
+    assert extract_quotes("How long is the notice period?", LEASE, min_support=2.0) == []
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_sentences": 1}, {"max_score_gap": 0.0}, {"min_score_ratio": 1.0}]
+)
+def test_further_sentences_are_limited(limits):
+    question = "How long is the notice period of the lease of the flat?"
+
+    assert len(extract_quotes(question, LEASE)) == 2
+    assert len(extract_quotes(question, LEASE, **limits)) == 1
+
+
+def test_short_sentences_are_skipped_below_the_minimum_number_of_terms():
+    assert extract_quotes("Do bananas ripen?", LEASE) == ["Bananas ripen."]
+    assert "Bananas ripen." not in extract_quotes("Do bananas ripen?", LEASE, min_terms=3)
+
+
+def test_heading_is_not_an_answer_but_counts_for_the_sentences_below_it():
+    chunk = StoredChunk("Opening hours\nFrom nine in the morning until noon, except on Sundays.")
+
+    assert extract_quotes("What are the opening hours?", chunk) == [
+        "From nine in the morning until noon, except on Sundays."
+    ]
+
+
+def test_sentence_of_two_overlapping_chunks_is_returned_once():
+    overlap = LEASE.text.index("The notice")
+    overlapping = StoredChunk(LEASE.text[overlap:], start=10 + overlap)
+
+    quotes = extract_quotes("How long is the notice period?", LEASE, overlapping)
+
+    assert len(quotes) == len(set(quotes))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "quote"),
+    [
+        ("How large is it?", "It is a large garden. It covers 900 yards.", "It covers 900 yards."),
+        ("Who founded it?", "It was founded long ago. Ada Miller did it.", "Ada Miller did it."),
+    ],
+)
+def test_sentence_with_the_requested_number_or_name_is_preferred(question, text, quote):
+    options = replace(OPTIONS, answer_type_weight=5.0)
+
+    ranked = rank_sentences(question, [StoredChunk(text)], WordEmbedder(), options)
+
+    assert ranked[0].quote == quote
+
+
+def test_coverage_counts_the_whole_chunk_its_context_and_rare_terms_most():
+    chunk = StoredChunk("It opens at nine in the morning.")
+    options = ExtractionOptions(min_support=0.0, coverage_weight=1.0)
+
+    def support(**arguments):
+        (sentence,) = rank_sentences(
+            "When does the museum open?", [chunk], WordEmbedder(), options, **arguments
+        )
+        return sentence.support
+
+    assert support(get_context=lambda _: "The museum") > support()
+    assert support(term_weights={"museum": 9.0}) < support()
+
+
+def test_first_chunk_is_preferred_with_a_chunk_rank_weight():
+    first, second = StoredChunk("The rent is low."), StoredChunk("The rent is low.", "doc_2")
+
+    ranked = rank_sentences(
+        "Rent?", [first, second], WordEmbedder(), replace(OPTIONS, chunk_rank_weight=0.3)
+    )
+
+    assert [sentence.chunk for sentence in ranked] == [first, second]
+
+
+def test_no_chunks_give_no_answer():
+    assert extract_quotes("Anything?") == []
+    assert select_sentences([], OPTIONS) == []

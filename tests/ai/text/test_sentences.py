@@ -1,0 +1,149 @@
+"""Sentence splitting of text that was extracted from documents."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.ai.text.sentences import (
+    MAX_SENTENCE_CHARS,
+    find_sentence_spans,
+    is_sentence_end,
+    is_title_case,
+    split_sentences,
+)
+
+EXTRACTED_TEXT = st.text(
+    alphabet=st.sampled_from("ab A.!?\n\t-#13D(\"'。”\u2028\x1c"), max_size=200
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"], id="punctuation"),
+        pytest.param(
+            'He said "stop." Then he left.', ['He said "stop."', "Then he left."], id="quotes"
+        ),
+        pytest.param(
+            "Dr. Ada met Prof. B. Crane at 5 p.m. in St. Ives.",
+            ["Dr. Ada met Prof. B. Crane at 5 p.m. in St. Ives."],
+            id="abbreviations",
+        ),
+        pytest.param(
+            "See Fig. 3 for e.g. this. Then go.",
+            ["See Fig. 3 for e.g. this.", "Then go."],
+            id="abbreviations before digits",
+        ),
+        pytest.param(
+            "It opened on Dec. 5 in the U.N. Plaza.",
+            ["It opened on Dec. 5 in the U.N. Plaza."],
+            id="months",
+        ),
+        pytest.param("It costs 3.50 e.g. today.", ["It costs 3.50 e.g. today."], id="numbers"),
+        pytest.param("これは文。次の文。終", ["これは文。", "次の文。", "終"], id="Japanese"),
+        pytest.param(
+            "A line that is broken by the width of\nthe page goes on. Next.",
+            ["A line that is broken by the width of\nthe page goes on.", "Next."],
+            id="wrapped lines",
+        ),
+        pytest.param(
+            "Opening hours\nThe library is open from nine in the morning until noon.",
+            ["Opening hours", "The library is open from nine in the morning until noon."],
+            id="short heading",
+        ),
+        pytest.param(
+            "The Birth of Printing (1440)\nThe first press stood in\nMainz. It was slow.",
+            ["The Birth of Printing (1440)", "The first press stood in\nMainz.", "It was slow."],
+            id="heading in title case",
+        ),
+        pytest.param(
+            "However OTSL\nyields more. See Table 1. It is",
+            ["However OTSL\nyields more.", "See Table 1.", "It is"],
+            id="title case before lower case",
+        ),
+        pytest.param("# Title\nText of it.", ["# Title", "Text of it."], id="Markdown heading"),
+        pytest.param("- one\n- two\n1. three", ["- one", "- two", "1. three"], id="list"),
+        pytest.param("List:\n- one\n- two", ["List:", "- one", "- two"], id="list after a colon"),
+        pytest.param("First\n\nSecond", ["First", "Second"], id="paragraphs"),
+        pytest.param(" \n \t", [], id="white space"),
+        pytest.param("", [], id="empty"),
+    ],
+)
+def test_text_is_split_at_sentence_ends(text, expected):
+    assert [text[start:end] for start, end in find_sentence_spans(text)] == expected
+    assert [sentence.text for sentence in split_sentences(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "Team\tCity\nblues\tSTL\nFlyers\tPHI",
+            ["Team\tCity", "blues\tSTL", "Flyers\tPHI"],
+            id="table rows",
+        ),
+        pytest.param(
+            "1. First do this. 2. Then that.",
+            ["1. First do this.", "2. Then that."],
+            id="list numbers",
+        ),
+        pytest.param("1.\n2. Two.", ["1.", "2. Two."], id="list number without a sentence"),
+        pytest.param("word " * 100, ["word " * 79 + "word", "word " * 19 + "word"], id="long text"),
+    ],
+)
+def test_quotable_sentences_are_rows_items_and_bounded_pieces(text, expected):
+    assert [sentence.text for sentence in split_sentences(text)] == expected
+
+
+@settings(deadline=None)
+@given(EXTRACTED_TEXT)
+def test_every_visible_character_is_in_exactly_one_span(text):
+    spans = find_sentence_spans(text)
+
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    inside = "".join(text[start:end] for start, end in spans)
+    assert "".join(inside.split()) == "".join(text.split())
+
+
+@settings(deadline=None)
+@given(st.text("ab .\n\t!-3D", max_size=1_500))
+def test_quotable_sentences_have_their_position_and_contain_all_visible_text(text):
+    sentences = split_sentences(text)
+
+    assert all(text[item.start : item.end] == item.text for item in sentences)
+    assert all(0 < len(item.text) <= MAX_SENTENCE_CHARS for item in sentences)
+    assert all(one.end <= other.start for one, other in pairwise(sentences))
+    assert "".join("".join(item.text.split()) for item in sentences) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("He left.", True),
+        ("Really?!", True),
+        ("Ask Dr.", False),
+        ("Thomas B.", False),
+        ("3.", False),
+        ('He said "no."', True),
+    ],
+)
+def test_is_sentence_end_rejects_abbreviations_and_list_numbers(text, expected):
+    assert is_sentence_end(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("The Birth of Printing", True),
+        ("The birth of printing", False),
+        ("The Press Stood in Mainz.", False),
+        ("Place: Mainz", False),
+        ("1440", False),
+        ("", False),
+    ],
+)
+def test_is_title_case_requires_capitals_and_no_punctuation(line, expected):
+    assert is_title_case(line) is expected

@@ -1,0 +1,24 @@
+"""Fixtures for rules that every service must follow."""
+
+import importlib
+
+import pytest
+from flask import Flask
+
+from tests.databases import variables_in
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Return a function that builds a service as its process does, in its own data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    for name in ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables_in(tmp_path / "data").items():
+        monkeypatch.setenv(name, value)
+
+    def build_service(name: str) -> Flask:
+        return importlib.import_module(f"backend.services.{name}.app").create_app()
+
+    return build_service

@@ -1,0 +1,83 @@
+"""Extractive answers of the agent."""
+
+import pytest
+
+from backend.services.agent.domain.rule_based.extractive_answers import (
+    answer_from_chunks,
+    extract_first_sentences,
+    is_related,
+)
+from backend.services.agent.model import Chunk
+from tests.ai.stand_ins import WordEmbedder
+
+
+def chunk(text, document_id="doc_1", filename="lease.pdf", start=0):
+    return Chunk(document_id, filename, 1, start, start + len(text), text)
+
+
+LEASE = chunk(
+    "# Lease\n\nThe notice period of the lease is three months. The rent is paid in advance. "
+    "Pets are allowed in the garden.\n\nSigned in Oslo",
+    start=100,
+)
+FERRIES = chunk("Ferries leave the harbour at dawn.", "doc_2", "ferries.docx")
+
+
+def test_answer_consists_of_sentences_of_the_chunks():
+    answer = answer_from_chunks(
+        WordEmbedder(), "How long is the notice period of the lease?", [FERRIES, LEASE]
+    )
+
+    assert answer is not None
+    assert answer.startswith("The notice period of the lease is three months.")
+
+
+def test_question_about_another_subject_has_no_answer():
+    assert answer_from_chunks(WordEmbedder(), "Who won the championship?", [LEASE]) is None
+    assert answer_from_chunks(WordEmbedder(), "Who won the championship?", []) is None
+
+
+def test_selected_sentences_are_in_the_order_of_the_chunks():
+    first = chunk("The key opens the gate of the garden.")
+    second = chunk("The key of the garden gate hangs in the hall of the house.", "doc_2")
+    question = "Where hangs the key of the garden gate in the hall of the house?"
+
+    answer = answer_from_chunks(WordEmbedder(), question, [first, second])
+
+    assert answer is not None
+    assert answer.endswith(second.text)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "beginning"),
+    [
+        ("Summarise ferries", "Ferries leave the harbour at dawn."),
+        ("What is this about?", "Lease. The notice period of the lease is three months."),
+    ],
+)
+def test_summary_is_the_beginning_of_the_named_document_or_of_the_best_hit(request_text, beginning):
+    later = chunk("Later text of the lease.", start=900)
+
+    answer = answer_from_chunks(WordEmbedder(), request_text, [later, LEASE, FERRIES])
+
+    assert answer is not None
+    assert answer.startswith(beginning)
+
+
+def test_first_sentences_are_joined_with_full_stops_and_without_markdown():
+    assert extract_first_sentences(LEASE) == (
+        "Lease. The notice period of the lease is three months. The rent is paid in advance. "
+        "Pets are allowed in the garden."
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Is the rent of the lease high?", True),
+        ("Give me a summary", True),
+        ("zebra xylophone?", False),
+    ],
+)
+def test_chunks_are_related_if_a_sentence_shares_the_subject(question, expected):
+    assert is_related(WordEmbedder(), question, [LEASE]) is expected

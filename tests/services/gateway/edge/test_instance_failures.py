@@ -1,0 +1,166 @@
+"""Failing instances and stale connections: no request is lost or executed twice."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.servers import free_port, wait_until
+from tests.services.gateway.data_paths import RawClient
+from tests.services.gateway.echo_service import EchoService
+
+ROOT = Path(__file__).parents[4]
+
+
+class ClosesIdleConnections:
+    """Responds once per connection, then closes it after a varying delay."""
+
+    def __init__(self):
+        self.seen = Counter()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        number = 0
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            number += 1
+            pause = 0.002 + (number % 7) * 0.0004
+            threading.Thread(target=self._serve, args=(connection, pause), daemon=True).start()
+
+    def _serve(self, connection, pause):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = connection.recv(65536)
+            if not piece:
+                connection.close()
+                return
+            data += piece
+        self.seen[data.split(b" ")[1]] += 1
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        time.sleep(pause)
+        connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is available on Linux only")
+def test_stale_connections_neither_lose_nor_repeat_post_requests(edge_for, bearer):
+    service = ClosesIdleConnections()
+    edge = edge_for(RAG_SERVICE_URL=service.url)
+    statuses = Counter()
+    with RawClient(edge.port) as client:
+        for number in range(300):
+            # At about the time when the service closes the pooled connection.
+            time.sleep(0.0015 + (number % 11) * 0.0002)
+            statuses[client.request("POST", f"/rag/{number}", bearer).status] += 1
+    service.close()
+
+    assert statuses == {200: 300}
+    assert len(service.seen) == 300
+    assert set(service.seen.values()) == {1}
+
+
+@pytest.fixture
+def two_instances():
+    """Yield (ports, processes) of two echo services in separate processes, for kill -9."""
+    code = (
+        "import sys, time; sys.path.insert(0, '.');"
+        "from tests.services.gateway import echo_service as s; import socket;"
+        "original = socket.create_server;"
+        "socket.create_server = lambda a, **k: original(('127.0.0.1', int(sys.argv[1])), **k);"
+        "s.EchoService(sys.argv[1]); time.sleep(120)"
+    )
+    ports = [free_port(), free_port()]
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(port)], cwd=ROOT) for port in ports
+    ]
+    try:
+        for port in ports:
+            wait_until(lambda port=port: is_listening(port), 10)
+        yield ports, children
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_killed_instance_fails_only_its_outstanding_requests(edge_for, identities, two_instances):
+    ports, children = two_instances
+    urls = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    edge = edge_for(RAG_SERVICE_URL=urls)
+    outcomes, lock = Counter(), threading.Lock()
+    stop = threading.Event()
+
+    def call(number):
+        bearer = f"Authorization: Bearer {identities.token(f'user-{number}')}"
+        while not stop.is_set():
+            try:
+                with RawClient(edge.port) as client:
+                    response = client.request("POST", "/rag/d", bearer, body=b"x" * 20_000)
+                    json.loads(response.body)
+                    outcome = response.status
+            except (EOFError, ConnectionError):
+                outcome = "broken"
+            with lock:
+                outcomes[outcome] += 1
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    os.kill(children[0].pid, 9)
+    time.sleep(1.0)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert outcomes[200] > 50
+    assert set(outcomes) <= {200, 502}
+    assert outcomes[502] <= 8
+
+
+def test_probe_readmits_an_instance_that_responds_again(edge_for, bearer, echo):
+    with EchoService("other") as other:
+        port = other.port
+        edge = edge_for(RAG_SERVICE_URL=f"{echo.url},{other.url}")
+        group = edge.state.forwarder.instance_groups["rag"]
+        other.stop()
+        with RawClient(edge.port) as client:
+            assert {client.request("GET", "/rag/x", bearer).status for _ in range(12)} == {200}
+            assert group.circuit_state == "partial"
+            restarted = socket.create_server(("127.0.0.1", port))
+            threading.Thread(target=respond_to_all, args=(restarted,), daemon=True).start()
+            wait_until(lambda: group.circuit_state == "closed")
+            restarted.close()
+
+
+def respond_to_all(listener):
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        connection.close()

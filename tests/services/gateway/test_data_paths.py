@@ -1,0 +1,329 @@
+"""The forwarding policy, tested on both data paths: the Flask view and the asyncio edge."""
+
+import json
+
+import pytest
+
+from tests.servers import wait_until
+from tests.services.gateway.data_paths import (
+    RawClient,
+    RunningEdge,
+    get_received_headers,
+    serve_flask,
+)
+
+
+@pytest.fixture(params=["flask", "edge"])
+def serve_app(request, app_for):
+    """Return a function that serves a gateway with the given settings and returns its port."""
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+
+        def serve(**variables):
+            app = app_for(**variables)
+            if request.param == "flask":
+                return stack.enter_context(serve_flask(app))
+            return stack.enter_context(RunningEdge(app)).port
+
+        yield serve
+
+
+@pytest.fixture
+def port(serve_app):
+    return serve_app()
+
+
+@pytest.fixture
+def bearer(identities):
+    return f"Authorization: Bearer {identities.token()}"
+
+
+CASES = [
+    # name, method, target, authenticated, further header lines, status, code
+    ("a public path", "POST", "/auth/login", False, (), 200, None),
+    ("a path that needs credentials", "GET", "/rag/documents", False, (), 401, "not_authenticated"),
+    ("the same path with credentials", "GET", "/rag/documents", True, (), 200, None),
+    ("a forged token", "GET", "/rag/x", False, ("Authorization: Bearer x",), 401, "invalid_token"),
+    (
+        "another scheme",
+        "GET",
+        "/rag/x",
+        False,
+        ("Authorization: Basic eA==",),
+        401,
+        "not_authenticated",
+    ),
+    ("a bad key", "GET", "/rag/x", False, ("X-API-Key: x",), 401, "invalid_api_key"),
+    ("a foreign tenant", "GET", "/rag/x", True, ("X-Tenant-ID: other",), 403, "not_a_member"),
+    ("no route", "GET", "/nope", True, (), 404, "not_found"),
+    ("a prefix of a prefix", "GET", "/ra", True, (), 404, "not_found"),
+    ("a closed path", "GET", "/rag/metrics", True, (), 404, "not_found"),
+    ("the closed API key exchange", "POST", "/auth/api-keys/exchange", True, (), 404, "not_found"),
+    ("dots", "GET", "/rag/../auth/x", True, (), 400, "bad_target"),
+    ("hidden dots", "GET", "/rag/%2e%2e/auth/x", True, (), 400, "bad_target"),
+    ("a hidden slash", "GET", "/rag/a%2fb", True, (), 400, "bad_target"),
+    ("a parameter", "GET", "/rag/a;b", True, (), 400, "bad_target"),
+    ("an empty segment", "GET", "/rag//a", True, (), 400, "bad_target"),
+    ("the OpenAI API", "GET", "/v1/models", True, (), 200, None),
+    ("the index", "GET", "/", False, (), 200, None),
+    ("POST to the index", "POST", "/", False, (), 200, None),
+    ("the wrong method", "DELETE", "/health", False, (), 405, "method_not_allowed"),
+    (
+        "a service that closes the connection",
+        "POST",
+        "/rag/die",
+        True,
+        (),
+        502,
+        "upstream_unavailable",
+    ),
+    ("a response that is not HTTP", "GET", "/rag/garbage", True, (), 502, "upstream_unavailable"),
+    (
+        "a response head that is too large",
+        "GET",
+        "/rag/huge-head",
+        True,
+        (),
+        502,
+        "upstream_unavailable",
+    ),
+    ("no content", "GET", "/rag/no-content", True, (), 204, None),
+    ("until close", "GET", "/rag/until-close", True, (), 200, None),
+    ("events", "GET", "/rag/events", True, (), 200, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "authenticated", "extra_lines", "status", "code"),
+    [pytest.param(*case[1:], id=case[0]) for case in CASES],
+)
+def test_both_data_paths_return_the_same_status_and_code(
+    port, bearer, method, target, authenticated, extra_lines, status, code
+):
+    lines = (*((bearer,) if authenticated else ()), *extra_lines)
+    with RawClient(port) as client:
+        response = client.request(method, target, *lines)
+
+    assert response.status == status
+    assert "x-request-id" in response.headers
+    assert response.headers["x-content-type-options"] == "nosniff"
+    if code is not None:
+        problem = json.loads(response.body)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert (problem["code"], problem["status"]) == (code, status)
+        assert problem["request_id"] == response.headers["x-request-id"]
+    if status == 401:
+        assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_both_data_paths_forward_the_same_headers(port, bearer):
+    forged = [
+        "X-Service-Token: forged", "X-User-ID: root", "X-Internal-A: 1", "Forwarded: for=1.2.3.4",
+        "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil", "X-Real-IP: 1.2.3.4",
+        "Connection: keep-alive, X-Hop, X-Forwarded-For", "X-Hop: 1", "TE: trailers",
+        "Keep-Alive: 5", "X-Custom: yes", "X-Request-ID: mine-1", "traceparent: 00-a-b-01",
+    ]  # fmt: skip
+    with RawClient(port) as client:
+        response = client.request("GET", "/rag/x?q=%20", bearer, *forged)
+
+    headers = get_received_headers(response)
+    assert json.loads(response.body)["target"] == "/x?q=%20"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-host"] == "gateway.example"
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-request-id"] == "mine-1" == response.headers["x-request-id"]
+    assert headers["traceparent"] == "00-a-b-01"
+    assert headers["x-custom"] == "yes"
+    assert headers["host"].startswith("127.0.0.1:")
+    assert not set(headers) & {
+        "x-service-token", "x-user-id", "x-internal-a", "forwarded", "x-real-ip", "x-hop", "te",
+        "keep-alive",
+    }  # fmt: skip
+
+
+def test_both_data_paths_forward_sized_and_chunked_bodies(port, bearer):
+    body = b"x" * 200_000
+    with RawClient(port) as client:
+        assert json.loads(client.request("POST", "/rag/d", bearer, body=body).body)[
+            "body_size"
+        ] == len(body)
+    with RawClient(port) as client:
+        head = f"POST /rag/d HTTP/1.1\r\nHost: g\r\n{bearer}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.send(head.encode() + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+        assert json.loads(client.read_response().body)["body_size"] == 11
+
+
+def test_both_data_paths_return_413_for_a_large_body(port, bearer):
+    with RawClient(port) as client:
+        head = f"POST /auth/me HTTP/1.1\r\nHost: g\r\n{bearer}\r\nContent-Length: 99999999\r\n\r\n"
+        client.send(head.encode())
+        response = client.read_response()
+
+    assert (response.status, json.loads(response.body)["code"]) == (413, "too_large")
+
+
+def test_both_data_paths_return_rate_limit_headers(serve_app, bearer):
+    with RawClient(serve_app(RATE_LIMIT_API="2/minute")) as client:
+        responses = [client.request("GET", "/rag/x", bearer) for _ in range(3)]
+
+    assert [response.status for response in responses] == [200, 200, 429]
+    first, last = responses[0].headers, responses[2].headers
+    assert first["ratelimit-policy"] == '"api";q=2;w=60, "tenant";q=2000;w=60'
+    assert first["ratelimit"].startswith('"api";r=1;t=')
+    assert (first["x-ratelimit-limit"], first["x-ratelimit-remaining"]) == ("2", "1")
+    assert last["retry-after"] == "30"
+    assert last["x-ratelimit-remaining"] == "0"
+    assert json.loads(responses[2].body)["code"] == "rate_limited"
+
+
+def test_both_data_paths_keep_cookies_and_drop_server_headers(port, bearer):
+    with RawClient(port) as client:
+        response = client.request("GET", "/rag/x", bearer)
+
+    assert response.get_all("set-cookie") == ["a=1", "b=2"]
+    assert "echo" not in response.headers.get("server", "")
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-frame-options"] == "DENY"
+
+
+def test_both_data_paths_drop_response_headers_named_by_connection(port, bearer):
+    with RawClient(port) as client:
+        response = client.request("GET", "/rag/named-by-connection", bearer)
+
+    assert "x-hop" not in response.headers
+    assert response.headers["x-stays"] == "1"
+
+
+def test_both_data_paths_answer_preflight_requests(serve_app, bearer):
+    port = serve_app(CORS_ORIGINS="https://app.example")
+    with RawClient(port) as client:
+        preflight_headers = ("Origin: https://app.example", "Access-Control-Request-Method: POST")
+        preflight = client.request("OPTIONS", "/rag/documents", *preflight_headers)
+        response = client.request("GET", "/rag/x", bearer, "Origin: https://app.example")
+        rejected = client.request("GET", "/rag/x", bearer, "Origin: https://evil.example")
+        index = client.request("GET", "/", "Origin: https://app.example")
+
+    assert preflight.status == 204
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    for allowed in (preflight, response, index):
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert allowed.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in rejected.headers
+
+
+def test_both_data_paths_answer_head_without_a_body(port, bearer):
+    with RawClient(port) as client:
+        response = client.request("HEAD", "/rag/x", bearer)
+        next_response = client.request("GET", "/rag/x", bearer)
+        docs_head = client.request("HEAD", "/docs")
+        docs = client.request("GET", "/docs")
+
+    assert docs_head.headers["content-length"] == str(len(docs.body))
+    assert response.status == 200
+    assert int(response.headers["content-length"]) > 0
+    assert next_response.status == 200
+
+
+def test_both_data_paths_reject_an_ended_session(port, bearer, identities):
+    with RawClient(port) as client:
+        assert client.request("GET", "/rag/x", bearer).status == 200
+        identities.revocations.revoke_session("session-of-user-ada", 600)
+        assert json.loads(client.request("GET", "/rag/x", bearer).body)["code"] == "session_ended"
+
+
+def test_both_data_paths_open_the_circuit(port, bearer, echo):
+    echo.stop()
+    with RawClient(port) as client:
+        responses = [client.request("GET", "/rag/x", bearer) for _ in range(4)]
+
+    assert [response.status for response in responses] == [502, 502, 502, 503]
+    assert responses[-1].headers["retry-after"] == "1"
+    assert "'rag'" in json.loads(responses[0].body)["detail"]
+
+
+def test_both_data_paths_retry_on_another_instance(serve_app, bearer, echo):
+    port = serve_app(RAG_SERVICE_URL=f"http://127.0.0.1:1,{echo.url}")
+    with RawClient(port) as client:
+        assert [client.request("GET", "/rag/x", bearer).status for _ in range(6)] == [200] * 6
+
+
+def test_both_data_paths_return_504_for_a_slow_service(serve_app, bearer, tmp_path):
+    table = tmp_path / "routes.toml"
+    table.write_text("[routes.rag]\ntimeout = 0.2\n")
+    with RawClient(serve_app(GATEWAY_ROUTES=str(table))) as client:
+        response = client.request("GET", "/rag/hang", bearer)
+
+    assert (response.status, json.loads(response.body)["code"]) == (504, "upstream_timeout")
+
+
+def test_both_data_paths_abort_a_truncated_response(port, bearer):
+    with RawClient(port) as client, pytest.raises((EOFError, ConnectionError)):
+        client.request("GET", "/rag/die-in-body", bearer)
+
+
+def test_edge_aborts_a_truncated_chunked_response(app_for, bearer):
+    with (
+        RunningEdge(app_for()) as edge,
+        RawClient(edge.port) as client,
+        pytest.raises((EOFError, ConnectionError)),
+    ):
+        client.request("GET", "/rag/die-in-chunk", bearer)
+
+
+@pytest.mark.parametrize("path", ["/two-lengths", "/both-framings"])
+def test_edge_returns_502_for_ambiguous_response_framing(app_for, bearer, path):
+    with RunningEdge(app_for()) as edge, RawClient(edge.port) as client:
+        response = client.request("GET", f"/rag{path}", bearer)
+
+    assert (response.status, json.loads(response.body)["code"]) == (502, "upstream_unavailable")
+
+
+def test_edge_skips_interim_responses(app_for, bearer):
+    with RunningEdge(app_for()) as edge, RawClient(edge.port) as client:
+        assert client.request("GET", "/rag/early-hints", bearer).body == b"ok"
+
+
+def test_bytes_after_response_end_close_the_connection(app_for, bearer, echo):
+    with RunningEdge(app_for()) as edge, RawClient(edge.port) as client:
+        first = client.request("GET", "/rag/bytes-after", bearer)
+        second = client.request("GET", "/rag/x", bearer)
+
+    assert first.body == b"ok"
+    assert json.loads(second.body)["target"] == "/x"
+    assert echo.connections == 2
+
+
+def test_both_data_paths_count_forwarded_and_rejected_requests(serve_app, identities):
+    admin = identities.bearer("user-admin", permissions=["system:read"])["Authorization"]
+    bearer = f"Authorization: Bearer {identities.token()}"
+    port = serve_app(RATE_LIMIT_API="3/minute", ADMIN_SERVICE_URL="http://127.0.0.1:9")
+    with RawClient(port) as client:
+        for _ in range(4):
+            client.request("GET", "/rag/documents", bearer)
+        for target in ("/rag/x", "/v1/models", "/admin/x", "/nowhere", "/rag/metrics", "/health"):
+            client.request("GET", target)
+        client.request("GET", "/admin/x", f"Authorization: {admin}")
+
+    def get_days():
+        with RawClient(port) as client:
+            response = client.request("GET", "/stats?days=2", f"Authorization: {admin}")
+        return json.loads(response.body)["days"]
+
+    wait_until(lambda: get_days()[-1]["requests"] == 8)
+    yesterday, today = get_days()
+    no_errors = {"client_errors": 0, "limited": 0, "errors": 0}
+
+    assert yesterday.items() > {"requests": 0, "services": {}, **no_errors}.items()
+    assert today["services"] == {
+        "admin": no_errors | {"requests": 2, "client_errors": 1, "errors": 1},
+        "agent": no_errors | {"requests": 1, "client_errors": 1},
+        "rag": no_errors | {"requests": 5, "client_errors": 1, "limited": 1},
+    }
+    assert (today["client_errors"], today["limited"], today["errors"]) == (3, 1, 1)
+
+
+def test_stats_require_system_read(port, bearer):
+    with RawClient(port) as client:
+        assert client.request("GET", "/stats").status == 401
+        assert client.request("GET", "/stats", bearer).status == 403

@@ -1,0 +1,45 @@
+"""Reranking of search hits by terms."""
+
+from dataclasses import replace
+
+from backend.services.rag.domain.search.reranking import RERANK_DEPTH, rerank_by_terms
+from backend.services.rag.model import SearchHit
+
+TERM_WEIGHTS = {"refund": 3.0, "policy": 1.0, "polici": 1.0, "store": 0.5}
+
+
+def build_hit(key, text, score):
+    return SearchHit(key, f"doc_{key}", 1, "a.txt", "", "", None, 0, len(text), text, score)
+
+
+def rank_ids(query, *hits):
+    return [hit.chunk_id for hit in rerank_by_terms(query, hits, TERM_WEIGHTS)]
+
+
+def test_hit_with_all_rare_terms_is_first():
+    assert rank_ids(
+        "refund policy of the store",
+        build_hit("common", "The store has a policy for the store.", 0.5),
+        build_hit("rare", "A refund and the store's policy.", 0.45),
+    ) == ["rare", "common"]
+
+
+def test_adjacent_terms_raise_the_score():
+    assert rank_ids(
+        "refund policy",
+        build_hit("apart", "The policy says nothing about any refund.", 0.5),
+        build_hit("together", "Our refund policy says much.", 0.45),
+    ) == ["together", "apart"]
+
+
+def test_hits_below_rerank_depth_stay_last():
+    hits = [build_hit(f"p{n:02}", "nothing", 1 - n / 100) for n in range(RERANK_DEPTH + 5)]
+    hits[-1] = replace(hits[-1], text="refund policy")
+
+    assert rank_ids("refund policy", *hits)[-1] == hits[-1].chunk_id
+
+
+def test_unknown_terms_do_not_change_the_order():
+    hits = [build_hit("a", "one", 0.5), build_hit("b", "two", 0.4)]
+
+    assert rerank_by_terms("zebra", hits, {}) == hits

@@ -1,0 +1,250 @@
+"""Sends the example of every operation on the gateway's API page to the running suite."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from tests.suite.conftest import ROOT, Suite, UserClient
+
+pytestmark = pytest.mark.suite
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_METHODS = ("POST", "PUT", "PATCH", "GET", "DELETE")
+
+# Sent before all others, because other examples refer to their results.
+FIRST_OPERATIONS = ("POST /auth/register", "POST /auth/login", "POST /rag/documents")
+
+# They end a session or change credentials, so each is sent by a new user.
+OPERATIONS_OF_NEW_USERS = (
+    "POST /auth/logout",
+    "POST /auth/logout/all",
+    "POST /auth/mfa/totp",
+    "POST /auth/mfa/totp/confirm",
+    "POST /auth/password/change",
+    "DELETE /auth/me/sessions/{session_id}",
+    "DELETE /auth/mfa/totp",
+)
+
+# Statuses of examples that cannot succeed in every installation.
+EXPECTED_ERRORS = {
+    # The user has no TOTP secret, and a code is valid for 30 seconds only.
+    "POST /auth/mfa/totp/confirm": 409,
+    "DELETE /auth/mfa/totp": 409,
+    # The token is in a mail.
+    "POST /auth/password/reset": 400,
+    # The suite has no identity provider.
+    "GET /auth/oidc/{provider}/login": 404,
+    "GET /auth/oidc/{provider}/callback": 404,
+    "POST /auth/oidc/{provider}/exchange": 404,
+    # No tool call of the session waits for approval.
+    "POST /agent/sessions/{session_id}/resume": 409,
+}
+
+
+@dataclass
+class Operation:
+    """One operation of the OpenAPI document."""
+
+    method: str
+    path: str
+    document: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_public(self) -> bool:
+        return "security" not in self.document
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Sort key: create resources before they are read, delete inner ones before outer ones."""
+        first = FIRST_OPERATIONS.index(self.label) if self.label in FIRST_OPERATIONS else 99
+        is_nested_post = self.method == "POST" and "{" in self.path
+        depth = self.path.count("/")
+        return (
+            first,
+            _METHODS.index(self.method) + is_nested_post,
+            -depth if self.method == "DELETE" else depth,
+            self.path,
+        )
+
+    def get_examples(self, location: str) -> dict[str, str]:
+        """Return the examples of the path or query parameters."""
+        return {
+            parameter["name"]: parameter["example"]
+            for parameter in self.document["parameters"]
+            if parameter["in"] == location and "example" in parameter
+        }
+
+    def create_body(self) -> dict[str, Any]:
+        """Return the arguments of `requests` that send the example body."""
+        for media_type, content in self.document.get("requestBody", {}).get("content", {}).items():
+            if media_type == "application/json":
+                return {"json": content["example"]}
+            fields = dict(content["example"])
+            files = [("file", ("example.txt", text)) for text in fields.pop("file")]
+            return {"files": files, "data": fields}
+        return {}
+
+
+@dataclass
+class ExampleSender:
+    """Sends examples and stores the responses that other examples refer to."""
+
+    suite: Suite
+    admin: UserClient
+    responses: dict[str, Any] = field(default_factory=dict)
+
+    def send_example(self, operation: Operation) -> requests.Response:
+        caller = self._select_caller(operation)
+        path = self._fill_path(operation, caller)
+        options: dict[str, Any] = operation.create_body()
+        if operation.path == "/auth/refresh":
+            options["json"]["refresh_token"] = self.responses["POST /auth/login"]["refresh_token"]
+        options |= {"params": operation.get_examples("query"), "allow_redirects": False}
+        response = caller(operation.method, path, **options)
+        if response.headers.get("Content-Type") == "application/json":
+            self.responses[operation.label] = response.json()
+        if operation.label == "POST /rag/documents":
+            self._wait_until_processed()
+        return response
+
+    def _select_caller(self, operation: Operation) -> UserClient:
+        if operation.is_public:
+            return UserClient(self.suite.url, requests.Session(), {})
+        if operation.label in OPERATIONS_OF_NEW_USERS:
+            return self.suite.register_user("example")
+        return self.admin
+
+    def _fill_path(self, operation: Operation, caller: UserClient) -> str:
+        """Insert examples into the path, and for identifiers those of created resources."""
+        examples = operation.get_examples("path")
+
+        def get_value(match: "re.Match[str]") -> str:
+            collection = operation.path[: match.start() - 1]
+            if collection in IDENTIFIERS:
+                return IDENTIFIERS[collection](self, caller)
+            return examples[match[1]]
+
+        return _PARAMETER.sub(get_value, operation.path)
+
+    def _wait_until_processed(self) -> None:
+        document_id = self.responses["POST /rag/documents"]["documents"][0]["id"]
+        # The stream of progress events ends as soon as the document is processed.
+        assert self.admin("GET", f"/rag/documents/{document_id}/events").status_code == 200
+
+    def get_current_session(self, caller: UserClient) -> str:
+        sessions = caller("GET", "/auth/me/sessions").json()["items"]
+        return next(session["id"] for session in sessions if session["current"])
+
+    def get_request_message(self) -> str:
+        session_id = self.responses["POST /agent/query"]["session_id"]
+        messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
+        return str(messages[0]["id"])
+
+
+def from_response(label: str, *keys: str | int) -> Callable[[ExampleSender, UserClient], str]:
+    """Return a function that gets an identifier from the stored response of *label*."""
+
+    def get_identifier(sender: ExampleSender, _: UserClient) -> str:
+        value = sender.responses[label]
+        for key in keys:
+            value = value[key]
+        return str(value)
+
+    return get_identifier
+
+
+# Identifiers of created resources by the path in front of the parameter.
+IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
+    "/auth/api-keys": from_response("POST /auth/api-keys", "id"),
+    "/auth/me/sessions": lambda sender, caller: sender.get_current_session(caller),
+    "/auth/tenants": from_response("POST /auth/tenants", "id"),
+    "/auth/tenants/{tenant_id}/members": from_response("POST /auth/users", "id"),
+    "/auth/users": from_response("POST /auth/users", "id"),
+    "/agent/personas": from_response("POST /agent/personas", "id"),
+    "/agent/sessions": from_response("POST /agent/query", "session_id"),
+    "/agent/sessions/{session_id}/feedback": from_response(
+        "POST /agent/sessions/{session_id}/feedback", "message_id"
+    ),
+    "/agent/sessions/{session_id}/messages": lambda sender, _: sender.get_request_message(),
+    "/rag/documents": from_response("POST /rag/documents", "documents", 0, "id"),
+}
+
+
+@pytest.fixture(scope="module")
+def admin(suite: Suite) -> UserClient:
+    """An administrator created with a command."""
+    username = "api-examples"
+    process = subprocess.run(
+        [sys.executable, "-m", "backend", "users", "create", username, "--role", "admin", "--json"],
+        cwd=ROOT,
+        env=suite.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    body = {"username": username, "password": json.loads(process.stdout)["password"]}
+    account = requests.post(f"{suite.url}/auth/login", json=body, timeout=30).json()
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {account['access_token']}"
+    return UserClient(suite.url, session, account)
+
+
+@pytest.fixture(scope="module")
+def document(suite: Suite) -> dict[str, Any]:
+    document: dict[str, Any] = requests.get(f"{suite.url}/openapi.json", timeout=30).json()
+    return document
+
+
+def list_operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield Operation(method.upper(), path, operation)
+
+
+def test_every_example_is_accepted(subtests, suite, admin, document):
+    sender = ExampleSender(suite, admin)
+    for operation in sorted(list_operations(document), key=lambda operation: operation.rank):
+        with subtests.test(operation=operation.label):
+            response = sender.send_example(operation)
+            if operation.label in EXPECTED_ERRORS:
+                assert response.status_code == EXPECTED_ERRORS[operation.label], response.text
+            else:
+                assert response.status_code < 400, response.text
+
+
+def test_groups_are_in_order_with_operations_last(document):
+    names = [tag["name"] for tag in document["tags"]]
+
+    assert [name for name in names if name in ("auth", "rag", "agent", "admin")] == [
+        "auth",
+        "rag",
+        "agent",
+        "admin",
+    ]
+    assert names[-1] == "operations"
+    assert {tag for item in list_operations(document) for tag in item.document["tags"]} <= set(
+        names
+    )
+
+
+def test_description_shows_how_to_get_a_token_and_three_calls(document):
+    description = document["info"]["description"]
+
+    for path in ("/auth/register", "/rag/documents", "/rag/search", "/agent/query"):
+        assert f"$GATEWAY{path}" in description
+
+
+def test_gateway_does_not_list_post_of_the_index(document):
+    assert set(document["paths"]["/"]) == {"get"}

@@ -1,0 +1,453 @@
+"""Authorisation matrix: every route is requested by every kind of caller.
+
+The permissions are those that the views declare; the table adds a valid request for each route and
+its status. A route without a table row fails the test.
+"""
+
+import importlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+
+from backend.chassis.catalog import CATALOG
+from backend.security import BUILT_IN_ROLES
+from backend.security.guards import Guard, get_guard
+from tests.databases import variables_in
+from tests.identities import Identities
+from tests.suite.conftest import PASSWORD, UserClient
+
+pytestmark = pytest.mark.suite
+
+_numbers = count()
+# Kinds of callers. `owner` comes last, because some requests consume the resource.
+CALLERS = (
+    "anonymous",
+    "expired",
+    "viewer",
+    "user",
+    "neighbour",
+    "foreign_admin",
+    "home_admin",
+    "admin",
+    "key",
+    "owner",
+)
+_COMMON_ROUTES = {
+    "GET /health": 200,
+    "GET /health/live": 200,
+    "GET /health/ready": 200,
+    "GET /info": 200,
+    "GET /openapi.json": 200,
+    "GET /docs": 200,
+    "GET /docs/<name>": 200,
+}
+
+
+@dataclass(frozen=True)
+class RouteCase:
+    """A valid request to a route and its status for permitted callers.
+
+    Attributes:
+        resource: creates the resource that the path names. For all callers except its
+            owner and those in *visible_to* it does not exist.
+        needs_session: the route is about the caller and needs a session opened by auth.
+        api_key_status: status for an API key, if it differs.
+    """
+
+    status: int
+    json: Any = None
+    path: dict[str, str] = field(default_factory=dict)
+    resource: Callable[["Stage"], dict[str, str]] | None = None
+    send: dict[str, Any] = field(default_factory=dict)
+    visible_to: tuple[str, ...] = ()
+    needs_session: bool = False
+    api_key_status: int | None = None
+
+
+@dataclass
+class Stage:
+    """The running suite with the credentials of all callers."""
+
+    url: str
+    tokens: dict[str, dict[str, str]]
+    home: str
+    new_user: Callable[[], UserClient]
+
+    def send_request(self, who: str, method: str, path: str, **options: Any) -> requests.Response:
+        options.setdefault("headers", self.tokens[who])
+        return requests.request(method, self.url + path, timeout=30, stream=True, **options)
+
+    def create(self, path: str, body: Any, key: str, by: str = "owner") -> str:
+        response = self.send_request(by, "POST", path, json=body)
+        assert response.status_code in (200, 201), response.text
+        return str(response.json()[key])
+
+    def create_credentials(self, who: str) -> dict[str, str]:
+        """Return the credentials of a new user: a session, or an API key for the caller `key`."""
+        person = self.new_user()
+        if who != "key":
+            return {"Authorization": str(person.session.headers["Authorization"])}
+        return {"X-API-Key": person("POST", "/auth/api-keys", json=NARROW).json()["key"]}
+
+    def member(self) -> dict[str, str]:
+        return {"user_id": self.create("/auth/users", new_user(), "id", by="home_admin")}
+
+    def unused_role(self) -> dict[str, str]:
+        return {"name": f"reader-{next(_numbers)}"}
+
+    def role(self) -> dict[str, str]:
+        role = self.unused_role()
+        response = self.send_request(
+            "home_admin", "PUT", f"/auth/roles/{role['name']}", json=READER
+        )
+        assert response.status_code == 201, response.text
+        return role
+
+    def tenant(self) -> dict[str, str]:
+        return {"tenant_id": self.create("/auth/tenants", {"name": "A team"}, "id", by="admin")}
+
+    def membership(self) -> dict[str, str]:
+        return {"tenant_id": self.home} | self.member()
+
+    def guest(self) -> dict[str, str]:
+        """Add a user with their own tenant as a member of the home tenant."""
+        names = {"tenant_id": self.home, "user_id": self.new_user().account["user"]["id"]}
+        path = f"/auth/tenants/{names['tenant_id']}/members/{names['user_id']}"
+        response = self.send_request("admin", "PUT", path, json={"roles": ["viewer"]})
+        assert response.status_code in (200, 201), response.text
+        return names
+
+    def document(self) -> dict[str, str]:
+        text = f"Sentence number {next(_numbers)} of the matrix."
+        files = {"file": ("passage.txt", text.encode())}
+        response = self.send_request("owner", "POST", "/rag/documents?wait=30", files=files)
+        assert response.status_code == 201, response.text
+        return {"document_id": response.json()["documents"][0]["id"]}
+
+    def collection(self) -> dict[str, str]:
+        name = f"shelf-{next(_numbers)}"
+        self.create("/rag/collections", {"name": name}, "name")
+        return {"name": name}
+
+    def granted_collection(self) -> dict[str, str]:
+        return self.collection() | {"user_id": "unknown-user"}
+
+    def conversation(self) -> dict[str, str]:
+        body = {"user_request": "How much is 6 times 7?"}
+        return {"session_id": self.create("/agent/query", body, "session_id")}
+
+    def message(self) -> dict[str, str]:
+        path_values = self.conversation()
+        shown = self.send_request(
+            "owner", "GET", f"/agent/sessions/{path_values['session_id']}"
+        ).json()
+        return path_values | {"message_id": shown["messages"][0]["id"]}
+
+    def rated_message(self) -> dict[str, str]:
+        path_values = self.conversation()
+        path = f"/agent/sessions/{path_values['session_id']}/feedback"
+        return path_values | {"message_id": self.create(path, {"thumb": "up"}, "message_id")}
+
+    def persona(self) -> dict[str, str]:
+        return {"persona_id": self.create("/agent/personas", persona(), "id")}
+
+
+def persona() -> dict[str, str]:
+    return {"name": f"persona-{next(_numbers)}", "system_prompt": "Answer in verse."}
+
+
+def new_user() -> dict[str, str]:
+    return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
+
+
+ADMINS = ("admin", "home_admin")
+NARROW = {"name": "narrow", "permissions": ["rag:read"]}
+READER = {"permissions": ["rag:read"]}
+CHANGE = {"current_password": PASSWORD, "new_password": "another pass 456"}
+ASK = {"user_request": "How much is 6 times 7?"}
+CHAT = {"model": "embedded-lite", "messages": [{"role": "user", "content": "6 times 7?"}]}
+UPLOAD = {"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}}
+
+ROUTES: dict[str, RouteCase] = {
+    "auth GET /.well-known/jwks.json": RouteCase(200),
+    "auth POST /register": RouteCase(201, json=new_user),
+    "auth POST /login": RouteCase(401, json={"username": "unknown", "password": PASSWORD}),
+    "auth POST /refresh": RouteCase(401, json={"refresh_token": "rt_unknown"}),
+    # Internal, like /metrics of every service: not exposed by the gateway.
+    "auth POST /api-keys/exchange": RouteCase(404, json={"key": "aas_unknown"}),
+    "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
+    "auth POST /password/reset": RouteCase(
+        400, json={"token": "unknown", "new_password": "another pass 456"}
+    ),
+    "auth GET /me": RouteCase(200, needs_session=True),
+    "auth PATCH /me": RouteCase(200, json={"display_name": "x"}, needs_session=True),
+    "auth GET /me/sessions": RouteCase(200, needs_session=True),
+    "auth DELETE /me/sessions/<session_id>": RouteCase(
+        404, path={"session_id": "no"}, needs_session=True
+    ),
+    "auth GET /me/activity": RouteCase(200, needs_session=True),
+    "auth POST /logout": RouteCase(204, needs_session=True, api_key_status=403),
+    "auth POST /logout/all": RouteCase(204, needs_session=True),
+    "auth POST /password/change": RouteCase(204, json=CHANGE, needs_session=True),
+    "auth POST /mfa/totp": RouteCase(200, needs_session=True, api_key_status=403),
+    "auth POST /mfa/totp/confirm": RouteCase(
+        409, json={"code": "000000"}, needs_session=True, api_key_status=403
+    ),
+    "auth DELETE /mfa/totp": RouteCase(
+        409, json={"password": PASSWORD, "code": "000000"}, needs_session=True, api_key_status=403
+    ),
+    "auth GET /oidc": RouteCase(200),
+    "auth GET /oidc/<provider>/login": RouteCase(404, path={"provider": "anonymous"}),
+    "auth GET /oidc/<provider>/callback": RouteCase(422, path={"provider": "anonymous"}),
+    "auth POST /oidc/<provider>/exchange": RouteCase(
+        404, json={"id_token": "a.b.c"}, path={"provider": "anonymous"}
+    ),
+    "auth POST /api-keys": RouteCase(201, json=NARROW, needs_session=True),
+    "auth GET /api-keys": RouteCase(200, needs_session=True),
+    "auth DELETE /api-keys/<key_id>": RouteCase(404, path={"key_id": "no"}, needs_session=True),
+    "auth GET /audit": RouteCase(200),
+    "auth GET /users": RouteCase(200),
+    "auth POST /users": RouteCase(201, json=new_user),
+    "auth GET /users/<user_id>": RouteCase(200, resource=Stage.member, visible_to=ADMINS),
+    "auth PATCH /users/<user_id>": RouteCase(
+        200, json={"display_name": "x"}, resource=Stage.member, visible_to=ADMINS
+    ),
+    "auth DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    "auth POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    "auth GET /roles": RouteCase(200),
+    # Roles belong to a tenant: each administrator creates one in their own tenant.
+    "auth PUT /roles/<name>": RouteCase(
+        201,
+        json=READER,
+        resource=Stage.unused_role,
+        visible_to=(*ADMINS, "foreign_admin"),
+    ),
+    "auth DELETE /roles/<name>": RouteCase(204, resource=Stage.role, visible_to=("home_admin",)),
+    "auth GET /tenants": RouteCase(200),
+    "auth POST /tenants": RouteCase(201, json=lambda: {"name": f"Team {time.time_ns()}"}),
+    "auth PATCH /tenants/<tenant_id>": RouteCase(
+        200, json={"name": "Another"}, resource=Stage.tenant, visible_to=("admin",)
+    ),
+    "auth GET /tenants/<tenant_id>/members": RouteCase(
+        200, resource=Stage.membership, visible_to=ADMINS
+    ),
+    "auth GET /tenants/<tenant_id>/members/<user_id>": RouteCase(
+        200, resource=Stage.membership, visible_to=ADMINS
+    ),
+    "auth PUT /tenants/<tenant_id>/members/<user_id>": RouteCase(
+        200, json={"roles": ["viewer"]}, resource=Stage.membership, visible_to=ADMINS
+    ),
+    "auth DELETE /tenants/<tenant_id>/members/<user_id>": RouteCase(
+        204, resource=Stage.guest, visible_to=ADMINS
+    ),
+    "agent GET /models": RouteCase(200),
+    "agent GET /tools": RouteCase(200),
+    "agent POST /query": RouteCase(200, json=ASK),
+    "agent GET /sessions": RouteCase(200),
+    "agent GET /sessions/<session_id>": RouteCase(200, resource=Stage.conversation),
+    "agent PATCH /sessions/<session_id>": RouteCase(
+        200, json={"title": "x"}, resource=Stage.conversation
+    ),
+    "agent POST /sessions/<session_id>/messages/<message_id>/edit": RouteCase(
+        200, json=ASK, resource=Stage.message
+    ),
+    "agent POST /sessions/<session_id>/messages/<message_id>/regenerate": RouteCase(
+        200, resource=Stage.message
+    ),
+    "agent DELETE /sessions/<session_id>": RouteCase(204, resource=Stage.conversation),
+    "agent POST /sessions/<session_id>/cancel": RouteCase(202, resource=Stage.conversation),
+    "agent POST /sessions/<session_id>/resume": RouteCase(
+        409, json={"decision": "approve"}, resource=Stage.conversation
+    ),
+    "agent POST /sessions/<session_id>/feedback": RouteCase(
+        201, json={"thumb": "up"}, resource=Stage.conversation
+    ),
+    "agent GET /sessions/<session_id>/feedback": RouteCase(200, resource=Stage.conversation),
+    "agent DELETE /sessions/<session_id>/feedback/<message_id>": RouteCase(
+        204, resource=Stage.rated_message
+    ),
+    "agent GET /feedback": RouteCase(200),
+    "agent POST /mcp": RouteCase(200, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
+    "agent GET /sessions/<session_id>/events": RouteCase(200, resource=Stage.conversation),
+    "agent GET /personas": RouteCase(200),
+    "agent POST /personas": RouteCase(201, json=persona),
+    "agent GET /personas/<persona_id>": RouteCase(200, resource=Stage.persona),
+    "agent PUT /personas/<persona_id>": RouteCase(200, json=persona, resource=Stage.persona),
+    "agent DELETE /personas/<persona_id>": RouteCase(204, resource=Stage.persona),
+    "agent GET /usage": RouteCase(200),
+    "agent GET /usage/tenant": RouteCase(200),
+    "agent GET /v1/models": RouteCase(200),
+    "agent POST /v1/chat/completions": RouteCase(200, json=CHAT),
+    "rag GET /collections": RouteCase(200),
+    "rag POST /collections": RouteCase(201, json=lambda: {"name": f"new-{time.time_ns()}"}),
+    "rag GET /collections/<name>": RouteCase(200, resource=Stage.collection),
+    "rag PATCH /collections/<name>": RouteCase(
+        200, json={"description": "x"}, resource=Stage.collection
+    ),
+    "rag DELETE /collections/<name>": RouteCase(204, resource=Stage.collection),
+    "rag PUT /collections/<name>/grants/<user_id>": RouteCase(
+        200, json={"access": "read"}, resource=Stage.granted_collection
+    ),
+    "rag DELETE /collections/<name>/grants/<user_id>": RouteCase(
+        204, resource=Stage.granted_collection
+    ),
+    "rag POST /documents": RouteCase(
+        201,
+        send={"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}},
+    ),
+    "rag GET /documents": RouteCase(200),
+    "rag GET /documents/<document_id>": RouteCase(200, resource=Stage.document),
+    "rag PATCH /documents/<document_id>": RouteCase(
+        200, json={"title": "x"}, resource=Stage.document
+    ),
+    "rag DELETE /documents/<document_id>": RouteCase(204, resource=Stage.document),
+    "rag GET /documents/<document_id>/chunks": RouteCase(200, resource=Stage.document),
+    "rag GET /documents/<document_id>/content": RouteCase(200, resource=Stage.document),
+    "rag GET /documents/<document_id>/text": RouteCase(200, resource=Stage.document),
+    "rag GET /documents/<document_id>/events": RouteCase(200, resource=Stage.document),
+    "rag POST /documents/<document_id>/reindex": RouteCase(202, resource=Stage.document),
+    "rag POST /query": RouteCase(200, json={"query": "passage"}),
+    "rag POST /search": RouteCase(200, json={"query": "passage"}),
+    **{
+        f"{name} GET /stats": RouteCase(200)
+        for name in ("auth", "agent", "rag", "admin", "gateway")
+    },
+    "gateway GET /": RouteCase(200),
+    "gateway POST /": RouteCase(200),
+    **{
+        f"{entry.name} {route}": RouteCase(status, path={"name": "start.js"})
+        for entry in CATALOG
+        for route, status in _COMMON_ROUTES.items()
+    },
+    **{f"{entry.name} GET /health/detailed": RouteCase(200) for entry in CATALOG},
+    # The gateway's own /metrics is open to loopback, from where these tests connect.
+    **{f"{entry.name} GET /metrics": RouteCase(404) for entry in CATALOG if not entry.is_gateway},
+    "gateway GET /metrics": RouteCase(200),
+}
+
+
+def list_declared_routes() -> Iterator[tuple[str, str, str, Guard]]:
+    """Yield (service, method, rule, guard) of every route except forwarding routes."""
+    for entry in CATALOG:
+        app = importlib.import_module(entry.module).create_app()
+        for rule in app.url_map.iter_rules():
+            guard = get_guard(app.view_functions[rule.endpoint])
+            assert guard is not None, rule
+            if not rule.endpoint.startswith("forwarding."):
+                for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                    yield entry.name, method, str(rule), guard
+
+
+@pytest.fixture(scope="module")
+def guards(tmp_path_factory) -> dict[str, Guard]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("matrix")
+        for name, value in {"DATA_DIR": str(folder), **variables_in(folder)}.items():
+            patch.setenv(name, value)
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        return {f"{s} {method} {rule}": guard for s, method, rule, guard in list_declared_routes()}
+
+
+@pytest.fixture(scope="module")
+def stage(suite) -> Stage:
+    secret = (suite.folder / "data" / "secrets" / "JWT_SECRET_KEY").read_text().strip()
+    identities = Identities(secret)
+    accounts = {
+        who: suite.register_user(who.replace("_", "-")).account["user"] for who in CALLERS[2:]
+    }
+
+    def token(who: str, tenant: str, role: str, **claims: object) -> dict[str, str]:
+        scope = BUILT_IN_ROLES[role]
+        account = accounts.get(who, accounts["owner"])
+        return identities.bearer(
+            account["id"], tenant_id=tenant, permissions=scope, sid=f"matrix-{who}", **claims
+        )
+
+    admin = token("admin", accounts["admin"]["tenant_id"], "admin")
+    home, elsewhere = (shared_tenant(suite.url, admin, name) for name in ("Home", "Elsewhere"))
+    past = int(time.time()) - 60
+    key = suite.register_user("key")(
+        "POST", "/auth/api-keys", json={"name": "one", "permissions": ["rag:read"]}
+    )
+    assert key.status_code == 201, key.text
+    tokens = {
+        "anonymous": {},
+        "expired": token("owner", home, "user", exp=past),
+        "viewer": token("viewer", home, "viewer"),
+        "user": token("user", accounts["user"]["tenant_id"], "user"),
+        "neighbour": token("neighbour", home, "user"),
+        "foreign_admin": token("foreign_admin", elsewhere, "tenant_admin"),
+        "home_admin": token("home_admin", home, "tenant_admin"),
+        "admin": admin,
+        "key": {"X-API-Key": key.json()["key"]},
+        "owner": token("owner", home, "user"),
+    }
+    return Stage(suite.url, tokens, home, lambda: suite.register_user("matrix"))
+
+
+def shared_tenant(url: str, admin: dict[str, str], name: str) -> str:
+    response = requests.post(f"{url}/auth/tenants", json={"name": name}, headers=admin, timeout=10)
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
+
+
+PERMITTED: dict[str, frozenset[str]] = {
+    "viewer": BUILT_IN_ROLES["viewer"],
+    "user": BUILT_IN_ROLES["user"],
+    "neighbour": BUILT_IN_ROLES["user"],
+    "foreign_admin": BUILT_IN_ROLES["tenant_admin"],
+    "home_admin": BUILT_IN_ROLES["tenant_admin"],
+    "admin": BUILT_IN_ROLES["admin"],
+    "key": frozenset({"rag:read"}),
+    "owner": BUILT_IN_ROLES["user"],
+}
+
+
+def expected_status(who: str, guard: Guard, request: RouteCase) -> int:
+    """Return the expected status: authentication, then permission, then ownership."""
+    if guard.public:
+        return request.status
+    if who in ("anonymous", "expired"):
+        return 401
+    if guard.permission is not None and guard.permission not in PERMITTED[who]:
+        return 403
+    if who == "key" and request.api_key_status is not None:
+        return request.api_key_status
+    return (
+        request.status if request.resource is None or who in ("owner", *request.visible_to) else 404
+    )
+
+
+def test_table_lists_exactly_the_routes(guards):
+    assert set(guards) == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_caller_gets_the_expected_status(stage, guards, route):
+    request, guard = ROUTES[route], guards[route]
+    service, method, rule = route.split(" ")
+    statuses, expected = {}, {}
+    names = request.resource(stage) if request.resource else request.path
+    for who in CALLERS:
+        if request.resource and method in (
+            "PUT",
+            "DELETE",
+        ):  # the previous caller may have consumed it
+            names = request.resource(stage)
+        path = "" if service == "gateway" else f"/{service}"
+        path += re.sub(r"<(\w+)>", r"{\1}", rule).format(**names)
+        body = request.json() if callable(request.json) else request.json
+        options = request.send | ({"json": body} if body is not None else {})
+        if request.needs_session and who not in ("anonymous", "expired"):
+            options["headers"] = stage.create_credentials(who)
+        with stage.send_request(who, method, path, **options) as response:
+            statuses[who] = response.status_code
+        expected[who] = expected_status(who, guard, request)
+
+    assert statuses == expected
