@@ -15,11 +15,13 @@ the machine matters little. Word agreement is the similarity of two word sequenc
 of words in common blocks by all words, difflib): 1.000 means the same words in the same order.
 """
 
+import atexit
 import io
 import logging
 import random
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -527,7 +529,8 @@ def _build_fts5_terms(documents: dict[str, str]) -> tuple[Search, Callable[[], N
 def _build_fts5_table(
     documents: dict[str, str], tokenizer: str, prepare: Callable[[str], str], term: re.Pattern[str]
 ) -> tuple[Search, Callable[[], None]]:
-    folder = tempfile.mkdtemp()
+    folder = tempfile.mkdtemp(prefix="fts5-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     connection = sqlite3.connect(f"{folder}/fts.db")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(
