@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from backend.chassis.catalog import get_service
 from backend.chassis.files import create_file
 from backend.chassis.secret_files import SecretFileError, read_secret_files
+from backend.chassis.service_description import Service
 from backend.security.redis import parse_redis_url
 from backend.security.settings import redis_url
 
@@ -257,3 +258,13 @@ def _load_or_create_secret(data_dir: Path, name: str) -> str:
         with suppress(FileExistsError), create_file(file) as draft:
             draft.write(secrets.token_urlsafe(48).encode())
     return file.read_text().strip()
+
+
+def load_service_urls(env: Env, service: Service) -> tuple[str, ...]:
+    """Return the URLs of the instances of *service*, without trailing slashes.
+
+    They are read from its URL variable; the default is its port on this host.
+    """
+    port = env.number(service.port_variable, service.port, min_value=1)
+    urls = env.text_list(service.url_variable, (f"http://127.0.0.1:{port}",))
+    return tuple(url.rstrip("/") for url in urls)

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from backend.ai.chat_models import ModelSettings
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingConfig
 from backend.chassis.settings import CommonSettings, Env, Secret
+from backend.chassis.web.app_factory import get_component
 from backend.security import BUILT_IN_ROLES
 from backend.security.settings import SecuritySettings
 from backend.services.agent.app import create_app as create_agent
@@ -100,7 +101,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         yield Stage(identities.trust(app), sign_in, _create_rag_resources, identities=identities)
     finally:
         for kind in (IngestionThread, ReembeddingThread):
-            app.extensions["backend.components"][kind].stop()
+            get_component(app, kind).stop()
 
 
 def _create_rag_resources(stage: Stage, headers: Headers) -> dict[str, str]:

@@ -7,7 +7,11 @@ import jwt
 import pytest
 
 from backend.security import Permission, authenticated, internal_only, require_permission
-from backend.security.authentication import SecurityContext, set_security_context
+from backend.security.authentication import (
+    SecurityContext,
+    get_security_context,
+    set_security_context,
+)
 from backend.security.guards import Guard, get_guard
 from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.service_tokens import HEADER, LIFETIME_SECONDS, ServiceTokens
@@ -119,7 +123,7 @@ def test_service_token_alone_does_not_authenticate_a_user(client, from_agent):
 
 
 def test_service_tokens_are_rejected_without_shared_secret(app, client, from_agent):
-    security = app.extensions["backend.security"]
+    security = get_security_context(app)
     alone = (security.tokens, security.api_keys, security.revocations, {})
     set_security_context(app, SecurityContext(*alone))
 

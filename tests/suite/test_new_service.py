@@ -17,7 +17,7 @@ from flask import Flask
 from flask_cors import CORS
 from pydantic import BaseModel
 
-from backend.chassis.web.agent_tools import agent_tool, declare_tools
+from backend.chassis.web.agent_tools import agent_tool, declare_agent_tools
 from backend.security import Permission, require_permission, validate_input
 
 
@@ -43,7 +43,7 @@ def greet(greeting: Greeting):
     return {"text": f"Hello, {greeting.name}!"}, 201
 
 
-declare_tools(app)
+declare_agent_tools(app)
 
 if __name__ == "__main__":
     app.run(port=int(os.getenv("NEW_SERVICE_PORT", 5004)))

@@ -170,7 +170,12 @@ def provide(app: Flask, component: object) -> None:
 
 def use(component_type: type[T]) -> T:
     """Return the component of this type that was provided to the current app."""
-    component: T = current_app.extensions[_COMPONENTS][component_type]
+    return get_component(current_app, component_type)
+
+
+def get_component(app: Flask, component_type: type[T]) -> T:
+    """Return the component of this type that was provided to *app*, outside of a request."""
+    component: T = app.extensions[_COMPONENTS][component_type]
     return component
 
 

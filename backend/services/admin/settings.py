@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.service_description import Service
-from backend.chassis.settings import CommonSettings, Env
+from backend.chassis.settings import CommonSettings, Env, load_service_urls
 
 STATS_SERVICES = ("auth", "agent", "rag", "gateway")
 """Services with `GET /stats`."""
@@ -34,7 +33,7 @@ class Settings:
         return cls(
             common=CommonSettings.from_env(env, "admin"),
             urls={
-                entry.name: _load_urls(env, entry)
+                entry.name: load_service_urls(env, entry)
                 for entry in CATALOG
                 if entry.name in STATS_SERVICES
             },
@@ -55,8 +54,3 @@ class Settings:
         # The file may contain a certificate without the authority that signed it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
-
-
-def _load_urls(env: Env, entry: Service) -> tuple[str, ...]:
-    port = env.number(entry.port_variable, entry.port, min_value=1)
-    return env.text_list(entry.url_variable, (f"http://127.0.0.1:{port}",))

@@ -8,8 +8,7 @@ from typing import Final, Self
 
 from backend.ai.chat_models import ModelSettings
 from backend.chassis.catalog import CATALOG, get_service
-from backend.chassis.service_description import Service
-from backend.chassis.settings import CommonSettings, Env, SettingsError
+from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.outbound import AllowedHost
 from backend.services.agent.clients.mcp_servers import McpServer, read_mcp_servers
 from backend.services.agent.domain.evaluation.evaluations import Prices
@@ -49,7 +48,7 @@ class Settings:
         return cls(
             common=common,
             database_url=common.get_database_url(env),
-            rag_urls=_read_urls(env, get_service("rag")),
+            rag_urls=load_service_urls(env, get_service("rag")),
             models=models,
             limits=RunLimits(
                 max_model_calls=env.number("AGENT_MODEL_CALLS", 8, min_value=2),
@@ -65,7 +64,7 @@ class Settings:
             ),
             fetch_allowlist=tuple(map(_parse_allowed_host, env.text_list("AGENT_FETCH_ALLOW"))),
             tool_services={
-                service.name: _read_urls(env, service)
+                service.name: load_service_urls(env, service)
                 for service in CATALOG
                 if service.declares_agent_tools
             },
@@ -75,10 +74,6 @@ class Settings:
             traces_content=env.flag("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
             prices=_parse_prices(env.text_list("LLM_PRICES")),
         )
-
-
-def _read_urls(env: Env, service: Service) -> tuple[str, ...]:
-    return env.text_list(service.url_variable, (f"http://127.0.0.1:{service.port}",))
 
 
 def _parse_allowed_host(text: str) -> AllowedHost:

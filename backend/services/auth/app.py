@@ -62,10 +62,16 @@ from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.audit import audit, record_denied_requests
 from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
 from backend.services.auth.routes.credentials.external_identities import external
-from backend.services.auth.routes.credentials.password_recovery import create_password_blueprint
+from backend.services.auth.routes.credentials.password_recovery import (
+    LimitedPasswordChange,
+)
+from backend.services.auth.routes.credentials.password_recovery import (
+    recovery as password_recovery,
+)
 from backend.services.auth.routes.credentials.second_factor import second_factor
+from backend.services.auth.routes.failure_limits import FailureLimiter
 from backend.services.auth.routes.request_origin import TrustedProxies
-from backend.services.auth.routes.sessions import create_session_blueprint
+from backend.services.auth.routes.sessions import LimitedSignIn, sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
 from backend.services.auth.routes.signing_keys import keys as key_routes
 from backend.services.auth.routes.tokens import register_token_issuer
@@ -139,9 +145,12 @@ def create_app(
     provide(app, AuditLog(database, now))
     provide(app, TrustedProxies(settings.trusted_proxies))
     app.register_blueprint(accounts)
-    failure_limiter = _create_failure_limiter(app, settings)
-    app.register_blueprint(create_session_blueprint(failure_limiter, settings.login_attempts))
-    app.register_blueprint(create_password_blueprint(failure_limiter, settings.login_attempts))
+    failures = FailureLimiter(_create_failure_limiter(app, settings), settings.login_attempts)
+    provide(app, failures)
+    provide(app, LimitedSignIn.create(failures))
+    provide(app, LimitedPasswordChange.create(failures))
+    app.register_blueprint(sessions)
+    app.register_blueprint(password_recovery)
     app.register_blueprint(second_factor)
     app.register_blueprint(audit)
     app.register_blueprint(key_routes)

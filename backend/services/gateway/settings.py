@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.service_description import Service
-from backend.chassis.settings import CommonSettings, Env, SettingsError
+from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
 from backend.security.addresses import Network, parse_trusted_networks
 from backend.security.limits import Limit
 from backend.services.gateway.domain.routing.default_routes import DefaultLimits, default_routes
@@ -57,7 +56,9 @@ def load_routes(env: Env) -> RouteTable:
             _load_rate(env, "LLM_TOKENS_USER_DAY", "5000000/day"),
         ),
     )
-    upstreams = {entry.name: _load_urls(env, entry) for entry in CATALOG if not entry.is_gateway}
+    upstreams = {
+        entry.name: load_service_urls(env, entry) for entry in CATALOG if not entry.is_gateway
+    }
     max_upload_bytes = env.number("RAG_MAX_UPLOAD_BYTES", 200 * MEBIBYTE, min_value=1)
     file = env.optional("GATEWAY_ROUTES")
     try:
@@ -66,13 +67,6 @@ def load_routes(env: Env) -> RouteTable:
         )
     except InvalidRouteTable as error:
         raise SettingsError(str(error)) from error
-
-
-def _load_urls(env: Env, entry: Service) -> tuple[str, ...]:
-    port = env.number(entry.port_variable, entry.port, min_value=1)
-    return tuple(
-        url.rstrip("/") for url in env.text_list(entry.url_variable, (f"http://127.0.0.1:{port}",))
-    )
 
 
 def _load_rate(env: Env, name: str, default: str) -> Limit:

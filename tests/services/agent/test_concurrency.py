@@ -87,7 +87,7 @@ def test_disconnected_streams_leak_no_threads_or_sockets(agents, model_server, i
             list(pool.map(disconnect, range(20)))
         wait_until(lambda: model_server.open_stream_count == 0, 30)
         # Closed client connections are detected with a short delay.
-        return agents[0].threads(), agents[0].sockets()
+        return agents[0].count_threads(), agents[0].count_sockets()
 
     before = disconnect_many()
     after = disconnect_many()
@@ -153,4 +153,4 @@ def test_conversation_continues_after_a_worker_was_killed(agents, model_server, 
     assert answer["response"] == "Here I am."
     assert interrupted["status"] == "interrupted"
     assert interrupted["content"].startswith("word word")
-    wait_until(agents[0].answers)
+    wait_until(agents[0].is_ready)

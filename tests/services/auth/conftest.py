@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
 from backend.chassis.settings import Env
+from backend.chassis.web.app_factory import get_component
 from backend.security.settings import SecuritySettings
 from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import SessionService
@@ -51,7 +52,7 @@ def initialized_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("initialized")
     file = folder / "auth.db"
     app = create_app(load_settings(folder, f"sqlite:///{file}"), lambda: START_TIME)
-    app.extensions["backend.components"][SessionService]._database.engine.dispose()
+    get_component(app, SessionService)._database.engine.dispose()
     return file
 
 
@@ -81,7 +82,7 @@ def ada(client: FlaskClient) -> ApiUser:
 @pytest.fixture
 def execute(app):
     """Return a function that runs an SQL statement on the tables of the service."""
-    database = app.extensions["backend.components"][SessionService]._database
+    database = get_component(app, SessionService)._database
 
     def run(statement: str, **values: object) -> list[tuple]:
         with database.write() as session:

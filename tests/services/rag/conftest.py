@@ -1,6 +1,7 @@
 """Fixtures with real components in a temporary folder: SQLite, Chroma, the built-in model."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from backend.ai.chat_models import ModelSettings
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingConfig
 from backend.chassis.settings import CommonSettings, Secret
+from backend.chassis.web.app_factory import get_component
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.jobs.ingestion import IngestionThread
@@ -80,9 +82,9 @@ def start_app(tmp_path, embedder):
 def stop_app(app) -> None:
     """Stop the background threads of *app* and close its vector store."""
     for kind in (IngestionThread, ReembeddingThread):
-        if kind in app.extensions["backend.components"]:
-            app.extensions["backend.components"][kind].stop()
-    app.extensions["backend.components"][RagComponents].vectors.close()
+        with suppress(KeyError):  # not every app processes documents itself
+            get_component(app, kind).stop()
+    get_component(app, RagComponents).vectors.close()
 
 
 class ApiUser:

@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.chassis.database.sessions import open_database
+from backend.chassis.web.app_factory import get_component
 from backend.operations.backup.__main__ import main
 from backend.services.rag.app import create_app
 from backend.services.rag.domain.blob_storage import BlobStorage
@@ -59,7 +60,7 @@ def restore_elsewhere(run_command, tmp_path, identities, embedder):
 
 def count_missing_vectors(person):
     """Return the number of chunks that the active model has not embedded yet."""
-    components = person.client.application.extensions["backend.components"][RagComponents]
+    components = get_component(person.client.application, RagComponents)
     return sum(
         progress.total_chunks - progress.chunks for progress in components.reembedder.get_progress()
     )
@@ -90,7 +91,7 @@ def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):
     document = ada.upload(FERRIES)
     blobs = BlobStorage(tmp_path / "rag" / "blobs")
     (original,) = (tmp_path / "rag" / "blobs").iterdir()
-    ingestion = app.extensions["backend.components"][RagComponents].ingestion
+    ingestion = get_component(app, RagComponents).ingestion
 
     with blobs.block_deletion():
         assert ada("DELETE", f"/documents/{document['id']}").status_code == 204

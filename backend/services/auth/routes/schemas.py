@@ -88,15 +88,15 @@ class UserResponse(BaseModel):
     last_login_at: datetime | None
 
 
-def to_user_response(account: Account, at_hand: Membership) -> UserResponse:
+def to_user_response(account: Account, membership: Membership) -> UserResponse:
     return UserResponse(
         id=account.id,
         username=account.username,
         email=account.email,
         display_name=account.display_name,
-        roles=sorted(at_hand.roles),
-        permissions=sorted(at_hand.permissions),
-        tenant_id=at_hand.tenant_id,
+        roles=sorted(membership.roles),
+        permissions=sorted(membership.permissions),
+        tenant_id=membership.tenant_id,
         tenants=[to_tenant_membership(membership) for membership in account.memberships],
         preferences=dict(account.preferences),
         created_at=account.created_at,

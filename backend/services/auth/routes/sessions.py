@@ -1,14 +1,13 @@
 """Routes for sign-in, token refresh, sign-out and the caller's sessions."""
 
 import hashlib
-import math
-import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from flask import Blueprint, Response, g, request
-from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter import RateLimitExceeded
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
@@ -23,7 +22,6 @@ from backend.security import (
     validate_input,
     validate_query,
 )
-from backend.security.http_errors import problem
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     AccountDisabled,
@@ -38,6 +36,7 @@ from backend.services.auth.errors import (
     TooManyAttempts,
     TotpRequired,
 )
+from backend.services.auth.routes.failure_limits import FailureLimiter
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password, TotpCode
 from backend.services.auth.routes.session_principal import require_session_principal
@@ -86,117 +85,116 @@ class RefreshRequest(Input):
     refresh_token: Annotated[str, Field(min_length=1, max_length=_MAX_REFRESH_TOKEN_CHARACTERS)]
 
 
-def create_session_blueprint(failures: Limiter, allowed_failures: str) -> Blueprint:
-    """Create the session routes.
+sessions = Blueprint("sessions", __name__)
 
-    Args:
-        failures: limiter that counts failed sign-ins.
-        allowed_failures: limit per login name and client address, such as `10 per 5 minutes`.
-    """
-    sessions = Blueprint("sessions", __name__)
 
-    @failures.limit(
-        allowed_failures,
-        key_func=lambda: str(g.attempt),
-        deduct_when=_is_failure,
+@dataclass(frozen=True, slots=True)
+class LimitedSignIn:
+    """`sign_in` with a limit of failed attempts per login name and client address."""
+
+    sign_in: Callable[[LoginRequest], SignInResponse]
+
+    @classmethod
+    def create(cls, failures: FailureLimiter) -> Self:
+        return cls(failures.limit(sign_in, lambda: str(g.attempt), _is_failure))
+
+
+def sign_in(body: LoginRequest) -> SignInResponse:
+    return to_sign_in_response(
+        use(SessionService).sign_in(body.username, body.password, body.totp, get_request_origin())
     )
-    def sign_in(body: LoginRequest) -> SignInResponse:
-        return to_sign_in_response(
-            use(SessionService).sign_in(
-                body.username, body.password, body.totp, get_request_origin()
-            )
-        )
 
-    @sessions.post("/login")
-    @public
-    @validate_input(LoginRequest)
-    @responds_with(
-        SignInResponse,
-        errors=(
-            InvalidCredentials,
-            TotpRequired,
-            InvalidTotp,
-            AccountDisabled,
-            TooManyAttempts,
-            TooBusy,
-        ),
+
+@sessions.post("/login")
+@public
+@validate_input(LoginRequest)
+@responds_with(
+    SignInResponse,
+    errors=(
+        InvalidCredentials,
+        TotpRequired,
+        InvalidTotp,
+        AccountDisabled,
+        TooManyAttempts,
+        TooBusy,
+    ),
+)
+@request_example({"username": "testuser", "password": "testpass123"})
+def login(body: LoginRequest) -> SignInResponse:
+    """Sign in with a username or e-mail address and a password."""
+    # Hash the key: it appears in logs, and users sometimes type a password into the name
+    # field.
+    attempt = f"{use(SessionService).get_attempt_key(body.username)} {get_request_origin().address}"
+    g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
+    return use(LimitedSignIn).sign_in(body)
+
+
+@sessions.post("/refresh")
+@public
+@validate_input(RefreshRequest, optional=True)
+@responds_with(TokenResponse, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
+@request_example({"refresh_token": "rt_9f86d081884c7d659a2feaa0c55ad015"})
+def refresh(body: RefreshRequest | None) -> TokenResponse:
+    """Exchange a refresh token for a new access token and refresh token."""
+    token = body.refresh_token if body else _get_bearer_token()
+    return to_token_response(use(SessionService).refresh_session(token, get_request_origin()))
+
+
+@sessions.post("/logout")
+@authenticated
+@responds_with(status=204, errors=(SessionEnded, SessionRequired))
+def logout() -> None:
+    """End the session of the access token."""
+    caller = require_session_principal()
+    use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
+
+
+@sessions.post("/logout/all")
+@authenticated
+@responds_with(status=204)
+def logout_all() -> None:
+    """End all sessions of the caller."""
+    use(SessionService).sign_out_everywhere(current_principal().user_id, get_request_origin())
+
+
+@sessions.get("/me/sessions")
+@authenticated
+@validate_query(PageQuery)
+@responds_with(SessionPage)
+def list_sessions(page: PageQuery) -> SessionPage:
+    """List the caller's sessions, newest first."""
+    caller = current_principal()
+    results = use(SessionService).list_active_sessions(
+        caller.user_id, page.decode_time_cursor(), page.limit + 1
     )
-    @request_example({"username": "testuser", "password": "testpass123"})
-    def login(body: LoginRequest) -> SignInResponse:
-        """Sign in with a username or e-mail address and a password."""
-        # Hash the key: it appears in logs, and users sometimes type a password into the name
-        # field.
-        attempt = (
-            f"{use(SessionService).get_attempt_key(body.username)} {get_request_origin().address}"
-        )
-        g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
-        return sign_in(body)
+    items, cursor = paginate(
+        results, page.limit, lambda item: (item.created_at.isoformat(), item.id)
+    )
+    return SessionPage(
+        items=[
+            SessionResponse(current=item.id == caller.session_id, **asdict(item)) for item in items
+        ],
+        next_cursor=cursor,
+    )
 
-    @sessions.post("/refresh")
-    @public
-    @validate_input(RefreshRequest, optional=True)
-    @responds_with(TokenResponse, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
-    @request_example({"refresh_token": "rt_9f86d081884c7d659a2feaa0c55ad015"})
-    def refresh(body: RefreshRequest | None) -> TokenResponse:
-        """Exchange a refresh token for a new access token and refresh token."""
-        token = body.refresh_token if body else _get_bearer_token()
-        return to_token_response(use(SessionService).refresh_session(token, get_request_origin()))
 
-    @sessions.post("/logout")
-    @authenticated
-    @responds_with(status=204, errors=(SessionEnded, SessionRequired))
-    def logout() -> None:
-        """End the session of the access token."""
-        caller = require_session_principal()
-        use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
+@sessions.delete("/me/sessions/<session_id>")
+@authenticated
+@responds_with(status=204, errors=(ResourceNotFound,))
+def end_session(session_id: str) -> None:
+    """End one session of the caller and revoke its tokens on every service."""
+    use(SessionService).end_session(current_principal().user_id, session_id, get_request_origin())
 
-    @sessions.post("/logout/all")
-    @authenticated
-    @responds_with(status=204)
-    def logout_all() -> None:
-        """End all sessions of the caller."""
-        use(SessionService).sign_out_everywhere(current_principal().user_id, get_request_origin())
 
-    @sessions.get("/me/sessions")
-    @authenticated
-    @validate_query(PageQuery)
-    @responds_with(SessionPage)
-    def list_sessions(page: PageQuery) -> SessionPage:
-        """List the caller's sessions, newest first."""
-        caller = current_principal()
-        results = use(SessionService).list_active_sessions(
-            caller.user_id, page.decode_time_cursor(), page.limit + 1
-        )
-        items, cursor = paginate(
-            results, page.limit, lambda item: (item.created_at.isoformat(), item.id)
-        )
-        return SessionPage(
-            items=[
-                SessionResponse(current=item.id == caller.session_id, **asdict(item))
-                for item in items
-            ],
-            next_cursor=cursor,
-        )
+@sessions.errorhandler(RateLimitExceeded)
+def handle_rate_limit(_: RateLimitExceeded) -> Response:
+    return use(FailureLimiter).to_response()
 
-    @sessions.delete("/me/sessions/<session_id>")
-    @authenticated
-    @responds_with(status=204, errors=(ResourceNotFound,))
-    def end_session(session_id: str) -> None:
-        """End one session of the caller and revoke its tokens on every service."""
-        use(SessionService).end_session(
-            current_principal().user_id, session_id, get_request_origin()
-        )
 
-    @sessions.errorhandler(RateLimitExceeded)
-    def handle_rate_limit(_: RateLimitExceeded) -> Response:
-        return to_rate_limit_response(failures)
-
-    @sessions.after_request
-    def disable_caching(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    return sessions
+@sessions.after_request
+def disable_caching(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _is_failure(response: Response) -> bool:
@@ -205,14 +203,6 @@ def _is_failure(response: Response) -> bool:
         response.status_code == InvalidCredentials.status
         and response.get_json()["code"] != TotpRequired.code
     )
-
-
-def to_rate_limit_response(failures: Limiter) -> Response:
-    """Return the 429 response with Retry-After for a breached limit."""
-    breached_limit = failures.current_limit
-    wait_seconds = max(1, math.ceil(breached_limit.reset_at - time.time())) if breached_limit else 1
-    error = TooManyAttempts(wait_seconds)
-    return problem(error.status, error.code, error.title, str(error), headers=error.headers())
 
 
 def _get_bearer_token() -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.security.authentication import open_revocations
+from backend.security.authentication import get_security_context, open_revocations
 from backend.security.redis import connect
 from backend.security.revocation import (
     POPULATED_MARKER,
@@ -30,7 +30,7 @@ def app(make_settings, valkey):
 @pytest.fixture
 def get_status(app, valkey):
     """Return a function that checks a session as another service does."""
-    verifier: TokenVerifier = app.extensions["backend.security"].tokens
+    verifier: TokenVerifier = get_security_context(app).tokens
     revocations = SharedRevocations(connect(valkey.url))
 
     def get_session_status(user: ApiUser) -> SessionStatus:

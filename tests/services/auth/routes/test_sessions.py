@@ -7,6 +7,7 @@ import bcrypt
 import pytest
 from sqlalchemy import inspect
 
+from backend.chassis.web.app_factory import get_component
 from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import SessionService
 from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
@@ -65,7 +66,7 @@ def test_login_accepts_and_replaces_bcrypt_hash(client, ada, execute):
 
 def test_tables_contain_neither_passwords_nor_refresh_tokens(app, ada, execute):
     ada.refresh()
-    database = app.extensions["backend.components"][SessionService]._database
+    database = get_component(app, SessionService)._database
     tables = inspect(database.engine).get_table_names()
 
     stored = "".join(
@@ -130,7 +131,7 @@ def test_log_does_not_contain_the_submitted_login_name(make_settings, clock, cap
 
 def test_login_returns_503_when_all_hashing_slots_are_in_use(make_settings, clock):
     app = create_app(make_settings(LOGINS_AT_ONCE="1"), clock.now)
-    hasher = app.extensions["backend.components"][SessionService]._hasher
+    hasher = get_component(app, SessionService)._hasher
     body = {"username": "admin", "password": ADMIN_PASSWORD}
 
     with hasher.reserve_slot():

@@ -5,6 +5,7 @@ from datetime import timedelta
 import jwt
 import pytest
 
+from backend.security.authentication import get_security_context
 from backend.security.settings import SecuritySettings
 from backend.security.tokens import MAX_TOKEN_BYTES, LocalKeys, TokenVerifier
 from backend.services.auth.app import create_app
@@ -81,7 +82,7 @@ def test_token_size_is_limited_for_members_of_many_tenants(app, clock, count):
 
     assert len(token) <= MAX_TOKEN_BYTES
     settings = SecuritySettings.from_env({})
-    keys = app.extensions["backend.security"].tokens._keys
+    keys = get_security_context(app).tokens._keys
     claims = TokenVerifier(keys, settings.issuer, settings.audience).verify(token)
     assert claims.generation == 4
     assert claims.memberships[-1].scope == frozenset({"rag:read"})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from backend.chassis.web.app_factory import get_component
 from backend.services.gateway.domain.forwarding import RequestForwarder
 
 
@@ -291,6 +292,6 @@ def test_failed_requests_leave_no_outstanding_count(app_for, identities):
     for path in ("/rag/x", "/rag/die", "/rag/garbage"):
         client.get(path, headers=identities.bearer())
 
-    group = app.extensions["backend.components"][RequestForwarder].instance_groups["rag"]
+    group = get_component(app, RequestForwarder).instance_groups["rag"]
 
     assert group.outstanding == 0

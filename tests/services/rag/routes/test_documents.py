@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from backend.chassis.web.app_factory import get_component
 from backend.services.rag.domain.documents import WaitSlots
 from backend.services.rag.domain.ingestion import runner
 from backend.services.rag.extraction.extractor import Extractor
@@ -433,7 +434,7 @@ def test_events_stream_progress_until_ready(ada):
 
 def test_waiting_requests_are_limited_to_the_slots(app, ada):
     document = ada.upload(TEXT)
-    slots = app.extensions["backend.components"][WaitSlots]
+    slots = get_component(app, WaitSlots)
     while slots.acquire_slot():
         pass
 

@@ -1,9 +1,11 @@
 """Routes for changing a password and for resetting a forgotten one."""
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Self
 
 from flask import Blueprint, Response, g
-from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter import RateLimitExceeded
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
@@ -25,9 +27,9 @@ from backend.services.auth.errors import (
     TooManyAttempts,
     WeakPassword,
 )
+from backend.services.auth.routes.failure_limits import FailureLimiter
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password
-from backend.services.auth.routes.sessions import to_rate_limit_response
 
 
 class PasswordChange(Input):
@@ -66,71 +68,77 @@ class PasswordResetAccepted(BaseModel):
     detail: str = "If the account exists and has an e-mail address, a mail will be sent to it."
 
 
-def create_password_blueprint(failures: Limiter, allowed_failures: str) -> Blueprint:
-    """Create the password routes.
+recovery = Blueprint("recovery", __name__)
 
-    Args:
-        failures: limiter that counts wrong current passwords.
-        allowed_failures: limit per user, such as `10 per 5 minutes`.
-    """
-    blueprint = Blueprint("recovery", __name__)
 
-    # A stolen access token must not allow guessing the password without limit.
-    @failures.limit(
-        allowed_failures,
-        key_func=lambda: f"password-of-{g.principal.user_id}",
-        deduct_when=lambda response: response.status_code == InvalidCredentials.status,
-    )
-    def change_limited(body: PasswordChange) -> None:
-        caller = current_principal()
-        use(PasswordRecoveryService).change_password(
-            caller.user_id,
-            caller.session_id,
-            body.current_password,
-            body.new_password,
-            get_request_origin(),
+@dataclass(frozen=True, slots=True)
+class LimitedPasswordChange:
+    """`check_and_change` with a limit of wrong current passwords per user."""
+
+    change_password: Callable[[PasswordChange], None]
+
+    @classmethod
+    def create(cls, failures: FailureLimiter) -> Self:
+        # A stolen access token must not allow guessing the password without limit.
+        return cls(
+            failures.limit(
+                check_and_change,
+                lambda: f"password-of-{g.principal.user_id}",
+                lambda response: response.status_code == InvalidCredentials.status,
+            )
         )
 
-    @blueprint.post("/password/change")
-    @authenticated
-    @validate_input(PasswordChange)
-    @responds_with(
-        status=204,
-        errors=(InvalidCredentials, WeakPassword, SessionEnded, TooManyAttempts, TooBusy),
+
+def check_and_change(body: PasswordChange) -> None:
+    caller = current_principal()
+    use(PasswordRecoveryService).change_password(
+        caller.user_id,
+        caller.session_id,
+        body.current_password,
+        body.new_password,
+        get_request_origin(),
     )
-    @request_example({"current_password": "testpass123", "new_password": "analytical engine 1843"})
-    def change_password(body: PasswordChange) -> None:
-        """Change the password. All other sessions of the caller end."""
-        change_limited(body)
 
-    @blueprint.post("/password/forgot")
-    @public
-    @validate_input(PasswordResetRequest)
-    @responds_with(PasswordResetAccepted, 202)
-    @request_example({"username": "testuser"})
-    def request_reset(body: PasswordResetRequest) -> PasswordResetAccepted:
-        """Request a mail with a password reset token."""
-        name = body.email or body.username
-        if name is None:
-            raise invalid_field("#/username", "Send the user name or the e-mail address.")
-        use(PasswordRecoveryService).request_reset(name, get_request_origin())
-        return PasswordResetAccepted()
 
-    @blueprint.post("/password/reset")
-    @public
-    @validate_input(PasswordResetConfirm)
-    @responds_with(status=204, errors=(InvalidResetToken, WeakPassword, TooBusy))
-    @request_example(
-        {"token": "9f86d081884c7d659a2feaa0c55ad015", "new_password": "analytical engine 1843"}
-    )
-    def reset_password(body: PasswordResetConfirm) -> None:
-        """Set a new password with a reset token, which works once. All sessions end."""
-        use(PasswordRecoveryService).reset_password(
-            body.token, body.new_password, get_request_origin()
-        )
+@recovery.post("/password/change")
+@authenticated
+@validate_input(PasswordChange)
+@responds_with(
+    status=204,
+    errors=(InvalidCredentials, WeakPassword, SessionEnded, TooManyAttempts, TooBusy),
+)
+@request_example({"current_password": "testpass123", "new_password": "analytical engine 1843"})
+def change_password(body: PasswordChange) -> None:
+    """Change the password. All other sessions of the caller end."""
+    use(LimitedPasswordChange).change_password(body)
 
-    @blueprint.errorhandler(RateLimitExceeded)
-    def handle_rate_limit(_: RateLimitExceeded) -> Response:
-        return to_rate_limit_response(failures)
 
-    return blueprint
+@recovery.post("/password/forgot")
+@public
+@validate_input(PasswordResetRequest)
+@responds_with(PasswordResetAccepted, 202)
+@request_example({"username": "testuser"})
+def request_reset(body: PasswordResetRequest) -> PasswordResetAccepted:
+    """Request a mail with a password reset token."""
+    name = body.email or body.username
+    if name is None:
+        raise invalid_field("#/username", "Send the user name or the e-mail address.")
+    use(PasswordRecoveryService).request_reset(name, get_request_origin())
+    return PasswordResetAccepted()
+
+
+@recovery.post("/password/reset")
+@public
+@validate_input(PasswordResetConfirm)
+@responds_with(status=204, errors=(InvalidResetToken, WeakPassword, TooBusy))
+@request_example(
+    {"token": "9f86d081884c7d659a2feaa0c55ad015", "new_password": "analytical engine 1843"}
+)
+def reset_password(body: PasswordResetConfirm) -> None:
+    """Set a new password with a reset token, which works once. All sessions end."""
+    use(PasswordRecoveryService).reset_password(body.token, body.new_password, get_request_origin())
+
+
+@recovery.errorhandler(RateLimitExceeded)
+def handle_rate_limit(_: RateLimitExceeded) -> Response:
+    return use(FailureLimiter).to_response()
