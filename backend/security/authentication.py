@@ -184,7 +184,7 @@ def get_security_context(app: Flask) -> SecurityContext:
 def is_subscribed_to_revocations(app: Flask) -> bool | None:
     """Return whether *app* is subscribed to revocations; None if unused or not shared."""
     security = app.extensions.get(_EXTENSION)
-    return getattr(security and security.revocations, "follows", None)
+    return getattr(security and security.revocations, "is_subscribed", None)
 
 
 @dataclass(frozen=True, slots=True)

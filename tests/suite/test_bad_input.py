@@ -103,7 +103,7 @@ def test_path_in_a_file_name_is_removed(ada):
 )
 def test_unknown_or_ambiguous_path_is_rejected(suite, ada, path, status):
     # Sent unchanged: a client library would normalise it.
-    prepared = requests.Request("GET", suite.url).prepare_suite()
+    prepared = requests.Request("GET", suite.url).prepare()
     prepared.url = suite.url + path
     prepared.headers = ada.session.headers
     with requests.Session() as plain:

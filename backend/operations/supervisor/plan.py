@@ -190,7 +190,7 @@ def _plan_companion(
 
 def _plan_instances(entry: Service | Companion, first: Program, count: int) -> Iterator[Program]:
     """Yield *first* and further instances, each with its own port, name and log."""
-    if count != 1 and (first.is_gateway or first.stores_data or getattr(entry, "alone", False)):
+    if count != 1 and (first.is_gateway or first.stores_data):
         raise CommandError(f"{first.name} cannot be scaled: it must run as a single instance.")
     for instance in range(count):
         name = f"{first.name}-{instance + 1}" if instance else first.name
