@@ -148,7 +148,7 @@ def make_plan(
         if companion.is_needed(variables.get, data)
     }
     programs = {
-        entry: tuple(_plan_instances(entry, program, options.scale.get(entry.name, 1)))
+        entry: tuple(_plan_instances(program, options.scale.get(entry.name, 1)))
         for entry, program in (services | companion_programs).items()
     }
     return Plan(
@@ -188,7 +188,7 @@ def _plan_companion(
     )
 
 
-def _plan_instances(entry: Service | Companion, first: Program, count: int) -> Iterator[Program]:
+def _plan_instances(first: Program, count: int) -> Iterator[Program]:
     """Yield *first* and further instances, each with its own port, name and log."""
     if count != 1 and (first.is_gateway or first.stores_data):
         raise CommandError(f"{first.name} cannot be scaled: it must run as a single instance.")
