@@ -103,7 +103,7 @@ class AgentGraph:
 
         Raises:
             ModelUnavailable, ModelTimeout, InvalidModelResponse: the model failed.
-            LimitReached: the run exceeded one of its limits.
+            RunLimitExceeded: the run exceeded one of its limits.
         """
         labels = ModelLabels(self._models.get_provider(request.model), request.model)
         with self._telemetry.trace_run(labels):
