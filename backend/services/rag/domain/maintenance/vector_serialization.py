@@ -21,6 +21,7 @@ _FLOAT = np.dtype("<f4")
 class DocumentVectors(NamedTuple):
     """Vectors of one document's chunks; *rows* has one row per ordinal."""
 
+    # Backups contain these names. Renaming one makes existing backups unreadable.
     partition: str
     document_id: str
     generation: int
