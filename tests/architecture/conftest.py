@@ -5,7 +5,9 @@ import importlib
 import pytest
 from flask import Flask
 
+from backend.chassis.catalog import CATALOG
 from tests.databases import variables_in
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -17,6 +19,10 @@ def build(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables_in(tmp_path / "data").items():
         monkeypatch.setenv(name, value)
+    # A suite that runs on the default ports must not change the gateway's documents.
+    closed_port = free_port()
+    for service in CATALOG:
+        monkeypatch.setenv(service.url_variable, f"http://127.0.0.1:{closed_port}")
 
     def build_service(name: str) -> Flask:
         return importlib.import_module(f"backend.services.{name}.app").create_app()
