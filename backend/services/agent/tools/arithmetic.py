@@ -29,7 +29,7 @@ def evaluate_expression(expression: str) -> str:
     Supports + - * / % ^ (or **), parentheses, numbers, pi, e and the functions in _FUNCTIONS.
 
     Raises:
-        InvalidExpression: the expression is invalid or exceeds a limit. The message gives the reason.
+        InvalidExpression: the expression is invalid or exceeds a limit. The message says why.
     """
     if len(expression) > MAX_EXPRESSION_CHARACTERS:
         raise InvalidExpression(
