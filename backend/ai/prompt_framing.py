@@ -2,7 +2,7 @@
 
 Text of documents, web pages and tools may contain instructions for the model (prompt injection).
 It is put between tags that the system prompt declares as data. Tags of the same name within the
-text are defused: otherwise the text could close the frame and continue outside of it, or open
+text are neutralized: otherwise the text could close the frame and continue outside of it, or open
 another one.
 """
 
@@ -37,10 +37,10 @@ def frame_untrusted_text(
         for name, value in (attributes or {}).items()
         if value is not None
     )
-    return f"<{tag}{described}>\n{defuse_tags(tag, text)}\n</{tag}>"
+    return f"<{tag}{described}>\n{neutralize_tags(tag, text)}\n</{tag}>"
 
 
-def defuse_tags(tag: str, text: str) -> str:
+def neutralize_tags(tag: str, text: str) -> str:
     """Return *text* with "[" in place of "<" in each opening and closing *tag*.
 
     Upper case, white space, full-width and invisible characters and HTML entities are recognised
