@@ -226,7 +226,7 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError as error:
-            raise InvalidToken("The token is malformed.") from error
+            raise InvalidToken("The token is malformed. Log in to get an access token.") from error
         kid = header.get("kid")
         if header.get("alg") != ALGORITHM or _media_type(header.get("typ")) != TOKEN_TYPE:
             raise InvalidToken("The token is not an access token of this system.")

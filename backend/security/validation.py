@@ -17,6 +17,11 @@ M = TypeVar("M", bound=BaseModel)
 MAX_JSON_BYTES = 1024 * 1024
 _MAX_ERRORS = 20
 _MAX_POINTER = 200
+# Replacements for messages of pydantic, by error type.
+_DETAILS = {
+    "missing": "This field is required.",
+    "extra_forbidden": "This field is unknown. Remove it.",
+}
 
 
 def _float_to_integer(value: object) -> object:
@@ -156,7 +161,7 @@ def _raise_validation_error(error: ValidationError) -> NoReturn:
         _raise_malformed_json()
     raise _invalid(
         [
-            {"pointer": _pointer(item["loc"]), "detail": _sentence(item["msg"])}
+            {"pointer": _pointer(item["loc"]), "detail": _describe(item["type"], item["msg"])}
             for item in details[:_MAX_ERRORS]
         ]
     ) from None
@@ -184,8 +189,8 @@ def _pointer(location: Sequence[int | str]) -> str:
     return "#" + "".join(f"/{part}" for part in parts)[:_MAX_POINTER]
 
 
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _describe(error_type: str, message: str) -> str:
+    return _DETAILS.get(error_type) or message.removeprefix("Value error, ")
 
 
 def _reject_nul(value: object) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from flask import Flask, Response, current_app
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from backend.security.http_errors import FieldErrors, HttpError, problem
 
@@ -71,9 +71,13 @@ def _build_http_error_response(error: HTTPException) -> ResponseReturnValue:
         return error.get_response()
     code, title = _FRAMEWORK_PROBLEMS.get(status, ("request_refused", error.name))
     headers = {}
+    detail = error.description or title
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-    return problem(status, code, title, error.description or title, headers=headers)
+        detail = f"Use one of the methods of this path: {headers['Allow']}."
+    elif detail == NotFound.description:
+        detail = "No route has this path. /openapi.json lists all paths."
+    return problem(status, code, title, detail, headers=headers)
 
 
 def build_internal_error_response(error: Exception) -> Response:

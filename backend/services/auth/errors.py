@@ -65,8 +65,8 @@ class _Unauthenticated(ServiceError):
 class InvalidCredentials(_Unauthenticated):
     code = "invalid_credentials"
 
-    def __init__(self) -> None:
-        super().__init__("The user name or the password is wrong.")
+    def __init__(self, detail: str = "The user name or the password is wrong.") -> None:
+        super().__init__(detail)
 
 
 class TotpRequired(_Unauthenticated):

@@ -7,11 +7,11 @@ with certainty are not sent to it.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import agenerate_from_stream
 from langchain_core.messages import (
     AIMessage,
@@ -21,8 +21,6 @@ from langchain_core.messages import (
     SystemMessage,
 )
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 
 from backend.ai.chat_models import InvalidModelResponse
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON
@@ -33,10 +31,10 @@ from backend.services.agent.engine.chat_models.planner import (
     PlannedToolCall,
     Planner,
 )
+from backend.services.agent.engine.chat_models.planner_chat_model import PlannerChatModel
 from backend.services.agent.engine.chat_models.rule_based_chat_model import (
     parse_current_request,
     parse_tool_choice,
-    to_offered_tool,
     to_tool_call_chunks,
 )
 from backend.services.agent.engine.prompts import (
@@ -53,25 +51,14 @@ _MAX_CHUNK_CHARACTERS: Final = 1_500
 _MAX_HISTORY_MESSAGES: Final = 6
 
 
-class LocalChatModel(BaseChatModel):
+class LocalChatModel(PlannerChatModel):
     """Applies the rules of *planner* first, then calls *inner*, the local model's server."""
 
     inner: BaseChatModel
-    planner: Any  # a Planner; pydantic cannot validate a protocol
 
     @property
     def _llm_type(self) -> str:
         return "embedded-local"
-
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | dict[str, Any] | bool | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        offered_tools = [to_offered_tool(tool) for tool in tools]
-        return self.bind(tools=offered_tools, tool_choice=tool_choice, **kwargs)
 
     async def _astream(
         self,

@@ -6,12 +6,11 @@ As a chat model, it uses the same code path as all other models.
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -22,9 +21,6 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from backend.services.agent.engine.chat_models.planner import (
     CompletedToolCall,
@@ -32,30 +28,20 @@ from backend.services.agent.engine.chat_models.planner import (
     PlannedToolCall,
     Planner,
 )
+from backend.services.agent.engine.chat_models.planner_chat_model import PlannerChatModel
 from backend.services.agent.model import Chunk
 
 _CHARACTERS_PER_TOKEN = 4
 
 
-class RuleBasedChatModel(BaseChatModel):
+class RuleBasedChatModel(PlannerChatModel):
     """Calls the tools that *planner* chooses, then answers with what it composes from them."""
 
-    planner: Any  # a Planner; pydantic cannot validate a protocol
     model: str = "embedded-lite"
 
     @property
     def _llm_type(self) -> str:
         return "embedded-lite"
-
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | dict[str, Any] | bool | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        offered_tools = [to_offered_tool(tool) for tool in tools]
-        return self.bind(tools=offered_tools, tool_choice=tool_choice, **kwargs)
 
     def _generate(
         self,
@@ -167,18 +153,6 @@ def parse_tool_choice(
     if tool_choice in {True, "any", "required"}:
         return True, None
     return True, str(tool_choice)
-
-
-def to_offered_tool(tool: dict[str, Any] | type | Callable[..., Any] | BaseTool) -> OfferedTool:
-    """Convert a tool in any form that LangChain accepts."""
-    function = convert_to_openai_tool(tool)["function"]
-    metadata = tool.metadata if isinstance(tool, BaseTool) else None
-    return OfferedTool(
-        name=function["name"],
-        description=function.get("description") or "",
-        parameters=function.get("parameters") or {},
-        examples=(metadata or {}).get("examples", ()),
-    )
 
 
 def _to_langchain_call(call: PlannedToolCall) -> Any:

@@ -100,7 +100,7 @@ class PasswordRecoveryService:
                 personal_words = get_personal_words(user.username_key, user.email)
             if not self._hasher.matches_hash(current, current_hash):
                 self._record_event(user_id, origin, "password.change", "invalid_credentials")
-                raise InvalidCredentials
+                raise InvalidCredentials("The current password is wrong.")
             self._policy.check_password(new, personal_words, _NEW_PASSWORD_POINTER)
             new_hash = self._hasher.hash_password(new)
         now = self._now()
@@ -108,7 +108,7 @@ class PasswordRecoveryService:
             # Compare and set: of two concurrent changes with the same current password, the
             # second must fail.
             if not accounts.replace_password_hash(session, user_id, current_hash, new_hash):
-                raise InvalidCredentials
+                raise InvalidCredentials("The current password is wrong.")
             store.delete_user_tokens(session, user_id)
             ended_ids = sessions.end_other_sessions(
                 session, user_id, session_id, "password_change", now

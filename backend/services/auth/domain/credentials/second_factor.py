@@ -157,7 +157,7 @@ class SecondFactorService:
                 session, self._now(), origin, "totp.off", outcome, actor_id=user_id, target=user_id
             )
         if not is_password_correct:
-            raise InvalidCredentials
+            raise InvalidCredentials("The password is wrong.")
         if not is_valid:
             raise TotpCodeRejected
 
