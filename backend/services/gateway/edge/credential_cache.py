@@ -71,14 +71,20 @@ CallerCallback = Callable[[Caller | HttpError], None]
 
 
 class CredentialCache:
-    """Caches callers by credentials. Unknown credentials are verified in *executor*."""
+    """Caches callers by credentials. Unknown credentials are verified in *executor*.
+
+    Args:
+        clock: returns monotonic seconds.
+    """
 
     def __init__(
         self,
         authenticator: CallerAuthenticator,
         executor: Executor,
         loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._clock = clock
         self._authenticator = authenticator
         self._executor = executor
         self._loop = loop
@@ -114,13 +120,13 @@ class CredentialCache:
         digest = _hash_credentials(credentials, address)
         caller = self._callers.get(digest)
         if caller is not None:
-            if monotonic() < caller.expires_at:
+            if self._clock() < caller.expires_at:
                 callback(caller)
                 return
             del self._callers[digest]
         cached_error = self._errors.get(digest)
         if cached_error is not None:
-            if monotonic() < cached_error[0]:
+            if self._clock() < cached_error[0]:
                 callback(cached_error[1])
                 return
             del self._errors[digest]
@@ -148,7 +154,7 @@ class CredentialCache:
                 self._cache_error(digest, result)
             else:
                 lifetime_seconds = min(_CACHE_SECONDS, result.expires_at - time())
-                outcome = Caller(address, result, monotonic() + lifetime_seconds)
+                outcome = Caller(address, result, self._clock() + lifetime_seconds)
                 # A session may have been revoked during the verification.
                 if epoch == self._authenticator.revocation_epoch:
                     self._cache_caller(digest, outcome)
@@ -173,7 +179,7 @@ class CredentialCache:
     def _cache_error(self, digest: bytes, error: HttpError) -> None:
         if len(self._errors) >= _MAX_ENTRIES:
             self._errors.clear()
-        self._errors[digest] = (monotonic() + _ERROR_CACHE_SECONDS, error)
+        self._errors[digest] = (self._clock() + _ERROR_CACHE_SECONDS, error)
 
 
 def _hash_credentials(credentials: Credentials, address: str) -> bytes:

@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,15 +114,21 @@ def test_reload_under_load_fails_no_request(serving, identities):
                     outcomes[type(error).__name__] += 1
                     return
 
+    def wait_for_responses(count):
+        total = outcomes.total() + count
+        wait_until(lambda: outcomes.total() >= total, 20)
+
     with serving() as running:
         first = get_worker_pids(running)
         threads = [threading.Thread(target=call, args=(number,)) for number in range(16)]
         for thread in threads:
             thread.start()
         for _ in range(2):
-            time.sleep(1.0)
+            replaced = get_worker_pids(running)
+            wait_for_responses(100)
             running.signal(signal.SIGHUP)
-            time.sleep(3.0)
+            wait_until(lambda old=replaced: not get_worker_pids(running) & old, 20)
+            wait_for_responses(100)
         stop.set()
         for thread in threads:
             thread.join(20)
