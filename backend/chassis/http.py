@@ -18,7 +18,7 @@ from backend.chassis.observability.tracing import (
     set_span_error,
     start_as_current_span,
 )
-from backend.security.http_errors import request_id
+from backend.security.request_ids import request_id
 from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024

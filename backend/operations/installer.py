@@ -17,9 +17,8 @@ from pathlib import Path
 
 from backend.chassis.console import CommandError, print_line
 from backend.chassis.files import lock_file
-from backend.operations.disk_space import check_disk_space
+from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_space
 
-_MIN_FREE_BYTES = 700 * 1024 * 1024
 _OUTPUT_LINES_SHOWN = 15
 _PROGRESS_PREFIXES = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
 
@@ -72,7 +71,7 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
     with _install_lock_held(environment.root):
         if is_current(environment):
             return
-        check_disk_space(environment.folder, _MIN_FREE_BYTES)
+        check_disk_space(environment.folder, MIN_FREE_BYTES_TO_INSTALL)
         started = time.monotonic()
         environment.stamp.unlink(missing_ok=True)
         if not environment.python.exists():

@@ -14,12 +14,12 @@ from flask import Flask, current_app, g, request
 from backend.security.http_errors import (
     HttpError,
     forbidden,
-    request_id,
     unauthenticated,
     unavailable,
 )
 from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.redis import connect
+from backend.security.request_ids import request_id
 from backend.security.revocation import (
     LocalRevocations,
     Revocations,

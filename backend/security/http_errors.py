@@ -1,18 +1,12 @@
-"""Error responses as RFC 9457 problem documents, and the request id, for any Flask app."""
+"""Error responses as RFC 9457 problem documents, for any Flask app."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from uuid import uuid4
+from collections.abc import Mapping, Sequence
 
-from flask import Response, g, has_request_context, request
+from flask import Response
 from werkzeug.exceptions import HTTPException
 
-REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-"""Request ids accepted from a client (API.md: X-Request-ID)."""
-_scoped_request_id: ContextVar[str | None] = ContextVar("worked_for", default=None)
+from backend.security.request_ids import request_id
 
 FieldErrors = Sequence[Mapping[str, str]]
 
@@ -105,28 +99,3 @@ def problem(
     response.headers.extend(headers or {})
     response.headers.setdefault("X-Request-ID", request_id())
     return response
-
-
-def request_id() -> str:
-    """Return the id of the current request: the client's if it is well-formed, else a new one."""
-    return current_request_id() or uuid4().hex
-
-
-def current_request_id() -> str | None:
-    """Return the id of the current request or request scope, or None outside of both."""
-    if not has_request_context():
-        return _scoped_request_id.get()
-    if "request_id" not in g:
-        offered = request.headers.get("X-Request-ID", "")
-        g.request_id = offered if REQUEST_ID_PATTERN.fullmatch(offered) else uuid4().hex
-    return str(g.request_id)
-
-
-@contextmanager
-def request_id_scope(request_id: str | None) -> Iterator[None]:
-    """Set the request id for work done outside its request, such as a queued job."""
-    token = _scoped_request_id.set(request_id)
-    try:
-        yield
-    finally:
-        _scoped_request_id.reset(token)

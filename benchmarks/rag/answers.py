@@ -19,7 +19,7 @@ from pathlib import Path
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.ai.extractive_answers import select_sentences
-from backend.services.rag.domain.extractive_answers import OPTIONS, rank_hit_sentences
+from backend.services.rag.domain.refusal_thresholds import OPTIONS, rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
 from backend.services.rag.domain.search.reranking import rerank_by_terms
 from backend.services.rag.model import SearchHit

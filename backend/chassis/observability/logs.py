@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 
 from backend.chassis.observability.json_log_format import format_json_line, format_timestamp
 from backend.chassis.observability.tracing import current_span_context, format_trace_ids
-from backend.security.http_errors import current_request_id
+from backend.security.request_ids import current_request_id
 
 _access_log = logging.getLogger("access")
 _crash_log = logging.getLogger("crash")

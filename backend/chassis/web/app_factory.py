@@ -33,12 +33,12 @@ from backend.chassis.web import openapi
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check, create_health_blueprint, create_health_view
 from backend.chassis.web.problems import register_error_handlers
-from backend.chassis.web.security_headers import SECURITY_HEADERS
+from backend.chassis.web.response_headers import SECURITY_HEADERS
 from backend.security import public
 from backend.security.authentication import is_subscribed_to_revocations
 from backend.security.guards import routes_without_guard
-from backend.security.http_errors import request_id
 from backend.security.redis import connect
+from backend.security.request_ids import request_id
 from backend.security.validation import MAX_JSON_BYTES
 
 T = TypeVar("T")

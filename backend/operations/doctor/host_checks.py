@@ -11,6 +11,11 @@ from pathlib import Path
 
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.operations import installer
+from backend.operations.disk_space import (
+    DOCTOR_ERROR_FREE_BYTES,
+    DOCTOR_WARNING_FREE_BYTES,
+    find_existing_folder,
+)
 from backend.operations.supervisor import state
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import WILDCARD_ADDRESSES, Plan
@@ -18,8 +23,6 @@ from backend.operations.supervisor.processes import ports
 from backend.operations.supervisor.processes.valkey import find_binary
 
 _MB = 1024 * 1024
-_MIN_FREE_BYTES = 200 * _MB
-_LOW_FREE_BYTES = 1024 * _MB
 _MIN_OPEN_FILES = 1024
 # Variables that libraries read, or whose names the operator chooses.
 _OTHER_VARIABLES = re.compile(r"(OIDC|OTEL|LANGSMITH|LANGCHAIN|COMPOSE|DOCKER)_")
@@ -64,13 +67,13 @@ def _check_packages(root: Path, plan: Plan) -> Iterator[Finding]:
 def _check_disk_space(root: Path, plan: Plan) -> Iterator[Finding]:
     reported_devices = set()
     for folder in (plan.data, plan.logs, root):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        existing = find_existing_folder(folder)
         device = existing.stat().st_dev
         free = shutil.disk_usage(existing).free
-        if device in reported_devices or free >= _LOW_FREE_BYTES:
+        if device in reported_devices or free >= DOCTOR_WARNING_FREE_BYTES:
             continue
         reported_devices.add(device)
-        create_finding = error if free < _MIN_FREE_BYTES else warning
+        create_finding = error if free < DOCTOR_ERROR_FREE_BYTES else warning
         yield create_finding(
             "disk",
             f"Only {free // _MB} MB are free for {folder}.",

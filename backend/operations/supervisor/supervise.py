@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from backend.chassis.console import CommandError, copy_to_log, print_line
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
-from backend.operations.disk_space import check_disk_space
+from backend.operations.disk_space import MIN_FREE_BYTES_TO_START, check_disk_space
 from backend.operations.supervisor import log_files, state
 from backend.operations.supervisor.plan import Plan, Program
 from backend.operations.supervisor.processes import child_output, ports, readiness
@@ -30,7 +30,6 @@ _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
 _ROTATE_SECONDS = 10.0
 _OUTPUT_SECONDS = 0.5
 _PROGRESS_SECONDS = 10.0
-_MIN_FREE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class Supervisor:
 
     def _check_disk_space(self) -> None:
         for folder in (self.plan.data, self.plan.logs):
-            check_disk_space(folder, _MIN_FREE_BYTES)
+            check_disk_space(folder, MIN_FREE_BYTES_TO_START)
 
     def _start_all(self) -> None:
         environment = dict(self.plan.environment)

@@ -24,7 +24,7 @@ from backend.chassis.observability.tracing import (
 from backend.chassis.settings import SettingsError
 from backend.chassis.web.app_factory import create_service, verify_routes
 from backend.security import public
-from backend.security.http_errors import request_id_scope
+from backend.security.request_ids import request_id_scope
 from tests.collector import run_collector
 from tests.servers import wait_until
 

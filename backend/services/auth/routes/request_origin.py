@@ -6,7 +6,7 @@ from flask import request
 
 from backend.chassis.web.app_factory import use
 from backend.security.addresses import Network, client_address
-from backend.security.http_errors import request_id
+from backend.security.request_ids import request_id
 from backend.services.auth.domain.audit import RequestOrigin
 
 

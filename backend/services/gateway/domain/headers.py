@@ -5,10 +5,8 @@ are added. A name in `Connection` can therefore not remove one of them.
 """
 
 from collections.abc import Iterable, Sequence
-from uuid import uuid4
 
-from backend.chassis.web.security_headers import SECURITY_HEADERS
-from backend.security.http_errors import REQUEST_ID_PATTERN
+from backend.chassis.web.response_headers import SECURITY_HEADERS
 
 HeaderFields = list[tuple[str, str]]
 
@@ -133,11 +131,6 @@ def gateway_request_headers(
         ("X-Forwarded-Proto", scheme),
         ("X-Forwarded-Host", host),
     ]
-
-
-def accept_request_id(value: str) -> str:
-    """Return the client's request id *value* if it is well-formed, else a new id."""
-    return value if value and REQUEST_ID_PATTERN.fullmatch(value) else uuid4().hex
 
 
 def get_header_values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:

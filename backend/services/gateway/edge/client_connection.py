@@ -14,8 +14,8 @@ from backend.chassis.web.http1.request_head import (
     check_partial_head,
     strip_leading_empty_lines,
 )
+from backend.security.request_ids import accept_request_id
 from backend.services.gateway.domain.cors import is_preflight
-from backend.services.gateway.domain.headers import accept_request_id
 from backend.services.gateway.edge import responses
 from backend.services.gateway.edge.handlers.flask_handler import FlaskRequestHandler
 from backend.services.gateway.edge.handlers.proxy_exchange import ProxyExchange

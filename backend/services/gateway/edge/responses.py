@@ -1,7 +1,7 @@
 """Responses that the asyncio data path creates itself, and the security header lines."""
 
 from backend.chassis.web.http1.header_writer import STATUS_LINES, format_header_lines
-from backend.chassis.web.security_headers import SECURITY_HEADERS
+from backend.chassis.web.response_headers import SECURITY_HEADERS
 from backend.services.gateway.domain.headers import HSTS_HEADER
 from backend.services.gateway.errors import GatewayError, render_problem
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from backend.chassis.web.app_factory import use
 from backend.security import public
-from backend.security.http_errors import request_id
+from backend.security.request_ids import request_id
 from backend.services.gateway.domain.cors import CorsPolicy, is_preflight
 from backend.services.gateway.domain.forwarding import ForwardRequest, RequestForwarder
 from backend.services.gateway.domain.routing.paths import InvalidTarget, normalize_target

@@ -21,19 +21,19 @@ from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.answer_model import AnswerModel
 from backend.services.rag.domain import prompts
-from backend.services.rag.domain.extractive_answers import (
+from backend.services.rag.domain.ingestion.chunking import join_hyphenated_words
+from backend.services.rag.domain.prompts import NO_ANSWER
+from backend.services.rag.domain.refusal_thresholds import (
     MIN_SUPPORT_FOR_MODEL,
     OPTIONS,
     rank_hit_sentences,
 )
-from backend.services.rag.domain.ingestion.chunking import join_hyphenated_words
 from backend.services.rag.domain.search.service import SearchQuery, SearchService, WeightedHits
 from backend.services.rag.model import SearchHit, Viewer
 from backend.services.rag.store import documents as document_store
 
 _log = logging.getLogger(__name__)
 EXTRACTIVE_MODEL = "extractive"
-NO_ANSWER = "The documents you can read say nothing about this."
 _MAX_ANSWER_CHARACTERS = 20_000
 _MAX_ANSWER_SECONDS = 180.0
 

@@ -14,11 +14,13 @@ from backend.services.rag.model import SearchHit
 _MAX_TURN_CHARS: Final = 1500
 _MAX_TURNS: Final = 8
 
-ANSWER_SYSTEM_PROMPT: Final = """\
+NO_ANSWER: Final = "The documents you can read say nothing about this."
+
+ANSWER_SYSTEM_PROMPT: Final = f"""\
 You answer a question from passages of a user's documents.
 - Use only what the passages say. Add no knowledge of your own.
 - If they do not answer the question, reply exactly: \
-The documents you can read say nothing about this.
+{NO_ANSWER}
 - Be brief: one to four sentences, in the language of the question, in the passages' own words \
 where possible. Give numbers, dates and names as they stand there.
 - Write no source references; they are added afterwards.

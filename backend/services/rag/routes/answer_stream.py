@@ -13,7 +13,8 @@ from flask import Response, stream_with_context
 from backend.chassis.web.problems import ServiceError
 from backend.chassis.web.sse import HEARTBEAT_SECONDS, format_event, with_heartbeat
 from backend.security import HttpError, current_principal, ensure_session_valid
-from backend.security.http_errors import problem, request_id, request_id_scope
+from backend.security.http_errors import problem
+from backend.security.request_ids import request_id, request_id_scope
 from backend.services.rag.domain.answers import Answer, AnswerStream
 
 _log = logging.getLogger(__name__)

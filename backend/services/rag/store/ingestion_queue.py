@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, u
 from sqlalchemy.orm import Session, aliased
 
 from backend.chassis.observability.tracing import build_trace_headers, current_span_context
-from backend.security.http_errors import current_request_id
+from backend.security.request_ids import current_request_id
 from backend.services.rag.store.base import new_id
 from backend.services.rag.store.documents import IS_WAITING, DocumentRow, RemovalRow
 

@@ -13,7 +13,7 @@ from backend.chassis.observability.tracing import (
     parse_traceparent,
     start_as_current_span,
 )
-from backend.security.http_errors import request_id_scope
+from backend.security.request_ids import request_id_scope
 from backend.services.rag.clients.metrics import QueueState, RagMetrics
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.ingestion.cancellation import (

@@ -1,6 +1,6 @@
 """Request ids, within a request and in work done after it."""
 
-from backend.security.http_errors import current_request_id, request_id, request_id_scope
+from backend.security.request_ids import current_request_id, request_id, request_id_scope
 
 
 def test_request_id_scope_sets_the_id_outside_a_request():

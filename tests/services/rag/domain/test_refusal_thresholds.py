@@ -3,7 +3,7 @@
 import pytest
 
 from backend.ai.extractive_answers import select_sentences
-from backend.services.rag.domain.extractive_answers import OPTIONS, rank_hit_sentences
+from backend.services.rag.domain.refusal_thresholds import OPTIONS, rank_hit_sentences
 from backend.services.rag.model import SearchHit
 
 AIRFIELD = (

@@ -1,4 +1,4 @@
-"""Security headers of API responses, sent by the gateway and by every service."""
+"""Headers of every response, sent by the gateway and by every service."""
 
 from collections.abc import Sequence
 from typing import Final

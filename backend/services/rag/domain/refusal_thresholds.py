@@ -1,4 +1,8 @@
-"""Extractive answers: the sentences of search hits that answer a question."""
+"""Thresholds below which a question is refused, and the ranking of sentences that they apply to.
+
+`min_support` is the threshold of answers without a language model, `MIN_SUPPORT_FOR_MODEL` that of
+answers by a language model.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
