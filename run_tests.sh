@@ -6,6 +6,9 @@
 set -euo pipefail
 
 SCRATCH_KB=8000000
+# Most tests wait for servers, so three processes keep two CPUs busy. tests/conftest.py groups the
+# tests that share servers, and puts the groups that take longest first.
+parallel=(--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -14,12 +17,11 @@ main() {
   ./start_microservices.sh install --tests
   make_scratch
   case ${1-} in
-    # First the tests that measure time. Most others wait for servers, so three processes keep two
-    # CPUs busy; tests of one file share their servers.
+    # First the tests that measure time.
     "")
       lint
       run_tests -m "alone and not slow"
-      run_tests -m "not alone and not slow" --numprocesses 3 --dist loadfile
+      run_tests -m "not alone and not slow" "${parallel[@]}"
       ;;
     --lint) lint ;;
     --postgresql) run_on_postgresql "${@:2}" ;;
@@ -32,7 +34,7 @@ run_on_postgresql() {
     run_tests --database postgresql "$@"
   else
     run_tests --database postgresql -m "alone and not slow"
-    run_tests --database postgresql -m "not alone and not slow" --numprocesses 3 --dist loadfile
+    run_tests --database postgresql -m "not alone and not slow" "${parallel[@]}"
   fi
 }
 

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import databases, servers
 from tests.identities import Identities
+
+# The tests of these files call one suite, which takes 20 s of CPU time to start and stop.
+SHARED_SUITE = "tests/suite"
+LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     databases.stop()
+
+
+class FileScheduling(LoadFileScheduling):
+    """Run the tests of one file in one process, and all tests of the shared suite in one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return SHARED_SUITE if str(Path(file).parent) == SHARED_SUITE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first, so that all processes finish at the same time."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONG_FOLDERS])
 
 
 @pytest.fixture(autouse=True)
@@ -68,19 +90,23 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postg
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgres_template() -> str:
+    """Name of the database that `postgres_url` copies."""
+    return "template1"
+
+
 @pytest.fixture
-def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
-    """URL of a new empty database. Its connections are closed after the test."""
-    used: set[Engine] = set()
+def postgres_url(postgres: servers.Postgres, postgres_template: str) -> Iterator[str]:
+    """URL of a new database. Its connections are closed after the test."""
+    with databases.closing_connections():
+        yield postgres.database(template=postgres_template)
 
-    def remember(connection: Connection) -> None:
-        used.add(connection.engine)
 
-    event.listen(Engine, "engine_connect", remember)
-    yield postgres.database()
-    event.remove(Engine, "engine_connect", remember)
-    for engine in used:
-        engine.dispose()
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """URL of a new SQLite database."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
 
 
 @pytest.fixture
@@ -90,9 +116,8 @@ def database_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def each_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def each_database_url(request: pytest.FixtureRequest) -> str:
     """URL of a new database of each supported kind, for tests of transaction isolation."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(fixture)
     return url

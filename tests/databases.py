@@ -1,7 +1,8 @@
 """Databases of the tests: SQLite files, or PostgreSQL with `--database postgresql`."""
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,50 @@ from backend.chassis.settings import Env
 from tests import servers
 
 KINDS = ("sqlite", "postgresql")
-_TEMPLATE = "template_suite"
+TEMPLATE = "template_suite"
+
+_sqlite_templates: dict[str, bytes] = {}
+
+
+def create_sqlite_database(file: Path, service: str) -> str:
+    """Create *file* with the tables of *service*, without running the migrations again."""
+    if service not in _sqlite_templates:
+        with tempfile.TemporaryDirectory() as folder:
+            template = Path(folder) / "template.db"
+            database = open_database(f"sqlite:///{template}", service)
+            database.migrate(service)
+            database.engine.dispose()
+            _sqlite_templates[service] = template.read_bytes()
+    file.write_bytes(_sqlite_templates[service])
+    return f"sqlite:///{file}"
+
+
+@contextmanager
+def closing_connections() -> Iterator[None]:
+    """Close the connections of all engines that connect during the block."""
+    used: set[Engine] = set()
+
+    def remember(connection: Connection) -> None:
+        used.add(connection.engine)
+
+    event.listen(Engine, "engine_connect", remember)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "engine_connect", remember)
+        for engine in used:
+            engine.dispose()
+
+
+def create_postgresql_template(server: servers.Postgres, folder: Path) -> None:
+    """Create the database TEMPLATE with the tables of all services.
+
+    Copying it takes a tenth of the time of running the migrations.
+    """
+    url = server.database(TEMPLATE, vectors=True)
+    with closing_connections():
+        for _ in migrate_all_services(Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})):
+            pass
 
 
 class _Server:
@@ -28,7 +72,7 @@ class _Server:
         """Return the URL of the database of *folder*; it is created with all tables."""
         server = self._server or self._start()
         if folder not in self._url_by_folder:
-            self._url_by_folder[folder] = server.database(template=_TEMPLATE)
+            self._url_by_folder[folder] = server.database(template=TEMPLATE)
         return self._url_by_folder[folder]
 
     def _start(self) -> servers.Postgres:
@@ -36,12 +80,8 @@ class _Server:
             self._exit_stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-"))
         )
         self._server = self._exit_stack.enter_context(servers.postgres(folder))
+        create_postgresql_template(self._server, folder)
         event.listen(Engine, "engine_connect", self._track_engine)
-        # Copying a template takes a tenth of the time of running the migrations.
-        url = self._server.database(_TEMPLATE, vectors=True)
-        for _ in migrate_all_services(Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})):
-            pass
-        self._close_connections()
         return self._server
 
     def _track_engine(self, connection: Connection) -> None:

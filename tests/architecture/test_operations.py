@@ -8,8 +8,8 @@ from backend.__main__ import main
 from backend.operations.__main__ import COMMANDS
 from tests.commands import blocks, pages, without_blocks
 
-# Environments in which command blocks run: by default in tests/suite/test_operations.py; a word
-# after `sh` names another one.
+# Environments in which command blocks run: by default in tests/suite/separate/test_operations.py; a
+# word after `sh` names another one.
 ENVIRONMENTS = {"", "containers", "kubernetes", "network", "prometheus"}
 LANGUAGES = {"sh", "json", "toml", "yaml", "python", "ini", "text", "sql"}
 COMMAND = re.compile(

@@ -88,7 +88,9 @@ def read_responses(app):
 @pytest.mark.parametrize("number", SOME_SEEDS)
 @pytest.mark.parametrize("role", ROLES)
 def test_responses_conform_to_the_document(subtests, stage, document, role, number):
-    check_all_operations(subtests, stage, document, role, number, examples=2)
+    # Most requests of other callers are rejected before their content is read.
+    examples = 2 if role == "admin" else 1
+    check_all_operations(subtests, stage, document, role, number, examples)
 
 
 @pytest.mark.slow

@@ -6,9 +6,8 @@ import signal
 import pytest
 import requests
 
-from backend.chassis.catalog import CATALOG
 from tests.servers import wait_until
-from tests.suite.conftest import DATA, is_alive, prepare_suite
+from tests.suite.conftest import DATA
 
 pytestmark = pytest.mark.suite
 PROBES = {"auth": "/auth/me", "rag": "/rag/documents", "agent": "/agent/sessions"}
@@ -68,29 +67,3 @@ def test_document_uploaded_before_a_kill_is_processed_afterwards(suite, ada):
         return response.status_code == 200 and response.json()["status"] == "ready"
 
     wait_until(ready, seconds=60)
-
-
-@pytest.mark.timeout(300)
-def test_no_process_survives_a_killed_supervisor(tmp_path):
-    second = prepare_suite(tmp_path)
-    second.start()
-    pids = list(second.descendants())
-    assert len(pids) >= 5
-
-    second.process.kill()
-    second.process.wait()
-
-    wait_until(lambda: not any(is_alive(pid) for pid in pids), seconds=20)
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{second.url}/health", timeout=5)
-
-
-def test_stop_shuts_down_every_service_gracefully(tmp_path):
-    second = prepare_suite(tmp_path)
-    second.start()
-
-    second.stop()
-
-    assert second.process.returncode == 0
-    for entry in CATALOG:
-        assert "Shutting down: Master" in (tmp_path / "logs" / entry.log_name).read_text()

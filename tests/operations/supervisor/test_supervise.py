@@ -76,7 +76,7 @@ def test_supervisor_stops_all_processes_after_a_signal(
 
     suite.supervisor.send_signal(number)
 
-    assert suite.supervisor.wait(15) == 0
+    assert suite.supervisor.wait(60) == 0
     assert suite.find_processes() == []
 
 

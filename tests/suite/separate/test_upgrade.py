@@ -30,7 +30,7 @@ from redis import Redis
 from tests import servers
 
 pytestmark = [pytest.mark.suite, pytest.mark.timeout(240)]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIXTURE = ROOT / "tests" / "data" / "upgrade" / "ae15a62"
 FACTS: dict[str, Any] = json.loads((FIXTURE / "facts.json").read_text())
 NAMES: dict[str, Any] = json.loads((FIXTURE / "names.json").read_text())
