@@ -6,9 +6,9 @@
 set -euo pipefail
 
 SCRATCH_KB=8000000
-# Most tests wait for servers, so three processes keep two CPUs busy. tests/conftest.py groups the
+# Most tests wait for servers, so four processes keep two CPUs busy. tests/conftest.py groups the
 # tests that share servers, and puts the groups that take longest first.
-parallel=(--numprocesses 3 --dist loadfile --no-loadscope-reorder)
+parallel=(--numprocesses 4 --dist loadfile --no-loadscope-reorder)
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")"

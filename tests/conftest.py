@@ -112,7 +112,7 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """URL of a database for this test only."""
-    return databases.database_in(tmp_path, "test")
+    return databases.empty_database_in(tmp_path)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

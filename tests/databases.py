@@ -122,10 +122,24 @@ def on_postgresql() -> bool:
 
 
 def database_in(folder: Path, service: str) -> str:
-    """Return the URL of the database of *service* with the data folder *folder*."""
-    if _postgresql is None:
-        return f"sqlite:///{folder / f'{service}.db'}"
-    return _postgresql.url(folder)
+    """Return the URL of the database of *service* with the data folder *folder*.
+
+    A new database contains the tables of the service.
+    """
+    if _postgresql is not None:
+        return _postgresql.url(folder)
+    file = folder / f"{service}.db"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        create_sqlite_database(file, service)
+    return f"sqlite:///{file}"
+
+
+def empty_database_in(folder: Path) -> str:
+    """Return the URL of the database of a test that creates its own tables."""
+    if _postgresql is not None:
+        return _postgresql.url(folder)
+    return f"sqlite:///{folder / 'test.db'}"
 
 
 def variables_in(folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.contract.stages import STAGES
 
-MANY_EXAMPLES = pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="many")
+MANY_EXAMPLES = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="many")
 
 
 @pytest.fixture(params=[pytest.param(1, id="quick"), MANY_EXAMPLES])

@@ -148,4 +148,4 @@ class Administration(RuleBasedStateMachine):
 
 
 def test_administrators_are_confined_to_their_tenant(run):
-    run("auth", Administration, examples=5, steps=15)
+    run("auth", Administration, examples=3, steps=15)

@@ -213,4 +213,4 @@ class DocumentAccess(RuleBasedStateMachine):
 
 
 def test_users_find_exactly_their_own_and_shared_documents(run):
-    run("rag", DocumentAccess, examples=6, steps=25)
+    run("rag", DocumentAccess, examples=3, steps=25)

@@ -18,6 +18,7 @@ from backend.security.settings import SecuritySettings
 from backend.services.auth.app import create_app
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.settings import Settings
+from tests.databases import database_in
 from tests.services.auth.api_user import ApiUser, FakeClock
 
 ADMIN_PASSWORD = "an admin's own words"
@@ -27,6 +28,11 @@ START_TIME = datetime(2026, 1, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(START_TIME)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return database_in(tmp_path, "auth")
 
 
 @pytest.fixture

@@ -231,7 +231,9 @@ def used(upgraded: Installation) -> Installation:
     return upgraded
 
 
-@pytest.fixture(scope="module", params=["upgraded", "restored"])
+@pytest.fixture(
+    scope="module", params=["upgraded", pytest.param("restored", marks=pytest.mark.slow)]
+)
 def installation(request: pytest.FixtureRequest) -> Installation:
     """Each way in which an installation of ae15a62 reaches the current code."""
     found: Installation = request.getfixturevalue(request.param)
@@ -511,6 +513,7 @@ def test_statistics_include_counts_from_before_upgrade(upgraded):
         assert now[name] >= before[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grace_active", "grace_logged_out"])
 def test_restored_installation_rejects_sessions_of_the_backup(restored, name):
     tokens = FACTS["sessions"][name]
@@ -533,18 +536,19 @@ def test_plain_backup_restores_documents(tmp_path):
     assert {item["sha256"] for item in FACTS["documents"].values()} <= checksums
 
 
-def test_worker_consumes_celery_message_of_the_old_version(restored):
+def test_worker_consumes_celery_message_of_the_old_version(upgraded):
     celery = NAMES["celery"]
 
-    with restored.redis() as redis:
+    with upgraded.redis() as redis:
         redis.lpush(celery["redis_list"], json.dumps(celery["message"]))
         servers.wait_until(lambda: not redis.llen(celery["redis_list"]))
         servers.wait_until(lambda: not redis.hlen(celery["unacknowledged"]))
 
-    messages = [str(entry.get("message")) for entry in restored.logs()]
+    messages = [str(entry.get("message")) for entry in upgraded.logs()]
     assert not [item for item in messages if celery["task"] in item or "unregistered" in item]
 
 
+@pytest.mark.slow
 def test_redis_keys_keep_their_names(restored):
     """Use an installation whose Redis was empty, until every kind of key was seen."""
     keys: set[str] = set()

@@ -156,9 +156,9 @@ def test_worker_processes_upload_and_service_streams_progress(installation):
 @pytest.mark.timeout(200)
 def test_killed_worker_loses_and_duplicates_no_document(installation):
     ada, generator = installation.user(), random.Random(7)  # noqa: S311 - the same kills in every run
-    for number in range(12):
+    for number in range(8):
         assert (
-            ada.send(build_text(number, 500).encode(), f"{number}.txt", wait=0).status_code == 202
+            ada.send(build_text(number, 400).encode(), f"{number}.txt", wait=0).status_code == 202
         )
     for _ in range(2):
         waiting = list_statuses(ada).count("queued")
@@ -167,10 +167,10 @@ def test_killed_worker_loses_and_duplicates_no_document(installation):
         installation.kill_worker()
         installation.start_worker()
 
-    wait_until(lambda: are_all_ready(ada, 12), SECONDS)
+    wait_until(lambda: are_all_ready(ada, 8), SECONDS)
     wait_until(installation.is_consistent)
     names = [document["filename"] for document in ada("GET", "/documents?limit=200").json["items"]]
-    assert sorted(names) == sorted(f"{number}.txt" for number in range(12))
+    assert sorted(names) == sorted(f"{number}.txt" for number in range(8))
 
 
 def test_concurrent_uploads_of_same_content_create_one_document(installation):

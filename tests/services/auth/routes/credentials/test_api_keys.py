@@ -144,7 +144,7 @@ def test_create_key_with_the_same_idempotency_key_creates_one_key(client, ada):
 
 def test_tables_do_not_contain_the_key(ada, create_key, execute, tmp_path):
     key = create_key(ada)["key"]
-    stored = str(contents(database_in(tmp_path, "test"), "auth"))
+    stored = str(contents(database_in(tmp_path, "auth"), "auth"))
 
     assert key[:8] in stored
     assert key not in stored

@@ -177,7 +177,7 @@ def test_recovery_codes_remain_valid_after_secret_key_change(make_settings, auth
 
 
 def test_tables_contain_neither_totp_secret_nor_recovery_codes(authenticator, tmp_path):
-    stored = str(contents(database_in(tmp_path, "test"), "auth"))
+    stored = str(contents(database_in(tmp_path, "auth"), "auth"))
 
     assert authenticator.totp.secret not in stored
     assert not any(
