@@ -28,6 +28,10 @@ def test_verify_password_rejects_malformed_and_dummy_hashes(hashed):
     assert not verify_password(PASSWORD, hashed)
 
 
+def test_hash_password_uses_the_owasp_parameters():
+    assert hash_password(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
 def test_bcrypt_compares_the_first_72_bytes():
     longest = "x" * 100
     hashed = bcrypt.hashpw(longest.encode()[:72], bcrypt.gensalt(4)).decode()

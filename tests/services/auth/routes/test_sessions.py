@@ -60,7 +60,7 @@ def test_login_accepts_and_replaces_bcrypt_hash(client, ada, execute):
     ApiUser.sign_in(client, "ada")
 
     (row,) = execute("SELECT password_hash FROM users WHERE username = 'ada'")
-    assert row[0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert row[0].startswith("$argon2id$v=19$")
     assert ApiUser.sign_in(client, "ada").username == "ada"
 
 

@@ -79,11 +79,6 @@ def environment(provider_process):
 
 
 @pytest.fixture
-def database_url(each_database_url):
-    return each_database_url
-
-
-@pytest.fixture
 def app(make_settings, environment):
     app = create_app(make_settings(**environment))
     app.testing = True
