@@ -227,6 +227,16 @@ def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
 
 
 @contextmanager
+def vector_server(folder: Path) -> Iterator[Path]:
+    """Run a vector server on *folder* and yield the path of its socket."""
+    path = folder.with_name(f"{folder.name}.sock")
+    module = "backend.services.rag.store.vectors.vector_server"
+    with process([sys.executable, "-m", module, str(folder)], folder.with_name("server.log")):
+        wait_until(path.exists)
+        yield path
+
+
+@contextmanager
 def embeddings(folder: Path, port: int | None = None) -> Iterator[str]:
     """Run a stand-in for an embeddings endpoint and return its base URL."""
     port = port or free_port()

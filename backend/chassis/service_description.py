@@ -84,6 +84,7 @@ class Companion:
         url_variable: environment variable that passes its URL to the services.
         probe_path: path that returns 200 once it is ready; without one it is ready as soon as it
             runs.
+        socket: path of the Unix socket on which it listens instead of a port; `{data}` is replaced.
         stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
     """
@@ -96,6 +97,7 @@ class Companion:
     port_variable: str = ""
     url_variable: str = ""
     probe_path: str | None = None
+    socket: str | None = None
     stores_data: bool = False
     logs_json: bool = False
 

@@ -16,6 +16,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.files import create_file
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
+from backend.security.addresses import LOOPBACK_NETWORKS, Network, parse_trusted_networks
 from backend.security.redis import parse_redis_url
 from backend.security.settings import redis_url
 
@@ -182,6 +183,10 @@ class CommonSettings:
             itself. None disables the recording of spans.
         langsmith_enabled: True if LangChain sends prompts and model output to LangSmith, which its
             own variables configure.
+        auth_urls: URLs of auth's instances, which store the audit events of all services. Without
+            one, audit events stay in the outbox.
+        trusted_proxies: networks of the gateway and of reverse proxies: their X-Forwarded-For
+            header names the client in audit events.
     """
 
     name: str
@@ -194,6 +199,8 @@ class CommonSettings:
     is_debug: bool = False
     otlp_endpoint: str | None = None
     langsmith_enabled: bool = False
+    auth_urls: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = LOOPBACK_NETWORKS
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
@@ -211,6 +218,8 @@ class CommonSettings:
             is_debug=env.is_debug,
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
+            auth_urls=load_service_urls(env, get_service("auth")),
+            trusted_proxies=LOOPBACK_NETWORKS + _parse_trusted_proxies(env),
         )
 
     def get_database_url(self, env: Env) -> str:
@@ -247,6 +256,13 @@ def _validate_redis_url(url: str | None) -> str | None:
         except ValueError as error:
             raise SettingsError(str(error)) from None
     return url
+
+
+def _parse_trusted_proxies(env: Env) -> tuple[Network, ...]:
+    try:
+        return parse_trusted_networks(env.text_list("TRUSTED_PROXIES"))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _load_or_create_secret(data_dir: Path, name: str) -> str:

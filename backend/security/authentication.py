@@ -13,7 +13,6 @@ from flask import Flask, current_app, g, request
 
 from backend.security.http_errors import (
     HttpError,
-    forbidden,
     unauthenticated,
     unavailable,
 )
@@ -187,6 +186,23 @@ def is_subscribed_to_revocations(app: Flask) -> bool | None:
     return getattr(security and security.revocations, "is_subscribed", None)
 
 
+class NotAMember(HttpError):
+    """The credentials are valid, but not in the tenant that the request selects.
+
+    Attributes:
+        user_id: user that the credentials prove, for the audit log.
+    """
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(
+            403,
+            "not_a_member",
+            "Not allowed",
+            "You are not a member of the tenant in X-Tenant-ID. Use one of your own tenants.",
+        )
+        self.user_id = user_id
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Credentials of a request and the tenant it selects."""
@@ -210,7 +226,11 @@ def authenticate() -> Principal:
             request.headers.get("X-API-Key", ""),
             request.headers.get("X-Tenant-ID"),
         )
-        principal = identify_principal(security, credentials)
+        try:
+            principal = identify_principal(security, credentials)
+        except NotAMember as error:
+            g.denied_user_id = error.user_id
+            raise
         if service := calling_service():
             allowed = principal.permissions & DELEGATED_PERMISSIONS[service]
             principal = replace(principal, permissions=allowed)
@@ -262,10 +282,7 @@ def _principal(security: SecurityContext, token: str, tenant: str | None) -> Pri
     claims = _verify_token(security, token)
     membership = claims.get_membership(tenant)
     if membership is None:
-        raise forbidden(
-            "not_a_member",
-            "You are not a member of the tenant in X-Tenant-ID. Use one of your own tenants.",
-        )
+        raise NotAMember(claims.user_id)
     return Principal(
         user_id=claims.user_id,
         tenant_id=membership.tenant_id,
@@ -295,7 +312,7 @@ def ensure_session_valid(principal: Principal) -> None:
 
 def caller_headers() -> dict[str, str]:
     """Return the headers that pass the caller of the current request on to another service."""
-    names = ("Authorization", "X-API-Key", "X-Tenant-ID", "traceparent")
+    names = ("Authorization", "X-API-Key", "X-Tenant-ID", "X-Forwarded-For", "traceparent")
     headers = {name: request.headers[name] for name in names if name in request.headers}
     return headers | {"X-Request-ID": request_id()}
 

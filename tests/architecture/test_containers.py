@@ -17,7 +17,10 @@ COMPOSE = yaml.safe_load(COMPOSE_FILES[0].read_text())
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 # The image has no engine for local models: with containers a model server runs in its own one.
-CONTAINER_COMPANIONS = [entry for entry in COMPANIONS if entry.name != "local-model"]
+# A companion with a Unix socket serves the processes of one host only.
+CONTAINER_COMPANIONS = [
+    entry for entry in COMPANIONS if entry.name != "local-model" and entry.socket is None
+]
 STORES = {"postgres", "valkey"}
 MONITORING = {"prometheus", "grafana"}
 SETUP_JOBS = {"passwords", "migrate"}

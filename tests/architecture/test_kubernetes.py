@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
+from backend.chassis.settings import Env
+from backend.services.gateway.settings import Settings
+from tests.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ROOT / "deploy" / "k8s" / "overlays"
@@ -45,7 +48,9 @@ def test_manifests_match_their_schemas(manifests):
 
 
 def test_every_service_and_companion_has_a_deployment(manifests):
-    expected = {entry.name for entry in (*CATALOG, *COMPANIONS)}
+    # A companion with a Unix socket serves the processes of one host only.
+    companions = [entry for entry in COMPANIONS if entry.socket is None]
+    expected = {entry.name for entry in (*CATALOG, *companions)}
 
     assert expected - {"local-model"} <= set(select_kind(manifests, "Deployment"))
 
@@ -62,7 +67,9 @@ def test_containers_are_not_root_and_have_read_only_file_systems(manifests):
 
 
 def test_every_service_has_readiness_probes(manifests):
-    for name in select_kind(manifests, "Service"):
+    for name, service in select_kind(manifests, "Service").items():
+        if service["spec"].get("publishNotReadyAddresses"):
+            continue  # for Prometheus, which scrapes pods that are not ready too
         containers = pods(manifests)[name]["spec"]["containers"]
         assert all("readinessProbe" in container for container in containers), name
 
@@ -133,7 +140,71 @@ def test_scaled_pods_mount_a_read_write_many_volume(manifests):
 def test_egress_to_the_metadata_address_is_denied(manifests):
     outward = select_kind(manifests, "NetworkPolicy")["outward"]["spec"]["egress"]
 
-    assert outward == [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]
+    assert outward == [
+        {
+            "to": [
+                {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+                {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128"]}},
+            ]
+        }
+    ]
+
+
+def test_ingress_passes_uploads_and_streams_on(manifests, tmp_path):
+    ingresses = select_kind(manifests, "Ingress")
+    if not ingresses:
+        pytest.skip("the one-node overlay has no ingress")
+    prefix = "nginx.ingress.kubernetes.io/"
+    annotations = {
+        name.removeprefix(prefix): value
+        for name, value in ingresses["gateway"]["metadata"]["annotations"].items()
+    }
+
+    # The default limit of the ingress controller, 1 MB, refuses most PDF files.
+    assert annotations["proxy-body-size"] == "0"
+    assert annotations["proxy-request-buffering"] == annotations["proxy-buffering"] == "off"
+    routes = Settings.from_env(Env({"DATA_DIR": str(tmp_path)})).table.routes
+    longest = max(route.timeout for route in routes)
+    assert float(annotations["proxy-read-timeout"]) > longest
+    assert float(annotations["proxy-send-timeout"]) > longest
+
+
+def test_database_and_redis_ports_are_set_by_the_production_overlay(manifests):
+    policies = select_kind(manifests, "NetworkPolicy")
+    patched = yaml.safe_load_all((OVERLAYS / "production" / "external-ports.yaml").read_text())
+    ports = {item["metadata"]["name"]: item["spec"]["egress"] for item in patched}
+
+    assert ports.keys() == {"database", "redis"}
+    if select_kind(manifests, "Ingress"):
+        for name, egress in ports.items():
+            assert policies[name]["spec"]["egress"] == egress
+            assert policies[name]["spec"]["podSelector"]["matchExpressions"], name
+
+
+def test_prometheus_discovers_every_pod_from_any_namespace(manifests):
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "kubernetes.yml").read_text())
+    services = select_kind(manifests, "Service")
+    scraped = {}
+    for job in config["scrape_configs"]:
+        ((discovery,),) = [job["dns_sd_configs"]]
+        assert discovery["type"] == "SRV"
+        ((name,),) = [discovery["names"]]
+        port, protocol, service, namespace, *domain = name.split(".")
+        assert (protocol, domain) == ("_tcp", ["svc", "cluster", "local"])
+        assert namespace == services[service]["metadata"]["namespace"]
+        spec = services[service]["spec"]
+        # Only a headless Service has a record for each pod.
+        assert spec["clusterIP"] == "None", service
+        assert port == f"_{spec['ports'][0]['name']}"
+        scraped[job["job_name"]] = spec["ports"][0]["port"]
+
+    expected = {entry.name: entry.port for entry in CATALOG}
+    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.probe_path == "/metrics"}
+    assert scraped == expected
+
+
+def test_kubernetes_prometheus_configuration_is_valid():
+    promtool("check", "config", "--syntax-only", "kubernetes.yml")
 
 
 def test_manifests_contain_no_secrets(manifests):

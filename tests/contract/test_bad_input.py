@@ -8,6 +8,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from backend.security.authentication import get_security_context
+from backend.security.service_tokens import HEADER as SERVICE_TOKEN
+from backend.security.service_tokens import ServiceTokens
 from tests import databases
 from tests.contract.stages import PASSWORD, STAGES
 
@@ -38,6 +41,22 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "DELETE /mfa/totp": {"password": PASSWORD, "code": "123456"},
     "POST /api-keys": {"name": "a key"},
     "POST /api-keys/exchange": {"key": "aas_unknown"},
+    "POST /internal/audit-events": {
+        "events": [
+            {
+                "id": "6f1c1f2e-8f0b-4a53-9c39-0d6a3f0f4a11",
+                "time": "2030-01-31T12:00:00Z",
+                "action": "document.delete",
+                "outcome": "success",
+                "actor_id": "user",
+                "tenant_id": "tenant",
+                "target": "document",
+                "address": "192.0.2.1",
+                "request_id": "request",
+                "details": {},
+            }
+        ]
+    },
     "POST /oidc/<provider>/exchange": {"id_token": "unknown"},
     "POST /users": {"username": "newcomer", "password": PASSWORD},
     "PATCH /users/<user_id>": {"display_name": "Another"},
@@ -87,6 +106,8 @@ def stage(request, tmp_path_factory):
     with STAGES[request.param](folder) as stage:
         stage.admin_headers = stage.headers("admin")
         stage.path_values = stage.create_resources(stage, stage.admin_headers)
+        secret = get_security_context(stage.app).service_tokens._secret
+        stage.service_token = ServiceTokens(secret, "rag-service").get_token(stage.app.name)
         stage.contents = lambda: contents(request.param, folder)
         stage.endpoints = [*endpoints(request.param, stage.app)]
         yield stage
@@ -110,6 +131,8 @@ def contents(service, folder):
 def send(stage, endpoint, raw, **options):
     path = re.sub(r"<(\w+)>", lambda name: stage.path_values.get(name[1], "none"), endpoint.rule)
     headers = stage.admin_headers | JSON | {"Idempotency-Key": "same-for-all"}
+    if endpoint.rule.startswith("/internal/"):
+        headers |= {SERVICE_TOKEN: stage.service_token}
     return stage.client.open(path, method=endpoint.method, headers=headers, data=raw, **options)
 
 

@@ -70,7 +70,7 @@ INVALID_TOKENS = {
     "not ASCII": "\u00e9",
     "for another service": forged(aud="rag-service"),
     "for several services": forged(aud=["bare", "rag-service"]),
-    "of a service without delegation": forged(iss="rag-service", key_of="rag-service"),
+    "of a service without delegation": forged(iss="auth-service", key_of="auth-service"),
     "of an unknown service": forged(iss="nobody", key_of="nobody"),
     "without issuer": forged(iss=None),
     "issuer is a list": _signed({"iss": [AGENT]}),

@@ -8,6 +8,7 @@ from pathlib import Path
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
+from backend.chassis.unix_sockets import PREFIX
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.processes.readiness import probe_path
 
@@ -22,6 +23,7 @@ class Program:
     """One process to run: an instance of a service or a companion.
 
     Attributes:
+        socket: path of the Unix socket on which it listens instead of a port.
         instance: index among the instances of the service, from 0.
     """
 
@@ -33,6 +35,7 @@ class Program:
     log: Path
     probe_path: str | None
     scheme: str = "http"
+    socket: str | None = None
     is_gateway: bool = False
     stores_data: bool = False
     logs_json: bool = True
@@ -50,6 +53,8 @@ class Program:
 
     @property
     def url(self) -> str:
+        if self.socket is not None:
+            return f"{PREFIX}{self.socket}"
         if self.port is None:
             return "-"
         host = f"[{self.address}]" if ":" in self.address else self.address
@@ -57,6 +62,8 @@ class Program:
 
     @property
     def probe_url(self) -> str | None:
+        if self.socket is not None:
+            return self.url
         return None if self.probe_path is None else self.url + self.probe_path
 
 
@@ -183,6 +190,7 @@ def _plan_companion(
         port_variable=companion.port_variable,
         log=logs / companion.log_name,
         probe_path=companion.probe_path,
+        socket=companion.socket and companion.socket.format(data=data),
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,
     )

@@ -13,6 +13,7 @@ from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
@@ -23,6 +24,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
+from backend.chassis.web.audit import audit_requests, deliver_audit_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -102,7 +104,8 @@ def create_app(
     metrics = Metrics()
     database.register_metrics(metrics)
     agent_metrics = AgentMetrics(metrics.registry, settings.prices)
-    tool_executor = ToolExecutor(settings.limits, agent_metrics.record_tool_refusal)
+    audit = AuditOutbox("agent", database, now)
+    tool_executor = ToolExecutor(settings.limits, agent_metrics.record_tool_refusal, audit)
     outbound = outbound or OutboundPolicy(settings.fetch_allowlist)
     own_tools = create_tools(
         rag_client, now, PageFetcher(outbound) if settings.fetch_allowlist else None
@@ -117,7 +120,7 @@ def create_app(
     )
     event_store = open_event_store(settings.common.redis_url)
     conversation_service = ConversationService(database, event_store, now)
-    run_leases = RunLeases(database, now)
+    run_leases = RunLeases(database, now, audit)
     history_builder = HistoryBuilder(run_leases, runner, settings.max_history_tokens)
     personas = PersonaService(database, now)
     quotas = QuotaService(database, settings.daily_token_limits, now)
@@ -148,6 +151,8 @@ def create_app(
     answer_service = create_answer_service(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    audit_requests(app, audit, settings.common.trusted_proxies)
+    deliver_audit_events(app, settings.common, audit, metrics)
     for service in (
         conversation_service,
         answer_service,

@@ -8,15 +8,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from backend.chassis.messaging.audit_events import NO_REQUEST, RequestOrigin
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated caller of a run. Its headers are sent along to other services."""
+    """The authenticated caller of a run. Its headers are sent along to other services.
+
+    *origin* is the request's, for audit events.
+    """
 
     user_id: str
     tenant_id: str
     headers: Mapping[str, str] = field(repr=False)
     permissions: frozenset[str] = frozenset()
+    origin: RequestOrigin = field(default=NO_REQUEST, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
+from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.authentication import (
     SecurityContext,
@@ -52,6 +53,7 @@ from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.domain.signing_keys import SigningKeys
 from backend.services.auth.domain.stats import StatsService
 from backend.services.auth.errors import InvalidUsername, UsernameTaken, WeakPassword
+from backend.services.auth.jobs.audit import start_cleanup_on_request
 from backend.services.auth.jobs.password_recovery import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
@@ -59,7 +61,7 @@ from backend.services.auth.routes.administration.roles import roles
 from backend.services.auth.routes.administration.stats import stats
 from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
-from backend.services.auth.routes.audit import audit, record_denied_requests
+from backend.services.auth.routes.audit import audit
 from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
 from backend.services.auth.routes.credentials.external_identities import external
 from backend.services.auth.routes.credentials.password_recovery import (
@@ -70,7 +72,6 @@ from backend.services.auth.routes.credentials.password_recovery import (
 )
 from backend.services.auth.routes.credentials.second_factor import second_factor
 from backend.services.auth.routes.failure_limits import FailureLimiter
-from backend.services.auth.routes.request_origin import TrustedProxies
 from backend.services.auth.routes.sessions import LimitedSignIn, sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
 from backend.services.auth.routes.signing_keys import keys as key_routes
@@ -142,8 +143,10 @@ def create_app(
     )
     provide(app, ApiKeyService(database, publisher, now))
     provide(app, recovery)
-    provide(app, AuditLog(database, now))
-    provide(app, TrustedProxies(settings.trusted_proxies))
+    audit_log = AuditLog(database, now)
+    provide(app, audit_log)
+    audit_requests(app, audit_log, settings.trusted_proxies)
+    start_cleanup_on_request(app, audit_log, settings.audit_retention)
     app.register_blueprint(accounts)
     failures = FailureLimiter(_create_failure_limiter(app, settings), settings.login_attempts)
     provide(app, failures)
@@ -155,7 +158,6 @@ def create_app(
     app.register_blueprint(audit)
     app.register_blueprint(key_routes)
     app.register_blueprint(api_keys)
-    record_denied_requests(app)
     register_sign_in_metrics(app, metrics)
     provide(app, _create_external_sign_in(settings, database, account_service, publisher, now))
     app.register_blueprint(external)

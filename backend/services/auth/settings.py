@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 
 from backend.chassis.catalog import get_service
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
-from backend.security.addresses import Network, parse_trusted_networks
+from backend.security.addresses import Network
 from backend.security.settings import SecuritySettings
 from backend.services.auth.clients.oidc import OidcProviderSettings
 
 _DAY = 24 * 60 * 60
-# The gateway runs on the same host unless TRUSTED_PROXIES names other addresses.
-_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
+_MAX_RETENTION_DAYS = 36_500
 _PROVIDER_NAME = re.compile(r"[a-z0-9-]{1,24}")
 
 
@@ -29,6 +28,7 @@ class Settings:
         login_attempts: rate limit of failed sign-ins, such as `10 per 5 minutes`.
         logins_at_once: maximum number of concurrent password hashes.
         trusted_proxies: networks whose X-Forwarded-For header is used.
+        audit_retention: time after which audit records are deleted.
         public_url: address of the gateway as browsers see it, without a trailing slash.
         providers: OpenID Connect providers.
     """
@@ -48,6 +48,7 @@ class Settings:
     smtp_url: Secret | None
     mail_from: str
     trusted_proxies: tuple[Network, ...]
+    audit_retention: timedelta
     public_url: str
     providers: tuple[OidcProviderSettings, ...]
 
@@ -72,19 +73,20 @@ class Settings:
             admin_password=Secret(admin_password) if admin_password else None,
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
-            trusted_proxies=_parse_networks(
-                (*_LOOPBACK_NETWORKS, *env.text_list("TRUSTED_PROXIES"))
-            ),
+            trusted_proxies=common.trusted_proxies,
+            audit_retention=_read_audit_retention(env),
             public_url=_read_public_url(env),
             providers=tuple(_read_provider(env, name) for name in env.text_list("OIDC_PROVIDERS")),
         )
 
 
-def _parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    try:
-        return parse_trusted_networks(texts)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+def _read_audit_retention(env: Env) -> timedelta:
+    days = env.number("AUDIT_RETENTION_DAYS", 365, min_value=1)
+    if days > _MAX_RETENTION_DAYS:
+        raise SettingsError(
+            f"AUDIT_RETENTION_DAYS must be at most {_MAX_RETENTION_DAYS}; it is {days}."
+        )
+    return timedelta(days=days)
 
 
 def _read_public_url(env: Env) -> str:

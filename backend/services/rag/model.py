@@ -1,14 +1,20 @@
 """Value types that several packages of the rag service share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from backend.chassis.messaging.audit_events import NO_REQUEST, RequestOrigin
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The user on whose behalf documents are read or changed. Every access is checked for one."""
+    """The user on whose behalf documents are read or changed. Every access is checked for one.
+
+    *origin* is the request's, for audit events.
+    """
 
     tenant_id: str
     user_id: str
+    origin: RequestOrigin = field(default=NO_REQUEST, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

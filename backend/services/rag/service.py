@@ -14,7 +14,7 @@ SERVICE = Service(
 )
 
 
-def _needs_chroma_server(get_variable: GetVariable, _data: Path) -> bool:
+def _needs_vector_server(get_variable: GetVariable, _data: Path) -> bool:
     store = get_variable("VECTOR_STORE") or "chroma"
     return store == "chroma" and get_variable("CHROMA_URL") is None
 
@@ -24,9 +24,24 @@ def _needs_worker(get_variable: GetVariable, _data: Path) -> bool:
     return get_variable("VECTOR_STORE") != "qdrant" or get_variable("QDRANT_URL") is not None
 
 
+def _never(_get_variable: GetVariable, _data: Path) -> bool:
+    return False
+
+
 COMPANIONS = (
-    # The service's processes and its worker share one server: Chroma's embedded client supports
-    # a single process only.
+    # The service's processes and its worker share one process with the vectors: Chroma's embedded
+    # client supports a single process only.
+    Companion(
+        "vectors",
+        "rag",
+        ("-m", "backend.services.rag.store.vectors.vector_server", "{data}/rag/vectors"),
+        is_needed=_needs_vector_server,
+        url_variable="CHROMA_URL",
+        socket="{data}/rag/vectors.sock",
+        stores_data=True,
+    ),
+    # For containers, which share no socket. It has no authentication, so only their own network
+    # may reach it: the start script never runs it.
     Companion(
         "chroma",
         "rag",
@@ -34,7 +49,7 @@ COMPANIONS = (
             *("-m", "backend.services.rag.store.vectors.chroma_server"),
             *("{data}/rag/vectors", "{host}", "{port}"),
         ),
-        is_needed=_needs_chroma_server,
+        is_needed=_never,
         port=5020,
         port_variable="CHROMA_PORT",
         url_variable="CHROMA_URL",

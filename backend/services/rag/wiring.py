@@ -6,6 +6,7 @@ from typing import Self
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.blob_storage import BlobStorage
@@ -38,6 +39,7 @@ class RagComponents:
     encryptor: Encryptor
     ingestion: IngestionRunner
     reembedder: Reembedder
+    audit: AuditOutbox
 
     @classmethod
     def open(
@@ -71,6 +73,7 @@ class RagComponents:
         )
         blob_storage = BlobStorage(settings.folder / "blobs")
         encryptor = Encryptor(settings.common.secret_key.reveal(), "rag/passwords")
+        audit = AuditOutbox("rag", database)
         pipeline = IngestionPipeline(
             all_tenants,
             blob_storage,
@@ -78,6 +81,7 @@ class RagComponents:
             embedder,
             dense_index,
             encryptor,
+            audit,
             metrics,
         )
         ingestion = IngestionRunner(
@@ -99,6 +103,7 @@ class RagComponents:
             encryptor=encryptor,
             ingestion=ingestion,
             reembedder=Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder),
+            audit=audit,
         )
 
     def close(self) -> None:

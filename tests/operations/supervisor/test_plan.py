@@ -128,16 +128,19 @@ def test_environment_omits_pythondontwritebytecode():
     assert "PYTHONDONTWRITEBYTECODE" not in plan(PYTHONDONTWRITEBYTECODE="1").environment
 
 
-def test_chroma_runs_unless_another_vector_store_is_configured():
+def test_vector_server_runs_unless_another_vector_store_is_configured():
     def names(**variables: str) -> set[str]:
         return {p.name for p in make_plan(ROOT, EnvironmentVariables(variables)).programs}
 
     default_plan = make_plan(ROOT, EnvironmentVariables({}))
 
-    assert "chroma" in names()
-    assert default_plan.environment["CHROMA_URL"] == "http://127.0.0.1:5020"
-    assert "chroma" not in names(CHROMA_URL="http://far:8000")
-    assert "chroma" not in names(VECTOR_STORE="qdrant")
+    (server,) = [p for p in default_plan.programs if p.name == "vectors"]
+    assert (server.port, server.url) == (None, f"unix:{ROOT}/data/rag/vectors.sock")
+    assert default_plan.environment["CHROMA_URL"] == server.url
+    assert "vectors" not in names(CHROMA_URL="http://far:8000")
+    assert "vectors" not in names(VECTOR_STORE="qdrant")
+    # Chroma's own server has no authentication.
+    assert "chroma" not in names()
 
 
 def test_instances_have_their_own_ports_and_logs_and_all_urls_are_shared():

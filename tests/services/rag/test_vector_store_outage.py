@@ -3,6 +3,7 @@
 import pytest
 
 from backend.services.rag.store.vectors.factory import VectorStoreSettings
+from backend.services.rag.store.vectors.socket_store import SocketVectorStore
 from tests import servers
 from tests.services.rag.conftest import ApiUser, stop_app
 
@@ -92,3 +93,29 @@ def test_embedded_chroma_connects_to_the_server_that_uses_its_folder(
         ada.upload(FERRIES)
 
         assert search_dense(ada).json["results"][0]["text"] == FERRIES
+
+
+def test_lost_collection_is_reported_and_embedded_again(start_with_chroma, tmp_path, capfd):
+    with servers.vector_server(tmp_path / "vectors") as socket_path:
+        ada = start_with_chroma(f"unix:{socket_path}")
+        ada.upload(FERRIES)
+        store = SocketVectorStore(socket_path)
+        for partition in store.list_partitions():
+            store.drop_partition(partition)
+        store.close()
+
+        response = search_dense(ada)
+
+        assert (response.status_code, response.json["code"]) == (503, "vectors_unavailable")
+        assert "are missing; documents to embed again: 1" in capfd.readouterr().err
+        assert ada.search("northern quay")[0]["text"] == FERRIES
+        servers.wait_until(lambda: search_dense(ada).status_code == 200)
+        assert search_dense(ada).json["results"][0]["text"] == FERRIES
+
+
+def test_empty_collection_is_not_reported_as_lost(start_with_chroma, tmp_path):
+    with servers.vector_server(tmp_path / "vectors") as socket_path:
+        ada = start_with_chroma(f"unix:{socket_path}")
+        ada("POST", "/collections", json={"name": "empty"})
+
+        assert search_dense(ada).json["results"] == []

@@ -182,7 +182,7 @@ def test_stream_is_resumed_and_cancelled_at_the_other_instance(suite, model):
 def test_every_log_line_is_json(suite):
     logs = list((suite.folder / "logs").glob("*.log"))
 
-    assert {"gateway", "rag_worker_2", "chroma", "valkey", "supervisor"} <= {
+    assert {"gateway", "rag_worker_2", "vectors", "valkey", "supervisor"} <= {
         log.stem for log in logs
     }
     for log in logs:

@@ -2,9 +2,11 @@
 
 import http.client
 import ssl
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from backend.chassis.service_description import Service
+from backend.chassis.unix_sockets import connect_to_socket, parse_socket_url
 
 # The check connects to a local process by its address; its certificate has another name.
 _ANY_CERTIFICATE = ssl.create_default_context()
@@ -21,10 +23,24 @@ def probe_path(service: Service) -> str:
 
 
 def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
-    """Return True for status 200. A service without that probe is checked with `/health`."""
+    """Return True for status 200, or if a Unix socket accepts connections.
+
+    A service without that probe is checked with `/health`.
+    """
+    socket_path = parse_socket_url(probe_url)
+    if socket_path is not None:
+        return _accepts_connections(socket_path, seconds)
     parts = urlsplit(probe_url)
     status = _status(parts, parts.path, seconds)
     return (_status(parts, "/health", seconds) if status == 404 else status) == 200
+
+
+def _accepts_connections(socket_path: Path, seconds: float) -> bool:
+    try:
+        connect_to_socket(socket_path, seconds).close()
+    except OSError:
+        return False
+    return True
 
 
 def _status(url: SplitResult, path: str, seconds: float) -> int | None:

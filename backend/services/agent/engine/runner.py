@@ -105,7 +105,8 @@ class AgentRunner:
 
         The loop is shared because the connections of the models belong to it.
         """
-        runner = AgentRunner(self._models, Toolbox(tools), self._tool_executor, metrics)
+        tool_executor = self._tool_executor.without_audit()
+        runner = AgentRunner(self._models, Toolbox(tools), tool_executor, metrics)
         runner._loop = self._loop
         return runner
 

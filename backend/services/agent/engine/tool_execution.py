@@ -7,7 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.chassis.messaging.audit_events import AuditEvent, AuditRecorder
 from backend.services.agent.engine.metrics import to_known_label
 from backend.services.agent.errors import InvalidToolCall, ToolFailed, ToolRefused
 from backend.services.agent.model import (
@@ -20,6 +24,7 @@ from backend.services.agent.model import (
 )
 
 _log = logging.getLogger(__name__)
+_MAX_CALL_ID_CHARACTERS: Final = 128
 
 # Counts a refused call: tool name and reason.
 CountRefusal = Callable[[str, str], None]
@@ -30,9 +35,20 @@ CheckCall = Callable[[Tool, ToolCall], None]
 class ToolExecutor:
     """Executes tool calls. Failures are returned as results, not raised."""
 
-    def __init__(self, limits: RunLimits, count_refusal: CountRefusal) -> None:
+    def __init__(
+        self,
+        limits: RunLimits,
+        count_refusal: CountRefusal,
+        audit: AuditRecorder | None = None,
+    ) -> None:
+        """Create an executor. Without *audit*, calls are not recorded in the audit log."""
         self.limits = limits
         self._count_refusal = count_refusal
+        self._audit = audit
+
+    def without_audit(self) -> "ToolExecutor":
+        """Return an executor for calls that only repeat recorded results."""
+        return ToolExecutor(self.limits, self._count_refusal)
 
     async def execute(
         self,
@@ -46,20 +62,62 @@ class ToolExecutor:
             tool = _find_allowed_tool(call, tools, context)
             arguments = tool.arguments.validate(call.arguments)
             check_call(tool, call)
-            async with asyncio.timeout((tool.timeout or self.limits.tool_timeout).total_seconds()):
+        except InvalidToolCall as error:
+            self._log_refusal(call, tools, context, error)
+            return self._truncate(ToolResult(str(error), status="error"))
+        except ToolRefused as error:
+            self._log_refusal(call, tools, context, error)
+            await self._record(call, context, "tool.refused", error.reason)
+            return self._truncate(ToolResult(str(error), status="refused"))
+        outcome, result = await self._run_tool(tool, call, arguments, context)
+        await self._record(call, context, "tool.run", outcome)
+        return self._truncate(result)
+
+    async def _run_tool(
+        self, tool: Tool, call: ToolCall, arguments: Any, context: ToolContext
+    ) -> tuple[str, ToolResult]:
+        """Return the outcome for the audit log and the result of the tool."""
+        timeout = tool.timeout or self.limits.tool_timeout
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
                 result = await tool.run(arguments, context)
         except ToolRefused as error:
-            self._audit_refusal(call, tools, context, error)
-            status: ToolStatus = "error" if isinstance(error, InvalidToolCall) else "refused"
-            return self._truncate(ToolResult(str(error), status=status))
+            self._log_refusal(call, {tool.name: tool}, context, error)
+            is_invalid = isinstance(error, InvalidToolCall)
+            status: ToolStatus = "error" if is_invalid else "refused"
+            return error.reason, ToolResult(str(error), status=status)
         except ToolFailed as error:
-            return self._truncate(ToolResult(str(error), status="error"))
+            return "failed", ToolResult(str(error), status="error")
         except TimeoutError:
-            return ToolResult("The tool took too long and was stopped.", status="error")
+            message = "The tool took too long and was stopped."
+            return "timeout", ToolResult(message, status="error")
         except Exception:  # noqa: BLE001 - a bug in a tool must not end the run
             _log.exception("The tool %s failed", call.tool)
-            return ToolResult("The tool failed.", status="error")
-        return self._truncate(result)
+            return "failed", ToolResult("The tool failed.", status="error")
+        return "failed" if result.failed else "success", result
+
+    async def _record(
+        self, call: ToolCall, context: ToolContext, action: str, outcome: str
+    ) -> None:
+        """Record the call in the audit log. An error of the database does not end the run."""
+        if self._audit is None:
+            return
+        caller = context.caller
+        event = AuditEvent(
+            action,
+            caller.user_id,
+            caller.tenant_id,
+            caller.origin,
+            outcome=outcome,
+            target=call.tool,
+            details={"call_id": call.id[:_MAX_CALL_ID_CHARACTERS]},
+        )
+        try:
+            await asyncio.to_thread(self._audit.record_event, event)
+        except SQLAlchemyError as error:
+            fields = {"action": action, "tool": call.tool, "user_id": caller.user_id}
+            fields["error"] = type(error).__name__
+            _log.error("an audit event could not be stored", extra={"fields": fields})
 
     def needs_approval(
         self, call: ToolCall, tools: Mapping[str, Tool], context: ToolContext
@@ -75,7 +133,7 @@ class ToolExecutor:
             return False
         return tool.side_effects
 
-    def _audit_refusal(
+    def _log_refusal(
         self, call: ToolCall, tools: Mapping[str, Tool], context: ToolContext, error: ToolRefused
     ) -> None:
         self._count_refusal(to_known_label(call.tool, tools), error.reason)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flask import request
 
+from backend.chassis.web.audit import get_request_origin
 from backend.security import caller_headers, current_principal
 from backend.services.agent.domain.answers.events import Caller
 
@@ -13,7 +14,13 @@ from backend.services.agent.domain.answers.events import Caller
 def get_caller() -> Caller:
     """Return the caller of the current request, with headers that pass on their identity."""
     principal = current_principal()
-    return Caller(principal.user_id, principal.tenant_id, caller_headers(), principal.permissions)
+    return Caller(
+        principal.user_id,
+        principal.tenant_id,
+        caller_headers(),
+        principal.permissions,
+        get_request_origin(),
+    )
 
 
 def create_disconnect_check() -> Callable[[], bool]:

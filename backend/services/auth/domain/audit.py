@@ -1,17 +1,29 @@
 """Audit log: recording and querying audit events."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
+from backend.chassis.messaging.audit_events import MAX_TARGET_CHARACTERS, AuditEvent
 from backend.security import Permission, Principal
 from backend.services.auth.domain.usernames import normalize_login_name
 from backend.services.auth.store import accounts
 from backend.services.auth.store import audit as store
 
-_MAX_TARGET_CHARACTERS = 128
+# Periods in which equal events share one record. Without this, a client that repeats a refused
+# request would hide other records. Periods begin at multiples of their length.
+_MERGE_PERIODS = {
+    "access.denied": timedelta(minutes=10),
+    "tool.refused": timedelta(minutes=10),
+    "tool.run": timedelta(minutes=10),
+    "api_key.use": timedelta(hours=1),
+}
+# Longer than an event can wait in the outbox of a service that is restored from a backup.
+_RECEIVED_ID_RETENTION = timedelta(days=30)
+_MAX_DELETED_RECORDS = 1000
 # Actor id of the command line, which does not act as an account.
 OPERATOR = "operator"
 
@@ -40,6 +52,22 @@ class AuditEntry:
     address: str
     request_id: str
     details: Mapping[str, Any]
+    count: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredEvent:
+    """An event that another service delivers.
+
+    Attributes:
+        id: UUID by which a repeated delivery is recognised.
+        time: time of the action.
+    """
+
+    id: str
+    time: datetime
+    event: AuditEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +132,8 @@ class AuditLog:
                     address=row.address,
                     request_id=row.request_id,
                     details=row.details,
+                    count=row.count,
+                    last_at=row.last_at,
                 )
                 for row in rows
             ]
@@ -114,25 +144,31 @@ class AuditLog:
         """Return the records in which the user is the actor or the target."""
         return self._load_entries(store.RecordFilter(actor_or_target_id=user_id), before_id, limit)
 
-    def record_denied_request(
-        self, user_id: str, tenant_id: str, endpoint: str, reason: str, origin: RequestOrigin
-    ) -> None:
-        """Record a denied request of *user_id* to *endpoint*.
-
-        Args:
-            reason: error code of the response.
-        """
+    def record_event(self, event: AuditEvent) -> None:
+        """Record an event of auth itself that belongs to no other change."""
         with self._database.write() as session:
-            record_audit_event(
-                session,
-                self._now(),
-                origin,
-                "access.denied",
-                reason,
-                actor_id=user_id,
-                tenant_id=tenant_id,
-                target=endpoint,
-            )
+            _record_mergeable_event(session, self._now(), event)
+
+    def record_delivered_events(self, service: str, events: Sequence[DeliveredEvent]) -> None:
+        """Record the *events* that *service* delivers. Events received before are ignored."""
+        now = self._now()
+        with self._database.write() as session:
+            acquire_transaction_lock(session, f"audit events of {service}")
+            received = store.find_received_events(session, {event.id for event in events})
+            for delivered in events:
+                if delivered.id in received:
+                    continue
+                received.add(delivered.id)
+                store.add_received_event(session, delivered.id, now)
+                _record_mergeable_event(session, delivered.time, delivered.event, service)
+
+    def delete_expired_records(self, retention: timedelta) -> bool:
+        """Delete a batch of records older than *retention*. Returns True if there may be more."""
+        now = self._now()
+        with self._database.write() as session:
+            store.delete_received_events_before(session, now - _RECEIVED_ID_RETENTION)
+            deleted = store.delete_records_before(session, now - retention, _MAX_DELETED_RECORDS)
+        return deleted == _MAX_DELETED_RECORDS
 
 
 INTERNAL_ORIGIN = RequestOrigin(address="", user_agent="", request_id="")
@@ -165,9 +201,57 @@ def record_audit_event(
             tenant_id=tenant_id or None,
             action=action,
             outcome=outcome,
-            target=target[:_MAX_TARGET_CHARACTERS] if target else None,
+            target=target[:MAX_TARGET_CHARACTERS] if target else None,
             address=origin.address,
             request_id=origin.request_id,
             details=details,
         ),
     )
+
+
+def _record_mergeable_event(
+    session: Session, at: datetime, event: AuditEvent, service: str | None = None
+) -> None:
+    """Add a record of *event*, or count it in the record of an equal event of the same period."""
+    merge_key = _get_merge_key(at, event, service)
+    if merge_key is not None:
+        acquire_transaction_lock(session, f"audit record {merge_key}")
+        if store.add_repetition(session, merge_key, at):
+            return
+    store.add_record(
+        session,
+        store.AuditRecord(
+            at=at,
+            actor_id=event.actor_id,
+            tenant_id=event.tenant_id,
+            action=event.action,
+            outcome=event.outcome,
+            target=event.target[:MAX_TARGET_CHARACTERS] if event.target else None,
+            address=event.origin.address,
+            request_id=event.origin.request_id,
+            details={**event.details, **({"service": service} if service else {})},
+            merge_key=merge_key,
+        ),
+    )
+    # A later event of the same transaction must find the record.
+    session.flush()
+
+
+def _get_merge_key(at: datetime, event: AuditEvent, service: str | None) -> str | None:
+    """Return the key that equal events of one period share, or None for unmerged actions."""
+    period = _MERGE_PERIODS.get(event.action)
+    if period is None:
+        return None
+    # A key is used once per address and hour, whichever services are called with it.
+    scope = "" if event.action == "api_key.use" else service or ""
+    values = (
+        scope,
+        event.action,
+        event.outcome,
+        event.actor_id,
+        event.tenant_id or "",
+        event.target or "",
+        event.origin.address,
+        str(int(at.timestamp() // period.total_seconds())),
+    )
+    return hashlib.sha256("\0".join(values).encode()).hexdigest()

@@ -1,34 +1,52 @@
-"""Routes of the audit log, and recording of denied requests."""
+"""Routes of the audit log, and delivery of audit events by other services."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from flask import Blueprint, Flask, Response, g, request
-from pydantic import BaseModel, Field
+from flask import Blueprint
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
+from backend.chassis.messaging.audit_events import (
+    DELIVERY_PATH,
+    MAX_EVENTS_PER_REQUEST,
+    MAX_TARGET_CHARACTERS,
+    AuditEvent,
+    RequestOrigin,
+)
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import responds_with
+from backend.chassis.web.openapi import request_example, responds_with
 from backend.chassis.web.paging import PageQuery, Rfc3339Datetime, paginate
 from backend.security import (
+    Input,
     Permission,
-    Principal,
     authenticated,
     current_principal,
+    internal_only,
     invalid_field,
     require_permission,
+    validate_input,
     validate_query,
 )
-from backend.services.auth.domain.audit import AuditEntry, AuditFilters, AuditLog
-from backend.services.auth.routes.request_origin import get_request_origin
+from backend.security.authentication import calling_service
+from backend.services.auth.domain.audit import (
+    AuditEntry,
+    AuditFilters,
+    AuditLog,
+    DeliveredEvent,
+)
 
 audit = Blueprint("audit", __name__)
 _MAX_ID = 2**63 - 1
 
 
 class AuditRecordResponse(BaseModel):
-    """One audited action: actor, time, client address and outcome."""
+    """One audited action: actor, time, client address and outcome.
+
+    Equal events within some minutes share a record: `count` is their number, `last_at` the time of
+    the last one.
+    """
 
     id: str
     at: datetime
@@ -41,6 +59,8 @@ class AuditRecordResponse(BaseModel):
     address: str
     request_id: str
     details: dict[str, Any]
+    count: int
+    last_at: datetime | None
 
 
 class AuditRecordPage(BaseModel):
@@ -55,6 +75,42 @@ class AuditQuery(PageQuery):
     action: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     since: Rfc3339Datetime | None = None
     until: Rfc3339Datetime | None = None
+
+
+class AuditEventInput(Input):
+    """An audit event of another service."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
+    time: AwareDatetime
+    action: Annotated[str, Field(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
+    outcome: Annotated[str, Field(min_length=1, max_length=64)]
+    actor_id: Annotated[str, Field(min_length=1, max_length=32)]
+    tenant_id: Annotated[str, Field(min_length=1, max_length=32)] | None
+    target: Annotated[str, Field(min_length=1, max_length=MAX_TARGET_CHARACTERS)] | None
+    address: Annotated[str, Field(max_length=64)]
+    request_id: Annotated[str, Field(max_length=128)]
+    details: Annotated[dict[str, JsonValue], Field(max_length=20)]
+
+    def to_event(self) -> DeliveredEvent:
+        return DeliveredEvent(
+            self.id,
+            self.time,
+            AuditEvent(
+                self.action,
+                self.actor_id,
+                self.tenant_id,
+                RequestOrigin(self.address, self.request_id),
+                outcome=self.outcome,
+                target=self.target,
+                details=self.details,
+            ),
+        )
+
+
+class AuditEventBatch(Input):
+    """Audit events of one service, oldest first."""
+
+    events: Annotated[list[AuditEventInput], Field(min_length=1, max_length=MAX_EVENTS_PER_REQUEST)]
 
 
 @audit.get("/audit")
@@ -108,16 +164,29 @@ def _parse_cursor(page: PageQuery) -> int | None:
     raise invalid_field("#/cursor", "Send the next_cursor of the previous page.")
 
 
-def record_denied_requests(app: Flask) -> None:
-    """Record every 403 response of *app* to an authenticated caller in the audit log."""
-
-    @app.after_request
-    def record_if_denied(response: Response) -> Response:
-        caller: Principal | None = g.get("principal")
-        if response.status_code == 403 and caller is not None:
-            endpoint = f"{request.method} {request.url_rule or ''}"
-            reason = (response.get_json(silent=True) or {}).get("code", "forbidden")
-            use(AuditLog).record_denied_request(
-                caller.user_id, caller.tenant_id, endpoint, reason, get_request_origin()
-            )
-        return response
+@audit.post(DELIVERY_PATH)
+@internal_only
+@validate_input(AuditEventBatch)
+@responds_with(None, 204)
+@request_example(
+    {
+        "events": [
+            {
+                "id": "6f1c1f2e-8f0b-4a53-9c39-0d6a3f0f4a11",
+                "time": "2030-01-31T12:00:00Z",
+                "action": "document.delete",
+                "outcome": "success",
+                "actor_id": "7d444840a1b24ad092c4a1f8a9f7c0de",
+                "tenant_id": "1b9d6bcdbbfd4b2d9b5dab8dfbbd4bed",
+                "target": "doc_018d5b1e6f2a4c9b",
+                "address": "192.0.2.1",
+                "request_id": "req-1",
+                "details": {"filename": "report.pdf"},
+            }
+        ]
+    }
+)
+def add_audit_events(body: AuditEventBatch) -> None:
+    """Add audit events of another service. Events that were added before are ignored."""
+    service = calling_service() or ""
+    use(AuditLog).record_delivered_events(service, [event.to_event() for event in body.events])

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.chassis.database.sessions import Database
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
     get_access,
     get_owned_collection,
     get_readable_collection,
 )
+from backend.services.rag.domain.audit import record_collection_change
 from backend.services.rag.model import Viewer
 from backend.services.rag.store import collections as store
 from backend.services.rag.store import documents as document_store
@@ -44,10 +46,11 @@ class CollectionService:
     read it, and NotCollectionOwner if only its owner can change it.
     """
 
-    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
-        """*wake* notifies the ingestion workers."""
+    def __init__(self, database: Database, wake: Callable[[], None], audit: AuditOutbox) -> None:
+        """*wake* notifies the ingestion workers; *audit* records deletions and sharing."""
         self._database = database
         self._wake = wake
+        self._audit = audit
 
     def create_collection(
         self, viewer: Viewer, name: str, description: str, tenant_access: Access
@@ -63,6 +66,10 @@ class CollectionService:
                 grants=[],
             )
             store.add_collection(session, row)
+            if tenant_access != "none":
+                record_collection_change(
+                    self._audit, session, viewer, "collection.share", row, access=tenant_access
+                )
             return _to_collection(viewer, row)
 
     def list_collections(
@@ -96,7 +103,10 @@ class CollectionService:
                 store.rename_collection(session, row, name)
             if description is not None:
                 row.description = description
-            if tenant_access is not None:
+            if tenant_access is not None and tenant_access != row.tenant_access:
+                record_collection_change(
+                    self._audit, session, viewer, "collection.share", row, access=tenant_access
+                )
                 row.tenant_access = tenant_access
             return _to_collection(viewer, row)
 
@@ -104,8 +114,12 @@ class CollectionService:
         """Delete the collection and all of its documents."""
         with self._database.write(viewer.tenant_id) as session:
             row = get_owned_collection(session, viewer, name_or_id)
-            for document in document_store.list_documents_in_collection(session, row.id):
+            documents = document_store.list_documents_in_collection(session, row.id)
+            for document in documents:
                 document_store.delete_document(session, document)
+            record_collection_change(
+                self._audit, session, viewer, "collection.delete", row, documents=len(documents)
+            )
             session.flush()
             session.add(document_store.RemovalRow(collection_id=row.id))
             session.delete(row)
@@ -120,13 +134,34 @@ class CollectionService:
             session.merge(GrantRow(collection_id=row.id, user_id=user_id, access=access))
             session.flush()
             session.refresh(row)
+            record_collection_change(
+                self._audit,
+                session,
+                viewer,
+                "collection.grant",
+                row,
+                user_id=user_id,
+                access=access,
+            )
             return _to_collection(viewer, row)
 
     def revoke_access(self, viewer: Viewer, name_or_id: str, user_id: str) -> None:
         """Delete the grant of *user_id*, if there is one."""
         with self._database.write(viewer.tenant_id) as session:
             row = get_owned_collection(session, viewer, name_or_id)
-            row.grants = [grant for grant in row.grants if grant.user_id != user_id]
+            remaining = [grant for grant in row.grants if grant.user_id != user_id]
+            if len(remaining) == len(row.grants):
+                return
+            row.grants = remaining
+            record_collection_change(
+                self._audit,
+                session,
+                viewer,
+                "collection.grant",
+                row,
+                user_id=user_id,
+                access="none",
+            )
 
 
 def _to_collection(viewer: Viewer, row: CollectionRow) -> Collection:

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import Encryptor
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.observability.tracing import attach_span_context
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
@@ -17,6 +18,7 @@ from backend.services.rag.domain.access import (
     get_or_create_writable_collection,
     get_readable_collection,
 )
+from backend.services.rag.domain.audit import record_document_deletion
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.uploads import FileReceiver, Upload, accepts_password
 from backend.services.rag.errors import DocumentNotFound, IngestionQueueFull
@@ -121,15 +123,23 @@ class DocumentService:
         blob_storage: BlobStorage,
         wake: Callable[[], None],
         encryptor: Encryptor,
+        audit: AuditOutbox,
         *,
         max_queued_documents: int,
     ) -> None:
-        """*wake* notifies the ingestion workers; *encryptor* protects document passwords."""
+        """Create the service.
+
+        Args:
+            wake: notifies the ingestion workers.
+            encryptor: protects document passwords.
+            audit: records deletions.
+        """
         self._database = database
         self._all_tenants = database.across_tenants()
         self._blob_storage = blob_storage
         self._wake = wake
         self._encryptor = encryptor
+        self._audit = audit
         self._max_queued_documents = max_queued_documents
 
     def add_documents(
@@ -183,7 +193,7 @@ class DocumentService:
                 if password is not None and row.status == "queued" and accepts_password(upload):
                     row.sealed_password = self._encryptor.encrypt_text(password)
                 if replace and row.filename == upload.filename:
-                    _replace_same_filename(session, row)
+                    self._replace_same_filename(session, viewer, row)
                 documents.append(_to_document(row))
         for blob in new_blobs:
             receiver.keep_file(blob)
@@ -270,7 +280,9 @@ class DocumentService:
 
     def delete_document(self, viewer: Viewer, document_id: str) -> None:
         with self._database.write(viewer.tenant_id) as session:
-            store.delete_document(session, _get_writable_row(session, viewer, document_id))
+            row = _get_writable_row(session, viewer, document_id)
+            record_document_deletion(self._audit, session, viewer, row)
+            store.delete_document(session, row)
         self._wake()
 
     def reindex_document(self, viewer: Viewer, document_id: str) -> Document:
@@ -321,6 +333,19 @@ class DocumentService:
             pages = store.list_pages(session, row.id, row.generation)
             return [TextPage(page.number, page.start, page.text) for page in pages]
 
+    def _replace_same_filename(self, session: Session, viewer: Viewer, row: DocumentRow) -> None:
+        """Record that *row* replaces the other documents with its file name when it is ready."""
+        others = store.list_documents_with_same_filename(session, row)
+        for other in others:
+            # If two documents are to replace each other, the one uploaded last stays.
+            other.replaces = [
+                document_id for document_id in other.replaces if document_id != row.id
+            ]
+            if row.status == "ready":
+                record_document_deletion(self._audit, session, viewer, other, replaced_by=row.id)
+                store.delete_document(session, other)
+        row.replaces = [other.id for other in others]
+
 
 def _build_row(
     viewer: Viewer,
@@ -344,17 +369,6 @@ def _build_row(
     )
     ingestion_queue.record_request(row)
     return row
-
-
-def _replace_same_filename(session: Session, row: DocumentRow) -> None:
-    """Record that *row* replaces the other documents with its file name when it is ready."""
-    others = store.list_documents_with_same_filename(session, row)
-    for other in others:
-        # If two documents are to replace each other, the one uploaded last stays.
-        other.replaces = [document_id for document_id in other.replaces if document_id != row.id]
-        if row.status == "ready":
-            store.delete_document(session, other)
-    row.replaces = [other.id for other in others]
 
 
 def _move_document(session: Session, viewer: Viewer, row: DocumentRow, collection: str) -> None:

@@ -1,5 +1,6 @@
 """The viewer and the page position of the current request."""
 
+from backend.chassis.web.audit import get_request_origin
 from backend.chassis.web.paging import PageQuery
 from backend.security import current_principal, invalid_field
 from backend.services.rag.model import Viewer
@@ -8,7 +9,7 @@ from backend.services.rag.model import Viewer
 def get_viewer() -> Viewer:
     """Return the authenticated user of the current request."""
     principal = current_principal()
-    return Viewer(principal.tenant_id, principal.user_id)
+    return Viewer(principal.tenant_id, principal.user_id, get_request_origin())
 
 
 def cursor_key(query: PageQuery) -> str | None:

@@ -1,6 +1,6 @@
 """Embedding models, and the number of chunks of each document that they have embedded."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -27,6 +27,9 @@ from backend.services.rag.store.documents import DocumentRow
 # One model is `serving`. One may be `building`: missing chunks are embedded in the background, then
 # it becomes serving. The previous model is `leaving` until no process can use it, then `dropping`.
 ModelState = Literal["serving", "building", "leaving", "dropping"]
+
+# Enough to detect missing vectors, and below the limit of parameters of a query.
+_MAX_CHECKED_DOCUMENTS = 500
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -138,6 +141,32 @@ def delete_old_embeddings(session: Session, document_id: str, keep_generation: i
 
 def delete_model_embeddings(session: Session, model_id: str) -> None:
     session.execute(delete(EmbeddingRow).where(EmbeddingRow.model_id == model_id))
+
+
+def has_visible_chunks(
+    session: Session, collection_id: str, document_ids: Collection[str] | None
+) -> bool:
+    """Return whether searches should find chunks in the collection, or in the given documents."""
+    query = select(DocumentRow.id).where(
+        DocumentRow.collection_id == collection_id,
+        DocumentRow.generation > 0,
+        DocumentRow.chunks > 0,
+    )
+    if document_ids is not None:
+        query = query.where(DocumentRow.id.in_(list(document_ids)[:_MAX_CHECKED_DOCUMENTS]))
+    return session.scalar(query.limit(1)) is not None
+
+
+def reset_collection_embeddings(session: Session, model_id: str, collection_id: str) -> int:
+    """Delete the collection's records, so that the model embeds it again; return the number."""
+    documents = select(DocumentRow.id).where(DocumentRow.collection_id == collection_id)
+    statement = delete(EmbeddingRow).where(
+        EmbeddingRow.model_id == model_id, EmbeddingRow.document_id.in_(documents)
+    )
+    result: CursorResult[tuple[()]] = session.execute(
+        statement, execution_options={"synchronize_session": False}
+    )  # type: ignore[assignment]
+    return result.rowcount
 
 
 def reset_embedding(session: Session, model_id: str, document_id: str) -> None:

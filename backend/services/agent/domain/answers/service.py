@@ -115,7 +115,9 @@ class AnswerService:
         self, caller: Caller, conversation_id: str, *, approved: bool, approval_id: str | None
     ) -> StreamEvents:
         """Resume the paused run of a conversation after the user's decision."""
-        run, state = self._run_leases.resume_run(caller, conversation_id, approval_id)
+        run, state = self._run_leases.resume_run(
+            caller, conversation_id, approval_id, approved=approved
+        )
         run_request = RunRequest(
             state["model"],
             (),

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from backend.ai.citations import Citation
 from backend.chassis.database.sessions import Database, Session
+from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
 from backend.services.agent.domain.conversations.approvals import Approval
 from backend.services.agent.domain.conversations.conversations import (
     WRITING,
@@ -108,9 +109,10 @@ class LeasedRun:
 class RunLeases:
     """Gives one run at a time the lease of a conversation, and stores its answer."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], audit: AuditOutbox) -> None:
         self._database = database
         self._now = now
+        self._audit = audit
 
     def start_run(self, caller: Caller, user_request: UserRequest) -> LeasedRun:
         """Acquire the lease and add an empty answer to the conversation.
@@ -140,12 +142,18 @@ class RunLeases:
         return until is None or until < self._now()
 
     def resume_run(
-        self, caller: Caller, conversation_id: str, approval_id: str | None = None
+        self,
+        caller: Caller,
+        conversation_id: str,
+        approval_id: str | None = None,
+        *,
+        approved: bool = False,
     ) -> tuple[LeasedRun, Mapping[str, Any]]:
         """Acquire the lease of a conversation with a paused run, and return its stored state.
 
         Args:
             approval_id: if set, it must be the id of the pending approval.
+            approved: whether the user approves the calls, which is recorded in the audit log.
 
         Raises:
             NoPendingApproval: no run is paused, or another decision was faster.
@@ -169,9 +177,27 @@ class RunLeases:
                 answer = _get_message(session, conversation_id, paused["message_id"])
                 answer.status, answer.run_id = WRITING, run_id
                 request = _get_message(session, conversation_id, answer.parent_id)
+                if approved:
+                    self._record_approval(session, caller, conversation_id, paused)
                 return _to_leased_run(session, answer, request), paused
             discard_paused_run(session, conversation)
         raise ApprovalExpired
+
+    def _record_approval(
+        self, session: Session, caller: Caller, conversation_id: str, paused: Mapping[str, Any]
+    ) -> None:
+        for call in paused["calls"]:
+            self._audit.add_event(
+                session,
+                AuditEvent(
+                    "tool.approved",
+                    caller.user_id,
+                    caller.tenant_id,
+                    caller.origin,
+                    target=call["tool"],
+                    details={"call_id": call["id"][:128], "conversation_id": conversation_id},
+                ),
+            )
 
     def should_stop_run(
         self, caller: Caller, run: LeasedRun, take_snapshot: Callable[[], AnswerSnapshot]

@@ -60,7 +60,7 @@ def default_routes(
                     "/.well-known/jwks.json",
                     "/oidc/*",
                 ),
-                closed=("/metrics", "/api-keys/exchange"),
+                closed=("/metrics", "/api-keys/exchange", "/internal/audit-events"),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,

@@ -8,8 +8,10 @@ from time import monotonic
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
+from backend.services.rag.domain.audit import record_document_deletion
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.ingestion.cancellation import CancellationToken, ClaimLost
 from backend.services.rag.domain.ingestion.chunking import (
@@ -23,6 +25,7 @@ from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.errors import ExtractionFailed
 from backend.services.rag.extraction.document_types import get_type_by_media_type
 from backend.services.rag.extraction.extractor import ExtractedText, Extractor
+from backend.services.rag.model import Viewer
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes
 from backend.services.rag.store import documents as document_store
@@ -49,6 +52,7 @@ class IngestionPipeline:
         embedder: BuiltInEmbedder,
         dense_index: DenseIndex,
         encryptor: Encryptor,
+        audit: AuditOutbox,
         metrics: RagMetrics | None = None,
     ) -> None:
         self._database = database
@@ -57,6 +61,7 @@ class IngestionPipeline:
         self._embedder = embedder
         self._dense_index = dense_index
         self._encryptor = encryptor
+        self._audit = audit
         self._metrics = metrics or RagMetrics()
 
     def process_document(
@@ -223,6 +228,10 @@ class IngestionPipeline:
             if job.visible_generation:
                 document_store.schedule_old_vector_cleanup(session, row)
             for replaced in document_store.list_replaced_documents(session, row):
+                uploader = Viewer(row.tenant_id, row.owner_id)
+                record_document_deletion(
+                    self._audit, session, uploader, replaced, replaced_by=row.id
+                )
                 document_store.delete_document(session, replaced)
 
     def _delete_unfinished_generation(self, job: IngestionJob) -> None:

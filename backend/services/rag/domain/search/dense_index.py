@@ -69,14 +69,43 @@ class DenseIndex:
             model = self._models.get_serving_model()
             vector = self._get_query_vector(model, text)
             scores: dict[str, float] = {}
+            missing = []
             for collection_id in collection_ids:
                 partition = model.get_partition_name(collection_id)
                 with self._trace_store_call("query", partition):
-                    scores |= self._vectors.search_nearest(partition, vector, limit, document_ids)
+                    found = self._vectors.search_nearest(partition, vector, limit, document_ids)
+                scores |= found
+                if not found and (document_ids is None or document_ids):
+                    missing.append(collection_id)
         except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
             self._paused_until = time.monotonic() + _FAILURE_PAUSE_SECONDS
             raise _log_and_convert(error) from error
+        for collection_id in missing:
+            self._rebuild_if_missing(model, collection_id, document_ids)
         return scores
+
+    def _rebuild_if_missing(
+        self, model: StoredModel, collection_id: str, document_ids: Collection[str] | None
+    ) -> None:
+        """Queue the collection to be embedded again if it has chunks but no vectors.
+
+        Raises:
+            VectorSearchUnavailable: the vectors are missing. An empty result would hide that.
+        """
+        with self._database.read() as session:
+            if not store.has_visible_chunks(session, collection_id, document_ids):
+                return
+        partition = model.get_partition_name(collection_id)
+        if next(self._vectors.iterate_vectors(partition), None) is not None:
+            return  # the vectors of other documents exist, or these were added meanwhile
+        with self._database.write() as session:
+            count = store.reset_collection_embeddings(session, model.id, collection_id)
+        if count:
+            _log.error(
+                "the vectors of collection %s are missing; documents to embed again: %d",
+                *(collection_id, count),
+            )
+        raise VectorSearchUnavailable(f"The vectors of collection {collection_id} are missing.")
 
     def _get_query_vector(self, model: StoredModel, text: str) -> Vector:
         key = model.id, text

@@ -135,15 +135,20 @@ class ChromaStore:
     def iterate_vectors(self, partition: str) -> Iterator[StoredVector]:
         offset, page_size = 0, _READ_BATCH_SIZE
         while page_size == _READ_BATCH_SIZE:
-            page = self._with_collection(partition, partial(_read_page, offset=offset))
-            if page is None:
-                return
-            for chunk_id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True):
-                yield StoredVector(
-                    chunk_id, str(metadata["document_id"]), int(str(metadata["generation"]))
-                )
-            page_size = len(page["ids"])
+            page = self.list_vectors(partition, offset)
+            yield from page
+            page_size = len(page)
             offset += page_size
+
+    def list_vectors(self, partition: str, offset: int) -> list[StoredVector]:
+        """Return up to 2,000 vectors of the partition after the first *offset*."""
+        page = self._with_collection(partition, partial(_read_page, offset=offset))
+        if page is None:
+            return []
+        return [
+            StoredVector(chunk_id, str(metadata["document_id"]), int(str(metadata["generation"])))
+            for chunk_id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True)
+        ]
 
     def fetch_vectors(self, partition: str, ids: Sequence[str]) -> dict[str, Vector]:
         vectors: dict[str, Vector] = {}

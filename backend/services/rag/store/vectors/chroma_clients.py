@@ -11,6 +11,10 @@ import httpx
 from chromadb.api.fastapi import FastAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 from chromadb.errors import ChromaError, InternalError
+from chromadb.utils.embedding_functions import (
+    known_embedding_functions,
+    sparse_known_embedding_functions,
+)
 from typing_extensions import override
 
 from backend.services.rag.errors import VectorSearchUnavailable
@@ -55,6 +59,7 @@ def connect_to_server(url: str) -> "ClientAPI":
     """Return a client of the server at *url*. Raises VectorSearchUnavailable."""
     import chromadb
 
+    _disable_stored_embedding_functions()
     address = urlsplit(url)
     settings = _TimeoutSettings(
         anonymized_telemetry=False,
@@ -73,5 +78,16 @@ def open_embedded(folder: Path) -> "ClientAPI":
     """Return a client that stores vectors in *folder*. The caller holds its lock."""
     import chromadb
 
+    _disable_stored_embedding_functions()
     folder.mkdir(parents=True, exist_ok=True)
     return chromadb.PersistentClient(folder, Settings(anonymized_telemetry=False))
+
+
+def _disable_stored_embedding_functions() -> None:
+    """Remove all embedding functions that Chroma creates from the names in a collection.
+
+    Chroma reads name and arguments from the stored configuration, which another client of the
+    store may have changed, and creates the function when vectors are added. We pass vectors only.
+    """
+    known_embedding_functions.clear()
+    sparse_known_embedding_functions.clear()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backend.chassis.settings import Secret
+from backend.chassis.unix_sockets import parse_socket_url
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import VectorStore
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from backend.services.rag.store.vectors.folder import FolderLock
+from backend.services.rag.store.vectors.socket_store import SocketVectorStore
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -27,7 +29,10 @@ _TIMEOUT_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class VectorStoreSettings:
-    """Kind and location of the vector store. Without a URL, it is embedded and uses *folder*."""
+    """Kind and location of the vector store. Without a URL, it is embedded and uses *folder*.
+
+    The URL `unix:PATH` is the socket of a vector server on this host (vector_server.py).
+    """
 
     kind: VectorStoreKind
     folder: Path
@@ -54,7 +59,16 @@ def open_vector_store(settings: VectorStoreSettings) -> VectorStore:
         from backend.services.rag.store.vectors.pgvector import PgvectorStore
 
         return PgvectorStore(settings.url or "")
+    socket_path = _find_socket(settings, lock)
+    if socket_path is not None:
+        return SocketVectorStore(socket_path)
     return ChromaStore(lambda: _connect_to_chroma(settings, lock), lock.release)
+
+
+def _find_socket(settings: VectorStoreSettings, lock: FolderLock) -> Path | None:
+    """Return the socket of the vector server that is configured or uses the folder."""
+    url = settings.url or lock.find_other_holder_url()
+    return None if url is None else parse_socket_url(url)
 
 
 def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "ClientAPI":

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.chassis.database.sessions import open_database
+from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.services.agent.domain.answers.events import Caller
 from backend.services.agent.domain.conversations.conversations import ConversationService
 from backend.services.agent.domain.conversations.run_leases import (
@@ -37,7 +38,7 @@ def database(each_database_url):
 
 @pytest.fixture
 def run_leases(database, clock):
-    return RunLeases(database, lambda: clock[0])
+    return RunLeases(database, lambda: clock[0], AuditOutbox("agent", database))
 
 
 def test_active_run_renews_its_lease(run_leases, clock):

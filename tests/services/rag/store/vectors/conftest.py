@@ -12,11 +12,18 @@ def chroma(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    with servers.vector_server(tmp_path_factory.mktemp("server") / "vectors") as socket_path:
+        yield socket_path
+
+
 @pytest.fixture(
     scope="module",
     params=[
         "chroma",
         "chroma server",
+        "vector server",
         pytest.param("pgvector", marks=pytest.mark.postgres),
         "qdrant",
     ],
@@ -26,6 +33,10 @@ def store_settings(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vectors")
     if request.param == "chroma server":
         return VectorStoreSettings("chroma", folder, url=request.getfixturevalue("chroma").url)
+    if request.param == "vector server":
+        return VectorStoreSettings(
+            "chroma", folder, url=f"unix:{request.getfixturevalue('vectors')}"
+        )
     if request.param == "pgvector":
         return VectorStoreSettings(
             "pgvector", folder, url=request.getfixturevalue("postgres").database(vectors=True)

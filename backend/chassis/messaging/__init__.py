@@ -1,0 +1,1 @@
+"""Events that a service records in the transaction of a change and delivers afterwards."""

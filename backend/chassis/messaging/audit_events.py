@@ -1,0 +1,147 @@
+"""Audit events: recorded by every service, stored by auth in the audit log."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.http import ServiceClient, UpstreamProblem
+from backend.chassis.messaging.outbox import Outbox, OutboxEvent
+from backend.chassis.messaging.relay import EventRejected
+
+MAX_TARGET_CHARACTERS = 128
+MAX_EVENTS_PER_REQUEST = 100
+DELIVERY_PATH = "/internal/audit-events"
+_MAX_NAME_CHARACTERS = 64
+_TYPE = "audit-recorded"
+# The request itself is at fault: sending it again gives the same response.
+_REJECTED = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOrigin:
+    """Client address and id of a request, both "" for work without a request."""
+
+    address: str = ""
+    request_id: str = ""
+
+
+NO_REQUEST = RequestOrigin()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """An audited action.
+
+    Attributes:
+        action: object and verb, such as `document.delete`.
+        outcome: `success` or an error code.
+        actor_id: user that acted.
+        tenant_id: tenant in which they acted, None if it is unknown.
+        target: id or name of the affected object.
+        details: further facts; never secrets.
+    """
+
+    action: str
+    actor_id: str
+    tenant_id: str | None
+    origin: RequestOrigin
+    outcome: str = "success"
+    target: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AuditRecorder(Protocol):
+    """Records audit events that belong to no other change."""
+
+    def record_event(self, event: AuditEvent) -> None:
+        """Store *event* durably."""
+
+
+class AuditOutbox:
+    """Records the audit events of a service in its outbox.
+
+    Args:
+        service: name of the service.
+        database: database of the service.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._service = service
+        self._database = database.across_tenants()
+        self._now = now
+        self.outbox = Outbox(service, database)
+
+    def add_event(self, session: Session, event: AuditEvent) -> None:
+        """Add *event* in the transaction of *session*, which commits the audited change."""
+        target = (event.target or "")[:MAX_TARGET_CHARACTERS]
+        self.outbox.add_event(
+            session,
+            OutboxEvent(
+                id=str(uuid4()),
+                type=f"{self._service}.{_TYPE}",
+                subject=target,
+                key=event.actor_id,
+                tenant_id=event.tenant_id or "",
+                time=self._now(),
+                data={
+                    "action": event.action,
+                    "outcome": event.outcome[:_MAX_NAME_CHARACTERS],
+                    "actor_id": event.actor_id,
+                    "address": event.origin.address[:_MAX_NAME_CHARACTERS],
+                    "request_id": event.origin.request_id,
+                    "details": dict(event.details),
+                },
+            ),
+        )
+
+    def record_event(self, event: AuditEvent) -> None:
+        """Add *event* in a transaction of its own."""
+        with self._database.write() as session:
+            self.add_event(session, event)
+
+
+class AuditPublisher:
+    """Delivers audit events to auth's audit log, which ignores repeated ids."""
+
+    def __init__(self, auth: ServiceClient) -> None:
+        self._auth = auth
+
+    def publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        """Send *events* in one request, or one by one if auth rejects that request."""
+        try:
+            self._send_events(events)
+        except UpstreamProblem as problem:
+            if problem.status not in _REJECTED:
+                raise
+            for event in events:
+                self._send_single_event(event)
+
+    def _send_single_event(self, event: OutboxEvent) -> None:
+        try:
+            self._send_events([event])
+        except UpstreamProblem as problem:
+            if problem.status not in _REJECTED:
+                raise
+            raise EventRejected(event.id, str(problem)) from problem
+
+    def _send_events(self, events: Sequence[OutboxEvent]) -> None:
+        body = {"events": [_to_json(event) for event in events]}
+        self._auth.post(DELIVERY_PATH, body, {})
+
+
+def _to_json(event: OutboxEvent) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "time": event.time.isoformat().replace("+00:00", "Z"),
+        "tenant_id": event.tenant_id or None,
+        "target": event.subject or None,
+        **event.data,
+    }

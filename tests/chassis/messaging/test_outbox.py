@@ -1,0 +1,152 @@
+"""Outbox and relay: committed events are delivered at least once and in order."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from backend.chassis.database.sessions import open_database
+from backend.chassis.http import UpstreamUnavailable
+from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, AuditOutbox
+from backend.chassis.messaging.relay import EventRejected, OutboxRelay
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Consumer:
+    """Stores the targets of delivered events."""
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.rejected: set[str] = set()
+        self.is_available = True
+        self.loses_confirmation = False
+
+    def publish_events(self, events):
+        if not self.is_available:
+            raise UpstreamUnavailable("The consumer is stopped.")
+        for event in events:
+            if event.subject in self.rejected:
+                raise EventRejected(event.id, "invalid")
+            self.delivered.append(event.subject)
+        if self.loses_confirmation:
+            raise UpstreamUnavailable("The connection was lost after the delivery.")
+
+
+@pytest.fixture
+def database(each_database_url):
+    database = open_database(each_database_url, "rag")
+    database.migrate("rag")
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def audit(database):
+    return AuditOutbox("rag", database, lambda: NOON)
+
+
+@pytest.fixture
+def consumer():
+    return Consumer()
+
+
+def deletion(target):
+    return AuditEvent("document.delete", "user-ada", "tenant-a", NO_REQUEST, target=target)
+
+
+def relay_of(audit, consumer, now=NOON):
+    return OutboxRelay(audit.outbox, consumer, lambda: now)
+
+
+def test_event_of_a_rolled_back_change_is_not_delivered(database, audit, consumer):
+    with database.write("tenant-a") as session:
+        audit.add_event(session, deletion("first"))
+        session.rollback()
+    with database.write("tenant-a") as session:
+        audit.add_event(session, deletion("second"))
+
+    relay_of(audit, consumer).deliver_pending_events()
+
+    assert consumer.delivered == ["second"]
+
+
+def test_events_wait_for_an_unavailable_consumer_and_are_delivered_once_in_order(audit, consumer):
+    consumer.is_available = False
+    for number in range(250):
+        audit.record_event(deletion(str(number)))
+    relay = relay_of(audit, consumer)
+    with pytest.raises(UpstreamUnavailable):
+        relay.deliver_pending_events()
+    assert audit.outbox.get_state().pending == 250
+
+    consumer.is_available = True
+    while relay.deliver_pending_events():
+        pass
+
+    assert consumer.delivered == [str(number) for number in range(250)]
+    assert audit.outbox.get_state().pending == 0
+
+
+def test_event_is_delivered_again_with_its_id_if_the_confirmation_was_lost(audit, consumer):
+    audit.record_event(deletion("one"))
+    first_ids = [event.id for event in audit.outbox.list_pending_events(10)]
+    consumer.loses_confirmation = True
+    with pytest.raises(UpstreamUnavailable):
+        relay_of(audit, consumer).deliver_pending_events()
+
+    assert [event.id for event in audit.outbox.list_pending_events(10)] == first_ids
+
+
+def test_rejected_event_does_not_block_the_others(audit, consumer):
+    for target in ("one", "two", "three"):
+        audit.record_event(deletion(target))
+    consumer.rejected = {"two"}
+    relay = relay_of(audit, consumer)
+
+    while relay.deliver_pending_events():
+        pass
+
+    assert consumer.delivered == ["one", "three"]
+    state = audit.outbox.get_state()
+    assert (state.pending, state.rejected) == (0, 1)
+
+
+def test_only_the_relay_with_the_lease_delivers_until_the_lease_expires(audit, consumer):
+    first, second = Consumer(), Consumer()
+    audit.record_event(deletion("one"))
+    relay_of(audit, first).deliver_pending_events()
+    audit.record_event(deletion("two"))
+
+    relay_of(audit, second).deliver_pending_events()
+    assert second.delivered == []
+    relay_of(audit, second, NOON + timedelta(minutes=1)).deliver_pending_events()
+
+    assert (first.delivered, second.delivered) == (["one"], ["two"])
+
+
+def test_published_events_are_deleted_after_seven_days(database, audit, consumer):
+    audit.record_event(deletion("one"))
+    relay_of(audit, consumer).deliver_pending_events()
+
+    def count_rows():
+        with database.across_tenants().read() as session:
+            return session.connection().exec_driver_sql("SELECT count(*) FROM rag_outbox").scalar()
+
+    relay_of(audit, consumer, NOON + timedelta(days=6)).deliver_pending_events()
+    assert count_rows() == 1
+    relay_of(audit, consumer, NOON + timedelta(days=8)).deliver_pending_events()
+
+    assert count_rows() == 0
+
+
+@pytest.mark.postgres
+def test_other_tenants_events_are_invisible_in_a_tenants_session(postgres_url):
+    database = open_database(postgres_url, "rag")
+    database.migrate("rag")
+    AuditOutbox("rag", database).record_event(deletion("one"))
+
+    with database.read("tenant-b") as session:
+        rows = session.connection().exec_driver_sql("SELECT id FROM rag_outbox").all()
+    database.engine.dispose()
+
+    assert rows == []

@@ -1,0 +1,162 @@
+"""The vector server: private to its user, and used by all processes of the service."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromadb.api.types import EmbeddingFunction
+from chromadb.utils.embedding_functions import register_embedding_function
+
+from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store.vectors.chroma_clients import open_embedded
+from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
+from backend.services.rag.store.vectors.socket_store import SocketVectorStore
+from tests import servers
+
+_NOBODY = 65534
+
+
+def vector(*numbers: float) -> np.ndarray:
+    row = np.array(numbers, np.float32)
+    return row / np.linalg.norm(row)
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> Iterator[Path]:
+    with servers.vector_server(tmp_path / "vectors") as path:
+        yield path
+
+
+def test_only_the_user_of_the_server_can_connect(socket_path, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)  # the socket's own mode must be enough
+    connect = (
+        "import socket, sys\n"
+        "try: socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n"
+        "except PermissionError: sys.exit(7)\n"
+    )
+    command = [sys.executable, "-c", connect, str(socket_path)]
+
+    as_owner = subprocess.run(command, check=False, timeout=30)
+    assert as_owner.returncode == 0
+    assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
+    if os.geteuid() != 0:
+        pytest.skip("starting a process of another user needs root")
+    as_other = subprocess.run(
+        ["/usr/bin/python3", *command[1:]], check=False, timeout=30, user=_NOBODY, group=_NOBODY
+    )
+    assert as_other.returncode == 7
+
+
+def test_no_process_listens_on_a_port(socket_path):
+    (pid,) = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (process / "cmdline").exists()
+        and f"{socket_path.parent}/vectors".encode() in (process / "cmdline").read_bytes()
+    ]
+    inodes = {
+        str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if str(descriptor.readlink()).startswith("socket:")
+    }
+    listening = {
+        line.split()[9]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+    }
+
+    assert inodes
+    assert inodes & listening == set()
+
+
+def test_folder_of_the_vectors_is_private(socket_path, tmp_path):
+    assert stat.S_IMODE((tmp_path / "vectors").stat().st_mode) == 0o700
+
+
+def test_store_connects_again_after_the_server_was_restarted(tmp_path):
+    folder = tmp_path / "vectors"
+    with servers.vector_server(folder) as path:
+        store = SocketVectorStore(path)
+        store.add_vectors("collection", "doc", 1, ["a"], vector(1, 0)[None, :])
+    with pytest.raises(VectorSearchUnavailable):
+        store.search_nearest("collection", vector(1, 0), 5)
+    with servers.vector_server(folder):
+        assert store.search_nearest("collection", vector(1, 0), 5) == {"a": pytest.approx(1.0)}
+    store.close()
+
+
+def test_process_without_a_url_uses_the_server_that_holds_the_folder(socket_path, tmp_path):
+    store = open_vector_store(VectorStoreSettings("chroma", tmp_path / "vectors"))
+
+    assert isinstance(store, SocketVectorStore)
+    store.check_connection()
+    store.close()
+
+
+def test_server_survives_malformed_messages(socket_path):
+    for content in (b"", b"\0" * 8, b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(socket_path))
+            connection.sendall(content)
+    store = SocketVectorStore(socket_path)
+
+    store.check_connection()
+    with pytest.raises(VectorSearchUnavailable) as raised:
+        store._call("__init__")
+    assert "KeyError" in raised.value.reason
+    store.close()
+
+
+def test_socket_works_below_a_long_path(tmp_path):
+    folder = tmp_path / ("long" * 40) / "vectors"
+    folder.parent.mkdir()
+    with servers.vector_server(folder) as path:
+        store = SocketVectorStore(path)
+        store.check_connection()
+        store.close()
+
+
+@pytest.mark.filterwarnings("ignore:Could not reconstruct embedding function")
+def test_stored_embedding_function_is_never_created(tmp_path):
+    created = []
+
+    @register_embedding_function
+    class HostileFunction(EmbeddingFunction):
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, input):  # noqa: A002 - the name that Chroma requires
+            created.append("called")
+            return [np.zeros(2, np.float32) for _ in input]
+
+        @staticmethod
+        def name() -> str:
+            return "hostile"
+
+        @staticmethod
+        def build_from_config(config):
+            created.append("built")
+            return HostileFunction()
+
+        def get_config(self):
+            return {}
+
+    client = open_embedded(tmp_path / "vectors")
+    client.create_collection("collection", embedding_function=HostileFunction())
+    created.clear()
+    store = open_vector_store(VectorStoreSettings("chroma", tmp_path / "vectors"))
+
+    store.add_vectors("collection", "doc", 1, ["a"], vector(1, 0)[None, :])
+    found = store.search_nearest("collection", vector(1, 0), 5)
+    store.delete_document("collection", "doc")
+    store.close()
+
+    assert list(found) == ["a"]
+    assert created == []
