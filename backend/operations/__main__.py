@@ -14,6 +14,7 @@ from backend.chassis.service_description import Companion, Service
 from backend.operations import installer
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.doctor.report import print_report
+from backend.operations.path_length import check_path_length
 from backend.operations.supervisor.commands import SuiteCommands
 from backend.operations.supervisor.entrypoint import find_served_program
 from backend.operations.supervisor.environment import EnvironmentVariables
@@ -70,6 +71,8 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             installer.development_environment if options.tests else installer.runtime_environment
         )
         environment = select(ROOT, options.offline)
+        if unused := installer.describe_unused_environment(environment):
+            print(unused)
         installer.ensure_installed(environment)
         if options.extra:
             installer.install_extras(environment, options.extra.split(","))
@@ -147,6 +150,7 @@ def _migrate() -> int:
 
 def _start(suite: SuiteCommands, options: argparse.Namespace, arguments: Sequence[str]) -> None:
     environment = installer.runtime_environment(ROOT, options.offline)
+    check_path_length(suite.plan.data)
     installer.ensure_installed(environment)
     if Path(sys.prefix) != environment.folder:
         _replace_process(environment.python, *arguments)
@@ -155,6 +159,8 @@ def _start(suite: SuiteCommands, options: argparse.Namespace, arguments: Sequenc
         suite.stop()
         new_arguments = tuple(arguments[1:]) or (tuple(previous.arguments) if previous else ())
         _replace_process(environment.python, "start", *new_arguments)
+    if not options.behind and (unused := installer.describe_unused_environment(environment)):
+        print(unused)
     if options.detach and not options.behind:
         suite.start_detached([sys.executable, "-m", "backend.operations", *arguments])
     else:

@@ -62,7 +62,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the supervisor needs, decided before the start."""
+    """Everything the supervisor needs, decided before the start.
+
+    Attributes:
+        start_timeout_seconds: a start fails if a program makes no progress for this time.
+    """
 
     root: Path
     data: Path
@@ -70,7 +74,7 @@ class Plan:
     programs: tuple[Program, ...]
     environment: Mapping[str, str]
     runs_valkey: bool
-    ready_seconds: float = 120.0
+    start_timeout_seconds: float
 
     @property
     def run_folder(self) -> Path:
@@ -163,6 +167,7 @@ def make_plan(
         ),
         environment=_build_environment(variables, data, programs, options),
         runs_valkey=not (any(map(variables.get, _EXTERNAL_REDIS_VARIABLES))),
+        start_timeout_seconds=variables.number("START_TIMEOUT_SECONDS", 120, 1, 86_400),
     )
 
 

@@ -30,6 +30,8 @@ _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
 _ROTATE_SECONDS = 10.0
 _OUTPUT_SECONDS = 0.5
 _PROGRESS_SECONDS = 10.0
+# Measuring the progress of starting programs reads the status of every process of the host.
+_CHECK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -129,18 +131,22 @@ class Supervisor:
             self.children.append(child)
             child.run()
         self._write_state()
-        waiting, next_progress = list(children), _PROGRESS_SECONDS
+        waiting, next_check, next_progress = list(children), 0.0, _PROGRESS_SECONDS
         while waiting and not self._signals.stop_requests:
+            elapsed = time.monotonic() - began
+            is_due = elapsed >= next_check
             for child in list(waiting):
-                elapsed = time.monotonic() - began
-                child.check_startup(elapsed, self.plan.ready_seconds)
+                if is_due or not child.is_running:
+                    child.check_startup(self.plan.start_timeout_seconds)
                 if child.is_ready(_probe_timeout_seconds(elapsed)):
                     print_line(f"  {child.name} is ready ({elapsed:.1f} s)")
                     waiting.remove(child)
+            if is_due:
+                next_check = elapsed + _CHECK_SECONDS
             if waiting and elapsed > next_progress:
                 next_progress += _PROGRESS_SECONDS
                 names = ", ".join(child.name for child in waiting)
-                print_line(f"  still waiting for {names} ({elapsed:.0f} s)")
+                print_line(f"  still loading {names} ({elapsed:.0f} s)")
             if waiting:
                 self._signals.wait(0.1 if elapsed < _PROGRESS_SECONDS else 0.5)
 
