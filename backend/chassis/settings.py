@@ -149,23 +149,30 @@ class Env:
             raise SettingsError(
                 f"{name} is shorter than {_MIN_SECRET_CHARACTERS} characters. {fix}"
             )
-        if _SAMPLE_SECRETS.search(value) or len(set(value)) < 8:
+        if is_sample_secret(value):
             raise SettingsError(f"{name} is a well-known sample value. {fix}")
         return Secret(value)
 
 
-def load_env(file: Path = Path(".env")) -> Env:
-    """Return the process's environment, completed from *file* and from secret files.
+def is_sample_secret(value: str) -> bool:
+    """Return whether *value* looks like a secret of an example or has few distinct characters."""
+    return bool(_SAMPLE_SECRETS.search(value)) or len(set(value)) < 8
 
-    Variables that only *file* or a secret file sets are added to `os.environ`, so that libraries
+
+def load_env(file: Path = Path(".env")) -> Env:
+    """Return the process's environment, completed from `.env` files and from secret files.
+
+    The files are *file* and, with lower precedence, `backend/services/.env` beside it. Variables
+    that only they or a secret file set are added to `os.environ`, so that libraries
     and child processes use the same values.
 
     Raises:
         SettingsError: a secret file cannot be read.
     """
-    for name, value in dotenv_values(file).items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+    for source in (file, file.parent / "backend" / "services" / ".env"):
+        for name, value in dotenv_values(source).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
     try:
         os.environ.update(read_secret_files(os.environ))
     except SecretFileError as error:

@@ -13,7 +13,7 @@ from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 from backend.operations import installer
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
-from backend.operations.doctor.report import print_report
+from backend.operations.doctor.report import print_errors, print_report
 from backend.operations.path_length import check_path_length
 from backend.operations.supervisor.commands import SuiteCommands
 from backend.operations.supervisor.entrypoint import find_served_program
@@ -33,7 +33,8 @@ commands:
   status           show the running programs and whether they are ready
   logs [SERVICE]   print the last lines of one log or of all; -f follows them, --request ID
                    prints the lines of one request
-  doctor           show every setting with its origin, and problems with their fixes
+  doctor           show problems with their fixes, and every setting with its origin; --findings
+                   shows problems only
   install          install missing packages only; --tests: also those of the tests;
                    --extra ollama,anthropic,…: also the packages of these extras
   serve SERVICE    run one service or companion in the foreground (for containers)
@@ -48,6 +49,12 @@ def main(arguments: Sequence[str]) -> int:
         return _run_command(options, arguments)
     except CommandError as error:
         print(error, file=sys.stderr)
+    except PermissionError as error:
+        print(
+            f"This user may not access {error.filename or ROOT}. Run the command as the user that "
+            "runs the services, or correct the permissions.",
+            file=sys.stderr,
+        )
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -84,7 +91,8 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         dev=options.dev,
     )
     start_arguments = tuple(word for word in arguments if word not in ("start", "--behind"))
-    suite = SuiteCommands(make_plan(ROOT, variables, start_options), start_arguments)
+    plan = make_plan(ROOT, variables, start_options)
+    suite = SuiteCommands(plan, start_arguments, lambda: print_errors(ROOT, plan, variables))
     match options.command:
         case "start" | "restart":
             _start(suite, options, arguments)
@@ -97,7 +105,13 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         case "logs":
             suite.show_logs(options.service, options.lines, follow=options.follow)
         case "doctor":
-            return print_report(ROOT, suite.plan, variables, as_json=options.json)
+            return print_report(
+                ROOT,
+                suite.plan,
+                variables,
+                as_json=options.json,
+                findings_only=options.findings,
+            )
     return 0
 
 
@@ -223,6 +237,9 @@ def _create_parser() -> argparse.ArgumentParser:
     parser.add_argument("-n", "--lines", type=int, default=20, help="for logs: number of lines")
     parser.add_argument("--request", metavar="ID", help="for logs: lines of one request")
     parser.add_argument("--json", action="store_true", help="for doctor: print JSON")
+    parser.add_argument(
+        "--findings", action="store_true", help="for doctor: print problems only, no settings"
+    )
     parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     return parser
 

@@ -91,6 +91,16 @@ class Plan:
         return self.run_folder / "screen"
 
 
+def find_shared_ports(plan: Plan) -> Mapping[int, Sequence[str]]:
+    """Return the names of the programs of each port that is set for several of them."""
+    names: dict[int, list[str]] = {}
+    for program in plan.programs:
+        if program.port is not None:
+            label = f"{program.name} ({program.port_variable})"
+            names.setdefault(program.port, []).append(label)
+    return {port: programs for port, programs in names.items() if len(programs) > 1}
+
+
 @dataclass(frozen=True, slots=True)
 class StartOptions:
     """Options of the command line.

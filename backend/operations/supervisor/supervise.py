@@ -11,7 +11,8 @@ from backend.chassis.console import CommandError, copy_to_log, print_line
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_START, check_disk_space
 from backend.operations.supervisor import log_files, state
-from backend.operations.supervisor.plan import Plan, Program
+from backend.operations.supervisor.log_files import create_log_folder
+from backend.operations.supervisor.plan import Plan, Program, find_shared_ports
 from backend.operations.supervisor.processes import child_output, ports, readiness
 from backend.operations.supervisor.processes.child import SupervisedProcess
 from backend.operations.supervisor.processes.signals import SignalWatcher, watch_signals
@@ -60,7 +61,7 @@ class Supervisor:
             self._check_ports()
             self._check_disk_space()
             self._write_state()  # from now on `stop` can find this supervisor
-            self.plan.logs.mkdir(parents=True, exist_ok=True)
+            create_log_folder(self.plan.logs)
             copy_to_log(self.plan.supervisor_log)
             try:
                 self._start_all()
@@ -81,6 +82,10 @@ class Supervisor:
         stop_processes(alive, STOP_SECONDS)
 
     def _check_ports(self) -> None:
+        for port, names in find_shared_ports(self.plan).items():
+            raise CommandError(
+                f"{' and '.join(names)} are set to the same port, {port}. Change one of them."
+            )
         for program in self.plan.programs:
             if program.port and not ports.is_free(program.host, program.port):
                 raise CommandError(
