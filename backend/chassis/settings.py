@@ -17,7 +17,7 @@ from backend.chassis.files import create_file
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.redis import parse_redis_url
-from backend.security.settings import redis_url
+from backend.security.settings import loopback_host, redis_url
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -273,5 +273,6 @@ def load_service_urls(env: Env, service: Service) -> tuple[str, ...]:
     They are read from its URL variable; the default is its port on this host.
     """
     port = env.number(service.port_variable, service.port, min_value=1)
-    urls = env.text_list(service.url_variable, (f"http://127.0.0.1:{port}",))
+    host = loopback_host({"HOST": env.text("HOST", "")})
+    urls = env.text_list(service.url_variable, (f"http://{host}:{port}",))
     return tuple(url.rstrip("/") for url in urls)

@@ -21,7 +21,8 @@ from backend.operations.path_length import explain_path_length
 from backend.operations.supervisor import state
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.log_files import explain_unwritable_folder
-from backend.operations.supervisor.plan import WILDCARD_ADDRESSES, Plan
+from backend.operations.supervisor.plan import WILDCARD_LOOPBACKS, Plan
+from backend.operations.supervisor.port_checks import advise_on_port
 from backend.operations.supervisor.processes import ports
 from backend.operations.supervisor.processes.valkey import find_binary
 
@@ -195,14 +196,14 @@ def _check_variable_names(
 def _check_exposure(variables: EnvironmentVariables) -> Iterator[Finding]:
     production = variables.get("APP_ENV") == "production"
     in_containers = _in_container(variables)
-    if variables.get("HOST") in WILDCARD_ADDRESSES and not in_containers:
+    if variables.get("HOST") in WILDCARD_LOOPBACKS and not in_containers:
         yield warning(
             "HOST",
             f"HOST is {variables.get('HOST')}: every service is reachable from the network.",
             "Clients can bypass the gateway and its limits.",
             "Unset HOST. GATEWAY_HOST opens only the gateway to the network.",
         )
-    if variables.get("GATEWAY_HOST") in WILDCARD_ADDRESSES and not in_containers:
+    if variables.get("GATEWAY_HOST") in WILDCARD_LOOPBACKS and not in_containers:
         if not variables.get("TLS_CERTFILE") and not variables.get("TRUSTED_PROXIES"):
             yield warning(
                 "GATEWAY_HOST",
@@ -250,13 +251,12 @@ def _check_one_time_secrets(plan: Plan) -> Iterator[Finding]:
 
 def _check_ports(plan: Plan) -> Iterator[Finding]:
     for program in plan.programs:
-        if program.port and not ports.is_free(program.host, program.port):
-            process = ports.describe_listener(program.port)
+        if program.port and (problem := ports.explain_unavailable(program.host, program.port)):
             yield error(
                 program.name,
-                f"Port {program.port} of {program.name} is in use by {process}.",
+                f"Port {program.port} of {program.name} {problem}.",
                 "The next start fails.",
-                f"Stop that process, set {program.port_variable}, or use --port-offset.",
+                advise_on_port(program, problem),
             )
 
 

@@ -13,8 +13,7 @@ from typing import IO, Any
 
 from backend.chassis.console import CommandError
 
-MAX_LOG_BYTES = 10 * 1024 * 1024
-# Rotated files kept for each log; with the current one at most four times MAX_LOG_BYTES.
+# Rotated files kept for each log; with the current one at most four times LOG_MAX_MB.
 ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
@@ -108,12 +107,12 @@ def _rotated_files(log: Path) -> list[Path]:
     return [log.with_name(f"{log.name}.{number}") for number in range(1, ROTATED_FILES + 1)]
 
 
-def rotate_log(log: Path) -> None:
-    """Move a log over MAX_LOG_BYTES to `<name>.1`, the previous one to `<name>.2`, and so on.
+def rotate_log(log: Path, max_bytes: int) -> None:
+    """Move a log over *max_bytes* to `<name>.1`, the previous one to `<name>.2`, and so on.
 
     The file is copied and truncated instead of renamed, because its writers keep it open.
     """
-    if not log.exists() or log.stat().st_size <= MAX_LOG_BYTES:
+    if not log.exists() or log.stat().st_size <= max_bytes:
         return
     rotated = _rotated_files(log)
     for newer, older in reversed(list(pairwise(rotated))):

@@ -9,12 +9,14 @@ from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 from backend.operations.supervisor.environment import EnvironmentVariables
+from backend.operations.supervisor.processes.ports import format_host
 from backend.operations.supervisor.processes.readiness import probe_path
 
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
 _INSTANCE_PORT_STEP = 100
-WILDCARD_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared here, not bound
+# The loopback address at which a server on each wildcard address is reached.
+WILDCARD_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Program:
     @property
     def address(self) -> str:
         """Address at which this host reaches it."""
-        return "127.0.0.1" if self.host in WILDCARD_ADDRESSES else self.host
+        return WILDCARD_LOOPBACKS.get(self.host, self.host)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -52,8 +54,7 @@ class Program:
     def url(self) -> str:
         if self.port is None:
             return "-"
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{format_host(self.address)}:{self.port}"
 
     @property
     def probe_url(self) -> str | None:
@@ -66,6 +67,9 @@ class Plan:
 
     Attributes:
         start_timeout_seconds: a start fails if a program makes no progress for this time.
+        max_log_bytes: size at which a log is rotated.
+        loopback_host: loopback address of the family of HOST, for programs that only this host
+            may reach.
     """
 
     root: Path
@@ -75,6 +79,8 @@ class Plan:
     environment: Mapping[str, str]
     runs_valkey: bool
     start_timeout_seconds: float
+    max_log_bytes: int
+    loopback_host: str
 
     @property
     def run_folder(self) -> Path:
@@ -177,6 +183,8 @@ def make_plan(
         ),
         environment=_build_environment(variables, data, programs, options),
         runs_valkey=not (any(map(variables.get, _EXTERNAL_REDIS_VARIABLES))),
+        max_log_bytes=variables.number("LOG_MAX_MB", 10, 1, 10_000) * 1024 * 1024,
+        loopback_host=get_loopback_host(variables),
         start_timeout_seconds=variables.number("START_TIMEOUT_SECONDS", 120, 1, 86_400),
     )
 
@@ -188,7 +196,10 @@ def _plan_companion(
     data: Path,
     logs: Path,
 ) -> Program:
-    host = "127.0.0.1"
+    loopback = "127.0.0.1" if options.dev else get_loopback_host(variables)
+    # A companion that gets its address from the environment follows HOST, like a service. The
+    # others have no authentication: they are reachable on this host only.
+    host = loopback if companion.has_host_argument else variables.get("HOST") or loopback
     port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
         name=companion.name,
@@ -226,6 +237,11 @@ def _selector_names(entry: Service | Companion) -> tuple[str, ...]:
 def get_host(service: Service, variables: EnvironmentVariables) -> str:
     """Return the address to bind. GATEWAY_HOST opens only the gateway to the network."""
     return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
+
+
+def get_loopback_host(variables: EnvironmentVariables) -> str:
+    """Return the loopback address of the family of HOST."""
+    return "::1" if ":" in (variables.get("HOST") or "") else "127.0.0.1"
 
 
 def get_scheme(service: Service, variables: EnvironmentVariables) -> str:

@@ -12,8 +12,9 @@ from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_START, check_disk_space
 from backend.operations.supervisor import log_files, state
 from backend.operations.supervisor.log_files import create_log_folder
-from backend.operations.supervisor.plan import Plan, Program, find_shared_ports
-from backend.operations.supervisor.processes import child_output, ports, readiness
+from backend.operations.supervisor.plan import Plan, Program
+from backend.operations.supervisor.port_checks import check_ports
+from backend.operations.supervisor.processes import child_output, readiness
 from backend.operations.supervisor.processes.child import SupervisedProcess
 from backend.operations.supervisor.processes.signals import SignalWatcher, watch_signals
 from backend.operations.supervisor.processes.spawn import (
@@ -58,7 +59,7 @@ class Supervisor:
         with state.sole_supervisor(self.plan.data), watch_signals() as self._signals:
             check_no_interrupted_restore(self.plan.data)
             self._stop_orphans()
-            self._check_ports()
+            check_ports(self.plan)
             self._check_disk_space()
             self._write_state()  # from now on `stop` can find this supervisor
             create_log_folder(self.plan.logs)
@@ -80,19 +81,6 @@ class Supervisor:
         programs = previous.programs if previous else []
         alive = [entry.process for entry in programs if entry.process.is_alive]
         stop_processes(alive, STOP_SECONDS)
-
-    def _check_ports(self) -> None:
-        for port, names in find_shared_ports(self.plan).items():
-            raise CommandError(
-                f"{' and '.join(names)} are set to the same port, {port}. Change one of them."
-            )
-        for program in self.plan.programs:
-            if program.port and not ports.is_free(program.host, program.port):
-                raise CommandError(
-                    f"Port {program.port} of {program.name} is in use by "
-                    f"{ports.describe_listener(program.port)}. Stop that process, set "
-                    f"{program.port_variable}, or move all ports with --port-offset."
-                )
 
     def _check_disk_space(self) -> None:
         for folder in (self.plan.data, self.plan.logs):
@@ -117,10 +105,10 @@ class Supervisor:
                 "in each process."
             )
             return None
-        server = Valkey(binary, self.plan.data, self.plan.logs)
+        server = Valkey(binary, self.plan.data, self.plan.logs, self.plan.loopback_host)
         child = SupervisedProcess(
             name=server.name,
-            url=f"redis://127.0.0.1:{server.port}",
+            url=f"redis://{server.address}",
             log=server.log,
             start=lambda: server.start(environment),
             is_ready=server.is_ready,
@@ -163,7 +151,7 @@ class Supervisor:
             if time.monotonic() > rotate_at:
                 own_logs = (self.plan.supervisor_log, self.plan.console_file)
                 for log in (*(child.log for child in self.children), *own_logs):
-                    log_files.rotate_log(log)
+                    log_files.rotate_log(log, self.plan.max_log_bytes)
                 rotate_at = time.monotonic() + _ROTATE_SECONDS
             self._signals.wait(0.5)
 
