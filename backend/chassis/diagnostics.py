@@ -29,6 +29,8 @@ class Finding:
         problem: what is wrong.
         consequence: what happens because of it.
         fix: a command to run or a setting to change.
+        origin: where the setting that causes the problem is set, such as ".env, line 3"; "" if
+            no setting does.
     """
 
     level: Level
@@ -36,6 +38,7 @@ class Finding:
     problem: str
     consequence: str
     fix: str
+    origin: str = ""
 
     def to_dict(self) -> Mapping[str, str]:
         """Return the finding as `doctor --json` prints it. The keys are a public interface."""
@@ -45,12 +48,13 @@ class Finding:
             "what": self.problem,
             "why": self.consequence,
             "mend": self.fix,
+            **({"from": self.origin} if self.origin else {}),
         }
 
 
-def error(component: str, problem: str, consequence: str, fix: str) -> Finding:
+def error(component: str, problem: str, consequence: str, fix: str, origin: str = "") -> Finding:
     """Return a finding of level "error"."""
-    return Finding("error", component, problem, consequence, fix)
+    return Finding("error", component, problem, consequence, fix, origin)
 
 
 def warning(component: str, problem: str, consequence: str, fix: str) -> Finding:

@@ -65,9 +65,9 @@ def lock_file(
 
 
 def is_locked(path: Path) -> bool:
-    """Return True if a process holds the lock of *path*. Does not create the file."""
+    """Return True if a process holds the lock of *path*. Needs no write access."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -105,6 +105,11 @@ class Companion:
     def log_name(self) -> str:
         return f"{self.name.replace('-', '_')}.log"
 
+    @property
+    def has_host_argument(self) -> bool:
+        """True if its command contains the address to bind; otherwise it binds HOST."""
+        return any("{host}" in argument for argument in self.arguments)
+
     def command(self, python: str, host: str, port: int | None, data: Path) -> tuple[str, ...]:
         """Return the command line that runs the companion with the interpreter *python*."""
         arguments = (text.format(host=host, port=port, data=data) for text in self.arguments)

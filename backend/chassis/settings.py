@@ -18,7 +18,7 @@ from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.addresses import LOOPBACK_NETWORKS, Network, parse_trusted_networks
 from backend.security.redis import parse_redis_url
-from backend.security.settings import redis_url
+from backend.security.settings import loopback_host, redis_url
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -150,23 +150,30 @@ class Env:
             raise SettingsError(
                 f"{name} is shorter than {_MIN_SECRET_CHARACTERS} characters. {fix}"
             )
-        if _SAMPLE_SECRETS.search(value) or len(set(value)) < 8:
+        if is_sample_secret(value):
             raise SettingsError(f"{name} is a well-known sample value. {fix}")
         return Secret(value)
 
 
-def load_env(file: Path = Path(".env")) -> Env:
-    """Return the process's environment, completed from *file* and from secret files.
+def is_sample_secret(value: str) -> bool:
+    """Return whether *value* looks like a secret of an example or has few distinct characters."""
+    return bool(_SAMPLE_SECRETS.search(value)) or len(set(value)) < 8
 
-    Variables that only *file* or a secret file sets are added to `os.environ`, so that libraries
+
+def load_env(file: Path = Path(".env")) -> Env:
+    """Return the process's environment, completed from `.env` files and from secret files.
+
+    The files are *file* and, with lower precedence, `backend/services/.env` beside it. Variables
+    that only they or a secret file set are added to `os.environ`, so that libraries
     and child processes use the same values.
 
     Raises:
         SettingsError: a secret file cannot be read.
     """
-    for name, value in dotenv_values(file).items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+    for source in (file, file.parent / "backend" / "services" / ".env"):
+        for name, value in dotenv_values(source).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
     try:
         os.environ.update(read_secret_files(os.environ))
     except SecretFileError as error:
@@ -282,5 +289,6 @@ def load_service_urls(env: Env, service: Service) -> tuple[str, ...]:
     They are read from its URL variable; the default is its port on this host.
     """
     port = env.number(service.port_variable, service.port, min_value=1)
-    urls = env.text_list(service.url_variable, (f"http://127.0.0.1:{port}",))
+    host = loopback_host({"HOST": env.text("HOST", "")})
+    urls = env.text_list(service.url_variable, (f"http://{host}:{port}",))
     return tuple(url.rstrip("/") for url in urls)

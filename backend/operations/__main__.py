@@ -13,11 +13,22 @@ from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 from backend.operations import installer
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
-from backend.operations.doctor.report import print_report
+from backend.operations.doctor.report import print_errors, print_report
+from backend.operations.path_length import check_path_length
 from backend.operations.supervisor.commands import SuiteCommands
 from backend.operations.supervisor.entrypoint import find_served_program
 from backend.operations.supervisor.environment import EnvironmentVariables
-from backend.operations.supervisor.plan import StartOptions, get_scheme, make_plan
+from backend.operations.supervisor.log_files import create_log_folder
+from backend.operations.supervisor.plan import (
+    WILDCARD_LOOPBACKS,
+    Plan,
+    StartOptions,
+    get_host,
+    get_scheme,
+    make_plan,
+)
+from backend.operations.supervisor.port_checks import check_ports
+from backend.operations.supervisor.processes.ports import format_host
 from backend.operations.supervisor.processes.readiness import is_ready, probe_path
 from backend.operations.supervisor.state import SupervisorState
 
@@ -28,11 +39,12 @@ COMMANDS = """\
 commands:
   start            install missing packages and run everything on this host (the default)
   stop             stop what start has started
-  restart          stop, then start with the same options
+  restart          stop, then start with the options of the last start; new options override them
   status           show the running programs and whether they are ready
   logs [SERVICE]   print the last lines of one log or of all; -f follows them, --request ID
                    prints the lines of one request
-  doctor           show every setting with its origin, and problems with their fixes
+  doctor           show problems with their fixes, and every setting with its origin; --findings
+                   shows problems only
   install          install missing packages only; --tests: also those of the tests;
                    --extra ollama,anthropic,…: also the packages of these extras
   serve SERVICE    run one service or companion in the foreground (for containers)
@@ -47,6 +59,12 @@ def main(arguments: Sequence[str]) -> int:
         return _run_command(options, arguments)
     except CommandError as error:
         print(error, file=sys.stderr)
+    except PermissionError as error:
+        print(
+            f"This user may not access {error.filename or ROOT}. Run the command as the user that "
+            "runs the services, or correct the permissions.",
+            file=sys.stderr,
+        )
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -70,21 +88,18 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             installer.development_environment if options.tests else installer.runtime_environment
         )
         environment = select(ROOT, options.offline)
+        if unused := installer.describe_unused_environment(environment):
+            print(unused)
         installer.ensure_installed(environment)
         if options.extra:
             installer.install_extras(environment, options.extra.split(","))
         return 0
-    start_options = StartOptions(
-        only=tuple(filter(None, options.only.split(","))),
-        scale=dict(options.scale),
-        port_offset=options.port_offset,
-        dev=options.dev,
-    )
     start_arguments = tuple(word for word in arguments if word not in ("start", "--behind"))
-    suite = SuiteCommands(make_plan(ROOT, variables, start_options), start_arguments)
+    plan = _make_plan(options, variables)
+    suite = SuiteCommands(plan, start_arguments, lambda: print_errors(ROOT, plan, variables))
     match options.command:
         case "start" | "restart":
-            _start(suite, options, arguments)
+            _start(suite, options, variables, arguments)
         case "stop":
             print("Stopped." if suite.stop() else "Not running.")
         case "status":
@@ -94,7 +109,13 @@ def _run_command(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         case "logs":
             suite.show_logs(options.service, options.lines, follow=options.follow)
         case "doctor":
-            return print_report(ROOT, suite.plan, variables, as_json=options.json)
+            return print_report(
+                ROOT,
+                suite.plan,
+                variables,
+                as_json=options.json,
+                findings_only=options.findings,
+            )
     return 0
 
 
@@ -117,8 +138,12 @@ def _is_ready(entry: Service | Companion, variables: EnvironmentVariables) -> bo
     if path is None:
         # It has no port: it is ready once it runs, and the container ends with it.
         return True
-    scheme = "http" if isinstance(entry, Companion) else get_scheme(entry, variables)
-    return is_ready(f"{scheme}://127.0.0.1:{_port(entry, variables)}{path}")
+    if isinstance(entry, Companion):
+        scheme, host = "http", variables.get("HOST") or "127.0.0.1"
+    else:
+        scheme, host = get_scheme(entry, variables), get_host(entry, variables)
+    address = format_host(WILDCARD_LOOPBACKS.get(host, host))
+    return is_ready(f"{scheme}://{address}:{_port(entry, variables)}{path}")
 
 
 def _port(entry: Service | Companion, variables: EnvironmentVariables) -> int | None:
@@ -145,20 +170,53 @@ def _migrate() -> int:
     return 0
 
 
-def _start(suite: SuiteCommands, options: argparse.Namespace, arguments: Sequence[str]) -> None:
+def _make_plan(options: argparse.Namespace, variables: EnvironmentVariables) -> Plan:
+    start_options = StartOptions(
+        only=tuple(filter(None, options.only.split(","))),
+        scale=dict(options.scale),
+        port_offset=options.port_offset,
+        dev=options.dev,
+    )
+    return make_plan(ROOT, variables, start_options)
+
+
+def _start(
+    suite: SuiteCommands,
+    options: argparse.Namespace,
+    variables: EnvironmentVariables,
+    arguments: Sequence[str],
+) -> None:
     environment = installer.runtime_environment(ROOT, options.offline)
+    check_path_length(suite.plan.data)
     installer.ensure_installed(environment)
     if Path(sys.prefix) != environment.folder:
         _replace_process(environment.python, *arguments)
     if options.command == "restart":
-        previous = SupervisorState.read(suite.plan.run_folder)
-        suite.stop()
-        new_arguments = tuple(arguments[1:]) or (tuple(previous.arguments) if previous else ())
-        _replace_process(environment.python, "start", *new_arguments)
+        _restart(suite, variables, arguments, environment.python)
+    if not options.behind and (unused := installer.describe_unused_environment(environment)):
+        print(unused)
     if options.detach and not options.behind:
         suite.start_detached([sys.executable, "-m", "backend.operations", *arguments])
     else:
         suite.start(quiet=options.behind)
+
+
+def _restart(
+    suite: SuiteCommands,
+    variables: EnvironmentVariables,
+    arguments: Sequence[str],
+    python: Path,
+) -> NoReturn:
+    """Stop, then start with the options of the last start; those of *arguments* override them."""
+    previous = SupervisorState.read(suite.plan.run_folder)
+    new_arguments = [word for word in arguments if word != "restart"]
+    merged = ["start", *(previous.arguments if previous else ()), *new_arguments]
+    plan = _make_plan(_create_parser().parse_args(merged), variables)
+    # Everything that makes the start fail is checked while the services still run.
+    check_ports(plan, previous.ports if previous else ())
+    create_log_folder(plan.logs)
+    suite.stop()
+    _replace_process(python, *merged)
 
 
 def _replace_process(python: Path, *arguments: str) -> NoReturn:
@@ -217,6 +275,9 @@ def _create_parser() -> argparse.ArgumentParser:
     parser.add_argument("-n", "--lines", type=int, default=20, help="for logs: number of lines")
     parser.add_argument("--request", metavar="ID", help="for logs: lines of one request")
     parser.add_argument("--json", action="store_true", help="for doctor: print JSON")
+    parser.add_argument(
+        "--findings", action="store_true", help="for doctor: print problems only, no settings"
+    )
     parser.add_argument("--behind", action="store_true", help=argparse.SUPPRESS)
     return parser
 

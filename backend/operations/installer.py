@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from pathlib import Path
 
 from backend.chassis.console import CommandError, print_line
 from backend.chassis.files import lock_file
+from backend.operations import install_advice
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_space
 
 _OUTPUT_LINES_SHOWN = 15
+# Set by the activate script of a virtual environment.
+_ACTIVE_ENVIRONMENT = "VIRTUAL_ENV"
 _PROGRESS_PREFIXES = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
 
 
@@ -78,13 +80,31 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
             print_line(
                 f"Creating {environment.folder.name} with Python {platform.python_version()}"
             )
-            # Without pip, it needs no python3-venv package and is a second faster.
-            venv.create(
-                environment.folder, with_pip=False, symlinks=True, clear=environment.folder.exists()
-            )
+            _create_environment(environment.folder)
         _install_lock(environment)
         environment.stamp.write_text(_expected_stamp(environment), "utf-8")
         print_line(f"Installed in {time.monotonic() - started:.0f} s")
+
+
+def _create_environment(folder: Path) -> None:
+    try:
+        # Some distributions package it separately.
+        import venv
+    except ImportError:
+        raise CommandError(install_advice.explain_missing_module("venv")) from None
+    # Without pip, it needs no ensurepip module and is a second faster.
+    venv.create(folder, with_pip=False, symlinks=True, clear=folder.exists())
+
+
+def describe_unused_environment(environment: VirtualEnvironment) -> str | None:
+    """Return that the active virtual environment is not used, or None if it is, or none is."""
+    active = os.environ.get(_ACTIVE_ENVIRONMENT)
+    if not active or Path(active).resolve() == environment.folder.resolve():
+        return None
+    return (
+        f"The active virtual environment {active} is not used: packages are installed in, and "
+        f"services run with, {environment.folder}."
+    )
 
 
 def install_extras(environment: VirtualEnvironment, names: Sequence[str]) -> None:
@@ -151,11 +171,18 @@ def _install_packages(
             except InstallerFailed as failure:
                 if "certificate" not in str(failure):
                     break
+    if not _has_pip():
+        raise CommandError(install_advice.explain_missing_module("pip"))
     print_line(f"Installing up to {count} packages with pip (takes a minute or two)")
     pip_command = [python_with_pip(), "-m", "pip", "--python", str(environment.python), "install"]
     return _run_installer(
         [*pip_command, "--no-compile", "--progress-bar", "off", *arguments], environment.root, count
     )
+
+
+def _has_pip() -> bool:
+    command = [python_with_pip(), "-m", "pip", "--version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def _find_or_download_uv(environment: VirtualEnvironment, source: Sequence[str]) -> str | None:
@@ -166,6 +193,8 @@ def _find_or_download_uv(environment: VirtualEnvironment, source: Sequence[str])
     program = folder / "bin" / "uv"
     if program.exists():
         return str(program)
+    if not _has_pip():
+        raise CommandError(install_advice.explain_missing_module("pip"))
     print_line("Downloading the installer uv")
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "requirements.txt"
@@ -238,8 +267,9 @@ def _create_error(output: Sequence[str]) -> CommandError:
             "The disk became full during the installation. Free some space, then start again."
         )
     last_lines = "\n".join(f"  | {line}" for line in output[-_OUTPUT_LINES_SHOWN:])
+    advice = f"\n{install_advice.OFFLINE_ADVICE}" if install_advice.is_network_failure(text) else ""
     return InstallerFailed(
-        f"The packages could not be installed. Last output of the installer:\n{last_lines}"
+        f"The packages could not be installed. Last output of the installer:\n{last_lines}{advice}"
     )
 
 

@@ -22,7 +22,7 @@ class SecuritySettings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
         port = environ.get("AUTH_SERVICE_PORT") or "5001"
-        auth_urls = environ.get("AUTH_SERVICE_URL") or f"http://127.0.0.1:{port}"
+        auth_urls = environ.get("AUTH_SERVICE_URL") or f"http://{loopback_host(environ)}:{port}"
         return cls(
             issuer=environ.get("JWT_ISSUER") or "ai-agent-system",
             audience=environ.get("JWT_AUDIENCE") or "ai-agent-system",
@@ -30,6 +30,11 @@ class SecuritySettings:
             redis_url=redis_url(environ),
             service_secret=_service_secret(environ),
         )
+
+
+def loopback_host(environ: Mapping[str, str]) -> str:
+    """Return the loopback address of the family of HOST, as URLs contain it."""
+    return "[::1]" if ":" in environ.get("HOST", "") else "127.0.0.1"
 
 
 def redis_url(environ: Mapping[str, str]) -> str | None:

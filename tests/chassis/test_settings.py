@@ -124,3 +124,14 @@ def test_unrelated_file_variables_are_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
 
     assert load_env(tmp_path / "no.env").optional("SSL_CERT") is None
+
+
+def test_services_read_the_dotenv_below_backend_services_too(tmp_path, monkeypatch):
+    (services := tmp_path / "backend" / "services").mkdir(parents=True)
+    (tmp_path / ".env").write_text("FIRST_NAME=top\n")
+    (services / ".env").write_text("FIRST_NAME=below\nSECOND_NAME=below\n")
+    monkeypatch.setattr("os.environ", {})
+
+    env = load_env(tmp_path / ".env")
+
+    assert (env.optional("FIRST_NAME"), env.optional("SECOND_NAME")) == ("top", "below")

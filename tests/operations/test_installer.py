@@ -11,8 +11,11 @@ import pytest
 
 from backend.chassis.console import CommandError
 from backend.operations import installer
+from backend.operations.install_advice import explain_missing_module
+from backend.operations.path_length import MAX_DATA_PATH_BYTES, check_path_length
 
 ROOT = Path(__file__).parents[2]
+VERSION = f"3.{sys.version_info.minor}"
 LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
 
 
@@ -138,6 +141,62 @@ def test_error_contains_the_last_output_of_a_failed_installer(environment):
         installer._run_installer(
             [sys.executable, "-c", "import sys; sys.exit('no such package')"], environment.root, 1
         )
+
+
+def test_error_without_network_names_the_offline_option(environment):
+    output = "Retrying after NewConnectionError: Temporary failure in name resolution"
+    with pytest.raises(CommandError, match=r"cannot be reached.* --offline DIR"):
+        installer._run_installer(
+            [sys.executable, "-c", f"import sys; sys.exit({output!r})"], environment.root, 1
+        )
+
+
+def test_missing_pip_is_reported_with_the_package_to_install(environment, monkeypatch):
+    monkeypatch.setattr(installer.shutil, "which", lambda _: None)
+    monkeypatch.setattr(installer, "python_with_pip", lambda: str(environment.python))
+
+    with pytest.raises(CommandError, match=r"has no module pip. Install it: "):
+        installer.ensure_installed(environment)
+
+
+def test_missing_venv_module_is_reported_with_the_package_to_install(environment, monkeypatch):
+    monkeypatch.setitem(sys.modules, "venv", None)
+
+    with pytest.raises(CommandError, match=r"has no module venv. Install it: "):
+        installer.ensure_installed(environment)
+
+
+@pytest.mark.parametrize(
+    ("release", "pip", "venv"),
+    [
+        ("ID=debian", "apt install python3-pip", f"apt install python{VERSION}-venv"),
+        ("ID=pop\nID_LIKE='ubuntu debian'", "apt install python3-pip", "apt install"),
+        ('ID="rocky"\nID_LIKE="rhel centos"', f"dnf install python{VERSION}-pip", "dnf install"),
+        ("ID=alpine", "apk add py3-pip", "apk add python3"),
+        ("ID=unknown", "ensurepip --upgrade", "set PYTHON"),
+    ],
+)
+def test_package_of_a_missing_module_depends_on_the_system(tmp_path, release, pip, venv):
+    (file := tmp_path / "os-release").write_text(release.replace("'", '"'))
+
+    assert pip in explain_missing_module("pip", file)
+    assert venv in explain_missing_module("venv", file)
+
+
+def test_active_virtual_environment_that_is_not_used_is_reported(environment, monkeypatch):
+    monkeypatch.setenv("VIRTUAL_ENV", "/home/user/other")
+    assert "/home/user/other is not used" in installer.describe_unused_environment(environment)
+
+    monkeypatch.setenv("VIRTUAL_ENV", str(environment.folder))
+    assert installer.describe_unused_environment(environment) is None
+
+
+def test_data_folder_with_a_path_that_sqlite_cannot_open_is_rejected(tmp_path):
+    longest = Path("/" + "d" * (MAX_DATA_PATH_BYTES - 1))
+    check_path_length(longest)
+
+    with pytest.raises(CommandError, match="Set DATA_DIR to a folder with a shorter path"):
+        check_path_length(longest.with_name(longest.name + "d"))
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)

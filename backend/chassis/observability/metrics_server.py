@@ -1,6 +1,7 @@
 """HTTP server for the metrics of a process that serves nothing else."""
 
 import logging
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, metrics: Metrics) -> None:
         self.metrics = metrics
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _MetricsHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002

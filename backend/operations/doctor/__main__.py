@@ -1,12 +1,14 @@
-"""Check one service, or what all services share, and print the findings as JSON."""
+"""Check services and what they share, and print the findings as JSON lines."""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 from backend.chassis.catalog import CATALOG
@@ -29,54 +31,77 @@ class ReadOnlyEnv(Env):
 
 
 def main(arguments: list[str]) -> int:
-    """Print the findings and return 0, also if there are any."""
+    """Print one JSON line `{name: findings}` for each name, and return 0."""
     parser = argparse.ArgumentParser(prog="python -m backend.operations.doctor")
-    parser.add_argument("name", choices=(_SUITE, *(entry.name for entry in CATALOG)))
+    names = (_SUITE, *(entry.name for entry in CATALOG))
+    parser.add_argument("names", nargs="+", choices=names, metavar="NAME")
     parser.add_argument(
         "--running", action="store_true", help="the services are running on this host"
     )
     options = parser.parse_args(arguments)
     load_env()
     env = ReadOnlyEnv(os.environ)
-    if options.name == _SUITE:
-        findings = list(_check_suite(env))
-    else:
-        findings = list(_check_service(options.name, env, running=options.running))
-    sys.stdout.write(json.dumps([finding.to_dict() for finding in findings]))
+    # Modules are imported here: two threads that import the same package can block each other.
+    checks = {name: _prepare_checks(name, env, running=options.running) for name in options.names}
+    with ThreadPoolExecutor(len(checks)) as pool:
+        futures = {pool.submit(list, findings): name for name, findings in checks.items()}
+        for future in as_completed(futures):
+            findings = [finding.to_dict() for finding in future.result()]
+            sys.stdout.write(json.dumps({futures[future]: findings}) + "\n")
+            sys.stdout.flush()
     return 0
 
 
-def _check_suite(env: Env) -> Iterator[Finding]:
-    from backend.operations.doctor.package_checks import check_packages
-    from backend.operations.doctor.server_checks import check_redis
-
-    yield from _run_check(_SUITE, check_packages, env)
-    yield from _run_check(_SUITE, check_redis, env)
-
-
-def _check_service(name: str, env: Env, *, running: bool) -> Iterator[Finding]:
+def _prepare_checks(name: str, env: Env, *, running: bool) -> Iterable[Finding]:
+    """Import what the checks of *name* need, and return an iterable that runs them."""
+    if name == _SUITE:
+        return _prepare_suite_checks(env)
     if find_spec(f"backend.services.{name}.settings") is None:
-        return
+        return ()
     try:
         settings: Any = import_module(f"backend.services.{name}.settings").Settings.from_env(env)
     except SettingsError as invalid:
-        yield error(
-            name,
-            str(invalid),
-            f"{name} does not start with invalid settings.",
-            "Correct the setting in .env or in the environment.",
-        )
-        return
-    tables_ok = True
+        return [
+            error(
+                name,
+                str(invalid),
+                f"{name} does not start with invalid settings.",
+                "Correct the setting.",
+            )
+        ]
+    check_tables: Check | None = None
     if find_spec(f"backend.services.{name}.migrations") is not None:
-        # Imported here: the import is slow, and not every service has tables.
-        from backend.operations.doctor.database_checks import check_tables
+        # The import is slow, and not every service has tables.
+        check_tables = import_module("backend.operations.doctor.database_checks").check_tables
+    run_checks: Check | None = None
+    if find_spec(f"backend.services.{name}.checkup") is not None:
+        run_checks = import_module(f"backend.services.{name}.checkup").run_checks
+    return _check_service(name, settings, check_tables, run_checks, running=running)
 
+
+def _prepare_suite_checks(env: Env) -> Iterator[Finding]:
+    from backend.operations.doctor.package_checks import check_packages
+    from backend.operations.doctor.secret_checks import check_secrets
+    from backend.operations.doctor.server_checks import check_redis
+
+    checks = (check_packages, check_secrets, check_redis)
+    return chain.from_iterable(_run_check(_SUITE, check, env) for check in checks)
+
+
+def _check_service(
+    name: str,
+    settings: Any,
+    check_tables: Check | None,
+    run_checks: Check | None,
+    *,
+    running: bool,
+) -> Iterator[Finding]:
+    tables_ok = True
+    if check_tables is not None:
         findings = list(_run_check(name, check_tables, name, settings.database_url))
         tables_ok = not any(finding.component == name for finding in findings)
         yield from findings
-    if find_spec(f"backend.services.{name}.checkup") is not None:
-        run_checks = import_module(f"backend.services.{name}.checkup").run_checks
+    if run_checks is not None:
         yield from _run_check(name, run_checks, settings, tables_ok=tables_ok, running=running)
 
 

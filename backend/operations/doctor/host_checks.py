@@ -16,9 +16,13 @@ from backend.operations.disk_space import (
     DOCTOR_WARNING_FREE_BYTES,
     find_existing_folder,
 )
+from backend.operations.doctor.setting_checks import check_settings
+from backend.operations.path_length import explain_path_length
 from backend.operations.supervisor import state
 from backend.operations.supervisor.environment import EnvironmentVariables
-from backend.operations.supervisor.plan import WILDCARD_ADDRESSES, Plan
+from backend.operations.supervisor.log_files import explain_unwritable_folder
+from backend.operations.supervisor.plan import WILDCARD_LOOPBACKS, Plan
+from backend.operations.supervisor.port_checks import advise_on_port
 from backend.operations.supervisor.processes import ports
 from backend.operations.supervisor.processes.valkey import find_binary
 
@@ -37,6 +41,8 @@ def check_host(
     yield from _check_packages(root, plan)
     yield from _check_disk_space(root, plan)
     yield from _check_data_folder(plan)
+    yield from _check_log_folder(plan)
+    yield from check_settings(plan, variables, running=running)
     yield from _check_variable_names(variables, known)
     yield from _check_exposure(variables)
     yield from _check_open_file_limit()
@@ -82,7 +88,25 @@ def _check_disk_space(root: Path, plan: Plan) -> Iterator[Finding]:
         )
 
 
+def _check_log_folder(plan: Plan) -> Iterator[Finding]:
+    if problem := explain_unwritable_folder(plan.logs):
+        yield error(
+            "LOG_DIR",
+            f"No log can be written to {plan.logs}: {problem}.",
+            "The services do not start.",
+            "Correct the permissions, or set LOG_DIR to another folder.",
+        )
+
+
 def _check_data_folder(plan: Plan) -> Iterator[Finding]:
+    if problem := explain_path_length(plan.data):
+        yield error(
+            "DATA_DIR",
+            f"{problem}.",
+            "The services do not start.",
+            "Set DATA_DIR to a folder with a shorter path.",
+        )
+        return
     if not plan.data.exists():
         return
     if not os.access(plan.data, os.R_OK | os.W_OK | os.X_OK):
@@ -150,11 +174,11 @@ def _check_variable_names(
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         yield warning(
             ".env",
-            f"{name} is set in .env, but no variable of that name exists.",
+            f"{name} is set in {variables.origin(name)}, but no variable of that name exists.",
             "It has no effect.",
-            f"Did you mean {similar[0]}? Correct it in .env."
+            f"Did you mean {similar[0]}? Correct it."
             if similar
-            else "Remove it from .env. .env.example lists all variables.",
+            else "Remove it. .env.example lists all variables.",
         )
     for name in sorted(set(variables.exported) - set(known)):
         # Most exported variables belong to other programs: report only likely typing errors.
@@ -172,14 +196,14 @@ def _check_variable_names(
 def _check_exposure(variables: EnvironmentVariables) -> Iterator[Finding]:
     production = variables.get("APP_ENV") == "production"
     in_containers = _in_container(variables)
-    if variables.get("HOST") in WILDCARD_ADDRESSES and not in_containers:
+    if variables.get("HOST") in WILDCARD_LOOPBACKS and not in_containers:
         yield warning(
             "HOST",
             f"HOST is {variables.get('HOST')}: every service is reachable from the network.",
             "Clients can bypass the gateway and its limits.",
             "Unset HOST. GATEWAY_HOST opens only the gateway to the network.",
         )
-    if variables.get("GATEWAY_HOST") in WILDCARD_ADDRESSES and not in_containers:
+    if variables.get("GATEWAY_HOST") in WILDCARD_LOOPBACKS and not in_containers:
         if not variables.get("TLS_CERTFILE") and not variables.get("TRUSTED_PROXIES"):
             yield warning(
                 "GATEWAY_HOST",
@@ -227,13 +251,12 @@ def _check_one_time_secrets(plan: Plan) -> Iterator[Finding]:
 
 def _check_ports(plan: Plan) -> Iterator[Finding]:
     for program in plan.programs:
-        if program.port and not ports.is_free(program.host, program.port):
-            process = ports.describe_listener(program.port)
+        if program.port and (problem := ports.explain_unavailable(program.host, program.port)):
             yield error(
                 program.name,
-                f"Port {program.port} of {program.name} is in use by {process}.",
+                f"Port {program.port} of {program.name} {problem}.",
                 "The next start fails.",
-                f"Stop that process, set {program.port_variable}, or use --port-offset.",
+                advise_on_port(program, problem),
             )
 
 

@@ -13,6 +13,7 @@ from backend.chassis.settings import Env
 _ROOT = Path(__file__).resolve().parents[3]
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)(?: ; ([^\\]*))?", re.MULTILINE)
 _MAX_PACKAGES_SHOWN = 5
+_NO_VECTORS = "Vector search fails, and uploaded documents wait to be embedded."
 
 
 def check_packages(env: Env) -> Iterator[Finding]:
@@ -36,13 +37,55 @@ def check_packages(env: Env) -> Iterator[Finding]:
             "These versions are not tested.",
             "rm .venv/.installed && ./start_microservices.sh install",
         )
-    if env.optional("OTEL_EXPORTER_OTLP_ENDPOINT") and find_spec("opentelemetry") is None:
-        yield error(
-            "traces",
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra otel is not installed.",
+    yield from _check_extras(env)
+
+
+def _check_extras(env: Env) -> Iterator[Finding]:
+    """Yield the extras that settings require and that are not installed."""
+    store = env.optional("VECTOR_STORE")
+    local_embedding = env.optional("EMBEDDING_MODEL") and not env.optional("EMBEDDING_BASE_URL")
+    local_reranking = env.optional("RERANK_MODEL") and not env.optional("RERANK_BASE_URL")
+    requirements = (
+        (
+            env.optional("OTEL_EXPORTER_OTLP_ENDPOINT") is not None,
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "otel",
+            "opentelemetry.exporter.otlp.proto.http",
             "No service exports spans.",
-            "./start_microservices.sh install --extra otel",
-        )
+        ),
+        (store == "pgvector", "VECTOR_STORE", "pgvector", "langchain_postgres", _NO_VECTORS),
+        (store == "qdrant", "VECTOR_STORE", "qdrant", "langchain_qdrant", _NO_VECTORS),
+        (local_embedding, "EMBEDDING_MODEL", "torch", "sentence_transformers", _NO_VECTORS),
+        (
+            local_reranking,
+            "RERANK_MODEL",
+            "torch",
+            "sentence_transformers",
+            "Search results are not reranked.",
+        ),
+        (
+            env.optional("MCP_SERVERS") is not None,
+            "MCP_SERVERS",
+            "mcp",
+            "langchain_mcp_adapters",
+            "The agent has no tools of MCP servers.",
+        ),
+    )
+    for is_required, variable, extra, module, consequence in requirements:
+        if is_required and not _is_installed(module):
+            yield error(
+                "packages",
+                f"{variable} is set, but the extra {extra} is not installed.",
+                consequence,
+                f"./start_microservices.sh install --extra {extra}",
+            )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a parent package
+        return False
 
 
 def _read_locked_versions() -> Mapping[str, Sequence[str]]:

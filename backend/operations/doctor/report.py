@@ -1,17 +1,18 @@
-"""Report of `doctor`: every setting with its origin, and problems with their fixes."""
+"""Report of `doctor`: problems with their fixes, then every setting with its origin."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from backend.chassis.catalog import CATALOG
 from backend.chassis.console import format_table, print_line
-from backend.chassis.diagnostics import Finding, Level, error, warning
+from backend.chassis.diagnostics import Finding, Level, warning
 from backend.operations import installer
 from backend.operations.doctor.host_checks import check_host
 from backend.operations.supervisor import state
@@ -19,6 +20,7 @@ from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import Plan
 
 _SETTING = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=(.*?)(?:\s+#.*)?$")
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bHOST\b|\bLLM\b")
 _SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^@/]*(?=@)")
 _CHECK_TIMEOUT_SECONDS = 120
@@ -27,13 +29,16 @@ _SUITE = "suite"
 
 
 def print_report(
-    root: Path, plan: Plan, variables: EnvironmentVariables, *, as_json: bool = False
+    root: Path,
+    plan: Plan,
+    variables: EnvironmentVariables,
+    *,
+    as_json: bool = False,
+    findings_only: bool = False,
 ) -> int:
-    """Print settings and findings and return the exit code: 1 if a finding is an error."""
-    settings = list(_list_settings(root, variables))
-    known = [name for name, _ in list_settings(root)]
-    findings = [*check_host(root, plan, variables, known), *_check_services(root, plan, variables)]
-    findings.sort(key=lambda finding: finding.level)
+    """Print findings and settings and return the exit code: 1 if a finding is an error."""
+    findings = find_problems(root, plan, variables)
+    settings = [] if findings_only else list(_list_settings(root, variables))
     if as_json:
         keys = ("name", "value", "from")
         report = {
@@ -42,9 +47,54 @@ def print_report(
         }
         print_line(json.dumps(report, indent=2, ensure_ascii=False))
     else:
-        print_line("Settings\n" + format_table(("name", "value", "from"), settings) + "\n")
         print_line("\n".join(map(_format_finding, findings)) or "No problems found.")
+        if settings:
+            print_line("\nSettings\n" + format_table(("name", "value", "from"), settings))
     return int(any(finding.level == "error" for finding in findings))
+
+
+def print_errors(root: Path, plan: Plan, variables: EnvironmentVariables) -> None:
+    """Print the findings that are errors, after a start that succeeded in spite of them."""
+    errors = [f for f in find_problems(root, plan, variables) if f.level == "error"]
+    if errors:
+        print_line("\nThe services run, but not everything works:\n")
+        print_line("\n".join(map(_format_finding, errors)))
+
+
+def find_problems(root: Path, plan: Plan, variables: EnvironmentVariables) -> list[Finding]:
+    """Return each problem once, with the origin of the setting that causes it; errors first."""
+    known = [name for name, _ in list_settings(root)]
+    findings = [*check_host(root, plan, variables, known), *_check_services(root, plan, variables)]
+    merged = [_merge_findings(group) for group in _group_by_problem(findings)]
+    located = [_add_origin(finding, variables) for finding in merged]
+    return sorted(located, key=lambda finding: finding.level)
+
+
+def _group_by_problem(findings: Iterable[Finding]) -> Iterable[list[Finding]]:
+    """Group equal findings: each service that reads a wrong shared setting reports it."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.level, finding.problem), []).append(finding)
+    return groups.values()
+
+
+def _merge_findings(group: Sequence[Finding]) -> Finding:
+    if len(group) == 1:
+        return group[0]
+    components = dict.fromkeys(finding.component for finding in group)
+    consequences = dict.fromkeys(
+        finding.consequence.replace(finding.component, "each of them") for finding in group
+    )
+    return replace(group[0], component=", ".join(components), consequence=" ".join(consequences))
+
+
+def _add_origin(finding: Finding, variables: EnvironmentVariables) -> Finding:
+    """Add where the first variable that the finding names is set, unless it has an origin."""
+    names = _VARIABLE.findall(f"{finding.problem} {finding.fix} {finding.component}")
+    name = next((name for name in names if variables.get(name)), None)
+    if finding.origin or name is None:
+        return finding
+    return replace(finding, origin=f"{name}: {variables.location(name)}")
 
 
 def list_settings(root: Path) -> list[tuple[str, str]]:
@@ -69,11 +119,15 @@ def _format_finding(finding: Finding) -> str:
         f"{finding.level}: {finding.component}: {finding.problem}\n"
         f"    consequence: {finding.consequence}\n"
         f"    fix:         {finding.fix}"
+        + (f"\n    set in:      {finding.origin}" if finding.origin else "")
     )
 
 
 def _check_services(root: Path, plan: Plan, variables: EnvironmentVariables) -> Iterator[Finding]:
-    """Run the checks of all services in parallel, each in its own process with a timeout."""
+    """Run the checks of all services in one process with a timeout.
+
+    A process for each service would take three times as much CPU time.
+    """
     python = _find_python(root)
     if python is None:
         return
@@ -82,17 +136,23 @@ def _check_services(root: Path, plan: Plan, variables: EnvironmentVariables) -> 
     environment = plan.environment if running else offline
     options = ("--running",) if running else ()
     names = (_SUITE, *(entry.name for entry in CATALOG))
-    with ThreadPoolExecutor(len(names)) as pool:
-        for findings in pool.map(
-            lambda name: _run_checks(python, root, environment, (name, *options)), names
-        ):
-            yield from findings
+    output, failure = _run_checks(python, root, environment, (*names, *options))
+    findings = _parse_findings(output)
+    for name in names:
+        yield from findings.get(name, ())
+    if missing := [name for name in names if name not in findings]:
+        yield warning(
+            ", ".join(missing),
+            f"The checks failed: {failure}",
+            "Problems of these services are not reported, and they may not start.",
+            f"{python} -m backend.operations.doctor {' '.join(missing)}",
+        )
 
 
 def _run_checks(
     python: Path, root: Path, environment: Mapping[str, str], arguments: Sequence[str]
-) -> list[Finding]:
-    name = arguments[0]
+) -> tuple[str, str]:
+    """Return the output of the checks, and why it may be incomplete."""
     try:
         process = subprocess.run(  # noqa: S603 - names of the catalog
             [python, "-m", "backend.operations.doctor", *arguments],
@@ -103,26 +163,23 @@ def _run_checks(
             timeout=_CHECK_TIMEOUT_SECONDS,
             check=False,
         )
-        return [_parse_finding(fields) for fields in json.loads(process.stdout)]
-    except subprocess.TimeoutExpired:
-        return [
-            warning(
-                name,
-                f"Its checks took longer than {_CHECK_TIMEOUT_SECONDS} s.",
-                "A server may not respond, or there is much data. Problems are not reported.",
-                f"{python} -m backend.operations.doctor {name}",
-            )
-        ]
-    except (ValueError, TypeError, KeyError):
-        last_line = process.stderr.strip().splitlines()[-1:] or ["no output"]
-        return [
-            error(
-                name,
-                f"Its checks failed: {last_line[0]}",
-                "The service would probably not start either.",
-                "./start_microservices.sh install",
-            )
-        ]
+    except subprocess.TimeoutExpired as timeout:
+        # subprocess returns bytes here, also in text mode.
+        output = timeout.stdout if isinstance(timeout.stdout, bytes) else b""
+        return output.decode(
+            "utf-8", "replace"
+        ), f"they took longer than {_CHECK_TIMEOUT_SECONDS} s."
+    return process.stdout, (process.stderr.strip().splitlines()[-1:] or ["no output."])[0]
+
+
+def _parse_findings(output: str) -> Mapping[str, Sequence[Finding]]:
+    """Return the findings by service from JSON lines; an incomplete line is ignored."""
+    findings: dict[str, Sequence[Finding]] = {}
+    for line in output.splitlines():
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            for name, entries in json.loads(line).items():
+                findings[name] = [_parse_finding(fields) for fields in entries]
+    return findings
 
 
 def _parse_finding(fields: Mapping[str, str]) -> Finding:

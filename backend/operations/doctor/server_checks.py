@@ -15,6 +15,7 @@ from backend.security.redis.permanent_errors import explain_permanent_error
 from backend.security.settings import redis_url
 
 _TIMEOUT_SECONDS = 3.0
+_REDIS_URL = "REDIS_URL"
 _MIN_REDIS_VERSION = (6, 2)
 _MAX_CLOCK_SKEW_SECONDS = 2.0
 
@@ -35,7 +36,7 @@ def check_redis(env: Env) -> Iterator[Finding]:
             (isinstance(failure, RedisError) and explain_permanent_error(failure))
             or f"The Redis-compatible server does not respond: {failure}",
             "Revocations cannot be checked. Requests fail with 503 after 30 seconds.",
-            "Start it, or correct REDIS_URL."
+            f"Start it, or correct {_REDIS_URL if env.optional(_REDIS_URL) else 'REDIS_HOST'}."
             if is_external
             else "./start_microservices.sh restart",
         )

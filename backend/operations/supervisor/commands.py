@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +30,21 @@ _EXIT_NOT_RUNNING = 3  # as for `systemctl status`
 
 @dataclass(frozen=True, slots=True)
 class SuiteCommands:
-    """Commands on one plan; *arguments* are the command-line arguments it was made from."""
+    """Commands on one plan.
+
+    Attributes:
+        arguments: command-line arguments that the plan was made from.
+        print_errors: prints problems of the running services, after a start.
+    """
 
     plan: Plan
     arguments: tuple[str, ...] = ()
+    print_errors: Callable[[], None] = lambda: None
 
     def start(self, *, quiet: bool = False) -> None:
         """Run until stopped. With *quiet*, another process prints the greeting."""
         print_line(f"Starting {', '.join(program.name for program in self.plan.programs)}")
-        on_ready = (lambda: None) if quiet else self.print_greeting
+        on_ready = (lambda: None) if quiet else self._greet
         Supervisor(self.plan, on_ready, self.arguments).run()
         print_line("All processes have stopped.")
 
@@ -66,6 +73,12 @@ class SuiteCommands:
         if supervisor.poll() is not None:
             raise SystemExit(1)
         self.print_greeting()
+        self.print_errors()
+
+    def _greet(self) -> None:
+        self.print_greeting()
+        # In a thread: the supervisor must watch its processes during the checks.
+        threading.Thread(target=self.print_errors, daemon=True, name="doctor").start()
 
     def _is_ready_under(self, pid: int) -> bool:
         current = SupervisorState.read(self.plan.run_folder)

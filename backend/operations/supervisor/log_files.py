@@ -1,6 +1,7 @@
 """Log files: read the last lines, follow, search by request, rotate by size."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -10,13 +11,39 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-MAX_LOG_BYTES = 10 * 1024 * 1024
-# Rotated files kept for each log; with the current one at most four times MAX_LOG_BYTES.
+from backend.chassis.console import CommandError
+
+# Rotated files kept for each log; with the current one at most four times LOG_MAX_MB.
 ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 _NUMBERED = re.compile("_([2-9])$")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def explain_unwritable_folder(folder: Path) -> str | None:
+    """Return why no log can be written to *folder*, or None if it can or could be created."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        return f"{existing} is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"this user may not write to {existing}"
+    return None
+
+
+def create_log_folder(folder: Path) -> None:
+    """Create *folder*. Raises CommandError if no log can be written to it."""
+    problem = explain_unwritable_folder(folder)
+    if problem is None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problem = error.strerror or str(error)
+    if problem is not None:
+        raise CommandError(
+            f"No log can be written to {folder}: {problem}. Correct the permissions, or set "
+            "LOG_DIR to another folder."
+        )
 
 
 def read_last_lines(log: Path, count: int, offset: int = 0) -> list[str]:
@@ -80,12 +107,12 @@ def _rotated_files(log: Path) -> list[Path]:
     return [log.with_name(f"{log.name}.{number}") for number in range(1, ROTATED_FILES + 1)]
 
 
-def rotate_log(log: Path) -> None:
-    """Move a log over MAX_LOG_BYTES to `<name>.1`, the previous one to `<name>.2`, and so on.
+def rotate_log(log: Path, max_bytes: int) -> None:
+    """Move a log over *max_bytes* to `<name>.1`, the previous one to `<name>.2`, and so on.
 
     The file is copied and truncated instead of renamed, because its writers keep it open.
     """
-    if not log.exists() or log.stat().st_size <= MAX_LOG_BYTES:
+    if not log.exists() or log.stat().st_size <= max_bytes:
         return
     rotated = _rotated_files(log)
     for newer, older in reversed(list(pairwise(rotated))):

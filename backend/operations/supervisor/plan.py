@@ -10,12 +10,14 @@ from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 from backend.chassis.unix_sockets import PREFIX
 from backend.operations.supervisor.environment import EnvironmentVariables
+from backend.operations.supervisor.processes.ports import format_host
 from backend.operations.supervisor.processes.readiness import probe_path
 
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
 _INSTANCE_PORT_STEP = 100
-WILDCARD_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared here, not bound
+# The loopback address at which a server on each wildcard address is reached.
+WILDCARD_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Program:
     @property
     def address(self) -> str:
         """Address at which this host reaches it."""
-        return "127.0.0.1" if self.host in WILDCARD_ADDRESSES else self.host
+        return WILDCARD_LOOPBACKS.get(self.host, self.host)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -57,8 +59,7 @@ class Program:
             return f"{PREFIX}{self.socket}"
         if self.port is None:
             return "-"
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{format_host(self.address)}:{self.port}"
 
     @property
     def probe_url(self) -> str | None:
@@ -69,7 +70,14 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the supervisor needs, decided before the start."""
+    """Everything the supervisor needs, decided before the start.
+
+    Attributes:
+        start_timeout_seconds: a start fails if a program makes no progress for this time.
+        max_log_bytes: size at which a log is rotated.
+        loopback_host: loopback address of the family of HOST, for programs that only this host
+            may reach.
+    """
 
     root: Path
     data: Path
@@ -77,7 +85,9 @@ class Plan:
     programs: tuple[Program, ...]
     environment: Mapping[str, str]
     runs_valkey: bool
-    ready_seconds: float = 120.0
+    start_timeout_seconds: float
+    max_log_bytes: int
+    loopback_host: str
 
     @property
     def run_folder(self) -> Path:
@@ -92,6 +102,16 @@ class Plan:
     def console_file(self) -> Path:
         """Console output of a detached supervisor."""
         return self.run_folder / "screen"
+
+
+def find_shared_ports(plan: Plan) -> Mapping[int, Sequence[str]]:
+    """Return the names of the programs of each port that is set for several of them."""
+    names: dict[int, list[str]] = {}
+    for program in plan.programs:
+        if program.port is not None:
+            label = f"{program.name} ({program.port_variable})"
+            names.setdefault(program.port, []).append(label)
+    return {port: programs for port, programs in names.items() if len(programs) > 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +190,9 @@ def make_plan(
         ),
         environment=_build_environment(variables, data, programs, options),
         runs_valkey=not (any(map(variables.get, _EXTERNAL_REDIS_VARIABLES))),
+        max_log_bytes=variables.number("LOG_MAX_MB", 10, 1, 10_000) * 1024 * 1024,
+        loopback_host=get_loopback_host(variables),
+        start_timeout_seconds=variables.number("START_TIMEOUT_SECONDS", 120, 1, 86_400),
     )
 
 
@@ -180,7 +203,10 @@ def _plan_companion(
     data: Path,
     logs: Path,
 ) -> Program:
-    host = "127.0.0.1"
+    loopback = "127.0.0.1" if options.dev else get_loopback_host(variables)
+    # A companion that gets its address from the environment follows HOST, like a service. The
+    # others have no authentication: they are reachable on this host only.
+    host = loopback if companion.has_host_argument else variables.get("HOST") or loopback
     port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
         name=companion.name,
@@ -219,6 +245,11 @@ def _selector_names(entry: Service | Companion) -> tuple[str, ...]:
 def get_host(service: Service, variables: EnvironmentVariables) -> str:
     """Return the address to bind. GATEWAY_HOST opens only the gateway to the network."""
     return variables.get("GATEWAY_HOST" if service.is_gateway else "HOST") or "127.0.0.1"
+
+
+def get_loopback_host(variables: EnvironmentVariables) -> str:
+    """Return the loopback address of the family of HOST."""
+    return "::1" if ":" in (variables.get("HOST") or "") else "127.0.0.1"
 
 
 def get_scheme(service: Service, variables: EnvironmentVariables) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from backend.chassis.console import CommandError
 from backend.chassis.files import FileLockedError, is_locked, open_locked, write_file
@@ -36,6 +37,11 @@ class SupervisorState:
     arguments: list[str] = field(default_factory=list)
     gateway_url: str | None = None
     programs: list[RunningProgram] = field(default_factory=list)
+
+    @property
+    def ports(self) -> set[int]:
+        """Ports of the running programs."""
+        return {port for program in self.programs if (port := urlsplit(program.url).port)}
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

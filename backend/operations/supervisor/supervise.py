@@ -11,8 +11,10 @@ from backend.chassis.console import CommandError, copy_to_log, print_line
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_START, check_disk_space
 from backend.operations.supervisor import log_files, state
+from backend.operations.supervisor.log_files import create_log_folder
 from backend.operations.supervisor.plan import Plan, Program
-from backend.operations.supervisor.processes import child_output, ports, readiness
+from backend.operations.supervisor.port_checks import check_ports
+from backend.operations.supervisor.processes import child_output, readiness
 from backend.operations.supervisor.processes.child import SupervisedProcess
 from backend.operations.supervisor.processes.signals import SignalWatcher, watch_signals
 from backend.operations.supervisor.processes.spawn import (
@@ -30,6 +32,8 @@ _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
 _ROTATE_SECONDS = 10.0
 _OUTPUT_SECONDS = 0.5
 _PROGRESS_SECONDS = 10.0
+# Measuring the progress of starting programs reads the status of every process of the host.
+_CHECK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -55,10 +59,10 @@ class Supervisor:
         with state.sole_supervisor(self.plan.data), watch_signals() as self._signals:
             check_no_interrupted_restore(self.plan.data)
             self._stop_orphans()
-            self._check_ports()
+            check_ports(self.plan)
             self._check_disk_space()
             self._write_state()  # from now on `stop` can find this supervisor
-            self.plan.logs.mkdir(parents=True, exist_ok=True)
+            create_log_folder(self.plan.logs)
             copy_to_log(self.plan.supervisor_log)
             try:
                 self._start_all()
@@ -77,15 +81,6 @@ class Supervisor:
         programs = previous.programs if previous else []
         alive = [entry.process for entry in programs if entry.process.is_alive]
         stop_processes(alive, STOP_SECONDS)
-
-    def _check_ports(self) -> None:
-        for program in self.plan.programs:
-            if program.port and not ports.is_free(program.host, program.port):
-                raise CommandError(
-                    f"Port {program.port} of {program.name} is in use by "
-                    f"{ports.describe_listener(program.port)}. Stop that process, set "
-                    f"{program.port_variable}, or move all ports with --port-offset."
-                )
 
     def _check_disk_space(self) -> None:
         for folder in (self.plan.data, self.plan.logs):
@@ -110,10 +105,10 @@ class Supervisor:
                 "in each process."
             )
             return None
-        server = Valkey(binary, self.plan.data, self.plan.logs)
+        server = Valkey(binary, self.plan.data, self.plan.logs, self.plan.loopback_host)
         child = SupervisedProcess(
             name=server.name,
-            url=f"redis://127.0.0.1:{server.port}",
+            url=f"redis://{server.address}",
             log=server.log,
             start=lambda: server.start(environment),
             is_ready=server.is_ready,
@@ -129,18 +124,22 @@ class Supervisor:
             self.children.append(child)
             child.run()
         self._write_state()
-        waiting, next_progress = list(children), _PROGRESS_SECONDS
+        waiting, next_check, next_progress = list(children), 0.0, _PROGRESS_SECONDS
         while waiting and not self._signals.stop_requests:
+            elapsed = time.monotonic() - began
+            is_due = elapsed >= next_check
             for child in list(waiting):
-                elapsed = time.monotonic() - began
-                child.check_startup(elapsed, self.plan.ready_seconds)
+                if is_due or not child.is_running:
+                    child.check_startup(self.plan.start_timeout_seconds)
                 if child.is_ready(_probe_timeout_seconds(elapsed)):
                     print_line(f"  {child.name} is ready ({elapsed:.1f} s)")
                     waiting.remove(child)
+            if is_due:
+                next_check = elapsed + _CHECK_SECONDS
             if waiting and elapsed > next_progress:
                 next_progress += _PROGRESS_SECONDS
                 names = ", ".join(child.name for child in waiting)
-                print_line(f"  still waiting for {names} ({elapsed:.0f} s)")
+                print_line(f"  still loading {names} ({elapsed:.0f} s)")
             if waiting:
                 self._signals.wait(0.1 if elapsed < _PROGRESS_SECONDS else 0.5)
 
@@ -152,7 +151,7 @@ class Supervisor:
             if time.monotonic() > rotate_at:
                 own_logs = (self.plan.supervisor_log, self.plan.console_file)
                 for log in (*(child.log for child in self.children), *own_logs):
-                    log_files.rotate_log(log)
+                    log_files.rotate_log(log, self.plan.max_log_bytes)
                 rotate_at = time.monotonic() + _ROTATE_SECONDS
             self._signals.wait(0.5)
 

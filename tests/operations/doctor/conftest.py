@@ -7,7 +7,7 @@ import pytest
 from backend.chassis.database.sessions import open_database
 from backend.operations.doctor.__main__ import main
 
-SECRET = "a secret for tests, long enough to sign with"
+SECRET = "a phrase of many words, long enough to sign tokens with"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run_doctor(folder, monkeypatch, capsys):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         assert main(list(arguments)) == 0
-        findings = json.loads(capsys.readouterr().out)
+        (findings,) = json.loads(capsys.readouterr().out).values()
         assert all(finding["what"] and finding["why"] and finding["mend"] for finding in findings)
         return [(finding["level"], finding["what"], finding["mend"]) for finding in findings]
 

@@ -29,13 +29,3 @@ def test_doctor_reports_redis_settings_that_lose_data(
 def test_doctor_reports_an_unreachable_redis(run_doctor):
     ((level, _, fix),) = run_doctor("suite", REDIS_URL="redis://127.0.0.1:9/0")
     assert (level, "REDIS_URL" in fix) == ("error", True)
-
-
-def test_doctor_reports_a_missing_otel_extra(run_doctor):
-    findings = run_doctor("suite", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
-    from importlib.util import find_spec
-
-    expected = (
-        [] if find_spec("opentelemetry") else ["./start_microservices.sh install --extra otel"]
-    )
-    assert [fix for _, _, fix in findings] == expected

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from backend.chassis.catalog import CATALOG
 from backend.chassis.database.migration_folders import list_revisions
+from backend.operations.doctor import package_checks
 from backend.services.auth.__main__ import main as auth_command
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow
@@ -55,6 +56,26 @@ def test_doctor_reports_invalid_settings_and_unreachable_stores_as_errors(
 ):
     errors = [problem for level, problem, _ in run_doctor(service, **settings) if level == "error"]
     assert any(text in problem for problem in errors), errors
+
+
+def test_doctor_reports_a_sample_secret(run_doctor):
+    errors = [problem for level, problem, _ in run_doctor("suite", SECRET_KEY="change-me")]
+    assert "SECRET_KEY is a well-known sample value." in errors
+
+
+@pytest.mark.parametrize(
+    ("settings", "extra"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, "otel"),
+        ({"VECTOR_STORE": "pgvector"}, "pgvector"),
+        ({"EMBEDDING_MODEL": "e5"}, "torch"),
+        ({"MCP_SERVERS": "servers.json"}, "mcp"),
+    ],
+)
+def test_doctor_reports_a_missing_extra(run_doctor, monkeypatch, settings, extra):
+    monkeypatch.setattr(package_checks, "find_spec", lambda _: None)
+    fixes = [fix for _, _, fix in run_doctor("suite", **settings)]
+    assert f"./start_microservices.sh install --extra {extra}" in fixes
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_exported_variables_take_precedence_and_empty_ones_count_as_unset():
     ],
 )
 def test_dotenv_line_is_parsed_like_a_shell_assignment(line, value):
-    assert parse_dotenv(f"# a comment\n\n{line}\nno assignment\n") == {"NAME": value}
+    assert parse_dotenv(f"# a comment\n\n{line}\nno assignment\n").values == {"NAME": value}
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "65536", "-1", "5000.5"])
@@ -68,4 +68,26 @@ def test_variable_can_be_read_from_a_secret_file(tmp_path, monkeypatch):
 
     (tmp_path / "redis").unlink()
     with pytest.raises(CommandError, match="REDIS_URL_FILE names"):
+        EnvironmentVariables.read(tmp_path)
+
+
+def test_dotenv_of_the_project_takes_precedence_over_that_of_the_services(tmp_path, monkeypatch):
+    (services := tmp_path / "backend" / "services").mkdir(parents=True)
+    (tmp_path / ".env").write_text("# comment\nRATE_LIMIT_API=7/minute\n")
+    (services / ".env").write_text("RATE_LIMIT_API=8/minute\nRATE_LIMIT_AUTH=9/minute\n")
+    for name in ("RATE_LIMIT_API", "RATE_LIMIT_AUTH"):
+        monkeypatch.delenv(name, raising=False)
+
+    variables = EnvironmentVariables.read(tmp_path)
+
+    assert variables.get("RATE_LIMIT_API") == "7/minute"
+    assert variables.location("RATE_LIMIT_API") == ".env, line 2"
+    assert variables.get("RATE_LIMIT_AUTH") == "9/minute"
+    assert variables.location("RATE_LIMIT_AUTH") == "backend/services/.env, line 2"
+
+
+def test_unreadable_dotenv_is_reported_with_its_path(tmp_path):
+    (tmp_path / ".env").write_bytes(b"NAME=\xff")
+
+    with pytest.raises(CommandError, match=r"\.env cannot be read: it is not UTF-8 text"):
         EnvironmentVariables.read(tmp_path)

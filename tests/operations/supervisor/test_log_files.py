@@ -20,25 +20,23 @@ def test_last_lines_start_at_the_offset(tmp_path):
     assert log_files.read_last_lines(tmp_path / "none.log", 5) == []
 
 
-def test_large_log_is_rotated_while_its_writer_keeps_it_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_files, "MAX_LOG_BYTES", 10)
+def test_large_log_is_rotated_while_its_writer_keeps_it_open(tmp_path):
     log = tmp_path / "a.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"more than ten bytes\n")
-        log_files.rotate_log(log)
+        log_files.rotate_log(log, 10)
         writer.write(b"next\n")
-        log_files.rotate_log(log)
+        log_files.rotate_log(log, 10)
 
     assert log.read_text() == "next\n"
     assert (tmp_path / "a.log.1").read_text() == "more than ten bytes\n"
 
 
-def test_three_rotated_files_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_files, "MAX_LOG_BYTES", 3)
+def test_three_rotated_files_are_kept(tmp_path):
     log = tmp_path / "a.log"
     for number in range(6):
         append(log, f"file {number}\n")
-        log_files.rotate_log(log)
+        log_files.rotate_log(log, 3)
 
     rotated = [(tmp_path / f"a.log.{number}").read_text() for number in (1, 2, 3)]
     assert rotated == ["file 5\n", "file 4\n", "file 3\n"]

@@ -173,6 +173,27 @@ def test_start_reports_the_last_output_of_a_service_that_exits(
     assert suite.find_processes() == []
 
 
+@pytest.mark.parametrize("mode", ["logs", "computes"])
+def test_start_waits_as_long_as_a_service_makes_progress(suite: StandInSuite, mode: str) -> None:
+    suite.variables = {"BETA_MODE": mode, "START_TIMEOUT_SECONDS": "4"}
+
+    process = suite.run("detach")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert is_healthy(suite.ports["beta"])
+
+
+def test_start_fails_with_advice_when_a_service_makes_no_progress(suite: StandInSuite) -> None:
+    suite.variables = {"BETA_MODE": "hangs", "START_TIMEOUT_SECONDS": "2"}
+
+    process = suite.run("start")
+
+    assert process.returncode == 1
+    assert "beta-service runs but is not ready" in process.stderr
+    assert "raise START_TIMEOUT_SECONDS" in process.stderr
+    assert suite.find_processes() == []
+
+
 def test_files_in_the_data_folder_are_private(suite: StandInSuite) -> None:
     suite.start()
 

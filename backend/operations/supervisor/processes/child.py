@@ -9,12 +9,15 @@ from pathlib import Path
 
 from backend.chassis.console import CommandError
 from backend.operations.supervisor import log_files
+from backend.operations.supervisor.processes.cpu_time import get_group_cpu_seconds
 from backend.operations.supervisor.processes.spawn import ProcessIdentity, identify
 
 MIN_RESTART_DELAY_SECONDS = 0.5
 _MAX_RESTART_DELAY_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
 _LOG_LINES_SHOWN = 20
+# An idle process uses less in two minutes; one that loads packages on a busy host uses more.
+_PROGRESS_CPU_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -27,6 +30,8 @@ class SupervisedProcess:
         log_offset: size of the log in bytes when the process was started.
         started_at: start time in seconds since the epoch.
         restart_at: monotonic time of the next restart, or None.
+        progress_at: monotonic time at which the starting process last wrote to its log or had used
+            another second of CPU time.
     """
 
     name: str
@@ -44,13 +49,17 @@ class SupervisedProcess:
     restarts: int = 0
     restart_delay_seconds: float = MIN_RESTART_DELAY_SECONDS
     restart_at: float | None = None
+    progress_at: float = 0.0
+    _progress_cpu_seconds: float = 0.0
+    _progress_log_bytes: int = 0
 
     def run(self) -> None:
-        self.log_offset = self.log.stat().st_size if self.log.exists() else 0
+        self.log_offset = self._progress_log_bytes = self._log_bytes()
         self.process = self.start()
         self.identity = identify(self.process.pid)
         self.started_at = time.time()
         self.restart_at = None
+        self.progress_at, self._progress_cpu_seconds = time.monotonic(), 0.0
 
     @property
     def is_running(self) -> bool:
@@ -66,19 +75,44 @@ class SupervisedProcess:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
 
-    def check_startup(self, elapsed_seconds: float, timeout_seconds: float) -> None:
+    def check_startup(self, timeout_seconds: float) -> None:
         """Check that the process still starts.
 
         Raises:
-            CommandError: it exited or exceeded the timeout; the message has the end of its log.
+            CommandError: it exited, or made no progress for *timeout_seconds*; the message has the
+                end of its log.
         """
         if not self.is_running:
-            problem = f"{self.describe_exit()} while starting"
-        elif elapsed_seconds > timeout_seconds:
-            problem = f"runs but is not ready after {elapsed_seconds:.0f} s"
+            problem, advice = f"{self.describe_exit()} while starting.", ""
+        elif self._seconds_without_progress() > timeout_seconds:
+            problem = (
+                f"runs but is not ready after {time.time() - self.started_at:.0f} s. For "
+                f"{timeout_seconds:.0f} s it wrote no log line and used no CPU time."
+            )
+            advice = (
+                "\nIt may wait for a server or a slow disk: ./start_microservices.sh doctor "
+                "--findings names servers that do not respond. To wait longer, raise "
+                "START_TIMEOUT_SECONDS."
+            )
         else:
             return
-        raise CommandError(f"{self.name} {problem}. The end of {self.log}:\n{self.log_tail()}")
+        raise CommandError(
+            f"{self.name} {problem} The end of {self.log}:\n{self.log_tail()}{advice}"
+        )
+
+    def _seconds_without_progress(self) -> float:
+        cpu_seconds = get_group_cpu_seconds(self.process.pid) if self.process else 0.0
+        log_bytes = self._log_bytes()
+        if (
+            cpu_seconds - self._progress_cpu_seconds >= _PROGRESS_CPU_SECONDS
+            or log_bytes != self._progress_log_bytes
+        ):
+            self.progress_at = time.monotonic()
+            self._progress_cpu_seconds, self._progress_log_bytes = cpu_seconds, log_bytes
+        return time.monotonic() - self.progress_at
+
+    def _log_bytes(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def schedule_restart(self) -> float:
         """Schedule a restart and return the delay in seconds, which doubles with each failure."""

@@ -1,5 +1,6 @@
 """Check ports and find the process that uses one."""
 
+import errno
 import shutil
 import socket
 import subprocess
@@ -9,22 +10,45 @@ from pathlib import Path
 _LISTENING = "0A"
 
 
-def is_free(host: str, port: int) -> bool:
-    """Return whether a server can bind the port now; connections in TIME_WAIT are ignored."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
+def format_host(host: str) -> str:
+    """Return *host* as URLs contain it: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def explain_unavailable(host: str, port: int) -> str | None:
+    """Return why a server cannot bind the port now, or None if it can.
+
+    Connections in TIME_WAIT are ignored.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        return _explain_bind_error(error, host, port)
+    return None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def _explain_bind_error(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"cannot be opened: the host name {host} cannot be resolved"
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"cannot be opened: this host has no address {host}"
+    if error.errno == errno.EACCES:
+        return "cannot be opened: this user may not open ports below 1024"
+    if error.errno == errno.EADDRINUSE:
+        return f"is in use by {describe_listener(port)}"
+    return f"cannot be opened: {error.strerror}"
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a free port of *host*, or raise OSError if this host has no such address."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

@@ -11,13 +11,13 @@ from signal import SIGTERM
 
 from backend.chassis.console import CommandError
 from backend.chassis.files import FileLockedError, open_locked
-from backend.operations.supervisor.processes.ports import free_port
+from backend.operations.supervisor.processes.ports import format_host, free_port
 from backend.operations.supervisor.processes.spawn import spawn
 from backend.operations.supervisor.state import create_private_folder, write_private
 
 # Acknowledged writes survive kill -9 of the server; a power failure loses at most one second.
 _CONFIGURATION = """\
-bind 127.0.0.1
+bind {host}
 port {port}
 requirepass {password}
 dir {folder}
@@ -40,16 +40,21 @@ class Valkey:
 
     name = "valkey"
 
-    def __init__(self, binary: Path, data: Path, logs: Path) -> None:
+    def __init__(self, binary: Path, data: Path, logs: Path, host: str = "127.0.0.1") -> None:
         self._binary = binary
         self._folder = create_private_folder(data / "valkey")
         self._password = secrets.token_urlsafe(32)
-        self.port = free_port()
+        self._host = host
+        self.port = free_port(host)
         self.log = logs / "valkey.log"
 
     @property
+    def address(self) -> str:
+        return f"{format_host(self._host)}:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self._password}@{self.address}/0"
 
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         lock = self._lock()
@@ -70,7 +75,10 @@ class Valkey:
     def _configure(self) -> Path:
         configuration = self._folder / "valkey.conf"
         text = _CONFIGURATION.format(
-            port=self.port, password=self._password, folder=_quoted(self._folder)
+            host=self._host,
+            port=self.port,
+            password=self._password,
+            folder=_quoted(self._folder),
         )
         write_private(configuration, text)
         write_private(self._folder / "url", self.url)  # for services started by hand
@@ -78,7 +86,7 @@ class Valkey:
 
     def is_ready(self, seconds: float) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            with socket.create_connection((self._host, self.port), timeout=seconds) as connection:
                 connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
                 reply = connection.recv(512)
                 if b"PONG" not in reply:

@@ -1,6 +1,6 @@
 """A service that uses only the standard library, with a child process like a gunicorn worker.
 
-python service.py PORT [normal | exits | ignores-sigterm]
+python service.py PORT [normal | exits | ignores-sigterm | hangs | logs | computes]
 """
 
 import os
@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from backend.chassis.parent_death_signal import die_with_parent
 
+LOADING_SECONDS = 6.0
+
 
 class HealthHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -22,6 +24,18 @@ class HealthHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def load(mode: str) -> None:
+    """Take LOADING_SECONDS to start: with log lines, with CPU time, or forever with neither."""
+    while mode == "hangs":
+        time.sleep(1)
+    end = time.monotonic() + LOADING_SECONDS
+    while mode in ("logs", "computes") and time.monotonic() < end:
+        if mode == "logs":
+            sys.stdout.write("loading\n")
+            sys.stdout.flush()
+            time.sleep(0.2)
+
+
 def main(port: int, mode: str) -> None:
     sys.stdout.write("service started\n")
     sys.stdout.flush()
@@ -29,6 +43,7 @@ def main(port: int, mode: str) -> None:
         sys.exit("settings: SOME_KEY is not set")
     if mode == "ignores-sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    load(mode)
     pid = os.getpid()
     with subprocess.Popen(
         [sys.executable, "-c", f"import time; time.sleep({600 + port})"],

@@ -61,10 +61,12 @@ def connect_to_server(url: str) -> "ClientAPI":
 
     _disable_stored_embedding_functions()
     address = urlsplit(url)
+    host = address.hostname or "127.0.0.1"
     settings = _TimeoutSettings(
         anonymized_telemetry=False,
         chroma_api_impl=_DEFAULT_API_NAME,
-        chroma_server_host=address.hostname,
+        # Chroma's client puts it into its URL as it is.
+        chroma_server_host=f"[{host}]" if ":" in host else host,
         chroma_server_http_port=address.port or (443 if address.scheme == "https" else 8000),
         chroma_server_ssl_enabled=address.scheme == "https",
     )

@@ -13,7 +13,9 @@ from backend.services.rag.store.vectors.folder import FolderLock
 
 
 def main(folder: str, host: str, port: str) -> int:
-    reachable_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    reachable_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    if ":" in reachable_host:
+        reachable_host = f"[{reachable_host}]"
     if not FolderLock(Path(folder)).acquire(f"http://{reachable_host}:{port}"):
         sys.stderr.write(f"Another process uses {folder}. Stop it, then start this server again.\n")
         return 1

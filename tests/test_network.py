@@ -1,0 +1,44 @@
+"""Processes of a default installation contact no other host."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.network_recorder import build_recorder
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(
+    not (sys.platform == "linux" and shutil.which("gcc")), reason="needs Linux and gcc"
+)
+EMBED = """
+from pathlib import Path
+from backend.ai.embedding.built_in import BuiltInEmbedder
+BuiltInEmbedder(Path("data")).encode(["A sentence."])
+"""
+LOAD_OCR = """
+from backend.services.rag.extraction.images.ocr import _load_engine
+_load_engine()
+"""
+
+
+@pytest.mark.parametrize("program", [EMBED, LOAD_OCR], ids=["embedding", "ocr"])
+def test_libraries_send_no_usage_reports_without_inherited_variables(tmp_path, program):
+    recorder = build_recorder(tmp_path)
+    (home := tmp_path / "home").mkdir()
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "HOME": str(home)}
+
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment | recorder.environment,
+        check=True,
+        timeout=60,
+    )
+
+    assert recorder.lines() == []
+    # onnxruntime writes a device id before its first report.
+    assert list(home.rglob("*")) == []
