@@ -9,7 +9,7 @@ from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.console import CommandError
 from backend.chassis.service_description import Companion, Service
 from backend.operations.supervisor.environment import EnvironmentVariables
-from backend.operations.supervisor.processes.readiness import probe_path
+from backend.operations.supervisor.processes.readiness import LIVENESS_PATH, probe_path
 
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
@@ -22,6 +22,7 @@ class Program:
     """One process to run: an instance of a service or a companion.
 
     Attributes:
+        liveness_path: path that is probed to detect that the program no longer responds, or None.
         instance: index among the instances of the service, from 0.
     """
 
@@ -36,6 +37,7 @@ class Program:
     is_gateway: bool = False
     stores_data: bool = False
     logs_json: bool = True
+    liveness_path: str | None = None
     instance: int = 0
 
     @property
@@ -58,6 +60,10 @@ class Program:
     @property
     def probe_url(self) -> str | None:
         return None if self.probe_path is None else self.url + self.probe_path
+
+    @property
+    def liveness_url(self) -> str | None:
+        return None if self.liveness_path is None else self.url + self.liveness_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,8 @@ def make_plan(
             probe_path=probe_path(service),
             scheme=get_scheme(service, variables),
             is_gateway=service.is_gateway,
+            # A debugger may stop a program of the development mode for any time.
+            liveness_path=None if options.dev else LIVENESS_PATH,
         )
         for service in catalog
     }
@@ -185,6 +193,7 @@ def _plan_companion(
         probe_path=companion.probe_path,
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,
+        liveness_path=None if options.dev else companion.probe_path,
     )
 
 
