@@ -61,6 +61,14 @@ class Service:
         return "GATEWAY_PORT" if self.is_gateway else f"{self.name.upper()}_SERVICE_PORT"
 
     @property
+    def threads_variable(self) -> str:
+        return f"{self.port_variable.removesuffix('_PORT')}_THREADS"
+
+    @property
+    def workers_variable(self) -> str:
+        return f"{self.port_variable.removesuffix('_PORT')}_WORKERS"
+
+    @property
     def url_variable(self) -> str:
         return f"{self.name.upper()}_SERVICE_URL"
 

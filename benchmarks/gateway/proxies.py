@@ -189,6 +189,9 @@ def gateway(
         "DATA_DIR": str(folder / "data"),
         "REDIS_URL": redis_url,
         "AUTH_SERVICE_URL": url,
+        # The stand-in has no thread pool: all streams of the measurement are open at once.
+        "AGENT_SERVICE_THREADS": "1024",
+        "RAG_SERVICE_THREADS": "1024",
         "AGENT_SERVICE_URL": url,
         "RAG_SERVICE_URL": f"http://127.0.0.1:{rag_port}" if rag_port else url,
         "RAG_MAX_UPLOAD_BYTES": str(256 * 1024 * 1024),

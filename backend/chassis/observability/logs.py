@@ -18,6 +18,7 @@ _crash_log = logging.getLogger("crash")
 
 _MAX_MESSAGE_CHARACTERS: Final = 8_000
 _MAX_EXCEPTION_CHARACTERS: Final = 16_000
+_LIVENESS_PATH: Final = "/health/live"
 
 
 class JsonFormatter(logging.Formatter):
@@ -115,6 +116,9 @@ def log_requests(app: Flask) -> None:
 
     @app.after_request
     def write_line(response: Response) -> Response:
+        if request.path == _LIVENESS_PATH and response.status_code == 200:
+            # The gateway and the supervisor probe every instance each second.
+            return response
         duration_seconds = time.perf_counter() - g.get("started", time.perf_counter())
         _access_log.info(
             "%s %s %s",

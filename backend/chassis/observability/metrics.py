@@ -137,9 +137,11 @@ def count_requests(app: Flask, metrics: Metrics) -> Metrics:
 def get_problem_code(response: Response) -> str:
     """Return the `code` of a problem response, or "" for any other response.
 
-    The codes are those of our own error classes, so clients cannot create new label values.
+    The codes are those of our own error classes, so clients cannot create new label values. The
+    body of a streamed response, such as one that the gateway forwards, is left to the client:
+    its code is "".
     """
-    if response.mimetype != "application/problem+json":
+    if response.mimetype != "application/problem+json" or response.is_streamed:
         return ""
     problem = response.get_json(silent=True)
     return str(problem.get("code", "")) if isinstance(problem, dict) else ""

@@ -49,6 +49,7 @@ def create_service(
     common: CommonSettings,
     checks: Mapping[str, Check],
     *,
+    readiness: Mapping[str, Check] | None = None,
     health: Callable[[], ResponseReturnValue] | None = None,
     metrics: Metrics | None = None,
 ) -> Flask:
@@ -59,6 +60,7 @@ def create_service(
     Args:
         common: settings that every service has.
         checks: by name of the dependency, a function that raises if it does not work.
+        readiness: the checks of `/health/ready`, if they differ from *checks*.
         health: replaces the default view of `/health`.
         metrics: contains the service's own metrics.
 
@@ -93,7 +95,7 @@ def create_service(
     app.before_request(_reject_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or create_health_view(entry.full_name))
-    app.register_blueprint(create_health_blueprint(entry.full_name, checks))
+    app.register_blueprint(create_health_blueprint(entry.full_name, checks, readiness))
     return app
 
 

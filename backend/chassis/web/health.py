@@ -70,13 +70,17 @@ class NotReady(ServiceError):
         return {"Retry-After": "1"}
 
 
-def create_health_blueprint(full_name: str, checks: Mapping[str, Check]) -> Blueprint:
+def create_health_blueprint(
+    full_name: str, checks: Mapping[str, Check], readiness: Mapping[str, Check] | None = None
+) -> Blueprint:
     """Return the routes below `/health/`, and `/info`.
 
     Args:
         full_name: name of the service.
         checks: by name of the dependency, a function that raises if it does not work.
+        readiness: the checks of `/health/ready`; by default *checks*.
     """
+    readiness_checks = checks if readiness is None else readiness
     blueprint = Blueprint("service", __name__)
     started_at, started = datetime.now(UTC), time.monotonic()
 
@@ -91,10 +95,10 @@ def create_health_blueprint(full_name: str, checks: Mapping[str, Check]) -> Blue
     @public
     @responds_with(Probe, errors=(NotReady,))
     def ready() -> Probe:
-        """Check that all dependencies of the service work."""
+        """Check that the service can handle requests."""
         unhealthy = [
             name
-            for name, dependency in _run_checks(checks).items()
+            for name, dependency in _run_checks(readiness_checks).items()
             if dependency.status != "healthy"
         ]
         if unhealthy:

@@ -25,8 +25,10 @@ from backend.chassis.observability.multiprocess_metrics import (
 from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
+from backend.chassis.web.concurrency_limit import ConcurrencyLimit
 
 _CHECK_TIMEOUT_SECONDS = 30
+_IDLE_CONNECTIONS = 1000
 _log = logging.getLogger(__name__)
 # A file system in memory, where the system has one.
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
@@ -61,8 +63,8 @@ def load_app(service: Service) -> Flask:
 
 def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     """Return gunicorn's settings for *service*."""
-    prefix = service.port_variable.removesuffix("_PORT")
-    workers = env.number(f"{prefix}_WORKERS", 1, min_value=1)
+    workers = env.number(service.workers_variable, 1, min_value=1)
+    pool_threads = _count_pool_threads(service, env)
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
     port = env.number(service.port_variable, service.port, min_value=1)
     return {
@@ -70,7 +72,9 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "worker_class": service.worker_class,
         "workers": workers,
-        "threads": env.number(f"{prefix}_THREADS", service.threads, min_value=1),
+        "threads": pool_threads,
+        # Open connections, of which most are idle ones of the gateway's pool.
+        "worker_connections": _IDLE_CONNECTIONS + pool_threads,
         # Longer than the keep-alive of clients and proxies: they close idle connections first and
         # never reuse one that was just closed here.
         "keepalive": 75,
@@ -87,6 +91,20 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "child_exit": _merge_worker_metrics,
         "on_exit": _delete_worker_metrics,
     }
+
+
+def _count_threads(service: Service, env: Env) -> int:
+    """Return the number of requests that one worker of *service* handles at once."""
+    return env.number(service.threads_variable, service.threads, min_value=1)
+
+
+def _count_pool_threads(service: Service, env: Env) -> int:
+    """Return the size of gunicorn's thread pool; threads are started when they are needed.
+
+    The gateway's worker has an event loop and thread pools of its own.
+    """
+    threads = _count_threads(service, env)
+    return threads if service.is_gateway else ConcurrencyLimit.count_pool_threads(threads)
 
 
 def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
@@ -179,7 +197,10 @@ class _Gunicorn(BaseApplication):
 
     def load(self) -> Callable[..., Iterable[bytes]]:
         try:
-            return load_app(self.service)
+            app = load_app(self.service)
+            if self.service.is_gateway:
+                return app
+            return ConcurrencyLimit(app, _count_threads(self.service, load_env()))
         except SettingsError as error:
             # Print the message without a traceback and do not restart the worker: it would fail
             # in the same way.

@@ -11,7 +11,7 @@ from backend.chassis.service_description import Companion, Service
 from backend.chassis.unix_sockets import PREFIX
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.processes.ports import format_host
-from backend.operations.supervisor.processes.readiness import probe_path
+from backend.operations.supervisor.processes.readiness import LIVENESS_PATH, probe_path
 
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
@@ -26,6 +26,7 @@ class Program:
 
     Attributes:
         socket: path of the Unix socket on which it listens instead of a port.
+        liveness_path: path that is probed to detect that the program no longer responds, or None.
         instance: index among the instances of the service, from 0.
     """
 
@@ -41,6 +42,7 @@ class Program:
     is_gateway: bool = False
     stores_data: bool = False
     logs_json: bool = True
+    liveness_path: str | None = None
     instance: int = 0
 
     @property
@@ -66,6 +68,10 @@ class Program:
         if self.socket is not None:
             return self.url
         return None if self.probe_path is None else self.url + self.probe_path
+
+    @property
+    def liveness_url(self) -> str | None:
+        return None if self.liveness_path is None else self.url + self.liveness_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,8 @@ def make_plan(
             probe_path=probe_path(service),
             scheme=get_scheme(service, variables),
             is_gateway=service.is_gateway,
+            # A debugger may stop a program of the development mode for any time.
+            liveness_path=None if options.dev else LIVENESS_PATH,
         )
         for service in catalog
     }
@@ -219,6 +227,7 @@ def _plan_companion(
         socket=companion.socket and companion.socket.format(data=data),
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,
+        liveness_path=None if options.dev else companion.probe_path,
     )
 
 

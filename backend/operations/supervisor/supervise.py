@@ -16,6 +16,10 @@ from backend.operations.supervisor.plan import Plan, Program
 from backend.operations.supervisor.port_checks import check_ports
 from backend.operations.supervisor.processes import child_output, readiness
 from backend.operations.supervisor.processes.child import SupervisedProcess
+from backend.operations.supervisor.processes.liveness import (
+    UNRESPONSIVE_SECONDS,
+    LivenessMonitor,
+)
 from backend.operations.supervisor.processes.signals import SignalWatcher, watch_signals
 from backend.operations.supervisor.processes.spawn import (
     identify,
@@ -48,6 +52,7 @@ class Supervisor:
     on_ready: Callable[[], None]
     arguments: tuple[str, ...] = ()
     children: list[SupervisedProcess] = field(default_factory=list)
+    _monitors: list[LivenessMonitor] = field(default_factory=list)
     _signals: SignalWatcher = field(init=False)
 
     def run(self) -> None:
@@ -112,6 +117,7 @@ class Supervisor:
             log=server.log,
             start=lambda: server.start(environment),
             is_ready=server.is_ready,
+            is_responding=server.is_ready,
             stores_data=True,
         )
         self._start([child])
@@ -145,9 +151,14 @@ class Supervisor:
 
     def _watch(self) -> None:
         rotate_at = time.monotonic() + _ROTATE_SECONDS
+        self._monitors = [LivenessMonitor(child) for child in self.children]
+        for monitor in self._monitors:
+            monitor.start()
         while not self._signals.stop_requests:
             for child in self.children:
                 self._restart_if_exited(child)
+            for monitor in self._monitors:
+                _kill_if_unresponsive(monitor)
             if time.monotonic() > rotate_at:
                 own_logs = (self.plan.supervisor_log, self.plan.console_file)
                 for log in (*(child.log for child in self.children), *own_logs):
@@ -177,6 +188,8 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """Stop within one deadline: first the gateway, then the services, their stores last."""
+        for monitor in self._monitors:
+            monitor.stop()
         stop_requests = self._signals.stop_requests
         began = time.monotonic()
         gateway = [child for child in self.children if child.is_gateway]
@@ -223,6 +236,15 @@ class Supervisor:
         self._current_state(ready=ready).write(self.plan.run_folder)
 
 
+def _kill_if_unresponsive(monitor: LivenessMonitor) -> None:
+    """Kill a program that no longer responds; it is then restarted like one that has exited."""
+    child = monitor.child
+    if child.is_running and child.process and monitor.is_unresponsive:
+        print_line(f"{child.name} has not responded for {UNRESPONSIVE_SECONDS:g} s; killing it")
+        signal_group(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+
+
 def _probe_timeout_seconds(elapsed: float) -> float:
     """Return a short timeout at first, so that one loading service does not delay other probes."""
     return min(0.2 + elapsed / 10, 2.0)
@@ -231,7 +253,7 @@ def _probe_timeout_seconds(elapsed: float) -> float:
 def _create_child(
     program: Program, plan: Plan, environment: Mapping[str, str]
 ) -> SupervisedProcess:
-    probe = program.probe_url
+    probe, liveness = program.probe_url, program.liveness_url
     variables = {**environment, **program.environment}
     return SupervisedProcess(
         name=program.name,
@@ -245,6 +267,9 @@ def _create_child(
             output_service=None if program.logs_json else program.name,
         ),
         is_ready=lambda seconds: probe is None or readiness.is_ready(probe, seconds),
+        is_responding=lambda seconds: (
+            liveness is None or readiness.is_responding(liveness, seconds)
+        ),
         probe_url=probe,
         is_gateway=program.is_gateway,
         stores_data=program.stores_data,

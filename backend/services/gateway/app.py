@@ -29,7 +29,7 @@ from backend.services.gateway.domain.caller_identity import CallerAuthenticator
 from backend.services.gateway.domain.cors import CorsPolicy
 from backend.services.gateway.domain.daily_traffic import DailyTraffic
 from backend.services.gateway.domain.forwarding import RequestForwarder
-from backend.services.gateway.domain.health import ServiceHealthChecker
+from backend.services.gateway.domain.health import RedisHealthChecker, ServiceHealthChecker
 from backend.services.gateway.domain.metrics_key import MetricsKey
 from backend.services.gateway.domain.openapi_merge import OpenApiMerger
 from backend.services.gateway.edge.worker_state import EdgeConfig
@@ -61,10 +61,12 @@ def create_app(
     cors = CorsPolicy(settings.cors_origins)
     traffic = DailyTraffic(_create_count_store(settings.common.redis_url))
 
+    redis_checker = _create_redis_checker(settings.common.redis_url)
     app = create_service(
         settings.common,
-        _create_readiness_checks(health_checker),
-        health=create_health_view(health_checker),
+        _create_service_checks(health_checker),
+        readiness={} if redis_checker is None else {"redis": redis_checker.ensure_reached_once},
+        health=create_health_view(health_checker, redis_checker),
     )
     # Do not redirect `//` to another path: such a target is rejected with an error.
     app.url_map.merge_slashes = False
@@ -115,7 +117,11 @@ def _create_count_store(redis_url: str | None) -> RedisDailyCounts | LocalDailyC
     return LocalDailyCounts(is_only_process=get_multiprocess_folder() is None)
 
 
-def _create_readiness_checks(health_checker: ServiceHealthChecker) -> Mapping[str, Check]:
+def _create_redis_checker(redis_url: str | None) -> RedisHealthChecker | None:
+    return RedisHealthChecker(connect(redis_url).ping) if redis_url else None
+
+
+def _create_service_checks(health_checker: ServiceHealthChecker) -> Mapping[str, Check]:
     return {
         name: partial(health_checker.ensure_healthy, name) for name in health_checker.service_names
     }

@@ -59,11 +59,18 @@ def load_routes(env: Env) -> RouteTable:
     upstreams = {
         entry.name: load_service_urls(env, entry) for entry in CATALOG if not entry.is_gateway
     }
+    threads = {
+        entry.name: env.number(entry.threads_variable, entry.threads, min_value=1)
+        * env.number(entry.workers_variable, 1, min_value=1)
+        for entry in CATALOG
+        if not entry.is_gateway
+    }
     max_upload_bytes = env.number("RAG_MAX_UPLOAD_BYTES", 200 * MEBIBYTE, min_value=1)
     file = env.optional("GATEWAY_ROUTES")
     try:
         return load_route_table(
-            default_routes(upstreams, limits, max_upload_bytes), Path(file) if file else None
+            default_routes(upstreams, threads, limits, max_upload_bytes),
+            Path(file) if file else None,
         )
     except InvalidRouteTable as error:
         raise SettingsError(str(error)) from error

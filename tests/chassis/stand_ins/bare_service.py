@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 from flask import Flask, Response
 
@@ -18,6 +19,21 @@ def bare_app(_: Service) -> Flask:
     @app.get("/health")
     def health() -> Response:
         return Response(f"{os.getpid()} {os.getppid()}")
+
+    running: list[object] = []
+
+    @app.get("/slow")
+    def slow() -> Response:
+        """Respond after a second with the number of requests to this path at the same time."""
+        running.append(None)
+        time.sleep(1)
+        count = len(running)
+        running.pop()
+        return Response(str(count))
+
+    @app.get("/fast")
+    def fast() -> Response:
+        return Response("done")
 
     return app
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -43,6 +45,17 @@ def start_service(port: int, folder: Path, **variables: str) -> subprocess.Popen
             stdout=log,
             stderr=log,
         )
+
+
+def request_path(port: int, path: str) -> tuple[int, Message, str]:
+    """Return status, headers and body of the response."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read().decode()
+    finally:
+        connection.close()
 
 
 def request_health(port: int) -> str:
@@ -93,4 +106,33 @@ def test_gunicorn_options_follow_the_settings():
         Env({"AUTH_SERVICE_WORKERS": "3", "AUTH_SERVICE_THREADS": "5", "HOST": "::1"}),
     )
 
-    assert (options["workers"], options["threads"], options["bind"]) == (3, 5, "[::1]:5001")
+    assert (options["workers"], options["bind"]) == (3, "[::1]:5001")
+
+
+def test_requests_beyond_four_per_thread_get_503_and_probes_are_answered(port, tmp_path):
+    with start_service(port, tmp_path, BARE_SERVICE_THREADS="1") as process:
+        request_health(port)
+        with ThreadPoolExecutor(8) as clients:
+            answers = [clients.submit(request_path, port, "/slow") for _ in range(8)]
+            assert request_path(port, "/health")[0] == 200
+            assert not all(answer.done() for answer in answers)
+        outcomes = [answer.result() for answer in answers]
+        assert request_path(port, "/fast")[0] == 200
+        process.terminate()
+
+    assert sorted(status for status, _, _ in outcomes) == [200] * 4 + [503] * 4
+    headers, body = next((headers, body) for status, headers, body in outcomes if status == 503)
+    assert headers["Retry-After"] == "1"
+    assert json.loads(body)["code"] == "overloaded"
+    assert json.loads(body)["request_id"] == headers["X-Request-ID"]
+
+
+def test_service_handles_as_many_requests_at_once_as_it_has_threads(port, tmp_path):
+    with start_service(port, tmp_path, BARE_SERVICE_THREADS="2") as process:
+        request_health(port)
+        with ThreadPoolExecutor(6) as clients:
+            answers = [clients.submit(request_path, port, "/slow") for _ in range(6)]
+            most = max(int(answer.result()[2]) for answer in answers)
+        process.terminate()
+
+    assert most == 2

@@ -239,6 +239,11 @@ RESPONDERS: dict[str, Callable[..., bool]] = {
         + b"\r\n"
     ),
     "/until-close": _raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it"),
+    "/problem": _raw(
+        b"HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\n"
+        b'Retry-After: 7\r\nContent-Length: 25\r\n\r\n{"code": "echo_conflict"}',
+        keep_alive=True,
+    ),
     "/no-content": _raw(b"HTTP/1.1 204 No Content\r\n\r\n", keep_alive=True),
     "/named-by-connection": _raw(
         b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Stays: 1\r\n"

@@ -187,6 +187,15 @@ def test_both_data_paths_keep_cookies_and_drop_server_headers(port, bearer):
     assert response.headers["x-frame-options"] == "DENY"
 
 
+def test_both_data_paths_pass_on_problem_responses_of_a_service(port, bearer):
+    with RawClient(port) as client:
+        response = client.request("GET", "/rag/problem", bearer)
+
+    assert (response.status, json.loads(response.body)) == (409, {"code": "echo_conflict"})
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "7"
+
+
 def test_both_data_paths_drop_response_headers_named_by_connection(port, bearer):
     with RawClient(port) as client:
         response = client.request("GET", "/rag/named-by-connection", bearer)

@@ -27,6 +27,8 @@ class SupervisedProcess:
     Attributes:
         start: starts the process.
         is_ready: called with the timeout in seconds; returns True once the program is ready.
+        is_responding: called with the timeout in seconds; returns False if the program sends no
+            response at all.
         log_offset: size of the log in bytes when the process was started.
         started_at: start time in seconds since the epoch.
         restart_at: monotonic time of the next restart, or None.
@@ -39,6 +41,7 @@ class SupervisedProcess:
     log: Path
     start: Callable[[], subprocess.Popen[bytes]]
     is_ready: Callable[[float], bool]
+    is_responding: Callable[[float], bool] = lambda _: True
     is_gateway: bool = False
     stores_data: bool = False
     probe_url: str | None = None

@@ -12,6 +12,8 @@ from backend.chassis.unix_sockets import connect_to_socket, parse_socket_url
 _ANY_CERTIFICATE = ssl.create_default_context()
 _ANY_CERTIFICATE.check_hostname = False
 _ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
+LIVENESS_PATH = "/health/live"
+"""Path at which every service responds as long as it works, whatever its dependencies do."""
 
 
 def probe_path(service: Service) -> str:
@@ -19,7 +21,7 @@ def probe_path(service: Service) -> str:
 
     The gateway counts as ready once it runs: it also serves requests while a service is down.
     """
-    return "/health/live" if service.is_gateway else "/health/ready"
+    return LIVENESS_PATH if service.is_gateway else "/health/ready"
 
 
 def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
@@ -41,6 +43,12 @@ def _accepts_connections(socket_path: Path, seconds: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_responding(url: str, seconds: float) -> bool:
+    """Return True if the program at *url* sends any HTTP response."""
+    parts = urlsplit(url)
+    return _status(parts, parts.path, seconds) is not None
 
 
 def _status(url: SplitResult, path: str, seconds: float) -> int | None:

@@ -3,6 +3,7 @@
 No I/O except through the clock and host resolver that are passed in. Used by both data paths.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from backend.chassis.dns import HostResolver
 
 FAILURES_TO_EJECT = 3
+MISSED_PROBES_TO_EJECT = 2
+PROBE_INTERVAL_SECONDS = 1.0
 _MIN_EJECTION_SECONDS = 0.5
 _MAX_EJECTION_SECONDS = 10.0
 
@@ -24,8 +27,11 @@ class Instance:
         address: IP address, or the host name until it is resolved.
         outstanding: number of requests without a response.
         failures: consecutive failures.
+        responses: number of responses that have started.
+        missed_probes: consecutive probes during which the instance sent no response at all.
         ejection_seconds: length of the current or last ejection; doubles while trials fail.
-        ejected_until: end of the ejection on the group's clock; 0 if not ejected.
+        ejected_until: end of the ejection on the group's clock; 0 if not ejected, infinite until
+            the instance responds to a probe.
         authority: value of the Host header.
         endpoint: address and port.
         log_member: member of the JSON object in the access log.
@@ -36,6 +42,8 @@ class Instance:
     address: str
     outstanding: int = 0
     failures: int = 0
+    responses: int = 0
+    missed_probes: int = 0
     ejection_seconds: float = 0.0
     ejected_until: float = 0.0
     authority: str = field(init=False)
@@ -130,6 +138,8 @@ class InstanceGroup:
         return best
 
     def record_success(self, instance: Instance) -> None:
+        instance.responses += 1
+        instance.missed_probes = 0
         if instance.failures or instance.ejected_until:
             instance.failures = 0
             instance.ejection_seconds = 0.0
@@ -141,6 +151,8 @@ class InstanceGroup:
         A response with status 500 is not a failure of the instance.
         """
         instance.failures += 1
+        if instance.ejected_until == math.inf:
+            return
         if instance.failures < FAILURES_TO_EJECT and not instance.is_ejected:
             return
         if not instance.is_ejected and not self._can_eject():
@@ -150,11 +162,22 @@ class InstanceGroup:
         )
         instance.ejected_until = self._clock() + instance.ejection_seconds
 
+    def record_missed_probe(self, instance: Instance) -> None:
+        """Count a probe that was not answered in time. The second one ejects the instance.
+
+        No request is sent as a trial until the instance responds again: it accepts connections
+        and would let the caller wait. This may eject all instances of the service.
+        """
+        instance.missed_probes += 1
+        if instance.missed_probes >= MISSED_PROBES_TO_EJECT:
+            instance.ejected_until = math.inf
+
     def seconds_until_retry(self) -> float:
-        """Return the time until the next ejected instance gets a trial request."""
+        """Return the time until an ejected instance gets a trial request or the next probe."""
         now = self._clock()
         waits = [item.ejected_until - now for item in self.instances if item.is_ejected]
-        return max(0.0, min(waits, default=0.0))
+        seconds = max(0.0, min(waits, default=0.0))
+        return seconds if seconds < math.inf else PROBE_INTERVAL_SECONDS
 
     @property
     def circuit_state(self) -> str:

@@ -201,7 +201,7 @@ class RequestForwarder:
         group = self.instance_groups[route.name]
         retry_policy = self.retry_policies[route.name]
         group.refresh_addresses()
-        if group.outstanding >= route.concurrency:
+        if group.outstanding >= route.get_max_outstanding(len(group.instances)):
             raise ServiceOverloaded(group.service)
         retry_policy.budget.record_request()
         excluded: tuple[Instance, ...] = ()
@@ -250,7 +250,7 @@ class RequestForwarder:
             fields=headers.build_request_headers(request.fields, own),
             body=None if request.body is None else limit_body_size(request.body, route.body_limit),
             length=request.length if request.body is not None else None,
-            timeout_seconds=route.timeout,
+            timeout_seconds=route.get_timeout(request.method, upstream_path, request.query),
         )
         group.outstanding += 1
         instance.outstanding += 1

@@ -1,6 +1,7 @@
-"""Health of the services behind the gateway."""
+"""Health of the gateway's Redis and of the services behind it."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from backend.services.gateway.domain.routing.route_table import RouteTable
 
 @dataclass(frozen=True, slots=True)
 class HealthCheckResult:
-    """Result for one service: healthy if at least one instance responds, with its latency."""
+    """Result of one check. A service is healthy if at least one instance responds."""
 
     healthy: bool
     latency_ms: float | None = None
@@ -46,3 +47,35 @@ class ServiceHealthChecker:
         """Raise OSError if no instance of service *name* responds."""
         if not self.check_service(name).healthy:
             raise OSError(f"{name} does not respond")
+
+
+class RedisHealthChecker:
+    """Checks the Redis that holds the rate limits of all gateways.
+
+    Args:
+        ping: raises an exception if Redis does not respond.
+    """
+
+    def __init__(self, ping: Callable[[], object]) -> None:
+        self._ping = ping
+        self._was_reached = False
+
+    def ensure_reached_once(self) -> None:
+        """Raise the exception of the check if Redis has not responded since the start.
+
+        A gateway that starts with a wrong address of Redis must not become ready. A later outage
+        affects all gateways alike: they count rate limits in their own memory, and removing them
+        from the load balancer would turn the outage of Redis into one of the whole system.
+        """
+        if not self._was_reached:
+            self._ping()
+            self._was_reached = True
+
+    def check_redis(self) -> HealthCheckResult:
+        started = time.perf_counter()
+        try:
+            self._ping()
+        except Exception:  # noqa: BLE001 - any error means that Redis does not work
+            return HealthCheckResult(False)
+        self._was_reached = True
+        return HealthCheckResult(True, round((time.perf_counter() - started) * 1000, 2))

@@ -1,19 +1,23 @@
 """State that all connections of one worker share: routes, pools, caches, clock and metrics."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
+from enum import Enum, auto
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
 from backend.chassis.web.http1.response_head import ResponseHeadParser
-from backend.services.gateway.clients.instances import Instance, InstanceGroup
+from backend.services.gateway.clients.instances import (
+    PROBE_INTERVAL_SECONDS,
+    Instance,
+    InstanceGroup,
+)
 from backend.services.gateway.clients.rate_limit_counter import RateLimitCounter
 from backend.services.gateway.clients.upstream_connections import ConnectionPool
 from backend.services.gateway.domain.forwarding import RequestForwarder
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
     from backend.services.gateway.edge.client_connection import ClientConnection
 
 SWEEP_INTERVAL_SECONDS = 0.25
-_PROBE_TIMEOUT_SECONDS = 1.0
+# A frozen instance misses two probes within an interval and two timeouts: less than three seconds.
+_PROBE_TIMEOUT_SECONDS = 0.75
+_REFUSED_PROBE_PAUSE_SECONDS = 0.25
 _AUTH_THREADS = 4
 _FLASK_THREADS = 8
 _MAX_CACHED_LINES = 4096
@@ -79,6 +85,7 @@ class ResolvedRequestLine:
         path: the normalized path, or "" for `*` and invalid targets.
         query: the query with its `?`.
         error: error of an invalid target.
+        timeout_seconds: time within which the response must start.
         upstreams: the route and its upstreams, or None if no route matches.
         upstream_path: the path that the service receives.
         upstream_target: the rest of the request line to the service, up to the value of Host.
@@ -95,6 +102,7 @@ class ResolvedRequestLine:
         "log_path",
         "path",
         "query",
+        "timeout_seconds",
         "upstream_path",
         "upstream_target",
         "upstreams",
@@ -106,6 +114,7 @@ class ResolvedRequestLine:
         self.query = ""
         self.error: InvalidRequestTarget | None = None
         self.upstreams: RouteUpstreams | None = None
+        self.timeout_seconds = 0.0
         self.upstream_path = ""
         self.upstream_target = ""
         self.is_public = False
@@ -227,6 +236,7 @@ class WorkerState:
             return
         route, path = match
         resolved.upstream_path = path
+        resolved.timeout_seconds = route.get_timeout(resolved.line.method, path, resolved.query)
         resolved.upstreams = self._upstreams[route.name]
         resolved.is_public = route.is_public(path)
         resolved.upstream_target = f" {path}{resolved.query} HTTP/1.1\r\nHost: "
@@ -287,8 +297,9 @@ class WorkerState:
         self._refresh_instances()
         for instance, pool in self._pools.items():
             pool.close_expired(now)
-            if instance.is_ejected and instance not in self._probed_instances:
-                self.create_task(self._probe_until_healthy(instance))
+            if instance not in self._probed_instances:
+                self._probed_instances.add(instance)
+                self.create_task(self._probe_instance(instance))
         self.metrics.is_counting_locally = self.rate_limit_counter.is_local
         self.metrics.connections = len(self.connections)
         self._flush_metrics()
@@ -303,36 +314,65 @@ class WorkerState:
         if self.publish_metrics is not None:
             self.publish_metrics()
 
-    async def _probe_until_healthy(self, instance: Instance) -> None:
-        """Probe an ejected instance until it responds, so that no request has to be the trial."""
-        self._probed_instances.add(instance)
+    async def _probe_instance(self, instance: Instance) -> None:
+        """Probe *instance* every second, and again at once after a missed probe.
+
+        A frozen instance is ejected before requests time out, and no request has to be the trial
+        that readmits it. While it is frozen, a probe waits there at any time, so that it is
+        readmitted with its first response.
+        """
         try:
-            while instance.is_ejected and instance in self._pools and not self._stopped:
-                if await _is_responding(instance):
-                    self._readmit_instance(instance)
-                    return
-                await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+            await asyncio.sleep(_REFUSED_PROBE_PAUSE_SECONDS)
+            while instance in self._pools and not self._stopped:
+                started, responses = self.loop.time(), instance.responses
+                result = await _send_probe(instance)
+                if result is ProbeResult.RESPONDED:
+                    self._record_response(instance)
+                elif result is ProbeResult.TIMED_OUT and instance.responses == responses:
+                    self._record_missed_probe(instance)
+                    continue
+                # After a timeout here, the instance has answered other requests: it is busy.
+                if instance.is_ejected:
+                    await asyncio.sleep(_REFUSED_PROBE_PAUSE_SECONDS)
+                else:
+                    pause_seconds = started + PROBE_INTERVAL_SECONDS - self.loop.time()
+                    await asyncio.sleep(max(0.0, pause_seconds))
         finally:
             self._probed_instances.discard(instance)
 
-    def _readmit_instance(self, instance: Instance) -> None:
+    def _record_response(self, instance: Instance) -> None:
         for group in self.metrics.instance_groups:
             if instance in group.instances:
                 group.record_success(instance)
 
+    def _record_missed_probe(self, instance: Instance) -> None:
+        for group in self.metrics.instance_groups:
+            if instance in group.instances:
+                group.record_missed_probe(instance)
 
-async def _is_responding(instance: Instance) -> bool:
-    """Return True if *instance* sends any HTTP response to a request for `/health/live`."""
+
+class ProbeResult(Enum):
+    """Outcome of a probe: a response, a refused or lost connection, or silence."""
+
+    RESPONDED = auto()
+    REFUSED = auto()
+    TIMED_OUT = auto()
+
+
+async def _send_probe(instance: Instance) -> ProbeResult:
+    """Request `/health/live` of *instance*. Any HTTP response counts."""
     writer = None
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(instance.address, instance.port)
             head = f"GET /health/live HTTP/1.1\r\nHost: {instance.authority}\r\n"
             writer.write(f"{head}Connection: close\r\n\r\n".encode())
-            return (await reader.readline()).startswith(b"HTTP/1.")
-    except (OSError, TimeoutError, ValueError):
-        return False
+            is_http = (await reader.readline()).startswith(b"HTTP/1.")
+            return ProbeResult.RESPONDED if is_http else ProbeResult.REFUSED
+    except TimeoutError:
+        return ProbeResult.TIMED_OUT
+    except (OSError, ValueError):
+        return ProbeResult.REFUSED
     finally:
         if writer is not None:
-            with contextlib.suppress(OSError):
-                writer.close()
+            writer.transport.abort()

@@ -142,3 +142,30 @@ def test_unresolved_host_is_used_as_address():
 
     assert not group.refresh_addresses()
     assert group.select_instance().address == "rag"
+
+
+def test_two_missed_probes_eject_without_trial_requests_until_a_response():
+    clock = Clock()
+    group = InstanceGroup("rag", [("a", 1)], clock)
+    (frozen,) = group.instances
+
+    group.record_missed_probe(frozen)
+    assert group.select_instance() is frozen
+    group.record_missed_probe(frozen)
+    group.record_failure(frozen)  # a request that was sent before
+    clock.now += 3600
+
+    assert group.select_instance() is None
+    assert (group.circuit_state, group.seconds_until_retry()) == ("open", 1.0)
+    group.record_success(frozen)
+    assert group.select_instance() is frozen
+    group.record_missed_probe(frozen)
+    assert group.select_instance() is frozen
+
+
+def test_missed_probes_eject_all_instances_of_a_frozen_service():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    for instance in group.instances * 2:
+        group.record_missed_probe(instance)
+
+    assert group.select_instance() is None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +51,8 @@ class ClosesIdleConnections:
                 connection.close()
                 return
             data += piece
-        self.seen[data.split(b" ")[1]] += 1
+        if b"/health/live" not in data:
+            self.seen[data.split(b" ")[1]] += 1
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         time.sleep(pause)
         connection.close()
@@ -138,6 +140,78 @@ def test_killed_instance_fails_only_its_outstanding_requests(edge_for, identitie
 
     assert set(outcomes) <= {200, 502}
     assert outcomes[502] <= 8
+
+
+def test_frozen_instance_is_answered_for_with_503_and_used_again_afterwards(
+    edge_for, bearer, echo, two_instances
+):
+    ports, children = two_instances
+    edge = edge_for(RAG_SERVICE_URL=f"http://127.0.0.1:{ports[0]}", AGENT_SERVICE_URL=echo.url)
+    group = edge.state.forwarder.instance_groups["rag"]
+    with RawClient(edge.port) as client:
+        assert client.request("GET", "/rag/x", bearer).status == 200
+        children[0].send_signal(signal.SIGSTOP)
+        time.sleep(3)
+
+        started = time.monotonic()
+        frozen = [client.request(method, "/rag/x", bearer) for method in ("GET", "POST")]
+        seconds = time.monotonic() - started
+        other = client.request("GET", "/agent/x", bearer)
+
+        children[0].send_signal(signal.SIGCONT)
+        wait_until(lambda: group.circuit_state == "closed", 2)
+        healed = client.request("GET", "/rag/x", bearer)
+
+    assert [response.status for response in frozen] == [503, 503]
+    assert seconds < 0.5
+    assert frozen[0].headers["retry-after"] == "1"
+    assert json.loads(frozen[0].body)["code"] == "upstream_unavailable"
+    assert (other.status, healed.status) == (200, 200)
+
+
+def test_busy_instance_that_answers_other_requests_is_not_ejected(edge_for, bearer):
+    service = AnswersAllButProbes()
+    edge = edge_for(RAG_SERVICE_URL=service.url)
+    deadline = time.monotonic() + 4
+    statuses = Counter()
+    with RawClient(edge.port) as client:
+        while time.monotonic() < deadline:
+            statuses[client.request("GET", "/rag/x", bearer).status] += 1
+            time.sleep(0.02)
+    service.close()
+
+    assert service.probes >= 2
+    assert set(statuses) == {200}
+
+
+class AnswersAllButProbes:
+    """Responds to every request except for probes, like a service whose probes wait in a queue."""
+
+    def __init__(self):
+        self.probes = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        while data := connection.recv(65536):
+            if b"/health/live" in data:
+                self.probes += 1
+                time.sleep(5)
+                break
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.close()
 
 
 def test_probe_readmits_an_instance_that_responds_again(edge_for, bearer, echo):

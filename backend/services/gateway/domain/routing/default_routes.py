@@ -14,6 +14,10 @@ from backend.services.gateway.domain.routing.route_table import (
 
 _SIGN_IN_PATHS = ("/login", "/register")
 
+# Requests that are sent to an instance at once: as many as it handles, and three times as many
+# that wait there. More would only wait longer, and keep their callers from retrying elsewhere.
+_REQUESTS_PER_THREAD = 4
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -29,12 +33,16 @@ class DefaultLimits:
 
 
 def default_routes(
-    upstreams: Mapping[str, tuple[str, ...]], limits: DefaultLimits, max_upload_bytes: int
+    upstreams: Mapping[str, tuple[str, ...]],
+    threads: Mapping[str, int],
+    limits: DefaultLimits,
+    max_upload_bytes: int,
 ) -> Iterator[Route]:
     """Yield one route for each service of *upstreams*, and the OpenAI paths of the agent.
 
     Args:
         upstreams: URLs of the instances by service.
+        threads: requests that one instance handles at once, by service.
         limits: the default rate limits.
         max_upload_bytes: upload limit of the rag service. The gateway applies it too, so that a
             larger upload gets a response before its first byte is read, instead of a connection
@@ -46,7 +54,14 @@ def default_routes(
     )
     token_limits = TokenLimitRule(limits.tokens, ("/query", "/v1/chat/completions"))
     for name, urls in upstreams.items():
-        route = Route(name, f"/{name}", urls, service=name, limits=general)
+        route = Route(
+            name,
+            f"/{name}",
+            urls,
+            service=name,
+            limits=general,
+            instance_concurrency=_REQUESTS_PER_THREAD * threads[name],
+        )
         if name == "auth":
             sign_in = RateLimitRule("sign-in", limits.sign_in, "address", _SIGN_IN_PATHS)
             route = replace(
@@ -66,10 +81,20 @@ def default_routes(
                 body_limit=MEBIBYTE,
             )
         elif name == "rag":
-            # `POST /documents?wait=` can delay its response by up to a minute.
-            route = replace(route, timeout=75.0, body_limit=max_upload_bytes + _FORM_BYTES)
+            route = replace(
+                route,
+                # `POST /documents?wait=` can delay its response by up to a minute.
+                long_timeout=75.0,
+                long_paths=("/query",),
+                body_limit=max_upload_bytes + _FORM_BYTES,
+            )
         elif name == "agent":
-            route = replace(route, timeout=120.0, tokens=token_limits)
+            route = replace(
+                route,
+                long_timeout=120.0,
+                long_paths=("/query", "/sessions/*", "/mcp", "/v1/chat/completions"),
+                tokens=token_limits,
+            )
             openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())
             yield openai
         yield route

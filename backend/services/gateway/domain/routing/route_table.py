@@ -16,6 +16,7 @@ _SIZE_UNITS = {"KB": 1024, "MB": MEBIBYTE, "GB": 1024 * MEBIBYTE}
 _SIZE = re.compile(r"([1-9][0-9]{0,8}) ?(KB|MB|GB)")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_WAIT_PARAMETER = re.compile("[?&]wait=")
 _SUBJECTS = ("address", "caller", "tenant", "route")
 DEFAULT_PUBLIC_PATHS = (
     "/health",
@@ -72,8 +73,14 @@ class Route:
         limits: rate limits.
         tokens: limits for model tokens.
         timeout: seconds until the response must start.
+        long_timeout: the same for POST requests to *long_paths* and for requests with a `wait=`
+            parameter, if longer.
+        long_paths: paths of the service whose responses take long, such as generated answers.
         body_limit: maximum size of a request body in bytes.
-        concurrency: maximum number of outstanding requests to the service.
+        concurrency: maximum number of outstanding requests to the service, for all instances; 0
+            if only *instance_concurrency* applies.
+        instance_concurrency: the same for each instance. Not a key of GATEWAY_ROUTES: it follows
+            from the number of threads of a service of the catalog.
         sockets_per_caller: maximum number of open WebSockets of one caller.
         service: name of the service; by default that of the route.
         paths_with_own_limits: paths that other rules apply to than to the rest of the route.
@@ -88,8 +95,11 @@ class Route:
     limits: tuple[RateLimitRule, ...] = ()
     tokens: TokenLimitRule | None = None
     timeout: float = 30.0
+    long_timeout: float = 0.0
+    long_paths: tuple[str, ...] = ()
     body_limit: int = 10 * MEBIBYTE
-    concurrency: int = 4096
+    concurrency: int = 0
+    instance_concurrency: int = 4096
     sockets_per_caller: int = 16
     service: str = ""
     paths_with_own_limits: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -107,6 +117,17 @@ class Route:
     def is_closed(self, path: str) -> bool:
         """Return True if *path* is only for calls between services."""
         return path in compile_paths(self.closed)
+
+    def get_timeout(self, method: str, path: str, query: str) -> float:
+        """Return the seconds until the response to a request must start; *query* has its `?`."""
+        is_long = method == "POST" and path in compile_paths(self.long_paths)
+        if is_long or _WAIT_PARAMETER.search(query):
+            return max(self.timeout, self.long_timeout)
+        return self.timeout
+
+    def get_max_outstanding(self, instance_count: int) -> int:
+        """Return the maximum number of outstanding requests to *instance_count* instances."""
+        return self.concurrency or self.instance_concurrency * instance_count
 
     def select_rules(self, path: str) -> tuple[RateLimitRule, ...]:
         """Return the rules that name *path*, or the rules without paths if none does."""
@@ -190,6 +211,8 @@ def _merge_entry(name: str, entry: object, default: Route | None) -> Route:
         "public": _parse_strings,
         "closed": _parse_strings,
         "timeout": _parse_seconds,
+        "long_timeout": _parse_seconds,
+        "long_paths": _parse_strings,
         "body_limit": _parse_size,
         "concurrency": _parse_count,
         "sockets_per_caller": _parse_count,
@@ -244,7 +267,7 @@ def _validate_routes(routes: Iterable[Route]) -> None:
             raise InvalidRouteTable(f"{label}: upstreams is empty. Add at least one URL.")
         for url in route.upstreams:
             parse_origin(url, label)
-        for pattern in (*route.public, *route.closed):
+        for pattern in (*route.public, *route.closed, *route.long_paths):
             if not pattern.startswith("/") or "*" in pattern[:-1]:
                 raise InvalidRouteTable(
                     f"{label}: path {pattern!r} must start with a slash. A star is allowed "

@@ -78,7 +78,7 @@ class ProxyExchange(Admission):
     def _forward(self) -> None:
         upstreams = self._upstreams
         group = upstreams.instance_group
-        if group.outstanding >= upstreams.route.concurrency:
+        if group.outstanding >= upstreams.route.get_max_outstanding(len(group.instances)):
             self._send_error(ServiceOverloaded(group.service))
             return
         instance = group.select_instance(self._excluded)
@@ -126,7 +126,7 @@ class ProxyExchange(Admission):
             data += self._encode_received_body(is_complete)
         connection.send_request(self, request.method, data, is_complete=is_complete)
         if is_complete:
-            client.deadline = self._state.now + self._upstreams.route.timeout
+            client.deadline = self._state.now + resolved_line.timeout_seconds
         else:
             client.resume_reading()
             client.set_timeout(BODY_IDLE_TIMEOUT_SECONDS)
@@ -161,7 +161,7 @@ class ProxyExchange(Admission):
             data = encode_chunk(data) + LAST_CHUNK if ended else encode_chunk(data)
         connection.send_body(data, last=ended)
         if ended and not self._status:
-            client.set_timeout(self._upstreams.route.timeout)
+            client.set_timeout(self._resolved_line.timeout_seconds)
 
     def _store_for_replay(self, data: bytes) -> None:
         self._body_size += len(data)

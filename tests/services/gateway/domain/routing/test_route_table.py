@@ -1,7 +1,10 @@
 """The route table: lookup, the TOML file, and messages for invalid entries."""
 
+from dataclasses import replace
+
 import pytest
 
+from backend.chassis.settings import Env
 from backend.services.gateway.domain.routing.route_table import (
     InvalidRouteTable,
     Limit,
@@ -10,6 +13,7 @@ from backend.services.gateway.domain.routing.route_table import (
     RouteTable,
     load_route_table,
 )
+from backend.services.gateway.settings import load_routes
 
 ECHO = Route("echo", "/echo", ("http://127.0.0.1:1",))
 
@@ -61,6 +65,32 @@ def test_new_route_is_read_from_the_file(tmp_path):
         RateLimitRule("print", Limit(3, 60, 3), "caller", ("/print",)),
     )
     assert route.select_rules("/other") == ()
+
+
+def test_long_timeout_applies_to_long_paths_and_waiting_requests():
+    route = replace(ECHO, timeout=30.0, long_timeout=120.0, long_paths=("/query", "/sessions/*"))
+
+    assert route.get_timeout("POST", "/query", "") == 120
+    assert route.get_timeout("POST", "/sessions/1/resume", "") == 120
+    assert route.get_timeout("POST", "/documents", "?name=a&wait=60") == 120
+    assert route.get_timeout("GET", "/sessions/1", "") == 30
+    assert route.get_timeout("POST", "/documents", "?await=60") == 30
+    assert replace(route, timeout=300.0).get_timeout("POST", "/query", "") == 300
+
+
+def test_concurrency_follows_from_the_number_of_instances_unless_it_is_set():
+    route = replace(ECHO, instance_concurrency=64)
+
+    assert (route.get_max_outstanding(1), route.get_max_outstanding(3)) == (64, 192)
+    assert replace(route, concurrency=10).get_max_outstanding(3) == 10
+
+
+def test_default_concurrency_is_four_requests_per_thread(tmp_path):
+    variables = {"DATA_DIR": str(tmp_path), "RAG_SERVICE_THREADS": "8", "RAG_SERVICE_WORKERS": "2"}
+    routes = {route.name: route for route in load_routes(Env(variables)).routes}
+
+    assert routes["rag"].get_max_outstanding(1) == 64
+    assert routes["openai"].get_max_outstanding(1) == 4 * 96
 
 
 def test_file_changes_only_the_given_settings_of_a_default_route(tmp_path):
