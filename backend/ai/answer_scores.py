@@ -23,7 +23,7 @@ SIMILARITY: Final = "similarity"
 CITED: Final = "cited"
 SCORE_NAMES: Final = (EXACT, CONTAINS, F1, SIMILARITY, CITED)
 
-_CITATION_MARKER: Final = re.compile(r"\s*\[\d+\]")
+_CITATION_MARKER: Final = re.compile(r"(?<!\s)\s*+\[\d++\]")
 _ARTICLE: Final = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 

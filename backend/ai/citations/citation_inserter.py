@@ -9,14 +9,17 @@ from backend.ai.text.sentences import is_sentence_end
 # Positions where something may have to be done: the end of a sentence or line, a code fence, a
 # marker that the model wrote.
 _BOUNDARY = re.compile(r"[.!?…]|\n|```|`{1,2}$|\s?\[(?=\d|$)|\s$")
-_SENTENCE_END = re.compile(r"([.!?…]+[\"'\u201d\u2019)\]*]*)(?=\s)")
+_SENTENCE_END = re.compile(r"[.!?…]++[\"'\u201d\u2019)\]*]*+(?=\s)")
+_FULL_STOPS = re.compile(r"[.!?…]++")
 _CODE_FENCE = re.compile(r"```")
 _MODEL_MARKER = re.compile(r"\s?\[\d{1,3}(?:\s?,\s?\d{1,3})*\]")
-_INCOMPLETE_SENTENCE_END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]*]*$")
+_INCOMPLETE_SENTENCE_END = re.compile(r"[.!?…]++[\"'\u201d\u2019)\]*]*+$")
 _INCOMPLETE_MODEL_MARKER = re.compile(r"\s?(?:\[[\d\s,]*)?$")
 _INCOMPLETE_CODE_FENCES: Final = frozenset({"`", "``"})
 # Longer text after a boundary is not held back.
 _MAX_HELD_CHARS: Final = 12
+# The end of a sentence that decides whether its full stop is part of an abbreviation or number.
+_MAX_TAIL_CHARS: Final = 32
 
 
 class CitationInserter:
@@ -28,7 +31,9 @@ class CitationInserter:
     def __init__(self, cite_sentence: Callable[[str], int | None]) -> None:
         """*cite_sentence* returns the marker of a sentence, or None if it is not supported."""
         self._cite_sentence = cite_sentence
-        self._sentence = ""
+        # The sentence so far, in pieces, and its end: a sentence is not joined for every full stop.
+        self._sentence: list[str] = []
+        self._tail = ""
         # The end of the input, if the next piece decides what it is.
         self._held = ""
         # Spaces that follow the text so far; a marker is inserted before them.
@@ -47,11 +52,11 @@ class CitationInserter:
                 self._append(text[position:], output)
                 break
             self._append(text[position : boundary.start()], output)
-            rest = text[boundary.start() :]
-            if _is_incomplete(rest):
-                self._held = rest
+            position = boundary.start()
+            if _is_incomplete(text, position):
+                self._held = text[position:]
                 break
-            position = boundary.start() + self._process_boundary(rest, output)
+            position = self._process_boundary(text, position, output)
         return "".join(output)
 
     def finish(self) -> str:
@@ -62,42 +67,49 @@ class CitationInserter:
         self._end_sentence(output)
         return "".join(output)
 
-    def _process_boundary(self, rest: str, output: list[str]) -> int:
-        """Process the boundary at the start of *rest*. Return the number of characters used."""
-        if fence := _CODE_FENCE.match(rest):
+    def _process_boundary(self, text: str, position: int, output: list[str]) -> int:
+        """Process the boundary at *position* of *text*. Return the position after it."""
+        if fence := _CODE_FENCE.match(text, position):
             self._end_sentence(output)
             self._in_code = not self._in_code
             output.append(fence.group())
             return fence.end()
         if self._in_code:
-            output.append(rest[0])
-            return 1
-        if marker := _MODEL_MARKER.match(rest):
+            output.append(text[position])
+            return position + 1
+        if marker := _MODEL_MARKER.match(text, position):
             return marker.end()
-        if end := _SENTENCE_END.match(rest):
-            self._append(end.group(1), output)
-            if is_sentence_end(self._sentence):
+        if end := _SENTENCE_END.match(text, position):
+            self._append(end.group(), output)
+            if is_sentence_end(self._tail):
                 self._end_sentence(output)
-            return end.end(1)
-        if rest[0] == "\n":
+            return end.end()
+        if text[position] == "\n":
             self._end_sentence(output)
             output.append("\n")
-            return 1
-        self._append(rest[0], output)
-        return 1
+            return position + 1
+        next_position = position + 1
+        if full_stops := _FULL_STOPS.match(text, position):
+            # No full stop of this run ends the sentence, unless the next piece decides it.
+            next_position = max(next_position, min(full_stops.end(), len(text) - _MAX_HELD_CHARS))
+        self._append(text[position:next_position], output)
+        return next_position
 
     def _append(self, text: str, output: list[str]) -> None:
         if self._in_code:
             output.append(text)
             return
-        self._sentence += text
+        self._sentence.append(text)
+        self._tail = (self._tail + text[-_MAX_TAIL_CHARS:]).lstrip()[-_MAX_TAIL_CHARS:]
         text = self._spaces + text
         without_spaces = text.rstrip(" ")
         output.append(without_spaces)
         self._spaces = text[len(without_spaces) :]
 
     def _end_sentence(self, output: list[str]) -> None:
-        sentence, self._sentence = self._sentence.strip(), ""
+        sentence = "".join(self._sentence).strip()
+        self._sentence.clear()
+        self._tail = ""
         marker = self._cite_sentence(sentence) if sentence else None
         if marker is not None:
             output.append(f" [{marker}]")
@@ -105,10 +117,11 @@ class CitationInserter:
         self._spaces = ""
 
 
-def _is_incomplete(rest: str) -> bool:
-    """Return True if the next piece decides what *rest* is."""
-    if len(rest) > _MAX_HELD_CHARS:
+def _is_incomplete(text: str, position: int) -> bool:
+    """Return True if the next piece decides what the text from *position* on is."""
+    if len(text) - position > _MAX_HELD_CHARS:
         return False
+    rest = text[position:]
     return bool(
         _INCOMPLETE_SENTENCE_END.match(rest)
         or _INCOMPLETE_MODEL_MARKER.fullmatch(rest)

@@ -6,6 +6,7 @@ is: common letters, one alphabet per word, capitals only at the start of a word.
 """
 
 import re
+from io import BytesIO
 from itertools import pairwise
 
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark starts with that of UTF-16
@@ -16,7 +17,6 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark starts with that of UTF-16
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _SAMPLE_BYTES = 8192
-_NON_ASCII_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
 _MIN_SCORE = 0.45
 _CONTROL = re.compile("[\x01-\x08\x0e-\x1a]")
 _ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
@@ -90,8 +90,9 @@ def detect_utf16(head: bytes) -> str | None:
 def _guess_encoding(content: bytes) -> str:
     """Return the encoding with the highest plausibility score on the first non-ASCII lines."""
     sample = b""
-    for line in _NON_ASCII_LINE.finditer(content):
-        sample += line.group()[: _SAMPLE_BYTES - len(sample)]
+    for line in BytesIO(content):
+        if not line.isascii():
+            sample += line[: _SAMPLE_BYTES - len(sample)]
         if len(sample) >= _SAMPLE_BYTES:
             break
     scores = {name: _score(sample, name) for name in [*_LETTERS, *_COMMON_LEAD_BYTES]}

@@ -114,7 +114,7 @@ class _TextTarget:
     def __init__(self, base_url: str | None, max_chars: int | None) -> None:
         self._base_url = base_url
         self._max_chars = max_chars
-        self._title = ""
+        self._title_parts: list[str] = []
         self._links: dict[str, None] = {}
         # Targets of text: the page, and the open cell of each open table. The last one is current.
         self._builders = [TextBuilder(max_chars)]
@@ -172,7 +172,7 @@ class _TextTarget:
         if self._hidden_depth:
             return
         if self._in_title:
-            self._title += text
+            self._title_parts.append(text)
         else:
             self._add_text(text if self._preformatted_depth else _WHITE_SPACE.sub(" ", text))
 
@@ -184,7 +184,7 @@ class _TextTarget:
     def build(self) -> HtmlText:
         """Return the text of the page."""
         content = self._text.build()
-        title = " ".join(self._title.split())
+        title = " ".join("".join(self._title_parts).split())
         return HtmlText(title, content.text.rstrip(), content.headings, tuple(self._links))
 
     @property

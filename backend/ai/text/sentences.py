@@ -11,7 +11,7 @@ changes the chunks of documents that are ingested later.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from io import StringIO
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -26,8 +26,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence and its position: `text` is `document[start:end]`, without outer white space."""
 
     text: str
@@ -42,9 +41,13 @@ _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*•▪‣◦\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
 _LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
 # Sentence-final punctuation with closing quotation marks and brackets; full-width punctuation of
-# East Asian scripts needs no space after it.
-_END_MARK = re.compile(r"[.!?…]+[\"'”\u2019»)\]]*(?=\s)|[。\uff01\uff1f]+[」』”\uff09]*")
-_LAST_WORD = re.compile(r"(\S+)$")
+# East Asian scripts needs no space after it. A run of full stops is tried once, from its start: if
+# each of its characters were tried, a document of full stops would take quadratic time.
+_END_MARK = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”\u2019»)\]]*+(?=\s)|[。\uff01\uff1f]++[」』”\uff09]*+"
+)
+_NON_SPACE = re.compile(r"\S")
+_LAST_WORD = re.compile(r"(?<!\S)(\S++)$")
 _MAX_ABBREVIATION_CHARS: Final = 12
 _ABBREVIATIONS: Final = frozenset(
     [
@@ -74,15 +77,22 @@ def split_sentences(text: str, max_chars: int = MAX_SENTENCE_CHARS) -> list[Sent
 
 def find_sentence_spans(text: str) -> list[Span]:
     """Return the positions of the sentences of *text* in order, without surrounding white space."""
-    spans = (span for block in _find_blocks(text) for span in _split_block(text, block))
-    return [stripped for span in spans if (stripped := _strip(text, span))]
+    return list(iterate_sentence_spans(text))
+
+
+def iterate_sentence_spans(text: str) -> Iterator[Span]:
+    """Yield the spans of `find_sentence_spans`, without keeping those of a long text in memory."""
+    for block in _find_blocks(text):
+        for span in _split_block(text, block):
+            if stripped := _strip(text, span):
+                yield stripped
 
 
 def is_sentence_end(text: str) -> bool:
     """Return True unless the full stop at the end of *text* is part of "Dr.", "B." or "3."."""
     if _LIST_NUMBER.fullmatch(text):
         return False
-    return not (text.endswith(".") and _ends_with_abbreviation(text[:-1]))
+    return not (text.endswith(".") and _ends_with_abbreviation(text, 0, len(text) - 1))
 
 
 def is_title_case(line: str) -> bool:
@@ -96,14 +106,22 @@ def is_title_case(line: str) -> bool:
 
 def _find_blocks(text: str) -> Iterator[Span]:
     """Yield runs of lines that belong together: paragraphs, list items, headings."""
-    lines = [Span(*match.span()) for match in re.finditer(r"[^\n]*\n?", text) if match.group()]
-    usual_length = _usual_line_length(text, lines)
-    start = 0
-    for line, next_line in pairwise(lines):
-        if _ends_block(text[slice(*line)].rstrip(), text[slice(*next_line)], usual_length):
-            yield Span(start, line.end)
-            start = line.end
+    usual_length = _usual_line_length(text)
+    start = end = 0
+    for line, next_line in pairwise(_iterate_lines(text)):
+        is_first = start == end
+        end += len(line)
+        content = line.rstrip()
+        if _ends_block(content, next_line, usual_length):
+            if content or not is_first:
+                yield Span(start, end)
+            start = end
     yield Span(start, len(text))
+
+
+def _iterate_lines(text: str) -> Iterator[str]:
+    """Return the lines of *text*, each with its line break."""
+    return StringIO(text, newline="\n")
 
 
 def _ends_block(line: str, next_line: str, usual_length: float) -> bool:
@@ -118,10 +136,9 @@ def _ends_block(line: str, next_line: str, usual_length: float) -> bool:
     return len(line) < usual_length * _SHORT_LINE_RATIO and not continues
 
 
-def _usual_line_length(text: str, lines: list[Span]) -> float:
+def _usual_line_length(text: str) -> float:
     """Return the upper quartile of the lengths of non-blank lines."""
-    lengths = sorted(len(text[slice(*line)].strip()) for line in lines)
-    lengths = [length for length in lengths if length]
+    lengths = sorted(length for line in _iterate_lines(text) if (length := len(line.strip())))
     return lengths[len(lengths) * 3 // 4] if lengths else 0
 
 
@@ -135,27 +152,30 @@ def _split_block(text: str, block: Span) -> Iterator[Span]:
 
 
 def _is_end_mark(text: str, start: int, mark: re.Match[str], block_end: int) -> bool:
-    if mark.group()[0] != ".":
+    if text[mark.start()] != ".":
         return True
-    next_char = text[mark.end() : block_end].lstrip()[:1] if mark.end() < block_end else ""
-    if next_char.islower():
+    next_char = _NON_SPACE.search(text, mark.end(), block_end)
+    if next_char and next_char.group().islower():
         return False
-    return not _ends_with_abbreviation(text[start : mark.start()])
+    return not _ends_with_abbreviation(text, start, mark.start())
 
 
-def _ends_with_abbreviation(text: str) -> bool:
-    """Return True if *text*, which precedes a full stop, ends with an abbreviation or initial."""
-    last_word = _LAST_WORD.search(text[-_MAX_ABBREVIATION_CHARS:])
+def _ends_with_abbreviation(text: str, start: int, end: int) -> bool:
+    """Return True if `text[start:end]`, which precedes a full stop, ends with an abbreviation.
+
+    An initial, such as the letter of "B.", counts as one.
+    """
+    last_word = _LAST_WORD.search(text[max(start, end - _MAX_ABBREVIATION_CHARS) : end])
     word = last_word.group(1).lstrip("(\"'“").lower() if last_word else ""
     return (len(word) == 1 and word.isalpha()) or word in _ABBREVIATIONS
 
 
 def _strip(text: str, span: Span) -> Span | None:
     """Return *span* without outer white space, or None if nothing else is in it."""
-    content = text[slice(*span)]
-    start = span.start + len(content) - len(content.lstrip())
-    end = span.start + len(content.rstrip())
-    return Span(start, end) if start < end else None
+    content = text[span.start : span.end].rstrip()
+    length = len(content.lstrip())
+    end = span.start + len(content)
+    return Span(end - length, end) if length else None
 
 
 def _join_list_numbers(text: str, spans: Iterable[Span]) -> Iterator[Span]:
@@ -195,6 +215,9 @@ def _split_table_rows(text: str, spans: Iterable[Span]) -> Iterator[Span]:
 def _limit_length(text: str, span: Span, max_chars: int) -> Iterator[Span]:
     """Split *span* into pieces of at most *max_chars*, at a line end or space where possible."""
     start, end = span
+    if end - start <= max_chars:
+        yield span
+        return
     while end - start > max_chars:
         window = start, start + max_chars
         cut = max(text.rfind("\n", *window), text.rfind(" ", *window))

@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from backend.ai.text.normalization import normalize
+
 # Increment with every change of the result of `extract_terms`: stored postings of an older
 # version are computed again.
 TERMS_VERSION: Final = 2
@@ -38,7 +40,7 @@ def extract_terms(text: str) -> list[str]:
     """
     if text.isascii():  # Most English text; takes half the time.
         return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
-    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = normalize("NFKD", text.casefold())
     base = "".join(char for char in folded if not unicodedata.combining(char))
     return [
         term

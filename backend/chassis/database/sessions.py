@@ -16,7 +16,7 @@ from backend.chassis.database.migration_folders import (
     list_revisions,
     list_services_with_tables,
 )
-from backend.chassis.database.sqlite import create_sqlite_engine
+from backend.chassis.database.sqlite import create_sqlite_engine, create_sqlite_owner_engine
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import CommonSettings, Env, SettingsError
@@ -195,7 +195,7 @@ def open_database(url: str, schema: str) -> Database:
         engine = postgresql.create_service_engine(parsed_url, schema, owner)
         return Database(engine, schema, owner=owner)
     engine = create_sqlite_engine(parsed_url)
-    return Database(engine, schema, owner=engine)
+    return Database(engine, schema, owner=create_sqlite_owner_engine(parsed_url))
 
 
 def _parse_url(url: str) -> URL:

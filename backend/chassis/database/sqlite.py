@@ -5,8 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
-_BUSY_TIMEOUT_SECONDS = 10
+# How long a statement waits for the lock of another writer.
+_BUSY_TIMEOUT_SECONDS = 2
+# Of the owner: several processes may migrate the tables at the same time.
+_OWNER_BUSY_TIMEOUT_SECONDS = 30
 _POOL_SIZE = 5
 _MAX_CONNECTIONS = 15
 
@@ -19,17 +23,38 @@ def create_sqlite_engine(url: URL) -> Engine:
     Raises:
         ValueError: *url* names no file. A database in memory ends with its connection.
     """
-    if url.database in (None, "", ":memory:"):
-        raise ValueError("An in-memory database is lost with its connection. Name a file.")
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url,
+        _check_file(url),
         pool_size=_POOL_SIZE,
         max_overflow=_MAX_CONNECTIONS - _POOL_SIZE,
         connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_SECONDS},
         # Error messages would contain the values to store, and end up in the log.
         hide_parameters=True,
     )
+    return _prepare(engine)
+
+
+def create_sqlite_owner_engine(url: URL) -> Engine:
+    """Return an engine that changes the schema, without a pool. It waits longer for a lock.
+
+    Raises:
+        ValueError: *url* names no file.
+    """
+    connect_args = {"check_same_thread": False, "timeout": _OWNER_BUSY_TIMEOUT_SECONDS}
+    engine = create_engine(
+        _check_file(url), poolclass=NullPool, connect_args=connect_args, hide_parameters=True
+    )
+    return _prepare(engine)
+
+
+def _check_file(url: URL) -> URL:
+    if url.database in (None, "", ":memory:"):
+        raise ValueError("An in-memory database is lost with its connection. Name a file.")
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    return url
+
+
+def _prepare(engine: Engine) -> Engine:
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin_transaction)
     return engine

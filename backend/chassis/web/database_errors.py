@@ -1,11 +1,12 @@
-"""Map database connection errors to 503 responses with Retry-After."""
+"""Map database errors to 503 responses with Retry-After."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from flask import Flask, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.database.postgresql import is_unavailable
+from backend.chassis.database.errors import DatabaseFailure, classify_error
 from backend.chassis.web.problems import (
     ServiceError,
     build_internal_error_response,
@@ -24,14 +25,41 @@ class DatabaseUnavailable(ServiceError):
         return {"Retry-After": "1"}
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """Other transactions hold the lock that the request needs."""
+
+    code = "database_busy"
+    title = "Database busy"
+
+
+class StorageFull(ServiceError):
+    """The file system of the database or of the uploaded files is full."""
+
+    status = 503
+    code = "storage_full"
+    title = "Storage full"
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "60"}
+
+
+_ERRORS: Final[Mapping[DatabaseFailure, ServiceError]] = {
+    "unavailable": DatabaseUnavailable("The database is not available. Retry later."),
+    "busy": DatabaseBusy("The database is busy with other changes. Retry in a second."),
+    "storage_full": StorageFull(
+        "The server has no storage space left. Retry when the operator has freed some."
+    ),
+}
+
+
 def register_database_error_handlers(app: Flask) -> None:
-    """Respond with 503 in *app* while the database is unavailable."""
+    """Respond with 503 in *app* while the database is unavailable, busy or full."""
 
     def handle_error(error: Exception) -> Response:
-        if is_unavailable(error):
-            unavailable = DatabaseUnavailable("The database is not available. Retry later.")
-            return build_service_error_response(unavailable)
-        return build_internal_error_response(error)
+        failure = classify_error(error)
+        if failure is None:
+            return build_internal_error_response(error)
+        return build_service_error_response(_ERRORS[failure])
 
-    for error_type in (SQLAlchemyError, ConnectionError):
+    for error_type in (SQLAlchemyError, OSError):
         app.register_error_handler(error_type, handle_error)

@@ -12,6 +12,7 @@ from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
 from backend.services.rag.domain.search.dense_index import DenseIndex
@@ -78,6 +79,11 @@ class RagComponents:
             all_tenants,
             blob_storage,
             _build_extractor(settings),
+            Chunker(
+                embedder.tokenizer.find_token_spans,
+                max_memory_bytes=settings.extraction_memory_bytes,
+                timeout_seconds=settings.extraction_seconds,
+            ),
             embedder,
             dense_index,
             encryptor,

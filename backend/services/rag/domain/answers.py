@@ -104,7 +104,7 @@ class AnswerService:
             for marker, sentence in enumerate(sentences, 1)
         )
         text = text or NO_ANSWER
-        yield from re.findall(r"\s*\S+", text)
+        yield from re.findall(r"(?<!\s)\s*+\S++", text)
         return Answer(text, self._build_citations(viewer, sentences), EXTRACTIVE_MODEL, question)
 
     def _build_citations(

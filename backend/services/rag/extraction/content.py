@@ -1,13 +1,13 @@
 """Content of a parsed file: pages of text with headings, and the normalization of text."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 from backend.ai.text import text_builder
+from backend.ai.text.normalization import normalize
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ _UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"
     r"\ud800-\udfff\ue000-\uf8ff\ufeff\ufff9-\ufffb\ufffe\uffff]"
 )
-_TRAILING_SPACES = re.compile(r"[ \t]+(?=\n)")
+_TRAILING_SPACES = re.compile(r"(?<![ \t])[ \t]++(?=\n)")
 _MULTIPLE_BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -121,6 +121,6 @@ def _normalize_text(text: str) -> str:
     text = _LINE_HYPHEN.sub(lambda mark: "-" + (mark[1] or "\n"), text)
     text = _VISIBLE_SOFT_HYPHEN.sub("-", text)
     text = _SPACES.sub(" ", _BULLETS.sub("•", text))
-    text = _PRESENTATION_FORMS.sub(lambda forms: unicodedata.normalize("NFKC", forms[0]), text)
-    text = _UNPRINTABLE.sub("", unicodedata.normalize("NFC", text))
+    text = _PRESENTATION_FORMS.sub(lambda forms: normalize("NFKC", forms[0]), text)
+    text = _UNPRINTABLE.sub("", normalize("NFC", text))
     return _MULTIPLE_BLANK_LINES.sub("\n\n", _TRAILING_SPACES.sub("", text))

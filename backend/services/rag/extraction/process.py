@@ -34,7 +34,7 @@ _PACKAGE = "backend.services.rag.extraction"
 def main() -> None:
     die_with_parent(os.getppid())
     type_name, file, max_memory_bytes, timeout_seconds = sys.argv[1:]
-    _set_limits(int(max_memory_bytes), int(timeout_seconds))
+    set_limits(int(max_memory_bytes), int(timeout_seconds))
     try:
         password = sys.stdin.read()
         content = _parse(get_document_type(type_name), Path(file), password)
@@ -62,7 +62,8 @@ def _parse(document_type: DocumentType, file: Path, password: str) -> Content:
     return parse(file, password) if document_type.accepts_password else parse(file)
 
 
-def _set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
+def set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
+    """Limit address space, CPU time and wall time of this process. It cannot write files."""
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (timeout_seconds, timeout_seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -1,9 +1,9 @@
 """Chunks of documents. These rows decide what is visible; indexes contain only ids."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ForeignKey, Index, String, Text, delete, select
+from sqlalchemy import ForeignKey, Index, String, Text, delete, func, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.services.rag.store.base import Base
@@ -97,15 +97,17 @@ def list_chunks(
     ).all()
 
 
-def list_generation_chunks(
-    session: Session, document_id: str, generation: int
-) -> Sequence[ChunkRow]:
-    """Return all chunks of a generation in order, also of one that is not visible yet."""
-    return session.scalars(
-        select(ChunkRow)
-        .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
-        .order_by(ChunkRow.ordinal)
-    ).all()
+def count_chunks(session: Session, document_id: str, generation: int) -> int:
+    """Return the number of chunks of a generation, also of one that is not visible yet."""
+    query = select(func.count()).where(
+        ChunkRow.document_id == document_id, ChunkRow.generation == generation
+    )
+    return session.scalar(query.select_from(ChunkRow)) or 0
+
+
+def add_chunks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert *rows*, each with the columns of ChunkRow."""
+    session.execute(insert(ChunkRow), rows)
 
 
 def list_titled_chunks(
@@ -121,10 +123,23 @@ def list_titled_chunks(
     return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
-def delete_old_chunks(session: Session, document_id: str, keep_generation: int) -> None:
-    """Delete the chunks of all generations except *keep_generation*."""
-    session.execute(
-        delete(ChunkRow).where(
-            ChunkRow.document_id == document_id, ChunkRow.generation != keep_generation
-        )
+def delete_old_chunks(
+    session: Session, document_id: str, keep_generation: int, limit: int, *, keep_newer: bool
+) -> int:
+    """Delete up to *limit* chunks of other generations than *keep_generation*.
+
+    Args:
+        keep_newer: keep the chunks of later generations too.
+
+    Returns:
+        The number of deleted chunks.
+    """
+    is_old = (
+        ChunkRow.generation < keep_generation
+        if keep_newer
+        else ChunkRow.generation != keep_generation
     )
+    query = select(ChunkRow.id).where(ChunkRow.document_id == document_id, is_old).limit(limit)
+    ids = session.scalars(query).all()
+    session.execute(delete(ChunkRow).where(ChunkRow.id.in_(ids)))
+    return len(ids)

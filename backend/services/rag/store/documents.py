@@ -22,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -294,10 +295,19 @@ def list_documents_in_collection(session: Session, collection_id: str) -> Sequen
 # Queries of ingestion.
 
 
+def add_pages(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert *rows*, each with the columns of PageRow."""
+    session.execute(insert(PageRow), rows)
+
+
 def copy_pages(
-    session: Session, document_id: str, from_generation: int, to_generation: int
+    session: Session,
+    document_id: str,
+    from_generation: int,
+    to_generation: int,
+    numbers: tuple[int, int],
 ) -> None:
-    """Copy the text of *from_generation* to *to_generation*."""
+    """Copy the text of the pages *numbers* (first, last) to *to_generation*."""
     pages = select(
         PageRow.document_id,
         literal(to_generation),
@@ -305,18 +315,42 @@ def copy_pages(
         PageRow.start,
         PageRow.text,
         PageRow.headings,
-    ).where(PageRow.document_id == document_id, PageRow.generation == from_generation)
+    ).where(
+        PageRow.document_id == document_id,
+        PageRow.generation == from_generation,
+        PageRow.number.between(*numbers),
+    )
     columns = ["document_id", "generation", "number", "start", "text", "headings"]
     session.execute(insert(PageRow).from_select(columns, pages))
 
 
-def delete_old_pages(session: Session, document_id: str, keep_generation: int) -> None:
-    """Delete the text of all generations except *keep_generation*."""
+def delete_old_pages(
+    session: Session, document_id: str, keep_generation: int, limit: int, *, keep_newer: bool
+) -> int:
+    """Delete up to *limit* pages of other generations than *keep_generation*.
+
+    Args:
+        keep_newer: keep the pages of later generations too.
+
+    Returns:
+        The number of deleted pages.
+    """
+    is_old = (
+        PageRow.generation < keep_generation
+        if keep_newer
+        else PageRow.generation != keep_generation
+    )
+    query = select(PageRow.generation, PageRow.number).where(
+        PageRow.document_id == document_id, is_old
+    )
+    keys = session.execute(query.limit(limit)).all()
     session.execute(
         delete(PageRow).where(
-            PageRow.document_id == document_id, PageRow.generation != keep_generation
+            PageRow.document_id == document_id,
+            tuple_(PageRow.generation, PageRow.number).in_([tuple(key) for key in keys]),
         )
     )
+    return len(keys)
 
 
 def list_blobs(session: Session) -> set[str]:

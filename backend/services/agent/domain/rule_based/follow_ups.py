@@ -14,30 +14,30 @@ from backend.services.agent.tools.time_zones import find_time_zone
 
 _OPTIONS: Final = FollowUpOptions(max_words=12, max_reference_words=7, prepends_question=True)
 _MAX_PARTS: Final = 4
-# Longer requests are not split.
+# Longer requests are complete, and they are not split.
 _MAX_SPLIT_CHARS: Final = 400
 
 # "and in Paris?" after a question for the time of another place.
 _OTHER_PLACE: Final = re.compile(
-    r"^(?:and|what about|how about|und|et|y|e)?\s*(?:(?:in|at|à|en|a)\s+)?"
-    r"(?P<place>[\w' -]+?)\s*\??$",
+    r"^(?:and|what about|how about|und|et|y|e)?\s*+(?:(?:in|at|à|en|a)\s++)?"
+    r"(?P<place>[\w'-]++(?: ++[\w'-]++)*+)\s*+\??$",
     re.IGNORECASE,
 )
 # "times 2" after a calculation.
 _FURTHER_OPERATION: Final = re.compile(
-    r"^(?:and|then|now|und|,)*\s*"
+    r"^(?:and|then|now|und|,)*+\s*+"
     r"(?P<operation>(?:plus|minus|times|mal|[-+*/\u00d7\u00f7]|divided by|geteilt durch)"
-    r"\s*[\d.,]+)\s*\??$",
+    r"\s*+[\d.,]++)\s*+\??$",
     re.IGNORECASE,
 )
 _PART_BOUNDARY: Final = re.compile(
-    r"(?<=[?!.;])\s+|,?\s+(?:and(?: also| then)?|und|et|y)\s+", re.IGNORECASE
+    r"(?<=[?!.;])\s++|,?(?<!\s)\s++(?:and(?: also| then)?|und|et|y)\s++", re.IGNORECASE
 )
 
 
 def resolve_follow_up(request: str, previous_request: str) -> str:
     """Return *request* completed with what it leaves out of *earlier*, the request before it."""
-    if not previous_request:
+    if not previous_request or len(request) > _MAX_SPLIT_CHARS:
         return request
     previous_request = split_request(previous_request)[-1]
     if (other_place := _OTHER_PLACE.match(request)) and find_requested_time_zone(

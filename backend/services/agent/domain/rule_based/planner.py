@@ -5,6 +5,7 @@ Answers consist of text from tool results, or state that nothing was found.
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +37,8 @@ _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
 
-_PERCENT: Final = re.compile(r"\b([\d.]+)/100\*")
+_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_PERCENT: Final = re.compile(r"(?<![\w.])([\d.]++)/100\*")
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Other wordings of small talk are recognised by their similarity to these.
 _SMALL_TALK_EXAMPLES: Final = (
@@ -208,7 +210,8 @@ def _guess_arguments(
     With *required*, missing values are filled with the first choice of the schema or with 0.
     """
     properties: Mapping[str, Any] = parameters.get("properties") or {}
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", request)
+    # A number of more than 308 digits is infinite as a float.
+    numbers = [number for text in _NUMBER.findall(request) if isfinite(number := float(text))]
     arguments: dict[str, Any] = {}
     for name in parameters.get("required") or []:
         schema = properties.get(name) or {}
@@ -222,7 +225,7 @@ def _guess_arguments(
         elif kind in {"number", "integer"}:
             if not numbers and not required:
                 return None
-            number = float(numbers.pop(0)) if numbers else 0.0
+            number = numbers.pop(0) if numbers else 0.0
             arguments[name] = int(number) if kind == "integer" else number
         elif kind in {"string", None}:
             arguments[name] = _find_last_name(request) or request

@@ -120,6 +120,8 @@ _NOTE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_TITLE_CHARACTERS: Final = 60
+# No rule applies to longer requests. The patterns are slow on long ones.
+_MAX_REQUEST_CHARACTERS: Final = 300
 
 # Ids in the formats of services: UUIDs, long hexadecimal words, and words such as doc_4f9a1c….
 _IDENTIFIER: Final = re.compile(
@@ -139,7 +141,7 @@ _FETCHES: Final = re.compile(
 def match_rule(request: str) -> PlannedToolCall | None:
     """Return the tool call that a rule matches to *request*, or None."""
     text = request.strip()
-    if len(text) > 300:
+    if len(text) > _MAX_REQUEST_CHARACTERS:
         return None
     request = _POLITE.sub("", text).strip()
     if (expression := find_expression(request)) is not None:
@@ -163,6 +165,8 @@ def match_rule(request: str) -> PlannedToolCall | None:
 
 def find_expression(request: str) -> str | None:
     """Return the arithmetic expression if *request* contains nothing else, or None."""
+    if len(request) > _MAX_REQUEST_CHARACTERS:
+        return None
     text = _ASKS.sub("", request).strip().rstrip("?=.! ")
     for spoken, written in _SPOKEN:
         text = re.sub(spoken, written, text, flags=re.IGNORECASE)
@@ -174,6 +178,8 @@ def find_expression(request: str) -> str | None:
 
 def find_requested_time_zone(request: str) -> str | None:
     """Return the time zone of a request for the time, UTC if it names no place; else None."""
+    if len(request) > _MAX_REQUEST_CHARACTERS:
+        return None
     for pattern in _TIMES:
         if (match := pattern.search(request)) is not None:
             return "UTC" if match["where"] is None else find_time_zone(match["where"])

@@ -67,7 +67,7 @@ class RuleBasedChatModel(PlannerChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         text, calls, finish_reason = self._respond(messages, stop, **kwargs)
-        for word in re.findall(r"\s*\S+\s*$|\s*\S+", text):
+        for word in re.findall(r"(?<!\s)\s*+\S++(?:\s++$)?", text):
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
             if run_manager is not None:
                 run_manager.on_llm_new_token(word, chunk=chunk)
@@ -110,7 +110,7 @@ class RuleBasedChatModel(PlannerChatModel):
         text = planner.compose_answer(request, completed)
         for stop_sequence in stop or ():
             text = text.partition(stop_sequence)[0]
-        words = re.findall(r"\s*\S+", text)
+        words = re.findall(r"(?<!\s)\s*+\S++", text)
         if max_tokens is not None and len(words) > max_tokens:
             return "".join(words[:max_tokens]), (), "length"
         return text, (), "stop"

@@ -32,7 +32,7 @@ from backend.services.auth.store.credentials import external_identities as store
 SIGN_IN_LIFETIME = timedelta(minutes=10)
 # How long a used ID token is remembered. ID tokens normally expire after a few minutes.
 _USED_TOKEN_RETENTION = timedelta(days=1)
-_INVALID_NAME_CHARACTERS = re.compile(r"[^\w.-]+|_+$")
+_INVALID_NAME_CHARACTERS = re.compile(r"[^\w.-]+|(?<!_)_++$")
 _MAX_NAME_CHARACTERS = 40
 
 

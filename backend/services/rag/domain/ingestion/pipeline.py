@@ -1,9 +1,10 @@
 """Ingestion pipeline of one document: extract, chunk, embed, index, publish."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from time import monotonic
+from typing import Any
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database, Session
@@ -13,13 +14,14 @@ from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.domain.audit import record_document_deletion
 from backend.services.rag.domain.blob_storage import BlobStorage
-from backend.services.rag.domain.ingestion.cancellation import CancellationToken, ClaimLost
-from backend.services.rag.domain.ingestion.chunking import (
-    Chunk,
-    Section,
-    build_index_text,
-    split_into_chunks,
+from backend.services.rag.domain.ingestion.batched_writes import (
+    batch_by_size,
+    delete_old_generations,
+    write_batches,
 )
+from backend.services.rag.domain.ingestion.cancellation import CancellationToken, ClaimLost
+from backend.services.rag.domain.ingestion.chunker import Chunker
+from backend.services.rag.domain.ingestion.chunking import Chunk, Section, build_index_text
 from backend.services.rag.domain.ingestion.queue import IngestionJob
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.errors import ExtractionFailed
@@ -30,8 +32,8 @@ from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import ingestion_queue as store
-from backend.services.rag.store.chunks import ChunkRow, build_chunk_id
-from backend.services.rag.store.documents import DocumentRow, PageRow
+from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.keyword_index import postings as posting_store
 from backend.services.rag.store.keyword_index.postings import Postings, build_postings
 
@@ -49,6 +51,7 @@ class IngestionPipeline:
         database: Database,
         blob_storage: BlobStorage,
         extractor: Extractor,
+        chunker: Chunker,
         embedder: BuiltInEmbedder,
         dense_index: DenseIndex,
         encryptor: Encryptor,
@@ -58,6 +61,7 @@ class IngestionPipeline:
         self._database = database
         self._blob_storage = blob_storage
         self._extractor = extractor
+        self._chunker = chunker
         self._embedder = embedder
         self._dense_index = dense_index
         self._encryptor = encryptor
@@ -90,36 +94,39 @@ class IngestionPipeline:
             )
         else:
             title = job.title
-        texts = self._build_index_texts(job, title)
-        for start in range(job.indexed_chunks or 0, len(texts), EMBEDDING_BATCH_SIZE):
-            batch = texts[start : start + EMBEDDING_BATCH_SIZE]
+        total = self._count_chunks(job)
+        for start in range(job.indexed_chunks or 0, total, EMBEDDING_BATCH_SIZE):
             cancellation.raise_if_cancelled()
-            end = start + len(batch)
-            ids = [
-                build_chunk_id(job.document_id, job.generation, ordinal)
-                for ordinal in range(start, end)
-            ]
-            with start_as_current_span("embed", attributes={"rag.passages": len(batch)}):
+            ids, texts = self._load_index_texts(job, title, start)
+            end = start + len(ids)
+            with start_as_current_span("embed", attributes={"rag.passages": len(ids)}):
                 self._dense_index.add_chunks(
-                    job.collection_id, job.document_id, job.generation, ids, batch, first=start
+                    job.collection_id, job.document_id, job.generation, ids, texts, first=start
                 )
-            if end < len(texts):
-                progress.record_indexed_chunks(end, len(texts))
+            if end < total:
+                progress.record_indexed_chunks(end, total)
                 if monotonic() > deadline:
                     return False
-        progress.report("indexing", len(texts), len(texts))
-        with start_as_current_span("index", attributes={"rag.passages": len(texts)}):
-            postings = build_postings(job.document_id, job.generation, texts)
-            self._publish_generation(job, len(texts), postings)
+        progress.report("indexing", total, total)
+        with start_as_current_span("index", attributes={"rag.passages": total}):
+            texts_in_order = (
+                text
+                for start in range(0, total, EMBEDDING_BATCH_SIZE)
+                for text in self._load_index_texts(job, title, start)[1]
+            )
+            postings = build_postings(job.document_id, job.generation, texts_in_order)
+            self._publish_generation(job, total, postings)
         return True
 
-    def cancel_extraction(self, job: IngestionJob) -> None:
-        """Stop the extraction of *job* if it is running."""
+    def cancel_processes(self, job: IngestionJob) -> None:
+        """Stop the extraction and the chunking of *job* if they are running."""
         self._extractor.cancel_extraction(self._blob_storage.get_path(job.blob))
+        self._chunker.cancel(job.document_id)
 
-    def stop_extractions(self) -> None:
-        """Stop all extractions and reject new ones."""
+    def stop_processes(self) -> None:
+        """Stop all extractions and chunking, and reject new ones."""
         self._extractor.stop()
+        self._chunker.stop()
 
     def _extract_and_chunk(self, job: IngestionJob, progress: "_ProgressRecorder") -> str:
         """Extract the file and store its pages and chunks. Returns the document's title."""
@@ -138,16 +145,15 @@ class IngestionPipeline:
             span.set_attributes({"rag.pages": len(extracted.pages)})
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
-        chunks = self._build_chunks(
-            job, extracted.pages, extracted.headings, is_paged=extracted.has_pages
-        )
+        chunks = self._split_text(job, extracted.pages, extracted.headings)
+        self._store_pages(job, extracted)
+        self._store_chunks(job, chunks, extracted.pages, is_paged=extracted.has_pages)
         with self._database.write(job.tenant_id) as session:
             row = _get_claimed_row(session, job)
             row.title = title
             row.sealed_password = None
             row.pages = len(extracted.pages) if extracted.has_pages else None
-            session.add_all(_build_page_rows(job, extracted))
-            _add_chunks(session, row, chunks)
+            _finish_chunking(row, len(chunks))
         return title
 
     def _decrypt_password(self, job: IngestionJob) -> str | None:
@@ -166,52 +172,92 @@ class IngestionPipeline:
             rows = document_store.list_pages(session, job.document_id, job.visible_generation)
             pages = [row.text for row in rows]
             headings = [heading for row in rows for heading in row.headings or ()]
-        chunks = self._build_chunks(job, pages, headings, is_paged=job.pages is not None)
-        with self._database.write(job.tenant_id) as session:
-            row = _get_claimed_row(session, job)
+            lengths = [(row.number, len(row.text)) for row in rows]
+        chunks = self._split_text(job, pages, headings)
+
+        def copy_pages(session: Session, batch: Sequence[tuple[int, int]]) -> None:
+            _get_claimed_row(session, job)
             document_store.copy_pages(
-                session, job.document_id, job.visible_generation, job.generation
+                session,
+                job.document_id,
+                job.visible_generation,
+                job.generation,
+                (batch[0][0], batch[-1][0]),
             )
-            _add_chunks(session, row, chunks)
+
+        page_batches = batch_by_size(lengths, lambda page: page[1])
+        write_batches(self._database, job.tenant_id, page_batches, copy_pages)
+        self._store_chunks(job, chunks, pages, is_paged=job.pages is not None)
+        with self._database.write(job.tenant_id) as session:
+            _finish_chunking(_get_claimed_row(session, job), len(chunks))
         return job.title
 
-    def _build_chunks(
-        self,
-        job: IngestionJob,
-        pages: Sequence[str],
-        headings: Sequence[tuple[int, str]],
-        *,
-        is_paged: bool,
-    ) -> list[ChunkRow]:
+    def _split_text(
+        self, job: IngestionJob, pages: Sequence[str], headings: Sequence[tuple[int, str]]
+    ) -> list[Chunk]:
         text = "".join(pages)
         with (
             self._metrics.time_stage("chunking"),
             start_as_current_span("chunk", attributes={"rag.characters": len(text)}),
         ):
-            chunks = split_into_chunks(
-                text,
-                self._embedder.tokenizer.find_token_spans,
-                [Section(start, title) for start, title in headings],
-            )
+            sections = [Section(start, title) for start, title in headings]
+            chunks = self._chunker.split(job.document_id, text, sections)
         if not chunks:
             raise ExtractionFailed("no_text", "The file contains no text.")
+        return chunks
+
+    def _store_pages(self, job: IngestionJob, extracted: ExtractedText) -> None:
+        def add_pages(session: Session, batch: Sequence[dict[str, Any]]) -> None:
+            _get_claimed_row(session, job)
+            document_store.add_pages(session, batch)
+
+        batches = batch_by_size(_build_page_rows(job, extracted), lambda row: len(row["text"]))
+        write_batches(self._database, job.tenant_id, batches, add_pages)
+
+    def _store_chunks(
+        self, job: IngestionJob, chunks: Sequence[Chunk], pages: Sequence[str], *, is_paged: bool
+    ) -> None:
+        """Store the chunks of a generation that is not visible yet, in short transactions.
+
+        A job that is interrupted before the last one starts again and deletes them.
+        """
+        text = "".join(pages)
         page_starts = compute_page_starts(pages) if is_paged else None
-        return [
+
+        def add_chunks(session: Session, batch: Sequence[dict[str, Any]]) -> None:
+            _get_claimed_row(session, job)
+            chunk_store.add_chunks(session, batch)
+
+        rows = (
             _build_chunk_row(job, ordinal, chunk, text, page_starts)
             for ordinal, chunk in enumerate(chunks)
-        ]
+        )
+        batches = batch_by_size(rows, lambda row: len(row["text"]))
+        write_batches(self._database, job.tenant_id, batches, add_chunks)
 
-    def _build_index_texts(self, job: IngestionJob, title: str) -> list[str]:
-        """Return the texts of the chunks as they are embedded and indexed."""
+    def _count_chunks(self, job: IngestionJob) -> int:
+        with self._database.read(job.tenant_id) as session:
+            return chunk_store.count_chunks(session, job.document_id, job.generation)
+
+    def _load_index_texts(
+        self, job: IngestionJob, title: str, start: int
+    ) -> tuple[list[str], list[str]]:
+        """Return ids and index texts of a batch of chunks from the ordinal *start* on."""
         find_token_spans = self._embedder.tokenizer.find_token_spans
         with self._database.read(job.tenant_id) as session:
-            rows = chunk_store.list_generation_chunks(session, job.document_id, job.generation)
-            return [
+            rows = chunk_store.list_chunks(
+                session, job.document_id, job.generation, start - 1, EMBEDDING_BATCH_SIZE
+            )
+            texts = [
                 build_index_text(title, row.section, row.text, find_token_spans) for row in rows
             ]
+            return [row.id for row in rows], texts
 
     def _publish_generation(self, job: IngestionJob, chunk_count: int, postings: Postings) -> None:
-        """Make the new generation visible and delete what it replaces."""
+        """Make the new generation visible, and then delete what it replaces."""
+        with self._database.write(job.tenant_id) as session:
+            _get_claimed_row(session, job)
+            posting_store.save_postings(session, postings)
         with self._database.write(job.tenant_id) as session:
             row = _get_claimed_row(session, job)
             row.status = row.stage = "ready"
@@ -220,12 +266,9 @@ class IngestionPipeline:
             row.done = row.total = row.chunks = chunk_count
             row.generation = job.generation
             session.flush()
-            posting_store.save_postings(session, postings)
-            posting_store.delete_old_postings(session, job.document_id, job.generation)
             collection_changes.record_change(session, job.collection_id, job.document_id)
-            chunk_store.delete_old_chunks(session, job.document_id, job.generation)
-            document_store.delete_old_pages(session, job.document_id, job.generation)
             if job.visible_generation:
+                # Also deletes the old text if this process ends before it has.
                 document_store.schedule_old_vector_cleanup(session, row)
             for replaced in document_store.list_replaced_documents(session, row):
                 uploader = Viewer(row.tenant_id, row.owner_id)
@@ -233,12 +276,20 @@ class IngestionPipeline:
                     self._audit, session, uploader, replaced, replaced_by=row.id
                 )
                 document_store.delete_document(session, replaced)
+        if job.visible_generation:
+            delete_old_generations(
+                self._database, job.tenant_id, job.document_id, job.generation, keep_newer=True
+            )
 
     def _delete_unfinished_generation(self, job: IngestionJob) -> None:
         """Delete everything an interrupted job stored except the visible generation."""
-        with self._database.write(job.tenant_id) as session:
-            chunk_store.delete_old_chunks(session, job.document_id, job.visible_generation)
-            document_store.delete_old_pages(session, job.document_id, job.visible_generation)
+        delete_old_generations(
+            self._database,
+            job.tenant_id,
+            job.document_id,
+            job.visible_generation,
+            keep_newer=False,
+        )
         self._dense_index.delete_document_vectors(
             job.collection_id, job.document_id, keep_generation=job.visible_generation
         )
@@ -279,43 +330,40 @@ def compute_page_starts(pages: Sequence[str]) -> list[int]:
     return [0, *accumulate(len(page) for page in pages[:-1])] if pages else []
 
 
-def _add_chunks(session: Session, row: DocumentRow, chunks: Sequence[ChunkRow]) -> None:
-    row.stage, row.done, row.total, row.indexed = "embedding", 0, len(chunks), 0
-    session.add_all(chunks)
+def _finish_chunking(row: DocumentRow, chunk_count: int) -> None:
+    row.stage, row.done, row.total, row.indexed = "embedding", 0, chunk_count, 0
 
 
-def _build_page_rows(job: IngestionJob, extracted: ExtractedText) -> list[PageRow]:
+def _build_page_rows(job: IngestionJob, extracted: ExtractedText) -> Iterator[dict[str, Any]]:
     starts = compute_page_starts(extracted.pages)
     headings: list[list[tuple[int, str]]] = [[] for _ in starts]
     for heading in extracted.headings:
         headings[bisect_right(starts, heading[0]) - 1].append(heading)
-    return [
-        PageRow(
-            document_id=job.document_id,
-            generation=job.generation,
-            number=index + 1,
-            start=starts[index],
-            text=extracted.pages[index],
-            headings=headings[index],
-        )
-        for index in range(len(starts))
-    ]
+    for index, text in enumerate(extracted.pages):
+        yield {
+            "document_id": job.document_id,
+            "generation": job.generation,
+            "number": index + 1,
+            "start": starts[index],
+            "text": text,
+            "headings": headings[index],
+        }
 
 
 def _build_chunk_row(
     job: IngestionJob, ordinal: int, chunk: Chunk, text: str, page_starts: Sequence[int] | None
-) -> ChunkRow:
-    return ChunkRow(
-        id=build_chunk_id(job.document_id, job.generation, ordinal),
-        document_id=job.document_id,
-        generation=job.generation,
-        ordinal=ordinal,
-        page=bisect_right(page_starts, chunk.start) if page_starts else None,
-        start=chunk.start,
-        end=chunk.end,
-        section=chunk.section,
-        text=text[chunk.start : chunk.end],
-    )
+) -> dict[str, Any]:
+    return {
+        "id": build_chunk_id(job.document_id, job.generation, ordinal),
+        "document_id": job.document_id,
+        "generation": job.generation,
+        "ordinal": ordinal,
+        "page": bisect_right(page_starts, chunk.start) if page_starts else None,
+        "start": chunk.start,
+        "end": chunk.end,
+        "section": chunk.section,
+        "text": text[chunk.start : chunk.end],
+    }
 
 
 def _get_claimed_row(session: Session, job: IngestionJob) -> DocumentRow:

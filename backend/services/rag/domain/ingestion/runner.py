@@ -16,6 +16,7 @@ from backend.chassis.observability.tracing import (
 from backend.security.request_ids import request_id_scope
 from backend.services.rag.clients.metrics import QueueState, RagMetrics
 from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.ingestion.batched_writes import delete_old_generations
 from backend.services.rag.domain.ingestion.cancellation import (
     CancellationToken,
     ClaimLost,
@@ -72,7 +73,7 @@ class IngestionRunner:
     def stop(self) -> None:
         """Stop processing. Another process, or the next start, resumes unfinished documents."""
         self._stopping.set()
-        self._pipeline.stop_extractions()
+        self._pipeline.stop_processes()
 
     def recover_expired_claims(self) -> None:
         """Requeue documents whose process sends no heartbeats."""
@@ -124,7 +125,7 @@ class IngestionRunner:
 
         def cancel() -> None:
             cancellation.cancel()
-            self._pipeline.cancel_extraction(job)
+            self._pipeline.cancel_processes(job)
 
         try:
             with send_heartbeats(
@@ -207,7 +208,7 @@ class IngestionRunner:
             if document_id is None:
                 self._dense_index.drop_collection(collection_id)
             elif generation is not None:
-                self._delete_old_vectors(collection_id, document_id, generation)
+                self._delete_old_generations(collection_id, document_id, generation)
             else:
                 self._dense_index.delete_document_vectors(collection_id, document_id)
             if blob is not None:
@@ -216,7 +217,10 @@ class IngestionRunner:
             store.delete_removals(session, [removal[0] for removal in removals])
         return True
 
-    def _delete_old_vectors(self, collection_id: str, document_id: str, generation: int) -> None:
+    def _delete_old_generations(
+        self, collection_id: str, document_id: str, generation: int
+    ) -> None:
+        delete_old_generations(self._database, None, document_id, generation, keep_newer=True)
         self._dense_index.delete_document_vectors(
             collection_id, document_id, keep_generation=generation
         )

@@ -20,6 +20,8 @@ _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.I)
 _DIGITS = re.compile(r"[#0?][#0?,]*(?:\.[#0?]+,*)?(?:E[+-]?[#0?]+)?", re.I)
 _EPOCH_1900 = datetime(1899, 12, 30)  # noqa: DTZ001 - sheets have no time zone
 _EPOCH_1904 = datetime(1904, 1, 1)  # noqa: DTZ001
+# The longest format code that Excel accepts. Splitting it takes quadratic time.
+_MAX_CODE_CHARS = 255
 _MAX_DAYS = 2_958_466  # the first day of the year 10000
 
 
@@ -52,6 +54,8 @@ class NumberFormat:
 
 def get_number_format(format_id: str, code: str | None) -> NumberFormat:
     """Return the format with *code*, or the built-in format *format_id* if *code* is None."""
+    if code is not None and len(code) > _MAX_CODE_CHARS:
+        code = ""
     if code is None:
         code = _BUILT_IN.get(int(format_id), "") if format_id.isdecimal() else ""
     return NumberFormat("" if code.lower() in ("general", "@") else code)

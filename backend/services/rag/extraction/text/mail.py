@@ -17,6 +17,8 @@ from backend.services.rag.extraction.text.plain import parse_csv_rows
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _MAX_NESTED_MESSAGES = 5
+# The parser of the standard library takes quadratic time for a header. Longer ones are not decoded.
+_MAX_PARSED_HEADER_CHARS = 2000
 
 
 def parse_email(file: Path) -> Content:
@@ -92,6 +94,8 @@ def _get_header(message: EmailMessage, name: str) -> str:
     if not raw.isascii():
         # Unencoded non-ASCII bytes violate RFC 5322. The parser keeps them as surrogates.
         return " ".join(decode_text(raw.encode("utf-8", "surrogateescape")).split())
+    if len(raw) > _MAX_PARSED_HEADER_CHARS:
+        return " ".join(raw.split())
     try:
         return " ".join(str(message.get(name) or "").split())
     except (ValueError, IndexError, AttributeError, TypeError):

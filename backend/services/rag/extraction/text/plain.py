@@ -2,13 +2,14 @@
 
 import csv
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
 from backend.ai.text.encodings import decode_text
 from backend.services.rag.extraction.content import Content, Page, TextBuilder
 
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t#]*$", re.M)
+_HEADING = re.compile(r"^(#{1,6})[ \t]++(.++)$", re.M)
 _CODE_FENCE = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.M | re.S)
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 50
@@ -22,13 +23,18 @@ def parse_markdown(file: Path) -> Content:
     """Return the text with its headings. The title is the first heading of level 1."""
     text = decode_text(file.read_bytes())
     code_spans = [match.span() for match in _CODE_FENCE.finditer(text)]
-    headings = [
-        match
-        for match in _HEADING.finditer(text)
-        if not any(start <= match.start() < end for start, end in code_spans)
-    ]
-    title = next((match[2] for match in headings if len(match[1]) == 1), "")
-    return Content([Page(text, [(match.start(), match[2]) for match in headings])], title)
+    code_starts = [start for start, _ in code_spans]
+    headings: list[tuple[int, str]] = []
+    title = ""
+    for match in _HEADING.finditer(text):
+        preceding_code = bisect_right(code_starts, match.start()) - 1
+        if preceding_code >= 0 and match.start() < code_spans[preceding_code][1]:
+            continue
+        heading = match[2].rstrip(" \t#") or match[2][0]
+        headings.append((match.start(), heading))
+        if len(match[1]) == 1:
+            title = title or heading
+    return Content([Page(text, headings)], title)
 
 
 def parse_csv(file: Path) -> Content:

@@ -6,6 +6,7 @@ without tokenizing any text.
 """
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -55,7 +56,7 @@ class PostingsRow(Base):
 def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> Postings:
     """Return the postings of a document. *texts* are its chunks in order."""
     lengths: list[int] = []
-    keys: list[int] = []
+    keys = array("Q")
     for ordinal, text in enumerate(texts):
         terms = extract_terms(text)
         lengths.append(len(terms))
@@ -69,7 +70,7 @@ def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> P
         document_id,
         generation,
         np.array(lengths, "<u4").tobytes(),
-        np.sort(np.array(keys, "<u8")).tobytes(),
+        np.sort(np.frombuffer(keys, "u8").astype("<u8")).tobytes(),
     )
 
 
@@ -92,13 +93,20 @@ def save_postings(session: Session, postings: Postings) -> None:
     session.flush()
 
 
-def delete_old_postings(session: Session, document_id: str, keep_generation: int) -> None:
-    """Delete the postings of all generations except *keep_generation*."""
-    session.execute(
-        delete(PostingsRow).where(
-            PostingsRow.document_id == document_id, PostingsRow.generation != keep_generation
-        )
+def delete_old_postings(
+    session: Session, document_id: str, keep_generation: int, *, keep_newer: bool
+) -> None:
+    """Delete the postings of other generations than *keep_generation*.
+
+    Args:
+        keep_newer: keep the postings of later generations too.
+    """
+    is_old = (
+        PostingsRow.generation < keep_generation
+        if keep_newer
+        else PostingsRow.generation != keep_generation
     )
+    session.execute(delete(PostingsRow).where(PostingsRow.document_id == document_id, is_old))
 
 
 def iterate_postings(

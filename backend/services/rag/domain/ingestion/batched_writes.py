@@ -1,0 +1,79 @@
+"""Short transactions for long writes, so that other writers of the database need not wait long."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import monotonic, sleep
+from typing import TypeVar
+
+from backend.chassis.database.sessions import Database, Session
+from backend.services.rag.store import chunks as chunk_store
+from backend.services.rag.store import documents as document_store
+from backend.services.rag.store.keyword_index import postings as posting_store
+
+# About 20 ms on a disk of 2020.
+MAX_ROWS = 250
+MAX_CHARACTERS = 500_000
+# SQLite has one writer at a time, and the others poll for the lock. Without a pause they would
+# hardly ever find it free.
+_MAX_PAUSE_SECONDS = 0.05
+
+ItemT = TypeVar("ItemT")
+
+
+def batch_by_size(
+    items: Iterable[ItemT], count_characters: Callable[[ItemT], int]
+) -> Iterator[list[ItemT]]:
+    """Yield *items* in batches of up to MAX_ROWS, ended by the item that exceeds MAX_CHARACTERS."""
+    batch: list[ItemT] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += count_characters(item)
+        if len(batch) >= MAX_ROWS or characters > MAX_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def write_batches(
+    database: Database,
+    tenant_id: str | None,
+    batches: Iterable[Sequence[ItemT]],
+    write: Callable[[Session, Sequence[ItemT]], None],
+) -> None:
+    """Call *write* in a transaction for each batch, with a pause after it."""
+    for batch in batches:
+        started_at = monotonic()
+        with database.write(tenant_id) as session:
+            write(session, batch)
+        _pause(started_at)
+
+
+def delete_old_generations(
+    database: Database,
+    tenant_id: str | None,
+    document_id: str,
+    keep_generation: int,
+    *,
+    keep_newer: bool,
+) -> None:
+    """Delete what is stored for other generations of the document than *keep_generation*.
+
+    Args:
+        keep_newer: keep later generations, which another job may be writing.
+    """
+    has_more = True
+    while has_more:
+        started_at = monotonic()
+        with database.write(tenant_id) as session:
+            key = session, document_id, keep_generation
+            posting_store.delete_old_postings(*key, keep_newer=keep_newer)
+            chunks = chunk_store.delete_old_chunks(*key, MAX_ROWS, keep_newer=keep_newer)
+            pages = document_store.delete_old_pages(*key, MAX_ROWS, keep_newer=keep_newer)
+            has_more = MAX_ROWS in (chunks, pages)
+        if has_more:
+            _pause(started_at)
+
+
+def _pause(started_at: float) -> None:
+    sleep(min(monotonic() - started_at, _MAX_PAUSE_SECONDS))

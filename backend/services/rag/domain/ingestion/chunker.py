@@ -1,0 +1,137 @@
+"""Split the text of a document into chunks: short texts at once, long ones in a process."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import backend
+from backend.services.rag.domain.ingestion.chunking import (
+    Chunk,
+    Section,
+    TokenSpanFinder,
+    iterate_chunks,
+)
+from backend.services.rag.domain.ingestion.chunking_process import END_LINE
+from backend.services.rag.errors import ExtractionFailed
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(backend.__file__).parents[1]
+# Chunking more text than this takes longer than starting a process for it.
+_MAX_CHARS_IN_THIS_PROCESS = 200_000
+_WRITE_CHARS = 2**20
+
+
+class Chunker:
+    """Splits texts under limits, so that a hostile text harms no other document."""
+
+    def __init__(
+        self, find_token_spans: TokenSpanFinder, *, max_memory_bytes: int, timeout_seconds: int
+    ) -> None:
+        """The limits apply to each long text; *timeout_seconds* to its wall and CPU time."""
+        self._find_token_spans = find_token_spans
+        self._max_memory_bytes = max_memory_bytes
+        self._timeout_seconds = timeout_seconds
+        self._running: dict[subprocess.Popen[str], str] = {}
+        self._stopped = False
+
+    def split(self, document_id: str, text: str, sections: Sequence[Section]) -> list[Chunk]:
+        """Return the chunks of *text*, which are those of `split_into_chunks`.
+
+        Raises:
+            ExtractionFailed: with the code `too_complex`; the text exceeds the limits.
+        """
+        if len(text) <= _MAX_CHARS_IN_THIS_PROCESS:
+            return list(iterate_chunks(text, self._find_token_spans, sections))
+        starts = [section.start for section in sections]
+        chunks: list[Chunk] = []
+        for start, end in self._run_process(document_id, text, starts):
+            index = bisect_right(starts, start)
+            chunks.append(Chunk(start, end, sections[index - 1].title if index else ""))
+        return chunks
+
+    def stop(self) -> None:
+        """Kill all processes, also those that are started later."""
+        self._stopped = True
+        for process in tuple(self._running):
+            process.kill()
+
+    def cancel(self, document_id: str) -> None:
+        """Kill the processes that split the text of the document."""
+        for process, running_id in tuple(self._running.items()):
+            if running_id == document_id:
+                process.kill()
+
+    def _run_process(
+        self, document_id: str, text: str, starts: Sequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_ROOT,
+            # Do not inherit the environment: it contains secrets.
+            env={
+                "PYTHONPATH": str(_ROOT),
+                "PATH": os.defpath,
+                "LANG": "C.UTF-8",
+                # The library would start a thread per processor, each with its own memory.
+                "TOKENIZERS_PARALLELISM": "false",
+                "RAYON_NUM_THREADS": "1",
+                "MALLOC_ARENA_MAX": "2",
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+            },
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._running[process] = document_id
+        if self._stopped:  # stopped after the document was claimed and before its process started
+            process.kill()
+        deadline = threading.Timer(self._timeout_seconds, process.kill)
+        deadline.start()
+        try:
+            _send_text(process, text, starts)
+            yield from self._read_spans(process)
+        finally:
+            deadline.cancel()
+            process.kill()
+            process.communicate()
+            del self._running[process]
+
+    def _command(self) -> list[str]:
+        limits = [str(self._max_memory_bytes), str(self._timeout_seconds)]
+        module = "backend.services.rag.domain.ingestion.chunking_process"
+        return [sys.executable, "-m", module, *limits]
+
+    def _read_spans(self, process: "subprocess.Popen[str]") -> Iterator[tuple[int, int]]:
+        for line in process.stdout or ():
+            if line.strip() == END_LINE:
+                return
+            start, end = line.split()
+            yield int(start), int(end)
+        _log.warning("chunking ended early, exit status %s", process.wait())
+        raise ExtractionFailed(
+            "too_complex",
+            "Splitting the text into chunks needed too much memory or time. Split the file, or "
+            "remove long parts without sentences.",
+        )
+
+
+def _send_text(process: "subprocess.Popen[str]", text: str, starts: Sequence[int]) -> None:
+    """Write the text in pieces, so that it is not encoded as a whole."""
+    if process.stdin is not None:
+        # The process reads all of its input before it writes, unless it was killed.
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(json.dumps(starts) + "\n")
+            for start in range(0, len(text), _WRITE_CHARS):
+                process.stdin.write(text[start : start + _WRITE_CHARS])
+        process.stdin = None

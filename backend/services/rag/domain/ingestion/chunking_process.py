@@ -1,0 +1,41 @@
+"""The chunking process: splits one long text into chunks under resource limits, then exits.
+
+    python -m backend.services.rag.domain.ingestion.chunking_process MAX_BYTES TIMEOUT_SECONDS
+
+Standard input is a JSON line with the positions at which sections start, then the text in UTF-8.
+Standard output is a line `START END` per chunk, and at the end a line `end`.
+"""
+
+import io
+import json
+import os
+import sys
+from contextlib import suppress
+
+from backend.ai.embedding.tokenizer import EmbeddingTokenizer
+from backend.chassis.parent_death_signal import die_with_parent
+from backend.services.rag.domain.ingestion.chunking import Section, iterate_chunks
+from backend.services.rag.extraction.process import set_limits
+
+END_LINE = "end"
+
+
+def main() -> None:
+    die_with_parent(os.getppid())
+    max_memory_bytes, timeout_seconds = map(int, sys.argv[1:])
+    set_limits(max_memory_bytes, timeout_seconds)
+    # Without the line of a MemoryError, the parent knows that the text is too complex.
+    with suppress(MemoryError):
+        # Line breaks are not translated: positions must stay the same.
+        with io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline="\n") as source:
+            sections = [Section(start, "") for start in json.loads(source.readline())]
+            text = source.read()
+        find_token_spans = EmbeddingTokenizer().find_token_spans
+        for chunk in iterate_chunks(text, find_token_spans, sections):
+            sys.stdout.write(f"{chunk.start} {chunk.end}\n")
+        sys.stdout.write(f"{END_LINE}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

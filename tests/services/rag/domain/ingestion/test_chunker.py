@@ -1,0 +1,54 @@
+"""Long texts are split in a process with limits; the result is that of splitting them at once."""
+
+import pytest
+
+from backend.ai.embedding import EmbeddingTokenizer
+from backend.services.rag.domain.ingestion.chunker import Chunker
+from backend.services.rag.domain.ingestion.chunking import Section, split_into_chunks
+from backend.services.rag.errors import ExtractionFailed
+
+FIND_TOKEN_SPANS = EmbeddingTokenizer().find_token_spans
+MIB = 2**20
+
+
+def split(text, sections=(), *, max_memory_bytes=1536 * MIB, timeout_seconds=60):
+    chunker = Chunker(
+        FIND_TOKEN_SPANS, max_memory_bytes=max_memory_bytes, timeout_seconds=timeout_seconds
+    )
+    return chunker.split("doc_1", text, sections)
+
+
+def test_long_text_has_the_chunks_of_splitting_it_at_once():
+    lines = [f"Row {n}\tKöln {n * 7}\r\n東京 {n}. It is the end. " for n in range(8000)]
+    text = "".join(lines)
+    sections = [Section(position, f"Part {position}") for position in range(0, len(text), 50_000)]
+
+    assert split(text, sections) == split_into_chunks(text, FIND_TOKEN_SPANS, sections)
+
+
+@pytest.mark.parametrize("limits", [{"max_memory_bytes": 64 * MIB}, {"timeout_seconds": 1}])
+def test_text_beyond_the_limits_is_too_complex(limits):
+    with pytest.raises(ExtractionFailed) as failure:
+        split("1," * 3_000_000, **limits)
+
+    assert failure.value.code == "too_complex"
+
+
+def test_stopped_chunker_splits_no_long_text():
+    chunker = Chunker(FIND_TOKEN_SPANS, max_memory_bytes=1536 * MIB, timeout_seconds=60)
+    chunker.stop()
+
+    with pytest.raises(ExtractionFailed):
+        chunker.split("doc_1", "word " * 100_000, [])
+
+
+@pytest.mark.parametrize(
+    "unit", ["1,", "&", "a", "words without an end ", "\u200d", "\u0301\u0316"]
+)
+def test_chunks_of_a_text_without_sentences_are_short(unit):
+    text = unit * (100_000 // len(unit))
+
+    chunks = split(text)
+
+    assert max(chunk.end - chunk.start for chunk in chunks) <= 60_000
+    assert chunks[-1].end == len(text.rstrip())

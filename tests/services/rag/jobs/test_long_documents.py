@@ -1,0 +1,122 @@
+"""Long documents need little memory, and do not delay other writers of the database."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.services.rag.domain.search.dense_index import DenseIndex
+from backend.services.rag.store import chunks as chunk_store
+from tests.databases import database_in, execute
+from tests.services.rag.conftest import MIB
+
+PARAGRAPHS = "".join(f"Paragraph {n} says that value {n * 7} holds.\n\n" for n in range(60_000))
+# Texts without sentences, of 3 MB.
+ENDLESS = {"numbers": "1,", "prose": "words without an end ", "signs": "&", "word": "a"}
+
+
+@pytest.fixture
+def app(start_app, identities, monkeypatch):
+    # Embedding takes minutes and writes little.
+    monkeypatch.setattr(DenseIndex, "add_chunks", lambda *_, **__: None)
+    return start_app(
+        identities,
+        max_upload_bytes=32 * MIB,
+        max_text_characters=20_000_000,
+        max_queued_documents=10_000,
+    )
+
+
+def wait_until_done(user, document, seconds=100):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        current = user("GET", f"/documents/{document['id']}").json
+        if current["status"] in ("ready", "failed"):
+            return current
+        time.sleep(0.1)
+    raise AssertionError("The document was not processed in time.")
+
+
+def count_chunks(tmp_path, document):
+    rows = execute(database_in(tmp_path, "rag"), "rag", "SELECT document_id, ordinal FROM chunks")
+    ordinals = [ordinal for document_id, ordinal in rows if document_id == document["id"]]
+    return len(ordinals), len(set(ordinals))
+
+
+@pytest.mark.alone
+def test_uploads_are_fast_while_a_long_document_is_stored(ada, bob):
+    (document,) = ada.send(PARAGRAPHS.encode(), wait=0).json["documents"]
+    finished = threading.Event()
+    threading.Thread(
+        target=lambda: (wait_until_done(ada, document), finished.set()), daemon=True
+    ).start()
+    seconds, statuses = [], []
+    while not finished.wait(0.05):
+        started_at = time.monotonic()
+        statuses.append(bob.send(f"Note {len(seconds)}.".encode(), wait=0).status_code)
+        seconds.append(time.monotonic() - started_at)
+
+    assert wait_until_done(ada, document)["status"] == "ready"
+    assert set(statuses) == {202}
+    assert len(seconds) > 20
+    assert sorted(seconds)[int(len(seconds) * 0.99)] < 1
+
+
+def test_document_interrupted_between_two_batches_has_each_chunk_once(ada, tmp_path, monkeypatch):
+    original = chunk_store.add_chunks
+    batches = []
+
+    def fail_once(session, rows):
+        batches.append(len(rows))
+        if len(batches) == 2:
+            raise RuntimeError("the process was killed")
+        original(session, rows)
+
+    monkeypatch.setattr(chunk_store, "add_chunks", fail_once)
+    (document,) = ada.send(PARAGRAPHS[:200_000].encode(), wait=0).json["documents"]
+
+    done = wait_until_done(ada, document)
+
+    assert done["status"] == "ready"
+    assert batches[0] < done["chunks"]
+    assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
+
+
+def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
+    (document,) = ada.send(PARAGRAPHS[:200_000].encode(), wait=0).json["documents"]
+    done = wait_until_done(ada, document)
+
+    assert ada("POST", f"/documents/{document['id']}/reindex").status_code == 202
+
+    assert wait_until_done(ada, document)["chunks"] == done["chunks"]
+    # The old generation is deleted after the switch.
+    deadline = time.monotonic() + 10
+    while count_chunks(tmp_path, document)[0] > done["chunks"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", ENDLESS)
+def test_memory_for_a_long_text_without_sentences_is_bounded(name, ada):
+    unit = ENDLESS[name]
+    text = unit * (3_000_000 // len(unit))
+    ada.upload("The first document loads the models.")
+    before = reset_peak_memory()
+
+    (document,) = ada.send(text.encode(), wait=0).json["documents"]
+
+    assert wait_until_done(ada, document)["status"] == "ready"
+    assert read_memory("VmHWM") - before <= 512 * MIB
+
+
+def reset_peak_memory():
+    """Set the peak of this process's memory to the current value, which is returned."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return read_memory("VmHWM")
+
+
+def read_memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
