@@ -5,20 +5,47 @@ a `BackupContributor`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import IO, Protocol
 
+from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection
 
+from backend.chassis.files import write_file
 from backend.chassis.settings import Env
 
 _PROGRESS_SECONDS = 5.0
 
 # Receives the progress and results of a command, one line per call.
 PrintLine = Callable[[str], None]
+
+
+def record_backup(data_dir: Path, completed_at: float) -> None:
+    """Record the Unix time at which a backup without problems was completed."""
+    write_file(_get_record_path(data_dir), f"{completed_at:.0f}\n".encode())
+
+
+def collect_backup_metrics(data_dir: Path) -> Iterator[Metric]:
+    """Yield the time of the last backup without problems, nothing if there was none.
+
+    Raises:
+        OSError, ValueError: the record cannot be read.
+    """
+    path = _get_record_path(data_dir)
+    if path.exists():
+        yield GaugeMetricFamily(
+            "backup_last_success_timestamp_seconds",
+            "Unix time of the last backup that was completed without problems.",
+            float(path.read_text("ascii")),
+        )
+
+
+def _get_record_path(data_dir: Path) -> Path:
+    return data_dir / "last-backup"
 
 
 class MemberWriter(Protocol):

@@ -27,7 +27,7 @@ DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 def test_promtool_accepts_the_rules_and_their_unit_tests_pass():
     promtool("check", "config", "--syntax-only", "prometheus.yml")
     promtool("check", "rules", "alerts.yml")
-    promtool("test", "rules", "alerts_test.yml")
+    promtool("test", "rules", "alerts_test.yml", "slow_alerts_test.yml")
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])

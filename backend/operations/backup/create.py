@@ -1,6 +1,7 @@
 """Create a backup of a running installation."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from backend.chassis.backup_contract import (
     PrintLine,
     Progress,
     open_contributor,
+    record_backup,
 )
 from backend.chassis.console import CommandError
 from backend.chassis.database.migration_folders import get_migrations_folder, list_revisions
@@ -61,9 +63,14 @@ def create_backup(
                 stack.enter_context(contributor.hold_files())
             snapshots = stack.enter_context(installation.open_snapshots())
             with encrypt_stream(out, passphrase) as archive:
-                return _write_archive(installation, snapshots, contributors, archive, print_line)
+                problems = _write_archive(
+                    installation, snapshots, contributors, archive, print_line
+                )
     except SQLAlchemyError as error:
         raise CommandError(f"Database error: {get_database_message(error)}.") from error
+    if not problems:
+        record_backup(installation.data, time.time())
+    return problems
 
 
 def _write_archive(

@@ -7,7 +7,9 @@ from flask import Flask
 
 from backend import __version__
 from backend.chassis.dns import HostResolver
+from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.multiprocess_metrics import get_multiprocess_folder
+from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
 from backend.chassis.web import openapi
 from backend.chassis.web.app_factory import (
@@ -23,6 +25,7 @@ from backend.security.limits import Limiter, open_limiter
 from backend.security.redis import connect
 from backend.security.settings import SecuritySettings
 from backend.services.gateway.clients.blocking_upstream import BlockingUpstreamPool
+from backend.services.gateway.clients.certificate_file import collect_certificate_expiry
 from backend.services.gateway.clients.daily_count_store import LocalDailyCounts, RedisDailyCounts
 from backend.services.gateway.clients.service_probe import ServiceProbe
 from backend.services.gateway.domain.caller_identity import CallerAuthenticator
@@ -61,12 +64,17 @@ def create_app(
     cors = CorsPolicy(settings.cors_origins)
     traffic = DailyTraffic(_create_count_store(settings.common.redis_url))
 
+    metrics = Metrics()
+    if settings.certificate is not None:
+        read_expiry = partial(collect_certificate_expiry, settings.certificate)
+        metrics.register_polled(PolledCollector("the TLS certificate", read_expiry))
     redis_checker = _create_redis_checker(settings.common.redis_url)
     app = create_service(
         settings.common,
         _create_service_checks(health_checker),
         readiness={} if redis_checker is None else {"redis": redis_checker.ensure_reached_once},
         health=create_health_view(health_checker, redis_checker),
+        metrics=metrics,
     )
     # Do not redirect `//` to another path: such a target is rejected with an error.
     app.url_map.merge_slashes = False

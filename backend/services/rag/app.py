@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from flask import Flask
 
 from backend.ai.embedding import BuiltInEmbedder
+from backend.chassis.backup_contract import collect_backup_metrics
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
@@ -53,6 +55,10 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     metrics.register_polled(
         PolledCollector("the queue", lambda: queue_metrics(components.ingestion.get_queue_state()))
     )
+
+    # Backups of the whole system are created on this service's data folder.
+    read_backup_time = partial(collect_backup_metrics, settings.common.data_dir)
+    metrics.register_polled(PolledCollector("the last backup", read_backup_time))
 
     app = create_service(
         settings.common,

@@ -1,0 +1,22 @@
+"""`GET /metrics` reports when the gateway's TLS certificate expires."""
+
+import re
+import time
+
+from tests import tls
+
+_DAY = 86_400
+
+
+def test_expiry_of_the_tls_certificate_is_reported(app_for, tmp_path):
+    file = tls.certificate(tmp_path)
+    client = app_for(TLS_CERTFILE=str(file), TLS_KEYFILE=str(tmp_path / "server.key")).test_client()
+
+    text = client.get("/metrics").text
+
+    (value,) = re.findall(r"^tls_certificate_expiry_timestamp_seconds (\S+)$", text, re.MULTILINE)
+    assert abs(float(value) - time.time() - _DAY) < 3600
+
+
+def test_no_expiry_is_reported_without_tls(client):
+    assert "tls_certificate_expiry" not in client.get("/metrics").text
