@@ -22,6 +22,7 @@ from backend.security.settings import loopback_host, redis_url
 
 Choice = TypeVar("Choice", bound=str)
 
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 _MIN_SECRET_CHARACTERS = 32
@@ -122,6 +123,12 @@ class Env:
         return Path(self.text(name, default)).expanduser().absolute()
 
     @property
+    def log_level(self) -> str:
+        """LOG_LEVEL in upper case."""
+        level = self.text("LOG_LEVEL", "INFO").upper()
+        return Env({"LOG_LEVEL": level}).choice("LOG_LEVEL", _LOG_LEVELS, "INFO")
+
+    @property
     def is_production(self) -> bool:
         """True if APP_ENV is production."""
         return self.choice("APP_ENV", ("development", "production"), "development") == "production"
@@ -204,6 +211,7 @@ class CommonSettings:
     redis_url: str | None
     secret_key: Secret
     is_debug: bool = False
+    log_level: str = "INFO"
     otlp_endpoint: str | None = None
     langsmith_enabled: bool = False
     auth_urls: tuple[str, ...] = ()
@@ -223,6 +231,7 @@ class CommonSettings:
             secret_key=env.secret("SECRET_KEY"),
             # Flask reads FLASK_DEBUG itself under every server, so it is validated in each service.
             is_debug=env.is_debug,
+            log_level=env.log_level,
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
             auth_urls=load_service_urls(env, get_service("auth")),

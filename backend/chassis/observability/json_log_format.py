@@ -19,6 +19,17 @@ _UNSAFE_CHARACTERS: Final = re.compile(
 )
 
 
+_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f]")
+
+
+def escape_control_characters(text: str, keep: str = "") -> str:
+    """Escape the characters in *text* that control a terminal or end a line, except *keep*."""
+    escaped = _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _CONTROL_CHARACTERS.sub(
+        lambda match: match[0] if match[0] in keep else f"\\x{ord(match[0]):02x}", escaped
+    )
+
+
 def format_json_line(values: Mapping[str, object]) -> str:
     """Return *values* as a JSON object on one line, without control characters."""
     text = json.dumps(values, ensure_ascii=False, default=str)

@@ -1,15 +1,19 @@
-"""JSON logging with the request id and trace id of each line."""
+"""Logs as JSON lines, or as text on a terminal, with the request id of each line."""
 
 import logging
 import sys
 import threading
 import time
 from types import TracebackType
-from typing import Final
+from typing import Final, TextIO
 
 from flask import Flask, Response, g, request
 
-from backend.chassis.observability.json_log_format import format_json_line, format_timestamp
+from backend.chassis.observability.json_log_format import (
+    escape_control_characters,
+    format_json_line,
+    format_timestamp,
+)
 from backend.chassis.observability.tracing import current_span_context, format_trace_ids
 from backend.security.request_ids import current_request_id
 
@@ -47,18 +51,52 @@ class JsonFormatter(logging.Formatter):
         return format_json_line(line)
 
 
-def configure_json_logging(service: str) -> None:
-    """Write all logs of this process to stderr as JSON lines of *service*.
+class TextFormatter(logging.Formatter):
+    """Format a record as text for a terminal, with the traceback on lines of its own.
+
+    Control characters of values are escaped.
+    """
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = format_timestamp(record.created)[11:-1]
+        message = escape_control_characters(record.getMessage())
+        message = _truncate_end(message, _MAX_MESSAGE_CHARACTERS)
+        request_id = current_request_id()
+        suffix = f" [{request_id}]" if request_id is not None else ""
+        line = f"{clock} {record.levelname:<7} {self._service} {record.name}: {message}{suffix}"
+        if record.exc_info:
+            traceback = self.formatException(record.exc_info)
+            traceback = escape_control_characters(traceback, keep="\n\t")
+            line += f"\n{_truncate_start(traceback, _MAX_EXCEPTION_CHARACTERS)}"
+        return line
+
+
+def select_formatter(stream: TextIO) -> type[JsonFormatter] | type[TextFormatter]:
+    """Return the formatter for *stream*: text for a terminal, otherwise JSON lines."""
+    return TextFormatter if stream.isatty() else JsonFormatter
+
+
+def configure_logging(service: str, level: str = "INFO") -> None:
+    """Write all logs of this process to stderr: as text to a terminal, otherwise as JSON lines.
 
     Includes warnings and exceptions that end a thread or the process.
+
+    Args:
+        service: name that each line contains.
+        level: least severe level that is written.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
+    handler.setFormatter(select_formatter(sys.stderr)(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     # httpx logs the full URL of each request, with API keys and questions in its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught_exception
     threading.excepthook = _log_thread_exception

@@ -11,11 +11,12 @@ from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from prometheus_client.core import GaugeMetricFamily, Metric
 from werkzeug.exceptions import NotFound
-from werkzeug.serving import is_running_from_reloader
+from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader
 
 from backend import __version__
+from backend.chassis.breakpoints import explain_breakpoints
 from backend.chassis.catalog import get_service
-from backend.chassis.observability.logs import configure_json_logging, log_requests
+from backend.chassis.observability.logs import configure_logging, log_requests
 from backend.chassis.observability.metrics import Metrics, build_metrics_response, count_requests
 from backend.chassis.observability.polled_metrics import (
     DependencyCollector,
@@ -42,6 +43,7 @@ from backend.security.request_ids import request_id
 from backend.security.validation import MAX_JSON_BYTES
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _COMPONENTS = "backend.components"
 
 
@@ -68,8 +70,15 @@ def create_service(
         SettingsError: a setting makes the service unusable.
     """
     entry = get_service(common.name)
-    configure_json_logging(entry.full_name)
-    if common.redis_url is not None:
+    configure_logging(entry.full_name, common.log_level)
+    if common.redis_url is None:
+        _log.warning(
+            "no Redis-compatible server is configured: this process notices logouts and "
+            "revocations of other processes only when access tokens expire (ten minutes by "
+            "default), and counts rate limits alone. Set REDIS_URL, or use "
+            "./start_microservices.sh, which runs a server."
+        )
+    else:
         with connect(common.redis_url) as redis:
             check_redis(redis)
     app = Flask(entry.full_name, static_folder=None)
@@ -189,12 +198,13 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
         # Debug mode executes code for anyone who can connect, so it never listens on an outside
         # address.
         host = "127.0.0.1" if env.is_debug else common.host
-        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        explain_breakpoints(get_service(name).module)
         if is_running_from_reloader():
             die_with_parent(os.getppid())
         elif env.is_debug:
             # The reloader's parent opens the port, watches files and restarts its child. It must
             # not open the database or start threads as well, so an empty app runs in it.
+            logging.getLogger("werkzeug").setLevel(logging.WARNING)
             Flask(name).run(host, common.port, debug=True)
         app = create_app()
     except SettingsError as error:
@@ -203,7 +213,22 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
     if sys.stderr.isatty():
         for text in pop_one_time_secrets(common.data_dir):
             sys.stderr.write(f"\n{text}\n\n")
-    app.run(host, common.port, debug=env.is_debug, threaded=True)
+    # In debug mode werkzeug logs the PIN of its debugger.
+    logging.getLogger("werkzeug").setLevel(logging.INFO if env.is_debug else logging.WARNING)
+    app.run(
+        host,
+        common.port,
+        debug=env.is_debug,
+        threaded=True,
+        request_handler=_RequestHandler,
+    )
+
+
+class _RequestHandler(WSGIRequestHandler):
+    """Handler without an access log: each service writes its own, with request ids."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
 
 
 def _reject_nul() -> None:

@@ -15,6 +15,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from backend.chassis.breakpoints import explain_breakpoints
+from backend.chassis.observability.logs import select_formatter
 from backend.chassis.observability.multiprocess_metrics import (
     delete_multiprocess_folder,
     enable_multiprocess_mode,
@@ -41,6 +43,7 @@ def serve(service: Service) -> None:
         options = build_gunicorn_options(service, env)
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")
+    explain_breakpoints(service.module)
     if options["workers"] != 1:
         enable_multiprocess_mode(_get_metrics_folder(service, env))
     _Gunicorn(service, options).run()
@@ -84,7 +87,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "control_socket_disable": True,
         # Each service writes its own access log, with request ids.
         "accesslog": None,
-        "logconfig_dict": _build_logging_config(service.full_name),
+        "logconfig_dict": _build_logging_config(service.full_name, env.log_level),
         # A worker's heartbeat file must not wait for a slow disk.
         "worker_tmp_dir": str(_MEMORY_FOLDER) if os.access(_MEMORY_FOLDER, os.W_OK) else None,
         "post_fork": _initialize_worker,
@@ -117,14 +120,13 @@ def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
     return env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
 
 
-def _build_logging_config(name: str) -> dict[str, object]:
-    """Return a logging configuration that formats gunicorn's own logs as JSON lines."""
+def _build_logging_config(name: str, level: str) -> dict[str, object]:
+    """Return a logging configuration that formats gunicorn's own logs like those of the service."""
+    formatter = select_formatter(sys.stderr)
     return {
-        "formatters": {
-            "json": {"()": "backend.chassis.observability.logs.JsonFormatter", "service": name}
-        },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "formatters": {"service": {"()": formatter, "service": name}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},
+        "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {"gunicorn.error": {"propagate": True}},
     }
 

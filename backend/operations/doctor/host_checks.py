@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from backend.chassis.catalog import find_unlisted_services
 from backend.chassis.diagnostics import Finding, error, warning
 from backend.operations import installer
 from backend.operations.disk_space import (
@@ -42,6 +43,7 @@ def check_host(
     yield from _check_disk_space(root, plan)
     yield from _check_data_folder(plan)
     yield from _check_log_folder(plan)
+    yield from _check_unlisted_services()
     yield from check_settings(plan, variables, running=running)
     yield from _check_variable_names(variables, known)
     yield from _check_exposure(variables)
@@ -85,6 +87,16 @@ def _check_disk_space(root: Path, plan: Plan) -> Iterator[Finding]:
             f"Only {free // _MB} MB are free for {folder}.",
             "With a full disk, uploads, messages and logins fail.",
             f"Free space on the disk of {existing}, or set DATA_DIR to another disk.",
+        )
+
+
+def _check_unlisted_services() -> Iterator[Finding]:
+    for name in find_unlisted_services():
+        yield warning(
+            name,
+            f"backend/services/{name} is not in the catalog.",
+            "It is not started, and the gateway forwards no requests to it.",
+            f'Add "{name}" to SERVICE_NAMES in backend/chassis/catalog.py, or delete the folder.',
         )
 
 

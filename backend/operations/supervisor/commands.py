@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.chassis.catalog import find_unlisted_services
 from backend.chassis.console import CommandError, format_table, print_line
 from backend.chassis.one_time_secrets import pop_one_time_secrets
 from backend.operations.supervisor import log_files, state
@@ -25,6 +26,11 @@ from backend.operations.supervisor.state import (
 )
 from backend.operations.supervisor.supervise import STOP_SECONDS, Supervisor
 
+_DEBUGGING_NOTE = (
+    "Debugging: these services have no terminal, so breakpoint() is skipped. Run one in a terminal "
+    "instead:\n  FLASK_DEBUG=1 python -m backend.services.NAME.app\n"
+    'The PIN of the debugger in the browser is in each log ("Debugger PIN").'
+)
 _EXIT_NOT_RUNNING = 3  # as for `systemctl status`
 
 
@@ -43,6 +49,11 @@ class SuiteCommands:
 
     def start(self, *, quiet: bool = False) -> None:
         """Run until stopped. With *quiet*, another process prints the greeting."""
+        for name in find_unlisted_services():
+            print_line(
+                f"WARNING: backend/services/{name} is not started: it is not in SERVICE_NAMES of "
+                "backend/chassis/catalog.py."
+            )
         print_line(f"Starting {', '.join(program.name for program in self.plan.programs)}")
         on_ready = (lambda: None) if quiet else self._greet
         Supervisor(self.plan, on_ready, self.arguments).run()
@@ -93,8 +104,14 @@ class SuiteCommands:
             print_line(
                 f"Commands for a first answer:\n\n{format_example_commands(current.gateway_url)}\n"
             )
+        if self.plan.is_dev:
+            print_line(f"{_DEBUGGING_NOTE}\n")
         logs = _relative_path(self.plan.logs)
-        print_line(f"Stop with Ctrl-C or ./start_microservices.sh stop. Logs: {logs}")
+        print_line(
+            f"Logs are in {logs}, one file for each program (column log). "
+            "./start_microservices.sh logs NAME prints the end of one."
+        )
+        print_line("Stop with Ctrl-C or ./start_microservices.sh stop.")
 
     def stop(self) -> bool:
         """Stop the processes started from this data folder; return False if none was running."""

@@ -94,6 +94,7 @@ class Plan:
     start_timeout_seconds: float
     max_log_bytes: int
     loopback_host: str
+    is_dev: bool = False
 
     @property
     def run_folder(self) -> Path:
@@ -197,6 +198,7 @@ def make_plan(
             for program in instances
         ),
         environment=_build_environment(variables, data, programs, options),
+        is_dev=options.dev,
         runs_valkey=not (any(map(variables.get, _EXTERNAL_REDIS_VARIABLES))),
         max_log_bytes=variables.number("LOG_MAX_MB", 10, 1, 10_000) * 1024 * 1024,
         loopback_host=get_loopback_host(variables),

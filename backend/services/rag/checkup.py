@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from itertools import islice
 
 from backend.ai.embedding.registry import BUILT_IN
@@ -13,6 +14,11 @@ from backend.services.rag.store import documents, stats
 
 _STALLED_AFTER = timedelta(minutes=10)
 _MAX_FILES_CHECKED = 100_000
+_OCR_PACKAGE = "rapidocr_onnxruntime"
+_INSTALL = (
+    "rm .venv/.installed && ./start_microservices.sh install, or in an environment of your own: "
+    "python -m pip install --no-deps -r backend/services/requirements-no-deps.txt"
+)
 
 
 def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:
@@ -75,8 +81,15 @@ def _check_embedding_model(settings: Settings) -> Iterator[Finding]:
                 "rag",
                 f"The embedding model is missing: {missing}",
                 "Vector search fails, and uploaded documents never become ready.",
-                "rm .venv/.installed && ./start_microservices.sh install",
+                _INSTALL,
             )
+    if find_spec(_OCR_PACKAGE) is None:
+        yield warning(
+            "rag",
+            f"The package {_OCR_PACKAGE} is not installed.",
+            "Images and scanned pages cannot be read.",
+            _INSTALL,
+        )
 
 
 def _has_tables(settings: Settings) -> bool:

@@ -9,7 +9,7 @@ import warnings
 
 from redis.exceptions import RedisError
 
-from backend.chassis.observability.logs import configure_json_logging
+from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
 from backend.chassis.settings import SettingsError, load_env
 from backend.services.rag.jobs.broker import supports_messages
@@ -24,11 +24,11 @@ _RETRY_SECONDS = 1.0
 
 def main() -> None:
     os.nice(_NICENESS)
-    _configure_logging()
     try:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
+    _configure_logging(settings.common.log_level)
     from backend.chassis.observability.metrics import Metrics
     from backend.chassis.observability.metrics_server import start_metrics_server
     from backend.chassis.observability.polled_metrics import DependencyCollector
@@ -85,8 +85,8 @@ def _wait_for_broker(url: str) -> bool:
             time.sleep(_RETRY_SECONDS)
 
 
-def _configure_logging() -> None:
-    configure_json_logging(_NAME)
+def _configure_logging(level: str) -> None:
+    configure_logging(_NAME, level)
     # Ingestion logs one line per document itself.
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)

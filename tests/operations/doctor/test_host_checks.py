@@ -145,3 +145,9 @@ def test_doctor_reports_unread_one_time_secrets_while_services_run(check, tmp_pa
     assert check() == {}
     monkeypatch.setattr(host_checks.state, "is_supervised", lambda _: True)
     assert str(folder) in check()["announcements"].fix
+
+
+def test_doctor_reports_a_service_that_is_not_in_the_catalog(check, monkeypatch):
+    monkeypatch.setattr(host_checks, "find_unlisted_services", lambda: ["billing"])
+
+    assert check()["billing"].problem == "backend/services/billing is not in the catalog."

@@ -9,7 +9,7 @@ from backend.operations.doctor import report
 from backend.operations.doctor.setting_checks import check_settings
 from backend.operations.path_length import MAX_DATA_PATH_BYTES
 from backend.operations.supervisor.environment import EnvironmentVariables, parse_dotenv
-from backend.operations.supervisor.plan import make_plan
+from backend.operations.supervisor.plan import StartOptions, make_plan
 from backend.operations.supervisor.supervise import Supervisor
 
 
@@ -110,6 +110,22 @@ def test_errors_of_running_services_are_printed_after_a_start(tmp_path, monkeypa
     output = capsys.readouterr().out
     assert "error: redis: Redis does not respond." in output
     assert "RATE_LIMIT_APY" not in output  # a warning
+
+
+def test_services_that_are_not_started_are_not_checked(tmp_path, monkeypatch):
+    checked = []
+
+    def run_checks(_python, _root, _environment, arguments):
+        checked.extend(arguments)
+        return "".join(f'{{"{name}": []}}\n' for name in arguments), ""
+
+    monkeypatch.setattr(report, "_run_checks", run_checks)
+    variables = read_variables("", tmp_path)
+    plan = make_plan(command.ROOT, variables, StartOptions(only=("gateway", "auth")))
+
+    report.print_errors(command.ROOT, plan, variables)
+
+    assert checked == ["suite", "auth", "gateway"]
 
 
 def test_doctor_reports_a_log_folder_that_cannot_be_written(tmp_path):

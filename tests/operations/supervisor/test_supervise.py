@@ -33,6 +33,7 @@ def test_start_makes_every_service_healthy_and_prints_its_address(suite: StandIn
     for name, port in suite.ports.items():
         assert f"http://127.0.0.1:{port}" in process.stdout, name
     assert f"GATEWAY=http://127.0.0.1:{suite.ports['gateway']}" in process.stdout
+    assert "Logs are in logs, one file for each program" in process.stdout
     assert suite.run("status").returncode == 0
 
 
