@@ -25,6 +25,7 @@ CHANNEL = "security.revoked"
 POPULATED_MARKER = redis_key("security", "told")
 CACHE_SECONDS = 0.9
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
+_SILENCE_SECONDS = 5.0
 _CACHE_ENTRIES = 10_000
 
 
@@ -289,8 +290,11 @@ class SharedRevocations:
                         self._invalidate_cache()  # messages were missed meanwhile
                         connected = True
                     while True:
-                        if message := channel.get_message(timeout=5.0):
+                        if message := channel.get_message(timeout=_SILENCE_SECONDS):
                             self._apply_message(message["data"])
+                        else:
+                            # A frozen server keeps the connection open and announces nothing.
+                            self._redis.ping()
             except RedisError:
                 self.is_subscribed = False
                 if connected:

@@ -64,8 +64,11 @@ def test_prometheus_scrapes_every_process_with_metrics():
     }
 
     expected = {entry.name: entry.port for entry in CATALOG}
-    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.probe_path == "/metrics"}
+    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.name == "rag-worker"}
     assert discovered == expected
+    assert {job["authorization"]["credentials_file"] for job in config["scrape_configs"]} == {
+        "metrics-key"
+    }
     assert local == expected
 
 

@@ -11,6 +11,7 @@ from backend.security import (
     caller_headers,
     current_principal,
     ensure_session_valid,
+    revocation,
 )
 from backend.security.authentication import get_security_context, open_revocations
 from backend.security.redis import connect
@@ -330,3 +331,16 @@ def test_status_is_queried_again_after_a_reconnect(tmp_path):
         second.client.set(session_key("session-1"), "1")
 
         wait_until(lambda: listener.session_status(ADA) is SessionStatus.REVOKED)
+
+
+def test_subscription_to_a_frozen_redis_counts_as_lost(shared, valkey, monkeypatch):
+    monkeypatch.setattr(revocation, "_SILENCE_SECONDS", 0.3)
+    shared.session_status(ADA)
+    wait_until(lambda: shared.is_subscribed)
+    valkey.freeze()
+    try:
+        wait_until(lambda: shared.is_subscribed is False, 5)
+    finally:
+        valkey.thaw()
+
+    wait_until(lambda: shared.is_subscribed)

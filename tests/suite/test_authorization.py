@@ -327,7 +327,6 @@ ROUTES: dict[str, RouteCase] = {
         for route, status in _COMMON_ROUTES.items()
     },
     **{f"{entry.name} GET /health/detailed": RouteCase(200) for entry in CATALOG},
-    # The gateway's own /metrics is open to loopback, from where these tests connect.
     **{f"{entry.name} GET /metrics": RouteCase(404) for entry in CATALOG if not entry.is_gateway},
     "gateway GET /metrics": RouteCase(200),
 }

@@ -12,6 +12,7 @@ import pytest
 import requests
 import yaml
 
+from backend.chassis.observability.metrics_key import MetricsKey
 from tests.prometheus import ROOT, RULES, Prometheus, prometheus
 from tests.servers import wait_until
 from tests.suite.conftest import DATA, PASSWORD, Suite, UserClient
@@ -58,8 +59,14 @@ def write_config(folder: Path, suite: Suite) -> Path:
     rules = re.sub(r"for: \w+", "for: 0s", (RULES / "alerts.yml").read_text())
     (folder / "prometheus").mkdir()
     (folder / "prometheus" / "alerts.yml").write_text(rules)
+    (folder / "prometheus" / "metrics-key").write_text(metrics_key(suite))
     (folder / "prometheus" / "prometheus.yml").write_text(yaml.safe_dump(config))
     return folder / "prometheus" / "prometheus.yml"
+
+
+def metrics_key(suite: Suite) -> str:
+    secret = (suite.folder / "data" / "secrets" / "SECRET_KEY").read_text().strip()
+    return MetricsKey(secret).text
 
 
 def send_traffic(suite: Suite) -> None:
@@ -129,7 +136,9 @@ def test_client_input_never_becomes_a_label(monitoring, suite):
     requests.request(made_up, suite.url, timeout=30)
     for port in suite.ports.values():
         requests.request(made_up, f"http://127.0.0.1:{port}/{made_up}", timeout=30)
-        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        key = {"Authorization": f"Bearer {metrics_key(suite)}"}
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=key, timeout=30).text
+        assert "http_server" in text
         assert made_up not in text.lower()
         assert ada.account["user"]["id"] not in text
 

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.metrics_key import MetricsKey
 
 _log = logging.getLogger(__name__)
 PATH = "/metrics"
+LIVENESS_PATH = "/health/live"
 
 
 class _MetricsHandler(BaseHTTPRequestHandler):
@@ -20,12 +22,18 @@ class _MetricsHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        if self.path != PATH or not isinstance(server, _Server):
+        if not isinstance(server, _Server) or self.path not in (PATH, LIVENESS_PATH):
             self.send_error(404)
-            return
-        text = server.metrics.render_text()
+        elif self.path == LIVENESS_PATH:
+            self._send_text(b"healthy\n", "text/plain")
+        elif not server.key.matches_authorization(self.headers.get("Authorization", "")):
+            self.send_error(401, explain="Send the metrics key as a bearer token.")
+        else:
+            self._send_text(server.metrics.render_text(), CONTENT_TYPE_LATEST)
+
+    def _send_text(self, text: bytes, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -37,9 +45,10 @@ class _MetricsHandler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, metrics: Metrics) -> None:
+    def __init__(self, host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
         self.metrics = metrics
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.key = key
         super().__init__((host, port), _MetricsHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
@@ -48,13 +57,13 @@ class _Server(ThreadingHTTPServer):
             _log.exception("serving metrics failed")
 
 
-def start_metrics_server(host: str, port: int, metrics: Metrics) -> None:
-    """Serve `/metrics` in a background thread.
+def start_metrics_server(host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
+    """Serve `/metrics`, which requires *key*, and `/health/live` in a background thread.
 
     If the port is in use, log a warning and continue without metrics.
     """
     try:
-        server = _Server(host, port, metrics)
+        server = _Server(host, port, metrics, key)
     except OSError as error:
         _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)
         return

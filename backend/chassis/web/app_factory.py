@@ -4,8 +4,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -18,6 +18,7 @@ from backend.chassis.breakpoints import explain_breakpoints
 from backend.chassis.catalog import get_service
 from backend.chassis.observability.logs import configure_logging, log_requests
 from backend.chassis.observability.metrics import Metrics, build_metrics_response, count_requests
+from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.observability.polled_metrics import (
     DependencyCollector,
     PolledCollector,
@@ -38,12 +39,14 @@ from backend.chassis.web.response_headers import SECURITY_HEADERS
 from backend.security import public
 from backend.security.authentication import is_subscribed_to_revocations
 from backend.security.guards import routes_without_guard
+from backend.security.http_errors import unauthenticated
 from backend.security.redis import connect
 from backend.security.request_ids import request_id
 from backend.security.validation import MAX_JSON_BYTES
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+View = Callable[..., Any]
 _COMPONENTS = "backend.components"
 
 
@@ -101,6 +104,7 @@ def create_service(
     _register_environment_metrics(metrics, common, checks)
     metrics.register_shared(_RevocationCollector(app))
     provide(app, count_requests(app, metrics))
+    provide(app, MetricsKey(common.secret_key.reveal()))
     app.before_request(_reject_nul)
     app.after_request(_add_headers)
     app.add_url_rule("/health", "health", health or create_health_view(entry.full_name))
@@ -139,12 +143,37 @@ class _RevocationCollector:
 
 
 def add_metrics_route(app: Flask) -> None:
-    """Add `/metrics` without authentication, for a service that only internal hosts can reach."""
+    """Add `/metrics`, which requires the metrics key.
+
+    The routes, errors and sizes in it are not for other users of the host.
+    """
 
     @app.get("/metrics")
     @public
     def metrics() -> Response:
+        if not _has_metrics_key():
+            raise unauthenticated(
+                "not_authenticated",
+                "Send the metrics key as a bearer token: "
+                "python -m backend.services.gateway metrics-key prints it.",
+            )
         return build_metrics_response(use(Metrics))
+
+
+def accept_metrics_key(guarded: View) -> View:
+    """Let requests with the metrics key pass the guard of *guarded*, the decorator below it."""
+
+    @wraps(guarded)
+    def view(*args: Any, **kwargs: Any) -> Any:
+        allowed = guarded.__wrapped__ if _has_metrics_key() else guarded  # type: ignore[attr-defined]
+        return allowed(*args, **kwargs)
+
+    return view
+
+
+def _has_metrics_key() -> bool:
+    """Return True if the current request carries the metrics key."""
+    return use(MetricsKey).matches_authorization(request.headers.get("Authorization", ""))
 
 
 def add_docs_routes(app: Flask) -> None:

@@ -59,7 +59,8 @@ class ConcurrencyLimit:
         if isinstance(body, environ.get("wsgi.file_wrapper", ())):
             # The server recognises a file by its type and sends it without the application.
             self._release()
-            return body
+            file: Iterable[bytes] = body
+            return file
         return ClosingIterator(body, self._release)
 
     def _release(self) -> None:

@@ -1,5 +1,6 @@
 """Idempotency keys: a repeated request with the same key gets the first response again.
 
+Of a streamed response, only a reference is stored, from which the service continues the stream.
 Responses are stored for a day in the service's own tables. They are encrypted with a key derived
 from SECRET_KEY, because some contain secrets that are shown only once.
 """
@@ -26,6 +27,10 @@ from backend.security.http_errors import HttpError
 from backend.security.key_derivation import derive_key
 
 View = Callable[..., Any]
+ReplayStream = Callable[[str], Response]
+"""Returns the stream of a reference: its events so far, and those that follow."""
+
+_STREAM_REFERENCE = "stream_reference"
 _RETENTION = timedelta(hours=24)
 _MAX_REQUEST_DURATION = timedelta(seconds=60)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -90,16 +95,22 @@ class IdempotencyStore:
         self._fingerprint_key = derive_key(secret, _PURPOSE)
 
     def run_once(
-        self, digest: str, fingerprint: str, handle_request: Callable[[], Response]
+        self,
+        digest: str,
+        fingerprint: str,
+        handle_request: Callable[[], Response],
+        replay_stream: ReplayStream | None = None,
     ) -> Response:
         """Return the stored response of *digest*, or the response of *handle_request*.
 
-        Successful responses are stored. After an error the key is free again.
+        Successful responses are stored, of a stream its reference. After an error, and for a stream
+        without a reference, the key is free again.
 
         Args:
             digest: digest of the caller, the route and the idempotency key.
             fingerprint: digest of the request. It must be the same for each use of the key.
             handle_request: handles the request.
+            replay_stream: continues the stream of a stored reference.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
@@ -107,7 +118,7 @@ class IdempotencyStore:
         """
         # Keyed: the request may contain a password, which a plain hash would expose to guessing.
         fingerprint = hmac.digest(self._fingerprint_key, fingerprint.encode(), "sha256").hex()
-        stored_response = self._reserve_key(digest, fingerprint)
+        stored_response = self._reserve_key(digest, fingerprint, replay_stream)
         if stored_response is not None:
             return stored_response
         try:
@@ -116,13 +127,18 @@ class IdempotencyStore:
             self._release_key(digest)
             raise
         # The body of a stream does not exist yet, so it cannot be stored.
-        if response.status_code < 300 and not response.is_streamed:
-            self._store_response(digest, response)
+        reference: str | None = getattr(response, _STREAM_REFERENCE, None)
+        if reference is not None:
+            self._store_response(digest, response, reference.encode())
+        elif response.status_code < 300 and not response.is_streamed:
+            self._store_response(digest, response, response.get_data())
         else:
             self._release_key(digest)
         return response
 
-    def _reserve_key(self, digest: str, fingerprint: str) -> Response | None:
+    def _reserve_key(
+        self, digest: str, fingerprint: str, replay_stream: ReplayStream | None
+    ) -> Response | None:
         """Insert a row for *digest* and return None, or return the response stored under it."""
         now = datetime.now(UTC)
         table = self._table
@@ -152,16 +168,19 @@ class IdempotencyStore:
                 "The first request with this Idempotency-Key has not finished. Retry later."
             )
         body = self._encryptor.decrypt_bytes(row.sealed_body)
-        response = Response(body, row.status, content_type=row.content_type)
+        if replay_stream is not None and row.content_type.startswith("text/event-stream"):
+            response = replay_stream(body.decode())
+        else:
+            response = Response(body, row.status, content_type=row.content_type)
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
-    def _store_response(self, digest: str, response: Response) -> None:
+    def _store_response(self, digest: str, response: Response, content: bytes) -> None:
         table = self._table
         values = {
             "status": response.status_code,
             "content_type": response.content_type,
-            "sealed_body": self._encryptor.encrypt_bytes(response.get_data()),
+            "sealed_body": self._encryptor.encrypt_bytes(content),
         }
         with self._database.write() as session:
             session.execute(sa.update(table).where(table.c.digest == digest).values(values))
@@ -177,22 +196,46 @@ def idempotent(view: View) -> View:
     Place it below `@validate_input` and above `@responds_with`: the parsed body is part of the
     request's fingerprint.
     """
+    return _make_idempotent(view, None)
 
+
+def idempotent_stream(replay_stream: ReplayStream) -> Callable[[View], View]:
+    """Like `@idempotent`, for a view that may also return a stream with a reference.
+
+    The view sets the reference with `set_stream_reference`.
+    """
+    return lambda view: _make_idempotent(view, replay_stream)
+
+
+def set_stream_reference(response: Response, reference: str) -> Response:
+    """Return the stream *response*, which a repeated request continues by its *reference*."""
+    setattr(response, _STREAM_REFERENCE, reference)
+    return response
+
+
+def _make_idempotent(view: View, replay_stream: ReplayStream | None) -> View:
     @wraps(view)
     def idempotent_view(*args: Any, **path: Any) -> Response:
         bodies = [arg.model_dump_json() for arg in args if isinstance(arg, BaseModel)]
-        return run_idempotently("\n".join(bodies), lambda: make_response(view(*args, **path)))
+        return run_idempotently(
+            "\n".join(bodies), lambda: make_response(view(*args, **path)), replay_stream
+        )
 
     idempotent_view.is_idempotent = True  # type: ignore[attr-defined]
     return idempotent_view
 
 
-def run_idempotently(content: str, handle_request: Callable[[], Response]) -> Response:
+def run_idempotently(
+    content: str,
+    handle_request: Callable[[], Response],
+    replay_stream: ReplayStream | None = None,
+) -> Response:
     """Handle the current request, or return the stored response of its `Idempotency-Key`.
 
     Args:
         content: body of the request, part of its fingerprint.
         handle_request: handles the request.
+        replay_stream: continues the stream of a stored reference.
 
     Raises:
         HttpError: 400 for an invalid key.
@@ -214,7 +257,10 @@ def run_idempotently(content: str, handle_request: Callable[[], Response]) -> Re
     endpoint = f"{request.method} {request.path}"
     query = request.query_string.decode("latin-1")
     return use(IdempotencyStore).run_once(
-        _hash_parts(owner, endpoint, key), _hash_parts(endpoint, query, content), handle_request
+        _hash_parts(owner, endpoint, key),
+        _hash_parts(endpoint, query, content),
+        handle_request,
+        replay_stream,
     )
 
 

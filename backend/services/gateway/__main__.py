@@ -7,8 +7,8 @@ metrics-key  print the key with which Prometheus reads `/metrics`
 import sys
 from collections.abc import Sequence
 
+from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.settings import SettingsError, load_env
-from backend.services.gateway.domain.metrics_key import MetricsKey
 from backend.services.gateway.domain.routing.route_table import RouteTable
 from backend.services.gateway.settings import Settings
 

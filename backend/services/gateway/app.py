@@ -33,7 +33,6 @@ from backend.services.gateway.domain.cors import CorsPolicy
 from backend.services.gateway.domain.daily_traffic import DailyTraffic
 from backend.services.gateway.domain.forwarding import RequestForwarder
 from backend.services.gateway.domain.health import RedisHealthChecker, ServiceHealthChecker
-from backend.services.gateway.domain.metrics_key import MetricsKey
 from backend.services.gateway.domain.openapi_merge import OpenApiMerger
 from backend.services.gateway.edge.worker_state import EdgeConfig
 from backend.services.gateway.routes.forwarding import (
@@ -79,7 +78,6 @@ def create_app(
     # Do not redirect `//` to another path: such a target is rejected with an error.
     app.url_map.merge_slashes = False
     set_security_context(app, security)
-    provide(app, MetricsKey(settings.common.secret_key.reveal()))
     provide(
         app,
         EdgeConfig(

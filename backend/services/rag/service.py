@@ -56,7 +56,7 @@ COMPANIONS = (
         probe_path="/api/v2/heartbeat",
         stores_data=True,
     ),
-    # Processes uploaded documents. Its port serves nothing but metrics.
+    # Processes uploaded documents. Its port serves metrics and a liveness probe.
     Companion(
         "rag-worker",
         "rag",
@@ -64,7 +64,7 @@ COMPANIONS = (
         is_needed=_needs_worker,
         port=5040,
         port_variable="RAG_WORKER_PORT",
-        probe_path="/metrics",
+        probe_path="/health/live",
         logs_json=True,
     ),
 )

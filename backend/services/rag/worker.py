@@ -30,6 +30,7 @@ def main() -> None:
         sys.exit(f"{_NAME}: {error}")
     _configure_logging(settings.common.log_level)
     from backend.chassis.observability.metrics import Metrics
+    from backend.chassis.observability.metrics_key import MetricsKey
     from backend.chassis.observability.metrics_server import start_metrics_server
     from backend.chassis.observability.polled_metrics import DependencyCollector
     from backend.chassis.observability.process_metrics import BuildInfoCollector
@@ -37,7 +38,8 @@ def main() -> None:
 
     metrics = Metrics()
     metrics.register_shared(BuildInfoCollector(_NAME))
-    start_metrics_server(settings.common.host, settings.worker_port, metrics)
+    key = MetricsKey(settings.common.secret_key.reveal())
+    start_metrics_server(settings.common.host, settings.worker_port, metrics, key)
     if settings.broker_url is None:
         _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()

@@ -9,8 +9,10 @@ import pytest
 from flask import Flask
 
 from backend import __version__
+from backend.chassis.observability.metrics_key import MetricsKey
 from backend.chassis.web.app_factory import create_service, verify_routes
 from backend.security import Permission
+from tests.metrics import read_metrics_page
 
 
 def test_health_contains_the_service_name(client):
@@ -59,7 +61,7 @@ def test_metrics_are_labelled_by_route_not_by_path(client):
     client.delete("/things/1")
     client.delete("/things/2")
 
-    text = client.get("/metrics").text
+    text = read_metrics_page(client)
 
     labels = 'http_response_status_code="204",http_route="/things/<int:number>"'
     assert f'_count{{http_request_method="DELETE",{labels}}} 2.0' in text
@@ -71,14 +73,14 @@ def test_unknown_methods_and_paths_create_no_labels(client):
     for word in ("BREW", "X" * 500, "GET-1"):
         client.open(f"/nowhere/{word}?{word}", method=word, headers={"Host": f"{word}.example"})
 
-    text = client.get("/metrics").text
+    text = read_metrics_page(client)
 
     assert 'http_request_method="_OTHER",http_response_status_code="404"' in text
     assert not re.search(r"BREW|XXX|GET-1", text)
 
 
 def test_metrics_contain_process_and_disk_usage(client):
-    text = client.get("/metrics").text
+    text = read_metrics_page(client)
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
     assert float(values["process_resident_memory_bytes"]) > 2**20
@@ -187,3 +189,15 @@ def test_service_without_redis_warns_once_that_revocations_are_not_shared(common
     (warning,) = [line for line in lines if line["level"] == "warning"]
     assert "notices logouts and revocations of other processes only when" in warning["message"]
     assert "Set REDIS_URL" in warning["message"]
+
+
+def test_metrics_require_the_metrics_key(client, common, identities):
+    key = MetricsKey(common.secret_key.reveal()).text
+    forged = {"Authorization": f"Bearer {key[:-1]}"}
+    administrator = identities.bearer(permissions=[Permission.SYSTEM_READ])
+
+    responses = [client.get("/metrics", headers=h) for h in ({}, forged, administrator)]
+
+    assert [response.status_code for response in responses] == [401] * 3
+    assert responses[0].json["code"] == "not_authenticated"
+    assert client.get("/metrics", headers={"Authorization": f"Bearer {key}"}).status_code == 200

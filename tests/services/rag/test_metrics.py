@@ -1,10 +1,12 @@
 """Prometheus metrics of ingestion and search."""
 
+from tests.metrics import read_metrics_page
+
 UNKNOWN = "no-such-mode"
 
 
 def read_metrics(user) -> dict[str, float]:
-    lines = user("GET", "/metrics").text.splitlines()
+    lines = read_metrics_page(user.client).splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("rag_"))
     return {name: float(value) for name, value in pairs}
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.idempotency import idempotent_stream, set_stream_reference
 from backend.chassis.web.openapi import request_example, responds_with_stream
 from backend.chassis.web.sse import HEARTBEAT, format_event, format_json_event
 from backend.security import (
@@ -24,7 +24,7 @@ from backend.services.agent.domain.answers.event_streams import (
     StoredEvent,
     StoredEvents,
 )
-from backend.services.agent.domain.answers.events import Answer, StreamEvents
+from backend.services.agent.domain.answers.events import Answer, RunStarted, StreamEvents
 from backend.services.agent.domain.answers.service import AnswerService
 from backend.services.agent.domain.conversations.run_leases import UserRequest
 from backend.services.agent.errors import (
@@ -89,10 +89,19 @@ class EventsQuery(Input):
     run_id: Annotated[str, Field(max_length=128)] | None = None
 
 
+def continue_stream(reference: str) -> Response:
+    """Return the stream of the run in *reference* from its first event."""
+    session_id, run_id = reference.split(" ")
+    events = use(EventStreamService).resume_stream(
+        get_caller(), session_id, run_id, 0, to_sse_events
+    )
+    return create_stream_response(events, _format_events(events, StreamSubscriber.from_request()))
+
+
 @bp.post("/query")
 @require_permission(Permission.AGENT_QUERY)
 @validate_input(QueryRequest)
-@idempotent
+@idempotent_stream(continue_stream)
 @responds_with_stream(
     "text/event-stream",
     model=QueryResponse,
@@ -105,8 +114,9 @@ def answer_query(body: QueryRequest) -> Response:
     Without `session_id`, a new session is created. With `stream` or `Accept: text/event-stream`,
     the response is a stream of numbered events: `session`, `token`, `tool_start`, `tool_end`,
     `citations`, `approval` if a tool call waits for approval, and `done` or `error`. After a
-    disconnect, resume the stream with `GET /sessions/{session_id}/events`. `Idempotency-Key`
-    applies only to answers that are not streamed.
+    disconnect, resume the stream with `GET /sessions/{session_id}/events`, or repeat the request
+    with its `Idempotency-Key`: the response is the stream of the first request, from its first
+    event on.
     """
     user_request = UserRequest(body.user_request, body.session_id)
     return _send_answer(
@@ -221,11 +231,35 @@ def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
     stored_events = use(EventStreamService).store_events(events, to_sse_events)
     if not is_streamed:
         return _send_complete_answer(stored_events, subscriber, continues)
+    reference = None
+    if "Idempotency-Key" in request.headers:
+        stored_events, reference = _await_run(stored_events)
+    chunks = _format_events(stored_events, subscriber)
     if continues:
-        return create_stream_response(
-            stored_events, _format_events(stored_events, subscriber), subscriber.drain_events
-        )
-    return create_stream_response(stored_events, _format_events(stored_events, subscriber))
+        response = create_stream_response(stored_events, chunks, subscriber.drain_events)
+    else:
+        response = create_stream_response(stored_events, chunks)
+    return response if reference is None else set_stream_reference(response, reference)
+
+
+def _await_run(events: StoredEvents) -> tuple[StoredEvents, str]:
+    """Wait for the start of the run. Return its events and the reference of its stream.
+
+    Raises an error that occurs earlier, so that the Idempotency-Key is free again.
+    """
+    for event in events:
+        match event:
+            case StoredEvent(_, RunStarted() as run):
+                return _prepend(event, events), f"{run.conversation_id} {run.run_id}"
+            case StoredEvent(_, Exception() as error):
+                raise error
+    raise AssertionError("The events of a run start with RunStarted or an error.")
+
+
+def _prepend(first: StoredEvent, events: StoredEvents) -> StoredEvents:
+    with closing(events):
+        yield first
+        yield from events
 
 
 def _send_complete_answer(

@@ -28,7 +28,8 @@ class Instance:
         outstanding: number of requests without a response.
         failures: consecutive failures.
         responses: number of responses that have started.
-        missed_probes: consecutive probes during which the instance sent no response at all.
+        missed_probes: consecutive missed probes without a response in between.
+        responses_at_miss: value of `responses` at the last missed probe.
         ejection_seconds: length of the current or last ejection; doubles while trials fail.
         ejected_until: end of the ejection on the group's clock; 0 if not ejected, infinite until
             the instance responds to a probe.
@@ -44,6 +45,7 @@ class Instance:
     failures: int = 0
     responses: int = 0
     missed_probes: int = 0
+    responses_at_miss: int = 0
     ejection_seconds: float = 0.0
     ejected_until: float = 0.0
     authority: str = field(init=False)
@@ -139,7 +141,6 @@ class InstanceGroup:
 
     def record_success(self, instance: Instance) -> None:
         instance.responses += 1
-        instance.missed_probes = 0
         if instance.failures or instance.ejected_until:
             instance.failures = 0
             instance.ejection_seconds = 0.0
@@ -168,6 +169,9 @@ class InstanceGroup:
         No request is sent as a trial until the instance responds again: it accepts connections
         and would let the caller wait. This may eject all instances of the service.
         """
+        if instance.responses != instance.responses_at_miss:
+            instance.responses_at_miss = instance.responses
+            instance.missed_probes = 0
         instance.missed_probes += 1
         if instance.missed_probes >= MISSED_PROBES_TO_EJECT:
             instance.ejected_until = math.inf

@@ -28,6 +28,7 @@ from backend.security.redis.slot_connections import ClusterNodes, find_slot_mast
 
 REDIS_TIMEOUT_SECONDS = 0.1
 _RECONNECT_SECONDS = 1.0
+_IDLE_CHECK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 DecisionCallback = Callable[[list[int], bool], None]
@@ -93,6 +94,15 @@ class RateLimitCounter(asyncio.Protocol):
             "EVALSHA", ADJUST_SHA, 1, charge.key, charge.limit.interval_us, units
         )
         self._send_command(command, None, None)
+
+    def check_idle_connection(self) -> None:
+        """Send a PING if Redis has sent nothing for a second. Call it regularly.
+
+        Without it, an outage would only be noticed, and reported in the metrics, by a request.
+        """
+        is_idle = monotonic() - self._last_reply_at >= _IDLE_CHECK_SECONDS
+        if self._ready and is_idle and not self._pending:
+            self._send_command(_encode_command("PING"), None, None)
 
     def _send_command(
         self, command: bytes, charge_set: ChargeSet | None, callback: DecisionCallback | None

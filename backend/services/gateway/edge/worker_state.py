@@ -300,6 +300,7 @@ class WorkerState:
             if instance not in self._probed_instances:
                 self._probed_instances.add(instance)
                 self.create_task(self._probe_instance(instance))
+        self.rate_limit_counter.check_idle_connection()
         self.metrics.is_counting_locally = self.rate_limit_counter.is_local
         self.metrics.connections = len(self.connections)
         self._flush_metrics()

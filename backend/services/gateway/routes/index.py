@@ -1,19 +1,14 @@
 """The service index at `/`, and the metrics of the gateway."""
 
-from ipaddress import ip_address
-
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from pydantic import BaseModel
 
 from backend import __version__
 from backend.chassis.observability.metrics import Metrics, build_metrics_response
-from backend.chassis.web.app_factory import use
+from backend.chassis.web.app_factory import accept_metrics_key, use
 from backend.chassis.web.openapi import responds_with, responds_with_stream
-from backend.security import Permission, public
-from backend.security.addresses import client_address
-from backend.security.authentication import authenticate, ensure_permission
+from backend.security import Permission, public, require_permission
 from backend.services.gateway.domain.forwarding import RequestForwarder
-from backend.services.gateway.domain.metrics_key import MetricsKey
 
 index_routes = Blueprint("front", __name__)
 
@@ -56,20 +51,12 @@ def post_index() -> Response:
 
 
 @index_routes.get("/metrics")
-@public
+@accept_metrics_key
+@require_permission(Permission.SYSTEM_READ)
 @responds_with_stream("text/plain")
 def get_metrics() -> Response:
     """Get the metrics in Prometheus' text format.
 
-    Allowed from this host, with the metrics key, or with the permission `system:read`.
+    Allowed with the metrics key, or with the permission `system:read`.
     """
-    if use(MetricsKey).matches_authorization(request.headers.get("Authorization", "")):
-        return build_metrics_response(use(Metrics))
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    address = client_address(
-        request.remote_addr or "", forwarded, use(RequestForwarder).trusted_proxies
-    )
-    # Behind an untrusted proxy on this host, every client would have a loopback address.
-    if forwarded or not ip_address(address).is_loopback:
-        ensure_permission(authenticate(), Permission.SYSTEM_READ)
     return build_metrics_response(use(Metrics))

@@ -1,6 +1,7 @@
 """Tools of MCP servers, tested with a real server that uses the official package."""
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -74,7 +75,9 @@ def test_mcp_tools_are_listed_and_called(create_agent, url, model, ada):
         ("weather_forecast", "ok")
     ]
     content = model.requests[1]["messages"][-1]["content"]
-    assert content == '<result from="weather">\nBonn: 2 days of rain.\n</result>'
+    assert re.fullmatch(
+        '<(result-[0-9a-f]{12}) from="weather">\nBonn: 2 days of rain.\n</\\1>', content
+    )
     offered = {tool["function"]["name"] for tool in model.requests[0]["tools"]}
     assert {"weather_forecast", "search_documents"} <= offered
 
@@ -141,7 +144,7 @@ def test_instructions_in_a_tool_result_are_not_followed(create_agent, url, model
     answer = post_query(create_agent(url=url), ada, "What does the server say?").json
 
     assert [step["status"] for step in answer["steps"]] == ["ok", "refused"]
-    assert model.requests[1]["messages"][-1]["content"].count("</result>") == 1
+    assert model.requests[1]["messages"][-1]["content"].count("</result") == 1
 
 
 def test_call_with_side_effects_runs_once_after_approval(create_agent, url, model, ada):

@@ -1,5 +1,6 @@
 """Tools that another service declares, called with the user's permissions."""
 
+import re
 import threading
 from dataclasses import replace
 
@@ -154,7 +155,7 @@ def test_tool_returns_only_the_users_own_data(orders_client, model, orders, ada,
 
     content = model.requests[1]["messages"][-1]["content"]
     assert '{"orders": ["gin"], "state": "sent"}' in content.replace("\n", "")
-    assert content.startswith('<result from="orders">')
+    assert re.match('<result-[0-9a-f]{12} from="orders">', content)
 
 
 @pytest.mark.parametrize("number", ["..", "../accounts", "a/b", "7?state=x", "ä ö#"])

@@ -14,6 +14,7 @@ from backend.chassis.observability.logs import JsonFormatter
 from backend.chassis.observability.tracing import configure_tracing
 from backend.services.agent.app import create_app
 from tests.collector import run_collector
+from tests.metrics import read_metrics_page
 from tests.servers import wait_until
 from tests.services.agent.fakes import Reply, WordEmbedder, post_query
 
@@ -24,7 +25,7 @@ CALCULATE = Reply(calls=[("calculate", {"expression": "6 * 7"})])
 
 
 def read_metrics(client) -> dict[str, float]:
-    lines = client.get("/metrics").text.splitlines()
+    lines = read_metrics_page(client).splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith(("gen_ai", "agent_node")))
     return {name: float(value) for name, value in pairs}
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.metrics import read_metrics_page
 from tests.services.agent.fakes import Reply, post_query
 
 NOTE = {"title": "Keys", "text": "The key is under the mat."}
@@ -11,7 +12,7 @@ NOTE = {"title": "Keys", "text": "The key is under the mat."}
 
 def read_refusal_counts(client):
     """Return the counts of refused calls by (tool, reason), from /metrics."""
-    text = client.get("/metrics").get_data(as_text=True)
+    text = read_metrics_page(client)
     samples = re.findall(r'agent_tool_refusals_total\{reason="(.+)",tool="(.+)"\} (\d+)', text)
     return {(tool, reason): int(count) for reason, tool, count in samples}
 

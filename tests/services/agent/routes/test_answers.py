@@ -320,14 +320,53 @@ def test_failed_answer_can_be_retried_with_its_idempotency_key(scripted_client, 
     assert post_query(scripted_client, keyed, "Anything?").json["response"] == "Now."
 
 
-def test_stream_ignores_the_idempotency_key(scripted_client, model, ada):
-    model.queue_replies(Reply(text="First."))
+def test_repeated_stream_with_same_idempotency_key_is_answered_once(scripted_client, model, ada):
+    model.queue_replies(Reply(text="First."), Reply(text="Second."))
+    keyed = ada | {"Idempotency-Key": "one"}
 
-    events = parse_events(
-        post_query(scripted_client, ada | {"Idempotency-Key": "one"}, "Anything?", stream=True)
-    )
+    first = post_query(scripted_client, keyed, "Anything?", stream=True)
+    first_events = parse_events(first)
+    repeated = post_query(scripted_client, keyed, "Anything?", stream=True)
+    repeated_events = parse_events(repeated)
+    other = post_query(scripted_client, keyed, "Something else?", stream=True)
 
-    assert events[-1][1]["response"] == "First."
+    assert first_events[-1][1]["response"] == "First."
+    assert repeated_events == first_events
+    assert repeated.headers["Idempotency-Replayed"] == "true"
+    assert repeated.mimetype == "text/event-stream"
+    assert len(model.requests) == 1
+    assert (other.status_code, other.json["code"]) == (409, "idempotency_conflict")
+
+
+def test_stream_repeated_while_it_runs_continues_the_first_run(scripted_app, model, ada):
+    model.queue_replies(Reply(text="First.", delay_seconds=0.6), Reply(text="Second."))
+    keyed = ada | {"Idempotency-Key": "one"}
+    events = {}
+
+    def send(name):
+        response = post_query(scripted_app.test_client(), keyed, "Anything?", stream=True)
+        events[name] = parse_events(response)
+
+    first = threading.Thread(target=send, args=("first",))
+    first.start()
+    wait_until(lambda: model.requests)
+    send("repeated")
+    first.join()
+
+    assert events["repeated"] == events["first"]
+    assert events["first"][-1][1]["response"] == "First."
+    assert len(model.requests) == 1
+
+
+def test_key_of_a_stream_that_could_not_start_is_free_again(scripted_client, model, ada):
+    keyed = ada | {"Idempotency-Key": "one"}
+    model.queue_replies(Reply(text="Now."))
+    options = {"stream": True, "session_id": "unknown"}
+
+    assert post_query(scripted_client, keyed, "Anything?", **options).status_code == 404
+    events = parse_events(post_query(scripted_client, keyed, "Anything?", stream=True))
+
+    assert events[-1][1]["response"] == "Now."
 
 
 @pytest.mark.parametrize("text", ["\u0000", "a\u0000b"])

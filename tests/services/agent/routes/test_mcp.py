@@ -11,6 +11,7 @@ from mcp.shared._httpx_utils import create_mcp_http_client
 from werkzeug.serving import make_server
 
 from backend.services.agent.app import create_app
+from tests.metrics import read_metrics_page
 from tests.services.agent.fakes import WordEmbedder
 
 STATELESS_VERSION = "2026-07-28"
@@ -158,7 +159,7 @@ def test_stateless_client_discovers_lists_and_calls_tools_without_initialize(cli
         )
     metric = 'gen_ai_execute_tool_duration_seconds_count{error_type="",'
     metric += 'gen_ai_operation_name="execute_tool",gen_ai_tool_name="calculate"} 1.0'
-    assert metric in client.get("/metrics").text
+    assert metric in read_metrics_page(client)
 
 
 CALL = create_stateless_request("tools/call", name="calculate", arguments={"expression": "1"})

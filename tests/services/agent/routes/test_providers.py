@@ -8,6 +8,7 @@ import pytest
 
 from backend.ai.chat_models import EMBEDDED, ModelAddress
 from backend.services.agent.app import create_app
+from tests.metrics import read_metrics_page
 from tests.services.agent.fakes import (
     Reply,
     ScriptedModel,
@@ -172,7 +173,7 @@ def test_fallback_model_answers_if_the_default_is_unreachable(
     assert (answer["response"], answer["model"]) == ("From the fallback.", "scripted")
     messages = client.get(f"/sessions/{answer['session_id']}", headers=ada).json["messages"]
     assert messages[-1]["model"] == "scripted"
-    metrics = client.get("/metrics").text
+    metrics = read_metrics_page(client)
     assert 'agent_model_fallbacks_total{error_type="model_unavailable",model="absent"' in metrics
 
 

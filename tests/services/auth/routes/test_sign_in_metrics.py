@@ -1,10 +1,11 @@
 """Prometheus counter of sign-ins."""
 
+from tests.metrics import read_metrics_page
 from tests.services.auth.api_user import PASSWORD
 
 
 def read_counters(client) -> dict[str, float]:
-    lines = client.get("/metrics").text.splitlines()
+    lines = read_metrics_page(client).splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("auth_sign_ins_total"))
     return {name.removeprefix("auth_sign_ins_total"): float(value) for name, value in pairs}
 

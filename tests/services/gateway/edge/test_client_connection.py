@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from backend.services.gateway.domain.metrics_key import MetricsKey
+from backend.chassis.observability.metrics_key import MetricsKey
 from tests.servers import wait_until
 from tests.services.gateway.data_paths import RawClient
 
@@ -120,23 +120,25 @@ def test_own_routes_are_served_by_the_flask_app(edge, bearer):
         health = client.request("GET", "/health")
         assert json.loads(health.body)["services"]["rag"]["status"] == "healthy"
         assert client.request("GET", "/health/live").status == 200
-        assert b"http_server" in client.request("GET", "/metrics").body
-        assert client.request("GET", "/metrics", "X-Forwarded-For: 1.2.3.4").status == 401
+        assert client.request("GET", "/metrics", bearer).status == 403
         page = client.request("GET", "/docs")
         assert b"swagger" in page.body
         assert "script-src 'self'" in page.headers["content-security-policy"]
         assert client.request("GET", "/docs/swagger-ui.css").status == 200
 
 
-def test_metrics_key_is_accepted_for_metrics_only(edge_for):
+def test_metrics_key_is_accepted_for_metrics_only(edge_for, identities):
     edge = edge_for(SECRET_KEY="a secret of the tests, long enough")
     key = MetricsKey("a secret of the tests, long enough").text
-    headers = ("X-Forwarded-For: 1.2.3.4", f"Authorization: Bearer {key}")
+    header = f"Authorization: Bearer {key}"
+    administrator = f"Authorization: Bearer {identities.token(permissions=['system:read'])}"
 
     with RawClient(edge.port) as client:
-        assert b"http_server" in client.request("GET", "/metrics", *headers).body
-        assert client.request("GET", "/metrics", headers[0], f"{headers[1][:-1]}x").status == 401
-        assert client.request("GET", "/health/detailed", *headers).status == 401
+        assert b"http_server" in client.request("GET", "/metrics", header).body
+        assert b"http_server" in client.request("GET", "/metrics", administrator).body
+        assert client.request("GET", "/metrics").status == 401
+        assert client.request("GET", "/metrics", f"{header[:-1]}x").status == 401
+        assert client.request("GET", "/health/detailed", header).status == 401
 
 
 def test_openapi_document_has_the_routes_of_all_services(edge, echo):

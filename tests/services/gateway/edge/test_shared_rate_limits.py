@@ -56,6 +56,18 @@ def test_unresponsive_redis_delays_one_request_and_is_used_again_later(edge_for,
         assert "x-ratelimit-scope" not in client.request("GET", "/rag/x", bearer).headers
 
 
+def test_frozen_redis_is_reported_without_a_request(edge_for, valkey):
+    edge = wait_until_shared(edge_for(valkey.url))
+    wait_until(lambda: not edge.state.metrics.is_counting_locally)
+    valkey.freeze()
+    try:
+        wait_until(lambda: edge.state.metrics.is_counting_locally, 3)
+    finally:
+        valkey.thaw()
+
+    wait_until(lambda: not edge.state.metrics.is_counting_locally)
+
+
 def test_flushed_scripts_are_loaded_again(edge_for, bearer, valkey):
     edge = wait_until_shared(edge_for(valkey.url))
     with RawClient(edge.port) as client:

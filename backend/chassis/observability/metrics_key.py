@@ -10,7 +10,11 @@ _PREFIX = "mtr_"
 
 
 class MetricsKey:
-    """Key that is accepted for `/metrics` only."""
+    """Key that is accepted for `/metrics` only, by every service.
+
+    Args:
+        secret: SECRET_KEY of the system.
+    """
 
     def __init__(self, secret: str) -> None:
         derived = hmac.digest(secret.encode(), b"ai-agent-system/metrics", "sha256")
