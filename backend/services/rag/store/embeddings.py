@@ -87,13 +87,18 @@ def list_models(session: Session, *states: ModelState) -> Sequence[EmbeddingMode
 def claim_model(session: Session, model_id: str, lease_seconds: float) -> bool:
     """Acquire the lease to embed for the model. Return False if another process holds it."""
     now = utc_now()
+    lease_end = now + timedelta(seconds=lease_seconds)
     statement = (
         update(EmbeddingModelRow)
         .where(
             EmbeddingModelRow.id == model_id,
-            or_(EmbeddingModelRow.worked_until.is_(None), EmbeddingModelRow.worked_until < now),
+            or_(
+                EmbeddingModelRow.worked_until.is_(None),
+                EmbeddingModelRow.worked_until < now,
+                EmbeddingModelRow.worked_until > lease_end,  # set before the clock was set back
+            ),
         )
-        .values(worked_until=now + timedelta(seconds=lease_seconds))
+        .values(worked_until=lease_end)
     )
     result: CursorResult[tuple[()]] = session.execute(statement)  # type: ignore[assignment]
     return result.rowcount == 1

@@ -1,7 +1,7 @@
 """Ingestion queue in the documents table: claims, heartbeats, fair order and removals."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session, aliased
 from backend.chassis.observability.tracing import build_trace_headers, current_span_context
 from backend.security.request_ids import current_request_id
 from backend.services.rag.store.base import new_id
-from backend.services.rag.store.documents import IS_WAITING, DocumentRow, RemovalRow
+from backend.services.rag.store.documents import (
+    CLAIM_TIMEOUT_SECONDS,
+    IS_WAITING,
+    DocumentRow,
+    RemovalRow,
+)
+
+MAX_RETRY_DELAY_SECONDS = 600
 
 
 def claim_document(session: Session, now: datetime) -> DocumentRow | None:
@@ -71,9 +78,17 @@ def record_heartbeat(session: Session, claims: Sequence[str], now: datetime) -> 
     return {claim for claim in valid if claim is not None}
 
 
-def list_expired_claims(session: Session, before: datetime) -> Sequence[DocumentRow]:
-    """Return and lock the documents whose claim had no heartbeat since *before*."""
-    expired = or_(DocumentRow.heartbeat.is_(None), DocumentRow.heartbeat < before)
+def list_expired_claims(session: Session, now: datetime) -> Sequence[DocumentRow]:
+    """Return and lock the documents whose claim had no heartbeat for CLAIM_TIMEOUT_SECONDS.
+
+    A heartbeat that is as far in the future was recorded before the clock was set back.
+    """
+    timeout = timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
+    expired = or_(
+        DocumentRow.heartbeat.is_(None),
+        DocumentRow.heartbeat < now - timeout,
+        DocumentRow.heartbeat > now + timeout,
+    )
     return session.scalars(
         select(DocumentRow)
         .where(DocumentRow.status == "processing", DocumentRow.claim.is_not(None), expired)
@@ -129,7 +144,12 @@ def get_reprocessed_document(
 
 
 def list_due_removals(session: Session, now: datetime, limit: int) -> Sequence[RemovalRow]:
-    due = or_(RemovalRow.not_before.is_(None), RemovalRow.not_before <= now)
+    latest = now + timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
+    due = or_(
+        RemovalRow.not_before.is_(None),
+        RemovalRow.not_before <= now,
+        RemovalRow.not_before > latest,  # set before the clock was set back
+    )
     return session.scalars(select(RemovalRow).where(due).order_by(RemovalRow.id).limit(limit)).all()
 
 
@@ -138,7 +158,13 @@ def delete_removals(session: Session, ids: Sequence[str]) -> None:
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    return and_(IS_WAITING, or_(DocumentRow.not_before.is_(None), DocumentRow.not_before <= now))
+    latest = now + timedelta(seconds=MAX_RETRY_DELAY_SECONDS)
+    is_due = or_(
+        DocumentRow.not_before.is_(None),
+        DocumentRow.not_before <= now,
+        DocumentRow.not_before > latest,  # set before the clock was set back
+    )
+    return and_(IS_WAITING, is_due)
 
 
 def _waiting_tenants(session: Session, now: datetime) -> Iterator[str]:

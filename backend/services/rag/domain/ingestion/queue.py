@@ -8,11 +8,10 @@ from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.metrics import QueueState
 from backend.services.rag.store import ingestion_queue as store
 from backend.services.rag.store.base import utc_now
-from backend.services.rag.store.documents import CLAIM_TIMEOUT_SECONDS, DocumentRow
+from backend.services.rag.store.documents import DocumentRow
 
 # Attempts that end without a result, for example because the process is killed.
 MAX_INTERRUPTIONS = 5
-_MAX_RETRY_DELAY_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +94,12 @@ class IngestionQueue:
 
         Processing resumes after the last indexed batch.
         """
-        expired_before = utc_now() - timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
+        now = utc_now()
         with self._database.read() as session:
-            if not store.list_expired_claims(session, expired_before):
+            if not store.list_expired_claims(session, now):
                 return
         with self._database.write() as session:
-            for row in store.list_expired_claims(session, expired_before):
+            for row in store.list_expired_claims(session, now):
                 if row.attempts >= MAX_INTERRUPTIONS:
                     store.mark_failed(
                         row,
@@ -137,7 +136,7 @@ class IngestionQueue:
 def _get_retry_time(attempts: int) -> datetime | None:
     if attempts < 1:
         return None
-    return utc_now() + timedelta(seconds=min(2.0 ** (attempts - 1), _MAX_RETRY_DELAY_SECONDS))
+    return utc_now() + timedelta(seconds=min(2.0 ** (attempts - 1), store.MAX_RETRY_DELAY_SECONDS))
 
 
 def _to_job(row: DocumentRow) -> IngestionJob:

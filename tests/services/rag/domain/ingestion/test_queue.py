@@ -144,3 +144,39 @@ def test_returned_job_does_not_count_as_attempt(database, queue):
         queue.return_job(queue.claim_next_job())
 
     assert get_columns(database, document, "status", "attempts") == ("queued", 0)
+
+
+def set_times(database, document_id, **changes):
+    with database.write() as session:
+        session.execute(
+            sa.update(DocumentRow).where(DocumentRow.id == document_id).values(**changes)
+        )
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_claim_expires_after_the_clock_was_changed(database, queue, hours):
+    (document_id,) = add_documents(database, "a")
+    queue.claim_next_job()
+    set_times(database, document_id, heartbeat=utc_now() + timedelta(hours=hours))
+
+    queue.recover_expired_claims()
+
+    assert queue.claim_next_job().document_id == document_id
+
+
+def test_claim_with_a_recent_heartbeat_is_kept(database, queue):
+    (document_id,) = add_documents(database, "a")
+    queue.claim_next_job()
+    # The clocks of two hosts differ by seconds.
+    set_times(database, document_id, heartbeat=utc_now() + timedelta(seconds=10))
+
+    queue.recover_expired_claims()
+
+    assert queue.claim_next_job() is None
+
+
+def test_document_is_due_after_the_clock_was_set_back(database, queue):
+    (document_id,) = add_documents(database, "a")
+    set_times(database, document_id, not_before=utc_now() + timedelta(hours=1))
+
+    assert queue.claim_next_job().document_id == document_id
