@@ -1,7 +1,8 @@
 """Idempotency keys: a repeated request with the same key gets the first response again.
 
-Responses are stored for a day in the service's own tables. They are encrypted with a key derived
-from SECRET_KEY, because some contain secrets that are shown only once.
+Responses are stored for a day in the service's own tables, encrypted with a key derived from
+SECRET_KEY. A response belongs to one credential with its permissions: another session or key of the
+same user does not get it. Responses with secrets that are shown only once are not stored.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from backend.chassis.database.types import UtcDateTime
 from backend.chassis.encryption import Encryptor
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.problems import ServiceError
+from backend.security import Principal
 from backend.security.http_errors import HttpError
 from backend.security.key_derivation import derive_key
 
@@ -38,6 +40,14 @@ class IdempotencyConflict(ServiceError):
     status = 409
     code = "idempotency_conflict"
     title = "Idempotency key already used"
+
+
+class ResponseNotRepeatable(ServiceError):
+    """The first request succeeded, and its response contained a secret."""
+
+    status = 409
+    code = "response_not_repeatable"
+    title = "Response with a secret"
 
 
 class IdempotencyInProgress(ServiceError):
@@ -90,7 +100,12 @@ class IdempotencyStore:
         self._fingerprint_key = derive_key(secret, _PURPOSE)
 
     def run_once(
-        self, digest: str, fingerprint: str, handle_request: Callable[[], Response]
+        self,
+        digest: str,
+        fingerprint: str,
+        handle_request: Callable[[], Response],
+        *,
+        has_secret: bool = False,
     ) -> Response:
         """Return the stored response of *digest*, or the response of *handle_request*.
 
@@ -100,10 +115,12 @@ class IdempotencyStore:
             digest: digest of the caller, the route and the idempotency key.
             fingerprint: digest of the request. It must be the same for each use of the key.
             handle_request: handles the request.
+            has_secret: the body of the response contains a secret and is not stored.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
             IdempotencyInProgress: the first request has not finished.
+            ResponseNotRepeatable: the first response contained a secret.
         """
         # Keyed: the request may contain a password, which a plain hash would expose to guessing.
         fingerprint = hmac.digest(self._fingerprint_key, fingerprint.encode(), "sha256").hex()
@@ -117,7 +134,7 @@ class IdempotencyStore:
             raise
         # The body of a stream does not exist yet, so it cannot be stored.
         if response.status_code < 300 and not response.is_streamed:
-            self._store_response(digest, response)
+            self._store_response(digest, response, None if has_secret else response.get_data())
         else:
             self._release_key(digest)
         return response
@@ -151,17 +168,23 @@ class IdempotencyStore:
             raise IdempotencyInProgress(
                 "The first request with this Idempotency-Key has not finished. Retry later."
             )
+        if row.sealed_body is None:
+            raise ResponseNotRepeatable(
+                "The first request with this Idempotency-Key succeeded. Its response contains a "
+                "secret that is returned only once. If you did not receive it, delete what the "
+                "request created and send the request again with a new key."
+            )
         body = self._encryptor.decrypt_bytes(row.sealed_body)
         response = Response(body, row.status, content_type=row.content_type)
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
-    def _store_response(self, digest: str, response: Response) -> None:
+    def _store_response(self, digest: str, response: Response, body: bytes | None) -> None:
         table = self._table
         values = {
             "status": response.status_code,
             "content_type": response.content_type,
-            "sealed_body": self._encryptor.encrypt_bytes(response.get_data()),
+            "sealed_body": None if body is None else self._encryptor.encrypt_bytes(body),
         }
         with self._database.write() as session:
             session.execute(sa.update(table).where(table.c.digest == digest).values(values))
@@ -178,26 +201,45 @@ def idempotent(view: View) -> View:
     request's fingerprint.
     """
 
+    return _declare_idempotent(view, has_secret=False)
+
+
+def idempotent_with_secret(view: View) -> View:
+    """Handle a request once per `Idempotency-Key`; its response contains a secret.
+
+    A repeated request gets 409 instead of the response. Place it like `idempotent`.
+    """
+    return _declare_idempotent(view, has_secret=True)
+
+
+def _declare_idempotent(view: View, *, has_secret: bool) -> View:
     @wraps(view)
     def idempotent_view(*args: Any, **path: Any) -> Response:
         bodies = [arg.model_dump_json() for arg in args if isinstance(arg, BaseModel)]
-        return run_idempotently("\n".join(bodies), lambda: make_response(view(*args, **path)))
+        return run_idempotently(
+            "\n".join(bodies), lambda: make_response(view(*args, **path)), has_secret=has_secret
+        )
 
     idempotent_view.is_idempotent = True  # type: ignore[attr-defined]
+    idempotent_view.has_secret = has_secret  # type: ignore[attr-defined]
     return idempotent_view
 
 
-def run_idempotently(content: str, handle_request: Callable[[], Response]) -> Response:
+def run_idempotently(
+    content: str, handle_request: Callable[[], Response], *, has_secret: bool = False
+) -> Response:
     """Handle the current request, or return the stored response of its `Idempotency-Key`.
 
     Args:
         content: body of the request, part of its fingerprint.
         handle_request: handles the request.
+        has_secret: the body of the response contains a secret and is not stored.
 
     Raises:
         HttpError: 400 for an invalid key.
         IdempotencyConflict: the key was used for another request.
         IdempotencyInProgress: the first request has not finished.
+        ResponseNotRepeatable: the first response contained a secret.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -209,13 +251,27 @@ def run_idempotently(content: str, handle_request: Callable[[], Response]) -> Re
             "Invalid idempotency key",
             "An Idempotency-Key consists of 1 to 255 visible ASCII characters.",
         )
-    principal = g.get("principal")
-    owner = f"{principal.tenant_id}/{principal.user_id}" if principal else "anybody"
     endpoint = f"{request.method} {request.path}"
     query = request.query_string.decode("latin-1")
     return use(IdempotencyStore).run_once(
-        _hash_parts(owner, endpoint, key), _hash_parts(endpoint, query, content), handle_request
+        _hash_parts(*_identify_credential(), endpoint, key),
+        _hash_parts(endpoint, query, content),
+        handle_request,
+        has_secret=has_secret,
     )
+
+
+def _identify_credential() -> tuple[str, ...]:
+    """Return the parts that identify the credential of the request and its permissions.
+
+    A response is repeated only to the credential that was allowed to get it: with other
+    permissions the view decides again.
+    """
+    principal: Principal | None = g.get("principal")
+    if principal is None:
+        return ("anonymous",)
+    permissions = " ".join(sorted(principal.permissions))
+    return (principal.tenant_id, principal.user_id, principal.session_id, permissions)
 
 
 def _hash_parts(*parts: str) -> str:
