@@ -1,27 +1,32 @@
 """Client address, user agent and id of the current request."""
 
-from dataclasses import dataclass
+from flask import current_app, request
 
-from flask import request
-
-from backend.chassis.web.app_factory import use
-from backend.security.addresses import Network, client_address
+from backend.security.authentication import get_security_context
 from backend.security.request_ids import request_id
+from backend.security.service_tokens import GATEWAY_HEADER
 from backend.services.auth.domain.audit import RequestOrigin
 
-
-@dataclass(frozen=True, slots=True)
-class TrustedProxies:
-    """Networks of proxies whose X-Forwarded-For header is trusted."""
-
-    networks: tuple[Network, ...]
+_MAX_ADDRESS_CHARACTERS = 64
 
 
 def get_request_origin() -> RequestOrigin:
     """Return the origin of the current request."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
     return RequestOrigin(
-        address=client_address(request.remote_addr or "", forwarded, use(TrustedProxies).networks),
+        address=_get_client_address()[:_MAX_ADDRESS_CHARACTERS],
         user_agent=request.user_agent.string,
         request_id=request_id(),
     )
+
+
+def _get_client_address() -> str:
+    """Return the address that the gateway forwards, or the address of the TCP peer.
+
+    Other callers could choose a new address for each guess of a password.
+    """
+    peer = request.remote_addr or ""
+    services = get_security_context(current_app).service_tokens
+    token = request.headers.get(GATEWAY_HEADER, "")
+    if services is None or not token or not services.is_from_gateway(token):
+        return peer
+    return request.headers.get("X-Forwarded-For", peer)
