@@ -63,6 +63,12 @@ class Forger:
         header, _, signature = self.identities.token().split(".")
         return f"{header}.{other}.{signature}"
 
+    def with_unused_bits(self) -> str:
+        """Return a valid token whose last character has another spelling of the same signature."""
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        token = self.identities.token()
+        return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
+
     def tokens(self) -> dict[str, str]:
         """Return invalid tokens, keyed by what is wrong with each."""
         public = self.identities.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -117,6 +123,11 @@ class Forger:
             "not yet valid": self.signed(self.payload(nbf=now + 600)),
             "issued in the future": self.signed(self.payload(iat=now + 600)),
             "exp is a word": self.signed(self.payload(exp="tomorrow")),
+            "exp of 2,000 digits": self.signed(self.payload(exp=10**1999)),
+            "exp of 400 digits": self.signed(self.payload(exp=10**399)),
+            "gen of 400 digits": self.signed(self.payload(gen=10**399)),
+            "padded twice": self.identities.token() + "==",
+            "unused bits set": self.with_unused_bits(),
             "exp infinite": build_token(self.valid_header, self.payload()).replace("x", "y"),
             "another issuer": self.signed(self.payload(iss="elsewhere")),
             "another audience": self.signed(self.payload(aud="elsewhere")),

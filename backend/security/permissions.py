@@ -26,6 +26,17 @@ BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "admin": frozenset(Permission),
 }
 
+# Permissions that change nothing outside the caller's own conversations.
+READ_PERMISSIONS: frozenset[str] = frozenset(
+    {
+        Permission.RAG_READ,
+        Permission.AGENT_QUERY,
+        Permission.USERS_READ,
+        Permission.AUDIT_READ,
+        Permission.SYSTEM_READ,
+    }
+)
+
 # Permissions that a service may use on behalf of a user, even if the user has more.
 # A service that is not listed may not call other services. One without permissions calls only
 # internal routes, to deliver audit events.

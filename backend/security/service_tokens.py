@@ -7,17 +7,22 @@ gateway removes the header.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from uuid import uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from backend.security.base64url import is_compact_token
 from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.tokens import ALGORITHM, LEEWAY_SECONDS, InvalidToken, signing_key
 
 HEADER = "X-Service-Token"
+# Proves that the gateway wrote X-Forwarded-For. The request is still one of the client, so this is
+# not a service token: it must not open internal routes.
+GATEWAY_HEADER = "X-Internal-Gateway"
+_GATEWAY = "gateway"
 LIFETIME_SECONDS = 60
 _TYPE = "service+jwt"
 _MAX_CHARACTERS = 1024
@@ -56,15 +61,25 @@ class ServiceTokens:
         Raises:
             InvalidToken: the token is malformed, expired or not signed by a known service.
         """
-        if len(token) > _MAX_CHARACTERS or not token.isascii():
-            raise InvalidToken("The service token is too long or not ASCII.")
+        return self._verify(token, DELEGATED_PERMISSIONS)
+
+    def is_from_gateway(self, token: str) -> bool:
+        """Return True if the gateway signed *token* for this service."""
+        try:
+            return self._verify(token, (_GATEWAY,)) == _GATEWAY
+        except InvalidToken:
+            return False
+
+    def _verify(self, token: str, allowed_callers: Container[str]) -> str:
+        if len(token) > _MAX_CHARACTERS or not is_compact_token(token):
+            raise InvalidToken("The service token is too long or malformed.")
         try:
             header = jwt.get_unverified_header(token)
             caller = jwt.decode(token, options={"verify_signature": False}).get("iss")
             if header.get("alg") != ALGORITHM or header.get("typ") != _TYPE or "crit" in header:
                 raise InvalidToken("The token is not a service token.")
             # Check the name before deriving its key: made-up names must not cost a derivation.
-            if caller not in DELEGATED_PERMISSIONS:
+            if caller not in allowed_callers:
                 raise InvalidToken("The issuer is not a service that may call others.")
             claims = jwt.decode(
                 token,
@@ -75,7 +90,7 @@ class ServiceTokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": list(_REQUIRED), "strict_aud": True},
             )
-        except (jwt.InvalidTokenError, TypeError) as error:
+        except (jwt.InvalidTokenError, TypeError, OverflowError) as error:
             raise InvalidToken("The service token is not valid here.") from error
         if claims["exp"] - claims["iat"] > LIFETIME_SECONDS:
             raise InvalidToken("The lifetime of the service token is too long.")

@@ -3,7 +3,6 @@
 The auth service issues tokens; every service verifies the tokens that it receives.
 """
 
-import base64
 import hashlib
 import json
 import threading
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from backend.security.base64url import decode_base64url, encode_base64url, is_compact_token
 from backend.security.key_derivation import derive_key
 
 ALGORITHM = "EdDSA"
@@ -33,6 +33,8 @@ _REFRESH_SECONDS = 300
 _UNKNOWN_KEY_SECONDS = 10
 _FETCH_TIMEOUT = urllib3.Timeout(connect=0.5, read=1.0)
 _MAX_JWKS_BYTES = 65_536
+# Largest integer that every JSON implementation represents exactly (RFC 8259, section 6).
+_MAX_INTEGER = 2**53 - 1
 _CACHE_SECONDS = 60
 _CACHE_ENTRIES = 8192
 
@@ -93,9 +95,9 @@ def signing_key(secret: str, purpose: str = "access-token") -> Ed25519PrivateKey
 def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
     """Return *key* as a JWK (RFC 8037) whose `kid` is its thumbprint (RFC 7638)."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    core = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
+    core = {"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(raw)}
     digest = hashlib.sha256(json.dumps(core, separators=(",", ":"), sort_keys=True).encode())
-    return core | {"kid": _base64url(digest.digest()), "use": "sig", "alg": ALGORITHM}
+    return core | {"kid": encode_base64url(digest.digest()), "use": "sig", "alg": ALGORITHM}
 
 
 class LocalKeys:
@@ -169,7 +171,7 @@ class RemoteKeys:
         finally:
             response.close()
         return {
-            entry["kid"]: Ed25519PublicKey.from_public_bytes(_base64url_decode(entry["x"]))
+            entry["kid"]: Ed25519PublicKey.from_public_bytes(decode_base64url(entry["x"]))
             for entry in document["keys"]
             if entry.get("kty") == "OKP" and entry.get("crv") == "Ed25519"
         }
@@ -223,6 +225,8 @@ class TokenVerifier:
     def _decode(self, token: str) -> Mapping[str, Any]:
         # Check the header first: key references in it (`jku`, `jwk`, `x5u`) are ignored and only
         # one algorithm is accepted, which prevents algorithm confusion (RFC 8725).
+        if not is_compact_token(token):
+            raise InvalidToken("The token is malformed. Log in to get an access token.")
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError as error:
@@ -247,7 +251,8 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise InvalidToken("The token has expired; refresh it or sign in again.") from error
-        except jwt.InvalidTokenError as error:
+        # A number of hundreds of digits is not converted to a time: OverflowError.
+        except (jwt.InvalidTokenError, OverflowError) as error:
             raise InvalidToken("The token is not valid here.") from error
 
 
@@ -259,7 +264,7 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
     """Convert *payload* to `Claims`.
 
     Raises:
-        InvalidToken: a claim has the wrong type.
+        InvalidToken: a claim has the wrong type or is out of range.
     """
     try:
         default = Membership(
@@ -294,12 +299,6 @@ def _text(value: object) -> str:
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(type(value))
+    if abs(value) > _MAX_INTEGER:
+        raise ValueError("out of range")
     return value
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _base64url_decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -15,7 +15,12 @@ from backend.chassis.web.app_factory import (
     provide,
     verify_routes,
 )
-from backend.chassis.web.idempotency import IdempotencyStore, idempotency_table, idempotent
+from backend.chassis.web.idempotency import (
+    IdempotencyStore,
+    idempotency_table,
+    idempotent,
+    idempotent_with_secret,
+)
 from backend.chassis.web.openapi import responds_with, responds_with_stream
 from backend.chassis.web.problems import ServiceError
 from backend.security import Input, Permission, public, require_permission, validate_input
@@ -79,6 +84,15 @@ def app(common, database, identities) -> Flask:
             raise ZeroDivisionError("SELECT secret FROM users")
         names.append(thing.name)
         return CreatedThing(number=len(names), name=thing.name)
+
+    @app.post("/secret-things")
+    @require_permission(Permission.RAG_WRITE)
+    @validate_input(Thing)
+    @idempotent_with_secret
+    @responds_with(CreatedThing, 201)
+    def create_secret_thing(thing: Thing) -> CreatedThing:
+        """Create a thing whose response contains a secret."""
+        return CreatedThing(number=1, name=thing.name)
 
     @app.delete("/things/<int:number>")
     @public

@@ -1,6 +1,7 @@
 """Invalid values in every field of every route: 4xx with a pointer, and no change."""
 
 import json
+import random
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "POST /login": {"username": "nobody", "password": PASSWORD},
     "POST /refresh": {"refresh_token": "rt_unknown"},
     "PATCH /me": {"display_name": "Another"},
+    "POST /email/confirm": {"token": "unknown"},
+    "POST /reauthenticate": {"password": PASSWORD},
     "POST /password/change": {"current_password": PASSWORD, "new_password": "another pass 456"},
     "POST /password/forgot": {"username": "admin"},
     "POST /password/reset": {"token": "unknown", "new_password": "another pass 456"},
@@ -241,3 +244,44 @@ def test_unusual_path_values_return_404_and_change_nothing(subtests, stage):
                     )
                     assert response.status_code in (404, 422, 204), (value[:9], response.text)
     assert stage.contents() == before
+
+
+# Raise it for a longer search; the seed makes each run the same.
+MUTATIONS = 100
+FRAGMENTS = [
+    b"\\ud800", b"\\udc00x", b"\\u0000", b"\xed\xa0\x80", b"\xff", b"null", b"NaN", b"-Infinity",
+    b"1e400", b"-0", b"9" * 400, b"9" * 5000, b"[" * 500, b"{}", b'""', b'"', b"\\", b"==", b"\n",
+    b"2026-13-45T99:99:99Z", b"0001-01-01T00:00:00+23:59", b"9999-12-31T23:59:59-23:59",
+    "\u202e\ufeff\U0001f600".encode(), b"%s%n", b"' OR 1=1 --",
+]  # fmt: skip
+
+
+def test_mutated_bodies_and_queries_get_no_server_error(subtests, stage):
+    chance = random.Random(2026)  # noqa: S311
+    for endpoint, view in stage.endpoints:
+        with subtests.test(endpoint=str(endpoint)):
+            if getattr(view, "input_model", None):
+                valid = json.dumps(endpoint.valid_body).encode()
+                for _ in range(MUTATIONS):
+                    raw = mutate(chance, valid)
+                    response = send(stage, endpoint, raw)
+                    assert response.status_code < 500, (raw, response.text)
+            if query_model := getattr(view, "query_model", None):
+                for _ in range(MUTATIONS):
+                    name = chance.choice([*query_model.model_fields])
+                    value = mutate(chance, b"WyJhIiwiYiJd").decode("utf-8", "replace")
+                    response = send_query(stage, endpoint, {name: value})
+                    assert response.status_code < 500, (name, value, response.text)
+
+
+def mutate(chance, valid):
+    """Return *valid* with one to three random changes of up to eight bytes each."""
+    raw = valid
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randint(0, len(raw))
+        end = min(len(raw), start + chance.randint(0, 8))
+        replacement = chance.choice(
+            [b"", raw[start:end] * 2, bytes([chance.randrange(256)]), chance.choice(FRAGMENTS)]
+        )
+        raw = raw[:start] + replacement + raw[end:]
+    return raw

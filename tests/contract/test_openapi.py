@@ -43,6 +43,7 @@ BEYOND_SCHEMA = re.compile(
             "POST /api-keys #/expires_at",
             "POST /mfa/totp/confirm #/code",
             "POST /password/reset invalid_reset_token",
+            "POST /email/confirm invalid_email_token",
             "POST /password/(reset|change) #/new_password",
             "POST /refresh #/refresh_token",
             "(PATCH /me|POST /users) #/email",

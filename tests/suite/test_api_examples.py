@@ -28,6 +28,7 @@ OPERATIONS_OF_NEW_USERS = (
     "POST /auth/mfa/totp",
     "POST /auth/mfa/totp/confirm",
     "POST /auth/password/change",
+    "POST /auth/reauthenticate",
     "DELETE /auth/me/sessions/{session_id}",
     "DELETE /auth/mfa/totp",
 )
@@ -38,6 +39,7 @@ EXPECTED_ERRORS = {
     "POST /auth/mfa/totp/confirm": 409,
     "DELETE /auth/mfa/totp": 409,
     # The token is in a mail.
+    "POST /auth/email/confirm": 400,
     "POST /auth/password/reset": 400,
     # The suite has no identity provider.
     "GET /auth/oidc/{provider}/login": 404,
@@ -106,6 +108,8 @@ class ExampleSender:
 
     def send_example(self, operation: Operation) -> requests.Response:
         caller = self._select_caller(operation)
+        if caller is self.admin and operation.path.startswith("/auth/"):
+            self._prove_presence()
         path = self._fill_path(operation, caller)
         options: dict[str, Any] = operation.create_body()
         if operation.path == "/auth/refresh":
@@ -117,6 +121,11 @@ class ExampleSender:
         if operation.label == "POST /rag/documents":
             self._wait_until_processed()
         return response
+
+    def _prove_presence(self) -> None:
+        """Renew the proof of the administrator's session, which sensitive requests need."""
+        proof = {"password": self.admin.account["password"]}
+        assert self.admin("POST", "/auth/reauthenticate", json=proof).status_code == 204
 
     def _select_caller(self, operation: Operation) -> UserClient:
         if operation.is_public:
@@ -198,7 +207,7 @@ def admin(suite: Suite) -> UserClient:
     account = requests.post(f"{suite.url}/auth/login", json=body, timeout=30).json()
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {account['access_token']}"
-    return UserClient(suite.url, session, account)
+    return UserClient(suite.url, session, account | {"password": body["password"]})
 
 
 @pytest.fixture(scope="module")

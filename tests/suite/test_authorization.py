@@ -5,6 +5,7 @@ its status. A route without a table row fails the test.
 """
 
 import importlib
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import jwt
 import pytest
 import requests
 
@@ -25,6 +27,8 @@ from tests.suite.conftest import PASSWORD, UserClient
 pytestmark = pytest.mark.suite
 
 _numbers = count()
+# A proof is valid for five minutes.
+_PROOF_SECONDS = 120
 # Kinds of callers. `owner` comes last, because some requests consume the resource.
 CALLERS = (
     "anonymous",
@@ -56,7 +60,8 @@ class RouteCase:
     Attributes:
         resource: creates the resource that the path names. For all callers except its
             owner and those in *visible_to* it does not exist.
-        needs_session: the route is about the caller and needs a session opened by auth.
+        needs_session: the route is about the caller and needs a session opened by auth. Other
+            callers have a token of a session with a recent proof.
         api_key_status: status for an API key, if it differs.
     """
 
@@ -78,6 +83,22 @@ class Stage:
     tokens: dict[str, dict[str, str]]
     home: str
     new_user: Callable[[], UserClient]
+    proved_at: float = -math.inf
+
+    def prove_presence(self) -> None:
+        """Renew the proofs of all sessions, which sensitive requests need."""
+        if time.monotonic() - self.proved_at < _PROOF_SECONDS:
+            return
+        self.proved_at = time.monotonic()
+        for who, headers in self.tokens.items():
+            if who not in ("anonymous", "expired", "key"):
+                response = requests.post(
+                    f"{self.url}/auth/reauthenticate",
+                    json={"password": PASSWORD},
+                    headers=headers,
+                    timeout=30,
+                )
+                assert response.status_code == 204, (who, response.text)
 
     def send_request(self, who: str, method: str, path: str, **options: Any) -> requests.Response:
         options.setdefault("headers", self.tokens[who])
@@ -187,15 +208,21 @@ ROUTES: dict[str, RouteCase] = {
         400, json={"token": "unknown", "new_password": "another pass 456"}
     ),
     "auth GET /me": RouteCase(200, needs_session=True),
+    "auth POST /email/confirm": RouteCase(400, json={"token": "unknown"}),
+    "auth POST /reauthenticate": RouteCase(
+        204, json={"password": PASSWORD}, needs_session=True, api_key_status=403
+    ),
     "auth PATCH /me": RouteCase(200, json={"display_name": "x"}, needs_session=True),
     "auth GET /me/sessions": RouteCase(200, needs_session=True),
     "auth DELETE /me/sessions/<session_id>": RouteCase(
-        404, path={"session_id": "no"}, needs_session=True
+        404, path={"session_id": "no"}, needs_session=True, api_key_status=403
     ),
     "auth GET /me/activity": RouteCase(200, needs_session=True),
     "auth POST /logout": RouteCase(204, needs_session=True, api_key_status=403),
-    "auth POST /logout/all": RouteCase(204, needs_session=True),
-    "auth POST /password/change": RouteCase(204, json=CHANGE, needs_session=True),
+    "auth POST /logout/all": RouteCase(204, needs_session=True, api_key_status=403),
+    "auth POST /password/change": RouteCase(
+        204, json=CHANGE, needs_session=True, api_key_status=403
+    ),
     "auth POST /mfa/totp": RouteCase(200, needs_session=True, api_key_status=403),
     "auth POST /mfa/totp/confirm": RouteCase(
         409, json={"code": "000000"}, needs_session=True, api_key_status=403
@@ -211,7 +238,9 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "auth POST /api-keys": RouteCase(201, json=NARROW, needs_session=True),
     "auth GET /api-keys": RouteCase(200, needs_session=True),
-    "auth DELETE /api-keys/<key_id>": RouteCase(404, path={"key_id": "no"}, needs_session=True),
+    "auth DELETE /api-keys/<key_id>": RouteCase(
+        404, path={"key_id": "no"}, needs_session=True, api_key_status=403
+    ),
     "auth GET /audit": RouteCase(200),
     "auth GET /users": RouteCase(200),
     "auth POST /users": RouteCase(201, json=new_user),
@@ -234,6 +263,9 @@ ROUTES: dict[str, RouteCase] = {
     "auth POST /tenants": RouteCase(201, json=lambda: {"name": f"Team {time.time_ns()}"}),
     "auth PATCH /tenants/<tenant_id>": RouteCase(
         200, json={"name": "Another"}, resource=Stage.tenant, visible_to=("admin",)
+    ),
+    "auth DELETE /tenants/<tenant_id>": RouteCase(
+        204, resource=Stage.tenant, visible_to=("admin",)
     ),
     "auth GET /tenants/<tenant_id>/members": RouteCase(
         200, resource=Stage.membership, visible_to=ADMINS
@@ -358,15 +390,15 @@ def guards(tmp_path_factory) -> dict[str, Guard]:
 def stage(suite) -> Stage:
     secret = (suite.folder / "data" / "secrets" / "JWT_SECRET_KEY").read_text().strip()
     identities = Identities(secret)
-    accounts = {
-        who: suite.register_user(who.replace("_", "-")).account["user"] for who in CALLERS[2:]
-    }
+    sign_ins = {who: suite.register_user(who.replace("_", "-")).account for who in CALLERS[2:]}
+    accounts = {who: sign_in["user"] for who, sign_in in sign_ins.items()}
 
     def token(who: str, tenant: str, role: str, **claims: object) -> dict[str, str]:
         scope = BUILT_IN_ROLES[role]
-        account = accounts.get(who, accounts["owner"])
+        sign_in = sign_ins.get(who, sign_ins["owner"])
+        session = jwt.decode(sign_in["access_token"], options={"verify_signature": False})["sid"]
         return identities.bearer(
-            account["id"], tenant_id=tenant, permissions=scope, sid=f"matrix-{who}", **claims
+            sign_in["user"]["id"], tenant_id=tenant, permissions=scope, sid=session, **claims
         )
 
     admin = token("admin", accounts["admin"]["tenant_id"], "admin")
@@ -432,6 +464,7 @@ def test_table_lists_exactly_the_routes(guards):
 def test_every_caller_gets_the_expected_status(stage, guards, route):
     request, guard = ROUTES[route], guards[route]
     service, method, rule = route.split(" ")
+    stage.prove_presence()
     statuses, expected = {}, {}
     names = request.resource(stage) if request.resource else request.path
     for who in CALLERS:

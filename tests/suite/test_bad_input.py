@@ -1,6 +1,7 @@
 """Invalid requests get the documented error, never a 500, and leave nothing behind."""
 
 import json
+import socket
 from http.client import HTTPConnection
 
 import pytest
@@ -108,6 +109,27 @@ def test_unknown_or_ambiguous_path_is_rejected(suite, ada, path, status):
     prepared.headers = ada.session.headers
     with requests.Session() as plain:
         assert_problem(plain.send(prepared, timeout=10), status)
+
+
+@pytest.mark.parametrize("service", ["auth", "agent", "rag"])
+@pytest.mark.parametrize(
+    "trailer",
+    ["bad trailer", "Content-Length: 5", "Authorization: Bearer x", "X-A: " + "a" * 100_000],
+    ids=["malformed", "content length", "credentials", "too long"],
+)
+def test_service_rejects_invalid_trailers_of_a_chunked_body(suite, ada, service, trailer):
+    path = {"auth": "/login", "agent": "/query", "rag": "/search"}[service]
+    body = '{"username": "nobody", "password": "x"}' if service == "auth" else "{}"
+    request = (
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Authorization: {ada.session.headers['Authorization']}\r\n"
+        f"Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n{body}\r\n0\r\n{trailer}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", suite.ports[service]), timeout=10) as connection:
+        connection.sendall(request.encode())
+        status_line = connection.makefile("rb").readline()
+
+    assert 400 <= int(status_line.split()[1]) < 500, status_line
 
 
 def test_wrong_method_returns_405_with_allow(ada):

@@ -4,7 +4,6 @@ LangChain accepts an interrupted stream as a complete response, and it completes
 guessing, so that half of a tool call would run with half of its arguments.
 """
 
-import json
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +12,7 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic_core import from_json
 
 from backend.ai.chat_models.errors import ModelUnavailable, translate_errors
 from backend.chassis.web.problems import ServiceError
@@ -121,6 +121,7 @@ def _is_json_object(text: str) -> bool:
     if not text:  # Some servers send an empty string for a call without arguments.
         return True
     try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        # Unlike the json module, pydantic rejects lone surrogates, which no database stores.
+        return isinstance(from_json(text, allow_inf_nan=False), dict)
+    except ValueError:
         return False

@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -37,27 +38,29 @@ _MAX_REMEMBERED_KEY_USES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedProxies:
-    """Networks of proxies whose X-Forwarded-For header is trusted."""
+class ClientAddressReader:
+    """Reads the client address of the current request."""
 
-    networks: tuple[Network, ...]
+    read_address: Callable[[], str]
 
 
 def get_request_origin() -> RequestOrigin:
     """Return the client address and the id of the current request."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    peer = request.remote_addr or ""
     return RequestOrigin(
-        address=client_address(peer, forwarded, use(TrustedProxies).networks),
+        address=use(ClientAddressReader).read_address(),
         request_id=request_id(),
     )
 
 
-def audit_requests(
-    app: Flask, recorder: AuditRecorder, trusted_proxies: tuple[Network, ...]
-) -> None:
+def get_forwarded_address(trusted_proxies: tuple[Network, ...]) -> str:
+    """Return the client address, from X-Forwarded-For if a proxy of *trusted_proxies* sent it."""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return client_address(request.remote_addr or "", forwarded, trusted_proxies)
+
+
+def audit_requests(app: Flask, recorder: AuditRecorder, read_address: Callable[[], str]) -> None:
     """Record denied requests of *app* and the first use of an API key per address and hour."""
-    provide(app, TrustedProxies(trusted_proxies))
+    provide(app, ClientAddressReader(read_address))
     app.after_request(partial(_record_request, recorder, _RecentKeyUses()))
 
 

@@ -1,8 +1,9 @@
 """Idempotency keys: a repeated request with the same key gets the first response again.
 
 Of a streamed response, only a reference is stored, from which the service continues the stream.
-Responses are stored for a day in the service's own tables. They are encrypted with a key derived
-from SECRET_KEY, because some contain secrets that are shown only once.
+Responses are stored for a day in the service's own tables, encrypted with a key derived from
+SECRET_KEY. A response belongs to one credential with its permissions: another session or key of the
+same user does not get it. Responses with secrets that are shown only once are not stored.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from backend.chassis.database.types import UtcDateTime
 from backend.chassis.encryption import Encryptor
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.problems import ServiceError
+from backend.security import Principal
 from backend.security.http_errors import HttpError
 from backend.security.key_derivation import derive_key
 
@@ -43,6 +45,14 @@ class IdempotencyConflict(ServiceError):
     status = 409
     code = "idempotency_conflict"
     title = "Idempotency key already used"
+
+
+class ResponseNotRepeatable(ServiceError):
+    """The first request succeeded, and its response contained a secret."""
+
+    status = 409
+    code = "response_not_repeatable"
+    title = "Response with a secret"
 
 
 class IdempotencyInProgress(ServiceError):
@@ -99,7 +109,9 @@ class IdempotencyStore:
         digest: str,
         fingerprint: str,
         handle_request: Callable[[], Response],
+        *,
         replay_stream: ReplayStream | None = None,
+        has_secret: bool = False,
     ) -> Response:
         """Return the stored response of *digest*, or the response of *handle_request*.
 
@@ -111,10 +123,12 @@ class IdempotencyStore:
             fingerprint: digest of the request. It must be the same for each use of the key.
             handle_request: handles the request.
             replay_stream: continues the stream of a stored reference.
+            has_secret: the body of the response contains a secret and is not stored.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
             IdempotencyInProgress: the first request has not finished.
+            ResponseNotRepeatable: the first response contained a secret.
         """
         # Keyed: the request may contain a password, which a plain hash would expose to guessing.
         fingerprint = hmac.digest(self._fingerprint_key, fingerprint.encode(), "sha256").hex()
@@ -131,7 +145,7 @@ class IdempotencyStore:
         if reference is not None:
             self._store_response(digest, response, reference.encode())
         elif response.status_code < 300 and not response.is_streamed:
-            self._store_response(digest, response, response.get_data())
+            self._store_response(digest, response, None if has_secret else response.get_data())
         else:
             self._release_key(digest)
         return response
@@ -167,6 +181,12 @@ class IdempotencyStore:
             raise IdempotencyInProgress(
                 "The first request with this Idempotency-Key has not finished. Retry later."
             )
+        if row.sealed_body is None:
+            raise ResponseNotRepeatable(
+                "The first request with this Idempotency-Key succeeded. Its response contains a "
+                "secret that is returned only once. If you did not receive it, delete what the "
+                "request created and send the request again with a new key."
+            )
         body = self._encryptor.decrypt_bytes(row.sealed_body)
         if replay_stream is not None and row.content_type.startswith("text/event-stream"):
             response = replay_stream(body.decode())
@@ -175,12 +195,12 @@ class IdempotencyStore:
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
-    def _store_response(self, digest: str, response: Response, content: bytes) -> None:
+    def _store_response(self, digest: str, response: Response, content: bytes | None) -> None:
         table = self._table
         values = {
             "status": response.status_code,
             "content_type": response.content_type,
-            "sealed_body": self._encryptor.encrypt_bytes(content),
+            "sealed_body": None if content is None else self._encryptor.encrypt_bytes(content),
         }
         with self._database.write() as session:
             session.execute(sa.update(table).where(table.c.digest == digest).values(values))
@@ -196,7 +216,7 @@ def idempotent(view: View) -> View:
     Place it below `@validate_input` and above `@responds_with`: the parsed body is part of the
     request's fingerprint.
     """
-    return _make_idempotent(view, None)
+    return _make_idempotent(view)
 
 
 def idempotent_stream(replay_stream: ReplayStream) -> Callable[[View], View]:
@@ -204,7 +224,15 @@ def idempotent_stream(replay_stream: ReplayStream) -> Callable[[View], View]:
 
     The view sets the reference with `set_stream_reference`.
     """
-    return lambda view: _make_idempotent(view, replay_stream)
+    return lambda view: _make_idempotent(view, replay_stream=replay_stream)
+
+
+def idempotent_with_secret(view: View) -> View:
+    """Handle a request once per `Idempotency-Key`; its response contains a secret.
+
+    A repeated request gets 409 instead of the response. Place it like `idempotent`.
+    """
+    return _make_idempotent(view, has_secret=True)
 
 
 def set_stream_reference(response: Response, reference: str) -> Response:
@@ -213,22 +241,30 @@ def set_stream_reference(response: Response, reference: str) -> Response:
     return response
 
 
-def _make_idempotent(view: View, replay_stream: ReplayStream | None) -> View:
+def _make_idempotent(
+    view: View, *, replay_stream: ReplayStream | None = None, has_secret: bool = False
+) -> View:
     @wraps(view)
     def idempotent_view(*args: Any, **path: Any) -> Response:
         bodies = [arg.model_dump_json() for arg in args if isinstance(arg, BaseModel)]
         return run_idempotently(
-            "\n".join(bodies), lambda: make_response(view(*args, **path)), replay_stream
+            "\n".join(bodies),
+            lambda: make_response(view(*args, **path)),
+            replay_stream=replay_stream,
+            has_secret=has_secret,
         )
 
     idempotent_view.is_idempotent = True  # type: ignore[attr-defined]
+    idempotent_view.has_secret = has_secret  # type: ignore[attr-defined]
     return idempotent_view
 
 
 def run_idempotently(
     content: str,
     handle_request: Callable[[], Response],
+    *,
     replay_stream: ReplayStream | None = None,
+    has_secret: bool = False,
 ) -> Response:
     """Handle the current request, or return the stored response of its `Idempotency-Key`.
 
@@ -236,11 +272,13 @@ def run_idempotently(
         content: body of the request, part of its fingerprint.
         handle_request: handles the request.
         replay_stream: continues the stream of a stored reference.
+        has_secret: the body of the response contains a secret and is not stored.
 
     Raises:
         HttpError: 400 for an invalid key.
         IdempotencyConflict: the key was used for another request.
         IdempotencyInProgress: the first request has not finished.
+        ResponseNotRepeatable: the first response contained a secret.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -252,16 +290,28 @@ def run_idempotently(
             "Invalid idempotency key",
             "An Idempotency-Key consists of 1 to 255 visible ASCII characters.",
         )
-    principal = g.get("principal")
-    owner = f"{principal.tenant_id}/{principal.user_id}" if principal else "anybody"
     endpoint = f"{request.method} {request.path}"
     query = request.query_string.decode("latin-1")
     return use(IdempotencyStore).run_once(
-        _hash_parts(owner, endpoint, key),
+        _hash_parts(*_identify_credential(), endpoint, key),
         _hash_parts(endpoint, query, content),
         handle_request,
-        replay_stream,
+        replay_stream=replay_stream,
+        has_secret=has_secret,
     )
+
+
+def _identify_credential() -> tuple[str, ...]:
+    """Return the parts that identify the credential of the request and its permissions.
+
+    A response is repeated only to the credential that was allowed to get it: with other
+    permissions the view decides again.
+    """
+    principal: Principal | None = g.get("principal")
+    if principal is None:
+        return ("anonymous",)
+    permissions = " ".join(sorted(principal.permissions))
+    return (principal.tenant_id, principal.user_id, principal.session_id, permissions)
 
 
 def _hash_parts(*parts: str) -> str:

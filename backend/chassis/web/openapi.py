@@ -388,7 +388,9 @@ def _collect_error_codes(rule: Rule, view: View, spec: _ResponseSpec) -> dict[in
     if getattr(view, "is_idempotent", False):
         add(400, "invalid_idempotency_key")
         add(409, "idempotency_conflict", "idempotency_in_progress")
-    for error in spec.errors:
+        if view.has_secret:  # type: ignore[attr-defined]
+            add(409, "response_not_repeatable")
+    for error in (*spec.errors, *getattr(view, "decorator_errors", ())):
         add(error.status, error.code)
     return codes_by_status
 

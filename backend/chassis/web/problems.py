@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from flask import Flask, Response, current_app
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from backend.security.http_errors import FieldErrors, HttpError, problem
@@ -46,6 +47,7 @@ def register_error_handlers(app: Flask) -> None:
     """Respond to every exception in *app* with a problem document."""
     app.register_error_handler(ServiceError, build_service_error_response)
     app.register_error_handler(HTTPException, _build_http_error_response)
+    app.register_error_handler(ParseException, _build_malformed_body_response)
     app.register_error_handler(Exception, build_internal_error_response)
 
 
@@ -78,6 +80,14 @@ def _build_http_error_response(error: HTTPException) -> ResponseReturnValue:
     elif detail == NotFound.description:
         detail = "No route has this path. /openapi.json lists all paths."
     return problem(status, code, title, detail, headers=headers)
+
+
+def _build_malformed_body_response(_: ParseException) -> Response:
+    # gunicorn parses the trailers of a chunked body while the view reads it.
+    code, title = _FRAMEWORK_PROBLEMS[400]
+    return problem(
+        400, code, title, "The chunked body is malformed: its trailers are not valid header lines."
+    )
 
 
 def build_internal_error_response(error: Exception) -> Response:

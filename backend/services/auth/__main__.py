@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Encryptor
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.problems import ServiceError
 from backend.security.authentication import open_revocations
@@ -16,7 +17,10 @@ from backend.services.auth.domain.administration.credentials import CredentialSe
 from backend.services.auth.domain.administration.tenants import TenantService
 from backend.services.auth.domain.administration.users import UserService
 from backend.services.auth.domain.credentials.api_keys import ApiKeyService
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
+from backend.services.auth.domain.outgoing_mails import OutgoingMails
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.signing_keys import rotate_signing_key
 from backend.services.auth.errors import RotationPending
@@ -66,9 +70,14 @@ def _create_admin_commands(env: Env, *, as_json: bool) -> AdminCommands:
     )
     hasher = PasswordHasher(settings.logins_at_once)
     policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
-    account_service = AccountService(database, hasher, policy, _utc_now)
+    # No command changes an e-mail address, so none sends a mail.
+    encryptor = Encryptor(settings.common.secret_key.reveal(), "outgoing-mails")
+    mails = OutgoingMails(database, None, encryptor, _utc_now)
+    limiter = AttemptLimiter(database, settings.login_attempts, _utc_now)
+    email_changes = EmailChanges(database, mails, limiter, _utc_now)
+    account_service = AccountService(database, hasher, policy, email_changes, _utc_now)
     return AdminCommands(
-        users=UserService(database, account_service, publisher, _utc_now),
+        users=UserService(database, account_service, email_changes, publisher, _utc_now),
         tenants=TenantService(database, publisher, _utc_now),
         api_keys=ApiKeyService(database, publisher, _utc_now),
         credentials=CredentialService(database, hasher, policy, publisher, _utc_now),

@@ -4,13 +4,8 @@ import logging
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from flask import Flask
-from flask_limiter import Limiter
-from limits.storage import MemoryStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
@@ -33,8 +28,6 @@ from backend.security.authentication import (
     open_service_tokens,
     set_security_context,
 )
-from backend.security.redis import parse_redis_url, redis_key
-from backend.security.redis.slot_connections import open_pool
 from backend.security.tokens import TokenVerifier
 from backend.services.auth.clients.mail import FolderMailSender, MailSender, SmtpMailSender
 from backend.services.auth.clients.oidc import OidcProvider
@@ -44,17 +37,22 @@ from backend.services.auth.domain.administration.tenants import TenantService
 from backend.services.auth.domain.administration.users import UserService
 from backend.services.auth.domain.audit import AuditLog
 from backend.services.auth.domain.credentials.api_keys import ApiKeyService
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.external_identities import ExternalSignInService
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
+from backend.services.auth.domain.credentials.known_devices import KnownDevices
 from backend.services.auth.domain.credentials.password_recovery import PasswordRecoveryService
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
+from backend.services.auth.domain.outgoing_mails import OutgoingMails
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.domain.signing_keys import SigningKeys
 from backend.services.auth.domain.stats import StatsService
+from backend.services.auth.domain.stored_revocations import StoredRevocations
 from backend.services.auth.errors import InvalidUsername, UsernameTaken, WeakPassword
 from backend.services.auth.jobs.audit import start_cleanup_on_request
-from backend.services.auth.jobs.password_recovery import start_mail_thread_on_request
+from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
 from backend.services.auth.routes.administration.roles import roles
@@ -65,21 +63,17 @@ from backend.services.auth.routes.audit import audit
 from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
 from backend.services.auth.routes.credentials.external_identities import external
 from backend.services.auth.routes.credentials.password_recovery import (
-    LimitedPasswordChange,
-)
-from backend.services.auth.routes.credentials.password_recovery import (
     recovery as password_recovery,
 )
 from backend.services.auth.routes.credentials.second_factor import second_factor
-from backend.services.auth.routes.failure_limits import FailureLimiter
-from backend.services.auth.routes.sessions import LimitedSignIn, sessions
+from backend.services.auth.routes.request_origin import get_client_address
+from backend.services.auth.routes.sessions import sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
 from backend.services.auth.routes.signing_keys import keys as key_routes
 from backend.services.auth.routes.tokens import register_token_issuer
 from backend.services.auth.settings import Settings
 
 _log = logging.getLogger(__name__)
-_LIMITER_TIMEOUT_SECONDS = 0.1
 
 
 def create_app(
@@ -96,7 +90,8 @@ def create_app(
     database.register_metrics(metrics)
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
     signing_keys = SigningKeys(settings.signing_secret.reveal(), database, now)
-    revocations = open_revocations(settings.security.redis_url)
+    redis_url = settings.security.redis_url
+    revocations = open_revocations(redis_url) if redis_url else StoredRevocations(database)
     verifier = TokenVerifier(signing_keys, settings.security.issuer, settings.security.audience)
     service_tokens = open_service_tokens(settings.security, app.name)
     set_security_context(
@@ -114,44 +109,57 @@ def create_app(
     )
 
     publisher = RevocationPublisher(database, revocations, settings.access_lifetime, now)
-    if settings.security.redis_url:
+    if redis_url:
         start_publisher_on_request(app, publisher)
     else:
         publisher.publish_missing()
     hasher = PasswordHasher(settings.logins_at_once)
     policy = PasswordPolicy(settings.password_min_length, settings.password_min_guesses)
-    account_service = AccountService(database, hasher, policy, now)
+    secret = settings.common.secret_key.reveal()
+    mail_sender = _create_mail_sender(settings)
+    mails = OutgoingMails(database, mail_sender, Encryptor(secret, "outgoing-mails"), now)
+    limiter = AttemptLimiter(database, settings.login_attempts, now)
+    email_changes = EmailChanges(database, mails, limiter, now)
+    account_service = AccountService(database, hasher, policy, email_changes, now)
     _create_first_admin(account_service, settings)
 
-    secret = settings.common.secret_key.reveal()
+    known_devices = KnownDevices(secret, now)
     name_encryptor = Encryptor(secret, "password-recovery")
     recovery = PasswordRecoveryService(
-        database, hasher, policy, publisher, _create_mail_sender(settings), name_encryptor, now
+        database, hasher, policy, publisher, limiter, mail_sender, name_encryptor, now
     )
     start_mail_thread_on_request(app, recovery)
+    start_mail_thread_on_request(app, mails)
 
     provide(app, IdempotencyStore("auth", database, secret))
     provide(app, signing_keys)
     provide(app, account_service)
-    second_factor_service = SecondFactorService(database, hasher, Encryptor(secret, "totp"), now)
+    provide(app, email_changes)
+    provide(app, known_devices)
+    second_factor_service = SecondFactorService(
+        database, hasher, limiter, Encryptor(secret, "totp"), now
+    )
     provide(app, second_factor_service)
     provide(
         app,
         SessionService(
-            database, hasher, publisher, second_factor_service, settings.session_lifetime, now
+            database,
+            hasher,
+            publisher,
+            second_factor_service,
+            limiter,
+            known_devices,
+            settings.session_lifetime,
+            now,
         ),
     )
     provide(app, ApiKeyService(database, publisher, now))
     provide(app, recovery)
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
-    audit_requests(app, audit_log, settings.trusted_proxies)
+    audit_requests(app, audit_log, get_client_address)
     start_cleanup_on_request(app, audit_log, settings.audit_retention)
     app.register_blueprint(accounts)
-    failures = FailureLimiter(_create_failure_limiter(app, settings), settings.login_attempts)
-    provide(app, failures)
-    provide(app, LimitedSignIn.create(failures))
-    provide(app, LimitedPasswordChange.create(failures))
     app.register_blueprint(sessions)
     app.register_blueprint(password_recovery)
     app.register_blueprint(second_factor)
@@ -161,7 +169,7 @@ def create_app(
     register_sign_in_metrics(app, metrics)
     provide(app, _create_external_sign_in(settings, database, account_service, publisher, now))
     app.register_blueprint(external)
-    provide(app, UserService(database, account_service, publisher, now))
+    provide(app, UserService(database, account_service, email_changes, publisher, now))
     provide(app, RoleService(database, publisher, now))
     provide(app, TenantService(database, publisher, now))
     provide(app, StatsService(database, now))
@@ -184,39 +192,6 @@ def _create_external_sign_in(
     return ExternalSignInService(
         database, account_service, providers, settings.public_url, publisher, encryptor, now
     )
-
-
-def _create_failure_limiter(app: Flask, settings: Settings) -> Limiter:
-    """Create the limiter of failed sign-ins.
-
-    Failures are counted in Redis, or in this process while Redis does not respond.
-    """
-    url = settings.security.redis_url
-    limiter = Limiter(
-        lambda: "global",
-        app=app,
-        storage_uri="redis://" if url else "memory://",
-        storage_options=_get_redis_options(url) if url else {},
-        in_memory_fallback_enabled=True,
-        swallow_errors=True,
-        key_prefix="auth",
-    )
-    # A MemoryStorage starts with a timer thread that runs for some milliseconds. The server
-    # must not fork during that time.
-    for storage in (limiter.storage, limiter._fallback_storage):
-        if isinstance(storage, MemoryStorage):
-            storage.timer.join()
-    return limiter
-
-
-def _get_redis_options(url: str) -> dict[str, Any]:
-    pool = open_pool(
-        parse_redis_url(url),
-        socket_timeout=_LIMITER_TIMEOUT_SECONDS,
-        socket_connect_timeout=_LIMITER_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return {"connection_pool": pool, "key_prefix": redis_key("auth")}
 
 
 def _create_mail_sender(settings: Settings) -> MailSender | None:

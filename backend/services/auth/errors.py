@@ -124,6 +124,21 @@ class ExpiryInPast(ServiceError):
         return [{"pointer": "#/expires_at", "detail": str(self)}]
 
 
+class ExpiryAfterParent(ServiceError):
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def __init__(self, latest: datetime) -> None:
+        super().__init__(
+            "The expiry is later than the expiry of the key that creates this key: "
+            f"{latest:%Y-%m-%dT%H:%M:%SZ}."
+        )
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": "#/expires_at", "detail": str(self)}]
+
+
 class UnknownRole(ServiceError):
     status = 422
     code = "validation_failed"
@@ -144,6 +159,29 @@ class InvalidResetToken(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("The token is unknown, expired or already used. Request a new one.")
+
+
+class InvalidEmailToken(ServiceError):
+    status = 400
+    code = "invalid_email_token"
+    title = "Invalid token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The token is unknown, expired or already used. Change the e-mail address again."
+        )
+
+
+class MailUnavailable(ServiceError):
+    status = 409
+    code = "mail_unavailable"
+    title = "Mail not configured"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The new address cannot be confirmed because this system sends no mail. Ask an "
+            "operator to set SMTP_URL."
+        )
 
 
 class TotpCodeRejected(ServiceError):
@@ -187,11 +225,35 @@ class SessionRequired(ServiceError):
         super().__init__("API keys cannot be used for this request. Sign in instead.")
 
 
+class ReauthenticationRequired(ServiceError):
+    status = 403
+    code = "reauthentication_required"
+    title = "Recent proof required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request needs a proof of the last 5 minutes that you are present. Send your "
+            "password or a code to POST /auth/reauthenticate, or sign in, and repeat the request."
+        )
+
+
 class InvalidApiKey(_Unauthenticated):
     code = "invalid_api_key"
 
     def __init__(self) -> None:
         super().__init__("The API key is unknown, expired or deleted.")
+
+
+class KeyDepthExceeded(ServiceError):
+    status = 403
+    code = "key_depth_exceeded"
+    title = "Not allowed"
+
+    def __init__(self, max_depth: int) -> None:
+        super().__init__(
+            f"Keys can be nested {max_depth} levels deep, and this key is at the last level. "
+            "Create the key in a session or with a key of a higher level."
+        )
 
 
 class PermissionDenied(ServiceError):
@@ -271,8 +333,10 @@ class PersonalTenant(ServiceError):
     code = "personal_tenant"
     title = "Personal tenant"
 
-    def __init__(self) -> None:
-        super().__init__("A personal tenant cannot have other members. Create a shared tenant.")
+    def __init__(
+        self, detail: str = "A personal tenant cannot have other members. Create a shared tenant."
+    ) -> None:
+        super().__init__(detail)
 
 
 class HomeTenant(ServiceError):
@@ -280,11 +344,14 @@ class HomeTenant(ServiceError):
     code = "home_tenant"
     title = "Home tenant"
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        detail: str = (
             "A member cannot be removed from the home tenant of the account. Disable or delete "
             "the account instead."
-        )
+        ),
+    ) -> None:
+        super().__init__(detail)
 
 
 class InvalidIdToken(_Unauthenticated):

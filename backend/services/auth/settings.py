@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from backend.chassis.catalog import get_service
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
-from backend.security.addresses import Network
 from backend.security.settings import SecuritySettings
 from backend.services.auth.clients.oidc import OidcProviderSettings
+from backend.services.auth.domain.credentials.failed_attempts import AttemptRate
 
 _DAY = 24 * 60 * 60
 _MAX_RETENTION_DAYS = 36_500
@@ -25,9 +25,8 @@ class Settings:
         access_lifetime: lifetime of an access token.
         session_lifetime: maximum age of a login session, however often it is refreshed.
         password_min_guesses: minimum number of guesses that zxcvbn estimates.
-        login_attempts: rate limit of failed sign-ins, such as `10 per 5 minutes`.
+        login_attempts: failed sign-ins of one account from one network.
         logins_at_once: maximum number of concurrent password hashes.
-        trusted_proxies: networks whose X-Forwarded-For header is used.
         audit_retention: time after which audit records are deleted.
         public_url: address of the gateway as browsers see it, without a trailing slash.
         providers: OpenID Connect providers.
@@ -41,13 +40,12 @@ class Settings:
     session_lifetime: timedelta
     password_min_length: int
     password_min_guesses: int
-    login_attempts: str
+    login_attempts: AttemptRate
     logins_at_once: int
     admin_username: str
     admin_password: Secret | None
     smtp_url: Secret | None
     mail_from: str
-    trusted_proxies: tuple[Network, ...]
     audit_retention: timedelta
     public_url: str
     providers: tuple[OidcProviderSettings, ...]
@@ -67,17 +65,23 @@ class Settings:
             session_lifetime=env.seconds("SESSION_SECONDS", 30 * _DAY),
             password_min_length=env.number("PASSWORD_MIN_LENGTH", min_length, min_value=1),
             password_min_guesses=env.number("PASSWORD_MIN_GUESSES", min_guesses, min_value=1),
-            login_attempts=env.text("LOGIN_ATTEMPTS", "10 per 5 minutes"),
+            login_attempts=_read_login_attempts(env),
             logins_at_once=env.number("LOGINS_AT_ONCE", 3, min_value=1),
             admin_username=env.text("ADMIN_USERNAME", "admin"),
             admin_password=Secret(admin_password) if admin_password else None,
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
-            trusted_proxies=common.trusted_proxies,
             audit_retention=_read_audit_retention(env),
             public_url=_read_public_url(env),
             providers=tuple(_read_provider(env, name) for name in env.text_list("OIDC_PROVIDERS")),
         )
+
+
+def _read_login_attempts(env: Env) -> AttemptRate:
+    try:
+        return AttemptRate.parse(env.text("LOGIN_ATTEMPTS", "10 per 5 minutes"))
+    except ValueError as error:
+        raise SettingsError(f"LOGIN_ATTEMPTS: {error}") from None
 
 
 def _read_audit_retention(env: Env) -> timedelta:

@@ -98,6 +98,7 @@ def create_app(
             cors=cors,
             traffic=traffic,
             resolver=resolver or HostResolver(),
+            service_tokens=security.service_tokens,
         ),
     )
     provide(app, traffic)

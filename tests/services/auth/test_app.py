@@ -38,7 +38,7 @@ def test_generated_admin_password_is_stored_for_the_operator_once(make_settings,
     [
         pytest.param({"ADMIN_PASSWORD": "admin"}, "ADMIN_PASSWORD", id="weak admin password"),
         pytest.param({"ADMIN_USERNAME": "the admin"}, "ADMIN_USERNAME", id="invalid admin name"),
-        pytest.param({"TRUSTED_PROXIES": "nonsense"}, "TRUSTED_PROXIES", id="invalid network"),
+        pytest.param({"LOGIN_ATTEMPTS": "many"}, "LOGIN_ATTEMPTS", id="invalid rate"),
         pytest.param({"APP_ENV": "production"}, "SECRET_KEY", id="no secrets in production"),
     ],
 )

@@ -45,7 +45,7 @@ def app_for(settings_for: Callable[..., Settings], identities: Identities) -> Ca
     """Return a function that creates the gateway app; it trusts the test's identities."""
 
     def build(resolver: HostResolver | None = None, **variables: str) -> Flask:
-        security = get_security_context(identities.trust(Flask("trusting")))
+        security = get_security_context(identities.trust(Flask("gateway")))
         app = create_app(settings_for(**variables), security, Limiter(None), resolver)
         app.testing = True
         return app

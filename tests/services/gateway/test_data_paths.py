@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from backend.security.service_tokens import GATEWAY_HEADER, ServiceTokens
+from backend.security.tokens import InvalidToken
 from tests.servers import wait_until
 from tests.services.gateway.data_paths import (
     RawClient,
@@ -140,6 +142,21 @@ def test_both_data_paths_forward_the_same_headers(port, bearer):
         "x-service-token", "x-user-id", "x-internal-a", "forwarded", "x-real-ip", "x-hop", "te",
         "keep-alive",
     }  # fmt: skip
+
+
+def test_both_data_paths_prove_to_auth_alone_that_the_gateway_wrote_the_address(
+    port, bearer, identities
+):
+    auth = ServiceTokens(identities.shared_secret, "auth-service")
+    forged = f"{GATEWAY_HEADER}: forged"
+    with RawClient(port) as client:
+        to_auth = get_received_headers(client.request("POST", "/auth/login", forged))
+        to_rag = get_received_headers(client.request("GET", "/rag/x", bearer, forged))
+
+    assert auth.is_from_gateway(to_auth[GATEWAY_HEADER.lower()])
+    assert GATEWAY_HEADER.lower() not in to_rag
+    with pytest.raises(InvalidToken):
+        auth.verify_caller(to_auth[GATEWAY_HEADER.lower()])
 
 
 def test_both_data_paths_forward_sized_and_chunked_bodies(port, bearer):

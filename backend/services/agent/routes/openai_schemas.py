@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import from_json
 
 from backend.security import JsonInteger
 from backend.services.agent.domain.answers.completions import Chat
@@ -50,8 +51,9 @@ def _validate_json_object(text: str) -> str:
     if not text:  # some servers write a call without arguments like this
         return "{}"
     try:
-        is_object = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        # Unlike the json module, pydantic rejects lone surrogates, which no database stores.
+        is_object = isinstance(from_json(text, allow_inf_nan=False), dict)
+    except ValueError:
         is_object = False
     if not is_object:
         raise ValueError("The arguments of a call must be a JSON object, serialized as a string.")

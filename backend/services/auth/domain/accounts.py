@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.services.auth.domain.audit import INTERNAL_ORIGIN, RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.usernames import Username, normalize_email, parse_username
@@ -86,11 +87,13 @@ class AccountService:
         database: Database,
         hasher: PasswordHasher,
         policy: PasswordPolicy,
+        email_changes: EmailChanges,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._policy = policy
+        self._email_changes = email_changes
         self._now = now
 
     def register_account(self, registration: Registration, origin: RequestOrigin) -> str:
@@ -146,18 +149,23 @@ class AccountService:
     ) -> Account:
         """Update any of `email`, `display_name` and `preferences`.
 
+        A new e-mail address is pending until it is confirmed.
+
         Raises:
             SessionEnded: the account was deleted after the request was authenticated.
             EmailTaken: another account has the new e-mail address.
+            MailUnavailable: the new address cannot be confirmed without a mail server.
+            TooManyAttempts: the address was changed five times within an hour.
         """
         fields = dict(changes)
+        if fields.get("email"):
+            self._email_changes.count_change(user_id)
         with self._database.write() as session:
             user = store.get_user(session, user_id)
             if user is None:
                 raise SessionEnded
-            if "email" in fields and fields["email"] != user.email:
-                fields["email_key"] = normalize_email(fields["email"]) if fields["email"] else None
-                fields["email_verified"] = False
+            if "email" in fields:
+                self._email_changes.change_email(session, user, fields.pop("email"))
             store.update_user(session, user, fields)
             record_audit_event(
                 session,
@@ -167,7 +175,9 @@ class AccountService:
                 actor_id=user_id,
                 fields=sorted(changes),
             )
-            return load_account(session, user)
+            account = load_account(session, user)
+        self._email_changes.notify_added()
+        return account
 
     def create_first_admin(
         self, registration: Registration, before_commit: Callable[[], None]

@@ -53,6 +53,9 @@ class RevocationPublisher:
     def publish_user_generation(self, user_id: str, generation: int) -> None:
         self._publish(lambda: self._revocations.raise_user_generation(user_id, generation))
 
+    def publish_tenant_generation(self, tenant_id: str, generation: int) -> None:
+        self._publish(lambda: self._revocations.raise_tenant_generation(tenant_id, generation))
+
     def publish_missing(self) -> None:
         """Publish all relevant revocations again if one is unpublished or Redis lost its data."""
         if not self._has_unpublished.is_set() and self._revocations.is_populated():

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
+from backend.security.addresses import rate_limit_address
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
+from backend.services.auth.domain.credentials.known_devices import KnownDevices
 from backend.services.auth.domain.credentials.passwords import PasswordHasher
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
 from backend.services.auth.domain.revocations import RevocationPublisher
@@ -29,6 +32,7 @@ from backend.services.auth.errors import (
     InvalidRefreshToken,
     InvalidTotp,
     InvalidUsername,
+    ReauthenticationRequired,
     RefreshReused,
     ResourceNotFound,
     SessionEnded,
@@ -40,6 +44,8 @@ from backend.services.auth.store import sessions as store
 # A consumed token is accepted again for this long: a client may send two refresh requests
 # concurrently, or retry after a lost response.
 REFRESH_GRACE = timedelta(seconds=10)
+# Sensitive operations require a proof that is at most this old.
+PROOF_LIFETIME = timedelta(minutes=5)
 _PREFIX = "rt_"
 # How long a consumed token is remembered. Until then its reuse is reported as theft, afterwards
 # as an unknown token.
@@ -83,6 +89,8 @@ class SessionService:
         hasher: PasswordHasher,
         publisher: RevocationPublisher,
         second_factor: SecondFactorService,
+        limiter: AttemptLimiter,
+        known_devices: KnownDevices,
         lifetime: timedelta,
         now: Callable[[], datetime],
     ) -> None:
@@ -90,17 +98,25 @@ class SessionService:
         self._hasher = hasher
         self._publisher = publisher
         self._second_factor = second_factor
+        self._limiter = limiter
+        self._known_devices = known_devices
         self._lifetime = lifetime
         self._now = now
 
     def sign_in(
-        self, name: str, password: str, code: str | None, origin: RequestOrigin
+        self,
+        name: str,
+        password: str,
+        code: str | None,
+        origin: RequestOrigin,
+        device_token: str = "",
     ) -> SignInResult:
         """Verify the credentials and open a session.
 
         Args:
             name: username or e-mail address.
             code: TOTP or recovery code, if the account has a second factor.
+            device_token: token of a known device, or an empty string.
 
         Raises:
             InvalidCredentials: the name is unknown or the password is wrong. Both cases take
@@ -108,9 +124,18 @@ class SessionService:
             TotpRequired: the account has a second factor and *code* is None.
             InvalidTotp: *code* is not valid.
             AccountDisabled: the credentials are correct, but the account is disabled.
-            TooManyAttempts: too many invalid codes were sent.
+            TooManyAttempts: too many sign-ins failed.
             TooBusy: too many passwords are being hashed.
         """
+        user_id, attempt_key = self._identify_account(name)
+        device_id = self._known_devices.get_device_id(device_token, user_id) if user_id else None
+        network = rate_limit_address(origin.address)
+        with self._limiter.limit_sign_in(attempt_key, network, device_id):
+            return self._check_and_sign_in(name, password, code, origin)
+
+    def _check_and_sign_in(
+        self, name: str, password: str, code: str | None, origin: RequestOrigin
+    ) -> SignInResult:
         with self._hasher.reserve_slot():
             with self._database.read() as session:
                 user = find_user_by_login(session, name)
@@ -133,11 +158,75 @@ class SessionService:
             raise InvalidTotp
         return self._create_session(user_id, "password_totp", origin, new_hash)
 
-    def get_attempt_key(self, name: str) -> str:
-        """Return the key for counting failed sign-ins, equal for all spellings of *name*."""
+    def reauthenticate(
+        self,
+        user_id: str,
+        session_id: str,
+        password: str | None,
+        code: str | None,
+        origin: RequestOrigin,
+    ) -> None:
+        """Verify the password, the code or both, as a proof for the next sensitive operations.
+
+        Raises:
+            InvalidCredentials: the password is wrong.
+            InvalidTotp: the code is not valid, or the account has no second factor.
+            SessionEnded: the session does not exist, or has ended.
+            TooManyAttempts: too many proofs of this session failed.
+            TooBusy: too many passwords are being hashed.
+        """
+        with self._limiter.limit_proof(session_id):
+            try:
+                self._verify_proof(user_id, password, code)
+            except (InvalidCredentials, InvalidTotp) as error:
+                self._record_failure(user_id, origin, error.code, "session.reauthenticate")
+                raise
+        now = self._now()
+        with self._database.write() as session:
+            if not store.mark_proved(session, session_id, user_id, now):
+                raise SessionEnded
+            record_audit_event(
+                session, now, origin, "session.reauthenticate", actor_id=user_id, target=session_id
+            )
+
+    def ensure_recent_proof(self, user_id: str, session_id: str) -> None:
+        """Raise ReauthenticationRequired unless the session has a recent proof.
+
+        A sign-in is a proof.
+        """
+        with self._database.read() as session:
+            login_session = store.get_session(session, session_id)
+            if (
+                login_session is None
+                or login_session.user_id != user_id
+                or login_session.ended_at is not None
+                or self._now() - (login_session.proved_at or login_session.created_at)
+                >= PROOF_LIFETIME
+            ):
+                raise ReauthenticationRequired
+
+    def _verify_proof(self, user_id: str, password: str | None, code: str | None) -> None:
+        if password is not None:
+            with self._hasher.reserve_slot():
+                with self._database.read() as session:
+                    user = accounts.get_user(session, user_id)
+                    password_hash = user.password_hash if user else None
+                if not self._hasher.matches_hash(password, password_hash):
+                    raise InvalidCredentials("The password is wrong.")
+        if code is not None and not (
+            self._second_factor.is_active(user_id)
+            and self._second_factor.verify_code(user_id, code)
+        ):
+            raise InvalidTotp
+
+    def _identify_account(self, name: str) -> tuple[str | None, str]:
+        """Return the user id, and the subject of failed sign-ins for all spellings of *name*."""
         with self._database.read() as session:
             user = find_user_by_login(session, name)
-            return f"{user.id} {user.unlocks}" if user else normalize_login_name(name)
+            if user is None:
+                return None, normalize_login_name(name)
+            # Incrementing `unlocks` resets the count.
+            return user.id, f"{user.id} {user.unlocks}"
 
     def open_session(self, user_id: str, method: str, origin: RequestOrigin) -> SignInResult:
         """Open a session for a user that was authenticated by *method*.
@@ -327,14 +416,20 @@ class SessionService:
             ),
         )
 
-    def _record_failure(self, user_id: str | None, origin: RequestOrigin, outcome: str) -> None:
+    def _record_failure(
+        self,
+        user_id: str | None,
+        origin: RequestOrigin,
+        outcome: str,
+        action: str = "session.login",
+    ) -> None:
         # Do not record the submitted name: users sometimes type a password into that field.
         with self._database.write() as session:
             record_audit_event(
                 session,
                 self._now(),
                 origin,
-                "session.login",
+                action,
                 outcome,
                 target=user_id,
             )

@@ -6,7 +6,7 @@ from alembic import op
 from backend.chassis.database.types import UtcDateTime
 
 revision = "0030"
-down_revision = "0022"
+down_revision = "0026"
 
 
 def upgrade() -> None:

@@ -6,20 +6,24 @@ from flask import Blueprint, Response
 from pydantic import Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.idempotency import idempotent_with_secret
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import Input, authenticated, current_principal, public, validate_input
 from backend.services.auth.domain.accounts import Account, AccountService, Registration
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     EmailTaken,
+    InvalidEmailToken,
     InvalidUsername,
+    MailUnavailable,
     SessionEnded,
-    SessionRequired,
     TooBusy,
+    TooManyAttempts,
     UsernameTaken,
     WeakPassword,
 )
+from backend.services.auth.routes.known_device_cookie import remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import (
     DisplayName,
@@ -30,7 +34,7 @@ from backend.services.auth.routes.schemas import (
     UserResponse,
     to_user_response,
 )
-from backend.services.auth.routes.session_principal import require_session_principal
+from backend.services.auth.routes.sensitive_operations import sensitive
 from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_response
 
 accounts = Blueprint("accounts", __name__)
@@ -53,10 +57,16 @@ class AccountUpdate(Input):
     preferences: Preferences = Field(default_factory=dict)
 
 
+class EmailConfirm(Input):
+    """The token from the mail."""
+
+    token: Annotated[str, Field(min_length=1, max_length=128)]
+
+
 @accounts.post("/register")
 @public
 @validate_input(AccountCreate)
-@idempotent
+@idempotent_with_secret
 @responds_with(
     SignInResponse, 201, errors=(UsernameTaken, EmailTaken, InvalidUsername, WeakPassword, TooBusy)
 )
@@ -66,6 +76,7 @@ def register_account(body: AccountCreate) -> SignInResponse:
     origin = get_request_origin()
     registration = Registration(body.username, body.password, body.email, body.display_name)
     user_id = use(AccountService).register_account(registration, origin)
+    remember_device(user_id)
     return to_sign_in_response(use(SessionService).open_session(user_id, "registration", origin))
 
 
@@ -80,19 +91,32 @@ def get_current_user() -> UserResponse:
 @accounts.patch("/me")
 @authenticated
 @validate_input(AccountUpdate)
-@responds_with(UserResponse, errors=(SessionEnded, EmailTaken, SessionRequired))
+@sensitive
+@responds_with(UserResponse, errors=(SessionEnded, EmailTaken, MailUnavailable, TooManyAttempts))
 @request_example({"display_name": "Ada Lovelace", "preferences": {"language": "en"}})
 def update_current_user(changes: AccountUpdate) -> UserResponse:
     """Change the caller's e-mail address, display name or preferences.
 
-    Changing the e-mail address requires a session, not an API key.
+    A new e-mail address requires a session with a recent proof. It is in `pending_email` until
+    `POST /auth/email/confirm` confirms it with the token that is sent to it; the previous address
+    gets a notice.
     """
     fields = changes.model_dump(include=changes.model_fields_set)
-    # The owner of the mailbox can reset the password, so an API key may not change the address.
-    caller = require_session_principal() if "email" in fields else current_principal()
     return _to_response(
-        use(AccountService).update_account(caller.user_id, fields, get_request_origin())
+        use(AccountService).update_account(
+            current_principal().user_id, fields, get_request_origin()
+        )
     )
+
+
+@accounts.post("/email/confirm")
+@public
+@validate_input(EmailConfirm)
+@responds_with(status=204, errors=(InvalidEmailToken, EmailTaken))
+@request_example({"token": "evt_9f86d081884c7d659a2feaa0c55ad015"})
+def confirm_email(body: EmailConfirm) -> None:
+    """Confirm a new e-mail address with the token from the mail, which works once."""
+    use(EmailChanges).confirm_email(body.token, get_request_origin())
 
 
 @accounts.after_request
@@ -105,4 +129,5 @@ def _to_response(account: Account) -> UserResponse:
     membership = account.get_membership(current_principal().tenant_id)
     if membership is None:
         raise SessionEnded
-    return to_user_response(account, membership)
+    pending_email = use(EmailChanges).get_pending_email(account.id)
+    return to_user_response(account, membership, pending_email)

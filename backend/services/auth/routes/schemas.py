@@ -73,11 +73,15 @@ class TenantMembership(BaseModel):
 
 
 class UserResponse(BaseModel):
-    """A user, with roles and permissions in the selected tenant."""
+    """A user, with roles and permissions in the selected tenant.
+
+    `pending_email` is a new address that is not confirmed.
+    """
 
     id: str
     username: str
     email: str | None
+    pending_email: str | None
     display_name: str | None
     roles: list[str]
     permissions: list[str]
@@ -88,11 +92,14 @@ class UserResponse(BaseModel):
     last_login_at: datetime | None
 
 
-def to_user_response(account: Account, membership: Membership) -> UserResponse:
+def to_user_response(
+    account: Account, membership: Membership, pending_email: str | None = None
+) -> UserResponse:
     return UserResponse(
         id=account.id,
         username=account.username,
         email=account.email,
+        pending_email=pending_email,
         display_name=account.display_name,
         roles=sorted(membership.roles),
         permissions=sorted(membership.permissions),

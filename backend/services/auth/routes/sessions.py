@@ -1,14 +1,11 @@
 """Routes for sign-in, token refresh, sign-out and the caller's sessions."""
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
-from flask import Blueprint, Response, g, request
-from flask_limiter import RateLimitExceeded
-from pydantic import BaseModel, Field
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
@@ -31,15 +28,14 @@ from backend.services.auth.errors import (
     RefreshReused,
     ResourceNotFound,
     SessionEnded,
-    SessionRequired,
     TooBusy,
     TooManyAttempts,
     TotpRequired,
 )
-from backend.services.auth.routes.failure_limits import FailureLimiter
+from backend.services.auth.routes.known_device_cookie import get_device_token, remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password, TotpCode
-from backend.services.auth.routes.session_principal import require_session_principal
+from backend.services.auth.routes.sensitive_operations import sensitive
 from backend.services.auth.routes.tokens import (
     SignInResponse,
     TokenResponse,
@@ -85,24 +81,23 @@ class RefreshRequest(Input):
     refresh_token: Annotated[str, Field(min_length=1, max_length=_MAX_REFRESH_TOKEN_CHARACTERS)]
 
 
-sessions = Blueprint("sessions", __name__)
+class Reauthentication(Input):
+    """The password, or a TOTP or recovery code, or both."""
 
-
-@dataclass(frozen=True, slots=True)
-class LimitedSignIn:
-    """`sign_in` with a limit of failed attempts per login name and client address."""
-
-    sign_in: Callable[[LoginRequest], SignInResponse]
-
-    @classmethod
-    def create(cls, failures: FailureLimiter) -> Self:
-        return cls(failures.limit(sign_in, lambda: str(g.attempt), _is_failure))
-
-
-def sign_in(body: LoginRequest) -> SignInResponse:
-    return to_sign_in_response(
-        use(SessionService).sign_in(body.username, body.password, body.totp, get_request_origin())
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {name: {"type": "string"}}, "required": [name]}
+                for name in ("password", "totp")
+            ]
+        }
     )
+
+    password: Annotated[Password, Field(examples=["testpass123"])] | None = None
+    totp: TotpCode | None = None
+
+
+sessions = Blueprint("sessions", __name__)
 
 
 @sessions.post("/login")
@@ -121,12 +116,38 @@ def sign_in(body: LoginRequest) -> SignInResponse:
 )
 @request_example({"username": "testuser", "password": "testpass123"})
 def login(body: LoginRequest) -> SignInResponse:
-    """Sign in with a username or e-mail address and a password."""
-    # Hash the key: it appears in logs, and users sometimes type a password into the name
-    # field.
-    attempt = f"{use(SessionService).get_attempt_key(body.username)} {get_request_origin().address}"
-    g.attempt = hashlib.sha256(attempt.encode()).hexdigest()
-    return use(LimitedSignIn).sign_in(body)
+    """Sign in with a username or e-mail address and a password.
+
+    The response sets a cookie that marks the device as known: failed sign-ins from other devices
+    do not delay it.
+    """
+    signed_in = use(SessionService).sign_in(
+        body.username, body.password, body.totp, get_request_origin(), get_device_token()
+    )
+    remember_device(signed_in.account.id)
+    return to_sign_in_response(signed_in)
+
+
+@sessions.post("/reauthenticate")
+@authenticated
+@validate_input(Reauthentication)
+@sensitive
+@responds_with(
+    status=204,
+    errors=(InvalidCredentials, InvalidTotp, SessionEnded, TooManyAttempts, TooBusy),
+)
+@request_example({"password": "testpass123"})
+def reauthenticate(body: Reauthentication) -> None:
+    """Prove that the user is present. Sensitive requests of this session need it for 5 minutes.
+
+    Registration and sign-in are proofs as well.
+    """
+    if body.password is None and body.totp is None:
+        raise invalid_field("#/password", "Send the password or a code.")
+    caller = current_principal()
+    use(SessionService).reauthenticate(
+        caller.user_id, caller.session_id, body.password, body.totp, get_request_origin()
+    )
 
 
 @sessions.post("/refresh")
@@ -142,15 +163,17 @@ def refresh(body: RefreshRequest | None) -> TokenResponse:
 
 @sessions.post("/logout")
 @authenticated
-@responds_with(status=204, errors=(SessionEnded, SessionRequired))
+@sensitive
+@responds_with(status=204, errors=(SessionEnded,))
 def logout() -> None:
     """End the session of the access token."""
-    caller = require_session_principal()
+    caller = current_principal()
     use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
 
 
 @sessions.post("/logout/all")
 @authenticated
+@sensitive
 @responds_with(status=204)
 def logout_all() -> None:
     """End all sessions of the caller."""
@@ -180,29 +203,17 @@ def list_sessions(page: PageQuery) -> SessionPage:
 
 @sessions.delete("/me/sessions/<session_id>")
 @authenticated
+@sensitive
 @responds_with(status=204, errors=(ResourceNotFound,))
 def end_session(session_id: str) -> None:
     """End one session of the caller and revoke its tokens on every service."""
     use(SessionService).end_session(current_principal().user_id, session_id, get_request_origin())
 
 
-@sessions.errorhandler(RateLimitExceeded)
-def handle_rate_limit(_: RateLimitExceeded) -> Response:
-    return use(FailureLimiter).to_response()
-
-
 @sessions.after_request
 def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _is_failure(response: Response) -> bool:
-    """Return True for a wrong password or code, but not for a missing second factor."""
-    return (
-        response.status_code == InvalidCredentials.status
-        and response.get_json()["code"] != TotpRequired.code
-    )
 
 
 def _get_bearer_token() -> str:

@@ -116,6 +116,15 @@ def find_active_role_holders(session: Session, role: str) -> Sequence[str]:
     ).all()
 
 
+def is_home_tenant(session: Session, tenant_id: str) -> bool:
+    """Return True if the tenant is the default tenant of an account that is not deleted."""
+    return bool(
+        session.scalar(
+            select(exists().where(User.default_tenant_id == tenant_id, User.deleted_at.is_(None)))
+        )
+    )
+
+
 def get_usernames(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
     """Return the usernames by user id."""
     rows = session.execute(select(User.id, User.username).where(User.id.in_(set(user_ids))))

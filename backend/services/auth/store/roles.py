@@ -57,6 +57,10 @@ def list_visible_roles(
     return list(roles.values())
 
 
+def delete_tenant_roles(session: Session, tenant_id: str) -> None:
+    session.execute(delete(CustomRole).where(CustomRole.tenant_id == tenant_id))
+
+
 def delete_role(session: Session, tenant_id: str, name: str) -> None:
     session.execute(
         delete(CustomRole).where(CustomRole.tenant_id == tenant_id, CustomRole.name == name)

@@ -27,6 +27,8 @@ class LoginSession(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    # Time of the last proof that the user is present; None if it is the sign-in.
+    proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     end_reason: Mapped[str | None] = mapped_column(String(32))
 
@@ -86,6 +88,23 @@ def delete_refresh_tokens_consumed_before(
             RefreshToken.session_id == session_id, RefreshToken.spent_at < before
         )
     )
+
+
+def mark_proved(session: Session, session_id: str, user_id: str, now: datetime) -> bool:
+    """Store the time of a proof; return False if the user has no such active session."""
+    proved = session.execute(
+        update(LoginSession)
+        .where(
+            LoginSession.id == session_id,
+            LoginSession.user_id == user_id,
+            LoginSession.ended_at.is_(None),
+            LoginSession.expires_at > now,
+        )
+        .values(proved_at=now)
+        .returning(LoginSession.id)
+        .execution_options(synchronize_session=False)
+    )
+    return proved.first() is not None
 
 
 def end_session(session: Session, session_id: str, reason: str, now: datetime) -> bool:

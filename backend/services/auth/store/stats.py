@@ -55,7 +55,11 @@ def count_active_sessions(session: Session, now: datetime) -> int:
 
 def count_tenants_by_personal(session: Session) -> Mapping[bool, int]:
     """Return the number of personal (True) and shared (False) tenants."""
-    query = select(Tenant.personal, func.count()).group_by(Tenant.personal)
+    query = (
+        select(Tenant.personal, func.count())
+        .where(Tenant.deleted_at.is_(None))
+        .group_by(Tenant.personal)
+    )
     return dict(session.execute(query).tuples().all())
 
 

@@ -26,6 +26,8 @@ class Tenant(Base):
     generation: Mapped[int] = mapped_column(default=0)
     generation_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # The row stays after deletion, because its generation still invalidates the tenant's tokens.
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Membership(Base):
@@ -61,7 +63,22 @@ def add_tenant(session: Session, tenant: Tenant) -> None:
 
 
 def get_tenant(session: Session, tenant_id: str) -> Tenant | None:
-    return session.get(Tenant, tenant_id)
+    """Return the tenant, or None if it does not exist or is deleted."""
+    return session.scalar(select(Tenant).where(Tenant.id == tenant_id, Tenant.deleted_at.is_(None)))
+
+
+def mark_deleted(session: Session, tenant: Tenant, now: datetime) -> int:
+    """Mark *tenant* as deleted and remove its members. Its slug becomes available again.
+
+    Returns:
+        The raised generation, which invalidates all tokens for the tenant.
+    """
+    session.execute(delete(Membership).where(Membership.tenant_id == tenant.id))
+    tenant.slug = f"deleted:{tenant.id}"
+    tenant.deleted_at = tenant.generation_raised_at = now
+    tenant.generation += 1
+    session.flush()
+    return tenant.generation
 
 
 def is_slug_taken(session: Session, slug: str) -> bool:
@@ -81,7 +98,7 @@ def list_tenants(
         tenant_id: return only this tenant; None for all.
         after: slug of the last tenant on the previous page.
     """
-    query = select(Tenant).order_by(Tenant.slug).limit(limit)
+    query = select(Tenant).where(Tenant.deleted_at.is_(None)).order_by(Tenant.slug).limit(limit)
     if tenant_id is not None:
         query = query.where(Tenant.id == tenant_id)
     if after is not None:

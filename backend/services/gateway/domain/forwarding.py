@@ -17,6 +17,7 @@ from backend.security.addresses import (
 )
 from backend.security.authentication import Credentials
 from backend.security.limits import Charge, Limiter, RateLimitDecision
+from backend.security.service_tokens import GATEWAY_HEADER, ServiceTokens
 from backend.services.gateway.clients.blocking_upstream import (
     BlockingUpstreamPool,
     UpstreamRequest,
@@ -78,6 +79,10 @@ class ForwardResponse:
     body: Iterator[bytes]
 
 
+# Auth counts failed sign-ins by client address and records it in the audit log.
+_SERVICES_USING_ADDRESSES = frozenset({"auth"})
+
+
 def create_instance_groups(
     table: RouteTable, resolver: HostResolver | None = None
 ) -> dict[str, InstanceGroup]:
@@ -115,6 +120,7 @@ class RequestForwarder:
         cors: CorsPolicy,
         traffic: DailyTraffic,
         resolver: HostResolver | None = None,
+        service_tokens: ServiceTokens | None = None,
     ) -> None:
         self.table = table
         self.authenticator = authenticator
@@ -125,6 +131,16 @@ class RequestForwarder:
         self.instance_groups = create_instance_groups(table, resolver)
         self.retry_policies = create_retry_policies(self.instance_groups)
         self._upstreams = upstreams
+        self._service_tokens = service_tokens
+
+    def create_gateway_token(self, service: str) -> str | None:
+        """Return the token for *service* that proves that the gateway wrote X-Forwarded-For.
+
+        None for services that do not use the client address, or without a shared secret.
+        """
+        if self._service_tokens is None or service not in _SERVICES_USING_ADDRESSES:
+            return None
+        return self._service_tokens.get_token(f"{service}-service")
 
     def forward_request(self, request: ForwardRequest) -> ForwardResponse:
         """Forward *request* and return the response of the service.
@@ -243,6 +259,8 @@ class RequestForwarder:
             request_id=request.request_id,
             upstream_host=instance.authority,
         )
+        if token := self.create_gateway_token(group.service):
+            own.append((GATEWAY_HEADER, token))
         upstream_request = UpstreamRequest(
             service=group.service,
             method=request.method,

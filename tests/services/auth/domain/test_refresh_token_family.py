@@ -14,8 +14,12 @@ from backend.chassis.encryption import Encryptor
 from backend.security.revocation import LocalRevocations
 from backend.services.auth.domain.accounts import AccountService, Registration
 from backend.services.auth.domain.audit import INTERNAL_ORIGIN
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter, AttemptRate
+from backend.services.auth.domain.credentials.known_devices import KnownDevices
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
+from backend.services.auth.domain.outgoing_mails import OutgoingMails
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import REFRESH_GRACE, SessionService
 from backend.services.auth.errors import RefreshReused, SessionEnded
@@ -65,17 +69,32 @@ def service(request, tmp_path_factory) -> Iterator[tuple[SessionService, FakeClo
     database.migrate("auth")
     hasher = PasswordHasher(16)
     publisher = RevocationPublisher(database, LocalRevocations(), timedelta(minutes=10), clock.now)
-    accounts = AccountService(database, hasher, PasswordPolicy(1, 1), clock.now)
+    secret = "a secret of the tests"
+    mails = OutgoingMails(database, None, Encryptor(secret, "mails"), clock.now)
+    limiter = AttemptLimiter(database, AttemptRate.parse("10 per 5 minutes"), clock.now)
+    email_changes = EmailChanges(database, mails, limiter, clock.now)
+    accounts = AccountService(database, hasher, PasswordPolicy(1, 1), email_changes, clock.now)
     user_id = accounts.register_account(Registration("ada", "seven small boats"), INTERNAL_ORIGIN)
     yield _create_session_service(database, hasher, publisher, clock), clock, user_id
     database.engine.dispose()
 
 
 def _create_session_service(database, hasher, publisher, clock) -> SessionService:
+    secret = "a secret of the tests"
+    limiter = AttemptLimiter(database, AttemptRate.parse("10 per 5 minutes"), clock.now)
     second_factor = SecondFactorService(
-        database, hasher, Encryptor("a secret of the tests", "totp"), clock.now
+        database, hasher, limiter, Encryptor(secret, "totp"), clock.now
     )
-    return SessionService(database, hasher, publisher, second_factor, timedelta(days=30), clock.now)
+    return SessionService(
+        database,
+        hasher,
+        publisher,
+        second_factor,
+        limiter,
+        KnownDevices(secret, clock.now),
+        timedelta(days=30),
+        clock.now,
+    )
 
 
 def refresh(sessions: SessionService, token: str) -> str:

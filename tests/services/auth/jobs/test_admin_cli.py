@@ -8,7 +8,7 @@ import pytest
 from backend.security.revocation import user_key
 from backend.services.auth.__main__ import main
 from backend.services.auth.app import create_app
-from tests.services.auth.api_user import ApiUser
+from tests.services.auth.api_user import ApiUser, get_problem
 
 SECRET = "of the tests, which is long enough to sign with"
 
@@ -170,6 +170,25 @@ def test_tenants_commands_add_and_remove_members(command, client):
     command("tenants", "remove-member", "the-team", "bob")
     members = command.run_json("tenants", "members", "the-team")
     assert [member["username"] for member in members] == ["ada"]
+
+
+def test_disable_and_tenant_deletion_take_effect_at_once_without_redis(command, client):
+    ada = ApiUser.register(client, "ada")
+    bob = ApiUser.register(client, "bob")
+    tenant = command.run_json("tenants", "create", "Research", "--admin", "bob")
+    bob = ApiUser.sign_in(client, "bob")
+    in_tenant = bob.auth_headers | {"X-Tenant-ID": tenant["slug"]}
+    body = {"name": "x", "permissions": ["rag:read"]}
+    key = client.post("/api-keys", json=body, headers=in_tenant).json["key"]
+    assert client.get("/me", headers=in_tenant).status_code == 200
+
+    command("users", "disable", "ada")
+    command("tenants", "delete", "research", "--yes")
+
+    assert get_problem(ada.get("/me")) == (401, "session_ended")
+    assert get_problem(client.get("/me", headers=in_tenant)) == (401, "session_ended")
+    assert client.get("/me", headers={"X-API-Key": key}).status_code == 401
+    assert bob.get("/me").status_code == 200
 
 
 def test_key_is_accepted_until_it_is_revoked(command, client):

@@ -21,6 +21,7 @@ from langchain_core.messages import (
     SystemMessage,
 )
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic_core import from_json
 
 from backend.ai.chat_models import InvalidModelResponse
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON
@@ -119,7 +120,7 @@ class LocalChatModel(PlannerChatModel):
             return planner.choose_tool_calls(request, tools, required=required), None
         response = result.generations[0].message
         try:
-            call = json.loads(response.text)
+            call = from_json(response.text, allow_inf_nan=False)
             name, arguments = call["tool"], call["arguments"]
         except (ValueError, KeyError, TypeError):  # the output ended at the token limit
             return planner.choose_tool_calls(request, tools, required=required), response

@@ -22,8 +22,10 @@ from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
 from backend.services.auth.store import accounts
+from backend.services.auth.store import roles as role_store
 from backend.services.auth.store import tenants as store
 from backend.services.auth.store.base import generate_id
+from backend.services.auth.store.credentials import api_keys
 
 TENANT_ADMIN_ROLE = "tenant_admin"
 MAX_SLUG_CHARACTERS = 63
@@ -52,7 +54,7 @@ class Member:
 
 
 class TenantService:
-    """Create and rename tenants; list, add, change and remove members."""
+    """Create, rename and delete tenants; list, add, change and remove members."""
 
     def __init__(
         self, database: Database, publisher: RevocationPublisher, now: Callable[[], datetime]
@@ -126,6 +128,33 @@ class TenantService:
             row.name = name
             self._record_event(session, caller, origin, "tenant.change", tenant_id, tenant_id)
             return _to_tenant(row)
+
+    def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
+        """Delete a shared tenant with its memberships, custom roles and API keys.
+
+        Every service rejects tokens for the tenant. What other services store for the tenant stays
+        stored, and nobody can read it.
+
+        Raises:
+            ResourceNotFound: the tenant does not exist in the caller's scope.
+            PersonalTenant: a personal tenant is deleted with its account.
+            HomeTenant: the tenant is the home tenant of an account.
+            LastAdmin: no enabled admin would remain.
+        """
+        now = self._now()
+        with self._database.write() as session, ensure_admin_remains(session):
+            row = _get_tenant(session, caller, tenant_id)
+            if row.personal:
+                raise PersonalTenant("A personal tenant is deleted with its account.")
+            if accounts.is_home_tenant(session, tenant_id):
+                raise HomeTenant(
+                    "The tenant is the home tenant of accounts. Delete these accounts first."
+                )
+            api_keys.delete_tenant_keys(session, tenant_id, now)
+            role_store.delete_tenant_roles(session, tenant_id)
+            generation = store.mark_deleted(session, row, now)
+            self._record_event(session, caller, origin, "tenant.delete", tenant_id, tenant_id)
+        self._publisher.publish_tenant_generation(tenant_id, generation)
 
     def list_members(
         self, caller: Principal, tenant_id: str, after: str | None, limit: int

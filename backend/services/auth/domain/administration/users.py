@@ -22,12 +22,18 @@ from backend.services.auth.domain.administration.admin_scope import (
     get_granted_permissions,
 )
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
-from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
+from backend.services.auth.domain.usernames import normalize_login_name
 from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
 from backend.services.auth.store import accounts, sessions, tenants
-from backend.services.auth.store.credentials import api_keys, password_recovery, second_factor
+from backend.services.auth.store.credentials import (
+    api_keys,
+    password_recovery,
+    pending_emails,
+    second_factor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,13 @@ class UserService:
         self,
         database: Database,
         account_service: AccountService,
+        email_changes: EmailChanges,
         publisher: RevocationPublisher,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._account_service = account_service
+        self._email_changes = email_changes
         self._publisher = publisher
         self._now = now
 
@@ -136,7 +144,8 @@ class UserService:
     ) -> ScopedUser:
         """Update any of `roles`, `disabled`, `email` and `display_name`.
 
-        Changed roles and disabling revoke the user's tokens.
+        Changed roles and disabling revoke the user's tokens. A new e-mail address is pending until
+        it is confirmed.
 
         Raises:
             ResourceNotFound: the user does not exist in the caller's scope.
@@ -144,11 +153,15 @@ class UserService:
             ForeignAccount: the account belongs to another tenant.
             UnknownRole: a role does not exist in the tenant.
             EmailTaken: another account has the new e-mail address.
+            MailUnavailable: the new address cannot be confirmed without a mail server.
+            TooManyAttempts: the address was changed five times within an hour.
             LastAdmin: no enabled admin would remain.
         """
         fields = dict(changes)
         roles = fields.pop("roles", None)
         generation = None
+        if fields.get("email"):
+            self._email_changes.count_change(user_id)
         with self._database.write() as session, ensure_admin_remains(session):
             user = _get_user(session, user_id)
             account = load_account(session, user)
@@ -173,6 +186,7 @@ class UserService:
             scoped_user = _to_scoped_user(caller, load_account(session, user))
         if generation is not None:
             self._publisher.publish_user_generation(user_id, generation)
+        self._email_changes.notify_added()
         return scoped_user
 
     def delete_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
@@ -198,6 +212,7 @@ class UserService:
             api_keys.delete_user_keys(session, user_id, now)
             second_factor.delete_factor(session, user_id)
             password_recovery.delete_user_tokens(session, user_id)
+            pending_emails.delete_pending_email(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             accounts.mark_deleted(session, user, now)
             self._record_event(session, caller, origin, "user.delete", user_id)
@@ -223,9 +238,8 @@ class UserService:
             values["disabled_at"] = (user.disabled_at or self._now()) if disabled else None
             if disabled:
                 sessions.end_user_sessions(session, user.id, "disabled", self._now())
-        if "email" in values and values["email"] != user.email:
-            values["email_key"] = normalize_email(values["email"]) if values["email"] else None
-            values["email_verified"] = False
+        if "email" in values:
+            self._email_changes.change_email(session, user, values.pop("email"))
         accounts.update_user(session, user, values)
 
     def _record_event(

@@ -1,4 +1,8 @@
-"""API keys: creation, exchange for short-lived access tokens, revocation."""
+"""API keys: creation, exchange for short-lived access tokens, revocation.
+
+A key that is created with another key is its child. Deletion, expiry and lost permissions of a key
+apply to all its descendants.
+"""
 
 import hashlib
 import secrets
@@ -6,15 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
 from backend.security.authentication import API_KEY_PREFIX
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import (
+    ExpiryAfterParent,
     ExpiryInPast,
     InvalidApiKey,
+    KeyDepthExceeded,
     PermissionDenied,
     ResourceNotFound,
 )
@@ -26,6 +32,9 @@ _TOKEN_LIFETIME = timedelta(minutes=2)
 # Precision of `last_used_at`: it is updated at most this often, so most exchanges do not write.
 _LAST_USED_PRECISION = timedelta(minutes=1)
 _PREFIX_CHARACTERS = 12
+# Levels of a key tree: a key of a session, a key created with it, and one created with that one.
+MAX_KEY_DEPTH = 3
+_SESSION_ID_PREFIX = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class ApiKey:
     """An API key without its secret."""
 
     id: str
+    parent_id: str | None
     tenant_id: str
     name: str
     prefix: str
@@ -72,8 +82,11 @@ class ApiKeyService:
     ) -> tuple[ApiKey, str]:
         """Create a key for *caller* in the caller's tenant.
 
+        If the caller uses a key itself, that key is the parent of the new one.
+
         Args:
             permissions: permissions of the key; None for all permissions of the caller.
+            expires_at: None for no expiry, or for the expiry of the parent.
             actor_id: user that creates the key, if it is not the owner.
 
         Returns:
@@ -81,6 +94,9 @@ class ApiKeyService:
 
         Raises:
             ExpiryInPast: *expires_at* has passed.
+            ExpiryAfterParent: *expires_at* is later than the expiry of the parent.
+            KeyDepthExceeded: the parent is at the lowest level of its tree.
+            InvalidApiKey: the parent was deleted after the request was authenticated.
             PermissionDenied: *permissions* exceed those of the caller. A key that creates a key
                 cannot pass on more permissions than it has.
         """
@@ -92,7 +108,13 @@ class ApiKeyService:
             raise PermissionDenied(missing)
         text = API_KEY_PREFIX + secrets.token_urlsafe(32)
         with self._database.write() as session:
+            parent = _get_parent(session, caller)
+            if parent is not None and parent.expires_at is not None:
+                if expires_at is not None and expires_at > parent.expires_at:
+                    raise ExpiryAfterParent(parent.expires_at)
+                expires_at = expires_at or parent.expires_at
             row = store.ApiKey(
+                parent_id=parent.id if parent else None,
                 tenant_id=caller.tenant_id,
                 user_id=caller.user_id,
                 name=name,
@@ -124,14 +146,15 @@ class ApiKeyService:
             return [_to_api_key(row) for row in rows]
 
     def delete_key(self, caller: Principal, key_id: str, origin: RequestOrigin) -> None:
-        """Revoke the key and every token issued for it.
+        """Revoke the key, its descendants and every token issued for them.
 
         Raises:
             ResourceNotFound: the caller has no such key in the selected tenant.
         """
         now = self._now()
         with self._database.write() as session:
-            if not store.delete_key(session, key_id, caller.user_id, caller.tenant_id, now):
+            deleted_ids = store.delete_key(session, key_id, caller.user_id, caller.tenant_id, now)
+            if not deleted_ids:
                 raise ResourceNotFound
             record_audit_event(
                 session,
@@ -141,8 +164,9 @@ class ApiKeyService:
                 actor_id=caller.user_id,
                 tenant_id=caller.tenant_id,
                 target=key_id,
+                descendants=len(deleted_ids) - 1,
             )
-        self._publisher.publish_ended_session(get_key_session_id(key_id))
+        self._publish_deleted_keys(deleted_ids)
 
     def list_all_keys(self, user_id: str | None) -> Sequence[tuple[str, ApiKey]]:
         """Return the owner's id and the key of all keys, or of one user's keys (operator)."""
@@ -152,7 +176,7 @@ class ApiKeyService:
             ]
 
     def revoke_key(self, actor_id: str, key_id: str, origin: RequestOrigin) -> None:
-        """Revoke a key of any user (operator).
+        """Revoke a key of any user and its descendants (operator).
 
         Raises:
             ResourceNotFound: the key does not exist.
@@ -162,53 +186,92 @@ class ApiKeyService:
             row = store.get_key(session, key_id)
             if row is None:
                 raise ResourceNotFound
-            store.delete_key(session, key_id, row.user_id, row.tenant_id, now)
-            target = {"tenant_id": row.tenant_id, "target": key_id}
-            record_audit_event(session, now, origin, "api_key.delete", actor_id=actor_id, **target)
-        self._publisher.publish_ended_session(get_key_session_id(key_id))
+            deleted_ids = store.delete_key(session, key_id, row.user_id, row.tenant_id, now)
+            record_audit_event(
+                session,
+                now,
+                origin,
+                "api_key.delete",
+                actor_id=actor_id,
+                tenant_id=row.tenant_id,
+                target=key_id,
+                descendants=len(deleted_ids) - 1,
+            )
+        self._publish_deleted_keys(deleted_ids)
 
     def exchange_key(self, text: str) -> KeyExchange:
         """Return the restricted account of the API key *text*.
 
-        Permissions are the intersection of the key's and its owner's current ones.
+        Permissions are the intersection of those of the key, of its ancestors and of its owner.
 
         Raises:
-            InvalidApiKey: the key is unknown, expired or deleted, or its owner is disabled,
-                deleted or no longer a member of the key's tenant.
+            InvalidApiKey: the key or an ancestor is unknown, expired or deleted, or its owner is
+                disabled, deleted or no longer a member of the key's tenant.
         """
         now = self._now()
         with self._database.read() as session:
             row = store.find_key_by_digest(session, _hash_key(text))
-            if row is None or (row.expires_at is not None and row.expires_at <= now):
+            ancestors = store.get_ancestors(session, row, MAX_KEY_DEPTH) if row else None
+            if row is None or ancestors is None:
+                raise InvalidApiKey
+            expiries = [item.expires_at for item in (row, *ancestors) if item.expires_at]
+            lifetime = min([_TOKEN_LIFETIME, *(expiry - now for expiry in expiries)])
+            if lifetime <= timedelta(0):
                 raise InvalidApiKey
             user = accounts.get_user(session, row.user_id)
             if user is None or user.disabled_at is not None:
                 raise InvalidApiKey
             account = load_account(session, user)
             key = _to_api_key(row)
+            permissions = key.permissions.intersection(*(item.permissions for item in ancestors))
         membership = account.get_membership(key.tenant_id)
         if membership is None:
             raise InvalidApiKey
         if key.last_used_at is None or now - key.last_used_at >= _LAST_USED_PRECISION:
             with self._database.write() as session:
                 store.mark_key_used(session, key.id, now)
-        remaining = key.expires_at - now if key.expires_at else _TOKEN_LIFETIME
-        restricted = replace(membership, permissions=membership.permissions & key.permissions)
+        restricted = replace(membership, permissions=membership.permissions & permissions)
         return KeyExchange(
             account=replace(account, memberships=(restricted,)),
             session_id=get_key_session_id(key.id),
-            lifetime=min(remaining, _TOKEN_LIFETIME),
+            lifetime=lifetime,
         )
+
+    def _publish_deleted_keys(self, key_ids: Iterable[str]) -> None:
+        for key_id in key_ids:
+            self._publisher.publish_ended_session(get_key_session_id(key_id))
 
 
 def get_key_session_id(key_id: str) -> str:
     """Return the session id (`sid` claim) of tokens issued for the key."""
-    return f"key:{key_id}"
+    return f"{_SESSION_ID_PREFIX}{key_id}"
+
+
+def parse_key_session_id(session_id: str) -> str | None:
+    """Return the id of the key whose tokens have *session_id*, or None for a login session."""
+    if not session_id.startswith(_SESSION_ID_PREFIX):
+        return None
+    return session_id.removeprefix(_SESSION_ID_PREFIX)
+
+
+def _get_parent(session: Session, caller: Principal) -> store.ApiKey | None:
+    """Return the key that *caller* uses, or None for a caller with a session."""
+    parent_id = parse_key_session_id(caller.session_id)
+    if parent_id is None:
+        return None
+    parent = store.get_key(session, parent_id)
+    ancestors = store.get_ancestors(session, parent, MAX_KEY_DEPTH) if parent else None
+    if parent is None or ancestors is None:
+        raise InvalidApiKey
+    if len(ancestors) + 1 >= MAX_KEY_DEPTH:
+        raise KeyDepthExceeded(MAX_KEY_DEPTH)
+    return parent
 
 
 def _to_api_key(row: store.ApiKey) -> ApiKey:
     return ApiKey(
         id=row.id,
+        parent_id=row.parent_id,
         tenant_id=row.tenant_id,
         name=row.name,
         prefix=row.prefix,

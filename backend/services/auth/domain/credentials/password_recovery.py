@@ -13,6 +13,7 @@ from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.auth.clients.mail import MailNotSent, MailSender, MailUndeliverable
 from backend.services.auth.domain.accounts import get_personal_words
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
@@ -66,6 +67,7 @@ class PasswordRecoveryService:
         hasher: PasswordHasher,
         policy: PasswordPolicy,
         publisher: RevocationPublisher,
+        limiter: AttemptLimiter,
         mail_sender: MailSender | None,
         encryptor: Encryptor,
         now: Callable[[], datetime],
@@ -74,6 +76,7 @@ class PasswordRecoveryService:
         self._hasher = hasher
         self._policy = policy
         self._publisher = publisher
+        self._limiter = limiter
         self._mail_sender = mail_sender
         self._encryptor = encryptor
         self._now = now
@@ -89,9 +92,10 @@ class PasswordRecoveryService:
             InvalidCredentials: *current* is not the current password.
             WeakPassword: *new* does not meet the policy.
             SessionEnded: the account was deleted after the request was authenticated.
+            TooManyAttempts: too many proofs of this session failed.
             TooBusy: too many passwords are being hashed.
         """
-        with self._hasher.reserve_slot():
+        with self._limiter.limit_proof(session_id), self._hasher.reserve_slot():
             with self._database.read() as session:
                 user = accounts.get_user(session, user_id)
                 if user is None:

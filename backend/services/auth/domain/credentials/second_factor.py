@@ -14,6 +14,7 @@ import pyotp
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
 from backend.services.auth.domain.credentials.passwords import PasswordHasher
 from backend.services.auth.errors import (
     InvalidCredentials,
@@ -56,11 +57,13 @@ class SecondFactorService:
         self,
         database: Database,
         hasher: PasswordHasher,
+        limiter: AttemptLimiter,
         encryptor: Encryptor,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._hasher = hasher
+        self._limiter = limiter
         self._encryptor = encryptor
         self._now = now
 
@@ -125,7 +128,7 @@ class SecondFactorService:
         return codes
 
     def deactivate_factor(
-        self, user_id: str, password: str, code: str, origin: RequestOrigin
+        self, user_id: str, session_id: str, password: str, code: str, origin: RequestOrigin
     ) -> None:
         """Remove the factor and its recovery codes.
 
@@ -136,6 +139,12 @@ class SecondFactorService:
             TooManyAttempts: too many invalid codes or passwords were sent.
             TooBusy: too many passwords are being hashed.
         """
+        with self._limiter.limit_proof(session_id):
+            self._check_and_deactivate(user_id, password, code, origin)
+
+    def _check_and_deactivate(
+        self, user_id: str, password: str, code: str, origin: RequestOrigin
+    ) -> None:
         with self._hasher.reserve_slot():
             with self._database.read() as session:
                 user = accounts.get_user(session, user_id)

@@ -35,7 +35,7 @@ def add_key_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentPa
     )
     create_parser.set_defaults(command=create_key)
     revoke_parser = subparsers.add_parser(
-        "revoke", help="revoke an API key and every token issued for it"
+        "revoke", help="revoke an API key, the keys created with it and every token issued for them"
     )
     revoke_parser.add_argument("key", metavar="KEY", help="id or prefix, as shown by `list`")
     revoke_parser.set_defaults(command=revoke_key)

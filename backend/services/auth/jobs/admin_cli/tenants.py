@@ -11,7 +11,7 @@ from backend.services.auth.domain.administration.tenants import (
     Tenant,
     is_reserved_slug,
 )
-from backend.services.auth.jobs.admin_cli.admin_commands import AdminCommands
+from backend.services.auth.jobs.admin_cli.admin_commands import AdminCommands, require_confirmation
 from backend.services.auth.jobs.admin_cli.users import parse_role_name
 
 _PAGE_SIZE = 200
@@ -51,6 +51,11 @@ def add_tenant_commands(subparsers: "argparse._SubParsersAction[argparse.Argumen
         subparsers.add_parser("remove-member", help="remove a member"), remove_member
     )
     remove_parser.add_argument("user", metavar="USER")
+    delete_parser = _add_tenant_argument(
+        subparsers.add_parser("delete", help="delete a tenant, its roles and its API keys"),
+        delete_tenant,
+    )
+    delete_parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def list_tenants(admin: AdminCommands, args: argparse.Namespace) -> None:
@@ -85,6 +90,13 @@ def rename_tenant(admin: AdminCommands, args: argparse.Namespace) -> None:
     tenant = admin.get_tenant(args.tenant)
     tenant = admin.tenants.rename_tenant(admin.principal, tenant.id, args.name, admin.origin)
     admin.print_result(f"The name of {tenant.slug} is now {tenant.name}.", asdict(tenant))
+
+
+def delete_tenant(admin: AdminCommands, args: argparse.Namespace) -> None:
+    tenant = admin.get_tenant(args.tenant)
+    require_confirmation(f"Delete the tenant {tenant.slug} permanently?", yes=args.yes)
+    admin.tenants.delete_tenant(admin.principal, tenant.id, admin.origin)
+    admin.print_result(f"{tenant.slug} is deleted.", {"id": tenant.id})
 
 
 def show_tenant(admin: AdminCommands, args: argparse.Namespace) -> None:

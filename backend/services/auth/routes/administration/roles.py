@@ -25,6 +25,7 @@ from backend.services.auth.routes.schemas import (
     is_valid_role_name,
     single_line_field,
 )
+from backend.services.auth.routes.sensitive_operations import sensitive
 
 roles = Blueprint("roles", __name__)
 
@@ -70,6 +71,7 @@ def list_roles(page: PageQuery) -> RolePage:
 @roles.put("/roles/<name>")
 @require_permission(Permission.USERS_WRITE)
 @validate_input(RolePut)
+@sensitive
 @responds_with(RoleResponse, other_statuses=(201,), errors=(BuiltInRole, PermissionDenied))
 @request_example(
     {

@@ -38,6 +38,7 @@ from backend.services.auth.errors import (
 )
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import RoleNames, get_cursor_key, single_line_field
+from backend.services.auth.routes.sensitive_operations import sensitive
 
 tenants = Blueprint("tenants", __name__)
 
@@ -143,6 +144,18 @@ def rename_tenant(changes: TenantUpdate, tenant_id: str) -> TenantResponse:
     )
 
 
+@tenants.delete("/tenants/<tenant_id>")
+@require_permission(Permission.USERS_WRITE)
+@sensitive
+@responds_with(status=204, errors=(ResourceNotFound, PersonalTenant, HomeTenant, LastAdmin))
+def delete_tenant(tenant_id: str) -> None:
+    """Delete a shared tenant with its memberships, roles and API keys.
+
+    Its tokens end within one second. It must not be the home tenant of an account.
+    """
+    use(TenantService).delete_tenant(current_principal(), tenant_id, get_request_origin())
+
+
 @tenants.get("/tenants/<tenant_id>/members")
 @require_permission(Permission.USERS_READ)
 @validate_query(PageQuery)
@@ -171,6 +184,7 @@ def get_member(tenant_id: str, user_id: str) -> MemberResponse:
 @tenants.put("/tenants/<tenant_id>/members/<user_id>")
 @require_permission(Permission.USERS_WRITE)
 @validate_input(MemberPut, optional=True)
+@sensitive
 @responds_with(
     MemberResponse,
     other_statuses=(201,),

@@ -26,10 +26,12 @@ from backend.services.auth.errors import (
     ForeignAccount,
     InvalidUsername,
     LastAdmin,
+    MailUnavailable,
     PermissionDenied,
     PersonalTenant,
     ResourceNotFound,
     TooBusy,
+    TooManyAttempts,
     UnknownRole,
     UsernameTaken,
     WeakPassword,
@@ -45,6 +47,7 @@ from backend.services.auth.routes.schemas import (
     get_cursor_key,
     to_tenant_membership,
 )
+from backend.services.auth.routes.sensitive_operations import sensitive
 
 users = Blueprint("users", __name__)
 
@@ -113,6 +116,7 @@ def search_users(query: UserQuery) -> UserPage:
 @users.post("/users")
 @require_permission(Permission.USERS_WRITE)
 @validate_input(UserCreate)
+@sensitive
 @idempotent
 @responds_with(
     AdminUserResponse,
@@ -157,15 +161,26 @@ def get_user(user_id: str) -> AdminUserResponse:
 @users.patch("/users/<user_id>")
 @require_permission(Permission.USERS_WRITE)
 @validate_input(UserUpdate)
+@sensitive
 @responds_with(
     AdminUserResponse,
-    errors=(ResourceNotFound, PermissionDenied, ForeignAccount, UnknownRole, EmailTaken, LastAdmin),
+    errors=(
+        ResourceNotFound,
+        PermissionDenied,
+        ForeignAccount,
+        UnknownRole,
+        EmailTaken,
+        MailUnavailable,
+        TooManyAttempts,
+        LastAdmin,
+    ),
 )
 @request_example({"display_name": "Rear Admiral Grace Hopper", "roles": ["viewer"]})
 def update_user(changes: UserUpdate, user_id: str) -> AdminUserResponse:
     """Change roles, e-mail address or display name, or disable the account.
 
-    Disabling ends all sessions of the user.
+    Disabling ends all sessions of the user. A new e-mail address is pending until the user confirms
+    it.
     """
     fields = changes.model_dump(include=changes.model_fields_set)
     return _to_response(
@@ -175,6 +190,7 @@ def update_user(changes: UserUpdate, user_id: str) -> AdminUserResponse:
 
 @users.delete("/users/<user_id>")
 @require_permission(Permission.USERS_WRITE)
+@sensitive
 @responds_with(status=204, errors=(ResourceNotFound, PermissionDenied, ForeignAccount, LastAdmin))
 def delete_user(user_id: str) -> None:
     """Delete an account permanently. Its sessions and API keys end immediately."""

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.idempotency import idempotent
+from backend.chassis.web.idempotency import idempotent_with_secret
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import (
@@ -22,13 +22,16 @@ from backend.security import (
 from backend.security.tokens import InvalidToken
 from backend.services.auth.domain.credentials.api_keys import ApiKey, ApiKeyService
 from backend.services.auth.errors import (
+    ExpiryAfterParent,
     ExpiryInPast,
     InvalidApiKey,
+    KeyDepthExceeded,
     PermissionDenied,
     ResourceNotFound,
 )
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import single_line_field
+from backend.services.auth.routes.sensitive_operations import sensitive
 from backend.services.auth.routes.tokens import create_user_access_token
 
 api_keys = Blueprint("api_keys", __name__)
@@ -36,7 +39,11 @@ _MAX_KEY_CHARACTERS = 128
 
 
 class ApiKeyCreate(Input):
-    """Name and permissions of a new key; by default all permissions of the caller."""
+    """Name, permissions and expiry of a new key.
+
+    By default it has all permissions of the caller. Without `expires_at` it does not expire, or it
+    expires together with the key that creates it.
+    """
 
     name: Annotated[str, single_line_field(100), Field(examples=["nightly import"])]
     permissions: Annotated[list[Permission], Field(min_length=1, max_length=50)] | None = None
@@ -55,6 +62,7 @@ class ApiKeyResponse(BaseModel):
     """An API key without its secret."""
 
     id: str
+    parent_id: str | None
     tenant_id: str
     name: str
     prefix: str
@@ -99,11 +107,19 @@ class OwnApiKeys:
 @api_keys.post("/api-keys")
 @authenticated
 @validate_input(ApiKeyCreate)
-@idempotent
-@responds_with(ApiKeyWithSecret, 201, errors=(PermissionDenied, ExpiryInPast))
+@sensitive
+@idempotent_with_secret
+@responds_with(
+    ApiKeyWithSecret,
+    201,
+    errors=(PermissionDenied, ExpiryInPast, ExpiryAfterParent, KeyDepthExceeded),
+)
 @request_example({"name": "nightly import", "permissions": ["rag:read", "agent:query"]})
 def create_api_key(body: ApiKeyCreate) -> ApiKeyWithSecret:
-    """Create a key for the selected tenant. The key is returned only once."""
+    """Create a key for the selected tenant. The key is returned only once.
+
+    A key that is created with another key ends with it.
+    """
     key, text = use(ApiKeyService).create_key(
         current_principal(),
         body.name,
@@ -128,9 +144,13 @@ def list_api_keys(page: PageQuery) -> ApiKeyPage:
 
 @api_keys.delete("/api-keys/<key_id>")
 @authenticated
+@sensitive
 @responds_with(status=204, errors=(ResourceNotFound,))
 def delete_api_key(key_id: str) -> None:
-    """Delete a key. Every service rejects tokens issued for it within one second."""
+    """Delete a key and the keys that were created with it.
+
+    Every service rejects tokens issued for them within one second.
+    """
     use(ApiKeyService).delete_key(current_principal(), key_id, get_request_origin())
 
 
@@ -163,6 +183,7 @@ def _exchange_key(text: str) -> ApiKeyTokenResponse:
 def _to_fields(key: ApiKey) -> dict[str, Any]:
     return {
         "id": key.id,
+        "parent_id": key.parent_id,
         "tenant_id": key.tenant_id,
         "name": key.name,
         "prefix": key.prefix,

@@ -20,6 +20,7 @@ from backend.services.auth.errors import (
     ProviderUnavailable,
     ResourceNotFound,
 )
+from backend.services.auth.routes.known_device_cookie import remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_response
 
@@ -102,6 +103,7 @@ def complete_login(query: CallbackQuery, provider: str) -> SignInResponse:
     user_id = use(ExternalSignInService).complete_sign_in(
         provider, query.state, query.code, browser_token, origin
     )
+    remember_device(user_id)
     return to_sign_in_response(
         use(SessionService).open_session(user_id, f"oidc:{provider}"[:32], origin)
     )
@@ -123,6 +125,7 @@ def exchange_id_token(body: IdTokenExchange, provider: str) -> SignInResponse:
     user_id = use(ExternalSignInService).exchange_id_token(
         provider, body.id_token, body.nonce, origin
     )
+    remember_device(user_id)
     return to_sign_in_response(
         use(SessionService).open_session(user_id, f"oidc:{provider}"[:32], origin)
     )

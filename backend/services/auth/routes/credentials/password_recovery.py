@@ -1,11 +1,8 @@
 """Routes for changing a password and for resetting a forgotten one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated
 
-from flask import Blueprint, Response, g
-from flask_limiter import RateLimitExceeded
+from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
@@ -27,9 +24,9 @@ from backend.services.auth.errors import (
     TooManyAttempts,
     WeakPassword,
 )
-from backend.services.auth.routes.failure_limits import FailureLimiter
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password
+from backend.services.auth.routes.sensitive_operations import sensitive
 
 
 class PasswordChange(Input):
@@ -71,25 +68,17 @@ class PasswordResetAccepted(BaseModel):
 recovery = Blueprint("recovery", __name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LimitedPasswordChange:
-    """`check_and_change` with a limit of wrong current passwords per user."""
-
-    change_password: Callable[[PasswordChange], None]
-
-    @classmethod
-    def create(cls, failures: FailureLimiter) -> Self:
-        # A stolen access token must not allow guessing the password without limit.
-        return cls(
-            failures.limit(
-                check_and_change,
-                lambda: f"password-of-{g.principal.user_id}",
-                lambda response: response.status_code == InvalidCredentials.status,
-            )
-        )
-
-
-def check_and_change(body: PasswordChange) -> None:
+@recovery.post("/password/change")
+@authenticated
+@validate_input(PasswordChange)
+@sensitive
+@responds_with(
+    status=204,
+    errors=(InvalidCredentials, WeakPassword, SessionEnded, TooManyAttempts, TooBusy),
+)
+@request_example({"current_password": "testpass123", "new_password": "analytical engine 1843"})
+def change_password(body: PasswordChange) -> None:
+    """Change the password. All other sessions of the caller end."""
     caller = current_principal()
     use(PasswordRecoveryService).change_password(
         caller.user_id,
@@ -98,19 +87,6 @@ def check_and_change(body: PasswordChange) -> None:
         body.new_password,
         get_request_origin(),
     )
-
-
-@recovery.post("/password/change")
-@authenticated
-@validate_input(PasswordChange)
-@responds_with(
-    status=204,
-    errors=(InvalidCredentials, WeakPassword, SessionEnded, TooManyAttempts, TooBusy),
-)
-@request_example({"current_password": "testpass123", "new_password": "analytical engine 1843"})
-def change_password(body: PasswordChange) -> None:
-    """Change the password. All other sessions of the caller end."""
-    use(LimitedPasswordChange).change_password(body)
 
 
 @recovery.post("/password/forgot")
@@ -137,8 +113,3 @@ def request_reset(body: PasswordResetRequest) -> PasswordResetAccepted:
 def reset_password(body: PasswordResetConfirm) -> None:
     """Set a new password with a reset token, which works once. All sessions end."""
     use(PasswordRecoveryService).reset_password(body.token, body.new_password, get_request_origin())
-
-
-@recovery.errorhandler(RateLimitExceeded)
-def handle_rate_limit(_: RateLimitExceeded) -> Response:
-    return use(FailureLimiter).to_response()

@@ -7,21 +7,20 @@ from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
-from backend.security import Input, authenticated, validate_input
+from backend.security import Input, authenticated, current_principal, validate_input
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
 from backend.services.auth.errors import (
     InvalidCredentials,
     SecondFactorActive,
     SecondFactorInactive,
     SessionEnded,
-    SessionRequired,
     TooBusy,
     TooManyAttempts,
     TotpCodeRejected,
 )
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password, TotpCode
-from backend.services.auth.routes.session_principal import require_session_principal
+from backend.services.auth.routes.sensitive_operations import sensitive
 
 second_factor = Blueprint("second_factor", __name__)
 
@@ -54,16 +53,18 @@ class RecoveryCodesResponse(BaseModel):
 
 @second_factor.post("/mfa/totp")
 @authenticated
-@responds_with(TotpEnrollmentResponse, errors=(SecondFactorActive, SessionEnded, SessionRequired))
+@sensitive
+@responds_with(TotpEnrollmentResponse, errors=(SecondFactorActive, SessionEnded))
 def start_totp_enrollment() -> TotpEnrollmentResponse:
     """Create a TOTP secret. The factor is inactive until it is confirmed."""
-    enrollment = use(SecondFactorService).start_enrollment(require_session_principal().user_id)
+    enrollment = use(SecondFactorService).start_enrollment(current_principal().user_id)
     return TotpEnrollmentResponse(secret=enrollment.secret, otpauth_uri=enrollment.uri)
 
 
 @second_factor.post("/mfa/totp/confirm")
 @authenticated
 @validate_input(TotpConfirm)
+@sensitive
 @responds_with(
     RecoveryCodesResponse,
     errors=(
@@ -71,14 +72,13 @@ def start_totp_enrollment() -> TotpEnrollmentResponse:
         SecondFactorActive,
         TotpCodeRejected,
         TooManyAttempts,
-        SessionRequired,
     ),
 )
 @request_example({"code": "123456"})
 def confirm_totp(body: TotpConfirm) -> RecoveryCodesResponse:
     """Activate the second factor with a first code."""
     codes = use(SecondFactorService).confirm_enrollment(
-        require_session_principal().user_id, body.code, get_request_origin()
+        current_principal().user_id, body.code, get_request_origin()
     )
     return RecoveryCodesResponse(recovery_codes=codes)
 
@@ -86,6 +86,7 @@ def confirm_totp(body: TotpConfirm) -> RecoveryCodesResponse:
 @second_factor.delete("/mfa/totp")
 @authenticated
 @validate_input(TotpDeactivate)
+@sensitive
 @responds_with(
     status=204,
     errors=(
@@ -94,15 +95,14 @@ def confirm_totp(body: TotpConfirm) -> RecoveryCodesResponse:
         TotpCodeRejected,
         TooManyAttempts,
         TooBusy,
-        SessionRequired,
     ),
 )
 @request_example({"password": "testpass123", "code": "123456"})
 def deactivate_totp(body: TotpDeactivate) -> None:
     """Deactivate the second factor and delete its recovery codes."""
-    user_id = require_session_principal().user_id
+    caller = current_principal()
     use(SecondFactorService).deactivate_factor(
-        user_id, body.password, body.code, get_request_origin()
+        caller.user_id, caller.session_id, body.password, body.code, get_request_origin()
     )
 
 

@@ -18,6 +18,9 @@ class ApiKey(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=generate_id)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    # The key that created this key; None for keys that were created in a session or by an
+    # operator, which are the roots of the key trees.
+    parent_id: Mapped[str | None] = mapped_column(String(32), index=True)
     name: Mapped[str] = mapped_column(String(100))
     # The first characters of the key, for the owner to recognize it in a configuration file.
     prefix: Mapped[str] = mapped_column(String(16))
@@ -73,6 +76,23 @@ def get_key(session: Session, key_id: str) -> ApiKey | None:
     return session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.deleted_at.is_(None)))
 
 
+def get_ancestors(session: Session, key: ApiKey, max_depth: int) -> list[ApiKey] | None:
+    """Return the parent of *key*, its parent and so on up to the root.
+
+    Returns:
+        None if an ancestor is deleted, or if there are *max_depth* ancestors or more.
+    """
+    ancestors: list[ApiKey] = []
+    parent_id = key.parent_id
+    while parent_id is not None:
+        parent = get_key(session, parent_id)
+        if parent is None or len(ancestors) + 1 >= max_depth:
+            return None
+        ancestors.append(parent)
+        parent_id = parent.parent_id
+    return ancestors
+
+
 def list_all_keys(session: Session, user_id: str | None) -> Sequence[ApiKey]:
     """Return all keys, or those of one user, newest first."""
     query = select(ApiKey).where(ApiKey.deleted_at.is_(None))
@@ -81,9 +101,16 @@ def list_all_keys(session: Session, user_id: str | None) -> Sequence[ApiKey]:
     return session.scalars(query.order_by(ApiKey.created_at.desc(), ApiKey.id)).all()
 
 
-def delete_key(session: Session, key_id: str, user_id: str, tenant_id: str, now: datetime) -> bool:
-    """Mark the key as deleted; return False if the owner has no such key in the tenant."""
-    deleted = session.execute(
+def delete_key(
+    session: Session, key_id: str, user_id: str, tenant_id: str, now: datetime
+) -> list[str]:
+    """Mark the key and all its descendants as deleted.
+
+    Returns:
+        The ids of the deleted keys, *key_id* first; empty if the owner has no such key in the
+        tenant.
+    """
+    deleted = session.scalar(
         update(ApiKey)
         .where(
             ApiKey.id == key_id,
@@ -95,13 +122,36 @@ def delete_key(session: Session, key_id: str, user_id: str, tenant_id: str, now:
         .returning(ApiKey.id)
         .execution_options(synchronize_session=False)
     )
-    return deleted.first() is not None
+    if deleted is None:
+        return []
+    deleted_ids, parents = [deleted], [deleted]
+    while parents:
+        parents = list(
+            session.scalars(
+                update(ApiKey)
+                .where(ApiKey.parent_id.in_(parents), ApiKey.deleted_at.is_(None))
+                .values(deleted_at=now)
+                .returning(ApiKey.id)
+                .execution_options(synchronize_session=False)
+            )
+        )
+        deleted_ids += parents
+    return deleted_ids
 
 
 def delete_user_keys(session: Session, user_id: str, now: datetime) -> None:
     session.execute(
         update(ApiKey)
         .where(ApiKey.user_id == user_id, ApiKey.deleted_at.is_(None))
+        .values(deleted_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def delete_tenant_keys(session: Session, tenant_id: str, now: datetime) -> None:
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.tenant_id == tenant_id, ApiKey.deleted_at.is_(None))
         .values(deleted_at=now)
         .execution_options(synchronize_session=False)
     )

@@ -72,6 +72,7 @@ def default_routes(
                     "/refresh",
                     "/password/forgot",
                     "/password/reset",
+                    "/email/confirm",
                     "/.well-known/jwks.json",
                     "/oidc/*",
                 ),

@@ -2,7 +2,38 @@
 
 import pytest
 
-from tests.services.auth.api_user import ApiUser, get_problem
+from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
+
+
+def test_deleted_tenant_ends_tokens_and_keys_and_frees_its_slug(client, admin, team):
+    key = client.post(
+        "/api-keys", json={"name": "x", "permissions": ["rag:read"]}, headers=team.admin_headers
+    ).json
+    before = client.get(f"/tenants/{team.id}/members", headers=admin.auth_headers)
+
+    response = client.delete(f"/tenants/{team.id}", headers=team.admin_headers)
+
+    assert (before.status_code, response.status_code) == (200, 204)
+    assert get_problem(client.get("/me", headers=team.admin_headers)) == (401, "session_ended")
+    assert client.get("/me", headers={"X-API-Key": key["key"]}).status_code == 401
+    assert team.member.get("/me").status_code == 200
+    assert client.get(f"/tenants/{team.id}/members", headers=admin.auth_headers).status_code == 404
+    again = client.post("/tenants", json={"name": "The Team"}, headers=admin.auth_headers)
+    assert again.json["slug"] == "the-team"
+    refreshed = ApiUser.sign_in(client, "member")
+    assert [tenant["id"] for tenant in refreshed.user["tenants"]] == [refreshed.user["tenant_id"]]
+
+
+def test_personal_and_home_tenants_cannot_be_deleted(client, admin, team):
+    own = f"/tenants/{admin.user['tenant_id']}"
+    assert get_problem(client.delete(own, headers=admin.auth_headers)) == (409, "personal_tenant")
+    body = {"username": "native", "password": PASSWORD}
+    assert client.post("/users", json=body, headers=team.admin_headers).status_code == 201
+
+    response = client.delete(f"/tenants/{team.id}", headers=team.admin_headers)
+
+    assert get_problem(response) == (409, "home_tenant")
+    assert client.get("/me", headers=team.admin_headers).status_code == 200
 
 
 def test_member_can_select_a_tenant_by_id_or_slug(client, team):

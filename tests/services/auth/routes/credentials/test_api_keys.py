@@ -133,13 +133,122 @@ def test_keys_are_paginated_with_their_last_use(client, ada, create_key, clock):
         assert ada.get(f"/api-keys?cursor={cursor}").status_code == 422
 
 
-def test_create_key_with_the_same_idempotency_key_creates_one_key(client, ada):
+def test_create_key_with_the_same_idempotency_key_creates_one_key_and_shows_it_once(client, ada):
     headers = ada.auth_headers | {"Idempotency-Key": "once"}
 
     first, repeated = (client.post("/api-keys", json={"name": "x"}, headers=headers) for _ in "12")
 
-    assert first.json == repeated.json
+    assert first.status_code == 201
+    assert get_problem(repeated) == (409, "response_not_repeatable")
+    assert first.json["key"] not in repeated.text
     assert len(ada.get("/api-keys").json["items"]) == 1
+
+
+def test_idempotency_key_of_the_owner_does_not_open_the_response_to_a_key(client, ada, create_key):
+    narrow = create_key(ada, permissions=["rag:read"])
+    body = {"name": "wide", "permissions": ["rag:write"]}
+    once = {"Idempotency-Key": "once"}
+
+    wide = client.post("/api-keys", json=body, headers=ada.auth_headers | once)
+    repeated = client.post("/api-keys", json=body, headers=key_headers(narrow) | once)
+
+    assert wide.status_code == 201
+    assert repeated.status_code == 403
+    assert wide.json["key"] not in repeated.text
+
+
+@pytest.fixture
+def family(client, ada, create_key):
+    """Return a key, a key created with it, and one created with that one."""
+    keys = [create_key(ada, permissions=["rag:read", "agent:query"])]
+    for name in ("child", "grandchild"):
+        response = client.post("/api-keys", json={"name": name}, headers=key_headers(keys[-1]))
+        assert response.status_code == 201, response.text
+        keys.append(response.json)
+    return keys
+
+
+def exchange_key(client, key):
+    return client.post("/api-keys/exchange", json={"key": key["key"]})
+
+
+def test_key_created_with_a_key_names_it_as_parent(family):
+    root, child, grandchild = family
+
+    assert root["parent_id"] is None
+    assert (child["parent_id"], grandchild["parent_id"]) == (root["id"], child["id"])
+
+
+def test_deleted_key_ends_its_descendants_and_their_tokens(client, ada, family):
+    root, child, grandchild = family
+    tokens = [exchange_key(client, key).json["access_token"] for key in (child, grandchild)]
+
+    assert client.delete(f"/api-keys/{root['id']}", headers=ada.auth_headers).status_code == 204
+
+    for key in family:
+        assert get_problem(client.get("/me", headers=key_headers(key))) == (401, "invalid_api_key")
+    for token in tokens:
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert get_problem(client.get("/me", headers=bearer)) == (401, "session_ended")
+    assert ada.get("/api-keys").json["items"] == []
+
+
+def test_deleted_key_does_not_end_its_parent(client, ada, family):
+    root, child, _ = family
+
+    client.delete(f"/api-keys/{child['id']}", headers=ada.auth_headers)
+
+    assert [exchange_key(client, key).status_code for key in family] == [200, 401, 401]
+    assert [key["id"] for key in ada.get("/api-keys").json["items"]] == [root["id"]]
+
+
+def test_key_is_rejected_if_only_the_row_of_its_parent_is_deleted(client, family, execute):
+    execute("UPDATE api_keys SET deleted_at = created_at WHERE id = :id", id=family[0]["id"])
+
+    assert [exchange_key(client, key).status_code for key in family] == [401, 401, 401]
+
+
+def test_key_cannot_outlive_its_parent(client, ada, create_key, clock):
+    parent = create_key(ada, expires_at="2026-01-01T12:01:30Z", permissions=["rag:read"])
+
+    def create_child(**fields):
+        return client.post("/api-keys", json={"name": "c"} | fields, headers=key_headers(parent))
+
+    late = create_child(expires_at="2026-01-01T12:01:31Z")
+    child = create_child()
+
+    assert get_problem(late) == (422, "validation_failed")
+    assert late.json["errors"][0]["pointer"] == "#/expires_at"
+    assert child.json["expires_at"] == "2026-01-01T12:01:30Z"
+    assert create_child(expires_at="2026-01-01T12:01:00Z").status_code == 201
+    clock.advance(seconds=90)
+    assert exchange_key(client, child.json).status_code == 401
+
+
+def test_expiry_of_a_parent_limits_the_tokens_of_its_descendants(client, family, execute, clock):
+    execute(
+        "UPDATE api_keys SET expires_at = '2026-01-01 12:01:00' WHERE id = :id",
+        id=family[0]["id"],
+    )
+
+    assert exchange_key(client, family[2]).json["expires_in"] == 60
+    clock.advance(seconds=60)
+    assert exchange_key(client, family[2]).status_code == 401
+
+
+def test_key_loses_permissions_that_its_parent_loses(client, family, execute):
+    execute("UPDATE api_keys SET permissions = '[\"rag:read\"]' WHERE id = :id", id=family[0]["id"])
+
+    token = exchange_key(client, family[2]).json["access_token"]
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["scope"] == "rag:read"
+
+
+def test_key_tree_has_at_most_three_levels(client, family):
+    response = client.post("/api-keys", json={"name": "deep"}, headers=key_headers(family[2]))
+
+    assert get_problem(response) == (403, "key_depth_exceeded")
 
 
 def test_tables_do_not_contain_the_key(ada, create_key, execute, tmp_path):

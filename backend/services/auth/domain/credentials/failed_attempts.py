@@ -1,0 +1,241 @@
+"""Limits of failed sign-ins and proofs.
+
+A guesser with many addresses is slowed down by the counter of the account, which delays attempts
+but never locks the account. A device that has signed in before, and a session, count their own
+failures instead, so that nobody else's failures keep the owner out.
+
+The counters are in the database: they are the same for all processes and survive restarts.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, Self
+
+from backend.chassis.database.sessions import Database, acquire_transaction_lock
+from backend.services.auth.errors import (
+    InvalidCredentials,
+    InvalidTotp,
+    TooManyAttempts,
+    TotpCodeRejected,
+    TotpRequired,
+)
+from backend.services.auth.store.credentials import failed_attempts as store
+
+# Failures of one network for all accounts together, as a multiple of LOGIN_ATTEMPTS.
+_NETWORK_FACTOR = 20
+# Free attempts of a known device or a session.
+_OWN_ATTEMPTS = 10
+_OWN_PERIOD = timedelta(minutes=30)
+# An account whose free attempts are used up accepts the next one after 2, 4, 8 … seconds, at most
+# after this time: with 10 free attempts that is 45 in the first hour and 30 in each later one.
+_MAX_DELAY_SECONDS = 120
+_ACCOUNT_QUIET_PERIOD = timedelta(hours=1)
+_FAILURES = (InvalidCredentials, InvalidTotp, TotpCodeRejected)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_RATE = re.compile(r"([1-9]\d{0,5}) per (?:([1-9]\d{0,3}) )?(second|minute|hour|day)s?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRate:
+    """A number of failed attempts in a period."""
+
+    amount: int
+    period: timedelta
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a rate such as `10 per 5 minutes`. Raises ValueError if it is none."""
+        match = _RATE.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not a rate. Write for example: 10 per 5 minutes.")
+        amount, count, unit = match.groups()
+        return cls(int(amount), timedelta(seconds=int(count or 1) * _SECONDS[unit]))
+
+
+# Changes of the e-mail address by or for one account.
+_EMAIL_CHANGES = AttemptRate(5, timedelta(hours=1))
+
+
+class _Limit(Protocol):
+    @property
+    def resets_on_success(self) -> bool:
+        """True if a success deletes the counted failures."""
+
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
+        """Return the time from which the next attempt is accepted."""
+
+    def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
+        """Return True if the failures no longer count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PeriodLimit:
+    """A number of failures within a period; then none until the period ends."""
+
+    rate: AttemptRate
+    resets_on_success: bool = True
+
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
+        return first_at + self.rate.period if failures >= self.rate.amount else last_at
+
+    def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
+        del last_at
+        return now >= first_at + self.rate.period
+
+
+@dataclass(frozen=True, slots=True)
+class _DelayLimit:
+    """A number of failures without a delay, and then a delay that doubles with each failure."""
+
+    free_failures: int
+    # Success does not reset the count: every sign-in of the owner would give a guesser more.
+    resets_on_success: bool = False
+
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
+        del first_at
+        excess = failures - self.free_failures
+        if excess < 0:
+            return last_at
+        return last_at + timedelta(seconds=min(2 ** min(excess + 1, 10), _MAX_DELAY_SECONDS))
+
+    def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
+        del first_at
+        return now >= last_at + _ACCOUNT_QUIET_PERIOD
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    digest: str
+    limit: _Limit
+
+
+@dataclass(frozen=True, slots=True)
+class _CountedAttempt:
+    """An attempt that was counted as a failure in advance."""
+
+    counter: _Counter
+    at: datetime
+    previous_at: datetime
+
+
+class AttemptLimiter:
+    """Limit failed sign-ins and proofs.
+
+    Args:
+        rate: failures of one account at one network.
+    """
+
+    def __init__(self, database: Database, rate: AttemptRate, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._rate = rate
+        self._retention = max(rate.period, _OWN_PERIOD, _ACCOUNT_QUIET_PERIOD)
+        self._now = now
+
+    @contextmanager
+    def limit_sign_in(self, account: str, network: str, device_id: str | None) -> Iterator[None]:
+        """Count a failure of the block: wrong credentials or a wrong code.
+
+        Args:
+            account: subject of the account, the same for all spellings of its name.
+            network: IPv4 address or IPv6 /64 network of the client.
+            device_id: a known device of the account, which has its own limit.
+
+        Raises:
+            TooManyAttempts: the limit is exceeded; the block does not run.
+        """
+        if device_id is not None:
+            counters = [self._create_own_counter("device", account, device_id)]
+        else:
+            network_rate = AttemptRate(self._rate.amount * _NETWORK_FACTOR, self._rate.period)
+            counters = [
+                _create_counter(_PeriodLimit(self._rate), "account", account, network),
+                _create_counter(_PeriodLimit(network_rate, False), "network", network),
+                _create_counter(_DelayLimit(self._rate.amount), "account", account),
+            ]
+        with self._count_failure(counters):
+            yield
+
+    @contextmanager
+    def limit_proof(self, session_id: str) -> Iterator[None]:
+        """Count a failure of the block, which checks a password or code within a session.
+
+        A stolen access token must not allow guessing the password without limit.
+
+        Raises:
+            TooManyAttempts: the limit is exceeded; the block does not run.
+        """
+        with self._count_failure([self._create_own_counter("session", session_id)]):
+            yield
+
+    def count_email_change(self, user_id: str) -> None:
+        """Count a change of the e-mail address, which sends a mail to an address of choice.
+
+        Raises:
+            TooManyAttempts: the account has used up its changes. Call it outside of a transaction.
+        """
+        self._reserve([_create_counter(_PeriodLimit(_EMAIL_CHANGES), "email-change", user_id)])
+
+    def _create_own_counter(self, *subject: str) -> _Counter:
+        amount = min(self._rate.amount, _OWN_ATTEMPTS)
+        return _create_counter(_PeriodLimit(AttemptRate(amount, _OWN_PERIOD)), *subject)
+
+    @contextmanager
+    def _count_failure(self, counters: Sequence[_Counter]) -> Iterator[None]:
+        # Count before the attempt: concurrent guesses must not all pass the check first.
+        attempts = self._reserve(counters)
+        try:
+            yield
+        except _FAILURES:
+            raise
+        except BaseException as error:
+            self._release(attempts, is_success=isinstance(error, TotpRequired))
+            raise
+        self._release(attempts, is_success=True)
+
+    def _reserve(self, counters: Sequence[_Counter]) -> list[_CountedAttempt]:
+        now = self._now()
+        attempts = []
+        with self._database.write() as session:
+            for counter in sorted(counters, key=lambda item: item.digest):
+                acquire_transaction_lock(session, counter.digest)
+            store.delete_counters_unused_since(session, now - self._retention)
+            rows = [
+                (counter, store.get_counter_for_update(session, counter.digest))
+                for counter in counters
+            ]
+            ends = [now]
+            for counter, row in rows:
+                if row is None:
+                    continue
+                if counter.limit.is_outdated(row.first_at, row.last_at, now):
+                    row.failures, row.first_at = 0, now
+                else:
+                    ends.append(counter.limit.get_end(row.failures, row.first_at, row.last_at))
+            if (wait := max(ends) - now) > timedelta(0):
+                raise TooManyAttempts(max(1, math.ceil(wait.total_seconds())))
+            for counter, row in rows:
+                attempts.append(_CountedAttempt(counter, now, row.last_at if row else now))
+                if row is None:
+                    store.add_counter(session, counter.digest, now)
+                else:
+                    row.failures, row.last_at = row.failures + 1, now
+        return attempts
+
+    def _release(self, attempts: Sequence[_CountedAttempt], *, is_success: bool) -> None:
+        with self._database.write() as session:
+            for attempt in sorted(attempts, key=lambda item: item.counter.digest):
+                digest = attempt.counter.digest
+                acquire_transaction_lock(session, digest)
+                if is_success and attempt.counter.limit.resets_on_success:
+                    store.delete_counter(session, digest)
+                else:
+                    store.withdraw_failure(session, digest, attempt.at, attempt.previous_at)
+
+
+def _create_counter(limit: _Limit, *subject: str) -> _Counter:
+    return _Counter(hashlib.sha256("\0".join(subject).encode()).hexdigest(), limit)

@@ -1,0 +1,103 @@
+"""The sensitive operations of the system and the decorator that protects them.
+
+API keys cannot perform them: a leaked key must not change how its owner signs in, or outlive its
+deletion. Most of them also need a recent proof that the user is present, because an access token
+can be stolen.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import wraps
+from typing import Any
+
+from flask import request
+from pydantic import BaseModel
+
+from backend.chassis.web.app_factory import use
+from backend.security import Principal, current_principal
+from backend.security.permissions import READ_PERMISSIONS
+from backend.services.auth.domain.sessions import SessionService
+from backend.services.auth.errors import ReauthenticationRequired, SessionRequired
+
+View = Callable[..., Any]
+
+
+class Requirement(Enum):
+    """What a sensitive operation requires."""
+
+    SESSION = "a login session; the body contains the proof, or the operation only ends access"
+    RECENT_PROOF = "a login session with a proof of the last 5 minutes"
+
+
+def _always(body: BaseModel | None, caller: Principal) -> bool:
+    del body, caller
+    return True
+
+
+def _sets_any(*fields: str) -> Callable[[BaseModel | None, Principal], bool]:
+    def is_set(body: BaseModel | None, caller: Principal) -> bool:
+        del caller
+        return body is not None and not body.model_fields_set.isdisjoint(fields)
+
+    return is_set
+
+
+def _grants_write_permission(body: BaseModel | None, caller: Principal) -> bool:
+    requested = getattr(body, "permissions", None)
+    granted = caller.permissions if requested is None else requested
+    return not READ_PERMISSIONS.issuperset(granted)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an operation requires, and for which bodies and callers."""
+
+    requirement: Requirement
+    applies: Callable[[BaseModel | None, Principal], bool] = _always
+
+
+# Every other route is open to API keys with the permission that it declares.
+SENSITIVE_OPERATIONS: Mapping[str, Rule] = {
+    "POST /reauthenticate": Rule(Requirement.SESSION),
+    "POST /logout": Rule(Requirement.SESSION),
+    "POST /logout/all": Rule(Requirement.RECENT_PROOF),
+    "DELETE /me/sessions/<session_id>": Rule(Requirement.SESSION),
+    "PATCH /me": Rule(Requirement.RECENT_PROOF, _sets_any("email")),
+    "POST /password/change": Rule(Requirement.SESSION),
+    "POST /mfa/totp": Rule(Requirement.RECENT_PROOF),
+    "POST /mfa/totp/confirm": Rule(Requirement.RECENT_PROOF),
+    "DELETE /mfa/totp": Rule(Requirement.SESSION),
+    "POST /api-keys": Rule(Requirement.RECENT_PROOF, _grants_write_permission),
+    "DELETE /api-keys/<key_id>": Rule(Requirement.SESSION),
+    "POST /users": Rule(Requirement.RECENT_PROOF),
+    "PATCH /users/<user_id>": Rule(Requirement.RECENT_PROOF, _sets_any("roles", "email")),
+    "DELETE /users/<user_id>": Rule(Requirement.RECENT_PROOF),
+    "PUT /roles/<name>": Rule(Requirement.RECENT_PROOF),
+    "DELETE /tenants/<tenant_id>": Rule(Requirement.RECENT_PROOF),
+    "PUT /tenants/<tenant_id>/members/<user_id>": Rule(Requirement.RECENT_PROOF),
+}
+
+
+def sensitive(view: View) -> View:
+    """Protect *view* as `SENSITIVE_OPERATIONS` requires.
+
+    Place it below the guard and `@validate_input`, and above `@idempotent`: a stored response must
+    not be repeated without the proof.
+    """
+
+    @wraps(view)
+    def protected(*args: Any, **path: Any) -> Any:
+        rule = SENSITIVE_OPERATIONS[f"{request.method} {request.url_rule}"]
+        caller = current_principal()
+        body = args[0] if args else None
+        if rule.applies(body, caller):
+            if caller.uses_api_key:
+                raise SessionRequired
+            if rule.requirement is Requirement.RECENT_PROOF:
+                use(SessionService).ensure_recent_proof(caller.user_id, caller.session_id)
+        return view(*args, **path)
+
+    protected.is_sensitive = True  # type: ignore[attr-defined]
+    protected.decorator_errors = (SessionRequired, ReauthenticationRequired)  # type: ignore[attr-defined]
+    return protected

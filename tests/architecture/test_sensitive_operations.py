@@ -1,0 +1,72 @@
+"""Every route that changes something is classified: sensitive, or open to API keys."""
+
+import pytest
+
+from backend.chassis.catalog import CATALOG
+from backend.security.guards import get_guard
+from backend.services.auth.routes.sensitive_operations import SENSITIVE_OPERATIONS
+
+_READ_METHODS = {"GET", "HEAD", "OPTIONS"}
+# Routes that an API key with the declared permission may use. A new route belongs here, or in
+# SENSITIVE_OPERATIONS if it changes how somebody signs in, grants rights, deletes an account or
+# creates access that outlives the key.
+OPEN_TO_API_KEYS = {
+    "auth": {
+        "DELETE /roles/<name>",
+        "DELETE /tenants/<tenant_id>/members/<user_id>",
+        "PATCH /tenants/<tenant_id>",
+        "POST /tenants",
+        "POST /users/<user_id>/unlock",
+    },
+    "agent": {
+        "DELETE /personas/<persona_id>",
+        "DELETE /sessions/<session_id>",
+        "DELETE /sessions/<session_id>/feedback/<message_id>",
+        "PATCH /sessions/<session_id>",
+        "POST /mcp",
+        "POST /personas",
+        "POST /query",
+        "POST /sessions/<session_id>/cancel",
+        "POST /sessions/<session_id>/feedback",
+        "POST /sessions/<session_id>/messages/<message_id>/edit",
+        "POST /sessions/<session_id>/messages/<message_id>/regenerate",
+        "POST /sessions/<session_id>/resume",
+        "POST /v1/chat/completions",
+        "PUT /personas/<persona_id>",
+    },
+    "rag": {
+        "DELETE /collections/<name>",
+        "DELETE /collections/<name>/grants/<user_id>",
+        "DELETE /documents/<document_id>",
+        "PATCH /collections/<name>",
+        "PATCH /documents/<document_id>",
+        "POST /collections",
+        "POST /documents",
+        "POST /documents/<document_id>/reindex",
+        "POST /query",
+        "POST /search",
+        "PUT /collections/<name>/grants/<user_id>",
+    },
+    "admin": set(),
+    "gateway": set(),
+}
+
+
+def list_changing_routes(app):
+    """Yield (route, view) for the routes that need credentials and can change something."""
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if not get_guard(view).public and not rule.endpoint.startswith("forwarding."):
+            for method in sorted((rule.methods or set()) - _READ_METHODS):
+                yield f"{method} {rule}", view
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in CATALOG])
+def test_every_route_is_sensitive_or_open_to_api_keys(build, name):
+    routes = dict(list_changing_routes(build(name)))
+    sensitive = set(SENSITIVE_OPERATIONS) if name == "auth" else set()
+
+    assert set(routes) == OPEN_TO_API_KEYS[name] | sensitive
+    assert not OPEN_TO_API_KEYS[name] & sensitive
+    protected = {route for route, view in routes.items() if getattr(view, "is_sensitive", False)}
+    assert protected == sensitive
