@@ -9,6 +9,7 @@ from backend.operations.doctor import report
 from backend.operations.doctor.setting_checks import check_settings
 from backend.operations.path_length import MAX_DATA_PATH_BYTES
 from backend.operations.supervisor.environment import EnvironmentVariables, parse_dotenv
+from backend.operations.supervisor.log_files import create_log_folder
 from backend.operations.supervisor.plan import StartOptions, make_plan
 from backend.operations.supervisor.supervise import Supervisor
 
@@ -139,7 +140,7 @@ def test_doctor_reports_a_log_folder_that_cannot_be_written(tmp_path):
 
     assert any(f"{tmp_path / 'file'} is not a folder" in problem for problem in problems)
     with pytest.raises(CommandError, match="set LOG_DIR to another folder"):
-        Supervisor(plan, lambda: None).run()
+        create_log_folder(plan.logs)
 
 
 def test_doctor_reports_a_data_folder_whose_path_is_too_long():
