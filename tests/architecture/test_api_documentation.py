@@ -12,8 +12,19 @@ from backend.chassis.web.openapi import OPERATIONS_TAG
 SERVICES = [entry.name for entry in CATALOG]
 # First words of summaries. A new verb in the imperative may be added.
 VERBS = {
-    *("Activate", "Add", "Answer", "Approve", "Cancel", "Change", "Check", "Complete", "Create"),
-    *("Deactivate", "Delete", "Download", "Edit", "End", "Evaluate", "Exchange", "Get", "Give"),
+    *("Activate", "Add", "Answer", "Approve", "Cancel", "Change", "Check", "Complete", "Confirm"),
+    *(
+        "Create",
+        "Deactivate",
+        "Delete",
+        "Download",
+        "Edit",
+        "End",
+        "Evaluate",
+        "Exchange",
+        "Get",
+        "Give",
+    ),
     *("Index", "List", "Redirect", "Register", "Remove", "Replace", "Request", "Reset", "Revoke"),
     *("Search", "Set", "Sign", "Stream", "Submit", "Update", "Upload"),
 }

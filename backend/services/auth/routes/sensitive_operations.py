@@ -24,7 +24,7 @@ View = Callable[..., Any]
 
 
 class Requirement(Enum):
-    """What a sensitive operation requires."""
+    """Requirement of a sensitive operation."""
 
     SESSION = "a login session; the body contains the proof, or the operation only ends access"
     RECENT_PROOF = "a login session with a proof of the last 5 minutes"
@@ -51,7 +51,7 @@ def _grants_write_permission(body: BaseModel | None, caller: Principal) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an operation requires, and for which bodies and callers."""
+    """Requirement of an operation, and the bodies and callers that it applies to."""
 
     requirement: Requirement
     applies: Callable[[BaseModel | None, Principal], bool] = _always

@@ -138,7 +138,7 @@ def login(body: LoginRequest) -> SignInResponse:
 )
 @request_example({"password": "testpass123"})
 def reauthenticate(body: Reauthentication) -> None:
-    """Prove that the user is present. Sensitive requests of this session need it for 5 minutes.
+    """Check the password or a code again, as a proof for the sensitive requests of 5 minutes.
 
     Registration and sign-in are proofs as well.
     """
