@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock, Semaphore
 from typing import Any
 
-from werkzeug.wsgi import ClosingIterator
+from werkzeug.datastructures import EnvironHeaders
+from werkzeug.wsgi import ClosingIterator, get_path_info
 
 from backend.security.request_ids import accept_request_id
 
@@ -42,7 +43,7 @@ class ConcurrencyLimit:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") in _PROBE_PATHS:
+        if get_path_info(environ) in _PROBE_PATHS:
             return self._app(environ, start_response)
         with self._lock:
             is_rejected = self._requests >= self._max_requests
@@ -70,7 +71,7 @@ class ConcurrencyLimit:
 
 
 def _reject(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    request_id = accept_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+    request_id = accept_request_id(EnvironHeaders(environ).get("X-Request-ID", ""))
     body = json.dumps(
         {
             "type": "/problems/overloaded",

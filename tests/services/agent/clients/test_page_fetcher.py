@@ -1,5 +1,6 @@
 """The agent fetches only pages that the operator allows, from public addresses."""
 
+import re
 import socket
 import threading
 from dataclasses import replace
@@ -314,8 +315,8 @@ def test_instructions_in_fetched_page_are_not_followed(
 
     assert [step["status"] for step in answer["steps"]] == ["ok", "refused"]
     content = model.requests[1]["messages"][-1]["content"]
-    assert content.count("</page>") == 1
-    assert content.endswith("</page>")
+    assert content.count("</page") == 1
+    assert re.search("</page-[0-9a-f]{12}>$", content)
     assert rag_service.requests == []
 
 
