@@ -199,7 +199,9 @@ def test_prometheus_discovers_every_pod_from_any_namespace(manifests):
         scraped[job["job_name"]] = spec["ports"][0]["port"]
 
     expected = {entry.name: entry.port for entry in CATALOG}
-    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.probe_path == "/metrics"}
+    expected |= {
+        entry.name: entry.port for entry in COMPANIONS if entry.probe_path == "/health/live"
+    }
     assert scraped == expected
 
 

@@ -53,10 +53,12 @@ OPEN_TO_API_KEYS = {
 
 
 def list_changing_routes(app):
-    """Yield (route, view) for the routes that need credentials and can change something."""
+    """Yield (route, view) for the routes of users that can change something."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        if not get_guard(view).public and not rule.endpoint.startswith("forwarding."):
+        guard = get_guard(view)
+        is_open = guard.public or guard.internal or rule.endpoint.startswith("forwarding.")
+        if not is_open:
             for method in sorted((rule.methods or set()) - _READ_METHODS):
                 yield f"{method} {rule}", view
 

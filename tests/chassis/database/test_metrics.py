@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.chassis.observability.metrics import Metrics
+from tests.servers import wait_until
 
 
 @pytest.fixture
@@ -43,6 +44,8 @@ def test_database_size_and_server_connections_are_reported(database, metrics):
     with database.as_owner() as connection:
         connection.exec_driver_sql("CREATE TABLE counter (n INTEGER NOT NULL)")
 
+    # A scrape omits values that the database does not return within 0.4 s.
+    wait_until(lambda: "database_size_bytes" in read_values(metrics))
     values = read_values(metrics)
 
     assert values["database_size_bytes"] > 0
