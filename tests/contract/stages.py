@@ -1,6 +1,7 @@
 """One service at a time in its own data folder, with users of known roles and their resources."""
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ PASSWORD = "seven small boats"
 MIB = 2**20
 Headers = dict[str, str]
 _numbers = count(1)
+# A proof is valid for five minutes.
+_PROOF_SECONDS = 60
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Stage:
     create_resources: Callable[["Stage", Headers], dict[str, str]]
     credentials: dict[str, Headers] = field(default_factory=dict)
     identities: Identities | None = None
+    proved_at: float = field(default_factory=time.monotonic)
 
     @property
     def client(self) -> FlaskClient:
@@ -65,7 +69,15 @@ class Stage:
             return {}
         if role not in self.credentials:
             self.credentials[role] = self.sign_in(role)
+        self._renew_proofs()
         return self.credentials[role]
+
+    def _renew_proofs(self) -> None:
+        """Renew the proofs that sensitive requests need in the sessions of auth."""
+        if self.identities is None and time.monotonic() - self.proved_at > _PROOF_SECONDS:
+            self.proved_at = time.monotonic()
+            for headers in self.credentials.values():
+                self.client.post("/reauthenticate", json={"password": PASSWORD}, headers=headers)
 
     def post(self, path: str, headers: Headers, **body: object) -> TestResponse:
         response = self.client.post(path, headers=headers, **body)
