@@ -66,8 +66,9 @@ from backend.services.auth.routes.credentials.password_recovery import (
     recovery as password_recovery,
 )
 from backend.services.auth.routes.credentials.second_factor import second_factor
+from backend.services.auth.routes.network_limit import NetworkLimiter
 from backend.services.auth.routes.request_origin import get_client_address
-from backend.services.auth.routes.sessions import sessions
+from backend.services.auth.routes.sessions import LimitedSignIn, sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
 from backend.services.auth.routes.signing_keys import keys as key_routes
 from backend.services.auth.routes.tokens import register_token_issuer
@@ -153,6 +154,9 @@ def create_app(
             now,
         ),
     )
+    network_limiter = NetworkLimiter.create(app, redis_url, settings.login_attempts)
+    provide(app, network_limiter)
+    provide(app, LimitedSignIn.create(network_limiter))
     provide(app, ApiKeyService(database, publisher, now))
     provide(app, recovery)
     audit_log = AuditLog(database, now)

@@ -219,6 +219,15 @@ class SessionService:
         ):
             raise InvalidTotp
 
+    def is_known_device(self, name: str, device_token: str) -> bool:
+        """Return True if *device_token* belongs to a known device of the account *name*."""
+        if not device_token:
+            return False
+        user_id, _ = self._identify_account(name)
+        return user_id is not None and (
+            self._known_devices.get_device_id(device_token, user_id) is not None
+        )
+
     def _identify_account(self, name: str) -> tuple[str | None, str]:
         """Return the user id, and the subject of failed sign-ins for all spellings of *name*."""
         with self._database.read() as session:

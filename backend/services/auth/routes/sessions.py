@@ -1,10 +1,12 @@
 """Routes for sign-in, token refresh, sign-out and the caller's sessions."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
+from flask_limiter import RateLimitExceeded
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
@@ -33,6 +35,10 @@ from backend.services.auth.errors import (
     TotpRequired,
 )
 from backend.services.auth.routes.known_device_cookie import get_device_token, remember_device
+from backend.services.auth.routes.network_limit import (
+    NetworkLimiter,
+    get_network_limit_response,
+)
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password, TotpCode
 from backend.services.auth.routes.sensitive_operations import sensitive
@@ -100,6 +106,25 @@ class Reauthentication(Input):
 sessions = Blueprint("sessions", __name__)
 
 
+@dataclass(frozen=True, slots=True)
+class LimitedSignIn:
+    """`sign_in` with the limit of failed attempts of one network."""
+
+    sign_in: Callable[[LoginRequest], SignInResponse]
+
+    @classmethod
+    def create(cls, limiter: NetworkLimiter) -> Self:
+        return cls(limiter.limit(sign_in, _is_failure, lambda: bool(g.is_known_device)))
+
+
+def sign_in(body: LoginRequest) -> SignInResponse:
+    signed_in = use(SessionService).sign_in(
+        body.username, body.password, body.totp, get_request_origin(), get_device_token()
+    )
+    remember_device(signed_in.account.id)
+    return to_sign_in_response(signed_in)
+
+
 @sessions.post("/login")
 @public
 @validate_input(LoginRequest)
@@ -121,11 +146,8 @@ def login(body: LoginRequest) -> SignInResponse:
     The response sets a cookie that marks the device as known: failed sign-ins from other devices
     do not delay it.
     """
-    signed_in = use(SessionService).sign_in(
-        body.username, body.password, body.totp, get_request_origin(), get_device_token()
-    )
-    remember_device(signed_in.account.id)
-    return to_sign_in_response(signed_in)
+    g.is_known_device = use(SessionService).is_known_device(body.username, get_device_token())
+    return use(LimitedSignIn).sign_in(body)
 
 
 @sessions.post("/reauthenticate")
@@ -210,10 +232,23 @@ def end_session(session_id: str) -> None:
     use(SessionService).end_session(current_principal().user_id, session_id, get_request_origin())
 
 
+@sessions.errorhandler(RateLimitExceeded)
+def handle_rate_limit(_: RateLimitExceeded) -> Response:
+    return get_network_limit_response()
+
+
 @sessions.after_request
 def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _is_failure(response: Response) -> bool:
+    """Return True for a wrong password or code, but not for a missing second factor."""
+    return (
+        response.status_code == InvalidCredentials.status
+        and response.get_json()["code"] != TotpRequired.code
+    )
 
 
 def _get_bearer_token() -> str:

@@ -26,8 +26,6 @@ from backend.services.auth.errors import (
 )
 from backend.services.auth.store.credentials import failed_attempts as store
 
-# Failures of one network for all accounts together, as a multiple of LOGIN_ATTEMPTS.
-_NETWORK_FACTOR = 20
 # Free attempts of a known device or a session.
 _OWN_ATTEMPTS = 10
 _OWN_PERIOD = timedelta(minutes=30)
@@ -151,10 +149,8 @@ class AttemptLimiter:
         if device_id is not None:
             counters = [self._create_own_counter("device", account, device_id)]
         else:
-            network_rate = AttemptRate(self._rate.amount * _NETWORK_FACTOR, self._rate.period)
             counters = [
                 _create_counter(_PeriodLimit(self._rate), "account", account, network),
-                _create_counter(_PeriodLimit(network_rate, False), "network", network),
                 _create_counter(_DelayLimit(self._rate.amount), "account", account),
             ]
         with self._count_failure(counters):
