@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from backend.chassis.unix_sockets import connect_to_socket, parse_socket_url
+
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _DEFAULT_PORTS = {
     "http": 80,
@@ -63,11 +65,18 @@ def warning(component: str, problem: str, consequence: str, fix: str) -> Finding
 
 
 def check_connection(url: str, default_port: int | None = None) -> str | None:
-    """Return why no TCP connection to the host of *url* can be opened, or None if one can.
+    """Return why no connection to the host of *url* can be opened, or None if one can.
 
     Args:
+        url: an URL of a TCP server, or `unix:PATH`.
         default_port: used if *url* has no port. Without it, the default port of the URL's scheme.
     """
+    if (path := parse_socket_url(url)) is not None:
+        try:
+            connect_to_socket(path, _CONNECT_TIMEOUT_SECONDS).close()
+        except OSError as failure:
+            return f"{path}: {failure.strerror or failure}"
+        return None
     parts = urlsplit(url)
     port = parts.port or default_port or _DEFAULT_PORTS.get(parts.scheme, 80)
     host = parts.hostname or "127.0.0.1"

@@ -104,19 +104,18 @@ def test_missing_address_and_port_in_use_are_distinguished():
 
 
 @pytest.mark.parametrize(
-    ("host", "chroma", "worker"),
+    ("host", "loopback", "worker"),
     [
         (None, "127.0.0.1", "127.0.0.1"),
         ("::1", "::1", "::1"),
         ("::", "::1", "::1"),
         ("0.0.0.0", "127.0.0.1", "127.0.0.1"),  # noqa: S104 - not bound
-        # Without authentication, Chroma must not listen on the network.
         ("192.0.2.1", "127.0.0.1", "192.0.2.1"),
     ],
 )
-def test_companions_follow_the_address_family_of_host(host, chroma, worker):
+def test_companions_follow_the_address_family_of_host(host, loopback, worker):
     plan = make_plan(command.ROOT, EnvironmentVariables({"HOST": host} if host else {}))
     addresses = {program.name: program.address for program in plan.programs}
 
-    assert (addresses["chroma"], addresses["rag-worker"]) == (chroma, worker)
-    assert plan.loopback_host == chroma
+    assert addresses["rag-worker"] == worker
+    assert plan.loopback_host == loopback
