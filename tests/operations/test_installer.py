@@ -1,10 +1,13 @@
 """Installation of the locked packages, the start script, and the lock files."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from backend.operations.path_length import MAX_DATA_PATH_BYTES, check_path_lengt
 
 ROOT = Path(__file__).parents[2]
 VERSION = f"3.{sys.version_info.minor}"
+EXTRA_LOCKS = sorted((ROOT / "requirements-extras").glob("*.lock"))
 LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
 
 
@@ -200,12 +204,12 @@ def test_data_folder_with_a_path_that_sqlite_cannot_open_is_rejected(tmp_path):
         check_path_length(longest.with_name(longest.name + "d"))
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [*LOCKS, *EXTRA_LOCKS], ids=lambda path: path.name)
 def test_every_locked_package_has_a_version_and_hashes_and_no_url(lock):
     text = lock.read_text()
     packages = [block for block in text.replace("\\\n", "").splitlines() if block[:1].isalnum()]
 
-    assert len(packages) > 100
+    assert len(packages) > (100 if lock in LOCKS else 0)
     assert all("==" in package and "--hash=sha256:" in package for package in packages)
     assert "://" not in text
 
@@ -303,20 +307,121 @@ def test_start_script_reports_a_python_version_that_is_too_old(tmp_path):
     assert len(process.stderr.splitlines()) == 1
 
 
-def test_extra_is_installed_in_the_version_of_the_test_environment(environment, commands, tmp_path):
-    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+def write_wheel(folder: Path, name: str) -> str:
+    """Create a wheel with an empty module *name*, and return the SHA-256 of its file."""
+    folder.mkdir(exist_ok=True)
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    members = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = f"{info}/RECORD"
+    members[record] = "".join(f"{member},,\n" for member in [*members, record])
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
-    installer.install_extras(environment, ["ollama"])
 
-    command = commands[-1]
-    assert any(argument.startswith("langchain-ollama") for argument in command)
-    constraints = Path(command[command.index("--constraint") + 1]).read_text().splitlines()
-    assert any(line.startswith("langchain-ollama==") for line in constraints)
-    assert not any("--hash" in line for line in constraints)
+def locked(name: str, digest: str) -> str:
+    return f"{name}==1.0 \\\n    --hash=sha256:{digest}\n"
+
+
+@pytest.fixture(params=["uv", "pip"])
+def install_extra(request, environment, tmp_path, monkeypatch):
+    """Return a function that installs a new extra from a wheel whose lock has the given hash.
+
+    It takes a function that changes the hash of the wheel, and returns the installed modules.
+    """
+    program = Path(sys.executable).with_name("uv") if request.param == "uv" else None
+    monkeypatch.setattr(installer, "_find_or_download_uv", lambda *_: program and str(program))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache"))
+    environment.lock.write_text(locked("base", write_wheel(tmp_path / "wheels", "base")))
+
+    def install(change_hash) -> list[str]:
+        digest = write_wheel(tmp_path / "wheels", "sample")
+        locks = tmp_path / "requirements-extras"
+        locks.mkdir()
+        (locks / "sample.lock").write_text(locked("sample", change_hash(digest)))
+        installer.install_extras(
+            installer.runtime_environment(tmp_path, wheels=tmp_path / "wheels"), ["sample"]
+        )
+        return [module.stem for module in environment.folder.glob("lib/*/site-packages/sample.py")]
+
+    return install
+
+
+def test_extra_with_the_hash_of_its_lock_is_installed(install_extra):
+    assert install_extra(lambda digest: digest) == ["sample"]
+
+
+def test_extra_with_a_changed_hash_is_rejected_in_one_sentence(install_extra, environment):
+    with pytest.raises(CommandError) as failure:
+        install_extra(lambda digest: digest[::-1])
+
+    message = str(failure.value)
+    assert message.startswith("The downloaded package sample==1.0 does not have the hash of the")
+    assert message.endswith(".")
+    assert len(message.splitlines()) == 1
+    assert not list(environment.folder.glob("lib/*/site-packages/sample*"))
+
+
+def test_package_with_a_changed_hash_is_not_downloaded_again_with_pip(environment, monkeypatch):
+    commands = []
+
+    def run(command, *_):
+        commands.append(command)
+        raise installer._create_error(["  cause: Hash mismatch for `sample==1.0`"])
+
+    monkeypatch.setattr(installer, "_run_installer", run)
+    monkeypatch.setattr(installer.shutil, "which", lambda _: "/somewhere/uv")
+
+    with pytest.raises(CommandError, match=r"package sample==1\.0 does not have the hash"):
+        installer.ensure_installed(environment)
+    assert len(commands) == 1
+
+
+def test_every_extra_has_a_lock_that_contains_its_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+
+    assert [lock.stem for lock in EXTRA_LOCKS] == sorted(extras)
+    runtime = read_pins(ROOT / "requirements.lock")
+    for lock in EXTRA_LOCKS:
+        names = {re.split(r"[<>=\[]", requirement)[0] for requirement in extras[lock.stem]}
+        assert names <= read_pins(lock).keys() | runtime.keys(), lock.name
+
+
+def test_locks_of_extras_have_the_same_version_of_each_package():
+    """They are installed together, after requirements.lock."""
+    locked = read_pins(ROOT / "requirements-dev.lock") | read_pins(ROOT / "requirements.lock")
+    for lock in EXTRA_LOCKS:
+        for name, versions in read_pins(lock).items():
+            assert versions == locked.setdefault(name, versions), f"{name} in {lock.name}"
+
+
+def test_locks_of_several_extras_are_installed_with_hashes(environment, commands, tmp_path):
+    shutil.copytree(ROOT / "requirements-extras", tmp_path / "requirements-extras")
+
+    installer.install_extras(environment, ["ollama", "otel"])
+
+    options = commands[-1][commands[-1].index("--no-deps") :]
+    folder = tmp_path / "requirements-extras"
+    assert options == [
+        "--no-deps",
+        "--require-hashes",
+        "--requirement",
+        str(folder / "ollama.lock"),
+        "--requirement",
+        str(folder / "otel.lock"),
+    ]
 
 
 def test_error_for_an_unknown_extra_lists_the_available_ones(environment, commands, tmp_path):
-    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    shutil.copytree(ROOT / "requirements-extras", tmp_path / "requirements-extras")
 
     with pytest.raises(CommandError, match="Available: anthropic"):
-        installer.install_extras(environment, ["skynet"])
+        installer.install_extras(environment, ["unknown"])

@@ -39,13 +39,15 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="module")
 def engine_path() -> str:
-    """Return a PYTHONPATH with llama.cpp, which is not a locked test dependency."""
+    """Return a PYTHONPATH with llama.cpp, which is large and not in requirements-dev.lock."""
     if find_spec("xllamacpp") is not None:
         return ""
     cache = ROOT / ".cache" / "xllamacpp"
     if not cache.exists():
         uv = Path(sys.executable).with_name("uv")
-        subprocess.run([uv, "pip", "install", "--target", cache, "xllamacpp"], check=True)
+        lock = ROOT / "requirements-extras" / "local-model.lock"
+        locked = ["--no-deps", "--require-hashes", "--requirement", lock]
+        subprocess.run([uv, "pip", "install", "--target", cache, *locked], check=True)
     return str(cache)
 
 
