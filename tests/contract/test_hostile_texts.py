@@ -138,23 +138,20 @@ def test_text_is_answered_without_server_error(name, open_stage):
     assert find_failures(open_stage(name.partition(" ")[0]), send, texts) == {}
 
 
-def test_there_are_more_than_sixty_texts():
-    assert len(TEXTS) > 60
-
-
 @pytest.mark.timeout(300)
-def test_document_is_ready_or_failed_with_a_reason(open_stage):
+@pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_document_is_ready_or_failed_with_a_reason(open_stage, step):
     stage = open_stage("rag")
     headers = stage.headers("admin")
     uploaded = {}
-    for name, text in DOCUMENT_TEXTS.items():
+    for name, text in list(DOCUMENT_TEXTS.items())[::step]:
         file = io.BytesIO(text.encode("utf-8", "surrogatepass")), "note.txt"
         response = stage.client.post("/documents", data={"file": file}, headers=headers)
         assert response.status_code < 500, name
         if response.status_code < 400:
             uploaded[name] = response.json["documents"][0]["id"]
 
-    assert len(uploaded) > 60
+    assert len(uploaded) > 60 // step
     assert {
         name: document
         for name, document_id in uploaded.items()

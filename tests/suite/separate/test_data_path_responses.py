@@ -12,7 +12,13 @@ PDF = DATA / "multi_page.pdf"
 TOO_LARGE = {"user_request": "x" * (2 * 1024 * 1024)}
 
 
-@pytest.fixture(scope="module", params=[(), ("--dev",)], ids=["asyncio", "development server"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((), id="asyncio", marks=pytest.mark.slow),
+        pytest.param(("--dev",), id="development server"),
+    ],
+)
 def suite(request, tmp_path_factory):
     """A suite whose gateway uses the data path of the parameter."""
     suite = prepare_suite(tmp_path_factory.mktemp("suite"))

@@ -21,6 +21,7 @@ def namespace_is_available() -> bool:
 
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.suite,
     pytest.mark.skipif(
         not namespace_is_available(), reason="needs unshare, ip and user namespaces"

@@ -11,6 +11,7 @@ from tests.network_recorder import build_recorder
 from tests.suite.conftest import DATA, ROOT, prepare_suite
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.suite,
     pytest.mark.skipif(
         not (sys.platform == "linux" and shutil.which("gcc")), reason="needs Linux and gcc"

@@ -8,7 +8,7 @@ import requests
 from tests.servers import free_port
 from tests.suite.conftest import ROOT, prepare_suite
 
-pytestmark = pytest.mark.suite
+pytestmark = [pytest.mark.suite, pytest.mark.slow]
 
 SERVICE = """
 import os
