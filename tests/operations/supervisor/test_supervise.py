@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from backend.chassis.catalog import CATALOG, COMPANIONS
 from backend.chassis.console import CommandError
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan
@@ -208,10 +209,12 @@ def test_start_fails_before_any_process_when_the_disk_is_full(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1, 1, 3 * 1024 * 1024))
+    entries = (*CATALOG, *COMPANIONS)
+    ports = {entry.port_variable: str(free_port()) for entry in entries if entry.port_variable}
 
     with pytest.raises(CommandError, match=r"is full: 3 MB are free, 64 MB are needed"):
         Supervisor(
-            make_plan(suite.folder, EnvironmentVariables(suite.environment())),
+            make_plan(suite.folder, EnvironmentVariables(suite.environment() | ports)),
             on_ready=lambda: None,
         ).run()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from backend.chassis.catalog import CATALOG
 from backend.chassis.dns import HostResolver
 from backend.chassis.settings import Env
 from backend.security.authentication import get_security_context
@@ -29,9 +30,7 @@ def settings_for(tmp_path: Path, echo: EchoService) -> Callable[..., Settings]:
     def build(**variables: str) -> Settings:
         values = {
             "DATA_DIR": str(tmp_path),
-            "AUTH_SERVICE_URL": echo.url,
-            "AGENT_SERVICE_URL": echo.url,
-            "RAG_SERVICE_URL": echo.url,
+            **{entry.url_variable: echo.url for entry in CATALOG if not entry.is_gateway},
             "RATE_LIMIT_API": "10000/minute",
             **variables,
         }

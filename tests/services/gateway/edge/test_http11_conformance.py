@@ -59,14 +59,18 @@ OWN_EXPECTATIONS = {
 def port(tmp_path_factory):
     from flask import Flask
 
+    from backend.chassis.catalog import CATALOG
     from backend.chassis.settings import Env
     from backend.security.authentication import get_security_context
     from backend.security.limits import Limiter
     from backend.services.gateway.app import create_app
     from backend.services.gateway.settings import Settings
     from tests.identities import Identities
+    from tests.servers import free_port
 
-    settings = Settings.from_env(Env({"DATA_DIR": str(tmp_path_factory.mktemp("data"))}))
+    nothing = f"http://127.0.0.1:{free_port()}"
+    urls = {entry.url_variable: nothing for entry in CATALOG if not entry.is_gateway}
+    settings = Settings.from_env(Env({"DATA_DIR": str(tmp_path_factory.mktemp("data")), **urls}))
     security = get_security_context(Identities().trust(Flask("trusting")))
     with RunningEdge(create_app(settings, security, Limiter(None))) as edge:
         yield edge.port

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from backend.chassis.catalog import CATALOG
 from backend.security.tokens import public_jwk
 from tests.servers import free_port, wait_until
 from tests.services.gateway.data_paths import RawClient
@@ -62,9 +63,7 @@ def serving(tmp_path, echo, identities):
         values = {
             "DATA_DIR": str(tmp_path),
             "GATEWAY_PORT": str(port),
-            "AUTH_SERVICE_URL": echo.url,
-            "AGENT_SERVICE_URL": echo.url,
-            "RAG_SERVICE_URL": echo.url,
+            **{entry.url_variable: echo.url for entry in CATALOG if not entry.is_gateway},
             "RATE_LIMIT_API": "1000000/minute",
             "RATE_LIMIT_TENANT": "1000000/minute",
             **variables,
