@@ -60,13 +60,13 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     read_backup_time = partial(collect_backup_metrics, settings.common.data_dir)
     metrics.register_polled(PolledCollector("the last backup", read_backup_time))
 
+    # Searches use keywords without the vector store, and uploads are queued. All instances share
+    # it: if its outage removed them from the load balancer, nothing could be searched.
+    readiness = {"database": database.check_connection, "embedding": components.embedder.load}
     app = create_service(
         settings.common,
-        {
-            "database": database.check_connection,
-            "vectors": components.dense_index.check_connection,
-            "embedding": components.embedder.load,
-        },
+        {**readiness, "vectors": components.dense_index.check_connection},
+        readiness=readiness,
         metrics=metrics,
     )
     audit = components.audit

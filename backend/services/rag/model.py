@@ -1,6 +1,7 @@
 """Value types that several packages of the rag service share."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from backend.chassis.messaging.audit_events import NO_REQUEST, RequestOrigin
 
@@ -15,6 +16,10 @@ class Viewer:
     tenant_id: str
     user_id: str
     origin: RequestOrigin = field(default=NO_REQUEST, compare=False)
+
+
+SearchStage = Literal["vectors", "reranking"]
+"""A part of a search whose failure does not fail the search."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class FakeRagService:
         self.uploads: list[bytes] = []
         self.delay_seconds = 0.0
         self.is_failing = False
+        self.degraded: list[str] = []
         self.url = ""
 
     def add_document(self, text: str, bearer: dict[str, str], **fields: str) -> Document:
@@ -201,7 +202,9 @@ class FakeRagService:
             )
         if path == "/search":
             hits = [_to_search_hit(document) for document in documents][: body["k"]]
-            return handler.send_json(200, {"results": hits, "took_ms": 1})
+            return handler.send_json(
+                200, {"results": hits, "degraded": self.degraded, "took_ms": 1}
+            )
         if path == "/documents":
             return handler.send_json(200, {"items": [_to_json(document) for document in documents]})
         for document in documents:

@@ -30,6 +30,17 @@ class DocumentSummary:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkSearchResult:
+    """Chunks found by a search, best first.
+
+    `is_degraded` is True if a part of the search was unavailable, so that chunks can be missing.
+    """
+
+    chunks: list[Chunk]
+    is_degraded: bool
+
+
 class _SearchHit(BaseModel):
     document_id: str
     filename: str
@@ -42,6 +53,8 @@ class _SearchHit(BaseModel):
 
 class _SearchResponse(BaseModel):
     results: list[_SearchHit]
+    # A rag service of the previous version does not send it.
+    degraded: list[str] = Field(default_factory=list)
 
 
 class _Document(BaseModel):
@@ -84,7 +97,7 @@ class RagClient:
 
     def search_chunks(
         self, caller: Caller, query: str, limit: int, collection: str | None
-    ) -> list[Chunk]:
+    ) -> ChunkSearchResult:
         """Return at most *limit* chunks for *query*, best first; None searches all collections."""
         body: dict[str, object] = {"query": query, "k": limit}
         if collection is not None:
@@ -92,7 +105,8 @@ class RagClient:
         response = _parse(
             _SearchResponse, _request(self._service.post, "/search", body, caller.headers)
         )
-        return [Chunk(**hit.model_dump()) for hit in response.results]
+        chunks = [Chunk(**hit.model_dump()) for hit in response.results]
+        return ChunkSearchResult(chunks, is_degraded=bool(response.degraded))
 
     def is_collection_missing(self, caller: Caller, collection: str) -> bool:
         """Return True if rag answers that *caller* has no such collection.

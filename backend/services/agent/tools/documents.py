@@ -25,6 +25,9 @@ MAX_QUERY_CHARACTERS: Final = 2_000
 MAX_SEARCH_HITS: Final = 6
 
 _MAX_FILENAME_WORDS: Final = 8
+_DEGRADED_SEARCH: Final = (
+    "Part of the search is unavailable at the moment, so passages can be missing. Tell the user."
+)
 _READ_PERMISSIONS: Final = frozenset({Permission.RAG_READ})
 
 
@@ -61,14 +64,19 @@ def create_search_tool(rag: RagClient) -> Tool:
     """Return the tool `search_documents`."""
 
     async def run(arguments: SearchArguments, context: ToolContext) -> ToolResult:
-        chunks = await asyncio.to_thread(
+        found = await asyncio.to_thread(
             rag.search_chunks,
             context.caller,
             arguments.query,
             MAX_SEARCH_HITS,
             context.collection,
         )
-        return _format_chunks(chunks) if chunks else ToolResult("No passage was found.")
+        result = (
+            _format_chunks(found.chunks) if found.chunks else ToolResult("No passage was found.")
+        )
+        if not found.is_degraded:
+            return result
+        return replace(result, content=f"{_DEGRADED_SEARCH}\n{result.content}")
 
     return Tool(
         name=SEARCH_DOCUMENTS,

@@ -28,8 +28,12 @@ from backend.services.rag.domain.refusal_thresholds import (
     OPTIONS,
     rank_hit_sentences,
 )
-from backend.services.rag.domain.search.service import SearchQuery, SearchService, WeightedHits
-from backend.services.rag.model import SearchHit, Viewer
+from backend.services.rag.domain.search.service import (
+    SearchQuery,
+    SearchService,
+    WeightedSearchResult,
+)
+from backend.services.rag.model import SearchHit, SearchStage, Viewer
 from backend.services.rag.store import documents as document_store
 
 _log = logging.getLogger(__name__)
@@ -45,12 +49,14 @@ class Answer:
     Attributes:
         citations: the quotes that the markers refer to.
         searched_for: the question as it was searched, completed from the conversation.
+        degraded: the parts of the search that were unavailable.
     """
 
     text: str
     citations: Sequence[Citation]
     model: str
     searched_for: str
+    degraded: Sequence[SearchStage]
 
 
 AnswerStream = Generator[str, None, Answer]
@@ -87,16 +93,16 @@ class AnswerService:
         ranked = self._rank_sentences(text, results)
         if max((sentence.support for sentence in ranked), default=0) < MIN_SUPPORT_FOR_MODEL:
             yield NO_ANSWER
-            return Answer(NO_ANSWER, (), self._answer_model.name, text)
+            return Answer(NO_ANSWER, (), self._answer_model.name, text, results.degraded)
         return (yield from self._stream_model_answer(self._answer_model, text, results))
 
     def _rank_sentences(
-        self, question: str, results: WeightedHits
+        self, question: str, results: WeightedSearchResult
     ) -> list[ScoredSentence[SearchHit]]:
         return rank_hit_sentences(question, results.hits, self._embedder, results.term_weights)
 
     def _stream_extractive_answer(
-        self, viewer: Viewer, question: str, results: WeightedHits
+        self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
         sentences = select_sentences(self._rank_sentences(question, results), OPTIONS)
         text = " ".join(
@@ -105,7 +111,8 @@ class AnswerService:
         )
         text = text or NO_ANSWER
         yield from re.findall(r"(?<!\s)\s*+\S++", text)
-        return Answer(text, self._build_citations(viewer, sentences), EXTRACTIVE_MODEL, question)
+        citations = self._build_citations(viewer, sentences)
+        return Answer(text, citations, EXTRACTIVE_MODEL, question, results.degraded)
 
     def _build_citations(
         self, viewer: Viewer, sentences: Sequence[ScoredSentence[SearchHit]]
@@ -132,7 +139,7 @@ class AnswerService:
             ]
 
     def _stream_model_answer(
-        self, answer_model: AnswerModel, question: str, results: WeightedHits
+        self, answer_model: AnswerModel, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
         citation_finder = CitationFinder(self._embedder, question)
         citation_finder.add_chunks(results.hits)
@@ -149,7 +156,8 @@ class AnswerService:
         answer.append(inserter.finish())
         if answer[-1]:
             yield answer[-1]
-        return Answer("".join(answer).strip(), citation_finder.citations, model_name, question)
+        text = "".join(answer).strip()
+        return Answer(text, citation_finder.citations, model_name, question, results.degraded)
 
     def _rewrite_question(self, question: str, history: Sequence[Turn]) -> str:
         """Complete a follow-up question from *history*, by the model or else by rules."""

@@ -14,8 +14,8 @@ from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import Input, JsonInteger, Permission, require_permission, validate_input
 from backend.services.rag.domain.answers import Answer, AnswerService
 from backend.services.rag.domain.search.service import SearchQuery, SearchService
-from backend.services.rag.errors import CollectionNotFound
-from backend.services.rag.model import SearchHit
+from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavailable
+from backend.services.rag.model import SearchHit, SearchStage
 from backend.services.rag.routes.access import get_viewer
 from backend.services.rag.routes.answer_stream import collect_answer, stream_answer_events
 from backend.services.rag.routes.filters import parse_filter
@@ -92,9 +92,15 @@ class SearchHitResponse(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """Search hits, best first."""
+    """Search hits, best first.
+
+    `degraded` contains the parts of the search that were unavailable, so that the results may be
+    incomplete or in a worse order: `vectors` (the results match by keywords only) or `reranking`.
+    Usually it is empty.
+    """
 
     results: list[SearchHitResponse]
+    degraded: list[SearchStage]
     took_ms: float
 
 
@@ -111,12 +117,16 @@ class CitationResponse(BaseModel):
 
 
 class AnswerResponse(BaseModel):
-    """An answer. `searched_for` is the question, completed from the conversation."""
+    """An answer. `searched_for` is the question, completed from the conversation.
+
+    `degraded` contains the parts of the search that were unavailable, as in a search response.
+    """
 
     answer: str
     citations: list[CitationResponse]
     model: str
     searched_for: str
+    degraded: list[SearchStage]
     took_ms: float
 
     @classmethod
@@ -126,6 +136,7 @@ class AnswerResponse(BaseModel):
             citations=[CitationResponse(**asdict(citation)) for citation in answer.citations],
             model=answer.model,
             searched_for=answer.searched_for,
+            degraded=list(answer.degraded),
             took_ms=_get_elapsed_ms(started_at),
         )
 
@@ -133,14 +144,19 @@ class AnswerResponse(BaseModel):
 @search.post("/search")
 @require_permission(Permission.RAG_READ)
 @validate_input(SearchRequest)
-@responds_with(SearchResponse, errors=(CollectionNotFound,))
+@responds_with(SearchResponse, errors=(CollectionNotFound, VectorSearchUnavailable))
 @request_example({"query": "first computer program", "k": 5})
 def search_chunks(body: SearchRequest) -> SearchResponse:
-    """Search for chunks. Returns the best ones first."""
+    """Search for chunks. Returns the best ones first.
+
+    While vectors are unavailable, mode `hybrid` uses keywords only and the response says so in
+    `degraded`; mode `dense` fails.
+    """
     started_at = time.perf_counter()
-    hits = use(SearchService).search_chunks(get_viewer(), body.to_search_query())
+    result = use(SearchService).search_chunks(get_viewer(), body.to_search_query())
     return SearchResponse(
-        results=[SearchHitResponse.from_hit(hit) for hit in hits],
+        results=[SearchHitResponse.from_hit(hit) for hit in result.hits],
+        degraded=list(result.degraded),
         took_ms=_get_elapsed_ms(started_at),
     )
 
@@ -150,7 +166,13 @@ def search_chunks(body: SearchRequest) -> SearchResponse:
 @validate_input(QueryRequest)
 @responds_with(
     AnswerResponse,
-    errors=(CollectionNotFound, ModelUnavailable, ModelTimeout, InvalidModelResponse),
+    errors=(
+        CollectionNotFound,
+        VectorSearchUnavailable,
+        ModelUnavailable,
+        ModelTimeout,
+        InvalidModelResponse,
+    ),
     stream_media_type="text/event-stream",
 )
 @request_example({"query": "Who published the first computer program?"})
@@ -158,9 +180,10 @@ def answer_question(body: QueryRequest) -> AnswerResponse | Response:
     """Answer a question from the documents, with citations.
 
     The configured language model writes the answer. Without one, the answer consists of sentences
-    from the documents. With `stream` (or `Accept: text/event-stream`) the response is a stream of
-    events: `token` with a piece of text each, `citations`, and `done` with the complete answer, or
-    `error` with a problem document.
+    from the documents. Both use the chunks that `POST /search` finds: while vectors are
+    unavailable, those that match by keywords. With `stream` (or `Accept: text/event-stream`) the
+    response is a stream of events: `token` with a piece of text each, `citations`, and `done` with
+    the complete answer, or `error` with a problem document.
     """
     started_at = time.perf_counter()
     pieces = use(AnswerService).stream_answer(get_viewer(), body.to_search_query(), body.to_turns())

@@ -148,6 +148,37 @@ def test_failed_tool_call_is_returned_to_the_model_and_the_run_continues(
     assert message in model.requests[1]["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize("text", [LEASE, None], ids=["passages found", "nothing found"])
+def test_model_is_informed_of_a_degraded_document_search(
+    scripted_client, rag_service, model, ada, text
+):
+    if text is not None:
+        rag_service.add_document(text, ada)
+    question = "How long is the notice period?"
+    for degraded in ([], ["vectors"]):
+        rag_service.degraded = degraded
+        model.queue_replies(
+            Reply(calls=[("search_documents", {"query": "notice period"})]), Reply(text="Done.")
+        )
+        answer = post_query(scripted_client, ada, question).json
+
+        assert answer["steps"][0]["status"] == "ok"
+        content = model.requests[-1]["messages"][-1]["content"]
+        assert ("Part of the search is unavailable" in content) is bool(degraded)
+        assert ("three months" in content) is (text is not None)
+
+
+def test_rule_based_answer_is_unchanged_by_a_degraded_document_search(client, rag_service, ada):
+    rag_service.add_document(LEASE, ada)
+    complete = post_query(client, ada, "How long is the notice period?").json
+    rag_service.degraded = ["vectors"]
+
+    degraded = post_query(client, ada, "How long is the notice period?").json
+
+    assert degraded["response"] == complete["response"]
+    assert degraded["citations"] == complete["citations"] != []
+
+
 def test_unavailable_rag_service_is_a_failed_step(scripted_client, rag_service, model, ada):
     rag_service.is_failing = True
     model.queue_replies(

@@ -117,5 +117,20 @@ def test_search_is_reranked_and_falls_back_without_the_model(start_app, identiti
     assert order(rerank=True) == ["short.txt", "long.txt"]
 
 
+def test_search_response_reports_a_failed_reranker(start_app, identities, server):
+    app = start_app(identities, reranking=RerankSettings("m", server.url))
+    ada = ApiUser(app, identities.bearer("user-ada"))
+    ada.upload("The runway.")
+
+    def get_degraded(**options):
+        response = ada("POST", "/search", json={"query": "the runway", **options})
+        return response.json["degraded"]
+
+    assert get_degraded(rerank=True) == []
+    server.fixed_response = (500, {})
+    assert get_degraded(rerank=True) == ["reranking"]
+    assert get_degraded() == []
+
+
 def test_open_reranker_returns_none_without_model(tmp_path):
     assert open_reranker(build_settings(tmp_path).reranking) is None

@@ -132,7 +132,7 @@ def test_stop_interrupts_extraction_within_seconds(start_app, identities, monkey
     )
     app = start_app(identities)
     ada = ApiUser(app, identities.bearer())
-    assert ada("GET", "/health/ready").status_code == 200  # index and model are loaded
+    assert ada("GET", "/health/ready").status_code == 200  # the model is loaded
     (document,) = ada.send(TEXT.encode(), wait=0).json["documents"]
     wait_for(lambda: get_document(ada, document)["status"] == "processing")
 

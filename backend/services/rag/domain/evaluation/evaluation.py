@@ -108,7 +108,7 @@ class RetrievalEvaluation:
         latencies_ms: list[float] = []
         for number, (key, text) in enumerate(dataset.queries.items(), 1):
             started_at = time.perf_counter()
-            hits = self._search.search_chunks(_VIEWER, replace(template, text=text))
+            hits = self._search.search_chunks(_VIEWER, replace(template, text=text)).hits
             latencies_ms.append((time.perf_counter() - started_at) * 1000)
             # The rank of a document is that of its best chunk.
             ranking = list(dict.fromkeys(hit.filename for hit in hits))

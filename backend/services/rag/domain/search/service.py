@@ -1,6 +1,6 @@
 """Search for chunks in all collections that a user can read."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
@@ -19,7 +19,7 @@ from backend.services.rag.domain.search.reranking import (
     rerank_by_terms,
 )
 from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavailable
-from backend.services.rag.model import SearchHit, Viewer
+from backend.services.rag.model import SearchHit, SearchStage, Viewer
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collections as collection_store
 from backend.services.rag.store.chunks import VisibleChunk
@@ -49,10 +49,22 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedHits:
-    """Search hits, and the inverse document frequencies of the query's terms."""
+class SearchResult:
+    """Search hits, best first.
+
+    Attributes:
+        degraded: the requested parts of the search that were unavailable. The hits were found
+            without them.
+    """
 
     hits: list[SearchHit]
+    degraded: Sequence[SearchStage]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSearchResult(SearchResult):
+    """A search result, and the inverse document frequencies of the query's terms."""
+
     term_weights: Mapping[str, float]
 
 
@@ -75,8 +87,8 @@ class SearchService:
         self._reranker = reranker
         self._metrics = metrics or RagMetrics()
 
-    def search_chunks(self, viewer: Viewer, query: SearchQuery) -> list[SearchHit]:
-        """Return the best hits, best first.
+    def search_chunks(self, viewer: Viewer, query: SearchQuery) -> SearchResult:
+        """Return the best hits. While vectors are unavailable, hybrid mode uses keywords only.
 
         Raises:
             CollectionNotFound: the viewer cannot read the query's collection.
@@ -84,36 +96,35 @@ class SearchService:
         """
         return self._search_and_record(viewer, query)[0]
 
-    def search_with_term_weights(self, viewer: Viewer, query: SearchQuery) -> WeightedHits:
+    def search_with_term_weights(self, viewer: Viewer, query: SearchQuery) -> WeightedSearchResult:
         """Search like `search_chunks`. Term weights are those of the searched collections."""
-        hits, versions = self._search_and_record(viewer, query)
+        result, versions = self._search_and_record(viewer, query)
         weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
-        return WeightedHits(hits, weights)
+        return WeightedSearchResult(result.hits, result.degraded, weights)
 
     def _search_and_record(
         self, viewer: Viewer, query: SearchQuery
-    ) -> tuple[list[SearchHit], Mapping[str, int]]:
+    ) -> tuple[SearchResult, Mapping[str, int]]:
         started_at = perf_counter()
         try:
-            hits, versions = self._search(viewer, query)
+            result, versions = self._search(viewer, query)
         except Exception as error:
             code = getattr(error, "code", "internal_error")
             self._metrics.record_failed_search(query.mode, perf_counter() - started_at, code)
             raise
-        self._metrics.record_search(query.mode, perf_counter() - started_at, len(hits))
-        return hits, versions
+        self._metrics.record_search(query.mode, perf_counter() - started_at, len(result.hits))
+        return result, versions
 
-    def _search(
-        self, viewer: Viewer, query: SearchQuery
-    ) -> tuple[list[SearchHit], Mapping[str, int]]:
-        """Return the hits and the versions of the searched collections by id."""
+    def _search(self, viewer: Viewer, query: SearchQuery) -> tuple[SearchResult, Mapping[str, int]]:
+        """Return the result and the versions of the searched collections by id."""
+        degraded: list[SearchStage] = []
         versions, document_ids = self._resolve_scope(viewer, query)
-        scores = self._score_chunks(query, versions, document_ids)
+        scores = self._score_chunks(query, versions, document_ids, degraded)
         hits = self._load_visible_hits(viewer, versions, scores, max(query.k, RERANK_DEPTH))
         if query.rerank or (query.rerank is None and query.mode == "hybrid"):
-            hits = self._rerank_hits(query, versions, hits)
+            hits = self._rerank_hits(query, versions, hits, degraded)
         best = [replace(hit, score=round(hit.score, 6)) for hit in hits[: query.k]]
-        return best, versions
+        return SearchResult(best, degraded), versions
 
     def _load_visible_hits(
         self,
@@ -140,12 +151,18 @@ class SearchService:
         return hits
 
     def _rerank_hits(
-        self, query: SearchQuery, versions: Mapping[str, int], hits: list[SearchHit]
+        self,
+        query: SearchQuery,
+        versions: Mapping[str, int],
+        hits: list[SearchHit],
+        degraded: list[SearchStage],
     ) -> list[SearchHit]:
+        """Return *hits* reordered. Adds "reranking" to *degraded* if the model failed."""
         if query.rerank and self._reranker is not None:
             reranked = rerank_by_model(query.text, hits, self._reranker)
             if reranked is not None:
                 return [*reranked, *hits[len(reranked) :]]
+            degraded.append("reranking")
         weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
         return rerank_by_terms(query.text, hits, weights)
 
@@ -181,8 +198,12 @@ class SearchService:
         query: SearchQuery,
         versions: Mapping[str, int],
         document_ids: Collection[str] | None,
+        degraded: list[SearchStage],
     ) -> dict[str, float]:
-        """Return scores by chunk id, best first."""
+        """Return scores by chunk id, best first.
+
+        Adds "vectors" to *degraded* if a hybrid search used keywords only.
+        """
         dense: dict[str, float] = {}
         keyword: dict[str, float] = {}
         if query.mode != "keyword" and versions:
@@ -193,6 +214,7 @@ class SearchService:
                 if query.mode == "dense":
                     raise
                 self._metrics.count_keyword_only_search()
+                degraded.append("vectors")
         if query.mode != "dense":
             for collection_id, version in versions.items():
                 keyword |= self._keyword_indexes.search_chunks(

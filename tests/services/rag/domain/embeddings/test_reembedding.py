@@ -159,8 +159,12 @@ def test_unchanged_model_does_not_embed_again(indexed_folder, start_as_ada, stat
 def test_new_vector_store_is_filled_from_stored_text(indexed_folder, start_as_ada, tmp_path):
     ada = start_as_ada(vectors=VectorStoreSettings("qdrant", tmp_path / "qdrant"))
 
-    servers.wait_until(lambda: len(ada.search("ships", mode="dense")) == 2)
+    def count_hits():
+        response = ada("POST", "/search", json={"query": "ships", "mode": "dense"})
+        # Until the first vectors are stored, the response is 503: the collection has none.
+        return len(response.json.get("results", []))
 
+    servers.wait_until(lambda: count_hits() == 2)
     assert ada.search("ships", mode="dense")[0]["text"] == HARBOUR
 
 
