@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -16,7 +17,11 @@ from backend.chassis.database.migration_folders import (
     list_revisions,
     list_services_with_tables,
 )
-from backend.chassis.database.sqlite import create_sqlite_engine, create_sqlite_owner_engine
+from backend.chassis.database.sqlite import (
+    BUSY_TIMEOUT_SECONDS,
+    create_sqlite_engine,
+    create_sqlite_owner_engine,
+)
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import CommonSettings, Env, SettingsError
@@ -50,8 +55,10 @@ class Database:
         owner: Engine,
         every_tenant: bool = False,
         session_metrics: SessionMetrics | None = None,
+        writer_lock: "Lock | None" = None,
     ) -> None:
         self.engine = engine
+        self._writer_lock = writer_lock
         self._schema = schema
         self._owner = owner
         self._every_tenant = every_tenant
@@ -69,6 +76,7 @@ class Database:
             owner=self._owner,
             every_tenant=True,
             session_metrics=self._session_metrics,
+            writer_lock=self._writer_lock,
         )
 
     def register_metrics(self, metrics: Metrics) -> None:
@@ -93,9 +101,31 @@ class Database:
     def write(self, tenant_id: str | None = None) -> Iterator[Session]:
         """Open a session for writing: committed at the end, rolled back on an exception."""
         measure = self._session_metrics.measure_session
-        with self._writers.begin() as session, measure(session, "write"):
+        with (
+            self._wait_for_writers(),
+            self._writers.begin() as session,
+            measure(session, "write"),
+        ):
             self._set_tenant(session, tenant_id)
             yield session
+
+    @contextmanager
+    def _wait_for_writers(self) -> Iterator[None]:
+        """Wait until the other threads of this process have written, on SQLite.
+
+        SQLite does not queue its writers: each polls for the lock, and with many of them one may
+        poll in vain until its time is up. Writers of other processes still do.
+        """
+        if self._writer_lock is None:
+            yield
+            return
+        has_lock = self._writer_lock.acquire(timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            # Without the lock, the transaction waits for SQLite's lock and reports that it is busy.
+            yield
+        finally:
+            if has_lock:
+                self._writer_lock.release()
 
     @contextmanager
     def as_owner(self) -> Iterator[Connection]:
@@ -195,7 +225,8 @@ def open_database(url: str, schema: str) -> Database:
         engine = postgresql.create_service_engine(parsed_url, schema, owner)
         return Database(engine, schema, owner=owner)
     engine = create_sqlite_engine(parsed_url)
-    return Database(engine, schema, owner=create_sqlite_owner_engine(parsed_url))
+    owner = create_sqlite_owner_engine(parsed_url)
+    return Database(engine, schema, owner=owner, writer_lock=Lock())
 
 
 def _parse_url(url: str) -> URL:

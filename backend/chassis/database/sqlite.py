@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 # How long a statement waits for the lock of another writer.
-_BUSY_TIMEOUT_SECONDS = 2
+BUSY_TIMEOUT_SECONDS = 2
 # Of the owner: several processes may migrate the tables at the same time.
 _OWNER_BUSY_TIMEOUT_SECONDS = 30
 _POOL_SIZE = 5
@@ -27,7 +27,7 @@ def create_sqlite_engine(url: URL) -> Engine:
         _check_file(url),
         pool_size=_POOL_SIZE,
         max_overflow=_MAX_CONNECTIONS - _POOL_SIZE,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_SECONDS},
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_SECONDS},
         # Error messages would contain the values to store, and end up in the log.
         hide_parameters=True,
     )

@@ -3,20 +3,31 @@
 import re
 import time
 
+import pytest
+
+from backend.security import Permission
 from tests import tls
 
 _DAY = 86_400
 
 
-def test_expiry_of_the_tls_certificate_is_reported(app_for, tmp_path):
+@pytest.fixture
+def administrator(identities):
+    return identities.bearer(permissions=[Permission.SYSTEM_READ])
+
+
+def test_expiry_of_the_tls_certificate_is_reported(app_for, tmp_path, administrator):
     file = tls.certificate(tmp_path)
     client = app_for(TLS_CERTFILE=str(file), TLS_KEYFILE=str(tmp_path / "server.key")).test_client()
 
-    text = client.get("/metrics").text
+    text = client.get("/metrics", headers=administrator).text
 
     (value,) = re.findall(r"^tls_certificate_expiry_timestamp_seconds (\S+)$", text, re.MULTILINE)
     assert abs(float(value) - time.time() - _DAY) < 3600
 
 
-def test_no_expiry_is_reported_without_tls(client):
-    assert "tls_certificate_expiry" not in client.get("/metrics").text
+def test_no_expiry_is_reported_without_tls(client, administrator):
+    response = client.get("/metrics", headers=administrator)
+
+    assert response.status_code == 200
+    assert "tls_certificate_expiry" not in response.text
