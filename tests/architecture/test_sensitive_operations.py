@@ -8,7 +8,7 @@ from backend.services.auth.routes.sensitive_operations import SENSITIVE_OPERATIO
 
 _READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 # Routes that an API key with the declared permission may use. A new route belongs here, or in
-# SENSITIVE_OPERATIONS if it changes how somebody signs in, grants rights, deletes an account or
+# SENSITIVE_OPERATIONS if it changes how a user signs in, grants rights, deletes an account or
 # creates access that outlives the key.
 OPEN_TO_API_KEYS = {
     "auth": {

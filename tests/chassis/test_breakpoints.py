@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.servers import free_port, wait_until
 
@@ -64,6 +65,10 @@ def test_debug_mode_logs_the_pin_of_the_debugger_and_no_second_access_log(tmp_pa
         )
     try:
         wait_until(lambda: "Debugger PIN: " in log.read_text(), 40)
+        requests.get(f"http://127.0.0.1:{port}/info", timeout=10)
+        wait_until(lambda: "GET /info" in log.read_text())
     finally:
         process.terminate()
         process.wait()
+
+    assert log.read_text().count("GET /info") == 1

@@ -156,6 +156,18 @@ def prepare_suite(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
 
 
 @contextlib.contextmanager
+def running_suite(folder: Path, *arguments: str, **variables: str) -> Iterator[Suite]:
+    """Run a suite with its own data folder for the duration of the block."""
+    suite = prepare_suite(folder, **variables)
+    suite.arguments = arguments
+    try:
+        suite.start()
+        yield suite
+    finally:
+        suite.stop()
+
+
+@contextlib.contextmanager
 def guess_passwords(
     suite: Suite, username: str, on_response: Callable[[requests.Response], None]
 ) -> Iterator[None]:

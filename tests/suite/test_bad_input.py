@@ -119,7 +119,7 @@ def test_unknown_or_ambiguous_path_is_rejected(suite, ada, path, status):
 )
 def test_service_rejects_invalid_trailers_of_a_chunked_body(suite, ada, service, trailer):
     path = {"auth": "/login", "agent": "/query", "rag": "/search"}[service]
-    body = '{"username": "nobody", "password": "x"}' if service == "auth" else "{}"
+    body = '{"username": "unknown-user", "password": "x"}' if service == "auth" else "{}"
     request = (
         f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         f"Authorization: {ada.session.headers['Authorization']}\r\n"

@@ -13,7 +13,7 @@ import pytest
 
 from tests import hostile
 from tests.servers import wait_until
-from tests.suite.conftest import DATA, Suite, UserClient, prepare_suite
+from tests.suite.conftest import DATA, Suite, UserClient, running_suite
 
 pytestmark = pytest.mark.suite
 
@@ -252,12 +252,8 @@ def test_malicious_query_does_not_reveal_foreign_documents(ada, bob, body):
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite with an extraction limit of 30 seconds."""
-    running = prepare_suite(tmp_path_factory.mktemp("strict"), RAG_EXTRACTION_SECONDS="30")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running_suite(tmp_path_factory.mktemp("strict"), RAG_EXTRACTION_SECONDS="30") as suite:
+        yield suite
 
 
 HEAVY = {

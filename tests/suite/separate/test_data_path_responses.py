@@ -5,7 +5,7 @@ import json
 import pytest
 import requests
 
-from tests.suite.conftest import DATA, PASSWORD, prepare_suite
+from tests.suite.conftest import DATA, PASSWORD, running_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.timeout(300)]
 PDF = DATA / "multi_page.pdf"
@@ -21,13 +21,8 @@ TOO_LARGE = {"user_request": "x" * (2 * 1024 * 1024)}
 )
 def suite(request, tmp_path_factory):
     """A suite whose gateway uses the data path of the parameter."""
-    suite = prepare_suite(tmp_path_factory.mktemp("suite"))
-    suite.arguments = request.param
-    try:
-        suite.start()
+    with running_suite(tmp_path_factory.mktemp("suite"), *request.param) as suite:
         yield suite
-    finally:
-        suite.stop()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +52,7 @@ def test_refusals_keep_status_and_problem_document(suite, user):
 
 
 def test_limit_of_a_service_passes_with_retry_after(suite):
-    body = {"username": "nobody-at-all", "password": "a wrong password"}
+    body = {"username": "unknown-user", "password": "a wrong password"}
 
     for _ in range(20):
         answer = requests.post(f"{suite.url}/auth/login", json=body, timeout=30)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.servers import wait_until
-from tests.suite.conftest import prepare_suite
+from tests.suite.conftest import running_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.alone, pytest.mark.timeout(300)]
 REQUESTS = {
@@ -21,12 +21,8 @@ REQUESTS = {
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    suite = prepare_suite(tmp_path_factory.mktemp("suite"))
-    try:
-        suite.start()
+    with running_suite(tmp_path_factory.mktemp("suite")) as suite:
         yield suite
-    finally:
-        suite.stop()
 
 
 @pytest.fixture(scope="module")

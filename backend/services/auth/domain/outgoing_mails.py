@@ -4,17 +4,16 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.auth.clients.mail import MailNotSent, MailSender, MailUndeliverable
-from backend.services.auth.store import outgoing_mails as store
+from backend.services.auth.domain.mail_retries import CLAIM_DURATION, get_next_attempt
+from backend.services.auth.store import delivery_queue
+from backend.services.auth.store.outgoing_mails import OutgoingMail
 
 _log = logging.getLogger(__name__)
-_CLAIM_DURATION = timedelta(minutes=2)
-_ABANDON_AFTER = timedelta(hours=24)
-_MAX_RETRY_DELAY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,14 @@ class OutgoingMails:
         if not self.can_send:
             return
         now = self._now()
-        store.add_mail(
-            session,
-            store.OutgoingMail(
+        session.add(
+            OutgoingMail(
                 sealed_recipient=self._encryptor.encrypt_text(recipient),
                 subject=subject,
                 sealed_text=self._encryptor.encrypt_text(text),
                 created_at=now,
                 not_before=now,
-            ),
+            )
         )
 
     def notify_added(self) -> None:
@@ -97,13 +95,13 @@ class OutgoingMails:
     def has_pending_mails(self) -> bool:
         """Return True if mails are queued, including those of an earlier process."""
         with self._database.read() as session:
-            return self.can_send and store.has_mails(session)
+            return self.can_send and delivery_queue.has_rows(session, OutgoingMail)
 
     def _claim_mail(self) -> _ClaimedMail | None:
         now = self._now()
         while True:
             with self._database.write() as session:
-                row = store.claim_mail(session, now, now + _CLAIM_DURATION)
+                row = delivery_queue.claim_row(session, OutgoingMail, now, now + CLAIM_DURATION)
                 if row is None:
                     return None
                 try:
@@ -111,24 +109,22 @@ class OutgoingMails:
                     text = self._encryptor.decrypt_text(row.sealed_text)
                 except DecryptionError:
                     # SECRET_KEY was changed. The user has to repeat the change.
-                    store.delete_mail(session, row.id)
+                    delivery_queue.delete_row(session, OutgoingMail, row.id)
                     continue
                 return _ClaimedMail(
                     row.id, recipient, row.subject, text, row.created_at, row.attempts
                 )
 
     def _postpone(self, mail: _ClaimedMail, reason: str) -> None:
-        now = self._now()
-        is_abandoned = now - mail.created_at >= _ABANDON_AFTER
-        next_step = "abandoned" if is_abandoned else "will be retried"
+        next_attempt = get_next_attempt(mail.created_at, mail.attempts, self._now())
+        next_step = "abandoned" if next_attempt is None else "will be retried"
         _log.warning("a mail was not sent and %s: %s", next_step, reason)
-        delay = min(timedelta(seconds=5 * 2 ** min(mail.attempts, 10)), _MAX_RETRY_DELAY)
         with self._database.write() as session:
-            if is_abandoned:
-                store.delete_mail(session, mail.id)
+            if next_attempt is None:
+                delivery_queue.delete_row(session, OutgoingMail, mail.id)
             else:
-                store.postpone_mail(session, mail.id, now + delay)
+                delivery_queue.postpone_row(session, OutgoingMail, mail.id, next_attempt)
 
     def _delete(self, mail_id: str) -> None:
         with self._database.write() as session:
-            store.delete_mail(session, mail_id)
+            delivery_queue.delete_row(session, OutgoingMail, mail_id)

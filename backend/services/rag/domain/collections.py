@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
@@ -134,15 +134,7 @@ class CollectionService:
             session.merge(GrantRow(collection_id=row.id, user_id=user_id, access=access))
             session.flush()
             session.refresh(row)
-            record_collection_change(
-                self._audit,
-                session,
-                viewer,
-                "collection.grant",
-                row,
-                user_id=user_id,
-                access=access,
-            )
+            self._record_grant(session, viewer, row, user_id, access)
             return _to_collection(viewer, row)
 
     def revoke_access(self, viewer: Viewer, name_or_id: str, user_id: str) -> None:
@@ -153,15 +145,14 @@ class CollectionService:
             if len(remaining) == len(row.grants):
                 return
             row.grants = remaining
-            record_collection_change(
-                self._audit,
-                session,
-                viewer,
-                "collection.grant",
-                row,
-                user_id=user_id,
-                access="none",
-            )
+            self._record_grant(session, viewer, row, user_id, "none")
+
+    def _record_grant(
+        self, session: Session, viewer: Viewer, row: CollectionRow, user_id: str, access: str
+    ) -> None:
+        record_collection_change(
+            self._audit, session, viewer, "collection.grant", row, user_id=user_id, access=access
+        )
 
 
 def _to_collection(viewer: Viewer, row: CollectionRow) -> Collection:

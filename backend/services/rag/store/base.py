@@ -4,8 +4,8 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-from sqlalchemy import MetaData
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import ColumnElement, MetaData
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 
 class Base(DeclarativeBase):
@@ -22,6 +22,18 @@ class Base(DeclarativeBase):
 def new_id(kind: str) -> str:
     """Return an opaque id with prefix *kind*. Ids sort by creation time and are unguessable."""
     return f"{kind}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def is_old_generation(
+    generation: InstrumentedAttribute[int], keep_generation: int, *, keep_newer: bool
+) -> ColumnElement[bool]:
+    """Return the condition for rows of other generations than *keep_generation*.
+
+    Args:
+        generation: the column of the generation.
+        keep_newer: keep the rows of later generations too.
+    """
+    return generation < keep_generation if keep_newer else generation != keep_generation
 
 
 def utc_now() -> datetime:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ForeignKey, Index, String, Text, delete, func, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.services.rag.store.base import Base
+from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.collections import CollectionRow, is_readable_by
 from backend.services.rag.store.documents import DocumentRow
 
@@ -134,11 +134,7 @@ def delete_old_chunks(
     Returns:
         The number of deleted chunks.
     """
-    is_old = (
-        ChunkRow.generation < keep_generation
-        if keep_newer
-        else ChunkRow.generation != keep_generation
-    )
+    is_old = is_old_generation(ChunkRow.generation, keep_generation, keep_newer=keep_newer)
     query = select(ChunkRow.id).where(ChunkRow.document_id == document_id, is_old).limit(limit)
     ids = session.scalars(query).all()
     session.execute(delete(ChunkRow).where(ChunkRow.id.in_(ids)))

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.errors import DuplicateDocument
 from backend.services.rag.store import collection_changes
-from backend.services.rag.store.base import Base, new_id, utc_now
+from backend.services.rag.store.base import Base, is_old_generation, new_id, utc_now
 from backend.services.rag.store.collections import CollectionRow, is_readable_by
 
 _BATCH_SIZE = 500
@@ -335,11 +335,7 @@ def delete_old_pages(
     Returns:
         The number of deleted pages.
     """
-    is_old = (
-        PageRow.generation < keep_generation
-        if keep_newer
-        else PageRow.generation != keep_generation
-    )
+    is_old = is_old_generation(PageRow.generation, keep_generation, keep_newer=keep_newer)
     query = select(PageRow.generation, PageRow.number).where(
         PageRow.document_id == document_id, is_old
     )

@@ -1,5 +1,6 @@
 """Failing instances and stale connections: no request is lost or executed twice."""
 
+import itertools
 import json
 import os
 import signal
@@ -20,11 +21,10 @@ from tests.services.gateway.echo_service import EchoService
 ROOT = Path(__file__).parents[4]
 
 
-class ClosesIdleConnections:
-    """Responds once per connection, then closes it after a varying delay."""
+class RawServer:
+    """A server that handles each connection in a thread, in the method `serve` of a subclass."""
 
     def __init__(self):
-        self.seen = Counter()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,17 +33,22 @@ class ClosesIdleConnections:
         self._listener.close()
 
     def _accept(self):
-        number = 0
-        while True:
+        for number in itertools.count(1):
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            number += 1
-            pause = 0.002 + (number % 7) * 0.0004
-            threading.Thread(target=self._serve, args=(connection, pause), daemon=True).start()
+            threading.Thread(target=self.serve, args=(connection, number), daemon=True).start()
 
-    def _serve(self, connection, pause):
+
+class ClosesIdleConnections(RawServer):
+    """Responds once per connection, then closes it after a varying delay."""
+
+    def __init__(self):
+        self.seen = Counter()
+        super().__init__()
+
+    def serve(self, connection, number):
         data = b""
         while b"\r\n\r\n" not in data:
             piece = connection.recv(65536)
@@ -54,7 +59,7 @@ class ClosesIdleConnections:
         if b"/health/live" not in data:
             self.seen[data.split(b" ")[1]] += 1
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        time.sleep(pause)
+        time.sleep(0.002 + (number % 7) * 0.0004)
         connection.close()
 
 
@@ -184,27 +189,14 @@ def test_busy_instance_that_answers_other_requests_is_not_ejected(edge_for, bear
     assert set(statuses) == {200}
 
 
-class AnswersAllButProbes:
+class AnswersAllButProbes(RawServer):
     """Responds to every request except for probes, like a service whose probes wait in a queue."""
 
     def __init__(self):
         self.probes = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def close(self):
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
+    def serve(self, connection, _number):
         while data := connection.recv(65536):
             if b"/health/live" in data:
                 self.probes += 1

@@ -133,7 +133,7 @@ class TenantService:
         """Delete a shared tenant with its memberships, custom roles and API keys.
 
         Every service rejects tokens for the tenant. What other services store for the tenant stays
-        stored, and nobody can read it.
+        stored and can no longer be read.
 
         Raises:
             ResourceNotFound: the tenant does not exist in the caller's scope.

@@ -2,7 +2,7 @@
 
 A guesser with many addresses is slowed down by the counter of the account, which delays attempts
 but never locks the account. A device that has signed in before, and a session, count their own
-failures instead, so that nobody else's failures keep the owner out.
+failures instead, so that failures of other clients do not delay the owner.
 
 The counters are in the database: they are the same for all processes and survive restarts.
 """

@@ -15,19 +15,18 @@ from backend.services.auth.domain.accounts import get_personal_words
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
+from backend.services.auth.domain.mail_retries import CLAIM_DURATION, get_next_attempt
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
-from backend.services.auth.store import accounts, sessions
+from backend.services.auth.store import accounts, delivery_queue, sessions
 from backend.services.auth.store.credentials import password_recovery as store
+from backend.services.auth.store.credentials.password_recovery import PasswordResetRequest
 
 _log = logging.getLogger(__name__)
 TOKEN_LIFETIME = timedelta(minutes=30)
 # Maximum number of mails per account and token lifetime, so that mailboxes cannot be flooded.
 _MAILS_PER_LIFETIME = 3
-_CLAIM_DURATION = timedelta(minutes=2)
-_ABANDON_AFTER = timedelta(hours=24)
-_MAX_RETRY_DELAY = timedelta(minutes=10)
 _PREFIX = "prt_"
 _NEW_PASSWORD_POINTER = "#/new_password"  # noqa: S105 - a field's name
 
@@ -133,15 +132,14 @@ class PasswordRecoveryService:
             return
         now = self._now()
         with self._database.write() as session:
-            store.add_request(
-                session,
-                store.PasswordResetRequest(
+            session.add(
+                PasswordResetRequest(
                     sealed_name=self._encryptor.encrypt_text(name),
                     address=origin.address,
                     request_id=origin.request_id,
                     created_at=now,
                     not_before=now,
-                ),
+                )
             )
         self.request_added.set()
 
@@ -163,16 +161,18 @@ class PasswordRecoveryService:
                 # SECRET_KEY was changed: the name cannot be decrypted. The user has to request
                 # the reset again.
                 with self._database.write() as session:
-                    store.delete_request(session, request.id)
+                    delivery_queue.delete_row(session, PasswordResetRequest, request.id)
             else:
                 with self._database.write() as session:
-                    store.delete_request(session, request.id)
+                    delivery_queue.delete_row(session, PasswordResetRequest, request.id)
         return self.has_pending_mails()
 
     def has_pending_mails(self) -> bool:
         """Return True if requests are queued, including those of an earlier process."""
         with self._database.read() as session:
-            return self._mail_sender is not None and store.has_pending_request(session)
+            return self._mail_sender is not None and delivery_queue.has_rows(
+                session, PasswordResetRequest
+            )
 
     def reset_password(self, token: str, new: str, origin: RequestOrigin) -> None:
         """Set the password *new* of the user that *token* was issued to; end all sessions.
@@ -211,10 +211,10 @@ class PasswordRecoveryService:
     def _claim_request(self) -> _ClaimedRequest | None:
         now = self._now()
         with self._database.read() as session:
-            if not store.has_due_request(session, now):
+            if not delivery_queue.has_due_row(session, PasswordResetRequest, now):
                 return None
         with self._database.write() as session:
-            row = store.claim_request(session, now, now + _CLAIM_DURATION)
+            row = delivery_queue.claim_row(session, PasswordResetRequest, now, now + CLAIM_DURATION)
             if row is None:
                 return None
             return _ClaimedRequest(
@@ -260,16 +260,14 @@ class PasswordRecoveryService:
             self._record_event(None, request.origin, "password.forgot", "success", user_id)
 
     def _postpone(self, request: _ClaimedRequest, reason: str) -> None:
-        now = self._now()
-        is_abandoned = now - request.created_at >= _ABANDON_AFTER
-        next_step = "abandoned" if is_abandoned else "will be retried"
+        next_attempt = get_next_attempt(request.created_at, request.attempts, self._now())
+        next_step = "abandoned" if next_attempt is None else "will be retried"
         _log.warning("a password reset mail was not sent and %s: %s", next_step, reason)
-        delay = min(timedelta(seconds=5 * 2 ** min(request.attempts, 10)), _MAX_RETRY_DELAY)
         with self._database.write() as session:
-            if is_abandoned:
-                store.delete_request(session, request.id)
+            if next_attempt is None:
+                delivery_queue.delete_row(session, PasswordResetRequest, request.id)
             else:
-                store.postpone_request(session, request.id, now + delay)
+                delivery_queue.postpone_row(session, PasswordResetRequest, request.id, next_attempt)
 
     def _record_event(
         self,

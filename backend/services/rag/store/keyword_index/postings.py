@@ -17,7 +17,7 @@ from sqlalchemy import ForeignKey, LargeBinary, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.ai.text.terms import TERMS_VERSION, extract_terms
-from backend.services.rag.store.base import Base
+from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.documents import DocumentRow, id_conditions
 
 COUNT_BITS = 6
@@ -101,11 +101,7 @@ def delete_old_postings(
     Args:
         keep_newer: keep the postings of later generations too.
     """
-    is_old = (
-        PostingsRow.generation < keep_generation
-        if keep_newer
-        else PostingsRow.generation != keep_generation
-    )
+    is_old = is_old_generation(PostingsRow.generation, keep_generation, keep_newer=keep_newer)
     session.execute(delete(PostingsRow).where(PostingsRow.document_id == document_id, is_old))
 
 

@@ -1,0 +1,68 @@
+"""Rows that wait for a delivery by mail. The caller owns the transaction."""
+
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import String, delete, exists, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.chassis.database.types import UtcDateTime
+from backend.services.auth.store.base import Base, generate_id
+
+
+class DeliveryRow(Base):
+    """Columns of a queue table. A row is deleted once it is delivered or abandoned.
+
+    Attributes:
+        not_before: time from which the next attempt is due.
+        attempts: number of attempts so far.
+    """
+
+    __abstract__ = True
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=generate_id)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+Row = TypeVar("Row", bound=DeliveryRow)
+
+
+def has_rows(session: Session, table: type[Row]) -> bool:
+    return bool(session.scalar(select(exists().where(table.id.is_not(None)))))
+
+
+def has_due_row(session: Session, table: type[Row], now: datetime) -> bool:
+    return bool(session.scalar(select(exists().where(table.not_before <= now))))
+
+
+def claim_row(session: Session, table: type[Row], now: datetime, until: datetime) -> Row | None:
+    """Claim the oldest due row: other processes skip it until *until*."""
+    oldest = (
+        select(table.id)
+        .where(table.not_before <= now)
+        .order_by(table.created_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return session.scalar(
+        update(table)
+        .where(table.id == oldest, table.not_before <= now)
+        .values(not_before=until, attempts=table.attempts + 1)
+        .returning(table)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def postpone_row(session: Session, table: type[Row], row_id: str, until: datetime) -> None:
+    session.execute(
+        update(table)
+        .where(table.id == row_id)
+        .values(not_before=until)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def delete_row(session: Session, table: type[Row], row_id: str) -> None:
+    session.execute(delete(table).where(table.id == row_id))
