@@ -68,7 +68,7 @@ def check_connection(url: str, default_port: int | None = None) -> str | None:
     """Return why no connection to the host of *url* can be opened, or None if one can.
 
     Args:
-        url: an URL of a TCP server, or `unix:PATH`.
+        url: a URL of a TCP server, or `unix:PATH`.
         default_port: used if *url* has no port. Without it, the default port of the URL's scheme.
     """
     if (path := parse_socket_url(url)) is not None:

@@ -235,7 +235,7 @@ class CommonSettings:
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
             auth_urls=load_service_urls(env, get_service("auth")),
-            trusted_proxies=LOOPBACK_NETWORKS + _parse_trusted_proxies(env),
+            trusted_proxies=LOOPBACK_NETWORKS + load_trusted_proxies(env),
         )
 
     def get_database_url(self, env: Env) -> str:
@@ -274,7 +274,12 @@ def _validate_redis_url(url: str | None) -> str | None:
     return url
 
 
-def _parse_trusted_proxies(env: Env) -> tuple[Network, ...]:
+def load_trusted_proxies(env: Env) -> tuple[Network, ...]:
+    """Return the networks in TRUSTED_PROXIES.
+
+    Raises:
+        SettingsError: one of them is not a network.
+    """
     try:
         return parse_trusted_networks(env.text_list("TRUSTED_PROXIES"))
     except ValueError as error:

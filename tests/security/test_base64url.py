@@ -14,7 +14,7 @@ def test_decoding_returns_the_encoded_bytes(content):
     "text", ["YQ==", "YQ=", "YR", "Y", "Y Q", "YQ\n", "+/", "\uff39", "\ud800"], ids=ascii
 )
 def test_decoding_rejects_padding_other_characters_and_unused_bits(text):
-    with pytest.raises(ValueError, match=r"base64|not|codec|correctly padded|data"):
+    with pytest.raises(ValueError, match=r"^not (base64url without|the canonical)"):
         decode_base64url(text)
 
 

@@ -114,7 +114,8 @@ class Database:
         """Wait until the other threads of this process have written, on SQLite.
 
         SQLite does not queue its writers: each polls for the lock, and with many of them one may
-        poll in vain until its time is up. Writers of other processes still do.
+        poll in vain until its time is up. Writers of other processes still do, so a writer can
+        wait for both locks in turn.
         """
         if self._writer_lock is None:
             yield

@@ -153,17 +153,22 @@ class Outbox:
             )
 
     def delete_published_events(self, now: datetime) -> None:
-        """Delete the events that were published longer than the retention time ago."""
+        """Delete the events that were published or rejected longer than the retention time ago."""
+        table, limit = self._table, now - RETENTION
+        is_rejected = table.c.error.is_not(None) & (table.c.time < limit)
         with self._database.write() as session:
-            session.execute(
-                sa.delete(self._table).where(self._table.c.published_at < now - RETENTION)
-            )
+            session.execute(sa.delete(table).where((table.c.published_at < limit) | is_rejected))
 
     def acquire_lease(self, name: str, holder: str, now: datetime, lifetime: timedelta) -> bool:
         """Acquire or extend the lease *name*. Returns False while another holder has it."""
         leases = self._leases
         values = {"holder": holder, "expires_at": now + lifetime}
-        is_free = (leases.c.holder == holder) | (leases.c.expires_at <= now)
+        is_free = (
+            (leases.c.holder == holder)
+            | (leases.c.expires_at <= now)
+            # Stored before the clock was set back (ADR 38).
+            | (leases.c.expires_at > now + lifetime)
+        )
         with self._database.write() as session:
             update = sa.update(leases).where(leases.c.name == name, is_free).values(values)
             if session.execute(update.returning(leases.c.name)).first() is not None:

@@ -94,9 +94,11 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # httpx logs the full URL of each request, with API keys and questions in its query.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    # HTTP clients log URLs with API keys and questions, those of model providers whole prompts.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    for name in ("anthropic", "openai", "urllib3"):
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught_exception
     threading.excepthook = _log_thread_exception

@@ -407,7 +407,7 @@ class TooManyAttempts(ServiceError):
     title = "Too many attempts"
 
     def __init__(self, wait_seconds: int) -> None:
-        super().__init__(f"Too many failed attempts. Try again in {wait_seconds} seconds.")
+        super().__init__(f"Too many attempts. Try again in {wait_seconds} seconds.")
         self._wait_seconds = wait_seconds
 
     def headers(self) -> Mapping[str, str]:

@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.catalog import CATALOG
-from backend.chassis.settings import CommonSettings, Env, SettingsError, load_service_urls
-from backend.security.addresses import Network, parse_trusted_networks
+from backend.chassis.settings import (
+    CommonSettings,
+    Env,
+    SettingsError,
+    load_service_urls,
+    load_trusted_proxies,
+)
+from backend.security.addresses import Network
 from backend.security.limits import Limit
 from backend.services.gateway.domain.routing.default_routes import DefaultLimits, default_routes
 from backend.services.gateway.domain.routing.route_table import (
@@ -37,7 +43,7 @@ class Settings:
         return cls(
             common=CommonSettings.from_env(env, "gateway"),
             table=load_routes(env),
-            trusted_proxies=_load_trusted_proxies(env),
+            trusted_proxies=load_trusted_proxies(env),
             cors_origins=_load_cors_origins(env),
             certificate=Path(certificate) if certificate else None,
             certificate_key=Path(key) if key else None,
@@ -81,13 +87,6 @@ def _load_rate(env: Env, name: str, default: str) -> Limit:
         return Limit.parse(env.text(name, default))
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
-
-
-def _load_trusted_proxies(env: Env) -> tuple[Network, ...]:
-    try:
-        return parse_trusted_networks(env.text_list("TRUSTED_PROXIES"))
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
 
 
 def _load_cors_origins(env: Env) -> tuple[str, ...]:

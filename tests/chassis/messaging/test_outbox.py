@@ -124,8 +124,20 @@ def test_only_the_relay_with_the_lease_delivers_until_the_lease_expires(audit, c
     assert (first.delivered, second.delivered) == (["one"], ["two"])
 
 
-def test_published_events_are_deleted_after_seven_days(database, audit, consumer):
+def test_lease_from_before_the_clock_was_set_back_counts_as_expired(audit, consumer):
     audit.record_event(deletion("one"))
+    relay_of(audit, Consumer(), NOON + timedelta(hours=1)).deliver_pending_events()
+    audit.record_event(deletion("two"))
+
+    relay_of(audit, consumer).deliver_pending_events()
+
+    assert consumer.delivered == ["two"]
+
+
+def test_published_and_rejected_events_are_deleted_after_seven_days(database, audit, consumer):
+    for target in ("one", "two"):
+        audit.record_event(deletion(target))
+    consumer.rejected = {"two"}
     relay_of(audit, consumer).deliver_pending_events()
 
     def count_rows():
@@ -133,7 +145,7 @@ def test_published_events_are_deleted_after_seven_days(database, audit, consumer
             return session.connection().exec_driver_sql("SELECT count(*) FROM rag_outbox").scalar()
 
     relay_of(audit, consumer, NOON + timedelta(days=6)).deliver_pending_events()
-    assert count_rows() == 1
+    assert count_rows() == 2
     relay_of(audit, consumer, NOON + timedelta(days=8)).deliver_pending_events()
 
     assert count_rows() == 0

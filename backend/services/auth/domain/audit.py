@@ -81,7 +81,7 @@ class AuditFilters:
 
 
 class AuditLog:
-    """Query the audit log and record denied requests."""
+    """Store, query and delete audit records, including the events that other services deliver."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database

@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from backend.services.auth.store.delivery_queue import MAX_WAIT
+
 # A mail claimed by a process that was killed becomes due again after this time.
 CLAIM_DURATION = timedelta(minutes=2)
 _ABANDON_AFTER = timedelta(hours=24)
 _FIRST_DELAY = timedelta(seconds=5)
-_MAX_DELAY = timedelta(minutes=10)
 
 
 def get_next_attempt(created_at: datetime, attempts: int, now: datetime) -> datetime | None:
@@ -18,4 +19,4 @@ def get_next_attempt(created_at: datetime, attempts: int, now: datetime) -> date
     """
     if now - created_at >= _ABANDON_AFTER:
         return None
-    return now + min(_FIRST_DELAY * (1 << min(attempts, 10)), _MAX_DELAY)
+    return now + min(_FIRST_DELAY * (1 << min(attempts, 10)), MAX_WAIT)

@@ -40,6 +40,7 @@ from backend.services.auth.errors import (
 )
 from backend.services.auth.store import accounts
 from backend.services.auth.store import sessions as store
+from backend.services.auth.store.credentials import pending_emails
 
 # A consumed token is accepted again for this long: a client may send two refresh requests
 # concurrently, or retry after a lost response.
@@ -332,6 +333,7 @@ class SessionService:
         now = self._now()
         with self._database.write() as session:
             store.end_user_sessions(session, user_id, "logout_all", now)
+            pending_emails.delete_pending_email(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(session, now, origin, "session.logout_all", actor_id=user_id)
         self._publisher.publish_user_generation(user_id, generation)

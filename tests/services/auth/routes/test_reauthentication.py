@@ -3,13 +3,14 @@
 import pyotp
 import pytest
 
+from backend.services.auth.routes.sensitive_operations import SENSITIVE_OPERATIONS, Requirement
 from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
 from tests.services.auth.conftest import ADMIN_PASSWORD
 
 REQUIRED = (403, "reauthentication_required")
 
 
-def list_sensitive_requests(user_id):
+def list_sensitive_requests(user_id, tenant_id):
     """Return (method, path, body) of a request for each operation that needs a recent proof."""
     return [
         ("PATCH", "/me", {"email": "thief@example.org"}),
@@ -24,6 +25,8 @@ def list_sensitive_requests(user_id):
         ("PATCH", f"/users/{user_id}", {"email": "thief@example.org"}),
         ("DELETE", f"/users/{user_id}", None),
         ("PUT", "/roles/reader", {"permissions": ["rag:read"]}),
+        ("DELETE", f"/tenants/{tenant_id}", None),
+        ("PUT", f"/tenants/{tenant_id}/members/{user_id}", {"roles": ["viewer"]}),
     ]
 
 
@@ -58,13 +61,27 @@ def send(client, user, request):
 
 
 def test_sensitive_requests_without_recent_proof_change_nothing(
-    client, ada, admin, clock, read_tables
+    app, client, ada, admin, clock, read_tables
 ):
+    body = {"name": "Team", "slug": "team"}
+    tenant = client.post("/tenants", json=body, headers=admin.auth_headers).json
     clock.advance(minutes=5)
     before = read_tables()
+    requests = list_sensitive_requests(ada.user["id"], tenant["id"])
 
-    for request in list_sensitive_requests(ada.user["id"]):
+    for request in requests:
         assert get_problem(send(client, admin, request)) == REQUIRED, request
+
+    rules = app.url_map.bind("localhost")
+    tested = {
+        f"{method} {rules.match(path, method, return_rule=True)[0].rule}"
+        for method, path, _ in requests
+    }
+    assert tested == {
+        route
+        for route, rule in SENSITIVE_OPERATIONS.items()
+        if rule.requirement is Requirement.RECENT_PROOF
+    }
 
     assert read_tables() == before
 
@@ -171,7 +188,7 @@ def test_api_keys_cannot_perform_sensitive_operations(client, ada, admin, read_t
     before = read_tables()
 
     for method, path, body in (
-        *list_sensitive_requests(ada.user["id"]),
+        *list_sensitive_requests(ada.user["id"], "a-tenant"),
         ("POST", "/password/change", change),
         ("DELETE", "/mfa/totp", {"password": ADMIN_PASSWORD, "code": "123456"}),
         ("DELETE", f"/me/sessions/{session_id}", None),

@@ -1,5 +1,8 @@
 """Limits of failed sign-ins: per account and network, per network, per account, per device."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pyotp
 import pytest
 
 from backend.security.authentication import get_security_context
@@ -152,15 +155,47 @@ def test_forwarded_address_without_token_of_the_gateway_is_ignored(app, client, 
     assert int(send_guess(5).headers["Retry-After"]) == 60, "all guesses count for 127.0.0.1"
 
 
-def test_correct_password_without_code_is_no_failure_and_no_reset(client, guess, execute):
+def test_sign_in_resets_the_counter_of_account_and_network_only(client, guess, execute):
     ApiUser.register(client, "ada")
     guess()
 
     guess(password=PASSWORD)
 
-    # The sign-in resets the counter of the account and network, but not that of the account.
     rows = execute("SELECT failures FROM failed_attempts ORDER BY failures")
     assert rows == [(1,)]
+
+
+def test_correct_password_without_code_is_no_failure_and_no_reset(client, guess, execute, clock):
+    ada = ApiUser.register(client, "ada")
+    secret = client.post("/mfa/totp", headers=ada.auth_headers).json["secret"]
+    code = pyotp.TOTP(secret).at(clock.now())
+    client.post("/mfa/totp/confirm", json={"code": code}, headers=ada.auth_headers)
+    guess()
+
+    assert get_problem(guess(password=PASSWORD)) == (401, "totp_required")
+
+    rows = execute("SELECT failures FROM failed_attempts ORDER BY failures")
+    assert rows == [(1,), (1,)]
+
+
+def test_concurrent_correct_sign_ins_are_all_accepted(make_settings):
+    app = create_app(make_settings())  # on the system clock
+    ApiUser.register(app.test_client(), "ada")
+    body = {"username": "ada", "password": PASSWORD}
+
+    def sign_in(_):
+        return app.test_client(use_cookies=False).post("/login", json=body).status_code
+
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(sign_in, range(40))) == {200}
+
+
+def test_failures_before_the_clock_was_set_back_do_not_delay(client, guess, clock):
+    ApiUser.register(client, "ada")
+    guess()
+    clock.advance(hours=-1)
+
+    assert guess(password=PASSWORD).status_code == 200
 
 
 def test_outdated_counters_are_deleted(client, guess, clock, execute):

@@ -16,7 +16,11 @@ from backend.services.auth.domain.credentials.passwords import PasswordHasher, P
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import ResourceNotFound
 from backend.services.auth.store import accounts, sessions
-from backend.services.auth.store.credentials import password_recovery, second_factor
+from backend.services.auth.store.credentials import (
+    password_recovery,
+    pending_emails,
+    second_factor,
+)
 
 
 class CredentialService:
@@ -61,6 +65,7 @@ class CredentialService:
             user.unlocks += 1
             second_factor.reset_failures(session, user_id)
             password_recovery.delete_user_tokens(session, user_id)
+            pending_emails.delete_pending_email(session, user_id)
             sessions.end_user_sessions(session, user_id, "password_reset", now)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(

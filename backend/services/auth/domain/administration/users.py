@@ -161,6 +161,7 @@ class UserService:
         roles = fields.pop("roles", None)
         generation = None
         if fields.get("email"):
+            self._ensure_changeable(caller, user_id)
             self._email_changes.count_change(user_id)
         with self._database.write() as session, ensure_admin_remains(session):
             user = _get_user(session, user_id)
@@ -188,6 +189,13 @@ class UserService:
             self._publisher.publish_user_generation(user_id, generation)
         self._email_changes.notify_added()
         return scoped_user
+
+    def _ensure_changeable(self, caller: Principal, user_id: str) -> None:
+        """Raise an error unless *caller* may change the account."""
+        with self._database.read() as session:
+            account = load_account(session, _get_user(session, user_id))
+            _get_changeable_membership(caller, account)
+            _ensure_owned(caller, account)
 
     def delete_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
         """Delete the account permanently. Its username becomes available again.

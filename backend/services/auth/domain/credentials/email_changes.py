@@ -35,7 +35,8 @@ Hello {username},
 
 a change of the e-mail address of your account was requested: {change}.
 
-If you did not request this, change your password and end all other sessions.
+If you did not request this, change your password: this cancels the change and
+ends all other sessions.
 """
 
 
@@ -65,6 +66,9 @@ class EmailChanges:
     def change_email(self, session: Session, user: accounts.User, email: str | None) -> None:
         """Remove the address, or store *email* as pending and send a token to it.
 
+        The current address withdraws a pending change. Without one, a token is sent to the current
+        address if it is not confirmed.
+
         The previous address gets a notice. Call `notify_added` after the transaction.
 
         Raises:
@@ -72,15 +76,17 @@ class EmailChanges:
             MailUnavailable: the system cannot send mail, so the address cannot be confirmed.
         """
         if email == user.email:
-            store.delete_pending_email(session, user.id)
-            return
+            has_pending = store.get_pending_email(session, user.id, self._now()) is not None
+            if email is None or has_pending or user.email_verified:
+                store.delete_pending_email(session, user.id)
+                return
         if email is None:
             store.delete_pending_email(session, user.id)
             change = "it is removed"
         else:
             self._store_pending_email(session, user, email)
             change = f"the new address is {email}, once it is confirmed there"
-        if user.email is not None:
+        if user.email not in (None, email):
             text = _NOTICE_TEXT.format(username=user.username, change=change)
             self._mails.add_mail(session, user.email, _NOTICE_SUBJECT, text)
         if email is None:

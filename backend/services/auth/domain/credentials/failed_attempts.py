@@ -22,7 +22,6 @@ from backend.services.auth.errors import (
     InvalidTotp,
     TooManyAttempts,
     TotpCodeRejected,
-    TotpRequired,
 )
 from backend.services.auth.store.credentials import failed_attempts as store
 
@@ -64,8 +63,8 @@ class _Limit(Protocol):
     def resets_on_success(self) -> bool:
         """True if a success deletes the counted failures."""
 
-    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
-        """Return the time from which the next attempt is accepted."""
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime | None:
+        """Return the time from which the next attempt is accepted; None if it is now."""
 
     def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
         """Return True if the failures no longer count."""
@@ -78,8 +77,9 @@ class _PeriodLimit:
     rate: AttemptRate
     resets_on_success: bool = True
 
-    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
-        return first_at + self.rate.period if failures >= self.rate.amount else last_at
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime | None:
+        del last_at
+        return first_at + self.rate.period if failures >= self.rate.amount else None
 
     def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
         del last_at
@@ -94,11 +94,11 @@ class _DelayLimit:
     # Success does not reset the count: every sign-in of the owner would give a guesser more.
     resets_on_success: bool = False
 
-    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime:
+    def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime | None:
         del first_at
         excess = failures - self.free_failures
         if excess < 0:
-            return last_at
+            return None
         return last_at + timedelta(seconds=min(2 ** min(excess + 1, 10), _MAX_DELAY_SECONDS))
 
     def is_outdated(self, first_at: datetime, last_at: datetime, now: datetime) -> bool:
@@ -188,17 +188,18 @@ class AttemptLimiter:
             yield
         except _FAILURES:
             raise
-        except BaseException as error:
-            self._release(attempts, is_success=isinstance(error, TotpRequired))
+        except BaseException:
+            self._release(attempts, is_success=False)
             raise
         self._release(attempts, is_success=True)
 
     def _reserve(self, counters: Sequence[_Counter]) -> list[_CountedAttempt]:
-        now = self._now()
         attempts = []
         with self._database.write() as session:
             for counter in sorted(counters, key=lambda item: item.digest):
                 acquire_transaction_lock(session, counter.digest)
+            # After the locks: no attempt that was counted before is later than this time.
+            now = self._now()
             store.delete_counters_unused_since(session, now - self._retention)
             rows = [
                 (counter, store.get_counter_for_update(session, counter.digest))
@@ -208,10 +209,12 @@ class AttemptLimiter:
             for counter, row in rows:
                 if row is None:
                     continue
+                # Later times were stored before the clock was set back.
+                row.first_at, row.last_at = min(row.first_at, now), min(row.last_at, now)
                 if counter.limit.is_outdated(row.first_at, row.last_at, now):
                     row.failures, row.first_at = 0, now
-                else:
-                    ends.append(counter.limit.get_end(row.failures, row.first_at, row.last_at))
+                elif end := counter.limit.get_end(row.failures, row.first_at, row.last_at):
+                    ends.append(end)
             if (wait := max(ends) - now) > timedelta(0):
                 raise TooManyAttempts(max(1, math.ceil(wait.total_seconds())))
             for counter, row in rows:

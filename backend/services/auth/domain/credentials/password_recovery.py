@@ -21,6 +21,7 @@ from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
 from backend.services.auth.store import accounts, delivery_queue, sessions
 from backend.services.auth.store.credentials import password_recovery as store
+from backend.services.auth.store.credentials import pending_emails
 from backend.services.auth.store.credentials.password_recovery import PasswordResetRequest
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ class PasswordRecoveryService:
             if not accounts.replace_password_hash(session, user_id, current_hash, new_hash):
                 raise InvalidCredentials("The current password is wrong.")
             store.delete_user_tokens(session, user_id)
+            pending_emails.delete_pending_email(session, user_id)
             ended_ids = sessions.end_other_sessions(
                 session, user_id, session_id, "password_change", now
             )
@@ -201,6 +203,7 @@ class PasswordRecoveryService:
                 raise InvalidResetToken
             accounts.set_password_hash(session, user_id, new_hash)
             store.delete_user_tokens(session, user_id)
+            pending_emails.delete_pending_email(session, user_id)
             sessions.end_user_sessions(session, user_id, "password_reset", now)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(

@@ -6,7 +6,7 @@ import pytest
 
 from backend.services.auth.app import create_app
 from tests.servers import wait_until
-from tests.services.auth.api_user import ApiUser, get_problem
+from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
 
 OLD, NEW = "ada@example.org", "lovelace@example.org"
 
@@ -152,3 +152,38 @@ def test_tables_contain_no_confirmation_token(client, change_email, read_mails, 
 
     assert token not in str(execute("SELECT * FROM pending_emails"))
     wait_until(lambda: execute("SELECT * FROM outgoing_mails") == [])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/password/change",
+            {"current_password": PASSWORD, "new_password": "nine quiet harbours"},
+        ),
+        ("/logout/all", None),
+    ],
+)
+def test_pending_address_ends_with_the_password_or_all_sessions(
+    client, ada, change_email, read_mails, path, body
+):
+    change_email(NEW)
+    token = {"token": find_token(read_mails(2)[NEW])}
+
+    assert client.post(path, json=body, headers=ada.auth_headers).status_code == 204
+
+    assert get_problem(client.post("/email/confirm", json=token)) == (400, "invalid_email_token")
+
+
+def test_unverified_address_of_the_registration_can_be_confirmed(client, read_mails, execute):
+    body = {"username": "bob", "password": PASSWORD, "email": OLD}
+    bob = client.post("/register", json=body).json
+    headers = {"Authorization": f"Bearer {bob['access_token']}"}
+
+    client.patch("/me", json={"email": OLD}, headers=headers)
+    token = {"token": find_token(read_mails(1)[OLD])}
+
+    assert client.post("/email/confirm", json=token).status_code == 204
+    assert client.get("/me", headers=headers).json["email"] == OLD
+    ((is_verified,),) = execute("SELECT email_verified FROM users WHERE username = 'bob'")
+    assert is_verified
