@@ -7,7 +7,7 @@ from typing import Final
 from backend.chassis.console import CommandError
 
 # SQLite opens no file whose path with the suffix "-journal" is longer than 512 bytes
-# (MAX_PATHNAME of its Unix layer). Chroma's server crashes without a message in that case.
+# (MAX_PATHNAME of its Unix layer). Chroma crashes without a message in that case.
 _MAX_SQLITE_PATH_BYTES: Final = 512
 _DEEPEST_DATABASE: Final = "/rag/vectors/chroma.sqlite3-journal"
 MAX_DATA_PATH_BYTES: Final = _MAX_SQLITE_PATH_BYTES - len(_DEEPEST_DATABASE) - 1

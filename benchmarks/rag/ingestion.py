@@ -30,7 +30,7 @@ from tests.suite.conftest import Suite, UserClient, prepare_suite
 
 _HERTZ = os.sysconf("SC_CLK_TCK")
 _THREADS = min(4, os.cpu_count() or 1)
-_PROCESSES = ("rag-worker", "chroma", "rag-service")
+_PROCESSES = ("rag-worker", "vectors", "rag-service")
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def run_variants(suite: Suite, request: Request, traces_to: str) -> Iterator[lis
         for name, port in suite.ports.items()
         if name != "gateway"
     }
-    environment["CHROMA_URL"] = f"http://127.0.0.1:{suite.environment['CHROMA_PORT']}"
+    environment["CHROMA_URL"] = f"unix:{suite.folder / 'data' / 'rag' / 'vectors.sock'}"
     variable = "GATEWAY_PORT" if request.service == "gateway" else None
     variable = variable or f"{request.service.upper()}_SERVICE_PORT"
     module = [sys.executable, "-m", "benchmarks.suite.observability", "serve", request.service]

@@ -111,10 +111,9 @@ def _check_clock(connection: Connection) -> Iterator[Finding]:
 
 
 def _check_privileges(service: str, connection: Connection) -> Iterator[Finding]:
-    can_create_roles = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
     if not (
         postgresql.has_schema_and_role(connection, service)
-        or connection.scalar(text(can_create_roles))
+        or connection.scalar(text(_CAN_CREATE_ROLES))
     ):
         user = connection.engine.url.username
         yield warning(

@@ -83,7 +83,8 @@ def _merge_findings(group: Sequence[Finding]) -> Finding:
         return group[0]
     components = dict.fromkeys(finding.component for finding in group)
     consequences = dict.fromkeys(
-        finding.consequence.replace(finding.component, "each of them") for finding in group
+        re.sub(rf"\b{re.escape(finding.component)}\b", "each of them", finding.consequence)
+        for finding in group
     )
     return replace(group[0], component=", ".join(components), consequence=" ".join(consequences))
 

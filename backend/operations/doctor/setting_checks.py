@@ -26,7 +26,7 @@ def _check_dotenv_lines(variables: EnvironmentVariables) -> Iterator[Finding]:
             # The line itself is not shown: it may contain a secret.
             yield error(
                 ".env",
-                f"Line {number} of {file.name} is no assignment.",
+                f"Line {number} of {file.name} is not an assignment.",
                 "It is ignored, and its variable keeps the default.",
                 "Write NAME=value, or start a comment with #.",
                 f"{file.name}, line {number}",
@@ -97,7 +97,7 @@ def _explain_invalid_url(url: str) -> str | None:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        return "is no valid URL"
+        return "is not a valid URL"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "does not begin with http:// or https:// and a host"
     return None

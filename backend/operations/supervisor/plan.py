@@ -26,7 +26,8 @@ class Program:
 
     Attributes:
         socket: path of the Unix socket on which it listens instead of a port.
-        liveness_path: path that is probed to detect that the program no longer responds, or None.
+        liveness_path: path that is probed to detect that the program no longer responds, "" for a
+            program with a socket; None if it is not probed.
         instance: index among the instances of the service, from 0.
     """
 
@@ -229,7 +230,7 @@ def _plan_companion(
         socket=companion.socket and companion.socket.format(data=data),
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,
-        liveness_path=None if options.dev else companion.probe_path,
+        liveness_path=None if options.dev else "" if companion.socket else companion.probe_path,
     )
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from backend.chassis.console import CommandError, copy_to_log, print_line
 from backend.operations.backup.swap_plan import check_no_interrupted_restore
@@ -162,7 +163,7 @@ class Supervisor:
             if time.monotonic() > rotate_at:
                 own_logs = (self.plan.supervisor_log, self.plan.console_file)
                 for log in (*(child.log for child in self.children), *own_logs):
-                    log_files.rotate_log(log, self.plan.max_log_bytes)
+                    _rotate_log(log, self.plan.max_log_bytes)
                 rotate_at = time.monotonic() + _ROTATE_SECONDS
             self._signals.wait(0.5)
 
@@ -234,6 +235,14 @@ class Supervisor:
 
     def _write_state(self, *, ready: bool = False) -> None:
         self._current_state(ready=ready).write(self.plan.run_folder)
+
+
+def _rotate_log(log: Path, max_bytes: int) -> None:
+    try:
+        log_files.rotate_log(log, max_bytes)
+    except OSError as error:
+        # The programs can still run, and the next rotation may succeed.
+        print_line(f"{log} cannot be rotated: {error.strerror or error}")
 
 
 def _kill_if_unresponsive(monitor: LivenessMonitor) -> None:

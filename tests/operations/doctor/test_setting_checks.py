@@ -41,7 +41,7 @@ def test_doctor_accepts_comments_and_assignments(find):
 @pytest.mark.parametrize(
     ("dotenv", "problem"),
     [
-        ("\nSECRET_KEY: swordfish", "Line 2 of .env is no assignment."),
+        ("\nSECRET_KEY: swordfish", "Line 2 of .env is not an assignment."),
         ("AUTH_SERVICE_PORT=5003", "are set to the same port, 5003."),
         ("RAG_SERVICE_WORKERS=two", "RAG_SERVICE_WORKERS must be a whole number"),
         ("GATEWAY_THREADS=0", "GATEWAY_THREADS must be a whole number"),

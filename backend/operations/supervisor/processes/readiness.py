@@ -1,6 +1,7 @@
 """Readiness checks of services."""
 
 import http.client
+import socket
 import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -25,28 +26,35 @@ def probe_path(service: Service) -> str:
 
 
 def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
-    """Return True for status 200, or if a Unix socket accepts connections.
+    """Return True for status 200, or if the program at a Unix socket responds.
 
     A service without that probe is checked with `/health`.
     """
     socket_path = parse_socket_url(probe_url)
     if socket_path is not None:
-        return _accepts_connections(socket_path, seconds)
+        return _closes_connection(socket_path, seconds)
     parts = urlsplit(probe_url)
     status = _status(parts, parts.path, seconds)
     return (_status(parts, "/health", seconds) if status == 404 else status) == 200
 
 
-def _accepts_connections(socket_path: Path, seconds: float) -> bool:
+def _closes_connection(socket_path: Path, seconds: float) -> bool:
+    """Return True if the program at the socket closes a connection that its client has ended.
+
+    The kernel accepts connections for a stopped program, too.
+    """
     try:
-        connect_to_socket(socket_path, seconds).close()
+        with connect_to_socket(socket_path, seconds) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            return connection.recv(1) == b""
     except OSError:
         return False
-    return True
 
 
 def is_responding(url: str, seconds: float) -> bool:
-    """Return True if the program at *url* sends any HTTP response."""
+    """Return True if the program at *url* sends any HTTP response, or responds at its socket."""
+    if (socket_path := parse_socket_url(url)) is not None:
+        return _closes_connection(socket_path, seconds)
     parts = urlsplit(url)
     return _status(parts, parts.path, seconds) is not None
 

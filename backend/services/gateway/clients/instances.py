@@ -146,6 +146,17 @@ class InstanceGroup:
             instance.ejection_seconds = 0.0
             instance.ejected_until = 0.0
 
+    def record_probe_response(self, instance: Instance) -> None:
+        """Readmit *instance* if it is ejected.
+
+        Otherwise the failures of its requests still count: an instance can answer probes while
+        requests time out.
+        """
+        if instance.is_ejected:
+            self.record_success(instance)
+        else:
+            instance.responses += 1
+
     def record_failure(self, instance: Instance) -> None:
         """Count a refused or lost connection, a timeout or a malformed response.
 

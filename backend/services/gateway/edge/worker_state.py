@@ -344,7 +344,7 @@ class WorkerState:
     def _record_response(self, instance: Instance) -> None:
         for group in self.metrics.instance_groups:
             if instance in group.instances:
-                group.record_success(instance)
+                group.record_probe_response(instance)
 
     def _record_missed_probe(self, instance: Instance) -> None:
         for group in self.metrics.instance_groups:

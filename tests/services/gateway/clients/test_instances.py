@@ -1,6 +1,6 @@
 """Instance selection, outlier ejection and DNS changes."""
 
-from backend.services.gateway.clients.instances import InstanceGroup
+from backend.services.gateway.clients.instances import FAILURES_TO_EJECT, InstanceGroup
 
 
 class Clock:
@@ -161,6 +161,20 @@ def test_two_missed_probes_eject_without_trial_requests_until_a_response():
     assert group.select_instance() is frozen
     group.record_missed_probe(frozen)
     assert group.select_instance() is frozen
+
+
+def test_answered_probes_do_not_hide_failing_requests():
+    group = InstanceGroup("rag", [("a", 1)])
+    (failing,) = group.instances
+
+    for _ in range(FAILURES_TO_EJECT):
+        assert group.circuit_state == "closed"
+        group.record_probe_response(failing)
+        group.record_failure(failing)
+
+    assert group.circuit_state == "open"
+    group.record_probe_response(failing)
+    assert group.circuit_state == "closed"
 
 
 def test_missed_probes_eject_all_instances_of_a_frozen_service():

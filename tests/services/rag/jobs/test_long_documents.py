@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from backend.chassis.database.sessions import open_database
+from backend.services.rag.domain.ingestion.batched_writes import delete_old_generations
+from backend.services.rag.domain.ingestion.cancellation import ClaimLost
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.store import chunks as chunk_store
 from tests.databases import database_in, execute
@@ -63,14 +66,14 @@ def test_uploads_are_fast_while_a_long_document_is_stored(ada, bob):
     assert sorted(seconds)[int(len(seconds) * 0.99)] < 1
 
 
-def test_document_interrupted_between_two_batches_has_each_chunk_once(ada, tmp_path, monkeypatch):
+def test_document_that_fails_between_two_batches_has_each_chunk_once(ada, tmp_path, monkeypatch):
     original = chunk_store.add_chunks
     batches = []
 
     def fail_once(session, rows):
         batches.append(len(rows))
         if len(batches) == 2:
-            raise RuntimeError("the process was killed")
+            raise RuntimeError("an unexpected error")
         original(session, rows)
 
     monkeypatch.setattr(chunk_store, "add_chunks", fail_once)
@@ -81,6 +84,23 @@ def test_document_interrupted_between_two_batches_has_each_chunk_once(ada, tmp_p
     assert done["status"] == "ready"
     assert batches[0] < done["chunks"]
     assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
+
+
+def test_cleanup_deletes_nothing_after_another_process_took_the_document(ada, app, tmp_path):
+    (document,) = ada.send(b"A short note.", wait=0).json["documents"]
+    done = wait_until_done(ada, document)
+    database = open_database(database_in(tmp_path, "rag"), "rag").across_tenants()
+
+    def report_lost_claim(_session):
+        raise ClaimLost
+
+    with pytest.raises(ClaimLost):
+        delete_old_generations(
+            database, None, document["id"], 99, keep_newer=False, check=report_lost_claim
+        )
+
+    assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
+    database.engine.dispose()
 
 
 def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):

@@ -86,7 +86,7 @@ class EmailChanges:
         else:
             self._store_pending_email(session, user, email)
             change = f"the new address is {email}, once it is confirmed there"
-        if user.email not in (None, email):
+        if user.email is not None and user.email != email:
             text = _NOTICE_TEXT.format(username=user.username, change=change)
             self._mails.add_mail(session, user.email, _NOTICE_SUBJECT, text)
         if email is None:

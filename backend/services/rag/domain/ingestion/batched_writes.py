@@ -56,16 +56,19 @@ def delete_old_generations(
     keep_generation: int,
     *,
     keep_newer: bool,
+    check: Callable[[Session], object] = lambda _: None,
 ) -> None:
     """Delete what is stored for other generations of the document than *keep_generation*.
 
     Args:
         keep_newer: keep later generations, which another job may be writing.
+        check: called first in each transaction; raises an error if nothing more may be deleted.
     """
     has_more = True
     while has_more:
         started_at = monotonic()
         with database.write(tenant_id) as session:
+            check(session)
             key = session, document_id, keep_generation
             posting_store.delete_old_postings(*key, keep_newer=keep_newer)
             chunks = chunk_store.delete_old_chunks(*key, MAX_ROWS, keep_newer=keep_newer)

@@ -18,7 +18,7 @@ from backend.services.rag.domain.ingestion.chunking import (
     TokenSpanFinder,
     iterate_chunks,
 )
-from backend.services.rag.domain.ingestion.chunking_process import END_LINE
+from backend.services.rag.domain.ingestion.chunking_process import END_LINE, OUT_OF_MEMORY
 from backend.services.rag.errors import ExtractionFailed
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,10 @@ _ROOT = Path(backend.__file__).parents[1]
 # Chunking more text than this takes longer than starting a process for it.
 _MAX_CHARS_IN_THIS_PROCESS = 200_000
 _WRITE_CHARS = 2**20
+
+
+class ChunkingFailed(Exception):
+    """The chunking process could not start or has a bug: the text is not the cause."""
 
 
 class Chunker:
@@ -46,6 +50,7 @@ class Chunker:
 
         Raises:
             ExtractionFailed: with the code `too_complex`; the text exceeds the limits.
+            ChunkingFailed: the process failed for another reason.
         """
         if len(text) <= _MAX_CHARS_IN_THIS_PROCESS:
             return list(iterate_chunks(text, self._find_token_spans, sections))
@@ -118,7 +123,11 @@ class Chunker:
                 return
             start, end = line.split()
             yield int(start), int(end)
-        _log.warning("chunking ended early, exit status %s", process.wait())
+        status = process.wait()
+        _log.warning("chunking ended early, exit status %s", status)
+        # Killed at a limit or by the kernel. Any other end is a fault of the installation.
+        if status >= 0 and status != OUT_OF_MEMORY:
+            raise ChunkingFailed(f"The chunking process failed with exit status {status}.")
         raise ExtractionFailed(
             "too_complex",
             "Splitting the text into chunks needed too much memory or time. Split the file, or "

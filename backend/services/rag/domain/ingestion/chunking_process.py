@@ -3,14 +3,14 @@
     python -m backend.services.rag.domain.ingestion.chunking_process MAX_BYTES TIMEOUT_SECONDS
 
 Standard input is a JSON line with the positions at which sections start, then the text in UTF-8.
-Standard output is a line `START END` per chunk, and at the end a line `end`.
+Standard output is a line `START END` per chunk, and at the end a line `end`. The exit status is
+OUT_OF_MEMORY if the memory limit was reached.
 """
 
 import io
 import json
 import os
 import sys
-from contextlib import suppress
 
 from backend.ai.embedding.tokenizer import EmbeddingTokenizer
 from backend.chassis.parent_death_signal import die_with_parent
@@ -18,14 +18,15 @@ from backend.services.rag.domain.ingestion.chunking import Section, iterate_chun
 from backend.services.rag.extraction.process import set_limits
 
 END_LINE = "end"
+OUT_OF_MEMORY = 3
+"""Exit status if the memory limit was reached."""
 
 
 def main() -> None:
     die_with_parent(os.getppid())
     max_memory_bytes, timeout_seconds = map(int, sys.argv[1:])
     set_limits(max_memory_bytes, timeout_seconds)
-    # Without the line of a MemoryError, the parent knows that the text is too complex.
-    with suppress(MemoryError):
+    try:
         # Line breaks are not translated: positions must stay the same.
         with io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline="\n") as source:
             sections = [Section(start, "") for start in json.loads(source.readline())]
@@ -35,6 +36,8 @@ def main() -> None:
             sys.stdout.write(f"{chunk.start} {chunk.end}\n")
         sys.stdout.write(f"{END_LINE}\n")
         sys.stdout.flush()
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
 
 
 if __name__ == "__main__":

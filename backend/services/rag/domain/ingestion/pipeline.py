@@ -282,14 +282,21 @@ class IngestionPipeline:
             )
 
     def _delete_unfinished_generation(self, job: IngestionJob) -> None:
-        """Delete everything an interrupted job stored except the visible generation."""
+        """Delete everything an interrupted job stored except the visible generation.
+
+        Raises:
+            ClaimLost: another process has the document, and may be storing chunks of it.
+        """
         delete_old_generations(
             self._database,
             job.tenant_id,
             job.document_id,
             job.visible_generation,
             keep_newer=False,
+            check=lambda session: _get_claimed_row(session, job),
         )
+        with self._database.read(job.tenant_id) as session:
+            _get_claimed_row(session, job)
         self._dense_index.delete_document_vectors(
             job.collection_id, job.document_id, keep_generation=job.visible_generation
         )

@@ -79,7 +79,8 @@ def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "Clie
     if lock.acquire():
         return chroma_clients.open_embedded(settings.folder)
     url = lock.read_holder_url()
-    if url is None:
+    # The vector server was started after this process, which expected to use the folder alone.
+    if url is None or parse_socket_url(url) is not None:
         raise _locked_error(settings)
     return chroma_clients.connect_to_server(url)
 

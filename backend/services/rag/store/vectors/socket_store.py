@@ -22,6 +22,10 @@ _MAX_IDLE_CONNECTIONS = 8
 _WRITE_BATCH_SIZE = 250
 
 
+class VectorServerError(Exception):
+    """A call failed in the vector server, and would fail again. The server's log has the cause."""
+
+
 class SocketVectorStore:
     """Client of the vector server. Safe to share between threads: each call has a connection."""
 
@@ -160,8 +164,10 @@ class SocketVectorStore:
             raise InvalidMessage("The server closed the connection.")
         self._keep(connection)
         body, rows = response
+        if "unavailable" in body:
+            raise VectorSearchUnavailable(f"{self._path}: {body['unavailable']}")
         if "error" in body:
-            raise VectorSearchUnavailable(f"{self._path}: {body['error']}")
+            raise VectorServerError(f"{self._path}: {body['error']}")
         return body["result"], rows
 
     def _keep(self, connection: socket) -> None:

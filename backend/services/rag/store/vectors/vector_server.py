@@ -9,6 +9,7 @@ vectors of all tenants. This one listens on a Unix socket that only its own user
 import signal
 import socketserver
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -54,7 +55,11 @@ class _VectorCalls:
     def call(
         self, method: object, arguments: dict[str, Any], vectors: Vectors
     ) -> tuple[dict[str, Any], Vectors]:
-        """Return the response to a request: `result` or `error`, and vectors."""
+        """Return the response to a request and vectors.
+
+        The response has one of the keys `result`, `unavailable` (a reason; the call can be
+        repeated) and `error` (it would fail again).
+        """
         try:
             if method == "add_vectors":
                 self._store.add_vectors(**arguments, vectors=vectors)
@@ -68,8 +73,9 @@ class _VectorCalls:
                 return {"result": list(found)}, rows
             return {"result": self._methods[str(method)](**arguments)}, NO_VECTORS
         except VectorSearchUnavailable as error:
-            return {"error": error.reason}, NO_VECTORS
+            return {"unavailable": error.reason}, NO_VECTORS
         except Exception as error:  # noqa: BLE001 - Chroma raises errors of any type
+            traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}"}, NO_VECTORS
 
 

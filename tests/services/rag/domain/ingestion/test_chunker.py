@@ -1,9 +1,11 @@
 """Long texts are split in a process with limits; the result is that of splitting them at once."""
 
+import sys
+
 import pytest
 
 from backend.ai.embedding import EmbeddingTokenizer
-from backend.services.rag.domain.ingestion.chunker import Chunker
+from backend.services.rag.domain.ingestion.chunker import Chunker, ChunkingFailed
 from backend.services.rag.domain.ingestion.chunking import Section, split_into_chunks
 from backend.services.rag.errors import ExtractionFailed
 
@@ -42,13 +44,30 @@ def test_stopped_chunker_splits_no_long_text():
         chunker.split("doc_1", "word " * 100_000, [])
 
 
+def test_failing_process_is_not_reported_as_a_complex_text(monkeypatch):
+    chunker = Chunker(FIND_TOKEN_SPANS, max_memory_bytes=1536 * MIB, timeout_seconds=60)
+    monkeypatch.setattr(chunker, "_command", lambda: [sys.executable, "-c", "import missing"])
+
+    with pytest.raises(ChunkingFailed, match="exit status 1"):
+        chunker.split("doc_1", "word " * 100_000, [])
+
+
 @pytest.mark.parametrize(
-    "unit", ["1,", "&", "a", "words without an end ", "\u200d", "\u0301\u0316"]
+    ("unit", "max_characters"),
+    [
+        ("1,", 5_000),
+        ("&", 5_000),
+        ("a", 5_000),
+        ("words without an end ", 5_000),
+        # Runs without a token are cut by their length only.
+        ("\u200d", 60_000),
+        ("\u0301\u0316", 60_000),
+    ],
 )
-def test_chunks_of_a_text_without_sentences_are_short(unit):
+def test_chunks_of_a_text_without_sentences_are_short(unit, max_characters):
     text = unit * (100_000 // len(unit))
 
     chunks = split(text)
 
-    assert max(chunk.end - chunk.start for chunk in chunks) <= 60_000
+    assert max(chunk.end - chunk.start for chunk in chunks) <= max_characters
     assert chunks[-1].end == len(text.rstrip())

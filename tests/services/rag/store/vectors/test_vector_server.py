@@ -1,11 +1,13 @@
 """The vector server: private to its user, and used by all processes of the service."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ import pytest
 from chromadb.api.types import EmbeddingFunction
 from chromadb.utils.embedding_functions import register_embedding_function
 
+from backend.operations.supervisor.processes.readiness import is_ready, is_responding
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors.chroma_clients import open_embedded
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
-from backend.services.rag.store.vectors.socket_store import SocketVectorStore
+from backend.services.rag.store.vectors.socket_store import SocketVectorStore, VectorServerError
 from tests import servers
 
 _NOBODY = 65534
@@ -31,6 +34,15 @@ def vector(*numbers: float) -> np.ndarray:
 def socket_path(tmp_path: Path) -> Iterator[Path]:
     with servers.vector_server(tmp_path / "vectors") as path:
         yield path
+
+
+def find_server_pids(socket_path: Path) -> list[int]:
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (process / "cmdline").exists()
+        and f"{socket_path.parent}/vectors".encode() in (process / "cmdline").read_bytes()
+    ]
 
 
 def test_only_the_user_of_the_server_can_connect(socket_path, tmp_path):
@@ -55,12 +67,7 @@ def test_only_the_user_of_the_server_can_connect(socket_path, tmp_path):
 
 
 def test_no_process_listens_on_a_port(socket_path):
-    (pid,) = [
-        int(process.name)
-        for process in Path("/proc").glob("[0-9]*")
-        if (process / "cmdline").exists()
-        and f"{socket_path.parent}/vectors".encode() in (process / "cmdline").read_bytes()
-    ]
+    (pid,) = find_server_pids(socket_path)
     inodes = {
         str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
         for descriptor in Path(f"/proc/{pid}/fd").iterdir()
@@ -108,10 +115,51 @@ def test_server_survives_malformed_messages(socket_path):
     store = SocketVectorStore(socket_path)
 
     store.check_connection()
-    with pytest.raises(VectorSearchUnavailable) as raised:
+    with pytest.raises(VectorServerError, match="KeyError"):
         store._call("__init__")
-    assert "KeyError" in raised.value.reason
     store.close()
+
+
+def test_vectors_of_other_dimensions_are_an_error_and_not_an_outage(socket_path):
+    store = SocketVectorStore(socket_path)
+    store.add_vectors("collection", "doc", 1, ["a"], vector(1, 0)[None, :])
+
+    with pytest.raises(VectorServerError, match="dimension"):
+        store.search_nearest("collection", vector(1, 0, 0), 5)
+
+    assert store.search_nearest("collection", vector(1, 0), 5) == {"a": pytest.approx(1.0)}
+    store.close()
+
+
+def test_server_serves_several_clients_at_once(socket_path):
+    stores = [SocketVectorStore(socket_path) for _ in range(4)]
+
+    def add_and_search(number):
+        store = stores[number]
+        for row in range(20):
+            identity = f"{number}-{row}"
+            store.add_vectors(f"part{number}", identity, 1, [identity], vector(1, row)[None, :])
+        return len(store.search_nearest(f"part{number}", vector(1, 0), 50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(add_and_search, range(4))) == [20] * 4
+    for store in stores:
+        store.close()
+
+
+def test_stopped_server_is_reported_as_not_responding(socket_path):
+    url = f"unix:{socket_path}"
+    assert is_responding(url, 2)
+    (pid,) = find_server_pids(socket_path)
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert not is_responding(url, 0.5)
+        assert not is_ready(url, 0.5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert is_responding(url, 2)
 
 
 def test_socket_works_below_a_long_path(tmp_path):
