@@ -4,9 +4,11 @@ LangChain accepts an interrupted stream as a complete response, and it completes
 guessing, so that half of a tool call would run with half of its arguments.
 """
 
+import asyncio
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
@@ -14,7 +16,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic_core import from_json
 
-from backend.ai.chat_models.errors import ModelUnavailable, translate_errors
+from backend.ai.chat_models.errors import ModelTimeout, ModelUnavailable, translate_errors
 from backend.chassis.web.problems import ServiceError
 
 # Keys of a message's response_metadata.
@@ -31,6 +33,10 @@ class CheckedChatModel(BaseChatModel):
     FINISH_REASON in its metadata, with OpenAI's values, and with MALFORMED_TOOL_CALLS if the
     arguments of a tool call are not a JSON object.
     """
+
+    # Longest time between two chunks of a stream. The HTTP client's read timeout does not bound
+    # it: a server may keep the connection alive with comments.
+    chunk_timeout_seconds: float
 
     @abstractmethod
     def translate_error(self, error: Exception) -> ServiceError | None:
@@ -53,8 +59,20 @@ class CheckedChatModel(BaseChatModel):
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         checker = _StreamChecker(self)
         with translate_errors(self.translate_error):
-            async for chunk in super()._astream(*args, **kwargs):
-                yield checker.check_chunk(chunk)
+            # The provider's class declares the method as an iterator; it is a generator.
+            async with aclosing(super()._astream(*args, **kwargs)) as chunks:  # type: ignore[type-var]
+                while True:
+                    # Not asyncio.wait_for: that of Python 3.11 loses a cancellation that arrives
+                    # together with the awaited chunk (python/cpython#86296), and the connection
+                    # to the model would stay open.
+                    try:
+                        async with asyncio.timeout(self.chunk_timeout_seconds):
+                            chunk = await anext(chunks)
+                    except StopAsyncIteration:
+                        break
+                    except TimeoutError as error:
+                        raise ModelTimeout from error
+                    yield checker.check_chunk(chunk)
         yield checker.build_last_chunk()
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:

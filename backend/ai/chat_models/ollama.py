@@ -64,6 +64,7 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
     return OllamaModel(
         model=address.model,
         base_url=address.base_url,
+        chunk_timeout_seconds=settings.timeout.total_seconds(),
         num_ctx=settings.get_context_tokens(address),
         client_kwargs={"timeout": settings.timeout.total_seconds(), "headers": headers},
     )

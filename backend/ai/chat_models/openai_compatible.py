@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import openai
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI, StreamChunkTimeoutError
+from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON, CheckedChatModel
@@ -23,7 +23,7 @@ class _CheckedOpenAIModel(CheckedChatModel):
 
     def translate_error(self, error: Exception) -> ServiceError | None:
         match error:
-            case openai.APITimeoutError() | httpx2.TimeoutException() | StreamChunkTimeoutError():
+            case openai.APITimeoutError() | httpx2.TimeoutException():
                 return ModelTimeout()
             case openai.APIStatusError():
                 return error_for_status(error.status_code)
@@ -55,7 +55,8 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         base_url=address.base_url,
         api_key=lambda: address.key or _PLACEHOLDER_API_KEY,
         timeout=settings.timeout.total_seconds(),
-        stream_chunk_timeout=settings.timeout.total_seconds(),
+        chunk_timeout_seconds=settings.timeout.total_seconds(),
+        stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
         # A fallback model answers sooner than a retry.
         max_retries=0 if settings.fallback_ids else 1,
         stream_usage=True,

@@ -69,7 +69,7 @@ class LoopTask:
 
     def _cancel(self) -> None:
         # Repeat until the task ends: wait_for of Python 3.11 loses a cancellation that arrives
-        # together with the awaited result (python/cpython#86296), and model calls use wait_for.
+        # together with the awaited result (python/cpython#86296), and libraries use wait_for.
         if self._task is not None and not self._task.done():
             self._task.cancel()
             self._loop.call_later(_CANCEL_RETRY_SECONDS, self._cancel)
