@@ -2,11 +2,11 @@
 
 from time import thread_time
 
-LENGTH = 8000
+LENGTH = 4000
 # For a text of four times the length: 4 is linear, 16 quadratic.
 MAX_GROWTH = 9
 # Shorter times are too short to be compared.
-MIN_SECONDS = 0.01
+MIN_SECONDS = 0.005
 
 REPEATED_UNITS = {
     "full stops": ".",

@@ -329,7 +329,7 @@ def locked(name: str, digest: str) -> str:
     return f"{name}==1.0 \\\n    --hash=sha256:{digest}\n"
 
 
-@pytest.fixture(params=["uv", "pip"])
+@pytest.fixture(params=["uv", pytest.param("pip", marks=pytest.mark.slow)])
 def install_extra(request, environment, tmp_path, monkeypatch):
     """Return a function that installs a new extra from a wheel whose lock has the given hash.
 

@@ -47,6 +47,7 @@ def count_chunks(tmp_path, document):
     return len(ordinals), len(set(ordinals))
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_uploads_are_fast_while_a_long_document_is_stored(ada, bob):
     (document,) = ada.send(PARAGRAPHS.encode(), wait=0).json["documents"]
@@ -118,7 +119,10 @@ def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "prose" else pytest.param(name, marks=pytest.mark.slow) for name in ENDLESS],
+)
 def test_memory_for_a_long_text_without_sentences_is_bounded(name, ada):
     unit = ENDLESS[name]
     text = unit * (3_000_000 // len(unit))
