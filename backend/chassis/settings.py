@@ -16,7 +16,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.files import create_file
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
-from backend.security.addresses import LOOPBACK_NETWORKS, Network, parse_trusted_networks
+from backend.security.addresses import Network, parse_trusted_networks
 from backend.security.redis import parse_redis_url
 from backend.security.settings import loopback_host, redis_url
 
@@ -199,8 +199,6 @@ class CommonSettings:
             own variables configure.
         auth_urls: URLs of auth's instances, which store the audit events of all services. Without
             one, audit events stay in the outbox.
-        trusted_proxies: networks of the gateway and of reverse proxies: their X-Forwarded-For
-            header names the client in audit events.
     """
 
     name: str
@@ -215,7 +213,6 @@ class CommonSettings:
     otlp_endpoint: str | None = None
     langsmith_enabled: bool = False
     auth_urls: tuple[str, ...] = ()
-    trusted_proxies: tuple[Network, ...] = LOOPBACK_NETWORKS
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
@@ -235,7 +232,6 @@ class CommonSettings:
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
             auth_urls=load_service_urls(env, get_service("auth")),
-            trusted_proxies=LOOPBACK_NETWORKS + load_trusted_proxies(env),
         )
 
     def get_database_url(self, env: Env) -> str:

@@ -5,8 +5,6 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
-# The gateway runs on the same host unless TRUSTED_PROXIES names other addresses.
-LOOPBACK_NETWORKS: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def parse_trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:

@@ -26,7 +26,7 @@ from backend.security.revocation import (
     SessionStatus,
     SharedRevocations,
 )
-from backend.security.service_tokens import HEADER, ServiceTokens
+from backend.security.service_tokens import GATEWAY_HEADER, HEADER, ServiceTokens
 from backend.security.settings import SecuritySettings
 from backend.security.tokens import (
     Claims,
@@ -39,6 +39,7 @@ from backend.security.tokens import (
 
 API_KEY_PREFIX = "aas_"
 _MAX_API_KEY_CHARACTERS = 128
+_MAX_ADDRESS_CHARACTERS = 64
 _KEY_TOKEN_SECONDS = 30.0
 _BAD_KEY_SECONDS = 2.0
 _KEY_CACHE_ENTRIES = 4096
@@ -312,9 +313,35 @@ def ensure_session_valid(principal: Principal) -> None:
 
 def caller_headers() -> dict[str, str]:
     """Return the headers that pass the caller of the current request on to another service."""
-    names = ("Authorization", "X-API-Key", "X-Tenant-ID", "X-Forwarded-For", "traceparent")
+    names = ("Authorization", "X-API-Key", "X-Tenant-ID", "traceparent")
     headers = {name: request.headers[name] for name in names if name in request.headers}
-    return headers | {"X-Request-ID": request_id()}
+    return headers | {"X-Forwarded-For": get_client_address(), "X-Request-ID": request_id()}
+
+
+def get_client_address() -> str:
+    """Return the client address that the gateway or another service forwards, or the TCP peer's.
+
+    X-Forwarded-For of other callers is ignored: they could choose a new address for each guess of
+    a password, and for each audit event.
+    """
+    if "client_address" not in g:
+        g.client_address = _read_client_address()
+    address: str = g.client_address
+    return address
+
+
+def _read_client_address() -> str:
+    peer = request.remote_addr or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    services = get_security_context(current_app).service_tokens
+    if not forwarded or services is None:
+        return peer
+    if not services.is_from_gateway(request.headers.get(GATEWAY_HEADER, "")):
+        try:
+            services.verify_caller(request.headers.get(HEADER, ""))
+        except InvalidToken:
+            return peer
+    return forwarded[:_MAX_ADDRESS_CHARACTERS]
 
 
 def _api_key(credentials: Credentials) -> str | None:

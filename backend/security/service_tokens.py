@@ -26,6 +26,7 @@ _GATEWAY = "gateway"
 LIFETIME_SECONDS = 60
 _TYPE = "service+jwt"
 _MAX_CHARACTERS = 1024
+_GATEWAY_TOKEN_CACHE_SECONDS = 1.0
 _REQUIRED = ("iss", "aud", "exp", "iat", "nbf", "jti")
 
 
@@ -44,6 +45,7 @@ class ServiceTokens:
         self._clock = clock
         self._signed: dict[str, tuple[float, str]] = {}
         self._signing = threading.Lock()
+        self._gateway_token: tuple[str, float] = ("", 0.0)
 
     def get_token(self, callee: str) -> str:
         """Return a token for *callee*. A token is reused for half of its lifetime."""
@@ -65,10 +67,17 @@ class ServiceTokens:
 
     def is_from_gateway(self, token: str) -> bool:
         """Return True if the gateway signed *token* for this service."""
+        # The gateway sends the same token with many requests: verify it once a second.
+        accepted_token, until = self._gateway_token
+        now = self._clock()
+        if token and token == accepted_token and now < until:
+            return True
         try:
-            return self._verify(token, (_GATEWAY,)) == _GATEWAY
+            self._verify(token, (_GATEWAY,))
         except InvalidToken:
             return False
+        self._gateway_token = (token, now + _GATEWAY_TOKEN_CACHE_SECONDS)
+        return True
 
     def _verify(self, token: str, allowed_callers: Container[str]) -> str:
         if len(token) > _MAX_CHARACTERS or not is_compact_token(token):

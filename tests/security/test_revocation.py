@@ -291,11 +291,11 @@ def test_caller_headers_forward_credentials_but_no_cookies_or_service_token(app,
         "X-Service-Token": "a token for this service",
         "Cookie": "a=b",
     }
-    with app.test_request_context(headers=headers):
+    with app.test_request_context(headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.1"}):
         forwarded = caller_headers()
 
     del headers["Cookie"], headers["X-Service-Token"]
-    assert forwarded == headers
+    assert forwarded == headers | {"X-Forwarded-For": "192.0.2.1"}
 
 
 def test_announced_revocation_survives_redis_data_loss(shared, valkey):

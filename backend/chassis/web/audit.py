@@ -2,8 +2,6 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from time import time
@@ -24,9 +22,8 @@ from backend.chassis.messaging.audit_events import (
 from backend.chassis.messaging.relay import OutboxRelay, register_outbox_metrics
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import CommonSettings
-from backend.chassis.web.app_factory import provide, use
-from backend.security.addresses import Network, client_address
-from backend.security.authentication import Principal
+from backend.chassis.web.app_factory import provide
+from backend.security.authentication import Principal, get_client_address
 from backend.security.request_ids import request_id
 from backend.security.service_tokens import ServiceTokens
 
@@ -37,30 +34,16 @@ _KEY_USE_PERIOD_SECONDS = 3600
 _MAX_REMEMBERED_KEY_USES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAddressReader:
-    """Reads the client address of the current request."""
-
-    read_address: Callable[[], str]
-
-
 def get_request_origin() -> RequestOrigin:
     """Return the client address and the id of the current request."""
     return RequestOrigin(
-        address=use(ClientAddressReader).read_address(),
+        address=get_client_address(),
         request_id=request_id(),
     )
 
 
-def get_forwarded_address(trusted_proxies: tuple[Network, ...]) -> str:
-    """Return the client address, from X-Forwarded-For if a proxy of *trusted_proxies* sent it."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    return client_address(request.remote_addr or "", forwarded, trusted_proxies)
-
-
-def audit_requests(app: Flask, recorder: AuditRecorder, read_address: Callable[[], str]) -> None:
+def audit_requests(app: Flask, recorder: AuditRecorder) -> None:
     """Record denied requests of *app* and the first use of an API key per address and hour."""
-    provide(app, ClientAddressReader(read_address))
     app.after_request(partial(_record_request, recorder, _RecentKeyUses()))
 
 

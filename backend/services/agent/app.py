@@ -24,7 +24,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events, get_forwarded_address
+from backend.chassis.web.audit import audit_requests, deliver_audit_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -151,7 +151,7 @@ def create_app(
     answer_service = create_answer_service(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
-    audit_requests(app, audit, partial(get_forwarded_address, settings.common.trusted_proxies))
+    audit_requests(app, audit)
     deliver_audit_events(app, settings.common, audit, metrics)
     for service in (
         conversation_service,

@@ -67,7 +67,6 @@ from backend.services.auth.routes.credentials.password_recovery import (
 )
 from backend.services.auth.routes.credentials.second_factor import second_factor
 from backend.services.auth.routes.network_limit import NetworkLimiter
-from backend.services.auth.routes.request_origin import get_client_address
 from backend.services.auth.routes.sessions import LimitedSignIn, sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
 from backend.services.auth.routes.signing_keys import keys as key_routes
@@ -161,7 +160,7 @@ def create_app(
     provide(app, recovery)
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
-    audit_requests(app, audit_log, get_client_address)
+    audit_requests(app, audit_log)
     start_cleanup_on_request(app, audit_log, settings.audit_retention)
     app.register_blueprint(accounts)
     app.register_blueprint(sessions)

@@ -19,7 +19,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events, get_forwarded_address
+from backend.chassis.web.audit import audit_requests, deliver_audit_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         metrics=metrics,
     )
     audit = components.audit
-    audit_requests(app, audit, partial(get_forwarded_address, settings.common.trusted_proxies))
+    audit_requests(app, audit)
     deliver_audit_events(app, settings.common, audit, metrics)
     wake = _start_ingestion(app, settings, components)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))

@@ -37,8 +37,9 @@ def get_serving_pids(url: str) -> tuple[int, int]:
     """Return the ids of the serving process and its parent, or zeros if none responds."""
     try:
         child, parent = requests.get(url, timeout=5).text.split()
-    except (requests.ConnectionError, requests.Timeout):
-        # The parent listens before the child serves, so a request may wait for its start.
+    except requests.RequestException:
+        # The parent listens before the child serves, so a request may wait for its start; a child
+        # that ends during a response cuts it off.
         return 0, 0
     return int(child), int(parent)
 

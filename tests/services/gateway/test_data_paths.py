@@ -144,17 +144,19 @@ def test_both_data_paths_forward_the_same_headers(port, bearer):
     }  # fmt: skip
 
 
-def test_both_data_paths_prove_to_auth_alone_that_the_gateway_wrote_the_address(
+def test_both_data_paths_prove_to_each_service_that_the_gateway_wrote_the_address(
     port, bearer, identities
 ):
     auth = ServiceTokens(identities.shared_secret, "auth-service")
+    rag = ServiceTokens(identities.shared_secret, "rag-service")
     forged = f"{GATEWAY_HEADER}: forged"
     with RawClient(port) as client:
         to_auth = get_received_headers(client.request("POST", "/auth/login", forged))
         to_rag = get_received_headers(client.request("GET", "/rag/x", bearer, forged))
 
     assert auth.is_from_gateway(to_auth[GATEWAY_HEADER.lower()])
-    assert GATEWAY_HEADER.lower() not in to_rag
+    assert rag.is_from_gateway(to_rag[GATEWAY_HEADER.lower()])
+    assert not rag.is_from_gateway(to_auth[GATEWAY_HEADER.lower()])
     with pytest.raises(InvalidToken):
         auth.verify_caller(to_auth[GATEWAY_HEADER.lower()])
 

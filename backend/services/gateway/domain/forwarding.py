@@ -79,10 +79,6 @@ class ForwardResponse:
     body: Iterator[bytes]
 
 
-# Auth counts failed sign-ins by client address and records it in the audit log.
-_SERVICES_USING_ADDRESSES = frozenset({"auth"})
-
-
 def create_instance_groups(
     table: RouteTable, resolver: HostResolver | None = None
 ) -> dict[str, InstanceGroup]:
@@ -136,9 +132,9 @@ class RequestForwarder:
     def create_gateway_token(self, service: str) -> str | None:
         """Return the token for *service* that proves that the gateway wrote X-Forwarded-For.
 
-        None for services that do not use the client address, or without a shared secret.
+        None without a shared secret.
         """
-        if self._service_tokens is None or service not in _SERVICES_USING_ADDRESSES:
+        if self._service_tokens is None:
             return None
         return self._service_tokens.get_token(f"{service}-service")
 
