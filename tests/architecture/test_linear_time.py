@@ -13,9 +13,9 @@ from time import thread_time
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LENGTH = 2000
+LENGTH = 1000
 # Shorter times are those of a linear search, and too short to be compared.
-MAX_SECONDS = 0.004
+MAX_SECONDS = 0.002
 # For a text of four times the length: 4 is linear, 16 quadratic.
 MAX_GROWTH = 9
 # Files whose patterns are used on short texts only: the maximum number of characters.

@@ -24,9 +24,13 @@ GRAFANA = ROOT / "deploy" / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 
-def test_promtool_accepts_the_rules_and_their_unit_tests_pass():
+def test_promtool_accepts_the_rules():
     promtool("check", "config", "--syntax-only", "prometheus.yml")
     promtool("check", "rules", "alerts.yml")
+
+
+@pytest.mark.slow
+def test_unit_tests_of_the_rules_pass():
     promtool("test", "rules", "alerts_test.yml", "slow_alerts_test.yml")
 
 
