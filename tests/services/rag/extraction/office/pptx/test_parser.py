@@ -7,7 +7,7 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from backend.services.rag.extraction.content import UnreadableFile
-from backend.services.rag.extraction.office import pptx
+from backend.services.rag.extraction.office.pptx import parser as pptx
 
 
 @pytest.fixture
