@@ -18,7 +18,7 @@ _SUBSCRIPTS: Final = str.maketrans(
     "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
 )
 # Characters between raised digits, as in the note marks `1, 2`.
-_SEPARATORS: Final = frozenset(",.;:/–·* ")
+_SEPARATORS: Final = frozenset(",.;:– ")
 # Longer runs are no exponents: some documents raise or lower whole sentences.
 _MAX_SCRIPT_CHARS: Final = 20
 

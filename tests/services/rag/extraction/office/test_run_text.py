@@ -1,0 +1,59 @@
+"""Runs of text: superscripts, subscripts and phonetic guides stay apart from their words."""
+
+# ruff: noqa: RUF001
+import pytest
+
+from backend.services.rag.extraction.office.run_text import RunText
+
+
+def join(*runs):
+    text = RunText()
+    for run in runs:
+        text.add(*run) if isinstance(run, tuple) else text.add(run)
+    return text.to_text()
+
+
+def raised(text):
+    return text, "superscript"
+
+
+def lowered(text):
+    return text, "subscript"
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (("10", raised("6")), "10⁶"),
+        (("10", raised("-"), raised("3"), " m"), "10⁻³ m"),
+        (("25 m", raised("2 "), "each"), "25 m² each"),
+        (("x", raised("n+1")), "xⁿ⁺¹"),
+        (("x", raised("(α)")), "x^((α))"),
+        (("2", raised("π")), "2^π"),
+        (("H", lowered("2"), "O"), "H₂O"),
+        (("log", lowered("2"), "8"), "log₂8"),
+        (("V", lowered("max")), "Vmax"),
+        (("a", lowered("ж")), "a_ж"),
+        (("the 1", raised("st"), " of May"), "the 1st of May"),
+        (("500", raised("3")), "500³"),
+        (("word", raised("1, 2")), "word¹, ²"),
+        (("Brand", raised("®"), " 20", raised("°"), "C"), "Brand® 20°C"),
+        ((raised("1"), " Source: survey"), "¹ Source: survey"),
+        ((raised("All of this sentence was raised by 3 points."),),
+         "All of this sentence was raised by 3 points."),
+        (("a", raised(" "), "b", raised("")), "a b"),
+    ],
+)  # fmt: skip
+def test_raised_and_lowered_text_is_told_apart(runs, expected):
+    assert join(*runs) == expected
+
+
+def test_phonetic_guides_follow_their_word():
+    text = RunText()
+    text.add("会議は")
+    text.add_ruby("図", "と")
+    text.add_ruby("書館", "しょかん")
+    text.add("で")
+    text.add_ruby("東京", "")
+
+    assert text.to_text() == "会議は図書館(としょかん)で東京"
