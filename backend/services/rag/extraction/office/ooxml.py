@@ -42,8 +42,8 @@ class Package:
     def __init__(self, archive: zipfile.ZipFile, budget: "_ByteBudget | None" = None) -> None:
         self._archive = archive
         self._budget = budget or _ByteBudget(_MAX_PACKAGE_BYTES)
-        # By part: relationship id, last segment of the type, and name of the target part.
-        self._relationships: dict[str, list[tuple[str, str, str]]] = {}
+        # By part and relationship id: last segment of the type, and name of the target part.
+        self._relationships: dict[str, dict[str, tuple[str, str]]] = {}
         self._content_types: ContentTypes | None = None
 
     def find_main_part(self) -> str:
@@ -59,34 +59,32 @@ class Package:
         Args:
             kind: last segment of the relationship type, e.g. `styles`.
         """
-        if part not in self._relationships:
-            self._relationships[part] = self._read_relationships(part)
         return {
             identifier: target
-            for identifier, target_kind, target in self._relationships[part]
+            for identifier, (target_kind, target) in self._get_relationships(part).items()
             if target_kind == kind
         }
 
     def find_related_part(self, part: str, identifier: str) -> str:
         """Return the name of the part that the relationship *identifier* of *part* refers to."""
-        self.related_parts(part, "")
-        return next((row[2] for row in self._relationships[part] if row[0] == identifier), "")
+        return self._get_relationships(part).get(identifier, ("", ""))[1]
 
-    def _read_relationships(self, part: str) -> list[tuple[str, str, str]]:
-        folder, name = posixpath.split(part)
-        root = self.read_optional_part(posixpath.join(folder, "_rels", f"{name}.rels"))
-        return [
-            (
-                relationship.get("Id", ""),
-                relationship.get("Type", "").rpartition("/")[2],
-                posixpath.normpath(
-                    posixpath.join("/", folder, relationship.get("Target", ""))
-                ).lstrip("/"),
-            )
-            for relationship in (root if root is not None else ())
-            if relationship.tag == f"{_PACKAGE}Relationship"
-            and relationship.get("TargetMode") != "External"
-        ]
+    def _get_relationships(self, part: str) -> dict[str, tuple[str, str]]:
+        if part not in self._relationships:
+            folder, name = posixpath.split(part)
+            root = self.read_optional_part(posixpath.join(folder, "_rels", f"{name}.rels"))
+            self._relationships[part] = {
+                relationship.get("Id", ""): (
+                    relationship.get("Type", "").rpartition("/")[2],
+                    posixpath.normpath(
+                        posixpath.join("/", folder, relationship.get("Target", ""))
+                    ).lstrip("/"),
+                )
+                for relationship in (root if root is not None else ())
+                if relationship.tag == f"{_PACKAGE}Relationship"
+                and relationship.get("TargetMode") != "External"
+            }
+        return self._relationships[part]
 
     def get_content_type(self, part: str) -> str:
         """Return the declared media type of *part* in lower case, or ""."""

@@ -6,6 +6,8 @@ from backend.services.rag.extraction.office.docx.styles import W, get_value, par
 from backend.services.rag.extraction.office.ooxml import Element
 
 _PAGE_NUMBERS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
+# Bounds the time for each character of a field.
+_MAX_NESTED_FIELDS = 20
 _CHECKED, _UNCHECKED = "☒", "☐"
 
 
@@ -59,6 +61,7 @@ class Fields:
     def _begin(self, form: Element | None) -> str:
         value = _get_form_value(form) if form is not None else None
         self._open.append(_Field(has_own_text=value is not None))
+        del self._open[:-_MAX_NESTED_FIELDS]
         return value or ""
 
     def _show_result(self) -> str:

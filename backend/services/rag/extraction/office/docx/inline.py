@@ -137,6 +137,7 @@ class InlineReader:
             self._read(run)
             return
         if _is_hidden(properties):
+            self._read_hidden_fields(run)
             return
         position, font = self._get_run_format(properties)
         if position in ("superscript", "subscript"):
@@ -144,6 +145,14 @@ class InlineReader:
         self._symbol_font = font
         self._read(run)
         self._position, self._symbol_font = "baseline", ""
+
+    def _read_hidden_fields(self, run: Element) -> None:
+        """Process the ends of fields in a hidden run, so that they do not hide more."""
+        for child in run:
+            if child.tag == f"{W}fldChar":
+                self._fields.process_character(child)
+            elif child.tag == f"{W}instrText":
+                self._read_instruction(child)
 
     def _get_run_format(self, properties: Element) -> tuple[str, str]:
         """Return vertical position and symbol font: direct properties override the style."""

@@ -1,6 +1,7 @@
 """Read files that other programs inserted into a DOCX file (altChunk, ECMA-376 Part 1, 17.17.2)."""
 
 import email
+import re
 from collections.abc import Callable
 from email.errors import MessageError
 from email.policy import default
@@ -10,8 +11,12 @@ from backend.services.rag.extraction.content import Page
 from backend.services.rag.extraction.office.ooxml import Package
 from backend.services.rag.extraction.text.html import extract_html_page
 
-_HTML = ("text/html", "application/xhtml+xml")
-_MHT = ("message/rfc822", "multipart/related", "application/x-mimearchive")
+# Media types and suffixes of file names, which are used if the type is not declared.
+_HTML = ("text/html", "application/xhtml+xml", "html", "htm", "xhtml")
+_WEB_ARCHIVE = ("message/rfc822", "multipart/related", "application/x-mimearchive", "mht", "mhtml")
+_TEXT = ("text/plain", "txt")
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_MIME_HEADER = re.compile(rb"\s*(?:mime-version|content-type|from|subject|date):", re.IGNORECASE)
 
 # Returns the text of an embedded DOCX file.
 ParsePackage = Callable[[Package], Page]
@@ -21,15 +26,17 @@ def read_inserted_part(package: Package, part: str, parse_docx: ParsePackage) ->
     """Return the text of *part*. An unsupported one is only named, as an attachment is."""
     content = package.read_bytes(part)
     media_type = package.get_content_type(part).partition(";")[0].strip()
-    if content.startswith(b"PK\x03\x04"):
+    name = part.rpartition("/")[2]
+    kinds = {media_type, name.rpartition(".")[2].lower()}
+    if content.startswith(_ZIP_SIGNATURE):
         return parse_docx(package.open_embedded(content))
-    if media_type in _MHT:
+    if _MIME_HEADER.match(content) and not kinds.isdisjoint(_WEB_ARCHIVE + _HTML):
         return _read_web_archive(content)
-    if media_type in _HTML or (media_type.endswith("xml") and b"<html" in content[:1000].lower()):
+    if not kinds.isdisjoint(_HTML):
         return extract_html_page(content)[1]
-    if media_type == "text/plain":
+    if not kinds.isdisjoint(_TEXT):
         return Page(decode_text(content))
-    return Page(f"Inserted file: {part.rpartition('/')[2]} ({media_type})" if content else "")
+    return Page(f"Inserted file: {name} ({media_type})" if content else "")
 
 
 def _read_web_archive(content: bytes) -> Page:

@@ -25,7 +25,7 @@ _SEPARATORS: Final = " ,;:|/·•–—-"
 # A label, one or two numbers with up to twelve characters between them, and a label after them.
 _PAGE_NUMBER: Final = re.compile(
     rf"(?:(?:第|(?<!\w)(?:{_LABEL}))\.?\s*(?:(?:{_NUMBER})\.?)?[:\s]*)?"
-    rf"\x00(?:[^\x00\t\n]{{0,12}}\x00)?"
+    rf"\x00(?:[^\x00\t\n]{{0,12}}\x00[)\]]?)?"
     rf"(?:\.?\s*[|/]?\s*(?:{_LABEL})(?!\w))?",
     re.IGNORECASE,
 )
@@ -45,6 +45,7 @@ def remove_page_numbers(line: str) -> str:
 def _clean_segment(text: str) -> str:
     if PAGE_NUMBER not in text:
         return text
+    text = " ".join(text.split())  # the pattern takes linear time for single spaces only
     if _UNKNOWN_LABEL.fullmatch(text):
         return ""
     marked = _BRACKETED.sub(PAGE_NUMBER, _PAGE_NUMBER.sub(PAGE_NUMBER, text))

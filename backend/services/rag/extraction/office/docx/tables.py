@@ -7,7 +7,9 @@ from backend.services.rag.extraction.office.docx.styles import W, get_value, par
 from backend.services.rag.extraction.office.ooxml import Element
 
 # Word accepts no more columns.
-_MAX_COLUMNS = 63
+_MAX_SPAN = 63
+# Places of merged cells are filled up to this column only. Bounds the memory for a row.
+_MAX_FILLED_COLUMNS = 500
 
 
 def iterate_own(parent: Element, tag: str) -> Iterator[Element]:
@@ -30,7 +32,8 @@ def place_cells(row: Element, read_cell: Callable[[Element], str]) -> list[str]:
         if properties.find(f"{W}cellDel") is not None:
             continue
         texts.append("" if _continues_merged_cell(properties) else read_cell(cell))
-        texts += [""] * (_count(properties.find(f"{W}gridSpan"), 1) - 1)
+        if len(texts) < _MAX_FILLED_COLUMNS:
+            texts += [""] * (_count(properties.find(f"{W}gridSpan"), 1) - 1)
     return texts
 
 
@@ -56,4 +59,4 @@ def _continues_merged_cell(properties: Element) -> bool:
 
 
 def _count(node: Element | None, default: int) -> int:
-    return min(parse_int(get_value(node)), _MAX_COLUMNS) if node is not None else default
+    return min(parse_int(get_value(node)), _MAX_SPAN) if node is not None else default

@@ -14,6 +14,7 @@ C: Final = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 CX: Final = "{http://schemas.microsoft.com/office/drawing/2014/chartex}"
 # Spreadsheets accept no more. Bounds the time for the cells of the table.
 _MAX_SERIES: Final = 255
+_MAX_LEVELS: Final = 10
 
 # Returns True if the cells that a formula refers to are in the text already.
 IsShown = Callable[[str], bool]
@@ -146,6 +147,7 @@ def _read_cache(cache: Element, from_1904: bool) -> Points:
 def _join_levels(levels: list[Points]) -> Points:
     """Join the levels of categories, innermost first. Outer labels are valid up to the next."""
     joined: Points = {}
+    levels = levels[:_MAX_LEVELS]
     outer_labels = [""] * len(levels)
     for index in sorted(set().union(*levels)):
         for number, level in enumerate(levels):

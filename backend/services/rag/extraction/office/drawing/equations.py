@@ -17,10 +17,9 @@ _W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _SKIPPED: Final = frozenset(
     {f"{_W}del", f"{_W}moveFrom", f"{_W}rPr", f"{M}ctrlPr", f"{M}rPr", f"{M}argPr"}
 )
-# Text that needs no parentheses: letters and digits, also with marks or raised, and one symbol.
-_ATOM: Final = re.compile(
-    r"(?:[^\W_]|[.,\u0300-\u036f\u20d0-\u20ff\u2032-\u2034\u2070-\u209f%°])*|."
-)
+# Text that needs no parentheses: a number, letters, each also raised or with marks, or one symbol.
+_MARKS: Final = r"[\u0300-\u036f\u20d0-\u20ff\u2032-\u2034\u2070-\u209f\xb2\xb3\xb9ⁿⁱ]*"
+_ATOM: Final = re.compile(rf"(?:\d[\d.,]*[%°]?|(?:[^\W\d_]{_MARKS})*|.){_MARKS}")
 _BRACKETED: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\u2061\u2062\u2063\u2064"), "")
 # Combining characters of accents that are given as spacing characters.

@@ -104,6 +104,21 @@ def test_fields_show_their_values(read, content, expected):
     assert read(f"<w:p>{content}</w:p>") == expected
 
 
+def test_hidden_end_of_a_field_ends_it(read):
+    hidden = "<w:rPr><w:vanish/></w:rPr>"
+    index_entry = field('XE "pump"').replace("<w:r><w:instrText", f"<w:r>{hidden}<w:instrText")
+    begin, _, rest = index_entry.partition("</w:r>")
+    body = f"<w:p>{run('The ')}{begin}</w:r>{rest.replace('<w:r><w:f', f'<w:r>{hidden}<w:f')}"
+
+    assert read(f"{body}{run('pump')}</w:p>") == "The pump"
+
+
+def test_many_nested_fields_take_linear_time(read):
+    begin = '<w:r><w:fldChar w:fldCharType="begin"/></w:r>'
+
+    assert read(f"<w:p>{begin * 20_000}</w:p>{paragraph('x') * 2}") == "x\n\nx"
+
+
 def test_field_without_end_does_not_hide_later_paragraphs(read):
     body = f'<w:p><w:r><w:fldChar w:fldCharType="begin"/></w:r></w:p>{paragraph("after")}'
 

@@ -38,6 +38,12 @@ from backend.services.rag.extraction.office.docx.page_numbers import remove_page
         ("内部资料 第#页", "内部资料"),
         ("Offer [#] for Mr. S", "Offer for Mr. S"),
         ("Version 4 (page #)", "Version 4"),
+        ("Sivu # (#)", ""),
+        ("Sivu #(#) Vuokrasopimus", "Vuokrasopimus"),
+        ("P. #", ""),
+        ("第 # 页，共 # 页  合同", "合同"),
+        ("Página # — Contrato", "Contrato"),
+        ("עמוד # מתוך #", ""),
         ("No number", "No number"),
     ],
 )

@@ -99,3 +99,7 @@ def test_deleted_marks_join_paragraphs_of_a_cell(read):
 
 def test_inserted_mark_separates_paragraphs(read):
     assert read(marked("a", '<w:ins w:id="3"/>') + paragraph("b")) == "a\n\nb"
+
+
+def test_places_of_merged_cells_are_limited(read):
+    assert read(f"<w:tbl>{row(*[cell('a', span(63))] * 1000)}</w:tbl>").count("\t") < 2000

@@ -116,7 +116,7 @@ def test_chart_of_a_newer_kind_is_read():
     content = (
         f'<cx:chartSpace xmlns:cx="{CX}" xmlns:a="{A}"><cx:chartData><cx:data id="0">'
         '<cx:strDim type="cat"><cx:lvl><cx:pt idx="0">Start</cx:pt><cx:pt idx="1">Verlust</cx:pt>'
-        '</cx:lvl></cx:strDim><cx:numDim type="val"><cx:lvl formatCode="0.0"><cx:pt idx="0">5</cx:pt>'
+        '</cx:lvl></cx:strDim><cx:numDim><cx:lvl formatCode="0.0"><cx:pt idx="0">5</cx:pt>'
         '<cx:pt idx="1">-2.25</cx:pt></cx:lvl></cx:numDim></cx:data></cx:chartData><cx:chart>'
         "<cx:title><cx:tx><cx:rich><a:p><a:r><a:t>Bilanz</a:t></a:r></a:p></cx:rich></cx:tx>"
         "</cx:title>"

@@ -58,7 +58,10 @@ def n_ary(character, below, above, term, properties=""):
     ("content", "expected"),
     [
         (fraction("3", "4"), "3/4"),
-        (run("E=") + fraction("a+b", "2c"), "E=(a+b)/2c"),
+        (run("E=") + fraction("a+b", "2c"), "E=(a+b)/(2c)"),
+        (fraction("m", "kg"), "m/kg"),
+        (fraction("1.5", power("x", "2")), "1.5/x²"),
+        (fraction(power("10", "3"), "7"), "10³/7"),
         (fraction("x", "y", "skw"), "x/y"),
         (fraction(fraction("1", "2"), "3"), "(1/2)/3"),
         (delimiters(fraction("n", "k", "noBar")), "(n; k)"),
