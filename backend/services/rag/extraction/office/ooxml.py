@@ -26,6 +26,7 @@ RELATIONSHIPS = "{http://schemas.openxmlformats.org/officeDocument/2006/relation
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _PACKAGE = "{http://schemas.openxmlformats.org/package/2006/relationships}"
 # ISO/IEC 29500 Strict differs from Transitional in the namespaces only, as far as text matters.
+_STRICT_HOST = b"purl.oclc.org"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
 _MAX_PART_BYTES = 100 * 2**20
 _MAX_PACKAGE_BYTES = 400 * 2**20
@@ -111,7 +112,8 @@ class Package:
         """Return the root element of *part*, with the namespaces of Transitional."""
         with self._open(part) as source:
             content = source.read(_MAX_PART_BYTES)
-        content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/\2", content)
+        if _STRICT_HOST in content:
+            content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/\2", content)
         return ElementTree.fromstring(content)  # noqa: S314 - DTDs were rejected
 
     def iterate_elements(self, part: str, tag: str) -> Iterator[Element]:
@@ -135,9 +137,9 @@ class Package:
 
     @contextmanager
     def _open(self, part: str) -> Iterator["_BoundedStream"]:
-        with self._archive.open(part) as source:
-            _reject_doctype(source)
+        """Open an XML part. Raises ParseError if it has a document type declaration."""
         with self._open_stream(part) as stream:
+            _reject_doctype(stream.peek(_PROLOG_BYTES))
             yield stream
 
     @contextmanager
@@ -181,10 +183,19 @@ class _BoundedStream:
     def __init__(self, source: IO[bytes], max_bytes: int) -> None:
         self._source = source
         self._max_bytes = min(max_bytes, _MAX_PART_BYTES)
+        self._head = b""
         self.bytes_read = 0
 
+    def peek(self, size: int) -> bytes:
+        """Return the first *size* bytes, which the following reads return again."""
+        self._head = self._source.read(size)
+        return self._head
+
     def read(self, size: int = -1, /) -> bytes:
-        data = self._source.read(min(size, self._max_bytes) if size >= 0 else self._max_bytes)
+        size = min(size, self._max_bytes) if size >= 0 else self._max_bytes
+        data, self._head = self._head[:size], self._head[size:]
+        if len(data) < size:
+            data += self._source.read(size - len(data))
         self.bytes_read += len(data)
         if self.bytes_read >= self._max_bytes:
             raise UnreadableFile("too_much_text", "The file contains more text than is supported.")
@@ -206,8 +217,8 @@ def open_package(file: Path, label: str) -> Iterator[Package]:
         raise UnreadableFile("unreadable_document", detail) from error
 
 
-def _reject_doctype(source: IO[bytes]) -> None:
-    """Raise ParseError if the XML has a document type declaration.
+def _reject_doctype(head: bytes) -> None:
+    """Raise ParseError if the XML that begins with *head* has a document type declaration.
 
     Entities are the only way for a small XML text to expand or to refer to other files. They are
     declared before the first element. expat handles all encodings.
@@ -223,7 +234,7 @@ def _reject_doctype(source: IO[bytes]) -> None:
     parser.StartDoctypeDeclHandler = reject
     parser.StartElementHandler = end_prolog
     try:
-        parser.Parse(source.read(_PROLOG_BYTES))
+        parser.Parse(head)
         reject()  # a longer prolog is rejected unread
     except _PrologEnd:
         pass

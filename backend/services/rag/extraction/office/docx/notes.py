@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from backend.services.rag.extraction.office.docx.number_sequences import format_number
-from backend.services.rag.extraction.office.docx.styles import W, get_value, parse_int
+from backend.services.rag.extraction.office.docx.styles import (
+    W,
+    find_descendant,
+    get_value,
+    parse_int,
+)
 from backend.services.rag.extraction.office.ooxml import Element
 
 _PROPERTIES = {"footnotes": "footnotePr", "endnotes": "endnotePr"}
@@ -71,7 +76,7 @@ def _iterate_sections(node: Element) -> Iterator[Element]:
         if child.tag == f"{W}sectPr":
             yield child
         elif child.tag == f"{W}p":
-            section = child.find(f"{W}pPr/{W}sectPr")
+            section = find_descendant(child, f"{W}pPr", f"{W}sectPr")
             if section is not None:
                 yield section
         elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}ins", f"{W}customXml"):

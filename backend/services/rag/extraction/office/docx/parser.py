@@ -12,7 +12,7 @@ from backend.services.rag.extraction.office.docx.page_numbers import (
     remove_page_numbers,
 )
 from backend.services.rag.extraction.office.docx.references import DocumentReferences
-from backend.services.rag.extraction.office.docx.styles import Styles, W
+from backend.services.rag.extraction.office.docx.styles import Styles, W, find_descendant
 from backend.services.rag.extraction.office.docx.tables import (
     has_deleted_mark,
     is_deleted_row,
@@ -89,7 +89,7 @@ class _DocxReader:
             return
         self._joined = None
         self._end_paragraph(block, runs.to_text().strip())
-        if block.find(f"{W}pPr/{W}sectPr") is not None:
+        if find_descendant(block, f"{W}pPr", f"{W}sectPr") is not None:
             self._references.start_section()
 
     def _end_paragraph(self, block: Element, line: str) -> None:

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from backend.services.rag.extraction.office.docx.inline import SKIPPED
-from backend.services.rag.extraction.office.docx.styles import W, get_value, parse_int
+from backend.services.rag.extraction.office.docx.styles import (
+    W,
+    find_descendant,
+    get_value,
+    parse_int,
+)
 from backend.services.rag.extraction.office.ooxml import Element
 
 # Word accepts no more columns.
@@ -23,7 +28,7 @@ def iterate_own(parent: Element, tag: str) -> Iterator[Element]:
 
 def place_cells(row: Element, read_cell: Callable[[Element], str]) -> list[str]:
     """Return the texts of *row* by column. A merged cell has its text in its first place."""
-    texts = [""] * _count(row.find(f"{W}trPr/{W}gridBefore"), 0)
+    texts = [""] * _count(find_descendant(row, f"{W}trPr", f"{W}gridBefore"), 0)
     for cell in iterate_own(row, f"{W}tc"):
         properties = cell.find(f"{W}tcPr")
         if properties is None:
@@ -39,12 +44,12 @@ def place_cells(row: Element, read_cell: Callable[[Element], str]) -> list[str]:
 
 def is_deleted_row(row: Element) -> bool:
     """Return True if a tracked change deleted *row*."""
-    return row.find(f"{W}trPr/{W}del") is not None
+    return find_descendant(row, f"{W}trPr", f"{W}del") is not None
 
 
 def has_deleted_mark(paragraph: Element) -> bool:
     """Return True if a tracked change joined *paragraph* with the next one (17.13.5.15)."""
-    properties = paragraph.find(f"{W}pPr/{W}rPr")
+    properties = find_descendant(paragraph, f"{W}pPr", f"{W}rPr")
     return properties is not None and (
         properties.find(f"{W}del") is not None or properties.find(f"{W}moveFrom") is not None
     )
