@@ -5,6 +5,7 @@ decompositions), because a raised digit that is joined to the number before it m
 """
 
 # ruff: noqa: RUF001
+import re
 from typing import Final, Literal
 
 Position = Literal["baseline", "superscript", "subscript"]
@@ -19,6 +20,8 @@ _SUBSCRIPTS: Final = str.maketrans(
 )
 # Characters between raised digits, as in the note marks `1, 2`.
 _SEPARATORS: Final = frozenset(",.;:– ")
+# A word next to a space, as in `see note 2`.
+_WORDS: Final = re.compile(r"[^\W\d_]{2}\s|\s[^\W\d_]{2}")
 # Longer runs are no exponents: some documents raise or lower whole sentences.
 _MAX_SCRIPT_CHARS: Final = 20
 
@@ -79,7 +82,8 @@ def format_script(text: str, position: Position) -> str:
 
 def _format_stripped(text: str, position: Position) -> str:
     is_word = text.isalpha() and len(text) > 1
-    if is_word or len(text) > _MAX_SCRIPT_CHARS or not any(map(str.isalnum, text)):
+    has_words = _WORDS.search(text)
+    if is_word or has_words or len(text) > _MAX_SCRIPT_CHARS or not any(map(str.isalnum, text)):
         # Words such as the ordinal in `1st`, the `max` of a variable, and marks such as `*`, `°`.
         return text
     if converted := convert_script(text, position):

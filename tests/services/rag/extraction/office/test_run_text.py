@@ -42,6 +42,8 @@ def lowered(text):
         ((raised("All of this sentence was raised by 3 points."),),
          "All of this sentence was raised by 3 points."),
         (("a", raised(" "), "b", raised("")), "a b"),
+        (("Term", raised(" see note 2")), "Term see note 2"),
+        (("e", raised("n + 1")), "eⁿ ⁺ ¹"),
     ],
 )  # fmt: skip
 def test_raised_and_lowered_text_is_told_apart(runs, expected):

@@ -21,8 +21,6 @@ _MAX_DAYS = 2_958_466  # the first day of the year 10000
 _SECONDS_PER_DAY = 86400
 _BUDDHIST_ERA_YEARS = 543
 _MAX_DECIMALS = 3
-# Primary language of Windows language identifiers.
-_ENGLISH = 9
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
            "October", "November", "December")  # fmt: skip
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -50,8 +48,7 @@ class DateRenderer:
         days = any(token.kind is TokenKind.DATE and token.text in ("d", "dd")
                    for token in self._tokens)  # fmt: skip
         month_names = any(token.text in ("mmm", "mmmm", "mmmmm") for token in self._tokens)
-        is_foreign = section.language & 0x3FF not in (0, _ENGLISH)
-        self._is_iso = "m" in parts and (days or (month_names and is_foreign))
+        self._is_iso = "m" in parts and (days or (month_names and section.is_foreign))
         self._iso_precision = 10 if days else 7
         self._shows_seconds = "s" in parts
         decimals = [len(token.text) - 1 for token in self._tokens if token.text.startswith(".0")]

@@ -60,8 +60,8 @@ class Section:
 
     tokens: list[Token] = field(default_factory=list)
     condition: Condition | None = None
-    # Windows language identifier of month and day names, 0 for that of the system.
-    language: int = 0
+    # Whether names of months and days are in another language than English or the system's.
+    is_foreign: bool = False
 
     def has(self, *kinds: TokenKind) -> bool:
         return any(token.kind in kinds for token in self.tokens)
@@ -95,8 +95,11 @@ _CONDITION = re.compile(
 _OPERATORS: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "<": lt, ">": gt, "=": eq, "<=": le, ">=": ge, "<>": ne,
 }  # fmt: skip
-# Currency text and language, e.g. `[$€-407]`. The digits above four are calendar and numerals.
-_LOCALE = re.compile(r"\$([^-]*)(?:-([0-9a-f]{1,8}))?.*", re.IGNORECASE | re.DOTALL)
+# Currency text, and language as Windows identifier or tag: `[$€-407]`, `[$-en-US]`.
+_LOCALE = re.compile(r"\$([^-]*)(?:-([^,]*))?.*", re.DOTALL)
+# Language of the system, and those in English (primary language 9).
+_SYSTEM_LANGUAGES = ("", "x-sysdate", "x-systime", "f800", "f400")
+_ENGLISH = re.compile(r"en\b.*|[0-9a-f]*[048c]09|9", re.IGNORECASE)
 
 
 def parse_sections(code: str) -> list[Section]:
@@ -136,7 +139,9 @@ def _add_bracket(content: str, section: Section) -> None:
         section.condition = Condition(_OPERATORS[condition[1]], Decimal(condition[2]))
     elif locale := _LOCALE.fullmatch(content):
         section.tokens.append(Token(TokenKind.LITERAL, locale[1]))
-        section.language = int(locale[2] or "0", 16) & 0xFFFF
+        language = (locale[2] or "").lower()
+        is_known = language in _SYSTEM_LANGUAGES or _ENGLISH.fullmatch(language)
+        section.is_foreign = section.is_foreign or not is_known
 
 
 def join_tokens(tokens: list[Token]) -> str:
