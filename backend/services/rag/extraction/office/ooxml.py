@@ -32,8 +32,8 @@ _MAX_PART_BYTES = 100 * 2**20
 _MAX_PACKAGE_BYTES = 400 * 2**20
 _PROLOG_BYTES = 2**16
 _MALFORMED = (
-    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, expat.ExpatError, KeyError, ValueError,
-    EOFError, OSError, NotImplementedError, RecursionError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, expat.ExpatError, LookupError,
+    ValueError, EOFError, OSError, NotImplementedError, RecursionError, RuntimeError,
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def lowered(text):
         (("e", raised("n + 1")), "eⁿ ⁺ ¹"),
     ],
 )  # fmt: skip
-def test_raised_and_lowered_text_is_told_apart(runs, expected):
+def test_raised_and_lowered_text_stays_apart(runs, expected):
     assert join(*runs) == expected
 
 

@@ -10,7 +10,10 @@ from backend.services.rag.extraction.office.docx.styles import (
     get_symbol_font,
     get_value,
 )
-from backend.services.rag.extraction.office.drawing.equations import M, linearize_equation
+from backend.services.rag.extraction.office.drawing.equations import (
+    EQUATION_TAGS,
+    linearize_equation,
+)
 from backend.services.rag.extraction.office.drawing.objects import OBJECT_TAGS
 from backend.services.rag.extraction.office.ooxml import FALLBACK, Element
 from backend.services.rag.extraction.office.run_text import Position, RunText
@@ -84,8 +87,7 @@ class InlineReader:
             f"{W}footnoteReference": self._read_note_reference,
             f"{W}endnoteReference": self._read_note_reference,
             f"{W}pgNum": lambda _: self._add(self._page_number_mark or ""),
-            f"{M}oMath": self._read_equation,
-            f"{M}oMathPara": self._read_equation,
+            **dict.fromkeys(EQUATION_TAGS, self._read_equation),
             f"{_VML}textpath": lambda node: self._add(node.get("string", "")),
             f"{W}br": self._read_break,
             **dict.fromkeys(_TEXT_BY_TAG, self._read_character),

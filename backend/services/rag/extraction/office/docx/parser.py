@@ -19,6 +19,10 @@ from backend.services.rag.extraction.office.docx.tables import (
     iterate_own,
     place_cells,
 )
+from backend.services.rag.extraction.office.drawing.equations import (
+    EQUATION_TAGS,
+    linearize_equation,
+)
 from backend.services.rag.extraction.office.drawing.objects import add_object
 from backend.services.rag.extraction.office.ooxml import (
     RELATIONSHIPS,
@@ -78,6 +82,8 @@ class _DocxReader:
                 self._end_joined_paragraph()
                 self._text.add_structured_text(self._read_inserted_part(block))
                 self._text.break_line(blank=True)
+            elif block.tag in EQUATION_TAGS:
+                self._text.add_paragraph(linearize_equation(block))
             elif block.tag not in SKIPPED:
                 self._add_blocks(block)  # a content control or a tracked insertion
 
@@ -147,6 +153,8 @@ class _DocxReader:
                 runs = RunText()
             elif block.tag == f"{W}altChunk":
                 yield self._read_inserted_part(block).text + "\n"
+            elif block.tag in EQUATION_TAGS:
+                yield linearize_equation(block) + "\n"
             elif block.tag not in SKIPPED:
                 yield from self._cell_texts(block)
         yield runs.to_text()

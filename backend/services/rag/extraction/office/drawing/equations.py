@@ -12,6 +12,7 @@ from backend.services.rag.extraction.office.ooxml import Element
 from backend.services.rag.extraction.office.run_text import Position, convert_script
 
 M: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+EQUATION_TAGS: Final = (f"{M}oMath", f"{M}oMathPara")
 _W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 # Properties and tracked deletions.
 _SKIPPED: Final = frozenset(

@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from backend.services.rag.extraction.office.drawing.equations import M, linearize_equation
+from backend.services.rag.extraction.office.drawing.equations import (
+    EQUATION_TAGS,
+    linearize_equation,
+)
 from backend.services.rag.extraction.office.ooxml import FALLBACK, Element
 from backend.services.rag.extraction.office.run_text import Position, RunText
 from backend.services.rag.extraction.office.symbol_fonts import decode_symbols, is_symbol_font
 
 A: Final = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _RUNS: Final = (f"{A}r", f"{A}fld")
-_EQUATIONS: Final = (f"{M}oMath", f"{M}oMathPara")
 _FONTS: Final = (f"{A}sym", f"{A}latin")
 
 
@@ -30,7 +32,7 @@ def _read_runs(node: Element, runs: RunText) -> None:
             _read_run(child, runs)
         elif tag == f"{A}br":
             runs.add("\n")
-        elif tag in _EQUATIONS:
+        elif tag in EQUATION_TAGS:
             runs.add(linearize_equation(child))
         elif tag not in (FALLBACK, f"{A}pPr"):
             _read_runs(child, runs)

@@ -61,7 +61,7 @@ def drop_down(content, entries=("Red", "Green", "Blue")):
         (f"<w:hyperlink>{run('5')}{run('2', RAISED)}</w:hyperlink>", "5²"),
     ],
 )
-def test_raised_and_lowered_runs_are_told_apart(read, content, expected):
+def test_raised_and_lowered_runs_stay_apart(read, content, expected):
     links = [("r2", "styles", "styles.xml")]
 
     assert read(f"<w:p>{content}</w:p>", {"word/styles.xml": STYLES}, links) == expected
@@ -151,6 +151,14 @@ def test_equations_are_read_in_their_sentence(read):
     )
 
     assert read(f"<w:p>{run('Take ')}{equation}{run(' of it.')}</w:p>") == "Take 3/4 of it."
+
+
+def test_equations_between_paragraphs_are_read(read):
+    equation = f'<m:oMath xmlns:m="{M}"><m:r><m:t>a=b</m:t></m:r></m:oMath>'
+    block = f'<m:oMathPara xmlns:m="{M}">{equation}</m:oMathPara>'
+
+    assert read(f"{paragraph('Let')}{block}{paragraph('be.')}") == "Let\n\na=b\n\nbe."
+    assert read(f"<w:tbl><w:tr><w:tc>{block}</w:tc></w:tr></w:tbl>") == "a=b"
 
 
 @pytest.mark.parametrize("wrapper", ["pict", "object"])

@@ -146,6 +146,7 @@ UTF16_BOMB = '<?xml version="1.0" encoding="utf-16"?>' + BOMB
         pytest.param("<w:document", id="not XML"),
         pytest.param("<a>" * 100_000, id="deeply nested"),
         pytest.param("", id="empty"),
+        pytest.param('<?xml version="1.0" encoding="x-own"?><a/>', id="unknown encoding"),
     ],
 )
 def test_hostile_xml_is_rejected(parse_with, body):
