@@ -20,6 +20,8 @@ _SUBSCRIPTS: Final = str.maketrans(
 )
 # Characters between raised digits, as in the note marks `1, 2`.
 _SEPARATORS: Final = frozenset(",.;:– ")
+_KANA: Final = re.compile(r"[\u3041-\u30ff\s]*")
+_HIRAGANA: Final = re.compile(r"[\u3041-\u309f]")
 # A word next to a space, as in `see note 2`.
 _WORDS: Final = re.compile(r"[^\W\d_]{2}\s|\s[^\W\d_]{2}")
 # Longer runs are no exponents: some documents raise or lower whole sentences.
@@ -44,7 +46,7 @@ class RunText:
         if not text:
             return
         if self._ruby or position != self._position:
-            self._close()
+            self._close(text)
             self._position = position
         (self._parts if position == "baseline" else self._script).append(text)
 
@@ -59,11 +61,14 @@ class RunText:
         self._close()
         return "".join(self._parts)
 
-    def _close(self) -> None:
+    def _close(self, following: str = "") -> None:
         if self._ruby:
             base = "".join(base for base, _ in self._ruby)
             reading = "".join(reading for _, reading in self._ruby).strip()
-            self._parts.append(f"{base}({reading})" if base and reading else base)
+            # Between a stem and its ending, as in 読む, the reading would divide the word.
+            is_omitted = _KANA.fullmatch(reading) and _HIRAGANA.match(following)
+            is_shown = base and reading and not is_omitted
+            self._parts.append(f"{base}({reading})" if is_shown else base)
             self._ruby.clear()
         if self._script:
             self._parts.append(format_script("".join(self._script), self._position))

@@ -50,12 +50,22 @@ def test_raised_and_lowered_text_stays_apart(runs, expected):
     assert join(*runs) == expected
 
 
-def test_phonetic_guides_follow_their_word():
+@pytest.mark.parametrize(
+    ("words", "following", "expected"),
+    [
+        ([("漢", "かん"), ("字", "じ")], "", "漢字(かんじ)"),
+        ([("漢字", "かんじ")], "、", "漢字(かんじ)、"),
+        ([("読", "よ")], "む", "読む"),
+        ([("東京", "トウキョウ")], "駅", "東京(トウキョウ)駅"),
+        ([("北京", "běijīng")], "の", "北京(běijīng)の"),
+        ([("北京", "")], "。", "北京。"),
+        ([("", "かんじ")], "。", "。"),
+    ],
+)
+def test_phonetic_guides_follow_their_word(words, following, expected):
     text = RunText()
-    text.add("会議は")
-    text.add_ruby("図", "と")
-    text.add_ruby("書館", "しょかん")
-    text.add("で")
-    text.add_ruby("東京", "")
+    for base, reading in words:
+        text.add_ruby(base, reading)
+    text.add(following)
 
-    assert text.to_text() == "会議は図書館(としょかん)で東京"
+    assert text.to_text() == expected

@@ -139,9 +139,9 @@ def test_phonetic_guides_follow_their_word(read):
             f"<w:rubyBase>{run(base)}</w:rubyBase></w:ruby></w:r>"
         )
 
-    body = f"<w:p>{run('今日は')}{ruby('漢', 'かん')}{ruby('字', 'じ')}{run('です。')}</w:p>"
+    body = f"<w:p>{run('今日は')}{ruby('漢', 'かん')}{ruby('字', 'じ')}{run('、終。')}</w:p>"
 
-    assert read(body) == "今日は漢字(かんじ)です。"
+    assert read(body) == "今日は漢字(かんじ)、終。"
 
 
 def test_equations_are_read_in_their_sentence(read):
