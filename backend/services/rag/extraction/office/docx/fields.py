@@ -1,10 +1,12 @@
 """Fields in the text of a DOCX file (ECMA-376 Part 1, 17.16): which parts of them are displayed."""
 
+import re
 from dataclasses import dataclass, field
 
 from backend.services.rag.extraction.office.docx.styles import W, get_value, parse_int
 from backend.services.rag.extraction.office.ooxml import Element
 
+_FIELD_NAME = re.compile(r"\s*([A-Za-z]+)")
 _PAGE_NUMBERS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
 # Bounds the time for each character of a field.
 _MAX_NESTED_FIELDS = 20
@@ -93,7 +95,8 @@ class Fields:
 
 
 def _is_page_number(instruction: str) -> bool:
-    return any(word.upper() in _PAGE_NUMBERS for word in instruction.split(maxsplit=1)[:1])
+    name = _FIELD_NAME.match(instruction)
+    return name is not None and name[1].upper() in _PAGE_NUMBERS
 
 
 def _get_form_value(form: Element) -> str | None:

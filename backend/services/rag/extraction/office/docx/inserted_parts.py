@@ -8,6 +8,7 @@ from email.policy import default
 
 from backend.ai.text.encodings import decode_text
 from backend.services.rag.extraction.content import Page
+from backend.services.rag.extraction.office.docx.rtf import read_rtf
 from backend.services.rag.extraction.office.ooxml import Package
 from backend.services.rag.extraction.text.html import extract_html_page
 
@@ -15,6 +16,7 @@ from backend.services.rag.extraction.text.html import extract_html_page
 _HTML = ("text/html", "application/xhtml+xml", "html", "htm", "xhtml")
 _WEB_ARCHIVE = ("message/rfc822", "multipart/related", "application/x-mimearchive", "mht", "mhtml")
 _TEXT = ("text/plain", "txt")
+_RTF_SIGNATURE = b"{\\rtf"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _MIME_HEADER = re.compile(rb"\s*(?:mime-version|content-type|from|subject|date):", re.IGNORECASE)
 
@@ -30,6 +32,8 @@ def read_inserted_part(package: Package, part: str, parse_docx: ParsePackage) ->
     kinds = {media_type, name.rpartition(".")[2].lower()}
     if content.startswith(_ZIP_SIGNATURE):
         return parse_docx(package.open_embedded(content))
+    if content.startswith(_RTF_SIGNATURE):
+        return Page(read_rtf(content))
     if _MIME_HEADER.match(content) and not kinds.isdisjoint(_WEB_ARCHIVE + _HTML):
         return _read_web_archive(content)
     if not kinds.isdisjoint(_HTML):

@@ -202,6 +202,7 @@ def test_chart_follows_its_paragraph(read):
         (run("Seite ") + field("PAGE", "1") + run(" von ") + field("NUMPAGES", "9"), ""),
         (run("A – ") + field(instruction("= ") + field("PAGE", "4") + instruction("-1"), "3"), "A"),
         (run("Acme – ") + "<w:r><w:pgNum/></w:r>", "Acme"),
+        (run("B – ") + field(r"PAGE\* MERGEFORMAT", "4"), "B"),
         (run("Saved ") + field("SAVEDATE", "4 May 2024"), "Saved 4 May 2024"),
         (run("See ") + field("PAGEREF _x", "12"), "See 12"),
     ],

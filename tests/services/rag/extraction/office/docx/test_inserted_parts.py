@@ -54,6 +54,7 @@ def insert(name, content, media_type, body=None):
         ("a.mht", MHT, "application/octet-stream", "Café at 9 oclock"),
         ("a.html", MHT, "text/html", "Café at 9 oclock"),
         ("a.htm", HTML, "", "Anhang\n\nGröße < 5 m\n\na\tb"),
+        ("a.rtf", rb"{\rtf1\ansi\ansicpg1252 Caf\'e9}", "application/rtf", "Café"),
         ("a.txt", "Ноль".encode("utf-16"), "text/plain", "Ноль"),
         ("a.docx", docx(paragraph("Inner")),
          "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml",
