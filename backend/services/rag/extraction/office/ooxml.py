@@ -153,7 +153,7 @@ class Package:
 
 
 class ContentTypes:
-    """Media types of the parts of a package (ECMA-376 Part 2, 7.2.3)."""
+    """Media types of the parts of a package (ECMA-376 Part 2)."""
 
     def __init__(self, root: Element | None) -> None:
         self._by_part: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Read charts (DrawingML, ECMA-376 Part 1, 21.2, and the newer kinds of [MS-ODRAWXML] 2.24.3)."""
+"""Read charts (DrawingML, ECMA-376 Part 1, 21.2, and the newer kinds of [MS-ODRAWXML])."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -114,7 +114,7 @@ def _read_series(node: Element, from_1904: bool) -> list[_Series]:
 
 
 def _read_points(data: Element | None, from_1904: bool) -> Points:
-    """Return the texts of a data source by their indexes (21.2.2.24, 21.2.2.102)."""
+    """Return the texts of a data source by their indexes."""
     if data is None:
         return {}
     levels = data.findall(f"{C}multiLvlStrRef/{C}multiLvlStrCache/{C}lvl")

@@ -1,4 +1,4 @@
-"""Comments on the slides of a PPTX file, in the old form and with replies ([MS-PPTX] 2.16.3)."""
+"""Comments on the slides of a PPTX file, in the old form and with replies ([MS-PPTX])."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Notes and threaded comments on the cells of a sheet (ECMA-376 18.7, [MS-XLSX] 2.6.204)."""
+"""Notes and threaded comments on the cells of a sheet (ECMA-376 18.7, [MS-XLSX])."""
 
 from collections.abc import Iterator
 

@@ -9,6 +9,7 @@ from backend.services.rag.extraction.office.drawing.text import read_paragraphs
 from backend.services.rag.extraction.office.ooxml import FALLBACK, Element, Package
 
 _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
+_COPY = "{http://schemas.microsoft.com/office/drawing/2010/main}compatExt"
 # Sheet name of a reference to cells, e.g. `'Sales 2024'!$B$2:$B$9`.
 _SHEET_NAME = re.compile(r"(?:'((?:[^']|'')+)'|([^'!\[\]]+))!\$?[A-Z]")
 
@@ -45,6 +46,12 @@ class Drawings:
 
 
 def _is_hidden(shape: Element) -> bool:
-    """Return True for a shape whose non-visual properties have the attribute `hidden`."""
+    """Return True for a hidden shape.
+
+    A form control is marked as hidden, because another copy of it is shown: `compatExt`
+    ([MS-ODRAWXML]) refers to that copy.
+    """
     properties = next((node.find(f"{_XDR}cNvPr") for node in shape[:1]), None)
-    return properties is not None and properties.get("hidden", "0") in ("1", "true")
+    if properties is None or properties.get("hidden", "0") not in ("1", "true"):
+        return False
+    return not any(node.tag == _COPY for node in properties.iter())

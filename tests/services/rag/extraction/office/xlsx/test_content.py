@@ -132,6 +132,41 @@ def test_text_boxes_follow_the_cells(read, shapes, expected):
     assert text == f"cell\n\n{expected}"
 
 
+def test_labels_of_form_controls_are_read(read):
+    extension = (
+        '<a:extLst><a:ext uri="x"><a14:compatExt xmlns:a14="http://schemas.microsoft.com/office/'
+        'drawing/2010/main" spid="_x0000_s1025"/></a:ext></a:extLst>'
+    )
+    control = text_box("Bezahlt", 'hidden="1"').replace(
+        "/></xdr:nv", f">{extension}</xdr:cNvPr></xdr:nv"
+    )
+
+    assert read("", {"drawing.xml": drawing(control)}, DRAWING) == "Bezahlt"
+
+
+def test_chart_sheet_is_a_page(parse_with):
+    content = chart(f"<c:pieChart>{series('s', ['a'], ['1'])}</c:pieChart>", title("T"))
+    book = (
+        f'<workbook xmlns="{S}" xmlns:r="{RELATIONS}"><sheets><sheet name="Chart1" r:id="r1"/>'
+        "</sheets></workbook>"
+    )
+    parts = {
+        "xl/workbook.xml": book,
+        "xl/cs.xml": f'<chartsheet xmlns="{S}"><drawing/></chartsheet>',
+        "xl/drawing.xml": drawing(chart_frame()),
+        "xl/chart.xml": content,
+    }
+    links = [
+        ("xl/workbook.xml", "r1", "chartsheet", "cs.xml"),
+        ("xl/cs.xml", "d", "drawing", "drawing.xml"),
+        ("xl/drawing.xml", "c1", "chart", "chart.xml"),
+    ]
+
+    parsed = parse_with(parse_xlsx, package("xl/workbook.xml", parts, links))
+
+    assert parsed.text == "Chart1\n\nT\n\n\ts\na\t1"
+
+
 def chart_frame(identifier="c1"):
     return (
         f'<xdr:graphicFrame><a:graphic><a:graphicData><c:chart xmlns:c="{C}" r:id="{identifier}"/>'
