@@ -20,6 +20,8 @@ _SUBSCRIPTS: Final = str.maketrans(
 )
 # Characters between raised digits, as in the note marks `1, 2`.
 _SEPARATORS: Final = frozenset(",.;:– ")
+# Letters of exponents. Others after a digit are ordinals, in any language.
+_EXPONENTS: Final = frozenset("ijkmnpqxyzαβγδθλμπφω")
 _KANA: Final = re.compile(r"[\u3041-\u30ff\s]*")
 _HIRAGANA: Final = re.compile(r"[\u3041-\u309f]")
 # A word next to a space, as in `see note 2`.
@@ -71,26 +73,35 @@ class RunText:
             self._parts.append(f"{base}({reading})" if is_shown else base)
             self._ruby.clear()
         if self._script:
-            self._parts.append(format_script("".join(self._script), self._position))
+            before = self._parts[-1][-1:] if self._parts else ""
+            self._parts.append(format_script("".join(self._script), self._position, before))
             self._script.clear()
         self._position = "baseline"
 
 
-def format_script(text: str, position: Position) -> str:
-    """Return *text* as superscript or subscript: `⁶`, `₂`; without such characters `^(a,b)`."""
+def format_script(text: str, position: Position, before: str = "") -> str:
+    """Return *text* as superscript or subscript: `⁶`, `₂`; without such characters `^(é,b)`.
+
+    *before* is the character before it. Words, ordinals and marks stay as they are: 1st, 2e, Vmax.
+    """
     stripped = text.strip()
     start, end = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     if not stripped:
         return text
+    is_ordinal = before.isdigit() and stripped.isalpha() and stripped not in _EXPONENTS
+    if (is_ordinal and position == "superscript") or _is_plain(stripped):
+        return text
     return f"{start}{_format_stripped(stripped, position)}{end}"
 
 
-def _format_stripped(text: str, position: Position) -> str:
+def _is_plain(text: str) -> bool:
+    """Return True for words and marks such as `max` and `*`, and for whole sentences."""
     is_word = text.isalpha() and len(text) > 1
-    has_words = _WORDS.search(text)
-    if is_word or has_words or len(text) > _MAX_SCRIPT_CHARS or not any(map(str.isalnum, text)):
-        # Words such as the ordinal in `1st`, the `max` of a variable, and marks such as `*`, `°`.
-        return text
+    has_words = _WORDS.search(text) is not None
+    return is_word or has_words or len(text) > _MAX_SCRIPT_CHARS or not any(map(str.isalnum, text))
+
+
+def _format_stripped(text: str, position: Position) -> str:
     if converted := convert_script(text, position):
         return converted
     mark = "^" if position == "superscript" else "_"
