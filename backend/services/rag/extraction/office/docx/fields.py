@@ -21,6 +21,11 @@ class _Field:
     shows_result: bool = False
     # A form field, whose value is in its properties, or a page number.
     has_own_text: bool = False
+    # Whether the instruction contains the field of a page number, as `{PAGE} - 1`.
+    uses_page_number: bool = False
+
+    def is_page_number(self) -> bool:
+        return self.uses_page_number or _is_page_number("".join(self.instruction))
 
 
 class Fields:
@@ -68,8 +73,10 @@ class Fields:
 
     def _show_result(self) -> str:
         current = self._open[-1]
+        if current.shows_result:
+            return ""
         current.shows_result = True
-        if self._mark is not None and _is_page_number("".join(current.instruction)):
+        if self._mark is not None and current.is_page_number():
             current.has_own_text = True
             return self._emit_mark(self._open[:-1])
         return ""
@@ -77,8 +84,7 @@ class Fields:
     def _end(self) -> str:
         current = self._open.pop()
         self._update()
-        is_page_number = _is_page_number("".join(current.instruction))
-        if self._mark is not None and is_page_number and not current.shows_result:
+        if self._mark is not None and not current.shows_result and current.is_page_number():
             return self._emit_mark(self._open)
         return ""
 
@@ -87,7 +93,7 @@ class Fields:
         calculated = next((part for part in enclosing if not part.shows_result), None)
         if calculated is None:
             return self._mark or ""
-        calculated.instruction[:0] = [_PAGE_NUMBERS[0], " "]
+        calculated.uses_page_number = True
         return ""
 
     def _update(self) -> None:
