@@ -21,7 +21,7 @@ MAX_GROWTH = 9
 # Files whose patterns are used on short texts only: the maximum number of characters.
 MAX_CHARACTERS = {
     "backend/services/agent/domain/rule_based/rules.py": 300,
-    "backend/services/rag/extraction/office/number_formats.py": 255,
+    "backend/services/rag/extraction/office/number_formats/tokens.py": 255,
 }
 MAX_SECONDS_FOR_SHORT_TEXT = 0.05
 UNITS = [

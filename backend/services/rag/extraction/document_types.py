@@ -77,7 +77,7 @@ DOCUMENT_TYPES = (
         "DOCX",
         f"{_OFFICE}wordprocessingml.document",
         (".docx", ".docm"),
-        "office.docx:parse_docx",
+        "office.docx.parser:parse_docx",
         zip_entry=b"word/document",
     ),
     DocumentType(
@@ -85,7 +85,7 @@ DOCUMENT_TYPES = (
         "PPTX",
         f"{_OFFICE}presentationml.presentation",
         (".pptx", ".pptm", ".ppsx"),
-        "office.pptx:parse_pptx",
+        "office.pptx.parser:parse_pptx",
         zip_entry=b"ppt/presentation",
     ),
     DocumentType(
@@ -93,7 +93,7 @@ DOCUMENT_TYPES = (
         "XLSX",
         f"{_OFFICE}spreadsheetml.sheet",
         (".xlsx", ".xlsm"),
-        "office.xlsx:parse_xlsx",
+        "office.xlsx.parser:parse_xlsx",
         zip_entry=b"xl/workbook.xml",
     ),
     DocumentType(

@@ -7,8 +7,7 @@ import pytest
 import xlsxwriter
 
 from backend.services.rag.extraction.content import UnreadableFile
-from backend.services.rag.extraction.office import xlsx
-from backend.services.rag.extraction.office.number_formats import NumberFormat, get_number_format
+from backend.services.rag.extraction.office.xlsx import parser as xlsx
 from tests.documents import package
 
 
@@ -41,47 +40,6 @@ def test_sheets_are_pages_with_one_line_per_row(parse_with, workbook):
     ]
     assert parsed.headings == ["Sales", "Empty"]
     assert parsed.page_count == 2
-
-
-@pytest.mark.parametrize(
-    ("code", "value", "expected"),
-    [
-        ("", "1.0", "1"),
-        ("", "0.30000000000000004", "0.3"),
-        ("", "1e21", "1000000000000000000000"),
-        ("", "0.0000025", "0.0000025"),
-        ("0.00", "2.345", "2.35"),
-        ("#,##0", "1234567.8", "1,234,568"),
-        ("#,##0.00;[Red](#,##0.00)", "-5", "(5.00)"),
-        ("0.##", "2.5", "2.5"),
-        ("0", "-3", "-3"),
-        ("0%", "0.4", "40%"),
-        ("00000", "42", "00042"),
-        ("0.0E+00", "12345", "1.2E+04"),
-        ('"$"#,##0', "99", "$99"),
-        ("[$€-407] #,##0.00", "3", "€ 3.00"),
-        ('0.0,,"M"', "2500000", "2.5M"),
-        ("yyyy-mm-dd hh:mm", "45366.5", "2024-03-15 12:00"),
-        ("hh:mm:ss", "0.75", "18:00"),
-        ("[h]:mm", "1.25", "30:00:00"),
-        ("d. mmmm yyyy", "1", "1900-01-01"),
-        ("yyyy-mm-dd", "-1", "-1"),
-        ("0.00", "no number", "no number"),
-        (";;;", "3", ""),
-    ],
-)
-def test_number_is_formatted_as_displayed(code, value, expected):
-    assert NumberFormat(code).format_value(value) == expected
-
-
-def test_built_in_formats_are_found_by_id():
-    assert get_number_format("14", None).format_value("45366") == "2024-03-15"
-    assert get_number_format("10", None).format_value("0.5") == "50.00%"
-    assert get_number_format("0", None).format_value("5") == "5"
-
-
-def test_dates_from_1904_are_supported():
-    assert NumberFormat("yyyy-mm-dd").format_value("43904", from_1904=True) == "2024-03-15"
 
 
 def test_truncated_workbook_is_rejected(parse_with, workbook):

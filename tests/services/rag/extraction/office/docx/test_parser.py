@@ -3,7 +3,7 @@
 import pytest
 
 from backend.services.rag.extraction.content import UnreadableFile
-from backend.services.rag.extraction.office.docx import parse_docx
+from backend.services.rag.extraction.office.docx.parser import parse_docx
 from tests.documents import W, package, paragraph
 from tests.documents import docx as make_docx
 from tests.services.rag.conftest import DATA, MIB
@@ -92,7 +92,7 @@ def test_footnote_follows_its_paragraph(parse_with):
         ),
     )
 
-    assert parsed.text == "Due in May[2]\n\n[2] Or June.\n\nNext."
+    assert parsed.text == "Due in May[1]\n\n[1] Or June.\n\nNext."
 
 
 def test_deleted_and_hidden_text_is_skipped(parse_with):
@@ -146,6 +146,7 @@ UTF16_BOMB = '<?xml version="1.0" encoding="utf-16"?>' + BOMB
         pytest.param("<w:document", id="not XML"),
         pytest.param("<a>" * 100_000, id="deeply nested"),
         pytest.param("", id="empty"),
+        pytest.param('<?xml version="1.0" encoding="x-own"?><a/>', id="unknown encoding"),
     ],
 )
 def test_hostile_xml_is_rejected(parse_with, body):

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.services.rag.extraction.content import Content, Page, TextBuilder
+from backend.services.rag.extraction.office.drawing.objects import OBJECT_TAGS, add_object
+from backend.services.rag.extraction.office.drawing.text import A, read_paragraphs
 from backend.services.rag.extraction.office.ooxml import (
+    FALLBACK,
     RELATIONSHIPS,
     Element,
     Package,
     open_package,
 )
+from backend.services.rag.extraction.office.pptx.comments import Comments
 
-_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 _TITLES = ("title", "ctrTitle")
 # Placeholders that are skipped: slide number, date, footer, header, and the slide image on notes.
 _SKIPPED_ROLES = ("sldNum", "dt", "ftr", "hdr", "sldImg")
@@ -27,12 +28,13 @@ def parse_pptx(file: Path) -> Content:
         slides = package.related_parts(main, "slide")
         slide_ids = package.read_part(main).iter(f"{_P}sldId")
         ordered = [slides.get(slide.get(f"{RELATIONSHIPS}id", ""), "") for slide in slide_ids]
-        pages = [_parse_slide(package, name) for name in ordered if name]
+        comments = Comments(package, main)
+        pages = [_parse_slide(package, name, comments) for name in ordered if name]
         title = next((page.headings[0][1] for page in pages[:1] if page.headings), "")
         return Content(pages, title, len(pages))
 
 
-def _parse_slide(package: Package, name: str) -> Page:
+def _parse_slide(package: Package, name: str, comments: Comments) -> Page:
     text = TextBuilder()
     root = package.read_part(name)
     shapes = list(_iterate_shapes(root.find(f"{_P}cSld/{_P}spTree")))
@@ -42,9 +44,11 @@ def _parse_slide(package: Package, name: str) -> Page:
     for notes in package.related_parts(name, "notesSlide").values():
         page = package.read_optional_part(notes)
         tree = page.find(f"{_P}cSld/{_P}spTree") if page is not None else None
-        lines = [line for shape in _iterate_shapes(tree) for line in _paragraphs(shape)]
+        lines = [line for shape in _iterate_shapes(tree) for line in read_paragraphs(shape)]
         if lines:
             text.add_paragraph("Notes: " + "\n".join(lines))
+    for comment in comments.read_comments(name):
+        text.add_paragraph(comment)
     return text.to_page()
 
 
@@ -52,7 +56,7 @@ def _iterate_shapes(tree: Element | None) -> Iterator[Element]:
     for shape in tree if tree is not None else ():
         if shape.tag == f"{_P}grpSp" or shape.tag.endswith(("}AlternateContent", "}Choice")):
             yield from _iterate_shapes(shape)
-        elif shape.tag != _FALLBACK and _role(shape) not in _SKIPPED_ROLES:
+        elif shape.tag != FALLBACK and _role(shape) not in _SKIPPED_ROLES:
             yield shape
 
 
@@ -63,31 +67,23 @@ def _role(shape: Element) -> str:
 
 
 def _add_shape(package: Package, slide: str, shape: Element, text: TextBuilder) -> None:
-    lines = _paragraphs(shape) if shape.tag == f"{_P}sp" else []
+    lines = read_paragraphs(shape) if shape.tag == f"{_P}sp" else []
     if lines and _role(shape) in _TITLES:
         text.add_heading(" ".join(" ".join(lines).split()))
     text.add_paragraph("\n".join(lines))
-    for table in shape.iter(f"{_A}tbl"):
-        text.add_table(
-            ["\n".join(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")]
-            for row in table.iter(f"{_A}tr")
-        )
-    for diagram in shape.iter(_DIAGRAM):
-        data = package.related_parts(slide, "diagramData").get(
-            diagram.get(f"{RELATIONSHIPS}dm", ""), ""
-        )
-        root = package.read_optional_part(data)
-        text.add_paragraph("\n".join(_paragraphs(root)) if root is not None else "")
+    for table in shape.iter(f"{A}tbl"):
+        text.add_table(map(_read_row, table.iter(f"{A}tr")))
+    for node in shape.iter():
+        if node.tag in OBJECT_TAGS:
+            add_object(package, slide, node, text)
 
 
-def _paragraphs(shape: Element) -> list[str]:
-    lines = ("".join(_runs(paragraph)).strip() for paragraph in shape.iter(f"{_A}p"))
-    return [line for line in lines if line]
+def _read_row(row: Element) -> list[str]:
+    """Return the texts by column. Merged cells have their text in the first place (21.1.3.16)."""
+    return [
+        "" if _is_merged(cell) else "\n".join(read_paragraphs(cell)) for cell in row.iter(f"{A}tc")
+    ]
 
 
-def _runs(paragraph: Element) -> Iterator[str]:
-    for node in paragraph.iter():
-        if node.tag == f"{_A}t":
-            yield node.text or ""
-        elif node.tag == f"{_A}br":
-            yield "\n"
+def _is_merged(cell: Element) -> bool:
+    return any(cell.get(name, "0") in ("1", "true") for name in ("hMerge", "vMerge"))

@@ -1,0 +1,1 @@
+"""Parser of PPTX files (PresentationML)."""
