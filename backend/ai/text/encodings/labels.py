@@ -3,6 +3,8 @@
 import codecs
 from typing import Final
 
+from backend.ai.text.turbohtml_modules import skip_package_import
+
 # Encodings that use 7-bit bytes only. The Encoding standard replaces most of them with U+FFFD,
 # since they hide markup from filters; here they are text of mail and files.
 SEVEN_BIT_ENCODINGS: Final = {
@@ -45,6 +47,7 @@ def find_codec(label: str) -> str | None:
 
     The labels of the Encoding standard (section 4.2) have precedence over Python's.
     """
+    skip_package_import()
     import turbohtml.detect  # noqa: F401 - registers the codecs of the Encoding standard
 
     name = normalize_label(label)

@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from turbohtml.detect import detect
-
 from backend.ai.text.encodings.labels import find_codec
 from backend.ai.text.encodings.plausibility import rate_words
 from backend.ai.text.encodings.unicode_forms import count_utf8_sequences
+from backend.ai.text.turbohtml_modules import skip_package_import
 
 _SAMPLE_WINDOWS: Final = 32
 _WINDOW_BYTES: Final = 512
@@ -64,6 +63,9 @@ def decode_legacy_text(content: bytes, declared: str | None) -> str:
 
 def _detect_encoding(sample: bytes) -> tuple[str, float]:
     """Return the most plausible encoding and the mean rating of its words."""
+    skip_package_import()
+    from turbohtml.detect import detect
+
     match = detect(sample)
     if match.codec is None:
         return "cp1252", 0.0

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from backend.ai.text.encodings.alphabets import ALPHABETS, WORDS_OF_ONE_LETTER
 
-_MAX_WORDS: Final = 300
+_MAX_CHARS: Final = 1500
 _WORD = re.compile(r"[^\s\x00-\x1f]{0,32}[^\x00-\x7f][^\s]{0,32}")
 # Signs, and which characters may precede and follow them. A blank is an end of the word.
 _NOT_IN_A_WORD: Final = r"(?![^\W\d]{2}).."
@@ -61,7 +61,7 @@ def rate_words(sample: bytes, encoding: str) -> Rating:
     letters: Counter[str] = Counter()
     total = count = 0.0
     words = _WORD.findall(text)
-    for word in words[:: len(words) // _MAX_WORDS + 1]:
+    for word in words[:: sum(map(len, words)) // _MAX_CHARS + 1]:
         padded = f" {word} "
         for index, char in enumerate(word, start=1):
             if char < "\x80":

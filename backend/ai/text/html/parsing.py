@@ -6,14 +6,13 @@ linear time: it limits the depth of the tree to 512 elements, as browsers do. ex
 
 import re
 from collections.abc import Callable
-from html.entities import html5
-from typing import Final
+from typing import Final, cast
 from xml.parsers import expat
 
-from turbohtml.saxparse import SaxHandler, sax_parse
+from backend.ai.text.turbohtml_modules import skip_package_import
 
 Attributes = tuple[tuple[str, str | None], ...]
-Parser = Callable[[str, SaxHandler], None]
+Parser = Callable[[str, "MarkupHandler"], None]
 
 # The root of an XHTML page, or what precedes it: an XML declaration or an XHTML document type.
 _XHTML_START = re.compile(
@@ -40,6 +39,28 @@ _MAX_DEPTH: Final = 512
 _MAX_ELEMENTS: Final = 2_000_000
 
 
+class MarkupHandler:
+    """Receives the events of a parser."""
+
+    def start_element(self, tag: str, attrs: Attributes) -> None:
+        """Process a start tag."""
+
+    def end_element(self, tag: str) -> None:
+        """Process an end tag, which may be implied. Void elements have one too."""
+
+    def characters(self, data: str) -> None:
+        """Process a piece of text."""
+
+    def comment(self, data: str) -> None:
+        """Process a comment."""
+
+    def doctype(self, name: str, public_id: str | None, system_id: str | None) -> None:
+        """Process a document type."""
+
+    def processing_instruction(self, target: str, data: str) -> None:
+        """Process a processing instruction."""
+
+
 def choose_parser(markup: str) -> Parser:
     """Return the parser for *markup*: the XML parser for well-formed XHTML, else the HTML parser.
 
@@ -49,8 +70,11 @@ def choose_parser(markup: str) -> Parser:
     return _parse_xhtml if _XHTML_START.match(markup) and _is_well_formed(markup) else _parse_html
 
 
-def _parse_html(markup: str, handler: SaxHandler) -> None:
-    sax_parse(_limit_elements(markup), handler)
+def _parse_html(markup: str, handler: MarkupHandler) -> None:
+    skip_package_import()
+    from turbohtml.saxparse import SaxHandler, sax_parse
+
+    sax_parse(_limit_elements(markup), cast(SaxHandler, handler))
 
 
 def _limit_elements(markup: str) -> str:
@@ -102,8 +126,10 @@ def _is_well_formed(markup: str) -> bool:
     return True
 
 
-def _parse_xhtml(markup: str, handler: SaxHandler) -> None:
+def _parse_xhtml(markup: str, handler: MarkupHandler) -> None:
     """Parse *markup*, which is well-formed. Elements are reported by their local names."""
+
+    from html.entities import html5  # a large table, which few pages need
 
     def start(name: str, attributes: dict[str, str]) -> None:
         handler.start_element(_local_name(name), tuple(attributes.items()))

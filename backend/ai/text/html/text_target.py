@@ -7,8 +7,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import urldefrag, urljoin
 
-from turbohtml.saxparse import SaxHandler
-
 from backend.ai.text.html.mathml import MathBuilder
 from backend.ai.text.html.ordered_lists import (
     BULLET,
@@ -16,7 +14,7 @@ from backend.ai.text.html.ordered_lists import (
     start_ordered_list,
     start_unordered_list,
 )
-from backend.ai.text.html.parsing import Attributes
+from backend.ai.text.html.parsing import Attributes, MarkupHandler
 from backend.ai.text.html.scripts import format_subscript, format_superscript
 from backend.ai.text.html.tables import Table
 from backend.ai.text.text_builder import TextBuilder
@@ -66,7 +64,7 @@ class HtmlText:
     links: Sequence[str] = ()
 
 
-class ReversedListCounter(SaxHandler):
+class ReversedListCounter(MarkupHandler):
     """Counts the items of each ordered list: a reversed list starts with the number of its items.
 
     `item_counts` are in the order of the lists' start tags, without hidden lists.
@@ -104,7 +102,7 @@ class ReversedListCounter(SaxHandler):
             self._lists.pop()
 
 
-class TextTarget(SaxHandler):
+class TextTarget(MarkupHandler):
     """Receives the parser's events, in which elements are properly nested."""
 
     def __init__(
