@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 import httpcore
 
+from backend.ai.text.encodings import decode_text
 from backend.ai.text.html import HtmlText, decode_html, extract_html_text
 from backend.chassis.observability.tracing import SpanKind, start_as_current_span
 from backend.security.outbound import Destination, OutboundBlocked, OutboundPolicy
@@ -157,10 +158,7 @@ async def _read_page(url: str, response: httpcore.Response) -> HtmlText:
     content = await _read_content(response)
     if media_type in _HTML_TYPES:
         return await asyncio.to_thread(_parse_html, content, charset, url)
-    try:
-        return HtmlText("", content.decode(charset or "utf-8", "replace"))
-    except LookupError:
-        return HtmlText("", content.decode("utf-8", "replace"))
+    return HtmlText("", await asyncio.to_thread(decode_text, content, charset))
 
 
 def _parse_html(content: bytes, charset: str | None, url: str) -> HtmlText:

@@ -79,7 +79,7 @@ def _read_judgments(folder: Path) -> dict[str, dict[str, int]]:
     if file is None:
         raise InvalidDataset(f"{folder} contains no qrels.tsv and no qrels/test.tsv.")
     judgments: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(file.read_text("utf-8-sig").split("\n"), 1):
         parts = line.split("\t") if "\t" in line else line.split()
         if not parts:
             continue

@@ -23,10 +23,17 @@ _TEXT = get_document_type("text")
 _HTML = get_document_type("html")
 _EMAIL = get_document_type("email")
 
+_XHTML = "application/xhtml+xml"
 _ZIP = b"PK\x03\x04"
 # Microsoft Compound File Binary: Office 97-2003, and the container of encrypted Office files.
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# The document type or root of HTML and XHTML, after an XML declaration and comments.
+_HTML_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->|<\?xml\s[^>]*>)*+<(?:!doctype\s+html|html[\s>])",
+    re.I | re.S,
+)
 _HEADER_LINE = re.compile(rb"(?:[A-Za-z][\w-]{1,60}:[^\n]*\n(?:[ \t][^\n]*\n)*)", re.A)
 _EMAIL_HEADER = re.compile(rb"^(?:from|received|return-path|message-id|subject):", re.M | re.I)
 
@@ -62,7 +69,7 @@ def detect_document_type(file: Path, filename: str, media_type: str) -> Document
 
 def _declared_type(filename: str, media_type: str) -> DocumentType | None:
     by_suffix = find_type_by_suffix(PurePath(filename).suffix)
-    by_media_type = find_type_by_media_type(media_type)
+    by_media_type = _HTML if media_type == _XHTML else find_type_by_media_type(media_type)
     # text/plain is too generic to count as a declaration.
     return by_suffix or (by_media_type if by_media_type != _TEXT else None)
 
@@ -122,12 +129,17 @@ def _detect_text_type(head: bytes, declared: DocumentType | None) -> DocumentTyp
         raise UnsupportedType("RTF is not supported. Save it as DOCX or PDF.")
     if declared == _EMAIL and not _EMAIL_HEADER.search(head):
         raise TypeMismatch(_EMAIL)
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
+    if _HTML_START.match(_decode_utf16(head)):
         return _HTML
     if declared and declared.family == "text":
         return declared
     return _EMAIL if _is_email(head) else _TEXT
+
+
+def _decode_utf16(head: bytes) -> bytes:
+    """Return *head* as UTF-8 if it is UTF-16, else unchanged."""
+    encoding = "utf-16" if head.startswith(_UTF16_MARKS) else detect_utf16(head)
+    return head.decode(encoding, "replace").encode() if encoding else head
 
 
 def _is_email(head: bytes) -> bool:

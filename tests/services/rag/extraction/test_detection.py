@@ -117,3 +117,20 @@ def test_zip_archive_with_huge_directory_is_rejected(detect):
 
 def test_type_of_real_docx_is_detected(detect):
     assert detect((DATA / "handbook-1p.docx").read_bytes(), "a.docx") == "docx"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<?xml version='1.0'?>\n<!DOCTYPE html>\n<html/>",
+        b"\xef\xbb\xbf<!-- a --><html xmlns='http://www.w3.org/1999/xhtml'/>",
+        "<!DOCTYPE html><p>ö".encode("utf-16"),
+        "<html><p>ö".encode("utf-16-le"),
+    ],
+)
+def test_html_is_detected_by_its_start(detect, content):
+    assert detect(content, "page") == "html"
+
+
+def test_xhtml_is_declared_by_its_media_type(detect):
+    assert detect(b"<p/>", "page", "application/xhtml+xml") == "html"

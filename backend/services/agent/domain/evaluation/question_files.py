@@ -33,7 +33,7 @@ class EvaluationQuestion:
 def read_questions(file: Path) -> list[EvaluationQuestion]:
     """Return the questions in *file*, or raise InvalidQuestionFile."""
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8").split("\n")
     except (OSError, UnicodeError) as error:
         raise InvalidQuestionFile(f"{file} cannot be read: {error}") from error
     questions = list(_parse_lines(file.name, lines))

@@ -22,8 +22,11 @@ def parse_json(file: Path) -> Content:
 
 
 def parse_json_lines(file: Path) -> Content:
-    """Return one paragraph per line of the file."""
-    lines = enumerate(decode_text(file.read_bytes()).splitlines(), start=1)
+    """Return one paragraph per line of the file.
+
+    Lines end at a line feed only: JSON strings may contain U+2028 and other line separators.
+    """
+    lines = enumerate(decode_text(file.read_bytes()).split("\n"), start=1)
     return Content(
         [
             _to_page(

@@ -42,3 +42,13 @@ def test_text_of_repeated_long_keys_is_bounded(parse_with):
 def test_error_names_the_invalid_line(parse_with):
     with pytest.raises(UnreadableFile, match="Line 2"):
         parse_with(json_records.parse_json_lines, "{}\n{\n")
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_line_separator_in_a_string_does_not_end_a_json_line(parse_with, separator):
+    escaped = separator if separator > "\x1f" else "\\f"
+    lines = f'{{"a": "x{escaped}y"}}\r\n\n{{"a": "é"}}\n'
+
+    parsed = parse_with(json_records.parse_json_lines, lines)
+
+    assert parsed.text.split() == ["a:", "x", "y", "a:", "é"]
