@@ -1,7 +1,7 @@
 """Content of a parsed file: pages of text with headings, and the normalization of text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -25,6 +25,15 @@ class PageSignal(Enum):
 OCR_STARTED = PageSignal.OCR_STARTED
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within the parsed file. *filename* and *media_type* are as declared by the sender."""
+
+    filename: str
+    media_type: str
+    content: bytes
+
+
 @dataclass(slots=True)
 class Content:
     """Result of a parser.
@@ -36,6 +45,7 @@ class Content:
     title: str = ""
     # 0 for a file without pages, whose text comes as a single page.
     page_count: int = 0
+    attachments: Sequence[Attachment] = ()
 
 
 class UnreadableFile(Exception):

@@ -22,6 +22,7 @@ from backend.services.rag.extraction.zip_directory import InvalidZip, read_direc
 _TEXT = get_document_type("text")
 _HTML = get_document_type("html")
 _EMAIL = get_document_type("email")
+_CALENDAR = get_document_type("calendar")
 
 _ZIP = b"PK\x03\x04"
 # Microsoft Compound File Binary: Office 97-2003, and the container of encrypted Office files.
@@ -125,6 +126,8 @@ def _detect_text_type(head: bytes, declared: DocumentType | None) -> DocumentTyp
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return _HTML
+    if start.startswith(b"begin:vcalendar"):
+        return _CALENDAR
     if declared and declared.family == "text":
         return declared
     return _EMAIL if _is_email(head) else _TEXT

@@ -185,7 +185,8 @@ class DocumentTextResponse(BaseModel):
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
         "description": "PDF, DOCX, PPTX, XLSX, HTML, Markdown, CSV, JSON, JSON Lines, EML, "
-        "plain text in any common encoding, or images. The type is detected from the content.",
+        "iCalendar, plain text in any common encoding, or images. The type is detected from the "
+        "content.",
         "x-required": True,
     },
     collection={

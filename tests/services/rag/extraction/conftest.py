@@ -11,6 +11,7 @@ class ParsedFile:
     def __init__(self, content):
         self.title = content.title
         self.page_count = content.page_count
+        self.attachments = list(content.attachments)
         pages = [clean_page(page) for page in content.pages if page is not OCR_STARTED]
         self.pages = [page.text.rstrip() for page in pages]
         self.headings = [title for page in pages for _, title in page.headings]
