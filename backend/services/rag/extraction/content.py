@@ -25,6 +25,11 @@ class PageSignal(Enum):
 OCR_STARTED = PageSignal.OCR_STARTED
 
 
+# Attachments of a message beyond these limits are listed without their content.
+MAX_ATTACHMENTS = 100
+MAX_ATTACHMENT_BYTES = 100 * 2**20
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file within the parsed file. *filename* and *media_type* are as declared by the sender."""

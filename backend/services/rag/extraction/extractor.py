@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import backend
 from backend.services.rag.errors import ExtractionFailed
@@ -34,6 +35,18 @@ _OCR_PAGE_SECONDS = 120.0
 
 # Called with the number of parsed pages and the total number of pages.
 ProgressCallback = Callable[[int, int], None]
+
+
+class AttachmentSink(Protocol):
+    """Receives the attachments of a file one after the other."""
+
+    def start_attachment(
+        self, filename: str, media_type: str, size_bytes: int, error_code: str | None
+    ) -> None:
+        """Begin the next attachment. With *error_code* its content is not sent."""
+
+    def write(self, data: bytes) -> object:
+        """Receive the next part of the content."""
 
 
 @dataclass(slots=True)
@@ -73,8 +86,9 @@ class Extractor:
         document_type: DocumentType,
         on_progress: ProgressCallback,
         password: str | None = None,
+        attachments: AttachmentSink | None = None,
     ) -> ExtractedText:
-        """Return the text of *file*.
+        """Return the text of *file*, and send its attachments to *attachments*.
 
         Raises:
             ExtractionFailed: the file cannot be read within the limits; its message is for the
@@ -99,7 +113,7 @@ class Extractor:
         deadline = _Deadline(process, self._limits)
         try:
             _send_password(process, password or "")
-            return self._collect_output(process, deadline, on_progress)
+            return self._collect_output(process, deadline, on_progress, attachments)
         finally:
             deadline.cancel()
             process.kill()
@@ -129,6 +143,7 @@ class Extractor:
         process: "subprocess.Popen[str]",
         deadline: "_Deadline",
         on_progress: ProgressCallback,
+        attachments: AttachmentSink | None,
     ) -> ExtractedText:
         extracted, length, page_count = ExtractedText(), 0, 0
         for line in process.stdout or ():
@@ -143,6 +158,10 @@ class Extractor:
                 continue
             if "ocr_started" in message:
                 deadline.extend_for_ocr()
+                continue
+            if "attachment" in message or "attachment_part" in message:
+                if attachments is not None:
+                    _pass_attachment(message, attachments)
                 continue
             page = message["text"] + PAGE_BREAK
             extracted.headings += [
@@ -163,6 +182,18 @@ class Extractor:
         raise ExtractionFailed(
             "too_complex", "Processing the file needed too much memory, or its parser crashed."
         )
+
+
+def _pass_attachment(message: dict[str, Any], attachments: AttachmentSink) -> None:
+    if "attachment_part" in message:
+        attachments.write(b64decode(message["attachment_part"]))
+        return
+    attachments.start_attachment(
+        message["attachment"],
+        message["media_type"],
+        message["size_bytes"],
+        message["attachment_error"],
+    )
 
 
 def _send_password(process: "subprocess.Popen[str]", password: str) -> None:

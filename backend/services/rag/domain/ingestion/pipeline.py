@@ -12,7 +12,12 @@ from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
-from backend.services.rag.domain.audit import record_document_deletion
+from backend.services.rag.domain.attachments import (
+    AttachmentReceiver,
+    ReceivedAttachment,
+    delete_with_attachments,
+    store_attachments,
+)
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.ingestion.batched_writes import (
     batch_by_size,
@@ -24,6 +29,7 @@ from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.chunking import Chunk, Section, build_index_text
 from backend.services.rag.domain.ingestion.queue import IngestionJob
 from backend.services.rag.domain.search.dense_index import DenseIndex
+from backend.services.rag.domain.uploads import FileReceiver
 from backend.services.rag.errors import ExtractionFailed
 from backend.services.rag.extraction.document_types import get_type_by_media_type
 from backend.services.rag.extraction.extractor import ExtractedText, Extractor
@@ -130,19 +136,34 @@ class IngestionPipeline:
 
     def _extract_and_chunk(self, job: IngestionJob, progress: "_ProgressRecorder") -> str:
         """Extract the file and store its pages and chunks. Returns the document's title."""
-        with (
-            self._metrics.time_stage("extracting"),
-            start_as_current_span(
-                "extract", attributes={"rag.document.type": job.content_type}
-            ) as span,
-        ):
-            extracted = self._extractor.extract_text(
-                self._blob_storage.get_path(job.blob),
-                get_type_by_media_type(job.content_type),
-                lambda done, total: progress.report("extracting", done, total),
-                self._decrypt_password(job),
-            )
-            span.set_attributes({"rag.pages": len(extracted.pages)})
+        file = self._blob_storage.get_path(job.blob)
+        # Attachments are decoded, so all of them are smaller than the file.
+        with self._blob_storage.receive_files(file.stat().st_size) as receiver:
+            attachments = AttachmentReceiver(receiver)
+            with (
+                self._metrics.time_stage("extracting"),
+                start_as_current_span(
+                    "extract", attributes={"rag.document.type": job.content_type}
+                ) as span,
+            ):
+                extracted = self._extractor.extract_text(
+                    file,
+                    get_type_by_media_type(job.content_type),
+                    lambda done, total: progress.report("extracting", done, total),
+                    self._decrypt_password(job),
+                    attachments,
+                )
+                span.set_attributes({"rag.pages": len(extracted.pages)})
+            return self._store_extracted(job, extracted, attachments.finish(), receiver, progress)
+
+    def _store_extracted(
+        self,
+        job: IngestionJob,
+        extracted: ExtractedText,
+        attachments: Sequence[ReceivedAttachment],
+        receiver: FileReceiver,
+        progress: "_ProgressRecorder",
+    ) -> str:
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
         chunks = self._split_text(job, extracted.pages, extracted.headings)
@@ -154,6 +175,10 @@ class IngestionPipeline:
             row.sealed_password = None
             row.pages = len(extracted.pages) if extracted.has_pages else None
             _finish_chunking(row, len(chunks))
+            for blob in store_attachments(session, self._audit, row, attachments):
+                # Before the commit: a file without a document is deleted later, but a document
+                # without its file is lost.
+                receiver.keep_file(blob)
         return title
 
     def _decrypt_password(self, job: IngestionJob) -> str | None:
@@ -272,10 +297,9 @@ class IngestionPipeline:
                 document_store.schedule_old_vector_cleanup(session, row)
             for replaced in document_store.list_replaced_documents(session, row):
                 uploader = Viewer(row.tenant_id, row.owner_id)
-                record_document_deletion(
-                    self._audit, session, uploader, replaced, replaced_by=row.id
+                delete_with_attachments(
+                    session, self._audit, uploader, replaced, replaced_by=row.id
                 )
-                document_store.delete_document(session, replaced)
         if job.visible_generation:
             delete_old_generations(
                 self._database, job.tenant_id, job.document_id, job.generation, keep_newer=True
