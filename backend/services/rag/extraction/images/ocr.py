@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.services.rag.extraction.reading_order import TextFragment, join_in_reading_order
+from backend.services.rag.extraction.reading_order import join_in_reading_order
+from backend.services.rag.extraction.text_fragments import TextFragment
 
 # Rows, columns, channels in the order blue, green, red.
 ImageArray = NDArray[np.uint8]
