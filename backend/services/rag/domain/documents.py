@@ -63,6 +63,7 @@ class Document:
         pages: number of pages, or None for types without pages.
         stage: current ingestion stage; *done* of *total* is the progress within it.
         error: error code and detail of a failed document.
+        warnings: code and detail of parts that were not read.
         replaces: ids of documents that are deleted when this one is ready.
         attachment_of: id of the message that this document is an attachment of.
         attachments: attachments of this message.
@@ -88,6 +89,7 @@ class Document:
     replaces: Sequence[str]
     attachment_of: str | None
     attachments: Sequence[Attachment]
+    warnings: Sequence[tuple[str, str]]
 
     @property
     def is_processed(self) -> bool:
@@ -472,4 +474,5 @@ def _build_document(row: DocumentRow, attachments: Sequence[Attachment]) -> Docu
         replaces=row.replaces,
         attachment_of=row.attachment_of,
         attachments=attachments,
+        warnings=[(code, detail) for code, detail in row.warnings],
     )

@@ -20,9 +20,12 @@ class PageSignal(Enum):
 
     # The next page needs OCR, which takes seconds.
     OCR_STARTED = 1
+    # OCR cannot read the script of the next page.
+    UNREAD_SCRIPT = 2
 
 
 OCR_STARTED = PageSignal.OCR_STARTED
+UNREAD_SCRIPT = PageSignal.UNREAD_SCRIPT
 
 
 # Attachments of a message beyond these limits are listed without their content.

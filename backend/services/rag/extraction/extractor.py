@@ -59,6 +59,8 @@ class ExtractedText:
     pages: list[str] = field(default_factory=list)
     # (position in the full text, title).
     headings: list[tuple[int, str]] = field(default_factory=list)
+    # Numbers of the pages, from 1, in a script that OCR cannot read.
+    unread_pages: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,9 @@ class Extractor:
                 continue
             if "ocr_started" in message:
                 deadline.extend_for_ocr()
+                continue
+            if "unread_script" in message:
+                extracted.unread_pages.append(len(extracted.pages) + 1)
                 continue
             if "attachment" in message or "attachment_part" in message:
                 if attachments is not None:

@@ -23,9 +23,9 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.services.rag.extraction.content import (
     MAX_ATTACHMENT_BYTES,
     MAX_ATTACHMENTS,
-    OCR_STARTED,
     Attachment,
     Content,
+    PageSignal,
     UnreadableFile,
     clean_page,
     normalize_title,
@@ -46,8 +46,8 @@ def main() -> None:
         title = normalize_title(content.title)
         _write_line({"title": title, "page_count": content.page_count})
         for page in content.pages:
-            if page is OCR_STARTED:
-                _write_line({"ocr_started": True})
+            if isinstance(page, PageSignal):
+                _write_line({page.name.lower(): True})
                 continue
             cleaned = clean_page(page)
             _write_line({"text": cleaned.text, "headings": cleaned.headings})

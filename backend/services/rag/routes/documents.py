@@ -94,6 +94,13 @@ class Failure(BaseModel):
     detail: str
 
 
+class DocumentWarning(BaseModel):
+    """A part of a document that was not read, and what to do."""
+
+    code: str
+    detail: str
+
+
 class AttachmentResponse(BaseModel):
     """An attachment of an e-mail.
 
@@ -134,6 +141,7 @@ class DocumentResponse(BaseModel):
     replaces: Sequence[str]
     attachment_of: str | None
     attachments: Sequence[AttachmentResponse]
+    warnings: Sequence[DocumentWarning]
 
     @classmethod
     def from_document(cls, document: Document) -> Self:
@@ -164,6 +172,9 @@ class DocumentResponse(BaseModel):
                     error=each.error and Failure(code=each.error[0], detail=each.error[1]),
                 )
                 for each in document.attachments
+            ],
+            warnings=[
+                DocumentWarning(code=code, detail=detail) for code, detail in document.warnings
             ],
         )
 

@@ -97,6 +97,8 @@ class DocumentRow(Base):
     indexed: Mapped[int | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
+    # (code, detail) of parts that were not read.
+    warnings: Mapped[list[tuple[str, str]]] = mapped_column(JSON, default=list)
 
     # The visible generation of chunks. Reprocessing writes the next generation and then increments
     # this number, so that searches never see a partial generation.

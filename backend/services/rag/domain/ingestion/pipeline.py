@@ -47,6 +47,7 @@ from backend.services.rag.store.keyword_index.postings import Postings, build_po
 # little work when the process is killed.
 EMBEDDING_BATCH_SIZE = 64
 _PROGRESS_INTERVAL_SECONDS = 0.3
+_MAX_LISTED_PAGES = 20
 
 
 class IngestionPipeline:
@@ -164,6 +165,9 @@ class IngestionPipeline:
         receiver: FileReceiver,
         progress: "_ProgressRecorder",
     ) -> str:
+        warnings = list_warnings(extracted)
+        if warnings and not any(page.strip() for page in extracted.pages):
+            raise ExtractionFailed(*warnings[0])
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
         chunks = self._split_text(job, extracted.pages, extracted.headings)
@@ -173,6 +177,7 @@ class IngestionPipeline:
             row = _get_claimed_row(session, job)
             row.title = title
             row.sealed_password = None
+            row.warnings = warnings
             row.pages = len(extracted.pages) if extracted.has_pages else None
             _finish_chunking(row, len(chunks))
             for blob in store_attachments(session, self._audit, row, attachments):
@@ -359,6 +364,23 @@ class _ProgressRecorder:
 def compute_page_starts(pages: Sequence[str]) -> list[int]:
     """Return the offset of each page in the joined text."""
     return [0, *accumulate(len(page) for page in pages[:-1])] if pages else []
+
+
+def list_warnings(extracted: ExtractedText) -> list[tuple[str, str]]:
+    """Return code and detail of what was not read."""
+    pages = extracted.unread_pages
+    if not pages:
+        return []
+    numbers = ", ".join(map(str, pages[:_MAX_LISTED_PAGES]))
+    if len(pages) > _MAX_LISTED_PAGES:
+        numbers += f" and {len(pages) - _MAX_LISTED_PAGES} more"
+    label = "page" if len(pages) == 1 else "pages"
+    where = f"{label} {numbers}" if extracted.has_pages else "the image"
+    detail = (
+        f"OCR cannot read the text of {where}: it is unclear, or in another script than Latin, "
+        "Chinese or Japanese. Upload a clearer scan, or a file with the text itself."
+    )
+    return [("unsupported_script", detail)]
 
 
 def _finish_chunking(row: DocumentRow, chunk_count: int) -> None:

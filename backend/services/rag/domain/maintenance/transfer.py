@@ -134,6 +134,7 @@ def _export_document(session: Session, row: DocumentRow) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(),
         "failed": row.status == "failed",
         "attachment_of": row.attachment_of,
+        "warnings": row.warnings,
         "attachments": [
             {name: getattr(attachment, name) for name in _ATTACHMENT_FIELDS}
             for attachment, _ in attachment_store.list_attachments(session, [row.id])
@@ -209,7 +210,9 @@ def _build_row(record: Mapping[str, Any], collection_id: str, blob: str) -> Docu
     row = DocumentRow(**{name: record[name] for name in _DOCUMENT_FIELDS})
     row.collection_id = collection_id
     row.blob = blob
-    row.attachment_of = record.get("attachment_of")  # exports of earlier versions have none
+    # Exports of earlier versions have neither.
+    row.attachment_of = record.get("attachment_of")
+    row.warnings = record.get("warnings", [])
     row.created_at = datetime.fromisoformat(record["created_at"])
     row.generation = 1 if record["text"] else 0
     if record["failed"] and not record["text"]:
