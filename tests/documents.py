@@ -21,8 +21,21 @@ class TextLine:
     matrix: tuple[int, int, int, int] = (1, 0, 0, 1)
 
 
+@dataclass(frozen=True)
+class Stroke:
+    """A straight line between two points, or the frame of the rectangle between them."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
 def pdf(*pages, rotate=0):
-    """Return a PDF. A page is a list of `TextLine`, or `bytes` of a JPEG that fills it."""
+    """Return a PDF.
+
+    A page is a list of `TextLine` and `Stroke`, or `bytes` of a JPEG that fills it.
+    """
     kids, bodies = [], []
     for number, page in enumerate(pages):
         page_object = 4 + 3 * number
@@ -32,7 +45,11 @@ def pdf(*pages, rotate=0):
             content = b"q 612 0 0 792 0 0 cm /Im Do Q"
             picture = page
         else:
-            content = "\n".join(map(_text_operators, page)).encode("cp1252")
+            operators = (
+                _stroke_operators(item) if isinstance(item, Stroke) else _text_operators(item)
+                for item in page
+            )
+            content = "\n".join(operators).encode("cp1252")
         bodies += [
             f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Rotate {rotate}/Contents "
             f"{page_object + 1} 0 R/Resources<</Font<</F 3 0 R>>"
@@ -47,6 +64,13 @@ def pdf(*pages, rotate=0):
         *bodies,
     ]
     return _file(objects)
+
+
+def _stroke_operators(stroke):
+    if stroke.x1 == stroke.x2 or stroke.y1 == stroke.y2:
+        return f"{stroke.x1} {stroke.y1} m {stroke.x2} {stroke.y2} l S"
+    width, height = stroke.x2 - stroke.x1, stroke.y2 - stroke.y1
+    return f"{stroke.x1} {stroke.y1} {width} {height} re S"
 
 
 def _text_operators(line):

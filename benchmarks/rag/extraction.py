@@ -22,7 +22,7 @@ import pypdfium2
 from pypdf import PdfReader
 
 from backend.services.rag.errors import ExtractionFailed
-from backend.services.rag.extraction.content import OCR_STARTED, clean_page
+from backend.services.rag.extraction.content import Page, clean_page
 from backend.services.rag.extraction.detection import (
     TypeMismatch,
     UnsupportedType,
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _extract_with_service(file: Path) -> str:
     return "\n".join(
-        clean_page(page).text for page in parse_pdf(file).pages if page is not OCR_STARTED
+        clean_page(page).text for page in parse_pdf(file).pages if isinstance(page, Page)
     )
 
 
@@ -137,7 +137,7 @@ def _print_ocr_agreement(files: list[Path]) -> None:
         if image.suffix == ".png" and text in files:
             started_at = time.process_time()
             read = "\n".join(
-                page.text for page in parse_image(image).pages if page is not OCR_STARTED
+                page.text for page in parse_image(image).pages if isinstance(page, Page)
             )
             seconds = time.process_time() - started_at
             agreement = _compute_agreement(read, _extract_with_service(text))

@@ -40,7 +40,7 @@ from typing import Any
 
 from backend.ai.text.html import decode_html, extract_html_text
 from backend.ai.text.terms import extract_terms
-from backend.services.rag.extraction.content import OCR_STARTED, Content, clean_page
+from backend.services.rag.extraction.content import Content, Page, clean_page
 from backend.services.rag.extraction.document_types import get_document_type
 from backend.services.rag.store.keyword_index.index import KeywordIndex
 from backend.services.rag.store.keyword_index.postings import build_postings
@@ -113,7 +113,7 @@ def _read_own(file: Path) -> str:
     parser = get_document_type(file.suffix.lstrip(".")).parser
     module, function = parser.split(":")
     content: Content = getattr(import_module(f"{_EXTRACTION}.{module}"), function)(file)
-    return "\n".join(clean_page(page).text for page in content.pages if page is not OCR_STARTED)
+    return "\n".join(clean_page(page).text for page in content.pages if isinstance(page, Page))
 
 
 def _read_python_docx(file: Path) -> str:

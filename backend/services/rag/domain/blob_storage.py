@@ -5,8 +5,9 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
-from backend.chassis.files import FileLockedError, lock_file, open_locked
+from backend.chassis.files import FileLockedError, lock_file, open_locked, sync_folder
 from backend.services.rag.domain.uploads import FileReceiver
 
 
@@ -58,6 +59,13 @@ class BlobStorage:
                 digest.update(part)
                 file.write(part)
         return digest.hexdigest()
+
+    def copy_blob(self, blob: str) -> str:
+        """Store the file under a second name, which is returned. The bytes are shared on disk."""
+        copy = token_hex(20)
+        self.get_path(copy).hardlink_to(self.get_path(blob))
+        sync_folder(self._folder)
+        return copy
 
     def delete_blob(self, blob: str) -> None:
         """Delete the file if it exists."""

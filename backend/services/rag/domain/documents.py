@@ -18,19 +18,41 @@ from backend.services.rag.domain.access import (
     get_or_create_writable_collection,
     get_readable_collection,
 )
-from backend.services.rag.domain.audit import record_document_deletion
+from backend.services.rag.domain.attachments import (
+    delete_with_attachments,
+    move_document,
+    rename_attachments,
+)
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.uploads import FileReceiver, Upload, accepts_password
 from backend.services.rag.errors import DocumentNotFound, IngestionQueueFull
 from backend.services.rag.model import Viewer
+from backend.services.rag.store import attachments as attachment_store
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes, ingestion_queue
 from backend.services.rag.store import documents as store
 from backend.services.rag.store.collections import CollectionRow
-from backend.services.rag.store.documents import DocumentRow, DocumentStatus, RemovalRow
+from backend.services.rag.store.documents import DocumentRow, DocumentStatus
 
 FINAL_STATUSES = ("ready", "failed")
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment of a message.
+
+    Attributes:
+        content_type: detected from the content if it was read, else as declared by the sender.
+        document_id: id of the document with its text, or None if there is none.
+        error: code and detail of the reason why it was not read.
+    """
+
+    filename: str
+    content_type: str
+    size_bytes: int
+    document_id: str | None
+    error: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,10 @@ class Document:
         pages: number of pages, or None for types without pages.
         stage: current ingestion stage; *done* of *total* is the progress within it.
         error: error code and detail of a failed document.
+        warnings: code and detail of parts that were not read.
         replaces: ids of documents that are deleted when this one is ready.
+        attachment_of: id of the message that this document is an attachment of.
+        attachments: attachments of this message.
     """
 
     id: str
@@ -62,6 +87,9 @@ class Document:
     created_at: datetime
     metadata: Mapping[str, Any]
     replaces: Sequence[str]
+    attachment_of: str | None
+    attachments: Sequence[Attachment]
+    warnings: Sequence[tuple[str, str]]
 
     @property
     def is_processed(self) -> bool:
@@ -188,13 +216,15 @@ class DocumentService:
                     new_blobs.append(upload.blob)
                 else:
                     row = store.get_document_by_hash(session, target.id, upload.sha256)
-                    if row.status == "failed":
+                    if row.attachment_of is not None:
+                        _make_independent(row, upload, title)
+                    elif row.status == "failed":
                         ingestion_queue.requeue_document(row)
                 if password is not None and row.status == "queued" and accepts_password(upload):
                     row.sealed_password = self._encryptor.encrypt_text(password)
                 if replace and row.filename == upload.filename:
                     self._replace_same_filename(session, viewer, row)
-                documents.append(_to_document(row))
+                documents.append(_to_document(session, row))
         for blob in new_blobs:
             receiver.keep_file(blob)
         # Once per document, so that several workers are notified.
@@ -235,11 +265,11 @@ class DocumentService:
                 limit=limit + 1,
             )
             page, cursor = paginate(rows, limit, lambda row: (row.id,))
-            return [_to_document(row) for row in page], cursor
+            return _to_documents(session, page), cursor
 
     def get_document(self, viewer: Viewer, document_id: str) -> Document:
         with self._database.read(viewer.tenant_id) as session:
-            return _to_document(_get_readable_row(session, viewer, document_id))
+            return _to_document(session, _get_readable_row(session, viewer, document_id))
 
     def wait_until_processed(
         self, viewer: Viewer, document_ids: Sequence[str], timeout_seconds: float
@@ -272,17 +302,17 @@ class DocumentService:
             if title is not None and title != row.title:
                 row.title, row.title_given = title, True
                 ingestion_queue.requeue_document(row)
+                rename_attachments(session, row)
             if collection is not None:
-                _move_document(session, viewer, row, collection)
-            document = _to_document(row)
+                self._move_document(session, viewer, row, collection)
+            document = _to_document(session, row)
         self._wake()
         return document
 
     def delete_document(self, viewer: Viewer, document_id: str) -> None:
         with self._database.write(viewer.tenant_id) as session:
             row = _get_writable_row(session, viewer, document_id)
-            record_document_deletion(self._audit, session, viewer, row)
-            store.delete_document(session, row)
+            delete_with_attachments(session, self._audit, viewer, row)
         self._wake()
 
     def reindex_document(self, viewer: Viewer, document_id: str) -> Document:
@@ -294,7 +324,7 @@ class DocumentService:
         with self._database.write(viewer.tenant_id) as session:
             row = _get_writable_row(session, viewer, document_id)
             ingestion_queue.requeue_document(row)
-            document = _to_document(row)
+            document = _to_document(session, row)
         self._wake()
         return document
 
@@ -302,7 +332,7 @@ class DocumentService:
         """Return the document and the path of its uploaded file."""
         with self._database.read(viewer.tenant_id) as session:
             row = _get_readable_row(session, viewer, document_id)
-            return _to_document(row), self._blob_storage.get_path(row.blob)
+            return _to_document(session, row), self._blob_storage.get_path(row.blob)
 
     def list_chunks(
         self, viewer: Viewer, document_id: str, after: int, limit: int
@@ -342,9 +372,18 @@ class DocumentService:
                 document_id for document_id in other.replaces if document_id != row.id
             ]
             if row.status == "ready":
-                record_document_deletion(self._audit, session, viewer, other, replaced_by=row.id)
-                store.delete_document(session, other)
+                delete_with_attachments(session, self._audit, viewer, other, replaced_by=row.id)
         row.replaces = [other.id for other in others]
+
+    def _move_document(
+        self, session: Session, viewer: Viewer, row: DocumentRow, collection: str
+    ) -> None:
+        target = get_readable_collection(session, viewer, collection)
+        ensure_writable(viewer, target)
+        if target.id == row.collection_id:
+            return
+        row.attachment_of = None  # a document that is moved without its message is independent
+        move_document(session, self._audit, self._blob_storage, viewer, row, target)
 
 
 def _build_row(
@@ -371,17 +410,11 @@ def _build_row(
     return row
 
 
-def _move_document(session: Session, viewer: Viewer, row: DocumentRow, collection: str) -> None:
-    target = get_readable_collection(session, viewer, collection)
-    ensure_writable(viewer, target)
-    if target.id == row.collection_id:
-        return
-    session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id))
-    store.schedule_late_cleanup(session, row)
-    # Lock in the order of ids, so that two moves in opposite directions cannot deadlock.
-    for collection_id in sorted((row.collection_id, target.id)):
-        collection_changes.record_change(session, collection_id, row.id)
-    store.move_document(session, row, target)
+def _make_independent(row: DocumentRow, upload: Upload, title: str | None) -> None:
+    """Turn the document of an attachment into an upload, which is not deleted with its message."""
+    row.attachment_of = None
+    row.filename = upload.filename
+    row.title, row.title_given = title or PurePath(upload.filename).stem, title is not None
     ingestion_queue.requeue_document(row)
 
 
@@ -398,7 +431,27 @@ def _get_writable_row(session: Session, viewer: Viewer, document_id: str) -> Doc
     return row
 
 
-def _to_document(row: DocumentRow) -> Document:
+def _to_document(session: Session, row: DocumentRow) -> Document:
+    return _to_documents(session, [row])[0]
+
+
+def _to_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document]:
+    attachments: dict[str, list[Attachment]] = {row.id: [] for row in rows}
+    for attachment, attached_id in attachment_store.list_attachments(session, list(attachments)):
+        error = attachment.error_code and (attachment.error_code, attachment.error_detail or "")
+        attachments[attachment.document_id].append(
+            Attachment(
+                filename=attachment.filename,
+                content_type=attachment.content_type,
+                size_bytes=attachment.size_bytes,
+                document_id=attached_id,
+                error=error or None,
+            )
+        )
+    return [_build_document(row, attachments[row.id]) for row in rows]
+
+
+def _build_document(row: DocumentRow, attachments: Sequence[Attachment]) -> Document:
     error = (row.error_code, row.error_detail or "") if row.error_code else None
     return Document(
         id=row.id,
@@ -419,4 +472,7 @@ def _to_document(row: DocumentRow) -> Document:
         created_at=row.created_at,
         metadata=row.attributes,
         replaces=row.replaces,
+        attachment_of=row.attachment_of,
+        attachments=attachments,
+        warnings=[(code, detail) for code, detail in row.warnings],
     )

@@ -100,6 +100,10 @@ class ReceivedFile:
         self._size_bytes = 0
         self._file: IO[bytes] = path.open("xb")
 
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
     def write(self, data: bytes) -> int:
         self._receiver.count_bytes(len(data))
         self._hash.update(data)

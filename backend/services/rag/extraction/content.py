@@ -1,7 +1,7 @@
 """Content of a parsed file: pages of text with headings, and the normalization of text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -20,9 +20,26 @@ class PageSignal(Enum):
 
     # The next page needs OCR, which takes seconds.
     OCR_STARTED = 1
+    # OCR cannot read the script of the next page.
+    UNREAD_SCRIPT = 2
 
 
 OCR_STARTED = PageSignal.OCR_STARTED
+UNREAD_SCRIPT = PageSignal.UNREAD_SCRIPT
+
+
+# Attachments of a message beyond these limits are listed without their content.
+MAX_ATTACHMENTS = 100
+MAX_ATTACHMENT_BYTES = 100 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within the parsed file. *filename* and *media_type* are as declared by the sender."""
+
+    filename: str
+    media_type: str
+    content: bytes
 
 
 @dataclass(slots=True)
@@ -36,6 +53,7 @@ class Content:
     title: str = ""
     # 0 for a file without pages, whose text comes as a single page.
     page_count: int = 0
+    attachments: Sequence[Attachment] = ()
 
 
 class UnreadableFile(Exception):

@@ -22,6 +22,7 @@ from backend.services.rag.extraction.zip_directory import InvalidZip, read_direc
 _TEXT = get_document_type("text")
 _HTML = get_document_type("html")
 _EMAIL = get_document_type("email")
+_CALENDAR = get_document_type("calendar")
 
 _XHTML = "application/xhtml+xml"
 _ZIP = b"PK\x03\x04"
@@ -131,6 +132,8 @@ def _detect_text_type(head: bytes, declared: DocumentType | None) -> DocumentTyp
         raise TypeMismatch(_EMAIL)
     if _HTML_START.match(_decode_utf16(head)):
         return _HTML
+    if start.startswith(b"begin:vcalendar"):
+        return _CALENDAR
     if declared and declared.family == "text":
         return declared
     return _EMAIL if _is_email(head) else _TEXT

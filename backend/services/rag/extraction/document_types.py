@@ -145,6 +145,14 @@ DOCUMENT_TYPES = (
         family="text",
     ),
     DocumentType(
+        "calendar",
+        "iCalendar",
+        "text/calendar",
+        (".ics", ".ical"),
+        "text.icalendar:parse_icalendar",
+        family="text",
+    ),
+    DocumentType(
         "text",
         "plain text",
         "text/plain",

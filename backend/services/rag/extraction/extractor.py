@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import backend
 from backend.services.rag.errors import ExtractionFailed
@@ -36,6 +37,18 @@ _OCR_PAGE_SECONDS = 120.0
 ProgressCallback = Callable[[int, int], None]
 
 
+class AttachmentSink(Protocol):
+    """Receives the attachments of a file one after the other."""
+
+    def start_attachment(
+        self, filename: str, media_type: str, size_bytes: int, error_code: str | None
+    ) -> None:
+        """Begin the next attachment. With *error_code* its content is not sent."""
+
+    def write(self, data: bytes) -> object:
+        """Receive the next part of the content."""
+
+
 @dataclass(slots=True)
 class ExtractedText:
     """Text of a file by page. The full text is the concatenation of the pages with their breaks."""
@@ -46,6 +59,8 @@ class ExtractedText:
     pages: list[str] = field(default_factory=list)
     # (position in the full text, title).
     headings: list[tuple[int, str]] = field(default_factory=list)
+    # Numbers of the pages, from 1, in a script that OCR cannot read.
+    unread_pages: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +88,9 @@ class Extractor:
         document_type: DocumentType,
         on_progress: ProgressCallback,
         password: str | None = None,
+        attachments: AttachmentSink | None = None,
     ) -> ExtractedText:
-        """Return the text of *file*.
+        """Return the text of *file*, and send its attachments to *attachments*.
 
         Raises:
             ExtractionFailed: the file cannot be read within the limits; its message is for the
@@ -99,7 +115,7 @@ class Extractor:
         deadline = _Deadline(process, self._limits)
         try:
             _send_password(process, password or "")
-            return self._collect_output(process, deadline, on_progress)
+            return self._collect_output(process, deadline, on_progress, attachments)
         finally:
             deadline.cancel()
             process.kill()
@@ -129,6 +145,7 @@ class Extractor:
         process: "subprocess.Popen[str]",
         deadline: "_Deadline",
         on_progress: ProgressCallback,
+        attachments: AttachmentSink | None,
     ) -> ExtractedText:
         extracted, length, page_count = ExtractedText(), 0, 0
         for line in process.stdout or ():
@@ -143,6 +160,13 @@ class Extractor:
                 continue
             if "ocr_started" in message:
                 deadline.extend_for_ocr()
+                continue
+            if "unread_script" in message:
+                extracted.unread_pages.append(len(extracted.pages) + 1)
+                continue
+            if "attachment" in message or "attachment_part" in message:
+                if attachments is not None:
+                    _pass_attachment(message, attachments)
                 continue
             page = message["text"] + PAGE_BREAK
             extracted.headings += [
@@ -163,6 +187,18 @@ class Extractor:
         raise ExtractionFailed(
             "too_complex", "Processing the file needed too much memory, or its parser crashed."
         )
+
+
+def _pass_attachment(message: dict[str, Any], attachments: AttachmentSink) -> None:
+    if "attachment_part" in message:
+        attachments.write(b64decode(message["attachment_part"]))
+        return
+    attachments.start_attachment(
+        message["attachment"],
+        message["media_type"],
+        message["size_bytes"],
+        message["attachment_error"],
+    )
 
 
 def _send_password(process: "subprocess.Popen[str]", password: str) -> None:

@@ -4,8 +4,8 @@
 
 Uploaded files are untrusted and parsers have vulnerabilities. Therefore this process holds no
 secrets, cannot write files, cannot exceed its limits, and communicates only through standard
-output: one JSON line per page as soon as the page is parsed. Standard input is the password of the
-file, or empty.
+output: one JSON line per page as soon as the page is parsed, then the attachments. Standard input
+is the password of the file, or empty.
 """
 
 import json
@@ -13,21 +13,26 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from backend.chassis.parent_death_signal import die_with_parent
 from backend.services.rag.extraction.content import (
-    OCR_STARTED,
+    MAX_ATTACHMENT_BYTES,
+    MAX_ATTACHMENTS,
+    Attachment,
     Content,
+    PageSignal,
     UnreadableFile,
     clean_page,
     normalize_title,
 )
 from backend.services.rag.extraction.document_types import DocumentType, get_document_type
 
+_ATTACHMENT_PART_BYTES = 2**20
 _PACKAGE = "backend.services.rag.extraction"
 
 
@@ -41,11 +46,12 @@ def main() -> None:
         title = normalize_title(content.title)
         _write_line({"title": title, "page_count": content.page_count})
         for page in content.pages:
-            if page is OCR_STARTED:
-                _write_line({"ocr_started": True})
+            if isinstance(page, PageSignal):
+                _write_line({page.name.lower(): True})
                 continue
             cleaned = clean_page(page)
             _write_line({"text": cleaned.text, "headings": cleaned.headings})
+        _write_attachments(content.attachments)
         _write_line({"end": True})
     except UnreadableFile as error:
         _write_line({"error": error.code, "detail": str(error)})
@@ -53,6 +59,27 @@ def main() -> None:
         _write_line(
             {"error": "too_complex", "detail": "Processing the file needs too much memory."}
         )
+
+
+def _write_attachments(attachments: Sequence[Attachment]) -> None:
+    """Write each attachment as a line with its name and lines with parts of its content."""
+    for number, attachment in enumerate(attachments):
+        size_bytes, error = len(attachment.content), None
+        if number >= MAX_ATTACHMENTS:
+            error = "too_many_attachments"
+        elif size_bytes > MAX_ATTACHMENT_BYTES:
+            error = "attachment_too_large"
+        _write_line(
+            {
+                "attachment": attachment.filename,
+                "media_type": attachment.media_type,
+                "size_bytes": size_bytes,
+                "attachment_error": error,
+            }
+        )
+        for start in range(0, 0 if error else size_bytes, _ATTACHMENT_PART_BYTES):
+            part = attachment.content[start : start + _ATTACHMENT_PART_BYTES]
+            _write_line({"attachment_part": b64encode(part).decode("ascii")})
 
 
 def _parse(document_type: DocumentType, file: Path, password: str) -> Content:

@@ -5,12 +5,14 @@ other, the cells of a table row stay on one line. Lines that fill the width of t
 indicate columns of text, and so does a file that draws one side completely before the other.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
+
+from backend.services.rag.extraction.table_grids import TableGrid, merge_cells
+from backend.services.rag.extraction.text_fragments import TextFragment, group_rows, is_prose_row
+from backend.services.rag.extraction.wrapped_cells import MARKER, join_wrapped_cells
 
 _RTL_RANGES = (("\u0590", "\u08ff"), ("\ufb1d", "\ufdff"), ("\ufe70", "\ufefc"))
 
@@ -23,49 +25,28 @@ _MIN_GUTTER_WIDTH = 0.6
 # fraction of such lines in prose.
 _FULL_LINE_RATIO = 0.7
 _MIN_FULL_LINES = 0.5
-# A row of words with wide spaces fills at least this fraction of its width, and has at least this
-# many words; otherwise it is a table row.
-_MIN_PROSE_FILL = 0.85
-_MIN_PROSE_WORDS = 7
 _MIN_COLUMN_LINES = 3
 # Bounds of the search for gutters.
 _MAX_GUTTERS = 6
 _MAX_DEPTH = 6
 
 
-@dataclass(frozen=True, slots=True)
-class TextFragment:
-    """Adjacent words of one line. y grows downwards."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    text: str
-    # Number of the line in which the file draws the fragment. Fragments come in drawing order.
-    line: int = 0
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-    @property
-    def middle(self) -> float:
-        return (self.top + self.bottom) / 2
-
-
 _Row = list[TextFragment]
 # Drawing position by `id()` of the fragment.
 _DrawingOrder = dict[int, int]
-# Marker of a list item or number of a heading.
-_MARKER = re.compile(r"[^\w\s]|\(?\w{1,3}[.)]|(?:[A-Z]\.)?\d{1,2}(?:\.\d{1,2}){0,4}\.?")
 
 
-def join_in_reading_order(fragments: Sequence[TextFragment]) -> str:
+def join_in_reading_order(
+    fragments: Sequence[TextFragment], grids: Sequence[TableGrid] = ()
+) -> str:
     """Return the text of a page.
 
     One line per row of fragments, blank lines between paragraphs, tabs between table cells.
+
+    Args:
+        grids: tables with ruling lines.
     """
+    fragments = merge_cells(fragments, grids)
     order = {id(fragment): index for index, fragment in enumerate(fragments)}
     blocks = list(_iterate_blocks(list(fragments), order, 0))
     return "\n\n".join(text for block in blocks if (text := _format_block(block, order)))
@@ -77,13 +58,13 @@ def _iterate_blocks(
     """Yield blocks in reading order, each as its rows from top to bottom."""
     gutter = _find_gutter(fragments, order, depth)
     if gutter is None:
-        yield _group_rows(fragments)
+        yield group_rows(fragments)
         return
     pending: list[_Row] = []  # rows of a block that spans several bands
     for band in _split_bands(fragments, gutter):
         left, right = _split_sides(band, gutter)
         if not _are_columns(left, right, order, depth):
-            pending += _group_rows(band)
+            pending += group_rows(band)
             continue
         if pending:
             yield pending
@@ -151,7 +132,7 @@ def _split_bands(fragments: list[TextFragment], gutter: float) -> Iterator[list[
     for fragment in sorted(fragments, key=lambda fragment: fragment.middle):
         (crossing if _crosses(fragment, gutter) else others).append(fragment)
     index = 0
-    for row in _group_rows(crossing):
+    for row in group_rows(crossing):
         middle, half_height = row[0].middle, row[0].height / 2
         above = []
         while index < len(others) and others[index].middle < middle - half_height:
@@ -187,7 +168,7 @@ def _are_columns(
 ) -> bool:
     """Check that the two sides are columns of text rather than columns of a table."""
     shorter = min(len(left), len(right))
-    if shorter < _MIN_COLUMN_LINES:
+    if shorter < _MIN_COLUMN_LINES or _is_drawn_by_cells(left, right, order):
         return False
     prose = (_is_prose(left, order, depth), _is_prose(right, order, depth))
     if all(prose):
@@ -201,6 +182,28 @@ def _are_columns(
     if side_changes <= 1 + shorter // 10:
         return aligned < 0.8 or any(prose)
     return aligned < 0.5 and any(prose)
+
+
+def _is_drawn_by_cells(
+    left: list[TextFragment], right: list[TextFragment], order: _DrawingOrder
+) -> bool:
+    """Check that the file draws rows of cells with several lines: the left one, then the right.
+
+    Each row begins on both sides at the same height, below all lines of the row before.
+    """
+    sides = {id(fragment): 0 for fragment in left} | {id(fragment): 1 for fragment in right}
+    drawn = sorted([*left, *right], key=lambda fragment: order[id(fragment)])
+    runs = [list(run) for _, run in groupby(drawn, key=lambda fragment: sides[id(fragment)])]
+    has_cells = len(runs) >= 4 and sides[id(drawn[0])] == 0
+    if not has_cells or all(len(group_rows(run)) == 1 for run in runs):
+        return False
+    bottom = float("-inf")
+    for left_run, right_run in zip(runs[::2], runs[1::2], strict=False):
+        first, second = left_run[0], right_run[0]
+        if abs(first.middle - second.middle) > 0.5 * first.height or first.middle < bottom:
+            return False
+        bottom = max(fragment.bottom for fragment in left_run + right_run)
+    return True
 
 
 def _is_prose(side: list[TextFragment], order: _DrawingOrder, depth: int) -> bool:
@@ -229,25 +232,8 @@ def _aligned_ratio(left: list[TextFragment], right: list[TextFragment]) -> float
     return aligned / len(shorter)
 
 
-def _group_rows(fragments: Sequence[TextFragment]) -> list[_Row]:
-    """Group fragments that are side by side into rows from top to bottom."""
-    rows: list[tuple[TextFragment, _Row]] = []
-    for fragment in sorted(fragments, key=lambda fragment: fragment.middle):
-        # Compare with the longest fragment of the row: drop caps and footnote marks differ in size.
-        for index in range(len(rows) - 1, max(-1, len(rows) - 4), -1):
-            reference, row = rows[index]
-            overlap = min(fragment.bottom, reference.bottom) - max(fragment.top, reference.top)
-            if overlap > 0.5 * min(fragment.height, reference.height):
-                row.append(fragment)
-                if len(fragment.text) > len(reference.text):
-                    rows[index] = (fragment, row)
-                break
-        else:
-            rows.append((fragment, [fragment]))
-    return [row for _, row in rows]
-
-
 def _format_block(rows: list[_Row], order: _DrawingOrder) -> str:
+    rows = join_wrapped_cells(rows)
     lines = [_format_row(row, order) for row in rows]
     if len(rows) < 2:
         return "".join(lines)
@@ -274,22 +260,15 @@ def _format_row(row: _Row, order: _DrawingOrder) -> str:
     else:
         ordered = sorted(row, key=lambda fragment: -fragment.right if is_rtl else fragment.left)
     line = ordered[0].text
-    if len(ordered) == 2 and _MARKER.fullmatch(line):
+    if len(ordered) == 2 and MARKER.fullmatch(line):
         return f"{line} {ordered[1].text}"
-    is_prose = _is_prose_row(ordered)
+    is_prose = is_prose_row(ordered)
     for before, after in pairwise(ordered):
         gap = max(after.left - before.right, before.left - after.right)
-        is_cell = gap > MAX_WORD_GAP * min(before.height, after.height) and not is_prose
-        line += ("\t" if is_cell else " ") + after.text
+        is_wide = gap > MAX_WORD_GAP * min(before.height, after.height) and not is_prose
+        is_cell = before.is_cell or after.is_cell
+        line += ("\t" if is_wide or is_cell else " ") + after.text
     return line
-
-
-def _is_prose_row(row: _Row) -> bool:
-    """Check that the row is a line of words with wide spaces rather than a table row."""
-    width = max(fragment.right for fragment in row) - min(fragment.left for fragment in row)
-    filled = sum(fragment.right - fragment.left for fragment in row)
-    words = sum(len(fragment.text.split()) for fragment in row)
-    return filled > _MIN_PROSE_FILL * width and words >= _MIN_PROSE_WORDS
 
 
 def _is_rtl(text: str) -> bool:

@@ -94,10 +94,33 @@ class Failure(BaseModel):
     detail: str
 
 
+class DocumentWarning(BaseModel):
+    """A part of a document that was not read, and what to do."""
+
+    code: str
+    detail: str
+
+
+class AttachmentResponse(BaseModel):
+    """An attachment of an e-mail.
+
+    `document_id` is the document with its text. It is null if the attachment was not read, for the
+    reason in `error`, or if its document was deleted or moved to another collection.
+    """
+
+    filename: str
+    content_type: str
+    size_bytes: int
+    document_id: str | None
+    error: Failure | None
+
+
 class DocumentResponse(BaseModel):
     """A document. `pages` is null for file types without pages.
 
-    The documents in `replaces` are deleted when this one is ready.
+    The documents in `replaces` are deleted when this one is ready. `attachment_of` is the e-mail
+    that this document was attached to; it is deleted with that e-mail. `attachments` is empty for
+    other documents than e-mail.
     """
 
     id: str
@@ -116,6 +139,9 @@ class DocumentResponse(BaseModel):
     created_at: datetime
     metadata: Mapping[str, Any]
     replaces: Sequence[str]
+    attachment_of: str | None
+    attachments: Sequence[AttachmentResponse]
+    warnings: Sequence[DocumentWarning]
 
     @classmethod
     def from_document(cls, document: Document) -> Self:
@@ -136,6 +162,20 @@ class DocumentResponse(BaseModel):
             created_at=document.created_at,
             metadata=document.metadata,
             replaces=document.replaces,
+            attachment_of=document.attachment_of,
+            attachments=[
+                AttachmentResponse(
+                    filename=each.filename,
+                    content_type=each.content_type,
+                    size_bytes=each.size_bytes,
+                    document_id=each.document_id,
+                    error=each.error and Failure(code=each.error[0], detail=each.error[1]),
+                )
+                for each in document.attachments
+            ],
+            warnings=[
+                DocumentWarning(code=code, detail=detail) for code, detail in document.warnings
+            ],
         )
 
 
@@ -185,7 +225,8 @@ class DocumentTextResponse(BaseModel):
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
         "description": "PDF, DOCX, PPTX, XLSX, HTML, Markdown, CSV, JSON, JSON Lines, EML, "
-        "plain text in any common encoding, or images. The type is detected from the content.",
+        "iCalendar, plain text in any common encoding, or images. The type is detected from the "
+        "content.",
         "x-required": True,
     },
     collection={

@@ -78,6 +78,9 @@ class DocumentRow(Base):
     traceparent: Mapped[str | None] = mapped_column(String(55))
     # Ids of documents that are deleted when this one is ready.
     replaces: Mapped[list[str]] = mapped_column(JSON, default=list)
+    # Id of the message whose ingestion created this document from an attachment. It is not a
+    # foreign key, so that the rows of an export can be imported in any order.
+    attachment_of: Mapped[str | None] = mapped_column(String(40), index=True)
 
     status: Mapped[DocumentStatus] = mapped_column(String(16), default="queued")
     stage: Mapped[str] = mapped_column(String(16), default="queued")
@@ -94,6 +97,8 @@ class DocumentRow(Base):
     indexed: Mapped[int | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
+    # (code, detail) of parts that were not read.
+    warnings: Mapped[list[tuple[str, str]]] = mapped_column(JSON, default=list)
 
     # The visible generation of chunks. Reprocessing writes the next generation and then increments
     # this number, so that searches never see a partial generation.
@@ -270,9 +275,13 @@ def schedule_old_vector_cleanup(session: Session, row: DocumentRow) -> None:
 
 
 def list_documents_with_same_filename(session: Session, row: DocumentRow) -> Sequence[DocumentRow]:
-    """Return the other documents in the collection of *row* with its file name."""
+    """Return the other uploads in the collection of *row* with its file name.
+
+    Attachments are not included: they belong to their message.
+    """
     query = select(DocumentRow).where(
         DocumentRow.collection_id == row.collection_id,
+        DocumentRow.attachment_of.is_(None),
         DocumentRow.filename == row.filename,
         DocumentRow.id != row.id,
     )

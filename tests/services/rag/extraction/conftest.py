@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.rag.extraction.content import OCR_STARTED, clean_page
+from backend.services.rag.extraction.content import UNREAD_SCRIPT, Page, clean_page
 
 
 class ParsedFile:
@@ -11,7 +11,10 @@ class ParsedFile:
     def __init__(self, content):
         self.title = content.title
         self.page_count = content.page_count
-        pages = [clean_page(page) for page in content.pages if page is not OCR_STARTED]
+        self.attachments = list(content.attachments)
+        items = list(content.pages)
+        self.has_unread_script = UNREAD_SCRIPT in items
+        pages = [clean_page(item) for item in items if isinstance(item, Page)]
         self.pages = [page.text.rstrip() for page in pages]
         self.headings = [title for page in pages for _, title in page.headings]
         self.text_at_headings = [

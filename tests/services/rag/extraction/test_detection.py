@@ -49,6 +49,8 @@ def detect(tmp_path):
         (b"{}\n{}", "a.jsonl", "jsonl"),
         (MAIL, "a.eml", "email"),
         (MAIL, "letter", "email"),
+        (b"BEGIN:VCALENDAR\r\n", "a.ics", "calendar"),
+        (b"BEGIN:VCALENDAR\r\n", "invitation", "calendar"),
         (b"Subject: minutes\n\nWe met.", "minutes.txt", "text"),
         (b"<!DOCTYPE html><p>x", "page", "html"),
         (b"# A", "a.md", "markdown"),

@@ -4,10 +4,12 @@ import subprocess
 import sys
 import time
 import zlib
+from email.message import EmailMessage
 
 import pytest
 
 from backend.services.rag.errors import ExtractionFailed
+from backend.services.rag.extraction.content import MAX_ATTACHMENTS
 from backend.services.rag.extraction.document_types import get_document_type
 from backend.services.rag.extraction.extractor import PAGE_BREAK, ExtractionLimits, Extractor
 from tests.documents import TextLine, pdf
@@ -159,3 +161,36 @@ def test_extraction_process_does_not_inherit_secrets(tmp_path, monkeypatch):
     extract(write_file(tmp_path, "a.txt", "x"), "text")
 
     assert "SECRET_KEY" not in popen_options["env"]
+
+
+class AttachmentList:
+    """Collects the attachments that an extraction sends."""
+
+    def __init__(self):
+        self.received = []
+
+    def start_attachment(self, filename, media_type, size_bytes, error_code):
+        self.received.append([filename, size_bytes, error_code, b""])
+
+    def write(self, data):
+        self.received[-1][3] += data
+
+
+def test_attachments_are_sent_up_to_the_limit(tmp_path):
+    large = bytes(range(256)) * 8000
+    message = EmailMessage()
+    message["Subject"] = "Files"
+    message.set_content("See below.")
+    for content in [large, *[b"small"] * MAX_ATTACHMENTS]:
+        message.add_attachment(content, maintype="application", subtype="x", filename="a.bin")
+    file = tmp_path / "mail"
+    file.write_bytes(message.as_bytes())
+    attachments = AttachmentList()
+
+    Extractor(ExtractionLimits()).extract_text(
+        file, get_document_type("email"), lambda *_: None, None, attachments
+    )
+
+    assert attachments.received[0] == ["a.bin", len(large), None, large]
+    assert attachments.received[-2] == ["a.bin", 5, None, b"small"]
+    assert attachments.received[-1] == ["a.bin", 5, "too_many_attachments", b""]

@@ -9,6 +9,7 @@ from backend.ai.embedding import EmbeddingTokenizer
 from backend.services.rag.domain.ingestion.chunking import join_hyphenated_words, split_into_chunks
 from backend.services.rag.extraction.content import Page, UnreadableFile, clean_page
 from backend.services.rag.extraction.text.html import parse_html
+from backend.services.rag.extraction.text.icalendar import parse_icalendar
 from backend.services.rag.extraction.text.json_records import parse_json, parse_json_lines
 from backend.services.rag.extraction.text.mail import parse_email
 from backend.services.rag.extraction.text.plain import parse_csv, parse_markdown
@@ -23,6 +24,14 @@ TEXTS = {
     "json_lines": (parse_json_lines, "{}"),
     "email_body": (parse_email, "Subject: a\nFrom: b@c\n\n{}"),
     "email_subject": (parse_email, "Subject: {}\nFrom: b@c\n\na"),
+    "email_encoded_subject": (parse_email, "Subject: =?utf-8?q?{}?=\nFrom: b@c\n\na"),
+    "email_media_type": (parse_email, "Subject: a\nContent-Type: a/b; {}\n\na"),
+    "email_boundary": (
+        parse_email,
+        'Subject: a\nContent-Type: multipart/mixed; boundary="b"\n\n--b{}\n\na',
+    ),
+    "email_flowed": (parse_email, "Content-Type: text/plain; format=flowed\n\n{}"),
+    "icalendar": (parse_icalendar, "BEGIN:VEVENT\nSUMMARY;A={}\nDESCRIPTION:{}\n"),
     "email_sender": (parse_email, "Subject: a\nFrom: {}\n\na"),
 }
 

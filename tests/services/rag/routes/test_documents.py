@@ -39,6 +39,9 @@ def test_upload_returns_document(ada):
         "error": None,
         "owner_id": "user-ada",
         "metadata": {"shelf": 3},
+        "attachment_of": None,
+        "attachments": [],
+        "warnings": [],
     }.items() <= document.items()
     assert document["progress"] == {
         "stage": "ready",

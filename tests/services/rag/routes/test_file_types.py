@@ -49,6 +49,7 @@ def save_to_bytes(save):
         ("a.csv", f"a;b\n1;{TERM}", "text/csv", None, None),
         ("a.txt", TERM.encode("utf-16"), "text/plain", None, None),
         ("a.eml", f"Subject: x\n\n{TERM}", "message/rfc822", None, None),
+        ("a.ics", f"BEGIN:VEVENT\nSUMMARY:{TERM}\n", "text/calendar", None, None),
         ("a.json", f'{{"term": "{TERM}"}}', "application/json", None, None),
         ("a.jsonl", f'{{"term": "{TERM}"}}\n', "application/jsonl", None, None),
         ("a.png", picture(TERM, (700, 100)), "image/png", 1, 1),

@@ -12,7 +12,12 @@ from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.messaging.audit_events import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
-from backend.services.rag.domain.audit import record_document_deletion
+from backend.services.rag.domain.attachments import (
+    AttachmentReceiver,
+    ReceivedAttachment,
+    delete_with_attachments,
+    store_attachments,
+)
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.ingestion.batched_writes import (
     batch_by_size,
@@ -24,6 +29,7 @@ from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.chunking import Chunk, Section, build_index_text
 from backend.services.rag.domain.ingestion.queue import IngestionJob
 from backend.services.rag.domain.search.dense_index import DenseIndex
+from backend.services.rag.domain.uploads import FileReceiver
 from backend.services.rag.errors import ExtractionFailed
 from backend.services.rag.extraction.document_types import get_type_by_media_type
 from backend.services.rag.extraction.extractor import ExtractedText, Extractor
@@ -41,6 +47,7 @@ from backend.services.rag.store.keyword_index.postings import Postings, build_po
 # little work when the process is killed.
 EMBEDDING_BATCH_SIZE = 64
 _PROGRESS_INTERVAL_SECONDS = 0.3
+_MAX_LISTED_PAGES = 20
 
 
 class IngestionPipeline:
@@ -130,19 +137,37 @@ class IngestionPipeline:
 
     def _extract_and_chunk(self, job: IngestionJob, progress: "_ProgressRecorder") -> str:
         """Extract the file and store its pages and chunks. Returns the document's title."""
-        with (
-            self._metrics.time_stage("extracting"),
-            start_as_current_span(
-                "extract", attributes={"rag.document.type": job.content_type}
-            ) as span,
-        ):
-            extracted = self._extractor.extract_text(
-                self._blob_storage.get_path(job.blob),
-                get_type_by_media_type(job.content_type),
-                lambda done, total: progress.report("extracting", done, total),
-                self._decrypt_password(job),
-            )
-            span.set_attributes({"rag.pages": len(extracted.pages)})
+        file = self._blob_storage.get_path(job.blob)
+        # Attachments are decoded, so all of them are smaller than the file.
+        with self._blob_storage.receive_files(file.stat().st_size) as receiver:
+            attachments = AttachmentReceiver(receiver)
+            with (
+                self._metrics.time_stage("extracting"),
+                start_as_current_span(
+                    "extract", attributes={"rag.document.type": job.content_type}
+                ) as span,
+            ):
+                extracted = self._extractor.extract_text(
+                    file,
+                    get_type_by_media_type(job.content_type),
+                    lambda done, total: progress.report("extracting", done, total),
+                    self._decrypt_password(job),
+                    attachments,
+                )
+                span.set_attributes({"rag.pages": len(extracted.pages)})
+            return self._store_extracted(job, extracted, attachments.finish(), receiver, progress)
+
+    def _store_extracted(
+        self,
+        job: IngestionJob,
+        extracted: ExtractedText,
+        attachments: Sequence[ReceivedAttachment],
+        receiver: FileReceiver,
+        progress: "_ProgressRecorder",
+    ) -> str:
+        warnings = list_warnings(extracted)
+        if warnings and not any(page.strip() for page in extracted.pages):
+            raise ExtractionFailed(*warnings[0])
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
         chunks = self._split_text(job, extracted.pages, extracted.headings)
@@ -152,8 +177,13 @@ class IngestionPipeline:
             row = _get_claimed_row(session, job)
             row.title = title
             row.sealed_password = None
+            row.warnings = warnings
             row.pages = len(extracted.pages) if extracted.has_pages else None
             _finish_chunking(row, len(chunks))
+            for blob in store_attachments(session, self._audit, row, attachments):
+                # Before the commit: a file without a document is deleted later, but a document
+                # without its file is lost.
+                receiver.keep_file(blob)
         return title
 
     def _decrypt_password(self, job: IngestionJob) -> str | None:
@@ -272,10 +302,9 @@ class IngestionPipeline:
                 document_store.schedule_old_vector_cleanup(session, row)
             for replaced in document_store.list_replaced_documents(session, row):
                 uploader = Viewer(row.tenant_id, row.owner_id)
-                record_document_deletion(
-                    self._audit, session, uploader, replaced, replaced_by=row.id
+                delete_with_attachments(
+                    session, self._audit, uploader, replaced, replaced_by=row.id
                 )
-                document_store.delete_document(session, replaced)
         if job.visible_generation:
             delete_old_generations(
                 self._database, job.tenant_id, job.document_id, job.generation, keep_newer=True
@@ -335,6 +364,23 @@ class _ProgressRecorder:
 def compute_page_starts(pages: Sequence[str]) -> list[int]:
     """Return the offset of each page in the joined text."""
     return [0, *accumulate(len(page) for page in pages[:-1])] if pages else []
+
+
+def list_warnings(extracted: ExtractedText) -> list[tuple[str, str]]:
+    """Return code and detail of what was not read."""
+    pages = extracted.unread_pages
+    if not pages:
+        return []
+    numbers = ", ".join(map(str, pages[:_MAX_LISTED_PAGES]))
+    if len(pages) > _MAX_LISTED_PAGES:
+        numbers += f" and {len(pages) - _MAX_LISTED_PAGES} more"
+    label = "page" if len(pages) == 1 else "pages"
+    where = f"{label} {numbers}" if extracted.has_pages else "the image"
+    detail = (
+        f"OCR cannot read the text of {where}: it is unclear, or in another script than Latin, "
+        "Chinese or Japanese. Upload a clearer scan, or a file with the text itself."
+    )
+    return [("unsupported_script", detail)]
 
 
 def _finish_chunking(row: DocumentRow, chunk_count: int) -> None:

@@ -19,8 +19,10 @@ from backend.services.rag.domain.maintenance.export_archive import (
     open_archive,
 )
 from backend.services.rag.errors import InvalidExport
+from backend.services.rag.store import attachments as attachment_store
 from backend.services.rag.store import collections as collection_store
 from backend.services.rag.store import documents as document_store
+from backend.services.rag.store.attachments import AttachmentRow
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.collections import CollectionRow, GrantRow
 from backend.services.rag.store.documents import DocumentRow, PageRow
@@ -29,6 +31,10 @@ _COLLECTION_FIELDS = ("id", "tenant_id", "owner_id", "name", "description", "ten
 _DOCUMENT_FIELDS = (
     *("id", "tenant_id", "collection_id", "owner_id", "filename", "title", "title_given"),
     *("content_type", "size_bytes", "sha256", "attributes", "error_code", "error_detail", "pages"),
+)
+_ATTACHMENT_FIELDS = (
+    *("number", "filename", "content_type", "size_bytes", "sha256"),
+    *("error_code", "error_detail"),
 )
 _PAGE_FIELDS = ("number", "start", "text", "headings")
 _MAX_FILE_BYTES = 2**40
@@ -127,6 +133,12 @@ def _export_document(session: Session, row: DocumentRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _DOCUMENT_FIELDS} | {
         "created_at": row.created_at.isoformat(),
         "failed": row.status == "failed",
+        "attachment_of": row.attachment_of,
+        "warnings": row.warnings,
+        "attachments": [
+            {name: getattr(attachment, name) for name in _ATTACHMENT_FIELDS}
+            for attachment, _ in attachment_store.list_attachments(session, [row.id])
+        ],
         "text": [{name: getattr(page, name) for name in _PAGE_FIELDS} for page in pages],
     }
 
@@ -178,6 +190,9 @@ def _import_document(
                 return
             session.flush()
             session.add_all(
+                AttachmentRow(document_id=row.id, **each) for each in record.get("attachments", ())
+            )
+            session.add_all(
                 PageRow(
                     document_id=row.id, generation=1, **{name: page[name] for name in _PAGE_FIELDS}
                 )
@@ -195,6 +210,9 @@ def _build_row(record: Mapping[str, Any], collection_id: str, blob: str) -> Docu
     row = DocumentRow(**{name: record[name] for name in _DOCUMENT_FIELDS})
     row.collection_id = collection_id
     row.blob = blob
+    # Exports of earlier versions have neither.
+    row.attachment_of = record.get("attachment_of")
+    row.warnings = record.get("warnings", [])
     row.created_at = datetime.fromisoformat(record["created_at"])
     row.generation = 1 if record["text"] else 0
     if record["failed"] and not record["text"]:

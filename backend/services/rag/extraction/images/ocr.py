@@ -1,4 +1,7 @@
-"""OCR with the PP-OCR models that RapidOCR bundles.
+"""OCR with the PP-OCR models that the wheels of RapidOCR bundle.
+
+The recognition model of PP-OCRv6 reads Latin letters with all accents, Chinese and Japanese. It
+returns hardly any characters for lines in other scripts.
 
 The models detect and recognize lines, but drop spaces between words in small print. These spaces
 are restored from the image: where a gap without ink between two letters is wide enough.
@@ -8,7 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,7 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.services.rag.extraction.reading_order import TextFragment, join_in_reading_order
+from backend.services.rag.extraction.reading_order import join_in_reading_order
+from backend.services.rag.extraction.text_fragments import TextFragment
 
 # Rows, columns, channels in the order blue, green, red.
 ImageArray = NDArray[np.uint8]
@@ -36,6 +42,14 @@ _MIN_SIDE = 1000
 _MAX_ENLARGEMENT = 2.0
 _MIN_CONFIDENCE = 0.6
 _MIN_ROTATION_CONFIDENCE = 0.9
+# A line of another script: the model returns few characters for its length, or is not sure. Lines
+# of Latin letters have more than one character for their height, and a confidence above 0.9.
+_MIN_CHARACTERS_PER_HEIGHT = 0.5
+_MIN_SCRIPT_CONFIDENCE = 0.88
+_MIN_LINE_LENGTH = 3.0
+_MIN_UNREAD_LINES = 2
+_RECOGNITION_PACKAGE = "rapidocr"
+_RECOGNITION_MODEL = "models/PP-OCRv6_rec_small.onnx"
 # Gaps between words, in heights of the line's box, which has some margin around the letters.
 _MIN_WORD_GAP = 0.16
 # The same, in lines where the model recognized spaces.
@@ -48,9 +62,27 @@ _MIN_LETTER_GAP_RATIO = 1.8
 _INK_MARGIN = 0.12
 
 
-def recognize_text(image: ImageArray) -> str:
-    """Return the text of *image* in reading order."""
-    return join_in_reading_order(list(_iterate_fragments(image)))
+@dataclass(frozen=True, slots=True)
+class RecognizedText:
+    """Text of an image in reading order.
+
+    *is_unread* is True if most lines are in a script that the models do not know, or too unclear.
+    Such lines are left out.
+    """
+
+    text: str
+    is_unread: bool
+
+
+def recognize_text(image: ImageArray) -> RecognizedText:
+    """Return the text of *image*."""
+    lines = list(_recognize_lines(image))
+    unread = sum(is_unread for _, is_unread in lines)
+    if unread >= _MIN_UNREAD_LINES and 2 * unread > len(lines):
+        fragments = [fragment for fragment, is_unread in lines if fragment and not is_unread]
+        return RecognizedText(join_in_reading_order(fragments), is_unread=True)
+    fragments = [fragment for fragment, _ in lines if fragment is not None]
+    return RecognizedText(join_in_reading_order(fragments), is_unread=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +91,8 @@ class _Line:
     crop: ImageArray
 
 
-def _iterate_fragments(image: ImageArray) -> Iterator[TextFragment]:
+def _recognize_lines(image: ImageArray) -> Iterator[tuple[TextFragment | None, bool]]:
+    """Yield the fragment of each line, or None if it has no text, and whether it is unread."""
     lines = _detect_lines(image)
     if lines and median(_is_vertical(line) for line in lines):
         # The page lies on its side.
@@ -72,10 +105,25 @@ def _iterate_fragments(image: ImageArray) -> Iterator[TextFragment]:
         lines = _detect_lines(image)
     results, _ = _load_engine().text_rec([line.crop for line in lines], True)
     for number, (line, (text, confidence, letters)) in enumerate(zip(lines, results, strict=True)):
-        if confidence >= _MIN_CONFIDENCE and text.strip():
-            (left, top), (right, bottom) = line.corners.min(axis=0), line.corners.max(axis=0)
-            spaced = _restore_spaces(text, letters, line.crop).strip()
-            yield TextFragment(float(left), float(top), float(right), float(bottom), spaced, number)
+        is_unread = _is_unread(line, text, confidence)
+        if confidence < _MIN_CONFIDENCE or not text.strip():
+            yield None, is_unread
+            continue
+        (left, top), (right, bottom) = line.corners.min(axis=0), line.corners.max(axis=0)
+        spaced = _restore_spaces(text, letters, line.crop).strip()
+        box = float(left), float(top), float(right), float(bottom)
+        yield TextFragment(*box, spaced, number), is_unread
+
+
+def _is_unread(line: _Line, text: str, confidence: float) -> bool:
+    """Return whether *text* is hardly what *line* shows."""
+    height, width = line.crop.shape[:2]
+    length = width / max(1, height)
+    if length < _MIN_LINE_LENGTH:  # short lines are no evidence
+        return False
+    characters = sum(not char.isspace() for char in text)
+    is_short = characters < _MIN_CHARACTERS_PER_HEIGHT * length
+    return is_short or confidence < _MIN_SCRIPT_CONFIDENCE
 
 
 @cache
@@ -85,7 +133,23 @@ def _load_engine() -> Any:
     cv2.setNumThreads(THREADS)
     # Override its choice of image size, which is made for photographs and enlarges a single line.
     limits = {"det_limit_type": "max", "det_limit_side_len": _MAX_SIDE}
-    return RapidOCR(intra_op_num_threads=THREADS, inter_op_num_threads=1, **limits)
+    return RapidOCR(
+        intra_op_num_threads=THREADS,
+        inter_op_num_threads=1,
+        rec_model_path=_find_recognition_model(),
+        **limits,
+    )
+
+
+def _find_recognition_model() -> str | None:
+    """Return the path of the newer recognition model, or None to use that of the engine.
+
+    Its package is a newer engine with more dependencies, of which only the model is used.
+    """
+    package = find_spec(_RECOGNITION_PACKAGE)
+    if package is None or not package.submodule_search_locations:
+        return None
+    return str(Path(package.submodule_search_locations[0]) / _RECOGNITION_MODEL)
 
 
 def _detect_lines(image: ImageArray) -> list[_Line]:

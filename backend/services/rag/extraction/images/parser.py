@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from backend.services.rag.extraction.content import (
     OCR_STARTED,
+    UNREAD_SCRIPT,
     Content,
     Page,
     PageSignal,
@@ -43,7 +44,10 @@ def _iterate_pages(file: Path, page_count: int) -> Iterator[Page | PageSignal]:
             image.seek(number)
             _check_pixel_count(image)  # pages may differ in size
             yield OCR_STARTED
-            yield Page(ocr.recognize_text(_to_bgr_array(image)))
+            recognized = ocr.recognize_text(_to_bgr_array(image))
+            if recognized.is_unread:
+                yield UNREAD_SCRIPT
+            yield Page(recognized.text)
 
 
 @contextmanager

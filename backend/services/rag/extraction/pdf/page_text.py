@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from backend.services.rag.extraction.reading_order import (
-    MAX_WORD_GAP,
-    TextFragment,
-    join_in_reading_order,
-)
+from backend.services.rag.extraction.pdf.rulings import read_ruling_lines
+from backend.services.rag.extraction.reading_order import MAX_WORD_GAP, join_in_reading_order
+from backend.services.rag.extraction.table_grids import TableGrid, find_grids
+from backend.services.rag.extraction.text_fragments import TextFragment
 
 # pdfium's marks for a hyphen at the end of a line, after which it joins the next line.
 _HYPHENS = "\x02\ufffe"
@@ -40,27 +39,48 @@ _MIN_GLYPH_OVERLAP = 0.5
 _MIN_LINE_OVERLAP = 0.3
 
 
+# Left, bottom, right, top in PDF coordinates; after rotation left, top, right, bottom.
+_Box = tuple[float, float, float, float]
+_NO_BOX: _Box = (0.0, 0.0, 0.0, 0.0)
+
+
 def extract_page_text(page: pypdfium2.PdfPage) -> str:
     """Return the text of *page*. Text in other directions than the main one comes last."""
+    tables = _Tables(page)
     view = page.get_textpage()
     try:
         by_direction: dict[int, list[TextFragment]] = {}
-        for quarter_turns, fragment in _iterate_fragments(view.raw):
+        for quarter_turns, fragment in _iterate_fragments(view.raw, tables):
             by_direction.setdefault(quarter_turns, []).append(fragment)
     finally:
         view.close()
     longest_first = sorted(
-        by_direction.values(),
-        key=lambda fragments: -sum(len(fragment.text) for fragment in fragments),
+        by_direction.items(),
+        key=lambda item: -sum(len(fragment.text) for fragment in item[1]),
     )
-    return "\n\n".join(join_in_reading_order(fragments) for fragments in longest_first)
+    return "\n\n".join(
+        join_in_reading_order(fragments, tables.get_grids(turns))
+        for turns, fragments in longest_first
+    )
 
 
-# Left, bottom, right, top in PDF coordinates; after rotation left, top, right, bottom.
-_Box = tuple[float, float, float, float]
+class _Tables:
+    """The tables with ruling lines of a page, by the direction of their text."""
+
+    def __init__(self, page: pypdfium2.PdfPage) -> None:
+        self._lines = read_ruling_lines(page)
+        self._grids: dict[int, list[TableGrid]] = {}
+
+    def get_grids(self, turns: int) -> list[TableGrid]:
+        if turns not in self._grids:
+            lines = self._lines.rotate(turns)
+            self._grids[turns] = find_grids(lines.horizontal, lines.vertical)
+        return self._grids[turns]
 
 
-def _iterate_fragments(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[int, TextFragment]]:
+def _iterate_fragments(
+    view: pdfium.FPDF_TEXTPAGE, tables: _Tables
+) -> Iterator[tuple[int, TextFragment]]:
     """Yield fragments of lines in drawing order.
 
     Each comes with the number of quarter turns of its text, and is rotated back by them.
@@ -76,13 +96,17 @@ def _iterate_fragments(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[int, TextFr
         first_char = _char_range(words[0], char_indexes)[0]
         turns = _quarter_turns(pdfium.FPDFText_GetCharAngle(view, first_char))
         joined, box, end = "", None, 0
+        last_box = _NO_BOX
+        grids = tables.get_grids(turns)
         for word in words:
             first, last = _char_range(word, char_indexes)
             word_box = _rotate_box(_union(_char_box(view, first), _char_box(view, last)), turns)
             word_text = (
                 _fix_lam_alef(word, view, char_indexes) if is_bidi else _clean_word(word.group())
             )
-            if box is not None and _is_separate(box, word_box):
+            if box is not None and (
+                _is_separate(box, word_box) or (grids and _divide(grids, last_box, word_box))
+            ):
                 yield turns, TextFragment(*box, joined, number)
                 joined, box = "", None
             if box is None:
@@ -92,6 +116,7 @@ def _iterate_fragments(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[int, TextFr
                 has_space = not touching if is_bidi else word.start() > end
                 joined += f" {word_text}" if has_space else word_text
                 box = _union(box, word_box)
+            last_box = word_box
             end = word.end()
             if word.group()[-1] in _HYPHENS:
                 # The rest of the word is at the start of another line.
@@ -179,17 +204,29 @@ def _rotate_box(box: _Box, turns: int) -> _Box:
 
 
 def _union(one: _Box, other: _Box) -> _Box:
+    # Conditions instead of min() and max(): this is called for each word.
+    left, top, right, bottom = one
     return (
-        min(one[0], other[0]),
-        min(one[1], other[1]),
-        max(one[2], other[2]),
-        max(one[3], other[3]),
+        left if left <= other[0] else other[0],
+        top if top <= other[1] else other[1],
+        right if right >= other[2] else other[2],
+        bottom if bottom >= other[3] else other[3],
     )
 
 
 def _gap(one: _Box, other: _Box) -> float:
     """Return the horizontal distance of two boxes; negative if they overlap."""
     return max(other[0] - one[2], one[0] - other[2])
+
+
+def _divide(grids: list[TableGrid], before: _Box, after: _Box) -> bool:
+    """Return whether two words of a line are in different cells of a table."""
+    x1, x2 = (before[0] + before[2]) / 2, (after[0] + after[2]) / 2
+    y = (after[1] + after[3]) / 2
+    return any(
+        grid.has_border_between(x1, x2) and grid.find_cell(x1, y) != grid.find_cell(x2, y)
+        for grid in grids
+    )
 
 
 def _is_separate(before: _Box, after: _Box) -> bool:

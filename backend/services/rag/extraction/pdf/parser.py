@@ -9,6 +9,7 @@ from pypdfium2 import PdfiumError
 
 from backend.services.rag.extraction.content import (
     OCR_STARTED,
+    UNREAD_SCRIPT,
     Content,
     Page,
     PageSignal,
@@ -47,7 +48,10 @@ def _iterate_pages(document: pypdfium2.PdfDocument) -> Iterator[Page | PageSigna
             text = extract_page_text(page)
             if needs_ocr(page, text):
                 yield OCR_STARTED
-                text = recognize_page(page) or text
+                recognized, is_unread = recognize_page(page)
+                if is_unread:
+                    yield UNREAD_SCRIPT
+                text = recognized or text
             page.close()
         except PdfiumError:
             pass  # skip a damaged page, keep the rest of the document

@@ -50,14 +50,15 @@ def _measure_graphics(page: pypdfium2.PdfPage) -> tuple[float, int]:
     return covered / max(1.0, page.get_width() * page.get_height()), outlines
 
 
-def recognize_page(page: pypdfium2.PdfPage) -> str:
-    """Render *page* and return its text by OCR."""
+def recognize_page(page: pypdfium2.PdfPage) -> tuple[str, bool]:
+    """Render *page* and return its text by OCR, and whether OCR cannot read its script."""
     # Imported here: loading the models takes a second and 300 MB.
     from backend.services.rag.extraction.images import ocr
 
     scale = min(_MAX_SCALE, _MAX_SIDE_PIXELS / max(1.0, page.get_width(), page.get_height()))
     bitmap = page.render(scale=scale, maybe_alpha=False)
     try:
-        return ocr.recognize_text(bitmap.to_numpy()[:, :, :3].copy())
+        recognized = ocr.recognize_text(bitmap.to_numpy()[:, :, :3].copy())
+        return recognized.text, recognized.is_unread
     finally:
         bitmap.close()

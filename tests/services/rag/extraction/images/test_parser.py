@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -12,6 +13,7 @@ from backend.services.rag.extraction.images.parser import parse_image
 from backend.services.rag.extraction.pdf.parser import parse_pdf
 from tests.documents import TextLine, picture
 from tests.documents import pdf as make_pdf
+from tests.services.rag.conftest import DATA
 
 LINES = "The notice period is three months.\nPayment is due on the last day of each month."
 
@@ -89,3 +91,32 @@ def test_huge_image_is_rejected_before_decompression(parse_with):
 def test_damaged_image_is_rejected(parse_with, content):
     with pytest.raises(UnreadableFile, match="damaged"):
         parse_with(parse_image, content)
+
+
+def scan_page(content, crop=(0, 0, 0, 0)):
+    """Return a PNG of the first page of a PDF, without the margins *crop* in points."""
+    page = pypdfium2.PdfDocument(content)[0]
+    png = io.BytesIO()
+    page.render(scale=2, crop=crop).to_pil().save(png, "PNG")
+    return png.getvalue()
+
+
+def scan_arabic_page():
+    return scan_page(DATA / "right_to_left_01.pdf", crop=(0, 620, 0, 0))
+
+
+def test_page_in_unsupported_script_is_reported_without_garbage(parse_with):
+    parsed = parse_with(parse_image, scan_arabic_page())
+
+    assert parsed.has_unread_script
+    assert parsed.text == ""
+
+
+def test_letters_with_accents_are_recognized(parse_with):
+    lines = ["Größere Mengen Öl für Äpfel", "L'été à Besançon où naît", "Niños y años en España"]
+    page = make_pdf([TextLine(60, 700 - 30 * n, line, 16) for n, line in enumerate(lines)])
+
+    parsed = parse_with(parse_image, scan_page(page, crop=(0, 560, 200, 0)))
+
+    assert parsed.text.split("\n") == lines
+    assert not parsed.has_unread_script
