@@ -11,6 +11,7 @@ from flask import current_app, request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import from_json
 
+from backend.security.content_coding import open_body
 from backend.security.http_errors import HttpError
 from backend.security.validation_errors import describe_errors
 
@@ -71,8 +72,9 @@ class Input(BaseModel):
 def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callable[[View], View]:
     """Parse the JSON body as *model* and pass it to the view as its first argument.
 
-    Rejected are: another content type (415), more than MAX_JSON_BYTES or the app's own limit
-    (413), invalid JSON (400), and JSON that does not match *model* (422, one error a field).
+    Rejected are: another content type or an unsupported content coding (415), more than
+    MAX_JSON_BYTES or the app's own limit, also after decoding (413), invalid JSON (400), and JSON
+    that does not match *model* (422, one error a field).
 
     Args:
         optional: accept a request without a body; the view gets None.
@@ -149,7 +151,7 @@ def _read_body() -> bytes:
     # Read one byte more than allowed to detect a longer body: Werkzeug silently truncates a
     # chunked body at its limit.
     request.max_content_length = limit + 1
-    raw = request.stream.read(limit + 1)
+    raw = open_body().read(limit + 1)
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
