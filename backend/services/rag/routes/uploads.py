@@ -124,7 +124,8 @@ def _parse_body(
     try:
         stream, length = request.stream, request.content_length
         if has_content_coding():
-            stream, length = LimitedStream(open_body(), max_form_bytes, is_max=True), None
+            decoded = LimitedStream(open_body(), max_form_bytes, is_max=True)
+            stream, length = cast(IO[bytes], decoded), None
         _, form, files = parser.parse(stream, request.mimetype, length, request.mimetype_params)
     except RequestEntityTooLarge as error:
         raise UploadTooLarge(max_bytes) from error
