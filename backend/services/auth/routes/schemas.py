@@ -49,7 +49,7 @@ Username = Annotated[
         min_length=1,
         max_length=64,
         description="Letters of one alphabet, Latin with common accents or Cyrillic, digits, and "
-        "'.', '_', '-' between them. Case, and the dots of i, İ, I and ı, do not distinguish names.",
+        "'.', '_', '-' between them. Case, and the dot of an i, do not distinguish names.",
         examples=["testuser"],
     ),
 ]
