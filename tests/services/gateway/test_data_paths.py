@@ -219,6 +219,23 @@ def test_both_data_paths_forward_the_same_headers(port, bearer):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding"])
+def test_both_data_paths_ask_for_encoded_responses_except_where_tokens_are_counted(
+    port, bearer, echo, name
+):
+    with RawClient(port) as client:
+        client.request("GET", "/rag/x", bearer, f"{name}: gzip, br;q=0.5")
+        client.request("POST", "/v1/chat/completions", bearer, f"{name}: gzip", body=b"{}")
+        client.request("POST", "/v1/chat/completions", bearer, body=b"{}")
+
+    received = [
+        [value for header, value in request["headers"] if header.lower() == "accept-encoding"]
+        for request in echo.requests
+        if not request["target"].startswith("/health")
+    ]
+    assert received == [["gzip, br;q=0.5"], ["identity"], []]
+
+
 def test_both_data_paths_prove_to_auth_alone_that_the_gateway_wrote_the_address(
     port, bearer, identities
 ):

@@ -119,6 +119,10 @@ class Route:
         """Return True if *path* is only for calls between services."""
         return path in compile_paths(self.closed)
 
+    def counts_tokens(self, path: str) -> bool:
+        """Return True if the responses of *path* contain a token usage that is counted."""
+        return self.tokens is not None and path in self.tokens.paths
+
     def has_openai_errors(self, path: str) -> bool:
         """Return True if clients of *path* expect errors in the format of OpenAI's API."""
         return self.service == "agent" and is_openai_path(path)
