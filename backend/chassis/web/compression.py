@@ -33,11 +33,24 @@ def compress_responses(app: Flask) -> None:
     app.after_request(_compress)
 
 
+def prefers_gzip() -> bool:
+    """Return True if the request accepts gzip at least as much as an unencoded body.
+
+    Without Accept-Encoding every coding is acceptable (RFC 9110, 12.5.3). Clients that do not send
+    it often do not decode either.
+    """
+    # Not `accept_encodings.quality`: there, `*` takes precedence over a named coding.
+    qualities = {coding.lower(): quality for coding, quality in request.accept_encodings}
+    others = qualities.get("*", 0)
+    gzip_quality = qualities.get("gzip", qualities.get("x-gzip", others))
+    return gzip_quality > 0 and gzip_quality >= qualities.get("identity", others)
+
+
 def _compress(response: Response) -> Response:
     if not _is_compressible(response):
         return response
     response.vary.add("Accept-Encoding")
-    if not _prefers_gzip():
+    if not prefers_gzip():
         return response
     body = response.get_data()
     compressed = gzip.compress(body, _LEVEL, mtime=0)
@@ -65,16 +78,3 @@ def _is_compressible(response: Response) -> bool:
     if length is None or not MIN_BYTES < length <= MAX_BYTES:
         return False
     return _COMPRESSIBLE.fullmatch(response.mimetype or "") is not None
-
-
-def _prefers_gzip() -> bool:
-    """Return True if the request accepts gzip at least as much as an unencoded body.
-
-    Without Accept-Encoding every coding is acceptable (RFC 9110, 12.5.3). Clients that do not send
-    it often do not decode either.
-    """
-    # Not `accept_encodings.quality`: there, `*` takes precedence over a named coding.
-    qualities = {coding.lower(): quality for coding, quality in request.accept_encodings}
-    others = qualities.get("*", 0)
-    gzip_quality = qualities.get("gzip", qualities.get("x-gzip", others))
-    return gzip_quality > 0 and gzip_quality >= qualities.get("identity", others)

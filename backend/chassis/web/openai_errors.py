@@ -19,10 +19,14 @@ def to_openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body that clients of OpenAI's API expect, for a problem document (RFC 9457)."""
     status = problem["status"]
     field_errors: Sequence[Mapping[str, str]] = problem.get("errors") or ()
-    details = "; ".join(f"{error['pointer']}: {error['detail']}" for error in field_errors)
+    details = "; ".join(
+        f"{_to_parameter(error['pointer']) or 'body'}: {error['detail']}" for error in field_errors
+    )
+    # The general text of a validation error refers to `errors`, which this format does not have.
+    is_invalid = problem["code"] == "validation_failed" and bool(details)
     default_type = "server_error" if status >= 500 else "invalid_request_error"
     error = {
-        "message": f"{problem['detail']} {details}".strip(),
+        "message": details if is_invalid else problem["detail"],
         "type": _ERROR_TYPES.get(status, default_type),
         "param": _to_parameter(field_errors[0]["pointer"]) if field_errors else None,
         "code": problem["code"],

@@ -1,5 +1,6 @@
 """The forwarding policy, tested on both data paths: the Flask view and the asyncio edge."""
 
+import gzip
 import json
 
 import pytest
@@ -234,6 +235,21 @@ def test_both_data_paths_ask_for_encoded_responses_except_where_tokens_are_count
         if not request["target"].startswith("/health")
     ]
     assert received == [["gzip, br;q=0.5"], ["identity"], []]
+
+
+@pytest.mark.parametrize("target", ["/openapi.json", "/docs/swagger-ui-bundle.js"])
+def test_large_documents_of_the_gateway_are_compressed_on_both_data_paths(port, target):
+    with RawClient(port) as client:
+        plain = client.request("GET", target)
+        encoded = client.request("GET", target, "Accept-Encoding: gzip")
+        head = client.request("HEAD", target, "Accept-Encoding: gzip")
+
+    assert gzip.decompress(encoded.body) == plain.body
+    assert encoded.headers["content-encoding"] == head.headers["content-encoding"] == "gzip"
+    assert encoded.headers["content-length"] == head.headers["content-length"]
+    assert "content-encoding" not in plain.headers
+    assert "Accept-Encoding" in plain.headers["vary"]
+    assert "Accept-Encoding" in head.headers["vary"]
 
 
 def test_both_data_paths_prove_to_auth_alone_that_the_gateway_wrote_the_address(

@@ -186,7 +186,13 @@ def _reject_log_probabilities(requested: bool) -> bool:
 
 
 class ChatRequest(LenientInput):
-    """A chat completion request."""
+    """A chat completion request.
+
+    It needs a question: a last user message with visible text, or results of tool calls after it.
+    Not supported, and rejected, are: several choices, log probabilities, and parts of messages
+    other than text and refusals. `response_format` is rejected for models that do not support it.
+    Other unknown fields are ignored.
+    """
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=500)]
     model: Annotated[str, Field(max_length=128)] | None = None

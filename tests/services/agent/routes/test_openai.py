@@ -456,9 +456,8 @@ def test_invalid_message_is_one_error_at_its_place(client, ada, message, param, 
     response = client.post("/v1/chat/completions", json={"messages": [message]}, headers=ada)
 
     error = response.json["error"]
-    pointer = "#/" + param.replace(".", "/")
     assert (response.status_code, error["param"]) == (422, param)
-    assert error["message"] == f"Some fields are invalid; see errors. {pointer}: {detail}"
+    assert error["message"] == f"{param}: {detail}"
 
 
 def test_unknown_fields_are_ignored(scripted_client, model, ada):
