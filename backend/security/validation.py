@@ -1,14 +1,19 @@
 """Validation: convert an untrusted body or query string to a typed object or reject it."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from typing import Any, Literal, NoReturn, TypeVar
 
 from flask import current_app, request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import from_json
 
+from backend.security.content_coding import open_body
 from backend.security.http_errors import HttpError
+from backend.security.validation_errors import describe_errors
 
 View = Callable[..., Any]
 M = TypeVar("M", bound=BaseModel)
@@ -17,11 +22,6 @@ M = TypeVar("M", bound=BaseModel)
 MAX_JSON_BYTES = 1024 * 1024
 _MAX_ERRORS = 20
 _MAX_POINTER = 200
-# Replacements for messages of pydantic, by error type.
-_DETAILS = {
-    "missing": "This field is required.",
-    "extra_forbidden": "This field is unknown. Remove it.",
-}
 
 
 def _float_to_integer(value: object) -> object:
@@ -31,6 +31,34 @@ def _float_to_integer(value: object) -> object:
 # JSON has one number type: for JSON Schema and for many clients 1.0 is an integer.
 # Annotate it after the Field: before it, pydantic omits the bounds from the schema.
 JsonInteger = BeforeValidator(_float_to_integer)
+
+
+_BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
+# Characters without a glyph whose category is that of letters, marks or symbols: the blanks of
+# Hangul and Braille, variation selectors, and others with the property
+# Default_Ignorable_Code_Point (Unicode Character Database, DerivedCoreProperties.txt).
+_INVISIBLE_CHARACTERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0000-\U000e0fff]"
+)
+
+
+def has_visible_character(text: str) -> bool:
+    """Return True if *text* has a character that is not blank, invisible or a control character."""
+    return any(
+        unicodedata.category(character) not in _BLANK_CATEGORIES
+        for character in _INVISIBLE_CHARACTERS.sub("", text)
+    )
+
+
+def _require_visible_character(text: str) -> str:
+    if not has_visible_character(text):
+        raise ValueError("The text has no visible character. Write at least one.")
+    return text
+
+
+# Text that a person can see. White space and characters of no width alone are rejected.
+VisibleText = AfterValidator(_require_visible_character)
 
 
 class Input(BaseModel):
@@ -44,8 +72,9 @@ class Input(BaseModel):
 def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callable[[View], View]:
     """Parse the JSON body as *model* and pass it to the view as its first argument.
 
-    Rejected are: another content type (415), more than MAX_JSON_BYTES or the app's own limit
-    (413), invalid JSON (400), and JSON that does not match *model* (422, one error a field).
+    Rejected are: another content type or an unsupported content coding (415), more than
+    MAX_JSON_BYTES or the app's own limit, also after decoding (413), invalid JSON (400), and JSON
+    that does not match *model* (422, one error a field).
 
     Args:
         optional: accept a request without a body; the view gets None.
@@ -88,7 +117,9 @@ def parse_json(model: type[M], raw: bytes) -> M:
     try:
         parsed = model.model_validate_json(raw, strict=True, extra=_unknown_fields(model))
     except ValidationError as error:
-        _raise_validation_error(error)
+        if any(item["type"] == "json_invalid" for item in error.errors(include_url=False)):
+            _raise_malformed_json()
+        _raise_validation_error(error, from_json(raw))
     # In valid JSON a NUL is always escaped. Databases and C libraries end strings at it.
     if b"\\u0000" in raw:
         _reject_nul(parsed)
@@ -120,7 +151,7 @@ def _read_body() -> bytes:
     # Read one byte more than allowed to detect a longer body: Werkzeug silently truncates a
     # chunked body at its limit.
     request.max_content_length = limit + 1
-    raw = request.stream.read(limit + 1)
+    raw = open_body().read(limit + 1)
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
@@ -147,7 +178,7 @@ def _parse_query(model: type[M]) -> M:
     try:
         return model.model_validate_strings(flat, strict=False, extra=_unknown_fields(model))
     except ValidationError as error:
-        _raise_validation_error(error)
+        _raise_validation_error(error, flat)
 
 
 def _unknown_fields(model: type[BaseModel]) -> Literal["ignore", "forbid"]:
@@ -155,14 +186,12 @@ def _unknown_fields(model: type[BaseModel]) -> Literal["ignore", "forbid"]:
     return "ignore" if model.model_config.get("extra") == "ignore" else "forbid"
 
 
-def _raise_validation_error(error: ValidationError) -> NoReturn:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    if any(item["type"] == "json_invalid" for item in details):
-        _raise_malformed_json()
+def _raise_validation_error(error: ValidationError, value: object) -> NoReturn:
+    """Raise a 422 error for the *error* of parsing *value*."""
     raise _invalid(
         [
-            {"pointer": _pointer(item["loc"]), "detail": _describe(item["type"], item["msg"])}
-            for item in details[:_MAX_ERRORS]
+            {"pointer": _pointer(location), "detail": detail}
+            for location, detail in islice(describe_errors(error, value), _MAX_ERRORS)
         ]
     ) from None
 
@@ -187,10 +216,6 @@ def _pointer(location: Sequence[int | str]) -> str:
     """Return *location* as a JSON pointer (RFC 6901, URI fragment), truncated if very long."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
     return "#" + "".join(f"/{part}" for part in parts)[:_MAX_POINTER]
-
-
-def _describe(error_type: str, message: str) -> str:
-    return _DETAILS.get(error_type) or message.removeprefix("Value error, ")
 
 
 def _reject_nul(value: object) -> None:

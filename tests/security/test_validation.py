@@ -6,7 +6,15 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.security import HttpError, Input, JsonInteger, invalid_field, public, validate_input
+from backend.security import (
+    HttpError,
+    Input,
+    JsonInteger,
+    has_visible_character,
+    invalid_field,
+    public,
+    validate_input,
+)
 from backend.security.validation import parse_json
 
 GOOD = {"name": "lamp"}
@@ -206,3 +214,16 @@ def test_invalid_field_builds_a_422_for_one_field():
     assert error.get_response().json["errors"] == [
         {"pointer": "#/when", "detail": "That was yesterday."}
     ]
+
+
+@pytest.mark.parametrize("text", ["?", "é", "क", "👍", "⁇", "a\u200b", "\u0e01", "7", "\U0001fae9"])
+def test_text_with_a_visible_character_is_accepted(text):
+    assert has_visible_character(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \u3000\u2028", "\u200b\ufeff", "\u202e\u2069", "\u3164\uffa0", "\ufe0f", "\u2800"],
+)
+def test_text_of_blanks_and_invisible_characters_is_not_visible(text):
+    assert not has_visible_character(text)

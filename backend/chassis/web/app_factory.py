@@ -32,6 +32,7 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.redis import check_redis
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.web import openapi
+from backend.chassis.web.compression import compress_responses
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check, create_health_blueprint, create_health_view
 from backend.chassis.web.problems import register_error_handlers
@@ -107,6 +108,7 @@ def create_service(
     provide(app, MetricsKey(common.secret_key.reveal()))
     app.before_request(_reject_nul)
     app.after_request(_add_headers)
+    compress_responses(app)
     app.add_url_rule("/health", "health", health or create_health_view(entry.full_name))
     app.register_blueprint(create_health_blueprint(entry.full_name, checks, readiness))
     return app

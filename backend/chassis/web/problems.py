@@ -7,7 +7,12 @@ from typing import ClassVar
 from flask import Flask, Response, current_app
 from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestedRangeNotSatisfiable,
+)
 
 from backend.security.http_errors import FieldErrors, HttpError, problem
 
@@ -20,6 +25,7 @@ _FRAMEWORK_PROBLEMS = {
     405: ("method_not_allowed", "Method not allowed"),
     413: ("too_large", "Body too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
+    416: ("range_not_satisfiable", "Range not satisfiable"),
 }
 
 
@@ -77,6 +83,9 @@ def _build_http_error_response(error: HTTPException) -> ResponseReturnValue:
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         detail = f"Use one of the methods of this path: {headers['Allow']}."
+    elif isinstance(error, RequestedRangeNotSatisfiable):
+        headers["Content-Range"] = f"{error.units} */{error.length}"
+        detail = f"The range is outside of the content, which has {error.length} {error.units}."
     elif detail == NotFound.description:
         detail = "No route has this path. /openapi.json lists all paths."
     return problem(status, code, title, detail, headers=headers)

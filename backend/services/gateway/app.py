@@ -37,6 +37,7 @@ from backend.services.gateway.domain.openapi_merge import OpenApiMerger
 from backend.services.gateway.edge.worker_state import EdgeConfig
 from backend.services.gateway.routes.forwarding import (
     apply_cors,
+    convert_problems_to_openai_errors,
     create_forwarding_blueprint,
     reject_invalid_targets,
 )
@@ -104,6 +105,7 @@ def create_app(
     provide(app, traffic)
     reject_invalid_targets(app)
     apply_cors(app, cors)
+    convert_problems_to_openai_errors(app, settings.table)
     app.register_blueprint(index_routes)
     app.register_blueprint(stats_routes)
     app.register_blueprint(create_forwarding_blueprint(settings.table))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from backend.chassis.web.http1.errors import InvalidRequest
 from backend.chassis.web.http1.request_head import ALLOWED_METHODS
+from backend.chassis.web.openai_errors import to_openai_error
 from backend.chassis.web.problems import ServiceError
 from backend.security import HttpError
 
@@ -169,15 +170,25 @@ def get_error_code(error: GatewayError) -> str:
     return error.problem_code if isinstance(error, HttpError) else error.code
 
 
-def render_problem(error: GatewayError, request_id: str) -> tuple[int, Mapping[str, str], bytes]:
-    """Return (status, headers, body) of the problem document for *error* (RFC 9457)."""
+def render_problem(
+    error: GatewayError, request_id: str, *, as_openai_error: bool = False
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Return (status, headers, body) of the response for *error*.
+
+    The headers include Content-Type.
+
+    Args:
+        error: the error to render.
+        request_id: the id of the request.
+        as_openai_error: False for a problem document (RFC 9457), True for OpenAI's format.
+    """
     status, code = get_status(error), get_error_code(error)
     if isinstance(error, HttpError):
         title, detail = error.title, error.detail
         headers: Mapping[str, str] = error.headers
     else:
         title, detail, headers = error.title, str(error), error.headers()
-    body = {
+    body: dict[str, object] = {
         "type": f"/problems/{code}",
         "title": title,
         "status": status,
@@ -185,4 +196,7 @@ def render_problem(error: GatewayError, request_id: str) -> tuple[int, Mapping[s
         "code": code,
         "request_id": request_id,
     }
-    return status, headers, json.dumps(body).encode()
+    content_type = "application/problem+json"
+    if as_openai_error:
+        body, content_type = to_openai_error(body), "application/json"
+    return status, {"Content-Type": content_type, **headers}, json.dumps(body).encode()

@@ -1,5 +1,6 @@
 """The forwarding policy, tested on both data paths: the Flask view and the asyncio edge."""
 
+import gzip
 import json
 
 import pytest
@@ -119,6 +120,81 @@ def test_both_data_paths_return_the_same_status_and_code(
         assert response.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        ("http://other.example/rag/x?q=%20", "/x?q=%20", "other.example"),
+        ("HTTP://other.example:8080/rag/x", "/x", "other.example:8080"),
+        ("https://[::1]/v1/models", "/v1/models", "[::1]"),
+    ],
+)
+def test_both_data_paths_accept_targets_in_absolute_form(port, bearer, target, path, host):
+    with RawClient(port) as client:
+        response = client.request("GET", target, bearer)
+        health = client.request("GET", "http://other.example/health/live")
+        following = client.request("GET", "/rag/x", bearer)
+
+    assert json.loads(response.body)["target"] == path
+    assert get_received_headers(response)["x-forwarded-host"] == host
+    assert get_received_headers(following)["x-forwarded-host"] == "gateway.example"
+    assert health.status == 200
+
+
+OPENAI_ERRORS = [
+    # name, method, target, authenticated, further header lines, status, code
+    ("no credentials", "GET", "/v1/models", False, (), 401, "not_authenticated"),
+    (
+        "a wrong key",
+        "GET",
+        "/v1/models",
+        False,
+        ("Authorization: Bearer sk-x",),
+        401,
+        "invalid_token",
+    ),
+    ("another prefix", "GET", "/agent/v1/models", False, (), 401, "not_authenticated"),
+    ("the prefix alone", "GET", "/v1", False, (), 401, "not_authenticated"),
+    ("a foreign tenant", "GET", "/v1/models", True, ("X-Tenant-ID: other",), 403, "not_a_member"),
+    ("an invalid path", "GET", "/v1/models/../x", True, (), 400, "bad_target"),
+    ("a stopped service", "GET", "/v1/models", True, (), 502, "upstream_unavailable"),
+    ("a large body", "POST", "/v1/x", True, ("Content-Length: 99999999",), 413, "too_large"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "authenticated", "extra_lines", "status", "code"),
+    [pytest.param(*case[1:], id=case[0]) for case in OPENAI_ERRORS],
+)
+def test_errors_of_the_gateway_on_the_openai_api_have_openais_format(
+    serve_app, bearer, method, target, authenticated, extra_lines, status, code
+):
+    lines = (*((bearer,) if authenticated else ()), *extra_lines)
+    with RawClient(serve_app(AGENT_SERVICE_URL="http://127.0.0.1:1")) as client:
+        response = client.request(method, target, *lines)
+
+    error = json.loads(response.body)["error"]
+    assert response.status == status
+    assert response.headers["content-type"] == "application/json"
+    assert response.get_all("content-type") == ["application/json"]
+    assert (error["code"], error["param"]) == (code, None)
+    assert " " in error["message"]
+    assert error["type"]
+    if status == 401:
+        assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_rate_limit_of_the_openai_api_is_an_openai_error_on_both_data_paths(serve_app, bearer):
+    with RawClient(serve_app(RATE_LIMIT_API="1/minute")) as client:
+        client.request("GET", "/v1/models", bearer)
+        response = client.request("GET", "/v1/models", bearer)
+
+    error = json.loads(response.body)["error"]
+    assert (response.status, error["type"], error["code"]) == (
+        429, "rate_limit_error", "rate_limited",
+    )  # fmt: skip
+    assert response.headers["retry-after"]
+
+
 def test_both_data_paths_forward_the_same_headers(port, bearer):
     forged = [
         "X-Service-Token: forged", "X-User-ID: root", "X-Internal-A: 1", "Forwarded: for=1.2.3.4",
@@ -142,6 +218,38 @@ def test_both_data_paths_forward_the_same_headers(port, bearer):
         "x-service-token", "x-user-id", "x-internal-a", "forwarded", "x-real-ip", "x-hop", "te",
         "keep-alive",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding"])
+def test_both_data_paths_ask_for_encoded_responses_except_where_tokens_are_counted(
+    port, bearer, echo, name
+):
+    with RawClient(port) as client:
+        client.request("GET", "/rag/x", bearer, f"{name}: gzip, br;q=0.5")
+        client.request("POST", "/v1/chat/completions", bearer, f"{name}: gzip", body=b"{}")
+        client.request("POST", "/v1/chat/completions", bearer, body=b"{}")
+
+    received = [
+        [value for header, value in request["headers"] if header.lower() == "accept-encoding"]
+        for request in echo.requests
+        if not request["target"].startswith("/health")
+    ]
+    assert received == [["gzip, br;q=0.5"], ["identity"], []]
+
+
+@pytest.mark.parametrize("target", ["/openapi.json", "/docs/swagger-ui-bundle.js"])
+def test_large_documents_of_the_gateway_are_compressed_on_both_data_paths(port, target):
+    with RawClient(port) as client:
+        plain = client.request("GET", target)
+        encoded = client.request("GET", target, "Accept-Encoding: gzip")
+        head = client.request("HEAD", target, "Accept-Encoding: gzip")
+
+    assert gzip.decompress(encoded.body) == plain.body
+    assert encoded.headers["content-encoding"] == head.headers["content-encoding"] == "gzip"
+    assert encoded.headers["content-length"] == head.headers["content-length"]
+    assert "content-encoding" not in plain.headers
+    assert "Accept-Encoding" in plain.headers["vary"]
+    assert "Accept-Encoding" in head.headers["vary"]
 
 
 def test_both_data_paths_prove_to_each_service_that_the_gateway_wrote_the_address(

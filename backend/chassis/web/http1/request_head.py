@@ -4,9 +4,10 @@ Nothing is repaired, because the service that receives the forwarded request mig
 differently: two lengths, a folded line, a bare line feed or a second Host are answered with 400.
 """
 
+import copy
 import re
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from backend.chassis.web.http1.body_framing import BodyDecoder, ChunkedDecoder, LengthDecoder
 from backend.chassis.web.http1.errors import InvalidRequest, ProtocolError, malformed_request
@@ -25,6 +26,7 @@ ALLOWED_METHODS = ", ".join(METHODS)
 _SUPPORTED_METHODS = frozenset(METHODS)
 _DISABLED_METHODS = frozenset({"TRACE", "CONNECT"})
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]", re.ASCII)
+_ABSOLUTE_FORM = re.compile(r"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?", re.ASCII)
 _INVALID_BYTES = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAX_CACHED_LINES = 8192
@@ -46,14 +48,24 @@ HeaderLine = tuple[int, str, str, str]
 
 
 class RequestLine:
-    """A parsed request line. One instance serves all requests with the same line."""
+    """A parsed request line. One instance serves all requests with the same line.
 
-    __slots__ = ("method", "minor_version", "target")
+    Attributes:
+        method: the method.
+        target: the request target in origin form, or `*`.
+        minor_version: the minor version of HTTP/1.
+        authority: host and port of a target in absolute form, which replace the value of Host.
+    """
 
-    def __init__(self, method: str, target: str, minor_version: int) -> None:
+    __slots__ = ("authority", "method", "minor_version", "target")
+
+    def __init__(
+        self, method: str, target: str, minor_version: int, authority: str | None = None
+    ) -> None:
         self.method = method
         self.target = target
         self.minor_version = minor_version
+        self.authority = authority
 
 
 class HeaderBlock:
@@ -82,6 +94,12 @@ class HeaderBlock:
         self.content_length = 0
         self.http11_error: InvalidRequest | None = None
 
+    def with_host(self, host: str) -> Self:
+        """Return a copy of the block with another value of Host."""
+        block = copy.copy(self)
+        block.headers = {**self.headers, "host": host}
+        return block
+
 
 Block = TypeVar("Block", bound=HeaderBlock)
 
@@ -96,6 +114,9 @@ class Request(Generic[Block]):
     __slots__ = ("block", "body_decoder", "headers", "keep_alive", "line", "method")
 
     def __init__(self, line: RequestLine, block: Block) -> None:
+        # RFC 9112, 3.2.2: a server ignores the Host header of a request in absolute form.
+        if line.authority is not None:
+            block = block.with_host(line.authority)
         self.line = line
         self.block = block
         self.method = line.method
@@ -244,8 +265,7 @@ class HeaderParser(Generic[Block]):
         headers = block.headers
         host = headers.get("host")
         if host is not None:
-            match = _HOST.fullmatch(host)
-            if match is None or int(match[1] or 0) > 65535:
+            if not is_valid_host(host):
                 raise malformed_request("The Host header is malformed.")
         else:
             block.http11_error = malformed_request("The Host header is missing.")
@@ -343,11 +363,43 @@ def parse_request_line(raw: bytes) -> RequestLine:
         if method in _DISABLED_METHODS:
             raise InvalidRequest(405, "method_not_allowed", f"{method} is not allowed.")
         raise InvalidRequest(501, "method_not_implemented", "The method is not supported.")
-    if target[0] != "/" and not (target == "*" and method == "OPTIONS"):
-        raise malformed_request("The request target must be a path.")
+    authority = None
+    if target[0] != "/":
+        authority, target = split_absolute_form(target)
+        if authority is not None and target == "*" and method != "OPTIONS":
+            target = "/"
+        elif target[0] != "/" and not (target == "*" and method == "OPTIONS"):
+            raise malformed_request("The request target must be a path or an http URL.")
     if not (target.isascii() and target.isprintable()):
         raise malformed_request("The request target has a character that is not allowed.")
-    return RequestLine(method, target, minor_version)
+    return RequestLine(method, target, minor_version, authority)
+
+
+def split_absolute_form(target: str) -> tuple[str | None, str]:
+    """Return (authority, target without it) of a request target in absolute form.
+
+    The authority of any other target is None. The rest of a target without path and query is `*`,
+    which stands for the whole server (RFC 9112, 3.2.4).
+
+    Raises:
+        InvalidRequest: the authority is not a host with an optional port. User names are rejected
+            too (RFC 9110, 4.2.4).
+    """
+    match = _ABSOLUTE_FORM.fullmatch(target)
+    if match is None:
+        return None, target
+    authority, rest = match.groups()
+    if not is_valid_host(authority):
+        raise malformed_request("The host of the request target is malformed.")
+    if rest.startswith("?"):
+        rest = "/" + rest
+    return authority, rest or "*"
+
+
+def is_valid_host(value: str) -> bool:
+    """Return True if *value* is a host with an optional port, as in the Host header."""
+    match = _HOST.fullmatch(value)
+    return match is not None and int(match[1] or 0) <= 65535
 
 
 def _check_transfer_encoding(headers: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.openai_errors import is_openai_path, to_openai_error
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.sse import HEARTBEAT
 from backend.security import Permission, require_permission, validate_input
@@ -50,11 +51,6 @@ bp = Blueprint("openai", __name__, url_prefix="/v1")
 
 _DONE: Final = b"data: [DONE]\n\n"
 _FIRST_EVENT_TIMEOUT_SECONDS: Final = 10.0
-_ERROR_TYPES: Final = {
-    401: "authentication_error",
-    403: "permission_error",
-    429: "rate_limit_error",
-}
 
 
 class ChatCompletionResponse(BaseModel):
@@ -103,12 +99,27 @@ class OpenAIModelList(BaseModel):
 @responds_with(OpenAIModelList, error_model=OpenAIError)
 def list_models() -> OpenAIModelList:
     """List the models that a chat completion can use."""
-    return OpenAIModelList(
-        data=[
-            OpenAIModel(id=model.name, owned_by=model.provider)
-            for model in use(ToolListService).models
-        ]
-    )
+    return OpenAIModelList(data=_get_models())
+
+
+# Names of models may contain slashes, such as those of a model hub.
+@bp.get("/models/<path:model>")
+@require_permission(Permission.AGENT_QUERY)
+@responds_with(OpenAIModel, errors=(ModelNotFound,), error_model=OpenAIError)
+def get_model(model: str) -> OpenAIModel:
+    """Return one model that a chat completion can use."""
+    models = {entry.id: entry for entry in _get_models()}
+    if model not in models:
+        raise ModelNotFound(
+            f"The model {model[:128]!r} is not configured. Configured models: {', '.join(models)}."
+        )
+    return models[model]
+
+
+def _get_models() -> list[OpenAIModel]:
+    return [
+        OpenAIModel(id=model.name, owned_by=model.provider) for model in use(ToolListService).models
+    ]
 
 
 @bp.post("/chat/completions")
@@ -150,28 +161,10 @@ def create_chat_completion(body: ChatRequest) -> Response:
 @bp.after_app_request
 def convert_problem_to_openai_error(response: Response) -> Response:
     """Convert problem documents of any origin to errors in OpenAI's format."""
-    is_openai_route = request.path.startswith(f"{bp.url_prefix}/")
-    if is_openai_route and response.mimetype == "application/problem+json":
-        response.set_data(json.dumps({"error": _to_openai_error(response.get_json())}))
+    if is_openai_path(request.path) and response.mimetype == "application/problem+json":
+        response.set_data(json.dumps(to_openai_error(response.get_json())))
         response.content_type = "application/json"
     return response
-
-
-def _to_openai_error(problem: dict[str, Any]) -> dict[str, Any]:
-    status, field_errors = problem["status"], problem.get("errors") or []
-    details = "; ".join(f"{error['pointer']}: {error['detail']}" for error in field_errors)
-    return {
-        "message": f"{problem['detail']} {details}".strip(),
-        "type": _ERROR_TYPES.get(
-            status, "server_error" if status >= 500 else "invalid_request_error"
-        ),
-        "param": (
-            field_errors[0]["pointer"].removeprefix("#/").replace("/", ".")
-            if field_errors
-            else None
-        ),
-        "code": problem["code"],
-    }
 
 
 def _read_first_event(events: StreamEvents) -> list[StreamEvent]:
@@ -218,9 +211,9 @@ def _stream_chunks(
     # With include_usage, every chunk has the field; only the last one contains the numbers.
     no_usage = {"usage": None} if with_usage else {}
 
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extensions: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _format_data_event(header | {"choices": [choice]} | no_usage)
+        return _format_data_event(header | {"choices": [choice]} | no_usage | extensions)
 
     yield chunk({"role": "assistant", "content": ""})
     try:
@@ -238,10 +231,8 @@ def _stream_chunks(
                     yield chunk({"tool_calls": tool_calls})
                 case Answer():
                     header["model"] = event.model  # a fallback model may have answered
-                    yield chunk({}, event.finish_reason)
-                    # Extensions are sent in a chunk without choices, which clients do not display.
-                    if extensions := _get_extensions(event):
-                        yield _format_data_event(header | {"choices": []} | no_usage | extensions)
+                    # Not in a chunk of its own: clients read the first choice of every chunk.
+                    yield chunk({}, event.finish_reason, **_get_extensions(event))
                     if with_usage:
                         yield _format_data_event(
                             header | {"choices": [], "usage": _get_usage(event)}
@@ -249,7 +240,7 @@ def _stream_chunks(
                     yield _DONE
     except Exception as error:  # noqa: BLE001 - the status has already been sent
         log_stream_error(error)
-        yield _format_data_event({"error": _to_openai_error(to_problem_document(error))})
+        yield _format_data_event(to_openai_error(to_problem_document(error)))
 
 
 def _create_header_fields(kind: str, model: str) -> dict[str, Any]:

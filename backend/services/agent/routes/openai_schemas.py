@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 from pydantic_core import from_json
 
-from backend.security import JsonInteger
+from backend.security import JsonInteger, has_visible_character, invalid_field
 from backend.services.agent.domain.answers.completions import Chat
 from backend.services.agent.domain.answers.events import HistoryMessage
 
@@ -21,20 +21,34 @@ class LenientInput(BaseModel):
     )
 
 
-def _reject_non_text_parts(content: object) -> object:
+def _reject_unsupported_parts(content: object) -> object:
     """Reject images and other content with one clear message."""
     for part in content if isinstance(content, list) else ():
         part_type = part.get("type") if isinstance(part, dict) else None
-        if isinstance(part_type, str) and part_type != "text":
+        if isinstance(part_type, str) and part_type not in {"text", "refusal"}:
             raise ValueError(f"Only text is supported. Remove the part of type {part_type[:40]!r}.")
     return content
 
 
-class MessagePart(LenientInput):
-    """A part of a message; only text is supported."""
+PartText = Annotated[str, Field(max_length=100_000)]
+
+
+class TextPart(LenientInput):
+    """A part of a message: text."""
 
     type: Literal["text"]
-    text: Annotated[str, Field(max_length=100_000)]
+    text: PartText
+
+
+class RefusalPart(LenientInput):
+    """A part of an assistant message: its refusal of a request."""
+
+    type: Literal["refusal"]
+    refusal: PartText
+
+    @property
+    def text(self) -> str:
+        return self.refusal
 
 
 _MODEL_PARAMETERS: Final = {
@@ -92,10 +106,11 @@ class ChatMessage(LenientInput):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Annotated[
         Annotated[str, Field(max_length=100_000)]
-        | Annotated[list[MessagePart], Field(max_length=100)]
+        | Annotated[list[TextPart | RefusalPart], Field(max_length=100)]
         | None,
-        BeforeValidator(_reject_non_text_parts),
+        BeforeValidator(_reject_unsupported_parts),
     ] = None
+    refusal: PartText | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
 
@@ -105,11 +120,20 @@ class ChatMessage(LenientInput):
             raise ValueError("A message with the role tool requires tool_call_id.")
         return self
 
+    @model_validator(mode="after")
+    def _reject_refusals_of_others(self) -> Self:
+        parts = self.content if isinstance(self.content, list) else ()
+        has_refusal = bool(self.refusal) or any(isinstance(part, RefusalPart) for part in parts)
+        if has_refusal and self.role != "assistant":
+            raise ValueError("Only a message with the role assistant can contain a refusal.")
+        return self
+
     @property
     def text(self) -> str:
+        """The content of the message, or the refusal of an assistant without content."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
-        return self.content or ""
+        return self.content or self.refusal or ""
 
     def to_openai(self) -> dict[str, Any]:
         """Return the message in OpenAI's format, with known fields only."""
@@ -155,8 +179,20 @@ class ResponseFormat(LenientInput):
         return self
 
 
+def _reject_log_probabilities(requested: bool) -> bool:
+    if requested:
+        raise ValueError("Log probabilities are not supported. Omit logprobs.")
+    return requested
+
+
 class ChatRequest(LenientInput):
-    """A chat completion request."""
+    """A chat completion request.
+
+    It needs a question: a last user message with visible text, or results of tool calls after it.
+    Not supported, and rejected, are: several choices, log probabilities, and parts of messages
+    other than text and refusals. `response_format` is rejected for models that do not support it.
+    Other unknown fields are ignored.
+    """
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=500)]
     model: Annotated[str, Field(max_length=128)] | None = None
@@ -168,6 +204,7 @@ class ChatRequest(LenientInput):
     tools: Annotated[list[ClientTool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     n: Annotated[int, Field(ge=1, le=1, description="Only one choice is supported.")] | None = None
+    logprobs: Annotated[bool, AfterValidator(_reject_log_probabilities)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: int | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -176,7 +213,12 @@ class ChatRequest(LenientInput):
     response_format: ResponseFormat | None = None
 
     def to_chat(self) -> Chat:
-        """Convert the request to a domain object."""
+        """Convert the request to a domain object.
+
+        Raises:
+            HttpError: 422, because the messages contain no question.
+        """
+        _require_question(self.messages)
         return Chat(
             messages=[message.to_openai() for message in self.messages],
             history=_to_history(self.messages),
@@ -200,6 +242,25 @@ class ChatRequest(LenientInput):
     @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _require_question(messages: Sequence[ChatMessage]) -> None:
+    """Reject a conversation that ends neither with a question nor with the result of a tool call.
+
+    Raises:
+        HttpError: 422 with the place of the question.
+    """
+    for index, message in reversed(list(enumerate(messages))):
+        if message.role == "tool":
+            return
+        if message.role == "user":
+            if not has_visible_character(message.text):
+                raise invalid_field(
+                    f"#/messages/{index}/content",
+                    "The question has no visible character. Write at least one.",
+                )
+            return
+    raise invalid_field("#/messages", "The messages contain no question: add one of the role user.")
 
 
 def _to_history(messages: Sequence[ChatMessage]) -> list[HistoryMessage]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from backend.security import Input, JsonInteger
+from backend.security import Input, JsonInteger, VisibleText
 from backend.services.agent.domain.answers.events import Answer
 from backend.services.agent.domain.answers.service import AnswerRequest, OnBusy
 from backend.services.agent.domain.conversations.approvals import Approval
@@ -21,7 +21,9 @@ Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 RequestText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000),
+    VisibleText,
 ]
 
 

@@ -4,15 +4,23 @@ Two usernames are equal if readers cannot distinguish them: after NFKC normaliza
 case, and with every Cyrillic or Greek letter whose uppercase or lowercase form looks like a
 Latin letter replaced by it, provided that the whole name becomes Latin. Allowed are:
 
-- names in Latin letters with the accents of European languages and of Vietnamese,
+- names in Latin letters with the accents of European languages, of Pinyin and of Vietnamese,
 - names in Cyrillic letters, at least one of which does not look like a Latin letter,
 - in both, the digits 0-9, and single `.`, `_`, `-` between other characters.
+
+Case is ignored by full case folding (Unicode Standard, 3.13), so that `ß` equals `ss`. The Turkish
+letters `İ` and `ı` equal `i` and `I`: they are their uppercase and lowercase in Turkish, and in a
+name that may be of any language nobody can tell which case mapping applies.
+
+A name is displayed as it is written, in the normal form NFKC, which also makes full-width letters
+narrow as RFC 8265, 3.3 requires (UsernameCaseMapped). Only letters of another script in a name that
+is Latin are replaced. Case is not mapped in the display: RFC 8265, 3.3.3 leaves it to comparison.
 
 Names in other scripts belong into `display_name`. Look-alikes within Latin (`l` and `1`, `e`
 and `é`) are different names.
 """
 
-# ruff: noqa: RUF001 - this module lists confusable characters
+# ruff: noqa: RUF001, RUF002 - this module lists confusable characters
 
 import re
 import unicodedata
@@ -32,9 +40,17 @@ _GREEK = (
     "αa ΑA ΒB γy εe ΕE ΖZ ηn ΗH ιi ΙI κk ΚK ΜM νv ΝN οo ΟO ρp ΡP τt ΤT υu ΥY χx ΧX ωw ϲc ϳj ϹC ͿJ"
 )
 _LATIN = "ıi ĸk ɑa ɡg ɩi ʋu"
-_TO_LATIN = str.maketrans({pair[0]: pair[1] for pair in f"{_CYRILLIC} {_GREEK} {_LATIN}".split()})
 
-_LATIN_LETTERS = "a-zß-öø-ķĺ-žșțơưḁ-ỿ"
+
+def _create_translation(pairs: str) -> dict[int, str]:
+    return str.maketrans({pair[0]: pair[1] for pair in pairs.split()})
+
+
+_TO_LATIN_SCRIPT = _create_translation(f"{_CYRILLIC} {_GREEK}")
+_TO_BASIC_LATIN = _create_translation(_LATIN)
+_DOTTED_I = "i\u0307"  # the case folding of U+0130
+
+_LATIN_LETTERS = "a-zß-öø-ķĺ-žơưǎ-ǜǧǩǫǵǹșțḁ-ỿ"
 _CYRILLIC_LETTERS = "а-џґғқңұҳәө"
 
 
@@ -44,6 +60,7 @@ def _compile_name_pattern(letters: str) -> re.Pattern[str]:
 
 _LATIN_NAME = _compile_name_pattern(_LATIN_LETTERS)
 _CYRILLIC_NAME = _compile_name_pattern(_CYRILLIC_LETTERS)
+_ALLOWED_CHARACTERS = re.compile(rf"[{_LATIN_LETTERS}{_CYRILLIC_LETTERS}0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +78,35 @@ def parse_username(text: str) -> Username:
         InvalidUsername: the name is not allowed.
     """
     normalized = unicodedata.normalize("NFKC", text)
-    for name, letters in (
-        (normalized.translate(_TO_LATIN), _LATIN_NAME),
-        (normalized, _CYRILLIC_NAME),
-    ):
-        # Normalize again: an accent may combine with the replaced letter before it, and
-        # casefolding may decompose a letter.
-        shown = unicodedata.normalize("NFKC", name)
-        key = unicodedata.normalize("NFKC", shown.casefold())
-        if letters.fullmatch(key):
+    # Normalize again: an accent may combine with the replaced letter before it.
+    latin = unicodedata.normalize("NFKC", normalized.translate(_TO_LATIN_SCRIPT))
+    for shown, pattern in ((latin, _LATIN_NAME), (normalized, _CYRILLIC_NAME)):
+        key = _fold(shown)
+        if pattern.fullmatch(key):
             return _check_length(Username(shown, key))
-    raise InvalidUsername(
-        "A user name consists of Latin or Cyrillic letters, digits, and single '.', '_' or '-' "
-        "between them. Use display_name for a name in another script."
+    raise InvalidUsername(_explain(normalized))
+
+
+def _fold(name: str) -> str:
+    """Return the lookup key of *name*, whose letters are all of one script."""
+    folded = name.translate(_TO_BASIC_LATIN).casefold().replace(_DOTTED_I, "i")
+    # Case folding may decompose a letter.
+    return unicodedata.normalize("NFKC", folded)
+
+
+def _explain(name: str) -> str:
+    """Return why *name* is not allowed, with the first character that no username contains."""
+    text = (
+        "A user name consists of letters of one alphabet, Latin with common accents or Cyrillic, "
+        "of digits, and of single '.', '_' or '-' between them. "
     )
+    for character in name:
+        key = _fold(character.translate(_TO_LATIN_SCRIPT))
+        if not _ALLOWED_CHARACTERS.fullmatch(key) and not _ALLOWED_CHARACTERS.fullmatch(character):
+            code_point = f"U+{ord(character):04X}"
+            text += f"The character {code_point} is not one of them. "
+            break
+    return text + "Use display_name for other names."
 
 
 def _check_length(name: Username) -> Username:

@@ -48,7 +48,8 @@ Username = Annotated[
     Field(
         min_length=1,
         max_length=64,
-        description="Latin or Cyrillic letters, digits, and '.', '_', '-' between them.",
+        description="Letters of one alphabet, Latin with common accents or Cyrillic, digits, and "
+        "'.', '_', '-' between them. Case, and the dot of an i, do not distinguish names.",
         examples=["testuser"],
     ),
 ]

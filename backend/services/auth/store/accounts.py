@@ -2,9 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ForeignKey, Index, String, exists, func, or_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -73,10 +84,18 @@ def find_user_by_email(session: Session, email_key: str) -> User | None:
     return session.scalar(select(User).where(User.email_key == email_key))
 
 
+class UserSearch(NamedTuple):
+    """Texts of which one must be part of an account: of its keys, or of its display name."""
+
+    username_key: str
+    email_key: str
+    display_text: str
+
+
 def search_users(
     session: Session,
     tenant_id: str | None,
-    search_keys: tuple[str, str] | None,
+    search: UserSearch | None,
     after_key: str | None,
     limit: int,
 ) -> Sequence[User]:
@@ -84,8 +103,7 @@ def search_users(
 
     Args:
         tenant_id: return members of this tenant only; None for all users.
-        search_keys: a normalized text that the username or e-mail address contains, and a
-            lowercase text that the display name contains. One match is enough.
+        search: the texts of a search; None for all users.
         after_key: username key of the last user on the previous page.
     """
     query = select(User).where(User.deleted_at.is_(None))
@@ -93,18 +111,31 @@ def search_users(
         query = query.where(
             exists().where(Membership.user_id == User.id, Membership.tenant_id == tenant_id)
         )
-    if search_keys is not None:
-        key, lowercase = search_keys
+    if search is not None:
         query = query.where(
             or_(
-                User.username_key.contains(key, autoescape=True),
-                User.email_key.contains(key, autoescape=True),
-                func.lower(User.display_name).contains(lowercase, autoescape=True),
+                User.username_key.contains(search.username_key, autoescape=True),
+                User.email_key.contains(search.email_key, autoescape=True),
+                _fold_display_name().contains(
+                    search.display_text.translate(_TURKISH_I).lower(), autoescape=True
+                ),
             )
         )
     if after_key is not None:
         query = query.where(User.username_key > after_key)
     return session.scalars(query.order_by(User.username_key).limit(limit)).all()
+
+
+# Replaced before the case mapping: databases do not agree on the lowercase of U+0130.
+_TURKISH_I = {0x130: ord("i"), 0x131: ord("i")}
+
+
+def _fold_display_name() -> ColumnElement[str]:
+    """Return the SQL expression of the display name in lowercase."""
+    expression: ColumnElement[Any] = func.coalesce(User.display_name, "")
+    for code_point, replacement in _TURKISH_I.items():
+        expression = func.replace(expression, chr(code_point), chr(replacement))
+    return func.lower(expression)
 
 
 def find_active_role_holders(session: Session, role: str) -> Sequence[str]:

@@ -257,11 +257,14 @@ class RequestForwarder:
         )
         if token := self.create_gateway_token(group.service):
             own.append((GATEWAY_HEADER, token))
+        fields = headers.build_request_headers(request.fields, own)
+        if route.counts_tokens(upstream_path):
+            fields = headers.request_unencoded_response(fields)
         upstream_request = UpstreamRequest(
             service=group.service,
             method=request.method,
             target=upstream_path + request.query,
-            fields=headers.build_request_headers(request.fields, own),
+            fields=fields,
             body=None if request.body is None else limit_body_size(request.body, route.body_limit),
             length=request.length if request.body is not None else None,
             timeout_seconds=route.get_timeout(request.method, upstream_path, request.query),

@@ -111,6 +111,16 @@ def build_response_headers(
     return forwarded + own + missing_security_headers(names, private=private)
 
 
+def request_unencoded_response(fields: HeaderFields) -> HeaderFields:
+    """Return request *fields* that ask for a response without content coding.
+
+    The gateway reads the token usage from responses of models.
+    """
+    return [
+        (name, "identity" if name.lower() == "accept-encoding" else value) for name, value in fields
+    ]
+
+
 def missing_security_headers(names: Iterable[str], *, private: bool) -> HeaderFields:
     """Return the security headers that a response with header *names* (lower case) lacks."""
     present = set(names)

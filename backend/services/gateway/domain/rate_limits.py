@@ -38,9 +38,7 @@ def build_charges(route: Route, path: str, subject: RateLimitSubject) -> list[Ch
 def build_token_charges(route: Route, path: str, subject: RateLimitSubject) -> list[Charge]:
     """Return the model tokens to reserve for a request, before its actual usage is known."""
     rule = route.tokens
-    if rule is None or subject.user is None:
-        return []
-    if not any(path == pattern for pattern in rule.paths):
+    if rule is None or subject.user is None or not route.counts_tokens(path):
         return []
     return [
         Charge(

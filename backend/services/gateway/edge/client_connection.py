@@ -383,7 +383,11 @@ class ClientConnection(asyncio.Protocol):
         extra_lines = self._worker.get_date_header() + ("" if keep_alive else CLOSE_LINE)
         head_only = request is not None and request.method == "HEAD"
         status, data = responses.build_problem_response(
-            error, request_id, extra_lines, head_only=head_only
+            error,
+            request_id,
+            extra_lines,
+            head_only=head_only,
+            as_openai_error=self.resolved_line is not None and self.resolved_line.has_openai_errors,
         )
         self._worker.metrics.count_refusal(get_error_code(error))
         self._record_request(request_id, status, get_error_code(error))

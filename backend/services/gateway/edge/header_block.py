@@ -1,5 +1,7 @@
 """The header block of requests to the gateway, and the parser that creates it."""
 
+from typing import Self
+
 from backend.chassis.web.http1.request_head import HeaderBlock, HeaderParser, Request
 from backend.services.gateway.domain.headers import is_request_header_forwarded
 
@@ -46,6 +48,11 @@ class GatewayHeaderBlock(HeaderBlock):
         self.forwarded_head = ""
         self.is_upgrade = False
         self.rate_limit_address = ""
+
+    def with_host(self, host: str) -> Self:
+        block = super().with_host(host)
+        block.forwarded_head = ""  # It contains the host.
+        return block
 
 
 GatewayRequest = Request[GatewayHeaderBlock]

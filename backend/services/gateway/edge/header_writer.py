@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from backend.chassis.web.http1.header_writer import CLOSE_LINE, STATUS_LINES, format_header_lines
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from backend.services.gateway.edge.worker_state import WorkerState
 
 _NO_CONTENT = 204
+_ACCEPT_ENCODING = re.compile(r"(\r\naccept-encoding: )[^\r]*", re.IGNORECASE)
 _PLAIN_CONNECTION_VALUES = frozenset({"close", "keep-alive"})
 
 
@@ -49,6 +51,11 @@ def prepare_forwarded_head(
         f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {headers.get('host', '')}\r\n"
         f"{framing}X-Request-ID: "
     )
+
+
+def request_unencoded_response(forwarded_head: str) -> str:
+    """Return *forwarded_head* with the value `identity` in each Accept-Encoding."""
+    return _ACCEPT_ENCODING.sub(r"\1identity", forwarded_head)
 
 
 def build_response_head(

@@ -50,20 +50,25 @@ def security_lines(field_bits: int, private: bool) -> str:
 
 
 def build_problem_response(
-    error: GatewayError, request_id: str, extra_lines: str, *, head_only: bool
+    error: GatewayError,
+    request_id: str,
+    extra_lines: str,
+    *,
+    head_only: bool,
+    as_openai_error: bool = False,
 ) -> tuple[int, bytes]:
-    """Return (status, bytes) of the problem response for *error*.
+    """Return (status, bytes) of the error response for *error*.
 
     Args:
         error: the error to render.
         request_id: the id of the request.
         extra_lines: further header lines, each ending in CRLF.
         head_only: True for a response to HEAD.
+        as_openai_error: False for a problem document, True for the format of OpenAI's API.
     """
-    status, headers, body = render_problem(error, request_id)
+    status, headers, body = render_problem(error, request_id, as_openai_error=as_openai_error)
     head = (
-        f"{STATUS_LINES[status]}Content-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
+        f"{STATUS_LINES[status]}Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
         f"Cache-Control: no-store\r\n{SECURITY_LINES}"
         f"{format_header_lines(headers.items())}{extra_lines}\r\n"
     )

@@ -85,6 +85,7 @@ class ResolvedRequestLine:
         path: the normalized path, or "" for `*` and invalid targets.
         query: the query with its `?`.
         error: error of an invalid target.
+        has_openai_errors: True if errors are sent in the format of OpenAI's API.
         timeout_seconds: time within which the response must start.
         upstreams: the route and its upstreams, or None if no route matches.
         upstream_path: the path that the service receives.
@@ -97,6 +98,7 @@ class ResolvedRequestLine:
     __slots__ = (
         "charge_key",
         "error",
+        "has_openai_errors",
         "is_public",
         "line",
         "log_path",
@@ -118,6 +120,7 @@ class ResolvedRequestLine:
         self.upstream_path = ""
         self.upstream_target = ""
         self.is_public = False
+        self.has_openai_errors = False
         self.log_path = ""
         self.charge_key = ""
 
@@ -222,6 +225,7 @@ class WorkerState:
                 resolved.path, resolved.query = normalize_target(target)
             except InvalidTarget as error:
                 resolved.error = InvalidRequestTarget(str(error))
+                resolved.has_openai_errors = self.table.has_openai_errors(target.partition("?")[0])
                 return resolved
             self._resolve_route(resolved)
         if len(raw) <= _MAX_CACHED_LINE_BYTES:
@@ -239,6 +243,7 @@ class WorkerState:
         resolved.timeout_seconds = route.get_timeout(resolved.line.method, path, resolved.query)
         resolved.upstreams = self._upstreams[route.name]
         resolved.is_public = route.is_public(path)
+        resolved.has_openai_errors = route.has_openai_errors(path)
         resolved.upstream_target = f" {path}{resolved.query} HTTP/1.1\r\nHost: "
         resolved.log_path = route.prefix + path[len(route.onto) :]
         has_own_limits = path in route.paths_with_own_limits

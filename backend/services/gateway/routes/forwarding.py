@@ -1,5 +1,6 @@
 """Flask routes that forward requests to services, for the development server."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,9 @@ from flask import Blueprint, Flask, Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.http1.errors import InvalidRequest
+from backend.chassis.web.http1.request_head import split_absolute_form
+from backend.chassis.web.openai_errors import to_openai_error
 from backend.security import public
 from backend.security.request_ids import request_id
 from backend.services.gateway.domain.cors import CorsPolicy, is_preflight
@@ -52,6 +56,20 @@ def reject_invalid_targets(app: Flask) -> None:
             g.target = normalize_target(_get_raw_target(request.environ))
         except InvalidTarget as error:
             raise InvalidRequestTarget(str(error)) from error
+        except InvalidRequest as error:
+            raise InvalidRequestTarget(error.detail) from error
+
+
+def convert_problems_to_openai_errors(app: Flask, table: RouteTable) -> None:
+    """Send the gateway's own errors on the paths of OpenAI's API in its format."""
+
+    @app.after_request
+    def convert(response: Response) -> Response:
+        is_problem = response.mimetype == "application/problem+json" and not response.is_streamed
+        if is_problem and table.has_openai_errors(request.path):
+            response.set_data(json.dumps(to_openai_error(response.get_json())))
+            response.content_type = "application/json"
+        return response
 
 
 def apply_cors(app: Flask, cors: CorsPolicy) -> None:
@@ -104,7 +122,9 @@ def _create_forward_request() -> ForwardRequest:
 def _get_raw_target(environ: dict[str, Any]) -> str:
     """Return the request target as received. PATH_INFO is decoded and hides escapes."""
     target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
-    return target
+    # The development server has taken the host of a target in absolute form.
+    authority, rest = split_absolute_form(target)
+    return "/" if authority is not None and rest == "*" else rest
 
 
 def _get_body(environ: dict[str, Any]) -> tuple[Iterator[bytes] | None, int | None]:

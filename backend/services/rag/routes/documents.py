@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from flask import Blueprint, Response, make_response, send_file, stream_with_context
+from flask import Blueprint, Response, make_response, stream_with_context
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.file_downloads import send_download
 from backend.chassis.web.idempotency import run_idempotently
 from backend.chassis.web.openapi import (
     accepts_form,
@@ -397,13 +398,12 @@ def reindex_document(document_id: str) -> DocumentResponse:
 @require_permission(Permission.RAG_READ)
 @responds_with_stream(*MEDIA_TYPES, errors=(DocumentNotFound,))
 def get_document_content(document_id: str) -> Response:
-    """Download the uploaded file."""
+    """Download the uploaded file, or the part of it that `Range` selects."""
     document, path = use(DocumentService).get_original(get_viewer(), document_id)
     try:
-        return send_file(
+        return send_download(
             path,
             mimetype=document.content_type,
-            as_attachment=True,
             download_name=document.filename,
             etag=document.sha256,
         )

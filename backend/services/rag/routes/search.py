@@ -11,7 +11,14 @@ from backend.ai.chat_models import InvalidModelResponse, ModelTimeout, ModelUnav
 from backend.ai.follow_ups import Turn
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
-from backend.security import Input, JsonInteger, Permission, require_permission, validate_input
+from backend.security import (
+    Input,
+    JsonInteger,
+    Permission,
+    VisibleText,
+    require_permission,
+    validate_input,
+)
 from backend.services.rag.domain.answers import Answer, AnswerService
 from backend.services.rag.domain.search.service import SearchQuery, SearchService
 from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavailable
@@ -22,7 +29,11 @@ from backend.services.rag.routes.filters import parse_filter
 
 search = Blueprint("search", __name__)
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
+    VisibleText,
+]
 
 
 class SearchRequest(Input):

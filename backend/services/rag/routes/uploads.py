@@ -11,8 +11,10 @@ from pydantic import AfterValidator, JsonValue, StringConstraints, TypeAdapter, 
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+from werkzeug.wsgi import LimitedStream
 
 from backend.security import HttpError, invalid_field
+from backend.security.content_coding import has_content_coding, open_body
 from backend.services.rag.domain.uploads import FileReceiver, ReceivedFile, Upload
 from backend.services.rag.errors import UploadTooLarge
 from backend.services.rag.routes.collections import Name
@@ -106,7 +108,8 @@ def parse_upload_form(receiver: FileReceiver, max_bytes: int) -> UploadForm:
 def _parse_body(
     receiver: FileReceiver, max_bytes: int
 ) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
-    request.max_content_length = max_bytes + FORM_OVERHEAD_BYTES
+    max_form_bytes = max_bytes + FORM_OVERHEAD_BYTES
+    request.max_content_length = max_form_bytes
 
     def create_file(*_: object, **__: object) -> IO[bytes]:
         return cast(IO[bytes], receiver.create_file())
@@ -114,14 +117,16 @@ def _parse_body(
     parser = FormDataParser(
         stream_factory=create_file,
         max_form_memory_size=_BUFFER_BYTES,
-        max_content_length=max_bytes + FORM_OVERHEAD_BYTES,
+        max_content_length=max_form_bytes,
         max_form_parts=_MAX_PARTS,
         silent=False,
     )
     try:
-        _, form, files = parser.parse(
-            request.stream, request.mimetype, request.content_length, request.mimetype_params
-        )
+        stream, length = request.stream, request.content_length
+        if has_content_coding():
+            decoded = LimitedStream(open_body(), max_form_bytes, is_max=True)
+            stream, length = cast(IO[bytes], decoded), None
+        _, form, files = parser.parse(stream, request.mimetype, length, request.mimetype_params)
     except RequestEntityTooLarge as error:
         raise UploadTooLarge(max_bytes) from error
     except ValueError as error:

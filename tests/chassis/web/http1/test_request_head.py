@@ -9,6 +9,7 @@ from backend.chassis.web.http1.request_head import (
     Request,
     check_partial_head,
     parse_request_head,
+    parse_request_line,
 )
 
 DROPPED = {"host", "connection", "transfer-encoding", "content-length", "expect", "x-dropped"}
@@ -73,7 +74,14 @@ def test_parsed_headers_can_also_be_forwarded():
         ("BREW / HTTP/1.1", 501),
         ("TRACE / HTTP/1.1", 405),
         ("CONNECT a:443 HTTP/1.1", 405),
-        ("GET http://gateway.example/ HTTP/1.1", 400),
+        ("GET ftp://gateway.example/ HTTP/1.1", 400),
+        ("GET http:/x HTTP/1.1", 400),
+        ("GET http:///x HTTP/1.1", 400),
+        ("GET http://user@gateway.example/x HTTP/1.1", 400),
+        ("GET http://a.example:99999/x HTTP/1.1", 400),
+        ("GET http://a.example,b.example/x HTTP/1.1", 400),
+        ("GET http://a\\b/x HTTP/1.1", 400),
+        ("GET gateway.example:80 HTTP/1.1", 400),
         ("GET * HTTP/1.1", 400),
         ("GET x HTTP/1.1", 400),
         ("", 400),
@@ -82,6 +90,54 @@ def test_parsed_headers_can_also_be_forwarded():
 )
 def test_invalid_request_line_is_rejected(first, status):
     assert get_error_status(head(first=first)) == status
+
+
+@pytest.mark.parametrize(
+    ("first", "target", "host"),
+    [
+        ("GET http://other.example/rag/x?q=1 HTTP/1.1", "/rag/x?q=1", "other.example"),
+        ("GET HTTPS://other.example:8443/a HTTP/1.1", "/a", "other.example:8443"),
+        ("GET http://[::1]:5000/a//b HTTP/1.1", "/a//b", "[::1]:5000"),
+        ("GET http://other.example HTTP/1.1", "/", "other.example"),
+        ("POST http://other.example?q=/ HTTP/1.1", "/?q=/", "other.example"),
+        ("OPTIONS http://other.example HTTP/1.1", "*", "other.example"),
+        ("OPTIONS http://other.example/ HTTP/1.1", "/", "other.example"),
+    ],
+)
+def test_absolute_form_is_parsed_and_its_host_replaces_the_header(first, target, host):
+    request = parse(head(first=first))
+
+    assert (request.target, request.headers["host"]) == (target, host)
+
+
+def test_host_of_absolute_form_does_not_change_other_requests_with_the_same_headers():
+    block = PARSER.parse_block(b"Host: gateway.example")
+
+    absolute = Request(parse_request_line(b"GET http://other.example/ HTTP/1.1"), block)
+    origin = Request(parse_request_line(b"GET / HTTP/1.1"), block)
+
+    assert (absolute.headers["host"], origin.headers["host"]) == (
+        "other.example",
+        "gateway.example",
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param({"host": None}, id="no Host"),
+        pytest.param({"host": "Host: a b"}, id="malformed Host"),
+        pytest.param({"host": "Host: a\r\nHost: a"}, id="two Hosts"),
+    ],
+)
+def test_absolute_form_requires_one_valid_host(lines):
+    assert get_error_status(head(first="GET http://other.example/ HTTP/1.1", **lines)) == 400
+
+
+def test_absolute_form_of_http10_needs_no_host():
+    request = parse(head(first="GET http://other.example/ HTTP/1.0", host=None))
+
+    assert request.headers["host"] == "other.example"
 
 
 @pytest.mark.parametrize(

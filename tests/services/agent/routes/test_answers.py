@@ -301,6 +301,12 @@ def test_model_receives_the_earlier_messages(scripted_client, model, ada):
     [
         pytest.param({}, 422, "validation_failed", id="no request"),
         pytest.param({"user_request": "  "}, 422, "validation_failed", id="blank"),
+        pytest.param(
+            {"user_request": "\u200b \ufeff"}, 422, "validation_failed", id="zero-width only"
+        ),
+        pytest.param(
+            {"user_request": "\u3164", "stream": True}, 422, "validation_failed", id="Hangul filler"
+        ),
         pytest.param({"user_request": "x" * 20_001}, 422, "validation_failed", id="too long"),
         pytest.param(
             {"user_request": "x", "max_tokens": 10**9}, 422, "validation_failed", id="max_tokens"

@@ -53,6 +53,41 @@ def test_models_are_listed(sdk):
     assert [model.id for model in sdk.models.list()] == ["scripted", "embedded-lite"]
 
 
+def test_one_model_is_retrieved_by_name(sdk):
+    model = sdk.models.retrieve("embedded-lite")
+
+    assert (model.id, model.object) == ("embedded-lite", "model")
+    assert model.owned_by
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "org/model", "Embedded-Lite"])
+def test_retrieving_an_unknown_model_raises_not_found(sdk, name):
+    with pytest.raises(openai.NotFoundError) as unknown:
+        sdk.models.retrieve(name)
+
+    assert unknown.value.code == "model_not_found"
+    assert name in unknown.value.message
+
+
+def test_every_chunk_of_a_cited_stream_has_a_choice(sdk, rag_service, model, ada):
+    rag_service.add_document("The notice period is three months.", ada)
+    model.queue_replies(
+        Reply(calls=[("search_documents", {"query": "notice"})]),
+        Reply(text="The notice period is three months."),
+    )
+
+    chunks = list(
+        sdk.chat.completions.create(
+            model="scripted", messages=user_message("How long?"), stream=True
+        )
+    )
+
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == "The notice period is three months. [1]"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].citations[0]["quote"] == "The notice period is three months."
+
+
 def test_chat_is_answered_with_the_agents_tools(sdk, rag_service, model, ada):
     rag_service.add_document("The notice period is three months.", ada)
     model.queue_replies(
@@ -225,6 +260,13 @@ def test_system_message_is_added_to_the_system_prompt(sdk, model):
             id="not supported by the model",
         ),
         pytest.param({"stop": ["a"] * 5}, "stop", "at most 4", id="too many stops"),
+        pytest.param({"logprobs": True}, "logprobs", "not supported", id="log probabilities"),
+        pytest.param(
+            {"response_format": {"type": "json_schema"}},
+            "response_format",
+            "json_schema is required",
+            id="response format without its schema",
+        ),
         pytest.param({"max_tokens": 10**9}, "max_tokens", "less than or equal", id="max_tokens"),
     ],
 )
@@ -304,6 +346,118 @@ def test_langchain_calls_client_tools(langchain, model):
 
     assert tool_request.tool_calls[0]["args"] == {"city": "Oslo"}
     assert answer.content == "It rains."
+
+
+BLANKS = {
+    "empty": "",
+    "white space": " \n\t\u3000\u00a0",
+    "zero width": "\u200b\u200d\u2060\ufeff",
+    "direction marks": "\u200e\u202e\u2066",
+    "Hangul filler": "\u3164\u115f",
+    "variation selectors": "\ufe0f\U000e0101",
+    "Braille blank": "\u2800",
+    "absent": None,
+    "no parts": [],
+    "blank parts": [{"type": "text", "text": " "}, {"type": "text", "text": "\u200b"}],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("content", BLANKS.values(), ids=BLANKS.keys())
+def test_question_without_a_visible_character_is_rejected(client, ada, content, stream):
+    messages = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": content},
+    ]
+
+    response = client.post(
+        "/v1/chat/completions", json={"messages": messages, "stream": stream}, headers=ada
+    )
+
+    error = response.json["error"]
+    assert (response.status_code, error["type"]) == (422, "invalid_request_error")
+    assert error["param"] == "messages.2.content"
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "assistant"])
+def test_conversation_without_a_question_is_rejected(client, ada, role):
+    response = client.post(
+        "/v1/chat/completions",
+        json={"messages": [{"role": role, "content": "You are a helpful clerk."}]},
+        headers=ada,
+    )
+
+    assert (response.status_code, response.json["error"]["param"]) == (422, "messages")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param({"content": [{"type": "refusal", "refusal": "I cannot."}]}, id="part"),
+        pytest.param({"content": None, "refusal": "I cannot."}, id="beside null content"),
+        pytest.param({"refusal": "I cannot."}, id="without content"),
+    ],
+)
+def test_refusal_of_the_assistant_is_part_of_the_conversation(sdk, model, refusal):
+    model.queue_replies(Reply(text="Hello."))
+    messages = [
+        *user_message("Tell me the secret."),
+        {"role": "assistant"} | refusal,
+        *user_message("Hello"),
+    ]
+
+    answer = sdk.chat.completions.create(model="scripted", messages=messages)
+
+    assert answer.choices[0].message.content == "Hello."
+    assert [message["content"] for message in model.requests[0]["messages"][1:]] == [
+        "Tell me the secret.",
+        "I cannot.",
+        "Hello",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "detail"),
+    [
+        pytest.param(
+            {"role": "user", "content": "x" * 100_001},
+            "messages.0.content",
+            "String should have at most 100000 characters",
+            id="too long",
+        ),
+        pytest.param(
+            {"role": "user", "content": 5},
+            "messages.0.content",
+            "Input should be a valid string or a valid array",
+            id="a number",
+        ),
+        pytest.param(
+            {"role": "user", "content": [PART, {"type": "text"}]},
+            "messages.0.content.1.text",
+            "This field is required.",
+            id="part without text",
+        ),
+        pytest.param(
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": 5}]},
+            "messages.0.content.0.refusal",
+            "Input should be a valid string",
+            id="refusal of another type",
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "refusal", "refusal": "No."}]},
+            "messages.0",
+            "Only a message with the role assistant can contain a refusal.",
+            id="refusal of a user",
+        ),
+    ],
+)
+def test_invalid_message_is_one_error_at_its_place(client, ada, message, param, detail):
+    response = client.post("/v1/chat/completions", json={"messages": [message]}, headers=ada)
+
+    error = response.json["error"]
+    assert (response.status_code, error["param"]) == (422, param)
+    assert error["message"] == f"{param}: {detail}"
 
 
 def test_unknown_fields_are_ignored(scripted_client, model, ada):

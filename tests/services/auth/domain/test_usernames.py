@@ -21,6 +21,13 @@ from backend.services.auth.errors import InvalidUsername
         pytest.param("nina", "ΝΙΝΑ", id="uppercase Greek"),
         pytest.param("admin", "ａｄｍｉｎ", id="full-width"),
         pytest.param("admin", "admın", id="dotless i"),
+        pytest.param("ibrahim", "İbrahim", id="dotted I"),
+        pytest.param("İBRAHİM", "ibrahim", id="uppercase in Turkish"),
+        pytest.param("ışık", "IŞIK", id="lowercase in Turkish"),
+        pytest.param("ışık", "işik", id="with and without dot"),
+        pytest.param("İstanbul", "I\u0307stanbul", id="decomposed dotted I"),
+        pytest.param("weiß", "WEIẞ", id="capital sharp s"),
+        pytest.param("İda", "İdа", id="dotted I and Cyrillic a"),
         pytest.param("strasse", "straße", id="sharp s"),
         pytest.param("rené", "rene\u0301", id="combining accent"),
         pytest.param("иван", "ИВАН", id="Cyrillic case"),
@@ -40,7 +47,11 @@ def test_different_names_have_different_keys(first, second):
 
 @pytest.mark.parametrize(
     "name",
-    ["testuser", "Ada", "a1", "007", "ada.lovelace", "x_y-z", "José", "Nguyễn", "иван", "a" * 64],
+    [
+        *("testuser", "Ada", "a1", "007", "ada.lovelace", "x_y-z", "José", "Nguyễn", "иван"),
+        *("İbrahim", "ışık", "Straße", "GROẞ", "Çağrı", "Ġorġ", "Łukasz", "Þór", "Nǚshū", "Юлия"),
+        "a" * 64,
+    ],
 )
 def test_valid_username_is_accepted_unchanged(name):
     assert parse_username(name).display == name
@@ -77,7 +88,41 @@ def test_invalid_username_is_rejected(name):
         parse_username(name)
 
 
-LETTERS = "abilo1I0._-éßıИванвАВСнκνΝηxхѕ\u0301\u200b"
+@pytest.mark.parametrize(
+    ("written", "displayed"),
+    [
+        pytest.param("Ｉşık", "Işık", id="full-width"),
+        pytest.param("admın", "admın", id="dotless i"),
+        pytest.param("Kаte", "Kate", id="Cyrillic a in a Latin name"),
+        pytest.param("ΝΙΝΑ", "NINA", id="Greek letters that look Latin"),
+        pytest.param("rene\u0301", "rené", id="combining accent"),
+        pytest.param("I\u0307pek", "İpek", id="combining dot"),
+    ],
+)
+def test_username_is_displayed_as_written_in_one_script_and_normal_form(written, displayed):
+    assert parse_username(written).display == displayed
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("σοφία", "U+03C3", id="Greek"),
+        pytest.param("山田", "U+5C71", id="Han"),
+        pytest.param("Ɔkra", "U+0186", id="rare Latin letter"),
+        pytest.param("ada lovelace", "U+0020", id="space"),
+        pytest.param("adaи", "letters of one alphabet", id="two alphabets"),
+        pytest.param("ada-", "between them", id="trailing dash"),
+    ],
+)
+def test_rejection_names_the_true_reason(name, reason):
+    with pytest.raises(InvalidUsername) as error:
+        parse_username(name)
+
+    assert reason in str(error.value)
+    assert ("U+" in str(error.value)) == reason.startswith("U+")
+
+
+LETTERS = "abilo1I0._-éßıİ\u0307ИванвАВСнκνΝηxхѕ\u0301\u200b"
 
 
 @given(st.one_of(st.text(max_size=70), st.text(LETTERS, min_size=2, max_size=6)))

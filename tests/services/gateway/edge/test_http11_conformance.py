@@ -16,7 +16,7 @@ OWN_EXPECTATIONS = {
     "RFC9112-3.2-FRAGMENT-IN-TARGET": ((400, 400), False),
     "COMP-UNKNOWN-TE-501": ((501, 501), True),
     "COMP-LEADING-CRLF": ((200, 200), False),
-    "COMP-ABSOLUTE-FORM": ((400, 400), True),
+    "COMP-ABSOLUTE-FORM": ((200, 200), False),
     "COMP-METHOD-CASE": ((501, 501), True),
     "COMP-POST-CL-BODY": ((200, 200), False),
     "COMP-CHUNKED-MULTI": ((200, 200), False),

@@ -1,7 +1,9 @@
 """Document endpoints."""
 
+import gzip
 import io
 import json
+import zlib
 
 import pytest
 
@@ -188,6 +190,46 @@ def test_upload_size_is_limited_while_streaming(ada, tmp_path, length, chunked):
     )
 
     assert_problem(response, 413, "too_large")
+    assert list_blobs(tmp_path) == []
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_encoded_upload_is_decoded_and_limited_by_its_decoded_size(ada, tmp_path, coding):
+    compress = gzip.compress if coding == "gzip" else zlib.compress
+
+    def upload(content):
+        return ada(
+            "POST",
+            "/documents?wait=30",
+            data=compress(build_form(content)),
+            headers={
+                "Content-Type": "multipart/form-data; boundary=x",
+                "Content-Encoding": coding,
+            },
+        )
+
+    accepted = upload(TEXT.encode())
+    document_id = accepted.json["documents"][0]["id"]
+    assert ada("GET", f"/documents/{document_id}/content").data == TEXT.encode()
+
+    stored = list_blobs(tmp_path)
+    assert_problem(upload(b"a" * (3 * MIB)), 413, "too_large")
+    assert list_blobs(tmp_path) == stored
+
+
+def test_encoded_upload_with_an_unsupported_or_damaged_coding_is_rejected(ada, tmp_path):
+    def upload(body, coding):
+        headers = {
+            "Content-Type": "multipart/form-data; boundary=x",
+            "Content-Encoding": coding,
+        }
+        return ada("POST", "/documents", data=body, headers=headers)
+
+    unsupported = upload(b"x", "br")
+    assert_problem(unsupported, 415, "unsupported_content_coding")
+    assert unsupported.headers["Accept-Encoding"] == "gzip, deflate"
+    damaged = gzip.compress(build_form(bytes(range(256)) * 99))[:-20]
+    assert_problem(upload(damaged, "gzip"), 400, "malformed_content_coding")
     assert list_blobs(tmp_path) == []
 
 
@@ -477,3 +519,94 @@ def test_full_queue_returns_503_with_retry_after(start_app, identities):
 
     assert_problem(response, 503, "queue_full")
     assert response.headers["Retry-After"] == "60"
+
+
+LETTERS = b"abcdefghij\nklmnopqrst\n"
+
+
+@pytest.fixture(scope="module")
+def letters(shared_user):
+    """Return a function that downloads a file of 22 bytes with the given headers."""
+    user = shared_user("user-with-letters")
+    document_id = user.upload(LETTERS, "letters.txt")["id"]
+
+    def download(method="GET", **headers):
+        return user(
+            method,
+            f"/documents/{document_id}/content",
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    return download
+
+
+@pytest.mark.parametrize(
+    ("header", "content_range", "content"),
+    [
+        ("bytes=3-4", "bytes 3-4/22", b"de"),
+        ("bytes=0-", "bytes 0-21/22", LETTERS),
+        ("bytes=20-", "bytes 20-21/22", b"t\n"),
+        ("bytes=-2", "bytes 20-21/22", b"t\n"),
+        ("bytes=20-900", "bytes 20-21/22", b"t\n"),
+        ("bytes=-1000", "bytes 0-21/22", LETTERS),
+        ("Bytes= 0-0 ", "bytes 0-0/22", b"a"),
+        ("bytes=0000000000000000000000003-4", "bytes 3-4/22", b"de"),
+        ("bytes=3-99999999999999999999999", "bytes 3-21/22", LETTERS[3:]),
+    ],
+)
+def test_one_range_returns_206(letters, header, content_range, content):
+    response = letters(Range=header)
+
+    assert (response.status_code, response.data) == (206, content)
+    assert response.headers["Content-Range"] == content_range
+    assert response.headers["Content-Length"] == str(len(content))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "bytes=0-1,3-4",
+        "bytes=3-4,0-1",
+        "bytes=0-9,5-",
+        "bytes=900-,901-",
+        "bytes=" + ",".join(["0-"] * 2000),
+        "bytes=5-2",
+        "bytes=a-b",
+        "bytes=",
+        "bytes=-",
+        "bytes=+1-2",
+        "bytes=\u0661-2",
+        "lines=0-1",
+        "0-1",
+    ],
+)
+def test_several_ranges_and_other_range_headers_are_ignored(letters, header):
+    response = letters(Range=header.encode().decode("latin-1"))
+
+    assert (response.status_code, response.data) == (200, LETTERS)
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Range" not in response.headers
+
+
+@pytest.mark.parametrize("header", ["bytes=22-", "bytes=900-901", "bytes=-0", f"bytes={10**30}-"])
+def test_range_after_the_end_returns_416_with_the_length(letters, header):
+    response = letters(Range=header)
+
+    assert_problem(response, 416, "range_not_satisfiable")
+    assert response.headers["Content-Range"] == "bytes */22"
+
+
+def test_range_is_ignored_for_head_and_after_failed_conditions(letters):
+    etag = letters().headers["ETag"]
+
+    head = letters("HEAD", Range="bytes=3-4")
+    cached = letters(Range="bytes=3-4", If_None_Match=etag)
+    current = letters(Range="bytes=3-4", If_Range=etag)
+    changed = letters(Range="bytes=3-4", If_Range='"other"')
+    changed_beyond = letters(Range="bytes=900-", If_Range='"other"')
+
+    assert (head.status_code, head.headers["Content-Length"], head.data) == (200, "22", b"")
+    assert (cached.status_code, cached.data) == (304, b"")
+    assert (current.status_code, current.data) == (206, b"de")
+    assert (changed.status_code, changed.data) == (200, LETTERS)
+    assert (changed_beyond.status_code, changed_beyond.data) == (200, LETTERS)

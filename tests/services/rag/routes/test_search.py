@@ -71,6 +71,8 @@ def test_filter_matches_metadata(librarian, search_filter, filenames):
         {},
         {"query": ""},
         {"query": "   "},
+        {"query": "\u200b\u2060"},
+        {"query": "\u2800 \ufe0f"},
         {"query": 5},
         {"query": "x" * 5000},
         {"query": "x", "k": 0},

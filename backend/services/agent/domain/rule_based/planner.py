@@ -5,13 +5,13 @@ Answers consist of text from tool results, or state that nothing was found.
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
+from backend.services.agent.domain.rule_based.client_tool_arguments import guess_arguments
 from backend.services.agent.domain.rule_based.extractive_answers import (
     answer_from_chunks,
     extract_first_sentences,
@@ -37,7 +37,6 @@ _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
 
-_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _PERCENT: Final = re.compile(r"(?<![\w.])([\d.]++)/100\*")
 _NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Other wordings of small talk are recognised by their similarity to these.
@@ -170,7 +169,7 @@ class RuleBasedPlanner:
         for index in np.argsort(-similarities):
             if not required and similarities[index] < _MIN_CLIENT_TOOL_SIMILARITY:
                 return None
-            arguments = _guess_arguments(request, tools[int(index)].parameters, required=required)
+            arguments = guess_arguments(request, tools[int(index)].parameters, required=required)
             if arguments is not None:
                 return PlannedToolCall(tools[int(index)].name, arguments)
         return None
@@ -200,50 +199,3 @@ def _fill_placeholders(arguments: Mapping[str, Any], request: str) -> dict[str, 
     return {
         name: query if value == REQUEST_PLACEHOLDER else value for name, value in arguments.items()
     }
-
-
-def _guess_arguments(
-    request: str, parameters: Mapping[str, Any], *, required: bool
-) -> dict[str, Any] | None:
-    """Guess the arguments of a client-defined tool from *request*; None if it lacks a value.
-
-    With *required*, missing values are filled with the first choice of the schema or with 0.
-    """
-    properties: Mapping[str, Any] = parameters.get("properties") or {}
-    # A number of more than 308 digits is infinite as a float.
-    numbers = [number for text in _NUMBER.findall(request) if isfinite(number := float(text))]
-    arguments: dict[str, Any] = {}
-    for name in parameters.get("required") or []:
-        schema = properties.get(name) or {}
-        kind = schema.get("type")
-        if "enum" in schema:
-            named = [choice for choice in schema["enum"] if str(choice).lower() in request.lower()]
-            choices = named or (schema["enum"] if required else [])
-            if not choices:
-                return None
-            arguments[name] = choices[0]
-        elif kind in {"number", "integer"}:
-            if not numbers and not required:
-                return None
-            number = numbers.pop(0) if numbers else 0.0
-            arguments[name] = int(number) if kind == "integer" else number
-        elif kind in {"string", None}:
-            arguments[name] = _find_last_name(request) or request
-        elif kind == "boolean":
-            arguments[name] = True
-        else:
-            return None
-    return arguments
-
-
-def _find_last_name(request: str) -> str | None:
-    """Return the last quoted text, or else the last capitalised words.
-
-    For example, New York for "the weather in New York".
-    """
-    if quoted := re.findall(r"[\"\u201c]([^\"\u201d]{1,200})[\"\u201d]", request):
-        return str(quoted[-1])
-    if quoted := re.findall(r"(?<!\w)['\u2018]([^'\u2019]{1,200})['\u2019](?!\w)", request):
-        return str(quoted[-1])
-    names = re.findall(r"(?<=\s)[A-Z][\w'\u2019-]*(?:\s[A-Z][\w'\u2019-]*)*", request)
-    return str(names[-1]) if names else None

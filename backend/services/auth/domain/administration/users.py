@@ -25,7 +25,7 @@ from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
-from backend.services.auth.domain.usernames import normalize_login_name
+from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
 from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
 from backend.services.auth.store import accounts, sessions, tenants
 from backend.services.auth.store.credentials import (
@@ -71,14 +71,11 @@ class UserService:
             after: username key of the last user on the previous page.
         """
         tenant_id = None if can_read_all_tenants(caller) else caller.tenant_id
+        search = None
+        if text:
+            search = accounts.UserSearch(normalize_login_name(text), normalize_email(text), text)
         with self._database.read() as session:
-            users = accounts.search_users(
-                session,
-                tenant_id,
-                (normalize_login_name(text), text.lower()) if text else None,
-                after,
-                limit,
-            )
+            users = accounts.search_users(session, tenant_id, search, after, limit)
             return [_to_scoped_user(caller, load_account(session, user)) for user in users]
 
     def get_user(self, caller: Principal, user_id: str) -> ScopedUser:

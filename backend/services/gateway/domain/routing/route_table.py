@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from backend.chassis.web.openai_errors import is_openai_path
 from backend.security.limits import Limit
 from backend.services.gateway.domain.routing.paths import compile_paths
 
@@ -118,6 +119,14 @@ class Route:
         """Return True if *path* is only for calls between services."""
         return path in compile_paths(self.closed)
 
+    def counts_tokens(self, path: str) -> bool:
+        """Return True if the responses of *path* contain a token usage that is counted."""
+        return self.tokens is not None and path in self.tokens.paths
+
+    def has_openai_errors(self, path: str) -> bool:
+        """Return True if clients of *path* expect errors in the format of OpenAI's API."""
+        return self.service == "agent" and is_openai_path(path)
+
     def get_timeout(self, method: str, path: str, query: str) -> float:
         """Return the seconds until the response to a request must start; *query* has its `?`."""
         is_long = method == "POST" and path in compile_paths(self.long_paths)
@@ -164,6 +173,11 @@ class RouteTable:
                 if not rest or rest[0] == "/":
                     return route, route.onto + (rest or "/")
         return None
+
+    def has_openai_errors(self, path: str) -> bool:
+        """Return True if the route of *path*, which may be invalid, has errors in that format."""
+        match = self.find_route(path)
+        return match is not None and match[0].has_openai_errors(match[1])
 
 
 def load_route_table(defaults: Iterable[Route], file: Path | None) -> RouteTable:

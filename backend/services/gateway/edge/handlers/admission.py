@@ -183,7 +183,11 @@ class Admission:
         if self._state.scheme == "https":
             extra_lines += responses.HSTS_LINE
         status, data = responses.build_problem_response(
-            error, self._request_id, extra_lines, head_only=request.method == "HEAD"
+            error,
+            self._request_id,
+            extra_lines,
+            head_only=request.method == "HEAD",
+            as_openai_error=self._resolved_line.has_openai_errors,
         )
         self._bytes_sent = len(data)
         self._state.metrics.count_refusal(get_error_code(error))

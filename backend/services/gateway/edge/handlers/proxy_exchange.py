@@ -11,7 +11,10 @@ from backend.chassis.web.http1.header_writer import CONTINUE_RESPONSE
 from backend.security.service_tokens import GATEWAY_HEADER
 from backend.services.gateway.domain.retries import MAX_REPLAY_BYTES, FailedAttempt
 from backend.services.gateway.edge.handlers.admission import Admission
-from backend.services.gateway.edge.header_writer import build_response_head
+from backend.services.gateway.edge.header_writer import (
+    build_response_head,
+    request_unencoded_response,
+)
 from backend.services.gateway.edge.observability import request_spans
 from backend.services.gateway.errors import (
     BodyTooLarge,
@@ -117,6 +120,9 @@ class ProxyExchange(Admission):
         resolved_line, block = self._resolved_line, request.block
         is_complete = not client.is_body_incomplete
         forwarded_head = block.forwarded_head
+        if self._usage_reader is not None:
+            # The token usage is read from the response.
+            forwarded_head = request_unencoded_response(forwarded_head)
         if self._span is not None:
             forwarded_head = request_spans.inject_span_context(self._span, forwarded_head)
         gateway_token = self._state.forwarder.create_gateway_token(self._upstreams.route.service)

@@ -76,7 +76,7 @@ def test_tool_choice_decides_whether_a_tool_is_called(model, tool_choice, calls)
 def test_required_tool_is_called_without_matching_arguments(model, tool_choice):
     bound = model.bind_tools([ADD], tool_choice=tool_choice)
 
-    assert [call["args"] for call in bound.invoke("Hello!").tool_calls] == [{"a": 0, "b": 0}]
+    assert [call["args"] for call in bound.invoke("Hello!").tool_calls] == [{}]
 
 
 def test_quoted_text_becomes_the_string_argument(model):
