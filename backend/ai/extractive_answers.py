@@ -3,20 +3,22 @@
 Every sentence gets two values. Its *score* says how well it answers in comparison to the other
 sentences: similarity to the question, shared terms, and a number or name where the question asks
 for one. Its *support* says how certain it is that the chunk is about the question at all. Weights
-and thresholds are options of the caller, because they depend on how the chunks were retrieved.
+and thresholds are options, so that benchmarks can compare them.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.embedder import Embedder
-from backend.ai.text.sentences import MAX_SENTENCE_CHARS, Sentence, split_sentences
+from backend.ai.text.sentences import MAX_SENTENCE_CHARS
+from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
 
-_MAX_HEADING_WORDS: Final = 8
+# Rows of a table that answer a question together.
+_MAX_ROWS: Final = 10
 # A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
 # this share of it.
 _RELATED_TERM_COVERAGE: Final = 0.7
@@ -40,14 +42,25 @@ _NUMBER = re.compile(
 )
 _ASKS_FOR_PERSON = re.compile(r"\b(who|whom|whose|wer|wem|wen|qui)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b[^\W\d_a-z][^\W\d_]+")
-_SENTENCE_ENDINGS: Final = (".", "!", "?", "。", "…", '"', "”", ")")
 
 
 class AnswerChunk(Protocol):
-    """A part of a document: `text` is the document's text from position `start` on."""
+    """A part of a document: `text` is the document's text from position `start` on.
+
+    `section` is the heading of the section that contains its start, and `headings` are those
+    within it. `table_header` is the header row of the table that it continues, or "".
+    """
 
     @property
     def document_id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def headings(self) -> Sequence[str]: ...
+    @property
+    def table_header(self) -> str: ...
     @property
     def start(self) -> int: ...
     @property
@@ -59,7 +72,7 @@ ChunkT = TypeVar("ChunkT", bound=AnswerChunk)
 
 @dataclass(frozen=True, slots=True)
 class ExtractionOptions:
-    """Weights and thresholds of a caller. They were measured with the benchmark it names.
+    """Weights and thresholds of the selection.
 
     With *similarity* the cosine of question and sentence, and *shared* the share of the question's
     terms that the sentence contains:
@@ -85,32 +98,58 @@ class ExtractionOptions:
     chunk_rank_weight: float = 0.0
     shared_terms_support: float = 0.0
     coverage_weight: float = 0.0
-    # Sentences with fewer distinct terms are not used.
-    min_terms: int = 0
     # Longer sentences are cut at white space.
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
 
+# Measured with `python -m benchmarks.rag.answers`, see ADR 21, and with
+# `python -m benchmarks.agent.lite_answers`: one set of values serves both services, so that they
+# answer the same questions.
+ANSWER_OPTIONS: Final = ExtractionOptions(
+    min_support=0.74,
+    min_score_ratio=0.7,
+    max_score_gap=0.25,
+    shared_terms_weight=0.5,
+    answer_type_weight=0.1,
+    chunk_rank_weight=0.3,
+    coverage_weight=0.7,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredSentence(Generic[ChunkT]):
-    """A sentence of a chunk: `quote` is the document's text from `start` to `end`."""
+    """A statement of a chunk: `quote` is the document's text from `start` to `end`.
+
+    `own_terms` are the terms of the question that it contains itself, without the heading and the
+    names of columns.
+    """
 
     chunk: ChunkT
-    start: int
-    end: int
-    quote: str
+    statement: Statement
     score: float
     support: float
+    own_terms: AbstractSet[str]
+
+    @property
+    def start(self) -> int:
+        return self.chunk.start + self.statement.start
+
+    @property
+    def end(self) -> int:
+        return self.chunk.start + self.statement.end
+
+    @property
+    def quote(self) -> str:
+        return self.statement.text
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate(Generic[ChunkT]):
-    """A sentence before scoring. `text_with_heading` is what is compared with the question."""
+    """A statement before scoring."""
 
     chunk: ChunkT
     chunk_index: int
-    sentence: Sentence
-    text_with_heading: str
+    statement: Statement
 
 
 def extract_answer(
@@ -120,15 +159,12 @@ def extract_answer(
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
-    get_context: Callable[[ChunkT], str] | None = None,
 ) -> list[ScoredSentence[ChunkT]]:
     """Return the sentences that answer *question*, best first; none if support is too low.
 
     See `rank_sentences` for the arguments.
     """
-    ranked = rank_sentences(
-        question, chunks, embedder, options, term_weights=term_weights, get_context=get_context
-    )
+    ranked = rank_sentences(question, chunks, embedder, options, term_weights=term_weights)
     return select_sentences(ranked, options)
 
 
@@ -139,7 +175,6 @@ def rank_sentences(
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
-    get_context: Callable[[ChunkT], str] | None = None,
 ) -> list[ScoredSentence[ChunkT]]:
     """Return all sentences of *chunks*, best first.
 
@@ -150,33 +185,33 @@ def rank_sentences(
         options: weights and thresholds.
         term_weights: inverse document frequencies of the question's terms. A missing term has
             weight 1. A rare term counts most: a chunk without it is less likely to answer.
-        get_context: returns text that belongs to a chunk besides its own, such as its title.
     """
     candidates = _find_candidates(chunks, options)
     if not candidates:
         return []
-    texts = [candidate.text_with_heading for candidate in candidates]
+    texts = [candidate.statement.text_in_context for candidate in candidates]
     vectors = embedder.encode([question, *texts])
     similarities = vectors[1:] @ vectors[0]
     question_terms = frozenset(extract_terms(question))
     coverages = [0.0] * len(chunks)
     if options.coverage_weight:
         chunk_texts = (
-            f"{get_context(chunk)}\n{chunk.text}" if get_context else chunk.text for chunk in chunks
+            "\n".join((chunk.title, chunk.section, chunk.table_header, chunk.text))
+            for chunk in chunks
         )
         coverages = [
             _weighted_coverage(question_terms, text, term_weights or {}) for text in chunk_texts
         ]
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
-    for candidate, similarity in zip(candidates, map(float, similarities), strict=True):
-        sentence_terms = question_terms.intersection(extract_terms(candidate.text_with_heading))
-        shared = len(sentence_terms) / max(1, len(question_terms))
-        answer_type = _answer_type_match(question, candidate.sentence.text)
+    for candidate, text, similarity in zip(
+        candidates, texts, map(float, similarities), strict=True
+    ):
+        shared = len(question_terms.intersection(extract_terms(text))) / max(1, len(question_terms))
+        statement = candidate.statement
+        answer_type = _answer_type_match(question, statement.text)
         scored = ScoredSentence(
             chunk=candidate.chunk,
-            start=candidate.chunk.start + candidate.sentence.start,
-            end=candidate.chunk.start + candidate.sentence.end,
-            quote=candidate.sentence.text,
+            statement=statement,
             score=(
                 similarity
                 + options.shared_terms_weight * shared
@@ -187,6 +222,7 @@ def rank_sentences(
                 + options.shared_terms_support * shared
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
+            own_terms=question_terms.intersection(extract_terms(statement.text)),
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
@@ -197,7 +233,10 @@ def rank_sentences(
 def select_sentences(
     ranked: Sequence[ScoredSentence[ChunkT]], options: ExtractionOptions
 ) -> list[ScoredSentence[ChunkT]]:
-    """Return the sentences of *ranked* for the answer; none if the first lacks support."""
+    """Return the sentences of *ranked* for the answer; none if the first lacks support.
+
+    Of a table, only the rows that contain the same terms of the question are selected.
+    """
     if not ranked or ranked[0].support < options.min_support:
         return []
     best_score = ranked[0].score
@@ -207,47 +246,65 @@ def select_sentences(
         for sentence in ranked
         if sentence.score >= min_score and sentence.support >= options.min_support
     ]
-    return selected[: options.max_sentences]
+    selected = [sentence for sentence in selected if not _is_heading_of(sentence, selected)]
+    if not selected[0].statement.cells:
+        return _drop_other_rows(selected)[: options.max_sentences]
+    rows = [sentence for sentence in selected if sentence.statement.cells]
+    return _drop_other_rows(rows)[:_MAX_ROWS]
+
+
+def _is_heading_of(
+    sentence: ScoredSentence[ChunkT], selected: Sequence[ScoredSentence[ChunkT]]
+) -> bool:
+    """Return True if *sentence* is the heading of a selected one that has terms of the question."""
+    return sentence.statement.is_possible_heading and any(
+        other.statement.heading == sentence.quote and other.own_terms - sentence.own_terms
+        for other in selected
+    )
+
+
+def _drop_other_rows(selected: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredSentence[ChunkT]]:
+    """Return *selected* without the rows that contain fewer terms of the question than the first.
+
+    Without such a term, only the first row remains.
+    """
+    first_row = next((sentence for sentence in selected if sentence.statement.cells), None)
+    return [
+        sentence
+        for sentence in selected
+        if not sentence.statement.cells
+        or sentence is first_row
+        or (first_row and first_row.own_terms and first_row.own_terms <= sentence.own_terms)
+    ]
 
 
 def _find_candidates(
     chunks: Sequence[ChunkT], options: ExtractionOptions
 ) -> list[_Candidate[ChunkT]]:
-    """Return the sentences that can answer, with the heading above them.
+    """Return the statements of *chunks*.
 
-    Chunks overlap. A sentence in two of them counts once, for the chunk that ranks higher.
+    Chunks overlap. A statement in two of them counts once, for the chunk that ranks higher.
     """
     candidates: dict[tuple[str, int, int], _Candidate[ChunkT]] = {}
     for index, chunk in enumerate(chunks):
-        sentences = split_sentences(chunk.text, options.max_sentence_chars)
-        headings = {sentence for sentence in sentences if _is_heading(sentence.text)}
-        if len(headings) == len(sentences):
-            headings = set()  # A chunk of short lines, such as a list, has no headings.
-        heading = ""
-        for sentence in sentences:
-            if sentence in headings:
-                heading = sentence.text
-                continue
-            position = (chunk.document_id, chunk.start + sentence.start, chunk.start + sentence.end)
-            if position in candidates or _count_terms(sentence.text) < options.min_terms:
-                continue
-            text = f"{heading}: {sentence.text}" if heading else sentence.text
-            candidates[position] = _Candidate(chunk, index, sentence, text)
+        for statement in find_chunk_statements(chunk, options.max_sentence_chars):
+            start, end = chunk.start + statement.start, chunk.start + statement.end
+            position = (chunk.document_id, start, end)
+            if position not in candidates:
+                candidates[position] = _Candidate(chunk, index, statement)
     return list(candidates.values())
 
 
-def _count_terms(text: str) -> int:
-    return len(set(extract_terms(text)))
-
-
-def _is_heading(line: str) -> bool:
-    """Return True if *line* names a subject without a statement about it.
-
-    A heading resembles every question about its section and answers none.
-    """
-    has_fact = ":" in line or "\t" in line or any(char.isdigit() for char in line)
-    is_finished = line.endswith(_SENTENCE_ENDINGS)
-    return not is_finished and not has_fact and len(line.split()) <= _MAX_HEADING_WORDS
+def find_chunk_statements(
+    chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS
+) -> list[Statement]:
+    """Return the sentences and table rows of *chunk* that can answer. Headings cannot."""
+    return find_statements(
+        chunk.text,
+        max_chars,
+        titles=frozenset((chunk.title, chunk.section, *chunk.headings)),
+        table_header=chunk.table_header,
+    )
 
 
 def _answer_type_match(question: str, sentence: str) -> float:

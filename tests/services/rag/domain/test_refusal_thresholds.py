@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend.ai.extractive_answers import select_sentences
-from backend.services.rag.domain.refusal_thresholds import OPTIONS, rank_hit_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, select_sentences
+from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.model import SearchHit
 
 AIRFIELD = (
@@ -36,7 +36,7 @@ def search_hit(text, document_id="doc_1", start=0):
 
 
 def extract_sentences(embedder, question, hits):
-    return select_sentences(rank_hit_sentences(question, hits, embedder, {}), OPTIONS)
+    return select_sentences(rank_hit_sentences(question, hits, embedder, {}), ANSWER_OPTIONS)
 
 
 def extract_quotes(embedder, question, *texts):

@@ -42,7 +42,8 @@ def rerank_by_terms(
     """
     question_terms = extract_terms(question)
     terms_by_hit = [
-        extract_terms(f"{hit.title} {hit.section}\n{hit.text}") for hit in hits[:RERANK_DEPTH]
+        extract_terms(f"{hit.title} {hit.section}\n{hit.table_header}\n{hit.text}")
+        for hit in hits[:RERANK_DEPTH]
     ]
     # Terms that no hit contains do not influence the order.
     known_terms = set().union(*terms_by_hit)
@@ -67,7 +68,9 @@ def rerank_by_model(
     """
     candidates = hits[:RERANK_DEPTH]
     try:
-        scores = model.score_chunks(question, [f"{hit.title}\n{hit.text}" for hit in candidates])
+        scores = model.score_chunks(
+            question, [f"{hit.title}\n{hit.table_header}\n{hit.text}" for hit in candidates]
+        )
     except RerankerFailed as error:
         _log.warning("reranker failed, hits keep their order: %s", error)
         return None

@@ -125,7 +125,9 @@ def test_table_row_is_an_answer(planner):
         failed=False,
     )
 
-    assert "Maple Leafs TOR 13" in planner.compose_answer(search.arguments["query"], [search])
+    answer = planner.compose_answer(search.arguments["query"], [search])
+
+    assert answer == "Team: Maple Leafs; Location: TOR; Stanley Cups: 13."
 
 
 def test_summary_is_of_the_named_file(planner):
