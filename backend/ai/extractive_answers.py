@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.embedder import Embedder
+from backend.ai.text.compounds import contains_part, cover_compound, is_long_word
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
@@ -22,11 +23,19 @@ _MAX_ROWS: Final = 10
 # A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
 # this share of it.
 _RELATED_TERM_COVERAGE: Final = 0.7
+# A chunk that contains a compound with a term covers this share of it.
+_COMPOUND_COVERAGE: Final = 0.9
 # Terms of the form of a question. A chunk that answers it need not contain them.
 _QUESTION_TERMS: Final = frozenset(
     extract_terms(
         "many much kind kinds type types sort name names named called tell me about give list"
         " describe explain please know find show also any some main exactly more most mean used"
+        " wer wem wen wessen was wie wo wann warum wieso wohin woher wieviel viel viele welche"
+        " welcher welches welchen welchem gibt bekommt ist sind wird der das"
+        " qui que quoi quel quelle quels quelles combien quand où pourquoi est sont"
+        " quién quiénes qué cuál cuáles cuándo dónde cómo cuánto cuánta cuántos cuántas es"
+        " chi che quale quali quando dove quanto quanta quanti quante sono"
+        " quem qual quais onde quanto wat wie waar wanneer welk welke hoeveel"
     )
 )
 _ASKS_FOR_NUMBER = re.compile(
@@ -206,7 +215,7 @@ def rank_sentences(
     for candidate, text, similarity in zip(
         candidates, texts, map(float, similarities), strict=True
     ):
-        shared = len(question_terms.intersection(extract_terms(text))) / max(1, len(question_terms))
+        shared = len(_find_shared_terms(question_terms, text)) / max(1, len(question_terms))
         statement = candidate.statement
         answer_type = _answer_type_match(question, statement.text)
         scored = ScoredSentence(
@@ -222,7 +231,7 @@ def rank_sentences(
                 + options.shared_terms_support * shared
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
-            own_terms=question_terms.intersection(extract_terms(statement.text)),
+            own_terms=_find_shared_terms(question_terms, statement.text),
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
@@ -335,9 +344,25 @@ def _weighted_coverage(
     return covered / total if total else 0.0
 
 
+def _find_shared_terms(question_terms: AbstractSet[str], text: str) -> AbstractSet[str]:
+    """Return the terms of the question that *text* contains, also as parts of compounds."""
+    text_terms = frozenset(extract_terms(text))
+    return {
+        term for term in question_terms if term in text_terms or _is_part_of_any(term, text_terms)
+    }
+
+
+def _is_part_of_any(term: str, text_terms: AbstractSet[str]) -> bool:
+    return any(contains_part(text_term, term) for text_term in text_terms)
+
+
 def _term_coverage(term: str, text_terms: AbstractSet[str]) -> float:
     if term in text_terms:
         return 1.0
+    if _is_part_of_any(term, text_terms):
+        return _COMPOUND_COVERAGE
+    if is_long_word(term) and (share := cover_compound(term, text_terms)):
+        return _COMPOUND_COVERAGE * share
     if len(term) < 5 or not term.isalpha():
         return 0.0
     root = term[: max(4, len(term) - 3)]
