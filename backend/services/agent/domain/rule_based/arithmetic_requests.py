@@ -28,8 +28,9 @@ _ANSWER_WORD: Final = re.compile(
     re.IGNORECASE,
 )
 _DECIMAL_COMMA_WORDS: Final = re.compile(
-    r"\b(?:was|wie ?viel|berechne|rechne|mal|geteilt|prozent|hälfte|hoch|combien|fois|moins"
-    r"|quel(?:le)?|pour ?cent|moitié|cuánto|cuál|menos|más|por|mitad|quanto|più|meno|metà|diviso)\b",
+    r"\b(?:was|wie ?viel|berechne|rechne|mal|geteilt|prozent|hälfte|hoch|combien|fois"
+    r"|moins|quel(?:le)?|pour ?cent|moitié"
+    r"|cuánto|cuál|menos|más|por|mitad|quanto|più|meno|metà|diviso)\b",
     re.IGNORECASE,
 )
 _COMMA_DECIMAL: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})*,(?:\d{1,2}|\d{4,})(?![\d,])")
@@ -42,7 +43,10 @@ _LIST: Final = (
 _LIST_SEPARATOR: Final = re.compile(
     r"(?<=\d)(?:,\s+|\s*;\s*|,?\s+(?:and|und|et|y|e|to|by|with|mit|avec|con)\s+)"
 )
-_ADD: Final = r"(?:add|addiere|(?:the )?sum of|(?:die )?summe (?:von|aus)|(?:la )?(?:somme de|suma de|somma di))"
+_ADD: Final = (
+    r"(?:add|addiere|(?:the )?sum of|(?:die )?summe (?:von|aus)"
+    r"|(?:la )?(?:somme de|suma de|somma di))"
+)
 _MULTIPLY: Final = (
     r"(?:multiply|multipliziere|(?:the )?product of|(?:das )?produkt (?:von|aus)"
     r"|(?:le )?produit de|(?:el )?producto de|(?:il )?prodotto di)"
