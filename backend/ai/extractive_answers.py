@@ -6,51 +6,25 @@ for one. Its *support* says how certain it is that the chunk is about the questi
 and thresholds are options, so that benchmarks can compare them.
 """
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
+from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
+from backend.ai.answer_types import match_answer_type, strip_source_phrase
 from backend.ai.embedder import Embedder
-from backend.ai.text.compounds import contains_part, cover_compound, is_long_word
+from backend.ai.term_coverage import compute_weighted_coverage, find_shared_terms, is_named_in
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
 
+# Additional support of a line such as "Phone: 0221 4455" if the question contains its label.
+_LABEL_BONUS: Final = 0.25
 # Rows of a table that answer a question together.
 _MAX_ROWS: Final = 10
-# A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
-# this share of it.
-_RELATED_TERM_COVERAGE: Final = 0.7
-# A chunk that contains a compound with a term covers this share of it.
-_COMPOUND_COVERAGE: Final = 0.9
-# Terms of the form of a question. A chunk that answers it need not contain them.
-_QUESTION_TERMS: Final = frozenset(
-    extract_terms(
-        "many much kind kinds type types sort name names named called tell me about give list"
-        " describe explain please know find show also any some main exactly more most mean used"
-        " wer wem wen wessen was wie wo wann warum wieso wohin woher wieviel viel viele welche"
-        " welcher welches welchen welchem gibt bekommt ist sind wird der das"
-        " qui que quoi quel quelle quels quelles combien quand où pourquoi est sont"
-        " quién quiénes qué cuál cuáles cuándo dónde cómo cuánto cuánta cuántos cuántas es"
-        " chi che quale quali quando dove quanto quanta quanti quante sono"
-        " quem qual quais onde quanto wat wie waar wanneer welk welke hoeveel"
-    )
-)
-_ASKS_FOR_NUMBER = re.compile(
-    r"\bhow (many|much|long|old|far|tall|high|often|large|big|deep|wide|fast)\b|\bwhen\b"
-    r"|\bwhat (year|percentage|percent|number|date|day|month|time|price)\b"
-    r"|\bin (which|what) year\b|\bwie (viel|lang|hoch|oft|alt|weit)|\bwann\b|\bcombien\b|\bquand\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(
-    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million"
-    r"|billion|half|third|first|second|once|twice)\b",
-    re.IGNORECASE,
-)
-_ASKS_FOR_PERSON = re.compile(r"\b(who|whom|whose|wer|wem|wen|qui)\b", re.IGNORECASE)
-_NAME = re.compile(r"\b[^\W\d_a-z][^\W\d_]+")
 
 
 class AnswerChunk(Protocol):
@@ -84,13 +58,14 @@ class ExtractionOptions:
     """Weights and thresholds of the selection.
 
     With *similarity* the cosine of question and sentence, and *shared* the share of the question's
-    terms that the sentence contains:
+    terms that the sentence contains, each weighted by its rarity among the sentences:
 
         score   = similarity + shared_terms_weight * shared + answer_type_weight * answer type
         support = similarity + shared_terms_support * shared + coverage_weight * coverage
 
     *answer type* is 1 if the sentence contains the number or name that the question asks for, 0 if
-    it does not, and 0.5 if the question asks for neither. *coverage* is the weighted share of the
+    it does not, and 0.5 if the question asks for neither. A line such as "Phone: 0221 4455" has
+    additional support if the question contains its label. *coverage* is the weighted share of the
     question's terms that the whole chunk contains. Sentences are ordered by
     score + chunk_rank_weight * rank, where *rank* falls from 1 for the first chunk towards 0.
     """
@@ -117,7 +92,7 @@ class ExtractionOptions:
 ANSWER_OPTIONS: Final = ExtractionOptions(
     min_support=0.74,
     min_score_ratio=0.7,
-    max_score_gap=0.25,
+    max_score_gap=0.35,
     shared_terms_weight=0.5,
     answer_type_weight=0.1,
     chunk_rank_weight=0.3,
@@ -130,7 +105,7 @@ class ScoredSentence(Generic[ChunkT]):
     """A statement of a chunk: `quote` is the document's text from `start` to `end`.
 
     `own_terms` are the terms of the question that it contains itself, without the heading and the
-    names of columns.
+    names of columns. `answer_type` is 1 if it contains the number or name that is asked for.
     """
 
     chunk: ChunkT
@@ -138,6 +113,7 @@ class ScoredSentence(Generic[ChunkT]):
     score: float
     support: float
     own_terms: AbstractSet[str]
+    answer_type: float
 
     @property
     def start(self) -> int:
@@ -198,6 +174,7 @@ def rank_sentences(
     candidates = _find_candidates(chunks, options)
     if not candidates:
         return []
+    question = strip_source_phrase(question)
     texts = [candidate.statement.text_in_context for candidate in candidates]
     vectors = embedder.encode([question, *texts])
     similarities = vectors[1:] @ vectors[0]
@@ -209,15 +186,20 @@ def rank_sentences(
             for chunk in chunks
         )
         coverages = [
-            _weighted_coverage(question_terms, text, term_weights or {}) for text in chunk_texts
+            compute_weighted_coverage(question_terms, text, term_weights or {})
+            for text in chunk_texts
         ]
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
-    for candidate, text, similarity in zip(
-        candidates, texts, map(float, similarities), strict=True
+    shared_terms = [find_shared_terms(question_terms, text) for text in texts]
+    weights = _weigh_terms(question_terms, shared_terms)
+    total_weight = sum(weights.values()) or 1.0
+    for candidate, terms, similarity in zip(
+        candidates, shared_terms, map(float, similarities), strict=True
     ):
-        shared = len(_find_shared_terms(question_terms, text)) / max(1, len(question_terms))
+        shared = sum(map(weights.__getitem__, terms)) / total_weight
         statement = candidate.statement
-        answer_type = _answer_type_match(question, statement.text)
+        answer_type = match_answer_type(question, statement.text)
+        label_bonus = _LABEL_BONUS if is_named_in(statement.label, question_terms) else 0.0
         scored = ScoredSentence(
             chunk=candidate.chunk,
             statement=statement,
@@ -228,10 +210,12 @@ def rank_sentences(
             ),
             support=(
                 similarity
+                + label_bonus
                 + options.shared_terms_support * shared
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
-            own_terms=_find_shared_terms(question_terms, statement.text),
+            answer_type=answer_type,
+            own_terms=find_shared_terms(question_terms, statement.text),
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
@@ -239,12 +223,21 @@ def rank_sentences(
     return [scored for _, scored in ranked]
 
 
+def _weigh_terms(
+    question_terms: AbstractSet[str], shared_terms: Sequence[AbstractSet[str]]
+) -> dict[str, float]:
+    """Return a weight for each term: terms that most sentences contain distinguish none."""
+    counts = Counter(chain.from_iterable(shared_terms))
+    return {term: log(1 + len(shared_terms) / (counts[term] + 1)) for term in question_terms}
+
+
 def select_sentences(
     ranked: Sequence[ScoredSentence[ChunkT]], options: ExtractionOptions
 ) -> list[ScoredSentence[ChunkT]]:
     """Return the sentences of *ranked* for the answer; none if the first lacks support.
 
-    Of a table, only the rows that contain the same terms of the question are selected.
+    Further sentences contain the number or name that is asked for, if the first does. Of a table,
+    only the rows that contain the same terms of the question are selected.
     """
     if not ranked or ranked[0].support < options.min_support:
         return []
@@ -253,7 +246,9 @@ def select_sentences(
     selected = [
         sentence
         for sentence in ranked
-        if sentence.score >= min_score and sentence.support >= options.min_support
+        if sentence.score >= min_score
+        and sentence.support >= options.min_support
+        and sentence.answer_type >= ranked[0].answer_type
     ]
     selected = [sentence for sentence in selected if not _is_heading_of(sentence, selected)]
     if not selected[0].statement.cells:
@@ -314,57 +309,3 @@ def find_chunk_statements(
         titles=frozenset((chunk.title, chunk.section, *chunk.headings)),
         table_header=chunk.table_header,
     )
-
-
-def _answer_type_match(question: str, sentence: str) -> float:
-    """Return 1 if *sentence* contains the number or new name that is asked for, 0 if it does not.
-
-    Return 0.5 if the question asks for neither.
-    """
-    if _ASKS_FOR_NUMBER.search(question):
-        return float(bool(_NUMBER.search(sentence)))
-    if _ASKS_FOR_PERSON.search(question):
-        folded_question = question.casefold()
-        # Skip the first word: it is capitalised in any case.
-        names = _NAME.finditer(sentence, 1)
-        return float(any(name.group().casefold() not in folded_question for name in names))
-    return 0.5
-
-
-def _weighted_coverage(
-    question_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
-) -> float:
-    """Return the share of the question's terms that *text* contains, by their weights."""
-    required_terms = (question_terms - _QUESTION_TERMS) or question_terms
-    text_terms = set(extract_terms(text))
-    total = sum(term_weights.get(term, 1.0) for term in required_terms)
-    covered = sum(
-        term_weights.get(term, 1.0) * _term_coverage(term, text_terms) for term in required_terms
-    )
-    return covered / total if total else 0.0
-
-
-def _find_shared_terms(question_terms: AbstractSet[str], text: str) -> AbstractSet[str]:
-    """Return the terms of the question that *text* contains, also as parts of compounds."""
-    text_terms = frozenset(extract_terms(text))
-    return {
-        term for term in question_terms if term in text_terms or _is_part_of_any(term, text_terms)
-    }
-
-
-def _is_part_of_any(term: str, text_terms: AbstractSet[str]) -> bool:
-    return any(contains_part(text_term, term) for text_term in text_terms)
-
-
-def _term_coverage(term: str, text_terms: AbstractSet[str]) -> float:
-    if term in text_terms:
-        return 1.0
-    if _is_part_of_any(term, text_terms):
-        return _COMPOUND_COVERAGE
-    if is_long_word(term) and (share := cover_compound(term, text_terms)):
-        return _COMPOUND_COVERAGE * share
-    if len(term) < 5 or not term.isalpha():
-        return 0.0
-    root = term[: max(4, len(term) - 3)]
-    is_related = any(text_term.startswith(root) for text_term in text_terms)
-    return _RELATED_TERM_COVERAGE if is_related else 0.0

@@ -138,6 +138,20 @@ def test_sentence_with_the_requested_number_or_name_is_preferred(question, text,
     assert ranked[0].quote == quote
 
 
+def test_label_in_the_question_supports_its_value():
+    chunk = StoredChunk("Pumpe: X-200\nTelefon: 0221 4455\n\nWir beraten gern.")
+    ranked = rank_sentences("Wie lautet die Telefonnummer?", [chunk], WordEmbedder(), OPTIONS)
+    support = {sentence.quote: sentence.support for sentence in ranked}
+
+    assert support["Telefon: 0221 4455"] >= support["Pumpe: X-200"] + 0.2
+
+
+def test_terms_of_most_sentences_count_little():
+    text = StoredChunk("Die Uhr ist rot. Die Tür ist neu. Die Wand ist alt.")
+
+    assert extract_quotes("Wie ist die Tür?", text, max_score_gap=0.2) == ["Die Tür ist neu."]
+
+
 def test_coverage_counts_the_whole_chunk_its_context_and_rare_terms_most():
     options = ExtractionOptions(min_support=0.0, coverage_weight=1.0)
 

@@ -33,6 +33,8 @@ SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{SENTENCE_END.pattern})")
 _FINISHED = re.compile(rf"[.!?…\uff0e{END_MARKS}][{CLOSERS}]*$")
 _PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$")
 
+_UNSPACED_END = re.compile(rf"[{UNSPACED_SCRIPTS}]$")
+
 _LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
 _LAST_WORD = re.compile(r"(?<!\S)(\S++)$")
 _MAX_ABBREVIATION_CHARS: Final = 12
@@ -50,6 +52,11 @@ _ABBREVIATIONS: Final = frozenset(
 def is_finished(text: str) -> bool:
     """Return True if *text* ends with a mark that ends sentences, in any script."""
     return bool(_FINISHED.search(text))
+
+
+def ends_without_mark(text: str) -> bool:
+    """Return True if *text* ends with a letter of a script without spaces, which needs no mark."""
+    return bool(_UNSPACED_END.search(text))
 
 
 def has_final_punctuation(text: str) -> bool:

@@ -31,7 +31,7 @@ _NON_SPACE = re.compile(r"\S")
 _CLAUSE_SCRIPTS: Final = r"\u0e01-\u0e2e\u0e30-\u0e45\u0e47-\u0e4e\u0e81-\u0edf\u1780-\u17d3"
 _CLAUSE_END = re.compile(rf"(?<=[{_CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{_CLAUSE_SCRIPTS}])")
 # Shorter clauses are joined with the next one, in characters.
-_MIN_CLAUSE_CHARS: Final = 40
+_MIN_CLAUSE_CHARS: Final = 16
 # Marks after which an overlong sentence of a script without spaces is divided.
 _CLAUSE_MARK = re.compile(rf"[\u3001\uff0c\uff1b\uff1a](?=[{UNSPACED_SCRIPTS}])")
 

@@ -18,6 +18,14 @@ from backend.ai.text.tables import (
     split_cells,
 )
 
+_LABEL = re.compile(r"\W{0,4}([^\W\d_][^:\uff1a.!?\n]{0,40})[:\uff1a](?=\D|$)")
+# A first word that refers to the sentence before, in English, German, French, Spanish and Italian.
+_PRONOUN = re.compile(
+    r"\W{0,3}(?:it|its|he|his|she|her|they|their|this|these|that|those|er|sie|es|seine?|ihre?|diese[rs]?"
+    r"|il|elle|ils|elles|son|sa|ses|leurs?|ce|cet|cette|él|ella|ellos|ellas|sus?|este|esta|egli|lui|lei"
+    r"|esso|essa|suo|sua|questo|questa)\b",
+    re.IGNORECASE,
+)
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
@@ -27,6 +35,7 @@ class Statement:
 
     Attributes:
         heading: the heading above it, or "".
+        previous: the sentence before it, if its first word refers to that, as "It" does; or "".
         columns: the names of a table row's columns; empty for other text and without a header.
         cells: the cells of a table row, or empty.
         is_possible_heading: it may be a heading that contains a number.
@@ -36,9 +45,18 @@ class Statement:
     start: int
     end: int
     heading: str = ""
+    previous: str = ""
     columns: Sequence[str] = ()
     cells: Sequence[str] = ()
     is_possible_heading: bool = False
+
+    @property
+    def label(self) -> str:
+        """What the statement gives the value of: "Phone" in "Phone: 0221 4455", or ""."""
+        if self.cells:
+            return self.cells[0] if len(self.cells) == 2 and not self.columns else ""
+        match = _LABEL.match(self.text)
+        return match[1] if match else ""
 
     @property
     def description(self) -> str:
@@ -47,8 +65,9 @@ class Statement:
 
     @property
     def text_in_context(self) -> str:
-        """The description with the heading above it."""
-        return f"{self.heading}: {self.description}" if self.heading else self.description
+        """The description after the heading above it and the sentence that it refers to."""
+        text = f"{self.previous} {self.description}" if self.previous else self.description
+        return f"{self.heading}: {text}" if self.heading else text
 
 
 def find_statements(
@@ -82,7 +101,7 @@ def _classify(sentence: Sentence, titles: AbstractSet[str]) -> HeadingKind:
 def _iterate_statements(
     text: str, sentences: Sequence[Sentence], kinds: Sequence[HeadingKind], table_header: str
 ) -> Iterator[Statement]:
-    heading = ""
+    heading = previous = ""
     columns: Sequence[str] = split_cells(table_header) if table_header else ()
     # The end of the last table row: the next line belongs to the same table.
     row_end = 0 if table_header else None
@@ -91,11 +110,13 @@ def _iterate_statements(
         if not sentence.is_row:
             row_end = None
             if kind is HeadingKind.CERTAIN:
-                heading = strip_heading_marks(sentence.text)
+                heading, previous = strip_heading_marks(sentence.text), ""
             elif _LETTER_OR_DIGIT.search(sentence.text):
                 is_possible = kind is HeadingKind.POSSIBLE
-                yield Statement(*position, heading, is_possible_heading=is_possible)
+                before = previous if _PRONOUN.match(sentence.text) else ""
+                yield Statement(*position, heading, before, is_possible_heading=is_possible)
                 heading = sentence.text if is_possible else heading
+                previous = before or sentence.text
             continue
         if row_end is None or not are_adjacent(text, row_end, sentence.start):
             columns = _read_columns(text, sentences[index : index + 2])
@@ -106,7 +127,7 @@ def _iterate_statements(
             # Empty cells at the start of the row are outside of the sentence.
             line_start = text.rfind("\n", 0, sentence.start) + 1
             cells = split_cells(text[line_start : sentence.end])
-            yield Statement(*position, heading, columns, cells)
+            yield Statement(*position, heading, columns=columns, cells=cells)
         row_end = sentence.end
 
 
