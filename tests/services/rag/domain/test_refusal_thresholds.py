@@ -143,8 +143,8 @@ def test_no_hits_give_no_answer(embedder):
         (
             "Welche Zulage bekommt der Kapitän der Dampfschifffahrt?",
             (
-                "Der Speisesaal ist offen. Donaudampfschifffahrtsgesellschaftskapitäne erhalten eine "
-                "Zulage von 250 Euro."
+                "Der Speisesaal ist offen. Donaudampfschifffahrtsgesellschaftskapitäne erhalten "
+                "eine Zulage von 250 Euro."
             ),
             "Donaudampfschifffahrtsgesellschaftskapitäne erhalten eine Zulage von 250 Euro.",
         ),
