@@ -3,51 +3,47 @@
 Every sentence gets two values. Its *score* says how well it answers in comparison to the other
 sentences: similarity to the question, shared terms, and a number or name where the question asks
 for one. Its *support* says how certain it is that the chunk is about the question at all. Weights
-and thresholds are options of the caller, because they depend on how the chunks were retrieved.
+and thresholds are options, so that benchmarks can compare them.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
+from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
+from backend.ai.answer_types import match_answer_type, strip_source_phrase
 from backend.ai.embedder import Embedder
-from backend.ai.text.sentences import MAX_SENTENCE_CHARS, Sentence, split_sentences
+from backend.ai.term_coverage import compute_weighted_coverage, find_shared_terms, is_named_in
+from backend.ai.text.sentences import MAX_SENTENCE_CHARS
+from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
 
-_MAX_HEADING_WORDS: Final = 8
-# A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
-# this share of it.
-_RELATED_TERM_COVERAGE: Final = 0.7
-# Terms of the form of a question. A chunk that answers it need not contain them.
-_QUESTION_TERMS: Final = frozenset(
-    extract_terms(
-        "many much kind kinds type types sort name names named called tell me about give list"
-        " describe explain please know find show also any some main exactly more most mean used"
-    )
-)
-_ASKS_FOR_NUMBER = re.compile(
-    r"\bhow (many|much|long|old|far|tall|high|often|large|big|deep|wide|fast)\b|\bwhen\b"
-    r"|\bwhat (year|percentage|percent|number|date|day|month|time|price)\b"
-    r"|\bin (which|what) year\b|\bwie (viel|lang|hoch|oft|alt|weit)|\bwann\b|\bcombien\b|\bquand\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(
-    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million"
-    r"|billion|half|third|first|second|once|twice)\b",
-    re.IGNORECASE,
-)
-_ASKS_FOR_PERSON = re.compile(r"\b(who|whom|whose|wer|wem|wen|qui)\b", re.IGNORECASE)
-_NAME = re.compile(r"\b[^\W\d_a-z][^\W\d_]+")
-_SENTENCE_ENDINGS: Final = (".", "!", "?", "。", "…", '"', "”", ")")
+# Additional support of a line such as "Phone: 0221 4455" if the question contains its label.
+_LABEL_BONUS: Final = 0.25
+# Rows of a table that answer a question together.
+_MAX_ROWS: Final = 10
 
 
 class AnswerChunk(Protocol):
-    """A part of a document: `text` is the document's text from position `start` on."""
+    """A part of a document: `text` is the document's text from position `start` on.
+
+    `section` is the heading of the section that contains its start, and `headings` are those
+    within it. `table_header` is the header row of the table that it continues, or "".
+    """
 
     @property
     def document_id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def headings(self) -> Sequence[str]: ...
+    @property
+    def table_header(self) -> str: ...
     @property
     def start(self) -> int: ...
     @property
@@ -59,16 +55,17 @@ ChunkT = TypeVar("ChunkT", bound=AnswerChunk)
 
 @dataclass(frozen=True, slots=True)
 class ExtractionOptions:
-    """Weights and thresholds of a caller. They were measured with the benchmark it names.
+    """Weights and thresholds of the selection.
 
     With *similarity* the cosine of question and sentence, and *shared* the share of the question's
-    terms that the sentence contains:
+    terms that the sentence contains, each weighted by its rarity among the sentences:
 
         score   = similarity + shared_terms_weight * shared + answer_type_weight * answer type
         support = similarity + shared_terms_support * shared + coverage_weight * coverage
 
     *answer type* is 1 if the sentence contains the number or name that the question asks for, 0 if
-    it does not, and 0.5 if the question asks for neither. *coverage* is the weighted share of the
+    it does not, and 0.5 if the question asks for neither. A line such as "Phone: 0221 4455" has
+    additional support if the question contains its label. *coverage* is the weighted share of the
     question's terms that the whole chunk contains. Sentences are ordered by
     score + chunk_rank_weight * rank, where *rank* falls from 1 for the first chunk towards 0.
     """
@@ -85,32 +82,59 @@ class ExtractionOptions:
     chunk_rank_weight: float = 0.0
     shared_terms_support: float = 0.0
     coverage_weight: float = 0.0
-    # Sentences with fewer distinct terms are not used.
-    min_terms: int = 0
     # Longer sentences are cut at white space.
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
 
+# Measured with `python -m benchmarks.rag.answers`, see ADR 40, and with
+# `python -m benchmarks.agent.lite_answers`: one set of values serves both services, so that they
+# answer the same questions.
+ANSWER_OPTIONS: Final = ExtractionOptions(
+    min_support=0.74,
+    min_score_ratio=0.7,
+    max_score_gap=0.35,
+    shared_terms_weight=0.5,
+    answer_type_weight=0.1,
+    chunk_rank_weight=0.3,
+    coverage_weight=0.7,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredSentence(Generic[ChunkT]):
-    """A sentence of a chunk: `quote` is the document's text from `start` to `end`."""
+    """A statement of a chunk: `quote` is the document's text from `start` to `end`.
+
+    `own_terms` are the terms of the question that it contains itself, without the heading and the
+    names of columns. `answer_type` is 1 if it contains the number or name that is asked for.
+    """
 
     chunk: ChunkT
-    start: int
-    end: int
-    quote: str
+    statement: Statement
     score: float
     support: float
+    own_terms: AbstractSet[str]
+    answer_type: float
+
+    @property
+    def start(self) -> int:
+        return self.chunk.start + self.statement.start
+
+    @property
+    def end(self) -> int:
+        return self.chunk.start + self.statement.end
+
+    @property
+    def quote(self) -> str:
+        return self.statement.text
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate(Generic[ChunkT]):
-    """A sentence before scoring. `text_with_heading` is what is compared with the question."""
+    """A statement before scoring."""
 
     chunk: ChunkT
     chunk_index: int
-    sentence: Sentence
-    text_with_heading: str
+    statement: Statement
 
 
 def extract_answer(
@@ -120,15 +144,12 @@ def extract_answer(
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
-    get_context: Callable[[ChunkT], str] | None = None,
 ) -> list[ScoredSentence[ChunkT]]:
     """Return the sentences that answer *question*, best first; none if support is too low.
 
     See `rank_sentences` for the arguments.
     """
-    ranked = rank_sentences(
-        question, chunks, embedder, options, term_weights=term_weights, get_context=get_context
-    )
+    ranked = rank_sentences(question, chunks, embedder, options, term_weights=term_weights)
     return select_sentences(ranked, options)
 
 
@@ -139,7 +160,6 @@ def rank_sentences(
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
-    get_context: Callable[[ChunkT], str] | None = None,
 ) -> list[ScoredSentence[ChunkT]]:
     """Return all sentences of *chunks*, best first.
 
@@ -150,33 +170,39 @@ def rank_sentences(
         options: weights and thresholds.
         term_weights: inverse document frequencies of the question's terms. A missing term has
             weight 1. A rare term counts most: a chunk without it is less likely to answer.
-        get_context: returns text that belongs to a chunk besides its own, such as its title.
     """
     candidates = _find_candidates(chunks, options)
     if not candidates:
         return []
-    texts = [candidate.text_with_heading for candidate in candidates]
+    question = strip_source_phrase(question)
+    texts = [candidate.statement.text_in_context for candidate in candidates]
     vectors = embedder.encode([question, *texts])
     similarities = vectors[1:] @ vectors[0]
     question_terms = frozenset(extract_terms(question))
     coverages = [0.0] * len(chunks)
     if options.coverage_weight:
         chunk_texts = (
-            f"{get_context(chunk)}\n{chunk.text}" if get_context else chunk.text for chunk in chunks
+            "\n".join((chunk.title, chunk.section, chunk.table_header, chunk.text))
+            for chunk in chunks
         )
         coverages = [
-            _weighted_coverage(question_terms, text, term_weights or {}) for text in chunk_texts
+            compute_weighted_coverage(question_terms, text, term_weights or {})
+            for text in chunk_texts
         ]
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
-    for candidate, similarity in zip(candidates, map(float, similarities), strict=True):
-        sentence_terms = question_terms.intersection(extract_terms(candidate.text_with_heading))
-        shared = len(sentence_terms) / max(1, len(question_terms))
-        answer_type = _answer_type_match(question, candidate.sentence.text)
+    shared_terms = [find_shared_terms(question_terms, text) for text in texts]
+    weights = _weigh_terms(question_terms, shared_terms)
+    total_weight = sum(weights.values()) or 1.0
+    for candidate, terms, similarity in zip(
+        candidates, shared_terms, map(float, similarities), strict=True
+    ):
+        shared = sum(map(weights.__getitem__, terms)) / total_weight
+        statement = candidate.statement
+        answer_type = match_answer_type(question, statement.text)
+        label_bonus = _LABEL_BONUS if is_named_in(statement.label, question_terms) else 0.0
         scored = ScoredSentence(
             chunk=candidate.chunk,
-            start=candidate.chunk.start + candidate.sentence.start,
-            end=candidate.chunk.start + candidate.sentence.end,
-            quote=candidate.sentence.text,
+            statement=statement,
             score=(
                 similarity
                 + options.shared_terms_weight * shared
@@ -184,9 +210,12 @@ def rank_sentences(
             ),
             support=(
                 similarity
+                + label_bonus
                 + options.shared_terms_support * shared
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
+            answer_type=answer_type,
+            own_terms=find_shared_terms(question_terms, statement.text),
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
@@ -194,10 +223,22 @@ def rank_sentences(
     return [scored for _, scored in ranked]
 
 
+def _weigh_terms(
+    question_terms: AbstractSet[str], shared_terms: Sequence[AbstractSet[str]]
+) -> dict[str, float]:
+    """Return a weight for each term: terms that most sentences contain distinguish none."""
+    counts = Counter(chain.from_iterable(shared_terms))
+    return {term: log(1 + len(shared_terms) / (counts[term] + 1)) for term in question_terms}
+
+
 def select_sentences(
     ranked: Sequence[ScoredSentence[ChunkT]], options: ExtractionOptions
 ) -> list[ScoredSentence[ChunkT]]:
-    """Return the sentences of *ranked* for the answer; none if the first lacks support."""
+    """Return the sentences of *ranked* for the answer; none if the first lacks support.
+
+    Further sentences contain the number or name that is asked for, if the first does. Of a table,
+    only the rows that contain the same terms of the question are selected.
+    """
     if not ranked or ranked[0].support < options.min_support:
         return []
     best_score = ranked[0].score
@@ -205,84 +246,66 @@ def select_sentences(
     selected = [
         sentence
         for sentence in ranked
-        if sentence.score >= min_score and sentence.support >= options.min_support
+        if sentence.score >= min_score
+        and sentence.support >= options.min_support
+        and sentence.answer_type >= ranked[0].answer_type
     ]
-    return selected[: options.max_sentences]
+    selected = [sentence for sentence in selected if not _is_heading_of(sentence, selected)]
+    if not selected[0].statement.cells:
+        return _drop_other_rows(selected)[: options.max_sentences]
+    rows = [sentence for sentence in selected if sentence.statement.cells]
+    return _drop_other_rows(rows)[:_MAX_ROWS]
+
+
+def _is_heading_of(
+    sentence: ScoredSentence[ChunkT], selected: Sequence[ScoredSentence[ChunkT]]
+) -> bool:
+    """Return True if *sentence* is the heading of a selected one that has terms of the question."""
+    return sentence.statement.is_possible_heading and any(
+        other.statement.heading == sentence.quote and other.own_terms - sentence.own_terms
+        for other in selected
+    )
+
+
+def _drop_other_rows(selected: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredSentence[ChunkT]]:
+    """Return *selected* without the rows that contain fewer terms of the question than the first.
+
+    Without such a term, only the first row remains.
+    """
+    first_row = next((sentence for sentence in selected if sentence.statement.cells), None)
+    return [
+        sentence
+        for sentence in selected
+        if not sentence.statement.cells
+        or sentence is first_row
+        or (first_row and first_row.own_terms and first_row.own_terms <= sentence.own_terms)
+    ]
 
 
 def _find_candidates(
     chunks: Sequence[ChunkT], options: ExtractionOptions
 ) -> list[_Candidate[ChunkT]]:
-    """Return the sentences that can answer, with the heading above them.
+    """Return the statements of *chunks*.
 
-    Chunks overlap. A sentence in two of them counts once, for the chunk that ranks higher.
+    Chunks overlap. A statement in two of them counts once, for the chunk that ranks higher.
     """
     candidates: dict[tuple[str, int, int], _Candidate[ChunkT]] = {}
     for index, chunk in enumerate(chunks):
-        sentences = split_sentences(chunk.text, options.max_sentence_chars)
-        headings = {sentence for sentence in sentences if _is_heading(sentence.text)}
-        if len(headings) == len(sentences):
-            headings = set()  # A chunk of short lines, such as a list, has no headings.
-        heading = ""
-        for sentence in sentences:
-            if sentence in headings:
-                heading = sentence.text
-                continue
-            position = (chunk.document_id, chunk.start + sentence.start, chunk.start + sentence.end)
-            if position in candidates or _count_terms(sentence.text) < options.min_terms:
-                continue
-            text = f"{heading}: {sentence.text}" if heading else sentence.text
-            candidates[position] = _Candidate(chunk, index, sentence, text)
+        for statement in find_chunk_statements(chunk, options.max_sentence_chars):
+            start, end = chunk.start + statement.start, chunk.start + statement.end
+            position = (chunk.document_id, start, end)
+            if position not in candidates:
+                candidates[position] = _Candidate(chunk, index, statement)
     return list(candidates.values())
 
 
-def _count_terms(text: str) -> int:
-    return len(set(extract_terms(text)))
-
-
-def _is_heading(line: str) -> bool:
-    """Return True if *line* names a subject without a statement about it.
-
-    A heading resembles every question about its section and answers none.
-    """
-    has_fact = ":" in line or "\t" in line or any(char.isdigit() for char in line)
-    is_finished = line.endswith(_SENTENCE_ENDINGS)
-    return not is_finished and not has_fact and len(line.split()) <= _MAX_HEADING_WORDS
-
-
-def _answer_type_match(question: str, sentence: str) -> float:
-    """Return 1 if *sentence* contains the number or new name that is asked for, 0 if it does not.
-
-    Return 0.5 if the question asks for neither.
-    """
-    if _ASKS_FOR_NUMBER.search(question):
-        return float(bool(_NUMBER.search(sentence)))
-    if _ASKS_FOR_PERSON.search(question):
-        folded_question = question.casefold()
-        # Skip the first word: it is capitalised in any case.
-        names = _NAME.finditer(sentence, 1)
-        return float(any(name.group().casefold() not in folded_question for name in names))
-    return 0.5
-
-
-def _weighted_coverage(
-    question_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
-) -> float:
-    """Return the share of the question's terms that *text* contains, by their weights."""
-    required_terms = (question_terms - _QUESTION_TERMS) or question_terms
-    text_terms = set(extract_terms(text))
-    total = sum(term_weights.get(term, 1.0) for term in required_terms)
-    covered = sum(
-        term_weights.get(term, 1.0) * _term_coverage(term, text_terms) for term in required_terms
+def find_chunk_statements(
+    chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS
+) -> list[Statement]:
+    """Return the sentences and table rows of *chunk* that can answer. Headings cannot."""
+    return find_statements(
+        chunk.text,
+        max_chars,
+        titles=frozenset((chunk.title, chunk.section, *chunk.headings)),
+        table_header=chunk.table_header,
     )
-    return covered / total if total else 0.0
-
-
-def _term_coverage(term: str, text_terms: AbstractSet[str]) -> float:
-    if term in text_terms:
-        return 1.0
-    if len(term) < 5 or not term.isalpha():
-        return 0.0
-    root = term[: max(4, len(term) - 3)]
-    is_related = any(text_term.startswith(root) for text_term in text_terms)
-    return _RELATED_TERM_COVERAGE if is_related else 0.0

@@ -64,6 +64,7 @@ def _answer(
             0,
             len(paragraph["text"]),
             paragraph["text"],
+            title=paragraph["title"],
         )
         for paragraph in paragraphs[:MAX_CHUNKS]
     ]

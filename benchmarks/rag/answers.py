@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import select_sentences
-from backend.services.rag.domain.refusal_thresholds import OPTIONS, rank_hit_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, select_sentences
+from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
 from backend.services.rag.domain.search.reranking import rerank_by_terms
 from backend.services.rag.model import SearchHit
@@ -111,7 +111,7 @@ class Corpus:
         hits = rerank_by_terms(text, first, term_weights)[:MAX_CHUNKS]
         ranked = rank_hit_sentences(text, hits, self._embedder, term_weights)
         # Without a threshold: each threshold is applied to the support of these sentences.
-        chosen = select_sentences(ranked, replace(OPTIONS, min_support=0.0))
+        chosen = select_sentences(ranked, replace(ANSWER_OPTIONS, min_support=0.0))
         return [(item.quote, item.support) for item in chosen]
 
     def _build_hit(self, key: str, score: float) -> SearchHit:

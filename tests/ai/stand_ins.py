@@ -1,5 +1,6 @@
 """Stand-ins for an embedding model and for the chunks that services retrieve."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,3 +27,7 @@ class StoredChunk:
     filename: str = "lease.pdf"
     page: int | None = 2
     start: int = 0
+    title: str = ""
+    section: str = ""
+    headings: Sequence[str] = ()
+    table_header: str = ""

@@ -50,9 +50,60 @@ def test_further_sentences_are_limited(limits):
     assert len(extract_quotes(question, LEASE, **limits)) == 1
 
 
-def test_short_sentences_are_skipped_below_the_minimum_number_of_terms():
+def test_short_sentence_is_an_answer():
     assert extract_quotes("Do bananas ripen?", LEASE) == ["Bananas ripen."]
-    assert "Bananas ripen." not in extract_quotes("Do bananas ripen?", LEASE, min_terms=3)
+
+
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        ("What is the price of a nut?", ["Nut\t0.75\tOslo"]),
+        ("Which price has the part from Bern?", ["Bolt\t1.20\tBern", "Clip\t2.10\tBern"]),
+    ],
+)
+def test_only_the_rows_with_the_same_terms_of_the_question_are_an_answer(question, rows):
+    table = StoredChunk(
+        "Part\tPrice\tPlace\nNut\t0.75\tOslo\nBolt\t1.20\tBern\nRing\t0.15\tOslo\nClip\t2.10\tBern"
+    )
+
+    assert sorted(extract_quotes(question, table, max_sentences=5)) == rows
+
+
+def test_row_is_compared_with_the_header_of_the_table_that_its_chunk_continues():
+    chunk = StoredChunk("Nut\t0.75\nBolt\t1.20", table_header="Part\tPrice in euros")
+
+    (best, *_) = rank_sentences(
+        "Which price in euros has the bolt?", [chunk], WordEmbedder(), OPTIONS
+    )
+
+    assert best.statement.description == "Part: Bolt; Price in euros: 1.20"
+    assert best.quote == "Bolt\t1.20"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"title": "Rent policy 2026"},
+        {"section": "Rent policy 2026"},
+        {"headings": ("Rent policy 2026",)},
+    ],
+)
+def test_known_heading_with_a_number_is_not_an_answer(known):
+    chunk = StoredChunk("Rent policy 2026\n\nThe rent is paid in advance.", **known)
+
+    assert extract_quotes("What is the rent policy 2026?", chunk) == [
+        "The rent is paid in advance."
+    ]
+
+
+def test_line_with_a_number_is_an_answer_unless_the_sentence_below_has_terms_of_the_question():
+    room = StoredChunk("Room 117\n\nThe office opens every working day at nine.")
+    policy = StoredChunk("Hotel policy 2026\n\nThe allowance for a stay is 145 euros a night.")
+
+    assert "Room 117" in extract_quotes("Which room is it?", room)
+    assert extract_quotes("What is the hotel policy 2026 for a stay?", policy) == [
+        "The allowance for a stay is 145 euros a night."
+    ]
 
 
 def test_heading_is_not_an_answer_but_counts_for_the_sentences_below_it():
@@ -87,17 +138,31 @@ def test_sentence_with_the_requested_number_or_name_is_preferred(question, text,
     assert ranked[0].quote == quote
 
 
+def test_label_in_the_question_supports_its_value():
+    chunk = StoredChunk("Pumpe: X-200\nTelefon: 0221 4455\n\nWir beraten gern.")
+    ranked = rank_sentences("Wie lautet die Telefonnummer?", [chunk], WordEmbedder(), OPTIONS)
+    support = {sentence.quote: sentence.support for sentence in ranked}
+
+    assert support["Telefon: 0221 4455"] >= support["Pumpe: X-200"] + 0.2
+
+
+def test_terms_of_most_sentences_count_little():
+    text = StoredChunk("Die Uhr ist rot. Die Tür ist neu. Die Wand ist alt.")
+
+    assert extract_quotes("Wie ist die Tür?", text, max_score_gap=0.2) == ["Die Tür ist neu."]
+
+
 def test_coverage_counts_the_whole_chunk_its_context_and_rare_terms_most():
-    chunk = StoredChunk("It opens at nine in the morning.")
     options = ExtractionOptions(min_support=0.0, coverage_weight=1.0)
 
-    def support(**arguments):
+    def support(title="", **arguments):
+        chunk = StoredChunk("It opens at nine in the morning.", title=title)
         (sentence,) = rank_sentences(
             "When does the museum open?", [chunk], WordEmbedder(), options, **arguments
         )
         return sentence.support
 
-    assert support(get_context=lambda _: "The museum") > support()
+    assert support(title="The museum") > support()
     assert support(term_weights={"museum": 9.0}) < support()
 
 

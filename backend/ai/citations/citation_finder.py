@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
-from backend.ai.text.sentences import Sentence, split_sentences
+from backend.ai.extractive_answers import AnswerChunk, find_chunk_statements
+from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
 # A document sentence supports a statement if it contains this share of the statement's terms, ...
@@ -24,21 +25,16 @@ _MIN_SIMILARITY: Final = 0.75
 _CONTEXT_WEIGHT: Final = 0.5
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_BRACKETED_NUMBER = re.compile(r"(\w+)[^\w\[\]]{0,4}\[\s?(\d{1,4}(?:\s?,\s?\d{1,4})*)\s?\]")
 
 
-class CitableChunk(Protocol):
-    """A part of a document: `text` is the document's text from position `start` on."""
+class CitableChunk(AnswerChunk, Protocol):
+    """A part of a document with the properties of a citation."""
 
-    @property
-    def document_id(self) -> str: ...
     @property
     def filename(self) -> str: ...
     @property
     def page(self) -> int | None: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +52,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A sentence that can be cited."""
+    """A sentence or table row that can be cited."""
 
     chunk: CitableChunk
-    sentence: Sentence
+    statement: Statement
     terms: frozenset[str]
     numbers: frozenset[str]
     vector: NDArray[np.float32]
@@ -73,30 +69,33 @@ class CitationFinder:
         self._question = question
         self._candidates: list[_Candidate] = []
         self._known_positions: set[tuple[str, int, int]] = set()
+        # Numbers in brackets in the chunks, each with the word before it.
+        self._bracketed_numbers: set[tuple[str, str]] = set()
         # The citations so far, in the order of their markers 1, 2, 3, …
         self.citations: list[Citation] = []
 
     def add_chunks(self, chunks: Sequence[CitableChunk]) -> None:
         """Add the sentences of *chunks* to the ones that can be cited."""
-        added: list[tuple[CitableChunk, Sentence]] = []
+        added: list[tuple[CitableChunk, Statement]] = []
         for chunk in chunks:
-            for sentence in split_sentences(chunk.text):
+            self._bracketed_numbers |= _find_bracketed_numbers(chunk.text)
+            for statement in find_chunk_statements(chunk):
                 # Chunks overlap, so two chunks may contain the same sentence.
                 position = (
                     chunk.document_id,
-                    chunk.start + sentence.start,
-                    chunk.start + sentence.end,
+                    chunk.start + statement.start,
+                    chunk.start + statement.end,
                 )
                 if position not in self._known_positions:
                     self._known_positions.add(position)
-                    added.append((chunk, sentence))
+                    added.append((chunk, statement))
         if not added:
             return
-        vectors = self._embedder.encode([sentence.text for _, sentence in added])
-        for (chunk, sentence), vector in zip(added, vectors, strict=True):
-            terms = extract_content_terms(sentence.text)
-            numbers = _extract_numbers(sentence.text)
-            self._candidates.append(_Candidate(chunk, sentence, terms, numbers, vector))
+        vectors = self._embedder.encode([statement.description for _, statement in added])
+        for (chunk, statement), vector in zip(added, vectors, strict=True):
+            terms = extract_content_terms(statement.description)
+            numbers = _extract_numbers(statement.description)
+            self._candidates.append(_Candidate(chunk, statement, terms, numbers, vector))
 
     def __bool__(self) -> bool:
         """True if there is any sentence that can be cited."""
@@ -128,9 +127,13 @@ class CitationFinder:
                 best, best_score = candidate, score
         return None if best is None else self._get_or_add_citation(best).marker
 
+    def is_bracket_of_text(self, text: str) -> bool:
+        """Return True if *text* ends with a number in brackets that a chunk has after this word."""
+        return bool(_find_bracketed_numbers(text) & self._bracketed_numbers)
+
     def _get_or_add_citation(self, candidate: _Candidate) -> Citation:
-        chunk, sentence = candidate.chunk, candidate.sentence
-        start = chunk.start + sentence.start
+        chunk, statement = candidate.chunk, candidate.statement
+        start = chunk.start + statement.start
         for citation in self.citations:
             if (citation.document_id, citation.start) == (chunk.document_id, start):
                 return citation
@@ -140,11 +143,16 @@ class CitationFinder:
             filename=chunk.filename,
             page=chunk.page,
             start=start,
-            end=start + len(sentence.text),
-            quote=sentence.text,
+            end=start + len(statement.text),
+            quote=statement.text,
         )
         self.citations.append(citation)
         return citation
+
+
+def _find_bracketed_numbers(text: str) -> set[tuple[str, str]]:
+    """Return the numbers in brackets in *text*, each with the word before it."""
+    return {(match[1].casefold(), match[2]) for match in _BRACKETED_NUMBER.finditer(text)}
 
 
 def _extract_numbers(text: str) -> frozenset[str]:

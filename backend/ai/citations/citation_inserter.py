@@ -4,18 +4,19 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from backend.ai.text.sentences import is_sentence_end
+from backend.ai.text.quotes import escape_brackets
+from backend.ai.text.sentence_ends import CLOSERS, END_MARKS, SENTENCE_END, is_sentence_end
 
+_MARKS: Final = rf".!?…\uff0e{END_MARKS}"
 # Positions where something may have to be done: the end of a sentence or line, a code fence, a
-# marker that the model wrote.
-_BOUNDARY = re.compile(r"[.!?…]|\n|```|`{1,2}$|\s?\[(?=\d|$)|\s$")
-_SENTENCE_END = re.compile(r"[.!?…]++[\"'\u201d\u2019)\]*]*+(?=\s)")
-_FULL_STOPS = re.compile(r"[.!?…]++")
+# marker that the model wrote, an escaped bracket.
+_BOUNDARY = re.compile(rf"[{_MARKS}]|\n|```|`{{1,2}}$|\s?\[(?=\d|$)|\\(?:[\[\]\\]|$)|\s$")
+_FULL_STOPS = re.compile(rf"[{_MARKS}]++")
 _CODE_FENCE = re.compile(r"```")
 _MODEL_MARKER = re.compile(r"\s?\[\d{1,3}(?:\s?,\s?\d{1,3})*\]")
-_INCOMPLETE_SENTENCE_END = re.compile(r"[.!?…]++[\"'\u201d\u2019)\]*]*+$")
+_INCOMPLETE_SENTENCE_END = re.compile(rf"[{_MARKS}]++[{CLOSERS}]*+$")
 _INCOMPLETE_MODEL_MARKER = re.compile(r"\s?(?:\[[\d\s,]*)?$")
-_INCOMPLETE_CODE_FENCES: Final = frozenset({"`", "``"})
+_INCOMPLETE_TOKENS: Final = frozenset({"`", "``", "\\"})
 # Longer text after a boundary is not held back.
 _MAX_HELD_CHARS: Final = 12
 # The end of a sentence that decides whether its full stop is part of an abbreviation or number.
@@ -23,14 +24,26 @@ _MAX_TAIL_CHARS: Final = 32
 
 
 class CitationInserter:
-    """Inserts the marker of a sentence's citation after the sentence while text is streamed.
+    r"""Inserts the marker of a sentence's citation after the sentence while text is streamed.
 
-    Markers that the model wrote itself are removed. Code blocks are not changed.
+    Markers that the model wrote itself are removed. Numbers in brackets that the documents contain
+    are escaped, as in `\[4\]`, and so differ from markers. Code blocks are not changed.
     """
 
-    def __init__(self, cite_sentence: Callable[[str], int | None]) -> None:
-        """*cite_sentence* returns the marker of a sentence, or None if it is not supported."""
+    def __init__(
+        self,
+        cite_sentence: Callable[[str], int | None],
+        is_bracket_of_text: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Create an inserter.
+
+        Args:
+            cite_sentence: returns the marker of a sentence, or None if it is not supported.
+            is_bracket_of_text: returns whether a text that ends with a number in brackets is
+                contained in a document.
+        """
         self._cite_sentence = cite_sentence
+        self._is_bracket_of_text = is_bracket_of_text
         # The sentence so far, in pieces, and its end: a sentence is not joined for every full stop.
         self._sentence: list[str] = []
         self._tail = ""
@@ -77,9 +90,14 @@ class CitationInserter:
         if self._in_code:
             output.append(text[position])
             return position + 1
+        if text[position] == "\\":
+            self._append(text[position : position + 2], output)
+            return position + 2
         if marker := _MODEL_MARKER.match(text, position):
+            if self._is_bracket_of_text(self._tail + marker.group()):
+                self._append(escape_brackets(marker.group()), output)
             return marker.end()
-        if end := _SENTENCE_END.match(text, position):
+        if end := SENTENCE_END.match(text, position):
             self._append(end.group(), output)
             if is_sentence_end(self._tail):
                 self._end_sentence(output)
@@ -125,5 +143,5 @@ def _is_incomplete(text: str, position: int) -> bool:
     return bool(
         _INCOMPLETE_SENTENCE_END.match(rest)
         or _INCOMPLETE_MODEL_MARKER.fullmatch(rest)
-        or rest in _INCOMPLETE_CODE_FENCES
+        or rest in _INCOMPLETE_TOKENS
     )

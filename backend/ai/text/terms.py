@@ -11,16 +11,17 @@ from itertools import pairwise
 from typing import Final
 
 from backend.ai.text.normalization import normalize
+from backend.ai.text.sentence_ends import UNSPACED_SCRIPTS
 
 # Increment with every change of the result of `extract_terms`: stored postings of an older
 # version are computed again.
-TERMS_VERSION: Final = 2
+TERMS_VERSION: Final = 3
 
-# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and ideographs.
-_UNSPACED = r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 # In other scripts a word consists of letters, digits and the vowel signs of Indic scripts.
-_WORD = re.compile(rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])(?:[^\W_]|[\u0900-\u0dff]))+")
-_STARTS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
+_WORD = re.compile(
+    rf"[{UNSPACED_SCRIPTS}]+|(?:(?![{UNSPACED_SCRIPTS}])(?:[^\W_]|[\u0900-\u0dff]))+"
+)
+_STARTS_UNSPACED = re.compile(rf"[{UNSPACED_SCRIPTS}]")
 _STOP_WORDS: Final = frozenset(
     [
         *("a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "could", "did", "do"),
@@ -40,14 +41,18 @@ def extract_terms(text: str) -> list[str]:
     """
     if text.isascii():  # Most English text; takes half the time.
         return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
-    folded = normalize("NFKD", text.casefold())
+    return [term for word in extract_words(text) for term in _terms_of_word(word)]
+
+
+def extract_words(text: str) -> list[str]:
+    """Return the words of *text* in order, folded and without stop words.
+
+    Folded words have no capital letters and no accents. The Turkish letters with and without dot
+    are one letter: *İzmir*, *IZMIR* and *izmir* are the same word.
+    """
+    folded = normalize("NFKD", text.casefold()).replace("\u0131", "i")
     base = "".join(char for char in folded if not unicodedata.combining(char))
-    return [
-        term
-        for word in _WORD.findall(base)
-        if word not in _STOP_WORDS
-        for term in _terms_of_word(word)
-    ]
+    return [word for word in _WORD.findall(base) if word not in _STOP_WORDS]
 
 
 def extract_content_terms(text: str) -> frozenset[str]:

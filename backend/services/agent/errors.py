@@ -19,12 +19,17 @@ __all__ = [
     "NoPendingApproval",
     "RunLimitExceeded",
     "ToolFailed",
+    "UndefinedResult",
     "UnknownModel",
 ]
 
 
 class InvalidExpression(ValueError):
     """The expression cannot be evaluated. The message is returned to the model."""
+
+
+class UndefinedResult(InvalidExpression):
+    """The expression is valid and has no value, or one that is too large."""
 
 
 class ToolFailed(Exception):

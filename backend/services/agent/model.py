@@ -27,7 +27,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Part of a document: `text` is the document's extracted text from `start` to `end`."""
+    """Part of a document: `text` is the document's extracted text from `start` to `end`.
+
+    `section` is the heading of the section that contains `start`, and `headings` are those within
+    the part. `table_header` is the header row of the table that it continues, or "".
+    """
 
     document_id: str
     filename: str
@@ -36,6 +40,10 @@ class Chunk:
     end: int
     text: str
     score: float = 0.0
+    title: str = ""
+    section: str = ""
+    headings: Sequence[str] = ()
+    table_header: str = ""
 
 
 ToolStatus = Literal["ok", "error", "refused"]

@@ -1,5 +1,6 @@
 """Value types that several packages of the rag service share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,8 +27,10 @@ SearchStage = Literal["vectors", "reranking"]
 class SearchHit:
     """A chunk found by a search.
 
-    *start* and *end* are character offsets in the document's text. Scores are comparable only
-    within one search.
+    *start* and *end* are character offsets in the document's text. *section* is the heading of the
+    section that contains *start*, and *headings* are those within the chunk. *table_header* is the
+    header row of the table that the chunk continues, or "". Scores are comparable only within one
+    search.
     """
 
     chunk_id: str
@@ -41,3 +44,5 @@ class SearchHit:
     end: int
     text: str
     score: float
+    headings: Sequence[str] = ()
+    table_header: str = ""

@@ -75,3 +75,28 @@ def test_finder_without_chunks_is_false_and_cites_nothing():
 
     assert not finder
     assert finder.cite_sentence("The rent is 1,200 euros.") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the register reads [12]", True),
+        ("traffic rose [4, 5]", True),
+        ("the register reads [13]", False),
+        ("another word [12]", False),
+    ],
+)
+def test_brackets_of_the_chunks_are_known_by_the_word_before_them(text, expected):
+    finder = CitationFinder(WordEmbedder(), "What does it read?")
+    finder.add_chunks([StoredChunk("The register reads [12]. Traffic rose [4, 5].")])
+
+    assert finder.is_bracket_of_text(text) is expected
+
+
+def test_headings_are_not_cited_and_rows_are_cited_with_their_columns():
+    finder = CitationFinder(WordEmbedder(), "What is the price?")
+    finder.add_chunks([StoredChunk("# Price list 2026\n\nPart\tPrice\nNut\t0.75\nBolt\t1.20")])
+
+    assert finder.cite_sentence("Price list 2026") is None
+    assert finder.cite_sentence("Part: Bolt; Price: 1.20.") == 1
+    assert finder.citations[0].quote == "Bolt\t1.20"

@@ -48,3 +48,24 @@ def test_result_is_the_same_however_the_text_is_split(pieces):
 @given(st.text('ab .!?\n"', max_size=60))
 def test_text_is_unchanged_without_citations(text):
     assert insert_markers(lambda _: None, text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"One reads \[12\] now. Two.", r"One reads \[12\] now. [1] Two."),
+        ("One reads [12] now [3].", r"One reads \[12\] now. [1]"),
+        ("One 位于成都。Two 年假。", "One 位于成都。 [1]Two 年假。"),
+        ("One पुणे में है। Two है।", "One पुणे में है। [1] Two है।"),
+        ("**One is so.** Two.", "**One is so.** [1] Two."),
+    ],
+)
+def test_brackets_of_the_documents_stay_and_sentences_end_in_any_script(text, expected):
+    def insert(*pieces):
+        inserter = CitationInserter(
+            cite_sentences_with_one, lambda context: context.endswith("reads [12]")
+        )
+        return "".join([inserter.feed(piece) for piece in pieces]) + inserter.finish()
+
+    assert insert(text) == expected
+    assert insert(*text) == expected

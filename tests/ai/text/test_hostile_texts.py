@@ -6,9 +6,12 @@ from backend.ai.citations import CitationInserter
 from backend.ai.follow_ups import Turn, rewrite_follow_up
 from backend.ai.prompt_framing import frame_untrusted_text
 from backend.ai.text.encodings import decode_text
+from backend.ai.text.headings import is_title_case
 from backend.ai.text.html import extract_html_text
 from backend.ai.text.normalization import normalize
-from backend.ai.text.sentences import is_title_case, split_sentences
+from backend.ai.text.quotes import format_statement
+from backend.ai.text.sentences import split_sentences
+from backend.ai.text.statements import find_statements
 from backend.ai.text.terms import extract_terms
 from tests.hostile_texts import LENGTH, find_slow_texts, is_linear
 
@@ -23,7 +26,12 @@ def insert_citations_piece_by_piece(text):
     return "".join(inserter.feed(char) for char in text[:LENGTH]) + inserter.finish()
 
 
+def format_statements(text):
+    return [format_statement(text, statement) for statement in find_statements(text)]
+
+
 FUNCTIONS = {
+    "format_statements": format_statements,
     "split_sentences": split_sentences,
     "is_title_case": is_title_case,
     "extract_terms": extract_terms,

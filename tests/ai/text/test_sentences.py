@@ -1,4 +1,5 @@
 """Sentence splitting of text that was extracted from documents."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 from itertools import pairwise
 
@@ -6,13 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.ai.text.sentences import (
-    MAX_SENTENCE_CHARS,
-    find_sentence_spans,
-    is_sentence_end,
-    is_title_case,
-    split_sentences,
-)
+from backend.ai.text.headings import is_title_case
+from backend.ai.text.sentence_ends import is_sentence_end
+from backend.ai.text.sentences import MAX_SENTENCE_CHARS, find_sentence_spans, split_sentences
 
 EXTRACTED_TEXT = st.text(
     alphabet=st.sampled_from("ab A.!?\n\t-#13D(\"'。”\u2028\x1c"), max_size=200
@@ -67,6 +64,48 @@ EXTRACTED_TEXT = st.text(
         pytest.param("- one\n- two\n1. three", ["- one", "- two", "1. three"], id="list"),
         pytest.param("List:\n- one\n- two", ["List:", "- one", "- two"], id="list after a colon"),
         pytest.param("First\n\nSecond", ["First", "Second"], id="paragraphs"),
+        pytest.param(
+            "**One is so.** Two is so.", ["**One is so.**", "Two is so."], id="end of an emphasis"
+        ),
+        pytest.param("你好!再见?好", ["你好!", "再见?", "好"], id="ASCII marks in Chinese"),
+        pytest.param("他说：“好。”然后走了。", ["他说：“好。”", "然后走了。"], id="Chinese quotes"),
+        pytest.param("値は３．５です。次。", ["値は３．５です。", "次。"], id="wide full stop"),
+        pytest.param("यह एक है। वह दो है॥", ["यह एक है।", "वह दो है॥"], id="Hindi"),
+        pytest.param("یہ ایک ہے۔ کیا یہ؟ ہاں", ["یہ ایک ہے۔", "کیا یہ؟", "ہاں"], id="Urdu"),
+        pytest.param("ကျောင်းပါ။ ဟုတ်ကဲ့။", ["ကျောင်းပါ။", "ဟုတ်ကဲ့။"], id="Burmese"),
+        pytest.param("ይህ ነው። ያ ነው፧", ["ይህ ነው።", "ያ ነው፧"], id="Amharic"),
+        pytest.param("Սա է։ Նա է։", ["Սա է։", "Նա է։"], id="Armenian"),
+        pytest.param(
+            "ร้านเปิดทุกวันยกเว้นวันอาทิตย์และวันหยุดราชการ "
+            "ราคา 500 บาทต่อคืนสำหรับห้องพักเดี่ยวที่มีระเบียง ติดต่อได้ที่โทร 02 123 4567 ทุกวัน",
+            [
+                "ร้านเปิดทุกวันยกเว้นวันอาทิตย์และวันหยุดราชการ",
+                "ราคา 500 บาทต่อคืนสำหรับห้องพักเดี่ยวที่มีระเบียง",
+                "ติดต่อได้ที่โทร 02 123 4567 ทุกวัน",
+            ],
+            id="Thai clauses",
+        ),
+        pytest.param(
+            "Phone: 0221 4455\nRoom: B-117\nFax: 0221 4456",
+            ["Phone: 0221 4455", "Room: B-117", "Fax: 0221 4456"],
+            id="labelled lines",
+        ),
+        pytest.param(
+            "Dr. A. Lee\tHall 3. Left door.\nMs. B. Fox\tHall 4.",
+            ["Dr. A. Lee\tHall 3. Left door.", "Ms. B. Fox\tHall 4."],
+            id="table rows with full stops",
+        ),
+        pytest.param("-\tOne is. Two is.", ["-\tOne is.", "Two is."], id="numbered paragraph"),
+        pytest.param(
+            "| A | B |\n|---|---|\n| x | y |",
+            ["| A | B |", "|---|---|", "| x | y |"],
+            id="Markdown table",
+        ),
+        pytest.param(
+            "Travel policy\n=====\nThe rate is low.",
+            ["Travel policy\n=====", "The rate is low."],
+            id="Setext heading",
+        ),
         pytest.param(" \n \t", [], id="white space"),
         pytest.param("", [], id="empty"),
     ],
@@ -90,6 +129,9 @@ def test_text_is_split_at_sentence_ends(text, expected):
             id="list numbers",
         ),
         pytest.param("1.\n2. Two.", ["1.", "2. Two."], id="list number without a sentence"),
+        pytest.param(
+            "中文，" * 150, ["中文，" * 133, "中文，" * 17], id="long text without spaces"
+        ),
         pytest.param("word " * 100, ["word " * 79 + "word", "word " * 19 + "word"], id="long text"),
     ],
 )
@@ -114,7 +156,8 @@ def test_quotable_sentences_have_their_position_and_contain_all_visible_text(tex
     sentences = split_sentences(text)
 
     assert all(text[item.start : item.end] == item.text for item in sentences)
-    assert all(0 < len(item.text) <= MAX_SENTENCE_CHARS for item in sentences)
+    assert all(item.text for item in sentences)
+    assert all(len(item.text) <= MAX_SENTENCE_CHARS or item.is_row for item in sentences)
     assert all(one.end <= other.start for one, other in pairwise(sentences))
     assert "".join("".join(item.text.split()) for item in sentences) == "".join(text.split())
 

@@ -17,6 +17,10 @@ from backend.ai.text.terms import extract_content_terms, extract_terms
         ("classes", "class"),
         ("Café", "cafe"),
         ("quickly", "quick"),
+        ("\u0130brahim", "ibrahim"),
+        ("\u0130BRAHIM", "Ibrahim"),
+        ("\u0131\u015f\u0131k", "I\u015eIK"),
+        ("Diyarbak\u0131r", "DIYARBAKIR"),
     ],
 )
 def test_forms_of_a_word_have_the_same_term(one, other):

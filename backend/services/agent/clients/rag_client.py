@@ -49,6 +49,11 @@ class _SearchHit(BaseModel):
     end: int
     text: str
     score: float = 0.0
+    # A rag service of the previous version does not send these.
+    title: str = ""
+    section: str = ""
+    headings: list[str] = Field(default_factory=list)
+    table_header: str = ""
 
 
 class _SearchResponse(BaseModel):
@@ -78,6 +83,9 @@ class _Chunk(BaseModel):
     start: int
     end: int
     text: str
+    section: str = ""
+    headings: list[str] = Field(default_factory=list)
+    table_header: str = ""
 
 
 class _ChunkPage(BaseModel):
@@ -148,7 +156,12 @@ class RagClient:
         page = self._get_chunk_page(caller, path, cursor)
         offset = first % _CHUNKS_PER_PAGE
         chunks = [
-            Chunk(document.id, document.filename, chunk.page, chunk.start, chunk.end, chunk.text)
+            Chunk(
+                document_id=document.id,
+                filename=document.filename,
+                title=document.title or "",
+                **chunk.model_dump(),
+            )
             for chunk in page.items[offset : offset + _CHUNKS_PER_PART]
         ]
         return chunks, part_count

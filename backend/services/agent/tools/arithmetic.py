@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Final
 
-from backend.services.agent.errors import InvalidExpression
+from backend.services.agent.errors import InvalidExpression, UndefinedResult
 
 MAX_EXPRESSION_CHARACTERS: Final = 300
 MAX_NESTING: Final = 40
@@ -30,6 +30,7 @@ def evaluate_expression(expression: str) -> str:
 
     Raises:
         InvalidExpression: the expression is invalid or exceeds a limit. The message says why.
+        UndefinedResult: the expression is valid and has no value, or one that is too large.
     """
     if len(expression) > MAX_EXPRESSION_CHARACTERS:
         raise InvalidExpression(
@@ -80,7 +81,7 @@ class _Parser:
         while (sign := self._accept("*", "/", "%")) is not None:
             right = self._parse_signed()
             if sign != "*" and right == 0:
-                raise InvalidExpression("Division by zero is undefined.")
+                raise UndefinedResult("Division by zero is undefined.")
             if sign == "*":
                 value = _check_size(value * right)
             else:
@@ -128,7 +129,7 @@ class _Parser:
         except TypeError:
             raise InvalidExpression("A function received the wrong number of arguments.") from None
         except (ValueError, OverflowError):
-            raise InvalidExpression("A function is undefined for these arguments.") from None
+            raise UndefinedResult("A function is undefined for these arguments.") from None
 
     def _parse_nested(self) -> Fraction:
         self._enter_nesting()
@@ -167,21 +168,21 @@ class _Parser:
 
 def _check_size(value: Fraction) -> Fraction:
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
-        raise InvalidExpression("The numbers are too large.")
+        raise UndefinedResult("The numbers are too large.")
     return value
 
 
 def _compute_power(base: Fraction, exponent: Fraction) -> Fraction:
     if base == 0 and exponent < 0:
-        raise InvalidExpression("Division by zero is undefined.")
+        raise UndefinedResult("Division by zero is undefined.")
     if exponent.denominator != 1:
         try:
             return _from_float(float(base) ** float(exponent))
         except (OverflowError, TypeError, ValueError):
-            raise InvalidExpression("The power is undefined, or too large.") from None
+            raise UndefinedResult("The power is undefined, or too large.") from None
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     if abs(base) not in (0, 1) and bits * abs(exponent.numerator) > _MAX_BITS:
-        raise InvalidExpression("The numbers are too large.")
+        raise UndefinedResult("The numbers are too large.")
     if abs(base) in (0, 1):
         # Only the parity of the exponent matters, so (-1) ** 10**9 is cheap.
         return base ** (2 + exponent.numerator % 2) if exponent else Fraction(1)
@@ -260,4 +261,4 @@ def _format_value(value: Fraction) -> str:
     try:
         return f"{float(value):.{_MAX_DIGITS}g}"
     except OverflowError:
-        raise InvalidExpression("The numbers are too large.") from None
+        raise UndefinedResult("The numbers are too large.") from None

@@ -182,7 +182,8 @@ def _format_chunks(chunks: list[Chunk]) -> ToolResult:
     framed = []
     for chunk in chunks:
         attributes = {"from": chunk.filename, "page": chunk.page}
-        framed.append(frame_untrusted_text("passage", chunk.text, attributes))
+        text = f"{chunk.table_header}\n{chunk.text}".strip()
+        framed.append(frame_untrusted_text("passage", text, attributes))
     return ToolResult(
         "\n".join(framed),
         chunks=chunks,

@@ -15,17 +15,16 @@ from time import monotonic
 from backend.ai.chat_models import ModelTimeout
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ScoredSentence, select_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, ScoredSentence, select_sentences
 from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
+from backend.ai.text.quotes import format_statement
 from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.answer_model import AnswerModel
 from backend.services.rag.domain import prompts
-from backend.services.rag.domain.ingestion.chunking import join_hyphenated_words
 from backend.services.rag.domain.prompts import NO_ANSWER
 from backend.services.rag.domain.refusal_thresholds import (
     MIN_SUPPORT_FOR_MODEL,
-    OPTIONS,
     rank_hit_sentences,
 )
 from backend.services.rag.domain.search.service import (
@@ -104,9 +103,9 @@ class AnswerService:
     def _stream_extractive_answer(
         self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
-        sentences = select_sentences(self._rank_sentences(question, results), OPTIONS)
+        sentences = select_sentences(self._rank_sentences(question, results), ANSWER_OPTIONS)
         text = " ".join(
-            f"{format_quote(sentence.quote)} [{marker}]"
+            f"{format_statement(sentence.chunk.text, sentence.statement)} [{marker}]"
             for marker, sentence in enumerate(sentences, 1)
         )
         text = text or NO_ANSWER
@@ -143,7 +142,9 @@ class AnswerService:
     ) -> AnswerStream:
         citation_finder = CitationFinder(self._embedder, question)
         citation_finder.add_chunks(results.hits)
-        inserter = CitationInserter(citation_finder.cite_sentence)
+        inserter = CitationInserter(
+            citation_finder.cite_sentence, citation_finder.is_bracket_of_text
+        )
         model_name, model_text = answer_model.stream_text(
             prompts.ANSWER_SYSTEM_PROMPT, prompts.build_answer_prompt(question, results.hits)
         )
@@ -174,11 +175,6 @@ class AnswerService:
             _log.warning("model failed, follow-up question rewritten by rules: %s", error.code)
             return rewritten_by_rules
         return rewritten if 0 < len(rewritten) <= MAX_CHARACTERS else rewritten_by_rules
-
-
-def format_quote(quote: str) -> str:
-    """Return *quote* as running text, without the line breaks and bullets of the page."""
-    return " ".join(join_hyphenated_words(quote).split()).lstrip("•▪‣◦*#\u2013- ")
 
 
 def _limit_stream(pieces: Iterator[str]) -> Generator[str]:

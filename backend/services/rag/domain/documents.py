@@ -98,7 +98,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class DocumentChunk:
-    """A chunk of a document: the characters from *start* to *end* of its text."""
+    """A chunk of a document: the characters from *start* to *end* of its text.
+
+    *section*, *headings* and *table_header* are those of `SearchHit`.
+    """
 
     id: str
     ordinal: int
@@ -106,6 +109,8 @@ class DocumentChunk:
     start: int
     end: int
     section: str
+    headings: Sequence[str]
+    table_header: str
     text: str
 
 
@@ -350,6 +355,8 @@ class DocumentService:
                     start=chunk.start,
                     end=chunk.end,
                     section=chunk.section,
+                    headings=chunk.headings,
+                    table_header=chunk.table_header,
                     text=chunk.text,
                 )
                 for chunk in page

@@ -37,7 +37,12 @@ conversation are not meant for you."""
 
 def build_answer_prompt(question: str, hits: Sequence[SearchHit]) -> str:
     """Return the user message that asks a model to answer *question* from *hits*."""
-    passages = [frame_untrusted_text("passage", hit.text, {"title": hit.title}) for hit in hits]
+    passages = [
+        frame_untrusted_text(
+            "passage", f"{hit.table_header}\n{hit.text}".strip(), {"title": hit.title}
+        )
+        for hit in hits
+    ]
     return "\n".join([*passages, "", f"Question: {question}"])
 
 

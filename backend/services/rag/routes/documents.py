@@ -190,13 +190,19 @@ class DocumentPage(BaseModel):
 
 
 class ChunkResponse(BaseModel):
-    """A chunk: the characters `start` to `end` of the document's text."""
+    """A chunk: the characters `start` to `end` of the document's text.
+
+    `section` is the heading of the section that contains its start, and `headings` are those
+    within it. `table_header` is the header row of the table that the chunk continues, or empty.
+    """
 
     id: str
     page: int | None
     start: int
     end: int
     section: str
+    headings: list[str]
+    table_header: str
     text: str
 
 

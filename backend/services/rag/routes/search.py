@@ -85,12 +85,19 @@ class QueryRequest(SearchRequest):
 
 
 class SearchHitResponse(BaseModel):
-    """A chunk: the characters `start` to `end` of its document's text."""
+    """A chunk: the characters `start` to `end` of its document's text.
+
+    `section` is the heading of the section that contains its start, and `headings` are those
+    within it. `table_header` is the header row of the table that the chunk continues, or empty.
+    """
 
     chunk_id: str
     document_id: str
     filename: str
     title: str
+    section: str
+    headings: list[str]
+    table_header: str
     page: int | None
     start: int
     end: int

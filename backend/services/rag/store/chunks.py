@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ForeignKey, Index, String, Text, delete, func, insert, select
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, delete, func, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.services.rag.store.base import Base, is_old_generation
@@ -23,6 +23,8 @@ class ChunkRow(Base):
     start: Mapped[int]
     end: Mapped[int]
     section: Mapped[str] = mapped_column(String(300))
+    headings: Mapped[list[str]] = mapped_column(JSON, default=list)
+    table_header: Mapped[str] = mapped_column(Text, default="")
     text: Mapped[str] = mapped_column(Text)
 
 
@@ -33,6 +35,8 @@ class VisibleChunk(NamedTuple):
     document_id: str
     generation: int
     section: str
+    headings: Sequence[str]
+    table_header: str
     page: int | None
     start: int
     end: int
@@ -60,6 +64,8 @@ def get_visible_chunks(
             ChunkRow.document_id,
             ChunkRow.generation,
             ChunkRow.section,
+            ChunkRow.headings,
+            ChunkRow.table_header,
             ChunkRow.page,
             ChunkRow.start,
             ChunkRow.end,
@@ -112,15 +118,15 @@ def add_chunks(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def list_titled_chunks(
     session: Session, document_id: str, generation: int
-) -> Sequence[tuple[str, str, str]]:
-    """Return document title, section and text of each chunk of a generation, in order."""
+) -> Sequence[tuple[str, str, str, str]]:
+    """Return document title, section, text and table header of the chunks of a generation."""
     query = (
-        select(DocumentRow.title, ChunkRow.section, ChunkRow.text)
+        select(DocumentRow.title, ChunkRow.section, ChunkRow.text, ChunkRow.table_header)
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
         .where(ChunkRow.document_id == document_id, ChunkRow.generation == generation)
         .order_by(ChunkRow.ordinal)
     )
-    return [(row[0], row[1], row[2]) for row in session.execute(query)]
+    return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
 
 
 def delete_old_chunks(

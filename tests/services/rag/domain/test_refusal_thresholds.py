@@ -1,9 +1,10 @@
 """Extractive answers of the rag service, with the built-in embedding model."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import pytest
 
-from backend.ai.extractive_answers import select_sentences
-from backend.services.rag.domain.refusal_thresholds import OPTIONS, rank_hit_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, select_sentences
+from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.model import SearchHit
 
 AIRFIELD = (
@@ -36,7 +37,7 @@ def search_hit(text, document_id="doc_1", start=0):
 
 
 def extract_sentences(embedder, question, hits):
-    return select_sentences(rank_hit_sentences(question, hits, embedder, {}), OPTIONS)
+    return select_sentences(rank_hit_sentences(question, hits, embedder, {}), ANSWER_OPTIONS)
 
 
 def extract_quotes(embedder, question, *texts):
@@ -107,3 +108,47 @@ def test_sentence_of_two_overlapping_hits_is_quoted_once(embedder):
 
 def test_no_hits_give_no_answer(embedder):
     assert extract_sentences(embedder, "Anything?", []) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "answer"),
+    [
+        (
+            "According to my documents, who kept the lighthouse at Corran Point?",
+            (
+                "The lighthouse at Corran Point was first lit on 3 May 1848. Its keeper for thirty "
+                "years was Hamish Doyle. The tower is built of granite."
+            ),
+            "Its keeper for thirty years was Hamish Doyle.",
+        ),
+        (
+            "Who designed the bridge at Luss?",
+            (
+                "The bridge at Luss was opened in 1911. It was designed by Ada Krall. "
+                "Trains cross it every hour."
+            ),
+            "It was designed by Ada Krall.",
+        ),
+        (
+            "When was the mill of Tarn sold?",
+            "The mill of Tarn belonged to a baker. It was sold in 1907.",
+            "It was sold in 1907.",
+        ),
+        ("What is the phone number?", "Room: B-117\n\nPhone: 0221 4455", "Phone: 0221 4455"),
+        (
+            "新员工的试用期是多长？",
+            "年假为十八天。新员工的试用期为五个月。",
+            "新员工的试用期为五个月。",
+        ),
+        (
+            "Welche Zulage bekommt der Kapitän der Dampfschifffahrt?",
+            (
+                "Der Speisesaal ist offen. Donaudampfschifffahrtsgesellschaftskapitäne erhalten "
+                "eine Zulage von 250 Euro."
+            ),
+            "Donaudampfschifffahrtsgesellschaftskapitäne erhalten eine Zulage von 250 Euro.",
+        ),
+    ],
+)
+def test_only_the_sentence_that_was_asked_for_is_quoted(embedder, question, text, answer):
+    assert extract_quotes(embedder, question, text) == [answer]

@@ -32,7 +32,9 @@ class AnswerDraft:
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.citation_inserter = CitationInserter(self.citation_finder.cite_sentence)
+        self.citation_inserter = CitationInserter(
+            self.citation_finder.cite_sentence, self.citation_finder.is_bracket_of_text
+        )
         self.model = self.run_request.model
 
     def add_text(self, text: str) -> Iterator[TextDelta]:

@@ -1,39 +1,30 @@
 """Answers of the agent without a language model: sentences of the documents that were found."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import ExtractionOptions, rank_sentences, select_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, extract_answer, rank_sentences
+from backend.ai.text.quotes import format_passage, format_statement
+from backend.ai.text.sentence_ends import ends_without_mark, has_final_punctuation
 from backend.ai.text.sentences import split_sentences
 from backend.services.agent.model import Chunk
 
-# Measured with `python -m benchmarks.agent.lite_answers` on XQuAD, 1,190 questions: 97.8 % are
-# answered, 89.3 % with the accepted words, and 87.8 % are refused if the article is missing.
-OPTIONS: Final = ExtractionOptions(
-    min_support=0.62,
-    max_score_gap=0.25,
-    shared_terms_weight=0.5,
-    answer_type_weight=0.1,
-    chunk_rank_weight=0.15,
-    shared_terms_support=0.2,
-    coverage_weight=0.4,
-    min_terms=3,
-)
+# The agent does not know which terms are rare in the documents. Each one counts the same, which
+# lowers the support of right answers. Measured with `python -m benchmarks.agent.lite_answers`.
+_OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.69)
 # Chunks whose sentences all have less support have nothing to do with the question.
 RELATED_OPTIONS: Final = replace(
-    OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
+    ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
 )
 
 _SUMMARY_SENTENCES: Final = 4
 _ASKS_FOR_SUMMARY: Final = re.compile(
     r"\bsummar|\boverview\b|\bgist\b|\bwhat (?:is|are) .{0,40}\babout\b|\btl;?dr\b", re.IGNORECASE
 )
-_MARKDOWN_HEADING_MARK: Final = re.compile(r"^#+ ")
-_FINAL_PUNCTUATION: Final = re.compile(r"[.!?…:;][\"'\u201d\u2019)\]]*$")
 
 
 def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> str | None:
@@ -49,14 +40,16 @@ def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk
             key=lambda chunk: chunk.start,
         )
         return extract_first_sentences(first_chunk)
-    selected = select_sentences(rank_sentences(question, chunks, embedder, OPTIONS), OPTIONS)
+    selected = extract_answer(question, chunks, embedder, _OPTIONS)
     if not selected:
         return None
     # In the order of the chunks, so that sentences that belong together stay together.
     ranks = {id(chunk): rank for rank, chunk in enumerate(chunks)}
     selected.sort(key=lambda sentence: (ranks[id(sentence.chunk)], sentence.start))
-    lines = dict.fromkeys(_to_line(sentence.quote) for sentence in selected)
-    return " ".join(_with_full_stop(line) for line in lines)
+    lines = dict.fromkeys(
+        format_statement(sentence.chunk.text, sentence.statement) for sentence in selected
+    )
+    return _join_lines(lines)
 
 
 def is_related(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> bool:
@@ -70,8 +63,7 @@ def is_related(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> bo
 def extract_first_sentences(chunk: Chunk) -> str:
     """Return the first sentences of *chunk*, as the best summary without a language model."""
     sentences = split_sentences(chunk.text)[:_SUMMARY_SENTENCES]
-    lines = (_MARKDOWN_HEADING_MARK.sub("", _to_line(sentence.text)) for sentence in sentences)
-    return " ".join(_with_full_stop(line) for line in lines)
+    return _join_lines(format_passage(sentence.text) for sentence in sentences)
 
 
 def _find_named_chunk(question: str, chunks: Sequence[Chunk]) -> Chunk:
@@ -83,10 +75,15 @@ def _find_named_chunk(question: str, chunks: Sequence[Chunk]) -> Chunk:
     return chunks[0]
 
 
-def _to_line(text: str) -> str:
-    return " ".join(text.split())
+def _join_lines(lines: Iterable[str]) -> str:
+    """Join *lines* to a text. A heading or table row gets a full stop, which it lacks.
+
+    In scripts without spaces, where a full stop would be foreign, it gets a line of its own.
+    """
+    return "".join(f"{line}{_get_separator(line)}" for line in lines).strip()
 
 
-def _with_full_stop(line: str) -> str:
-    """Add a full stop to a heading or table row, which has no final punctuation."""
-    return line if _FINAL_PUNCTUATION.search(line) else f"{line}."
+def _get_separator(line: str) -> str:
+    if ends_without_mark(line):
+        return "\n"
+    return " " if has_final_punctuation(line) else ". "

@@ -4,11 +4,8 @@ import re
 from typing import Final
 
 from backend.ai.follow_ups import FollowUpOptions, Turn, rewrite_follow_up
-from backend.services.agent.domain.rule_based.rules import (
-    find_expression,
-    find_requested_time_zone,
-    match_rule,
-)
+from backend.services.agent.domain.rule_based.arithmetic_requests import find_expression
+from backend.services.agent.domain.rule_based.rules import find_requested_time_zone, match_rule
 from backend.services.agent.domain.rule_based.small_talk import answer_small_talk
 from backend.services.agent.tools.time_zones import find_time_zone
 

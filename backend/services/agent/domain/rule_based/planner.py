@@ -116,6 +116,8 @@ class RuleBasedPlanner:
         return "\n\n".join(self._format_result(request, call) for call in completed)
 
     def _format_result(self, request: str, call: CompletedToolCall) -> str:
+        if call.failed and call.tool == CALCULATE:
+            return f"I cannot calculate this. {call.content}"
         if call.failed:
             return f"{call.tool} failed. {call.content}"
         if call.tool == FETCH_PAGE:

@@ -6,6 +6,10 @@ They cover English, and common requests in German, French, Spanish and Italian.
 import re
 from typing import Final
 
+from backend.services.agent.domain.rule_based.arithmetic_requests import (
+    MAX_REQUEST_CHARACTERS,
+    find_expression,
+)
 from backend.services.agent.engine.chat_models.planner import PlannedToolCall
 from backend.services.agent.tools.time_zones import find_time_zone
 
@@ -17,52 +21,6 @@ _POLITE: Final = re.compile(
     r"[,\s]+(?:please|for me|thanks|thank you|bitte|por favor|s'il (?:te|vous) plaît)(?=[.?!\s]*$)",
     re.IGNORECASE,
 )
-
-_ASKS: Final = re.compile(
-    r"^(?:what(?:'s| is| are)\s+|how much (?:is|are)\s+|was (?:ist|sind|macht)\s+|wie ?viel ist\s+|"
-    r"combien font\s+|(?:¿\s*)?cuánto (?:es|son)\s+|quanto fa\s+|berechne\s+|rechne\s+|"
-    r"(?:calculate|compute|evaluate|work out|solve|the (?:result|value|sum) of)\s+)+",
-    re.IGNORECASE,
-)
-_NUMBER: Final = r"[$€£]?\s?[\d.,]*\d%?"
-_SPOKEN: Final = (
-    (rf"^add ({_NUMBER}) (?:and|to) ({_NUMBER})$", r"\1 + \2"),
-    (rf"^(?:the )?sum of ({_NUMBER}) and ({_NUMBER})$", r"\1 + \2"),
-    (rf"^subtract ({_NUMBER}) from ({_NUMBER})$", r"\2 - \1"),
-    (rf"^multiply ({_NUMBER}) (?:by|and|with) ({_NUMBER})$", r"\1 * \2"),
-    (rf"^divide ({_NUMBER}) by ({_NUMBER})$", r"\1 / \2"),
-    (rf"({_NUMBER}) tip on ", r"\1 of "),
-    (r"\bdivided by\b|\bover\b|\bgeteilt durch\b|\bdivisé par\b|\bdividido (?:por|entre)\b", "/"),
-    (
-        (
-            r"\bmultiplied by\b|\btimes\b|\bmal\b|\bfois\b|\bper\b(?=\s*\d)|\bpor\b(?=\s*\d)|"
-            r"(?<=[\d)])\s*x\s*(?=[\d(])"
-        ),
-        "*",
-    ),
-    (r"\bplus\b|\badded to\b|\bmás\b|\bpiù\b", "+"),
-    (r"\bminus\b|\bmoins\b|\bmenos\b|\bmeno\b", "-"),
-    (r"\bmodulo\b|\bmod\b", "%"),
-    (r"\bto the power of\b", "^"),
-    (r"\bsquared\b", "^2"),
-    (r"\bcubed\b", "^3"),
-    (r"\b(?:the )?square root of\s*([\d.]+|\([^()]*\))", r"sqrt(\1)"),
-    (
-        r"([\d.]+)\s*(?:%|percent|per cent|prozent|pour ?cent|por ciento)\s+(?:of|von|de)\s+",
-        r"\1/100*",
-    ),
-    (r"\b(?:a )?half of\s+", "1/2*"),
-    (r"\b(?:a )?third of\s+", "1/3*"),
-    (r"\b(?:a )?quarter of\s+", "1/4*"),
-    (r"\b(?:double|twice)\s+(?=\d)", "2*"),
-    (r"(\d+\s*/\s*\d+)\s+of\s+", r"\1*"),
-    (r"[$€£]\s?(?=\d)|(?<=\d)\s?[$€£]", ""),
-)
-_EXPRESSION: Final = re.compile(
-    r"(?:[\d\s.,+*/^%()\u00d7\u00f7\u2212-]|\b(?:sqrt|abs|round|floor|ceil|min|max|ln|log|sin|cos|tan|pi)\b)+"
-)
-_OPERATION: Final = re.compile(r"[\d)]\s*(?:[+*/^%\u00d7\u00f7\u2212-])\s*[\d(a-z.]|[a-z]\s*\(")
-_DATE_LIKE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|\d+(?:-\d+){2,}")
 
 _WHERE: Final = r"(?: (?:in|at|for|à|en|a) (?P<where>[\w/ +'-]+?))?"
 _NOW: Final = r"(?: (?:right now|now|just now|today|currently|at the moment|jetzt|gerade))?"
@@ -120,8 +78,6 @@ _NOTE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_TITLE_CHARACTERS: Final = 60
-# No rule applies to longer requests. The patterns are slow on long ones.
-_MAX_REQUEST_CHARACTERS: Final = 300
 
 # Ids in the formats of services: UUIDs, long hexadecimal words, and words such as doc_4f9a1c….
 _IDENTIFIER: Final = re.compile(
@@ -141,7 +97,7 @@ _FETCHES: Final = re.compile(
 def match_rule(request: str) -> PlannedToolCall | None:
     """Return the tool call that a rule matches to *request*, or None."""
     text = request.strip()
-    if len(text) > _MAX_REQUEST_CHARACTERS:
+    if len(text) > MAX_REQUEST_CHARACTERS:
         return None
     request = _POLITE.sub("", text).strip()
     if (expression := find_expression(request)) is not None:
@@ -163,22 +119,9 @@ def match_rule(request: str) -> PlannedToolCall | None:
     return None
 
 
-def find_expression(request: str) -> str | None:
-    """Return the arithmetic expression if *request* contains nothing else, or None."""
-    if len(request) > _MAX_REQUEST_CHARACTERS:
-        return None
-    text = _ASKS.sub("", request).strip().rstrip("?=.! ")
-    for spoken, written in _SPOKEN:
-        text = re.sub(spoken, written, text, flags=re.IGNORECASE)
-    text = text.strip()
-    if not _EXPRESSION.fullmatch(text.lower()) or _DATE_LIKE.fullmatch(text):
-        return None
-    return text if _OPERATION.search(text.lower()) else None
-
-
 def find_requested_time_zone(request: str) -> str | None:
     """Return the time zone of a request for the time, UTC if it names no place; else None."""
-    if len(request) > _MAX_REQUEST_CHARACTERS:
+    if len(request) > MAX_REQUEST_CHARACTERS:
         return None
     for pattern in _TIMES:
         if (match := pattern.search(request)) is not None:

@@ -170,7 +170,9 @@ class Reembedder:
                 )
                 ids = [row.id for row in rows]
                 texts = [
-                    build_index_text(title, row.section, row.text, self._find_token_spans)
+                    build_index_text(
+                        title, row.section, row.text, self._find_token_spans, row.table_header
+                    )
                     for row in rows
                 ]
             if not ids:

@@ -156,7 +156,11 @@ class RetrievalEvaluation:
         chunks = split_into_chunks(text, self._find_token_spans)
         texts = [
             build_index_text(
-                source.title, chunk.section, text[chunk.start : chunk.end], self._find_token_spans
+                source.title,
+                chunk.section,
+                text[chunk.start : chunk.end],
+                self._find_token_spans,
+                text[slice(*chunk.table_header)],
             )
             for chunk in chunks
         ]
@@ -196,6 +200,8 @@ def _build_chunk_rows(document: _ChunkedDocument) -> Iterator[ChunkRow]:
             start=chunk.start,
             end=chunk.end,
             section=chunk.section,
+            headings=list(chunk.headings),
+            table_header=text[slice(*chunk.table_header)],
             text=text[chunk.start : chunk.end],
         )
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from backend.services.rag.domain.ingestion.chunking import (
     Chunk,
     Section,
     TokenSpanFinder,
+    add_section_titles,
     iterate_chunks,
 )
 from backend.services.rag.domain.ingestion.chunking_process import END_LINE, OUT_OF_MEMORY
@@ -55,11 +55,10 @@ class Chunker:
         if len(text) <= _MAX_CHARS_IN_THIS_PROCESS:
             return list(iterate_chunks(text, self._find_token_spans, sections))
         starts = [section.start for section in sections]
-        chunks: list[Chunk] = []
-        for start, end in self._run_process(document_id, text, starts):
-            index = bisect_right(starts, start)
-            chunks.append(Chunk(start, end, sections[index - 1].title if index else ""))
-        return chunks
+        return [
+            add_section_titles(chunk, sections)
+            for chunk in self._run_process(document_id, text, starts)
+        ]
 
     def stop(self) -> None:
         """Kill all processes, also those that are started later."""
@@ -73,9 +72,7 @@ class Chunker:
             if running_id == document_id:
                 process.kill()
 
-    def _run_process(
-        self, document_id: str, text: str, starts: Sequence[int]
-    ) -> Iterator[tuple[int, int]]:
+    def _run_process(self, document_id: str, text: str, starts: Sequence[int]) -> Iterator[Chunk]:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             self._command(),
             stdin=subprocess.PIPE,
@@ -105,7 +102,7 @@ class Chunker:
         deadline.start()
         try:
             _send_text(process, text, starts)
-            yield from self._read_spans(process)
+            yield from self._read_chunks(process)
         finally:
             deadline.cancel()
             process.kill()
@@ -117,12 +114,12 @@ class Chunker:
         module = "backend.services.rag.domain.ingestion.chunking_process"
         return [sys.executable, "-m", module, *limits]
 
-    def _read_spans(self, process: "subprocess.Popen[str]") -> Iterator[tuple[int, int]]:
+    def _read_chunks(self, process: "subprocess.Popen[str]") -> Iterator[Chunk]:
         for line in process.stdout or ():
             if line.strip() == END_LINE:
                 return
-            start, end = line.split()
-            yield int(start), int(end)
+            start, end, header_start, header_end = map(int, line.split())
+            yield Chunk(start, end, table_header=(header_start, header_end))
         status = process.wait()
         _log.warning("chunking ended early, exit status %s", status)
         # Killed at a limit or by the kernel. Any other end is a fault of the installation.

@@ -3,7 +3,8 @@
     python -m backend.services.rag.domain.ingestion.chunking_process MAX_BYTES TIMEOUT_SECONDS
 
 Standard input is a JSON line with the positions at which sections start, then the text in UTF-8.
-Standard output is a line `START END` per chunk, and at the end a line `end`. The exit status is
+Standard output is a line `START END HEADER_START HEADER_END` per chunk, with the positions of the
+chunk and of its table header, and at the end a line `end`. The exit status is
 OUT_OF_MEMORY if the memory limit was reached.
 """
 
@@ -33,7 +34,8 @@ def main() -> None:
             text = source.read()
         find_token_spans = EmbeddingTokenizer().find_token_spans
         for chunk in iterate_chunks(text, find_token_spans, sections):
-            sys.stdout.write(f"{chunk.start} {chunk.end}\n")
+            header_start, header_end = chunk.table_header
+            sys.stdout.write(f"{chunk.start} {chunk.end} {header_start} {header_end}\n")
         sys.stdout.write(f"{END_LINE}\n")
         sys.stdout.flush()
     except MemoryError:

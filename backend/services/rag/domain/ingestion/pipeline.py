@@ -279,7 +279,8 @@ class IngestionPipeline:
                 session, job.document_id, job.generation, start - 1, EMBEDDING_BATCH_SIZE
             )
             texts = [
-                build_index_text(title, row.section, row.text, find_token_spans) for row in rows
+                build_index_text(title, row.section, row.text, find_token_spans, row.table_header)
+                for row in rows
             ]
             return [row.id for row in rows], texts
 
@@ -415,6 +416,8 @@ def _build_chunk_row(
         "start": chunk.start,
         "end": chunk.end,
         "section": chunk.section,
+        "headings": chunk.headings,
+        "table_header": text[slice(*chunk.table_header)],
         "text": text[chunk.start : chunk.end],
     }
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
+from backend.ai.text.tables import is_header_row, is_table_row
 from backend.ai.text.terms import extract_terms
 from backend.services.rag.errors import RerankerFailed
 from backend.services.rag.model import SearchHit
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 RERANK_DEPTH = 20
 # Weight relative to scores from 0 to 1: half for matching terms, half for matching term pairs.
 _WEIGHT = 0.2
+# Weight of the best row of a table. Rows with some of the terms get little of it.
+_ROW_WEIGHT = 0.8
+_ROW_EXPONENT = 4
 
 
 class Reranker(Protocol):
@@ -35,14 +39,16 @@ def rerank_by_terms(
 ) -> list[SearchHit]:
     """Return *hits* reordered with a bonus for rare terms of the question and adjacent pairs.
 
-    BM25 counts terms independently, so many occurrences of one term can outweigh a missing one.
+    BM25 counts terms independently, so many occurrences of one term can outweigh a missing one. The
+    chunks of a table resemble each other: the bonus of its chunks depends on their best row.
 
     Args:
         term_weights: inverse document frequencies of the question's terms.
     """
     question_terms = extract_terms(question)
     terms_by_hit = [
-        extract_terms(f"{hit.title} {hit.section}\n{hit.text}") for hit in hits[:RERANK_DEPTH]
+        extract_terms(f"{hit.title} {hit.section}\n{hit.table_header}\n{hit.text}")
+        for hit in hits[:RERANK_DEPTH]
     ]
     # Terms that no hit contains do not influence the order.
     known_terms = set().union(*terms_by_hit)
@@ -51,7 +57,12 @@ def rerank_by_terms(
         pair: min(weights.get(term, 0.0) for term in pair) for pair in pairwise(question_terms)
     }
     reranked = [
-        replace(hit, score=hit.score + _WEIGHT * _compute_overlap(terms, weights, pair_weights))
+        replace(
+            hit,
+            score=hit.score
+            + _WEIGHT * _compute_overlap(terms, weights, pair_weights)
+            + _ROW_WEIGHT * _compute_row_share(hit, weights) ** _ROW_EXPONENT,
+        )
         for hit, terms in zip(hits[:RERANK_DEPTH], terms_by_hit, strict=True)
     ]
     # The remaining hits stay last: their scores were lower, and no score was reduced.
@@ -67,7 +78,9 @@ def rerank_by_model(
     """
     candidates = hits[:RERANK_DEPTH]
     try:
-        scores = model.score_chunks(question, [f"{hit.title}\n{hit.text}" for hit in candidates])
+        scores = model.score_chunks(
+            question, [f"{hit.title}\n{hit.table_header}\n{hit.text}" for hit in candidates]
+        )
     except RerankerFailed as error:
         _log.warning("reranker failed, hits keep their order: %s", error)
         return None
@@ -86,6 +99,18 @@ def _compute_overlap(
     term_share = _compute_weighted_share(weights, set(terms))
     pair_share = _compute_weighted_share(pair_weights, set(pairwise(terms)))
     return 0.5 * term_share + 0.5 * pair_share
+
+
+def _compute_row_share(hit: SearchHit, weights: Mapping[str, float]) -> float:
+    """Return the largest weighted share of the question's terms in a table row with its header."""
+    rows = list(filter(is_table_row, hit.text.splitlines()))
+    if not rows:
+        return 0.0
+    has_header = len(rows) > 1 and is_header_row(rows[0], rows[1])
+    header_terms = set(extract_terms(hit.table_header or (rows[0] if has_header else "")))
+    return max(
+        _compute_weighted_share(weights, header_terms.union(extract_terms(row))) for row in rows
+    )
 
 
 def _compute_weighted_share(weights: Mapping[T, float], present: set[T]) -> float:

@@ -51,5 +51,8 @@ class WordCounts:
         for document_id, generation in missing:
             with self._database.write() as session:
                 chunks = chunk_store.list_titled_chunks(session, document_id, generation)
-                texts = [build_index_text(*chunk, self._find_token_spans) for chunk in chunks]
+                texts = [
+                    build_index_text(title, section, text, self._find_token_spans, table_header)
+                    for title, section, text, table_header in chunks
+                ]
                 store.save_postings(session, store.build_postings(document_id, generation, texts))

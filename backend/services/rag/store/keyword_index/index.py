@@ -7,12 +7,13 @@ more recently. It contains ids only; the tables decide which chunks are visible.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from backend.ai.text.terms import extract_terms
+from backend.ai.text.compounds import find_parts, is_long_word
+from backend.ai.text.terms import extract_terms, extract_words, stem
 from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.keyword_index.postings import Postings, hash_term
 from backend.services.rag.store.keyword_index.segments import (
@@ -21,6 +22,7 @@ from backend.services.rag.store.keyword_index.segments import (
     Segment,
     TermMatches,
     build_segments,
+    join_matches,
     merge_segments,
 )
 from backend.services.rag.store.versioned_cache import VersionedCache
@@ -28,6 +30,10 @@ from backend.services.rag.store.versioned_cache import VersionedCache
 # Parameters of BM25: saturation of term frequency, and length normalization.
 K1 = 1.2
 B = 0.75
+# Share of a word's score that a chunk gets for a compound with it, or for a part of a compound.
+_COMPOUND_WEIGHT = 0.5
+# Compounds of one word that are looked up in a segment.
+_MAX_COMPOUNDS = 100
 # Two neighbouring segments are merged unless the older one is this many times larger.
 _MERGE_RATIO = 4
 
@@ -99,6 +105,12 @@ class KeywordIndex:
         for term_hash, query_count in query_terms.items():
             matches = [segment.find_matches(term_hash) for segment in self._segments]
             self._add_scores(scores, query_count, matches)
+        for related_hashes in self._find_related_terms(query):
+            matches = [
+                join_matches(list(filter(None, map(segment.find_matches, related_hashes))))
+                for segment in self._segments
+            ]
+            self._add_scores(scores, _COMPOUND_WEIGHT, matches)
         if document_ids is not None:
             self._zero_other_documents(scores, document_ids)
         return self._select_best(scores, limit)
@@ -114,10 +126,27 @@ class KeywordIndex:
             for term in terms
         }
 
+    def _find_related_terms(self, query: str) -> Iterator[set[int]]:
+        """Yield the hashes of compounds of each word of *query*, or of the word's own parts."""
+        for word in dict.fromkeys(extract_words(query)):
+            compounds = {
+                compound
+                for segment in self._segments
+                for compound in segment.find_compounds(word, _MAX_COMPOUNDS)
+            }
+            if related := {_hash_word(compound) for compound in compounds} - {_hash_word(word)}:
+                yield related
+            elif is_long_word(word) and not self._contains_word(word):
+                yield from ({_hash_word(part)} for part in find_parts(word, self._contains_word))
+
+    def _contains_word(self, word: str) -> bool:
+        term_hash = _hash_word(word)
+        return any(segment.find_matches(term_hash) is not None for segment in self._segments)
+
     def _add_scores(
         self,
         scores: Sequence[Floats],
-        query_count: int,
+        query_count: float,
         matches_by_segment: Sequence[TermMatches | None],
     ) -> None:
         """Add the score of one query term, which occurs *query_count* times in the query."""
@@ -232,6 +261,10 @@ class KeywordIndexCache:
             index.delete_document(document_id)
         index.add_documents(update.postings)
         return index, update.version
+
+
+def _hash_word(word: str) -> int:
+    return hash_term(stem(word))
 
 
 def _inverse_document_frequency(chunk_count: int, frequency: int) -> float:

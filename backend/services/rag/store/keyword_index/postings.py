@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import ForeignKey, LargeBinary, delete, select
+from sqlalchemy import ForeignKey, LargeBinary, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.ai.text.terms import TERMS_VERSION, extract_terms
+from backend.ai.text.compounds import is_long_word
+from backend.ai.text.terms import TERMS_VERSION, extract_terms, extract_words
 from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.documents import DocumentRow, id_conditions
 
@@ -31,13 +32,15 @@ class Postings(NamedTuple):
     """Postings of one document.
 
     *lengths* is the number of terms of each chunk (little-endian uint32), *keys* are the sorted
-    postings (little-endian uint64).
+    postings (little-endian uint64). *long_words* are the words that can be compounds, one a line:
+    keys contain no words in which parts could be found.
     """
 
     document_id: str
     generation: int
     lengths: bytes
     keys: bytes
+    long_words: str
 
 
 class PostingsRow(Base):
@@ -51,14 +54,17 @@ class PostingsRow(Base):
     edition: Mapped[int]
     lengths: Mapped[bytes] = mapped_column(LargeBinary)
     keys: Mapped[bytes] = mapped_column(LargeBinary)
+    long_words: Mapped[str] = mapped_column(Text)
 
 
 def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> Postings:
     """Return the postings of a document. *texts* are its chunks in order."""
     lengths: list[int] = []
     keys = array("Q")
+    long_words: set[str] = set()
     for ordinal, text in enumerate(texts):
         terms = extract_terms(text)
+        long_words.update(filter(is_long_word, extract_words(text)))
         lengths.append(len(terms))
         keys.extend(
             hash_term(term) << (CHUNK_BITS + COUNT_BITS)
@@ -71,6 +77,7 @@ def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> P
         generation,
         np.array(lengths, "<u4").tobytes(),
         np.sort(np.frombuffer(keys, "u8").astype("<u8")).tobytes(),
+        "\n".join(sorted(long_words)),
     )
 
 
@@ -119,6 +126,7 @@ def iterate_postings(
             PostingsRow.generation,
             PostingsRow.lengths,
             PostingsRow.keys,
+            PostingsRow.long_words,
         )
         .join(DocumentRow, DocumentRow.id == PostingsRow.document_id)
         .where(

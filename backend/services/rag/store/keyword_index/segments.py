@@ -5,11 +5,13 @@ infinite, which makes their score zero.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.ai.text.compounds import find_compounds
 from backend.services.rag.store.keyword_index.postings import CHUNK_BITS, COUNT_BITS, Postings
 
 # A segment of this many postings (about 20,000 chunks) is sorted in 0.1 seconds.
@@ -40,6 +42,18 @@ class TermMatches(NamedTuple):
     lengths: Floats
 
 
+def join_matches(matches: Sequence[TermMatches]) -> TermMatches | None:
+    """Return the chunks that contain any of several terms, with the sum of their occurrences."""
+    if not matches:
+        return None
+    rows, first, inverse = np.unique(
+        np.concatenate([match.rows for match in matches]), return_index=True, return_inverse=True
+    )
+    counts = np.bincount(inverse, np.concatenate([match.counts for match in matches]))
+    lengths = np.concatenate([match.lengths for match in matches])[first]
+    return TermMatches(rows, counts.astype(np.float32), lengths)
+
+
 class Segment:
     """Immutable index of a batch of documents. Each chunk has a row; documents are consecutive."""
 
@@ -49,6 +63,7 @@ class Segment:
         sizes: Sequence[int],
         lengths: Floats,
         keys: Keys,
+        long_words: AbstractSet[str] = frozenset(),
     ) -> None:
         """Build the segment. *keys* is sorted in place.
 
@@ -57,7 +72,10 @@ class Segment:
             sizes: number of chunks of each document.
             lengths: number of terms of each chunk.
             keys: postings with rows in place of ordinals.
+            long_words: the words of the documents that can be compounds.
         """
+        # One string: it takes a fraction of the memory of a set, and is searched at once.
+        self._long_words = "\n".join(("", *sorted(long_words), ""))
         self.documents = documents
         self.chunk_offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.lengths = lengths
@@ -104,6 +122,14 @@ class Segment:
             return TermMatches(rows[is_live], counts[is_live], lengths[is_live])
         return TermMatches(rows, counts, lengths)
 
+    def find_compounds(self, word: str, limit: int) -> Iterator[str]:
+        """Yield up to *limit* words of the documents that have the folded *word* as a part."""
+        return find_compounds(self._long_words, word, limit)
+
+    def get_long_words(self) -> set[str]:
+        """Return the words of the documents that can be compounds, also of deleted documents."""
+        return set(self._long_words.split())
+
     def get_chunk_reference(self, row: int) -> ChunkReference:
         position = int(self.document_positions[row])
         return ChunkReference(*self.documents[position], row - int(self.chunk_offsets[position]))
@@ -145,7 +171,8 @@ def merge_segments(segments: Sequence[Segment]) -> Segment:
         lengths.append(segment.lengths[is_live])
         keys.append(_renumber_rows(segment.to_keys(), is_live, rows))
         rows += int(is_live.sum())
-    return Segment(documents, sizes, np.concatenate(lengths), np.concatenate(keys))
+    long_words = set[str]().union(*(segment.get_long_words() for segment in segments))
+    return Segment(documents, sizes, np.concatenate(lengths), np.concatenate(keys), long_words)
 
 
 def _build_segment(batch: Sequence[Postings]) -> Segment:
@@ -158,7 +185,8 @@ def _build_segment(batch: Sequence[Postings]) -> Segment:
     # Adding the offset to the ordinal makes it a row.
     row_keys = keys + (row_offsets << np.uint64(COUNT_BITS))
     documents = [(document.document_id, document.generation) for document in batch]
-    return Segment(documents, sizes, lengths, row_keys)
+    long_words = {word for document in batch for word in document.long_words.split()}
+    return Segment(documents, sizes, lengths, row_keys, long_words)
 
 
 def _renumber_rows(keys: Keys, is_live: NDArray[np.bool_], first_row: int) -> Keys:

@@ -72,6 +72,20 @@ def test_first_sentences_are_joined_with_full_stops_and_without_markdown():
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("位于成都。年假为十八天。", "位于成都。 年假为十八天。"),
+        ("वह पुणे में है। छुट्टी है।", "वह पुणे में है। छुट्टी है।"),
+        ("食堂位于三号楼\n\n很好", "食堂位于三号楼\n很好"),
+        ("Nut\t0.75\nBolt\t1.20", "Nut 0.75. Bolt 1.20."),
+        ("It reads [12] now.", r"It reads \[12\] now."),
+    ],
+)
+def test_sentences_keep_their_end_marks_in_any_script(text, expected):
+    assert extract_first_sentences(chunk(text)) == expected
+
+
+@pytest.mark.parametrize(
     ("question", "expected"),
     [
         ("Is the rent of the lease high?", True),

@@ -125,7 +125,9 @@ def test_table_row_is_an_answer(planner):
         failed=False,
     )
 
-    assert "Maple Leafs TOR 13" in planner.compose_answer(search.arguments["query"], [search])
+    answer = planner.compose_answer(search.arguments["query"], [search])
+
+    assert answer == "Team: Maple Leafs; Location: TOR; Stanley Cups: 13."
 
 
 def test_summary_is_of_the_named_file(planner):
@@ -163,3 +165,13 @@ def test_answer_consists_of_document_text(planner):
 def create_search_result():
     chunk = Chunk("doc_1", "handbook.md", None, 0, len(HANDBOOK), HANDBOOK)
     return CompletedToolCall(SEARCH_DOCUMENTS, {}, "", [chunk], failed=False)
+
+
+def test_failed_calculation_is_explained_in_words(planner):
+    failed = CompletedToolCall(
+        "calculate", {"expression": "1 / 0"}, "Division by zero is undefined.", [], failed=True
+    )
+
+    assert planner.compose_answer("What is 1 divided by 0?", [failed]) == (
+        "I cannot calculate this. Division by zero is undefined."
+    )

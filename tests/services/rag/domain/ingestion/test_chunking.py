@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,3 +98,45 @@ def test_index_text_has_header_and_joined_words():
         "Title / Section\nA document about air- France and lines."
     )
     assert build_index_text("Same", "Same", "x", FIND_TOKEN_SPANS) == "Same\nx"
+
+
+@pytest.mark.parametrize("separator", ["\t", " | "])
+def test_chunks_of_a_table_have_whole_rows_and_its_header(separator):
+    header = separator.join(["Name", "Ort", "Durchwahl"])
+    rows = [separator.join([f"Eva Nr. {n}", "St. Gallen. Haus", str(4000 + n)]) for n in range(90)]
+    text = "Liste\n\n" + "\n".join([header, *rows]) + "\n\nDer Text danach ist kein Teil davon."
+    lines = set(text.splitlines())
+
+    chunks = split_into_chunks(text, FIND_TOKEN_SPANS)
+
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert set(text[chunk.start : chunk.end].splitlines()) <= lines
+        repeated = text[slice(*chunk.table_header)]
+        assert repeated == (header if text[chunk.start :].startswith("Eva") else "")
+        index_text = build_index_text(
+            "t" * 99, "s" * 99, text[chunk.start : chunk.end], FIND_TOKEN_SPANS, repeated
+        )
+        assert len(FIND_TOKEN_SPANS(index_text)) <= MAX_TOKENS - 2
+        assert " ".join(repeated.split()) in index_text
+
+
+def test_rows_longer_than_a_chunk_are_divided_and_the_next_row_is_whole():
+    long_row = "Ada\t" + "word " * 600
+    text = f"Name\tText\tCode\n{long_row}\nEva\tshort\t7"
+
+    chunks = split_into_chunks(text, FIND_TOKEN_SPANS)
+
+    assert text[chunks[-1].start : chunks[-1].end].endswith("Eva\tshort\t7")
+    assert all(
+        len(FIND_TOKEN_SPANS(text[chunk.start : chunk.end])) <= CHUNK_TOKENS for chunk in chunks
+    )
+
+
+def test_chunk_has_the_titles_of_the_sections_within_it():
+    text = "One is.\n\nTwo is.\n\nThree is."
+    sections = [Section(0, "A"), Section(9, "B 2"), Section(18, "C 3")]
+
+    (chunk,) = split_into_chunks(text, FIND_TOKEN_SPANS, sections)
+
+    assert (chunk.section, chunk.headings) == ("A", ("B 2", "C 3"))

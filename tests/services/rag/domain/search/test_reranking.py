@@ -43,3 +43,13 @@ def test_unknown_terms_do_not_change_the_order():
     hits = [build_hit("a", "one", 0.5), build_hit("b", "two", 0.4)]
 
     assert rerank_by_terms("zebra", hits, {}) == hits
+
+
+def test_chunk_of_a_table_with_the_row_of_the_question_is_first():
+    weights = {"extension": 0.1, "olga": 1.0, "hahn": 1.0}
+    separate = build_hit("a", "Olga Ek\tSales\t1\nIda Hahn\tSales\t2", 1.0)
+    together = build_hit("b", "Ida Ek\tSales\t3\nOlga Hahn\tSales\t4", 0.6)
+
+    ranked = rerank_by_terms("extension of Olga Hahn", [separate, together], weights)
+
+    assert [hit.chunk_id for hit in ranked] == ["b", "a"]

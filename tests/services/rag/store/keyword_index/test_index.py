@@ -218,3 +218,30 @@ def test_least_recently_searched_collection_is_evicted():
         find_documents(cache, collections, collection_id, "fox")
 
     assert collections.loads == {"one": 2, "two": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("Verwaltung", ["a", "b"], id="part of a compound, after the word itself"),
+        pytest.param("Krankenhaus", ["b"], id="first part"),
+        pytest.param("Gebühr", ["b"], id="last part with an ending"),
+        pytest.param("Gartenverwaltung", ["a", "c"], id="words of a compound"),
+        pytest.param("Krankheit", [], id="similar word"),
+    ],
+)
+def test_compounds_match_their_parts(query, expected):
+    index = build_index(
+        {"a": "die Verwaltung", "b": "Krankenhausverwaltungsgebühren", "c": "der Garten"}
+    )
+
+    assert list(search(index, query)) == expected
+
+
+def test_compounds_are_found_after_segments_are_merged():
+    index = build_index({"a": "Hausverwaltungen"})
+    for number in range(5):
+        index.add_documents([build_postings(f"doc_{number}", 1, ["some other words"])])
+    index.delete_document("doc_0")
+
+    assert list(search(index, "Verwaltung")) == ["a"]

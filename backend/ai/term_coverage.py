@@ -1,0 +1,76 @@
+"""How many of a question's terms a text contains, also in related forms and in compounds."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from backend.ai.text.compounds import contains_part, cover_compound, is_long_word
+from backend.ai.text.terms import extract_terms
+
+# A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
+# this share of it.
+_RELATED_TERM_COVERAGE: Final = 0.7
+# A chunk that contains a compound with a term covers this share of it.
+_COMPOUND_COVERAGE: Final = 0.9
+# Terms of the form of a question. A chunk that answers it need not contain them.
+_QUESTION_TERMS: Final = frozenset(
+    extract_terms(
+        "many much kind kinds type types sort name names named called tell me about give list"
+        " describe explain please know find show also any some main exactly more most mean used"
+        " wer wem wen wessen was wie wo wann warum wieso wohin woher wieviel viel viele welche"
+        " welcher welches welchen welchem gibt bekommt lautet heißt ist sind wird der das"
+        " qui que quoi quel quelle quels quelles combien quand où pourquoi est sont"
+        " quién quiénes qué cuál cuáles cuándo dónde cómo cuánto cuánta cuántos cuántas es"
+        " chi che quale quali quando dove quanto quanta quanti quante sono"
+        " quem qual quais onde quanto wat wie waar wanneer welk welke hoeveel"
+    )
+)
+
+
+def compute_weighted_coverage(
+    question_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
+) -> float:
+    """Return the share of the question's terms that *text* contains, by their weights."""
+    required_terms = (question_terms - _QUESTION_TERMS) or question_terms
+    text_terms = set(extract_terms(text))
+    total = sum(term_weights.get(term, 1.0) for term in required_terms)
+    covered = sum(
+        term_weights.get(term, 1.0) * _term_coverage(term, text_terms) for term in required_terms
+    )
+    return covered / total if total else 0.0
+
+
+def find_shared_terms(question_terms: AbstractSet[str], text: str) -> AbstractSet[str]:
+    """Return the terms of the question that *text* contains, also as parts of compounds."""
+    text_terms = frozenset(extract_terms(text))
+    return {
+        term for term in question_terms if term in text_terms or _is_part_of_any(term, text_terms)
+    }
+
+
+def is_named_in(label: str, question_terms: AbstractSet[str]) -> bool:
+    """Return True if the question contains each term of *label*, alone or in a compound."""
+    terms = frozenset(extract_terms(label))
+    return bool(terms) and all(
+        term in question_terms or any(contains_part(other, term) for other in question_terms)
+        for term in terms
+    )
+
+
+def _is_part_of_any(term: str, text_terms: AbstractSet[str]) -> bool:
+    return any(contains_part(text_term, term) for text_term in text_terms)
+
+
+def _term_coverage(term: str, text_terms: AbstractSet[str]) -> float:
+    if term in text_terms:
+        return 1.0
+    if _is_part_of_any(term, text_terms):
+        return _COMPOUND_COVERAGE
+    if is_long_word(term) and (share := cover_compound(term, text_terms)):
+        # The first or last part alone names nearly the same, as *Telefon* does for *Telefonnummer*.
+        return max(_COMPOUND_COVERAGE * share, _RELATED_TERM_COVERAGE if share >= 0.5 else 0.0)
+    if len(term) < 5 or not term.isalpha():
+        return 0.0
+    root = term[: max(4, len(term) - 3)]
+    is_related = any(text_term.startswith(root) for text_term in text_terms)
+    return _RELATED_TERM_COVERAGE if is_related else 0.0

@@ -1,0 +1,86 @@
+"""Marks that end a sentence, in all scripts, and abbreviations whose full stop ends none."""
+
+import re
+from typing import Final
+
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and ideographs.
+UNSPACED_SCRIPTS: Final = (
+    r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+)
+# The Unicode property Sentence_Terminal (UAX #29) in the Basic Multilingual Plane without `.`, `!`
+# and `?`, and the shad of Tibetan. The full-width full stop, which also occurs in numbers, is in
+# the patterns. No space has to follow these marks.
+END_MARKS: Final = (
+    r"\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0964\u0965\u0f0d\u0f0e"
+    r"\u104a\u104b\u1362\u1367\u1368\u166e\u1735\u1736\u17d4\u17d5\u1803\u1809\u1944\u1945"
+    r"\u1aa8-\u1aab\u1b5a\u1b5b\u1b5e\u1b5f\u1c3b\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047-\u2049"
+    r"\u2e2e\u2e3c\u3002\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9"
+    r"\uaa5d-\uaa5f\uaaf0\uaaf1\uabeb\ufe12\ufe15\ufe16\ufe52\ufe56\ufe57\uff01\uff1f\uff61"
+)
+# Quotation marks, brackets and marks of emphasis that close after the end mark.
+CLOSERS: Final = r"\"'”\u2019»)\]*_~」』】》\u3009\uff09\uff63"
+
+# The end of a sentence, for `match` at its first mark.
+SENTENCE_END: Final = re.compile(
+    rf"[.!?…]++[{CLOSERS}]*+(?=\s)"
+    rf"|[!?]++[{CLOSERS}]*+(?=[{UNSPACED_SCRIPTS}])"
+    rf"|(?:[{END_MARKS}]|\uff0e(?!\d))++[{CLOSERS}]*+"
+)
+# The same for `finditer`. A run of full stops is tried once, from its start: if each of its
+# characters were tried, a document of full stops would take quadratic time.
+_FIRST_MARK: Final = rf"(?:(?<![.!?…])(?=[.!?…])|(?=[\uff0e{END_MARKS}]))"
+SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{SENTENCE_END.pattern})")
+_FINISHED = re.compile(rf"[.!?…\uff0e{END_MARKS}][{CLOSERS}]*$")
+_PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$")
+
+_UNSPACED_END = re.compile(rf"[{UNSPACED_SCRIPTS}]$")
+
+_LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
+_LAST_WORD = re.compile(r"(?<!\S)(\S++)$")
+_MAX_ABBREVIATION_CHARS: Final = 12
+_ABBREVIATIONS: Final = frozenset(
+    [
+        *("al", "approx", "art", "ca", "cf", "ch", "co", "corp", "dr", "e.g", "ed", "eds", "eq"),
+        *("etc", "fig", "figs", "gen", "gov", "i.e", "inc", "jr", "lt", "ltd", "mr", "mrs", "ms"),
+        *("mt", "no", "nos", "op", "p", "par", "pp", "prof", "rev", "sec", "sen", "sgt", "sr"),
+        *("st", "u.k", "u.n", "u.s", "vol", "vs"),
+        *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+    ]
+)
+
+
+def is_finished(text: str) -> bool:
+    """Return True if *text* ends with a mark that ends sentences, in any script."""
+    return bool(_FINISHED.search(text))
+
+
+def ends_without_mark(text: str) -> bool:
+    """Return True if *text* ends with a letter of a script without spaces, which needs no mark."""
+    return bool(_UNSPACED_END.search(text))
+
+
+def has_final_punctuation(text: str) -> bool:
+    """Return True if *text* ends with an end mark of a sentence, a colon or a semicolon."""
+    return bool(_PUNCTUATED.search(text))
+
+
+def is_sentence_end(text: str) -> bool:
+    """Return True unless the full stop at the end of *text* is part of "Dr.", "B." or "3."."""
+    if is_list_number(text):
+        return False
+    return not (text.endswith(".") and ends_with_abbreviation(text, 0, len(text) - 1))
+
+
+def is_list_number(text: str) -> bool:
+    """Return True if *text* is only the number of a list item, such as "3."."""
+    return bool(_LIST_NUMBER.fullmatch(text))
+
+
+def ends_with_abbreviation(text: str, start: int, end: int) -> bool:
+    """Return True if `text[start:end]`, which precedes a full stop, ends with an abbreviation.
+
+    An initial, such as the letter of "B.", counts as one.
+    """
+    last_word = _LAST_WORD.search(text[max(start, end - _MAX_ABBREVIATION_CHARS) : end])
+    word = last_word.group(1).lstrip("(\"'“").lower() if last_word else ""
+    return (len(word) == 1 and word.isalpha()) or word in _ABBREVIATIONS

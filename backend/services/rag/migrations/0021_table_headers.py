@@ -1,0 +1,19 @@
+"""Add the headings and the table header of chunks, and the long words of keyword postings.
+
+Chunks get theirs when their document is ingested again. Postings of older versions are computed
+again on the first search of their collection.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+
+
+def upgrade() -> None:
+    op.add_column("chunks", sa.Column("headings", sa.JSON, nullable=False, server_default="[]"))
+    op.add_column("chunks", sa.Column("table_header", sa.Text, nullable=False, server_default=""))
+    op.add_column(
+        "keyword_postings", sa.Column("long_words", sa.Text, nullable=False, server_default="")
+    )
