@@ -86,7 +86,7 @@ class ExtractionOptions:
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
 
-# Measured with `python -m benchmarks.rag.answers`, see ADR 40, and with
+# Measured with `python -m benchmarks.rag.answers`, see ADR 43, and with
 # `python -m benchmarks.agent.lite_answers`: one set of values serves both services, so that they
 # answer the same questions.
 ANSWER_OPTIONS: Final = ExtractionOptions(
