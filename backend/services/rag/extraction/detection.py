@@ -130,9 +130,10 @@ def _detect_text_type(head: bytes, declared: DocumentType | None) -> DocumentTyp
         raise UnsupportedType("RTF is not supported. Save it as DOCX or PDF.")
     if declared == _EMAIL and not _EMAIL_HEADER.search(head):
         raise TypeMismatch(_EMAIL)
-    if _HTML_START.match(_decode_utf16(head)):
+    start = _decode_utf16(head)
+    if _HTML_START.match(start):
         return _HTML
-    if start.startswith(b"begin:vcalendar"):
+    if start.lstrip()[:15].lower() == b"begin:vcalendar":
         return _CALENDAR
     if declared and declared.family == "text":
         return declared
