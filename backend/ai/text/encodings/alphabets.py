@@ -39,5 +39,5 @@ ALPHABETS: Final = (
     "اليمنوترةبعدسفهكقحجشصطخأضذىزثغظءئإآؤپچژگکی",  # Arabic, Persian
     "ànhôưđôêăơậ́̀̉̃",  # Vietnamese
 )
-# Letters that are words.
-WORDS_OF_ONE_LETTER: Final = frozenset("àáéíóúèêåæøőįаеивксоуяюйжэёηο")
+# Latin letters that are words. Those of other scripts are among longer words of the script.
+WORDS_OF_ONE_LETTER: Final = frozenset("àáéíóúèêåæøőį")

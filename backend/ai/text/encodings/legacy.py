@@ -38,6 +38,8 @@ _MIN_TOTAL_ADVANTAGE: Final = 1.0
 _MIN_MEAN_ADVANTAGE: Final = 0.15
 _MIN_MEAN: Final = 0.6
 _EQUAL_MEANS: Final = 0.04
+# From this mean on, no other encoding is rated, which takes 10 ms.
+_CERTAIN_MEAN: Final = 0.87
 # East Asian and Thai characters, in which letters of other scripts result from a wrong encoding.
 _MIXED_SCRIPTS = re.compile(r"[A-Za-z][^\x00-\u036f]|[^\x00-\u036f][A-Za-z]")
 _MAX_MIXED_SCRIPTS: Final = 0.4
@@ -74,6 +76,8 @@ def _detect_encoding(sample: bytes) -> tuple[str, float]:
     ):
         return match.codec, 1.0
     detected = rate_words(sample, match.codec)
+    if detected.mean >= _CERTAIN_MEAN:
+        return match.codec, detected.mean
     others = {name: rate_words(sample, name) for name in _OTHER_ENCODINGS}
     # Of almost equal encodings, the more frequent one.
     highest_mean = max(rating.mean for rating in others.values())

@@ -364,14 +364,19 @@ class TextTarget(MarkupHandler):
             self._readings.append(reading)
 
     def _start_math(self, attributes: Mapping[str, str | None]) -> _EndAction:
+        is_block = (attributes.get("display") or "").lower() == "block"
+        if is_block:
+            self._break_line("div")
         self._math = MathBuilder(attributes)
-        return self._end_math
+        return partial(self._end_math, is_block)
 
-    def _end_math(self) -> None:
+    def _end_math(self, is_block: bool) -> None:
         if self._math is not None:
             formula = self._math.build()
             self._math = None
             self._add_text(formula)
+        if is_block:
+            self._break_line("div")
 
 
 _START_ACTIONS: Final[dict[str, Callable[[TextTarget, Mapping[str, str | None]], _EndAction]]] = {

@@ -18,6 +18,7 @@ SIGNS = [
     "the book—always the book—was closed",
     "naïve café at 20°",
     "¿Dónde? ¡Aquí!",
+    "Price 5 £ and € 3",
 ]
 
 

@@ -82,3 +82,9 @@ def test_alternative_text_of_an_empty_formula_is_used():
     markup = "a <math alttext='E = mc^2'><annotation>x</annotation></math> b"
 
     assert extract_html_text(markup).text == "a E = mc^2 b"
+
+
+def test_formula_of_its_own_line_is_on_a_line():
+    markup = "<p>a<math display=block><mi>x</mi></math>b"
+
+    assert extract_html_text(markup).text == "a\nx\nb"
