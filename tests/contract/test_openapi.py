@@ -75,9 +75,13 @@ def document(stage):
 
 
 def read_responses(app):
-    """Wrap *app* so that response bodies are read and closed, which the client does not do."""
+    """Wrap *app* so that response bodies are read and closed, which the client does not do.
+
+    The client accepts gzip, but decodes nothing.
+    """
 
     def read(environ, start_response):
+        environ["HTTP_ACCEPT_ENCODING"] = "identity"
         with closing(app(environ, start_response)) as body:
             return list(body)
 

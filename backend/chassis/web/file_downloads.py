@@ -23,16 +23,16 @@ def send_download(path: Path, *, mimetype: str, download_name: str, etag: str) -
         FileNotFoundError: there is no file.
         RequestedRangeNotSatisfiable: the range starts after the end of the file.
     """
-    environ = dict(request.environ)
-    header = environ.pop("HTTP_RANGE", None)
+    variables = dict(request.environ)
+    header = variables.pop("HTTP_RANGE", None)
     # Range applies to GET only, and conditions come before it (RFC 9110, 13.2.2 and 14.2).
     if header is not None and request.method == "GET" and not _is_cached(etag):
         selected = _normalize_range(header, path.stat().st_size)
         if selected is not None:
-            environ["HTTP_RANGE"] = selected
+            variables["HTTP_RANGE"] = selected
     return send_file(  # type: ignore[return-value]
         path,
-        environ,
+        variables,
         mimetype=mimetype,
         as_attachment=True,
         download_name=download_name,

@@ -106,8 +106,9 @@ def list_models() -> OpenAIModelList:
 @bp.get("/models/<path:model>")
 @require_permission(Permission.AGENT_QUERY)
 @responds_with(OpenAIModel, errors=(ModelNotFound,), error_model=OpenAIError)
+@request_example(model="embedded-lite")
 def get_model(model: str) -> OpenAIModel:
-    """Return one model that a chat completion can use."""
+    """Get one model that a chat completion can use."""
     models = {entry.id: entry for entry in _get_models()}
     if model not in models:
         raise ModelNotFound(
