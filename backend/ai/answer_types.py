@@ -1,4 +1,4 @@
-"""What kind of answer a question asks for, and whether a sentence contains it."""
+"""Kinds of answers that questions ask for: numbers and names of persons."""
 
 import re
 

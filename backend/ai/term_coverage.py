@@ -1,4 +1,4 @@
-"""How many of a question's terms a text contains, also in related forms and in compounds."""
+"""Coverage of a question's terms by a text, also in related forms and in compounds."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet

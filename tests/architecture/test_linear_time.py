@@ -20,6 +20,8 @@ MAX_SECONDS = 0.002
 MAX_GROWTH = 9
 # Files whose patterns are used on short texts only: the maximum number of characters.
 MAX_CHARACTERS = {
+    "backend/services/agent/domain/rule_based/arithmetic_requests.py": 300,
+    "backend/services/agent/domain/rule_based/number_words.py": 300,
     "backend/services/agent/domain/rule_based/rules.py": 300,
     "backend/services/rag/extraction/office/number_formats/tokens.py": 255,
 }

@@ -25,7 +25,7 @@ _MIN_SIMILARITY: Final = 0.75
 _CONTEXT_WEIGHT: Final = 0.5
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_BRACKETED_NUMBER = re.compile(r"(\w+)[^\w\[\]]{0,4}\[\s?(\d{1,4}(?:\s?,\s?\d{1,4})*)\s?\]")
+_BRACKETED_NUMBER = re.compile(r"(?<!\w)(\w++)[^\w\[\]]{0,4}\[\s?(\d{1,4}(?:\s?,\s?\d{1,4})*)\s?\]")
 
 
 class CitableChunk(AnswerChunk, Protocol):

@@ -26,7 +26,7 @@ class Span(NamedTuple):
     end: int
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """Lines that belong together. The cells of a table row are not sentences of their own."""
 
     start: int
@@ -34,7 +34,7 @@ class Block(NamedTuple):
     is_row: bool
 
 
-def find_blocks(text: str) -> Iterator[Block]:
+def find_blocks(text: str) -> Iterator[TextBlock]:
     """Yield the blocks of *text* in order. They cover every line that is not blank."""
     usual_length = _usual_line_length(text)
     start = end = 0
@@ -48,7 +48,7 @@ def find_blocks(text: str) -> Iterator[Block]:
         is_row = is_table_row(content) or (was_row and bool(content) and is_table_row(next_line))
         if was_heading or _ends_block(content, next_line, usual_length, is_heading=is_heading):
             if content or not is_first:
-                yield Block(start, end, is_first and is_row)
+                yield TextBlock(start, end, is_first and is_row)
             start = end
         was_heading, was_row = is_heading, is_row
 

@@ -26,7 +26,7 @@ _QUOTE_END: Final = ('"', "”", ")")
 
 
 class HeadingKind(Enum):
-    """How certain it is that a line is a heading."""
+    """Certainty that a line is a heading."""
 
     NONE = 0
     # The line has no end mark, but a number, as "Room 117" and "Travel policy 2026" have.

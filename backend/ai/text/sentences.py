@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from backend.ai.text.blocks import Block, Span, find_blocks
+from backend.ai.text.blocks import Span, TextBlock, find_blocks
 from backend.ai.text.sentence_ends import (
     SENTENCE_ENDS,
     UNSPACED_SCRIPTS,
@@ -82,7 +82,7 @@ def iterate_units(text: str) -> Iterator[tuple[Span, bool]]:
                 yield stripped, block.is_row
 
 
-def _split_block(text: str, block: Block) -> Iterator[Span]:
+def _split_block(text: str, block: TextBlock) -> Iterator[Span]:
     start = block.start
     for mark in SENTENCE_ENDS.finditer(text, block.start, block.end):
         if _is_end_mark(text, start, mark, block.end):

@@ -52,7 +52,7 @@ class Statement:
 
     @property
     def label(self) -> str:
-        """What the statement gives the value of: "Phone" in "Phone: 0221 4455", or ""."""
+        """The name of the value that the statement gives: "Phone" in "Phone: 0221 4455"; or ""."""
         if self.cells:
             return self.cells[0] if len(self.cells) == 2 and not self.columns else ""
         match = _LABEL.match(self.text)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 _NUMBERED_PARAGRAPH = re.compile(r"[ \t]*(?:[-*•▪‣◦\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])\t[^\t]*$")
-_PIPE_ROW = re.compile(r"[ \t]*\|.*\S.*\||[^|]*\S[ \t]\|[ \t]\S")
-_PIPE_DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+_INNER_PIPE = re.compile(r"\S[ \t]\|[ \t]\S")
+_PIPE_DELIMITER_ROW = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?$")
 _UNESCAPED_PIPE = re.compile(r"(?<!\\)\|")
 _HAS_DIGIT = re.compile(r"\d")
 # A number that is not a year: years are names of columns too.
-_NUMBER_CELL = re.compile(r"(?!(?:19|20)\d\d$)[^\w]*\d[\d.,'\s]*[^\w]*$")
+_NUMBER_CELL = re.compile(r"(?!(?:19|20)\d\d$)[^\w]*+\d[\d.,'\s]*+[^\w]*+$")
 
 
 def is_table_row(line: str) -> bool:
@@ -22,12 +22,15 @@ def is_table_row(line: str) -> bool:
     line = line.rstrip()
     if "\t" in line.strip():
         return not _NUMBERED_PARAGRAPH.match(line)
-    return "|" in line and bool(_PIPE_ROW.match(line) or is_delimiter_row(line))
+    if "|" not in line:
+        return False
+    has_outer_pipes = line.lstrip().startswith("|") and line.count("|") > 1
+    return has_outer_pipes or bool(_INNER_PIPE.search(line)) or is_delimiter_row(line)
 
 
 def is_delimiter_row(line: str) -> bool:
     """Return True if *line* separates the header of a Markdown table from its rows."""
-    return "|" in line and bool(_PIPE_DELIMITER_ROW.match(line))
+    return "|" in line and bool(_PIPE_DELIMITER_ROW.match(line.strip()))
 
 
 def split_cells(line: str) -> list[str]:

@@ -150,5 +150,5 @@ def test_no_hits_give_no_answer(embedder):
         ),
     ],
 )
-def test_only_the_sentence_that_was_asked_for_is_quoted(embedder, question, text, answer):
+def test_answer_is_only_the_sentence_that_answers_the_question(embedder, question, text, answer):
     assert extract_quotes(embedder, question, text) == [answer]

@@ -15,7 +15,7 @@ from backend.services.agent.model import Chunk
 
 # The agent does not know which terms are rare in the documents. Each one counts the same, which
 # lowers the support of right answers. Measured with `python -m benchmarks.agent.lite_answers`.
-_OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.69)
+_OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.67)
 # Chunks whose sentences all have less support have nothing to do with the question.
 RELATED_OPTIONS: Final = replace(
     ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0

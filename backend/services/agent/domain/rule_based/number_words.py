@@ -98,7 +98,7 @@ def _convert_words(words: str) -> Iterator[str]:
 
 
 def _split_number_word(word: str) -> list[str]:
-    """Return the number words that *word* consists of, or nothing if it is no number."""
+    """Return the number words that *word* consists of, or nothing if it is not a number."""
     parts = _PART.findall(word)
     return parts if parts != ["und"] and "".join(parts) == word else []
 
