@@ -15,11 +15,15 @@ from backend.ai.text.sentence_ends import UNSPACED_SCRIPTS
 
 # Increment with every change of the result of `extract_terms`: stored postings of an older
 # version are computed again.
-TERMS_VERSION: Final = 3
+TERMS_VERSION: Final = 4
 
 # In other scripts a word consists of letters, digits and the vowel signs of Indic scripts.
 _WORD = re.compile(
     rf"[{UNSPACED_SCRIPTS}]+|(?:(?![{UNSPACED_SCRIPTS}])(?:[^\W_]|[\u0900-\u0dff]))+"
+)
+# After a number, or after a word longer than a unit such as m².
+_BEFORE_SUPERSCRIPT = re.compile(
+    r"(?:(?<=\d)|(?<=[^\W\d_]{4}))(?=[⁺⁻]?[⁰¹²³⁴-⁹]|[ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ](?![^\W\d_]))"
 )
 _STARTS_UNSPACED = re.compile(rf"[{UNSPACED_SCRIPTS}]")
 _STOP_WORDS: Final = frozenset(
@@ -50,6 +54,9 @@ def extract_words(text: str) -> list[str]:
     Folded words have no capital letters and no accents. The Turkish letters with and without dot
     are one letter: *İzmir*, *IZMIR* and *izmir* are the same word.
     """
+    # Exponents and note marks are not part of the number or word before them: 10⁶ is found by 10
+    # and 6, not by 106, and word¹ by word.
+    text = _BEFORE_SUPERSCRIPT.sub(" ", text)
     folded = normalize("NFKD", text.casefold()).replace("\u0131", "i")
     base = "".join(char for char in folded if not unicodedata.combining(char))
     return [word for word in _WORD.findall(base) if word not in _STOP_WORDS]

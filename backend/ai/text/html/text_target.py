@@ -15,8 +15,8 @@ from backend.ai.text.html.ordered_lists import (
     start_unordered_list,
 )
 from backend.ai.text.html.parsing import Attributes, MarkupHandler
-from backend.ai.text.html.scripts import format_subscript, format_superscript
 from backend.ai.text.html.tables import Table
+from backend.ai.text.scripts import format_subscript, format_superscript
 from backend.ai.text.text_builder import TextBuilder
 
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -130,8 +130,6 @@ class TextTarget(MarkupHandler):
         self._preformatted_depth = 0
         self._after_space = True
         self._last_char = ""
-        # True if the last text is a subscript that ends with a digit.
-        self._after_subscript = False
 
     def start_element(self, tag: str, attrs: Attributes) -> None:
         """Process a start tag."""
@@ -191,10 +189,7 @@ class TextTarget(MarkupHandler):
             return
         if self._readings and not self._open_rubies:
             self._add_readings(text)
-        if self._after_subscript and text[0].isdigit():
-            text = f" {text}"
         self._add_marker()
-        self._after_subscript = False
         self._after_space = text.endswith((" ", "\t", "\n"))
         self._last_char = text[-1]
         self._text.add_text(text)
@@ -228,7 +223,6 @@ class TextTarget(MarkupHandler):
         self._flush()
         self._text.break_line(blank=tag in _PARAGRAPHS)
         self._after_space = True
-        self._after_subscript = False
         self._last_char = ""
 
     def _start_title(self, _: Mapping[str, str | None]) -> _EndAction:
@@ -322,13 +316,11 @@ class TextTarget(MarkupHandler):
 
     def _start_cell_text(self) -> None:
         self._after_space = True
-        self._after_subscript = False
         self._last_char = ""
 
     def _start_script(self, is_superscript: bool, _: Mapping[str, str | None]) -> _EndAction:
         self._flush()
         before = self._last_char
-        self._after_subscript = False
         self._start_capture()
         return partial(self._end_script, is_superscript, before)
 
@@ -338,10 +330,8 @@ class TextTarget(MarkupHandler):
         if not text or content.headings or len(text) > _MAX_SCRIPT_CHARS or "\n" in text:
             self._text.add_structured_text(content)
             return
-        format_script = format_superscript if is_superscript else format_subscript
-        formatted = format_script(text, before)
+        formatted = format_superscript(text, before) if is_superscript else format_subscript(text)
         self._text.add_text(content.text.replace(text, formatted, 1))
-        self._after_subscript = not is_superscript and formatted[-1] in "0123456789"
 
     def _start_ruby(self, _: Mapping[str, str | None]) -> _EndAction:
         self._open_rubies += 1

@@ -61,4 +61,4 @@ def test_only_the_first_title_is_the_title():
 def test_heading_contains_its_inline_elements():
     html = extract_html_text("<h1>H<sub>2</sub>O and <b>CO</b>\n levels</h1>x")
 
-    assert list(html.headings) == [(0, "H2O and CO levels")]
+    assert list(html.headings) == [(0, "H₂O and CO levels")]

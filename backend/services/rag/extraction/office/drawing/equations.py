@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.services.rag.extraction.office.ooxml import Element
-from backend.services.rag.extraction.office.run_text import Position, convert_script
+from backend.services.rag.extraction.office.run_text import Position
 
 M: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 EQUATION_TAGS: Final = (f"{M}oMath", f"{M}oMathPara")
@@ -30,6 +30,16 @@ _COMBINING: Final = {
     "˙": "\u0307", "¨": "\u0308", "→": "\u20d7", "´": "\u0301", "`": "\u0300", "ˇ": "\u030c",
     "˘": "\u0306",
 }  # fmt: skip
+# Characters of Unicode with <super> and <sub> decompositions (UAX #44).
+_SUPERSCRIPTS: Final = str.maketrans(
+    "0123456789+-−=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWβγδθφχ",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵝᵞᵟᶿᵠᵡ",
+)
+_SUBSCRIPTS: Final = str.maketrans(
+    "0123456789+-−=()aehijklmnoprstuvxβγρφχ",
+    "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
+)
+_SEPARATORS: Final = frozenset(",.;:– ")
 _OVERLINE, _UNDERLINE = "\u0305", "\u0332"
 
 
@@ -86,7 +96,15 @@ def _script(text: str, position: Position) -> str:
         return ""
     mark = "^" if position == "superscript" else "_"
     is_word = text.isalpha() and len(text) > 1  # as the `max` of a variable
-    return (not is_word and convert_script(text, position)) or f"{mark}{_group(text)}"
+    return (not is_word and _convert_script(text, position)) or f"{mark}{_group(text)}"
+
+
+def _convert_script(text: str, position: Position) -> str:
+    """Return *text* in superscript or subscript characters, or "" if one does not exist."""
+    table = _SUPERSCRIPTS if position == "superscript" else _SUBSCRIPTS
+    if all(ord(char) in table or char in _SEPARATORS for char in text):
+        return text.translate(table)
+    return ""
 
 
 def _fraction(node: Element) -> str:
@@ -114,7 +132,7 @@ def _radical(node: Element) -> str:
 
 
 def _degree(degree: str) -> str:
-    return convert_script(degree, "superscript") or f"({degree})"
+    return _convert_script(degree, "superscript") or f"({degree})"
 
 
 def _n_ary(node: Element) -> str:
