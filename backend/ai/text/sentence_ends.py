@@ -21,15 +21,16 @@ END_MARKS: Final = (
 CLOSERS: Final = r"\"'”\u2019»)\]*_~」』】》\u3009\uff09\uff63"
 
 # The end of a sentence, for `match` at its first mark.
-_SENTENCE_END: Final = re.compile(
+_END_PATTERN: Final = (
     rf"[.!?…]++[{CLOSERS}]*+(?=\s)"
     rf"|[!?]++[{CLOSERS}]*+(?=[{UNSPACED_SCRIPTS}])"
     rf"|(?:[{END_MARKS}]|\uff0e(?!\d))++[{CLOSERS}]*+"
 )
+_SENTENCE_END: Final = re.compile(_END_PATTERN)
 # The same for `finditer`. A run of full stops is tried once, from its start: if each of its
 # characters were tried, a document of full stops would take quadratic time.
 _FIRST_MARK: Final = rf"(?:(?<![.!?…])(?=[.!?…])|(?=[\uff0e{END_MARKS}]))"
-SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{_SENTENCE_END.pattern})")
+SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{_END_PATTERN})")
 _FINISHED = re.compile(rf"[.!?…\uff0e{END_MARKS}][{CLOSERS}]*$")
 _PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$")
 
