@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.ai.text.quotes import escape_brackets
-from backend.ai.text.sentence_ends import CLOSERS, END_MARKS, SENTENCE_END, is_sentence_end
+from backend.ai.text.sentence_ends import CLOSERS, END_MARKS, is_sentence_end, match_sentence_end
 
 _MARKS: Final = rf".!?…\uff0e{END_MARKS}"
 # Positions where something may have to be done: the end of a sentence or line, a code fence, a
@@ -97,7 +97,7 @@ class CitationInserter:
             if self._is_bracket_of_text(self._tail + marker.group()):
                 self._append(escape_brackets(marker.group()), output)
             return marker.end()
-        if end := SENTENCE_END.match(text, position):
+        if end := match_sentence_end(text, position):
             self._append(end.group(), output)
             if is_sentence_end(self._tail):
                 self._end_sentence(output)

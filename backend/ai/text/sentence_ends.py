@@ -21,15 +21,16 @@ END_MARKS: Final = (
 CLOSERS: Final = r"\"'”\u2019»)\]*_~」』】》\u3009\uff09\uff63"
 
 # The end of a sentence, for `match` at its first mark.
-SENTENCE_END: Final = re.compile(
+_END_PATTERN: Final = (
     rf"[.!?…]++[{CLOSERS}]*+(?=\s)"
     rf"|[!?]++[{CLOSERS}]*+(?=[{UNSPACED_SCRIPTS}])"
     rf"|(?:[{END_MARKS}]|\uff0e(?!\d))++[{CLOSERS}]*+"
 )
+_SENTENCE_END: Final = re.compile(_END_PATTERN)
 # The same for `finditer`. A run of full stops is tried once, from its start: if each of its
 # characters were tried, a document of full stops would take quadratic time.
 _FIRST_MARK: Final = rf"(?:(?<![.!?…])(?=[.!?…])|(?=[\uff0e{END_MARKS}]))"
-SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{SENTENCE_END.pattern})")
+SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{_END_PATTERN})")
 _FINISHED = re.compile(rf"[.!?…\uff0e{END_MARKS}][{CLOSERS}]*$")
 _PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$")
 
@@ -47,6 +48,11 @@ _ABBREVIATIONS: Final = frozenset(
         *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
     ]
 )
+
+
+def match_sentence_end(text: str, position: int) -> re.Match[str] | None:
+    """Return the end of a sentence whose first mark is at *position* of *text*, or None."""
+    return _SENTENCE_END.match(text, position)
 
 
 def is_finished(text: str) -> bool:
