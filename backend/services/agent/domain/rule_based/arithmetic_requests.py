@@ -24,9 +24,9 @@ _ASKS: Final = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_WORD: Final = re.compile(
-    r"\s*(?:\b(?:equals?|makes?|ist gleich|ergibt|égale?|è uguale a|es igual a)\b)?\s*[?=.!]*\s*$",
-    re.IGNORECASE,
+    r"\b(?:equals?|makes?|ist gleich|ergibt|égale?|è uguale a|es igual a)$", re.IGNORECASE
 )
+_END_MARKS: Final = "?=.! "
 _DECIMAL_COMMA_WORDS: Final = re.compile(
     r"\b(?:was|wie ?viel|berechne|rechne|mal|geteilt|prozent|hälfte|hoch|combien|fois"
     r"|moins|quel(?:le)?|pour ?cent|moitié"
@@ -123,7 +123,8 @@ def find_expression(request: str) -> str | None:
     """
     if len(request) > MAX_REQUEST_CHARACTERS:
         return None
-    text = _ANSWER_WORD.sub("", _ASKS.sub("", request.strip()))
+    text = _ASKS.sub("", " ".join(request.split())).rstrip(_END_MARKS)
+    text = _ANSWER_WORD.sub("", text).rstrip(_END_MARKS)
     text = replace_number_words(_replace_all(_FRACTIONS, text))
     text = _unify_numbers(text, decimal_comma=bool(_DECIMAL_COMMA_WORDS.search(request)))
     for pattern, sign in _LIST_OPERATIONS:
