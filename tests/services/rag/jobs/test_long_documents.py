@@ -51,12 +51,11 @@ def count_chunks(tmp_path, document):
 @pytest.mark.alone
 def test_uploads_are_fast_while_a_long_document_is_stored(ada, bob):
     (document,) = ada.send(PARAGRAPHS.encode(), wait=0).json["documents"]
-    finished = threading.Event()
-    threading.Thread(
-        target=lambda: (wait_until_done(ada, document), finished.set()), daemon=True
-    ).start()
+    waiting = threading.Thread(target=wait_until_done, args=(ada, document), daemon=True)
+    waiting.start()
     seconds, statuses = [], []
-    while not finished.wait(0.05):
+    while waiting.is_alive():
+        time.sleep(0.05)
         started_at = time.monotonic()
         statuses.append(bob.send(f"Note {len(seconds)}.".encode(), wait=0).status_code)
         seconds.append(time.monotonic() - started_at)
