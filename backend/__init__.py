@@ -9,13 +9,19 @@ import os
 
 __version__ = "0.1.0"
 
-os.environ.update(
-    {
-        # onnxruntime >= 1.31 otherwise sends events to its vendor and writes a device id to
-        # ~/.cache/Microsoft.
-        "ORT_DISABLE_TELEMETRY": "1",
-        "ANONYMIZED_TELEMETRY": "False",  # chromadb
-        "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, of the extra torch
-        "DO_NOT_TRACK": "1",  # consoledonottrack.com, read by several libraries
-    }
-)
+
+def disable_usage_reports() -> None:
+    """Set the environment variables with which libraries disable their usage reports."""
+    os.environ.update(
+        {
+            # onnxruntime >= 1.31 otherwise sends events to its vendor and writes a device id to
+            # ~/.cache/Microsoft.
+            "ORT_DISABLE_TELEMETRY": "1",
+            "ANONYMIZED_TELEMETRY": "False",  # chromadb
+            "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, of the extra torch
+            "DO_NOT_TRACK": "1",  # consoledonottrack.com, read by several libraries
+        }
+    )
+
+
+disable_usage_reports()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,16 @@ def measure_usage(suite: Suite) -> dict[str, ResourceUsage]:
         for program in running["programs"]
     }
     return usage | {"supervisor": _measure_processes([running["supervisor"]["pid"]])}
+
+
+def measure_cpu_seconds(suite: Suite) -> float:
+    """Return the CPU time of the supervisor and its descendants, also of those that have ended."""
+    ticks = 0
+    for pid in _process_tree(read_state(suite)["supervisor"]["pid"]):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def read_state(suite: Suite) -> dict[str, Any]:

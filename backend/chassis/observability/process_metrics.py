@@ -2,8 +2,8 @@
 
 The names follow
 https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics. The values cover all
-processes of the service: gunicorn's master, its workers and their children. They are read from
-/proc at each scrape. Systems without /proc report none.
+processes of the service: its only process, or gunicorn's master and its workers, and their
+children. They are read from /proc at each scrape. Systems without /proc report none.
 """
 
 import os

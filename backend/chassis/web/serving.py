@@ -28,6 +28,7 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
+from backend.chassis.web.single_process import SingleWorker, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
 _IDLE_CONNECTIONS = 1000
@@ -44,9 +45,25 @@ def serve(service: Service) -> None:
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")
     explain_breakpoints(service.module)
+    if runs_in_one_process(service, env):
+        serve_in_this_process(_Gunicorn(service, options | {"worker_class": SingleWorker}))
+        return
     if options["workers"] != 1:
         enable_multiprocess_mode(_get_metrics_folder(service, env))
     _Gunicorn(service, options).run()
+
+
+def runs_in_one_process(service: Service, env: Env) -> bool:
+    """Return whether *service* runs without a gunicorn master.
+
+    The gateway always has one: it replaces the worker at a reload (SIGHUP) without a failed
+    request.
+    """
+    return not service.is_gateway and count_workers(service, env) == 1
+
+
+def count_workers(service: Service, env: Env) -> int:
+    return env.number(service.workers_variable, 1, min_value=1)
 
 
 def _get_metrics_folder(service: Service, env: Env) -> Path:
@@ -66,7 +83,6 @@ def load_app(service: Service) -> Flask:
 
 def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
     """Return gunicorn's settings for *service*."""
-    workers = env.number(service.workers_variable, 1, min_value=1)
     pool_threads = _count_pool_threads(service, env)
     host = env.text("GATEWAY_HOST" if service.is_gateway else "HOST", "127.0.0.1")
     port = env.number(service.port_variable, service.port, min_value=1)
@@ -74,7 +90,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "proc_name": service.full_name,
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "worker_class": service.worker_class,
-        "workers": workers,
+        "workers": count_workers(service, env),
         "threads": pool_threads,
         # Open connections, of which most are idle ones of the gateway's pool.
         "worker_connections": _IDLE_CONNECTIONS + pool_threads,

@@ -16,6 +16,12 @@ from backend.operations.supervisor.processes.readiness import LIVENESS_PATH, pro
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
 _INSTANCE_PORT_STEP = 100
+# What `python -m backend.operations serve` imports, besides the service itself.
+_SERVING_MODULES = (
+    "backend.chassis.web.serving",
+    "backend.operations.doctor.report",
+    "backend.operations.supervisor.commands",
+)
 # The loopback address at which a server on each wildcard address is reached.
 WILDCARD_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
@@ -29,6 +35,8 @@ class Program:
         liveness_path: path that is probed to detect that the program no longer responds, "" for a
             program with a socket; None if it is not probed.
         instance: index among the instances of the service, from 0.
+        imports: modules that the fork server imports before it forks the program; without any, the
+            program runs in an interpreter of its own.
     """
 
     name: str
@@ -45,6 +53,7 @@ class Program:
     logs_json: bool = True
     liveness_path: str | None = None
     instance: int = 0
+    imports: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -176,6 +185,7 @@ def make_plan(
             is_gateway=service.is_gateway,
             # A debugger may stop a program of the development mode for any time.
             liveness_path=None if options.dev else LIVENESS_PATH,
+            imports=() if options.dev else _list_imports(service, variables),
         )
         for service in catalog
     }
@@ -231,7 +241,20 @@ def _plan_companion(
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,
         liveness_path=None if options.dev else "" if companion.socket else companion.probe_path,
+        imports=() if options.dev else companion.imports,
     )
+
+
+def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[str, ...]:
+    """Return the modules that the fork server imports for *service*.
+
+    Several workers run in an interpreter of their own: prometheus_client selects the files of
+    their metrics when it is imported.
+    """
+    if (variables.get(service.workers_variable) or "1") != "1":
+        return ()
+    worker_module = (service.worker_class.rpartition(".")[0],) if service.is_gateway else ()
+    return (service.module, *worker_module, *_SERVING_MODULES)
 
 
 def _plan_instances(first: Program, count: int) -> Iterator[Program]:

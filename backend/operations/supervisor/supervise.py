@@ -15,8 +15,9 @@ from backend.operations.supervisor import log_files, state
 from backend.operations.supervisor.log_files import create_log_folder
 from backend.operations.supervisor.plan import Plan, Program
 from backend.operations.supervisor.port_checks import check_ports
-from backend.operations.supervisor.processes import child_output, readiness
-from backend.operations.supervisor.processes.child import SupervisedProcess
+from backend.operations.supervisor.processes import child_output, fork_client, readiness
+from backend.operations.supervisor.processes.child import ChildProcess, SupervisedProcess
+from backend.operations.supervisor.processes.fork_client import ForkServer
 from backend.operations.supervisor.processes.liveness import (
     UNRESPONSIVE_SECONDS,
     LivenessMonitor,
@@ -94,16 +95,28 @@ class Supervisor:
 
     def _start_all(self) -> None:
         environment = dict(self.plan.environment)
-        if self.plan.runs_valkey and (valkey := self._start_valkey(environment)):
-            environment["REDIS_URL"] = valkey
+        fork_server = _create_fork_server(self.plan, environment)
+        valkey = self._create_valkey() if self.plan.runs_valkey else None
+        first = []
+        if fork_server is not None:
+            first.append(_supervise_fork_server(fork_server))
+        if valkey is not None:
+            first.append(_supervise_valkey(valkey, dict(environment)))
+            environment["REDIS_URL"] = valkey.url
+        self._start(first)
+        if self._signals.stop_requests:
+            return
         self._start(
-            [_create_child(program, self.plan, environment) for program in self.plan.programs]
+            [
+                _create_child(program, self.plan, environment, fork_server)
+                for program in self.plan.programs
+            ]
         )
         if not self._signals.stop_requests:
             self._write_state(ready=True)
             self.on_ready()
 
-    def _start_valkey(self, environment: Mapping[str, str]) -> str | None:
+    def _create_valkey(self) -> Valkey | None:
         binary = find_binary()
         if binary is None:
             print_line(
@@ -111,18 +124,7 @@ class Supervisor:
                 "in each process."
             )
             return None
-        server = Valkey(binary, self.plan.data, self.plan.logs, self.plan.loopback_host)
-        child = SupervisedProcess(
-            name=server.name,
-            url=f"redis://{server.address}",
-            log=server.log,
-            start=lambda: server.start(environment),
-            is_ready=server.is_ready,
-            is_responding=server.is_ready,
-            stores_data=True,
-        )
-        self._start([child])
-        return server.url
+        return Valkey(binary, self.plan.data, self.plan.logs, self.plan.loopback_host)
 
     def _start(self, children: Collection[SupervisedProcess]) -> None:
         """Start *children* in parallel and wait until each is ready; one failure ends the start."""
@@ -259,22 +261,58 @@ def _probe_timeout_seconds(elapsed: float) -> float:
     return min(0.2 + elapsed / 10, 2.0)
 
 
+def _supervise_valkey(server: Valkey, environment: Mapping[str, str]) -> SupervisedProcess:
+    return SupervisedProcess(
+        name=server.name,
+        url=f"redis://{server.address}",
+        log=server.log,
+        start=lambda: server.start(environment),
+        is_ready=server.is_ready,
+        is_responding=server.is_ready,
+        stores_data=True,
+    )
+
+
+def _create_fork_server(plan: Plan, environment: Mapping[str, str]) -> ForkServer | None:
+    """Return a server for the programs that can be forked, or None if there are none."""
+    modules = tuple(dict.fromkeys(name for program in plan.programs for name in program.imports))
+    if not modules or not fork_client.is_supported():
+        return None
+    return ForkServer(modules, plan.logs / "fork_server.log", environment, plan.root)
+
+
+def _supervise_fork_server(server: ForkServer) -> SupervisedProcess:
+    return SupervisedProcess(
+        name=server.name, url="-", log=server.log, start=server.start, is_ready=server.is_ready
+    )
+
+
 def _create_child(
-    program: Program, plan: Plan, environment: Mapping[str, str]
+    program: Program,
+    plan: Plan,
+    environment: Mapping[str, str],
+    fork_server: ForkServer | None,
 ) -> SupervisedProcess:
     probe, liveness = program.probe_url, program.liveness_url
     variables = {**environment, **program.environment}
+    output_service = None if program.logs_json else program.name
+
+    def start() -> ChildProcess:
+        if fork_server is not None and program.imports:
+            forked = fork_server.fork(
+                program.command, program.log, variables, plan.root, output_service=output_service
+            )
+            if forked is not None:
+                return forked
+        return spawn(
+            program.command, program.log, variables, plan.root, output_service=output_service
+        )
+
     return SupervisedProcess(
         name=program.name,
         url=program.url,
         log=program.log,
-        start=lambda: spawn(
-            program.command,
-            program.log,
-            variables,
-            plan.root,
-            output_service=None if program.logs_json else program.name,
-        ),
+        start=start,
         is_ready=lambda seconds: probe is None or readiness.is_ready(probe, seconds),
         is_responding=lambda seconds: (
             liveness is None or readiness.is_responding(liveness, seconds)

@@ -39,6 +39,7 @@ COMPANIONS = (
         url_variable="CHROMA_URL",
         socket="{data}/rag/vectors.sock",
         stores_data=True,
+        imports=("backend.services.rag.store.vectors.chroma",),
     ),
     # For containers, which share no socket. It has no authentication, so only their own network
     # may reach it: the start script never runs it.
@@ -66,5 +67,6 @@ COMPANIONS = (
         port_variable="RAG_WORKER_PORT",
         probe_path="/health/live",
         logs_json=True,
+        imports=("backend.services.rag.jobs.worker", "backend.services.rag.wiring"),
     ),
 )

@@ -6,9 +6,11 @@ import signal
 import sys
 import time
 import warnings
+from functools import partial
 
 from redis.exceptions import RedisError
 
+from backend.chassis.background import PeriodicTask
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
 from backend.chassis.settings import SettingsError, load_env
@@ -20,6 +22,8 @@ _log = logging.getLogger(__name__)
 # Ingestion only uses processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
+# Without documents for this time, the worker frees the embedding model.
+_IDLE_SECONDS = 300.0
 
 
 def main() -> None:
@@ -63,12 +67,14 @@ def main() -> None:
         )
     )
     components.embedding_models.activate_configured_model()
-    # Load libraries before threads start: concurrent imports of one library can fail.
-    for check in (components.embedder.load, components.dense_index.check_connection):
-        try:
-            check()
-        except Exception as error:  # noqa: BLE001 - it can be available when it is needed
-            _log.warning("dependency is not available yet: %s", error)
+    # Load libraries before threads start: concurrent imports of one library can fail. The embedding
+    # model itself is loaded with the first document.
+    try:
+        components.dense_index.check_connection()
+    except Exception as error:  # noqa: BLE001 - it can be available when it is needed
+        _log.warning("dependency is not available yet: %s", error)
+    unload_model = partial(embedder.unload, _IDLE_SECONDS)
+    PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")
         run_polling_worker(components.ingestion, components.reembedder, settings.worker_threads)

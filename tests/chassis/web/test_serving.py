@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def master(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def service(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     with start_service(port, tmp_path) as process:
         yield process
         process.terminate()
@@ -73,22 +74,84 @@ def request_health(port: int) -> str:
             connection.close()
 
 
-def test_worker_serves_requests_and_all_log_lines_are_json(master, port, tmp_path):
-    worker, parent = map(int, request_health(port).split())
+def read_log_lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "log").read_text().splitlines()]
 
-    assert worker != parent == master.pid
-    lines = (tmp_path / "log").read_text().splitlines()
-    assert {json.loads(line)["service"] for line in lines} == {"bare-service"}
+
+def test_service_with_one_worker_is_a_single_process_that_logs_json(service, port, tmp_path):
+    pid, _ = map(int, request_health(port).split())
+
+    assert pid == service.pid
+    assert {line["service"] for line in read_log_lines(tmp_path)} == {"bare-service"}
+
+
+def test_several_workers_run_below_a_master(port, tmp_path):
+    with start_service(port, tmp_path, BARE_SERVICE_WORKERS="2") as process:
+        worker, parent = map(int, request_health(port).split())
+        process.terminate()
+
+    assert worker != parent == process.pid
+    assert process.returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is specific to Linux")
-def test_worker_ends_when_the_master_is_killed(master, port):
-    worker, _ = map(int, request_health(port).split())
+def test_worker_ends_when_the_master_is_killed(port, tmp_path):
+    with start_service(port, tmp_path, BARE_SERVICE_WORKERS="2") as master:
+        worker, _ = map(int, request_health(port).split())
 
-    master.send_signal(signal.SIGKILL)
-    master.wait()
+        master.send_signal(signal.SIGKILL)
 
     wait_until(lambda: get_start_time(worker) is None, seconds=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_single_process_finishes_its_requests_after_a_signal(port, tmp_path, number):
+    with start_service(port, tmp_path) as process:
+        request_health(port)
+        with ThreadPoolExecutor(1) as clients:
+            answer = clients.submit(request_path, port, "/slow")
+            wait_until(lambda: request_path(port, "/running")[2] == "1")
+            process.send_signal(number)
+            assert answer.result()[0] == 200
+
+    assert process.returncode == 0
+    assert str(read_log_lines(tmp_path)[-1]["message"]).startswith("Stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_single_process_ends_at_the_graceful_timeout(port, tmp_path, number):
+    with start_service(port, tmp_path, SERVICE_DRAIN_SECONDS="1") as process:
+        request_health(port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /endless HTTP/1.1\r\nHost: bare\r\n\r\n")
+            wait_until(lambda: request_path(port, "/running")[2] == "1")
+            process.send_signal(number)
+            assert process.wait(10) == -signal.SIGALRM
+
+    assert "in endless" in (tmp_path / "log").read_text()
+
+
+def test_single_process_ends_when_its_main_loop_hangs(port, tmp_path):
+    with start_service(port, tmp_path, HANG_SECONDS="1") as process:
+        assert process.wait(20) == -signal.SIGALRM
+
+    assert "in run" in (tmp_path / "log").read_text()
+
+
+def test_single_process_ends_with_code_3_if_the_app_cannot_be_created(port, tmp_path):
+    with start_service(port, tmp_path, BROKEN="bug") as process:
+        assert process.wait(15) == 3
+
+    assert "ZeroDivisionError" in str(read_log_lines(tmp_path)[-2]["exception"])
+
+
+def test_second_process_on_the_same_port_reports_that_it_is_in_use(service, port, tmp_path):
+    request_health(port)
+    (tmp_path / "second").mkdir()
+    with start_service(port, tmp_path / "second") as process:
+        assert process.wait(15) != 0
+
+    assert "Connection in use" in (tmp_path / "second" / "log").read_text()
 
 
 def test_settings_error_is_printed_without_traceback(port, tmp_path):

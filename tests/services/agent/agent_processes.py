@@ -35,10 +35,10 @@ class KeyPublisher:
 
 @dataclass
 class AgentProcess:
-    """A gunicorn master with one worker process."""
+    """A process of the agent service."""
 
     url: str
-    master_pid: int
+    pid: int
 
     def post(
         self, path: str, body: Any, bearer: dict[str, str], **options: Any
@@ -47,14 +47,6 @@ class AgentProcess:
 
     def get(self, path: str, bearer: dict[str, str]) -> Any:
         return requests.get(self.url + path, headers=bearer, timeout=60).json()
-
-    @property
-    def pid(self) -> int:
-        """The process id of the worker."""
-        children = (
-            Path(f"/proc/{self.master_pid}/task/{self.master_pid}/children").read_text().split()
-        )
-        return int(children[0])
 
     def count_threads(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
@@ -117,4 +109,4 @@ def _start_agents(
         _start_agents(command, folder, environment, count - 1) as others,
     ):
         yield [AgentProcess(f"http://127.0.0.1:{port}", child.pid), *others]
-        child.send_signal(signal.SIGQUIT)  # immediately: gunicorn's graceful shutdown takes seconds
+        child.send_signal(signal.SIGQUIT)  # immediately: a graceful stop takes seconds

@@ -1,11 +1,13 @@
 """Stopped and killed supervisors leave no process behind."""
 
+import json
+
 import pytest
 import requests
 
 from backend.chassis.catalog import CATALOG
 from tests.servers import wait_until
-from tests.suite.conftest import is_alive, prepare_suite
+from tests.suite.conftest import START_SECONDS, is_alive, prepare_suite
 
 pytestmark = pytest.mark.suite
 
@@ -28,9 +30,12 @@ def test_no_process_survives_a_killed_supervisor(tmp_path):
 def test_stop_shuts_down_every_service_gracefully(tmp_path):
     suite = prepare_suite(tmp_path)
     suite.start()
+    state = tmp_path / "data" / "run" / "state.json"
+    wait_until(lambda: json.loads(state.read_text())["ready"], START_SECONDS)
 
     suite.stop()
 
     assert suite.process.returncode == 0
     for entry in CATALOG:
-        assert "Shutting down: Master" in (tmp_path / "logs" / entry.log_name).read_text()
+        last_message = "Shutting down: Master" if entry.is_gateway else '"Stopped '
+        assert last_message in (tmp_path / "logs" / entry.log_name).read_text()

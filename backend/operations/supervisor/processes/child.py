@@ -1,11 +1,11 @@
 """A supervised child process and its restart state."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from backend.chassis.console import CommandError
 from backend.operations.supervisor import log_files
@@ -18,6 +18,19 @@ _STABLE_SECONDS = 60.0
 _LOG_LINES_SHOWN = 20
 # An idle process uses less in two minutes; one that loads packages on a busy host uses more.
 _PROGRESS_CPU_SECONDS = 1.0
+
+
+class ChildProcess(Protocol):
+    """A child of this process: a `subprocess.Popen` or a ForkedProcess."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -39,13 +52,13 @@ class SupervisedProcess:
     name: str
     url: str
     log: Path
-    start: Callable[[], subprocess.Popen[bytes]]
+    start: Callable[[], ChildProcess]
     is_ready: Callable[[float], bool]
     is_responding: Callable[[float], bool] = lambda _: True
     is_gateway: bool = False
     stores_data: bool = False
     probe_url: str | None = None
-    process: subprocess.Popen[bytes] | None = None
+    process: ChildProcess | None = None
     identity: ProcessIdentity | None = None
     started_at: float = 0.0
     log_offset: int = 0

@@ -1,10 +1,12 @@
 """Run the supervisor with stand-in services: `python suite.py COMMAND`.
 
-Environment variables set folders and ports. ALPHA_MODE and similar set the mode of a service.
+Environment variables set folders and ports. ALPHA_MODE and similar set the mode of a service. With
+FORKED the services are forked by the fork server.
 """
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from backend.chassis.console import CommandError
@@ -31,9 +33,15 @@ def create_plan() -> Plan:
 
     def build_command(service: Service, _: StartOptions) -> tuple[str, ...]:
         mode = variables.get(f"{service.name.upper()}_MODE") or "normal"
+        if "FORKED" in os.environ:
+            module = "tests.operations.supervisor.stand_ins.service"
+            return (sys.executable, "-m", module, os.environ[service.port_variable], mode)
         return (sys.executable, str(SERVICE), os.environ[service.port_variable], mode)
 
-    return make_plan(Path.cwd(), variables, StartOptions(), CATALOG, (HELPER,), build_command)
+    plan = make_plan(Path.cwd(), variables, StartOptions(), CATALOG, (HELPER,), build_command)
+    imports = ("http.server",) if "FORKED" in os.environ else ()
+    programs = tuple(replace(program, imports=imports) for program in plan.programs)
+    return replace(plan, programs=programs)
 
 
 def main(command: str) -> int:

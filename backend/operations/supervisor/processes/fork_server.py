@@ -1,0 +1,166 @@
+"""The fork server: imports the modules of all services once, then forks each of them.
+
+    python -m backend.operations.supervisor.processes.fork_server FD SUPERVISOR_PID MODULE…
+
+FD is a Unix stream socket. The server sends READY once its imports are complete, then receives
+requests of ForkServer (fork_client.py). The forked process runs a module as `python -m` does, in a
+process group of its own, as a child of the supervisor. It has the environment, the working
+directory and the output of its request, and shares the memory of the imported modules.
+
+This process has a single thread, so that no lock is held and no thread is missing in its children.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import runpy
+import socket
+import struct
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from backend import disable_usage_reports
+from backend.chassis.parent_death_signal import die_with_parent
+
+READY = b"R"
+ACCEPTED = b"A"
+LENGTH = struct.Struct("!I")
+"""Header of a request and of the reply, which is a process id."""
+_PARENT_POLL_SECONDS = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """A process to fork.
+
+    Attributes:
+        command: the command line that it replaces: interpreter, `-m`, module, arguments.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+
+    def encode(self) -> bytes:
+        fields = {
+            "command": list(self.command),
+            "environment": dict(self.environment),
+            "folder": self.folder,
+        }
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> "ForkRequest":
+        fields: dict[str, Any] = json.loads(body)
+        return cls(**fields)
+
+
+def main(descriptor: int, supervisor_pid: int, modules: Sequence[str]) -> None:
+    with socket.socket(fileno=descriptor) as connection:
+        import_modules(modules)
+        connection.sendall(READY)
+        command = _serve(connection, supervisor_pid)
+    if command is not None:  # in a forked process only
+        gc.enable()
+        sys.argv = list(command[2:])
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules and exclude their objects from garbage collection.
+
+    A collection in a forked process would write to the memory pages of all objects, which would
+    then no longer be shared.
+    """
+    gc.disable()
+    for name in names:
+        # The service imports it again and reports the error in its own log.
+        with suppress(Exception):
+            import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | None:
+    """Fork a process for each request. Return its command in the child, and None at the end."""
+    while True:
+        header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
+        if not header:
+            return None
+        body = _receive(connection, LENGTH.unpack(header)[0])
+        reply_descriptor, output = descriptors
+        child = os.fork()
+        if child == 0:
+            # Its parent is this process only until it has forked the process itself, which the
+            # kernel then gives to the supervisor (PR_SET_CHILD_SUBREAPER).
+            if os.fork() != 0:
+                os._exit(0)
+            connection.close()
+            request = ForkRequest.decode(body)
+            _become_service(request, supervisor_pid, reply_descriptor, output)
+            return request.command
+        os.waitpid(child, 0)
+        os.close(reply_descriptor)
+        os.close(output)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    body = bytearray()
+    while len(body) < size:
+        body += connection.recv(size - len(body))
+    return bytes(body)
+
+
+def _become_service(
+    request: ForkRequest, supervisor_pid: int, reply_descriptor: int, output: int
+) -> None:
+    """Replace what this process has inherited, then wait until the supervisor knows its id."""
+    os.setpgid(0, 0)
+    with socket.socket(fileno=reply_descriptor) as reply:
+        _wait_for_parent(supervisor_pid)
+        die_with_parent(supervisor_pid)
+        reply.sendall(LENGTH.pack(os.getpid()))
+        if reply.recv(1) != ACCEPTED:  # the supervisor has started another process instead
+            os._exit(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(null)
+    os.close(output)
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    disable_usage_reports()
+    with suppress(OSError, ValueError):
+        _set_command_line(request.command)
+
+
+def _wait_for_parent(supervisor_pid: int) -> None:
+    """Wait until the kernel has made the supervisor the parent of this process."""
+    while (parent := os.getppid()) != supervisor_pid:
+        if parent == 1:  # the supervisor has ended
+            os._exit(1)
+        time.sleep(_PARENT_POLL_SECONDS)
+
+
+def _set_command_line(command: Sequence[str]) -> None:
+    """Overwrite the command line that `ps` shows for this process.
+
+    The memory area is given by the fields 48 and 49 (arg_start, arg_end) of proc_pid_stat(5).
+    """
+    stat = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    start, size = int(stat[45]), int(stat[46]) - int(stat[45])
+    text = b"\0".join(os.fsencode(word) for word in command)[: size - 1]
+    ctypes.memmove(start, text.ljust(size, b"\0"), size)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
