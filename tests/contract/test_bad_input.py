@@ -110,7 +110,7 @@ def stage(request, tmp_path_factory):
         stage.admin_headers = stage.headers("admin")
         stage.path_values = stage.create_resources(stage, stage.admin_headers)
         secret = get_security_context(stage.app).service_tokens._secret
-        stage.service_token = ServiceTokens(secret, "rag-service").get_token(stage.app.name)
+        stage.service_tokens = ServiceTokens(secret, "rag-service")
         stage.contents = lambda: contents(request.param, folder)
         stage.endpoints = [*endpoints(request.param, stage.app)]
         yield stage
@@ -135,7 +135,7 @@ def send(stage, endpoint, raw, **options):
     path = re.sub(r"<(\w+)>", lambda name: stage.path_values.get(name[1], "none"), endpoint.rule)
     headers = stage.admin_headers | JSON | {"Idempotency-Key": "same-for-all"}
     if endpoint.rule.startswith("/internal/"):
-        headers |= {SERVICE_TOKEN: stage.service_token}
+        headers |= {SERVICE_TOKEN: stage.service_tokens.get_token(stage.app.name)}
     return stage.client.open(path, method=endpoint.method, headers=headers, data=raw, **options)
 
 

@@ -53,6 +53,7 @@ BEYOND_SCHEMA = re.compile(
             "POST /sessions/.*/edit (#/user_request|not_your_request)",
             "POST /sessions/.*/feedback not_an_answer",
             r"POST /mcp -32\d+",  # errors of the protocol's methods
+            r"POST /v1/chat/completions messages\.\d+\.content",  # needed except for tool calls
             r"POST /v1/chat/completions messages\.\d+\.tool_calls\.\d+\.function\.arguments",
         )
     )

@@ -316,6 +316,7 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /usage": RouteCase(200),
     "agent GET /usage/tenant": RouteCase(200),
     "agent GET /v1/models": RouteCase(200),
+    "agent GET /v1/models/<path:model>": RouteCase(404, path={"model": "unknown"}),
     "agent POST /v1/chat/completions": RouteCase(200, json=CHAT),
     "rag GET /collections": RouteCase(200),
     "rag POST /collections": RouteCase(201, json=lambda: {"name": f"new-{time.time_ns()}"}),
@@ -474,7 +475,7 @@ def test_every_caller_gets_the_expected_status(stage, guards, route):
         ):  # the previous caller may have consumed it
             names = request.resource(stage)
         path = "" if service == "gateway" else f"/{service}"
-        path += re.sub(r"<(\w+)>", r"{\1}", rule).format(**names)
+        path += re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule).format(**names)
         body = request.json() if callable(request.json) else request.json
         options = request.send | ({"json": body} if body is not None else {})
         if request.needs_session and who not in ("anonymous", "expired"):
