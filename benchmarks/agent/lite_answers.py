@@ -1,6 +1,6 @@
 """Measure how often the rule-based model answers correctly and how often it rightly abstains.
 
-    python benchmarks/agent/lite_answers.py XQUAD_FOLDER [EVERY]
+    python -m benchmarks.agent.lite_answers XQUAD_FOLDER [EVERY]
 
 XQUAD_FOLDER contains corpus.jsonl, queries.jsonl, qrels.tsv (BEIR layout) and answers.json. Each
 question (or every EVERYth) is answered twice: from the six nearest paragraphs of all articles, and

@@ -4,10 +4,12 @@ import re
 import socket
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
 
+from backend.ai.chat_models import ModelSettings
 from backend.chassis.settings import Env, SettingsError
 from backend.security.outbound import AllowedHost, OutboundPolicy
 from backend.services.agent.app import create_app
@@ -75,7 +77,11 @@ def fetching_client(scripted_settings, identities, site, resolver):
     outbound = OutboundPolicy(
         allowed, resolve=resolver, public=lambda address: address == ip_address("127.0.0.1")
     )
-    settings = replace(scripted_settings, fetch_allowlist=tuple(allowed))
+    settings = replace(
+        scripted_settings,
+        fetch_allowlist=tuple(allowed),
+        models=ModelSettings(timeout=timedelta(seconds=20)),
+    )
     app = create_app(settings, embedder=WordEmbedder(), outbound=outbound)
     return identities.trust(app).test_client()
 
