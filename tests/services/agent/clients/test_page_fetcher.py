@@ -9,7 +9,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from backend.ai.chat_models import ModelSettings
 from backend.chassis.settings import Env, SettingsError
 from backend.security.outbound import AllowedHost, OutboundPolicy
 from backend.services.agent.app import create_app
@@ -80,7 +79,7 @@ def fetching_client(scripted_settings, identities, site, resolver):
     settings = replace(
         scripted_settings,
         fetch_allowlist=tuple(allowed),
-        models=ModelSettings(timeout=timedelta(seconds=20)),
+        models=replace(scripted_settings.models, timeout=timedelta(seconds=20)),
     )
     app = create_app(settings, embedder=WordEmbedder(), outbound=outbound)
     return identities.trust(app).test_client()
