@@ -27,7 +27,7 @@ _NON_ASCII = re.compile(rb"[\x80-\xff]")
 _OTHER_ENCODINGS: Final = (
     "cp1252", "mac_roman", "cp850", "cp852", "mac_latin2", "whatwg-x-mac-cyrillic", "cp1250",
     "cp1257", "iso8859_4", "cp775", "cp857", "mac_turkish", "mac_greek", "cp737", "cp437",
-    "iso8859_16",
+    "iso8859_16", "mac_iceland", "mac_romanian", "mac_croatian",
 )  # fmt: skip
 # Letters of these are not confused with those of other encodings.
 _CERTAIN_ENCODINGS: Final = frozenset({

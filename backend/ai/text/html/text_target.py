@@ -42,6 +42,7 @@ _MAX_SCRIPT_CHARS: Final = 40
 _HIDDEN_STYLE = re.compile(
     r"(?<![\w-])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE
 )
+_SCRIPT_STYLE = re.compile(r"(?<![\w-])vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"\s+")
 _HIRAGANA = re.compile(r"[\u3041-\u3096]")
 # Readings in these scripts are written without spaces: kana and Bopomofo.
@@ -142,7 +143,7 @@ class TextTarget(MarkupHandler):
             return
         if tag in _PARAGRAPHS or tag in _LINES:
             self._break_line(tag)
-        start = _START_ACTIONS.get(tag)
+        start = _START_ACTIONS.get(tag) or _find_script_action(attrs)
         self._end_actions.append(start(self, dict(attrs)) if start else None)
 
     def end_element(self, tag: str) -> None:
@@ -394,6 +395,16 @@ _START_ACTIONS: Final[dict[str, Callable[[TextTarget, Mapping[str, str | None]],
     "math": TextTarget._start_math,
     **dict.fromkeys(_HEADINGS, TextTarget._start_heading),
 }
+
+
+def _find_script_action(
+    attributes: Attributes,
+) -> Callable[[TextTarget, Mapping[str, str | None]], _EndAction] | None:
+    """Return the action for an element that is raised or lowered by its style, or None."""
+    for name, value in attributes:
+        if name == "style" and (match := _SCRIPT_STYLE.search(value or "")):
+            return _START_ACTIONS["sup" if match[1].lower() == "super" else "sub"]
+    return None
 
 
 def _is_hidden(tag: str, attributes: Attributes) -> bool:

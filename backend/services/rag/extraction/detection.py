@@ -35,6 +35,8 @@ _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->|<\?xml\s[^>]*>)*+<(?:!doctype\s+html|html[\s>])",
     re.I | re.S,
 )
+# Precedes text in which 0E and 0F begin and end Korean characters (RFC 1557).
+_ISO_2022_KR_DESIGNATION = b"\x1b$)C"
 _HEADER_LINE = re.compile(rb"(?:[A-Za-z][\w-]{1,60}:[^\n]*\n(?:[ \t][^\n]*\n)*)", re.A)
 _EMAIL_HEADER = re.compile(rb"^(?:from|received|return-path|message-id|subject):", re.M | re.I)
 
@@ -161,11 +163,14 @@ def _leading_headers(head: bytes) -> list[re.Match[bytes]]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Check for a byte order mark, UTF-16, or at most 2 % control characters and no NUL."""
+    """Check for a byte order mark, UTF-16, or one or 2 % control characters and no NUL."""
     if head.startswith(_BYTE_ORDER_MARKS) or detect_utf16(head):
         return True
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)
-    return b"\x00" not in head and controls * 50 <= len(head)
+    expected = b"\t\n\r\f\x1b"
+    if _ISO_2022_KR_DESIGNATION in head:
+        expected += b"\x0e\x0f"
+    controls = sum(byte < 32 and byte not in expected for byte in head)
+    return b"\x00" not in head and controls <= max(1, len(head) // 50)
 
 
 def _contains(file: Path, part: bytes) -> bool:

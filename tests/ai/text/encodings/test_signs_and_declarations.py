@@ -33,6 +33,18 @@ def test_signs_of_mac_roman_are_read(text):
 
 
 @pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("mac_iceland", "Þetta er skýrsla um veðrið í dag. Það rigndi á Suðurlandi."),
+        ("mac_romanian", "Raportul este în birou și ușa rămâne închisă până la șase."),
+        ("mac_croatian", "Račun za uslugu plaćate do petka, inače se naplaćuje kašnjenje."),
+    ],
+)
+def test_mac_encodings_of_single_languages_are_detected(encoding, text):
+    assert decode_text(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
     ("label", "codec", "text"),
     [
         ("iso-8859-1", "cp1252", "“a” – 85 €…"),

@@ -24,6 +24,9 @@ from backend.ai.text.html import extract_html_text
         ("3<sup>1</sup>/<sub>4</sub>", "3¹/₄"),
         ("<ol><li><sup>3</sup>He</ol>", "1. ³He"),
         ("a<sup></sup>b<sup> </sup>c", "ab c"),
+        ('10<span style="vertical-align: super; font-size: 70%">6</span>', "10⁶"),
+        ('CO<font style="vertical-align:SUB">2</font>', "CO₂"),
+        ('10 <span style="vertical-align: baseline">6</span>', "10 6"),
     ],
 )
 def test_raised_and_lowered_digits_stay_apart(markup, text):

@@ -57,6 +57,9 @@ def detect(tmp_path):
         ("Grüße".encode("utf-16"), "a.txt", "text"),
         ("Grüße aus Köln".encode("utf-16-le"), "a.txt", "text"),
         ("契約の解除".encode("iso2022_jp"), "a.txt", "text"),
+        ("계약 해지 통지".encode("iso2022_kr"), "a.txt", "text"),
+        (MAIL + "계약 해지 통지, 회의는 열 시에".encode("iso2022_kr"), "a.eml", "email"),
+        (b"a,b\x1c\n1,2", "a.csv", "csv"),
     ],
 )
 def test_type_is_detected_by_bytes(detect, content, filename, type_name):

@@ -12,8 +12,15 @@ from typing import Any, Final
 _UNSPACED: Final = r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _MINUS: Final = r"\-\u2212\ufe63\uff0d"
 _NO_MINUS_AFTER: Final = rf"\w)\]}}/.%°'±\u2019\u201d»{_MINUS}"
+# After a number, the words mean a subtraction: 12 minus 8.
+_MINUS_WORD: Final = (
+    r"(?<!\d )(?<!\d)"
+    r"(?:(?<!\w)(?:minus|negative|moins|menos|meno|минус) |(?:マイナス|负|負|마이너스) ?)"
+)
 _NUMBER: Final = re.compile(
-    rf"((?:(?<![{_NO_MINUS_AFTER}])|(?<=[{_UNSPACED}])|(?<=\d-))[{_MINUS}])?(\d+(?:[.,]\d+)*+)"
+    rf"((?:(?<![{_NO_MINUS_AFTER}])|(?<=[{_UNSPACED}])|(?<=\d-))[{_MINUS}]|{_MINUS_WORD})?"
+    r"(?:[$€£¥₹])?(\d+(?:[.,]\d+)*+)",
+    re.IGNORECASE,
 )
 _GROUPED_BY_COMMAS: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})++(?:\.\d+)?")
 _GROUPED_BY_DOTS: Final = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})++(?:,\d+|(?<=\.\d{3}\.\d{3}))")
@@ -64,9 +71,10 @@ def guess_arguments(
 def find_numbers(text: str) -> list[float]:
     """Return the numbers in *text*, in order.
 
-    A hyphen or U+2212 at the start of a word is a minus sign. Thousands are separated by commas or,
-    in a number with several groups or with a decimal comma, by dots. The parts of other numbers
-    with several separators, such as dates and versions, are numbers of their own.
+    A hyphen or U+2212 at the start of a word is a minus sign, also before a currency sign, and so
+    is the word minus. Thousands are separated by commas or, in a number with several groups or with
+    a decimal comma, by dots. The parts of other numbers with several separators, such as dates and
+    versions, are numbers of their own.
     """
     numbers = []
     for minus, digits in _NUMBER.findall(text):

@@ -7,6 +7,7 @@ from backend.services.rag.extraction.office.docx.fields import Fields
 from backend.services.rag.extraction.office.docx.styles import (
     Styles,
     W,
+    get_raised_position,
     get_symbol_font,
     get_value,
 )
@@ -164,6 +165,8 @@ class InlineReader:
                 position, font = self._styles.get_run_style(get_value(setting))
             elif setting.tag == f"{W}vertAlign":
                 position = get_value(setting)
+            elif setting.tag == f"{W}position" and not position:
+                position = get_raised_position(get_value(setting))
             elif setting.tag == f"{W}rFonts":
                 font = get_symbol_font(setting)
         return position, font

@@ -25,6 +25,21 @@ class _Style:
     symbol_font: str = ""
 
 
+# Text that is raised or lowered by less, in half-points, is moved for its appearance only.
+_MIN_RAISED_HALF_POINTS = 4
+
+
+def get_raised_position(half_points: str) -> str:
+    """Return the value of `w:vertAlign` that corresponds to a `w:position` (17.3.2.24)."""
+    try:
+        raised = int(half_points)
+    except ValueError:
+        return ""
+    if abs(raised) < _MIN_RAISED_HALF_POINTS:
+        return ""
+    return "superscript" if raised > 0 else "subscript"
+
+
 class Styles:
     """The styles of a document. Identified by name: style ids are localized by Word."""
 

@@ -26,7 +26,7 @@ class _Series:
     name: str
     categories: Points
     values: Points
-    # References to the cells of the values.
+    # References to the cells of the values, "" if the name or the categories were typed in.
     formula: str = ""
 
 
@@ -44,7 +44,7 @@ def add_chart(root: Element, text: TextBuilder, is_shown: IsShown = lambda _: Fa
 
     Args:
         root: root element of the chart's part.
-        is_shown: the values of series that it returns True for are omitted.
+        is_shown: series of which it returns True for the cells are omitted.
     """
     chart = _read_extended_chart(root) if root.tag == f"{CX}chartSpace" else _read_chart(root)
     text.add_paragraph("\n".join(chart.titles))
@@ -104,13 +104,20 @@ def _read_series(node: Element, from_1904: bool) -> list[_Series]:
     if categories is None:
         categories = node.find(f"{C}xVal")
     labels = _read_points(categories, from_1904)
+    is_typed = _is_typed(node.find(f"{C}tx")) or _is_typed(categories)
     found = []
     for tag in ("val", "yVal", "bubbleSize"):
         data = node.find(f"{C}{tag}")
         if data is not None:
-            formula = data.findtext(f"{C}numRef/{C}f") or ""
+            formula = "" if is_typed else data.findtext(f"{C}numRef/{C}f") or ""
             found.append(_Series(name, labels, _read_points(data, from_1904), formula))
     return found
+
+
+def _is_typed(data: Element | None) -> bool:
+    """Return True if *data* contains texts that no cell contains."""
+    tags = (f"{C}v", f"{C}strLit", f"{C}numLit")
+    return data is not None and any(data.find(tag) is not None for tag in tags)
 
 
 def _read_points(data: Element | None, from_1904: bool) -> Points:

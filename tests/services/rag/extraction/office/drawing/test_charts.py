@@ -112,6 +112,26 @@ def test_values_in_the_text_already_are_omitted():
     assert read(content, lambda formula: formula == "Data!$B$2") == "T"
 
 
+@pytest.mark.parametrize("name", ["Boote (Stück)", "5"])
+def test_series_with_a_typed_name_is_not_omitted(name):
+    cells = series("s", ["a"], ["1"])
+    typed = cells.replace(cache(["s"]), f"<c:v>{name}</c:v>", 1)
+
+    content = chart(f"<c:barChart>{typed}</c:barChart>")
+
+    assert read(content, lambda _: True) == f"\t{name}\na\t1"
+
+
+def test_series_with_typed_categories_is_not_omitted():
+    cells = series("s", ["a"], ["1"])
+    literal = '<c:strLit><c:pt idx="0"><c:v>Nord</c:v></c:pt></c:strLit>'
+    typed = cells.replace(cache(["a"]), literal, 1)
+
+    content = chart(f"<c:barChart>{typed}</c:barChart>")
+
+    assert read(content, lambda _: True) == "\ts\nNord\t1"
+
+
 def test_chart_of_a_newer_kind_is_read():
     content = (
         f'<cx:chartSpace xmlns:cx="{CX}" xmlns:a="{A}"><cx:chartData><cx:data id="0">'
