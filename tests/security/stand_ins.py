@@ -16,6 +16,8 @@ class AuthStandIn:
     responses: dict[str, tuple[int, Any]] = field(default_factory=dict)
     requests: list[tuple[str, Any]] = field(default_factory=list)
     url: str = ""
+    # Requests wait for it before they are answered.
+    may_respond: threading.Event = field(default_factory=threading.Event)
 
     def publish(self, *keys: dict[str, str]) -> None:
         self.responses["/.well-known/jwks.json"] = (200, {"keys": list(keys)})
@@ -30,6 +32,7 @@ class AuthStandIn:
 @contextmanager
 def auth_service() -> Iterator[AuthStandIn]:
     auth = AuthStandIn()
+    auth.may_respond.set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -42,6 +45,7 @@ def auth_service() -> Iterator[AuthStandIn]:
 
         def respond(self, body: Any) -> None:
             auth.requests.append((self.path, body))
+            auth.may_respond.wait(10)
             status, content = auth.responses.get(self.path, (404, {}))
             raw = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)

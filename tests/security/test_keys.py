@@ -89,8 +89,10 @@ def test_keys_are_refreshed_in_the_background(auth, keys, clock):
     keys.find_key(OLD["kid"])
     auth.publish(NEW)
     clock.now += 300
+    auth.may_respond.clear()
 
     assert keys.find_key(OLD["kid"]) is not None, "the refresh does not block"
+    auth.may_respond.set()
     wait_until(lambda: keys.find_key(OLD["kid"]) is None)
     assert keys.find_key(NEW["kid"]) is not None
 

@@ -29,6 +29,9 @@ def decode_html(content: bytes, declared_encoding: str | None = None) -> str:
     return decode_text(content, declared_encoding)
 
 
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 def extract_html_text(
     markup: str, base_url: str | None = None, max_chars: int | None = None
 ) -> HtmlText:
@@ -43,6 +46,8 @@ def extract_html_text(
     Raises:
         TextTooLong: the text is longer than *max_chars*.
     """
+    # The parsers work in UTF-8, which cannot represent them.
+    markup = _LONE_SURROGATE.sub("\ufffd", markup)
     parse = choose_parser(markup)
     counter = ReversedListCounter()
     if "reversed" in markup:

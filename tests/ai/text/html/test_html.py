@@ -131,6 +131,11 @@ def test_work_is_proportional_to_the_length_of_malformed_pages(piece):
     assert count_calls(40_000) <= 5 * count_calls(10_000)
 
 
+@pytest.mark.parametrize("markup", ["a\ud800b", "<p \ud800=a>b", "<a href='\udfff'>c", "<\ud800"])
+def test_lone_surrogates_are_replaced(markup):
+    assert "\ud800" not in extract_html_text(markup, base_url="https://a.test/").text
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from("<>/=ab p'\"&;!-\0\ud800\n"), max_size=80))
 def test_any_markup_is_parsed(markup):
