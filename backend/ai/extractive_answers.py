@@ -16,7 +16,12 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.answer_types import match_answer_type, strip_source_phrase
 from backend.ai.embedder import Embedder
-from backend.ai.term_coverage import compute_weighted_coverage, find_shared_terms, is_named_in
+from backend.ai.term_coverage import (
+    compute_weighted_coverage,
+    find_required_terms,
+    find_shared_terms,
+    is_named_in,
+)
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
@@ -187,8 +192,9 @@ def rank_sentences(
             "\n".join((chunk.title, chunk.section, chunk.table_header, chunk.text))
             for chunk in chunks
         )
+        required_terms = find_required_terms(question)
         coverages = [
-            compute_weighted_coverage(question_terms, text, term_weights or {})
+            compute_weighted_coverage(required_terms, text, term_weights or {})
             for text in chunk_texts
         ]
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []

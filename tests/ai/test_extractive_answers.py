@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.ai.answer_types import match_answer_type
 from backend.ai.extractive_answers import (
     ExtractionOptions,
     extract_answer,
@@ -107,6 +108,38 @@ def test_row_has_support_if_its_cell_and_another_column_are_named(question, is_s
     answer = extract_answer(question, [table], DissimilarEmbedder(), OPTIONS)
 
     assert bool(answer) is is_supported
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "is_supported"),
+    [
+        ("Wie hoch ist die Kaution?", "Kaution: zwei Mieten.", True),
+        ("Quelle est la couleur du ressort ?", "Ressort, couleur bleue.", True),
+        ("什么时候闭馆", "周一闭馆。", True),
+        ("Was kostet eine Feder?", "Feder zu 3,40.", True),
+        ("Was kostet eine Feder?", "Feder aus Stahl.", False),
+        ("Quel est le poids du ressort ?", "Le ressort est du bleu.", False),
+    ],
+)
+def test_chunk_need_not_contain_the_form_of_the_question(question, text, is_supported):
+    options = replace(OPTIONS, min_support=0.7, coverage_weight=1.0)
+
+    answer = extract_answer(question, [StoredChunk(text)], DissimilarEmbedder(), options)
+
+    assert bool(answer) is is_supported
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("Wie hoch ist die Kaution?", "Die Kaution beträgt zwei Mieten."),
+        ("Combien de clés ?", "Il y a trois clés."),
+        ("¿Cuántas llaves hay?", "Hay cuatro llaves."),
+        ("Quante chiavi ci sono?", "Ci sono sette chiavi."),
+    ],
+)
+def test_number_word_is_a_number(question, sentence):
+    assert match_answer_type(question, sentence) == 1.0
 
 
 def test_row_is_compared_with_the_header_of_the_table_that_its_chunk_continues():
