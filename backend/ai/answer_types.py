@@ -12,7 +12,13 @@ _ASKS_FOR_NUMBER = re.compile(
 )
 _NUMBER = re.compile(
     r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million"
-    r"|billion|half|third|first|second|once|twice|noon|midnight)\b|[一二三四五六七八九十百千万半]",
+    r"|billion|half|third|first|second|once|twice|noon|midnight"
+    r"|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|dreißig|hundert|tausend"
+    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|quinze|vingt|trente|cent|mille"
+    r"|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce|veinte|treinta|cien|mil"
+    r"|due|tre|quattro|cinque|sei|sette|otto|nove|dieci|dodici|venti|trenta|cento"
+    r"|дв[ае]|двух|тр[её]х|три|четыре|пять|шесть|семь|восемь|девять|десять|двадцать|тридцать)\b"  # noqa: RUF001 - Russian
+    r"|[一二两兩三四五六七八九十百千万半]",
     re.IGNORECASE,
 )
 _ASKS_FOR_PERSON = re.compile(r"\b(who|whom|whose|wer|wem|wen|qui)\b", re.IGNORECASE)

@@ -9,19 +9,25 @@ and thresholds are options, so that benchmarks can compare them.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.answer_types import match_answer_type, strip_source_phrase
 from backend.ai.embedder import Embedder
-from backend.ai.term_coverage import compute_weighted_coverage, find_shared_terms, is_named_in
+from backend.ai.term_coverage import (
+    compute_weighted_coverage,
+    find_required_terms,
+    find_shared_terms,
+    is_named_in,
+)
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement, find_statements
 from backend.ai.text.terms import extract_terms
 
-# Additional support of a line such as "Phone: 0221 4455" if the question contains its label.
+# Additional support of a line such as "Phone: 0221 4455" if the question contains its label, and
+# of a table row if the question contains one of its cells and the name of another column.
 _LABEL_BONUS: Final = 0.25
 # Rows of a table that answer a question together.
 _MAX_ROWS: Final = 10
@@ -65,7 +71,8 @@ class ExtractionOptions:
 
     *answer type* is 1 if the sentence contains the number or name that the question asks for, 0 if
     it does not, and 0.5 if the question asks for neither. A line such as "Phone: 0221 4455" has
-    additional support if the question contains its label. *coverage* is the weighted share of the
+    additional support if the question contains its label, and a table row if the question contains
+    a cell and the name of another column. *coverage* is the weighted share of the
     question's terms that the whole chunk contains. Sentences are ordered by
     score + chunk_rank_weight * rank, where *rank* falls from 1 for the first chunk towards 0.
     """
@@ -171,22 +178,23 @@ def rank_sentences(
         term_weights: inverse document frequencies of the question's terms. A missing term has
             weight 1. A rare term counts most: a chunk without it is less likely to answer.
     """
-    candidates = _find_candidates(chunks, options)
+    question = strip_source_phrase(question)
+    question_terms = frozenset(extract_terms(question))
+    candidates = _find_candidates(chunks, question_terms, options)
     if not candidates:
         return []
-    question = strip_source_phrase(question)
     texts = [candidate.statement.text_in_context for candidate in candidates]
     vectors = embedder.encode([question, *texts])
     similarities = vectors[1:] @ vectors[0]
-    question_terms = frozenset(extract_terms(question))
     coverages = [0.0] * len(chunks)
     if options.coverage_weight:
         chunk_texts = (
             "\n".join((chunk.title, chunk.section, chunk.table_header, chunk.text))
             for chunk in chunks
         )
+        required_terms = find_required_terms(question)
         coverages = [
-            compute_weighted_coverage(question_terms, text, term_weights or {})
+            compute_weighted_coverage(required_terms, text, term_weights or {})
             for text in chunk_texts
         ]
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
@@ -199,7 +207,7 @@ def rank_sentences(
         shared = sum(map(weights.__getitem__, terms)) / total_weight
         statement = candidate.statement
         answer_type = match_answer_type(question, statement.text)
-        label_bonus = _LABEL_BONUS if is_named_in(statement.label, question_terms) else 0.0
+        label_bonus = _LABEL_BONUS if _is_value_named(statement, question_terms) else 0.0
         scored = ScoredSentence(
             chunk=candidate.chunk,
             statement=statement,
@@ -221,6 +229,18 @@ def rank_sentences(
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
     ranked.sort(key=lambda item: -item[0])
     return [scored for _, scored in ranked]
+
+
+def _is_value_named(statement: Statement, question_terms: AbstractSet[str]) -> bool:
+    """Return True if the question names the value of a label, or of a table's row and column."""
+    if not statement.columns:
+        return is_named_in(statement.label, question_terms)
+    cells = [is_named_in(cell, question_terms) for cell in statement.cells]
+    columns = [is_named_in(column, question_terms) for column in statement.columns]
+    return any(
+        is_column_named and any(cells[:index] + cells[index + 1 :])
+        for index, is_column_named in enumerate(columns)
+    )
 
 
 def _weigh_terms(
@@ -283,7 +303,7 @@ def _drop_other_rows(selected: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredS
 
 
 def _find_candidates(
-    chunks: Sequence[ChunkT], options: ExtractionOptions
+    chunks: Sequence[ChunkT], question_terms: AbstractSet[str], options: ExtractionOptions
 ) -> list[_Candidate[ChunkT]]:
     """Return the statements of *chunks*.
 
@@ -291,12 +311,41 @@ def _find_candidates(
     """
     candidates: dict[tuple[str, int, int], _Candidate[ChunkT]] = {}
     for index, chunk in enumerate(chunks):
-        for statement in find_chunk_statements(chunk, options.max_sentence_chars):
+        statements = find_chunk_statements(chunk, options.max_sentence_chars)
+        for statement in _read_headers(statements, question_terms):
             start, end = chunk.start + statement.start, chunk.start + statement.end
             position = (chunk.document_id, start, end)
             if position not in candidates:
                 candidates[position] = _Candidate(chunk, index, statement)
     return list(candidates.values())
+
+
+def _read_headers(
+    statements: Sequence[Statement], question_terms: AbstractSet[str]
+) -> list[Statement]:
+    """Return *statements* without the rows that the question shows to be headers of their tables.
+
+    The first row of a table of two columns of text is its header, and not a label and its value,
+    if the question contains its second cell and the first cell of another row: "manager" and "Ulm".
+    """
+    first_rows = {row.start: row for row in statements if row.start == row.first_row_start}
+    named_columns = {
+        start for start, row in first_rows.items() if is_named_in(row.cells[1], question_terms)
+    }
+    header_starts = {
+        row.first_row_start
+        for row in statements
+        if row.first_row_start in named_columns
+        and row.start != row.first_row_start
+        and is_named_in(row.cells[0], question_terms)
+    }
+    return [
+        replace(statement, columns=first_rows[statement.first_row_start].cells)
+        if statement.first_row_start in header_starts
+        else statement
+        for statement in statements
+        if statement.start not in header_starts
+    ]
 
 
 def find_chunk_statements(

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from backend.ai.text.compounds import contains_part, cover_compound, is_long_word
+from backend.ai.text.function_words import extract_subject_terms
 from backend.ai.text.terms import extract_terms
 
 # A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
@@ -12,6 +13,12 @@ from backend.ai.text.terms import extract_terms
 _RELATED_TERM_COVERAGE: Final = 0.7
 # A chunk that contains a compound with a term covers this share of it.
 _COMPOUND_COVERAGE: Final = 0.9
+# Verbs that ask for a price. A chunk with a number may give the price without them.
+_PRICE_TERMS: Final = frozenset(
+    extract_terms(
+        "kostet kosten coûte coûtent cuesta cuestan costa costano custa custam kost стоит стоят"
+    )
+)
 # Terms of the form of a question. A chunk that answers it need not contain them.
 _QUESTION_TERMS: Final = frozenset(
     extract_terms(
@@ -27,12 +34,24 @@ _QUESTION_TERMS: Final = frozenset(
 )
 
 
+def find_required_terms(question: str) -> AbstractSet[str]:
+    """Return the terms of *question* that a chunk must contain to answer it.
+
+    They are all its terms if each of them belongs to the form of the question.
+    """
+    return (extract_subject_terms(question) - _QUESTION_TERMS) or frozenset(extract_terms(question))
+
+
 def compute_weighted_coverage(
-    question_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
+    required_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
 ) -> float:
-    """Return the share of the question's terms that *text* contains, by their weights."""
-    required_terms = (question_terms - _QUESTION_TERMS) or question_terms
+    """Return the share of *required_terms* that *text* contains, by their weights.
+
+    A text with a number covers a verb that asks for a price.
+    """
     text_terms = set(extract_terms(text))
+    if any(term[0].isdigit() for term in text_terms):
+        text_terms |= _PRICE_TERMS
     total = sum(term_weights.get(term, 1.0) for term in required_terms)
     covered = sum(
         term_weights.get(term, 1.0) * _term_coverage(term, text_terms) for term in required_terms

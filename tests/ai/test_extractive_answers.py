@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from backend.ai.answer_types import match_answer_type
 from backend.ai.extractive_answers import (
     ExtractionOptions,
     extract_answer,
@@ -21,6 +23,13 @@ LEASE = StoredChunk(
 OPTIONS = ExtractionOptions(
     min_support=0.2, max_sentences=2, shared_terms_weight=0.5, answer_type_weight=0.1
 )
+
+
+class DissimilarEmbedder:
+    """No two texts are similar."""
+
+    def encode(self, texts):
+        return np.zeros((len(texts), 1), np.float32)
 
 
 def extract_quotes(question, *chunks, **options):
@@ -67,6 +76,70 @@ def test_only_the_rows_with_the_same_terms_of_the_question_are_an_answer(questio
     )
 
     assert sorted(extract_quotes(question, table, max_sentences=5)) == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "question", "row"),
+    [
+        ("City\tManager\nKiel\tMia\nUlm\tOtto", "Who is the manager in Ulm?", "Ulm\tOtto"),
+        ("Stadt\tLeiter\nKiel\tMoll\nUlm\tDorn", "Wer ist der Leiter in Ulm?", "Ulm\tDorn"),
+        ("国家\t首都\n法国\t巴黎\n秘鲁\t利马", "秘鲁的首都是哪里", "秘鲁\t利马"),
+        ("Pays\tMonnaie\nPérou\tSol\nInde\tRoupie", "Monnaie du Pérou ?", "Pérou\tSol"),
+        ("Boss\tMia\nCity\tOslo", "Who is the boss?", "Boss\tMia"),
+        ("Boss\tMia\nCity\tOslo", "Who is the boss of the city?", "Boss\tMia"),
+    ],
+)
+def test_header_is_no_answer_about_a_row_that_the_question_names(table, question, row):
+    assert extract_quotes(question, StoredChunk(table))[0] == row
+
+
+@pytest.mark.parametrize(
+    ("question", "is_supported"),
+    [
+        ("What is the language of Kenya?", True),
+        ("Which country has the capital Lima?", True),
+        ("What is the currency of Kenya?", False),
+        ("What is a language?", False),
+    ],
+)
+def test_row_has_support_if_its_cell_and_another_column_are_named(question, is_supported):
+    table = StoredChunk("Country\tCapital\tLanguage\nPeru\tLima\tSpanish\nKenya\tNairobi\tSwahili")
+
+    answer = extract_answer(question, [table], DissimilarEmbedder(), OPTIONS)
+
+    assert bool(answer) is is_supported
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "is_supported"),
+    [
+        ("Wie hoch ist die Kaution?", "Kaution: zwei Mieten.", True),
+        ("Quelle est la couleur du ressort ?", "Ressort, couleur bleue.", True),
+        ("什么时候闭馆", "周一闭馆。", True),
+        ("Was kostet eine Feder?", "Feder zu 3,40.", True),
+        ("Was kostet eine Feder?", "Feder aus Stahl.", False),
+        ("Quel est le poids du ressort ?", "Le ressort est du bleu.", False),
+    ],
+)
+def test_chunk_need_not_contain_the_form_of_the_question(question, text, is_supported):
+    options = replace(OPTIONS, min_support=0.7, coverage_weight=1.0)
+
+    answer = extract_answer(question, [StoredChunk(text)], DissimilarEmbedder(), options)
+
+    assert bool(answer) is is_supported
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("Wie hoch ist die Kaution?", "Die Kaution beträgt zwei Mieten."),
+        ("Combien de clés ?", "Il y a trois clés."),
+        ("¿Cuántas llaves hay?", "Hay cuatro llaves."),
+        ("Quante chiavi ci sono?", "Ci sono sette chiavi."),
+    ],
+)
+def test_number_word_is_a_number(question, sentence):
+    assert match_answer_type(question, sentence) == 1.0
 
 
 def test_row_is_compared_with_the_header_of_the_table_that_its_chunk_continues():

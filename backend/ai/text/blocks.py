@@ -7,16 +7,31 @@ from itertools import chain, pairwise
 from typing import Final, NamedTuple
 
 from backend.ai.text.headings import is_setext_heading, is_title_case, starts_markdown_heading
+from backend.ai.text.sentence_ends import (
+    CLAUSE_SCRIPTS,
+    SENTENCE_ENDS,
+    ends_without_mark,
+    is_finished,
+)
 from backend.ai.text.tables import is_table_row
 
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*•▪‣◦\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]")
-# A line such as "Phone: 0221 4455" or "**Phone:** 0221 4455".
+# A line such as "Phone: 0221 4455", "**Phone:** 0221 4455" or "Téléphone : 02 21 44". French has
+# a space before the colon, which may be a no-break space.
 _LABELLED_LINE = re.compile(
-    r"[ \t]*[*_]{0,2}[^\W\d_][^\s:]*(?: [^\s:]+){0,3}(?::[*_]{0,2}[ \t]+|\uff1a[*_]{0,2})\S"
+    r"[ \t]*[*_]{0,2}[^\W\d_][^\s:\uff1a]*(?:[ \u00a0\u202f][^\s:\uff1a]+){0,3}"
+    r"(?:[ \u00a0\u202f]?:[*_]{0,2}[ \t\u00a0\u202f]+|[ \u00a0]?\uff1a[*_]{0,2}[ \t]*)\S"
 )
 # A line shorter than this share of the usual line length ends a block: it is a heading or a table
 # row, not a line that was wrapped.
 _SHORT_LINE_RATIO: Final = 0.7
+# Prose is wrapped at a greater width than this, in characters. If the usual line is shorter, lines
+# without end marks are the items of a list. Ideographs and kana are twice as wide as letters. Thai,
+# Lao and Khmer are written without end marks, and their vowel and tone signs take no width.
+_MIN_WRAP_CHARS: Final = 30
+_MIN_UNSPACED_WRAP_CHARS: Final = 15
+_MIN_CLAUSE_SCRIPT_WRAP_CHARS: Final = 60
+_ENDS_IN_CLAUSE_SCRIPT: Final = re.compile(rf"[{CLAUSE_SCRIPTS}]$")
 
 
 class Span(NamedTuple):
@@ -72,8 +87,23 @@ def _ends_block(line: str, next_line: str, usual_length: float, *, is_heading: b
     next_text = next_line.lstrip()
     if is_title_case(line) and next_text.lstrip('"\u201c')[:1].isupper():
         return True
-    continues = line[-1] in ",;-" or next_text[0].islower()
-    return len(line) < usual_length * _SHORT_LINE_RATIO and not continues
+    if line[-1] in ",;-" or next_text[0].islower():
+        return False
+    if len(line) < usual_length * _SHORT_LINE_RATIO:
+        return True
+    is_wrapped = usual_length >= _get_min_wrap_chars(line)
+    return not (is_wrapped or _has_end_mark(line) or _has_end_mark(next_line.rstrip()))
+
+
+def _get_min_wrap_chars(line: str) -> int:
+    """Return the least width at which text in the script of *line* is wrapped, in characters."""
+    if _ENDS_IN_CLAUSE_SCRIPT.search(line):
+        return _MIN_CLAUSE_SCRIPT_WRAP_CHARS
+    return _MIN_UNSPACED_WRAP_CHARS if ends_without_mark(line) else _MIN_WRAP_CHARS
+
+
+def _has_end_mark(line: str) -> bool:
+    return is_finished(line) or bool(SENTENCE_ENDS.search(line))
 
 
 def _usual_line_length(text: str) -> float:

@@ -49,6 +49,11 @@ def is_setext_heading(line: str, underline: str) -> bool:
     )
 
 
+def is_marked_heading(text: str) -> bool:
+    """Return True if *text*, a block of a document, has the marks of a heading of Markdown."""
+    return starts_markdown_heading(text) or bool(_SETEXT_HEADING.match(text))
+
+
 def is_title_case(line: str) -> bool:
     """Return True if *line* is capitalised like a title and contains no mark of a sentence."""
     line = line.strip()
@@ -62,7 +67,7 @@ def is_title_case(line: str) -> bool:
 
 def classify_heading(text: str) -> HeadingKind:
     """Return whether *text*, a block of a document, names a subject without a statement on it."""
-    if starts_markdown_heading(text) or _SETEXT_HEADING.match(text):
+    if is_marked_heading(text):
         return HeadingKind.CERTAIN
     if not _LETTER_OR_DIGIT.search(text):
         return HeadingKind.NONE

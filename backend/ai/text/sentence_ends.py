@@ -7,6 +7,8 @@ from typing import Final
 UNSPACED_SCRIPTS: Final = (
     r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 )
+# Scripts without sentence marks and without spaces between words: Thai, Lao and Khmer.
+CLAUSE_SCRIPTS: Final = r"\u0e01-\u0e2e\u0e30-\u0e45\u0e47-\u0e4e\u0e81-\u0edf\u1780-\u17d3"
 # The Unicode property Sentence_Terminal (UAX #29) in the Basic Multilingual Plane without `.`, `!`
 # and `?`, and the shad of Tibetan. The full-width full stop, which also occurs in numbers, is in
 # the patterns. No space has to follow these marks.

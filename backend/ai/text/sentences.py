@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from backend.ai.text.blocks import Span, TextBlock, find_blocks
 from backend.ai.text.sentence_ends import (
+    CLAUSE_SCRIPTS,
     SENTENCE_ENDS,
     UNSPACED_SCRIPTS,
     ends_with_abbreviation,
@@ -26,10 +27,9 @@ MAX_SENTENCE_CHARS: Final = 400
 MAX_ROW_CHARS: Final = 2_000
 
 _NON_SPACE = re.compile(r"\S")
-# Scripts without sentence marks and without spaces between words: Thai, Lao and Khmer. Spaces
-# separate clauses and sentences, but also numbers and foreign words from the text around them.
-_CLAUSE_SCRIPTS: Final = r"\u0e01-\u0e2e\u0e30-\u0e45\u0e47-\u0e4e\u0e81-\u0edf\u1780-\u17d3"
-_CLAUSE_END = re.compile(rf"(?<=[{_CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{_CLAUSE_SCRIPTS}])")
+# Spaces separate clauses and sentences in these scripts, but also numbers and foreign words from
+# the text around them.
+_CLAUSE_END = re.compile(rf"(?<=[{CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{CLAUSE_SCRIPTS}])")
 # Shorter clauses are joined with the next one, in characters.
 _MIN_CLAUSE_CHARS: Final = 16
 # Marks after which an overlong sentence of a script without spaces is divided.

@@ -7,8 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
-from backend.ai.text.headings import HeadingKind, classify_heading, strip_heading_marks
+from backend.ai.text.headings import (
+    HeadingKind,
+    classify_heading,
+    is_marked_heading,
+    strip_heading_marks,
+)
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS, Sentence, split_sentences
 from backend.ai.text.tables import (
     are_adjacent,
@@ -27,6 +34,7 @@ _PRONOUN = re.compile(
     re.IGNORECASE,
 )
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,8 @@ class Statement:
         previous: the sentence before it, if its first word refers to that, as "It" does; or "".
         columns: the names of a table row's columns; empty for other text and without a header.
         cells: the cells of a table row, or empty.
+        first_row_start: for a row of two cells without columns, the start of the first row of its
+            table, which may be the header.
         is_possible_heading: it may be a heading that contains a number.
     """
 
@@ -48,6 +58,7 @@ class Statement:
     previous: str = ""
     columns: Sequence[str] = ()
     cells: Sequence[str] = ()
+    first_row_start: int | None = None
     is_possible_heading: bool = False
 
     @property
@@ -85,17 +96,50 @@ def find_statements(
         table_header: the header row of the table that the chunk continues.
     """
     sentences = split_sentences(text, max_chars)
-    kinds = [_classify(sentence, titles) for sentence in sentences]
-    if HeadingKind.NONE not in kinds:
-        # A chunk of short lines, such as a list, has no headings.
-        kinds = [HeadingKind.NONE] * len(kinds)
+    kinds = _classify_sentences(sentences, titles)
     return list(_iterate_statements(text, sentences, kinds, table_header))
 
 
-def _classify(sentence: Sentence, titles: AbstractSet[str]) -> HeadingKind:
-    if strip_heading_marks(sentence.text) in titles:
-        return HeadingKind.CERTAIN
-    return classify_heading(sentence.text)
+def _classify_sentences(
+    sentences: Sequence[Sentence], titles: AbstractSet[str]
+) -> list[HeadingKind]:
+    """Return for each sentence whether it is a heading.
+
+    A line that only resembles a heading is none if no sentence is below the same marked heading:
+    it is the content of that section, such as the value "Free of charge" or the items of a list.
+    """
+    marked = [_is_marked_heading(sentence.text, titles) for sentence in sentences]
+    if all(marked):
+        return [HeadingKind.NONE] * len(sentences)
+    kinds: list[HeadingKind] = []
+    for is_marked, group in groupby(zip(sentences, marked, strict=True), key=itemgetter(1)):
+        section = [sentence for sentence, _ in group]
+        if is_marked:
+            kinds += [HeadingKind.CERTAIN] * len(section)
+            continue
+        section_kinds = [
+            HeadingKind.NONE if sentence.is_row else classify_heading(sentence.text)
+            for sentence in section
+        ]
+        is_before_headings = not kinds and len(section) < len(sentences)
+        if HeadingKind.NONE not in section_kinds and not is_before_headings:
+            texts_below = [sentence.text for sentence in section[1:]]
+            section_kinds = [
+                HeadingKind.CERTAIN if _names_value(kind, below) else HeadingKind.NONE
+                for kind, below in zip(section_kinds, [*texts_below, ""], strict=True)
+            ]
+        kinds += section_kinds
+    return kinds
+
+
+def _is_marked_heading(text: str, titles: AbstractSet[str]) -> bool:
+    return is_marked_heading(text) or strip_heading_marks(text) in titles
+
+
+def _names_value(kind: HeadingKind, text_below: str) -> bool:
+    """Return True if the line below one without a number has a number and no letter."""
+    is_value = bool(_LETTER_OR_DIGIT.search(text_below)) and not _LETTER.search(text_below)
+    return kind is HeadingKind.CERTAIN and is_value
 
 
 def _iterate_statements(
@@ -105,6 +149,7 @@ def _iterate_statements(
     columns: Sequence[str] = split_cells(table_header) if table_header else ()
     # The end of the last table row: the next line belongs to the same table.
     row_end = 0 if table_header else None
+    first_row_start = 0
     for index, (sentence, kind) in enumerate(zip(sentences, kinds, strict=True)):
         position = sentence.text, sentence.start, sentence.end
         if not sentence.is_row:
@@ -119,6 +164,7 @@ def _iterate_statements(
                 previous = before or sentence.text
             continue
         if row_end is None or not are_adjacent(text, row_end, sentence.start):
+            first_row_start = sentence.start
             columns = _read_columns(text, sentences[index : index + 2])
             if columns:
                 row_end = sentence.end
@@ -127,7 +173,14 @@ def _iterate_statements(
             # Empty cells at the start of the row are outside of the sentence.
             line_start = text.rfind("\n", 0, sentence.start) + 1
             cells = split_cells(text[line_start : sentence.end])
-            yield Statement(*position, heading, columns=columns, cells=cells)
+            may_have_header = len(cells) == 2 and not columns
+            yield Statement(
+                *position,
+                heading,
+                columns=columns,
+                cells=cells,
+                first_row_start=first_row_start if may_have_header else None,
+            )
         row_end = sentence.end
 
 

@@ -26,7 +26,7 @@ _BEFORE_SUPERSCRIPT = re.compile(
     r"(?:(?<=\d)|(?<=[^\W\d_]{4}))(?=[⁺⁻]?[⁰¹²³⁴-⁹]|[ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ](?![^\W\d_]))"
 )
 _STARTS_UNSPACED = re.compile(rf"[{UNSPACED_SCRIPTS}]")
-_STOP_WORDS: Final = frozenset(
+STOP_WORDS: Final = frozenset(
     [
         *("a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "could", "did", "do"),
         *("does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in"),
@@ -44,7 +44,7 @@ def extract_terms(text: str) -> list[str]:
     For scripts without spaces between words, terms are pairs of adjacent characters.
     """
     if text.isascii():  # Most English text; takes half the time.
-        return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+        return [stem(word) for word in _WORD.findall(text.lower()) if word not in STOP_WORDS]
     return [term for word in extract_words(text) for term in _terms_of_word(word)]
 
 
@@ -59,7 +59,7 @@ def extract_words(text: str) -> list[str]:
     text = _BEFORE_SUPERSCRIPT.sub(" ", text)
     folded = normalize("NFKD", text.casefold()).replace("\u0131", "i")
     base = "".join(char for char in folded if not unicodedata.combining(char))
-    return [word for word in _WORD.findall(base) if word not in _STOP_WORDS]
+    return [word for word in _WORD.findall(base) if word not in STOP_WORDS]
 
 
 def extract_content_terms(text: str) -> frozenset[str]:

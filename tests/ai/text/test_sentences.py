@@ -91,6 +91,46 @@ EXTRACTED_TEXT = st.text(
             id="labelled lines",
         ),
         pytest.param(
+            "Téléphone : 02 21 44\nBureau\u00a0: B-117\nFax\u202f:\u00a002 21 45\n電話：12",
+            ["Téléphone : 02 21 44", "Bureau\u00a0: B-117", "Fax\u202f:\u00a002 21 45", "電話：12"],
+            id="labelled lines with a space before the colon",
+        ),
+        pytest.param(
+            "สำนักงานใหญ่อยู่ที่เชียงใหม่\nวันลาพักร้อนปีละสิบแปดวัน",
+            ["สำนักงานใหญ่อยู่ที่เชียงใหม่", "วันลาพักร้อนปีละสิบแปดวัน"],
+            id="Thai lines",
+        ),
+        pytest.param(
+            "ສຳນັກງານໃຫຍ່ຢູ່ວຽງຈັນ\nວັນພັກປີລະສິບແປດວັນ",
+            ["ສຳນັກງານໃຫຍ່ຢູ່ວຽງຈັນ", "ວັນພັກປີລະສິບແປດວັນ"],
+            id="Lao lines",
+        ),
+        pytest.param(
+            "Код двери 4711\nТелефон 22-33", ["Код двери 4711", "Телефон 22-33"], id="Russian list"
+        ),
+        pytest.param("Türcode 4711\nRaum B 12", ["Türcode 4711", "Raum B 12"], id="German list"),
+        pytest.param(
+            "门的密码四七一一\n电话二二三三",
+            ["门的密码四七一一", "电话二二三三"],
+            id="Chinese list",
+        ),
+        pytest.param(
+            "ร้านเปิดทุกวันยกเว้นวันอาทิตย์และวันหยุดราชการรวมถึงวันสงกรานต์\n"
+            "และวันปีใหม่ของทุกปีตามประกาศของทางราชการที่ออกเมื่อต้นปีนี้",
+            [
+                (
+                    "ร้านเปิดทุกวันยกเว้นวันอาทิตย์และวันหยุดราชการรวมถึงวันสงกรานต์\n"
+                    "และวันปีใหม่ของทุกปีตามประกาศของทางราชการที่ออกเมื่อต้นปีนี้"
+                )
+            ],
+            id="wrapped Thai lines",
+        ),
+        pytest.param(
+            "Der Verein hat seinen Sitz in der Stadt\nKöln und betreibt dort ein Museum",
+            ["Der Verein hat seinen Sitz in der Stadt\nKöln und betreibt dort ein Museum"],
+            id="wrapped lines without an end mark",
+        ),
+        pytest.param(
             "Dr. A. Lee\tHall 3. Left door.\nMs. B. Fox\tHall 4.",
             ["Dr. A. Lee\tHall 3. Left door.", "Ms. B. Fox\tHall 4."],
             id="table rows with full stops",

@@ -76,6 +76,58 @@ def test_known_title_is_a_heading():
     assert describe(text, titles={"Tarif 2026"}) == ["Tarif 2026: Die Nacht kostet 90 Euro."]
 
 
+@pytest.mark.parametrize(
+    ("text", "titles", "expected"),
+    [
+        pytest.param(
+            "# Emergency number\n\n112\n\n# Wifi password\n\n`plum-77`",
+            (),
+            ["Emergency number: 112", "Wifi password: `plum-77`"],
+            id="ATX headings",
+        ),
+        pytest.param(
+            "# Laden\n\n## Telefon\n0221 4455\n## Zeiten\nMontag bis Freitag",
+            (),
+            ["Telefon: 0221 4455", "Zeiten: Montag bis Freitag"],
+            id="values without digits",
+        ),
+        pytest.param(
+            "Responsable\n===========\n\nAnne Roux\n\nSalle\n-----\n\nB 12",
+            (),
+            ["Responsable: Anne Roux", "Salle: B 12"],
+            id="Setext headings",
+        ),
+        pytest.param(
+            "Phone number\n\n0221 4455\n\nParking\n\nFree of charge",
+            ("Phone number", "Parking"),
+            ["Phone number: 0221 4455", "Parking: Free of charge"],
+            id="known titles",
+        ),
+        pytest.param(
+            "# 联系方式\n\n我们很高兴。\n\n## 停车\n\n免费\n\n## 电话\n\n4455",
+            (),
+            ["联系方式: 我们很高兴。", "停车: 免费", "电话: 4455"],
+            id="value in a document with sentences",
+        ),
+        pytest.param(
+            "# Buy\n\n- Milk\n- Bread\n\n# Read\n\nNotes\n\nIt is long.",
+            (),
+            ["Buy: - Milk", "Buy: - Bread", "Notes: It is long."],
+            id="list below a heading",
+        ),
+        pytest.param(
+            "Telefon\n\n0221 4455\n\nFax\n\n0221 4456",
+            (),
+            ["Telefon: 0221 4455", "Fax: 0221 4456"],
+            id="lines of names and numbers",
+        ),
+        pytest.param("# Only a heading", (), ["# Only a heading"], id="only a heading"),
+    ],
+)
+def test_value_below_a_heading_is_the_statement(text, titles, expected):
+    assert describe(text, titles=frozenset(titles)) == expected
+
+
 def test_statement_has_its_exact_position():
     text = "Head\n\n  One is so.\n\tNut\t1\nEnd here."
 

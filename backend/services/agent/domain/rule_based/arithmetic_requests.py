@@ -1,12 +1,13 @@
 """Find the arithmetic expression in a request in words.
 
-The words are English, German, French, Spanish and Italian.
+The words are English, German, French, Spanish and Italian, and those of `arithmetic_words`.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
+from backend.services.agent.domain.rule_based.arithmetic_words import replace_arithmetic_words
 from backend.services.agent.domain.rule_based.number_words import replace_number_words
 from backend.services.agent.errors import InvalidExpression, UndefinedResult
 from backend.services.agent.tools.arithmetic import evaluate_expression
@@ -26,7 +27,7 @@ _ASKS: Final = re.compile(
 _ANSWER_WORD: Final = re.compile(
     r"\b(?:equals?|makes?|ist gleich|ergibt|égale?|è uguale a|es igual a)$", re.IGNORECASE
 )
-_END_MARKS: Final = "?=.! "
+_END_MARKS: Final = "?=.!。 "
 _DECIMAL_COMMA_WORDS: Final = re.compile(
     r"\b(?:was|wie ?viel|berechne|rechne|mal|geteilt|prozent|hälfte|hoch|combien|fois"
     r"|moins|quel(?:le)?|pour ?cent|moitié"
@@ -123,7 +124,8 @@ def find_expression(request: str) -> str | None:
     """
     if len(request) > MAX_REQUEST_CHARACTERS:
         return None
-    text = _ASKS.sub("", " ".join(request.split())).rstrip(_END_MARKS)
+    text = replace_arithmetic_words(" ".join(request.split()))
+    text = _ASKS.sub("", text).rstrip(_END_MARKS)
     text = _ANSWER_WORD.sub("", text).rstrip(_END_MARKS)
     text = replace_number_words(_replace_all(_FRACTIONS, text))
     text = _unify_numbers(text, decimal_comma=bool(_DECIMAL_COMMA_WORDS.search(request)))

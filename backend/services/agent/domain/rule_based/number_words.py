@@ -1,4 +1,4 @@
-"""Replace number words by digits: English, German, French, Spanish and Italian."""
+"""Replace number words by digits: English, German, French, Spanish, Italian and Russian."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ _ZERO_TO_NINE: Final = (
     "null eins zwei drei vier fünf sechs sieben acht neun",
     "zéro un deux trois quatre cinq six sept huit neuf",
     "cero uno dos tres cuatro cinco seis siete ocho nueve",
+    "ноль один два три четыре пять шесть семь восемь девять",
     "zero uno due tre quattro cinque sei sette otto nove",
 )
 _TEN_TO_NINETEEN: Final = (
@@ -17,6 +18,7 @@ _TEN_TO_NINETEEN: Final = (
     "dix onze douze treize quatorze quinze seize",
     "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve",
     "dieci undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove",
+    "десять одиннадцать двенадцать тринадцать четырнадцать пятнадцать шестнадцать семнадцать",
 )
 _TENS: Final = (
     "twenty thirty forty fifty sixty seventy eighty ninety",
@@ -24,6 +26,7 @@ _TENS: Final = (
     "vingt trente quarante cinquante soixante",
     "veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa",
     "venti trenta quaranta cinquanta sessanta settanta ottanta novanta",
+    "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто",
 )
 _VALUES: Final = {
     **{word: value for words in _ZERO_TO_NINE for value, word in enumerate(words.split())},
@@ -33,6 +36,8 @@ _VALUES: Final = {
     "eine": 1,
     "une": 1,
     "vingts": 20,
+    "восемнадцать": 18,
+    "девятнадцать": 19,
     "zwo": 2,
     "veintiún": 21,
     "veintiuno": 21,
@@ -61,6 +66,10 @@ _MULTIPLIERS: Final = {
     "cien": 100,
     "ciento": 100,
     "cento": 100,
+    "сто": 100,
+    "тысяча": 1000,
+    "тысячи": 1000,
+    "тысяч": 1000,
     "thousand": 1000,
     "tausend": 1000,
     "mille": 1000,

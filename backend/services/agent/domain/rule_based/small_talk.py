@@ -1,8 +1,11 @@
 """Answers to small talk: greetings, thanks, and questions about the assistant itself.
 
-The answers are in the language of the request: English, German, French, Spanish or Italian.
+The answers are in the language of the request: English, German, French, Spanish or Italian;
+greetings, thanks and goodbyes also in Portuguese, Dutch, Russian, Chinese, Japanese, Korean or
+Thai.
 """
 
+# ruff: noqa: RUF001 - non-Latin letters are intended
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +31,13 @@ _GREETING_ANSWERS: Final = {
     "fr": "Bonjour. Posez-moi une question sur vos documents.",
     "es": "Hola. Pregúntame algo sobre tus documentos.",
     "it": "Ciao. Chiedimi qualcosa sui tuoi documenti.",
+    "pt": "Olá. Pergunte-me algo sobre os seus documentos.",
+    "nl": "Hallo. Vraag me iets over je documenten.",
+    "ru": "Здравствуйте. Спросите меня о ваших документах.",
+    "zh": "你好。请就你的文档向我提问。",
+    "ja": "こんにちは。文書について質問してください。",
+    "ko": "안녕하세요. 문서에 대해 질문해 주세요.",
+    "th": "สวัสดี ถามเกี่ยวกับเอกสารของคุณได้เลย",
 }
 _THANKS_ANSWERS: Final = {
     "en": "You are welcome.",
@@ -35,6 +45,13 @@ _THANKS_ANSWERS: Final = {
     "fr": "Je vous en prie.",
     "es": "De nada.",
     "it": "Prego.",
+    "pt": "De nada.",
+    "nl": "Graag gedaan.",
+    "ru": "Пожалуйста.",
+    "zh": "不客气。",
+    "ja": "どういたしまして。",
+    "ko": "천만에요.",
+    "th": "ด้วยความยินดี",
 }
 _GOODBYE_ANSWERS: Final = {
     "en": "Goodbye.",
@@ -42,6 +59,13 @@ _GOODBYE_ANSWERS: Final = {
     "fr": "Au revoir.",
     "es": "Adiós.",
     "it": "Arrivederci.",
+    "pt": "Até logo.",
+    "nl": "Tot ziens.",
+    "ru": "До свидания.",
+    "zh": "再见。",
+    "ja": "さようなら。",
+    "ko": "안녕히 가세요.",
+    "th": "ลาก่อน",
 }
 _STATE_ANSWERS: Final = {
     "en": "Ready to answer. Ask me something about your documents.",
@@ -84,6 +108,13 @@ _GREETING_PATTERNS: Final = {
     "fr": r"bonjour|bonsoir|salut|coucou",
     "es": r"hola|buen(?:os|as) (?:d[ií]as|tardes|noches)",
     "it": r"ciao|buongiorno|buonasera|salve",
+    "pt": r"ol[áa]|bom dia|boa (?:tarde|noite)",
+    "nl": r"hoi|goede(?:morgen|middag|navond|ndag)",
+    "ru": r"привет(?:ик)?|здравствуй(?:те)?|добр(?:ый (?:день|вечер)|ое утро)",
+    "zh": r"[你您]好[吗嗎]?|嗨|早上好|下午好|晚上好|早安|大家好",
+    "ja": r"こんにち[はわ]|こんばん[はわ]|おはよう(?:ございます)?|はじめまして|やあ",
+    "ko": r"안녕(?:하세요|하십니까)?|반갑습니다|여보세요",
+    "th": r"(?:สวัสดี|หวัดดี)(?:ตอนเช้า)?(?:ครับ|ค่ะ|คะ)?",
 }
 _THANKS_PATTERNS: Final = {
     "en": r"(?:many )?thanks?|thank you|thx|cheers|much appreciated",
@@ -91,6 +122,13 @@ _THANKS_PATTERNS: Final = {
     "fr": r"merci",
     "es": r"(?:muchas )?gracias",
     "it": r"grazie",
+    "pt": r"(?:muito )?obrigad[oa]",
+    "nl": r"(?:dank|bedankt)(?: je| u)?(?: wel)?|dankjewel",
+    "ru": r"(?:большое )?спасибо(?: большое)?|благодарю",
+    "zh": r"(?:多|非常)?(?:谢谢|謝謝|感谢|感謝)[你您]?",
+    "ja": r"(?:どうも)?ありがとう(?:ございま(?:す|した))?|どうも",
+    "ko": r"(?:감사|고맙)(?:합니다|습니다|해요)|고마워요?",
+    "th": r"ขอบคุณ(?:มาก)?(?:ครับ|ค่ะ|คะ)?",
 }
 _GOODBYE_PATTERNS: Final = {
     "en": r"(?:good ?)?bye(?: bye)?|see you(?: later| soon)?|good night|farewell",
@@ -98,6 +136,13 @@ _GOODBYE_PATTERNS: Final = {
     "fr": r"au revoir|à bientôt|bonne nuit",
     "es": r"adi[oó]s|hasta (?:luego|pronto|mañana)",
     "it": r"arrivederci|a presto|buonanotte",
+    "pt": r"tchau|adeus|até (?:logo|amanhã|breve)",
+    "nl": r"tot (?:ziens|straks|morgen)|dag|doei",
+    "ru": r"пока|до (?:свидания|встречи)|спокойной ночи",
+    "zh": r"再[见見]|拜拜|晚安",
+    "ja": r"さようなら|さよなら|またね|おやすみ(?:なさい)?",
+    "ko": r"안녕히 (?:가|계|주무)세요|잘 가요?",
+    "th": r"ลาก่อน(?:ครับ|ค่ะ|คะ)?",
 }
 _ABILITY_PATTERNS: Final = {
     "en": r"what (?:can|do|could) you (?:do|help(?: me)?(?: with)?|know|offer|answer)"
@@ -184,7 +229,7 @@ def answer_small_talk(request: str) -> str | None:
         return None
     if request and not re.search(r"\w", request):
         return _GREETING_ANSWERS["en"]
-    parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…]+", request)]
+    parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…，、。！？；]+", request)]
     answers = [_answer_part(part) for part in parts if part]
     if not answers or answers[-1] is None:
         # In "Thank you, that helped a lot", only the first part is relevant.

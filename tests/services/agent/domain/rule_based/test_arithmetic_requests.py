@@ -1,4 +1,5 @@
-"""Arithmetic in words is converted to expressions, in five languages."""
+"""Arithmetic in words is converted to expressions, in eleven languages."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import time
 
@@ -49,6 +50,24 @@ from backend.services.agent.tools.arithmetic import evaluate_expression
         ("quatre-vingt-dix moins dix", "80"),
         ("treinta y dos por dos", "64"),
         ("What is five percent of 200?", "10"),
+        ("Сколько будет 6 умножить на 7?", "42"),
+        ("Сколько будет шесть умножить на семь?", "42"),
+        ("Чему равно 84 разделить на 2?", "42"),
+        ("сто двадцать минус 5", "115"),
+        ("15 процентов от 80", "12"),
+        ("12乘以3是多少？", "36"),
+        ("请问十二加三十等于多少？", "42"),
+        ("80的百分之15是多少？", "12"),
+        ("100减去58等于几", "42"),
+        ("八十的百分之十五", "12"),
+        ("12たす30は？", "42"),
+        ("12かける3はいくつですか。", "36"),
+        ("６×７は？", "42"),
+        ("84割る2はいくらになりますか？", "42"),
+        ("6 곱하기 7은 얼마입니까?", "42"),
+        ("84 나누기 2는?", "42"),
+        ("6คูณ7เท่ากับเท่าไหร่", "42"),
+        ("100 ลบ 58 ได้เท่าไรครับ", "42"),
     ],
 )
 def test_arithmetic_in_words_has_its_value(request_text, value):
@@ -99,3 +118,17 @@ def test_long_requests_take_little_time(unit):
     find_expression("add " + (unit * 300)[:290] + "x")
 
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "2024年加入了多少人？",
+        "3号楼减价是多少？",
+        "Сколько стоит 6 книг?",
+        "第3章と第4章は？",
+        "ห้อง 12 อยู่ที่ไหน",
+    ],
+)
+def test_other_questions_with_numbers_are_no_arithmetic(request_text):
+    assert find_expression(request_text) is None

@@ -1,4 +1,5 @@
 """Tests of the answers to small talk."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import pytest
 
@@ -24,6 +25,16 @@ from backend.services.agent.domain.rule_based.small_talk import answer_small_tal
         ("merci beaucoup", "Je vous en prie."),
         ("¿Qué puedes hacer?", "asistente"),
         ("ciao", "Ciao."),
+        ("Olá!", "Olá."),
+        ("Goedemorgen", "Hallo."),
+        ("Привет", "Здравствуйте."),
+        ("Добрый день! Спасибо!", "Пожалуйста."),
+        ("你好", "你好。"),
+        ("谢谢！", "不客气。"),
+        ("こんにちは。", "こんにちは。"),
+        ("ありがとうございます", "どういたしまして。"),
+        ("안녕하세요", "안녕하세요."),
+        ("สวัสดีครับ", "สวัสดี"),
     ],
 )
 def test_small_talk_is_answered_in_its_language(request_text, answer):
@@ -37,6 +48,8 @@ def test_small_talk_is_answered_in_its_language(request_text, answer):
         "thanks for the contract, when does it end?",
         "what can you do with a drill?",
         "help desk opening hours",
+        "你好公司的电话是多少？",
+        "Привет из какого города?",
         "hi " * 60,
         "",
     ],
