@@ -48,8 +48,8 @@ def settings(tmp_path, rag_service, import_graph):
         common=common,
         database_url=database_in(tmp_path, "agent"),
         rag_urls=(rag_service.url,),
-        models=ModelSettings(timeout=timedelta(seconds=1)),
-        limits=RunLimits(run_timeout=timedelta(seconds=20), tool_timeout=timedelta(seconds=1)),
+        models=ModelSettings(timeout=timedelta(seconds=4)),
+        limits=RunLimits(run_timeout=timedelta(seconds=20), tool_timeout=timedelta(seconds=4)),
     )
 
 
@@ -72,6 +72,15 @@ def scripted_settings(settings, model):
 @pytest.fixture
 def scripted_app(scripted_settings, identities):
     return identities.trust(create_app(scripted_settings, embedder=WordEmbedder()))
+
+
+@pytest.fixture
+def short_timeout_client(scripted_settings, identities):
+    """A client of an agent whose models and tools have a second. Others have time to respond."""
+    limits = replace(scripted_settings.limits, tool_timeout=timedelta(seconds=1))
+    models = replace(scripted_settings.models, timeout=timedelta(seconds=1))
+    settings = replace(scripted_settings, limits=limits, models=models)
+    return identities.trust(create_app(settings, embedder=WordEmbedder())).test_client()
 
 
 @pytest.fixture
