@@ -9,8 +9,8 @@ Latin letter replaced by it, provided that the whole name becomes Latin. Allowed
 - in both, the digits 0-9, and single `.`, `_`, `-` between other characters.
 
 Case is ignored by full case folding (Unicode Standard, 3.13), so that `ß` equals `ss`. The Turkish
-letters `İ` and `ı` equal `i` and `I`: they are their uppercase and lowercase in Turkish, and in a
-name that may be of any language nobody can tell which case mapping applies.
+letters `İ` and `ı` equal `i` and `I`: they are their uppercase and lowercase in Turkish, and the
+language of a name, which decides between the case mappings, is unknown.
 
 A name is displayed as it is written, in the normal form NFKC, which also makes full-width letters
 narrow as RFC 8265, 3.3 requires (UsernameCaseMapped). Only letters of another script in a name that

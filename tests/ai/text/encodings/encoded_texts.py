@@ -1,7 +1,7 @@
 """Sentences of many languages, and the encodings in which such text is stored.
 
 They were written for this project: a paragraph, a sentence and a heading a language, then others
-that were added after the rules were written.
+that were added after the first rules were written. Some rules were adjusted to both.
 """
 # ruff: noqa: RUF001 - non-Latin letters are intended
 
