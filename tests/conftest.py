@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -13,6 +14,10 @@ from tests.identities import Identities
 # The tests of these files call one suite, which takes 20 s of CPU time to start and stop.
 SHARED_SUITE = "tests/suite"
 LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
+
+# Property tests use the same examples in every run, so that a commit passes or fails always.
+# `--hypothesis-profile default` searches for others.
+settings.load_profile("ci")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -110,7 +110,9 @@ def _explain(name: str) -> str:
 
 
 def _check_length(name: Username) -> Username:
-    if len(name.display) < MIN_USERNAME_CHARACTERS or len(name.key) > MAX_USERNAME_CHARACTERS:
+    # The key of a displayed letter with a combining accent may be one character.
+    shortest = min(len(name.display), len(name.key))
+    if shortest < MIN_USERNAME_CHARACTERS or len(name.key) > MAX_USERNAME_CHARACTERS:
         raise InvalidUsername(
             f"A user name must have {MIN_USERNAME_CHARACTERS} to {MAX_USERNAME_CHARACTERS} "
             "characters."

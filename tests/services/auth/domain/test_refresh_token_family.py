@@ -106,7 +106,7 @@ def refresh(sessions: SessionService, token: str) -> str:
 
 
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_token_family_has_one_line_of_successors_until_the_session_ends(service, steps):
     sessions, clock, user_id = service
     model = TokenFamilyModel()

@@ -40,9 +40,15 @@ def find_server_pids(socket_path: Path) -> list[int]:
     return [
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
-        if (process / "cmdline").exists()
-        and f"{socket_path.parent}/vectors".encode() in (process / "cmdline").read_bytes()
+        if f"{socket_path.parent}/vectors" in read_command(process)
     ]
+
+
+def read_command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text("utf-8", "replace")
+    except OSError:  # exited meanwhile
+        return ""
 
 
 def test_only_the_user_of_the_server_can_connect(socket_path, tmp_path):
