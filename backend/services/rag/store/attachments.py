@@ -32,6 +32,13 @@ class AttachmentRow(Base):
     error_detail: Mapped[str | None] = mapped_column(String(500))
 
 
+# Created once: an alias copies every column, and a statement with new aliases is compiled again.
+_MESSAGE, _ATTACHED = aliased(DocumentRow), aliased(DocumentRow)
+_IS_ATTACHED = and_(
+    _ATTACHED.collection_id == _MESSAGE.collection_id, _ATTACHED.sha256 == AttachmentRow.sha256
+)
+
+
 class ListedAttachment(NamedTuple):
     """An attachment and the id of its document, or None if there is none."""
 
@@ -41,14 +48,10 @@ class ListedAttachment(NamedTuple):
 
 def list_attachments(session: Session, message_ids: Collection[str]) -> list[ListedAttachment]:
     """Return the attachments of the messages, ordered by message and position."""
-    message, attached = aliased(DocumentRow), aliased(DocumentRow)
-    is_attached = and_(
-        attached.collection_id == message.collection_id, attached.sha256 == AttachmentRow.sha256
-    )
     query = (
-        select(AttachmentRow, attached.id)
-        .join(message, message.id == AttachmentRow.document_id)
-        .outerjoin(attached, is_attached)
+        select(AttachmentRow, _ATTACHED.id)
+        .join(_MESSAGE, _MESSAGE.id == AttachmentRow.document_id)
+        .outerjoin(_ATTACHED, _IS_ATTACHED)
         .where(AttachmentRow.document_id.in_(message_ids))
         .order_by(AttachmentRow.document_id, AttachmentRow.number)
     )

@@ -167,12 +167,15 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return and_(IS_WAITING, is_due)
 
 
+# Created once: an alias copies every column, and a statement with a new alias is compiled again.
+_SERVED = aliased(DocumentRow)
+
+
 def _waiting_tenants(session: Session, now: datetime) -> Iterator[str]:
     """Yield the tenants with due documents, the least recently served first."""
-    served = aliased(DocumentRow)
     last_served = (
-        select(func.max(served.heartbeat))
-        .where(served.tenant_id == DocumentRow.tenant_id)
+        select(func.max(_SERVED.heartbeat))
+        .where(_SERVED.tenant_id == DocumentRow.tenant_id)
         .scalar_subquery()
     )
     waiting = select(DocumentRow.tenant_id).where(_is_due(now)).group_by(DocumentRow.tenant_id)

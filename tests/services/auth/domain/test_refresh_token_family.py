@@ -57,7 +57,10 @@ class TokenFamilyModel:
         return index + 1
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=[pytest.mark.postgres, pytest.mark.slow])])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("pg", marks=[pytest.mark.postgres, pytest.mark.slow])],
+)
 def service(request, tmp_path_factory) -> Iterator[tuple[SessionService, FakeClock, str]]:
     clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
     url = (
