@@ -27,6 +27,7 @@ MAX_SENTENCE_CHARS: Final = 400
 MAX_ROW_CHARS: Final = 2_000
 
 _NON_SPACE = re.compile(r"\S")
+_WORD = re.compile(r"\w")
 # Spaces separate clauses and sentences in these scripts, but also numbers and foreign words from
 # the text around them.
 _CLAUSE_END = re.compile(rf"(?<=[{CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{CLAUSE_SCRIPTS}])")
@@ -83,9 +84,14 @@ def iterate_units(text: str) -> Iterator[tuple[Span, bool]]:
 
 
 def _split_block(text: str, block: TextBlock) -> Iterator[Span]:
-    start = block.start
+    start = searched = block.start
+    has_word = False
     for mark in SENTENCE_ENDS.finditer(text, block.start, block.end):
-        if _is_end_mark(text, start, mark, block.end):
+        # Marks alone, such as those of a dotted line, are no sentence.
+        has_word = has_word or _WORD.search(text, searched, mark.start()) is not None
+        searched = mark.end()
+        if has_word and _is_end_mark(text, start, mark, block.end):
+            has_word = False
             yield from _split_clauses(text, Span(start, mark.end()))
             start = mark.end()
     yield from _split_clauses(text, Span(start, block.end))

@@ -179,6 +179,12 @@ def test_quotable_sentences_are_rows_items_and_bounded_pieces(text, expected):
     assert [sentence.text for sentence in split_sentences(text)] == expected
 
 
+def test_marks_without_words_belong_to_the_next_sentence():
+    sentences = [sentence.text for sentence in split_sentences("Contents. . . . . 7. ! The end.")]
+
+    assert sentences == ["Contents.", ". . . . 7.", "! The end."]
+
+
 @given(EXTRACTED_TEXT)
 def test_every_visible_character_is_in_exactly_one_span(text):
     spans = find_sentence_spans(text)
