@@ -67,7 +67,7 @@ class BackupMember(Protocol):
 
     @property
     def name(self) -> str:
-        """The name it was added with."""
+        """The name under which it was added to the backup."""
 
     def read(self, max_bytes: int = ...) -> bytes:
         """Return the next bytes, or b"" at the end of the member."""

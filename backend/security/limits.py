@@ -192,7 +192,7 @@ ADJUST_SHA = hashlib.sha1(ADJUST_SCRIPT.encode(), usedforsecurity=False).hexdige
 
 
 def script_arguments(charges: Sequence[Charge]) -> list[int]:
-    """Return ARGV of CHARGE_SCRIPT for *charges*. KEYS are the keys of the charges."""
+    """Return the values of ARGV of CHARGE_SCRIPT. Pass the keys of *charges* as KEYS."""
     arguments: list[int] = []
     for charge in charges:
         arguments += (charge.limit.interval_us, charge.limit.tolerance_us, charge.cost)

@@ -15,7 +15,7 @@ _MAX_CONTEXT_CHARS: Final = 1_000
 
 
 def balance_marks(text: str, start: int, end: int) -> str:
-    """Return `text[start:end]` without the marks whose partner is outside of it."""
+    """Return `text[start:end]` without marks whose opening or closing mark is outside."""
     first, last = _find_paragraph(text, start, end)
     removed: list[tuple[int, int]] = []
     pairs, single = _pair_delimiters(text, first, last)

@@ -92,7 +92,7 @@ def find_statements(
 
     Args:
         max_chars: longer sentences are divided.
-        titles: headings that are known, such as the title of the chunk's section.
+        titles: texts that always count as headings, such as the title of the chunk's section.
         table_header: the header row of the table that the chunk continues.
     """
     sentences = split_sentences(text, max_chars)
