@@ -67,7 +67,7 @@ def create_service_engine(url: URL, schema: str, owner: Engine) -> Engine:
         try:
             engine.dialect.do_ping(connection)
         except (OSError, driver_error) as error:
-            # Whatever ended this connection has ended the other ones in the pool too.
+            # The cause, such as a server restart, has ended the other pooled connections too.
             raise InvalidatePoolError from error
 
     event.listen(engine, "do_connect", set_role)
@@ -81,7 +81,7 @@ def create_owner_engine(url: URL, schema: str) -> Engine:
     """Return the engine of the tables' owner, for schema changes. It has no time limits."""
     parameters = parse_database_url(url)
     arguments = _build_arguments(parameters.arguments, schema)
-    # Where row-level security is forced on the owner, the owner must still see every row.
+    # If row-level security is forced on the owner, the owner must still see every row.
     arguments["startup_params"] = {"search_path": schema, "app.every_tenant": "on"}
     engine = create_engine(parameters.url, poolclass=NullPool, connect_args=arguments)
     _configure_connections(engine, None)
@@ -102,10 +102,10 @@ def _configure_connections(engine: Engine, socket_timeout_seconds: float | None)
     def connect(
         dialect: Dialect, _record: object, args: Any, arguments: dict[str, Any]
     ) -> DBAPIConnection | None:
-        """Connect with TLS if the server supports it, unless the arguments decide.
+        """Connect with TLS if the server supports it, unless *arguments* configure TLS.
 
-        The driver does so too, but reads the certificates of the system for each connection: 30 ms
-        of CPU time, and nothing is verified with them.
+        The driver does so too, but loads the system's CA certificates for each connection. That
+        takes 30 ms of CPU time, and nothing is verified with them.
         """
         if arguments["ssl_context"] is not None:
             return None
