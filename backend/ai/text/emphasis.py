@@ -10,7 +10,7 @@ from typing import Final
 _DELIMITER = re.compile(r"\\.|\*{1,3}|_{1,3}|~~|`+")
 _LINK = re.compile(r"\[([^\[\]]{1,300})\]\(([^()\s]{0,500})\)")
 _PARAGRAPH_BREAK: Final = "\n\n"
-# Delimiters further away belong to another sentence, in characters.
+# Delimiters further away than this, in characters, belong to another sentence.
 _MAX_CONTEXT_CHARS: Final = 1_000
 
 
@@ -22,7 +22,7 @@ def balance_marks(text: str, start: int, end: int) -> str:
     for opener, closer in pairs:
         if (start <= opener[0] < end) != (start <= closer[0] < end):
             removed += opener, closer
-    # The partner of a delimiter can be outside of the text, which is the part of a document.
+    # *text* is a part of a document, so the partner of a delimiter can be outside of it.
     if first == 0 or last == len(text):
         removed += [span for span in single if span[1] - span[0] > 1]
     for link in _LINK.finditer(text, first, last):

@@ -1,7 +1,7 @@
 """Attachments of messages.
 
-An attachment that was read is the document of the message's collection with the same digest. There
-is at most one: several messages with the same attachment share its document.
+The document of an attachment that was read is the one in the message's collection with the same
+digest. There is at most one: several messages with the same attachment share it.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,16 +23,18 @@ class AttachmentRow(Base):
     # Position in the message, from 1.
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     filename: Mapped[str] = mapped_column(String(255))
-    # Of a document: detected from the content. Otherwise as declared by the sender.
+    # Type detected from the content if the attachment became a document, else as declared by the
+    # sender.
     content_type: Mapped[str] = mapped_column(String(100))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    # None if the attachment was not read. The error then says why.
+    # None if the attachment was not read. `error_code` and `error_detail` then give the reason.
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
 
 
-# Created once: an alias copies every column, and a statement with new aliases is compiled again.
+# Create the aliases once: each one copies all columns, and a statement with new aliases is compiled
+# again.
 _MESSAGE, _ATTACHED = aliased(DocumentRow), aliased(DocumentRow)
 _IS_ATTACHED = and_(
     _ATTACHED.collection_id == _MESSAGE.collection_id, _ATTACHED.sha256 == AttachmentRow.sha256
@@ -72,7 +74,7 @@ def list_attached_documents(session: Session, message_id: str) -> Sequence[Docum
 
 
 def find_other_message(session: Session, attached: DocumentRow) -> DocumentRow | None:
-    """Return another message in the same collection with the same attachment, if there is one."""
+    """Return another message of the collection with the same attachment, or None."""
     query = (
         select(DocumentRow)
         .join(AttachmentRow, AttachmentRow.document_id == DocumentRow.id)
