@@ -14,6 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from email.message import EmailMessage
 
 import pytest
 
@@ -130,6 +131,15 @@ def build_text(number, words=60):
     return f"Note {number} on the plant. {text}."
 
 
+def build_mail(number):
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "ada@example.org", f"Notes {number}"
+    mail.set_content(build_text(100 + number))
+    for part in range(2):
+        mail.add_attachment(build_text(1000 + 10 * number + part), filename=f"{number}-{part}.txt")
+    return mail.as_bytes()
+
+
 def list_statuses(user):
     return [document["status"] for document in user("GET", "/documents?limit=200").json["items"]]
 
@@ -154,12 +164,13 @@ def test_worker_processes_upload_and_service_streams_progress(installation):
 
 
 @pytest.mark.timeout(200)
-def test_killed_worker_loses_and_duplicates_no_document(installation):
+def test_killed_worker_loses_and_duplicates_no_document_or_attachment(installation):
     ada, generator = installation.user(), random.Random(7)  # noqa: S311 - the same kills in every run
-    for number in range(8):
-        assert (
-            ada.send(build_text(number, 400).encode(), f"{number}.txt", wait=0).status_code == 202
-        )
+    files = {f"{number}.txt": build_text(number, 400).encode() for number in range(4)}
+    files |= {f"{number}.eml": build_mail(number) for number in range(2)}
+    attachments = [f"{number}-{part}.txt" for number in range(2) for part in range(2)]
+    for name, content in files.items():
+        assert ada.send(content, name, wait=0).status_code == 202
     for _ in range(2):
         waiting = list_statuses(ada).count("queued")
         max_queued = max(0, waiting - generator.randrange(1, 4))
@@ -167,10 +178,10 @@ def test_killed_worker_loses_and_duplicates_no_document(installation):
         installation.kill_worker()
         installation.start_worker()
 
-    wait_until(lambda: are_all_ready(ada, 8), SECONDS)
+    wait_until(lambda: are_all_ready(ada, len(files) + len(attachments)), SECONDS)
     wait_until(installation.is_consistent)
     names = [document["filename"] for document in ada("GET", "/documents?limit=200").json["items"]]
-    assert sorted(names) == sorted(f"{number}.txt" for number in range(8))
+    assert sorted(names) == sorted([*files, *attachments])
 
 
 def test_concurrent_uploads_of_same_content_create_one_document(installation):
