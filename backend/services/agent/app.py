@@ -122,6 +122,7 @@ def create_app(
         tool_executor,
         agent_metrics,
         traces_content=settings.traces_content,
+        traces_to_langsmith=settings.common.langsmith_enabled,
     )
     event_store = open_event_store(settings.common.redis_url)
     conversation_service = ConversationService(database, event_store, now)
@@ -131,7 +132,7 @@ def create_app(
     quotas = QuotaService(database, settings.daily_token_limits, now)
     approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
     run_records = RunRecordService(database, now)
-    run_outcomes = RunOutcomeService(database, run_leases, run_records)
+    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit)
 
     def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
         return AnswerService(

@@ -30,11 +30,11 @@ from backend.services.agent.engine.guards import (
     has_malformed_tool_calls,
 )
 from backend.services.agent.engine.metrics import ModelLabels
+from backend.services.agent.engine.model_settings import build_model_settings
 from backend.services.agent.engine.prompts import SYSTEM_PROMPT
 from backend.services.agent.engine.run_context import (
     EmitEvent,
     RunContext,
-    build_model_settings,
     count_tokens,
     to_tool_call,
 )

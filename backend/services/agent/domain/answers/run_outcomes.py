@@ -1,6 +1,9 @@
-"""Outcomes of runs: answer, released lease, record and token usage."""
+"""Outcomes of runs: answer, released lease, record, token usage and audit events."""
+
+from collections.abc import Sequence
 
 from backend.chassis.database.sessions import Database, Session
+from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
 from backend.services.agent.domain.answers.drafts import AnswerDraft
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.conversations.run_leases import LeasedRun, RunLeases
@@ -17,10 +20,12 @@ class RunOutcomeService:
         database: Database,
         run_leases: RunLeases,
         run_records: RunRecordService,
+        audit: AuditOutbox,
     ) -> None:
         self._database = database
         self._run_leases = run_leases
         self._run_records = run_records
+        self._audit = audit
 
     def store_outcome(
         self,
@@ -50,10 +55,20 @@ class RunOutcomeService:
                 session, caller.tenant_id, caller.user_id, run.conversation_id
             ):
                 self._run_records.add_record(session, caller, run, draft, finish_reason)
-            meter.finish(session)
+            self._add_usage(session, draft, meter)
 
-    def store_usage(self, caller: Caller, _: AnswerDraft, meter: UsageMeter) -> None:
-        """Store the usage of a run without a conversation."""
-        if meter.has_uncounted_usage:
+    def store_usage(self, caller: Caller, draft: AnswerDraft, meter: UsageMeter) -> None:
+        """Store the usage and the audit events of a run without a conversation."""
+        if meter.has_uncounted_usage or _list_audit_events(draft):
             with self._database.write(caller.tenant_id) as session:
-                meter.finish(session)
+                self._add_usage(session, draft, meter)
+
+    def _add_usage(self, session: Session, draft: AnswerDraft, meter: UsageMeter) -> None:
+        for event in _list_audit_events(draft):
+            self._audit.add_event(session, event)
+        meter.finish(session)
+
+
+def _list_audit_events(draft: AnswerDraft) -> Sequence[AuditEvent]:
+    """Return the audit events of tool calls that are not recorded yet."""
+    return [ended.audit_event for ended in draft.tool_calls if ended.audit_event is not None]
