@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from prometheus_client.core import GaugeMetricFamily, Metric
 from werkzeug.exceptions import NotFound
@@ -85,13 +86,8 @@ def create_service(
     else:
         with connect(common.redis_url) as redis:
             check_redis(redis)
-    app = Flask(entry.full_name, static_folder=None)
-    app.config.update(
-        SECRET_KEY=common.secret_key.reveal(),
-        MAX_CONTENT_LENGTH=MAX_JSON_BYTES,
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-    )
+    app = _ServiceApp(entry.full_name, static_folder=None)
+    app.config.update(SECRET_KEY=common.secret_key.reveal(), MAX_CONTENT_LENGTH=MAX_JSON_BYTES)
     register_error_handlers(app)
     if "database" in checks:
         # Imported only here: services without a database must not load SQLAlchemy.
@@ -112,6 +108,26 @@ def create_service(
     app.add_url_rule("/health", "health", health or create_health_view(entry.full_name))
     app.register_blueprint(create_health_blueprint(entry.full_name, checks, readiness))
     return app
+
+
+class _NoSessions(SessionInterface):
+    """Ignores the cookies of Flask's sessions: no service uses them."""
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+        return self.make_null_session(app)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store nothing."""
+
+
+class _ServiceApp(Flask):
+    """Flask app without sessions and without asynchronous views, which no service uses."""
+
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func*: all views and hooks are synchronous. Flask inspects each at each call."""
+        return func
 
 
 def _register_environment_metrics(
@@ -269,9 +285,9 @@ def _reject_nul() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers.setdefault("X-Request-ID", request_id())
-    for name, value in SECURITY_HEADERS:
-        response.headers.setdefault(name, value)
+    present = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - not a dict
+    headers = [("X-Request-ID", request_id()), *SECURITY_HEADERS]
     if "Authorization" in request.headers or "X-API-Key" in request.headers:
-        response.headers.setdefault("Cache-Control", "no-store")
+        headers.append(("Cache-Control", "no-store"))
+    response.headers.extend([item for item in headers if item[0].lower() not in present])
     return response

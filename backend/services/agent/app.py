@@ -35,6 +35,7 @@ from backend.services.agent.clients.rag_client import RagClient
 from backend.services.agent.clients.sibling_tools import SiblingTools
 from backend.services.agent.domain.answers.completions import CompletionService
 from backend.services.agent.domain.answers.event_streams import EventStreamService
+from backend.services.agent.domain.answers.run_outcomes import RunOutcomeService
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.answers.service import MAX_QUEUE_TIME, AnswerService
 from backend.services.agent.domain.conversations.approvals import ApprovalFactory
@@ -116,7 +117,12 @@ def create_app(
     sibling_tools = SiblingTools(service_clients, get_service("agent").full_name)
     toolbox = Toolbox(own_tools, [sibling_tools, McpTools(settings.mcp_servers)])
     runner = AgentRunner(
-        models, toolbox, tool_executor, agent_metrics, traces_content=settings.traces_content
+        models,
+        toolbox,
+        tool_executor,
+        agent_metrics,
+        traces_content=settings.traces_content,
+        traces_to_langsmith=settings.common.langsmith_enabled,
     )
     event_store = open_event_store(settings.common.redis_url)
     conversation_service = ConversationService(database, event_store, now)
@@ -126,6 +132,7 @@ def create_app(
     quotas = QuotaService(database, settings.daily_token_limits, now)
     approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
     run_records = RunRecordService(database, now)
+    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit)
 
     def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
         return AnswerService(
@@ -133,7 +140,7 @@ def create_app(
             run_leases,
             history_builder,
             rag_client,
-            run_records,
+            run_outcomes,
             runner,
             models,
             embedder,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
-from backend.chassis.messaging.audit_events import NO_REQUEST, RequestOrigin
+from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, RequestOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class Tool:
         permissions: the caller must have all of them, or the tool is not offered.
         source: SUITE_SOURCE, "service:<name>" or "mcp:<server>".
         timeout: limit of one call; None for RunLimits.tool_timeout.
+        is_computation: whether a call only computes: it waits for nothing and reads no user data.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Tool:
     permissions: frozenset[str] = frozenset()
     source: str = SUITE_SOURCE
     timeout: timedelta | None = None
+    is_computation: bool = False
 
     def is_allowed_for(self, caller: Caller) -> bool:
         """Return whether *caller* has all permissions of the tool."""
@@ -237,11 +239,15 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """A tool call has ended, successfully or not; `took_ms` is its duration in milliseconds."""
+    """A tool call has ended, successfully or not; `took_ms` is its duration in milliseconds.
+
+    `audit_event` is to be stored with the outcome of the run; None if it has been recorded.
+    """
 
     call: ToolCall
     result: ToolResult
     took_ms: int
+    audit_event: AuditEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)

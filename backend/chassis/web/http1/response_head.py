@@ -28,12 +28,16 @@ _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 # The header differs in every response and is always dropped, because the proxy writes its own. It
 # is checked before parsing, so that it neither costs time nor fills the cache.
 _REQUEST_ID_PREFIX = "x-request-id:"
+# The same line as the suite's services write it.
+_REQUEST_ID_LINE = b"\r\nX-Request-ID: "
+_MAX_CACHED_HEADS = 512
+_MAX_CACHED_HEAD_BYTES = 1024
 _DROPPED: Line = ("", None)
 _FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
 class ResponseHead:
-    """A parsed response head.
+    """A parsed response head. One instance serves all responses with the same head.
 
     Attributes:
         header_lines: the lines to forward, each ending in CRLF.
@@ -89,7 +93,8 @@ class ResponseHead:
 class ResponseHeadParser(dict[str, Line]):
     """Parse response heads.
 
-    The dictionary itself is the cache of parsed lines: services repeat the same few lines.
+    The dictionary itself is the cache of parsed lines: services repeat the same few lines. Whole
+    heads are cached as well: they are the same for a second, except for the request id.
 
     Args:
         is_forwarded: returns True if a header (lower-case name) is passed on to the client.
@@ -100,6 +105,7 @@ class ResponseHeadParser(dict[str, Line]):
         super().__init__()
         self._is_forwarded = is_forwarded
         self._bits = {**bits, "date": DATE_BIT}
+        self._heads: dict[bytes, ResponseHead] = {}
 
     def parse_head(self, head: bytes, method: str) -> ResponseHead:
         """Parse *head*, without its final empty line, as the response to a request with *method*.
@@ -107,6 +113,21 @@ class ResponseHeadParser(dict[str, Line]):
         Raises:
             ProtocolError: the head is malformed or its framing is ambiguous.
         """
+        start = head.find(_REQUEST_ID_LINE)
+        if start >= 0:
+            end = head.find(b"\r\n", start + 2)
+            head = head[:start] if end < 0 else head[:start] + head[end:]
+        if method == "HEAD" or len(head) > _MAX_CACHED_HEAD_BYTES:
+            return self._parse_lines(head, method)
+        response = self._heads.get(head)
+        if response is None:
+            response = self._parse_lines(head, method)
+            if len(self._heads) >= _MAX_CACHED_HEADS:
+                self._heads.clear()
+            self._heads[head] = response
+        return response
+
+    def _parse_lines(self, head: bytes, method: str) -> ResponseHead:
         first, *raw_lines = head.decode("latin-1").split("\r\n")
         status, is_http10 = _STATUS_CACHE.get(first) or _parse_status_line(first)
         length = encoding = None

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.errors import DailyTokensExhausted
-from backend.services.agent.model import Caller, RunEvent, TextDelta, TokenUsage
+from backend.services.agent.model import Caller, IdleEvent, RunEvent, TextDelta, TokenUsage
 from backend.services.agent.store import usage
-from backend.services.agent.store.tables import Reservation, Usage
+from backend.services.agent.store.tables import Reservation
 
 # Tokens of a typical answer.
 _RESERVED_TOKENS_PER_RUN: Final = 4_000
@@ -89,18 +89,18 @@ class QuotaService:
         Raises:
             DailyTokensExhausted: no tokens are left.
         """
-        reservation_id = f"res_{uuid4().hex}"
-        remaining_tokens = (
-            self._add_reservation(caller, reservation_id) if self._get_limits(caller) else None
-        )
-        meter = UsageMeter(remaining_tokens, model, lambda usage: self._add_usage(caller, usage))
+        meter = self.create_meter(caller, model)
+        meter.reserve_tokens()
         try:
             yield meter
         finally:
-            meter.count_unfinished_response()
-            if remaining_tokens is not None:
+            if meter.has_uncounted_usage:
                 with self._database.write(caller.tenant_id) as session:
-                    usage.delete_reservation(session, reservation_id)
+                    meter.finish(session)
+
+    def create_meter(self, caller: Caller, model: str) -> "UsageMeter":
+        """Return the meter of one run of *model*. The run ends with `UsageMeter.finish`."""
+        return UsageMeter(self, caller, model)
 
     def get_usage_report(
         self, caller: Caller, days: int, *, whole_tenant: bool = False
@@ -156,7 +156,14 @@ class QuotaService:
             remaining.append(free)
         return min(remaining)
 
-    def _add_reservation(self, caller: Caller, reservation_id: str) -> int:
+    def add_reservation(self, caller: Caller, reservation_id: str) -> int | None:
+        """Reserve tokens and return the remaining ones; None if there is no limit.
+
+        Raises:
+            DailyTokensExhausted: no tokens are left.
+        """
+        if not self._get_limits(caller):
+            return None
         now = self._now()
         with self._database.write(caller.tenant_id) as session:
             usage.lock_usage(session, caller.tenant_id)
@@ -171,33 +178,57 @@ class QuotaService:
             usage.add_reservation(session, reservation, now)
         return remaining_tokens
 
-    def _add_usage(self, caller: Caller, tokens: TokenUsage) -> None:
+    def store_usage(self, caller: Caller, responses: Sequence[TokenUsage]) -> None:
+        """Add the tokens of *responses* to the caller's usage."""
         with self._database.write(caller.tenant_id) as session:
-            usage.lock_usage(session, caller.tenant_id)
-            usage.add_usage(
-                session,
-                Usage(
-                    tenant_id=caller.tenant_id,
-                    day=self._now().date(),
-                    user_id=caller.user_id,
-                    model=tokens.model,
-                    prompt_tokens=tokens.prompt_tokens,
-                    completion_tokens=tokens.completion_tokens,
-                    calls=1,
-                ),
-            )
+            self.add_usage(session, caller, responses)
+
+    def add_usage(self, session: Session, caller: Caller, responses: Sequence[TokenUsage]) -> None:
+        """Add the tokens of *responses* to the caller's usage, in the transaction of *session*."""
+        usage.lock_usage(session, caller.tenant_id)
+        for response in responses:
+            key = {
+                "tenant_id": caller.tenant_id,
+                "day": self._now().date(),
+                "user_id": caller.user_id,
+                "model": response.model,
+            }
+            counts = {
+                "prompt_tokens": response.prompt_tokens,
+                "completion_tokens": response.completion_tokens,
+                "calls": 1,
+            }
+            usage.add_usage(session, key, counts)
 
 
 class UsageMeter:
-    """Counts the tokens of one run. `remaining_tokens` is its limit; None for no limit."""
+    """Counts the tokens of one run. `remaining_tokens` is its limit; None for no limit.
 
-    def __init__(
-        self, remaining_tokens: int | None, model: str, add_usage: Callable[[TokenUsage], None]
-    ) -> None:
-        self.remaining_tokens = remaining_tokens
+    The usage of a response is stored when the run is idle, for example while a tool or a model
+    works, or else with the outcome of the run.
+    """
+
+    def __init__(self, quotas: QuotaService, caller: Caller, model: str) -> None:
+        self.remaining_tokens: int | None = None
+        self._quotas = quotas
+        self._caller = caller
         self._model = model
-        self._add_usage = add_usage
+        self._responses: list[TokenUsage] = []
         self._uncounted_characters = 0
+        self._reservation_id: str | None = None
+
+    @property
+    def has_uncounted_usage(self) -> bool:
+        """Return whether `finish` has anything to store."""
+        is_reserved = self._reservation_id is not None
+        return bool(self._responses or self._uncounted_characters or is_reserved)
+
+    def reserve_tokens(self) -> None:
+        """Reserve tokens until `finish`. Raises DailyTokensExhausted if none are left."""
+        reservation_id = f"res_{uuid4().hex}"
+        self.remaining_tokens = self._quotas.add_reservation(self._caller, reservation_id)
+        if self.remaining_tokens is not None:
+            self._reservation_id = reservation_id
 
     def count_event(self, event: RunEvent) -> None:
         """Count the token usage in *event*."""
@@ -206,16 +237,27 @@ class UsageMeter:
                 self._uncounted_characters += len(text)
             case TokenUsage():
                 self._uncounted_characters, self._model = 0, event.model
-                self._add_usage(event)
+                self._responses.append(event)
+            case IdleEvent() if self._responses:
+                self._quotas.store_usage(self._caller, self._take_responses())
 
-    def count_unfinished_response(self) -> None:
-        """Estimate the tokens of a response that was interrupted before it reported its usage."""
+    def finish(self, session: Session) -> None:
+        """Store what is not stored yet in the transaction of *session*, and end the reservation.
+
+        The tokens of a response that was interrupted before it reported its usage are estimated.
+        """
         if self._uncounted_characters:
-            self._add_usage(
-                TokenUsage(
-                    self._model, 0, math.ceil(self._uncounted_characters / _CHARACTERS_PER_TOKEN)
-                )
-            )
+            tokens = math.ceil(self._uncounted_characters / _CHARACTERS_PER_TOKEN)
+            self._responses.append(TokenUsage(self._model, 0, tokens))
+            self._uncounted_characters = 0
+        if self._responses:
+            self._quotas.add_usage(session, self._caller, self._take_responses())
+        if self._reservation_id is not None:
+            usage.delete_reservation(session, self._reservation_id)
+
+    def _take_responses(self) -> Sequence[TokenUsage]:
+        responses, self._responses = self._responses, []
+        return responses
 
 
 def _get_end_of_day(now: datetime) -> datetime:

@@ -5,6 +5,7 @@ This module imports LangChain, which takes seconds. Only the runner imports it, 
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,17 +25,18 @@ from langgraph.errors import GraphRecursionError
 
 from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
+from backend.services.agent.engine.first_token_priority import FirstTokenPriority
 from backend.services.agent.engine.guards import (
     GuardMiddleware,
     get_finish_reason,
     has_malformed_tool_calls,
 )
 from backend.services.agent.engine.metrics import ModelLabels
+from backend.services.agent.engine.model_settings import build_model_settings
 from backend.services.agent.engine.prompts import SYSTEM_PROMPT
 from backend.services.agent.engine.run_context import (
     EmitEvent,
     RunContext,
-    build_model_settings,
     count_tokens,
     to_tool_call,
 )
@@ -76,6 +78,7 @@ class AgentGraph:
         self._tool_executor = tool_executor
         self._limits = tool_executor.limits
         self._telemetry = telemetry
+        self._priority = FirstTokenPriority()
         self._agent: Any = None
 
     def get_agent(self) -> Any:
@@ -106,12 +109,19 @@ class AgentGraph:
             RunLimitExceeded: the run exceeded one of its limits.
         """
         labels = ModelLabels(self._models.get_provider(request.model), request.model)
-        with self._telemetry.trace_run(labels):
-            await self._run_agent(request, emit_event)
+        with (
+            self._telemetry.trace_run(labels),
+            closing(self._create_chain(request.model)) as chain,
+        ):
+            await self._run_agent(request, emit_event, chain)
 
-    async def _run_agent(self, request: RunRequest, emit_event: EmitEvent) -> None:
+    def _create_chain(self, model: str) -> FallbackChain:
+        return FallbackChain(self._models, model, self._telemetry.record_fallback, self._priority)
+
+    async def _run_agent(
+        self, request: RunRequest, emit_event: EmitEvent, chain: FallbackChain
+    ) -> None:
         tools = await self._toolbox.get_tools(request.tool_context.caller)
-        chain = FallbackChain(self._models, request.model, self._telemetry.record_fallback)
         limits = self._limits
         if request.remaining_daily_tokens is not None:
             max_tokens = min(limits.max_tokens, request.remaining_daily_tokens)
@@ -182,19 +192,19 @@ class AgentGraph:
 
         Calls of the client's tools are returned as ClientToolCalls, never executed.
         """
-        chain = FallbackChain(self._models, request.model, self._telemetry.record_fallback)
         try:
             messages = convert_to_messages([dict(message) for message in request.messages])
         except ValueError as error:
             raise InvalidModelResponse("The messages do not form a conversation.") from error
-        callbacks = [self._telemetry.create_model_callback(), chain.first_token]
         try:
             async with asyncio.timeout(self._limits.run_timeout.total_seconds()):
-                response = await chain.call_model(
-                    lambda model: _stream_response(
-                        _bind_settings(model, request), messages, emit_event, callbacks
+                with closing(self._create_chain(request.model)) as chain:
+                    callbacks = [self._telemetry.create_model_callback(), chain.first_token]
+                    response = await chain.call_model(
+                        lambda model: _stream_response(
+                            _bind_settings(model, request), messages, emit_event, callbacks
+                        )
                     )
-                )
         except TimeoutError as error:
             raise ModelTimeout from error
         finish_reason = get_finish_reason(response)

@@ -12,9 +12,9 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage
 
 from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
+from backend.services.agent.engine.model_settings import build_model_settings
 from backend.services.agent.errors import ToolRefused
 from backend.services.agent.model import (
-    CompletionRequest,
     RunEvent,
     RunLimits,
     RunRequest,
@@ -26,7 +26,6 @@ from backend.services.agent.model import (
 # Receives the events of a run.
 EmitEvent = Callable[[RunEvent], Awaitable[None]]
 
-DEFAULT_MAX_TOKENS: Final = 2_048
 _CHARACTERS_PER_TOKEN: Final = 4
 _MAX_TOOL_NAME_CHARACTERS: Final = 64
 
@@ -121,27 +120,6 @@ def to_tool_call(langchain_call: Mapping[str, Any]) -> ToolCall:
         langchain_call["name"][:_MAX_TOOL_NAME_CHARACTERS],
         langchain_call["args"],
     )
-
-
-def build_model_settings(
-    request: RunRequest | CompletionRequest, remaining_tokens: int | None
-) -> dict[str, Any]:
-    """Return the keyword arguments of a model call.
-
-    Its `max_tokens` is at most *remaining_tokens*; None means no limit.
-    """
-    max_tokens = request.max_tokens or DEFAULT_MAX_TOKENS
-    if remaining_tokens is not None:
-        max_tokens = max(1, min(max_tokens, remaining_tokens))
-    settings: dict[str, Any] = {"max_tokens": max_tokens}
-    if request.temperature is not None:
-        settings["temperature"] = request.temperature
-    parameters = dict(request.model_parameters)
-    response_format = parameters.pop("response_format", None)
-    if response_format is not None:
-        # Bypass LangChain's own response_format, which accepts only strict tools next to it.
-        settings["extra_body"] = {"response_format": response_format}
-    return settings | parameters
 
 
 def count_tokens(messages: Sequence[BaseMessage], response: AIMessage) -> tuple[int, int]:

@@ -2,19 +2,14 @@
 
 import asyncio
 import queue
-import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.chassis.observability.tracing import set_span_error, start_as_current_span
+from backend.services.agent.engine.call_telemetry import trace_tool_call
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
+from backend.services.agent.engine.direct_answers import DirectAnswerRunner
 from backend.services.agent.engine.event_loop import EventLoopThread
-from backend.services.agent.engine.metrics import (
-    TOOL_FAILED,
-    AgentMetrics,
-    get_tool_span_attributes,
-    to_known_label,
-)
+from backend.services.agent.engine.metrics import AgentMetrics, to_known_label
 from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.model import (
@@ -56,17 +51,34 @@ class AgentRunner:
         metrics: AgentMetrics,
         *,
         traces_content: bool = False,
+        traces_to_langsmith: bool = False,
+        loop: EventLoopThread | None = None,
     ) -> None:
+        """Create a runner.
+
+        Args:
+            traces_content: whether spans contain messages.
+            traces_to_langsmith: whether LangChain sends its traces to LangSmith. All runs use the
+                graph then, because other runs would be missing there.
+            loop: None for an event loop of its own.
+        """
         self._models = models
         self._toolbox = toolbox
         self._tool_executor = tool_executor
         self._metrics = metrics
         self._traces_content = traces_content
-        self._loop = EventLoopThread()
+        self._loop = loop or EventLoopThread()
+        self._traces_to_langsmith = traces_to_langsmith
+        self._direct_answers = DirectAnswerRunner(
+            models, toolbox, tool_executor, metrics, self._loop, with_content=traces_content
+        )
         self._graph: AgentGraph | None = None
 
     def stream_run(self, request: RunRequest) -> Generator[RunEvent]:
         """Execute the run *request* and yield its events; the last one is RunFinished."""
+        plan = None if self._traces_to_langsmith else self._direct_answers.plan_run(request)
+        if plan is not None:
+            return self._direct_answers.stream_run(request, plan)
         graph = self._get_graph()
         return self._iterate_events(lambda emit_event: graph.run_agent(request, emit_event))
 
@@ -89,15 +101,9 @@ class AgentRunner:
 
     async def _call_tool(self, call: ToolCall, context: ToolContext) -> ToolResult:
         tools = await self._toolbox.get_tools(context.caller)
-        tool, started = to_known_label(call.tool, tools), time.perf_counter()
-        with start_as_current_span(
-            f"execute_tool {tool}", attributes=get_tool_span_attributes(tool)
-        ) as span:
+        with trace_tool_call(self._metrics, to_known_label(call.tool, tools)) as telemetry:
             result = await self._tool_executor.execute(call, tools, context, _allow_call)
-            error_type = TOOL_FAILED if result.failed else ""
-            if error_type:
-                set_span_error(span, error_type)
-        self._metrics.record_tool_call(tool, time.perf_counter() - started, error_type)
+            telemetry.record_result(failed=result.failed)
         return result
 
     def with_tools(self, tools: Sequence[Tool], metrics: AgentMetrics) -> "AgentRunner":
@@ -106,9 +112,7 @@ class AgentRunner:
         The loop is shared because the connections of the models belong to it.
         """
         tool_executor = self._tool_executor.without_audit()
-        runner = AgentRunner(self._models, Toolbox(tools), tool_executor, metrics)
-        runner._loop = self._loop
-        return runner
+        return AgentRunner(self._models, Toolbox(tools), tool_executor, metrics, loop=self._loop)
 
     def warm_up(self) -> None:
         """Import LangChain and open the default model, so that the first run does not wait."""

@@ -58,20 +58,33 @@ class ToolExecutor:
         check_call: CheckCall,
     ) -> ToolResult:
         """Execute *call* once, unless it is refused, and return its result."""
+        result, event = await self.execute_unrecorded(call, tools, context, check_call)
+        if event is not None:
+            await self._record(event)
+        return result
+
+    async def execute_unrecorded(
+        self,
+        call: ToolCall,
+        tools: Mapping[str, Tool],
+        context: ToolContext,
+        check_call: CheckCall,
+    ) -> tuple[ToolResult, AuditEvent | None]:
+        """Execute *call* like `execute`. Returns its audit event too, which the caller records."""
         try:
             tool = _find_allowed_tool(call, tools, context)
             arguments = tool.arguments.validate(call.arguments)
             check_call(tool, call)
         except InvalidToolCall as error:
             self._log_refusal(call, tools, context, error)
-            return self._truncate(ToolResult(str(error), status="error"))
+            return self._truncate(ToolResult(str(error), status="error")), None
         except ToolRefused as error:
             self._log_refusal(call, tools, context, error)
-            await self._record(call, context, "tool.refused", error.reason)
-            return self._truncate(ToolResult(str(error), status="refused"))
+            event = self._create_event(call, context, "tool.refused", error.reason)
+            return self._truncate(ToolResult(str(error), status="refused")), event
         outcome, result = await self._run_tool(tool, call, arguments, context)
-        await self._record(call, context, "tool.run", outcome)
-        return self._truncate(result)
+        event = self._create_event(call, context, "tool.run", outcome)
+        return self._truncate(result), event
 
     async def _run_tool(
         self, tool: Tool, call: ToolCall, arguments: Any, context: ToolContext
@@ -96,14 +109,13 @@ class ToolExecutor:
             return "failed", ToolResult("The tool failed.", status="error")
         return "failed" if result.failed else "success", result
 
-    async def _record(
+    def _create_event(
         self, call: ToolCall, context: ToolContext, action: str, outcome: str
-    ) -> None:
-        """Record the call in the audit log. An error of the database does not end the run."""
+    ) -> AuditEvent | None:
         if self._audit is None:
-            return
+            return None
         caller = context.caller
-        event = AuditEvent(
+        return AuditEvent(
             action,
             caller.user_id,
             caller.tenant_id,
@@ -112,10 +124,15 @@ class ToolExecutor:
             target=call.tool,
             details={"call_id": call.id[:_MAX_CALL_ID_CHARACTERS]},
         )
+
+    async def _record(self, event: AuditEvent) -> None:
+        """Record *event* in the audit log. An error of the database does not end the run."""
+        if self._audit is None:
+            return
         try:
             await asyncio.to_thread(self._audit.record_event, event)
         except SQLAlchemyError as error:
-            fields = {"action": action, "tool": call.tool, "user_id": caller.user_id}
+            fields = {"action": event.action, "tool": event.target, "user_id": event.actor_id}
             fields["error"] = type(error).__name__
             _log.error("an audit event could not be stored", extra={"fields": fields})
 

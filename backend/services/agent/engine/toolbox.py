@@ -21,7 +21,7 @@ class Toolbox:
     """
 
     def __init__(self, own_tools: Sequence[Tool], sources: Sequence[ToolSource] = ()) -> None:
-        self._own_tools = own_tools
+        self.own_tools = own_tools
         self._sources = sources
 
     async def get_tools(self, caller: Caller) -> dict[str, Tool]:
@@ -30,7 +30,7 @@ class Toolbox:
         If two tools have the same name, the agent's own tool or the first source wins.
         """
         listings = await asyncio.gather(*(source.list_tools(caller) for source in self._sources))
-        tools = {tool.name: tool for tool in self._own_tools}
+        tools = {tool.name: tool for tool in self.own_tools}
         for listing in listings:
             for tool in listing:
                 tools.setdefault(tool.name, tool)

@@ -1,12 +1,23 @@
 """Queries on conversations and their leases. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import CursorResult, delete, or_, select, tuple_, update
+from sqlalchemy import CursorResult, Table, bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.agent.store.tables import Conversation, Message
+
+_CONVERSATIONS: Final[Table] = Conversation.metadata.tables[Conversation.__tablename__]
+_RELEASE_LEASE: Final = (
+    update(_CONVERSATIONS)
+    .where(
+        _CONVERSATIONS.c.id == bindparam("conversation"),
+        _CONVERSATIONS.c.run_id == bindparam("finished_run"),
+    )
+    .values(run_id=None, run_until=None, cancel_asked=False, updated_at=bindparam("updated_at"))
+)
 
 
 def find_conversation(
@@ -73,14 +84,30 @@ def acquire_lease(
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-def release_lease(session: Session, conversation_id: str, run_id: str) -> bool:
-    """Release the lease of *run_id*. Returns False if it no longer holds the lease."""
+def finish_run(
+    session: Session,
+    conversation_id: str,
+    run_id: str,
+    now: datetime,
+    paused: Mapping[str, Any] | None,
+) -> bool:
+    """Release the lease of *run_id* and store its paused state, if any.
+
+    Returns False if the run no longer holds the lease.
+    """
     result = session.execute(
-        update(Conversation)
-        .where(Conversation.id == conversation_id, Conversation.run_id == run_id)
-        .values(run_id=None, run_until=None, cancel_asked=False)
+        _RELEASE_LEASE,
+        {"conversation": conversation_id, "finished_run": run_id, "updated_at": now},
     )
-    return isinstance(result, CursorResult) and result.rowcount == 1
+    if not isinstance(result, CursorResult) or result.rowcount == 0:
+        return False
+    if paused is not None:
+        session.execute(
+            update(_CONVERSATIONS)
+            .where(_CONVERSATIONS.c.id == conversation_id)
+            .values(paused=paused)
+        )
+    return True
 
 
 def get_lease_end(session: Session, conversation_id: str, run_id: str) -> datetime | None:

@@ -37,7 +37,8 @@ class EventRecord:
 class Recording(Protocol):
     """Stores the events of one run. Never raises; events may be lost instead."""
 
-    def add_record(self, record: EventRecord) -> None: ...
+    def add_records(self, records: Sequence[EventRecord]) -> None:
+        """Store *records*, which follow those of the previous call."""
 
 
 class EventStore(Protocol):
@@ -96,36 +97,37 @@ class _RedisRecording:
         self._run_id = run_id
         self._failed = False
 
-    def add_record(self, record: EventRecord) -> None:
+    def add_records(self, records: Sequence[EventRecord]) -> None:
         # Stop after the first failure: each further attempt would delay the answer by its timeout.
-        if self._failed:
+        if self._failed or not records:
             return
         try:
-            # Without a span: one span per token would hide all other spans.
+            # Without a span: the spans of the events would hide all other spans.
             with attach_span_context(None):
-                self._add_record(record)
+                self._add_records(records)
         except RedisError as error:
             self._failed = True
             _log.warning("events of a run cannot be stored: %s", error)
 
-    def _add_record(self, record: EventRecord) -> None:
-        fields: dict[Any, Any] = {"run": self._run_id, "name": record.name, "data": record.data}
-        entry = f"{record.number}-0"
-        if record.number > 1:
-            # nomkstream: do not recreate a stream that was deleted with its conversation.
-            self._redis.xadd(
+    def _add_records(self, records: Sequence[EventRecord]) -> None:
+        is_start = records[0].number == 1
+        pipeline = self._redis.pipeline()
+        if is_start:
+            pipeline.delete(self._key)
+        for record in records:
+            fields: dict[Any, Any] = {"run": self._run_id, "name": record.name, "data": record.data}
+            is_last = record is records[-1]
+            pipeline.xadd(
                 self._key,
                 fields,
-                entry,
-                maxlen=_MAX_STREAM_LENGTH,
+                f"{record.number}-0",
+                maxlen=_MAX_STREAM_LENGTH if is_last else None,
                 approximate=True,
-                nomkstream=True,
+                # Do not recreate a stream that was deleted with its conversation.
+                nomkstream=record.number > 1,
             )
-            return
-        pipeline = self._redis.pipeline()
-        pipeline.delete(self._key)
-        pipeline.xadd(self._key, fields, entry)
-        pipeline.expire(self._key, _TTL_SECONDS)
+        if is_start:
+            pipeline.expire(self._key, _TTL_SECONDS)
         pipeline.execute()
 
 
@@ -157,13 +159,13 @@ class LocalEventStore:
             if (recording := self._recordings.pop(conversation_id, None)) is not None:
                 self._count -= len(recording.records)
 
-    def append_record(self, recording: "_LocalRecording", record: EventRecord) -> None:
-        """Store *record*, unless its recording was deleted."""
+    def append_records(self, recording: "_LocalRecording", records: Sequence[EventRecord]) -> None:
+        """Store *records*, unless their recording was deleted."""
         with self._lock:
             if self._recordings.get(recording.conversation_id) is not recording:
                 return
-            recording.records.append(record)
-            self._count += 1
+            recording.records += records
+            self._count += len(records)
             while self._count > self._max_events:
                 _, oldest = self._recordings.popitem(last=False)
                 self._count -= len(oldest.records)
@@ -176,8 +178,8 @@ class _LocalRecording:
         self.run_id = run_id
         self.records: list[EventRecord] = []
 
-    def add_record(self, record: EventRecord) -> None:
-        self._store.append_record(self, record)
+    def add_records(self, records: Sequence[EventRecord]) -> None:
+        self._store.append_records(self, records)
 
 
 def open_event_store(redis_url: str | None) -> EventStore:

@@ -1,11 +1,31 @@
 """Queries on messages, which form a tree. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, literal, select, update
+from sqlalchemy import Select, Table, bindparam, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.services.agent.store.tables import Message
+
+# Columns that a run writes.
+ANSWER_COLUMNS: Final = (
+    "text",
+    "status",
+    "finish_reason",
+    "model",
+    "citations",
+    "steps",
+    "prompt_tokens",
+    "completion_tokens",
+    "took_ms",
+)
+_MESSAGES: Final[Table] = Message.metadata.tables[Message.__tablename__]
+_UPDATE_ANSWER: Final = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("message_id"))
+    .values({name: bindparam(name) for name in ANSWER_COLUMNS})
+)
 
 
 def list_messages(session: Session, conversation_id: str) -> Sequence[Message]:
@@ -24,7 +44,7 @@ def find_message(session: Session, conversation_id: str, message_id: str) -> Mes
 
 def _build_path_query() -> Select[tuple[Message]]:
     start = (
-        select(Message.id, Message.parent_id, literal(False).label("is_enough"))
+        select(Message.id, Message.parent_id, Message.summary.is_not(None).label("is_enough"))
         .where(Message.id == bindparam("message_id"))
         .cte("branch", recursive=True)
     )
@@ -44,7 +64,7 @@ _PATH = _build_path_query()
 def get_path(session: Session, message_id: str) -> Sequence[Message]:
     """Return the branch that ends with *message_id*, in order.
 
-    It starts with the last message before *message_id* that has a summary, or with the first one.
+    It starts with the last message that has a summary, or with the first one.
     """
     return session.scalars(_PATH, {"message_id": message_id}).all()
 
@@ -58,14 +78,33 @@ def find_run_message(session: Session, conversation_id: str, run_id: str | None)
     return session.scalar(by_runs.order_by(Message.position.desc()).limit(1))
 
 
-def append_message(session: Session, message: Message) -> None:
-    """Append *message*. Only the run that holds the lease may call this."""
-    last = session.scalar(
-        select(func.max(Message.position)).where(Message.conversation_id == message.conversation_id)
-    )
-    message.position = 0 if last is None else last + 1
-    session.add(message)
+def append_messages(
+    session: Session, new_messages: Sequence[Message], position: int | None = None
+) -> None:
+    """Append messages of one conversation. Only the run that holds the lease may call this.
+
+    Args:
+        position: position of the first one, if the caller knows it.
+    """
+    if position is None:
+        last = session.scalar(
+            select(func.max(Message.position)).where(
+                Message.conversation_id == new_messages[0].conversation_id
+            )
+        )
+        position = 0 if last is None else last + 1
+    for number, message in enumerate(new_messages, position):
+        message.position = number
+    session.add_all(new_messages)
     session.flush()
+
+
+def update_answer(session: Session, message_id: str, values: Mapping[str, Any]) -> None:
+    """Set the columns ANSWER_COLUMNS of a message to *values*.
+
+    Only the run that holds the lease may call this.
+    """
+    session.execute(_UPDATE_ANSWER, {"message_id": message_id, **values})
 
 
 def mark_interrupted(session: Session, conversation_id: str) -> None:

@@ -1,26 +1,38 @@
 """Queries on run records. The caller owns the transaction."""
 
-from sqlalchemy import delete, select
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from backend.services.agent.store.tables import RunRecord
 
+_RECORDS: Final[Table] = RunRecord.metadata.tables[RunRecord.__tablename__]
+_IN_CONVERSATION: Final = _RECORDS.c.conversation_id == bindparam("conversation")
+# Statements of every run are built once: building them takes longer than executing them.
+_ADD_RECORD: Final = insert(_RECORDS)
+_DELETE_OLD_RECORDS: Final = delete(_RECORDS).where(
+    _IN_CONVERSATION,
+    _RECORDS.c.run_id.not_in(
+        select(_RECORDS.c.run_id)
+        .where(_IN_CONVERSATION)
+        .order_by(_RECORDS.c.created_at.desc(), _RECORDS.c.run_id.desc())
+        .limit(bindparam("max_records"))
+        .scalar_subquery()
+    ),
+)
 
-def add_record(session: Session, record: RunRecord, max_records: int) -> None:
-    """Store *record*, and delete all but the latest *max_records* of its conversation."""
-    session.merge(record)
-    session.flush()
-    latest = (
-        select(RunRecord.run_id)
-        .where(RunRecord.conversation_id == record.conversation_id)
-        .order_by(RunRecord.created_at.desc(), RunRecord.run_id.desc())
-        .limit(max_records)
-    )
+
+def add_record(session: Session, values: Mapping[str, Any], max_records: int) -> None:
+    """Store the columns *values* of a record.
+
+    Deletes all but the latest *max_records* of its conversation.
+    """
+    session.execute(_ADD_RECORD, values)
     session.execute(
-        delete(RunRecord).where(
-            RunRecord.conversation_id == record.conversation_id,
-            RunRecord.run_id.not_in(latest.scalar_subquery()),
-        )
+        _DELETE_OLD_RECORDS,
+        {"conversation": values["conversation_id"], "max_records": max_records},
     )
 
 

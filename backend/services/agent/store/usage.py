@@ -1,13 +1,27 @@
 """Queries on token usage and on the reservations of current runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import CursorResult, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.chassis.database.sessions import acquire_transaction_lock
 from backend.services.agent.store.tables import Reservation, Usage
+
+_USAGE: Final[Table] = Usage.metadata.tables[Usage.__tablename__]
+_INCREASE_USAGE: Final = (
+    update(_USAGE)
+    .where(*(column == bindparam(f"added_{column.name}") for column in _USAGE.primary_key))
+    .values(
+        {
+            column: column + bindparam(f"added_{column.name}", type_=column.type)
+            for column in _USAGE.c
+            if not column.primary_key
+        }
+    )
+)
 
 
 def lock_usage(session: Session, tenant_id: str) -> None:
@@ -15,16 +29,12 @@ def lock_usage(session: Session, tenant_id: str) -> None:
     acquire_transaction_lock(session, f"agent usage of {tenant_id}")
 
 
-def add_usage(session: Session, usage: Usage) -> None:
-    """Add *usage* to the row of its day, user and model."""
-    key = (usage.tenant_id, usage.day, usage.user_id, usage.model)
-    row = session.get(Usage, key)
-    if row is None:
-        session.add(usage)
-        return
-    row.prompt_tokens += usage.prompt_tokens
-    row.completion_tokens += usage.completion_tokens
-    row.calls += usage.calls
+def add_usage(session: Session, key: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+    """Add *counts* to the row *key* of a day, user and model. Both are columns by name."""
+    parameters = {f"added_{name}": value for name, value in (*key.items(), *counts.items())}
+    result = session.execute(_INCREASE_USAGE, parameters)
+    if isinstance(result, CursorResult) and result.rowcount == 0:
+        session.execute(insert(_USAGE), {**key, **counts})
 
 
 def sum_tokens(session: Session, tenant_id: str, day: date, user_id: str | None) -> int:

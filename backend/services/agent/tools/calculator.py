@@ -39,4 +39,5 @@ def create_calculator_tool() -> Tool:
         description="Work out an arithmetic expression exactly.",
         arguments=PydanticArguments(SumArguments),
         run=run,
+        is_computation=True,
     )

@@ -35,4 +35,5 @@ def create_clock_tool(now: Callable[[], datetime]) -> Tool:
         description="Tell the date and time, in UTC or another time zone.",
         arguments=PydanticArguments(TimeArguments),
         run=run,
+        is_computation=True,
     )

@@ -15,6 +15,7 @@ from backend.services.auth.errors import SessionEnded
 from backend.services.auth.store import accounts as store
 from backend.services.auth.store import tenants
 from backend.services.auth.store.base import generate_id
+from backend.services.auth.store.credentials import pending_emails
 
 DEFAULT_ROLE = "user"
 ADMIN_ROLE = "admin"
@@ -132,8 +133,8 @@ class AccountService:
             self._check_password(registration, name)
             return PreparedRegistration(name, self._hasher.hash_password(registration.password))
 
-    def get_account(self, user_id: str) -> Account:
-        """Return the account of the caller.
+    def get_account(self, user_id: str) -> tuple[Account, str | None]:
+        """Return the account of the caller, and the address that the caller has to confirm, if any.
 
         Raises:
             SessionEnded: the account was deleted after the request was authenticated.
@@ -142,7 +143,8 @@ class AccountService:
             user = store.get_user(session, user_id)
             if user is None:
                 raise SessionEnded
-            return load_account(session, user)
+            pending_email = pending_emails.get_pending_email(session, user_id, self._now())
+            return load_account(session, user), pending_email
 
     def update_account(
         self, user_id: str, changes: Mapping[str, Any], origin: RequestOrigin

@@ -85,7 +85,8 @@ def register_account(body: AccountCreate) -> SignInResponse:
 @responds_with(UserResponse, errors=(SessionEnded,))
 def get_current_user() -> UserResponse:
     """Get the caller's account, with roles and permissions in the selected tenant."""
-    return _to_response(use(AccountService).get_account(current_principal().user_id))
+    account, pending_email = use(AccountService).get_account(current_principal().user_id)
+    return _to_response(account, pending_email)
 
 
 @accounts.patch("/me")
@@ -102,11 +103,10 @@ def update_current_user(changes: AccountUpdate) -> UserResponse:
     gets a notice.
     """
     fields = changes.model_dump(include=changes.model_fields_set)
-    return _to_response(
-        use(AccountService).update_account(
-            current_principal().user_id, fields, get_request_origin()
-        )
+    account = use(AccountService).update_account(
+        current_principal().user_id, fields, get_request_origin()
     )
+    return _to_response(account, use(EmailChanges).get_pending_email(account.id))
 
 
 @accounts.post("/email/confirm")
@@ -125,9 +125,8 @@ def disable_caching(response: Response) -> Response:
     return response
 
 
-def _to_response(account: Account) -> UserResponse:
+def _to_response(account: Account, pending_email: str | None) -> UserResponse:
     membership = account.get_membership(current_principal().tenant_id)
     if membership is None:
         raise SessionEnded
-    pending_email = use(EmailChanges).get_pending_email(account.id)
     return to_user_response(account, membership, pending_email)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ForeignKey, String, delete, exists, select
+from sqlalchemy import ForeignKey, String, bindparam, delete, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -39,6 +40,14 @@ class Membership(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
     role: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+_LIST_USER_TENANTS: Final = (
+    select(Tenant, Membership.role)
+    .join(Membership, Membership.tenant_id == Tenant.id)
+    .where(Membership.user_id == bindparam("user_id"))
+    .order_by(Membership.created_at, Tenant.id, Membership.role)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +183,7 @@ def lock_role_memberships(session: Session, role: str) -> None:
 
 def list_user_tenants(session: Session, user_id: str) -> list[TenantRoles]:
     """Return the tenants of the user, ordered by the start of the membership."""
-    rows = session.execute(
-        select(Tenant, Membership.role)
-        .join(Membership, Membership.tenant_id == Tenant.id)
-        .where(Membership.user_id == user_id)
-        .order_by(Membership.created_at, Tenant.id, Membership.role)
-    )
+    rows = session.execute(_LIST_USER_TENANTS, {"user_id": user_id})
     roles_by_tenant: dict[str, tuple[Tenant, list[str]]] = {}
     for tenant, role in rows:
         roles_by_tenant.setdefault(tenant.id, (tenant, []))[1].append(role)

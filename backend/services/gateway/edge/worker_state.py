@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
 from backend.chassis.web.http1.response_head import ResponseHeadParser
+from backend.security.service_tokens import GATEWAY_HEADER
 from backend.services.gateway.clients.instances import (
     PROBE_INTERVAL_SECONDS,
     Instance,
@@ -41,6 +42,7 @@ _PROBE_TIMEOUT_SECONDS = 0.75
 _REFUSED_PROBE_PAUSE_SECONDS = 0.25
 _AUTH_THREADS = 4
 _FLASK_THREADS = 8
+_GATEWAY_LINE_SECONDS = 1.0
 _MAX_CACHED_LINES = 4096
 _MAX_CACHED_LINE_BYTES = 256
 
@@ -174,6 +176,8 @@ class WorkerState:
         self._request_count = 0
         self._request_id_prefix = os.urandom(8).hex()
         self._date_header = (0, "")
+        # (line, end of its use in monotonic seconds) by service
+        self._gateway_lines: dict[str, tuple[str, float]] = {}
         self._pools: dict[Instance, ConnectionPool] = {}
         self._response_parser = ResponseHeadParser(
             is_response_header_forwarded, responses.SECURITY_HEADER_BITS
@@ -253,6 +257,18 @@ class WorkerState:
         """Return a unique request id. It is cheap to create and not a secret."""
         self._request_count += 1
         return f"{self._request_id_prefix}{self._request_count:x}"
+
+    def get_gateway_line(self, service: str) -> str:
+        """Return the header line that proves to *service* that the gateway sent a request.
+
+        It begins with CRLF; "" without a shared secret. The token is renewed within a second.
+        """
+        line, until = self._gateway_lines.get(service, ("", 0.0))
+        if self.now >= until:
+            token = self.forwarder.create_gateway_token(service)
+            line = f"\r\n{GATEWAY_HEADER}: {token}" if token else ""
+            self._gateway_lines[service] = (line, self.now + _GATEWAY_LINE_SECONDS)
+        return line
 
     def get_date_header(self) -> str:
         """Return the Date header line, formatted once a second."""

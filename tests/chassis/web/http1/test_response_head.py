@@ -103,3 +103,36 @@ def test_field_bits_report_present_headers():
         parse("X-Frame-Options: DENY", "Date: now", "Content-Length: 0").field_bits == 1 | DATE_BIT
     )
     assert parse("Content-Length: 0").field_bits == 0
+
+
+def test_repeated_head_is_parsed_for_each_method():
+    lines = ("Content-Length: 5", "X-Frame-Options: DENY")
+
+    assert [parse(*lines, method=method).body_length for method in ("GET", "HEAD", "GET")] == [
+        5,
+        0,
+        5,
+    ]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_request_id_of_a_service_is_dropped_wherever_it_is(position):
+    for request_id in ("first", "second"):
+        lines = ["Content-Length: 5", "Server: x"]
+        lines.insert(position, f"X-Request-ID: {request_id}")
+        response = parse(*lines)
+
+        assert response.header_lines == "Server: x\r\n"
+        assert response.body_length == 5
+
+
+def test_every_repeated_malformed_head_is_rejected():
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            parse("Content-Length: 5", "X-Request-ID: id", "Transfer-Encoding: chunked")
+
+
+def test_heads_with_different_lengths_are_not_confused():
+    lengths = [*range(600), *range(600)]
+
+    assert [parse(f"Content-Length: {length}").body_length for length in lengths] == lengths

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +29,8 @@ from backend.services.agent.store.events import EventRecord, EventStore, Recordi
 
 _POLL_SECONDS: Final = 0.1
 _RUN_CHECK_INTERVAL_SECONDS: Final = 0.5
+_MAX_STORE_DELAY_SECONDS: Final = 0.1
+_MAX_BATCH_RECORDS: Final = 64
 _FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
 
 # Converts an event or error to named events with their data.
@@ -54,20 +56,31 @@ class EventStreamService:
         self._conversations = conversations
 
     def store_events(self, events: StreamEvents, format_event: EventFormatter) -> StoredEvents:
-        """Number and store *events*. An error is not raised but yielded as the last event."""
-        number, recording = 0, None
-        with closing(events):
-            for event in _with_error_as_event(events):
-                if isinstance(event, IdleEvent):
-                    yield event
-                    continue
-                if isinstance(event, RunStarted):
-                    recording = self._event_store.start_recording(
-                        event.conversation_id, event.run_id
-                    )
-                for name, data in format_event(event):
-                    number += 1
-                    yield StoredEvent(_record_event(recording, number, name, data), event)
+        """Number and store *events*. An error is not raised but yielded as the last event.
+
+        The client receives each event at once. The store receives it with the following ones, at
+        most _MAX_STORE_DELAY_SECONDS later or when the run is idle, but before the client receives
+        the final event.
+        """
+        number, batch = 0, _RecordBatch()
+        try:
+            with closing(events):
+                for event in _with_error_as_event(events):
+                    if isinstance(event, IdleEvent):
+                        batch.store()
+                        yield event
+                        continue
+                    if isinstance(event, RunStarted):
+                        batch.recording = self._event_store.start_recording(
+                            event.conversation_id, event.run_id
+                        )
+                    records = _create_records(number, format_event(event))
+                    number += len(records)
+                    batch.add(records, is_final=isinstance(event, (Answer, Exception)))
+                    for record in records:
+                        yield StoredEvent(record, event)
+        finally:
+            batch.store()
 
     def resume_stream(
         self,
@@ -109,9 +122,8 @@ class EventStreamService:
                 # Read stored events once more before the events are created from the message.
                 is_finished = run.message.status != WRITING
         for event in _create_events_from_message(run, from_start=number == 0):
-            for name, data in format_event(event):
-                number += 1
-                record = EventRecord(number, name, json.dumps(data, default=str))
+            for record in _create_records(number, format_event(event)):
+                number = record.number
                 yield StoredEvent(record, event)
 
 
@@ -122,13 +134,38 @@ def _with_error_as_event(events: StreamEvents) -> Generator[StreamEvent | Except
         yield error
 
 
-def _record_event(
-    recording: Recording | None, number: int, name: str, data: Mapping[str, Any]
-) -> EventRecord:
-    record = EventRecord(number, name, json.dumps(data, ensure_ascii=False, default=str))
-    if recording is not None:
-        recording.add_record(record)
-    return record
+class _RecordBatch:
+    """Records of a run that are not stored yet. They are dropped if the run has not started."""
+
+    def __init__(self) -> None:
+        self.recording: Recording | None = None
+        self._records: list[EventRecord] = []
+        self._started_at = 0.0
+
+    def add(self, records: Sequence[EventRecord], *, is_final: bool) -> None:
+        """Add *records*, and store all records if they are final, many or old."""
+        now = time.monotonic()
+        if not self._records:
+            self._started_at = now
+        self._records += records
+        is_old = now - self._started_at >= _MAX_STORE_DELAY_SECONDS
+        if is_final or is_old or len(self._records) >= _MAX_BATCH_RECORDS:
+            self.store()
+
+    def store(self) -> None:
+        records, self._records = self._records, []
+        if records and self.recording is not None:
+            self.recording.add_records(records)
+
+
+def _create_records(
+    number: int, formatted_event: Iterable[tuple[str, Mapping[str, Any]]]
+) -> list[EventRecord]:
+    """Return the records of one event, numbered from *number* + 1."""
+    return [
+        EventRecord(record_number, name, json.dumps(data, ensure_ascii=False, default=str))
+        for record_number, (name, data) in enumerate(formatted_event, number + 1)
+    ]
 
 
 def _create_events_from_message(

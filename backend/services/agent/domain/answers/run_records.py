@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.services.agent.domain.answers.drafts import AnswerDraft
 from backend.services.agent.domain.conversations.run_leases import LeasedRun
 from backend.services.agent.model import (
@@ -20,7 +20,6 @@ from backend.services.agent.model import (
     ToolContext,
     ToolResult,
 )
-from backend.services.agent.store import conversations
 from backend.services.agent.store import run_records as store
 from backend.services.agent.store.tables import RunRecord
 
@@ -68,29 +67,32 @@ class RunRecordService:
         self._database = database
         self._now = now
 
-    def save_record(
-        self, caller: Caller, run: LeasedRun, draft: AnswerDraft, finish_reason: str
+    def add_record(
+        self,
+        session: Session,
+        caller: Caller,
+        run: LeasedRun,
+        draft: AnswerDraft,
+        finish_reason: str,
     ) -> None:
-        """Store the run of *draft* with its *finish_reason*, unless the record is too large."""
+        """Add the run of *draft* with its *finish_reason*, unless the record is too large.
+
+        *session* writes the outcome of the run. The conversation must exist.
+        """
         inputs, outcome = _inputs_to_json(draft.run_request), _outcome_to_json(draft, finish_reason)
         size = len(json.dumps([inputs, outcome]))
         if size > _MAX_RECORD_CHARACTERS:
             _log.info("the run %s is too large to be recorded: %d characters", run.run_id, size)
             return
-        record = RunRecord(
-            run_id=run.run_id,
-            tenant_id=caller.tenant_id,
-            conversation_id=run.conversation_id,
-            created_at=self._now(),
-            inputs=inputs,
-            outcome=outcome,
-        )
-        with self._database.write(caller.tenant_id) as session:
-            # The conversation may have been deleted during the run, with its records.
-            if conversations.find_conversation(
-                session, caller.tenant_id, caller.user_id, run.conversation_id
-            ):
-                store.add_record(session, record, MAX_RECORDS_PER_CONVERSATION)
+        values = {
+            "run_id": run.run_id,
+            "tenant_id": caller.tenant_id,
+            "conversation_id": run.conversation_id,
+            "created_at": self._now(),
+            "inputs": inputs,
+            "outcome": outcome,
+        }
+        store.add_record(session, values, MAX_RECORDS_PER_CONVERSATION)
 
     def find_record(self, run_id: str) -> RecordedRun | None:
         """Return the record of a run of any tenant, or None. Only for the operator's commands."""

@@ -24,7 +24,7 @@ from backend.services.agent.domain.answers.events import (
     ToolEnded,
     ToolStarted,
 )
-from backend.services.agent.domain.answers.run_records import RunRecordService
+from backend.services.agent.domain.answers.run_outcomes import RunOutcomeService
 from backend.services.agent.domain.conversations.approvals import ApprovalFactory
 from backend.services.agent.domain.conversations.conversations import (
     CANCELLED,
@@ -34,7 +34,7 @@ from backend.services.agent.domain.conversations.conversations import (
 from backend.services.agent.domain.conversations.history import History, HistoryBuilder
 from backend.services.agent.domain.conversations.run_leases import LeasedRun, RunLeases, UserRequest
 from backend.services.agent.domain.personas import Persona, PersonaService
-from backend.services.agent.domain.quotas import QuotaService
+from backend.services.agent.domain.quotas import QuotaService, UsageMeter
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
@@ -70,7 +70,7 @@ class AnswerService:
         run_leases: RunLeases,
         history_builder: HistoryBuilder,
         rag_client: RagClient,
-        run_records: RunRecordService,
+        run_outcomes: RunOutcomeService,
         runner: AgentRunner,
         models: ChatModelRegistry,
         embedder: Embedder,
@@ -82,7 +82,7 @@ class AnswerService:
         self._run_leases = run_leases
         self._history_builder = history_builder
         self._rag_client = rag_client
-        self._run_records = run_records
+        self._run_outcomes = run_outcomes
         self._runner = runner
         self._models = models
         self._embedder = embedder
@@ -135,10 +135,19 @@ class AnswerService:
     def answer_without_conversation(self, run_request: RunRequest) -> StreamEvents:
         """Answer the last message of the request's history. The client stores the conversation."""
         self._quotas.check_quota(run_request.tool_context.caller)
+        return self._generate_answer_without_conversation(run_request)
+
+    def _generate_answer_without_conversation(self, run_request: RunRequest) -> StreamEvents:
         draft = AnswerDraft(
             run_request, CitationFinder(self._embedder, _get_last_user_text(run_request.history))
         )
-        return self._generate_events(draft, None, lambda: False)
+        caller = run_request.tool_context.caller
+        meter = self._quotas.create_meter(caller, run_request.model)
+        try:
+            meter.reserve_tokens()
+            yield from self._generate_events(draft, None, lambda: False, meter)
+        finally:
+            self._run_outcomes.store_usage(caller, draft, meter)
 
     def _add_history(
         self, caller: Caller, run: LeasedRun, draft: AnswerDraft, must_stop: Callable[[], bool]
@@ -209,6 +218,7 @@ class AnswerService:
     ) -> StreamEvents:
         """Yield the events of the answer. Its result is stored before the final event is sent."""
         status, answer = "failed", None
+        meter = self._quotas.create_meter(caller, draft.run_request.model)
         must_stop = _throttle(
             partial(
                 self._run_leases.should_stop_run, caller, run, lambda: draft.to_snapshot(WRITING)
@@ -218,7 +228,8 @@ class AnswerService:
             yield IdleEvent()
             yield RunStarted(run.conversation_id, run.run_id, run.message_id, run.parent_id)
             yield from self._add_history(caller, run, draft, must_stop)
-            with closing(self._generate_events(draft, run, must_stop)) as events:
+            meter.reserve_tokens()
+            with closing(self._generate_events(draft, run, must_stop, meter)) as events:
                 for event in events:
                     if isinstance(event, Answer):
                         answer = event
@@ -231,29 +242,19 @@ class AnswerService:
             raise
         finally:
             finish_reason = status if answer is None else answer.finish_reason
-            if draft.paused is not None and status == "done":
-                snapshot = draft.to_snapshot("waiting", "paused")
-                self._run_leases.pause_run(
-                    caller, run, snapshot, draft.to_paused_state(draft.paused)
-                )
-            else:
-                self._run_leases.finish_run(caller, run, draft.to_snapshot(status, finish_reason))
-            self._run_records.save_record(caller, run, draft, finish_reason)
+            self._run_outcomes.store_outcome(caller, run, draft, meter, status, finish_reason)
         if answer is not None:
             yield answer
 
     def _generate_events(
-        self, draft: AnswerDraft, run: LeasedRun | None, must_stop: Callable[[], bool]
+        self,
+        draft: AnswerDraft,
+        run: LeasedRun | None,
+        must_stop: Callable[[], bool],
+        meter: UsageMeter,
     ) -> StreamEvents:
-        request = draft.run_request
-        with (
-            self._quotas.reserve_tokens(request.tool_context.caller, request.model) as meter,
-            closing(
-                self._runner.stream_run(
-                    replace(request, remaining_daily_tokens=meter.remaining_tokens)
-                )
-            ) as events,
-        ):
+        request = replace(draft.run_request, remaining_daily_tokens=meter.remaining_tokens)
+        with closing(self._runner.stream_run(request)) as events:
             for event in events:
                 meter.count_event(event)
                 if must_stop():

@@ -123,14 +123,16 @@ class RunLeases:
         """
         now, run_id = self._now(), _create_id("run")
         with self._database.write(caller.tenant_id) as session:
-            conversation = _get_or_create_conversation(session, caller, user_request, now)
+            if user_request.conversation_id is None:
+                return _create_conversation(session, caller, user_request.text or "", run_id, now)
+            conversation = get_own_conversation(session, caller, user_request.conversation_id)
             self._acquire_lease(session, conversation, run_id, now)
             # A new request replaces a pending approval.
             discard_paused_run(session, conversation)
             request = _get_or_create_request(session, conversation, user_request, now)
-            answer = _create_message(conversation.id, request.id, now, "assistant", "", WRITING)
-            answer.run_id = run_id
-            messages.append_message(session, answer)
+            answer = _create_answer(request, run_id, now)
+            is_new_request = user_request.text is not None
+            messages.append_messages(session, [request, answer] if is_new_request else [answer])
             conversation.leaf_id = answer.id
             conversation.updated_at = now
             return _to_leased_run(session, answer, request)
@@ -217,24 +219,24 @@ class RunLeases:
                     _write_snapshot(session, run, take_snapshot())
         return until is None
 
-    def finish_run(self, caller: Caller, run: LeasedRun, snapshot: AnswerSnapshot) -> None:
-        """Store the answer and release the lease."""
-        with self._database.write(caller.tenant_id) as session:
-            if not store.release_lease(session, run.conversation_id, run.run_id):
-                return  # the conversation was deleted, or a later run holds the lease
-            get_own_conversation(session, caller, run.conversation_id).updated_at = self._now()
-            _write_snapshot(session, run, snapshot)
+    def finish_run(
+        self,
+        session: Session,
+        run: LeasedRun,
+        snapshot: AnswerSnapshot,
+        paused: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Store the answer and release the lease. Returns False if the run had lost its lease.
 
-    def pause_run(
-        self, caller: Caller, run: LeasedRun, snapshot: AnswerSnapshot, paused: Mapping[str, Any]
-    ) -> None:
-        """Store the paused run until the user decides, and release the lease."""
-        with self._database.write(caller.tenant_id) as session:
-            if store.release_lease(session, run.conversation_id, run.run_id):
-                conversation = get_own_conversation(session, caller, run.conversation_id)
-                conversation.paused = {**paused, "message_id": run.message_id}
-                conversation.updated_at = self._now()
-                _write_snapshot(session, run, snapshot)
+        Args:
+            session: writes the outcome of the run.
+            paused: state of a run that waits until the user decides, else None.
+        """
+        state = None if paused is None else {**paused, "message_id": run.message_id}
+        if not store.finish_run(session, run.conversation_id, run.run_id, self._now(), state):
+            return False  # the conversation was deleted, or a later run holds the lease
+        _write_snapshot(session, run, snapshot)
+        return True
 
     def save_summary(
         self, caller: Caller, conversation_id: str, message_id: str, summary: str
@@ -254,14 +256,16 @@ class RunLeases:
         session.refresh(conversation)
 
 
-def _get_or_create_conversation(
-    session: Session, caller: Caller, user_request: UserRequest, now: datetime
-) -> Conversation:
-    if user_request.conversation_id is not None:
-        return get_own_conversation(session, caller, user_request.conversation_id)
-    title = " ".join((user_request.text or "").split())
+def _create_conversation(
+    session: Session, caller: Caller, text: str, run_id: str, now: datetime
+) -> LeasedRun:
+    """Create a conversation with the request *text*, and give *run_id* the lease."""
+    title = " ".join(text.split())
+    conversation_id = _create_id("conv")
+    request = _create_message(conversation_id, None, now, "user", text, "done")
+    answer = _create_answer(request, run_id, now)
     conversation = Conversation(
-        id=_create_id("conv"),
+        id=conversation_id,
         tenant_id=caller.tenant_id,
         owner_id=caller.user_id,
         title=title
@@ -269,16 +273,19 @@ def _get_or_create_conversation(
         else f"{title[: _MAX_TITLE_CHARACTERS - 1]}…",
         created_at=now,
         updated_at=now,
+        leaf_id=answer.id,
+        run_id=run_id,
+        run_until=now + LEASE_DURATION,
     )
     session.add(conversation)
-    session.flush()
-    return conversation
+    messages.append_messages(session, [request, answer], position=0)
+    return _to_leased_run(session, answer, request)
 
 
 def _get_or_create_request(
     session: Session, conversation: Conversation, user_request: UserRequest, now: datetime
 ) -> Message:
-    """Return the user message to answer: a new or an existing one."""
+    """Return the user message to answer: an existing or a new one, which is not stored yet."""
     parent_id = conversation.leaf_id
     if user_request.message_id is not None:
         message = _get_message(session, conversation.id, user_request.message_id)
@@ -289,11 +296,7 @@ def _get_or_create_request(
         if message.role != "user":
             raise MessageNotEditable
         parent_id = message.parent_id
-    request = _create_message(
-        conversation.id, parent_id, now, "user", user_request.text or "", "done"
-    )
-    messages.append_message(session, request)
-    return request
+    return _create_message(conversation.id, parent_id, now, "user", user_request.text or "", "done")
 
 
 def _get_message(session: Session, conversation_id: str, message_id: str | None) -> Message:
@@ -317,7 +320,15 @@ def _create_message(
     )
 
 
+def _create_answer(request: Message, run_id: str, now: datetime) -> Message:
+    answer = _create_message(request.conversation_id, request.id, now, "assistant", "", WRITING)
+    answer.run_id = run_id
+    return answer
+
+
 def _to_leased_run(session: Session, answer: Message, request: Message) -> LeasedRun:
+    parent_id = request.parent_id
+    path = [] if parent_id is None else messages.get_path(session, parent_id)
     return LeasedRun(
         answer.conversation_id,
         answer.run_id or "",
@@ -325,22 +336,16 @@ def _to_leased_run(session: Session, answer: Message, request: Message) -> Lease
         request.id,
         [
             BranchMessage(message.id, message.role, message.text, message.summary)
-            for message in messages.get_path(session, request.id)
+            for message in (*path, request)
         ],
     )
 
 
 def _write_snapshot(session: Session, run: LeasedRun, snapshot: AnswerSnapshot) -> None:
-    message = _get_message(session, run.conversation_id, run.message_id)
-    message.text = snapshot.text
-    message.status = snapshot.status
-    message.finish_reason = snapshot.finish_reason
-    message.model = snapshot.model
-    message.citations = [asdict(citation) for citation in snapshot.citations]
-    message.steps = [asdict(step) for step in snapshot.steps]
-    message.prompt_tokens = snapshot.prompt_tokens
-    message.completion_tokens = snapshot.completion_tokens
-    message.took_ms = snapshot.took_ms
+    values = {name: getattr(snapshot, name) for name in messages.ANSWER_COLUMNS}
+    values["citations"] = [asdict(citation) for citation in snapshot.citations]
+    values["steps"] = [asdict(step) for step in snapshot.steps]
+    messages.update_answer(session, run.message_id, values)
 
 
 def _create_id(prefix: str) -> str:

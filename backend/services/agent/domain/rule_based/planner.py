@@ -86,12 +86,24 @@ class RuleBasedPlanner:
             return self._choose_client_tool_call(request, tools, required)
         return self._choose_by_example(request, tools_with_examples)
 
+    def choose_by_rules(
+        self, request: str, tools: Sequence[OfferedTool]
+    ) -> Sequence[PlannedToolCall] | None:
+        """Return the calls if each part of *request* matches a rule or is small talk, else None."""
+        chosen: list[PlannedToolCall] = []
+        for part in split_request(request):
+            call = _match_offered_rule(part, tools)
+            if call is None and answer_small_talk(part) is None:
+                return None
+            if call is not None and call not in chosen:
+                chosen.append(call)
+        return chosen
+
     def certain_tool_calls(
         self, request: str, tools: Sequence[OfferedTool]
     ) -> Sequence[PlannedToolCall]:
         """Return the calls that rules match, if a rule matches every part of *request*."""
-        calls = [_match_offered_rule(part, tools) for part in split_request(request)]
-        return [call for call in calls if call is not None] if None not in calls else []
+        return self.choose_by_rules(request, tools) or []
 
     def direct_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str | None:
         """Return an answer that needs no language model, or None.

@@ -4,6 +4,7 @@ They cover English, and common requests in German, French, Spanish and Italian.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from backend.services.agent.domain.rule_based.arithmetic_requests import (
@@ -92,13 +93,18 @@ _FETCHES: Final = re.compile(
     r"\b(?:read|show|open|fetch|get|load|look at|what (?:does|is|stands)|summari[sz]e)\b",
     re.IGNORECASE,
 )
+_MAX_CACHED_REQUESTS: Final = 128
 
 
 def match_rule(request: str) -> PlannedToolCall | None:
     """Return the tool call that a rule matches to *request*, or None."""
     text = request.strip()
-    if len(text) > MAX_REQUEST_CHARACTERS:
-        return None
+    return None if len(text) > MAX_REQUEST_CHARACTERS else _match_short_request(text)
+
+
+# A request and its parts are matched several times while its tool calls are chosen.
+@lru_cache(_MAX_CACHED_REQUESTS)
+def _match_short_request(text: str) -> PlannedToolCall | None:
     request = _POLITE.sub("", text).strip()
     if (expression := find_expression(request)) is not None:
         return PlannedToolCall("calculate", {"expression": expression})

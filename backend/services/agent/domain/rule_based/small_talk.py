@@ -8,6 +8,7 @@ Thai.
 # ruff: noqa: RUF001 - non-Latin letters are intended
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _ABILITY_ANSWERS: Final = {
@@ -218,6 +219,7 @@ def _create_phrases() -> list[_Phrase]:
 
 _PHRASES: Final = _create_phrases()
 _MAX_CHARACTERS: Final = 80
+_MAX_CACHED_REQUESTS: Final = 128
 
 
 def answer_small_talk(request: str) -> str | None:
@@ -225,8 +227,12 @@ def answer_small_talk(request: str) -> str | None:
 
     If it has several parts, as in "hello, who are you?", the last part is answered.
     """
-    if len(request) > _MAX_CHARACTERS:
-        return None
+    return None if len(request) > _MAX_CHARACTERS else _answer_short_request(request)
+
+
+# A request and its parts are matched several times while its tool calls are chosen.
+@lru_cache(_MAX_CACHED_REQUESTS)
+def _answer_short_request(request: str) -> str | None:
     if request and not re.search(r"\w", request):
         return _GREETING_ANSWERS["en"]
     parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…，、。！？；]+", request)]

@@ -11,6 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from backend.ai.chat_models import ModelTimeout, ModelUnavailable
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
+from backend.services.agent.engine.first_token_priority import FirstTokenPriority
 
 T = TypeVar("T")
 # Records a fallback: failed model, next model, error code.
@@ -31,13 +32,22 @@ class FallbackChain:
     """
 
     def __init__(
-        self, models: ChatModelRegistry, requested_model: str, record_fallback: RecordFallback
+        self,
+        models: ChatModelRegistry,
+        requested_model: str,
+        record_fallback: RecordFallback,
+        priority: FirstTokenPriority,
     ) -> None:
+        """Create the chain of one run, which has precedence until its first token or `close`."""
         self.model = requested_model
-        self.first_token = FirstTokenCallback()
+        self.first_token = FirstTokenCallback(priority)
         self._models = models
         self._record_fallback = record_fallback
         self._fallbacks = iter(models.get_fallbacks(requested_model))
+
+    def close(self) -> None:
+        """End the precedence of the run."""
+        self.first_token.close()
 
     async def call_model(self, call: Callable[[BaseChatModel], Awaitable[T]]) -> T:
         """Return the result of *call* for the current model, or for the next one that works.
@@ -61,12 +71,21 @@ class FallbackChain:
 
 
 class FirstTokenCallback(AsyncCallbackHandler):
-    """LangChain callback that records whether a model's response has started."""
+    """LangChain callback that records whether a model's response has started.
+
+    Further tokens wait for runs whose response has not started, while the loop is overloaded.
+    """
 
     run_inline = True  # otherwise a failure could be handled before the token that preceded it
 
-    def __init__(self) -> None:
+    def __init__(self, priority: FirstTokenPriority) -> None:
         self.has_arrived = False
+        self._priority = priority
+        priority.add_waiting_run(self)
+
+    def close(self) -> None:
+        """End the precedence of the run."""
+        self._priority.remove_waiting_run(self)
 
     async def on_llm_new_token(
         self,
@@ -75,4 +94,8 @@ class FirstTokenCallback(AsyncCallbackHandler):
         chunk: GenerationChunk | ChatGenerationChunk | None = None,
         **_: Any,
     ) -> None:
-        self.has_arrived |= bool(token if chunk is None else chunk.text)
+        if self.has_arrived:
+            await self._priority.wait_for_new_runs()
+        elif token if chunk is None else chunk.text:
+            self.has_arrived = True
+            self._priority.remove_waiting_run(self)

@@ -52,6 +52,12 @@ class Planner(Protocol):
         """
         ...
 
+    def choose_by_rules(
+        self, request: str, tools: Sequence[OfferedTool]
+    ) -> Sequence[PlannedToolCall] | None:
+        """Return what choose_tool_calls returns if rules alone decide it, else None."""
+        ...
+
     def certain_tool_calls(
         self, request: str, tools: Sequence[OfferedTool]
     ) -> Sequence[PlannedToolCall]:

@@ -48,8 +48,8 @@ class ChatModelRegistry:
     """
 
     def __init__(self, settings: ModelSettings, planner: Planner) -> None:
+        self.planner = planner
         self._settings = settings
-        self._planner = planner
         self._addresses = {address.id: address for address in (*settings.addresses, EMBEDDED)}
         self._open_models: dict[str, BaseChatModel] = {}
         self._lock = Lock()
@@ -124,10 +124,10 @@ class ChatModelRegistry:
                 RuleBasedChatModel,
             )
 
-            return RuleBasedChatModel(planner=self._planner)
+            return RuleBasedChatModel(planner=self.planner)
         model = open_chat_model(address, self._settings)
         if address.provider != "local":
             return model
         from backend.services.agent.engine.chat_models.local_chat_model import LocalChatModel
 
-        return LocalChatModel(inner=model, planner=self._planner)
+        return LocalChatModel(inner=model, planner=self.planner)

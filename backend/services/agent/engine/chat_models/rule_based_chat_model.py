@@ -4,8 +4,6 @@ As a chat model, it uses the same code path as all other models.
 """
 
 import json
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -22,6 +20,11 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from backend.services.agent.engine.chat_models.planned_responses import (
+    estimate_usage,
+    limit_text,
+    split_words,
+)
 from backend.services.agent.engine.chat_models.planner import (
     CompletedToolCall,
     OfferedTool,
@@ -30,8 +33,6 @@ from backend.services.agent.engine.chat_models.planner import (
 )
 from backend.services.agent.engine.chat_models.planner_chat_model import PlannerChatModel
 from backend.services.agent.model import Chunk
-
-_CHARACTERS_PER_TOKEN = 4
 
 
 class RuleBasedChatModel(PlannerChatModel):
@@ -67,7 +68,7 @@ class RuleBasedChatModel(PlannerChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         text, calls, finish_reason = self._respond(messages, stop, **kwargs)
-        for word in re.findall(r"(?<!\s)\s*+\S++(?:\s++$)?", text):
+        for word in split_words(text):
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
             if run_manager is not None:
                 run_manager.on_llm_new_token(word, chunk=chunk)
@@ -108,12 +109,8 @@ class RuleBasedChatModel(PlannerChatModel):
             if calls:
                 return "", calls, "tool_calls"
         text = planner.compose_answer(request, completed)
-        for stop_sequence in stop or ():
-            text = text.partition(stop_sequence)[0]
-        words = re.findall(r"(?<!\s)\s*+\S++", text)
-        if max_tokens is not None and len(words) > max_tokens:
-            return "".join(words[:max_tokens]), (), "length"
-        return text, (), "stop"
+        text, finish_reason = limit_text(text, stop, max_tokens)
+        return text, (), finish_reason
 
 
 def parse_current_request(
@@ -175,11 +172,8 @@ def to_tool_call_chunks(calls: Sequence[PlannedToolCall]) -> list[Any]:
 def _estimate_usage(
     messages: Sequence[BaseMessage], text: str, calls: Sequence[PlannedToolCall]
 ) -> UsageMetadata:
-    """Return token counts estimated from character counts: this model has no tokenizer."""
     input_characters = sum(len(message.text) for message in messages)
-    output_characters = len(text) + sum(len(str(call.arguments)) for call in calls)
-    input_tokens = math.ceil(input_characters / _CHARACTERS_PER_TOKEN)
-    output_tokens = math.ceil(output_characters / _CHARACTERS_PER_TOKEN)
+    input_tokens, output_tokens = estimate_usage(input_characters, text, calls)
     return UsageMetadata(
         input_tokens=input_tokens,
         output_tokens=output_tokens,

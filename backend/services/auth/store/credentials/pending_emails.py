@@ -1,8 +1,9 @@
 """Table of new e-mail addresses that are not confirmed. The caller owns the transaction."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ForeignKey, String, delete, select
+from sqlalchemy import ForeignKey, String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database.types import UtcDateTime
@@ -21,6 +22,11 @@ class PendingEmail(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+_GET_PENDING_EMAIL: Final = select(PendingEmail.email).where(
+    PendingEmail.user_id == bindparam("user_id"), PendingEmail.expires_at > bindparam("now")
+)
+
+
 def replace_pending_email(session: Session, pending: PendingEmail) -> None:
     """Store *pending*, replacing an earlier one of the same user."""
     session.merge(pending)
@@ -28,11 +34,7 @@ def replace_pending_email(session: Session, pending: PendingEmail) -> None:
 
 
 def get_pending_email(session: Session, user_id: str, now: datetime) -> str | None:
-    return session.scalar(
-        select(PendingEmail.email).where(
-            PendingEmail.user_id == user_id, PendingEmail.expires_at > now
-        )
-    )
+    return session.scalar(_GET_PENDING_EMAIL, {"user_id": user_id, "now": now})
 
 
 def consume_token(session: Session, digest: str, now: datetime) -> tuple[str, str] | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from backend.chassis.web.http1.body_framing import LAST_CHUNK, encode_chunk
 from backend.chassis.web.http1.errors import InvalidRequest, ProtocolError
 from backend.chassis.web.http1.header_writer import CONTINUE_RESPONSE
-from backend.security.service_tokens import GATEWAY_HEADER
 from backend.services.gateway.domain.retries import MAX_REPLAY_BYTES, FailedAttempt
 from backend.services.gateway.edge.handlers.admission import Admission
 from backend.services.gateway.edge.header_writer import (
@@ -125,8 +124,7 @@ class ProxyExchange(Admission):
             forwarded_head = request_unencoded_response(forwarded_head)
         if self._span is not None:
             forwarded_head = request_spans.inject_span_context(self._span, forwarded_head)
-        gateway_token = self._state.forwarder.create_gateway_token(self._upstreams.route.service)
-        gateway_line = f"\r\n{GATEWAY_HEADER}: {gateway_token}" if gateway_token else ""
+        gateway_line = self._state.get_gateway_line(self._upstreams.route.service)
         data = (
             f"{request.method}{resolved_line.upstream_target}{connection.authority}"
             f"{forwarded_head}{self._request_id}{gateway_line}\r\n\r\n"

@@ -1,0 +1,74 @@
+"""Outcomes of runs: answer, released lease, record, token usage and audit events."""
+
+from collections.abc import Sequence
+
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.services.agent.domain.answers.drafts import AnswerDraft
+from backend.services.agent.domain.answers.run_records import RunRecordService
+from backend.services.agent.domain.conversations.run_leases import LeasedRun, RunLeases
+from backend.services.agent.domain.quotas import UsageMeter
+from backend.services.agent.model import Caller
+from backend.services.agent.store import conversations
+
+
+class RunOutcomeService:
+    """Stores the outcome of a run in one transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        run_leases: RunLeases,
+        run_records: RunRecordService,
+        audit: AuditOutbox,
+    ) -> None:
+        self._database = database
+        self._run_leases = run_leases
+        self._run_records = run_records
+        self._audit = audit
+
+    def store_outcome(
+        self,
+        caller: Caller,
+        run: LeasedRun,
+        draft: AnswerDraft,
+        meter: UsageMeter,
+        status: str,
+        finish_reason: str,
+    ) -> None:
+        """Store the answer of *draft* and release the lease.
+
+        The record and the usage are also stored if the run has lost its lease.
+
+        Args:
+            status: "done", "failed" or "cancelled"; a done run may wait for an approval.
+        """
+        paused = draft.to_paused_state(draft.paused) if draft.paused and status == "done" else None
+        snapshot = draft.to_snapshot(
+            *(("waiting", "paused") if paused else (status, finish_reason))
+        )
+        with self._database.write(caller.tenant_id) as session:
+            # A run without its lease has no conversation any more, or another run has the lease.
+            if self._run_leases.finish_run(
+                session, run, snapshot, paused
+            ) or conversations.find_conversation(
+                session, caller.tenant_id, caller.user_id, run.conversation_id
+            ):
+                self._run_records.add_record(session, caller, run, draft, finish_reason)
+            self._add_usage(session, draft, meter)
+
+    def store_usage(self, caller: Caller, draft: AnswerDraft, meter: UsageMeter) -> None:
+        """Store the usage and the audit events of a run without a conversation."""
+        if meter.has_uncounted_usage or _list_audit_events(draft):
+            with self._database.write(caller.tenant_id) as session:
+                self._add_usage(session, draft, meter)
+
+    def _add_usage(self, session: Session, draft: AnswerDraft, meter: UsageMeter) -> None:
+        for event in _list_audit_events(draft):
+            self._audit.add_event(session, event)
+        meter.finish(session)
+
+
+def _list_audit_events(draft: AnswerDraft) -> Sequence[AuditEvent]:
+    """Return the audit events of tool calls that are not recorded yet."""
+    return [ended.audit_event for ended in draft.tool_calls if ended.audit_event is not None]

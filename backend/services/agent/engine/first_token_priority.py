@@ -1,0 +1,65 @@
+"""Precedence of runs that wait for their first token, while the event loop is overloaded."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+_CHECK_INTERVAL_SECONDS: Final = 0.02
+# With this delay of the loop, a new run would wait noticeably for each of its many steps.
+_OVERLOAD_SECONDS: Final = 0.01
+# A token waits at most this long, so that no stream stops.
+_MAX_TOKEN_DELAY_SECONDS: Final = 0.5
+# A model or tool that takes longer is not waiting for the loop.
+_PRECEDENCE_SECONDS: Final = 2.0
+
+
+class FirstTokenPriority:
+    """Delays the tokens of started answers while new runs wait and the loop cannot keep up.
+
+    The loop executes what is ready in turn. Without precedence, each of the steps before the first
+    token of a new run waits for a token of every other stream. All methods must be called in the
+    loop.
+    """
+
+    def __init__(self) -> None:
+        # Loop time until which each waiting run has precedence.
+        self._waiting_until: dict[object, float] = {}
+        self._is_measuring = False
+        # Cleared while new runs wait and the loop is overloaded.
+        self._may_continue = asyncio.Event()
+        self._may_continue.set()
+
+    def add_waiting_run(self, run: object) -> None:
+        """Give *run* precedence until `remove_waiting_run`, at most for two seconds."""
+        loop = asyncio.get_running_loop()
+        self._waiting_until[run] = loop.time() + _PRECEDENCE_SECONDS
+        if not self._is_measuring:
+            self._is_measuring = True
+            self._schedule_measurement(loop)
+
+    def remove_waiting_run(self, run: object) -> None:
+        """End the precedence of *run*, if it has any."""
+        self._waiting_until.pop(run, None)
+
+    async def wait_for_new_runs(self) -> None:
+        """Wait while new runs have precedence and the loop is overloaded."""
+        if self._may_continue.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MAX_TOKEN_DELAY_SECONDS):
+                await self._may_continue.wait()
+
+    def _schedule_measurement(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = loop.time() + _CHECK_INTERVAL_SECONDS
+        loop.call_at(due, self._measure_lag, loop, due)
+
+    def _measure_lag(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        are_runs_waiting = max(self._waiting_until.values(), default=0.0) > now
+        if are_runs_waiting and now - due > _OVERLOAD_SECONDS:
+            self._may_continue.clear()
+        else:
+            self._may_continue.set()
+        self._is_measuring = bool(self._waiting_until)
+        if self._is_measuring:
+            self._schedule_measurement(loop)
