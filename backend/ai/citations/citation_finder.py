@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.ai.chunk_statements import AnswerChunk, find_chunk_statements
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import AnswerChunk, find_chunk_statements
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 

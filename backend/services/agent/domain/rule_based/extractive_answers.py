@@ -7,7 +7,12 @@ from pathlib import PurePath
 from typing import Final
 
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import ANSWER_OPTIONS, extract_answer, rank_sentences
+from backend.ai.extractive_answers import (
+    ANSWER_OPTIONS,
+    EmbeddedSimilarities,
+    extract_answer,
+    rank_sentences,
+)
 from backend.ai.text.quotes import format_passage, format_statement
 from backend.ai.text.sentence_ends import ends_without_mark, has_final_punctuation
 from backend.ai.text.sentences import split_sentences
@@ -40,7 +45,7 @@ def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk
             key=lambda chunk: chunk.start,
         )
         return extract_first_sentences(first_chunk)
-    selected = extract_answer(question, chunks, embedder, _OPTIONS)
+    selected = extract_answer(question, chunks, EmbeddedSimilarities(embedder), _OPTIONS)
     if not selected:
         return None
     # In the order of the chunks, so that sentences that belong together stay together.
@@ -56,7 +61,7 @@ def is_related(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> bo
     """Return True if *chunks* are about the subject of *question*, even without an answer."""
     if _ASKS_FOR_SUMMARY.search(question):
         return True
-    ranked = rank_sentences(question, chunks, embedder, RELATED_OPTIONS)
+    ranked = rank_sentences(question, chunks, EmbeddedSimilarities(embedder), RELATED_OPTIONS)
     return any(sentence.support >= RELATED_OPTIONS.min_support for sentence in ranked)
 
 
