@@ -91,6 +91,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     )
     provide(app, WaitSlots(_MAX_WAIT_SLOTS))
     provide(app, components.search)
+    provide(app, components.similarities)
     provide(app, StatsService(database.across_tenants(), lambda: datetime.now(UTC)))
     provide(
         app,
