@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
+from backend.ai.extractive_answers import NOTHING_FOUND, EmbeddedSimilarities
 from backend.services.agent.domain.rule_based.client_tool_arguments import guess_arguments
 from backend.services.agent.domain.rule_based.extractive_answers import (
+    SearchSimilarities,
     answer_from_chunks,
     extract_first_sentences,
     is_related,
@@ -38,7 +40,6 @@ _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
 
 _PERCENT: Final = re.compile(r"(?<![\w.])([\d.]++)/100\*")
-_NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Other wordings of small talk are recognised by their similarity to these.
 _SMALL_TALK_EXAMPLES: Final = (
     "hello",
@@ -55,6 +56,7 @@ class RuleBasedPlanner:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._similarities = SearchSimilarities(embedder)
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def resolve_references(self, request: str, previous_request: str) -> str:
@@ -101,11 +103,18 @@ class RuleBasedPlanner:
         """
         if not completed:
             return self._answer_small_talk(request)
-        chunks = [chunk for call in completed for chunk in call.chunks]
-        if not chunks:
+        calls = [call for call in completed if call.chunks]
+        if not calls:
             return self.compose_answer(request, completed)
         # If the chunks are unrelated, a small language model would answer from memory.
-        return None if is_related(self._embedder, request, chunks) else _NOTHING_FOUND
+        has_related = any(self._has_related_chunks(request, call) for call in calls)
+        return None if has_related else NOTHING_FOUND
+
+    def _has_related_chunks(self, request: str, call: CompletedToolCall) -> bool:
+        if call.arguments.get("query") == request:
+            return is_related(self._similarities, request, call.chunks)
+        # The model wrote the query, which may be about another subject than the request.
+        return is_related(EmbeddedSimilarities(self._embedder), request, call.chunks)
 
     def compose_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str:
         """Return the answer to *request* from the results of the *completed* calls."""
@@ -126,11 +135,12 @@ class RuleBasedPlanner:
             query = str(call.arguments.get("query") or request)
             # The query is part of the request, or the request completed from the conversation. In
             # the second case the words of the request itself select the best sentences.
-            question = query if query in request else request
-            answer = answer_from_chunks(self._embedder, question, call.chunks)
-            return (
-                answer or answer_from_chunks(self._embedder, query, call.chunks) or _NOTHING_FOUND
+            questions = [query] if query in request else [request, query]
+            answers = (
+                answer_from_chunks(self._similarities, question, call.chunks, call.term_weights)
+                for question in questions
             )
+            return next(filter(None, answers), NOTHING_FOUND)
         if call.tool == CALCULATE:
             return _PERCENT.sub(r"\1 % of ", call.content)
         return extract_first_sentences(call.chunks[0]) if call.chunks else call.content
