@@ -9,6 +9,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -58,19 +59,26 @@ def load_sentence_vectors(
     session: Session, chunk_ids: Sequence[str], model: str
 ) -> Sequence[SentenceVectors]:
     """Return the vectors of the chunks that have some under *model*, in any order."""
-    query = (
-        select(SentenceVectorsRow.hashes, SentenceVectorsRow.vectors)
-        .join(
-            ChunkRow,
-            and_(
-                ChunkRow.document_id == SentenceVectorsRow.document_id,
-                ChunkRow.generation == SentenceVectorsRow.generation,
-                ChunkRow.ordinal == SentenceVectorsRow.ordinal,
-            ),
-        )
-        .where(ChunkRow.id.in_(chunk_ids), SentenceVectorsRow.model == model)
+    values = {"chunk_ids": chunk_ids, "model": model}
+    return [SentenceVectors(*row) for row in session.execute(_VECTORS_OF_CHUNKS, values)]
+
+
+# Each answer executes it. Building a statement takes as long as executing it.
+_VECTORS_OF_CHUNKS: Final = (
+    select(SentenceVectorsRow.hashes, SentenceVectorsRow.vectors)
+    .join(
+        ChunkRow,
+        and_(
+            ChunkRow.document_id == SentenceVectorsRow.document_id,
+            ChunkRow.generation == SentenceVectorsRow.generation,
+            ChunkRow.ordinal == SentenceVectorsRow.ordinal,
+        ),
     )
-    return [SentenceVectors(*row) for row in session.execute(query)]
+    .where(
+        ChunkRow.id.in_(bindparam("chunk_ids", expanding=True)),
+        SentenceVectorsRow.model == bindparam("model", type_=String),
+    )
+)
 
 
 def save_sentence_vectors(
