@@ -5,6 +5,7 @@ Answers consist of text from tool results, or state that nothing was found.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,9 @@ _MIN_SMALL_TALK_SIMILARITY: Final = 0.75
 _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
+# A request is compared with small talk and with the examples of tools: it is embedded once.
+_MAX_KEPT_REQUESTS: Final = 64
+_OUTER_MARKS: Final = " ?!.,"
 
 _PERCENT: Final = re.compile(r"(?<![\w.])([\d.]++)/100\*")
 # Other wordings of small talk are recognised by their similarity to these.
@@ -58,6 +62,7 @@ class RuleBasedPlanner:
         self._embedder = embedder
         self._similarities = SearchSimilarities(embedder)
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._embed_request = lru_cache(maxsize=_MAX_KEPT_REQUESTS)(self._embed_text)
 
     def resolve_references(self, request: str, previous_request: str) -> str:
         """Return *request* completed with what it leaves out of *previous_request*."""
@@ -150,7 +155,7 @@ class RuleBasedPlanner:
             return answer
         if len(request) > _MAX_SMALL_TALK_CHARACTERS:
             return None
-        similarities = self._get_similarities(request.strip(" ?!.,"), _SMALL_TALK_EXAMPLES)
+        similarities = self._get_similarities(request.strip(_OUTER_MARKS), _SMALL_TALK_EXAMPLES)
         best = int(similarities.argmax())
         return (
             answer_small_talk(_SMALL_TALK_EXAMPLES[best])
@@ -161,7 +166,7 @@ class RuleBasedPlanner:
     def _choose_by_example(self, request: str, tools: Sequence[OfferedTool]) -> PlannedToolCall:
         examples = [(tool, example) for tool in tools for example in tool.examples]
         similarities = self._get_similarities(
-            request, [example.utterance for _, example in examples]
+            request.strip(_OUTER_MARKS), [example.utterance for _, example in examples]
         )
         best = int(similarities.argmax())
         tool, example = examples[best]
@@ -194,11 +199,14 @@ class RuleBasedPlanner:
             missing = list(others)
         if missing:
             self._vectors.update(zip(missing, self._embedder.encode(missing), strict=True))
-        vector = self._embedder.encode([text])[0]
-        similarities: NDArray[np.float32] = (
-            np.stack([self._vectors[other] for other in others]) @ vector
-        )
+        similarities: NDArray[np.float32] = np.stack(
+            [self._vectors[other] for other in others]
+        ) @ self._embed_request(text)
         return similarities
+
+    def _embed_text(self, text: str) -> NDArray[np.float32]:
+        vector: NDArray[np.float32] = self._embedder.encode([text])[0]
+        return vector
 
 
 def _match_offered_rule(request: str, tools: Sequence[OfferedTool]) -> PlannedToolCall | None:
