@@ -15,17 +15,21 @@ from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.answer_types import match_answer_type, strip_source_phrase
+from backend.ai.chunk_statements import AnalyzedStatement, AnswerChunk, analyze_chunk
 from backend.ai.embedder import Embedder
 from backend.ai.term_coverage import (
+    TextTerms,
     compute_weighted_coverage,
     find_required_terms,
     find_shared_terms,
     is_named_in,
 )
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
-from backend.ai.text.statements import Statement, find_statements
+from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
 
+# The answer if no chunk contains one.
+NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Additional support of a line such as "Phone: 0221 4455" if the question contains its label, and
 # of a table row if the question contains one of its cells and the name of another column.
 _LABEL_BONUS: Final = 0.25
@@ -33,30 +37,9 @@ _LABEL_BONUS: Final = 0.25
 _MAX_ROWS: Final = 10
 
 
-class AnswerChunk(Protocol):
-    """A part of a document: `text` is the document's text from position `start` on.
-
-    `section` is the heading of the section that contains its start, and `headings` are those
-    within it. `table_header` is the header row of the table that it continues, or "".
-    """
-
-    @property
-    def document_id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def section(self) -> str: ...
-    @property
-    def headings(self) -> Sequence[str]: ...
-    @property
-    def table_header(self) -> str: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def text(self) -> str: ...
-
-
 ChunkT = TypeVar("ChunkT", bound=AnswerChunk)
+CandidateChunkT = TypeVar("CandidateChunkT", bound=AnswerChunk, covariant=True)
+ScoredChunkT = TypeVar("ScoredChunkT", bound=AnswerChunk, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +94,14 @@ ANSWER_OPTIONS: Final = ExtractionOptions(
 class ScoredSentence(Generic[ChunkT]):
     """A statement of a chunk: `quote` is the document's text from `start` to `end`.
 
-    `own_terms` are the terms of the question that it contains itself, without the heading and the
-    names of columns. `answer_type` is 1 if it contains the number or name that is asked for.
+    `answer_type` is 1 if it contains the number or name that is asked for.
     """
 
     chunk: ChunkT
     statement: Statement
     score: float
     support: float
-    own_terms: AbstractSet[str]
+    question_terms: AbstractSet[str]
     answer_type: float
 
     @property
@@ -134,20 +116,66 @@ class ScoredSentence(Generic[ChunkT]):
     def quote(self) -> str:
         return self.statement.text
 
+    @property
+    def own_terms(self) -> AbstractSet[str]:
+        """The question's terms that it contains without its heading and the names of columns."""
+        return find_shared_terms(self.question_terms, TextTerms.from_text(self.statement.text))
+
 
 @dataclass(frozen=True, slots=True)
-class _Candidate(Generic[ChunkT]):
-    """A statement before scoring."""
+class Candidate(Generic[CandidateChunkT]):
+    """A statement of a chunk before scoring. *text* is the statement in context.
 
-    chunk: ChunkT
+    The chunk is the one at *chunk_index* of the search hits.
+    """
+
+    chunk: CandidateChunkT
     chunk_index: int
-    statement: Statement
+    analyzed: AnalyzedStatement
+
+    @property
+    def text(self) -> str:
+        return self.analyzed.text_in_context
+
+    @property
+    def statement(self) -> Statement:
+        return self.analyzed.statement
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Its start and end in the document's text."""
+        start = self.chunk.start
+        return start + self.statement.start, start + self.statement.end
+
+
+class SentenceSimilarities(Protocol[ScoredChunkT]):
+    """Source of the similarities of a question with statements of chunks."""
+
+    def compute_similarities(
+        self, question: str, candidates: Sequence[Candidate[ScoredChunkT]]
+    ) -> Sequence[float]:
+        """Return the cosine similarity of *question* with the text of each of *candidates*."""
+        ...
+
+
+class EmbeddedSimilarities:
+    """Similarities of statements that are embedded for each question."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def compute_similarities(
+        self, question: str, candidates: Sequence[Candidate[AnswerChunk]]
+    ) -> Sequence[float]:
+        vectors = self._embedder.encode([question, *(candidate.text for candidate in candidates)])
+        similarities: list[float] = (vectors[1:] @ vectors[0]).tolist()
+        return similarities
 
 
 def extract_answer(
     question: str,
     chunks: Sequence[ChunkT],
-    embedder: Embedder,
+    similarities: SentenceSimilarities[ChunkT],
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
@@ -156,14 +184,14 @@ def extract_answer(
 
     See `rank_sentences` for the arguments.
     """
-    ranked = rank_sentences(question, chunks, embedder, options, term_weights=term_weights)
+    ranked = rank_sentences(question, chunks, similarities, options, term_weights=term_weights)
     return select_sentences(ranked, options)
 
 
 def rank_sentences(
     question: str,
     chunks: Sequence[ChunkT],
-    embedder: Embedder,
+    similarities: SentenceSimilarities[ChunkT],
     options: ExtractionOptions,
     *,
     term_weights: Mapping[str, float] | None = None,
@@ -173,36 +201,28 @@ def rank_sentences(
     Args:
         question: the question.
         chunks: search hits, best first.
-        embedder: embeds the question and the sentences.
+        similarities: source of the similarities with the question.
         options: weights and thresholds.
         term_weights: inverse document frequencies of the question's terms. A missing term has
             weight 1. A rare term counts most: a chunk without it is less likely to answer.
     """
     question = strip_source_phrase(question)
     question_terms = frozenset(extract_terms(question))
-    candidates = _find_candidates(chunks, question_terms, options)
+    candidates = find_candidates(question, chunks, options)
     if not candidates:
         return []
-    texts = [candidate.statement.text_in_context for candidate in candidates]
-    vectors = embedder.encode([question, *texts])
-    similarities = vectors[1:] @ vectors[0]
-    coverages = [0.0] * len(chunks)
-    if options.coverage_weight:
-        chunk_texts = (
-            "\n".join((chunk.title, chunk.section, chunk.table_header, chunk.text))
-            for chunk in chunks
-        )
-        required_terms = find_required_terms(question)
-        coverages = [
-            compute_weighted_coverage(required_terms, text, term_weights or {})
-            for text in chunk_texts
-        ]
-    ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
-    shared_terms = [find_shared_terms(question_terms, text) for text in texts]
+    coverages = _compute_coverages(question, chunks, options, term_weights or {})
+    shared_terms = [
+        find_shared_terms(question_terms, candidate.analyzed.terms) for candidate in candidates
+    ]
     weights = _weigh_terms(question_terms, shared_terms)
     total_weight = sum(weights.values()) or 1.0
+    ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
     for candidate, terms, similarity in zip(
-        candidates, shared_terms, map(float, similarities), strict=True
+        candidates,
+        shared_terms,
+        similarities.compute_similarities(question, candidates),
+        strict=True,
     ):
         shared = sum(map(weights.__getitem__, terms)) / total_weight
         statement = candidate.statement
@@ -223,12 +243,30 @@ def rank_sentences(
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
             answer_type=answer_type,
-            own_terms=find_shared_terms(question_terms, statement.text),
+            question_terms=question_terms,
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
     ranked.sort(key=lambda item: -item[0])
     return [scored for _, scored in ranked]
+
+
+def _compute_coverages(
+    question: str,
+    chunks: Sequence[ChunkT],
+    options: ExtractionOptions,
+    term_weights: Mapping[str, float],
+) -> Sequence[float]:
+    """Return the weighted share of the question's terms that each of *chunks* contains."""
+    if not options.coverage_weight:
+        return [0.0] * len(chunks)
+    required_terms = find_required_terms(question)
+    return [
+        compute_weighted_coverage(
+            required_terms, analyze_chunk(chunk, options.max_sentence_chars).terms, term_weights
+        )
+        for chunk in chunks
+    ]
 
 
 def _is_value_named(statement: Statement, question_terms: AbstractSet[str]) -> bool:
@@ -302,59 +340,55 @@ def _drop_other_rows(selected: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredS
     ]
 
 
-def _find_candidates(
-    chunks: Sequence[ChunkT], question_terms: AbstractSet[str], options: ExtractionOptions
-) -> list[_Candidate[ChunkT]]:
-    """Return the statements of *chunks*.
+def find_candidates(
+    question: str, chunks: Sequence[ChunkT], options: ExtractionOptions
+) -> list[Candidate[ChunkT]]:
+    """Return the statements of *chunks* that may answer *question*.
 
     Chunks overlap. A statement in two of them counts once, for the chunk that ranks higher.
     """
-    candidates: dict[tuple[str, int, int], _Candidate[ChunkT]] = {}
+    question_terms = frozenset(extract_terms(question))
+    candidates: dict[tuple[str, int, int], Candidate[ChunkT]] = {}
     for index, chunk in enumerate(chunks):
-        statements = find_chunk_statements(chunk, options.max_sentence_chars)
-        for statement in _read_headers(statements, question_terms):
-            start, end = chunk.start + statement.start, chunk.start + statement.end
-            position = (chunk.document_id, start, end)
-            if position not in candidates:
-                candidates[position] = _Candidate(chunk, index, statement)
+        statements = analyze_chunk(chunk, options.max_sentence_chars).statements
+        for analyzed in _read_headers(statements, question_terms):
+            candidate = Candidate(chunk, index, analyzed)
+            candidates.setdefault((chunk.document_id, *candidate.position), candidate)
     return list(candidates.values())
 
 
 def _read_headers(
-    statements: Sequence[Statement], question_terms: AbstractSet[str]
-) -> list[Statement]:
+    statements: Sequence[AnalyzedStatement], question_terms: AbstractSet[str]
+) -> Sequence[AnalyzedStatement]:
     """Return *statements* without the rows that the question shows to be headers of their tables.
 
     The first row of a table of two columns of text is its header, and not a label and its value,
     if the question contains its second cell and the first cell of another row: "manager" and "Ulm".
     """
-    first_rows = {row.start: row for row in statements if row.start == row.first_row_start}
+    rows = [item.statement for item in statements if item.statement.first_row_start is not None]
+    first_rows = {row.start: row for row in rows if row.start == row.first_row_start}
     named_columns = {
         start for start, row in first_rows.items() if is_named_in(row.cells[1], question_terms)
     }
     header_starts = {
         row.first_row_start
-        for row in statements
+        for row in rows
         if row.first_row_start in named_columns
         and row.start != row.first_row_start
         and is_named_in(row.cells[0], question_terms)
     }
+    if not header_starts:
+        return statements
     return [
-        replace(statement, columns=first_rows[statement.first_row_start].cells)
-        if statement.first_row_start in header_starts
-        else statement
-        for statement in statements
-        if statement.start not in header_starts
+        _add_columns(item.statement, first_rows)
+        if item.statement.first_row_start in header_starts
+        else item
+        for item in statements
+        if item.statement.start not in header_starts
     ]
 
 
-def find_chunk_statements(
-    chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS
-) -> list[Statement]:
-    """Return the sentences and table rows of *chunk* that can answer. Headings cannot."""
-    return find_statements(
-        chunk.text,
-        max_chars,
-        titles=frozenset((chunk.title, chunk.section, *chunk.headings)),
-        table_header=chunk.table_header,
-    )
+def _add_columns(row: Statement, first_rows: Mapping[int, Statement]) -> AnalyzedStatement:
+    """Return *row* with the cells of the first row of its table as the names of its columns."""
+    columns = first_rows[row.first_row_start or 0].cells
+    return AnalyzedStatement.from_statement(replace(row, columns=columns))

@@ -1,8 +1,10 @@
 """Coverage of a question's terms by a text, also in related forms and in compounds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, Self
 
 from backend.ai.text.compounds import contains_part, cover_compound, is_long_word
 from backend.ai.text.function_words import extract_subject_terms
@@ -34,6 +36,19 @@ _QUESTION_TERMS: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TextTerms:
+    """The terms of a text. *long_terms* are those that can be compounds."""
+
+    terms: AbstractSet[str]
+    long_terms: Sequence[str]
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        terms = frozenset(extract_terms(text))
+        return cls(terms, tuple(filter(is_long_word, terms)))
+
+
 def find_required_terms(question: str) -> AbstractSet[str]:
     """Return the terms of *question* that a chunk must contain to answer it.
 
@@ -43,15 +58,14 @@ def find_required_terms(question: str) -> AbstractSet[str]:
 
 
 def compute_weighted_coverage(
-    required_terms: AbstractSet[str], text: str, term_weights: Mapping[str, float]
+    required_terms: AbstractSet[str], text_terms: TextTerms, term_weights: Mapping[str, float]
 ) -> float:
-    """Return the share of *required_terms* that *text* contains, by their weights.
+    """Return the share of *required_terms* that a text contains, by their weights.
 
     A text with a number covers a verb that asks for a price.
     """
-    text_terms = set(extract_terms(text))
-    if any(term[0].isdigit() for term in text_terms):
-        text_terms |= _PRICE_TERMS
+    if any(term[0].isdigit() for term in text_terms.terms):
+        text_terms = replace(text_terms, terms=text_terms.terms | _PRICE_TERMS)
     total = sum(term_weights.get(term, 1.0) for term in required_terms)
     covered = sum(
         term_weights.get(term, 1.0) * _term_coverage(term, text_terms) for term in required_terms
@@ -59,37 +73,43 @@ def compute_weighted_coverage(
     return covered / total if total else 0.0
 
 
-def find_shared_terms(question_terms: AbstractSet[str], text: str) -> AbstractSet[str]:
-    """Return the terms of the question that *text* contains, also as parts of compounds."""
-    text_terms = frozenset(extract_terms(text))
+def find_shared_terms(question_terms: AbstractSet[str], text_terms: TextTerms) -> AbstractSet[str]:
+    """Return the terms of the question that a text contains, also as parts of compounds."""
     return {
-        term for term in question_terms if term in text_terms or _is_part_of_any(term, text_terms)
+        term
+        for term in question_terms
+        if term in text_terms.terms or _is_part_of_any(term, text_terms)
     }
 
 
 def is_named_in(label: str, question_terms: AbstractSet[str]) -> bool:
     """Return True if the question contains each term of *label*, alone or in a compound."""
-    terms = frozenset(extract_terms(label))
+    terms = _extract_label_terms(label)
     return bool(terms) and all(
         term in question_terms or any(contains_part(other, term) for other in question_terms)
         for term in terms
     )
 
 
-def _is_part_of_any(term: str, text_terms: AbstractSet[str]) -> bool:
-    return any(contains_part(text_term, term) for text_term in text_terms)
+@lru_cache(maxsize=2_000)
+def _extract_label_terms(label: str) -> AbstractSet[str]:
+    return frozenset(extract_terms(label))
 
 
-def _term_coverage(term: str, text_terms: AbstractSet[str]) -> float:
-    if term in text_terms:
+def _is_part_of_any(term: str, text_terms: TextTerms) -> bool:
+    return any(contains_part(long_term, term) for long_term in text_terms.long_terms)
+
+
+def _term_coverage(term: str, text_terms: TextTerms) -> float:
+    if term in text_terms.terms:
         return 1.0
     if _is_part_of_any(term, text_terms):
         return _COMPOUND_COVERAGE
-    if is_long_word(term) and (share := cover_compound(term, text_terms)):
+    if is_long_word(term) and (share := cover_compound(term, text_terms.terms)):
         # The first or last part alone names nearly the same, as *Telefon* does for *Telefonnummer*.
         return max(_COMPOUND_COVERAGE * share, _RELATED_TERM_COVERAGE if share >= 0.5 else 0.0)
     if len(term) < 5 or not term.isalpha():
         return 0.0
     root = term[: max(4, len(term) - 3)]
-    is_related = any(text_term.startswith(root) for text_term in text_terms)
+    is_related = any(text_term.startswith(root) for text_term in text_terms.terms)
     return _RELATED_TERM_COVERAGE if is_related else 0.0

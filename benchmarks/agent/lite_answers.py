@@ -5,7 +5,8 @@
 XQUAD_FOLDER contains corpus.jsonl, queries.jsonl, qrels.tsv (BEIR layout) and answers.json. Each
 question (or every EVERYth) is answered twice: from the six nearest paragraphs of all articles, and
 from the six nearest of the other articles. The correct response to the second is that nothing was
-found.
+found. The terms of a question are weighted by their frequency in the paragraphs, as by the rag
+service.
 """
 
 import json
@@ -18,6 +19,9 @@ import numpy as np
 from backend.ai.embedding import BuiltInEmbedder
 from backend.services.agent.domain.rule_based.extractive_answers import answer_from_chunks
 from backend.services.agent.model import Chunk
+from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
+from backend.services.rag.store.keyword_index.postings import build_postings
+from benchmarks.rag.packed_similarities import PackedSimilarities
 
 MAX_CHUNKS = 6
 
@@ -34,17 +38,18 @@ def main(folder: Path, every: int) -> None:
     vectors = embedder.encode(
         [f"{paragraph['title']}. {paragraph['text']}" for paragraph in paragraphs]
     )
+    library = Library(embedder, paragraphs)
     answered = correct = abstained = 0
     started = time.perf_counter()
     for question in questions:
         order = np.argsort(-(vectors @ embedder.encode([question["text"]])[0]))
         ranked = [paragraphs[index] for index in order]
-        answer = _answer(embedder, question["text"], ranked)
+        answer = library.answer(question["text"], ranked)
         answered += answer is not None
         correct += answer is not None and _is_correct(answer, accepted_answers[question["_id"]])
         title = titles[paragraph_ids[question["_id"]]]
         other_articles = [paragraph for paragraph in ranked if paragraph["title"] != title]
-        abstained += _answer(embedder, question["text"], other_articles) is None
+        abstained += library.answer(question["text"], other_articles) is None
     seconds = (time.perf_counter() - started) / (2 * len(questions))
 
     total = len(questions)
@@ -53,22 +58,34 @@ def main(folder: Path, every: int) -> None:
     print(f"abstained without a relevant paragraph {abstained / total:.3f}")
 
 
-def _answer(
-    embedder: BuiltInEmbedder, question: str, paragraphs: list[dict[str, str]]
-) -> str | None:
-    chunks = [
-        Chunk(
-            paragraph["_id"],
-            paragraph["title"],
-            None,
-            0,
-            len(paragraph["text"]),
-            paragraph["text"],
-            title=paragraph["title"],
-        )
-        for paragraph in paragraphs[:MAX_CHUNKS]
-    ]
-    return answer_from_chunks(embedder, question, chunks)
+class Library:
+    """Answers from paragraphs with the term weights of the paragraphs that can be found."""
+
+    def __init__(self, embedder: BuiltInEmbedder, paragraphs: list[dict[str, str]]) -> None:
+        self._similarities = PackedSimilarities(embedder)
+        self._postings = {
+            item["_id"]: build_postings(item["_id"], 1, [f"{item['title']}\n{item['text']}"])
+            for item in paragraphs
+        }
+
+    def answer(self, question: str, paragraphs: list[dict[str, str]]) -> str | None:
+        """Return the answer from the first of *paragraphs*, of those that exist."""
+        postings = [self._postings[item["_id"]] for item in paragraphs]
+        indexes = KeywordIndexCache(lambda _, __: IndexUpdate(0, None, postings), max_chunks=1)
+        weights = indexes.inverse_document_frequencies({"": 0}, question)
+        chunks = [
+            Chunk(
+                item["_id"],
+                item["title"],
+                None,
+                0,
+                len(item["text"]),
+                item["text"],
+                title=item["title"],
+            )
+            for item in paragraphs[:MAX_CHUNKS]
+        ]
+        return answer_from_chunks(self._similarities, question, chunks, weights)
 
 
 def _is_correct(answer: str, accepted_answers: list[str]) -> bool:

@@ -25,6 +25,7 @@ from backend.services.rag.domain.search.reranking import rerank_by_terms
 from backend.services.rag.model import SearchHit
 from backend.services.rag.store.keyword_index.index import IndexUpdate, KeywordIndexCache
 from backend.services.rag.store.keyword_index.postings import build_postings
+from benchmarks.rag.packed_similarities import PackedSimilarities
 from benchmarks.rag.question_sets import QuestionSet, read_question_set
 
 MAX_CHUNKS = 5
@@ -66,6 +67,7 @@ class Corpus:
     def __init__(self, benchmark: QuestionSet, embedder: BuiltInEmbedder) -> None:
         self._benchmark = benchmark
         self._embedder = embedder
+        self._similarities = PackedSimilarities(embedder)
         titles = sorted({title for title, _ in benchmark.documents.values()})
         half = set(random.Random(1).sample(titles, len(titles) // 2))  # noqa: S311
         self.indexed = {k: d for k, d in benchmark.documents.items() if d[0] in half}
@@ -109,7 +111,7 @@ class Corpus:
         term_weights = self._keyword_indexes.inverse_document_frequencies({collection: 0}, text)
         first = [self._build_hit(key, score) for key, score in list(ranking.items())[:DEPTH]]
         hits = rerank_by_terms(text, first, term_weights)[:MAX_CHUNKS]
-        ranked = rank_hit_sentences(text, hits, self._embedder, term_weights)
+        ranked = rank_hit_sentences(text, hits, self._similarities, term_weights)
         # Without a threshold: each threshold is applied to the support of these sentences.
         chosen = select_sentences(ranked, replace(ANSWER_OPTIONS, min_support=0.0))
         return [(item.quote, item.support) for item in chosen]

@@ -7,6 +7,7 @@ import pytest
 
 from backend.ai.answer_types import match_answer_type
 from backend.ai.extractive_answers import (
+    EmbeddedSimilarities,
     ExtractionOptions,
     extract_answer,
     rank_sentences,
@@ -33,12 +34,16 @@ class DissimilarEmbedder:
 
 
 def extract_quotes(question, *chunks, **options):
-    sentences = extract_answer(question, chunks, WordEmbedder(), replace(OPTIONS, **options))
+    sentences = extract_answer(
+        question, chunks, EmbeddedSimilarities(WordEmbedder()), replace(OPTIONS, **options)
+    )
     return [sentence.quote for sentence in sentences]
 
 
 def test_best_sentence_is_first_and_has_its_position_in_the_document():
-    (best, *_) = extract_answer("How long is the notice period?", [LEASE], WordEmbedder(), OPTIONS)
+    (best, *_) = extract_answer(
+        "How long is the notice period?", [LEASE], EmbeddedSimilarities(WordEmbedder()), OPTIONS
+    )
 
     assert best.quote == "The notice period of the lease is three months."
     assert LEASE.text[best.start - 10 : best.end - 10] == best.quote
@@ -105,7 +110,7 @@ def test_header_is_no_answer_about_a_row_that_the_question_names(table, question
 def test_row_has_support_if_its_cell_and_another_column_are_named(question, is_supported):
     table = StoredChunk("Country\tCapital\tLanguage\nPeru\tLima\tSpanish\nKenya\tNairobi\tSwahili")
 
-    answer = extract_answer(question, [table], DissimilarEmbedder(), OPTIONS)
+    answer = extract_answer(question, [table], EmbeddedSimilarities(DissimilarEmbedder()), OPTIONS)
 
     assert bool(answer) is is_supported
 
@@ -124,7 +129,9 @@ def test_row_has_support_if_its_cell_and_another_column_are_named(question, is_s
 def test_chunk_need_not_contain_the_form_of_the_question(question, text, is_supported):
     options = replace(OPTIONS, min_support=0.7, coverage_weight=1.0)
 
-    answer = extract_answer(question, [StoredChunk(text)], DissimilarEmbedder(), options)
+    answer = extract_answer(
+        question, [StoredChunk(text)], EmbeddedSimilarities(DissimilarEmbedder()), options
+    )
 
     assert bool(answer) is is_supported
 
@@ -146,7 +153,7 @@ def test_row_is_compared_with_the_header_of_the_table_that_its_chunk_continues()
     chunk = StoredChunk("Nut\t0.75\nBolt\t1.20", table_header="Part\tPrice in euros")
 
     (best, *_) = rank_sentences(
-        "Which price in euros has the bolt?", [chunk], WordEmbedder(), OPTIONS
+        "Which price in euros has the bolt?", [chunk], EmbeddedSimilarities(WordEmbedder()), OPTIONS
     )
 
     assert best.statement.description == "Part: Bolt; Price in euros: 1.20"
@@ -206,14 +213,18 @@ def test_sentence_of_two_overlapping_chunks_is_returned_once():
 def test_sentence_with_the_requested_number_or_name_is_preferred(question, text, quote):
     options = replace(OPTIONS, answer_type_weight=5.0)
 
-    ranked = rank_sentences(question, [StoredChunk(text)], WordEmbedder(), options)
+    ranked = rank_sentences(
+        question, [StoredChunk(text)], EmbeddedSimilarities(WordEmbedder()), options
+    )
 
     assert ranked[0].quote == quote
 
 
 def test_label_in_the_question_supports_its_value():
     chunk = StoredChunk("Pumpe: X-200\nTelefon: 0221 4455\n\nWir beraten gern.")
-    ranked = rank_sentences("Wie lautet die Telefonnummer?", [chunk], WordEmbedder(), OPTIONS)
+    ranked = rank_sentences(
+        "Wie lautet die Telefonnummer?", [chunk], EmbeddedSimilarities(WordEmbedder()), OPTIONS
+    )
     support = {sentence.quote: sentence.support for sentence in ranked}
 
     assert support["Telefon: 0221 4455"] >= support["Pumpe: X-200"] + 0.2
@@ -231,7 +242,11 @@ def test_coverage_counts_the_whole_chunk_its_context_and_rare_terms_most():
     def support(title="", **arguments):
         chunk = StoredChunk("It opens at nine in the morning.", title=title)
         (sentence,) = rank_sentences(
-            "When does the museum open?", [chunk], WordEmbedder(), options, **arguments
+            "When does the museum open?",
+            [chunk],
+            EmbeddedSimilarities(WordEmbedder()),
+            options,
+            **arguments,
         )
         return sentence.support
 
@@ -243,7 +258,10 @@ def test_first_chunk_is_preferred_with_a_chunk_rank_weight():
     first, second = StoredChunk("The rent is low."), StoredChunk("The rent is low.", "doc_2")
 
     ranked = rank_sentences(
-        "Rent?", [first, second], WordEmbedder(), replace(OPTIONS, chunk_rank_weight=0.3)
+        "Rent?",
+        [first, second],
+        EmbeddedSimilarities(WordEmbedder()),
+        replace(OPTIONS, chunk_rank_weight=0.3),
     )
 
     assert [sentence.chunk for sentence in ranked] == [first, second]

@@ -7,13 +7,14 @@ citation is made only where the words themselves are found in a chunk.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import AnswerChunk, find_chunk_statements
+from backend.ai.chunk_statements import AnswerChunk, find_chunk_statements
+from backend.ai.embedder import Embedder, Vectors
+from backend.ai.extractive_answers import NOTHING_FOUND
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
@@ -24,6 +25,10 @@ _MIN_SIMILARITY: Final = 0.75
 # Weight of the similarity to question and statement together, which selects the best candidate.
 _CONTEXT_WEIGHT: Final = 0.5
 
+# A part of a sentence is a quote of it if it has this many letters and digits.
+_MIN_QUOTED_LETTERS: Final = 20
+
+_NO_LETTER = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _BRACKETED_NUMBER = re.compile(r"(?<!\w)(\w++)[^\w\[\]]{0,4}\[\s?(\d{1,4}(?:\s?,\s?\d{1,4})*)\s?\]")
 
@@ -50,15 +55,22 @@ class Citation:
     quote: str
 
 
-@dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A sentence or table row that can be cited."""
+    """A sentence or table row that can be cited. What is compared is computed when needed."""
 
-    chunk: CitableChunk
-    statement: Statement
-    terms: frozenset[str]
-    numbers: frozenset[str]
-    vector: NDArray[np.float32]
+    def __init__(self, chunk: CitableChunk, statement: Statement) -> None:
+        self.chunk = chunk
+        self.statement = statement
+        self.description = statement.description
+        self.vector: Vectors | None = None
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        return extract_content_terms(self.description)
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        return _extract_numbers(self.description)
 
 
 class CitationFinder:
@@ -68,6 +80,8 @@ class CitationFinder:
         self._embedder = embedder
         self._question = question
         self._candidates: list[_Candidate] = []
+        # The candidates by their letters and digits.
+        self._candidates_by_letters: dict[str, _Candidate] = {}
         self._known_positions: set[tuple[str, int, int]] = set()
         # Numbers in brackets in the chunks, each with the word before it.
         self._bracketed_numbers: set[tuple[str, str]] = set()
@@ -76,7 +90,6 @@ class CitationFinder:
 
     def add_chunks(self, chunks: Sequence[CitableChunk]) -> None:
         """Add the sentences of *chunks* to the ones that can be cited."""
-        added: list[tuple[CitableChunk, Statement]] = []
         for chunk in chunks:
             self._bracketed_numbers |= _find_bracketed_numbers(chunk.text)
             for statement in find_chunk_statements(chunk):
@@ -88,14 +101,11 @@ class CitationFinder:
                 )
                 if position not in self._known_positions:
                     self._known_positions.add(position)
-                    added.append((chunk, statement))
-        if not added:
-            return
-        vectors = self._embedder.encode([statement.description for _, statement in added])
-        for (chunk, statement), vector in zip(added, vectors, strict=True):
-            terms = extract_content_terms(statement.description)
-            numbers = _extract_numbers(statement.description)
-            self._candidates.append(_Candidate(chunk, statement, terms, numbers, vector))
+                    candidate = _Candidate(chunk, statement)
+                    self._candidates.append(candidate)
+                    self._candidates_by_letters.setdefault(
+                        _extract_letters(candidate.description), candidate
+                    )
 
     def __bool__(self) -> bool:
         """True if there is any sentence that can be cited."""
@@ -105,27 +115,68 @@ class CitationFinder:
         """Return the marker of the citation that supports *text*, or None if no chunk does.
 
         A document sentence supports *text* if it contains all of its numbers and either most of
-        its terms, or some of them and nearly the same meaning.
+        its terms, or some of them and nearly the same meaning. Only the meaning of sentences that
+        are not quotes is compared.
         """
-        terms, numbers = extract_content_terms(text), _extract_numbers(text)
+        if text == NOTHING_FOUND:
+            return None
+        terms = extract_content_terms(text)
         if not self._candidates or not any(len(term) > 1 for term in terms):
+            return None
+        numbers = _extract_numbers(text)
+        candidate = self._find_quoted(text, numbers) or self._find_similar(text, terms, numbers)
+        return None if candidate is None else self._get_or_add_citation(candidate).marker
+
+    def _find_quoted(self, text: str, numbers: frozenset[str]) -> _Candidate | None:
+        """Return the candidate that *text* quotes, or None.
+
+        The end mark of a sentence, marks of emphasis and hyphens at line breaks may differ.
+        """
+        letters = _extract_letters(text)
+        candidate = self._candidates_by_letters.get(letters)
+        if candidate is None and len(letters) >= _MIN_QUOTED_LETTERS:
+            candidate = next(
+                (item for key, item in self._candidates_by_letters.items() if letters in key), None
+            )
+        # Letters alone do not distinguish 1.5 from 15.
+        return candidate if candidate and numbers <= candidate.numbers else None
+
+    def _find_similar(
+        self, text: str, terms: frozenset[str], numbers: frozenset[str]
+    ) -> _Candidate | None:
+        """Return the candidate with most of *terms* or the most similar meaning, or None."""
+        candidates = [
+            candidate
+            for candidate in self._candidates
+            if numbers <= candidate.numbers and terms & candidate.terms
+        ]
+        if not candidates:
             return None
         # A short answer such as "Three months." has little meaning without the question.
         vectors = self._embedder.encode([text, f"{self._question} {text}"])
+        similarities = (self._embed_candidates(candidates) @ vectors.T).tolist()
         best: _Candidate | None = None
         best_score = 0.0
-        for candidate in self._candidates:
-            if not numbers <= candidate.numbers:
-                continue
+        for candidate, (similarity, context_similarity) in zip(
+            candidates, similarities, strict=True
+        ):
             shared = len(terms & candidate.terms) / len(terms)
-            similarity = float(vectors[0] @ candidate.vector)
-            if shared < _MIN_SHARED_TERMS and not (shared and similarity >= _MIN_SIMILARITY):
+            if shared < _MIN_SHARED_TERMS and similarity < _MIN_SIMILARITY:
                 continue
-            context_similarity = float(vectors[1] @ candidate.vector)
             score = max(shared, similarity) + _CONTEXT_WEIGHT * context_similarity
             if best is None or score > best_score:
                 best, best_score = candidate, score
-        return None if best is None else self._get_or_add_citation(best).marker
+        return best
+
+    def _embed_candidates(self, candidates: Sequence[_Candidate]) -> Vectors:
+        """Return the vectors of *candidates*. Each is embedded once."""
+        missing = [candidate for candidate in candidates if candidate.vector is None]
+        if missing:
+            vectors = self._embedder.encode([candidate.description for candidate in missing])
+            for candidate, vector in zip(missing, vectors, strict=True):
+                candidate.vector = vector
+        rows: Vectors = np.stack([item.vector for item in candidates if item.vector is not None])
+        return rows
 
     def is_bracket_of_text(self, text: str) -> bool:
         """Return True if *text* ends with a number in brackets that a chunk has after this word."""
@@ -153,6 +204,11 @@ class CitationFinder:
 def _find_bracketed_numbers(text: str) -> set[tuple[str, str]]:
     """Return the numbers in brackets in *text*, each with the word before it."""
     return {(match[1].casefold(), match[2]) for match in _BRACKETED_NUMBER.finditer(text)}
+
+
+def _extract_letters(text: str) -> str:
+    """Return the letters and digits of *text*, in lower case."""
+    return _NO_LETTER.sub("", text.casefold())
 
 
 def _extract_numbers(text: str) -> frozenset[str]:

@@ -23,12 +23,20 @@ def normalize(form: NormalForm, text: str) -> str:
     """
     if text.isascii():
         return text
-    return unicodedata.normalize(form, _combining_run_pattern().sub(_order_run, text))
+    if _possible_run_pattern().search(text):
+        text = _combining_run_pattern().sub(_order_run, text)
+    return unicodedata.normalize(form, text)
 
 
 def _order_run(run: re.Match[str]) -> str:
     marks = (mark for char in run.group() for mark in unicodedata.normalize("NFD", char))
     return "".join(sorted(marks, key=unicodedata.combining))
+
+
+@cache
+def _possible_run_pattern() -> re.Pattern[str]:
+    """Return the pattern of a run that may be of combining characters. It is found quickly."""
+    return re.compile(f"[{chr(_FIRST_COMBINING)}-{chr(_LAST_COMBINING)}]{{{_MIN_RUN_CHARS}}}")
 
 
 @cache

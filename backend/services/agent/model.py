@@ -31,6 +31,7 @@ class Chunk:
 
     `section` is the heading of the section that contains `start`, and `headings` are those within
     the part. `table_header` is the header row of the table that it continues, or "".
+    `similarities` are start, end and similarity to the query of the sentences of a search hit.
     """
 
     document_id: str
@@ -44,6 +45,7 @@ class Chunk:
     section: str = ""
     headings: Sequence[str] = ()
     table_header: str = ""
+    similarities: Sequence[tuple[int, int, float]] = ()
 
 
 ToolStatus = Literal["ok", "error", "refused"]
@@ -55,13 +57,15 @@ class ToolResult:
 
     `identifiers` are ids and URLs that the model may pass to tools from now on, in addition to
     those that the user typed. The status is "error" if the call was made and failed, and "refused"
-    if it was never made.
+    if it was never made. `term_weights` are the inverse document frequencies of the terms that were
+    searched.
     """
 
     content: str
     chunks: Sequence[Chunk] = ()
     identifiers: Sequence[str] = ()
     status: ToolStatus = "ok"
+    term_weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

@@ -121,6 +121,8 @@ def _run_reindex(options: argparse.Namespace) -> int:
                 f"{progress.documents} of {progress.total_documents} documents, "
                 f"{progress.chunks} of {progress.total_chunks} chunks"
             )
+        waiting = components.sentence_embedder.count_waiting_documents()
+        _print(f"Documents whose sentences are not embedded yet: {waiting}")
         return 0
 
 

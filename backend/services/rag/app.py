@@ -29,8 +29,8 @@ from backend.services.rag.domain.documents import DocumentService, WaitSlots
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
+from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.reembedding import ReembeddingThread
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -91,12 +91,14 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     )
     provide(app, WaitSlots(_MAX_WAIT_SLOTS))
     provide(app, components.search)
+    provide(app, components.similarities)
     provide(app, StatsService(database.across_tenants(), lambda: datetime.now(UTC)))
     provide(
         app,
         AnswerService(
             database,
             components.search,
+            components.similarities,
             components.embedder,
             open_answer_model(settings.models),
         ),
@@ -120,9 +122,9 @@ def _start_ingestion(
         ingestion = IngestionThread(components.ingestion)
         provide(app, ingestion)
         ingestion.start()
-        reembedding = ReembeddingThread(components.reembedder)
-        provide(app, reembedding)
-        reembedding.start()
+        embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
+        provide(app, embedding)
+        embedding.start()
         return ingestion.wake
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
     provide(app, notifier)

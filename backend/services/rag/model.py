@@ -46,3 +46,15 @@ class SearchHit:
     score: float
     headings: Sequence[str] = ()
     table_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSpan:
+    """A sentence or table row of a search hit, from *start* to *end* in the document's text.
+
+    *similarity* is the cosine similarity of the question with the sentence and its heading.
+    """
+
+    start: int
+    end: int
+    similarity: float

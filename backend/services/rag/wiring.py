@@ -11,7 +11,10 @@ from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
+from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
+from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
+from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
 from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
@@ -40,6 +43,8 @@ class RagComponents:
     encryptor: Encryptor
     ingestion: IngestionRunner
     reembedder: Reembedder
+    similarities: StoredSimilarities
+    sentence_embedder: SentenceEmbedder
     audit: AuditOutbox
 
     @classmethod
@@ -62,7 +67,8 @@ class RagComponents:
             embedder,
             store=settings.vectors.kind,
         )
-        dense_index = DenseIndex(all_tenants, embedding_models, vectors, metrics)
+        query_vectors = QueryVectors()
+        dense_index = DenseIndex(all_tenants, embedding_models, vectors, metrics, query_vectors)
         word_counts = WordCounts(all_tenants, embedder.tokenizer.find_token_spans)
         search = SearchService(
             database,
@@ -109,6 +115,8 @@ class RagComponents:
             encryptor=encryptor,
             ingestion=ingestion,
             reembedder=Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder),
+            similarities=StoredSimilarities(all_tenants, embedder, query_vectors),
+            sentence_embedder=SentenceEmbedder(all_tenants, embedder, ingestion.has_due_document),
             audit=audit,
         )
 

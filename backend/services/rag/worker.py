@@ -50,6 +50,7 @@ def main() -> None:
         return
     from backend.ai.embedding import BuiltInEmbedder
     from backend.services.rag.jobs.broker import open_celery_app
+    from backend.services.rag.jobs.embedding import EmbeddingThread
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
@@ -75,12 +76,13 @@ def main() -> None:
         _log.warning("dependency is not available yet: %s", error)
     unload_model = partial(embedder.unload, _IDLE_SECONDS)
     PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
+    embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")
-        run_polling_worker(components.ingestion, components.reembedder, settings.worker_threads)
+        run_polling_worker(components.ingestion, embedding, settings.worker_threads)
         return
     app = open_celery_app(settings.broker_url, settings.max_processing_seconds)
-    run_celery_worker(app, components.ingestion, components.reembedder, settings.worker_threads)
+    run_celery_worker(app, components.ingestion, embedding, settings.worker_threads)
 
 
 def _wait_for_broker(url: str) -> bool:

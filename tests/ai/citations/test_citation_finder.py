@@ -3,6 +3,7 @@
 import pytest
 
 from backend.ai.citations import CitationFinder
+from backend.ai.extractive_answers import NOTHING_FOUND
 from tests.ai.stand_ins import StoredChunk, WordEmbedder
 
 TEXT = (
@@ -10,6 +11,13 @@ TEXT = (
     "The rent was 900 euros in 2019."
 )
 START = 50
+
+
+class UnavailableEmbedder:
+    """Fails for every text."""
+
+    def encode(self, texts):
+        raise AssertionError(f"embedded {texts}")
 
 
 @pytest.fixture
@@ -53,6 +61,35 @@ def test_paraphrased_sentence_is_cited(finder, statement, quote):
 def test_unsupported_sentence_is_not_cited(finder, statement):
     assert finder.cite_sentence(statement) is None
     assert finder.citations == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote"),
+    [
+        pytest.param("The rent is 1,200 euros.", "The rent is 1,200 euros.", id="sentence"),
+        pytest.param("**The rent is 1,200 euros**", "The rent is 1,200 euros.", id="emphasis"),
+        pytest.param("The notice period is three", "The notice period is three months.", id="part"),
+    ],
+)
+def test_quoted_sentence_is_cited_without_an_embedding(sentence, quote):
+    finder = CitationFinder(UnavailableEmbedder(), "What does the lease say?")
+    finder.add_chunks([StoredChunk(TEXT, start=START)])
+
+    assert finder.cite_sentence(sentence) == 1
+    assert finder.citations[0].quote == quote
+
+
+def test_statement_that_nothing_was_found_is_not_cited():
+    finder = CitationFinder(UnavailableEmbedder(), "What does the lease say?")
+    finder.add_chunks([StoredChunk("Nothing was found in the documents of the lease.")])
+
+    assert finder.cite_sentence(NOTHING_FOUND) is None
+
+
+def test_quote_with_another_number_is_not_cited(finder):
+    finder.add_chunks([StoredChunk("The fee is 15 euros.", document_id="doc_2")])
+
+    assert finder.cite_sentence("The fee is 1.5 euros.") is None
 
 
 def test_repeated_sentence_gets_the_same_marker(finder):

@@ -159,6 +159,8 @@ class FakeRagService:
         self.delay_seconds = 0.0
         self.is_failing = False
         self.degraded: list[str] = []
+        # The previous version rejects the field `sentences` of searches.
+        self.is_previous_version = False
         self.url = ""
 
     def add_document(self, text: str, bearer: dict[str, str], **fields: str) -> Document:
@@ -201,6 +203,10 @@ class FakeRagService:
                 404, {"code": "not_found", "detail": "There is no such collection."}
             )
         if path == "/search":
+            if self.is_previous_version and "sentences" in body:
+                return handler.send_json(
+                    422, {"code": "validation_error", "detail": "Unknown field."}
+                )
             hits = [_to_search_hit(document) for document in documents][: body["k"]]
             return handler.send_json(
                 200, {"results": hits, "degraded": self.degraded, "took_ms": 1}

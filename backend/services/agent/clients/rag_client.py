@@ -1,6 +1,6 @@
 """Client of the rag service: search, list, read and upload documents for a caller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -36,10 +36,18 @@ class ChunkSearchResult:
     """Chunks found by a search, best first.
 
     `is_degraded` is True if a part of the search was unavailable, so that chunks can be missing.
+    `term_weights` are the inverse document frequencies of the query's terms.
     """
 
     chunks: list[Chunk]
     is_degraded: bool
+    term_weights: Mapping[str, float]
+
+
+class _Sentence(BaseModel):
+    start: int
+    end: int
+    similarity: float
 
 
 class _SearchHit(BaseModel):
@@ -55,12 +63,18 @@ class _SearchHit(BaseModel):
     section: str = ""
     headings: list[str] = Field(default_factory=list)
     table_header: str = ""
+    sentences: list[_Sentence] = Field(default_factory=list)
+
+    def to_chunk(self) -> Chunk:
+        similarities = [(item.start, item.end, item.similarity) for item in self.sentences]
+        return Chunk(**self.model_dump(exclude={"sentences"}), similarities=similarities)
 
 
 class _SearchResponse(BaseModel):
     results: list[_SearchHit]
-    # A rag service of the previous version does not send this field.
+    # A rag service of the previous version does not send these fields.
     degraded: list[str] = Field(default_factory=list)
+    term_weights: dict[str, float] = Field(default_factory=dict)
 
 
 class _Document(BaseModel):
@@ -111,11 +125,21 @@ class RagClient:
         body: dict[str, object] = {"query": query, "k": limit}
         if collection is not None:
             body["collection"] = collection
-        response = _parse(
-            _SearchResponse, _request(self._service.post, "/search", body, caller.headers)
+        response = _parse(_SearchResponse, _request(self._post_search, body, caller.headers))
+        return ChunkSearchResult(
+            [hit.to_chunk() for hit in response.results],
+            is_degraded=bool(response.degraded),
+            term_weights=response.term_weights,
         )
-        chunks = [Chunk(**hit.model_dump()) for hit in response.results]
-        return ChunkSearchResult(chunks, is_degraded=bool(response.degraded))
+
+    def _post_search(self, body: dict[str, object], headers: Mapping[str, str]) -> object:
+        try:
+            return self._service.post("/search", body | {"sentences": True}, headers)
+        except UpstreamProblem as error:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            # A rag service of the previous version rejects the option.
+            return self._service.post("/search", body, headers)
 
     def is_collection_missing(self, caller: Caller, collection: str) -> bool:
         """Return True if rag answers that *caller* has no such collection.

@@ -174,6 +174,7 @@ class GuardMiddleware(AgentMiddleware[AgentState[Any], RunContext]):
             artifact={
                 "passages": [asdict(chunk) for chunk in result.chunks],
                 "identifiers": list(result.identifiers),
+                "term_weights": dict(result.term_weights),
             },
         )
 

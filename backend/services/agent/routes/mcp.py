@@ -262,6 +262,8 @@ def _call_tool(message: JsonRpcMessage) -> dict[str, Any]:
     }
     if tool_result.chunks:
         chunks = [asdict(chunk) for chunk in tool_result.chunks]
+        for chunk in chunks:
+            del chunk["similarities"]  # of use to the agent only
         result["structuredContent"] = {"passages": chunks}
     return result
 

@@ -74,6 +74,7 @@ def create_search_tool(rag: RagClient) -> Tool:
         result = (
             _format_chunks(found.chunks) if found.chunks else ToolResult("No passage was found.")
         )
+        result = replace(result, term_weights=found.term_weights)
         if not found.is_degraded:
             return result
         return replace(result, content=f"{_DEGRADED_SEARCH}\n{result.content}")

@@ -22,6 +22,7 @@ from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.answer_model import AnswerModel
 from backend.services.rag.domain import prompts
+from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
 from backend.services.rag.domain.prompts import NO_ANSWER
 from backend.services.rag.domain.refusal_thresholds import (
     MIN_SUPPORT_FOR_MODEL,
@@ -69,11 +70,13 @@ class AnswerService:
         self,
         database: Database,
         search: SearchService,
+        similarities: StoredSimilarities,
         embedder: BuiltInEmbedder,
         answer_model: AnswerModel | None = None,
     ) -> None:
         self._database = database
         self._search = search
+        self._similarities = similarities
         self._embedder = embedder
         self._answer_model = answer_model
 
@@ -98,7 +101,7 @@ class AnswerService:
     def _rank_sentences(
         self, question: str, results: WeightedSearchResult
     ) -> list[ScoredSentence[SearchHit]]:
-        return rank_hit_sentences(question, results.hits, self._embedder, results.term_weights)
+        return rank_hit_sentences(question, results.hits, self._similarities, results.term_weights)
 
     def _stream_extractive_answer(
         self, viewer: Viewer, question: str, results: WeightedSearchResult

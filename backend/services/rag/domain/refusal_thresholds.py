@@ -6,8 +6,12 @@ The threshold of answers without a language model is in `ANSWER_OPTIONS`.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import ANSWER_OPTIONS, ScoredSentence, rank_sentences
+from backend.ai.extractive_answers import (
+    ANSWER_OPTIONS,
+    ScoredSentence,
+    SentenceSimilarities,
+    rank_sentences,
+)
 from backend.services.rag.model import SearchHit
 
 # A language model gets chunks with less support, because it can still reply that they do not
@@ -16,10 +20,13 @@ MIN_SUPPORT_FOR_MODEL: Final = 0.6
 
 
 def rank_hit_sentences(
-    question: str, hits: Sequence[SearchHit], embedder: Embedder, term_weights: Mapping[str, float]
+    question: str,
+    hits: Sequence[SearchHit],
+    similarities: SentenceSimilarities[SearchHit],
+    term_weights: Mapping[str, float],
 ) -> list[ScoredSentence[SearchHit]]:
     """Return all sentences of *hits*, best first.
 
     *term_weights* are the inverse document frequencies of the question's terms.
     """
-    return rank_sentences(question, hits, embedder, ANSWER_OPTIONS, term_weights=term_weights)
+    return rank_sentences(question, hits, similarities, ANSWER_OPTIONS, term_weights=term_weights)

@@ -1,1 +1,1 @@
-"""Background work: the ingestion worker, its broker, and ingestion and reembedding threads."""
+"""Background work: the ingestion worker, its broker, and ingestion and embedding threads."""

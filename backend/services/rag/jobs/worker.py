@@ -8,11 +8,10 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
 from backend.services.rag.jobs.broker import TASK_NAME, send_task_messages
+from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.reembedding import ReembeddingThread
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -25,12 +24,14 @@ _LOST_MESSAGE_SECONDS = 6.0
 _POLL_SECONDS = 1.0
 
 
-def run_polling_worker(ingestion: IngestionRunner, reembedder: Reembedder, threads: int) -> None:
+def run_polling_worker(
+    ingestion: IngestionRunner, embedding: EmbeddingThread, threads: int
+) -> None:
     """Poll the tables until a signal ends the process. For brokers without message support."""
     _log.info("ready, processing up to %d documents at a time", threads)
-    workers: list[IngestionThread | ReembeddingThread] = [
+    workers: list[IngestionThread | EmbeddingThread] = [
         *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
-        ReembeddingThread(reembedder),
+        embedding,
     ]
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,7 +45,10 @@ def run_polling_worker(ingestion: IngestionRunner, reembedder: Reembedder, threa
 
 
 def run_celery_worker(
-    app: "Celery", ingestion: IngestionRunner, reembedder: Reembedder, threads: int
+    app: "Celery",
+    ingestion: IngestionRunner,
+    embedding: EmbeddingThread,
+    threads: int,
 ) -> None:
     """Process the messages of *app* until a signal ends the process."""
     from celery.apps import worker as apps_worker
@@ -61,13 +65,12 @@ def run_celery_worker(
     supervisor = IngestionThread(
         ingestion, _LOST_MESSAGE_SECONDS, lambda: send_task_messages(app, threads)
     )
-    reembedding = ReembeddingThread(reembedder)
 
     def on_ready(**_: object) -> None:
         _log.info("ready, processing up to %d documents at a time", threads)
         send_task_messages(app, threads)
         supervisor.start()
-        reembedding.start()
+        embedding.start()
 
     def on_shutdown(**_: object) -> None:
         _log.info("shutting down")
@@ -89,4 +92,4 @@ def run_celery_worker(
     )
     worker.start()
     supervisor.stop()
-    reembedding.stop()
+    embedding.stop()

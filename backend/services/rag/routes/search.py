@@ -1,6 +1,7 @@
 """Endpoints for searches and questions."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
@@ -20,9 +21,10 @@ from backend.security import (
     validate_input,
 )
 from backend.services.rag.domain.answers import Answer, AnswerService
+from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
 from backend.services.rag.domain.search.service import SearchQuery, SearchService
 from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavailable
-from backend.services.rag.model import SearchHit, SearchStage
+from backend.services.rag.model import SearchHit, SearchStage, SentenceSpan
 from backend.services.rag.routes.access import get_viewer
 from backend.services.rag.routes.answer_stream import collect_answer, stream_answer_events
 from backend.services.rag.routes.filters import parse_filter
@@ -36,13 +38,8 @@ Text = Annotated[
 ]
 
 
-class SearchRequest(Input):
-    """A search. `filter` contains conditions on metadata, document_id, filename and content_type.
-
-    The condition of an attribute is a value, a list of values of which one must match, or an
-    object of comparisons: `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte`, `$not`.
-    `$and`, `$or` (with lists) and `$not` combine filters.
-    """
+class _SearchFields(Input):
+    """The fields of searches and of questions."""
 
     query: Text
     k: Annotated[int, Field(ge=1, le=50), JsonInteger] = 5
@@ -64,6 +61,20 @@ class SearchRequest(Input):
         )
 
 
+class SearchRequest(_SearchFields):
+    """A search. `filter` contains conditions on metadata, document_id, filename and content_type.
+
+    The condition of an attribute is a value, a list of values of which one must match, or an
+    object of comparisons: `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte`, `$not`.
+    `$and`, `$or` (with lists) and `$not` combine filters.
+
+    With `sentences`, each result contains its sentences with their similarity to the query, and
+    the response contains the weights of the query's terms.
+    """
+
+    sentences: bool = False
+
+
 class TurnRequest(Input):
     """One message of the conversation."""
 
@@ -71,7 +82,7 @@ class TurnRequest(Input):
     content: Annotated[str, Field(max_length=20_000)]
 
 
-class QueryRequest(SearchRequest):
+class QueryRequest(_SearchFields):
     """A question. `history` is the previous conversation, oldest message first.
 
     A follow-up question is completed from it.
@@ -84,11 +95,25 @@ class QueryRequest(SearchRequest):
         return [Turn(turn.role, turn.content) for turn in self.history]
 
 
+class SentenceResponse(BaseModel):
+    """A sentence or table row: the characters `start` to `end` of its document's text.
+
+    `similarity` is the cosine similarity of the query with the sentence, together with the heading
+    above it and the sentence that it refers to, from -1 to 1.
+    """
+
+    start: int
+    end: int
+    similarity: float
+
+
 class SearchHitResponse(BaseModel):
     """A chunk: the characters `start` to `end` of its document's text.
 
     `section` is the heading of the section that contains its start, and `headings` are those
     within it. `table_header` is the header row of the table that the chunk continues, or empty.
+    `sentences` are its sentences in order, if they were requested. Headings are left out, and
+    sentences that a better result contains too.
     """
 
     chunk_id: str
@@ -103,10 +128,14 @@ class SearchHitResponse(BaseModel):
     end: int
     text: str
     score: float
+    sentences: list[SentenceResponse] | None = None
 
     @classmethod
-    def from_hit(cls, hit: SearchHit) -> Self:
-        return cls.model_validate(hit, from_attributes=True)
+    def from_hit(cls, hit: SearchHit, sentences: Sequence[SentenceSpan] | None = None) -> Self:
+        response = cls.model_validate(hit, from_attributes=True)
+        if sentences is not None:
+            response.sentences = [SentenceResponse(**asdict(sentence)) for sentence in sentences]
+        return response
 
 
 class SearchResponse(BaseModel):
@@ -114,11 +143,13 @@ class SearchResponse(BaseModel):
 
     `degraded` contains the parts of the search that were unavailable, so that the results may be
     incomplete or in a worse order: `vectors` (the results match by keywords only) or `reranking`.
-    Usually it is empty.
+    Usually it is empty. `term_weights` are the inverse document frequencies of the query's terms,
+    case-folded and stemmed, if sentences were requested.
     """
 
     results: list[SearchHitResponse]
     degraded: list[SearchStage]
+    term_weights: dict[str, float] | None = None
     took_ms: float
 
 
@@ -171,10 +202,23 @@ def search_chunks(body: SearchRequest) -> SearchResponse:
     `degraded`; mode `dense` fails.
     """
     started_at = time.perf_counter()
+    if body.sentences:
+        return _search_sentences(body, started_at)
     result = use(SearchService).search_chunks(get_viewer(), body.to_search_query())
     return SearchResponse(
         results=[SearchHitResponse.from_hit(hit) for hit in result.hits],
         degraded=list(result.degraded),
+        took_ms=_get_elapsed_ms(started_at),
+    )
+
+
+def _search_sentences(body: SearchRequest, started_at: float) -> SearchResponse:
+    result = use(SearchService).search_with_term_weights(get_viewer(), body.to_search_query())
+    sentences = use(StoredSimilarities).score_sentences(body.query, result.hits)
+    return SearchResponse(
+        results=list(map(SearchHitResponse.from_hit, result.hits, sentences)),
+        degraded=list(result.degraded),
+        term_weights=dict(result.term_weights),
         took_ms=_get_elapsed_ms(started_at),
     )
 

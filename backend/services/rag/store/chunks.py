@@ -1,9 +1,20 @@
 """Chunks of documents. These rows determine which chunks are visible; indexes contain only ids."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, delete, func, insert, select
+from sqlalchemy import (
+    JSON,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.services.rag.store.base import Base, is_old_generation
@@ -58,33 +69,37 @@ def get_visible_chunks(
     session: Session, tenant_id: str, user_id: str, chunk_ids: Sequence[str]
 ) -> dict[str, VisibleChunk]:
     """Return those of *chunk_ids* that are current and that the user may read, by id."""
-    query = (
-        select(
-            ChunkRow.id,
-            ChunkRow.document_id,
-            ChunkRow.generation,
-            ChunkRow.section,
-            ChunkRow.headings,
-            ChunkRow.table_header,
-            ChunkRow.page,
-            ChunkRow.start,
-            ChunkRow.end,
-            ChunkRow.text,
-            DocumentRow.filename,
-            DocumentRow.title,
-            DocumentRow.collection_id,
-        )
-        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
-        .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
-        .where(
-            # There is no condition on the document's tenant: SQLite would use the index on it and
-            # scan all documents of the tenant.
-            ChunkRow.id.in_(chunk_ids),
-            ChunkRow.generation == DocumentRow.generation,
-            is_readable_by(tenant_id, user_id),
-        )
+    values = {"tenant_id": tenant_id, "user_id": user_id, "chunk_ids": chunk_ids}
+    return {row[0]: VisibleChunk(*row) for row in session.execute(_VISIBLE_CHUNKS, values)}
+
+
+# Each search executes it. Building a statement takes as long as executing it.
+_VISIBLE_CHUNKS: Final = (
+    select(
+        ChunkRow.id,
+        ChunkRow.document_id,
+        ChunkRow.generation,
+        ChunkRow.section,
+        ChunkRow.headings,
+        ChunkRow.table_header,
+        ChunkRow.page,
+        ChunkRow.start,
+        ChunkRow.end,
+        ChunkRow.text,
+        DocumentRow.filename,
+        DocumentRow.title,
+        DocumentRow.collection_id,
     )
-    return {row[0]: VisibleChunk(*row) for row in session.execute(query)}
+    .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+    .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
+    .where(
+        # There is no condition on the document's tenant: SQLite would use the index on it and scan
+        # all documents of the tenant.
+        ChunkRow.id.in_(bindparam("chunk_ids", expanding=True)),
+        ChunkRow.generation == DocumentRow.generation,
+        is_readable_by(bindparam("tenant_id", type_=String), bindparam("user_id", type_=String)),
+    )
+)
 
 
 def list_chunks(

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     ForeignKey,
     Select,
     String,
     UniqueConstraint,
     and_,
+    bindparam,
     or_,
     select,
 )
@@ -22,6 +24,8 @@ from backend.services.rag.errors import CollectionExists
 from backend.services.rag.store.base import Base, new_id, utc_now
 
 Access = Literal["none", "read", "write"]
+
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
 class CollectionRow(Base):
@@ -54,7 +58,9 @@ class GrantRow(Base):
     access: Mapped[Access] = mapped_column(String(8))
 
 
-def is_readable_by(tenant_id: str, user_id: str) -> ColumnElement[bool]:
+def is_readable_by(
+    tenant_id: str | BindParameter[str], user_id: str | BindParameter[str]
+) -> ColumnElement[bool]:
     """Return the condition that *user_id* may read a collection.
 
     For this user, all other collections are treated as missing.
@@ -78,7 +84,9 @@ def list_readable_collections(
     Args:
         name_or_id: restricts the result to collections with this name or id.
     """
-    query = _filter_readable(select(CollectionRow), tenant_id, user_id, name_or_id)
+    query = _filter_readable(select(CollectionRow), tenant_id, user_id)
+    if name_or_id is not None:
+        query = query.where(_has_name_or_id(name_or_id))
     return session.scalars(query).all()
 
 
@@ -86,25 +94,36 @@ def list_collection_versions(
     session: Session, tenant_id: str, user_id: str, name_or_id: str | None = None
 ) -> Sequence[tuple[str, int]]:
     """Return id and version of the collections that list_readable_collections() returns."""
-    query = select(CollectionRow.id, CollectionRow.version)
-    rows = session.execute(_filter_readable(query, tenant_id, user_id, name_or_id))
+    query = _READABLE_VERSIONS
+    if name_or_id is not None:
+        query = query.where(_has_name_or_id(name_or_id))
+    rows = session.execute(query, {"tenant_id": tenant_id, "user_id": user_id})
     return [(row[0], row[1]) for row in rows]
 
 
 def _filter_readable(
-    query: Select[Any], tenant_id: str, user_id: str, name_or_id: str | None
-) -> Select[Any]:
-    query = query.where(is_readable_by(tenant_id, user_id))
-    if name_or_id is not None:
-        query = query.where(or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id))
-    return query.order_by(CollectionRow.owner_id != user_id, CollectionRow.id)
+    query: Select[_Row], tenant_id: str | BindParameter[str], user_id: str | BindParameter[str]
+) -> Select[_Row]:
+    return query.where(is_readable_by(tenant_id, user_id)).order_by(
+        CollectionRow.owner_id != user_id, CollectionRow.id
+    )
+
+
+def _has_name_or_id(name_or_id: str) -> ColumnElement[bool]:
+    return or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id)
+
+
+# Each search executes it. Building a statement takes as long as executing it.
+_READABLE_VERSIONS: Final = _filter_readable(
+    select(CollectionRow.id, CollectionRow.version),
+    bindparam("tenant_id", type_=String),
+    bindparam("user_id", type_=String),
+)
 
 
 def list_collections_by_name_or_id(session: Session, name_or_id: str) -> Sequence[CollectionRow]:
     """Return collections of all tenants and owners, for operators."""
-    query = select(CollectionRow).where(
-        or_(CollectionRow.name == name_or_id, CollectionRow.id == name_or_id)
-    )
+    query = select(CollectionRow).where(_has_name_or_id(name_or_id))
     return session.scalars(query.order_by(CollectionRow.id)).all()
 
 

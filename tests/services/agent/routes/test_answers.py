@@ -179,6 +179,16 @@ def test_rule_based_answer_is_unchanged_by_a_degraded_document_search(client, ra
     assert degraded["citations"] == complete["citations"] != []
 
 
+def test_rag_service_of_the_previous_version_is_searched(client, rag_service, ada):
+    rag_service.add_document(LEASE, ada)
+    rag_service.is_previous_version = True
+
+    answer = post_query(client, ada, "How long is the notice period?").json
+
+    assert answer["citations"][0]["quote"] in LEASE
+    assert [step["status"] for step in answer["steps"]] == ["ok"]
+
+
 def test_unavailable_rag_service_is_a_failed_step(scripted_client, rag_service, model, ada):
     rag_service.is_failing = True
     model.queue_replies(

@@ -3,7 +3,7 @@
 
 import pytest
 
-from backend.ai.extractive_answers import ANSWER_OPTIONS, select_sentences
+from backend.ai.extractive_answers import ANSWER_OPTIONS, EmbeddedSimilarities, select_sentences
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.model import SearchHit
 
@@ -37,7 +37,8 @@ def search_hit(text, document_id="doc_1", start=0):
 
 
 def extract_sentences(embedder, question, hits):
-    return select_sentences(rank_hit_sentences(question, hits, embedder, {}), ANSWER_OPTIONS)
+    similarities = EmbeddedSimilarities(embedder)
+    return select_sentences(rank_hit_sentences(question, hits, similarities, {}), ANSWER_OPTIONS)
 
 
 def extract_quotes(embedder, question, *texts):

@@ -37,6 +37,22 @@ def test_search_returns_at_most_k_hits_best_first(librarian):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_search_returns_sentences_and_term_weights_on_request(librarian):
+    question = {"query": "How long is the runway?"}
+    response = librarian("POST", "/search", json=question | {"sentences": True}).json
+
+    sentences = response["results"][0]["sentences"]
+    assert [AIRFIELD[item["start"] : item["end"]] for item in sentences] == [
+        "The runway of the old airfield is 1,840 metres long.",
+        "It was resurfaced in 1997.",
+    ]
+    assert 1 >= sentences[0]["similarity"] > sentences[1]["similarity"]
+    assert response["term_weights"].keys() == {"long", "runway"}
+    without = librarian("POST", "/search", json=question).json
+    assert without["results"][0]["sentences"] is without["term_weights"] is None
+    assert librarian("POST", "/query", json=question | {"sentences": True}).status_code == 422
+
+
 def test_search_is_limited_to_the_collection(librarian):
     assert {r["filename"] for r in librarian.search("runway", collection="food")} <= {"bakery.txt"}
     missing = librarian("POST", "/search", json={"query": "x", "collection": "none"})

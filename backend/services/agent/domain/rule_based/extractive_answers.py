@@ -1,20 +1,27 @@
 """Answers of the agent without a language model: sentences of the documents that were found."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import ANSWER_OPTIONS, extract_answer, rank_sentences
+from backend.ai.extractive_answers import (
+    ANSWER_OPTIONS,
+    Candidate,
+    EmbeddedSimilarities,
+    SentenceSimilarities,
+    extract_answer,
+    rank_sentences,
+)
 from backend.ai.text.quotes import format_passage, format_statement
 from backend.ai.text.sentence_ends import ends_without_mark, has_final_punctuation
 from backend.ai.text.sentences import split_sentences
 from backend.services.agent.model import Chunk
 
-# The agent does not know which terms are rare in the documents. Each one counts the same, which
-# lowers the support of right answers. Measured with `python -m benchmarks.agent.lite_answers`.
+# Lower than in the rag service: the agent has found more chunks and answers more questions with it.
+# Measured with `python -m benchmarks.agent.lite_answers`.
 _OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.67)
 # Chunks whose sentences all have less support have nothing to do with the question.
 RELATED_OPTIONS: Final = replace(
@@ -27,8 +34,48 @@ _ASKS_FOR_SUMMARY: Final = re.compile(
 )
 
 
-def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> str | None:
+class SearchSimilarities:
+    """Similarities that the rag service computed for the query of a search.
+
+    Sentences that have none, such as those of a document that was read, are embedded.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedded = EmbeddedSimilarities(embedder)
+
+    def compute_similarities(
+        self, question: str, candidates: Sequence[Candidate[Chunk]]
+    ) -> Sequence[float]:
+        """Return the cosine similarity of the query with the text of each of *candidates*.
+
+        The *question* itself is compared with sentences that are embedded.
+        """
+        chunks = {id(candidate.chunk): candidate.chunk for candidate in candidates}
+        known = {
+            (chunk.document_id, start, end): similarity
+            for chunk in chunks.values()
+            for start, end, similarity in chunk.similarities
+        }
+        keys = [(candidate.chunk.document_id, *candidate.position) for candidate in candidates]
+        missing = {
+            key: item for key, item in zip(keys, candidates, strict=True) if key not in known
+        }
+        if missing:
+            similarities = self._embedded.compute_similarities(question, list(missing.values()))
+            known |= zip(missing, similarities, strict=True)
+        return [known[key] for key in keys]
+
+
+def answer_from_chunks(
+    similarities: SentenceSimilarities[Chunk],
+    question: str,
+    chunks: Sequence[Chunk],
+    term_weights: Mapping[str, float] | None = None,
+) -> str | None:
     """Return the sentences of *chunks* that answer *question*, or None if none has support.
+
+    *term_weights* are the inverse document frequencies of the question's terms. Without them, as
+    for a document that was read, each term counts the same.
 
     A request for a summary is answered with the beginning of the document: the one that the
     request names, or else the best hit.
@@ -40,7 +87,7 @@ def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk
             key=lambda chunk: chunk.start,
         )
         return extract_first_sentences(first_chunk)
-    selected = extract_answer(question, chunks, embedder, _OPTIONS)
+    selected = extract_answer(question, chunks, similarities, _OPTIONS, term_weights=term_weights)
     if not selected:
         return None
     # In the order of the chunks, so that sentences that belong together stay together.
@@ -52,11 +99,13 @@ def answer_from_chunks(embedder: Embedder, question: str, chunks: Sequence[Chunk
     return _join_lines(lines)
 
 
-def is_related(embedder: Embedder, question: str, chunks: Sequence[Chunk]) -> bool:
+def is_related(
+    similarities: SentenceSimilarities[Chunk], question: str, chunks: Sequence[Chunk]
+) -> bool:
     """Return True if *chunks* are about the subject of *question*, even without an answer."""
     if _ASKS_FOR_SUMMARY.search(question):
         return True
-    ranked = rank_sentences(question, chunks, embedder, RELATED_OPTIONS)
+    ranked = rank_sentences(question, chunks, similarities, RELATED_OPTIONS)
     return any(sentence.support >= RELATED_OPTIONS.min_support for sentence in ranked)
 
 

@@ -5,14 +5,17 @@ Answers consist of text from tool results, or state that nothing was found.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
+from backend.ai.extractive_answers import NOTHING_FOUND, EmbeddedSimilarities
 from backend.services.agent.domain.rule_based.client_tool_arguments import guess_arguments
 from backend.services.agent.domain.rule_based.extractive_answers import (
+    SearchSimilarities,
     answer_from_chunks,
     extract_first_sentences,
     is_related,
@@ -36,9 +39,11 @@ _MIN_SMALL_TALK_SIMILARITY: Final = 0.75
 _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
+# A request is compared with small talk and with the examples of tools: it is embedded once.
+_MAX_KEPT_REQUESTS: Final = 64
+_OUTER_MARKS: Final = " ?!.,"
 
 _PERCENT: Final = re.compile(r"(?<![\w.])([\d.]++)/100\*")
-_NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Other wordings of small talk are recognised by their similarity to these.
 _SMALL_TALK_EXAMPLES: Final = (
     "hello",
@@ -55,7 +60,9 @@ class RuleBasedPlanner:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._similarities = SearchSimilarities(embedder)
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._embed_request = lru_cache(maxsize=_MAX_KEPT_REQUESTS)(self._embed_text)
 
     def resolve_references(self, request: str, previous_request: str) -> str:
         """Return *request* completed with what it leaves out of *previous_request*."""
@@ -113,11 +120,18 @@ class RuleBasedPlanner:
         """
         if not completed:
             return self._answer_small_talk(request)
-        chunks = [chunk for call in completed for chunk in call.chunks]
-        if not chunks:
+        calls = [call for call in completed if call.chunks]
+        if not calls:
             return self.compose_answer(request, completed)
         # If the chunks are unrelated, a small language model would answer from memory.
-        return None if is_related(self._embedder, request, chunks) else _NOTHING_FOUND
+        has_related = any(self._has_related_chunks(request, call) for call in calls)
+        return None if has_related else NOTHING_FOUND
+
+    def _has_related_chunks(self, request: str, call: CompletedToolCall) -> bool:
+        if call.arguments.get("query") == request:
+            return is_related(self._similarities, request, call.chunks)
+        # The model wrote the query, which may be about another subject than the request.
+        return is_related(EmbeddedSimilarities(self._embedder), request, call.chunks)
 
     def compose_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str:
         """Return the answer to *request* from the results of the *completed* calls."""
@@ -138,11 +152,12 @@ class RuleBasedPlanner:
             query = str(call.arguments.get("query") or request)
             # The query is part of the request, or the request completed from the conversation. In
             # the second case the words of the request itself select the best sentences.
-            question = query if query in request else request
-            answer = answer_from_chunks(self._embedder, question, call.chunks)
-            return (
-                answer or answer_from_chunks(self._embedder, query, call.chunks) or _NOTHING_FOUND
+            questions = [query] if query in request else [request, query]
+            answers = (
+                answer_from_chunks(self._similarities, question, call.chunks, call.term_weights)
+                for question in questions
             )
+            return next(filter(None, answers), NOTHING_FOUND)
         if call.tool == CALCULATE:
             return _PERCENT.sub(r"\1 % of ", call.content)
         return extract_first_sentences(call.chunks[0]) if call.chunks else call.content
@@ -152,7 +167,7 @@ class RuleBasedPlanner:
             return answer
         if len(request) > _MAX_SMALL_TALK_CHARACTERS:
             return None
-        similarities = self._get_similarities(request.strip(" ?!.,"), _SMALL_TALK_EXAMPLES)
+        similarities = self._get_similarities(request.strip(_OUTER_MARKS), _SMALL_TALK_EXAMPLES)
         best = int(similarities.argmax())
         return (
             answer_small_talk(_SMALL_TALK_EXAMPLES[best])
@@ -163,7 +178,7 @@ class RuleBasedPlanner:
     def _choose_by_example(self, request: str, tools: Sequence[OfferedTool]) -> PlannedToolCall:
         examples = [(tool, example) for tool in tools for example in tool.examples]
         similarities = self._get_similarities(
-            request, [example.utterance for _, example in examples]
+            request.strip(_OUTER_MARKS), [example.utterance for _, example in examples]
         )
         best = int(similarities.argmax())
         tool, example = examples[best]
@@ -196,11 +211,14 @@ class RuleBasedPlanner:
             missing = list(others)
         if missing:
             self._vectors.update(zip(missing, self._embedder.encode(missing), strict=True))
-        vector = self._embedder.encode([text])[0]
-        similarities: NDArray[np.float32] = (
-            np.stack([self._vectors[other] for other in others]) @ vector
-        )
+        similarities: NDArray[np.float32] = np.stack(
+            [self._vectors[other] for other in others]
+        ) @ self._embed_request(text)
         return similarities
+
+    def _embed_text(self, text: str) -> NDArray[np.float32]:
+        vector: NDArray[np.float32] = self._embedder.encode([text])[0]
+        return vector
 
 
 def _match_offered_rule(request: str, tools: Sequence[OfferedTool]) -> PlannedToolCall | None:

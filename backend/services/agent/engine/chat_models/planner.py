@@ -1,7 +1,7 @@
 """Interface of the planner: tool choice and answers without a language model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.services.agent.model import Chunk, ToolExample
@@ -27,13 +27,17 @@ class PlannedToolCall:
 
 @dataclass(frozen=True, slots=True)
 class CompletedToolCall:
-    """A tool call of the current request, with its result."""
+    """A tool call of the current request, with its result.
+
+    *term_weights* are the inverse document frequencies of the terms that were searched.
+    """
 
     tool: str
     arguments: Mapping[str, Any]
     content: str
     chunks: Sequence[Chunk]
     failed: bool
+    term_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class Planner(Protocol):

@@ -134,6 +134,7 @@ def parse_current_request(
                     content=message.text,
                     chunks=[Chunk(**fields) for fields in artifact.get("passages", ())],
                     failed=message.status == "error",
+                    term_weights=artifact.get("term_weights", {}),
                 )
             )
     return request, previous_request, completed

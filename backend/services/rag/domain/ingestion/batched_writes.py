@@ -7,6 +7,7 @@ from typing import TypeVar
 from backend.chassis.database.sessions import Database, Session
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import documents as document_store
+from backend.services.rag.store import sentence_vectors as sentence_vector_store
 from backend.services.rag.store.keyword_index import postings as posting_store
 
 # About 20 ms on a disk of 2020.
@@ -73,7 +74,10 @@ def delete_old_generations(
             posting_store.delete_old_postings(*key, keep_newer=keep_newer)
             chunks = chunk_store.delete_old_chunks(*key, MAX_ROWS, keep_newer=keep_newer)
             pages = document_store.delete_old_pages(*key, MAX_ROWS, keep_newer=keep_newer)
-            has_more = MAX_ROWS in (chunks, pages)
+            sentences = sentence_vector_store.delete_old_sentence_vectors(
+                *key, MAX_ROWS, keep_newer=keep_newer
+            )
+            has_more = MAX_ROWS in (chunks, pages, sentences)
         if has_more:
             _pause(started_at)
 

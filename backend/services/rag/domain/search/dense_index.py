@@ -1,9 +1,7 @@
 """Dense index: vectors of chunks under the active and the pending embedding model."""
 
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 
@@ -21,14 +19,14 @@ from backend.services.rag.domain.embeddings.model_registry import (
     EmbeddingModelRegistry,
     StoredModel,
 )
+from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store import embeddings as store
-from backend.services.rag.store.vectors import Vector, VectorStore
+from backend.services.rag.store.vectors import VectorStore
 
 _log = logging.getLogger(__name__)
 # After a failure, searches fail immediately for this time instead of waiting for a timeout each.
 _FAILURE_PAUSE_SECONDS = 2.0
-_MAX_CACHED_QUERIES = 512
 
 
 class DenseIndex:
@@ -40,6 +38,7 @@ class DenseIndex:
         models: EmbeddingModelRegistry,
         vectors: VectorStore,
         metrics: RagMetrics | None = None,
+        query_vectors: QueryVectors | None = None,
     ) -> None:
         """*database* sees all tenants' rows."""
         self._database = database
@@ -47,9 +46,7 @@ class DenseIndex:
         self._vectors = vectors
         self._metrics = metrics or RagMetrics()
         self._paused_until = 0.0
-        # Vectors of recent queries, because paging and retries repeat a query.
-        self._query_vectors: OrderedDict[tuple[str, str], Vector] = OrderedDict()
-        self._query_lock = threading.Lock()
+        self._query_vectors = query_vectors or QueryVectors()
 
     def search_nearest(
         self,
@@ -67,7 +64,9 @@ class DenseIndex:
             raise VectorSearchUnavailable("It failed a moment ago.")
         try:
             model = self._models.get_serving_model()
-            vector = self._get_query_vector(model, text)
+            vector = self._query_vectors.embed_query(
+                model.name, text, lambda texts: self._embed_texts(model, texts, "questions")
+            )
             scores: dict[str, float] = {}
             missing = []
             for collection_id in collection_ids:
@@ -106,19 +105,6 @@ class DenseIndex:
                 *(collection_id, count),
             )
         raise VectorSearchUnavailable(f"The vectors of collection {collection_id} are missing.")
-
-    def _get_query_vector(self, model: StoredModel, text: str) -> Vector:
-        key = model.id, text
-        with self._query_lock:
-            if key in self._query_vectors:
-                self._query_vectors.move_to_end(key)
-                return self._query_vectors[key]
-        vector: Vector = self._embed_texts(model, [text], "questions")[0]
-        with self._query_lock:
-            self._query_vectors[key] = vector
-            if len(self._query_vectors) > _MAX_CACHED_QUERIES:
-                self._query_vectors.popitem(last=False)
-        return vector
 
     def add_chunks(
         self,

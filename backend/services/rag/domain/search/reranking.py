@@ -6,9 +6,11 @@ takes a few milliseconds, so hybrid searches do it by default.
 
 import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from backend.ai.text.tables import is_header_row, is_table_row
 from backend.ai.text.terms import extract_terms
@@ -24,6 +26,15 @@ _WEIGHT = 0.2
 # Weight of the best row of a table. Rows with some of the terms get little of it.
 _ROW_WEIGHT = 0.8
 _ROW_EXPONENT = 4
+# Recent hits whose terms are kept. The text of one has about 1,000 characters.
+_MAX_KEPT_HITS = 1024
+
+
+class _HitTerms(NamedTuple):
+    """The terms of a hit in order, and those of each row of its tables with the header."""
+
+    in_order: Sequence[str]
+    by_row: Sequence[AbstractSet[str]]
 
 
 class Reranker(Protocol):
@@ -47,11 +58,11 @@ def rerank_by_terms(
     """
     question_terms = extract_terms(question)
     terms_by_hit = [
-        extract_terms(f"{hit.title} {hit.section}\n{hit.table_header}\n{hit.text}")
+        _extract_terms(hit.title, hit.section, hit.table_header, hit.text)
         for hit in hits[:RERANK_DEPTH]
     ]
     # Terms that no hit contains do not influence the order.
-    known_terms = set().union(*terms_by_hit)
+    known_terms = set().union(*(terms.in_order for terms in terms_by_hit))
     weights = {term: term_weights.get(term, 0.0) for term in question_terms if term in known_terms}
     pair_weights = {
         pair: min(weights.get(term, 0.0) for term in pair) for pair in pairwise(question_terms)
@@ -60,8 +71,8 @@ def rerank_by_terms(
         replace(
             hit,
             score=hit.score
-            + _WEIGHT * _compute_overlap(terms, weights, pair_weights)
-            + _ROW_WEIGHT * _compute_row_share(hit, weights) ** _ROW_EXPONENT,
+            + _WEIGHT * _compute_overlap(terms.in_order, weights, pair_weights)
+            + _ROW_WEIGHT * _compute_row_share(terms.by_row, weights) ** _ROW_EXPONENT,
         )
         for hit, terms in zip(hits[:RERANK_DEPTH], terms_by_hit, strict=True)
     ]
@@ -101,19 +112,25 @@ def _compute_overlap(
     return 0.5 * term_share + 0.5 * pair_share
 
 
-def _compute_row_share(hit: SearchHit, weights: Mapping[str, float]) -> float:
+def _compute_row_share(
+    terms_by_row: Sequence[AbstractSet[str]], weights: Mapping[str, float]
+) -> float:
     """Return the largest weighted share of the question's terms in a table row with its header."""
-    rows = list(filter(is_table_row, hit.text.splitlines()))
-    if not rows:
-        return 0.0
+    return max((_compute_weighted_share(weights, terms) for terms in terms_by_row), default=0.0)
+
+
+@lru_cache(maxsize=_MAX_KEPT_HITS)
+def _extract_terms(title: str, section: str, table_header: str, text: str) -> _HitTerms:
+    rows = list(filter(is_table_row, text.splitlines()))
     has_header = len(rows) > 1 and is_header_row(rows[0], rows[1])
-    header_terms = set(extract_terms(hit.table_header or (rows[0] if has_header else "")))
-    return max(
-        _compute_weighted_share(weights, header_terms.union(extract_terms(row))) for row in rows
+    header_terms = extract_terms(table_header or (rows[0] if has_header else ""))
+    return _HitTerms(
+        extract_terms(f"{title} {section}\n{table_header}\n{text}"),
+        [frozenset(header_terms).union(extract_terms(row)) for row in rows],
     )
 
 
-def _compute_weighted_share(weights: Mapping[T, float], present: set[T]) -> float:
+def _compute_weighted_share(weights: Mapping[T, float], present: AbstractSet[T]) -> float:
     total = sum(weights.values())
     if not total:
         return 0.0

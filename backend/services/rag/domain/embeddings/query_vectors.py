@@ -1,0 +1,36 @@
+"""Vectors of recent questions, so that a question is embedded once for search and selection."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from backend.ai.embedder import Vectors
+from backend.services.rag.store.vectors import Vector
+
+# Paging and retries repeat a question too. A vector has 1.5 kB with 384 dimensions.
+_MAX_VECTORS: Final = 512
+
+
+class QueryVectors:
+    """The vectors of the most recent questions by embedding model. Shared between threads."""
+
+    def __init__(self) -> None:
+        self._vectors: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed_query(
+        self, model: str, text: str, encode: Callable[[Sequence[str]], Vectors]
+    ) -> Vector:
+        """Return the vector of *text* under the model called *model*, which *encode* applies."""
+        key = model, text
+        with self._lock:
+            if key in self._vectors:
+                self._vectors.move_to_end(key)
+                return self._vectors[key]
+        vector: Vector = encode([text])[0]
+        with self._lock:
+            self._vectors[key] = vector
+            if len(self._vectors) > _MAX_VECTORS:
+                self._vectors.popitem(last=False)
+        return vector

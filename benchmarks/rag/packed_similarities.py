@@ -1,0 +1,33 @@
+"""Similarities from packed sentence vectors, as the rag service stores them."""
+
+from collections.abc import Sequence
+
+from backend.ai.chunk_statements import AnswerChunk
+from backend.ai.embedder import Vectors
+from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.extractive_answers import Candidate
+from backend.services.rag.domain.embeddings.sentence_vectors import (
+    embed_sentences,
+    pack_vectors,
+    unpack_vectors,
+)
+
+
+class PackedSimilarities:
+    """Embeds, packs and unpacks each sentence once."""
+
+    def __init__(self, embedder: BuiltInEmbedder) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, Vectors] = {}
+
+    def compute_similarities(
+        self, question: str, candidates: Sequence[Candidate[AnswerChunk]]
+    ) -> Sequence[float]:
+        texts = [candidate.text for candidate in candidates]
+        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if missing:
+            rows = embed_sentences(self._embedder, missing)
+            packed = pack_vectors(range(len(missing)), rows)
+            self._vectors |= zip(missing, unpack_vectors([packed])[1], strict=True)
+        vector = self._embedder.encode([question])[0]
+        return [float(self._vectors[text] @ vector) for text in texts]
