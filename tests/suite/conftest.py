@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 PASSWORD = "testpass123"
 START_SECONDS = 120
+# Longer than an upload waits for its documents at most, which is 60 s.
+RESPONSE_SECONDS = 90
 _numbers = count(1)
 
 
@@ -42,7 +44,7 @@ class UserClient:
     account: dict[str, Any]
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.base + path, timeout=60, **options)
+        return self.session.request(method, self.base + path, timeout=RESPONSE_SECONDS, **options)
 
     def upload(self, file: Path, name: str | None = None, wait: int = 60) -> dict[str, Any]:
         with file.open("rb") as content:
