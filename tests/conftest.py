@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="server",
         help="what the fixture `valkey` starts",
     )
+    parser.addoption(
+        "--vector-store",
+        choices=("pgvector", "qdrant"),
+        help="vector store of the suite instead of Chroma; pgvector needs --database postgresql",
+    )
 
 
 def _cache_url_builders() -> None:
@@ -58,7 +63,11 @@ _cache_url_builders()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    databases.select_kind(config.getoption("--database"))
+    database, vector_store = config.getoption("--database"), config.getoption("--vector-store")
+    if vector_store == "pgvector" and database != "postgresql":
+        raise pytest.UsageError("--vector-store pgvector needs --database postgresql.")
+    databases.select_kind(database)
+    databases.select_vector_store(vector_store)
 
 
 def pytest_unconfigure() -> None:

@@ -16,6 +16,7 @@ KINDS = ("sqlite", "postgresql")
 TEMPLATE = "template_suite"
 
 _sqlite_templates: dict[str, bytes] = {}
+_vector_store: str | None = None
 
 
 def create_sqlite_database(file: Path, service: str) -> str:
@@ -110,6 +111,17 @@ def select_kind(kind: str) -> None:
     """Run the tests of this process on databases of *kind*."""
     global _postgresql
     _postgresql = _Server() if kind == "postgresql" else None
+
+
+def select_vector_store(kind: str | None) -> None:
+    """Run the suites of this process with the vector store *kind*, or with the default one."""
+    global _vector_store
+    _vector_store = kind
+
+
+def selected_vector_store() -> str | None:
+    """Return the kind of vector store, or None for the default one."""
+    return _vector_store
 
 
 def stop() -> None:

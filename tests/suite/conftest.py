@@ -20,13 +20,15 @@ import requests
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
 from tests.collector import Collector, run_collector
-from tests.databases import variables_in
+from tests.databases import selected_vector_store, variables_in
 from tests.servers import free_port, valkey_cluster, wait_until
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 PASSWORD = "testpass123"
 START_SECONDS = 120
+# Longer than an upload waits for its documents at most, which is 60 s.
+RESPONSE_SECONDS = 90
 _numbers = count(1)
 
 
@@ -42,7 +44,7 @@ class UserClient:
     account: dict[str, Any]
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.base + path, timeout=60, **options)
+        return self.session.request(method, self.base + path, timeout=RESPONSE_SECONDS, **options)
 
     def upload(self, file: Path, name: str | None = None, wait: int = 60) -> dict[str, Any]:
         with file.open("rb") as content:
@@ -150,6 +152,8 @@ def prepare_suite(folder: Path, root: Path = ROOT, **variables: str) -> Suite:
     environment |= {entry.port_variable: str(free_port()) for entry in COMPANIONS if entry.port}
     environment |= {"DATA_DIR": str(folder / "data"), "LOG_DIR": str(folder / "logs")}
     environment |= variables_in(folder / "data")
+    if vector_store := selected_vector_store():
+        environment["VECTOR_STORE"] = vector_store
     # All tests share one client address; the rate limits have their own tests.
     environment |= {"RATE_LIMIT_AUTH": "10000/minute", "RATE_LIMIT_API": "10000/minute"}
     return Suite(environment | variables, folder, ports, root)
@@ -197,7 +201,9 @@ def guess_passwords(
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
     """Trace collector of the running suite. Exporting spans needs the extra `otel`."""
-    install = [str(ROOT / "start_microservices.sh"), "install", "--extra", "otel"]
+    # The extra of a vector store has its name.
+    extras = ",".join(filter(None, ("otel", selected_vector_store())))
+    install = [str(ROOT / "start_microservices.sh"), "install", "--extra", extras]
     subprocess.run(install, cwd=ROOT, check=True, capture_output=True, timeout=300)
     with run_collector() as collector:
         yield collector

@@ -10,6 +10,7 @@ from backend.services.rag.app import create_app
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from backend.services.rag.wiring import RagComponents
+from tests.databases import database_in, variables_in
 from tests.servers import wait_until
 from tests.services.rag.conftest import ApiUser, build_settings, stop_app
 
@@ -19,14 +20,19 @@ TRAMS = "Trams leave from the square."
 
 @pytest.fixture
 def run_command(tmp_path, monkeypatch, capsys):
-    """Run a backup command on the data folder; returns its exit code and output."""
+    """Run a backup command on a data folder; returns its exit code and output.
+
+    Other folders than that of the test are restored to, and use SQLite: databases from
+    `tests/databases.py` have tables already.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "CHROMA_URL", "VECTOR_STORE", "EMBEDDING_MODEL"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments, folder=tmp_path, **variables):
         with monkeypatch.context() as environment:
-            for name, value in {"DATA_DIR": str(folder), **variables}.items():
+            database = variables_in(folder) if folder == tmp_path else {}
+            for name, value in {"DATA_DIR": str(folder), **database, **variables}.items():
                 environment.setenv(name, value)
             code = main([str(argument) for argument in arguments])
         return code, "".join(capsys.readouterr())
@@ -48,7 +54,10 @@ def restore_elsewhere(run_command, tmp_path, identities, embedder):
         vectors = VectorStoreSettings("chroma", folder / "rag" / "vectors")
         if variables.get("VECTOR_STORE") == "qdrant":
             vectors = VectorStoreSettings("qdrant", folder / "rag" / "qdrant")
-        app = create_app(build_settings(folder, vectors=vectors), embedder)
+        database_url = f"sqlite:///{folder / 'rag.db'}"
+        app = create_app(
+            build_settings(folder, vectors=vectors, database_url=database_url), embedder
+        )
         apps.append(app)
         identities.trust(app)
         return ApiUser(app, identities.bearer(user_id, tenant_id="tenant-of-user-ada")), output
@@ -107,7 +116,7 @@ def test_document_in_processing_is_processed_after_a_restore(
 ):
     document = ada.upload(FERRIES)
     trams = ada.upload(TRAMS, "trams.txt")
-    with open_database(f"sqlite:///{tmp_path / 'rag.db'}", "rag").as_owner() as tables:
+    with open_database(database_in(tmp_path, "rag"), "rag").as_owner() as tables:
         # As left by killed workers: one document without chunks, one with chunks not indexed yet.
         claimed = "UPDATE documents SET status = 'processing', claim = 'x', attempts = 3"
         tables.execute(sa.text(f"{claimed}, generation = 0, chunks = 0 WHERE id = :id"), document)

@@ -26,7 +26,10 @@ from tests.identities import Identities
 from tests.servers import wait_until
 from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
 
-SECONDS = 60
+pytestmark = pytest.mark.timeout(400)
+
+# A worker needs seconds of CPU time to start, and the tests kill several.
+SECONDS = 120
 
 
 class RagInstallation:
@@ -163,7 +166,6 @@ def test_worker_processes_upload_and_service_streams_progress(installation):
     assert ada.search("word processor")
 
 
-@pytest.mark.timeout(200)
 def test_killed_worker_loses_and_duplicates_no_document_or_attachment(installation):
     ada, generator = installation.user(), random.Random(7)  # noqa: S311 - the same kills in every run
     files = {f"{number}.txt": build_text(number, 400).encode() for number in range(4)}
@@ -239,7 +241,7 @@ def test_workers_poll_tables_with_redis_cluster(tmp_path, embedder):
         try:
             ada = installation.user()
             ada.send(build_text(1).encode(), "one.txt", wait=0)
-            wait_until(lambda: are_all_ready(ada, 1), 2 * SECONDS)
+            wait_until(lambda: are_all_ready(ada, 1), SECONDS)
             ada.send(build_text(2).encode(), "two.txt", wait=0)
             wait_until(lambda: are_all_ready(ada, 2), 20)
         finally:
