@@ -20,8 +20,10 @@ from backend.ai.embedding.built_in import BuiltInEmbedder
 BuiltInEmbedder(Path("data")).encode(["A sentence."])
 """
 LOAD_OCR = """
-from backend.services.rag.extraction.images.ocr import _load_engine
-_load_engine()
+from backend.services.rag.extraction.images.text_lines import model_files
+from backend.services.rag.extraction.images.text_lines.sessions import load_session
+for model in model_files.DETECTION, model_files.ORIENTATION, model_files.RECOGNITION:
+    load_session(model)
 """
 
 
