@@ -8,6 +8,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from backend.ai.model_build import build_missing_files
 from tests import databases, servers
 from tests.identities import Identities
 
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     databases.select_kind(config.getoption("--database"))
+    build_missing_files()
 
 
 def pytest_unconfigure() -> None:

@@ -98,7 +98,7 @@ def create_app(
     settings = settings or Settings.from_env(load_env())
     database = open_database(settings.database_url, "agent")
     database.migrate("agent")
-    embedder = embedder or LazyEmbedder(settings.common.data_dir)
+    embedder = embedder or LazyEmbedder()
     rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
     models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
     metrics = Metrics()

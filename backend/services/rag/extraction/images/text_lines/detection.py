@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.ai.model_files import LINE_DETECTION
 from backend.services.rag.extraction.images.text_lines.images import ImageArray, resize_to_input
-from backend.services.rag.extraction.images.text_lines.model_files import DETECTION
 from backend.services.rag.extraction.images.text_lines.rectangles import (
     RegionMeans,
     RotatedRectangle,
@@ -50,7 +50,7 @@ def detect_lines(image: ImageArray) -> Sequence[NDArray[np.float32]]:
     scale = min(_MAX_SIDE / side, max(1.0, min(_MAX_ENLARGEMENT, _MIN_SIDE / side)))
     columns, rows = (max(1, round(size * scale / _STRIDE)) * _STRIDE for size in (width, height))
     values = resize_to_input(Image.fromarray(image), columns, rows)
-    (output,) = load_session(DETECTION).run(None, {"x": values[None]})
+    (output,) = load_session(LINE_DETECTION).run(None, {"x": values[None]})
     factors = np.array([width / columns, height / rows])
     limit = np.array([width - 1, height - 1])
     # Whole pixels of the model's output: lines of a paragraph then begin at the same position.

@@ -5,8 +5,8 @@ from math import ceil
 import numpy as np
 from PIL import Image
 
+from backend.ai.model_files import LINE_ORIENTATION
 from backend.services.rag.extraction.images.text_lines.images import resize_to_input
-from backend.services.rag.extraction.images.text_lines.model_files import ORIENTATION
 from backend.services.rag.extraction.images.text_lines.sessions import load_session
 
 _WIDTH, _HEIGHT = 192, 48
@@ -18,6 +18,6 @@ def is_upside_down(line: Image.Image) -> bool:
     width = min(_WIDTH, ceil(_HEIGHT * line.width / line.height))
     values = np.zeros((1, 3, _HEIGHT, _WIDTH), np.float32)
     values[0, :, :, :width] = resize_to_input(line, width, _HEIGHT)
-    (output,) = load_session(ORIENTATION).run(None, {"x": values})
+    (output,) = load_session(LINE_ORIENTATION).run(None, {"x": values})
     upright, rotated = output[0].tolist()
     return bool(rotated > max(upright, _MIN_CONFIDENCE))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.ai.model_files import LINE_RECOGNITION
 from backend.services.rag.extraction.images.text_lines.images import resize_to_input
-from backend.services.rag.extraction.images.text_lines.model_files import RECOGNITION
 from backend.services.rag.extraction.images.text_lines.sessions import load_session
 
 _HEIGHT = 48
@@ -50,7 +50,7 @@ def recognize_line(line: Image.Image) -> RecognizedLine:
     padded_width = max(_MIN_WIDTH, ceil((width + _MIN_PADDING) / _STRIDE) * _STRIDE)
     values = np.zeros((1, 3, _HEIGHT, padded_width), np.float32)
     values[0, :, :, :width] = resize_to_input(line, width, _HEIGHT)
-    (output,) = load_session(RECOGNITION).run(None, {"x": values})
+    (output,) = load_session(LINE_RECOGNITION).run(None, {"x": values})
     return _decode(output[0], width / padded_width)
 
 
@@ -78,5 +78,5 @@ def _decode(probabilities: NDArray[np.float32], line_share: float) -> Recognized
 @cache
 def _load_characters() -> Sequence[str]:
     """Return the model's characters by index. The first is the blank, the last a space."""
-    metadata = load_session(RECOGNITION).get_modelmeta().custom_metadata_map
+    metadata = load_session(LINE_RECOGNITION).get_modelmeta().custom_metadata_map
     return ["", *metadata["character"].splitlines(), " "]

@@ -4,7 +4,7 @@ from functools import cache
 
 import onnxruntime
 
-from backend.services.rag.extraction.images.text_lines.model_files import find_model
+from backend.ai.model_files import find_model_file
 
 # Other documents are processed in parallel, and on busy cores several threads of one model spend
 # more time waiting for each other than computing.
@@ -13,7 +13,7 @@ _THREADS = 1
 
 @cache
 def load_session(model: str) -> onnxruntime.InferenceSession:
-    """Return a session of *model*, a name of `model_files`.
+    """Return a session of *model*, a file name of `backend.ai.model_files`.
 
     Raises:
         ModelFilesError: the model is not installed.
@@ -24,5 +24,5 @@ def load_session(model: str) -> onnxruntime.InferenceSession:
     # Freed memory is returned at once: sizes of images differ, so blocks are rarely used again.
     options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(
-        find_model(model), options, providers=["CPUExecutionProvider"]
+        find_model_file(model), options, providers=["CPUExecutionProvider"]
     )
