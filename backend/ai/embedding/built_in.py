@@ -13,7 +13,7 @@ from tokenizers import Encoding
 
 from backend.ai.embedder import Vectors
 from backend.ai.embedding.tokenizer import EmbeddingTokenizer
-from backend.ai.model_files import EMBEDDING_GRAPH, find_model_file
+from backend.ai.model_files import EMBEDDING_FILES, EMBEDDING_GRAPH, find_model_file
 
 DIMENSIONS = 384
 # Tokens of one batch, including padding. Larger batches were slower, because their intermediate
@@ -55,6 +55,15 @@ class BuiltInEmbedder:
             # One batch per thread takes an eighth less time than all threads on each batch.
             list(self._pool.map(run_batch, batches))
         return rows
+
+    def check_installed(self) -> None:
+        """Check that the model's files exist, without loading them.
+
+        Raises:
+            ModelFilesError: one is missing.
+        """
+        for name in EMBEDDING_FILES:
+            find_model_file(name)
 
     def load(self) -> None:
         """Load the model, so that the next text is embedded without delay.
