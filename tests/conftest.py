@@ -9,6 +9,7 @@ from werkzeug.routing import Rule
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from backend.ai.model_build import build_missing_files
 from tests import databases, servers
 from tests.identities import Identities
 
@@ -68,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--vector-store pgvector needs --database postgresql.")
     databases.select_kind(database)
     databases.select_vector_store(vector_store)
+    build_missing_files()
 
 
 def pytest_unconfigure() -> None:

@@ -15,13 +15,14 @@ pytestmark = pytest.mark.skipif(
     not (sys.platform == "linux" and shutil.which("gcc")), reason="needs Linux and gcc"
 )
 EMBED = """
-from pathlib import Path
 from backend.ai.embedding.built_in import BuiltInEmbedder
-BuiltInEmbedder(Path("data")).encode(["A sentence."])
+BuiltInEmbedder().encode(["A sentence."])
 """
 LOAD_OCR = """
-from backend.services.rag.extraction.images.ocr import _load_engine
-_load_engine()
+from backend.ai.model_files import OCR_FILES
+from backend.services.rag.extraction.images.text_lines.sessions import load_session
+for model in OCR_FILES:
+    load_session(model)
 """
 
 

@@ -1,4 +1,4 @@
-"""Create the virtual environment and install the locked packages with uv or pip."""
+"""Create the virtual environment, install the locked packages with uv or pip, build the models."""
 
 import hashlib
 import os
@@ -7,18 +7,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.ai.model_files import list_missing_files
 from backend.chassis.console import CommandError, print_line
 from backend.chassis.files import lock_file
 from backend.operations import install_advice
 from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_space
 
 _OUTPUT_LINES_SHOWN = 15
+# The lock of the packages that contain the models, or convert them.
+_MODEL_LOCK = Path("requirements-extras") / "model-build.lock"
 # Set by the activate script of a virtual environment.
 _ACTIVE_ENVIRONMENT = "VIRTUAL_ENV"
 # Output of uv and pip before the name of a package whose hash differs from the lock file.
@@ -57,6 +61,10 @@ class VirtualEnvironment:
     def stamp(self) -> Path:
         return self.folder / ".installed"
 
+    @property
+    def models(self) -> Path:
+        return self.root / ".cache" / "models"
+
 
 def runtime_environment(root: Path, wheels: Path | None = None) -> VirtualEnvironment:
     return VirtualEnvironment(root, root / ".venv", root / "requirements.lock", wheels)
@@ -68,7 +76,10 @@ def development_environment(root: Path, wheels: Path | None = None) -> VirtualEn
 
 
 def ensure_installed(environment: VirtualEnvironment) -> None:
-    """Install the locked packages unless the stamp shows that this Python has them already."""
+    """Install the locked packages unless the stamp shows that this Python has them already.
+
+    Build the model files that are missing.
+    """
     if is_current(environment):
         return
     with _install_lock_held(environment.root):
@@ -76,15 +87,37 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
             return
         check_disk_space(environment.folder, MIN_FREE_BYTES_TO_INSTALL)
         started = time.monotonic()
-        environment.stamp.unlink(missing_ok=True)
-        if not environment.python.exists():
-            print_line(
-                f"Creating {environment.folder.name} with Python {platform.python_version()}"
-            )
-            _create_environment(environment.folder)
-        _install_locks(environment, [environment.lock])
-        environment.stamp.write_text(_expected_stamp(environment), "utf-8")
+        if not _has_packages(environment):
+            environment.stamp.unlink(missing_ok=True)
+            if not environment.python.exists():
+                print_line(
+                    f"Creating {environment.folder.name} with Python {platform.python_version()}"
+                )
+                _create_environment(environment.folder)
+            _install_locks(environment, [environment.lock])
+            environment.stamp.write_text(_expected_stamp(environment), "utf-8")
+        if list_missing_files(environment.models):
+            _build_models(environment)
         print_line(f"Installed in {time.monotonic() - started:.0f} s")
+
+
+def _build_models(environment: VirtualEnvironment) -> None:
+    """Build the model files with packages in a temporary folder, which are not kept."""
+    cache = environment.root / ".cache"
+    with tempfile.TemporaryDirectory(prefix="model-build-", dir=cache) as folder:
+        _install_locks(environment, [environment.root / _MODEL_LOCK], Path(folder))
+        print_line("Building the model files")
+        process = subprocess.run(  # noqa: S603 - fixed arguments
+            [environment.python, "-m", "backend.ai.model_build"],
+            cwd=environment.root,
+            env=os.environ | {"PYTHONPATH": folder},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if process.returncode:
+        last_lines = process.stderr.splitlines()[-_OUTPUT_LINES_SHOWN:]
+        raise CommandError("\n".join(["The model files could not be built.", *last_lines]))
 
 
 def _create_environment(folder: Path) -> None:
@@ -124,6 +157,11 @@ def install_extras(environment: VirtualEnvironment, names: Sequence[str]) -> Non
 
 
 def is_current(environment: VirtualEnvironment) -> bool:
+    """Return whether the packages of the lock and the model files are installed."""
+    return _has_packages(environment) and not list_missing_files(environment.models)
+
+
+def _has_packages(environment: VirtualEnvironment) -> bool:
     try:
         return environment.python.exists() and environment.stamp.read_text(
             "utf-8"
@@ -146,10 +184,14 @@ def _read_python_version(environment: VirtualEnvironment) -> str:
     return "unknown"
 
 
-def _install_locks(environment: VirtualEnvironment, locks: Sequence[Path]) -> None:
+def _install_locks(
+    environment: VirtualEnvironment, locks: Sequence[Path], target: Path | None = None
+) -> None:
+    """Install the packages of *locks* in the environment, or in the folder *target*."""
     lines = [line for lock in locks for line in lock.read_text("utf-8").splitlines()]
     requirements = [argument for lock in locks for argument in ("--requirement", str(lock))]
-    arguments = ["--no-deps", "--require-hashes", *requirements]
+    destination = ["--target", str(target)] if target else []
+    arguments = [*destination, "--no-deps", "--require-hashes", *requirements]
     _install_packages(environment, arguments, sum(line[:1].isalnum() for line in lines))
 
 

@@ -34,7 +34,7 @@ def main(folder: Path, every: int) -> None:
     relevance_lines = (folder / "qrels.tsv").read_text().splitlines()
     paragraph_ids = dict(line.split("\t")[:2] for line in relevance_lines)
 
-    embedder = BuiltInEmbedder(Path(".cache"), threads=1)
+    embedder = BuiltInEmbedder(threads=1)
     vectors = embedder.encode(
         [f"{paragraph['title']}. {paragraph['text']}" for paragraph in paragraphs]
     )

@@ -36,7 +36,7 @@ def main(url: str | None, every: int) -> None:
         OfferedTool(tool.name, tool.description, tool.arguments.json_schema, tool.examples)
         for tool in create_tools(rag=None, now=None, page_fetcher=None)
     ]
-    planner = RuleBasedPlanner(BuiltInEmbedder(Path(".cache"), threads=1))
+    planner = RuleBasedPlanner(BuiltInEmbedder(threads=1))
     _report("lite", cases, lambda request: _choose_by_rules(planner, tools, request))
     if url is not None:
         address = ModelAddress.for_local_model(url, os.environ["SECRET_KEY"])

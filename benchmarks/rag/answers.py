@@ -37,7 +37,7 @@ def main() -> None:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     benchmark = read_question_set(folder, "xquad")
     accepted = json.loads((folder / "xquad" / "answers.json").read_text())
-    corpus = Corpus(benchmark, BuiltInEmbedder(Path(".cache"), threads=1))
+    corpus = Corpus(benchmark, BuiltInEmbedder(threads=1))
     answerable, off_topic = corpus.select_questions(count)
     print(f"{len(corpus.indexed)} paragraphs; {len(answerable)} and {len(off_topic)} questions")
     print("threshold  answered  with the answer in it  off topic refused  near miss refused")

@@ -28,7 +28,7 @@ def main() -> None:
     configuration, source, models, threads = sys.argv[1:]
     started_at, cpu_start = time.perf_counter(), time.process_time()
     if configuration == "ceiling":
-        result = _run_embedding(json.loads(Path(source).read_text()), Path(models), int(threads))
+        result = _run_embedding(json.loads(Path(source).read_text()), int(threads))
     else:
         result = _run_pipeline(
             Path(source), _open_embeddings(configuration, Path(models), int(threads))
@@ -39,9 +39,9 @@ def main() -> None:
     print(json.dumps(result | {"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss / 1024}))
 
 
-def _run_embedding(texts: Sequence[str], models: Path, threads: int) -> dict[str, Any]:
+def _run_embedding(texts: Sequence[str], threads: int) -> dict[str, Any]:
     started_at, cpu_start = time.perf_counter(), time.process_time()
-    embedder = BuiltInEmbedder(models, threads=threads)
+    embedder = BuiltInEmbedder(threads=threads)
     embedder.load()
     loading = {
         "loading": time.perf_counter() - started_at,
@@ -80,7 +80,7 @@ def _open_embeddings(kind: str, models: Path, threads: int) -> Any:
         from langchain_community.embeddings import HuggingFaceEmbeddings
 
         return HuggingFaceEmbeddings(model_name="sentence-transformers/all-MiniLM-L6-v2")
-    embedder = BuiltInEmbedder(models, threads=threads)
+    embedder = BuiltInEmbedder(threads=threads)
     if kind == "fp32":
         embedder._session = _open_fp32_session(models, threads)
 

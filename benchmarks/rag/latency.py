@@ -226,7 +226,7 @@ class Corpus:
     """Generates thousands of chunks from the sentences and vectors of a few hundred texts."""
 
     def __init__(self, data: Path) -> None:
-        self._embedder = BuiltInEmbedder(Path(".cache"))
+        self._embedder = BuiltInEmbedder()
         texts = [text for _, text in read_question_set(data, "cisi").documents.values()]
         self._sentences = [text[a:z] for text in texts for a, z in find_sentence_spans(text)]
         self._rows = self._embedder.encode([text[:600] for text in texts[:800]])

@@ -29,14 +29,13 @@ from backend.services.rag.store.keyword_index.index import KeywordIndex
 from backend.services.rag.store.keyword_index.postings import build_postings
 from benchmarks.rag.question_sets import QuestionSet, compute_ndcg, read_question_set
 
-CACHE = Path(".cache")
 Ranking = dict[str, float]
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     weights = [float(value) for value in sys.argv[2:]]
-    embedder = BuiltInEmbedder(CACHE, threads=1)
+    embedder = BuiltInEmbedder(threads=1)
     with tempfile.TemporaryDirectory() as scratch:
         encode_fp32 = _open_fp32_model(Path(scratch) / "fp32.onnx", embedder)
         for name in ("xquad", "cisi", "scifact"):

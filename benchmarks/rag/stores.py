@@ -28,7 +28,6 @@ from backend.services.rag.store.vectors.factory import VectorStoreSettings, open
 from benchmarks.rag.question_sets import read_question_set
 from tests import servers
 
-CACHE = Path(".cache")
 SENTENCES = 12_000
 QUERIES = 200
 BEST = 100
@@ -149,7 +148,7 @@ def _embed_sentences(folder: Path) -> Rows:
                 if len(sentence) > 40:
                     texts[f"{title}\n{sentence}"] = None
     chosen = np.random.default_rng(1).permutation(list(texts))[:SENTENCES]
-    return BuiltInEmbedder(CACHE, threads=2).encode([str(value) for value in chosen])
+    return BuiltInEmbedder(threads=2).encode([str(value) for value in chosen])
 
 
 def _build_rows(vectors: Rows, size: int) -> Rows:

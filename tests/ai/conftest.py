@@ -1,14 +1,10 @@
-"""The built-in embedding model, built once and cached between test runs."""
-
-from pathlib import Path
+"""The built-in embedding model."""
 
 import pytest
 
 from backend.ai.embedding import BuiltInEmbedder
 
-CACHE = Path(__file__).parents[2] / ".cache"
-
 
 @pytest.fixture(scope="session")
 def embedder():
-    return BuiltInEmbedder(CACHE, threads=1)
+    return BuiltInEmbedder(threads=1)

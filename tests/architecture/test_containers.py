@@ -179,6 +179,6 @@ def test_image_runs_as_a_numeric_user_and_copies_existing_files():
 def test_image_installs_only_locked_packages():
     installs = re.findall(r"pip --python \S+ install (.+?)(?: && |\nRUN|\n#)", DOCKERFILE, re.S)
 
-    assert len(installs) == 2
+    assert len(installs) == 3
     for arguments in installs:
         assert {"--require-hashes", "--no-deps", ":all:"} <= set(arguments.split())

@@ -106,7 +106,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         worker_threads=1,
         worker_port=5040,
     )
-    app = create_rag(settings, BuiltInEmbedder(ROOT / ".cache", threads=1))
+    app = create_rag(settings, BuiltInEmbedder(threads=1))
     app.testing = True
     try:
         sign_in = _sign_in_with(identities)

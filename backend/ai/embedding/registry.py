@@ -13,11 +13,11 @@ from typing import Final, Protocol, Self
 
 from backend.ai.embedder import Embedder
 from backend.ai.embedding.built_in import BuiltInEmbedder
-from backend.ai.embedding.model_build import MODEL_VERSION
+from backend.ai.model_files import EMBEDDING_VERSION
 from backend.chassis.settings import Env, Secret, SettingsError
 
 # Model names are stored with the vectors, so these prefixes must not change.
-BUILT_IN: Final = f"built-in:{MODEL_VERSION}"
+BUILT_IN: Final = f"built-in:{EMBEDDING_VERSION}"
 _SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
 _ENDPOINT: Final = "endpoint:"
 

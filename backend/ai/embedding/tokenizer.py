@@ -4,7 +4,7 @@ from functools import cached_property
 
 from tokenizers import Encoding, Tokenizer
 
-from backend.ai.embedding.weights import read_tokenizer
+from backend.ai.model_files import EMBEDDING_TOKENIZER, find_model_file
 
 # The model's maximum sequence length, including the two tokens that mark beginning and end.
 MAX_TOKENS = 256
@@ -30,14 +30,18 @@ class EmbeddingTokenizer:
 
     @cached_property
     def _untruncated_tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_str(read_tokenizer())
+        tokenizer = _read_tokenizer()
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
 
     @cached_property
     def _truncating_tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_str(read_tokenizer())
+        tokenizer = _read_tokenizer()
         tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.no_padding()
         return tokenizer
+
+
+def _read_tokenizer() -> Tokenizer:
+    return Tokenizer.from_str(find_model_file(EMBEDDING_TOKENIZER).read_text("utf-8"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
 
 from backend.ai.embedder import Embedder
@@ -50,7 +50,7 @@ from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
 from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
 from backend.services.agent.domain.stats import StatsService
 from backend.services.agent.domain.tool_list import ToolListService
-from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
+from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
 from backend.services.agent.engine.metrics import AgentMetrics
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.engine.tool_execution import ToolExecutor
@@ -69,6 +69,9 @@ from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_event_store
 from backend.services.agent.tools.factory import create_tools
+
+# Health checks, the API document and statistics, which other services request.
+_PROBED_BLUEPRINTS = frozenset({"service", "docs", "stats"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def create_app(
     settings = settings or Settings.from_env(load_env())
     database = open_database(settings.database_url, "agent")
     database.migrate("agent")
-    embedder = embedder or LazyEmbedder(settings.common.data_dir)
+    embedder = embedder or LazyEmbedder()
     rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
     models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
     metrics = Metrics()
@@ -201,7 +204,7 @@ def create_app(
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
-    _warm_up_after_first_request(app, runner)
+    _warm_up_before_first_run(app, runner, has_model=models.resolve_name(None) != RULE_BASED_MODEL)
     return verify_routes(app)
 
 
@@ -222,16 +225,19 @@ def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> Servic
     )
 
 
-def _warm_up_after_first_request(app: Flask, runner: AgentRunner) -> None:
-    """Import LangChain in a background thread after the first request, a readiness probe.
+def _warm_up_before_first_run(app: Flask, runner: AgentRunner, *, has_model: bool) -> None:
+    """Import LangChain in a background thread, which takes a second and 35 MB.
 
-    An import at startup would delay the probes, and threads started before a fork would be lost.
+    With a model it is imported after the first request, a readiness probe; without one, after the
+    first request of a user, so that an idle installation does not need the memory. An import at
+    startup would delay the probes, and threads started before a fork would be lost.
     """
     warm_up_started = threading.Lock()
 
     @app.after_request
     def warm_up(response: Response) -> Response:
-        if warm_up_started.acquire(blocking=False):
+        is_of_user = request.blueprint is not None and request.blueprint not in _PROBED_BLUEPRINTS
+        if (has_model or is_of_user) and warm_up_started.acquire(blocking=False):
             threading.Thread(target=runner.warm_up, name="warm-up", daemon=True).start()
         return response
 

@@ -243,7 +243,7 @@ def _open_temporary_components(settings: Settings, folder: Path) -> RagComponent
         database_url=f"sqlite:///{folder / 'rag.db'}",
         vectors=VectorStoreSettings("chroma", folder / "vectors"),
     )
-    embedder = BuiltInEmbedder(settings.common.data_dir, threads=os.cpu_count())
+    embedder = BuiltInEmbedder(threads=os.cpu_count())
     components = RagComponents.open(temporary_settings, embedder)
     components.embedding_models.activate_configured_model()
     # The configured model serves once it has embedded all chunks; here there are none yet.

@@ -62,7 +62,11 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
 
     # Searches use keywords without the vector store, and uploads are queued. All instances share
     # it: if its outage removed them from the load balancer, nothing could be searched.
-    readiness = {"database": database.check_connection, "embedding": components.embedder.load}
+    # The embedding model is loaded with the first text, which takes 0.1 s.
+    readiness = {
+        "database": database.check_connection,
+        "embedding": components.embedder.check_installed,
+    }
     app = create_service(
         settings.common,
         {**readiness, "vectors": components.dense_index.check_connection},

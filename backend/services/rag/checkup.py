@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from itertools import islice
 
 from backend.ai.embedding.registry import BUILT_IN
-from backend.ai.embedding.weights import ModelFilesError, read_tokenizer
+from backend.ai.model_files import EMBEDDING_FILES, OCR_FILES, list_missing_files
 from backend.chassis.database.sessions import Session, open_database
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
 from backend.services.rag.settings import Settings
@@ -14,10 +13,9 @@ from backend.services.rag.store import documents, stats
 
 _STALLED_AFTER = timedelta(minutes=10)
 _MAX_FILES_CHECKED = 100_000
-_OCR_PACKAGE = "rapidocr_onnxruntime"
 _INSTALL = (
-    "rm .venv/.installed && ./start_microservices.sh install, or in an environment of your own: "
-    "python -m pip install --no-deps -r backend/services/requirements-no-deps.txt"
+    "./start_microservices.sh install, or in an environment of your own the commands of "
+    "docs/operations/install.md"
 )
 
 
@@ -73,20 +71,18 @@ def _check_embedding_model(settings: Settings) -> Iterator[Finding]:
             "Vector search fails, and uploaded documents wait to be embedded.",
             "Start it, or correct EMBEDDING_BASE_URL.",
         )
-    if settings.embedding.name == BUILT_IN:
-        try:
-            read_tokenizer()
-        except ModelFilesError as missing:
-            yield error(
-                "rag",
-                f"The embedding model is missing: {missing}",
-                "Vector search fails, and uploaded documents never become ready.",
-                _INSTALL,
-            )
-    if find_spec(_OCR_PACKAGE) is None:
+    missing = list_missing_files()
+    if settings.embedding.name == BUILT_IN and set(missing) & set(EMBEDDING_FILES):
+        yield error(
+            "rag",
+            "The model files of the embedding model are missing.",
+            "Vector search fails, and uploaded documents never become ready.",
+            _INSTALL,
+        )
+    if set(missing) & set(OCR_FILES):
         yield warning(
             "rag",
-            f"The package {_OCR_PACKAGE} is not installed.",
+            "The model files of OCR are missing.",
             "Images and scanned pages cannot be read.",
             _INSTALL,
         )

@@ -58,7 +58,7 @@ class RagComponents:
         database = open_database(settings.database_url, "rag")
         database.migrate("rag")
         all_tenants = database.across_tenants()
-        embedder = embedder or BuiltInEmbedder(settings.common.data_dir)
+        embedder = embedder or BuiltInEmbedder()
         vectors = open_vector_store(settings.vectors)
         embedding_models = EmbeddingModelRegistry(
             all_tenants,

@@ -56,7 +56,7 @@ def main() -> None:
 
     # After the imports above: tracing instruments the libraries that are already loaded.
     configure_tracing(settings.common, _NAME)
-    embedder = BuiltInEmbedder(settings.common.data_dir, threads=settings.worker_threads)
+    embedder = BuiltInEmbedder(threads=settings.worker_threads)
     components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
     components.database.register_metrics(metrics)
     metrics.register_polled(

@@ -40,7 +40,7 @@ def test_restored_account_document_and_conversation_are_usable(restored):
     bearer = {"Authorization": f"Bearer {login.json['access_token']}"}
     account = auth.get("/me", headers=bearer).json
     identities = Identities()
-    rag = create_rag_app(build_settings(restored.data), BuiltInEmbedder(ROOT / ".cache", threads=1))
+    rag = create_rag_app(build_settings(restored.data), BuiltInEmbedder(threads=1))
     rag.testing = True
     identities.trust(rag)
     ada = ApiUser(rag, identities.bearer(account["id"], tenant_id=account["tenant_id"]))

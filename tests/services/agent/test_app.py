@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from threading import Semaphore
+
+import pytest
 
 from backend.chassis.web.app_factory import use
 from backend.services.agent.domain.tool_list import ToolListService
+from backend.services.agent.engine.runner import AgentRunner
 
 
 def test_import_of_the_app_does_not_load_model_libraries():
@@ -20,6 +24,28 @@ def test_import_of_the_app_does_not_load_model_libraries():
     )
 
     assert process.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def warm_ups(monkeypatch):
+    """Count the imports of LangChain instead of running them."""
+    started = Semaphore(0)
+    monkeypatch.setattr(AgentRunner, "warm_up", lambda _: started.release())
+    return started
+
+
+def test_langchain_is_imported_after_the_first_request_of_a_user(client, ada, warm_ups):
+    assert client.get("/health").status_code == 200
+    assert not warm_ups.acquire(timeout=0.2)
+
+    assert client.get("/tools", headers=ada).status_code == 200
+    assert warm_ups.acquire(timeout=10)
+
+
+def test_langchain_is_imported_after_the_first_probe_with_a_model(scripted_client, warm_ups):
+    assert scripted_client.get("/health").status_code == 200
+
+    assert warm_ups.acquire(timeout=10)
 
 
 def test_tools_are_listed_with_parameters_and_side_effects(client, ada):

@@ -28,7 +28,7 @@ MIB = 2**20
 
 @pytest.fixture(scope="session")
 def embedder():
-    return BuiltInEmbedder(ROOT / ".cache", threads=1)
+    return BuiltInEmbedder(threads=1)
 
 
 def build_settings(folder: Path, **changes) -> Settings:

@@ -15,7 +15,7 @@ from backend.services.rag.app import create_app
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests.databases import variables_in
-from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
+from tests.services.rag.conftest import PDF, ApiUser, build_settings, stop_app
 
 FERRIES = "Ferries leave the northern quay at dawn."
 TRAMS = "Trams leave from the square."
@@ -30,8 +30,6 @@ def run_command(tmp_path, monkeypatch, capsys):
 
     def run(*arguments, folder=tmp_path, **variables):
         folder.mkdir(exist_ok=True)
-        if not (folder / "models").exists():  # built once for all tests
-            (folder / "models").symlink_to(ROOT / ".cache" / "models")
         with monkeypatch.context() as environment:
             for name, value in {
                 "DATA_DIR": str(folder),

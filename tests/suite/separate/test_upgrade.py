@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -186,13 +185,6 @@ def load_redis_snapshot(folder: Path) -> None:
             server.client.restore(key, entry["ttl_ms"], payload, replace=True)
 
 
-def reuse_embedding_model(installation: Installation) -> None:
-    """Copy the model file that other tests have built, which saves seconds."""
-    built = ROOT / ".cache" / "models"
-    if built.is_dir():
-        shutil.copytree(built, installation.data / "models")
-
-
 @pytest.fixture(scope="module")
 def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The current code on the data folder and the Redis contents of ae15a62."""
@@ -200,7 +192,6 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]
     with tarfile.open(FIXTURE / "data.tar.xz") as archive:
         archive.extractall(installation.folder, filter="data")
     load_redis_snapshot(installation.data / "valkey")
-    reuse_embedding_model(installation)
     with installation.running():
         yield installation
 
@@ -212,7 +203,6 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]
     passphrase = installation.folder / "passphrase"
     passphrase.write_text(FACTS["passphrase"])
     installation.command("restore", FIXTURE / "sealed.backup", "--passphrase-file", passphrase)
-    reuse_embedding_model(installation)
     with installation.running():
         yield installation
 

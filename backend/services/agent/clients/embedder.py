@@ -1,7 +1,6 @@
 """Built-in embedding model that is loaded on first use."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,7 @@ class LazyEmbedder:
     Importing the model's runtime takes seconds.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self) -> None:
         self._lock = Lock()
         self._embedder: BuiltInEmbedder | None = None
 
@@ -33,5 +31,5 @@ class LazyEmbedder:
                 from backend.ai.embedding import BuiltInEmbedder
 
                 # One thread: a request embeds a handful of sentences.
-                self._embedder = BuiltInEmbedder(self._data_dir, threads=1)
+                self._embedder = BuiltInEmbedder(threads=1)
             return self._embedder

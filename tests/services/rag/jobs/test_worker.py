@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,8 +113,6 @@ class RagInstallation:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory, embedder):
     folder = tmp_path_factory.mktemp("installation")
-    embedder.load()
-    shutil.copytree(ROOT / ".cache" / "models", folder / "models")
     with ExitStack() as running:
         broker = running.enter_context(servers.valkey(folder))
         chroma = running.enter_context(servers.chroma(folder))
@@ -234,7 +231,6 @@ def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_workers_poll_tables_with_redis_cluster(tmp_path, embedder):
-    shutil.copytree(ROOT / ".cache" / "models", tmp_path / "models")
     with servers.valkey_cluster(tmp_path) as cluster, servers.chroma(tmp_path) as chroma:
         installation = RagInstallation(tmp_path, embedder, cluster.url, chroma)
         installation.start_worker()

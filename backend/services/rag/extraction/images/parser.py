@@ -16,6 +16,7 @@ from backend.services.rag.extraction.content import (
     UnreadableFile,
 )
 from backend.services.rag.extraction.images import ocr
+from backend.services.rag.extraction.images.text_lines.images import ImageArray
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 # An A3 page at 400 dpi has 31 million pixels.
@@ -70,7 +71,7 @@ def _check_pixel_count(image: Image.Image) -> None:
         )
 
 
-def _to_bgr_array(image: Image.Image) -> ocr.ImageArray:
+def _to_bgr_array(image: Image.Image) -> ImageArray:
     """Return the image as it is displayed: upright, on white, with at most _MAX_SIDE_PIXELS."""
     if image.format == "JPEG":
         image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))

@@ -24,7 +24,7 @@ HANDBOOK = (
 
 @pytest.fixture(scope="module")
 def planner():
-    return RuleBasedPlanner(BuiltInEmbedder(CACHE, threads=1))
+    return RuleBasedPlanner(BuiltInEmbedder(threads=1))
 
 
 @pytest.fixture(scope="module")

