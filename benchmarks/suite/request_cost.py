@@ -1,9 +1,10 @@
-"""Latency and CPU time of small requests through the gateway, by program.
+"""Latency and CPU time of requests through the gateway, by program.
 
     python -m benchmarks.suite.request_cost [ROUNDS] [CHECKOUT …]
 
-Starts the suite without a language model, in each *CHECKOUT* and in this one. One client sends a
-block of each request to each suite in turn, so that other load on the machine affects all of them.
+Starts the suite without a language model, in each *CHECKOUT* and in this one, and uploads sample
+documents. One client sends a block of each request to each suite in turn, so that other load on the
+machine affects all of them. No question is sent twice.
 Prints the median and the 95th percentile of the latency, and the CPU time of all processes of the
 suite per request, of which the gateway, the called service and Valkey are listed.
 """
@@ -18,25 +19,40 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 
-from tests.suite.conftest import ROOT, Suite, list_descendants, prepare_suite
+from tests.suite.conftest import DATA, ROOT, Suite, list_descendants, prepare_suite
 
 UNLIMITED = "100000000/minute"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _WARM_UP_REQUESTS = 20
+_numbers = count(1000)
+_QUESTION = "Who patented the typewriter number {number} in 1868?"
+_DOCUMENTS = (
+    "multi_page.pdf",
+    "2305.03393v1-pg9.pdf",
+    "handbook-1p.docx",
+    "csv-semicolon.csv",
+    "right_to_left_01.pdf",
+)
+# The worker makes the vectors of sentences after the documents are ready.
+_BACKGROUND_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A measured request, and the service that handles it."""
+    """A measured request, and the service that handles it.
+
+    `{number}` in the texts of the body is replaced by a number that differs in each request.
+    """
 
     name: str
     service: str
     method: str
     path: str
     block: int
-    body: Mapping[str, object] | None = None
+    body: Mapping[str, str] | None = None
 
 
 REQUESTS = (
@@ -44,6 +60,17 @@ REQUESTS = (
     Request("greeting", "agent", "POST", "/agent/query", 40, {"user_request": "Hello!"}),
     Request("calculator", "agent", "POST", "/agent/query", 40, {"user_request": "What is 12 * 7?"}),
     Request("clock", "agent", "POST", "/agent/query", 40, {"user_request": "What time is it?"}),
+    Request("documents, agent", "agent", "POST", "/agent/query", 20, {"user_request": _QUESTION}),
+    Request("documents, /rag/query", "rag", "POST", "/rag/query", 20, {"query": _QUESTION}),
+    Request("hybrid search", "rag", "POST", "/rag/search", 40, {"query": _QUESTION}),
+    Request(
+        "keyword search",
+        "rag",
+        "POST",
+        "/rag/search",
+        40,
+        {"query": _QUESTION, "mode": "keyword"},
+    ),
 )
 
 
@@ -59,7 +86,8 @@ def measure(rounds: int, checkouts: Sequence[Path]) -> None:
     """Print a table for each request."""
     with ExitStack() as stack:
         suites = [_start_suite(stack, root) for root in checkouts]
-        tokens = [suite.register_user().account["access_token"] for suite in suites]
+        tokens = [_register_user_with_documents(suite) for suite in suites]
+        time.sleep(_BACKGROUND_SECONDS)
         connections = [
             HTTPConnection("127.0.0.1", suite.ports["gateway"], timeout=60) for suite in suites
         ]
@@ -85,6 +113,14 @@ def _start_suite(stack: ExitStack, root: Path) -> Suite:
     return suite
 
 
+def _register_user_with_documents(suite: Suite) -> str:
+    """Return the access token of a new user who has uploaded the sample documents."""
+    user = suite.register_user()
+    for name in _DOCUMENTS:
+        user.upload(DATA / name)
+    return str(user.account["access_token"])
+
+
 def _send_block(
     suite: Suite,
     connection: HTTPConnection,
@@ -108,7 +144,7 @@ def _send_block(
 
 def _send(connection: HTTPConnection, token: str, request: Request) -> float:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body = None if request.body is None else json.dumps(request.body)
+    body = None if request.body is None else _build_body(request.body)
     started = time.perf_counter()
     connection.request(request.method, request.path, body, headers)
     response = connection.getresponse()
@@ -117,6 +153,11 @@ def _send(connection: HTTPConnection, token: str, request: Request) -> float:
     if response.status != 200:
         raise RuntimeError(f"{request.name}: {response.status} {content.decode()}")
     return seconds
+
+
+def _build_body(texts: Mapping[str, str]) -> str:
+    number = next(_numbers)
+    return json.dumps({name: text.format(number=number) for name, text in texts.items()})
 
 
 def _read_cpu_seconds(suite: Suite) -> dict[str, float]:
