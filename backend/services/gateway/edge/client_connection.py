@@ -72,7 +72,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = b""
         self._linger_until = 0.0
         self.is_reading_paused = False
-        # Number of bytes in the buffer that have no end of a head.
+        # Offset in the buffer from which to search for the end of a head.
         self._scanned = 0
         self._handler: RequestHandler | None = None
         self.is_body_incomplete = False
@@ -167,7 +167,7 @@ class ClientConnection(asyncio.Protocol):
         self._handler = None
         peer = self.transport.get_extra_info("socket")
         if peer is not None:
-            # A reset instead of a normal close: for HTTP/1.0 that is the end of the body.
+            # A reset instead of a normal close, which would mark the end of an HTTP/1.0 body.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self.transport.abort()
 

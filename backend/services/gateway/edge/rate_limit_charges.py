@@ -28,7 +28,7 @@ class RateLimitCharge(ChargeSet):
         super().__init__([*charges, *reserved])
         self.reserved = reserved
         self.decision_counts = decision_counts
-        # (index of the used microseconds in the reply, 1 / tolerance, values for the headers)
+        # By limit: (index of its used time in a reply, 1 / tolerance, header values)
         self._limits = [
             (2 * index, 1.0 / charge.limit.tolerance_us, _get_header_values(charge))
             for index, charge in enumerate(self.charges)

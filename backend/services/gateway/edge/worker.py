@@ -34,7 +34,7 @@ class EdgeWorker(Worker):
         super().init_process()
 
     def init_signals(self) -> None:
-        # The event loop installs its handlers when it runs; use the defaults until then.
+        # The event loop installs its signal handlers when it runs; use the defaults until then.
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from backend.services.gateway.edge.client_connection import ClientConnection
 
 SWEEP_INTERVAL_SECONDS = 0.25
-# A frozen instance misses two probes within an interval and two timeouts: less than three seconds.
+# An instance that stops responding misses two probes within one probe interval and two timeouts,
+# which is less than three seconds.
 _PROBE_TIMEOUT_SECONDS = 0.75
 _REFUSED_PROBE_PAUSE_SECONDS = 0.25
 _AUTH_THREADS = 4
@@ -51,7 +52,7 @@ Wsgi = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
-    """Configuration of the asyncio data path that the forwarding policy does not hold."""
+    """Configuration of the asyncio data path that is not part of the forwarding policy."""
 
     redis_url: str | None
     certificate: Path | None
@@ -168,7 +169,7 @@ class WorkerState:
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.now = loop.time()
-        """Time of the last sweep: precise enough for timeouts of seconds, and free to read."""
+        """Time of the last sweep: precise enough for timeouts of seconds, without a clock call."""
         self.request_lines: dict[bytes, ResolvedRequestLine] = {}
         self.flask_requests = 0
         self.websockets_by_caller: dict[str, int] = {}
@@ -176,7 +177,7 @@ class WorkerState:
         self._request_count = 0
         self._request_id_prefix = os.urandom(8).hex()
         self._date_header = (0, "")
-        # (line, end of its use in monotonic seconds) by service
+        # By service: header line, and the monotonic time at which it must be renewed
         self._gateway_lines: dict[str, tuple[str, float]] = {}
         self._pools: dict[Instance, ConnectionPool] = {}
         self._response_parser = ResponseHeadParser(
@@ -261,7 +262,7 @@ class WorkerState:
     def get_gateway_line(self, service: str) -> str:
         """Return the header line that proves to *service* that the gateway sent a request.
 
-        It begins with CRLF; "" without a shared secret. The token is renewed within a second.
+        It begins with CRLF; "" without a shared secret. Each token is used for about a second.
         """
         line, until = self._gateway_lines.get(service, ("", 0.0))
         if self.now >= until:
@@ -339,9 +340,9 @@ class WorkerState:
     async def _probe_instance(self, instance: Instance) -> None:
         """Probe *instance* every second, and again at once after a missed probe.
 
-        A frozen instance is ejected before requests time out, and no request has to be the trial
-        that readmits it. While it is frozen, a probe waits there at any time, so that it is
-        readmitted with its first response.
+        So an instance that stops responding is ejected before requests to it time out, and no
+        request is risked to find out whether it responds again. Until then, one probe always waits
+        for its response, so that the instance is readmitted with its first response.
         """
         try:
             await asyncio.sleep(_REFUSED_PROBE_PAUSE_SECONDS)
@@ -353,7 +354,7 @@ class WorkerState:
                 elif result is ProbeResult.TIMED_OUT and instance.responses == responses:
                     self._record_missed_probe(instance)
                     continue
-                # After a timeout here, the instance has answered other requests: it is busy.
+                # If this probe timed out, the instance answered other requests: it is busy.
                 if instance.is_ejected:
                     await asyncio.sleep(_REFUSED_PROBE_PAUSE_SECONDS)
                 else:

@@ -141,7 +141,7 @@ class ProxyExchange(Admission):
                 client.write(CONTINUE_RESPONSE)
 
     def _encode_received_body(self, is_complete: bool) -> bytes:
-        """Return the received part of the body as it is sent. It is kept while it is small."""
+        """Return the received body as sent to the service. Only a small one is kept for retries."""
         body, chunked = self._body or (), self._request.block.chunked
         if self._body_size > MAX_REPLAY_BYTES:
             self._body = None

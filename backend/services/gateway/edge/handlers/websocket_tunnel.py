@@ -141,7 +141,7 @@ class WebSocketTunnel(ProxyExchange):
         self._client.transport.close()
 
     def handle_timeout(self, now: float) -> None:
-        """Close an idle tunnel with status 1001, or abort it if the close frames do not pass."""
+        """Close an idle tunnel with status 1001. Abort it if that was not possible in time."""
         if not self._is_open:
             super().handle_timeout(now)
         elif self._is_closing:
@@ -154,7 +154,7 @@ class WebSocketTunnel(ProxyExchange):
             self._send_close_frames()
 
     def _send_close_frames(self) -> None:
-        """Close with status 1001, unless a frame of the service is incomplete."""
+        """Close the tunnel with status 1001, unless the service's last frame is incomplete."""
         if not self._service_frames.is_at_boundary or self._finished:
             return
         connection, self._connection = self._connection, None

@@ -23,7 +23,7 @@ MAX_AGGREGATED_GAUGES = (
     "gateway_instances",
     "gateway_instances_ejected",
 )
-"""Gauges that every worker reports for the same thing. The maximum is used, not the sum."""
+"""Gauges with which all workers describe the same objects: their maximum is used, not the sum."""
 
 
 class _Histogram:
@@ -212,7 +212,7 @@ class EdgeMetrics:
             yield family
 
     def _collect_instances(self) -> Iterator[Metric]:
-        """Yield gauges by service. By instance, removed addresses would stay as series."""
+        """Yield gauges per service. A label per instance would leave series of removed ones."""
         for name, description, get_value in (
             ("gateway_active_requests", "Outstanding requests to a service.", _get_outstanding),
             ("gateway_instances", "Instances of a service.", _count_instances),

@@ -87,6 +87,6 @@ def format_trace_members(span: Span | None, traceparent: str | None) -> str:
     if context is not None:
         ids = format_trace_ids(context)
     elif traceparent is not None:
-        # Cheaper than a span context: this runs for every request that carries the header.
+        # Cheaper than creating a span context: this runs for every request with the header.
         ids = split_traceparent(traceparent)
     return "" if ids is None else f',"trace_id":"{ids[0]}","span_id":"{ids[1]}"'
