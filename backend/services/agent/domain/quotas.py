@@ -202,7 +202,7 @@ class QuotaService:
 
 
 class UsageMeter:
-    """Counts the tokens of one run. `remaining_tokens` is its limit; None for no limit.
+    """Counts the tokens of one run, which may use `remaining_tokens`; None for no limit.
 
     The usage of a response is stored when the run is idle, for example while a tool or a model
     works, or else with the outcome of the run.

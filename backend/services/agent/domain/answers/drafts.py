@@ -56,7 +56,7 @@ class AnswerDraft:
         self.citation_finder.add_chunks(chunks)
 
     def add_usage(self, usage: TokenUsage) -> None:
-        """Add the tokens of one model response. A fallback model differs from the requested one."""
+        """Add the tokens of one model response, and store its model, which can be a fallback."""
         self.model = usage.model
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens

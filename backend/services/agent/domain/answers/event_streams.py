@@ -143,7 +143,7 @@ class _RecordBatch:
         self._started_at = 0.0
 
     def add(self, records: Sequence[EventRecord], *, is_final: bool) -> None:
-        """Add *records*, and store all records if they are final, many or old."""
+        """Add *records*. Store the batch if they are final, or if the batch is large or old."""
         now = time.monotonic()
         if not self._records:
             self._started_at = now

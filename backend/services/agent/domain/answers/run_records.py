@@ -46,7 +46,7 @@ class RecordedToolCall:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A recorded run. *run_request* has no caller, so it cannot access data of the original one."""
+    """A recorded run. *run_request* has no caller, so a replay cannot access the caller's data."""
 
     run_id: str
     created_at: datetime

@@ -283,7 +283,7 @@ def _start_events(events: StreamEvents) -> StreamEvents:
 
 
 def _throttle(check: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that calls *check* at most once per interval, else returns False."""
+    """Return a function that calls *check* once per interval, and returns False in between."""
     checked_at = time.monotonic()
 
     def throttled_check() -> bool:

@@ -24,7 +24,7 @@ def group_children(nodes: Sequence[TreeNode]) -> Mapping[str | None, Sequence[st
 
 
 def get_branch(nodes: Sequence[TreeNode], leaf_id: str | None) -> list[str]:
-    """Return the message ids from the root to *leaf_id*; none if it is None."""
+    """Return the message ids from the root to *leaf_id*; an empty list if it is None."""
     parents = {node.id: node.parent_id for node in nodes}
     ids: list[str] = []
     while leaf_id is not None:

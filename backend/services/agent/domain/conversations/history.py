@@ -89,8 +89,8 @@ class HistoryBuilder:
     ) -> tuple[Sequence[BranchMessage], Sequence[BranchMessage]]:
         """Split into older messages and the latest ones, which fit into half of the limit.
 
-        Half of it, so that not every run has to summarize. The latest messages always contain the
-        current request, and they start with a user message.
+        The other half is left for new messages, so that not every run has to summarize. The latest
+        messages always contain the current request, and they start with a user message.
         """
         sizes = accumulate(estimate_tokens(message.text) for message in reversed(messages))
         fitting_count = sum(size <= self._max_tokens // 2 for size in sizes)

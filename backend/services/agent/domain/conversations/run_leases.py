@@ -206,7 +206,7 @@ class RunLeases:
     ) -> bool:
         """Return whether the run was cancelled or lost its lease; otherwise renew the lease.
 
-        A renewal also stores the snapshot of the answer, because a killed worker cannot do it.
+        A renewal also stores the snapshot of the answer: a killed worker cannot store it later.
         """
         now = self._now()
         with self._database.read(caller.tenant_id) as session:
@@ -241,7 +241,7 @@ class RunLeases:
     def save_summary(
         self, caller: Caller, conversation_id: str, message_id: str, summary: str
     ) -> None:
-        """Store the summary of all messages up to this one. Does nothing if it was deleted."""
+        """Store the summary of all messages up to *message_id*, unless this one was deleted."""
         with self._database.write(caller.tenant_id) as session:
             message = messages.find_message(session, conversation_id, message_id)
             if message is not None:

@@ -105,7 +105,7 @@ def _create_replay_function(
         recorded = results.get(_serialize_arguments(arguments), [])
         if not recorded:
             return ToolResult(_NOT_RECORDED, status="error")
-        # Further calls than recorded get the last recorded result.
+        # Calls beyond the recorded ones return the last recorded result.
         return recorded.pop(0) if len(recorded) > 1 else recorded[0]
 
     return run

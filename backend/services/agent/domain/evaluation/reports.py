@@ -96,7 +96,7 @@ def _create_question_rows(
 def _create_comparison_lines(
     evaluation: EvaluationSummary, answers: Sequence[EvaluatedAnswer]
 ) -> Iterator[str]:
-    """Yield for each further variant how often it scored better and worse than the first."""
+    """Yield a line for each further variant: how often it scored better or worse than the first."""
     answers_by_number = _group_by_number(answers)
     for variant_number, name in enumerate(evaluation.variants[1:], 1):
         pairs = [

@@ -36,7 +36,8 @@ _DECIMAL_COMMA_WORDS: Final = re.compile(
 )
 _COMMA_DECIMAL: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})*,(?:\d{1,2}|\d{4,})(?![\d,])")
 
-# No two of these patterns match the same text: otherwise a list would be tried in many ways.
+# A text matches these patterns in one way only. Otherwise a long list that does not match would be
+# split in many ways before it is rejected.
 _N: Final = r"[$€£]?\d+(?:[.,]\d+)*(?:\s?%)?"
 _LIST: Final = (
     rf"({_N}(?:(?:\s*;\s*|,?\s+)(?:(?:and|und|et|y|e|to|by|with|mit|avec|con)\s+)?{_N})+)"
@@ -100,7 +101,7 @@ _SPOKEN: Final = (
     (rf"([\d.]+)\s*{_PERCENT}{_OF}", r"\1/100*"),
     (r"(\d+\s*/\s*\d+)\s+(?:of|von|de|di)\s+", r"\1*"),
     (r"[$€£]\s?(?=\d)|(?<=\d)\s?[$€£]", ""),
-    # Added or subtracted percentage: a share of what it is added to.
+    # An added or subtracted percentage is a share of the first number: 50 + 10% is 55.
     (rf"^([\d.]+)\s*([-+])\s*([\d.]+)\s*{_PERCENT}$", r"\1 * (1 \2 \3/100)"),
 )
 # Punctuation between an operand and an operator. In a function, a comma separates arguments.
@@ -141,10 +142,11 @@ def find_expression(request: str) -> str | None:
 
 
 def _unify_numbers(text: str, *, decimal_comma: bool) -> str:
-    """Return *text* with decimal points and without separators of thousands but the comma.
+    """Return *text* with decimal points. Removes thousands separators other than commas.
 
     Args:
-        decimal_comma: the language of the text has a decimal comma, and points between thousands.
+        decimal_comma: True if the language of *text* uses a comma as the decimal separator and
+            points between thousands.
     """
     text = re.sub(r"(?<=\d)['\u2019\u00a0\u202f ](?=\d{3}(?!\d))", "", text)
     if not decimal_comma and not _COMMA_DECIMAL.search(text):

@@ -54,9 +54,9 @@ _IDEOGRAPH_NUMBER: Final = re.compile(f"[{_IDEOGRAPHS}]+")
 
 
 def replace_arithmetic_words(text: str) -> str:
-    """Return *text* with digits and signs for words, without the words of the question.
+    """Replace words in *text* by digits and signs, and remove the words that make it a question.
 
-    For example "12*3" for "12乘以3是多少".
+    For example, "12乘以3是多少" becomes "12*3".
     """
     text = _WORDS_OF_QUESTION.sub("", text.translate(_FULL_WIDTH)).strip()
     for pattern, replacement in (*_PERCENTAGES, *_SIGN_PATTERNS):
@@ -66,7 +66,7 @@ def replace_arithmetic_words(text: str) -> str:
 
 
 def _read_ideographs(number: str) -> int:
-    """Return the value of a number such as 三百二十; digits without powers are read in order."""
+    """Return the value of a number such as 三百二十, or of digits without powers of ten."""
     if not any(char in _POWERS for char in number):
         return int("".join(str(_DIGITS[char]) for char in number))
     total = digit = 0

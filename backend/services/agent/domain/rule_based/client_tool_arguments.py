@@ -6,13 +6,13 @@ from math import isfinite
 from typing import Any, Final
 
 # A hyphen is a minus sign if it starts a word or follows a dash, as in a range of negative numbers.
-# It is none in names, dates and ranges (X-200, 2026-11-29, pages 5-10), after a slash (+/-5) and
-# after a closing bracket or a unit. Languages without spaces between words have no start of a word,
-# so their letters may precede a minus sign.
+# It is not a minus sign in names, dates and ranges (X-200, 2026-11-29, pages 5-10), after a slash
+# (+/-5) and after a closing bracket or a unit. In languages without spaces between words, it is a
+# minus sign after a letter too.
 _UNSPACED: Final = r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _MINUS: Final = r"\-\u2212\ufe63\uff0d"
 _NO_MINUS_AFTER: Final = rf"\w)\]}}/.%°'±\u2019\u201d»{_MINUS}"
-# After a number, the words mean a subtraction: 12 minus 8.
+# Not after a number, where these words mean a subtraction: 12 minus 8.
 _MINUS_WORD: Final = (
     r"(?<!\d )(?<!\d)"
     r"(?:(?<!\w)(?:minus|negative|moins|menos|meno|минус) |(?:マイナス|负|負|마이너스) ?)"
@@ -35,8 +35,8 @@ def guess_arguments(
     Args:
         request: the request of the user.
         parameters: JSON Schema of an object.
-        required: True if the tool must be called. A missing choice is then the first one of the
-            schema, and a missing number is left out: no number is made up.
+        required: True if the tool must be called. If *request* names no choice, the first one of
+            the schema is used then. A missing number is omitted, because it must not be invented.
     """
     properties = _get_mapping(parameters, "properties")
     required_names = parameters.get("required")
@@ -71,10 +71,10 @@ def guess_arguments(
 def find_numbers(text: str) -> list[float]:
     """Return the numbers in *text*, in order.
 
-    A hyphen or U+2212 at the start of a word is a minus sign, also before a currency sign, and so
-    is the word minus. Thousands are separated by commas or, in a number with several groups or with
-    a decimal comma, by dots. The parts of other numbers with several separators, such as dates and
-    versions, are numbers of their own.
+    A hyphen or U+2212 at the start of a word is a minus sign, also before a currency sign. The
+    word minus counts as one too. Thousands are separated by commas or, in a number with several
+    groups or with a decimal comma, by dots. Other numbers with several separators, such as dates
+    and versions, are split into one number for each part.
     """
     numbers = []
     for minus, digits in _NUMBER.findall(text):

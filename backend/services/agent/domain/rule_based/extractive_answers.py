@@ -23,7 +23,7 @@ from backend.services.agent.model import Chunk
 # Lower than in the rag service: the agent has found more chunks and answers more questions with it.
 # Measured with `python -m benchmarks.agent.lite_answers`.
 _OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.67)
-# Chunks whose sentences all have less support have nothing to do with the question.
+# Chunks are unrelated to the question if all their sentences have less support than this.
 RELATED_OPTIONS: Final = replace(
     ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
 )
@@ -37,7 +37,7 @@ _ASKS_FOR_SUMMARY: Final = re.compile(
 class SearchSimilarities:
     """Similarities that the rag service computed for the query of a search.
 
-    Sentences that have none, such as those of a document that was read, are embedded.
+    Sentences without a similarity, such as those of a document that was read, are embedded.
     """
 
     def __init__(self, embedder: Embedder) -> None:
@@ -46,9 +46,9 @@ class SearchSimilarities:
     def compute_similarities(
         self, question: str, candidates: Sequence[Candidate[Chunk]]
     ) -> Sequence[float]:
-        """Return the cosine similarity of the query with the text of each of *candidates*.
+        """Return a cosine similarity for the text of each of *candidates*.
 
-        The *question* itself is compared with sentences that are embedded.
+        It is the similarity to the query of the search or, for an embedded text, to *question*.
         """
         chunks = {id(candidate.chunk): candidate.chunk for candidate in candidates}
         known = {

@@ -33,7 +33,7 @@ _PART_BOUNDARY: Final = re.compile(
 
 
 def resolve_follow_up(request: str, previous_request: str) -> str:
-    """Return *request* completed with what it leaves out of *earlier*, the request before it."""
+    """Return *request*, completed from *previous_request* if it is a follow-up to it."""
     if not previous_request or len(request) > _MAX_SPLIT_CHARS:
         return request
     previous_request = split_request(previous_request)[-1]

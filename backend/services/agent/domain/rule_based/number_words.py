@@ -93,7 +93,7 @@ def replace_number_words(text: str) -> str:
 
 
 def _convert_words(words: str) -> Iterator[str]:
-    """Yield the words of a run of words, with each sequence of number words as one number."""
+    """Yield each of *words*, with one number in place of each sequence of number words."""
     number: list[str] = []
     for word in re.split(r"[-\s]+", words):
         parts = _split_number_word(word.casefold())
@@ -107,13 +107,13 @@ def _convert_words(words: str) -> Iterator[str]:
 
 
 def _split_number_word(word: str) -> list[str]:
-    """Return the number words that *word* consists of, or nothing if it is not a number."""
+    """Return the number words that *word* consists of; an empty list if it is not a number."""
     parts = _PART.findall(word)
     return parts if parts != ["und"] and "".join(parts) == word else []
 
 
 def _finish_number(parts: list[str]) -> Iterator[str]:
-    """Yield the value of *parts*, and a joiner at their end, which joins something else."""
+    """Yield the value of *parts*, then a final joiner such as "and", which is not part of it."""
     rest = [parts.pop()] if parts and parts[-1] in _JOINERS else []
     if parts:
         yield str(_compute_value(parts))

@@ -39,7 +39,7 @@ _MIN_SMALL_TALK_SIMILARITY: Final = 0.75
 _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
-# A request is compared with small talk and with the examples of tools: it is embedded once.
+# Vectors of requests are cached: a request is compared with small talk and with tool examples.
 _MAX_KEPT_REQUESTS: Final = 64
 _OUTER_MARKS: Final = " ?!.,"
 
@@ -65,7 +65,7 @@ class RuleBasedPlanner:
         self._embed_request = lru_cache(maxsize=_MAX_KEPT_REQUESTS)(self._embed_text)
 
     def resolve_references(self, request: str, previous_request: str) -> str:
-        """Return *request* completed with what it leaves out of *previous_request*."""
+        """Return *request*, completed from *previous_request* if it is a follow-up to it."""
         return resolve_follow_up(request, previous_request)
 
     def choose_tool_calls(
@@ -123,7 +123,7 @@ class RuleBasedPlanner:
         calls = [call for call in completed if call.chunks]
         if not calls:
             return self.compose_answer(request, completed)
-        # If the chunks are unrelated, a small language model would answer from memory.
+        # With unrelated chunks, a small language model would answer from its training data.
         has_related = any(self._has_related_chunks(request, call) for call in calls)
         return None if has_related else NOTHING_FOUND
 
@@ -206,7 +206,7 @@ class RuleBasedPlanner:
     def _get_similarities(self, text: str, others: Sequence[str]) -> NDArray[np.float32]:
         missing = [other for other in others if other not in self._vectors]
         if missing and len(self._vectors) > 2_000:
-            # Texts of client-defined tools accumulate. Vectors of our tools are recomputed.
+            # Texts of client-defined tools accumulate. Vectors still in use are recomputed.
             self._vectors.clear()
             missing = list(others)
         if missing:
