@@ -37,7 +37,7 @@ RoleAndText = tuple[str, str]
 
 
 class ModelCallTelemetry:
-    """Records one model call, from its creation on.
+    """Records one model call, which starts when this object is created.
 
     Args:
         metrics: counts the call.

@@ -45,7 +45,7 @@ from backend.services.agent.model import (
     ToolStarted,
 )
 
-# Responses of the model: one that calls the tools, and one with the text.
+# A run has two model responses: one that calls the tools, and one with the text.
 _MAX_RESPONSES: Final = 2
 
 
@@ -85,7 +85,7 @@ class DirectAnswerRunner:
         user_texts = [message.text for message in request.history if message.role == "user"]
         if request.model != RULE_BASED_MODEL or request.paused is not None or not user_texts:
             return None
-        # The graph offers these tools in any case. An own tool precedes others of the same name.
+        # The graph always offers these tools: they precede others with the same name.
         caller = request.tool_context.caller
         tools = {tool.name: tool for tool in self._toolbox.own_tools if tool.is_allowed_for(caller)}
         calls = self._planner.choose_by_rules(

@@ -5,20 +5,20 @@ from contextlib import suppress
 from typing import Final
 
 _CHECK_INTERVAL_SECONDS: Final = 0.02
-# With this delay of the loop, a new run would wait noticeably for each of its many steps.
+# If the loop is late by this time, a new run waits noticeably before each of its many steps.
 _OVERLOAD_SECONDS: Final = 0.01
 # A token waits at most this long, so that no stream stops.
 _MAX_TOKEN_DELAY_SECONDS: Final = 0.5
-# A model or tool that takes longer is not waiting for the loop.
+# A run without a token after this time waits for a model or tool, not for the loop.
 _PRECEDENCE_SECONDS: Final = 2.0
 
 
 class FirstTokenPriority:
     """Delays the tokens of started answers while new runs wait and the loop cannot keep up.
 
-    The loop executes what is ready in turn. Without precedence, each of the steps before the first
-    token of a new run waits for a token of every other stream. All methods must be called in the
-    loop.
+    The loop executes ready callbacks in turn. Without precedence, each of the steps before the
+    first token of a new run waits for a token of every other stream. All methods must be called in
+    the loop.
     """
 
     def __init__(self) -> None:

@@ -23,6 +23,6 @@ def build_model_settings(
     parameters = dict(request.model_parameters)
     response_format = parameters.pop("response_format", None)
     if response_format is not None:
-        # Bypass LangChain's own response_format, which accepts only strict tools next to it.
+        # Bypass LangChain's own response_format: together with it, only strict tools are accepted.
         settings["extra_body"] = {"response_format": response_format}
     return settings | parameters

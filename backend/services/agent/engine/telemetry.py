@@ -112,8 +112,8 @@ class ModelTelemetryCallback(BaseCallbackHandler):
         name: str | None = None,
         **_: Any,
     ) -> None:
-        # The metadata of everything that a node calls contains the node's name. Only the node
-        # itself has it as its own name.
+        # All calls within a node have the node's name in their metadata. Only for the node itself,
+        # *name* is this name.
         if name is not None and name == (metadata or {}).get("langgraph_node"):
             self._nodes[run_id] = (name, time.perf_counter())
 

@@ -70,7 +70,7 @@ class ToolExecutor:
         context: ToolContext,
         check_call: CheckCall,
     ) -> tuple[ToolResult, AuditEvent | None]:
-        """Execute *call* like `execute`. Returns its audit event too, which the caller records."""
+        """Execute *call* like `execute`, but return its audit event instead of recording it."""
         try:
             tool = _find_allowed_tool(call, tools, context)
             arguments = tool.arguments.validate(call.arguments)

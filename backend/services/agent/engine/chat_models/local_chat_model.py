@@ -116,7 +116,7 @@ class LocalChatModel(PlannerChatModel):
                 extra_body={"json_schema": _build_choice_schema(tools, required=required)},
             )
         except InvalidModelResponse:
-            # The schema of another party's tool can use features that the server does not support.
+            # The schema of a third-party tool can use features that the server does not support.
             return planner.choose_tool_calls(request, tools, required=required), None
         response = result.generations[0].message
         try:

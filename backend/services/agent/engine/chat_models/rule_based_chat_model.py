@@ -36,7 +36,7 @@ from backend.services.agent.model import Chunk
 
 
 class RuleBasedChatModel(PlannerChatModel):
-    """Calls the tools that *planner* chooses, then answers with what it composes from them."""
+    """Calls the tools that *planner* chooses, then returns the answer that *planner* composes."""
 
     model: str = "embedded-lite"
 
