@@ -245,7 +245,7 @@ def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
 def _await_run(events: StoredEvents) -> tuple[StoredEvents, str]:
     """Wait for the start of the run. Return its events and the reference of its stream.
 
-    Raises an error that occurs earlier, so that the Idempotency-Key is free again.
+    Raises an error that occurs before the start, so that the Idempotency-Key can be used again.
     """
     for event in events:
         match event:

@@ -49,7 +49,7 @@ class AllowedOrigins:
     allowed: frozenset[str]
 
     def check_origin(self) -> None:
-        """Raise HttpError if the request has another origin, to prevent DNS rebinding attacks."""
+        """Raise HttpError for an origin that is not allowed, to prevent DNS rebinding attacks."""
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self.allowed:
             raise HttpError(
@@ -263,7 +263,7 @@ def _call_tool(message: JsonRpcMessage) -> dict[str, Any]:
     if tool_result.chunks:
         chunks = [asdict(chunk) for chunk in tool_result.chunks]
         for chunk in chunks:
-            del chunk["similarities"]  # of use to the agent only
+            del chunk["similarities"]  # used by the agent only
         result["structuredContent"] = {"passages": chunks}
     return result
 

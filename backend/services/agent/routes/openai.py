@@ -152,7 +152,7 @@ def create_chat_completion(body: ChatRequest) -> Response:
         raise ModelNotFound(str(error)) from error
     if not body.stream:
         return _send_complete_answer(completion)
-    # Errors before the first event become a status, which clients handle better than an event.
+    # Report errors before the first event as HTTP errors: clients handle them better than events.
     first = _read_first_event(completion.events)
     return create_stream_response(
         completion.events, _stream_chunks(completion, first, body.includes_usage)
@@ -232,7 +232,7 @@ def _stream_chunks(
                     yield chunk({"tool_calls": tool_calls})
                 case Answer():
                     header["model"] = event.model  # a fallback model may have answered
-                    # Not in a chunk of its own: clients read the first choice of every chunk.
+                    # Not in a chunk without choices: clients read the first choice of every chunk.
                     yield chunk({}, event.finish_reason, **_get_extensions(event))
                     if with_usage:
                         yield _format_data_event(

@@ -248,7 +248,7 @@ def _require_question(messages: Sequence[ChatMessage]) -> None:
     """Reject a conversation that ends neither with a question nor with the result of a tool call.
 
     Raises:
-        HttpError: 422 with the place of the question.
+        HttpError: 422 with a pointer to the question, or to the messages if there is none.
     """
     for index, message in reversed(list(enumerate(messages))):
         if message.role == "tool":

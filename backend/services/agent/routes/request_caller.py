@@ -12,7 +12,7 @@ from backend.services.agent.domain.answers.events import Caller
 
 
 def get_caller() -> Caller:
-    """Return the caller of the current request, with headers that pass on their identity."""
+    """Return the caller of the current request, with its headers for calls to other services."""
     principal = current_principal()
     return Caller(
         principal.user_id,

@@ -41,7 +41,7 @@ class StreamSubscriber:
     ) -> Iterator[T | None]:
         """Yield *events* while the client is connected and its session is valid.
 
-        Yields None when a heartbeat is due. With *ignore_disconnect*, only the session matters.
+        Yields None when a heartbeat is due. With *ignore_disconnect*, only the session is checked.
         """
         sent_at = checked_at = time.monotonic()
         for event in events:
@@ -129,7 +129,7 @@ def to_problem_document(error: Exception) -> dict[str, Any]:
 
 
 def log_stream_error(error: Exception) -> None:
-    """Log an error that ended a stream; its status cannot report the error any more."""
+    """Log an error that ended a stream, after its HTTP status was already sent."""
     match error:
         case ServiceError():
             _log.warning("stream failed: %s", error.code)
