@@ -102,7 +102,7 @@ class _RedisRecording:
         if self._failed or not records:
             return
         try:
-            # Without a span: the spans of the events would hide all other spans.
+            # Outside of the trace: spans of Redis commands would hide all its other spans.
             with attach_span_context(None):
                 self._add_records(records)
         except RedisError as error:

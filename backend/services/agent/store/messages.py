@@ -84,7 +84,7 @@ def append_messages(
     """Append messages of one conversation. Only the run that holds the lease may call this.
 
     Args:
-        position: position of the first one, if the caller knows it.
+        position: position of the first new message; None to read the last one from the database.
     """
     if position is None:
         last = session.scalar(

@@ -30,7 +30,7 @@ def lock_usage(session: Session, tenant_id: str) -> None:
 
 
 def add_usage(session: Session, key: Mapping[str, Any], counts: Mapping[str, int]) -> None:
-    """Add *counts* to the row *key* of a day, user and model. Both are columns by name."""
+    """Add *counts* to the row *key* of a day, user and model. Both map column names to values."""
     parameters = {f"added_{name}": value for name, value in (*key.items(), *counts.items())}
     result = session.execute(_INCREASE_USAGE, parameters)
     if isinstance(result, CursorResult) and result.rowcount == 0:
