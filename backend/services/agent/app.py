@@ -70,7 +70,7 @@ from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_event_store
 from backend.services.agent.tools.factory import create_tools
 
-# Health checks, the API document and statistics, which other services request.
+# Blueprints that programs request: health checks, the API document and statistics.
 _PROBED_BLUEPRINTS = frozenset({"service", "docs", "stats"})
 
 

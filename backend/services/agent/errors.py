@@ -29,7 +29,7 @@ class InvalidExpression(ValueError):
 
 
 class UndefinedResult(InvalidExpression):
-    """The expression is valid and has no value, or one that is too large."""
+    """The expression is valid, but its value is undefined or too large."""
 
 
 class ToolFailed(Exception):

@@ -13,9 +13,9 @@ from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, Reque
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated caller of a run. Its headers are sent along to other services.
+    """The authenticated caller of a run. *headers* identify the caller to other services.
 
-    *origin* is the request's, for audit events.
+    *origin* is the address and id of the caller's request, for audit events.
     """
 
     user_id: str
@@ -31,7 +31,7 @@ class Chunk:
 
     `section` is the heading of the section that contains `start`, and `headings` are those within
     the part. `table_header` is the header row of the table that it continues, or "".
-    `similarities` are start, end and similarity to the query of the sentences of a search hit.
+    `similarities` contains, for sentences of a search hit, (start, end, similarity to the query).
     """
 
     document_id: str
