@@ -226,11 +226,12 @@ def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> Servic
 
 
 def _warm_up_before_first_run(app: Flask, runner: AgentRunner, *, has_model: bool) -> None:
-    """Import LangChain in a background thread, which takes a second and 35 MB.
+    """Import LangChain, which takes a second and 35 MB, in a background thread.
 
-    With a model it is imported after the first request, a readiness probe; without one, after the
-    first request of a user, so that an idle installation does not need the memory. An import at
-    startup would delay the probes, and threads started before a fork would be lost.
+    With a model, the import starts after the first request, which is a readiness probe. Without
+    one, it starts after the first request of a user, so that an idle installation does not need the
+    memory. An import at startup would delay the probes, and threads started before a fork would be
+    lost.
     """
     warm_up_started = threading.Lock()
 

@@ -29,8 +29,9 @@ class Caller:
 class Chunk:
     """Part of a document: `text` is the document's extracted text from `start` to `end`.
 
-    `section` is the heading of the section that contains `start`, and `headings` are those within
-    the part. `table_header` is the header row of the table that it continues, or "".
+    `section` is the heading of the section that contains `start`, and `headings` are the
+    headings within the part. `table_header` is the header row of the table that the part
+    continues, or "".
     `similarities` contains, for sentences of a search hit, (start, end, similarity to the query).
     """
 

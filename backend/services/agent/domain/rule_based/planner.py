@@ -35,7 +35,7 @@ from backend.services.agent.tools.web_pages import FETCH_PAGE
 
 _MIN_EXAMPLE_SIMILARITY: Final = 0.55
 _MIN_SMALL_TALK_SIMILARITY: Final = 0.75
-# Longer requests are more than small talk.
+# Longer requests contain more than small talk.
 _MAX_SMALL_TALK_CHARACTERS: Final = 60
 _MAX_PAGE_CHARACTERS: Final = 1_500
 _MIN_CLIENT_TOOL_SIMILARITY: Final = 0.35
