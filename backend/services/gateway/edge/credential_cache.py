@@ -42,16 +42,20 @@ class Caller:
         principal: the authenticated principal, or None.
         log_member: member of the JSON object in the access log.
         expires_at: end of the cached authentication, as monotonic time.
+        epoch: the authenticator's revocation epoch at the start of the authentication.
     """
 
-    __slots__ = ("_charges", "address", "expires_at", "log_member", "principal")
+    __slots__ = ("_charges", "address", "epoch", "expires_at", "log_member", "principal")
 
-    def __init__(self, address: str, principal: Principal | None, expires_at: float) -> None:
+    def __init__(
+        self, address: str, principal: Principal | None, expires_at: float, epoch: int
+    ) -> None:
         self.address = address
         self.principal = principal
         self.log_member = "" if principal is None else f',"user":{dumps(principal.user_id)}'
         self._charges: dict[str, RateLimitCharge] = {}
         self.expires_at = expires_at
+        self.epoch = epoch
 
     def get_rate_limit_charge(
         self, key: str, route: Route, path: str, metrics: EdgeMetrics
@@ -100,12 +104,17 @@ class CredentialCache:
         if caller is None:
             if len(self._anonymous) >= _MAX_ENTRIES:
                 self._anonymous.clear()
-            caller = self._anonymous[address] = Caller(address, None, inf)
+            caller = self._anonymous[address] = Caller(address, None, inf, self._epoch)
         return caller
 
     def is_valid(self, caller: Caller, now: float) -> bool:
-        """Return True if *caller* has not expired at *now* and no session was revoked since."""
-        return now < caller.expires_at and self._epoch == self._authenticator.revocation_epoch
+        """Return True if *caller* has not expired at *now* and no session was revoked since.
+
+        Anonymous callers have no session.
+        """
+        if caller.principal is None:
+            return True
+        return now < caller.expires_at and caller.epoch == self._authenticator.revocation_epoch
 
     def identify_caller(
         self, credentials: Credentials, address: str, callback: CallerCallback
@@ -154,7 +163,7 @@ class CredentialCache:
                 self._cache_error(digest, result)
             else:
                 lifetime_seconds = min(_CACHE_SECONDS, result.expires_at - time())
-                outcome = Caller(address, result, self._clock() + lifetime_seconds)
+                outcome = Caller(address, result, self._clock() + lifetime_seconds, epoch)
                 # A session may have been revoked during the verification.
                 if epoch == self._authenticator.revocation_epoch:
                     self._cache_caller(digest, outcome)

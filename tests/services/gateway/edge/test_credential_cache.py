@@ -33,7 +33,7 @@ class Authenticator:
 
 @pytest.fixture
 def cache_for():
-    """Return a function that runs *steps(identify, clock)* with a cache on an event loop."""
+    """Return a function that runs *steps(identify, clock, cache)* with a cache on an event loop."""
 
     def run(authenticator, steps):
         async def main():
@@ -46,7 +46,7 @@ def cache_for():
                     cache.identify_caller(CREDENTIALS, "10.0.0.1", result.set_result)
                     return await asyncio.wait_for(result, 5)
 
-                await steps(identify, clock)
+                await steps(identify, clock, cache)
 
         asyncio.run(main())
 
@@ -56,7 +56,7 @@ def cache_for():
 def test_caller_is_verified_again_when_the_token_expires(cache_for):
     authenticator = Authenticator(lifetime_seconds=30)
 
-    async def steps(identify, clock):
+    async def steps(identify, clock, _cache):
         first = await identify()
         clock[0] += 29
         assert await identify() is first
@@ -71,7 +71,7 @@ def test_caller_is_verified_again_when_the_token_expires(cache_for):
 def test_caller_with_a_long_token_is_verified_again_after_a_minute(cache_for):
     authenticator = Authenticator(lifetime_seconds=3600)
 
-    async def steps(identify, clock):
+    async def steps(identify, clock, _cache):
         await identify()
         clock[0] += 59
         await identify()
@@ -86,7 +86,7 @@ def test_caller_with_a_long_token_is_verified_again_after_a_minute(cache_for):
 def test_revocation_ends_all_cached_authentications(cache_for):
     authenticator = Authenticator(lifetime_seconds=3600)
 
-    async def steps(identify, _clock):
+    async def steps(identify, _clock, _cache):
         await identify()
         authenticator.revocation_epoch += 1
         await identify()
@@ -95,11 +95,24 @@ def test_revocation_ends_all_cached_authentications(cache_for):
     cache_for(authenticator, steps)
 
 
+def test_revocation_ends_an_authentication_that_a_connection_holds(cache_for):
+    authenticator = Authenticator(lifetime_seconds=3600)
+
+    async def steps(identify, clock, cache):
+        held = await identify()
+        assert cache.is_valid(held, clock[0])
+        authenticator.revocation_epoch += 1
+        await identify()  # by another connection
+        assert not cache.is_valid(held, clock[0])
+
+    cache_for(authenticator, steps)
+
+
 def test_rejection_is_cached_for_a_second(cache_for):
     authenticator = Authenticator(lifetime_seconds=30)
     authenticator.expired = True
 
-    async def steps(identify, clock):
+    async def steps(identify, clock, _cache):
         for pause, calls in ((0, 1), (0.9, 1), (0.2, 2)):
             clock[0] += pause
             assert (await identify()).code == 401
