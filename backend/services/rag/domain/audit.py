@@ -33,7 +33,7 @@ def record_collection_change(
 ) -> None:
     """Record that *viewer* changes or deletes the collection.
 
-    *session* is the transaction that does it.
+    *session* is the transaction of the change.
     """
     _add_event(audit, session, viewer, action, row.id, {"name": row.name, **details})
 

@@ -144,7 +144,7 @@ class WaitSlots:
 
 
 class DocumentService:
-    """Operations on documents, which check the access of the viewer.
+    """Operations that a viewer can perform on documents.
 
     Methods raise DocumentNotFound if the viewer cannot read the document, and CollectionReadOnly
     if a change is not allowed.

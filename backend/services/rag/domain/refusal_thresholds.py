@@ -14,7 +14,8 @@ from backend.ai.extractive_answers import (
 )
 from backend.services.rag.model import SearchHit
 
-# Lower than without a model: the model can still reply that the chunks do not answer the question.
+# Lower than the threshold of extractive answers: the model can still reply that the chunks do not
+# answer the question.
 MIN_SUPPORT_FOR_MODEL: Final = 0.6
 
 

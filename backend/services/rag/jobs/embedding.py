@@ -1,4 +1,4 @@
-"""Background thread that embeds chunks without vectors for a current model, and sentences."""
+"""Background thread that embeds the chunks and sentences that lack vectors."""
 
 from backend.chassis.background import PeriodicTask
 from backend.services.rag.domain.embeddings.reembedding import Reembedder

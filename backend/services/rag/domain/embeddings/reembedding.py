@@ -1,4 +1,4 @@
-"""Embed chunks without vectors, switch to a new model, and drop the vectors of the old one.
+"""Embed chunks that lack vectors, switch to a new model, and drop the vectors of the old one.
 
 The complete state is in the tables, so the work resumes after any interruption.
 """

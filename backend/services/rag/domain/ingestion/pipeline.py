@@ -249,7 +249,7 @@ class IngestionPipeline:
     ) -> None:
         """Store the chunks of a generation that is not visible yet, in short transactions.
 
-        If the job is interrupted before the last transaction, the next one deletes these chunks.
+        If the job is interrupted before the last transaction, the next job deletes these chunks.
         """
         text = "".join(pages)
         page_starts = compute_page_starts(pages) if is_paged else None

@@ -119,8 +119,8 @@ class DenseIndex:
     ) -> None:
         """Embed and store consecutive chunks of a generation; *first* is the ordinal of the first.
 
-        It is enough if one model succeeds: the background thread later embeds the chunks for the
-        other.
+        It is enough if one model succeeds: a background thread later embeds chunks that the other
+        model lacks.
 
         Raises:
             VectorSearchUnavailable: the chunks could not be added for any model.
