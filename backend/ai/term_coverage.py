@@ -51,7 +51,7 @@ class TextTerms:
 def find_required_terms(question: str) -> AbstractSet[str]:
     """Return the terms of *question* that a chunk must contain to answer it.
 
-    Terms that only phrase the question are left out, unless it has no others.
+    Terms that only phrase the question are left out, unless the question has no others.
     """
     return (extract_subject_terms(question) - _QUESTION_TERMS) or frozenset(extract_terms(question))
 

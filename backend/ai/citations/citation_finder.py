@@ -18,7 +18,8 @@ from backend.ai.extractive_answers import NOTHING_FOUND
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
-# A document sentence supports a statement if it contains at least this share of its terms, ...
+# A document sentence supports a statement if it contains at least this share of the statement's
+# terms, ...
 _MIN_SHARED_TERMS: Final = 0.6
 # ... or at least one of them and has at least this cosine similarity with the statement.
 _MIN_SIMILARITY: Final = 0.75

@@ -34,9 +34,9 @@ _TO_ASCII = str.maketrans("（），；：！？＂　", '(),;:!?" ')  # noqa: R
 _OPENING = "([{"
 _CLOSING = ")]},.;:!?"
 _MIN_CONFIDENCE = 0.6
-# In a line of an unknown script, the model finds few characters for its length, or has a low
-# confidence. Lines of Latin letters have more than one character per line height of their length,
-# and a confidence above 0.9.
+# A line is in an unknown script if the model returns few characters for its length, or has a low
+# confidence. A line of Latin letters has more characters than its length in line heights, and a
+# confidence above 0.9.
 _MIN_CHARACTERS_PER_HEIGHT = 0.5
 _MIN_SCRIPT_CONFIDENCE = 0.88
 _MIN_LINE_LENGTH = 3.0
