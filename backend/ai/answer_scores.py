@@ -41,7 +41,7 @@ def score_answer(
     Args:
         answer: the text, which may contain citation markers.
         expected_answers: correct answers. Each score is the best one among them.
-        embedder: compares the meaning of the texts.
+        embedder: its vectors are used to compare the meaning of the texts.
         citations: the answer's citations, or None if they are not scored.
         required_documents: names or ids of the documents to cite. If it is empty, any citation
             counts.
@@ -60,7 +60,7 @@ def score_answer(
 
 
 def zero_scores(*, with_citations: bool) -> dict[str, float]:
-    """Return the scores of a missing answer."""
+    """Return scores of 0, for a question without an answer."""
     names = SCORE_NAMES if with_citations else SCORE_NAMES[:-1]
     return dict.fromkeys(names, 0.0)
 
@@ -71,7 +71,7 @@ def _normalize(text: str) -> str:
 
 
 def _word_f1(words: Sequence[str], expected_words: Sequence[str]) -> float:
-    """Return the harmonic mean of precision and recall of *words*."""
+    """Return the F1 score of *words*: the harmonic mean of precision and recall."""
     if not words or not expected_words:
         return float(list(words) == list(expected_words))
     shared = sum((Counter(words) & Counter(expected_words)).values())

@@ -24,7 +24,8 @@ _NUMBER = re.compile(
 _ASKS_FOR_PERSON = re.compile(r"\b(who|whom|whose|wer|wem|wen|qui)\b", re.IGNORECASE)
 # A name is a capitalised word that does not belong to a date, such as the month in "3 May 1848".
 _NAME = re.compile(r"(?<!\d )(?<!\d\. )\b[^\W\d_a-z][^\W\d_]+\b(?! \d)")
-# "According to my documents, who …": where to look is not part of what is asked.
+# "According to my documents, who …": such a phrase names the sources and is not part of the
+# question.
 _SOURCE_PHRASE = re.compile(
     r"^\W*(?:"
     r"(?:according to|based on|in|from|per|what do) (?:my|our|the|these|this|your)"
@@ -46,15 +47,16 @@ def strip_source_phrase(question: str) -> str:
 
 
 def match_answer_type(question: str, sentence: str) -> float:
-    """Return 1 if *sentence* contains the number or new name that is asked for, 0 if it does not.
+    """Return 1 if *question* asks for a number or a person and *sentence* contains one, else 0.
 
-    Return 0.5 if the question asks for neither.
+    A person's name counts only if the question does not contain it. Return 0.5 if the question asks
+    for neither.
     """
     if _ASKS_FOR_NUMBER.search(question):
         return float(bool(_NUMBER.search(sentence)))
     if _ASKS_FOR_PERSON.search(question):
         folded_question = question.casefold()
-        # Skip the first word: it is capitalised in any case.
+        # Skip the first word: it is capitalised whether or not it is a name.
         names = _NAME.finditer(sentence, 1)
         return float(any(name.group().casefold() not in folded_question for name in names))
     return 0.5

@@ -9,16 +9,17 @@ from backend.ai.term_coverage import TextTerms
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement, find_statements
 
-# Chunks whose analysis is kept: about 25 kB each, at most 100 kB. Longer ones are not kept.
+# Chunks whose analysis is cached. It takes about 25 kB of memory, at most 100 kB: longer chunks are
+# not cached.
 _MAX_KEPT_CHUNKS: Final = 512
 _MAX_KEPT_CHARS: Final = 4_000
 
 
 class AnswerChunk(Protocol):
-    """A part of a document: `text` is the document's text from position `start` on.
+    """A part of a document. `text` begins at position `start` of the document's text.
 
-    `section` is the heading of the section that contains its start, and `headings` are those
-    within it. `table_header` is the header row of the table that it continues, or "".
+    `section` is the heading of the section that contains `start`, and `headings` are the headings
+    within the chunk. `table_header` is the header row of the table that the chunk continues, or "".
     """
 
     @property
@@ -39,7 +40,7 @@ class AnswerChunk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedStatement:
-    """A statement, its text in context, which is embedded, and the terms of that text."""
+    """A statement, its text in context, which is embedded, and that text's search terms."""
 
     statement: Statement
     text_in_context: str
@@ -60,7 +61,7 @@ class AnalyzedChunk:
 
 
 def analyze_chunk(chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS) -> AnalyzedChunk:
-    """Return the statements of *chunk* that can answer, and its terms. Headings cannot answer.
+    """Return the statements of *chunk* that can answer a question (not headings), and its terms.
 
     Args:
         max_chars: longer sentences are divided.
@@ -74,7 +75,7 @@ def analyze_chunk(chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS) -> An
 def find_chunk_statements(
     chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS
 ) -> list[Statement]:
-    """Return the sentences and table rows of *chunk* that can answer. Headings cannot."""
+    """Return the sentences and table rows of *chunk* that can answer a question: no headings."""
     return [analyzed.statement for analyzed in analyze_chunk(chunk, max_chars).statements]
 
 

@@ -1,4 +1,4 @@
-"""Interface of text embedders, for code that compares texts with whichever embedder it is given."""
+"""Interface of text embedders, for code that compares texts and does not depend on one model."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,5 +13,5 @@ class Embedder(Protocol):
     """Converts texts to unit vectors. The dot product of two vectors is their cosine similarity."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return a float32 matrix with one row of length one per text."""
+        """Return a float32 matrix with one unit vector per text, as rows."""
         ...

@@ -1,8 +1,8 @@
 """Select the sentences of document chunks that answer a question, without a language model.
 
 Every sentence gets two values. Its *score* says how well it answers in comparison to the other
-sentences: similarity to the question, shared terms, and a number or name where the question asks
-for one. Its *support* says how certain it is that the chunk is about the question at all. Weights
+sentences: similarity to the question, shared terms, and a number or name if the question asks for
+one. Its *support* says how certain it is that the chunk is about the question at all. Weights
 and thresholds are options, so that benchmarks can compare them.
 """
 
@@ -33,7 +33,7 @@ NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Additional support of a line such as "Phone: 0221 4455" if the question contains its label, and
 # of a table row if the question contains one of its cells and the name of another column.
 _LABEL_BONUS: Final = 0.25
-# Rows of a table that answer a question together.
+# Maximum number of table rows that answer a question together.
 _MAX_ROWS: Final = 10
 
 
@@ -46,8 +46,8 @@ ScoredChunkT = TypeVar("ScoredChunkT", bound=AnswerChunk, contravariant=True)
 class ExtractionOptions:
     """Weights and thresholds of the selection.
 
-    With *similarity* the cosine of question and sentence, and *shared* the share of the question's
-    terms that the sentence contains, each weighted by its rarity among the sentences:
+    *similarity* is the cosine similarity of question and sentence. *shared* is the share of the
+    question's terms that the sentence contains, each weighted by its rarity among the sentences.
 
         score   = similarity + shared_terms_weight * shared + answer_type_weight * answer type
         support = similarity + shared_terms_support * shared + coverage_weight * coverage
@@ -62,9 +62,9 @@ class ExtractionOptions:
 
     # The first sentence, and every further one, needs this support.
     min_support: float
-    # A further sentence needs this share of the first sentence's score, ...
+    # A further sentence needs at least this share of the first sentence's score, ...
     min_score_ratio: float = 0.0
-    # ... and a score that is at most this much lower.
+    # ... and its score may be lower by at most this difference.
     max_score_gap: float = float("inf")
     max_sentences: int = 3
     shared_terms_weight: float = 0.0
@@ -76,9 +76,8 @@ class ExtractionOptions:
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
 
-# Measured with `python -m benchmarks.rag.answers`, see ADR 43, and with
-# `python -m benchmarks.agent.lite_answers`: one set of values serves both services, so that they
-# answer the same questions.
+# Both services use these values, so that they answer the same questions. They were measured with
+# `python -m benchmarks.rag.answers`, see ADR 43, and `python -m benchmarks.agent.lite_answers`.
 ANSWER_OPTIONS: Final = ExtractionOptions(
     min_support=0.74,
     min_score_ratio=0.7,
@@ -118,7 +117,7 @@ class ScoredSentence(Generic[ChunkT]):
 
     @property
     def own_terms(self) -> AbstractSet[str]:
-        """The question's terms that it contains without its heading and the names of columns."""
+        """The question's terms in the statement itself, without its heading and column names."""
         return find_shared_terms(self.question_terms, TextTerms.from_text(self.statement.text))
 
 
@@ -126,7 +125,7 @@ class ScoredSentence(Generic[ChunkT]):
 class Candidate(Generic[CandidateChunkT]):
     """A statement of a chunk before scoring. *text* is the statement in context.
 
-    The chunk is the one at *chunk_index* of the search hits.
+    *chunk_index* is the position of its chunk in the search hits, from 0.
     """
 
     chunk: CandidateChunkT
@@ -143,7 +142,7 @@ class Candidate(Generic[CandidateChunkT]):
 
     @property
     def position(self) -> tuple[int, int]:
-        """Its start and end in the document's text."""
+        """Start and end of the statement in the document's text."""
         start = self.chunk.start
         return start + self.statement.start, start + self.statement.end
 
@@ -159,7 +158,7 @@ class SentenceSimilarities(Protocol[ScoredChunkT]):
 
 
 class EmbeddedSimilarities:
-    """Similarities of statements that are embedded for each question."""
+    """Embeds question and statements for each call to compute their similarities."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -270,7 +269,7 @@ def _compute_coverages(
 
 
 def _is_value_named(statement: Statement, question_terms: AbstractSet[str]) -> bool:
-    """Return True if the question names the value of a label, or of a table's row and column."""
+    """Return True if the question contains the label, or a cell and another column's name."""
     if not statement.columns:
         return is_named_in(statement.label, question_terms)
     cells = [is_named_in(cell, question_terms) for cell in statement.cells]
@@ -284,7 +283,7 @@ def _is_value_named(statement: Statement, question_terms: AbstractSet[str]) -> b
 def _weigh_terms(
     question_terms: AbstractSet[str], shared_terms: Sequence[AbstractSet[str]]
 ) -> dict[str, float]:
-    """Return a weight for each term: terms that most sentences contain distinguish none."""
+    """Return the weight of each term, which is lower the more sentences contain the term."""
     counts = Counter(chain.from_iterable(shared_terms))
     return {term: log(1 + len(shared_terms) / (counts[term] + 1)) for term in question_terms}
 
@@ -294,8 +293,8 @@ def select_sentences(
 ) -> list[ScoredSentence[ChunkT]]:
     """Return the sentences of *ranked* for the answer; none if the first lacks support.
 
-    Further sentences contain the number or name that is asked for, if the first does. Of a table,
-    only the rows that contain the same terms of the question are selected.
+    If the first sentence contains the number or name that the question asks for, so do the further
+    ones. Table rows must contain all terms of the question that the first row contains.
     """
     if not ranked or ranked[0].support < options.min_support:
         return []
@@ -318,7 +317,7 @@ def select_sentences(
 def _is_heading_of(
     sentence: ScoredSentence[ChunkT], selected: Sequence[ScoredSentence[ChunkT]]
 ) -> bool:
-    """Return True if *sentence* is the heading of a selected one that has terms of the question."""
+    """Return True if *sentence* is the heading of a selected one that has more question terms."""
     return sentence.statement.is_possible_heading and any(
         other.statement.heading == sentence.quote and other.own_terms - sentence.own_terms
         for other in selected
@@ -326,9 +325,9 @@ def _is_heading_of(
 
 
 def _drop_other_rows(selected: Sequence[ScoredSentence[ChunkT]]) -> list[ScoredSentence[ChunkT]]:
-    """Return *selected* without the rows that contain fewer terms of the question than the first.
+    """Return *selected* without rows that lack a term of the question that the first row contains.
 
-    Without such a term, only the first row remains.
+    If the first row contains none of the terms, it is the only row that remains.
     """
     first_row = next((sentence for sentence in selected if sentence.statement.cells), None)
     return [
@@ -345,7 +344,7 @@ def find_candidates(
 ) -> list[Candidate[ChunkT]]:
     """Return the statements of *chunks* that may answer *question*.
 
-    Chunks overlap. A statement in two of them counts once, for the chunk that ranks higher.
+    Chunks overlap. A statement in two of them is returned once, for the chunk that ranks higher.
     """
     question_terms = frozenset(extract_terms(question))
     candidates: dict[tuple[str, int, int], Candidate[ChunkT]] = {}
@@ -360,10 +359,11 @@ def find_candidates(
 def _read_headers(
     statements: Sequence[AnalyzedStatement], question_terms: AbstractSet[str]
 ) -> Sequence[AnalyzedStatement]:
-    """Return *statements* without the rows that the question shows to be headers of their tables.
+    """Return *statements* without header rows. The other rows of their tables get column names.
 
-    The first row of a table of two columns of text is its header, and not a label and its value,
-    if the question contains its second cell and the first cell of another row: "manager" and "Ulm".
+    The first row of a two-column table of text can be a header, or a label and its value. It is a
+    header if the question contains its second cell and the first cell of another row, for example
+    "manager" and "Ulm".
     """
     rows = [item.statement for item in statements if item.statement.first_row_start is not None]
     first_rows = {row.start: row for row in rows if row.start == row.first_row_start}
@@ -389,6 +389,6 @@ def _read_headers(
 
 
 def _add_columns(row: Statement, first_rows: Mapping[int, Statement]) -> AnalyzedStatement:
-    """Return *row* with the cells of the first row of its table as the names of its columns."""
+    """Return *row* with column names: the cells of the first row of its table."""
     columns = first_rows[row.first_row_start or 0].cells
     return AnalyzedStatement.from_statement(replace(row, columns=columns))

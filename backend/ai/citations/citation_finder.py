@@ -18,14 +18,16 @@ from backend.ai.extractive_answers import NOTHING_FOUND
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
-# A document sentence supports a statement if it contains this share of the statement's terms, ...
+# A document sentence supports a statement if it contains at least this share of the statement's
+# terms, ...
 _MIN_SHARED_TERMS: Final = 0.6
-# ... or at least one of them and this cosine similarity.
+# ... or at least one of them and has at least this cosine similarity with the statement.
 _MIN_SIMILARITY: Final = 0.75
-# Weight of the similarity to question and statement together, which selects the best candidate.
+# Weight of the similarity to question and statement together, in the score that selects the best
+# candidate.
 _CONTEXT_WEIGHT: Final = 0.5
 
-# A part of a sentence is a quote of it if it has this many letters and digits.
+# A part of a document sentence is a quote if it has at least this many letters and digits.
 _MIN_QUOTED_LETTERS: Final = 20
 
 _NO_LETTER = re.compile(r"[\W_]+")
@@ -34,7 +36,7 @@ _BRACKETED_NUMBER = re.compile(r"(?<!\w)(\w++)[^\w\[\]]{0,4}\[\s?(\d{1,4}(?:\s?,
 
 
 class CitableChunk(AnswerChunk, Protocol):
-    """A part of a document with the properties of a citation."""
+    """A part of a document with the file name and the page for a citation."""
 
     @property
     def filename(self) -> str: ...
@@ -56,7 +58,7 @@ class Citation:
 
 
 class _Candidate:
-    """A sentence or table row that can be cited. What is compared is computed when needed."""
+    """A sentence or table row that can be cited. Its terms and numbers are computed on demand."""
 
     def __init__(self, chunk: CitableChunk, statement: Statement) -> None:
         self.chunk = chunk
@@ -80,7 +82,7 @@ class CitationFinder:
         self._embedder = embedder
         self._question = question
         self._candidates: list[_Candidate] = []
-        # The candidates by their letters and digits.
+        # The candidates by the letters and digits of their text.
         self._candidates_by_letters: dict[str, _Candidate] = {}
         self._known_positions: set[tuple[str, int, int]] = set()
         # Numbers in brackets in the chunks, each with the word before it.
@@ -89,7 +91,7 @@ class CitationFinder:
         self.citations: list[Citation] = []
 
     def add_chunks(self, chunks: Sequence[CitableChunk]) -> None:
-        """Add the sentences of *chunks* to the ones that can be cited."""
+        """Make the sentences of *chunks* available for citations."""
         for chunk in chunks:
             self._bracketed_numbers |= _find_bracketed_numbers(chunk.text)
             for statement in find_chunk_statements(chunk):
@@ -114,9 +116,9 @@ class CitationFinder:
     def cite_sentence(self, text: str) -> int | None:
         """Return the marker of the citation that supports *text*, or None if no chunk does.
 
-        A document sentence supports *text* if it contains all of its numbers and either most of
-        its terms, or some of them and nearly the same meaning. Only the meaning of sentences that
-        are not quotes is compared.
+        A document sentence supports *text* if it contains all numbers of *text* and either most of
+        its terms, or some of its terms and nearly the same meaning. The meaning is not compared if
+        *text* is a quote.
         """
         if text == NOTHING_FOUND:
             return None
@@ -130,7 +132,7 @@ class CitationFinder:
     def _find_quoted(self, text: str, numbers: frozenset[str]) -> _Candidate | None:
         """Return the candidate that *text* quotes, or None.
 
-        The end mark of a sentence, marks of emphasis and hyphens at line breaks may differ.
+        Punctuation, emphasis marks and hyphens at line breaks may differ.
         """
         letters = _extract_letters(text)
         candidate = self._candidates_by_letters.get(letters)
@@ -144,7 +146,7 @@ class CitationFinder:
     def _find_similar(
         self, text: str, terms: frozenset[str], numbers: frozenset[str]
     ) -> _Candidate | None:
-        """Return the candidate with most of *terms* or the most similar meaning, or None."""
+        """Return the best candidate with most of *terms* or a similar meaning, or None."""
         candidates = [
             candidate
             for candidate in self._candidates
@@ -179,7 +181,7 @@ class CitationFinder:
         return rows
 
     def is_bracket_of_text(self, text: str) -> bool:
-        """Return True if *text* ends with a number in brackets that a chunk has after this word."""
+        """Return True if *text* ends with a word and a number in brackets as in a chunk."""
         return bool(_find_bracketed_numbers(text) & self._bracketed_numbers)
 
     def _get_or_add_citation(self, candidate: _Candidate) -> Citation:

@@ -8,8 +8,8 @@ from backend.ai.text.quotes import escape_brackets
 from backend.ai.text.sentence_ends import CLOSERS, END_MARKS, is_sentence_end, match_sentence_end
 
 _MARKS: Final = rf".!?…\uff0e{END_MARKS}"
-# Positions where something may have to be done: the end of a sentence or line, a code fence, a
-# marker that the model wrote, an escaped bracket.
+# Positions that may need processing: the end of a sentence or line, a code fence, a marker that the
+# model wrote, an escaped bracket.
 _BOUNDARY = re.compile(rf"[{_MARKS}]|\n|```|`{{1,2}}$|\s?\[(?=\d|$)|\\(?:[\[\]\\]|$)|\s$")
 _FULL_STOPS = re.compile(rf"[{_MARKS}]++")
 _CODE_FENCE = re.compile(r"```")
@@ -19,7 +19,7 @@ _INCOMPLETE_MODEL_MARKER = re.compile(r"\s?(?:\[[\d\s,]*)?$")
 _INCOMPLETE_TOKENS: Final = frozenset({"`", "``", "\\"})
 # Longer text after a boundary is not held back.
 _MAX_HELD_CHARS: Final = 12
-# The end of a sentence that decides whether its full stop is part of an abbreviation or number.
+# Characters that are kept to check whether a full stop is part of an abbreviation or number.
 _MAX_TAIL_CHARS: Final = 32
 
 
@@ -27,7 +27,7 @@ class CitationInserter:
     r"""Inserts the marker of a sentence's citation after the sentence while text is streamed.
 
     Markers that the model wrote itself are removed. Numbers in brackets that the documents contain
-    are escaped, as in `\[4\]`, and so differ from markers. Code blocks are not changed.
+    are escaped, as in `\[4\]`, to distinguish them from markers. Code blocks are not changed.
     """
 
     def __init__(
@@ -39,22 +39,23 @@ class CitationInserter:
 
         Args:
             cite_sentence: returns the marker of a sentence, or None if it is not supported.
-            is_bracket_of_text: returns whether a text that ends with a number in brackets is
-                contained in a document.
+            is_bracket_of_text: returns whether a document contains the number in brackets at the
+                end of a text, after the same word.
         """
         self._cite_sentence = cite_sentence
         self._is_bracket_of_text = is_bracket_of_text
-        # The sentence so far, in pieces, and its end: a sentence is not joined for every full stop.
+        # The pieces of the current sentence, and its last characters. These are kept separately, so
+        # that the pieces are not joined at every full stop.
         self._sentence: list[str] = []
         self._tail = ""
-        # The end of the input, if the next piece decides what it is.
+        # The end of the input, held back if only the next piece shows how to process it.
         self._held = ""
-        # Spaces that follow the text so far; a marker is inserted before them.
+        # Spaces at the end of the text so far, held back to insert a marker before them.
         self._spaces = ""
         self._in_code = False
 
     def feed(self, text: str) -> str:
-        """Return *text* with markers. A possible sentence end is returned with a later piece."""
+        """Return *text* with markers. Its end is held back if the next piece may change it."""
         text = self._held + text
         self._held = ""
         output: list[str] = []
@@ -108,7 +109,8 @@ class CitationInserter:
             return position + 1
         next_position = position + 1
         if full_stops := _FULL_STOPS.match(text, position):
-            # No full stop of this run ends the sentence, unless the next piece decides it.
+            # None of the full stops in this run ends the sentence. The last ones are not skipped,
+            # because the next piece can change that.
             next_position = max(next_position, min(full_stops.end(), len(text) - _MAX_HELD_CHARS))
         self._append(text[position:next_position], output)
         return next_position
@@ -136,7 +138,7 @@ class CitationInserter:
 
 
 def _is_incomplete(text: str, position: int) -> bool:
-    """Return True if the next piece decides what the text from *position* on is."""
+    """Return True if the text from *position* on can only be processed with the next piece."""
     if len(text) - position > _MAX_HELD_CHARS:
         return False
     rest = text[position:]

@@ -1,6 +1,6 @@
 """Commands for operators: `python -m backend.services.rag …`.
 
-They work on the same tables, files and vectors as the service, whether it runs or not.
+They use the tables, files and vectors of the service, whether the service is running or not.
 """
 
 import argparse
@@ -131,7 +131,7 @@ def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", action="store_true", help="delete orphaned data and rebuild missing data"
     )
-    # The name of --repair in earlier versions.
+    # Earlier versions called --repair so.
     parser.add_argument("--mend", action="store_true", dest="repair", help=argparse.SUPPRESS)
 
 
@@ -170,7 +170,7 @@ def _print_results(results: Sequence[CheckResult]) -> None:
 
 
 def _process_queue(components: RagComponents) -> None:
-    """Index queued documents now. Without this the service would index them later."""
+    """Index queued documents now, instead of leaving them to the service."""
     components.vectors.check_connection()
     process_queue(
         _get_all_tenants(components),
@@ -236,7 +236,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _open_temporary_components(settings: Settings, folder: Path) -> RagComponents:
-    """Open the components on an empty folder, with all processors for the embedding model."""
+    """Open the components on an empty folder. The embedding model uses all processors."""
     temporary_settings = replace(
         settings,
         common=replace(settings.common, data_dir=folder),
@@ -246,7 +246,7 @@ def _open_temporary_components(settings: Settings, folder: Path) -> RagComponent
     embedder = BuiltInEmbedder(threads=os.cpu_count())
     components = RagComponents.open(temporary_settings, embedder)
     components.embedding_models.activate_configured_model()
-    # The configured model serves once it has embedded all chunks; here there are none yet.
+    # Activate the configured model: it serves when all chunks are embedded, and there are none yet.
     while components.reembedder.run_time_slice():
         pass
     return components
@@ -285,7 +285,7 @@ def _print(line: str) -> None:
 class _StatusLine:
     """A line on standard error that is overwritten in a terminal.
 
-    Elsewhere, a line is written every _PROGRESS_INTERVAL_SECONDS.
+    If standard error is not a terminal, a new line is written every _PROGRESS_INTERVAL_SECONDS.
     """
 
     def __init__(self) -> None:

@@ -56,12 +56,12 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         PolledCollector("the queue", lambda: queue_metrics(components.ingestion.get_queue_state()))
     )
 
-    # Backups of the whole system are created on this service's data folder.
+    # The time of the last backup of the whole system is recorded in this service's data folder.
     read_backup_time = partial(collect_backup_metrics, settings.common.data_dir)
     metrics.register_polled(PolledCollector("the last backup", read_backup_time))
 
-    # Searches use keywords without the vector store, and uploads are queued. All instances share
-    # it: if its outage removed them from the load balancer, nothing could be searched.
+    # The vector store is not a readiness check: without it, searches use keywords and uploads are
+    # queued. All instances share it, so its outage would remove all from the load balancer.
     # The embedding model is loaded with the first text, which takes 0.1 s.
     readiness = {
         "database": database.check_connection,
@@ -117,10 +117,10 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
 def _start_ingestion(
     app: Flask, settings: Settings, components: RagComponents
 ) -> Callable[[], None]:
-    """Start ingestion in this process or, with a broker, by the workers.
+    """Start ingestion: in this process or, with a broker, in the workers.
 
     Returns:
-        A function that announces new documents.
+        A function to call when documents were added.
     """
     if settings.broker_url is None:
         ingestion = IngestionThread(components.ingestion)

@@ -113,7 +113,8 @@ class RagBackupContributor(BackupContributor):
         return problems
 
     def list_replaced_paths(self) -> tuple[str, ...]:
-        # A vector server owns its folder, even below DATA_DIR: it was changed by its API instead.
+        # The folder of a vector server is not replaced, even if it is below DATA_DIR: vectors were
+        # restored through the server's API.
         vectors = () if self._settings.url else (f"rag/{self._settings.folder.name}",)
         return ("rag/blobs", *vectors)
 
@@ -163,7 +164,7 @@ class RagBackupContributor(BackupContributor):
 
 
 def open_contributor(env: Env) -> RagBackupContributor:
-    """Return a contributor that opens files and vectors when it first uses them."""
+    """Return a contributor, which opens the files and the vector store on first use."""
     settings = Settings.from_env(env)
     blobs = BlobStorage(settings.folder / "blobs")
     return RagBackupContributor(blobs, open_vector_store(settings.vectors), settings.vectors)

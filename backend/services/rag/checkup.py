@@ -89,7 +89,7 @@ def _check_embedding_model(settings: Settings) -> Iterator[Finding]:
 
 
 def _has_tables(settings: Settings) -> bool:
-    """Return whether the database exists. A check must not create the SQLite file."""
+    """Return whether the database exists, without creating a missing SQLite file."""
     database = settings.common.data_dir / "rag.db"
     return not settings.database_url.startswith("sqlite") or database.exists()
 

@@ -1,4 +1,4 @@
-"""Errors of the rag service and the problem responses they become."""
+"""Errors of the rag service, and the problem responses (RFC 9457) for them."""
 
 from collections.abc import Mapping
 

@@ -9,9 +9,9 @@ from backend.chassis.messaging.audit_events import NO_REQUEST, RequestOrigin
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The user on whose behalf documents are read or changed. Every access is checked for one.
+    """The user whose access to documents and collections is checked.
 
-    *origin* is the request's, for audit events.
+    *origin* describes the request of the user, for audit events.
     """
 
     tenant_id: str
@@ -20,7 +20,7 @@ class Viewer:
 
 
 SearchStage = Literal["vectors", "reranking"]
-"""A part of a search whose failure does not fail the search."""
+"""A part of a search that can be unavailable: the search then returns hits without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ def _never(_get_variable: GetVariable, _data: Path) -> bool:
 
 
 COMPANIONS = (
-    # The service's processes and its worker share one process with the vectors: Chroma's embedded
-    # client supports a single process only.
+    # Embedded Chroma supports a single process only. The service's processes and its worker
+    # therefore access the vectors through this server process.
     Companion(
         "vectors",
         "rag",
@@ -41,8 +41,8 @@ COMPANIONS = (
         stores_data=True,
         imports=("backend.services.rag.store.vectors.chroma",),
     ),
-    # For containers, which share no socket. It has no authentication, so only their own network
-    # may reach it: the start script never runs it.
+    # The vector server for containers, which cannot share a socket. It has no authentication, so it
+    # may be reachable in the containers' own network only. The start script never starts it.
     Companion(
         "chroma",
         "rag",

@@ -17,7 +17,8 @@ from backend.services.rag.store.vectors.factory import (
 )
 
 _MIB = 2**20
-# Time for the rest of a time slice. Only a bug or a failing store makes it last this long.
+# Maximum time for the stages after extraction in one time slice. Only a bug or a failing store
+# makes them take this long.
 _MAX_SECONDS_AFTER_EXTRACTION = 120.0
 
 
@@ -74,7 +75,7 @@ class Settings:
 
     @property
     def max_processing_seconds(self) -> float:
-        """Maximum time for a document without a break. A job that takes longer is stuck."""
+        """Maximum time for one time slice of a document. A job that takes longer is stuck."""
         return self.extraction_seconds + self.ocr_seconds + _MAX_SECONDS_AFTER_EXTRACTION
 
 

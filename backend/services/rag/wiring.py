@@ -31,7 +31,7 @@ from backend.services.rag.store.vectors.factory import open_vector_store
 
 @dataclass(frozen=True, slots=True)
 class RagComponents:
-    """Stores, with the tables at the newest migration, and the services built on them."""
+    """The stores and the services that use them. Opening them migrates the tables."""
 
     database: Database
     embedder: BuiltInEmbedder

@@ -19,7 +19,7 @@ from backend.services.rag.settings import Settings
 
 _NAME = "rag-worker"
 _log = logging.getLogger(__name__)
-# Ingestion only uses processor time that other processes do not need.
+# With this niceness, ingestion uses only processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
 # Without documents for this time, the worker frees the embedding model.
@@ -54,7 +54,7 @@ def main() -> None:
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
-    # After the imports above: tracing instruments the libraries that are already loaded.
+    # Called after the imports above: tracing instruments only libraries that are already loaded.
     configure_tracing(settings.common, _NAME)
     embedder = BuiltInEmbedder(threads=settings.worker_threads)
     components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _wait_for_broker(url: str) -> bool:
-    """Wait until the broker responds. Returns False if it cannot carry Celery messages."""
+    """Wait until the broker responds. Returns False if Celery does not support it."""
     while True:
         try:
             return supports_messages(url)

@@ -1,4 +1,4 @@
-"""Language model that writes answers, with fallbacks, through LangChain."""
+"""Language model that writes answers, called through LangChain, with fallback models."""
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -44,8 +44,8 @@ class AnswerModel:
         cancel the request to the model.
 
         Raises:
-            ModelUnavailable, ModelTimeout: no model started. The iterator may raise them too, if
-                the model fails later.
+            ModelUnavailable, ModelTimeout: no model returned text. The iterator raises them if the
+                model fails later.
         """
         *others, last = self._addresses
         for address in others:
@@ -58,7 +58,7 @@ class AnswerModel:
     def _start_stream(
         self, address: ModelAddress, system_prompt: str, user_prompt: str
     ) -> Iterator[str]:
-        """Request an answer and wait for its first piece, so that a failing model raises here."""
+        """Request an answer and wait for its first piece, so that a failing model raises now."""
         pieces = self._iterate_text(address, system_prompt, user_prompt)
         first = next(pieces, "")
         return _prepend(first, pieces)

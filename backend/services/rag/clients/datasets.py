@@ -41,7 +41,7 @@ class Dataset:
         return self.folder.resolve().name
 
     def iterate_documents(self) -> Iterator[CorpusDocument]:
-        """Yield the corpus, without repeated ids. Raises InvalidDataset."""
+        """Yield the documents of the corpus, each id once. Raises InvalidDataset."""
         seen = set()
         for number, row in _iterate_rows(self.folder, "corpus"):
             document_id = _get_id(row, number)
@@ -74,7 +74,7 @@ def read_dataset(folder: Path) -> Dataset:
 def _read_judgments(folder: Path) -> dict[str, dict[str, int]]:
     file = next((folder / name for name in _JUDGMENT_FILES if (folder / name).is_file()), None)
     if file is None:
-        # Some sets have judgments for their development or training split only.
+        # Some data sets have judgments only for their development or training split.
         file = next(iter(sorted(folder.glob("qrels/*.tsv"))), None)
     if file is None:
         raise InvalidDataset(f"{folder} contains no qrels.tsv and no qrels/test.tsv.")

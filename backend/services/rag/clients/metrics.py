@@ -59,13 +59,13 @@ class RagMetrics:
 
     @contextmanager
     def time_stage(self, stage: Stage) -> Iterator[None]:
-        """Record the duration of the block, unless it raises."""
+        """Record the duration of the block, unless it raises an exception."""
         started_at = perf_counter()
         yield
         self._stages.labels(stage).observe(perf_counter() - started_at)
 
     def count_document(self, result: IngestionResult, error: str = "") -> None:
-        """Count a processed document. *error* is the code of the failure."""
+        """Count a processed document. *error* is the error code of a failed one."""
         self._documents.labels(result, error).inc()
 
     def record_search(self, mode: str, seconds: float, hit_count: int) -> None:
@@ -81,7 +81,7 @@ class RagMetrics:
 
     @contextmanager
     def time_embedding(self, purpose: EmbeddingPurpose, text_count: int) -> Iterator[None]:
-        """Record the duration of embedding *text_count* texts in the block."""
+        """Record the duration of the block, which embeds *text_count* texts."""
         started_at = perf_counter()
         yield
         seconds = perf_counter() - started_at

@@ -19,7 +19,7 @@ _MAX_CHUNK_CHARACTERS = 4000
 
 @dataclass(frozen=True, slots=True)
 class RerankSettings:
-    """Model name, and the endpoint that serves it. Without *url* the model is loaded locally."""
+    """Model name and its endpoint. Without *url*, the model is loaded into this process."""
 
     model: str | None = None
     url: str | None = None
@@ -112,7 +112,7 @@ class LocalReranker:
 
 
 def open_reranker(settings: RerankSettings) -> EndpointReranker | LocalReranker | None:
-    """Return the configured reranker, or None. Nothing is loaded or connected yet."""
+    """Return the configured reranker, or None. It loads the model or connects on first use."""
     if settings.url:
         return EndpointReranker(settings)
     return LocalReranker(settings) if settings.model else None

@@ -17,7 +17,7 @@ _ACCESS_LEVELS: tuple[Access, ...] = ("none", "read", "write")
 
 
 def get_access(viewer: Viewer, row: CollectionRow) -> Access:
-    """Return the highest access that ownership, tenant access and a grant give."""
+    """Return the highest access that the viewer has as owner, by tenant access or by a grant."""
     if row.owner_id == viewer.user_id:
         return "write"
     granted: Access = next(
@@ -33,7 +33,7 @@ def ensure_writable(viewer: Viewer, row: CollectionRow) -> None:
 
 
 def get_readable_collection(session: Session, viewer: Viewer, name_or_id: str) -> CollectionRow:
-    """Return the collection. The viewer's own is preferred to a shared one of the same name.
+    """Return the collection. Of two with the same name, return the viewer's own, not a shared one.
 
     Raises:
         CollectionNotFound: the viewer can read no such collection.
@@ -57,7 +57,7 @@ def get_or_create_writable_collection(
 ) -> CollectionRow:
     """Return the collection to add documents to, by default the viewer's default collection.
 
-    If there is none of this name, it is created with the viewer as its owner.
+    If no collection has this name, create one that the viewer owns.
 
     Raises:
         CollectionReadOnly: the viewer has no write access to the collection.

@@ -48,7 +48,7 @@ class Answer:
 
     Attributes:
         citations: the quotes that the markers refer to.
-        searched_for: the question as it was searched, completed from the conversation.
+        searched_for: the query that was searched: the question, completed from the conversation.
         degraded: the parts of the search that were unavailable.
     """
 
@@ -60,7 +60,7 @@ class Answer:
 
 
 AnswerStream = Generator[str, None, Answer]
-"""Yields the text in pieces and returns the complete answer."""
+"""Generator that yields the text in pieces and returns the complete answer."""
 
 
 class AnswerService:
@@ -164,7 +164,7 @@ class AnswerService:
         return Answer(text, citation_finder.citations, model_name, question, results.degraded)
 
     def _rewrite_question(self, question: str, history: Sequence[Turn]) -> str:
-        """Complete a follow-up question from *history*, by the model or else by rules."""
+        """Complete a follow-up question from *history* with the model. If it fails, use rules."""
         rewritten_by_rules = rewrite_follow_up(question, history)
         if self._answer_model is None or not history:
             return rewritten_by_rules

@@ -29,7 +29,8 @@ from backend.services.rag.store.attachments import AttachmentRow
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow, RemovalRow
 
-# Messages attached as files, within each other. Each level stores its attachments again.
+# Maximum nesting of messages that are attached to messages. The attachments of an inner message
+# are stored once more for each level.
 MAX_DEPTH = 3
 _MAX_TITLE_CHARS = 500
 _MAX_MEDIA_TYPE_CHARS = 100
@@ -45,7 +46,7 @@ _LIMIT_DETAILS = {
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAttachment:
-    """An attachment with its stored file, or with the code and detail why it is not read."""
+    """An attachment with its stored file, or with the error code and detail if it is not read."""
 
     filename: str
     media_type: str
@@ -55,7 +56,7 @@ class ReceivedAttachment:
 
 
 class AttachmentReceiver:
-    """Stores the attachments of a message, which the extraction process sends in parts."""
+    """Stores the attachments of a message, whose data the extraction process sends in pieces."""
 
     def __init__(self, receiver: FileReceiver) -> None:
         self._receiver = receiver
@@ -65,7 +66,7 @@ class AttachmentReceiver:
     def start_attachment(
         self, filename: str, media_type: str, size_bytes: int, error_code: str | None
     ) -> None:
-        """Begin the next attachment. With *error_code* its content is not sent."""
+        """Begin the next attachment. If *error_code* is given, no content follows."""
         self._finish_current()
         if error_code is not None:
             error = error_code, _LIMIT_DETAILS.get(error_code, "This attachment is not read.")
@@ -124,7 +125,7 @@ def store_attachments(
     message was accepted already.
 
     Returns:
-        The blobs that belong to documents now.
+        The blobs of the files for which a document was created.
     """
     is_too_deep = _get_depth(session, message) >= MAX_DEPTH
     rows, blobs = [], []
@@ -153,7 +154,7 @@ def store_attachments(
     digests = {row.sha256 for row in rows}
     uploader = Viewer(message.tenant_id, message.owner_id)
     for attached in store.list_attached_documents(session, message.id):
-        if attached.sha256 not in digests:  # from an earlier ingestion that failed later
+        if attached.sha256 not in digests:  # created by an earlier ingestion that then failed
             _release(session, audit, uploader, attached)
     return blobs
 
@@ -169,7 +170,7 @@ def delete_with_attachments(
 
 
 def rename_attachments(session: Session, message: DocumentRow) -> None:
-    """Give the documents of the attachments titles with the new title of *message*."""
+    """Change the titles of the attachments' documents to contain the new title of *message*."""
     for attached in store.list_attached_documents(session, message.id):
         _set_title(attached, message)
 
@@ -211,7 +212,7 @@ def move_document(
 def _copy_document(
     session: Session, blob_storage: BlobStorage, attached: DocumentRow, message: DocumentRow
 ) -> None:
-    """Create a document of *message* from a file that another message needs too."""
+    """Create a document of *message* with a copy of the file, which another message also has."""
     upload = Upload(
         blob_storage.copy_blob(attached.blob),
         attached.filename,
@@ -265,7 +266,7 @@ def _set_title(attached: DocumentRow, message: DocumentRow) -> None:
 
 
 def _get_depth(session: Session, message: DocumentRow) -> int:
-    """Return how many messages *message* is within, at most MAX_DEPTH."""
+    """Return the number of messages that enclose *message*, at most MAX_DEPTH."""
     depth, row = 0, message
     while row.attachment_of is not None and depth < MAX_DEPTH:
         outer = session.get(DocumentRow, row.attachment_of)

@@ -12,7 +12,7 @@ from backend.services.rag.store.documents import DocumentRow
 def record_document_deletion(
     audit: AuditOutbox, session: Session, viewer: Viewer, row: DocumentRow, **details: Any
 ) -> None:
-    """Record in the transaction of the deletion that *viewer* deletes the document."""
+    """Record that *viewer* deletes the document. *session* is the transaction that deletes it."""
     _add_event(
         audit,
         session,
@@ -31,7 +31,10 @@ def record_collection_change(
     row: CollectionRow,
     **details: Any,
 ) -> None:
-    """Record in the transaction of the change that *viewer* changes or deletes the collection."""
+    """Record that *viewer* changes or deletes the collection.
+
+    *session* is the transaction of the change.
+    """
     _add_event(audit, session, viewer, action, row.id, {"name": row.name, **details})
 
 

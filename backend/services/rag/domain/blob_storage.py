@@ -61,7 +61,7 @@ class BlobStorage:
         return digest.hexdigest()
 
     def copy_blob(self, blob: str) -> str:
-        """Store the file under a second name, which is returned. The bytes are shared on disk."""
+        """Store the file under a second name and return that name. Both share the bytes on disk."""
         copy = token_hex(20)
         self.get_path(copy).hardlink_to(self.get_path(blob))
         sync_folder(self._folder)

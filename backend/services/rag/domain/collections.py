@@ -40,7 +40,7 @@ class Collection:
 
 
 class CollectionService:
-    """Operations of a viewer on collections.
+    """Operations that a viewer can perform on collections.
 
     Methods take a collection by name or id. They raise CollectionNotFound if the viewer cannot
     read it, and NotCollectionOwner if only its owner can change it.

@@ -44,7 +44,7 @@ class Attachment:
 
     Attributes:
         content_type: detected from the content if it was read, else as declared by the sender.
-        document_id: id of the document with its text, or None if there is none.
+        document_id: id of the document that contains its text, or None if no such document exists.
         error: code and detail of the reason why it was not read.
     """
 
@@ -144,7 +144,7 @@ class WaitSlots:
 
 
 class DocumentService:
-    """Operations of a viewer on documents.
+    """Operations that a viewer can perform on documents.
 
     Methods raise DocumentNotFound if the viewer cannot read the document, and CollectionReadOnly
     if a change is not allowed.
@@ -298,7 +298,7 @@ class DocumentService:
         metadata: Mapping[str, Any] | None,
         collection: str | None,
     ) -> Document:
-        """Change the values that are not None. A new title or collection requires reindexing."""
+        """Change the values that are not None. A new title or collection queues a reindexing."""
         with self._database.write(viewer.tenant_id) as session:
             row = _get_writable_row(session, viewer, document_id)
             if metadata is not None:

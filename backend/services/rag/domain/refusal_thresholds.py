@@ -1,4 +1,4 @@
-"""The threshold below which a language model is not used, and the ranking that it applies to.
+"""The minimum support for calling a language model, and the ranking that computes the support.
 
 The threshold of answers without a language model is in `ANSWER_OPTIONS`.
 """
@@ -14,7 +14,7 @@ from backend.ai.extractive_answers import (
 )
 from backend.services.rag.model import SearchHit
 
-# A language model gets chunks with less support, because it can still reply that they do not
+# Lower than the threshold of extractive answers: the model can still reply that the chunks do not
 # answer the question.
 MIN_SUPPORT_FOR_MODEL: Final = 0.6
 

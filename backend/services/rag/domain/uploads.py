@@ -39,7 +39,7 @@ class UploadLimits:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A validated file. *content_type* is detected from its content, not the declared one."""
+    """A validated file. *content_type* is the type detected from its content."""
 
     blob: str
     filename: str
@@ -136,7 +136,7 @@ class ReceivedFile:
         return self._hash.hexdigest()
 
     def seek(self, position: int) -> int:
-        """Do nothing: form parsers rewind the file, but nothing reads it through this object."""
+        """Do nothing. Form parsers rewind the file, but it is never read through this object."""
         return position
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Background work: the ingestion worker, its broker, and ingestion and embedding threads."""
+"""Background work: ingestion worker, Celery broker, and the ingestion and embedding threads."""

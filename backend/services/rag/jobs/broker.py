@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 TASK_NAME = "rag.read"
-# Upper limit of messages for simultaneous requests. A worker that has started continues until no
-# document is waiting.
+# Messages for simultaneous uploads are limited to this number: a worker that has started continues
+# until no document is waiting.
 _MAX_MESSAGES = 4
 
 
 def open_celery_app(url: str, max_task_seconds: float) -> "Celery":
-    """Open the Celery app that service and worker share.
+    """Create the Celery app for the service or a worker.
 
     Args:
-        max_task_seconds: longest possible duration of a task.
+        max_task_seconds: maximum duration of a task.
     """
-    from celery import Celery  # importing takes half a second; only users of Celery wait for it
+    from celery import Celery  # importing takes half a second, so only if Celery is used
 
     app = Celery("rag", broker=_build_celery_url(url), set_as_current=False)
     app.conf.update(
@@ -38,7 +38,7 @@ def open_celery_app(url: str, max_task_seconds: float) -> "Celery":
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # Acknowledge a message after its work, so that it is redelivered if the worker dies.
+        # Acknowledge a message after its task, so that it is redelivered if the worker is killed.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
@@ -56,7 +56,7 @@ def open_celery_app(url: str, max_task_seconds: float) -> "Celery":
 
 
 def supports_messages(url: str) -> bool:
-    """Check whether Celery supports the broker: it does not support Redis Cluster.
+    """Check whether Celery supports the broker, which it does unless it is a Redis Cluster.
 
     Raises:
         RedisError: Redis does not respond.
@@ -92,7 +92,7 @@ def _get_transport_options(url: str, max_task_seconds: float) -> dict[str, objec
     if not _is_redis(url):
         return {"confirm_publish": True}
     return {
-        # Redis does not detect failed deliveries: an unacknowledged message is redelivered after
+        # Redis does not detect failed workers: Celery redelivers an unacknowledged message after
         # this time.
         "visibility_timeout": int(max_task_seconds + 30),
         "unacked_restore_interval": 5,
@@ -105,7 +105,7 @@ def _get_transport_options(url: str, max_task_seconds: float) -> dict[str, objec
 
 
 class WorkerNotifier:
-    """Notifies the workers of waiting documents from its own thread, so that callers never wait."""
+    """Sends messages to the workers from its own thread, so that callers never wait."""
 
     def __init__(self, url: str, max_task_seconds: float) -> None:
         self._url = url
@@ -119,7 +119,7 @@ class WorkerNotifier:
         self._thread.start()
 
     def notify_workers(self) -> None:
-        """Request a message to the workers and return immediately."""
+        """Schedule a message to the workers and return immediately."""
         self._notifications.release()
 
     def stop(self) -> None:

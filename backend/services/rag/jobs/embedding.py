@@ -1,4 +1,4 @@
-"""Background thread that embeds what is missing: chunks of a new model, and sentences."""
+"""Background thread that embeds the chunks and sentences that lack vectors."""
 
 from backend.chassis.background import PeriodicTask
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
@@ -9,9 +9,9 @@ _STOP_SECONDS = 10.0
 
 
 class EmbeddingThread:
-    """Runs both kinds of work in turn until it is stopped.
+    """Embeds chunks and sentences in turn until it is stopped.
 
-    Of several processes, one does each kind of work at a time.
+    Only one process embeds chunks, and only one embeds sentences, at a time.
     """
 
     def __init__(self, reembedder: Reembedder, sentence_embedder: SentenceEmbedder) -> None:

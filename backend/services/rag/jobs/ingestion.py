@@ -18,9 +18,9 @@ class IngestionThread:
     """Recovers expired claims and processes documents until it is stopped.
 
     Args:
-        worker_timeout_seconds: if not 0, workers are expected to process the documents. When
-            documents wait for this time without any heartbeat, the thread calls *wake_workers*,
-            and processes the documents itself if that returns False.
+        worker_timeout_seconds: if not 0, worker processes are expected to process the documents.
+            If documents wait for this time and no worker sends a heartbeat, the thread calls
+            *wake_workers*, and processes the documents itself if that returns False.
         wake_workers: sends messages to the workers. Returns False if this is not possible.
         idle_seconds: pause when there is nothing to do.
     """
@@ -68,7 +68,7 @@ class IngestionThread:
         return False
 
     def _are_workers_silent(self) -> bool:
-        """Check whether documents waited for the timeout without a heartbeat of any worker."""
+        """Check whether documents waited for the timeout while no worker sent a heartbeat."""
         heartbeat = self._ingestion.get_last_heartbeat()
         if not self._ingestion.has_due_document():
             self._stalled_since = None

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 _log = logging.getLogger(__name__)
-# Maximum duration of one task. If documents are left, it sends another message and ends.
+# After this time, a task starts no further document. It sends another message and ends.
 _TASK_SECONDS = 30.0
-# If documents wait for this time and none is processed, a message is considered lost.
+# If documents wait for this time and none is processed, the message is considered lost.
 _LOST_MESSAGE_SECONDS = 6.0
 _POLL_SECONDS = 1.0
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 1.0
 def run_polling_worker(
     ingestion: IngestionRunner, embedding: EmbeddingThread, threads: int
 ) -> None:
-    """Poll the tables until a signal ends the process. For brokers without message support."""
+    """Process documents until a signal ends the process. Polls the tables, without Celery."""
     _log.info("ready, processing up to %d documents at a time", threads)
     workers: list[IngestionThread | EmbeddingThread] = [
         *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),

@@ -1,4 +1,4 @@
-"""Add embedding models and the number of chunks each has embedded per document."""
+"""Add embedding models, and the number of embedded chunks by model and document."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,7 @@
 """Add the headings and the table header of chunks, and the long words of keyword postings.
 
-Chunks get theirs when their document is ingested again. Postings of older versions are computed
-again on the first search of their collection.
+Existing chunks get headings and table headers when their document is ingested again. Existing
+postings are computed again by the first search of their collection.
 """
 
 import sqlalchemy as sa

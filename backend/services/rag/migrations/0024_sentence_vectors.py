@@ -1,6 +1,6 @@
-"""Add the vectors of the sentences of chunks, and the leases of background work.
+"""Add vectors of the sentences in chunks, and leases of background work.
 
-Vectors are made in the background, also for the documents of older versions.
+The vectors are computed in the background, also for existing documents.
 """
 
 import sqlalchemy as sa

@@ -57,7 +57,7 @@ def build_partition_name(collection_id: str, suffix: str) -> str:
 
 
 class EmbeddingModelRegistry:
-    """Returns the current embedding models, which are the same in every process."""
+    """Reads the current embedding models from the tables, so that all processes use the same."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class EmbeddingModelRegistry:
         self._current: tuple[float, tuple[StoredModel, ...]] = (float("-inf"), ())
 
     def activate_configured_model(self) -> None:
-        """Record the configured model as the one that is to serve.
+        """Record that the configured model is to serve searches.
 
         A new model has the state "building" and serves when it has embedded all chunks. Vectors
         in a vector store of another kind are considered missing and are embedded again.

@@ -8,12 +8,12 @@ from typing import Final
 from backend.ai.embedder import Vectors
 from backend.services.rag.store.vectors import Vector
 
-# Paging and retries repeat a question too. A vector has 1.5 kB with 384 dimensions.
+# Questions also repeat when users page or retry. A vector of 384 dimensions has 1.5 kB.
 _MAX_VECTORS: Final = 512
 
 
 class QueryVectors:
-    """The vectors of the most recent questions by embedding model. Shared between threads."""
+    """Cache of the vectors of the most recent questions, by model. Shared between threads."""
 
     def __init__(self) -> None:
         self._vectors: OrderedDict[tuple[str, str], Vector] = OrderedDict()
@@ -22,7 +22,7 @@ class QueryVectors:
     def embed_query(
         self, model: str, text: str, encode: Callable[[Sequence[str]], Vectors]
     ) -> Vector:
-        """Return the vector of *text* under the model called *model*, which *encode* applies."""
+        """Return the vector of *text*. On a miss, compute it with *encode*, which runs *model*."""
         key = model, text
         with self._lock:
             if key in self._vectors:

@@ -1,4 +1,4 @@
-"""Embed chunks that a model lacks, switch to a new model, and drop the vectors of the old one.
+"""Embed chunks that lack vectors, switch to a new model, and drop the vectors of the old one.
 
 The complete state is in the tables, so the work resumes after any interruption.
 """
@@ -27,19 +27,19 @@ from backend.services.rag.store.vectors import VectorStore
 _log = logging.getLogger(__name__)
 _BATCH_SIZE = 64
 _DOCUMENTS_PER_TIME_SLICE = 20
-# After a time slice, documents that wait for ingestion have their turn.
+# After a time slice, documents that wait for ingestion are processed first.
 TIME_SLICE_SECONDS = 5.0
 # A claim older than this belongs to a process that was killed.
 _CLAIM_TIMEOUT_SECONDS = 120.0
 _IDLE_SECONDS = 5.0
 _MAX_PAUSE_SECONDS = 60.0
-# A process can still answer from the previous serving model for this time.
+# Other processes can still search with the previous serving model for this time.
 _DROP_DELAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProgress:
-    """Progress of one model: completely embedded documents, and embedded chunks."""
+    """Progress of one model: numbers of completely embedded documents and of embedded chunks."""
 
     model: str
     state: ModelState
@@ -63,7 +63,7 @@ class Reembedder:
         vectors: VectorStore,
         embedder: BuiltInEmbedder,
     ) -> None:
-        """*database* sees all tenants' rows; *embedder*'s tokens limit contextual headers."""
+        """*database* sees all tenants' rows; *embedder* counts the tokens of contextual headers."""
         self._database = database
         self._models = models
         self._dense_index = dense_index
@@ -145,7 +145,7 @@ class Reembedder:
             self._mark_complete(model, document)
 
     def _mark_complete(self, model: StoredModel, document: IncompleteDocument) -> None:
-        """Mark a document with fewer chunks than recorded as complete, or it is retried forever."""
+        """Mark a document as complete that has fewer chunks than recorded, to end its retries."""
         with self._database.write() as session:
             key = model.id, document.document_id, document.generation
             if store.count_embedded_chunks(session, *key) < document.chunks:
@@ -158,7 +158,7 @@ class Reembedder:
     def _iterate_missing_chunks(
         self, model: StoredModel, document: IncompleteDocument
     ) -> Iterator[tuple[int, list[str], list[str]]]:
-        """Yield batches of chunks to embed: ordinal of the first chunk, ids and index texts."""
+        """Yield batches of chunks to embed: first ordinal, chunk ids and index texts."""
         with self._database.read() as session:
             first = store.count_embedded_chunks(
                 session, model.id, document.document_id, document.generation

@@ -28,14 +28,14 @@ _BATCH_CHUNKS = 16
 _DOCUMENTS_PER_TIME_SLICE = 20
 _TIME_SLICE_SECONDS = 5.0
 _LEASE = "sentence vectors"
-# An older lease belongs to a process that was killed.
+# A lease older than this belongs to a process that was killed.
 _LEASE_SECONDS = 120.0
 _IDLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredChunk:
-    """A chunk with what determines its sentences."""
+    """The fields of a chunk that determine its sentences."""
 
     document_id: str
     title: str
@@ -109,7 +109,7 @@ class SentenceEmbedder:
         return self._stopping.is_set() or self._has_due_document()
 
     def _embed_document(self, document: IncompleteDocument, deadline: float) -> None:
-        """Embed the remaining chunks of *document*, or those of the first batches."""
+        """Embed the remaining chunks of *document* until *deadline* or until ingestion must run."""
         key = document.document_id, document.generation
         with self._database.read() as session:
             first = store.get_next_ordinal(session, *key, SENTENCE_MODEL)
@@ -117,7 +117,7 @@ class SentenceEmbedder:
             chunks = self._load_chunks(document, first)
             if chunks:
                 vectors = self._embed_chunks(chunks)
-            else:  # fewer chunks than recorded: it would be retried forever
+            else:  # fewer chunks than recorded: mark all as embedded, to end its retries
                 first, vectors = document.chunks - 1, [NO_SENTENCES]
             with self._database.write() as session:
                 if not store.save_sentence_vectors(session, *key, first, SENTENCE_MODEL, vectors):

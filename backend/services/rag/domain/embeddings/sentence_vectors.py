@@ -1,8 +1,8 @@
 """Similarities of questions with sentences, from vectors that were stored in the background.
 
-Vectors are found by a hash of the sentence's text. A sentence without one, for example because the
-question shows a row to be the header of its table, or because the document is new, is embedded
-when it is needed.
+Vectors are found by a hash of the sentence's text. A sentence has no stored vector if its document
+is new, or if the question identifies a table row as a header, which changes the text of the rows.
+It is then embedded during the request.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from backend.services.rag.model import SearchHit, SentenceSpan
 from backend.services.rag.store import sentence_vectors as store
 from backend.services.rag.store.sentence_vectors import SentenceVectors
 
-# The thresholds of answers hold for this model only, whichever model searches use.
+# Searches may use another model, but the thresholds of answers were measured with this one.
 SENTENCE_MODEL = BUILT_IN
 _MAX_INT8 = 127
 
@@ -59,7 +59,7 @@ class StoredSimilarities:
     def score_sentences(self, question: str, hits: Sequence[SearchHit]) -> list[list[SentenceSpan]]:
         """Return the sentences of each of *hits* that may answer *question*.
 
-        A sentence of two overlapping hits is returned with the first.
+        A sentence that two overlapping hits contain is returned for the first one only.
         """
         question = strip_source_phrase(question)
         candidates = find_candidates(question, hits, ANSWER_OPTIONS)
@@ -72,7 +72,7 @@ class StoredSimilarities:
         return spans
 
     def _compute_stored(self, vector: Vectors, chunk_ids: set[str]) -> dict[int, float]:
-        """Return the similarities of the chunks' stored vectors by the hash of their text."""
+        """Return the similarities of *vector* with the chunks' stored vectors, by text hash."""
         with self._database.read() as session:
             stored = store.load_sentence_vectors(session, sorted(chunk_ids), SENTENCE_MODEL)
         if not stored:
@@ -84,9 +84,9 @@ class StoredSimilarities:
 def embed_sentences(embedder: BuiltInEmbedder, texts: Sequence[str]) -> Vectors:
     """Return one unit vector per text, of shape (len(texts), DIMENSIONS).
 
-    Each text is a batch of its own. The built-in model has one scale for the activations of a
-    batch, so that the vector of a text would depend on the other texts, by up to 0.03 of a
-    similarity. It takes a fifth more time.
+    Each text is embedded as a batch of its own, which takes a fifth more time. The built-in model
+    quantises a batch with one scale: in a larger batch the other texts would change the vector of
+    a text, and its similarities by up to 0.03.
     """
     rows = np.empty((len(texts), DIMENSIONS), np.float32)
     for row, text in zip(rows, texts, strict=True):
@@ -95,15 +95,16 @@ def embed_sentences(embedder: BuiltInEmbedder, texts: Sequence[str]) -> Vectors:
 
 
 def hash_text(text: str) -> int:
-    """Return a 64-bit hash of *text*. The texts that are compared are those of a few chunks."""
+    """Return a 64-bit hash of *text*, which is enough to distinguish the texts of a few chunks."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def pack_vectors(hashes: Sequence[int], rows: Vectors) -> SentenceVectors:
     """Return the stored form of unit vectors of shape (len(hashes), DIMENSIONS).
 
-    Each is scaled so that its largest component is 127. Its length, by which it is divided when it
-    is read, need not be stored. The cosine similarities change by less than 0.002.
+    Each vector is scaled so that its largest component is 127, and rounded to 8-bit integers. The
+    scale is not stored, because `unpack_vectors` normalises the vectors to length one. Cosine
+    similarities change by less than 0.002.
     """
     peaks = np.maximum(np.abs(rows).max(axis=1, keepdims=True, initial=0.0), np.finfo("f4").tiny)
     scaled = np.rint(rows * (_MAX_INT8 / peaks)).astype(np.int8)

@@ -110,7 +110,7 @@ class RetrievalEvaluation:
             started_at = time.perf_counter()
             hits = self._search.search_chunks(_VIEWER, replace(template, text=text)).hits
             latencies_ms.append((time.perf_counter() - started_at) * 1000)
-            # The rank of a document is that of its best chunk.
+            # A document has the rank of its best chunk.
             ranking = list(dict.fromkeys(hit.filename for hit in hits))
             metrics.append(_compute_metrics(ranking, dataset.judgments[key]))
             if number % 50 == 0:

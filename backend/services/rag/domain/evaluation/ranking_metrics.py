@@ -18,19 +18,19 @@ def compute_ndcg(ranking: Sequence[str], grades: Grades, depth: int) -> float:
 
 
 def compute_recall(ranking: Sequence[str], grades: Grades, depth: int) -> float:
-    """Return the share of the documents with a positive grade among the first *depth*."""
+    """Return the share of all documents with a positive grade that are in the first *depth*."""
     relevant = {key for key, grade in grades.items() if grade > 0}
     return len(relevant.intersection(ranking[:depth])) / len(relevant) if relevant else 0.0
 
 
 def compute_reciprocal_rank(ranking: Sequence[str], grades: Grades) -> float:
-    """Return 1 / rank of the first relevant document, or 0 without one."""
+    """Return 1 / rank of the first relevant document, or 0 if *ranking* contains none."""
     ranks = (rank for rank, key in enumerate(ranking, 1) if grades.get(key, 0) > 0)
     return 1 / next(ranks, math.inf)
 
 
 def compute_percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of *values* that at least *share* (0 to 1) of them do not exceed."""
+    """Return the smallest of *values* v such that at least *share* (0 to 1) of them are <= v."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 

@@ -10,11 +10,11 @@ from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import sentence_vectors as sentence_vector_store
 from backend.services.rag.store.keyword_index import postings as posting_store
 
-# About 20 ms on a disk of 2020.
+# A transaction of this size takes about 20 ms on a disk from 2020.
 MAX_ROWS = 250
 MAX_CHARACTERS = 500_000
-# SQLite has one writer at a time, and the others poll for the lock. Without a pause they would
-# hardly ever find it free.
+# SQLite allows one writer at a time, and other writers poll for the lock. Without a pause between
+# the transactions they would hardly ever find the lock free.
 _MAX_PAUSE_SECONDS = 0.05
 
 ItemT = TypeVar("ItemT")
@@ -59,7 +59,7 @@ def delete_old_generations(
     keep_newer: bool,
     check: Callable[[Session], object] = lambda _: None,
 ) -> None:
-    """Delete what is stored for other generations of the document than *keep_generation*.
+    """Delete the stored data of all generations of the document except *keep_generation*.
 
     Args:
         keep_newer: keep later generations, which another job may be writing.

@@ -1,4 +1,4 @@
-"""Split the text of a document into chunks: short texts at once, long ones in a process."""
+"""Split texts of documents into chunks: short ones directly, long ones in a child process."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ class ChunkingFailed(Exception):
 
 
 class Chunker:
-    """Splits texts under limits, so that a hostile text harms no other document."""
+    """Splits texts under time and memory limits, so that no text can block other documents."""
 
     def __init__(
         self, find_token_spans: TokenSpanFinder, *, max_memory_bytes: int, timeout_seconds: int
@@ -46,7 +46,7 @@ class Chunker:
         self._stopped = False
 
     def split(self, document_id: str, text: str, sections: Sequence[Section]) -> list[Chunk]:
-        """Return the chunks of *text*, which are those of `split_into_chunks`.
+        """Return the same chunks of *text* as `split_into_chunks`.
 
         Raises:
             ExtractionFailed: with the code `too_complex`; the text exceeds the limits.
@@ -61,7 +61,7 @@ class Chunker:
         ]
 
     def stop(self) -> None:
-        """Kill all processes, also those that are started later."""
+        """Kill all processes. Those that are started later are killed immediately."""
         self._stopped = True
         for process in tuple(self._running):
             process.kill()
@@ -122,7 +122,8 @@ class Chunker:
             yield Chunk(start, end, table_header=(header_start, header_end))
         status = process.wait()
         _log.warning("chunking ended early, exit status %s", status)
-        # Killed at a limit or by the kernel. Any other end is a fault of the installation.
+        # Limits and the kernel end the process by a signal or with OUT_OF_MEMORY. Any other status
+        # means that the installation is faulty.
         if status >= 0 and status != OUT_OF_MEMORY:
             raise ChunkingFailed(f"The chunking process failed with exit status {status}.")
         raise ExtractionFailed(

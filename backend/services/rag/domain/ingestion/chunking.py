@@ -25,8 +25,8 @@ CHUNK_TOKENS = 220
 OVERLAP_TOKENS = 64
 HEADER_TOKENS = 32
 MAX_TOKEN_CHARS = 20
-# Characters between two tokens, such as blanks and combining characters, count as one token for
-# each of these many. They bound the length of a chunk whose text has no tokens.
+# This many characters between two tokens, such as blanks and combining characters, count as one
+# token. That limits the length of a chunk whose text has no tokens.
 MAX_GAP_CHARS = 256
 WINDOW_CHARS = 4096
 # A new section starts a new chunk unless the previous chunk would have fewer tokens.
@@ -40,7 +40,7 @@ TokenSpanFinder = Callable[[str], Sequence[tuple[int, int]]]
 
 
 class Section(NamedTuple):
-    """A section titled *title* from offset *start* to the start of the next section."""
+    """A section of the text, from offset *start* to the start of the next section."""
 
     start: int
     title: str
@@ -77,7 +77,7 @@ _NO_HEADER = _TableHeader(0, 0, 0)
 class _Unit(NamedTuple):
     """A sentence, a table row, or a part of one. Units are not split further.
 
-    *table_header* is the header of the table that a row belongs to; the header itself has none.
+    *table_header* is the header of the table that a row belongs to. It is empty for the header row.
     """
 
     start: int
@@ -119,9 +119,9 @@ def build_index_text(
 ) -> str:
     """Return the text of a chunk for embedding and indexing.
 
-    It starts with a header of title and section, repeats the header row of the table that the
-    chunk continues, and hyphenated words are joined. It is never shown: quotes are taken from the
-    unchanged text of the chunk.
+    It consists of a header with title and section, the header row of the table that the chunk
+    continues, and the chunk with words joined that were hyphenated at line breaks. Users never see
+    it: quotes are taken from the unchanged text of the chunk.
     """
     header = _build_header(title, section, find_token_spans)
     body = " ".join(join_hyphenated_words(f"{table_header}\n{text}").split())
@@ -160,8 +160,8 @@ def _build_chunk(packed: Sequence[_Unit]) -> Chunk:
 
 
 def _get_overlap(packed: Sequence[_Unit], next_unit: _Unit) -> list[_Unit]:
-    """Return the last units of a chunk with which the next chunk, of *next_unit*, starts."""
-    # Without room for the next unit, the next chunk would add nothing.
+    """Return the last units of a chunk to repeat before *next_unit* in the next chunk."""
+    # Leave room for the next unit: without it, the next chunk would only repeat text.
     header_tokens = max(packed[-1].table_header.tokens, next_unit.table_header.tokens)
     max_tokens = min(OVERLAP_TOKENS, CHUNK_TOKENS - next_unit.tokens - header_tokens)
     first, tokens = len(packed), 0
@@ -207,7 +207,7 @@ def _iterate_with_table_headers(
 def _read_table_header(
     text: str, row: Span, next_row: Span, find_token_spans: TokenSpanFinder
 ) -> _TableHeader:
-    """Return *row* as a header, or no header if it is a row with values or too long to repeat."""
+    """Return *row* as a header, or an empty one if it contains values or is too long to repeat."""
     line = text[slice(*row)]
     if len(line) > MAX_TABLE_HEADER_CHARS or not is_header_row(line, text[slice(*next_row)]):
         return _NO_HEADER
@@ -248,7 +248,7 @@ def _split_into_windows(text: str, span: Span) -> Iterator[Span]:
 
 
 def _split_span(start: int, end: int, size: int, *, with_rest: bool) -> Iterator[tuple[int, int]]:
-    """Yield the parts of *size* characters of a span, and with *with_rest* the shorter last one."""
+    """Yield parts of *size* characters of a span; with *with_rest*, also the shorter last part."""
     while end - start >= size:
         yield start, start + size
         start += size

@@ -43,8 +43,8 @@ from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.keyword_index import postings as posting_store
 from backend.services.rag.store.keyword_index.postings import Postings, build_postings
 
-# Chunks per transaction of the vector index: few enough to report progress often, and to lose
-# little work when the process is killed.
+# Chunks that are embedded and indexed at once: few enough to report progress often, and to lose
+# little work if the process is killed.
 EMBEDDING_BATCH_SIZE = 64
 _PROGRESS_INTERVAL_SECONDS = 0.3
 _MAX_LISTED_PAGES = 20
@@ -181,8 +181,8 @@ class IngestionPipeline:
             row.pages = len(extracted.pages) if extracted.has_pages else None
             _finish_chunking(row, len(chunks))
             for blob in store_attachments(session, self._audit, row, attachments):
-                # Before the commit: a file without a document is deleted later, but a document
-                # without its file is lost.
+                # Keep files before the commit: a file without a document is deleted later, but a
+                # document without its file is lost.
                 receiver.keep_file(blob)
         return title
 
@@ -249,7 +249,7 @@ class IngestionPipeline:
     ) -> None:
         """Store the chunks of a generation that is not visible yet, in short transactions.
 
-        A job that is interrupted before the last one starts again and deletes them.
+        If the job is interrupted before the last transaction, the next job deletes these chunks.
         """
         text = "".join(pages)
         page_starts = compute_page_starts(pages) if is_paged else None
@@ -285,7 +285,7 @@ class IngestionPipeline:
             return [row.id for row in rows], texts
 
     def _publish_generation(self, job: IngestionJob, chunk_count: int, postings: Postings) -> None:
-        """Make the new generation visible, and then delete what it replaces."""
+        """Make the new generation visible, then delete the data that it replaces."""
         with self._database.write(job.tenant_id) as session:
             _get_claimed_row(session, job)
             posting_store.save_postings(session, postings)
@@ -299,7 +299,7 @@ class IngestionPipeline:
             session.flush()
             collection_changes.record_change(session, job.collection_id, job.document_id)
             if job.visible_generation:
-                # Also deletes the old text if this process ends before it has.
+                # This cleanup also deletes the old text, if this process ends before deleting it.
                 document_store.schedule_old_vector_cleanup(session, row)
             for replaced in document_store.list_replaced_documents(session, row):
                 uploader = Viewer(row.tenant_id, row.owner_id)
@@ -312,7 +312,7 @@ class IngestionPipeline:
             )
 
     def _delete_unfinished_generation(self, job: IngestionJob) -> None:
-        """Delete everything an interrupted job stored except the visible generation.
+        """Delete the data of all generations except the visible one, left by an interrupted job.
 
         Raises:
             ClaimLost: another process has the document, and may be storing chunks of it.
@@ -354,7 +354,7 @@ class _ProgressRecorder:
             row.stage, row.done, row.total = stage, done, total
 
     def record_indexed_chunks(self, done: int, total: int) -> None:
-        """Record the chunks in the vector index. A later job resumes after them."""
+        """Record that *done* chunks are in the vector index. A later job resumes after them."""
         with self._database.write(self._job.tenant_id) as session:
             row = _get_claimed_row(session, self._job)
             row.done, row.total, row.indexed = done, total, done
@@ -368,7 +368,7 @@ def compute_page_starts(pages: Sequence[str]) -> list[int]:
 
 
 def list_warnings(extracted: ExtractedText) -> list[tuple[str, str]]:
-    """Return code and detail of what was not read."""
+    """Return a code and a detail for each part of the document that was not read."""
     pages = extracted.unread_pages
     if not pages:
         return []

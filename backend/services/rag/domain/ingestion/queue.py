@@ -10,13 +10,13 @@ from backend.services.rag.store import ingestion_queue as store
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.documents import DocumentRow
 
-# Attempts that end without a result, for example because the process is killed.
+# Attempts that may end without a result, for example because the process is killed.
 MAX_INTERRUPTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class IngestionJob:
-    """A claim to process one document. It builds the generation after the visible one.
+    """A claim to process one document, and to build the generation after the visible one.
 
     Attributes:
         indexed_chunks: chunks already indexed by an interrupted attempt, or None if its text was
@@ -41,7 +41,7 @@ class IngestionJob:
 
     @property
     def visible_generation(self) -> int:
-        """The generation that searches return; 0 if there is none yet."""
+        """The generation whose chunks searches return; 0 if there is none yet."""
         return self.generation - 1
 
 
@@ -90,7 +90,7 @@ class IngestionQueue:
             return store.record_heartbeat(session, claims, utc_now())
 
     def recover_expired_claims(self) -> None:
-        """Requeue documents whose process sends no heartbeats, or fail them after too many tries.
+        """Requeue documents whose process sends no heartbeats. After too many tries, fail them.
 
         Processing resumes after the last indexed batch.
         """

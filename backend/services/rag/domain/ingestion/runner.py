@@ -33,13 +33,13 @@ from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.transient_errors import is_transient
 
 _log = logging.getLogger(__name__)
-# A document that takes longer is returned to the queue, so that others have their turn.
+# A document that takes longer is returned to the queue, so that others are processed too.
 TIME_SLICE_SECONDS = 20.0
-# With the delays between them, about 45 minutes.
+# With the delays between the attempts, a document fails after about 45 minutes.
 MAX_TRANSIENT_FAILURES = 12
 MAX_FAILURES = 3
 _REMOVALS_PER_STEP = 100
-# A younger file without a document can belong to a request that is still running.
+# A file younger than this that no document references can belong to a running request.
 _MIN_ORPHAN_AGE_SECONDS = 3600
 
 
@@ -225,7 +225,7 @@ class IngestionRunner:
             collection_id, document_id, keep_generation=generation
         )
         with self._database.write() as session:
-            # A newer job that started meanwhile can have lost vectors by this deletion.
+            # The deletion can have removed vectors of a newer job that started meanwhile.
             row = store.get_reprocessed_document(session, document_id, generation)
             if row is not None:
                 store.requeue_document(row)

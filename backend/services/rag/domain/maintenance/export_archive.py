@@ -136,7 +136,7 @@ def open_archive(file: Path) -> Iterator[ArchiveReader]:
 
 
 def _verify_compressed_file(file: Path) -> None:
-    """Read a compressed file up to its checksum, so that a damaged one is not half imported."""
+    """Read a compressed file up to its checksum, to detect damage before the import starts."""
     with file.open("rb") as content:
         if content.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
             return

@@ -21,7 +21,7 @@ ReportProgress = Callable[[int, int], None]
 
 
 def queue_documents(database: Database, collection: str | None) -> int:
-    """Queue all documents for reindexing, or those of the collections of a name or id.
+    """Queue documents for reindexing: all, or those of the collections with this name or id.
 
     Searches find their current chunks until the new ones are ready.
 

@@ -45,7 +45,7 @@ ReportProgress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class ExportResult:
-    """Numbers of exported documents, and of documents left out because their file is missing."""
+    """Number of exported documents, and of those left out because their file is missing."""
 
     documents: int = 0
     missing_originals: int = 0
@@ -147,7 +147,8 @@ def _ensure_collection(session: Session, record: Mapping[str, Any], result: Impo
     """Create the collection if needed.
 
     Returns:
-        Its id, or the id of an existing collection with the same owner and name.
+        The id of the collection. It differs from the exported one if a collection with the same
+        owner and name exists.
     """
     row = session.get(CollectionRow, record["id"]) or collection_store.get_collection_by_name(
         session, record["tenant_id"], record["owner_id"], record["name"]
@@ -210,7 +211,7 @@ def _build_row(record: Mapping[str, Any], collection_id: str, blob: str) -> Docu
     row = DocumentRow(**{name: record[name] for name in _DOCUMENT_FIELDS})
     row.collection_id = collection_id
     row.blob = blob
-    # Exports of earlier versions have neither.
+    # Exports of earlier versions contain neither of these two fields.
     row.attachment_of = record.get("attachment_of")
     row.warnings = record.get("warnings", [])
     row.created_at = datetime.fromisoformat(record["created_at"])

@@ -38,7 +38,7 @@ class DocumentVectors(NamedTuple):
 def collect_document_vectors(
     partition: str, document_id: str, generation: int, chunks: int, vectors: Mapping[str, Vector]
 ) -> DocumentVectors | None:
-    """Return those of *vectors* (by chunk id) that belong to the document's first *chunks*.
+    """Return the vectors of the document's first *chunks* chunks. *vectors* are by chunk id.
 
     Returns None if there are none.
     """
@@ -64,7 +64,7 @@ def serialize_vectors(documents: Iterable[DocumentVectors]) -> bytes:
 
 
 def deserialize_vectors(content: bytes) -> Iterator[DocumentVectors]:
-    """Yield the documents written by `serialize_vectors`. Raises ValueError if it is damaged."""
+    """Yield the documents written by `serialize_vectors`. Raises ValueError for damaged data."""
     source = io.BytesIO(content)
     while line := source.readline():
         header: dict[str, Any] = json.loads(line)

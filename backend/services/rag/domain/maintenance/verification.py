@@ -20,7 +20,7 @@ from backend.services.rag.store import verification as store
 from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.vectors import VectorStore
 
-# A younger file can belong to a request that is still running.
+# A file younger than this can belong to a request that is still running.
 _MIN_ORPHAN_AGE_SECONDS = 3600
 _MAX_EXAMPLES = 5
 
@@ -45,8 +45,8 @@ class CheckResult:
 class ConsistencyCheck:
     """Compares tables, files and vectors.
 
-    With *repair*, derived data is rebuilt and orphaned data is deleted. A missing or damaged
-    upload cannot be repaired: only its owner has another copy.
+    With *repair*, it rebuilds derived data and deletes orphaned data. A missing or damaged uploaded
+    file cannot be repaired: only its owner has another copy.
     """
 
     def __init__(
@@ -155,8 +155,8 @@ class ConsistencyCheck:
     ) -> None:
         partition = model.get_partition_name(collection_id)
         stored = self._list_vector_ids(partition)
-        # Read the tables after the vectors. A document added meanwhile then has more rows than
-        # vectors, and a deleted one fewer; a second look distinguishes both from inconsistencies.
+        # Read the tables after the vectors. A document that is added or deleted in between then
+        # differs from its vectors; it is checked again to rule out a false report.
         with self._database.read() as session:
             expected = store.list_embedded_chunk_ids(session, model.id, collection_id)
             chunk_ids = store.list_chunk_ids(session, collection_id)
@@ -221,7 +221,7 @@ class ConsistencyCheck:
             return row is not None
 
     def _document_exists(self, document_id: str) -> bool:
-        """Check that the document still exists: one deleted meanwhile is not inconsistent."""
+        """Return False if the document was deleted meanwhile: it is then not inconsistent."""
         with self._database.read() as session:
             return session.get(DocumentRow, document_id) is not None
 

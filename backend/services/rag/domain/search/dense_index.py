@@ -25,12 +25,13 @@ from backend.services.rag.store import embeddings as store
 from backend.services.rag.store.vectors import VectorStore
 
 _log = logging.getLogger(__name__)
-# After a failure, searches fail immediately for this time instead of waiting for a timeout each.
+# After a failure, searches fail immediately for this time, so that each does not wait for a
+# timeout.
 _FAILURE_PAUSE_SECONDS = 2.0
 
 
 class DenseIndex:
-    """Embeds and searches chunks. It returns chunk ids; the tables decide who can read them."""
+    """Embeds and searches chunks. Returns chunk ids; the caller checks access in the tables."""
 
     def __init__(
         self,
@@ -116,10 +117,10 @@ class DenseIndex:
         *,
         first: int,
     ) -> None:
-        """Embed and store the chunks of a generation whose first ordinal is *first*.
+        """Embed and store consecutive chunks of a generation; *first* is the ordinal of the first.
 
-        One successful model is enough: chunks that another model lacks are embedded later in the
-        background.
+        It is enough if one model succeeds: a background thread later embeds chunks that the other
+        model lacks.
 
         Raises:
             VectorSearchUnavailable: the chunks could not be added for any model.

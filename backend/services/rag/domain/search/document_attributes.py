@@ -10,7 +10,7 @@ from backend.services.rag.store import collection_changes
 from backend.services.rag.store import documents as store
 from backend.services.rag.store.versioned_cache import VersionedCache
 
-# Size limit of the cache in characters of JSON. As Python objects they take several times as much.
+# Size limit of the cache in characters of JSON. Python objects take several times as many bytes.
 _MAX_CACHE_CHARS = 20_000_000
 _DOCUMENT_OVERHEAD_CHARS = 300
 
@@ -43,8 +43,8 @@ class _CollectionAttributes:
 class DocumentAttributes:
     """Attributes of documents by collection, kept up to date with the tables.
 
-    They are the metadata plus document_id, filename and content_type, which metadata of the same
-    name cannot override.
+    They are the metadata plus document_id, filename and content_type. Metadata with one of these
+    names does not override them.
     """
 
     def __init__(self, database: Database) -> None:

@@ -1,6 +1,6 @@
 """Search filters: conditions on the attributes of documents.
 
-A condition only narrows the documents that the caller can read. It is never evaluated for others.
+A condition selects among the documents that the caller can read. It is never evaluated for others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ def negate(condition: Condition) -> Condition:
 def compare_attribute(name: str, operator: str, operand: Any) -> Condition:
     """Return a condition that compares the attribute *name* with *operand*.
 
-    If the attribute is a list, one of its values must match. A missing attribute equals nothing,
-    and is neither less nor greater than anything.
+    If the attribute is a list, one of its values must match. A missing attribute is not equal to,
+    less than or greater than any value.
 
     Raises:
         KeyError: *operator* is not in OPERATORS.

@@ -9,7 +9,7 @@ DENSE_WEIGHT = 0.5
 
 
 def fuse_rankings(dense: Mapping[str, float], keyword: Mapping[str, float]) -> dict[str, float]:
-    """Return the convex combination of the min-max normalised scores, best first."""
+    """Return the convex combination of both rankings' min-max normalised scores, best first."""
     dense, keyword = _normalise_scores(dense), _normalise_scores(keyword)
     scores = {
         key: DENSE_WEIGHT * dense.get(key, 0.0) + (1 - DENSE_WEIGHT) * keyword.get(key, 0.0)

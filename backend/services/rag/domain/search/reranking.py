@@ -23,15 +23,15 @@ _log = logging.getLogger(__name__)
 RERANK_DEPTH = 20
 # Weight relative to scores from 0 to 1: half for matching terms, half for matching term pairs.
 _WEIGHT = 0.2
-# Weight of the best row of a table. Rows with some of the terms get little of it.
+# Weight of the best table row. A row with only some of the terms gets a small part of it.
 _ROW_WEIGHT = 0.8
 _ROW_EXPONENT = 4
-# Recent hits whose terms are kept. The text of one has about 1,000 characters.
+# Recent hits whose terms are cached. The text of a hit has about 1,000 characters.
 _MAX_KEPT_HITS = 1024
 
 
 class _HitTerms(NamedTuple):
-    """The terms of a hit in order, and those of each row of its tables with the header."""
+    """The terms of a hit in order, and for each of its table rows the terms of row and header."""
 
     in_order: Sequence[str]
     by_row: Sequence[AbstractSet[str]]
@@ -48,10 +48,10 @@ class Reranker(Protocol):
 def rerank_by_terms(
     question: str, hits: Sequence[SearchHit], term_weights: Mapping[str, float]
 ) -> list[SearchHit]:
-    """Return *hits* reordered with a bonus for rare terms of the question and adjacent pairs.
+    """Return *hits* reordered, with a bonus for rare terms and adjacent term pairs of the question.
 
     BM25 counts terms independently, so many occurrences of one term can outweigh a missing one. The
-    chunks of a table resemble each other: the bonus of its chunks depends on their best row.
+    chunks of a table resemble each other, so a bonus for their best row tells them apart.
 
     Args:
         term_weights: inverse document frequencies of the question's terms.

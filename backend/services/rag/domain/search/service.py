@@ -97,7 +97,7 @@ class SearchService:
         return self._search_and_record(viewer, query)[0]
 
     def search_with_term_weights(self, viewer: Viewer, query: SearchQuery) -> WeightedSearchResult:
-        """Search like `search_chunks`. Term weights are those of the searched collections."""
+        """Search like `search_chunks`, and return term weights from the searched collections."""
         result, versions = self._search_and_record(viewer, query)
         weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
         return WeightedSearchResult(result.hits, result.degraded, weights)
@@ -135,7 +135,8 @@ class SearchService:
     ) -> list[SearchHit]:
         """Load the best of the scored chunks that the viewer can read.
 
-        The tables decide: an index can still contain what was deleted or unshared a moment ago.
+        Access is checked in the tables: an index can still contain chunks that were deleted or
+        unshared a moment ago.
         """
         candidates, hits = iter(scores), list[SearchHit]()
         with self._database.read(viewer.tenant_id) as session:

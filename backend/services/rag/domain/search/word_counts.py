@@ -45,7 +45,7 @@ class WordCounts:
             yield from store.iterate_postings(session, collection_id)
 
     def _count_missing_words(self, collection_id: str) -> None:
-        """Count words of documents ingested before counts were stored, or counted differently."""
+        """Count words of documents whose counts are missing or were made by an older method."""
         with self._database.read() as session:
             missing = store.list_unindexed_documents(session, collection_id)
         for document_id, generation in missing:

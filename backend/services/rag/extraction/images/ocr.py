@@ -1,10 +1,10 @@
-"""OCR with models of PP-OCR.
+"""OCR with the models of PP-OCR.
 
 The recognition model of PP-OCRv6 reads Latin letters with all accents, Chinese and Japanese. It
 returns hardly any characters for lines in other scripts.
 
 The models detect and recognize lines, but drop spaces between words in small print. These spaces
-are restored from the image: where a gap without ink between two letters is wide enough.
+are restored from the image, where a gap without ink between two letters is wide enough.
 """
 
 import re
@@ -34,13 +34,14 @@ _TO_ASCII = str.maketrans("（），；：！？＂　", '(),;:!?" ')  # noqa: R
 _OPENING = "([{"
 _CLOSING = ")]},.;:!?"
 _MIN_CONFIDENCE = 0.6
-# A line of another script: the model returns few characters for its length, or is not sure. Lines
-# of Latin letters have more than one character for their height, and a confidence above 0.9.
+# A line is in an unknown script if the model returns few characters for its length, or has a low
+# confidence. A line of Latin letters has more characters than its length in line heights, and a
+# confidence above 0.9.
 _MIN_CHARACTERS_PER_HEIGHT = 0.5
 _MIN_SCRIPT_CONFIDENCE = 0.88
 _MIN_LINE_LENGTH = 3.0
 _MIN_UNREAD_LINES = 2
-# Gaps between words, in heights of the line's box, which has some margin around the letters.
+# Minimum word gap in heights of the line's box, which has some margin around the letters.
 _MIN_WORD_GAP = 0.16
 # The same, in lines where the model recognized spaces.
 _MIN_WORD_GAP_WITH_SPACES = 0.1
@@ -48,7 +49,7 @@ _MIN_WORD_GAP_WITH_SPACES = 0.1
 _MIN_SPACE_RATIO = 0.65
 # Minimum word gap relative to the median gap between letters.
 _MIN_LETTER_GAP_RATIO = 1.8
-# Height of the margins above and below a line that are ignored when ink is searched.
+# Margins at the top and bottom of a line in which ink is ignored, relative to its height.
 _INK_MARGIN = 0.12
 
 
@@ -56,8 +57,8 @@ _INK_MARGIN = 0.12
 class RecognizedText:
     """Text of an image in reading order.
 
-    *is_unread* is True if most lines are in a script that the models do not know, or too unclear.
-    Such lines are left out.
+    *is_unread* is True if the models cannot read most lines, because they do not know the script or
+    the lines are unclear. Such lines are left out of the text.
     """
 
     text: str
@@ -79,7 +80,7 @@ def _recognize_lines(image: ImageArray) -> Iterator[tuple[TextFragment | None, b
     """Yield the fragment of each line, or None if it has no text, and whether it is unread."""
     lines = detect_lines(image)
     if lines and median(_is_vertical(line) for line in lines):
-        # The page lies on its side.
+        # The page is rotated by 90 degrees.
         image = np.ascontiguousarray(np.rot90(image))
         lines = detect_lines(image)
     if _are_upside_down(image, lines):
@@ -99,12 +100,12 @@ def _recognize_lines(image: ImageArray) -> Iterator[tuple[TextFragment | None, b
 
 
 def _is_unread(line: RecognizedLine, length: float) -> bool:
-    """Return whether the text of *line* is hardly what its image shows.
+    """Return whether the recognized text of *line* is probably wrong or incomplete.
 
     Args:
         length: width of the line relative to its height.
     """
-    if length < _MIN_LINE_LENGTH:  # short lines are no evidence
+    if length < _MIN_LINE_LENGTH:  # a short line has too few characters to decide
         return False
     characters = sum(not char.isspace() for char in line.text)
     is_short = characters < _MIN_CHARACTERS_PER_HEIGHT * length
@@ -145,7 +146,7 @@ def _min_word_gap(gaps: Sequence[int], space_gaps: Sequence[int], height: int) -
     """Return the minimum gap between words in pixels.
 
     Derived from *space_gaps*, the gaps where the model recognized spaces, if there are at least
-    two, else from the distance of the letters.
+    two, else from *gaps*, those between letters.
     """
     letter_gap = median(gaps) if gaps else 0
     if len(space_gaps) > 1:
@@ -164,7 +165,7 @@ def _find_ink_columns(crop: Image.Image) -> NDArray[np.bool_]:
     margin = int(_INK_MARGIN * gray.shape[0])
     gray = gray[margin : gray.shape[0] - margin or None]
     dark = gray <= _find_threshold(gray)
-    # Letters cover less area than the background. They may be the lighter of the two.
+    # Letters cover less area than the background, so ink is the rarer of dark and light pixels.
     return np.asarray((~dark if dark.mean() > 0.5 else dark).any(axis=0))
 
 

@@ -26,7 +26,7 @@ _MAX_SIDE_PIXELS = 3000
 
 
 def parse_image(file: Path) -> Content:
-    # Disable Pillow's own limit: ours is lower, and its message says what is wrong.
+    # Disable Pillow's limit: _MAX_PIXELS is lower, and its error message says what is wrong.
     Image.MAX_IMAGE_PIXELS = None
     with _open_image(file) as image:
         _check_pixel_count(image)

@@ -1,1 +1,1 @@
-"""Detection and recognition of text lines in images, on Pillow, numpy and onnxruntime."""
+"""Detection and recognition of text lines in images with Pillow, numpy and onnxruntime."""

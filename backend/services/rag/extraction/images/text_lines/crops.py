@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# A crop that is higher than this many widths contains a line from bottom to top or top to bottom.
+# A crop whose height is at least this many widths contains a vertical line.
 _MIN_VERTICAL_RATIO = 1.5
 # Smaller lines are enlarged, so that gaps between letters are measured in fractions of a pixel.
 _MIN_HEIGHT = 48
@@ -13,7 +13,7 @@ _MIN_HEIGHT = 48
 def crop_line(image: Image.Image, corners: NDArray[np.float32]) -> Image.Image:
     """Return the pixels of *image* in a rectangle, enlarged if it is small.
 
-    A much higher than wide rectangle is rotated to the left by 90 degrees.
+    A rectangle that is much higher than wide is rotated to the left by 90 degrees.
 
     Args:
         corners: clockwise from the top left one, of shape (4, 2).
@@ -23,7 +23,8 @@ def crop_line(image: Image.Image, corners: NDArray[np.float32]) -> Image.Image:
     down = (bottom_left - top_left + bottom_right - top_right) / 2
     sides = np.maximum(1, [np.hypot(*across), np.hypot(*down)])
     width, height = (max(1, round(side)) for side in sides * max(1, _MIN_HEIGHT / sides.min()))
-    # The inverse mapping, as Pillow requires it. Its pixel centres are at 0.5, ours at 0.
+    # Pillow requires the mapping from output to input. Its pixel centres are at 0.5, those of
+    # *corners* at 0.
     (a, d), (b, e) = across / width, down / height
     x, y = top_left + 0.5 - 0.5 * np.array([a + b, d + e])
     crop = image.transform(

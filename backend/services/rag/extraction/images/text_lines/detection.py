@@ -21,29 +21,31 @@ from backend.services.rag.extraction.images.text_lines.rectangles import (
 from backend.services.rag.extraction.images.text_lines.regions import find_regions
 from backend.services.rag.extraction.images.text_lines.sessions import load_session
 
-# Sides of the model's input are multiples of it.
+# The sides of the model's input are multiples of this number.
 _STRIDE = 32
-# Side of the image for line detection, in pixels. A longer side costs time and memory without
-# finding more lines; a shorter one hides small print.
+# Longer side of the image for line detection, in pixels. A larger value costs time and memory
+# without finding more lines; a smaller one hides small print.
 _MAX_SIDE = 1600
 _MIN_SIDE = 1000
 _MAX_ENLARGEMENT = 2.0
 _MIN_PROBABILITY = 0.3
 _MIN_MEAN_PROBABILITY = 0.5
-# Area of the expansion relative to the area of the core, divided by its circumference.
+# A core is expanded by this ratio times its area divided by its circumference.
 _EXPANSION_RATIO = 1.6
 # In pixels of the model's output.
 _MIN_CORE_SIDE = 3
 _MIN_LINE_SIDE = 5
 _MAX_LINES = 1000
-# Lines hardly overlap. Crafted images have many large rectangles one above the other.
+# Maximum area of all lines relative to the image. Lines hardly overlap in real images; crafted
+# images have many large rectangles one above the other.
 _MAX_TOTAL_AREA = 4.0
 
 
 def detect_lines(image: ImageArray) -> Sequence[NDArray[np.float32]]:
     """Return the corners of each line of text in *image*, from top to bottom.
 
-    They are of shape (4, 2), in pixels of *image*, clockwise from the top left one.
+    The corners of a line have shape (4, 2). They are in pixels of *image*, clockwise from the top
+    left one.
     """
     height, width = image.shape[:2]
     side = max(height, width)
@@ -53,7 +55,7 @@ def detect_lines(image: ImageArray) -> Sequence[NDArray[np.float32]]:
     (output,) = load_session(LINE_DETECTION).run(None, {"x": values[None]})
     factors = np.array([width / columns, height / rows])
     limit = np.array([width - 1, height - 1])
-    # Whole pixels of the model's output: lines of a paragraph then begin at the same position.
+    # Round to pixels of the model's output, so that the lines of a paragraph are aligned.
     corners = [
         np.clip(np.rint(line.find_corners()) * factors, 0, limit).astype(np.float32)
         for line in _limit_total_area(list(_find_lines(output[0, 0])), columns * rows)
@@ -62,7 +64,7 @@ def detect_lines(image: ImageArray) -> Sequence[NDArray[np.float32]]:
 
 
 def _find_lines(probabilities: NDArray[np.float32]) -> Iterator[RotatedRectangle]:
-    """Yield the lines of the model's output, of shape (rows, columns), in its pixels."""
+    """Yield the lines in the model's output, of shape (rows, columns), in pixels of the output."""
     means = RegionMeans(probabilities)
     mask = _dilate(probabilities > _MIN_PROBABILITY)
     for region in find_regions(mask, _MIN_CORE_SIDE, _MAX_LINES):
@@ -88,7 +90,7 @@ def _dilate(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _limit_total_area(
     lines: Sequence[RotatedRectangle], image_area: int
 ) -> Iterator[RotatedRectangle]:
-    """Yield *lines* without the largest ones that exceed _MAX_TOTAL_AREA of *image_area*."""
+    """Yield the smallest *lines*, up to a total area of _MAX_TOTAL_AREA times *image_area*."""
     total = 0.0
     for line in sorted(lines, key=lambda line: line.width * line.height):
         total += line.width * line.height

@@ -24,7 +24,7 @@ _MIN_WIDTH = 320
 _MIN_PADDING = 16
 # Columns of the input for each column of the output. With other widths, positions are inexact.
 _STRIDE = 8
-# Wider lines are squeezed: memory grows with the width, and such lines are not text.
+# Wider lines are reduced to this width: memory grows with the width, and such lines are not text.
 _MAX_WIDTH = 6400
 # Centre of a character relative to its output column, which has width 1. Measured on printed text.
 _CENTRE = 0.2
@@ -59,7 +59,7 @@ def _decode(probabilities: NDArray[np.float32], line_share: float) -> Recognized
 
     Args:
         probabilities: of shape (columns, characters).
-        line_share: part of the columns that show the line; the rest is padding.
+        line_share: share of the columns that show the line, from 0 to 1; the rest is padding.
     """
     best = probabilities.argmax(axis=1)
     is_character = best != _BLANK

@@ -64,13 +64,13 @@ class RegionMeans:
     """Computes the mean of an image in a convex polygon, in time linear in the polygon's height."""
 
     def __init__(self, image: NDArray[np.float32]) -> None:
-        """Sum *image*, of shape (rows, columns), along its rows."""
+        """Compute the cumulative sums of *image*, of shape (rows, columns), along its rows."""
         height, width = image.shape
         self._sums = np.zeros((height, width + 1))
         np.cumsum(image, axis=1, out=self._sums[:, 1:])
 
     def compute_mean(self, corners: Floats) -> float:
-        """Return the mean of the pixels in the polygon; *corners*, in order, of shape (n, 2)."""
+        """Return the mean of the pixels in the polygon. *corners* are in order, of shape (n, 2)."""
         height, width = self._sums.shape[0], self._sums.shape[1] - 1
         top, bottom = np.clip(np.rint([corners[:, 1].min(), corners[:, 1].max()]), 0, height - 1)
         rows = np.arange(int(top), int(bottom) + 1)

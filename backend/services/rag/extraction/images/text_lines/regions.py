@@ -37,8 +37,9 @@ def find_regions(mask: NDArray[np.bool_], min_extent: int, max_regions: int) -> 
 
     Args:
         mask: of shape (rows, columns).
-        min_extent: smallest distance in pixels between the first and the last row, and column.
-        max_regions: of more regions, those with the most pixels are kept.
+        min_extent: minimum distance in pixels between the first and the last row of a region, and
+            between its first and last column.
+        max_regions: if there are more regions, only those with the most pixels are yielded.
     """
     runs = _find_runs(mask)
     if not len(runs.rows):
@@ -46,7 +47,7 @@ def find_regions(mask: NDArray[np.bool_], min_extent: int, max_regions: int) -> 
     labels = _join_runs(runs, mask.shape[1])
     order = np.lexsort((runs.rows, labels))
     rows, labels = runs.rows[order], labels[order]
-    # A region may have several runs in a row.
+    # A region may have several runs in the same row of pixels.
     first = _find_changes(labels, rows)
     left = np.minimum.reduceat(runs.starts[order], first)
     right = np.maximum.reduceat(runs.ends[order], first) - 1
@@ -78,7 +79,7 @@ def _join_runs(runs: _Runs, width: int) -> Integers:
     for upper, lower in zip(*_find_touching(runs, width), strict=True):
         first, second = _find_root(parents, upper), _find_root(parents, lower)
         parents[max(first, second)] = min(first, second)
-    # A parent precedes its children, so its own root is already known.
+    # A parent has a lower index than its children, so its own root is already known.
     for index, parent in enumerate(parents):
         parents[index] = parents[parent]
     return np.array(parents, np.int64)
@@ -104,6 +105,6 @@ def _find_root(parents: list[int], index: int) -> int:
 
 
 def _find_changes(*columns: Integers) -> Integers:
-    """Return the indices where a value of *columns* differs from the one before, and 0."""
+    """Return 0 and the indices where a value in any of *columns* differs from the previous one."""
     changed = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return np.append(0, np.flatnonzero(changed) + 1)

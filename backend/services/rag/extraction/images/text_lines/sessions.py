@@ -6,8 +6,8 @@ import onnxruntime
 
 from backend.ai.model_files import find_model_file
 
-# Other documents are processed in parallel, and on busy cores several threads of one model spend
-# more time waiting for each other than computing.
+# One thread per model: other documents are processed in parallel, and on busy cores several threads
+# would spend more time waiting for each other than computing.
 _THREADS = 1
 
 
@@ -21,7 +21,7 @@ def load_session(model: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _THREADS
     options.inter_op_num_threads = 1
-    # Freed memory is returned at once: sizes of images differ, so blocks are rarely used again.
+    # Return freed memory immediately: image sizes differ, so blocks are rarely used again.
     options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(
         find_model_file(model), options, providers=["CPUExecutionProvider"]
