@@ -1,9 +1,11 @@
 """Options and fixtures that all tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from werkzeug.routing import Rule
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -13,6 +15,10 @@ from tests.identities import Identities
 # The tests of these files call one suite, which takes 20 s of CPU time to start and stop.
 SHARED_SUITE = "tests/suite"
 LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
+
+# Property tests use the same examples in every run, so that a commit passes or fails always.
+# `--hypothesis-profile default` searches for others.
+settings.load_profile("ci")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +39,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("pgvector", "qdrant"),
         help="vector store of the suite instead of Chroma; pgvector needs --database postgresql",
     )
+
+
+def _cache_url_builders() -> None:
+    """Compile the URL builders of a route once for all apps of the tests.
+
+    Werkzeug generates two functions for each route of each app, which takes half of the time of
+    creating an app. They depend on the route only.
+    """
+    compile_builder = Rule._compile_builder
+    builders: dict[object, Callable[..., tuple[str, str]]] = {}
+
+    def get_builder(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = (tuple(rule._trace), tuple(rule.arguments), str(rule.defaults), append_unknown)
+        if key not in builders:
+            builders[key] = compile_builder(rule, append_unknown)
+        return builders[key]
+
+    pytest.MonkeyPatch().setattr(Rule, "_compile_builder", get_builder)
+
+
+_cache_url_builders()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,7 +2,7 @@
 
 from time import thread_time
 
-LENGTH = 4000
+LENGTH = 2000
 # For a text of four times the length: 4 is linear, 16 quadratic.
 MAX_GROWTH = 9
 # Shorter times are too short to be compared.

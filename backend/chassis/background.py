@@ -15,9 +15,9 @@ Wait = Callable[[threading.Event, float], object]
 class PeriodicTask:
     """Runs a function repeatedly in a daemon thread, until it is stopped.
 
-    Exceptions do not end the thread: the first one in a row is logged, and the function runs again
-    after the interval. Threads do not survive a fork, so start the task in the
-    process that needs it. `start` can be called again in a forked child.
+    An exception does not end the thread: it is logged, unless the previous failure had the same
+    type, and the function runs again after the interval. Threads do not survive a fork, so start
+    the task in the process that needs it. `start` can be called again in a forked child.
 
     Args:
         name: name of the thread, also in log messages.

@@ -1,4 +1,4 @@
-"""Contract by which a service adds its data outside the tables to a backup.
+"""Interface through which a service adds data outside its tables to a backup.
 
 A service with such data has a module `backup` with a function `open_contributor(env)` that returns
 a `BackupContributor`.
@@ -67,7 +67,7 @@ class BackupMember(Protocol):
 
     @property
     def name(self) -> str:
-        """The name it was added with."""
+        """The name under which it was added to the backup."""
 
     def read(self, max_bytes: int = ...) -> bytes:
         """Return the next bytes, or b"" at the end of the member."""
@@ -80,12 +80,13 @@ class BackupContributor:
     """Backup and restore of a service's data outside its tables.
 
     This base class does nothing; a service overrides the methods that it needs. Names of members
-    start with the name of the service: `rag/blobs/…`. A restore passes them on in the order in
-    which they were added, after the rows of the tables, with DATA_DIR set to a staging folder.
+    start with the name of the service: `rag/blobs/…`. A restore passes them to `restore_member`
+    in the order in which they were added, after the rows of the tables, with DATA_DIR set to a
+    staging folder.
     """
 
     def hold_files(self) -> AbstractContextManager[None]:
-        """Return a context in which no file is deleted that the tables reference meanwhile."""
+        """Return a context that keeps all files which the tables reference while it is open."""
         return nullcontext()
 
     def write_members(
@@ -124,7 +125,7 @@ class BackupContributor:
         return ()
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the connections that the contributor has opened."""
 
     def publish_restore(self) -> None:
         """Make other services discard cached state from before the restore. Best effort."""

@@ -8,12 +8,13 @@ _log = logging.getLogger(__name__)
 
 
 def explain_breakpoints(module: str) -> None:
-    """Let `breakpoint()` log what to do if standard input is no terminal.
+    """Make `breakpoint()` log how to debug the service if standard input is not a terminal.
 
-    The debugger would read the end of the input and end the request with an error 500.
+    Without a terminal the debugger would read the end of the input, and the request would fail
+    with status 500.
 
     Args:
-        module: module that runs the service in a terminal.
+        module: module that the user runs with `python -m` to debug the service.
     """
     if sys.stdin is not None and sys.stdin.isatty():
         return

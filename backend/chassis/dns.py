@@ -1,6 +1,7 @@
 """Addresses of a host name, refreshed every few seconds.
 
-In containers, one host name has an address for each instance of a service. Instances come and go.
+In containers, one host name has an address for each instance of a service. The addresses change
+when instances start and stop.
 """
 
 import ipaddress
@@ -87,7 +88,7 @@ class HostResolver:
 
     def _refresh_entry(self, host: str, port: int, entry: _CacheEntry) -> None:
         try:
-            # Sorted, so that the same addresses in another order are no change.
+            # Sorted, so that another order of the same addresses is not a change.
             addresses = tuple(sorted(self._resolve(host, port)))
         except OSError as error:
             _log.warning("cannot resolve %s: %s", host, error)

@@ -86,7 +86,7 @@ def sync_file(file: IO[Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in *folder* to the disk: those of new, renamed and deleted files."""
+    """Flush the entries of *folder* to the disk: the names of new, renamed and deleted files."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -120,7 +120,7 @@ def create_file(path: Path, *, mode: int = PRIVATE_MODE) -> Iterator[IO[bytes]]:
     """Open a temporary file that durably becomes *path* at the end of the block.
 
     Raises:
-        FileExistsError: at the end, if *path* exists. Of several processes, one creates it.
+        FileExistsError: at the end, if *path* exists. If processes compete, one succeeds.
     """
     with _open_draft(path, mode) as (draft, file):
         yield file

@@ -66,8 +66,8 @@ class UpstreamProblem(UpstreamError):
 class ServiceClient:
     """JSON client for one service. Safe to share between threads.
 
-    Instances are called in turn: one for each of *base_urls*, or one for each address of its host.
-    If an instance accepts no connection, the next one is called.
+    Instances are called in turn. Each address of a host in *base_urls* is one instance; for https,
+    each URL is one. If an instance accepts no connection, the next one is called.
 
     Args:
         base_urls: URLs of the service's instances.
@@ -172,7 +172,7 @@ class ServiceClient:
         try:
             addresses = self._resolver.get_addresses(parts.hostname, port)
         except OSError:
-            # Connecting to the name fails with the same error, in the usual form.
+            # Connecting to the name fails as well, and that error is handled like any other.
             addresses = (parts.hostname,)
         for address in addresses:
             host = f"[{address}]" if ":" in address else address
@@ -193,7 +193,7 @@ class ServiceClient:
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
         all_headers = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
-        # These replace trace headers of the incoming request: the span of this call is the parent.
+        # Replace the trace headers of the incoming request: this call's span is the parent.
         all_headers |= build_trace_headers(current_span_context())
         if self._get_service_token is not None:
             all_headers[SERVICE_TOKEN] = self._get_service_token()

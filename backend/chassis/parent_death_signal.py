@@ -1,4 +1,4 @@
-"""Bind a process's life to its parent's, so that it does not outlive a supervisor killed by -9."""
+"""End a process when its parent ends, even if the parent is killed with SIGKILL."""
 
 import ctypes
 import os
@@ -14,8 +14,8 @@ _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "
 def die_with_parent(parent_pid: int, last_signal: signal.Signals = signal.SIGKILL) -> None:
     """Make the kernel send *last_signal* to this process when *parent_pid* ends (Linux only).
 
-    On other systems the next start or `stop` ends leftover processes. The kernel watches the
-    thread that forked, not the process: fork from a thread that lives as long, the main one.
+    On other systems the next start or `stop` ends leftover processes. The kernel sends the signal
+    when the thread that forked ends, not the process: fork from the main thread.
     """
     if _prctl is None:
         return

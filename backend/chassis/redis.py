@@ -18,7 +18,7 @@ def check_redis(redis: Redis) -> None:
     Redis fail until it responds.
 
     Raises:
-        SettingsError: an error that does not go away by itself, such as a wrong password.
+        SettingsError: an error that a retry cannot resolve, such as a wrong password.
     """
     try:
         info = redis.info()

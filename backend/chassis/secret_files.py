@@ -17,7 +17,7 @@ class SecretFileError(Exception):
 
 
 def read_secret_files(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that *values* names files for and does not set directly.
+    """Return the variables that *values* sets through files and not directly.
 
     Raises:
         SecretFileError: a file cannot be read.

@@ -163,7 +163,7 @@ class Env:
 
 
 def is_sample_secret(value: str) -> bool:
-    """Return whether *value* looks like a secret of an example or has few distinct characters."""
+    """Return whether *value* looks like a sample or has fewer than 8 distinct characters."""
     return bool(_SAMPLE_SECRETS.search(value)) or len(set(value)) < 8
 
 
@@ -195,8 +195,8 @@ class CommonSettings:
     Attributes:
         otlp_endpoint: URL of the trace collector. OpenTelemetry's exporter reads the variable
             itself. None disables the recording of spans.
-        langsmith_enabled: True if LangChain sends prompts and model output to LangSmith, which its
-            own variables configure.
+        langsmith_enabled: True if LangChain sends prompts and model output to LangSmith. Its own
+            variables configure the rest.
         auth_urls: URLs of auth's instances, which store the audit events of all services. Without
             one, audit events stay in the outbox.
     """
@@ -254,7 +254,7 @@ def get_database_url(env: Env, service: str) -> str:
 
 
 def _add_connection_limit(url: str, env: Env) -> str:
-    """Return *url* with DATABASE_CONNECTIONS, the maximum number for one process, if it is set."""
+    """Add DATABASE_CONNECTIONS, the maximum number of one process, to *url* if it is set."""
     if env.optional("DATABASE_CONNECTIONS") is None:
         return url
     connections = env.number("DATABASE_CONNECTIONS", 0, min_value=2)
@@ -296,7 +296,7 @@ def _load_or_create_secret(data_dir: Path, name: str) -> str:
 def load_service_urls(env: Env, service: Service) -> tuple[str, ...]:
     """Return the URLs of the instances of *service*, without trailing slashes.
 
-    They are read from its URL variable; the default is its port on this host.
+    They are read from the service's URL variable. The default is the service's port on this host.
     """
     port = env.number(service.port_variable, service.port, min_value=1)
     host = loopback_host({"HOST": env.text("HOST", "")})

@@ -45,7 +45,7 @@ def connect_to_socket(path: Path, timeout_seconds: float) -> socket.socket:
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Yield an address of *path*: addresses are limited to 107 bytes, paths are not."""
+    """Yield an address for *path* that fits into the 107 bytes of a Unix socket address."""
     if len(os.fsencode(path)) < 100:
         yield str(path)
         return

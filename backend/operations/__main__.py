@@ -1,4 +1,4 @@
-"""The command behind `start_microservices.sh`; containers run services with it too."""
+"""Command line of `start_microservices.sh`, with which containers also run services."""
 
 import argparse
 import errno
@@ -48,7 +48,7 @@ commands:
   install          install missing packages only; --tests: also those of the tests;
                    --extra ollama,anthropic,…: also the packages of these extras
   serve SERVICE    run one service or companion in the foreground (for containers)
-  ready [SERVICE]  exit with 0 if it is ready; in a container, without a name, the served program
+  ready [SERVICE]  exit with 0 if SERVICE, or the program that this container runs, is ready
   migrate          run the migrations of all services and exit
 """
 
@@ -212,7 +212,7 @@ def _restart(
     new_arguments = [word for word in arguments if word != "restart"]
     merged = ["start", *(previous.arguments if previous else ()), *new_arguments]
     plan = _make_plan(_create_parser().parse_args(merged), variables)
-    # Everything that makes the start fail is checked while the services still run.
+    # Check what could make the start fail while the services still run.
     check_ports(plan, previous.ports if previous else ())
     create_log_folder(plan.logs)
     suite.stop()

@@ -39,12 +39,12 @@ _OS_RELEASE: Final = Path("/etc/os-release")
 
 
 def is_network_failure(output: str) -> bool:
-    """Return whether the *output* of an installer says that it could not reach the index."""
+    """Return whether *output* shows that an installer could not reach the package index."""
     return _NETWORK_FAILURE.search(output) is not None
 
 
 def explain_missing_module(module: str, os_release: Path = _OS_RELEASE) -> str:
-    """Return that this Python lacks *module* ("pip" or "venv"), and the command to install it."""
+    """Return a message that *module* ("pip" or "venv") is missing, with the command to add it."""
     version = ".".join(platform.python_version_tuple()[:2])
     python = f"Python {version} ({sys.base_prefix})"
     family = _find_family(os_release)

@@ -21,7 +21,7 @@ from backend.operations.disk_space import MIN_FREE_BYTES_TO_INSTALL, check_disk_
 _OUTPUT_LINES_SHOWN = 15
 # Set by the activate script of a virtual environment.
 _ACTIVE_ENVIRONMENT = "VIRTUAL_ENV"
-# What uv and pip print before the name of a package that does not have its hash.
+# Output of uv and pip before the name of a package whose hash differs from the lock file.
 _HASH_MISMATCH = re.compile(r"(?:Hash mismatch for `|DO NOT MATCH THE HASHES.*\n\s*)([^\s`]+)")
 _PROGRESS_PREFIXES = ("Collecting ", "Downloading ", "Downloaded ", "Prepared ", "Installing ")
 
@@ -68,7 +68,7 @@ def development_environment(root: Path, wheels: Path | None = None) -> VirtualEn
 
 
 def ensure_installed(environment: VirtualEnvironment) -> None:
-    """Install the lock unless the stamp shows that it is installed for this Python version."""
+    """Install the locked packages unless the stamp shows that this Python has them already."""
     if is_current(environment):
         return
     with _install_lock_held(environment.root):
@@ -89,16 +89,16 @@ def ensure_installed(environment: VirtualEnvironment) -> None:
 
 def _create_environment(folder: Path) -> None:
     try:
-        # Some distributions package it separately.
+        # Some distributions package the module separately.
         import venv
     except ImportError:
         raise CommandError(install_advice.explain_missing_module("venv")) from None
-    # Without pip, it needs no ensurepip module and is a second faster.
+    # Without pip, this needs no ensurepip module and is a second faster.
     venv.create(folder, with_pip=False, symlinks=True, clear=folder.exists())
 
 
 def describe_unused_environment(environment: VirtualEnvironment) -> str | None:
-    """Return that the active virtual environment is not used, or None if it is, or none is."""
+    """Return a message if another virtual environment is active, which is not used; else None."""
     active = os.environ.get(_ACTIVE_ENVIRONMENT)
     if not active or Path(active).resolve() == environment.folder.resolve():
         return None
@@ -109,7 +109,7 @@ def describe_unused_environment(environment: VirtualEnvironment) -> str | None:
 
 
 def install_extras(environment: VirtualEnvironment, names: Sequence[str]) -> None:
-    """Install extras of pyproject.toml from their lock files, which hold what they add to the lock.
+    """Install extras of pyproject.toml. Their lock files list what they add to requirements.lock.
 
     Raises:
         CommandError: there is no such extra, or a package does not have the hash of its lock file.
@@ -138,7 +138,7 @@ def _expected_stamp(environment: VirtualEnvironment) -> str:
 
 
 def _read_python_version(environment: VirtualEnvironment) -> str:
-    """Return the Python version of the environment, read from its file without a process."""
+    """Read the Python version of the environment from pyvenv.cfg, without running Python."""
     for line in (environment.folder / "pyvenv.cfg").read_text("utf-8").splitlines():
         name, _, value = line.partition("=")
         if name.strip() in ("version", "version_info"):
@@ -233,7 +233,7 @@ def _run_installer(
 
     Raises:
         InstallerFailed: it failed. The message contains the last lines of its output.
-        CommandError: the disk is full, or a package does not have its hash.
+        CommandError: the disk is full, or the hash of a package differs from the lock file.
     """
     output: list[str] = []
     collected, started, printed_at = 0, time.monotonic(), 0.0

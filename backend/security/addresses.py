@@ -52,7 +52,10 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
 
 @lru_cache(maxsize=4096)
 def rate_limit_address(address: str) -> str:
-    """Return the address that rate limits use: an IPv6 client controls a whole /64 network."""
+    """Return *address* as rate limits count it: an IPv6 address as its /64 network.
+
+    A single IPv6 client usually controls a whole /64 network.
+    """
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -81,7 +84,7 @@ def is_trusted(peer: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def _without_port(hop: str) -> str | None:
-    """Return the address in one element of X-Forwarded-For, or None if it holds none."""
+    """Return the address in one element of X-Forwarded-For, or None if it is not an address."""
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:

@@ -51,7 +51,7 @@ _EXTENSION = "backend.security"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller of a request, its tenant and its permissions there."""
+    """The authenticated caller of a request, the selected tenant and the permissions in it."""
 
     user_id: str
     tenant_id: str
@@ -182,7 +182,10 @@ def get_security_context(app: Flask) -> SecurityContext:
 
 
 def is_subscribed_to_revocations(app: Flask) -> bool | None:
-    """Return whether *app* is subscribed to revocations; None if unused or not shared."""
+    """Return whether *app* is subscribed to revocations, or None.
+
+    It is None if the app has not checked a session yet, or if its revocations are not shared.
+    """
     security = app.extensions.get(_EXTENSION)
     return getattr(security and security.revocations, "is_subscribed", None)
 
@@ -191,7 +194,7 @@ class NotAMember(HttpError):
     """The credentials are valid, but not in the tenant that the request selects.
 
     Attributes:
-        user_id: user that the credentials prove, for the audit log.
+        user_id: the authenticated user, for the audit log.
     """
 
     def __init__(self, user_id: str) -> None:
@@ -217,8 +220,8 @@ def authenticate() -> Principal:
     """Return the principal of the current request.
 
     Raises:
-        HttpError: 401 for invalid credentials, 403 for a tenant the caller is no member of, 503
-            if auth or Redis does not respond.
+        HttpError: 401 for invalid credentials, 403 if the caller is not a member of the selected
+            tenant, 503 if auth or Redis does not respond.
     """
     if "principal" not in g:
         security = get_security_context(current_app)
@@ -263,7 +266,7 @@ def calling_service() -> str | None:
 
 
 def identify_principal(security: SecurityContext, credentials: Credentials) -> Principal:
-    """Return the principal that *credentials* prove, without checking for revocation.
+    """Verify *credentials* and return their principal, even if its session was revoked.
 
     Raises:
         HttpError: 401, 403 or 503, as in `authenticate`.
@@ -273,7 +276,7 @@ def identify_principal(security: SecurityContext, credentials: Credentials) -> P
         return _principal(security, _access_token(credentials), credentials.tenant)
     principal = _principal(security, _exchange_key(security, key), credentials.tenant)
     if security.revocations.session_status(principal.session_claims) is SessionStatus.REVOKED:
-        # The cached token may only be outdated: its owner's permissions changed since then.
+        # The cached token may be outdated: the owner's permissions changed after it was issued.
         security.api_keys.invalidate_key(key)
         principal = _principal(security, _exchange_key(security, key), credentials.tenant)
     return principal
@@ -307,7 +310,10 @@ def current_principal() -> Principal:
 
 
 def ensure_session_valid(principal: Principal) -> None:
-    """Raise a 401 error if the session was revoked; for long-lived streams, jobs and sockets."""
+    """Raise a 401 error if the session was revoked, or 503 if its status is unavailable.
+
+    Long-lived streams, jobs and sockets check the session again with it.
+    """
     _check_session(get_security_context(current_app), principal.session_claims, reading=True)
 
 
@@ -319,10 +325,10 @@ def caller_headers() -> dict[str, str]:
 
 
 def get_client_address() -> str:
-    """Return the client address that the gateway or another service forwards, or the TCP peer's.
+    """Return the client address from X-Forwarded-For, or the address of the TCP peer.
 
-    X-Forwarded-For of other callers is ignored: they could choose a new address for each guess of
-    a password, and for each audit event.
+    The header is used only if the gateway or another service sent it: other callers could choose
+    a new address for each password guess and each audit event.
     """
     if "client_address" not in g:
         g.client_address = _read_client_address()

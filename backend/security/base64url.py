@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 7515, section 2), in exactly one spelling for each value."""
+"""Base64url without padding (RFC 7515, section 2). Only the canonical encoding is accepted."""
 
 import base64
 import re
@@ -12,12 +12,12 @@ def encode_base64url(content: bytes) -> str:
 
 
 def decode_base64url(text: str) -> bytes:
-    """Return the bytes that `encode_base64url` encoded as *text*.
+    """Decode *text*, which is base64url without padding.
 
     Raises:
         ValueError: *text* has padding, other characters, or unused bits that are not zero.
     """
-    # No number of bytes has a text of this length.
+    # No sequence of bytes is encoded as 4n + 1 characters.
     if not _TEXT.fullmatch(text) or len(text) % 4 == 1:
         raise ValueError("not base64url without padding")
     content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

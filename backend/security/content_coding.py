@@ -22,7 +22,7 @@ def has_content_coding() -> bool:
 def open_body() -> IO[bytes]:
     """Return a stream of the body of the current request, decoded as it is read.
 
-    The decoded size is not limited: read a limited number of bytes.
+    The decoded size is not limited: the caller must read a limited number of bytes.
 
     Raises:
         HttpError: 415 if the coding is not supported; while reading, 400 if the body does not match
@@ -49,7 +49,7 @@ def _get_coding() -> str:
 
 
 class _DecodingReader(io.RawIOBase):
-    """Reads and decodes *encoded*. It holds one piece of encoded data, whatever its ratio is."""
+    """Reads and decodes *encoded*. Memory use does not depend on the compression ratio."""
 
     def __init__(self, encoded: IO[bytes], window_bits: int) -> None:
         self._encoded = encoded

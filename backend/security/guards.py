@@ -21,7 +21,12 @@ View = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The access rule of a view: a permission, any valid token (neither field set), or public."""
+    """The access rule of a view: a permission or public; with neither, any valid credentials.
+
+    Attributes:
+        internal: only other services may call the view, with `internal_only` alone also without
+            a user's credentials.
+    """
 
     permission: Permission | None = None
     public: bool = False

@@ -65,7 +65,7 @@ def forbidden(code: str, detail: str) -> HttpError:
 
 
 def unavailable(code: str, detail: str, retry_after: int = 1) -> HttpError:
-    """Return a 503 error: a server that the decision depends on does not respond.
+    """Return a 503 error: a server that is needed for the request does not respond.
 
     Args:
         retry_after: seconds for the Retry-After header.

@@ -5,7 +5,7 @@ decided in one call, and a request that one limit rejects is charged to none of 
 arithmetic exists twice: in Python for the local counters and in Lua, where it is atomic across
 processes. Tests compare the two.
 
-Source of GCRA: ITU-T I.371; a limit is stored as one theoretical arrival time (TAT) a key.
+Source of GCRA: ITU-T I.371. The state of a limit is one theoretical arrival time (TAT) per key.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """*count* units a period, and at most *burst* units at once."""
+    """A rate of *count* units per period, with up to *burst* units at once."""
 
     count: int
     period_seconds: int
@@ -115,7 +115,7 @@ class RateLimitDecision(NamedTuple):
 
     @property
     def most_restrictive(self) -> ChargeResult | None:
-        """The limit to report to the caller: with the longest wait, else the least remaining."""
+        """The result to report to the caller: the longest wait, or else the smallest share left."""
         if not self.results:
             return None
         return max(self.results, key=lambda v: (v.wait_us, -v.remaining / v.charge.limit.burst))
@@ -136,7 +136,7 @@ def apply_gcra(arrival: int, now: int, charge: Charge) -> tuple[int, int]:
 def apply_charges(
     arrivals: Sequence[int], now: int, charges: Sequence[Charge]
 ) -> list[tuple[int, int]]:
-    """Return (TAT to store, wait in microseconds) for each charge; all are charged or none."""
+    """Return (TAT to store, wait in microseconds) per charge. If one must wait, none is charged."""
     charged = [apply_gcra(a, now, charge) for a, charge in zip(arrivals, charges, strict=True)]
     if any(wait for _, wait in charged):
         return [(max(a, now), wait) for a, (_, wait) in zip(arrivals, charged, strict=True)]
@@ -192,7 +192,7 @@ ADJUST_SHA = hashlib.sha1(ADJUST_SCRIPT.encode(), usedforsecurity=False).hexdige
 
 
 def script_arguments(charges: Sequence[Charge]) -> list[int]:
-    """Return ARGV of CHARGE_SCRIPT for *charges*. KEYS are the keys of the charges."""
+    """Return ARGV for CHARGE_SCRIPT. Its KEYS are the keys of *charges*."""
     arguments: list[int] = []
     for charge in charges:
         arguments += (charge.limit.interval_us, charge.limit.tolerance_us, charge.cost)
@@ -218,8 +218,8 @@ def to_decision(
 class LocalBuckets:
     """Limits counted in this process, used while Redis does not respond.
 
-    At most *size* counters are kept; the least recently used is dropped first. A dropped counter
-    favours its caller; a flood of new keys is stopped by the limit per address.
+    At most *size* counters are kept; the least recently used is dropped first. A caller whose
+    counter is dropped has its full burst again. The limit per address stops a flood of new keys.
 
     Args:
         now: returns the time in microseconds.
@@ -306,7 +306,7 @@ class Limiter:
             self._switch_to_local(error)
 
     def _run(self, script: str, sha: str, keys: list[str], arguments: list[int]) -> Any:
-        assert self._redis is not None  # noqa: S101 - unavailable is set without one
+        assert self._redis is not None  # noqa: S101 - callers check _redis_unavailable
         try:
             return self._redis.evalsha(sha, len(keys), *keys, *arguments)
         except NoScriptError:

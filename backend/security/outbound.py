@@ -1,10 +1,10 @@
 """Outbound guard against server-side request forgery (SSRF).
 
-URLs named by a model, a document or a user are untrusted. `OutboundPolicy.check_url` parses one
-with a strict parser and compares it with the operator's list of hosts;
-`OutboundPolicy.resolve_public_addresses` resolves its host once and blocks it unless all its
+URLs named by a model, a document or a user are untrusted. `OutboundPolicy.check_url` parses a
+URL with a strict parser and compares its host with the operator's list of hosts;
+`OutboundPolicy.resolve_public_addresses` resolves the host once and blocks the URL unless all
 addresses are public. The caller then connects to these addresses without resolving again, so that
-a DNS answer cannot change in between (DNS rebinding).
+the DNS answer cannot change between check and connection (DNS rebinding).
 """
 
 import re
@@ -33,8 +33,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Characters that stay as they are in a path and a query; all others are percent-encoded.
 _UNESCAPED: Final = "/?%:@!$&'()*+,;=-._~[]|"
 
-# IANA special-purpose address registry without globally reachable blocks, and the metadata
-# addresses of cloud providers.
+# Blocks of the IANA special-purpose address registry that are not globally reachable, and the
+# metadata addresses of cloud providers.
 _NOT_PUBLIC_V4: Final = tuple(
     map(
         ip_network,
@@ -158,7 +158,7 @@ class OutboundPolicy:
 
     Args:
         resolve: resolver; tests pass their own because they have no internet access.
-        public: tells whether an address is public; tests pass their own.
+        public: returns whether an address is public; tests pass their own.
     """
 
     def __init__(

@@ -10,8 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _BCRYPT_BYTES = 72
 
-# Verified for unknown user names, so that they take as long to reject as a wrong password.
-# It is the hash of a random password that is stored nowhere.
+# The password is verified against this hash if the user name is unknown, so that the rejection
+# takes as long as for a wrong password. It is the hash of a random password that is not stored.
 DUMMY_HASH = _HASHER.hash(secrets.token_urlsafe())
 
 

@@ -38,8 +38,8 @@ READ_PERMISSIONS: frozenset[str] = frozenset(
 )
 
 # Permissions that a service may use on behalf of a user, even if the user has more.
-# A service that is not listed may not call other services. One without permissions calls only
-# internal routes, to deliver audit events.
+# A service that is not listed may not call other services. A service with an empty set may call
+# only internal routes: it delivers audit events.
 DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
     "admin-service": frozenset({Permission.SYSTEM_READ}),

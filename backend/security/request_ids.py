@@ -9,7 +9,7 @@ from uuid import uuid4
 from flask import g, has_request_context, request
 
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-"""Request ids accepted from a client (API.md: X-Request-ID)."""
+"""Request ids accepted from a client (header X-Request-ID)."""
 _scoped_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 

@@ -37,7 +37,7 @@ class SessionStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionClaims:
-    """The claims of a token that revocations refer to."""
+    """The claims of a token that determine whether it is revoked."""
 
     session_id: str
     user_id: str
@@ -231,7 +231,7 @@ class SharedRevocations:
             self._redis.set(name, value, ex=lifetime)
         except ResponseError:
             # A server that is full or has no disk rejects writes but still deletes and publishes:
-            # processes that miss the message must not treat the missing key as valid.
+            # processes that miss the message must not accept a token because the key is missing.
             self._redis.delete(POPULATED_MARKER)
             raise
         finally:

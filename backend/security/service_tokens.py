@@ -19,8 +19,8 @@ from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.tokens import ALGORITHM, LEEWAY_SECONDS, InvalidToken, signing_key
 
 HEADER = "X-Service-Token"
-# Proves that the gateway wrote X-Forwarded-For. The request is still one of the client, so this is
-# not a service token: it must not open internal routes.
+# Proves that the gateway wrote X-Forwarded-For. The request is still the client's, so this is not
+# a service token: it must not give access to internal routes.
 GATEWAY_HEADER = "X-Internal-Gateway"
 _GATEWAY = "gateway"
 LIFETIME_SECONDS = 60
@@ -58,7 +58,7 @@ class ServiceTokens:
             return token
 
     def verify_caller(self, token: str) -> str:
-        """Return the name of the service that signed *token* for this one.
+        """Return the name of the service that signed *token* for this service.
 
         Raises:
             InvalidToken: the token is malformed, expired or not signed by a known service.

@@ -1,4 +1,4 @@
-"""Settings of the decorators, read from the environment at first use."""
+"""Settings of authentication, read from the environment at first use."""
 
 import os
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ class SecuritySettings:
 
 
 def loopback_host(environ: Mapping[str, str]) -> str:
-    """Return the loopback address of the family of HOST, as URLs contain it."""
+    """Return the loopback address for URLs: `[::1]` if HOST is an IPv6 address, else 127.0.0.1."""
     return "[::1]" if ":" in environ.get("HOST", "") else "127.0.0.1"
 
 
 def redis_url(environ: Mapping[str, str]) -> str | None:
-    """Return the URL of the Redis-compatible server, or None if there is none.
+    """Return the URL of the Redis-compatible server, or None if none is configured.
 
     Order: `REDIS_URL`; `REDIS_HOST` or `REDIS_PORT`; the embedded server of a suite that uses
     the same data folder.

@@ -44,7 +44,7 @@ class InvalidToken(Exception):
 
 
 class KeysUnavailable(Exception):
-    """No public key is available yet: the auth service has not responded so far."""
+    """The auth service does not respond, so that a token or API key cannot be verified."""
 
 
 class KeySource(Protocol):
@@ -101,7 +101,7 @@ def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
 
 
 class LocalKeys:
-    """Keys known in this process, for the service that signs."""
+    """Public keys that are held in memory instead of downloaded."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = {public_jwk(key)["kid"]: key for key in keys}
@@ -114,8 +114,8 @@ class RemoteKeys:
     """Public keys published by the auth service, cached in memory.
 
     They are refreshed in the background; while auth does not respond the cached keys stay valid.
-    An unknown `kid` causes one request and then none for a while, so that forged tokens cost no
-    requests.
+    With keys in the cache, an unknown `kid` causes at most one request in 10 seconds, so that
+    forged tokens do not cause one each.
 
     Args:
         url: URL of the JWKS document.
@@ -251,7 +251,7 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise InvalidToken("The token has expired; refresh it or sign in again.") from error
-        # A number of hundreds of digits is not converted to a time: OverflowError.
+        # OverflowError: a time claim has hundreds of digits.
         except (jwt.InvalidTokenError, OverflowError) as error:
             raise InvalidToken("The token is not valid here.") from error
 

@@ -29,13 +29,13 @@ def _float_to_integer(value: object) -> object:
 
 
 # JSON has one number type: for JSON Schema and for many clients 1.0 is an integer.
-# Annotate it after the Field: before it, pydantic omits the bounds from the schema.
+# Write JsonInteger after Field in Annotated; otherwise pydantic omits the bounds from the schema.
 JsonInteger = BeforeValidator(_float_to_integer)
 
 
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
-# Characters without a glyph whose category is that of letters, marks or symbols: the blanks of
-# Hangul and Braille, variation selectors, and others with the property
+# Characters without a glyph whose category is that of letters, marks or symbols: the Hangul
+# fillers, the Braille blank, variation selectors, and others with the property
 # Default_Ignorable_Code_Point (Unicode Character Database, DerivedCoreProperties.txt).
 _INVISIBLE_CHARACTERS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
@@ -57,7 +57,7 @@ def _require_visible_character(text: str) -> str:
     return text
 
 
-# Text that a person can see. White space and characters of no width alone are rejected.
+# Text with a visible character. White space and zero-width characters alone are rejected.
 VisibleText = AfterValidator(_require_visible_character)
 
 
@@ -72,9 +72,9 @@ class Input(BaseModel):
 def validate_input(model: type[BaseModel], *, optional: bool = False) -> Callable[[View], View]:
     """Parse the JSON body as *model* and pass it to the view as its first argument.
 
-    Rejected are: another content type or an unsupported content coding (415), more than
-    MAX_JSON_BYTES or the app's own limit, also after decoding (413), invalid JSON (400), and JSON
-    that does not match *model* (422, one error a field).
+    Rejects another content type or an unsupported content coding (415), a body that is larger than
+    MAX_JSON_BYTES or the app's own limit, before or after decoding (413), invalid JSON (400), and
+    JSON that does not match *model* (422, with one error per field).
 
     Args:
         optional: accept a request without a body; the view gets None.
@@ -112,7 +112,7 @@ def parse_json(model: type[M], raw: bytes) -> M:
     """Parse *raw* as *model*.
 
     Raises:
-        HttpError: 400 or 422; it never repeats the input.
+        HttpError: 400 for invalid JSON, 422 if it does not match; neither quotes the input.
     """
     try:
         parsed = model.model_validate_json(raw, strict=True, extra=_unknown_fields(model))
@@ -187,7 +187,7 @@ def _unknown_fields(model: type[BaseModel]) -> Literal["ignore", "forbid"]:
 
 
 def _raise_validation_error(error: ValidationError, value: object) -> NoReturn:
-    """Raise a 422 error for the *error* of parsing *value*."""
+    """Raise a 422 error that lists the mistakes pydantic's *error* reports in *value*."""
     raise _invalid(
         [
             {"pointer": _pointer(location), "detail": detail}

@@ -55,10 +55,10 @@ def _describe_mistakes(
 def _describe_union(
     mistakes: Sequence[Mistake], place: Location, value: object
 ) -> Iterator[tuple[Location, str]]:
-    """Yield the mistakes of the type that the caller meant, out of those of a union's types.
+    """Yield the mistakes for one type of a union: the one that the caller probably meant.
 
-    It is one that the value at *place* itself matches. Where there are several, it is the one with
-    the fewest mistakes.
+    That is the type with the fewest mistakes among those that accept the value at *place* itself.
+    If none accepts it, yield one mistake that names all expected types.
     """
     depth = len(place)
     by_type: dict[int | str, list[Mistake]] = {}
@@ -78,7 +78,7 @@ def _describe_union(
 
 
 def _find_union(mistake: Mistake, value: object) -> Location | None:
-    """Return the location of the outermost value of a union, or None if there is none."""
+    """Return the location of the outermost union that contains *mistake*, or None."""
     location = mistake.location
     for index, part in enumerate(location):
         if isinstance(value, Mapping):

@@ -21,7 +21,7 @@ def write_documents(data: Path, folder: Path, texts: int, books: int, pages: int
     for number in range(books):
         paths.append(folder / f"book-{number}.pdf")
         sheets = [list(islice(lines, _LINES_PER_PAGE)) for _ in range(pages)]
-        paths[-1].write_bytes(_build_pdf(sheets))
+        paths[-1].write_bytes(build_pdf(sheets))
     return paths
 
 
@@ -31,7 +31,7 @@ def _wrap_lines(texts: Iterable[str]) -> Iterator[str]:
         yield ""
 
 
-def _build_pdf(sheets: Sequence[Sequence[str]]) -> bytes:
+def build_pdf(sheets: Sequence[Sequence[str]]) -> bytes:
     """Return a PDF of plain lines with the minimum of objects that the standard requires."""
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(sheets)))
     objects = [

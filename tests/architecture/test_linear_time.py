@@ -13,7 +13,7 @@ from time import thread_time
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LENGTH = 1000
+LENGTH = 500
 # Shorter times are those of a linear search, and too short to be compared.
 MAX_SECONDS = 0.002
 # For a text of four times the length: 4 is linear, 16 quadratic.

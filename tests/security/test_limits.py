@@ -92,7 +92,6 @@ def test_limit_parse_rejects_invalid_rate_with_an_example(text):
     start=st.integers(0, 119),
     length=st.integers(0, 120),
 )
-@settings(deadline=None)
 def test_gcra_allows_at_most_burst_plus_rate_in_any_window(count, burst, pauses, start, length):
     charge = Charge("any", "k", Limit(count, 60, burst))
     arrival, now, passed = 0, 10_000_000, []
@@ -173,7 +172,7 @@ def test_returned_units_are_available_again():
         max_size=15,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lua_script_and_python_decide_equally(redis_url, requests):
     with Redis.from_url(redis_url) as redis:
         redis.flushall()

@@ -1,7 +1,7 @@
 """Base class of the chat models: error translation and checks that a response is complete.
 
 LangChain accepts an interrupted stream as a complete response, and it completes truncated JSON by
-guessing, so that half of a tool call would run with half of its arguments.
+guessing, so that a truncated tool call would run with a part of its arguments.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class CheckedChatModel(BaseChatModel):
     """
 
     # Longest time between two chunks of a stream. The HTTP client's read timeout does not bound
-    # it: a server may keep the connection alive with comments.
+    # this time: a server may keep the connection alive with comments.
     chunk_timeout_seconds: float
 
     @abstractmethod
@@ -62,9 +62,9 @@ class CheckedChatModel(BaseChatModel):
             # The provider's class declares the method as an iterator; it is a generator.
             async with aclosing(super()._astream(*args, **kwargs)) as chunks:  # type: ignore[type-var]
                 while True:
-                    # Not asyncio.wait_for: that of Python 3.11 loses a cancellation that arrives
-                    # together with the awaited chunk (python/cpython#86296), and the connection
-                    # to the model would stay open.
+                    # asyncio.wait_for is not used: in Python 3.11 it loses a cancellation that
+                    # arrives together with the awaited chunk (python/cpython#86296), and the
+                    # connection to the model would stay open.
                     try:
                         async with asyncio.timeout(self.chunk_timeout_seconds):
                             chunk = await anext(chunks)
@@ -104,7 +104,7 @@ class _StreamChecker:
         self._finish_reason: str | None = None
 
     def check_chunk(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
-        """Return *chunk* without the provider's finish reason; the last chunk contains it."""
+        """Return *chunk* without the finish reason, which only `build_last_chunk` returns."""
         message, info = chunk.message, dict(chunk.generation_info or {})
         metadata = {**info, **message.response_metadata}
         self._finish_reason = self._model.get_finish_reason(metadata) or self._finish_reason

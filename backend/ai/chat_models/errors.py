@@ -51,7 +51,7 @@ class InvalidModelResponse(ServiceError):
 
 @contextmanager
 def translate_errors(translate: Callable[[Exception], ServiceError | None]) -> Iterator[None]:
-    """Raise *translate*(error) in place of an error. Errors that it maps to None pass unchanged."""
+    """Replace an error with the result of *translate*; re-raise it if the result is None."""
     try:
         yield
     except Exception as error:

@@ -57,7 +57,7 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         timeout=settings.timeout.total_seconds(),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
         stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
-        # A fallback model answers sooner than a retry.
+        # With fallback models there are no retries: a fallback model answers sooner.
         max_retries=0 if settings.fallback_ids else 1,
         stream_usage=True,
     )

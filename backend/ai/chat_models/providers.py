@@ -33,9 +33,9 @@ class Provider:
     api_key_variable: str | None = None
     # True if the provider's models may use LLM_API_KEY.
     accepts_shared_api_key: bool = False
-    # The context window in tokens, if LLM_CONTEXT_TOKENS does not set another one.
+    # The context window in tokens, unless LLM_CONTEXT_TOKENS is set.
     default_context_tokens: int | None = None
-    # The context window in tokens, if LLM_CONTEXT_TOKENS does not apply.
+    # The context window in tokens of a provider that ignores LLM_CONTEXT_TOKENS.
     fixed_context_tokens: int | None = None
     # True if an operator can choose the provider with LLM or LLM_PROVIDER.
     is_configurable: bool = True

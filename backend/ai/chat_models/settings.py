@@ -53,7 +53,7 @@ class ModelSettings:
 
     @property
     def default(self) -> ModelAddress:
-        """The model that answers if a request names none."""
+        """The model that is used if a request names no model."""
         return self.addresses[0]
 
     def get_context_tokens(self, address: ModelAddress) -> int | None:
@@ -87,7 +87,7 @@ def _address_from_parts(env: Env) -> ModelAddress:
     if base_url is not None and not base_url.startswith(("http://", "https://")):
         raise SettingsError("LLM_BASE_URL must begin with http:// or https://.")
     address = ModelAddress.for_server(provider.removesuffix("-compatible"), model, base_url)
-    # With a single model LLM_API_KEY belongs to it, even if its provider usually needs no key.
+    # LLM_API_KEY belongs to the single model, even if its provider usually needs no key.
     return replace(address, key=address.key or env.optional("LLM_API_KEY"))
 
 

@@ -17,8 +17,8 @@ from backend.ai.embedding.model_build import ensure_model_built
 from backend.ai.embedding.tokenizer import EmbeddingTokenizer
 
 DIMENSIONS = 384
-# Tokens of one batch, including padding. Larger batches were slower, because their intermediate
-# values exceed the processor's cache.
+# Maximum number of tokens of one batch, including padding. Larger batches were slower, because
+# their intermediate values exceed the processor's cache.
 MAX_BATCH_TOKENS = 1024
 
 
@@ -34,7 +34,8 @@ class BuiltInEmbedder:
     def __init__(self, data_dir: Path, threads: int | None = None) -> None:
         self.tokenizer = EmbeddingTokenizer()
         self._data_dir = data_dir
-        # Half of the processors: ingesting a large document must leave time for other services.
+        # Use half of the processors: the ingestion of a large document must leave time for other
+        # services.
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="embedding")
         self._load_lock = threading.Lock()
@@ -54,7 +55,8 @@ class BuiltInEmbedder:
         if len(batches) == 1:
             run_batch(batches[0])
         else:
-            # One batch per thread takes an eighth less time than all threads on each batch.
+            # To process one batch per thread takes an eighth less time than to use all threads for
+            # each batch.
             list(self._pool.map(run_batch, batches))
         return rows
 

@@ -14,9 +14,9 @@ from backend.ai.embedding.registry import EmbeddingModelUnavailable
 from backend.chassis.observability.tracing import SpanKind, start_as_current_span
 from backend.chassis.settings import Secret
 
-# Texts per request. Servers reject larger requests or take too long for them.
+# Maximum number of texts per request. Servers reject larger requests or take too long for them.
 _MAX_TEXTS = 64
-# Models read a few hundred to a few thousand tokens, so longer texts are truncated.
+# Longer texts are truncated: models read only a few hundred to a few thousand tokens.
 _MAX_CHARACTERS = 8000
 _MAX_ATTEMPTS = 3
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
@@ -134,7 +134,7 @@ class EndpointEmbedder:
 
 
 class _RetryableError(Exception):
-    """A failure that a later attempt may not have. The message is the predicate of a sentence."""
+    """A failure for which a retry may succeed. The message is a predicate: "does not respond"."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)

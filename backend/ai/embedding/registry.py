@@ -79,7 +79,7 @@ class EmbeddingConfig:
     def for_stored_model(self, name: str, address: str | None) -> "EmbeddingConfig":
         """Return the configuration of a model that is recorded in the database.
 
-        It has the API key only if its address is the configured one.
+        The result has the API key only if *address* is the configured address.
         """
         is_same_address = address is not None and address == self.address
         return EmbeddingConfig(name, address, self.api_key if is_same_address else None)
@@ -87,7 +87,7 @@ class EmbeddingConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Engine:
-    """An embedding engine: opens the models with one name prefix.
+    """An embedding engine, which opens the models whose names have its prefix.
 
     `open` takes the configuration's address, the model name without the prefix, the API key and
     the data folder. Its module is imported on first use, because it may need large packages.

@@ -19,7 +19,7 @@ NOT_INSTALLED = (
     "./start_microservices.sh install --extra torch"
 )
 _BATCH_SIZE = 32
-# How much of both ends of a file enters the digest.
+# Number of bytes at the start and at the end of a file that enter the digest.
 _DIGEST_BYTES = 1 << 20
 
 
@@ -28,7 +28,8 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, model: "SentenceTransformer") -> None:
         self._model = model
-        # Measured, because the method that returns it has different names in different versions.
+        # Embed a text to measure the dimensions: the method that returns them has different names
+        # in different versions.
         self.dimensions = int(model.encode(["a"], show_progress_bar=False).shape[1])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -71,8 +72,8 @@ def open_sentence_transformer(model: str, data_dir: Path) -> SentenceTransformer
 def compute_model_id(model: str) -> str:
     """Return *model*, or for a folder its name and a digest of its files.
 
-    A model that was trained further has the same name and needs another id. Of large files only
-    both ends are read: this detects the change, and reading all of them would take seconds.
+    The digest changes if the model in the folder is trained further. Only both ends of large files
+    are read: this suffices to detect the change, and reading the whole files would take seconds.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():

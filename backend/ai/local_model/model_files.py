@@ -61,7 +61,7 @@ def get_model_dir(data_dir: Path) -> Path:
 def find_downloaded_model(data_dir: Path) -> Path | None:
     """Return the largest downloaded model file, or None.
 
-    Its digest is not verified again: a download gets its final name after verification.
+    The file's digest is not verified again: a download gets its final name only after verification.
     """
     paths = (get_model_dir(data_dir) / model_file.filename for model_file in MODEL_FILES)
     return next((path for path in paths if path.is_file()), None)

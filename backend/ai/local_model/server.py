@@ -24,8 +24,8 @@ def derive_api_key(secret: str) -> str:
 
 def run_server(file: Path, host: str, port: int, secret: str) -> None:
     """Serve the model in *file* until the process is terminated."""
-    # Threads that busy-wait made everything four times slower under load. The library reads the
-    # variable while it is loaded, hence the late import. The server does not survive a fork.
+    # Busy-waiting threads made all requests four times slower under load. The library reads the
+    # variable when it is imported, hence the late import. The server does not survive a fork.
     os.environ.update(OMP_WAIT_POLICY="passive")
     import xllamacpp
 

@@ -25,9 +25,9 @@ _LABELLED_LINE = re.compile(
 # A line shorter than this share of the usual line length ends a block: it is a heading or a table
 # row, not a line that was wrapped.
 _SHORT_LINE_RATIO: Final = 0.7
-# Prose is wrapped at a greater width than this, in characters. If the usual line is shorter, lines
-# without end marks are the items of a list. Ideographs and kana are twice as wide as letters. Thai,
-# Lao and Khmer are written without end marks, and their vowel and tone signs take no width.
+# Minimum width, in characters, at which prose is wrapped. If the usual line is shorter, lines
+# without end marks are list items. Ideographs and kana are twice as wide as letters. Thai, Lao and
+# Khmer are written without end marks, and their vowel and tone signs take no width.
 _MIN_WRAP_CHARS: Final = 30
 _MIN_UNSPACED_WRAP_CHARS: Final = 15
 _MIN_CLAUSE_SCRIPT_WRAP_CHARS: Final = 60
@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
 
 class TextBlock(NamedTuple):
-    """Lines that belong together. The cells of a table row are not sentences of their own."""
+    """Lines that belong together. *is_row* marks a table row, whose cells are not sentences."""
 
     start: int
     end: int
@@ -59,7 +59,7 @@ def find_blocks(text: str) -> Iterator[TextBlock]:
         end += len(line)
         content = line.rstrip()
         is_heading = is_setext_heading(content, next_line)
-        # A row of which only one cell has text is recognised between two other rows.
+        # A row with text in only one cell is recognised if it is between two other rows.
         is_row = is_table_row(content) or (was_row and bool(content) and is_table_row(next_line))
         if was_heading or _ends_block(content, next_line, usual_length, is_heading=is_heading):
             if content or not is_first:
@@ -75,7 +75,7 @@ def _iterate_lines(text: str) -> Iterator[str]:
 
 def _ends_block(line: str, next_line: str, usual_length: float, *, is_heading: bool) -> bool:
     if is_heading:
-        return False  # Its underline belongs to it.
+        return False  # The block continues with the underline.
     if not line or not next_line.strip() or starts_markdown_heading(line):
         return True
     if _LIST_ITEM.match(next_line) or starts_markdown_heading(next_line):
@@ -96,7 +96,7 @@ def _ends_block(line: str, next_line: str, usual_length: float, *, is_heading: b
 
 
 def _get_min_wrap_chars(line: str) -> int:
-    """Return the least width at which text in the script of *line* is wrapped, in characters."""
+    """Return the minimum width, in characters, at which text in the script of *line* is wrapped."""
     if _ENDS_IN_CLAUSE_SCRIPT.search(line):
         return _MIN_CLAUSE_SCRIPT_WRAP_CHARS
     return _MIN_UNSPACED_WRAP_CHARS if ends_without_mark(line) else _MIN_WRAP_CHARS

@@ -1,9 +1,10 @@
 """Match the parts of compound words, such as *Kapitän* in *Schifffahrtsgesellschaftskapitäne*.
 
-German and related languages write compounds as one word. No dictionary is used: a part is a word
-of the question or of the library that occurs in a longer word, at a position where the rest can be
-words too. Between two parts a linking element can stand (-s-, -es-, -n-, -en-, -er-, -e-), and the
-last part can have one of the same endings. All words are folded as in `extract_words`.
+German and related languages write compounds as one word. No dictionary is used: a part is a word of
+the question or of the indexed documents that occurs in a longer word, if the text before and after
+it can consist of words too. Between two parts a linking element can stand (-s-, -es-, -n-, -en-,
+-er-, -e-), and the last part can have one of the same endings. All words are folded as in
+`extract_words`.
 """
 
 import re
@@ -13,12 +14,12 @@ from typing import Final
 
 MIN_COMPOUND_CHARS: Final = 12
 MIN_PART_CHARS: Final = 5
-# A part between two others must be longer: short texts occur in words by chance.
+# Minimum length of a part between two others: shorter texts occur in words by chance.
 _MIN_INNER_PART_CHARS: Final = 6
-# What precedes or follows a part must be as long. A shorter rest is a prefix or suffix.
+# Minimum length of the text before and after a part. A shorter text is a prefix or suffix.
 _MIN_CHARS_BEFORE: Final = 3
 _MIN_CHARS_AFTER: Final = 4
-# Longer words are no words of a language.
+# Longer sequences of letters are not words of a language.
 _MAX_WORD_CHARS: Final = 60
 _ENDINGS: Final = ("ern", "en", "er", "es", "em", "e", "n", "s")
 _LINK_OR_ENDING = re.compile(r"(?:ern|en|er|es|em|e|n|s)?$")
@@ -32,7 +33,7 @@ def is_long_word(word: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def find_forms_of_part(word: str) -> tuple[str, ...]:
-    """Return the folded *word*, and its form without an ending, if they can be parts of others."""
+    """Return the forms of the folded *word*, with and without its ending, that can be parts."""
     if len(word) < MIN_PART_CHARS or not word.isalpha():
         return ()
     stems = (word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending))
@@ -51,10 +52,10 @@ def contains_part(compound: str, word: str) -> bool:
 
 
 def find_parts(compound: str, is_known: Callable[[str], bool]) -> list[str]:
-    """Return the known words that *compound* consists of, those that cover most of it.
+    """Return the known words in *compound* that together cover most of its letters.
 
     Args:
-        is_known: returns whether a word of at least MIN_PART_CHARS occurs in the library.
+        is_known: returns whether a word of at least MIN_PART_CHARS occurs in the indexed documents.
     """
     if not is_long_word(compound):
         return []
@@ -73,7 +74,7 @@ def find_parts(compound: str, is_known: Callable[[str], bool]) -> list[str]:
 
 
 def cover_compound(compound: str, words: Iterable[str]) -> float:
-    """Return the share of the letters of *compound* that are in parts which *words* contains."""
+    """Return the share of the letters of *compound* that belong to parts from *words*."""
     known = {word for word in words if word in compound and word != compound}
     return sum(map(len, find_parts(compound, known.__contains__))) / max(1, len(compound))
 

@@ -10,19 +10,19 @@ from typing import Final
 _DELIMITER = re.compile(r"\\.|\*{1,3}|_{1,3}|~~|`+")
 _LINK = re.compile(r"\[([^\[\]]{1,300})\]\(([^()\s]{0,500})\)")
 _PARAGRAPH_BREAK: Final = "\n\n"
-# Delimiters further away belong to another sentence, in characters.
+# Delimiters further away than this, in characters, belong to another sentence.
 _MAX_CONTEXT_CHARS: Final = 1_000
 
 
 def balance_marks(text: str, start: int, end: int) -> str:
-    """Return `text[start:end]` without the marks whose partner is outside of it."""
+    """Return `text[start:end]` without marks whose opening or closing mark is outside."""
     first, last = _find_paragraph(text, start, end)
     removed: list[tuple[int, int]] = []
     pairs, single = _pair_delimiters(text, first, last)
     for opener, closer in pairs:
         if (start <= opener[0] < end) != (start <= closer[0] < end):
             removed += opener, closer
-    # The partner of a delimiter can be outside of the text, which is the part of a document.
+    # *text* is a part of a document, so the partner of a delimiter can be outside of it.
     if first == 0 or last == len(text):
         removed += [span for span in single if span[1] - span[0] > 1]
     for link in _LINK.finditer(text, first, last):

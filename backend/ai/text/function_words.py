@@ -1,8 +1,9 @@
-"""Find the terms of a question that name its subject: those without words of its form.
+"""Find the terms of a question that name its subject, without function words.
 
-Articles, prepositions, pronouns, auxiliary verbs and question words occur in any text, or in none
-that answers. English ones are stop words of `extract_terms`. Those of other languages are looked
-up in the language of the question only, because they may be other words elsewhere: German "die".
+Articles, prepositions, pronouns, auxiliary verbs and question words occur in all texts, or in none
+of the texts that answer the question. English ones are stop words of `extract_terms`. Those of
+other languages are looked up in the language of the question only, because they may be other words
+elsewhere: German "die".
 """
 
 # ruff: noqa: RUF001 - non-Latin letters are intended
@@ -46,7 +47,7 @@ _PATTERNS: Final = (
         r"为什么|為什麼|什么时候|什麼時候|什么|什麼|是多少|多少|多长|多長|多久|怎么|怎麼|怎样|如何|请问"
         r"|請問|哪里|哪裡|哪儿|哪个|哪個|哪一[个间家天]|[号號][码碼]|[的是吗嗎呢谁誰哪几幾]"
     ),
-    # Japanese. A particle is between words, of which one ends or starts with kanji or katakana.
+    # Japanese. A particle follows or precedes a kanji or katakana character.
     re.compile(
         r"(?:です|ます|でしょう)か?|いくら|いくつ|いつ|どこ|だれ|どの|どれ|どう|ですか|ください|教えて|番号"
         r"|[何誰]|(?<=[\u30a0-\u30ff\u3400-\u9fff])[はがをのにでともへ]"
@@ -65,9 +66,9 @@ _TERMS: Final = {language: frozenset(extract_terms(words)) for language, words i
 
 
 def extract_subject_terms(question: str) -> frozenset[str]:
-    """Return the terms of *question* without articles, prepositions and words of its form.
+    """Return the terms of *question* without articles, prepositions and other function words.
 
-    A question of such words only has no subject terms.
+    A question that consists of such words only has no subject terms.
     """
     chinese, japanese, thai = _PATTERNS
     pattern = japanese if _HAS_KANA.search(question) else chinese

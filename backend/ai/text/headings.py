@@ -1,6 +1,6 @@
 """Recognize headings in extracted text.
 
-A heading resembles every question about its section and answers none.
+A heading contains the words of many questions about its section but does not answer them.
 """
 
 import re
@@ -29,7 +29,7 @@ class HeadingKind(Enum):
     """Certainty that a line is a heading."""
 
     NONE = 0
-    # The line has no end mark, but a number, as "Room 117" and "Travel policy 2026" have.
+    # The line has no end mark but contains a number, as in "Room 117" or "Travel policy 2026".
     POSSIBLE = 1
     CERTAIN = 2
 
@@ -40,7 +40,7 @@ def starts_markdown_heading(line: str) -> bool:
 
 
 def is_setext_heading(line: str, underline: str) -> bool:
-    """Return True if *underline* makes *line*, which is no sentence, a heading of Markdown."""
+    """Return True if *line* and *underline* are a Setext heading of Markdown, not a sentence."""
     return bool(
         _LETTER_OR_DIGIT.search(line)
         and _SETEXT_UNDERLINE.match(underline)
@@ -50,12 +50,12 @@ def is_setext_heading(line: str, underline: str) -> bool:
 
 
 def is_marked_heading(text: str) -> bool:
-    """Return True if *text*, a block of a document, has the marks of a heading of Markdown."""
+    """Return True if *text*, a block of a document, is marked as a heading in Markdown."""
     return starts_markdown_heading(text) or bool(_SETEXT_HEADING.match(text))
 
 
 def is_title_case(line: str) -> bool:
-    """Return True if *line* is capitalised like a title and contains no mark of a sentence."""
+    """Return True if *line* is capitalised like a title and has no sentence punctuation."""
     line = line.strip()
     if not line or len(line) > _MAX_TITLE_CHARS:
         return False
@@ -66,7 +66,7 @@ def is_title_case(line: str) -> bool:
 
 
 def classify_heading(text: str) -> HeadingKind:
-    """Return whether *text*, a block of a document, names a subject without a statement on it."""
+    """Return whether *text*, a block of a document, is a heading rather than a statement."""
     if is_marked_heading(text):
         return HeadingKind.CERTAIN
     if not _LETTER_OR_DIGIT.search(text):
@@ -81,6 +81,6 @@ def classify_heading(text: str) -> HeadingKind:
 
 
 def strip_heading_marks(text: str) -> str:
-    """Return the text of a heading without the marks and the underline of Markdown."""
+    """Return the text of a heading without its Markdown marks and underline."""
     line = text.partition("\n")[0] if _SETEXT_HEADING.match(text) else text
     return _ATX_MARKS.sub("", line.strip()).strip()

@@ -9,7 +9,7 @@ NormalForm = Literal["NFC", "NFKC", "NFKD"]
 
 # Shorter runs are left to `unicodedata`: ordering them takes few steps.
 _MIN_RUN_CHARS: Final = 32
-# Combining characters are between these code points (Unicode 15).
+# All combining characters are between these two code points (Unicode 15).
 _FIRST_COMBINING: Final = 0x300
 _LAST_COMBINING: Final = 0x1E94A
 
@@ -19,7 +19,7 @@ def normalize(form: NormalForm, text: str) -> str:
 
     `unicodedata` orders the combining characters that follow a letter by insertion sort, which
     takes quadratic time for a text of combining characters. Long runs of them are therefore put
-    into the canonical order (The Unicode Standard, section 3.11) before; the result is the same.
+    into canonical order (The Unicode Standard, section 3.11) beforehand; the result is the same.
     """
     if text.isascii():
         return text

@@ -10,13 +10,13 @@ from backend.ai.text.statements import Statement
 # A word hyphenated at the end of a line.
 _HYPHENATED_LINE_BREAK = re.compile(r"(?<=[^\W\d_])[-\u00ad][ \t]*\n[ \t]*(?=[a-z])")
 _BULLET = re.compile(r"^(?:[-*+•▪‣◦\u2013>]\s+|[•▪‣◦]\s*)+")
-# A number in brackets that looks like a citation marker. That of a link or a footnote included.
+# A number in brackets, which looks like a citation marker. It may belong to a link or a footnote.
 _BRACKETED_NUMBER = re.compile(r"(?<!\\)\[(\s?\d{1,4}(?:\s?[,;\u2013-]\s?\d{1,4})*\s?)\]")
 _ESCAPED_BRACKETS: Final = r"\\[\1\\]"
 
 
 def format_statement(text: str, statement: Statement) -> str:
-    """Return *statement* of *text* on one line, without bullets and half pairs of Markdown marks.
+    """Return *statement* of *text* on one line, without bullets and unpaired Markdown marks.
 
     A table row contains the names of its columns. Numbers in brackets are escaped, because
     a plain `[1]` is a citation marker.

@@ -1,8 +1,8 @@
-"""Write superscripts and subscripts in plain text, apart from the digits next to them.
+"""Write superscripts and subscripts in plain text, distinct from the digits next to them.
 
-A raised digit that is joined to the number before it makes another number: 10⁶ is not 106. Digits
-use the characters of Unicode (UAX #44, <super> and <sub> decompositions), which searches treat like
-the plain digits.
+A raised digit that is joined to the number before it makes another number: 10⁶ is not 106. Raised
+and lowered digits use Unicode's superscript and subscript characters (UAX #44, <super> and <sub>
+decompositions), which searches treat like plain digits.
 """
 
 # ruff: noqa: RUF001
@@ -14,13 +14,13 @@ _SUBSCRIPTS: Final = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆�
 _SUPERSCRIPT_LETTERS: Final = str.maketrans(
     "abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ"
 )
-# Separate several note marks: 1,2 and a range.
+# Characters between several note marks, as in `1,2` or a range.
 _SEPARATORS: Final = frozenset(",.;:–* \u2020\u2021\u2009\xa0")
-# Letters of exponents. After a digit, others are ordinals: 2e.
+# Letters that occur as exponents. Other letters after a digit form ordinals, as in `2e`.
 _EXPONENT_LETTERS: Final = frozenset("ijkmnpqxyzαβγδθλμπφω")
 # A word next to a space, as in `see note 2`.
 _WORDS: Final = re.compile(r"[^\W\d_]{2}\s|\s[^\W\d_]{2}")
-# Longer texts are no exponents: some documents raise or lower whole sentences.
+# Longer texts are not exponents: some documents raise or lower whole sentences.
 _MAX_CHARACTERS: Final = 20
 
 

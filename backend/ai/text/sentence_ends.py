@@ -1,4 +1,4 @@
-"""Marks that end a sentence, in all scripts, and abbreviations whose full stop ends none."""
+"""Marks that end a sentence in any script, and abbreviations whose full stop does not."""
 
 import re
 from typing import Final
@@ -22,15 +22,15 @@ END_MARKS: Final = (
 # Quotation marks, brackets and marks of emphasis that close after the end mark.
 CLOSERS: Final = r"\"'”\u2019»)\]*_~」』】》\u3009\uff09\uff63"
 
-# The end of a sentence, for `match` at its first mark.
+# Pattern of the end of a sentence, to be matched at its first mark.
 _END_PATTERN: Final = (
     rf"[.!?…]++[{CLOSERS}]*+(?=\s)"
     rf"|[!?]++[{CLOSERS}]*+(?=[{UNSPACED_SCRIPTS}])"
     rf"|(?:[{END_MARKS}]|\uff0e(?!\d))++[{CLOSERS}]*+"
 )
 _SENTENCE_END: Final = re.compile(_END_PATTERN)
-# The same for `finditer`. A run of full stops is tried once, from its start: if each of its
-# characters were tried, a document of full stops would take quadratic time.
+# The same pattern for `finditer`. It tries to match a run of full stops only at its start: matching
+# at each full stop would take quadratic time for a document of full stops.
 _FIRST_MARK: Final = rf"(?:(?<![.!?…])(?=[.!?…])|(?=[\uff0e{END_MARKS}]))"
 SENTENCE_ENDS: Final = re.compile(f"{_FIRST_MARK}(?:{_END_PATTERN})")
 _FINISHED = re.compile(rf"[.!?…\uff0e{END_MARKS}][{CLOSERS}]*$")
@@ -53,7 +53,7 @@ _ABBREVIATIONS: Final = frozenset(
 
 
 def match_sentence_end(text: str, position: int) -> re.Match[str] | None:
-    """Return the end of a sentence whose first mark is at *position* of *text*, or None."""
+    """Return the match of a sentence end whose first mark is at *position*, or None."""
     return _SENTENCE_END.match(text, position)
 
 
@@ -63,7 +63,7 @@ def is_finished(text: str) -> bool:
 
 
 def ends_without_mark(text: str) -> bool:
-    """Return True if *text* ends with a letter of a script without spaces, which needs no mark."""
+    """Return True if *text* ends with a letter of an unspaced script, which needs no end mark."""
     return bool(_UNSPACED_END.search(text))
 
 

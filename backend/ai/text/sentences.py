@@ -27,10 +27,11 @@ MAX_SENTENCE_CHARS: Final = 400
 MAX_ROW_CHARS: Final = 2_000
 
 _NON_SPACE = re.compile(r"\S")
-# Spaces separate clauses and sentences in these scripts, but also numbers and foreign words from
-# the text around them.
+_WORD = re.compile(r"\w")
+# In these scripts, spaces separate clauses and sentences. They also separate numbers and foreign
+# words from the surrounding text, where the text is not divided.
 _CLAUSE_END = re.compile(rf"(?<=[{CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{CLAUSE_SCRIPTS}])")
-# Shorter clauses are joined with the next one, in characters.
+# Minimum length of a clause in characters. A shorter one is joined with the next clause.
 _MIN_CLAUSE_CHARS: Final = 16
 # Marks after which an overlong sentence of a script without spaces is divided.
 _CLAUSE_MARK = re.compile(rf"[\u3001\uff0c\uff1b\uff1a](?=[{UNSPACED_SCRIPTS}])")
@@ -71,9 +72,9 @@ def find_sentence_spans(text: str) -> list[Span]:
 
 
 def iterate_units(text: str) -> Iterator[tuple[Span, bool]]:
-    """Yield the spans of `find_sentence_spans`, and for each whether it is a table row.
+    """Yield each span of `find_sentence_spans`, and True if it is a table row.
 
-    Those of a long text are not kept in memory.
+    The spans are not collected, so that a long text takes little memory.
     """
     for block in find_blocks(text):
         spans = [Span(block.start, block.end)] if block.is_row else _split_block(text, block)
@@ -83,9 +84,14 @@ def iterate_units(text: str) -> Iterator[tuple[Span, bool]]:
 
 
 def _split_block(text: str, block: TextBlock) -> Iterator[Span]:
-    start = block.start
+    start = searched = block.start
+    has_word = False
     for mark in SENTENCE_ENDS.finditer(text, block.start, block.end):
-        if _is_end_mark(text, start, mark, block.end):
+        # Marks without a word, such as a dotted line, are not a sentence.
+        has_word = has_word or _WORD.search(text, searched, mark.start()) is not None
+        searched = mark.end()
+        if has_word and _is_end_mark(text, start, mark, block.end):
+            has_word = False
             yield from _split_clauses(text, Span(start, mark.end()))
             start = mark.end()
     yield from _split_clauses(text, Span(start, block.end))
@@ -111,7 +117,7 @@ def _is_end_mark(text: str, start: int, mark: re.Match[str], block_end: int) -> 
 
 
 def _strip(text: str, span: Span) -> Span | None:
-    """Return *span* without outer white space, or None if nothing else is in it."""
+    """Return *span* without outer white space, or None if it contains only white space."""
     content = text[span.start : span.end].rstrip()
     length = len(content.lstrip())
     end = span.start + len(content)
@@ -154,7 +160,7 @@ def _limit_length(text: str, span: Span, max_chars: int) -> Iterator[Span]:
 
 
 def _find_cut(text: str, start: int, limit: int) -> int:
-    """Return where to divide `text[start:limit]`: a line end, space or mark, or else *limit*."""
+    """Return the last position of a line end, space or mark in `text[start:limit]`, or *limit*."""
     cut = max(text.rfind("\n", start, limit), text.rfind(" ", start, limit))
     if cut <= start:
         cut = max((mark.end() for mark in _CLAUSE_MARK.finditer(text, start, limit)), default=start)

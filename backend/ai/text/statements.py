@@ -1,6 +1,6 @@
-"""Find the statements of a text: the sentences, list items and table rows that can answer.
+"""Find the statements of a text: sentences, list items and table rows that can be answers.
 
-Headings are no statements. They belong to the statements below them.
+Headings are not statements. Each statement has the heading above it.
 """
 
 import re
@@ -26,7 +26,8 @@ from backend.ai.text.tables import (
 )
 
 _LABEL = re.compile(r"\W{0,4}([^\W\d_][^:\uff1a.!?\n]{0,40})[:\uff1a](?=\D|$)")
-# A first word that refers to the sentence before, in English, German, French, Spanish and Italian.
+# A first word that refers to the previous sentence, in English, German, French, Spanish and
+# Italian.
 _PRONOUN = re.compile(
     r"\W{0,3}(?:it|its|he|his|she|her|they|their|this|these|that|those|er|sie|es|seine?|ihre?|diese[rs]?"
     r"|il|elle|ils|elles|son|sa|ses|leurs?|ce|cet|cette|él|ella|ellos|ellas|sus?|este|esta|egli|lui|lei"
@@ -43,7 +44,8 @@ class Statement:
 
     Attributes:
         heading: the heading above it, or "".
-        previous: the sentence before it, if its first word refers to that, as "It" does; or "".
+        previous: the sentence before it, if the first word of the statement refers to that
+            sentence, as "It" does; or "".
         columns: the names of a table row's columns; empty for other text and without a header.
         cells: the cells of a table row, or empty.
         first_row_start: for a row of two cells without columns, the start of the first row of its
@@ -63,7 +65,7 @@ class Statement:
 
     @property
     def label(self) -> str:
-        """The name of the value that the statement gives: "Phone" in "Phone: 0221 4455"; or ""."""
+        """The name of the stated value, such as "Phone" in "Phone: 0221 4455", or ""."""
         if self.cells:
             return self.cells[0] if len(self.cells) == 2 and not self.columns else ""
         match = _LABEL.match(self.text)
@@ -92,7 +94,7 @@ def find_statements(
 
     Args:
         max_chars: longer sentences are divided.
-        titles: headings that are known, such as the title of the chunk's section.
+        titles: texts that always count as headings, such as the title of the chunk's section.
         table_header: the header row of the table that the chunk continues.
     """
     sentences = split_sentences(text, max_chars)
@@ -105,8 +107,8 @@ def _classify_sentences(
 ) -> list[HeadingKind]:
     """Return for each sentence whether it is a heading.
 
-    A line that only resembles a heading is none if no sentence is below the same marked heading:
-    it is the content of that section, such as the value "Free of charge" or the items of a list.
+    If a section below a marked heading contains no sentence, its lines that look like headings are
+    not headings but its content, such as the value "Free of charge" or the items of a list.
     """
     marked = [_is_marked_heading(sentence.text, titles) for sentence in sentences]
     if all(marked):
@@ -137,7 +139,7 @@ def _is_marked_heading(text: str, titles: AbstractSet[str]) -> bool:
 
 
 def _names_value(kind: HeadingKind, text_below: str) -> bool:
-    """Return True if the line below one without a number has a number and no letter."""
+    """Return True if a line names the value in the line below, which has digits and no letters."""
     is_value = bool(_LETTER_OR_DIGIT.search(text_below)) and not _LETTER.search(text_below)
     return kind is HeadingKind.CERTAIN and is_value
 
@@ -147,7 +149,7 @@ def _iterate_statements(
 ) -> Iterator[Statement]:
     heading = previous = ""
     columns: Sequence[str] = split_cells(table_header) if table_header else ()
-    # The end of the last table row: the next line belongs to the same table.
+    # The end of the last table row. A row in the next line belongs to the same table.
     row_end = 0 if table_header else None
     first_row_start = 0
     for index, (sentence, kind) in enumerate(zip(sentences, kinds, strict=True)):

@@ -13,12 +13,12 @@ _INNER_PIPE = re.compile(r"\S[ \t]\|[ \t]\S")
 _PIPE_DELIMITER_ROW = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?$")
 _UNESCAPED_PIPE = re.compile(r"(?<!\\)\|")
 _HAS_DIGIT = re.compile(r"\d")
-# A number that is not a year: years are names of columns too.
+# A number that is not a year: years can be names of columns.
 _NUMBER_CELL = re.compile(r"(?!(?:19|20)\d\d$)[^\w]*+\d[\d.,'\s]*+[^\w]*+$")
 
 
 def is_table_row(line: str) -> bool:
-    """Return True if *line* has several cells. A numbered paragraph with a tab has none."""
+    """Return True if *line* has several cells. A numbered paragraph with a tab is not a row."""
     line = line.rstrip()
     if "\t" in line.strip():
         return not _NUMBERED_PARAGRAPH.match(line)
@@ -42,7 +42,7 @@ def split_cells(line: str) -> list[str]:
 
 
 def are_adjacent(text: str, row_end: int, next_row_start: int) -> bool:
-    """Return True if no line is between two rows of *text*: they belong to the same table."""
+    """Return True if no line is between two rows of *text*, so that they form one table."""
     return text.count("\n", row_end, next_row_start) <= 1
 
 

@@ -13,15 +13,15 @@ from typing import Final
 from backend.ai.text.normalization import normalize
 from backend.ai.text.sentence_ends import UNSPACED_SCRIPTS
 
-# Increment with every change of the result of `extract_terms`: stored postings of an older
-# version are computed again.
+# Increment this when the result of `extract_terms` changes: stored postings of an older version are
+# then computed again.
 TERMS_VERSION: Final = 4
 
 # In other scripts a word consists of letters, digits and the vowel signs of Indic scripts.
 _WORD = re.compile(
     rf"[{UNSPACED_SCRIPTS}]+|(?:(?![{UNSPACED_SCRIPTS}])(?:[^\W_]|[\u0900-\u0dff]))+"
 )
-# After a number, or after a word longer than a unit such as m².
+# A position before a superscript, after a number or after a word longer than a unit such as m².
 _BEFORE_SUPERSCRIPT = re.compile(
     r"(?:(?<=\d)|(?<=[^\W\d_]{4}))(?=[⁺⁻]?[⁰¹²³⁴-⁹]|[ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ](?![^\W\d_]))"
 )

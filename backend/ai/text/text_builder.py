@@ -42,7 +42,7 @@ class TextBuilder:
 
     def break_line(self, blank: bool = False) -> None:
         """End the current line; with *blank*, also add a blank line."""
-        # Only the ends of the parts: a page may be one long part that many line breaks follow.
+        # Read only the ends of the last parts: a page may have one long part and many line breaks.
         tail = "".join(part[-2:] for part in self._parts[-2:])
         if tail:
             missing = (2 if blank else 1) - (len(tail) - len(tail.rstrip("\n")))

@@ -1,4 +1,4 @@
-"""Migration of a service's tables with Alembic, after a copy of their content.
+"""Copy the content of a service's tables, then migrate them with Alembic.
 
 Separate from sessions.py because Alembic is slow to import, and most starts have nothing to
 migrate.
@@ -90,12 +90,12 @@ def copy_tables(connection: Connection, service: str, revision: str) -> None:
 
 
 def get_copy_schema_name(service: str, revision: str) -> str:
-    """Return the PostgreSQL schema with the content of *service*'s tables before *revision*."""
+    """Return the PostgreSQL schema for the copy of *service*'s tables from before *revision*."""
     return f"{service}_before_{revision}"
 
 
 def get_copy_path(file: Path, revision: str) -> Path:
-    """Return the path of the copy of the SQLite database *file* before *revision*."""
+    """Return the path of the copy of SQLite database *file* that is made before *revision*."""
     return file.with_name(f"{file.name}.before-{revision}")
 
 
@@ -116,9 +116,9 @@ def _copy_schema(connection: Connection, schema: str, copy: str) -> None:
 
 
 def _copy_file(file: Path, copy: Path) -> None:
-    """Copy the database through another connection, while the migration's blocks writers.
+    """Copy the database through a second connection, while the migration's own blocks writers.
 
-    The other connection reads the committed state.
+    The second connection reads the committed state.
     """
     draft = copy.with_name(f"{copy.name}.part")
     draft.unlink(missing_ok=True)

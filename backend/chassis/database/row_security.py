@@ -6,7 +6,7 @@ has no row-level security: there, the stores' queries alone separate tenants.
 
 from alembic import op
 
-# Empty, not absent, if an earlier transaction of the connection has set it.
+# The setting is empty, not absent, if an earlier transaction of the connection has set it.
 _TENANT = "nullif(current_setting('app.tenant_id', true), '')"
 _EVERY_TENANT = "current_setting('app.every_tenant', true) = 'on'"
 

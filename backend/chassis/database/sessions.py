@@ -69,7 +69,7 @@ class Database:
         self._writers = sessionmaker(engine.execution_options(sqlite_begin="IMMEDIATE"))
 
     def across_tenants(self) -> "Database":
-        """Return a view of the same tables whose sessions see all tenants unless one is given."""
+        """Return a `Database` for the same tables whose sessions see every tenant by default."""
         return Database(
             self.engine,
             self._schema,
@@ -111,11 +111,10 @@ class Database:
 
     @contextmanager
     def _wait_for_writers(self) -> Iterator[None]:
-        """Wait until the other threads of this process have written, on SQLite.
+        """On SQLite, let only one thread of this process write at a time.
 
         SQLite does not queue its writers: each polls for the lock, and with many of them one may
-        poll in vain until its time is up. Writers of other processes still do, so a writer can
-        wait for both locks in turn.
+        time out. Processes still compete in this way, so a writer can wait for both locks in turn.
         """
         if self._writer_lock is None:
             yield
@@ -163,7 +162,7 @@ class Database:
         return target_revision
 
     def _get_revision_or_fail(self, version_table: str) -> str | None:
-        """Return the revision of the tables. SettingsError if the database cannot be used."""
+        """Return the revision of the tables. Raises SettingsError if the database is unusable."""
         try:
             revision = self._get_revision(version_table)
             if self.engine.dialect.name == "postgresql":
@@ -203,10 +202,10 @@ def migrate_all_services(env: Env) -> Iterator[tuple[str, str]]:
 
 
 def acquire_transaction_lock(session: Session, lock_name: str) -> None:
-    """Block until no other transaction holds the lock *lock_name*, and hold it until the end.
+    """Acquire the lock *lock_name* until the transaction ends. Blocks while another one holds it.
 
-    For transactions that read first and write depending on it: PostgreSQL lets two of them read
-    at the same time. On SQLite, `Database.write` serialises all writers anyway.
+    For transactions whose writes depend on what they have read: on PostgreSQL, two of them could
+    read the same state at the same time. On SQLite, `Database.write` serialises all writers anyway.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(

@@ -7,9 +7,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-# How long a statement waits for the lock of another writer.
+# Time that a statement waits for the lock of another writer.
 BUSY_TIMEOUT_SECONDS = 2
-# Of the owner: several processes may migrate the tables at the same time.
+# The owner waits longer: several processes may migrate the tables at the same time.
 _OWNER_BUSY_TIMEOUT_SECONDS = 30
 _POOL_SIZE = 5
 _MAX_CONNECTIONS = 15
@@ -35,7 +35,7 @@ def create_sqlite_engine(url: URL) -> Engine:
 
 
 def create_sqlite_owner_engine(url: URL) -> Engine:
-    """Return an engine that changes the schema, without a pool. It waits longer for a lock.
+    """Return an engine for schema changes. It has no pool and waits longer for a lock.
 
     Raises:
         ValueError: *url* names no file.

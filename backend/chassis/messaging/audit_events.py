@@ -16,7 +16,7 @@ MAX_EVENTS_PER_REQUEST = 100
 DELIVERY_PATH = "/internal/audit-events"
 _MAX_NAME_CHARACTERS = 64
 _TYPE = "audit-recorded"
-# The request itself is at fault: sending it again gives the same response.
+# The request is invalid: a repeated request would get the same response.
 _REJECTED = frozenset({400, 413, 422})
 
 
@@ -54,7 +54,7 @@ class AuditEvent:
 
 
 class AuditRecorder(Protocol):
-    """Records audit events that belong to no other change."""
+    """Records audit events that are not part of another transaction."""
 
     def record_event(self, event: AuditEvent) -> None:
         """Store *event* durably."""

@@ -1,7 +1,7 @@
 """Transactional outbox: events that are stored with a change and delivered after its commit.
 
 The table belongs to the service, so an event exists if and only if its change was committed. A
-relay (relay.py) delivers the events; an event can be delivered more than once, never not at all.
+relay (relay.py) delivers each event at least once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class OutboxEvent:
         id: UUID; consumers recognise a repeated delivery by it.
         type: service and what happened, such as `rag.audit-recorded`.
         subject: id of the object that the event is about.
-        key: events of one key are delivered in order.
+        key: events with the same key are delivered in order.
         tenant_id: tenant of the object, "" without one.
         data: JSON object that the type defines.
     """
@@ -44,7 +44,7 @@ class OutboxEvent:
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """Number of events that wait for delivery, and the time of the oldest one."""
+    """Numbers of pending and of rejected events, and the time of the oldest pending one."""
 
     pending: int
     rejected: int
@@ -71,7 +71,7 @@ def outbox_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
         sa.Column("time", UtcDateTime, nullable=False),
         sa.Column("data", sa.JSON, nullable=False),
         sa.Column("published_at", UtcDateTime),
-        # Why the consumer rejected the event for good; it is not delivered again.
+        # Why the consumer rejected the event. A rejected event is not delivered again.
         sa.Column("error", sa.String(_MAX_ERROR_CHARACTERS)),
         sa.Index(f"ix_{name}_pending", "published_at", "seq"),
     )
@@ -153,7 +153,7 @@ class Outbox:
             )
 
     def delete_published_events(self, now: datetime) -> None:
-        """Delete the events that were published or rejected longer than the retention time ago."""
+        """Delete published and rejected events that are older than the retention time."""
         table, limit = self._table, now - RETENTION
         is_rejected = table.c.error.is_not(None) & (table.c.time < limit)
         with self._database.write() as session:
@@ -166,7 +166,7 @@ class Outbox:
         is_free = (
             (leases.c.holder == holder)
             | (leases.c.expires_at <= now)
-            # Stored before the clock was set back (ADR 38).
+            # The lease was stored before the clock was set back (ADR 38).
             | (leases.c.expires_at > now + lifetime)
         )
         with self._database.write() as session:

@@ -21,7 +21,7 @@ _CLEANUP_INTERVAL = timedelta(hours=1)
 
 
 class EventRejected(Exception):
-    """The consumer rejects an event and would do so again.
+    """The consumer rejects an event permanently.
 
     Attributes:
         event_id: id of the rejected event. Events before it in the batch were delivered.
@@ -36,16 +36,16 @@ class Publisher(Protocol):
     """Delivers events to their consumers."""
 
     def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Return when the consumers have stored all *events*.
+        """Deliver *events*. Returns when the consumers have stored all of them.
 
         Raises:
-            EventRejected: a consumer rejects an event for good.
+            EventRejected: a consumer rejects an event permanently.
             UpstreamError: a consumer does not respond; deliver the events again later.
         """
 
 
 class OutboxRelay:
-    """Delivers pending events. Of all processes of a service, one at a time holds the lease."""
+    """Delivers pending events. A lease restricts this to one process of the service at a time."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class OutboxRelay:
         return len(events) == _BATCH_SIZE
 
     def _set_aside(self, events: Sequence[OutboxEvent], rejection: EventRejected) -> None:
-        """Mark the rejected event and those before it, so that it does not block later ones."""
+        """Mark the event as rejected and those before it as published, to deliver later ones."""
         _log.error("event %s was rejected: %s", rejection.event_id, rejection)
         self._outbox.mark_rejected(rejection.event_id, str(rejection))
         ids = [event.id for event in events]

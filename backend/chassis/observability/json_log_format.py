@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-# json.dumps leaves these as they are. Some readers take them for line ends, terminals execute
-# them, they reverse the direction of text, or they cannot be encoded as UTF-8.
+# Characters that json.dumps does not escape: line separators, control characters that a terminal
+# executes, marks that change the direction of text, and surrogates, which UTF-8 cannot encode.
 _UNSAFE_CHARACTERS: Final = re.compile(
     "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )

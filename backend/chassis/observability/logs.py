@@ -26,7 +26,7 @@ _LIVENESS_PATH: Final = "/health/live"
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as one JSON line. Its values can neither break the line nor forge one."""
+    """Format a record as one JSON line. Values are escaped, so that they cannot add a line."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # HTTP clients log URLs with API keys and questions, those of model providers whole prompts.
+    # HTTP clients log URLs with API keys and questions; clients of model providers log prompts.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     for name in ("anthropic", "openai", "urllib3"):

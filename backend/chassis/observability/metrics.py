@@ -111,7 +111,7 @@ class Metrics:
 
 
 def count_requests(app: Flask, metrics: Metrics) -> Metrics:
-    """Count and time the requests of *app* by route. Paths are no labels: they contain ids."""
+    """Count and time the requests of *app* by route, not by path: paths contain ids."""
 
     @app.before_request
     def start_clock() -> None:

@@ -63,7 +63,7 @@ def merge_dead_worker(folder: Path, pid: int) -> None:
     """Add the counters of the worker *pid* to those of dead workers and delete its files.
 
     Call in the master. Without it, every restart of a worker would look like a counter reset.
-    Gauges are dropped: a dead worker holds nothing open.
+    Gauges are dropped: a dead worker has no open requests or connections.
     """
     with lock_folder(folder, exclusive=True):
         for file in [*folder.glob(f"*_{pid}.db"), *folder.glob(f"*_{pid}-*.db")]:

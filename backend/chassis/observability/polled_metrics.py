@@ -18,7 +18,7 @@ from redis import Redis
 _log = logging.getLogger(__name__)
 # Longer than the timeout of a Redis that does not respond.
 _WAIT_SECONDS = 0.4
-# Concurrent scrapes report the same value.
+# A younger value is not read again, so that concurrent scrapes report the same value.
 _FRESH_SECONDS = 1.0
 # How long the last value is reported while refreshes fail.
 _MAX_VALUE_AGE_SECONDS = 60.0
@@ -99,7 +99,7 @@ class DependencyCollector:
     """Prometheus collector of the health and latency of a service's dependencies.
 
     Args:
-        checks: by name of the dependency, a function that raises if it does not work.
+        checks: maps the name of a dependency to a function that raises if it does not work.
     """
 
     def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:

@@ -28,7 +28,7 @@ _LITERAL: Final = re.compile(r"'(?:[^']|'')*'|(?<![\w$:])\d+(?:\.\d+)?")
 _TARGET: Final = re.compile(
     r"(?:^\s*UPDATE|\bFROM|\bJOIN|\bINTO)\s+(?:\"?\w+\"?\.)?\"?(\w+)", re.IGNORECASE
 )
-# Acquires no lock and returns at once. It would precede every read.
+# No span: this statement acquires no lock, returns at once and precedes every read.
 _UNTRACED_STATEMENT: Final = "BEGIN DEFERRED"
 
 

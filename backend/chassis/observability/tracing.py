@@ -102,7 +102,7 @@ def current_span_context() -> SpanContext | None:
 
 
 def get_span_context(span: Span) -> SpanContext | None:
-    """Return the context of *span*, or None if the span is not recorded and has no trace."""
+    """Return the context of *span*, or None if the span belongs to no trace."""
     context = span.get_span_context()
     return context if context.is_valid else None
 
@@ -199,7 +199,7 @@ def set_span_error(span: Span, error_type: str) -> None:
 
 @contextmanager
 def attach_span_context(context: SpanContext | None) -> Iterator[None]:
-    """Make *context* current within the block, for example in a job for the request that queued it.
+    """Make *context* current within the block, such as a job that continues a request's trace.
 
     None detaches the block from any trace. Use it for polling loops, whose many spans would hide
     the rest of a trace.

@@ -33,7 +33,7 @@ _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 class DeclaredTool(BaseModel):
     """A route as a tool.
 
-    Arguments named in `path` are placed there, all others in the body or the query string.
+    Arguments that `path` names are inserted there. All others are sent in the body or query string.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")
@@ -110,7 +110,7 @@ def _list_tools(app: Flask) -> list[DeclaredTool]:
 
 
 def _build_parameters_schema(rule: str, view: View) -> dict[str, Any]:
-    """Return one JSON schema of the view's path parameters and its body or query string."""
+    """Return a JSON schema that combines the view's path parameters with its body or query."""
     model: type[BaseModel] | None = getattr(view, "input_model", None)
     model = model or getattr(view, "query_model", None)
     schema = {} if model is None else model.model_json_schema()

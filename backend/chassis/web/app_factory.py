@@ -65,7 +65,7 @@ def create_service(
 
     Args:
         common: settings that every service has.
-        checks: by name of the dependency, a function that raises if it does not work.
+        checks: maps the name of a dependency to a function that raises if it does not work.
         readiness: the checks of `/health/ready`, if they differ from *checks*.
         health: replaces the default view of `/health`.
         metrics: contains the service's own metrics.
@@ -129,7 +129,7 @@ def _register_environment_metrics(
 
 
 class _RevocationCollector:
-    """Prometheus collector of the subscription of *app* to session revocations."""
+    """Prometheus collector that reports whether *app* is subscribed to session revocations."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -147,7 +147,7 @@ class _RevocationCollector:
 def add_metrics_route(app: Flask) -> None:
     """Add `/metrics`, which requires the metrics key.
 
-    The routes, errors and sizes in it are not for other users of the host.
+    Other users of the host must not see the routes, error counts and sizes in it.
     """
 
     @app.get("/metrics")
@@ -163,7 +163,7 @@ def add_metrics_route(app: Flask) -> None:
 
 
 def accept_metrics_key(guarded: View) -> View:
-    """Let requests with the metrics key pass the guard of *guarded*, the decorator below it."""
+    """Let requests with the metrics key skip the guard. Place it directly above the guard."""
 
     @wraps(guarded)
     def view(*args: Any, **kwargs: Any) -> Any:
@@ -191,7 +191,7 @@ def add_docs_routes(app: Flask) -> None:
 
 
 def verify_routes(app: Flask) -> Flask:
-    """Return *app*.
+    """Check that every route of *app* declares a guard, and return *app*.
 
     Raises:
         RuntimeError: a route declares no guard.
@@ -216,7 +216,7 @@ def use(component_type: type[T]) -> T:
 
 
 def get_component(app: Flask, component_type: type[T]) -> T:
-    """Return the component of this type that was provided to *app*, outside of a request."""
+    """Return the component of this type that was provided to *app*, for use outside requests."""
     component: T = app.extensions[_COMPONENTS][component_type]
     return component
 
@@ -233,8 +233,8 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
         if is_running_from_reloader():
             die_with_parent(os.getppid())
         elif env.is_debug:
-            # The reloader's parent opens the port, watches files and restarts its child. It must
-            # not open the database or start threads as well, so an empty app runs in it.
+            # This is the reloader's parent: it opens the port, watches files and restarts its
+            # child. It must not open the database or start threads as well: it runs an empty app.
             logging.getLogger("werkzeug").setLevel(logging.WARNING)
             Flask(name).run(host, common.port, debug=True)
         app = create_app()

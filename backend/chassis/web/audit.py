@@ -76,7 +76,7 @@ def deliver_audit_events(
 
 
 class _RecentKeyUses:
-    """The API keys and addresses of which this process has recorded a use in the current hour.
+    """Pairs of API key and address whose use this process has recorded in the current hour.
 
     Auth merges the records of several processes. This avoids a write for every request.
     """

@@ -1,13 +1,13 @@
 """Compress responses with gzip (RFC 9110, 8.4.1.3) if the client accepts it.
 
-Not compressed are:
+These responses are not compressed:
 
 - streams and files, such as server-sent events, downloads and byte ranges,
 - bodies of up to 1 KB, where gzip saves nothing, and of more than 16 MB, to bound the CPU time,
 - media types that are compressed already,
-- responses for which a view sets `Cache-Control: no-store` or `no-transform`. Views do so where the
-  body contains a token, a key or a password: together with text of the request, the size of the
-  compressed body would disclose it to an observer who can vary that text (BREACH).
+- responses for which a view sets `Cache-Control: no-store` or `no-transform`. Views set it if the
+  body contains a token, a key or a password: if the body also repeats text of the request, an
+  observer who can vary that text could derive the secret from the compressed size (BREACH).
 """
 
 import gzip
@@ -36,8 +36,8 @@ def compress_responses(app: Flask) -> None:
 def prefers_gzip() -> bool:
     """Return True if the request accepts gzip at least as much as an unencoded body.
 
-    Without Accept-Encoding every coding is acceptable (RFC 9110, 12.5.3). Clients that do not send
-    it often do not decode either.
+    Without Accept-Encoding return False: every coding is acceptable then (RFC 9110, 12.5.3), but
+    clients that do not send the header often cannot decode a body.
     """
     # Not `accept_encodings.quality`: there, `*` takes precedence over a named coding.
     qualities = {coding.lower(): quality for coding, quality in request.accept_encodings}

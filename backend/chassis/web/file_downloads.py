@@ -25,7 +25,7 @@ def send_download(path: Path, *, mimetype: str, download_name: str, etag: str) -
     """
     variables = dict(request.environ)
     header = variables.pop("HTTP_RANGE", None)
-    # Range applies to GET only, and conditions come before it (RFC 9110, 13.2.2 and 14.2).
+    # Range applies to GET only, after conditional headers (RFC 9110, 13.2.2 and 14.2).
     if header is not None and request.method == "GET" and not _is_cached(etag):
         selected = _normalize_range(header, path.stat().st_size)
         if selected is not None:
@@ -49,7 +49,7 @@ def _is_cached(etag: str) -> bool:
 def _normalize_range(header: str, size: int) -> str | None:
     """Return *header* in a form that Werkzeug evaluates, or None to ignore it.
 
-    Werkzeug rejects a suffix that is longer than the file: it is the whole file.
+    Werkzeug rejects a suffix range longer than the file, although it selects the whole file.
     """
     match = _RANGE.fullmatch(header)
     if match is None:

@@ -77,7 +77,7 @@ def create_health_blueprint(
 
     Args:
         full_name: name of the service.
-        checks: by name of the dependency, a function that raises if it does not work.
+        checks: maps the name of a dependency to a function that raises if it does not work.
         readiness: the checks of `/health/ready`; by default *checks*.
     """
     readiness_checks = checks if readiness is None else readiness

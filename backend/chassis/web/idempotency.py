@@ -1,6 +1,6 @@
 """Idempotency keys: a repeated request with the same key gets the first response again.
 
-Of a streamed response, only a reference is stored, from which the service continues the stream.
+For a streamed response only a reference is stored, with which the service resumes the stream.
 Responses are stored for a day in the service's own tables, encrypted with a key derived from
 SECRET_KEY. A response belongs to one credential with its permissions: another session or key of the
 same user does not get it. Responses with secrets that are shown only once are not stored.
@@ -30,7 +30,7 @@ from backend.security.key_derivation import derive_key
 
 View = Callable[..., Any]
 ReplayStream = Callable[[str], Response]
-"""Returns the stream of a reference: its events so far, and those that follow."""
+"""Takes the reference of a stream and returns its past events, then those that follow."""
 
 _STREAM_REFERENCE = "stream_reference"
 _RETENTION = timedelta(hours=24)
@@ -88,7 +88,7 @@ class IdempotencyStore:
         database: database of the service.
         secret: SECRET_KEY, from which the encryption key is derived.
         max_request_duration: a first request that has not finished after this time is considered
-            lost with its process, and its key is free again.
+            lost with its process, and its key can be used again.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class IdempotencyStore:
     ) -> Response:
         """Return the stored response of *digest*, or the response of *handle_request*.
 
-        Successful responses are stored, of a stream its reference. After an error, and for a stream
-        without a reference, the key is free again.
+        A successful response is stored; of a stream, only the reference. After an error, or a
+        stream without a reference, the key can be used again.
 
         Args:
             digest: digest of the caller, the route and the idempotency key.
@@ -236,7 +236,7 @@ def idempotent_with_secret(view: View) -> View:
 
 
 def set_stream_reference(response: Response, reference: str) -> Response:
-    """Return the stream *response*, which a repeated request continues by its *reference*."""
+    """Set the *reference* with which a repeated request resumes this stream; return *response*."""
     setattr(response, _STREAM_REFERENCE, reference)
     return response
 
@@ -305,7 +305,7 @@ def _identify_credential() -> tuple[str, ...]:
     """Return the parts that identify the credential of the request and its permissions.
 
     A response is repeated only to the credential that was allowed to get it: with other
-    permissions the view decides again.
+    permissions the view handles the request again.
     """
     principal: Principal | None = g.get("principal")
     if principal is None:

@@ -16,7 +16,7 @@ def is_openai_path(path: str) -> bool:
 
 
 def to_openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body that clients of OpenAI's API expect, for a problem document (RFC 9457)."""
+    """Convert a problem document (RFC 9457) to an error body in the format of OpenAI's API."""
     status = problem["status"]
     field_errors: Sequence[Mapping[str, str]] = problem.get("errors") or ()
     details = "; ".join(

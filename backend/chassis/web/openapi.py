@@ -58,8 +58,8 @@ def responds_with(
 ) -> Callable[[View], View]:
     """Serialise the view's return value and document its responses.
 
-    The view returns an instance of *model*, or a pair of it and one of *other_statuses*. A
-    response object is returned unchanged.
+    The view returns an instance of *model*, or a tuple of an instance and one of *other_statuses*.
+    A response object is returned unchanged.
 
     Args:
         model: response body; None for a response without content.
@@ -132,10 +132,10 @@ def accepts_form(**fields: Schema) -> Callable[[View], View]:
 
 
 def request_example(body: object = None, /, **parameters: str) -> Callable[[View], View]:
-    """Document an example request, which clients can send as it is.
+    """Document an example request, which clients can send unchanged.
 
     Args:
-        body: JSON body. For a multipart form, the fields; a file is its text.
+        body: JSON body. For a multipart form, the fields; a file is given as its text.
         parameters: values of path parameters and required query parameters. Path parameters whose
             name ends with `_id` have a default example.
     """
@@ -356,7 +356,7 @@ def _build_responses(rule: Rule, view: View, schemas: dict[tuple[type, str], Sch
 
 
 def _collect_error_codes(rule: Rule, view: View, spec: _ResponseSpec) -> dict[int, set[str]]:
-    """Return by status the error codes of the decorators of *view* and of its own errors."""
+    """Map each status to the error codes that *view* or one of its decorators can return."""
     codes_by_status: dict[int, set[str]] = {}
 
     def add(status: int, *codes: str) -> None:

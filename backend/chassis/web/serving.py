@@ -99,7 +99,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "keepalive": 75,
         "timeout": 120,
         "graceful_timeout": _get_graceful_timeout_seconds(service, env),
-        # All services of a user would share one control socket.
+        # All services that run as one user would share one control socket.
         "control_socket_disable": True,
         # Each service writes its own access log, with request ids.
         "accesslog": None,
@@ -148,7 +148,7 @@ def _build_logging_config(name: str, level: str) -> dict[str, object]:
 
 
 def _initialize_worker(_server: Arbiter, _worker: Worker) -> None:
-    """End the worker with a master that is killed by -9, and count it as part of the service."""
+    """End the worker if its master gets SIGKILL, and include it in the service's metrics."""
     die_with_parent(os.getppid())
     register_worker(os.getppid())
 

@@ -13,7 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 
 class SingleWorker(ThreadWorker):
-    """A thread worker that does for itself what gunicorn's master does for its workers.
+    """A thread worker that monitors itself, as gunicorn's master monitors its workers.
 
     The kernel ends the process with SIGALRM if the worker's main loop hangs for the configured
     timeout, or if a requested stop takes longer than the graceful timeout. Before that, the stacks
@@ -22,7 +22,7 @@ class SingleWorker(ThreadWorker):
 
     def init_signals(self) -> None:
         super().init_signals()
-        # There is no master that could replace this worker: end like after SIGTERM. The
+        # There is no master that could replace this worker: end as after SIGTERM. The
         # supervisor or the container runtime starts a new process.
         signal.signal(signal.SIGHUP, self.handle_exit)
         signal.siginterrupt(signal.SIGHUP, False)
@@ -46,7 +46,7 @@ class SingleWorker(ThreadWorker):
         super().handle_quit(sig, frame)
 
     def _limit_stop(self) -> None:
-        """End the process after the graceful timeout, whatever its threads still do."""
+        """End the process after the graceful timeout, even if its threads have not finished."""
         if self.alive:
             signal.setitimer(signal.ITIMER_REAL, self.cfg.graceful_timeout)
 

@@ -32,7 +32,7 @@ def format_json_event(name: str | None, data: str, number: int | None = None) ->
 def with_heartbeat(
     events: "queue.Queue[bytes | None]", interval_seconds: float = HEARTBEAT_SECONDS
 ) -> Iterator[bytes]:
-    """Yield from *events* until None, and a comment after each *interval_seconds* without events.
+    """Yield *events* until None, and a heartbeat after each *interval_seconds* without an event.
 
     A closed connection is noticed only by writing to it.
     """

@@ -2,5 +2,5 @@
 
 A backup is a tar archive (format/archive.py) with the rows of all tables as JSON arrays
 (format/row_transfer.py) and the services' data outside their tables (chassis/backup_contract.py).
-Nothing in it depends on the database it was taken from.
+Its content does not depend on the kind of database from which it was created.
 """

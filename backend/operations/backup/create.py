@@ -43,7 +43,7 @@ from backend.operations.backup.installation import (
 def create_backup(
     installation: Installation, file: Path, passphrase: bytes | None, print_line: PrintLine
 ) -> list[str]:
-    """Write a backup to *file*. The file is complete in the end or does not exist.
+    """Write a backup to *file*, which is created only when the backup is complete.
 
     Returns:
         One sentence for each problem, such as a missing file.

@@ -62,7 +62,7 @@ class Installation:
 
     @contextmanager
     def open_snapshots(self) -> Iterator[dict[str, Connection]]:
-        """Yield a read-only connection by service, each in a consistent snapshot.
+        """Yield read-only connections by service, each of which reads a consistent snapshot.
 
         Services that share a database share one snapshot. Services without a database are missing.
         """

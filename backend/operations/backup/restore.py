@@ -42,7 +42,7 @@ from backend.operations.backup.swap_plan import (
 from backend.operations.backup.verify import VerifiedBackup, open_backup
 from backend.operations.supervisor.state import sole_supervisor
 
-# State of the time before the restore that must not survive it. Revocations are published again.
+# State from before the restore that must not be used after it. Revocations are published again.
 _DISCARDED = ("valkey", "announcements")
 _DATA = "data"
 
@@ -112,7 +112,7 @@ class _Restore:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Leaving the targets, which were entered first, commits or rolls back.
+        # The targets were entered first, so they commit or roll back last.
         self._exit_stack.__exit__(*exception)  # type: ignore[arg-type]
 
     def run(self) -> list[str]:
@@ -151,7 +151,7 @@ class _Restore:
             out.write(member.read_all())
 
     def _get_contributor(self, service: str) -> BackupContributor:
-        """Open the contributor at its first use: by then the secrets, which come first, exist."""
+        """Return the contributor, opened at first use: the secrets are restored before that."""
         if service not in self._contributors:
             self._contributors[service] = open_contributor(service, self._env)
             self._exit_stack.callback(self._contributors[service].close)

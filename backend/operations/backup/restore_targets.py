@@ -114,7 +114,7 @@ class RestoreTargets:
 
 
 def get_staging_path(data: Path, file: Path) -> Path:
-    """Return where a SQLite file is created: on the same file system as its final path."""
+    """Return the path for a new SQLite file, on the same file system as its final path."""
     if file.is_relative_to(data):
         return data / STAGING_FOLDER / "tables" / file.name
     return file.with_name(f"{file.name}.restoring")

@@ -2,7 +2,7 @@
 
 A restore prepares everything in `DATA_DIR/restoring`. Until the plan is committed, deleting that
 folder cancels the restore. After that, the next restore first completes the plan. While the folder
-exists, nothing else starts (`check_no_interrupted_restore`).
+exists, no service starts (`check_no_interrupted_restore`).
 """
 
 import json
@@ -53,7 +53,7 @@ def write_plan(data: Path, moves: Sequence[Move]) -> None:
 
 
 def commit_plan(data: Path) -> None:
-    """Make the plan durable. If it is interrupted from now on, the next restore completes it."""
+    """Make the plan durable. If this restore is interrupted afterwards, the next completes it."""
     os.sync()
     _draft_path(data).replace(data / STAGING_FOLDER / _PLAN_NAME)
     sync_folder(data / STAGING_FOLDER)

@@ -21,7 +21,7 @@ from backend.operations.supervisor.state import sole_supervisor
 
 
 def main(installation: Installation, service: str | None) -> int:
-    """Undo the last migration of *service*, or list the copies without a service.
+    """Undo the last migration of *service*, or list all copies if *service* is None.
 
     Returns:
         The exit code.

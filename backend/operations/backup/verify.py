@@ -53,7 +53,7 @@ def verify_backup(file: Path, passphrase: bytes | None, print_line: PrintLine) -
     """Read *file* completely and return its description.
 
     Raises:
-        NotABackup: it is not a backup, of an unknown release, or the passphrase is wrong.
+        NotABackup: it is not a backup, its release is unknown, or the passphrase is wrong.
         BackupDamaged: it is incomplete or was changed.
     """
     progress = Progress(print_line)

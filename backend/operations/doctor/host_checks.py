@@ -234,7 +234,7 @@ def _check_exposure(variables: EnvironmentVariables) -> Iterator[Finding]:
 
 
 def _in_container(variables: EnvironmentVariables) -> bool:
-    """Return whether this is a container: its published ports decide what is reachable."""
+    """Return whether this process is in a container: published ports decide what is reachable."""
     marker_files = (Path("/.dockerenv"), Path("/run/.containerenv"))
     return bool(variables.get("KUBERNETES_SERVICE_HOST")) or any(map(Path.exists, marker_files))
 
@@ -273,7 +273,7 @@ def _check_ports(plan: Plan) -> Iterator[Finding]:
 
 
 def _check_run_files(plan: Plan) -> Iterator[Finding]:
-    """Yield what a killed supervisor left behind."""
+    """Yield findings about the processes and files that a killed supervisor has left."""
     previous = state.SupervisorState.read(plan.run_folder)
     if previous is None:
         return

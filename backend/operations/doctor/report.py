@@ -90,7 +90,7 @@ def _merge_findings(group: Sequence[Finding]) -> Finding:
 
 
 def _add_origin(finding: Finding, variables: EnvironmentVariables) -> Finding:
-    """Add where the first variable that the finding names is set, unless it has an origin."""
+    """Add the origin of the first set variable that the finding names, unless it has an origin."""
     names = _VARIABLE.findall(f"{finding.problem} {finding.fix} {finding.component}")
     name = next((name for name in names if variables.get(name)), None)
     if finding.origin or name is None:
@@ -166,7 +166,7 @@ def _run_checks(
             check=False,
         )
     except subprocess.TimeoutExpired as timeout:
-        # subprocess returns bytes here, also in text mode.
+        # subprocess returns bytes here, even in text mode.
         output = timeout.stdout if isinstance(timeout.stdout, bytes) else b""
         return output.decode(
             "utf-8", "replace"
@@ -185,7 +185,7 @@ def _parse_findings(output: str) -> Mapping[str, Sequence[Finding]]:
 
 
 def _parse_finding(fields: Mapping[str, str]) -> Finding:
-    """Return the finding that `Finding.to_dict` wrote."""
+    """Convert the result of `Finding.to_dict` to a finding without an origin."""
     level: Level = "error" if fields["level"] == "error" else "warning"
     component, problem = fields["about"], fields["what"]
     consequence, fix = fields["why"], fields["mend"]

@@ -9,7 +9,7 @@ _SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
 
 
 def check_secrets(env: Env) -> Iterator[Finding]:
-    """Yield secrets from examples. In production, the services themselves reject them."""
+    """Yield a finding for each sample secret. In production, the services reject these."""
     if env.is_production:
         return
     for name in _SECRETS:

@@ -36,7 +36,7 @@ _EXIT_NOT_RUNNING = 3  # as for `systemctl status`
 
 @dataclass(frozen=True, slots=True)
 class SuiteCommands:
-    """Commands on one plan.
+    """Commands for the programs of one plan.
 
     Attributes:
         arguments: command-line arguments that the plan was made from.
@@ -175,7 +175,7 @@ class SuiteCommands:
         return 0
 
     def _find_logs(self, name: str | None) -> list[Path]:
-        """Return the logs of all instances of *name*, or all logs without a name."""
+        """Return the logs of all instances of *name*, or all logs if *name* is None."""
         known = {program.log.stem: program.log for program in self.plan.programs}
         # Include logs of instances that are not in the current plan.
         known |= {log.stem: log for log in sorted(self.plan.logs.glob("*.log"))}

@@ -16,7 +16,7 @@ from backend.chassis.secret_files import SecretFileError, read_secret_files
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
-# Relative to the project's root; the first file that assigns a variable wins.
+# Relative to the project's root; the first file that assigns a variable takes precedence.
 DOTENV_FILES = (".env", "backend/services/.env")
 
 
@@ -25,8 +25,8 @@ class DotenvFile:
     """The content of a `.env` file.
 
     Attributes:
-        lines: line number of the last assignment by variable.
-        invalid_lines: numbers of the lines that are no assignment, no comment and not empty.
+        lines: by variable, the line number of its last assignment.
+        invalid_lines: numbers of the lines that are neither empty nor a comment nor an assignment.
     """
 
     name: str
@@ -122,7 +122,7 @@ def _read_dotenv(path: Path, name: str) -> DotenvFile | None:
 
 
 def parse_dotenv(text: str, name: str = DOTENV_FILES[0]) -> DotenvFile:
-    """Parse the text of a `.env` file. Lines that are no assignment are reported, not used."""
+    """Parse the text of a `.env` file. Invalid lines are ignored and listed in the result."""
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
     invalid_lines = []

@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from backend.chassis.console import CommandError
 
-# Rotated files kept for each log; with the current one at most four times LOG_MAX_MB.
+# Number of rotated files that are kept of each log. With the current file, they have at most
+# four times LOG_MAX_MB.
 ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
@@ -22,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 
 def explain_unwritable_folder(folder: Path) -> str | None:
-    """Return why no log can be written to *folder*, or None if it can or could be created."""
+    """Return why no log can be written to *folder*, or None. The folder need not exist yet."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         return f"{existing} is not a folder"
@@ -84,7 +85,7 @@ def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, 
 
 
 def belongs_to(stem: str, log: Path) -> bool:
-    """Return whether *log* belongs to *stem* or another instance of it, as `rag_service_2`."""
+    """Return whether *log* is that of *stem* or of a further instance, such as `rag_service_2`."""
     return log.stem.removesuffix(_instance_suffix(log).replace("-", "_")) == stem
 
 
@@ -108,7 +109,7 @@ def _rotated_files(log: Path) -> list[Path]:
 
 
 def rotate_log(log: Path, max_bytes: int) -> None:
-    """Move a log over *max_bytes* to `<name>.1`, the previous one to `<name>.2`, and so on.
+    """Move a log larger than *max_bytes* to `<name>.1`, the previous `.1` to `.2`, and so on.
 
     The file is copied and truncated instead of renamed, because its writers keep it open.
     """

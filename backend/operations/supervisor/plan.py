@@ -16,13 +16,13 @@ from backend.operations.supervisor.processes.readiness import LIVENESS_PATH, pro
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
 _INSTANCE_PORT_STEP = 100
-# What `python -m backend.operations serve` imports, besides the service itself.
+# Modules that `python -m backend.operations serve` imports, besides the service itself.
 _SERVING_MODULES = (
     "backend.chassis.web.serving",
     "backend.operations.doctor.report",
     "backend.operations.supervisor.commands",
 )
-# The loopback address at which a server on each wildcard address is reached.
+# By wildcard address: the loopback address at which a server bound to it is reached.
 WILDCARD_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
@@ -57,7 +57,7 @@ class Program:
 
     @property
     def address(self) -> str:
-        """Address at which this host reaches it."""
+        """Address at which processes on this host reach the program."""
         return WILDCARD_LOOPBACKS.get(self.host, self.host)
 
     @property
@@ -91,8 +91,8 @@ class Plan:
     Attributes:
         start_timeout_seconds: a start fails if a program makes no progress for this time.
         max_log_bytes: size at which a log is rotated.
-        loopback_host: loopback address of the family of HOST, for programs that only this host
-            may reach.
+        loopback_host: loopback address in the address family of HOST, for programs that only this
+            host may reach.
     """
 
     root: Path
@@ -122,7 +122,7 @@ class Plan:
 
 
 def find_shared_ports(plan: Plan) -> Mapping[int, Sequence[str]]:
-    """Return the names of the programs of each port that is set for several of them."""
+    """Return the ports that are set for several programs, with the names of these programs."""
     names: dict[int, list[str]] = {}
     for program in plan.programs:
         if program.port is not None:
@@ -183,7 +183,7 @@ def make_plan(
             probe_path=probe_path(service),
             scheme=get_scheme(service, variables),
             is_gateway=service.is_gateway,
-            # A debugger may stop a program of the development mode for any time.
+            # In development mode, a debugger may pause a program for any length of time.
             liveness_path=None if options.dev else LIVENESS_PATH,
             imports=() if options.dev else _list_imports(service, variables),
         )
@@ -225,8 +225,8 @@ def _plan_companion(
     logs: Path,
 ) -> Program:
     loopback = "127.0.0.1" if options.dev else get_loopback_host(variables)
-    # A companion that gets its address from the environment follows HOST, like a service. The
-    # others have no authentication: they are reachable on this host only.
+    # A companion that reads its address from the environment binds to HOST, like a service. The
+    # others have no authentication: only this host can reach them.
     host = loopback if companion.has_host_argument else variables.get("HOST") or loopback
     port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
@@ -248,8 +248,8 @@ def _plan_companion(
 def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[str, ...]:
     """Return the modules that the fork server imports for *service*.
 
-    Several workers run in an interpreter of their own: prometheus_client selects the files of
-    their metrics when it is imported.
+    A service with several workers is not forked: prometheus_client selects the files of their
+    metrics when it is imported, so each service must import it itself.
     """
     if (variables.get(service.workers_variable) or "1") != "1":
         return ()
@@ -283,7 +283,7 @@ def get_host(service: Service, variables: EnvironmentVariables) -> str:
 
 
 def get_loopback_host(variables: EnvironmentVariables) -> str:
-    """Return the loopback address of the family of HOST."""
+    """Return the loopback address in the address family of HOST."""
     return "::1" if ":" in (variables.get("HOST") or "") else "127.0.0.1"
 
 
@@ -319,7 +319,7 @@ def _build_environment(
 ) -> dict[str, str]:
     """Return the environment that all processes share."""
     environment = variables.merged() | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
-    # With it, every start would compile every package again and take three times as long.
+    # With this variable, each start would compile all packages again and take three times as long.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for entry, instances in programs.items():
         first = instances[0]

@@ -46,8 +46,8 @@ _CHECK_SECONDS = 1.0
 class Supervisor:
     """Runs one plan until it is stopped by a signal.
 
-    Only the main thread may start children: the kernel ties them to the thread that forked them
-    (PR_SET_PDEATHSIG).
+    Only the main thread may start children: the kernel ends them when the thread that forked them
+    ends (PR_SET_PDEATHSIG).
     """
 
     plan: Plan
@@ -58,7 +58,7 @@ class Supervisor:
     _signals: SignalWatcher = field(init=False)
 
     def run(self) -> None:
-        """Return after a requested stop.
+        """Run the plan and return after a requested stop.
 
         Raises:
             CommandError: the start failed.

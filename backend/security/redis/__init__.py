@@ -17,8 +17,8 @@ __all__ = [
     "redis_key",
 ]
 
-# By default the client waits 5 s for a frozen server. A permission decision that takes longer
-# than this is rejected instead.
+# redis-py waits 5 s for a frozen server by default. With this timeout a permission check fails
+# instead of delaying the request that long.
 TIMEOUT_SECONDS = 0.15
 
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 # Hash tag: in a cluster the text in braces selects the slot of a key. All keys share one slot,
-# because limits of different callers are decided in one script, and the marker that all
-# revocations are published must be lost together with them.
+# because one script decides the limits of different callers, and because the marker for "all
+# revocations are published" must be lost together with the revocations.
 HASH_TAG: Final = "{suite}"
 
 

@@ -1,4 +1,4 @@
-"""Redis errors that do not go away by retrying."""
+"""Redis errors that a retry cannot resolve."""
 
 import ssl
 

@@ -1,8 +1,9 @@
 """Connections to the single server, or in a cluster to the master of the suite's slot.
 
-A cluster is detected by its reply to CLUSTER SLOTS. Its nodes are learned from the first one that
-responds, so that a configured node that is down does not prevent a connection. A connection that
-learns that the slot has moved, or that it is connected to a replica, closes and searches again.
+A cluster is detected by its reply to CLUSTER SLOTS. The first node that responds lists the
+others, so that a configured node that is down does not prevent a connection. A connection whose
+node reports that the slot has moved, or that it is a replica, closes; the next attempt searches
+for the master again.
 """
 
 import time

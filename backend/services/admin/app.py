@@ -1,4 +1,4 @@
-"""Wire the admin service: settings in, Flask app out."""
+"""App factory of the admin service."""
 
 from datetime import UTC, datetime
 from functools import partial

@@ -51,6 +51,6 @@ class Settings:
             return None
         context = ssl.create_default_context(cafile=self.gateway_certificate)
         context.check_hostname = False
-        # The file may contain a certificate without the authority that signed it.
+        # The file may lack the certificate of the authority that signed the gateway's certificate.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context

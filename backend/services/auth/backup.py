@@ -18,7 +18,7 @@ class AuthBackupContributor(BackupContributor):
     """Invalidate sessions after a restore. Auth stores nothing outside its tables."""
 
     def update_restored_rows(self, connection: Connection) -> list[str]:
-        """End every session and token of the backup, even if it ended after the backup."""
+        """End every session and token in the backup: some of them ended after it was made."""
         post_restore.invalidate_sessions_and_tokens(connection, datetime.now(UTC))
         return []
 
@@ -26,7 +26,7 @@ class AuthBackupContributor(BackupContributor):
         url = SecuritySettings.from_env().redis_url
         if url is not None:
             # If Redis does not respond, nothing is lost: the revocation publisher detects a
-            # restarted server and publishes all revocations again.
+            # restarted Redis and publishes all revocations again.
             with suppress(RedisError):
                 request_repopulation(connect(url))
 

@@ -14,7 +14,7 @@ _SMTP_PORTS = {"smtp": 25, "smtps": 465}
 
 
 def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterator[Finding]:
-    """Yield the problems of the auth service.
+    """Yield a finding for each problem of the auth service.
 
     Args:
         tables_ok: True if the checks of the tables found no problem.

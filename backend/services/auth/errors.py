@@ -1,4 +1,4 @@
-"""Errors of the auth service and the HTTP responses that they become."""
+"""Errors of the auth service and their HTTP responses."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Wire the gateway. `python -m backend.services.gateway.app` runs Flask's development server."""
+"""App factory of the gateway. Running this module starts Flask's development server."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -41,7 +41,7 @@ def run_checks(settings: Settings, *, tables_ok: bool, running: bool) -> Iterato
 
 
 def _read_expiry(certificate: Path) -> float:
-    """Return the end of validity of the first certificate in the file, as Unix time."""
+    """Return the Unix time at which the first certificate in the file expires."""
     from cryptography import x509
 
     first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]

@@ -1,6 +1,6 @@
 """Tokens and their positions in the text."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ai.embedding import MAX_TOKENS, EmbeddingTokenizer
@@ -21,7 +21,6 @@ def test_token_count_is_not_limited_by_the_sequence_length():
     assert len(TOKENIZER.encode("word " * 1000).ids) == MAX_TOKENS
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_token_spans_are_within_the_text_and_ordered(text):
     spans = TOKENIZER.find_token_spans(text.encode("utf-8", "replace").decode())

@@ -4,7 +4,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ai.text.headings import is_title_case
@@ -179,7 +179,12 @@ def test_quotable_sentences_are_rows_items_and_bounded_pieces(text, expected):
     assert [sentence.text for sentence in split_sentences(text)] == expected
 
 
-@settings(deadline=None)
+def test_marks_without_words_belong_to_the_next_sentence():
+    sentences = [sentence.text for sentence in split_sentences("Contents. . . . . 7. ! The end.")]
+
+    assert sentences == ["Contents.", ". . . . 7.", "! The end."]
+
+
 @given(EXTRACTED_TEXT)
 def test_every_visible_character_is_in_exactly_one_span(text):
     spans = find_sentence_spans(text)
@@ -190,7 +195,6 @@ def test_every_visible_character_is_in_exactly_one_span(text):
     assert "".join(inside.split()) == "".join(text.split())
 
 
-@settings(deadline=None)
 @given(st.text("ab .\n\t!-3D", max_size=1_500))
 def test_quotable_sentences_have_their_position_and_contain_all_visible_text(text):
     sentences = split_sentences(text)

@@ -1,7 +1,7 @@
 """Term extraction: which texts match, and which do not."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ai.text.terms import extract_content_terms, extract_terms
@@ -70,7 +70,6 @@ def test_content_terms_are_distinct_and_exclude_common_words():
     assert "about" in extract_terms("about")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_terms_of_any_text_are_not_empty_and_contain_no_white_space(text):
     for term in extract_terms(text):

@@ -111,6 +111,12 @@ def test_connects_over_tls(url, tls_port, server, certificate, mode):
         open_database(f"{url}?sslmode=verify-full", "auth").migrate("auth")
 
 
+def test_connects_over_tls_by_default_if_the_server_supports_it(url, tls_port, server):
+    database = open_database(url.replace(str(server.port), str(tls_port)), "auth")
+
+    database.migrate("auth")
+
+
 def test_connects_through_a_unix_socket(server, folder):
     url = f"postgresql+pg8000://owner@/postgres?host={folder}&port={server.port}"
     with open_database(url, "public")._owner.connect() as connection:

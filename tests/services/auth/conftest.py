@@ -1,7 +1,7 @@
 """Fixtures: an auth service per test, with a fake clock."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,11 +26,13 @@ ADMIN_PASSWORD = "an admin's own words"
 START_TIME = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def fast_password_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def fast_password_hashes() -> Iterator[None]:
     """Hash passwords with little work: two thirds of the CPU time of these tests would go there."""
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr("backend.security.passwords._HASHER", hasher)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.security.passwords._HASHER", hasher)
+        yield
 
 
 @pytest.fixture

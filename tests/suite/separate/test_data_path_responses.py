@@ -1,4 +1,7 @@
-"""Responses of real services pass both data paths of the gateway with their status and body."""
+"""Responses of real services pass both data paths of the gateway with their status and body.
+
+tests/services/gateway/test_data_paths.py tests the same with a stand-in for the services.
+"""
 
 import json
 
@@ -7,7 +10,7 @@ import requests
 
 from tests.suite.conftest import DATA, PASSWORD, running_suite
 
-pytestmark = [pytest.mark.suite, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.suite, pytest.mark.slow, pytest.mark.timeout(300)]
 PDF = DATA / "multi_page.pdf"
 TOO_LARGE = {"user_request": "x" * (2 * 1024 * 1024)}
 
@@ -15,7 +18,7 @@ TOO_LARGE = {"user_request": "x" * (2 * 1024 * 1024)}
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((), id="asyncio", marks=pytest.mark.slow),
+        pytest.param((), id="asyncio"),
         pytest.param(("--dev",), id="development server"),
     ],
 )

@@ -39,5 +39,6 @@ ALPHABETS: Final = (
     "اليمنوترةبعدسفهكقحجشصطخأضذىزثغظءئإآؤپچژگکی",  # Arabic, Persian
     "ànhôưđôêăơậ́̀̉̃",  # Vietnamese
 )
-# Latin letters that are words. Those of other scripts are among longer words of the script.
+# Non-ASCII Latin letters that are words. One-letter words of other scripts are not listed: the
+# longer words of a text outweigh them.
 WORDS_OF_ONE_LETTER: Final = frozenset("àáéíóúèêåæøőį")

@@ -21,7 +21,7 @@ SEVEN_BIT_ENCODINGS: Final = {
     "hz-gb-2312": "hz",
     "hz": "hz",
 }
-# Labels with another meaning on the Web than Python's, or unknown to both.
+# Labels that mean another encoding on the Web than in Python, or that both do not know.
 _ALIASES: Final = {
     "x-user-defined": "windows-1252",
     "ks-c-5601-1987": "cp949",
@@ -33,7 +33,7 @@ _ALIASES: Final = {
     "x-mac-greek": "mac_greek",
     "x-mac-turkish": "mac_turkish",
 }
-# Codecs of Python that are no encodings of files, or take quadratic time.
+# Python codecs that are not encodings of files, or that take quadratic time.
 _EXCLUDED_CODECS: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
 
 

@@ -17,38 +17,39 @@ from backend.ai.text.turbohtml_modules import skip_package_import
 
 _SAMPLE_WINDOWS: Final = 32
 _WINDOW_BYTES: Final = 512
-# Bytes that are no part of a multi-byte character in any encoding, at which a window may begin.
+# A window may begin at these bytes: in no encoding are they part of a multi-byte character.
 _BOUNDARY = re.compile(rb"[\x00-\x2f]")
 _MAX_TRAILING_BYTES: Final = 3
 _CONTEXT_BYTES: Final = 32
 _NON_ASCII_BYTES: Final = bytes(range(0x80, 0x100))
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
-# Encodings that turbohtml does not detect or hardly prefers, the more frequent one first.
+# Encodings that turbohtml does not detect, or detects too rarely, in order of frequency.
 _OTHER_ENCODINGS: Final = (
     "cp1252", "mac_roman", "cp850", "cp852", "mac_latin2", "whatwg-x-mac-cyrillic", "cp1250",
     "cp1257", "iso8859_4", "cp775", "cp857", "mac_turkish", "mac_greek", "cp737", "cp437",
     "iso8859_16", "mac_iceland", "mac_romanian", "mac_croatian",
 )  # fmt: skip
-# Letters of these are not confused with those of other encodings.
+# Encodings whose letters are not confused with those of other encodings.
 _CERTAIN_ENCODINGS: Final = frozenset({
     "big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_jis", "windows-874",
 })  # fmt: skip
-# How much more plausible another encoding has to be: one anomaly less, or in the mean.
+# Another encoding is preferred if its total or mean rating is higher by this. A total of 1 is one
+# anomaly less.
 _MIN_TOTAL_ADVANTAGE: Final = 1.0
 _MIN_MEAN_ADVANTAGE: Final = 0.15
 _MIN_MEAN: Final = 0.6
 _EQUAL_MEANS: Final = 0.04
-# From this mean on, no other encoding is rated, which takes 10 ms.
+# From this mean rating on, the other encodings are not rated, which would take 10 ms.
 _CERTAIN_MEAN: Final = 0.87
-# East Asian and Thai characters, in which letters of other scripts result from a wrong encoding.
+# Latin letters next to East Asian or Thai characters. Many of them result from a wrong encoding.
 _MIXED_SCRIPTS = re.compile(r"[A-Za-z][^\x00-\u036f]|[^\x00-\u036f][A-Za-z]")
 _MAX_MIXED_SCRIPTS: Final = 0.4
-# U+FFFD by non-ASCII bytes up to which text is in the declared encoding.
+# Maximum number of U+FFFD per non-ASCII byte in a text that has the declared encoding.
 _MAX_INVALID: Final = 0.1
 
 
 def decode_legacy_text(content: bytes, declared: str | None) -> str:
-    """Decode *content*, which is not Unicode, as *declared* if possible, else by its words."""
+    """Decode *content*, which is not Unicode, as *declared* or with the most plausible encoding."""
     if declared and (codec := find_codec(declared)):
         text = content.decode(codec, "replace")
         non_ascii = len(content) - len(content.translate(None, _NON_ASCII_BYTES))
@@ -79,7 +80,7 @@ def _detect_encoding(sample: bytes) -> tuple[str, float]:
     if detected.mean >= _CERTAIN_MEAN:
         return match.codec, detected.mean
     others = {name: rate_words(sample, name) for name in _OTHER_ENCODINGS}
-    # Of almost equal encodings, the more frequent one.
+    # Of encodings with almost equal ratings, use the most frequent one.
     highest_mean = max(rating.mean for rating in others.values())
     best = next(name for name in others if others[name].mean >= highest_mean - _EQUAL_MEANS)
     total_advantage = others[best].total - detected.total
@@ -116,7 +117,7 @@ def _iterate_windows(content: bytes) -> Iterator[bytes]:
 
 
 def _find_start(content: bytes, position: int, first: int) -> int:
-    """Return where a window begins whose first non-ASCII byte at or after *position* is *first*."""
+    """Return the start of a window; *first* is its first non-ASCII byte at or after *position*."""
     # The bytes at *position* may be the end of a multi-byte character.
     position += _MAX_TRAILING_BYTES if position else 0
     if first >= position:

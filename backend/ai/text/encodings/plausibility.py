@@ -10,7 +10,8 @@ from backend.ai.text.encodings.alphabets import ALPHABETS, WORDS_OF_ONE_LETTER
 
 _MAX_CHARS: Final = 1500
 _WORD = re.compile(r"[^\s\x00-\x1f]{0,32}[^\x00-\x7f][^\s]{0,32}")
-# Signs, and which characters may precede and follow them. A blank is an end of the word.
+# Signs, and a pattern of the characters before and after them. A space stands for the start or end
+# of the word.
 _NOT_IN_A_WORD: Final = r"(?![^\W\d]{2}).."
 _SIGNS: Final = (
     ("£¢€", r"[\W\d][\W\d]"),
@@ -44,7 +45,7 @@ _QUOTATION_MARKS: Final = (("‹", "›"), ("«", "»"), ("‘", "’"), ("„",
 _SIGN_RATING: Final = 0.8
 _RARE_LETTER_RATING: Final = 0.4
 _UNKNOWN_LETTER_RATING: Final = -0.5
-# Of the alphabet of a language, for which an encoding is used all the same.
+# Maximum share of a language's letters that an encoding for it may lack.
 _MAX_MISSING_LETTERS: Final = 0.2
 
 
@@ -93,7 +94,7 @@ def _rate_other_sign(char: str, before: str, after: str) -> float:
 
 
 def _count_anomalies(char: str, before: str, after: str) -> float:
-    """Return how much the letter *char* does not fit between its neighbours."""
+    """Return the number of ways in which the letter *char* does not fit its neighbours."""
     anomalies = 0.0
     if before.isdigit() or after.isdigit():
         anomalies += 1

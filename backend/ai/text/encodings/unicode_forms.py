@@ -22,8 +22,8 @@ def detect_utf16(head: bytes) -> str | None:
     """Return `utf-16-le` or `utf-16-be` if *head* is text in this encoding, else None.
 
     UTF-16 contains bytes that are control characters in all other encodings, such as the zero byte
-    of ASCII characters. The characters of a text are from few blocks of 256; those of a text with
-    swapped bytes are not.
+    of ASCII characters. With the correct byte order, the characters are from few blocks of 256 code
+    points; with swapped bytes they are from many.
     """
     if not _CONTROL_BYTE.search(head):
         return None

@@ -1,10 +1,10 @@
-"""Write MathML formulas in one line of text (MathML Core): x^2, (a+b)/2, √(x)."""
+"""Convert MathML formulas to one line of text (MathML Core): x^2, (a+b)/2, √(x)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-# Elements without visible text: annotations, and what only takes up space.
+# Elements without visible text: annotations, and elements that only take up space.
 _HIDDEN: Final = frozenset({"annotation", "annotation-xml", "mphantom", "none", "mprescripts"})
 _TOKENS: Final = frozenset({"mi", "mn", "mo", "mtext", "ms"})
 # Operators that are set with spaces between two operands.
@@ -46,7 +46,7 @@ class MathBuilder:
         element = self._stack.pop()
         text = _format_element(element)
         parent = self._stack[-1]
-        # Operands and scripts are counted by position, so that empty ones are kept there.
+        # Layout elements identify their operands and scripts by position, so keep empty ones.
         if text or parent.tag in _LAYOUTS:
             parent.children.append(text)
 

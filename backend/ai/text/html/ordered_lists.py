@@ -69,7 +69,7 @@ def start_ordered_list(
 ) -> ListNumbering:
     """Return the numbering of an `ol` element.
 
-    *reversed_item_count* is the number of its items, which is needed only if it is reversed.
+    *reversed_item_count* is the number of items in the list. It is used only for a reversed list.
     """
     is_reversed = "reversed" in attributes
     start = _parse_integer(attributes.get("start"))

@@ -24,8 +24,8 @@ _MAX_XML_DEPTH: Final = 512
 # Separates the namespace and the local name in expat's element names.
 _NAMESPACE_END: Final = " "
 
-# Repeated tags of the root and the body add attributes to the first one (13.2.6.4.7), for which
-# the parser copies all attributes each time.
+# A repeated `html` or `body` tag adds its attributes to the first one (13.2.6.4.7). The parser
+# copies all attributes each time, which takes quadratic time for many tags.
 _ROOT_TAG = re.compile(r"<(?=(?:html|body)[\s/>])", re.IGNORECASE)
 _MAX_ROOT_TAGS: Final = 100
 # Formatting elements that a page leaves open are opened again in each paragraph (13.2.4.3). A page
@@ -33,7 +33,7 @@ _MAX_ROOT_TAGS: Final = 100
 _FORMATTING = r"(?:big|b|code|em|font|i|nobr|small|strike|strong|s|tt|u)(?=[\s/>])"
 _FORMATTING_TAG = re.compile(rf"<{_FORMATTING}[^>]*", re.IGNORECASE)
 _FORMATTING_NAME = re.compile(rf"<(/?){_FORMATTING}", re.IGNORECASE)
-# Of equal formatting elements at most three are opened again, and the depth is limited.
+# At most three equal formatting elements are opened again, and the depth is limited.
 _MAX_EQUAL_ELEMENTS: Final = 3
 _MAX_DEPTH: Final = 512
 _MAX_ELEMENTS: Final = 2_000_000
@@ -78,7 +78,7 @@ def _parse_html(markup: str, handler: MarkupHandler) -> None:
 
 
 def _limit_elements(markup: str) -> str:
-    """Return *markup* without what would multiply the elements or attributes of a hostile page."""
+    """Return *markup* without tags by which a hostile page multiplies elements or attributes."""
     tags = markup.count("<")
     if tags > _MAX_ROOT_TAGS and len(_ROOT_TAG.findall(markup)) > _MAX_ROOT_TAGS:
         root_tags = _ROOT_TAG.finditer(markup)

@@ -1,4 +1,4 @@
-"""Tables of a page: the rows of data tables with their spans, or the blocks of a layout table."""
+"""Tables of a page: rows of cells for a data table, blocks of text for a layout table."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -118,7 +118,7 @@ class TextTarget(MarkupHandler):
         # last one is current.
         self._builders = [TextBuilder(max_chars)]
         self._end_actions: list[_EndAction] = []
-        # The number of open elements from the outermost hidden one on.
+        # The number of open elements inside the outermost hidden element, including it.
         self._hidden_depth = 0
         self._tables: list[Table] = []
         self._lists: list[ListNumbering] = []
@@ -180,7 +180,7 @@ class TextTarget(MarkupHandler):
         return self._builders[-1]
 
     def _start_capture(self) -> None:
-        """Collect the following text apart from the page."""
+        """Collect the following text separately from the text of the page."""
         self._builders.append(TextBuilder(self._max_chars))
 
     def _add_text(self, text: str) -> None:
@@ -203,8 +203,8 @@ class TextTarget(MarkupHandler):
     def _add_readings(self, following: str) -> None:
         """Add the readings of ruby text in parentheses before the text *following*.
 
-        Kana before hiragana are omitted: they would stand between the stem and the ending of a
-        word, which could not be found.
+        A reading in kana is omitted before hiragana: it would separate the stem and the ending of a
+        word, so that searches would not find the word.
         """
         readings, self._readings = self._readings, []
         is_unspaced = all(map(_UNSPACED_READING.fullmatch, readings))
@@ -213,7 +213,7 @@ class TextTarget(MarkupHandler):
         self._text.add_text(f"({('' if is_unspaced else ' ').join(readings)})")
 
     def _flush(self) -> None:
-        """Add what waits for the following text."""
+        """Add the pending readings of ruby text and the pending list marker."""
         if self._readings and not self._open_rubies:
             self._add_readings("")
         self._add_marker()

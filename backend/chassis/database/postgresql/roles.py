@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _ADVISORY_LOCK = 0x41415331
 _ROW_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE"
 _MAX_ROLE_CHARACTERS = 63
-# Local to the transaction, so that a pooled connection carries no tenant into the next one.
+# Local to the transaction, so that a pooled connection does not keep the tenant for the next one.
 _SET_TENANT = "SELECT set_config('app.tenant_id', :tenant, true)"
 _SET_EVERY_TENANT = "SELECT set_config('app.every_tenant', 'on', true)"
 _IS_MEMBER = "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = :role"
@@ -89,9 +89,10 @@ def has_schema_and_role(connection: Connection, schema: str) -> bool:
 
 @contextmanager
 def as_owner(connection: Connection, schema: str) -> Iterator[None]:
-    """Run schema changes of the owner within the block.
+    """Prepare and complete schema changes that the tables' owner makes within the block.
 
-    Schema and role exist before it. After it, row-level security applies to the protected tables.
+    The schema and, if permitted, the role are created before the block. After it, row-level
+    security applies to the protected tables.
     """
     has_role = ensure_schema_and_role(connection, schema)
     yield
@@ -117,7 +118,7 @@ def _is_member(connection: Connection, role: str) -> bool:
 
 
 def _create_role(connection: Connection, role: str) -> bool:
-    """Create *role*. Return False if the user may not."""
+    """Create *role*. Return False if the user lacks the privilege."""
     exists = "SELECT 1 FROM pg_roles WHERE rolname = :role"
     try:
         with connection.begin_nested():
@@ -151,7 +152,7 @@ def _grant_privileges(connection: Connection, schema: str, role: str) -> None:
 
 
 def _force_row_security(connection: Connection, schema: str, *, forced: bool) -> None:
-    """Apply row-level security to the owner of the protected tables too, or no longer."""
+    """Apply row-level security to the owner of protected tables if *forced*, else exempt it."""
     parameters = {"schema": schema, "forced": not forced}
     for table in connection.scalars(text(_PROTECTED_TABLES), parameters).all():
         mode = "FORCE" if forced else "NO FORCE"

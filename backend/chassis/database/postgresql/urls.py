@@ -69,9 +69,9 @@ def parse_database_url(url: URL) -> ConnectionParameters:
 
 
 def _build_ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool | None:
-    """Return the driver's `ssl_context` for sslmode.
+    """Return the driver's `ssl_context` for sslmode: False disables TLS.
 
-    False disables TLS. None uses TLS if the server supports it, without verification.
+    None uses TLS if the server supports it, without verification.
     """
     mode = query.get("sslmode", "prefer")
     root_certificate = query.get("sslrootcert")

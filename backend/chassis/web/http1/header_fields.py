@@ -1,4 +1,4 @@
-"""Parse one header field line and one Content-Length value.
+"""Parse a header field line or a Content-Length value.
 
 Used for requests and responses. Nothing is repaired: a line that two parsers could interpret
 differently is rejected.

@@ -38,7 +38,7 @@ _PROTOCOL_NAMES = frozenset(
 )
 _SINGLE_PROTOCOL_NAMES = frozenset({"host", "content-length", "transfer-encoding"})
 
-# Actions of a header line.
+# Possible actions for a header line.
 _FORWARD = 0
 _DROP = 1
 _PARSE = 2
@@ -188,8 +188,8 @@ class HeaderParser(Generic[Block]):
         is_forwarded: returns True if a header (lower-case name) is passed on to a service.
         parsed_names: headers to collect in `HeaderBlock.headers`, in addition to those that
             HTTP/1.1 itself needs.
-        single_names: headers of *parsed_names* that may appear only once. A service might use
-            the other value of a repeated one.
+        single_names: headers of *parsed_names* that may appear only once. If one were repeated, a
+            service might use another of its values.
     """
 
     def __init__(
@@ -376,10 +376,10 @@ def parse_request_line(raw: bytes) -> RequestLine:
 
 
 def split_absolute_form(target: str) -> tuple[str | None, str]:
-    """Return (authority, target without it) of a request target in absolute form.
+    """Split a request target in absolute form into the authority and the rest.
 
-    The authority of any other target is None. The rest of a target without path and query is `*`,
-    which stands for the whole server (RFC 9112, 3.2.4).
+    For any other target the authority is None. If a target has neither path nor query, the rest is
+    `*`, which stands for the whole server (RFC 9112, 3.2.4).
 
     Raises:
         InvalidRequest: the authority is not a host with an optional port. User names are rejected

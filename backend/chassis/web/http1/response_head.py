@@ -25,8 +25,8 @@ Line = tuple[str, tuple[str, str, int] | None]
 """(line to forward or "", (name, value, bit) if the parser has to evaluate the line)"""
 
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
-# Different in every response and always dropped, because the proxy writes its own. Checked
-# before parsing, so that it neither costs time nor fills the cache.
+# The header differs in every response and is always dropped, because the proxy writes its own. It
+# is checked before parsing, so that it neither costs time nor fills the cache.
 _REQUEST_ID_PREFIX = "x-request-id:"
 _DROPPED: Line = ("", None)
 _FRAMING_NAMES = frozenset({"content-length", "transfer-encoding", "connection"})
@@ -102,7 +102,7 @@ class ResponseHeadParser(dict[str, Line]):
         self._bits = {**bits, "date": DATE_BIT}
 
     def parse_head(self, head: bytes, method: str) -> ResponseHead:
-        """Parse the response head to a request with *method*, without its empty line.
+        """Parse *head*, without its final empty line, as the response to a request with *method*.
 
         Raises:
             ProtocolError: the head is malformed or its framing is ambiguous.

@@ -4,8 +4,8 @@
     …             members, in the order in which a restore needs them
     end.json      row counts, problems, and the SHA-256 of all tar bytes before this member
 
-Backups are read in one pass and never extracted: names are only compared, and anything but regular
-files is rejected. `tar tzf` lists them.
+Backups are read in one pass and never extracted: names of members are only compared, and members
+that are not regular files are rejected. `tar tzf` lists the members.
 """
 
 import gzip
@@ -33,7 +33,7 @@ _DAMAGE_ERRORS = (gzip.BadGzipFile, zlib.error, EOFError, tarfile.TarError)
 
 
 class NotABackup(CommandError):
-    """The file is not a backup, or its release is unknown to this one."""
+    """The file is not a backup, or this release does not know the release that created it."""
 
 
 class BackupDamaged(CommandError):
@@ -165,7 +165,7 @@ class ArchiveMember:
         return content
 
     def skip_rest(self) -> None:
-        """Read up to the next header. The bytes count for the digest."""
+        """Read up to the next header. The digest includes the skipped bytes."""
         while self.read():
             pass
         self._source.read_exactly(-self._size % _BLOCK_BYTES)
@@ -174,7 +174,7 @@ class ArchiveMember:
 class ArchiveReader:
     """Reads a backup. `summary` is filled when `iterate_members` has reached the end.
 
-    Headers are parsed by TarInfo, but blocks are not read by TarFile, because it
+    TarInfo parses the headers, but TarFile is not used to read the blocks, because it
 
     - reads extension headers (pax, GNU long names) of any declared size into memory,
     - treats a damaged header as the end of the archive, without an error,
@@ -269,7 +269,7 @@ class _Source:
         """Return *count* bytes.
 
         Raises:
-            EOFError: the file ends before.
+            EOFError: fewer bytes are left.
         """
         parts = []
         while count:

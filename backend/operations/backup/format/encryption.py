@@ -1,11 +1,11 @@
-"""Encrypt backups with a passphrase, in chunks, so that no backup is in memory as a whole.
+"""Encrypt backups with a passphrase, in chunks, so that memory use is bounded.
 
     magic, then 16 bytes of salt
     for each chunk: its length in 4 bytes, whose highest bit marks the last one; the encrypted bytes
 
 The key is derived from the passphrase by scrypt. Each chunk is encrypted with ChaCha20-Poly1305.
-Its nonce is its number and its length field is authenticated, so that no chunk can be changed,
-removed, moved or added, nor the end cut off.
+Its nonce is its number and its length field is authenticated, so that changed, removed, moved or
+added chunks and a missing end are detected.
 
 The format must not change: old backups are restored with it. It shares no key derivation with
 chassis/encryption.py, which derives keys from random secrets and needs no slow function.
@@ -35,7 +35,7 @@ _LENGTH = struct.Struct(">I")
 
 @contextmanager
 def encrypt_stream(out: IO[bytes], passphrase: bytes | None) -> Iterator[IO[bytes]]:
-    """Yield a file whose content is written to *out* encrypted, or *out* without a passphrase."""
+    """Yield a file that writes encrypted content to *out*; without a passphrase, yield *out*."""
     if passphrase is None:
         yield out
         return

@@ -41,7 +41,7 @@ def parse_manifest(manifest: Mapping[str, Any]) -> dict[str, ServiceManifest]:
     """Return the services in a backup by name.
 
     Raises:
-        NotABackup: the manifest is not that of a backup, or of an unknown release.
+        NotABackup: the manifest does not describe a backup, or its release is unknown.
     """
     if manifest.get("what") != MAGIC:
         raise NotABackup("This file is not a backup.")

@@ -43,7 +43,8 @@ def get_tables(service: str, revision: str) -> tuple[Table, ...]:
     """Return the tables of *service* at *revision*, parents before children.
 
     They are read from an empty SQLite file migrated to that revision. So the result does not
-    depend on the database of the rows, and works for revisions that no model describes any more.
+    depend on the database of the rows, and old revisions are supported, although the models
+    describe the newest one only.
     """
     with tempfile.TemporaryDirectory(prefix="tables-") as folder:
         database = open_database(f"sqlite:///{Path(folder) / 'empty.db'}", service)

@@ -92,7 +92,7 @@ class SupervisedProcess:
         return f"exited with code {code}"
 
     def check_startup(self, timeout_seconds: float) -> None:
-        """Check that the process still starts.
+        """Check that the starting process still runs and makes progress.
 
         Raises:
             CommandError: it exited, or made no progress for *timeout_seconds*; the message has the

@@ -92,7 +92,7 @@ class ForkServer:
         return self._process
 
     def is_ready(self, seconds: float) -> bool:
-        """Return whether it has imported the modules; wait for up to *seconds*."""
+        """Return whether the server has imported the modules; wait for up to *seconds*."""
         if self._connection is not None and not self._is_ready:
             readable, _, _ = select.select([self._connection], [], [], seconds)
             self._is_ready = bool(readable) and self._connection.recv(1) == READY
@@ -144,7 +144,7 @@ class ForkServer:
 
 
 def _open_output(log: Path, output_service: str | None) -> tuple[int | None, int]:
-    """Return the end of a pipe to read the output from, if it is converted, and where to write."""
+    """Return (read end of a pipe, or None if output is not converted; descriptor for output)."""
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     if output_service is None:
         return None, file
@@ -175,7 +175,7 @@ def _request_fork(connection: socket.socket, request: ForkRequest, output: int) 
 
 
 def _set_child_subreaper(enabled: bool) -> None:
-    """Let the kernel give orphaned descendants to this process instead of init.
+    """Make the kernel reparent orphaned descendants to this process instead of init.
 
     Enabled only during a fork: the supervisor does not wait for orphans of the services.
     """

@@ -41,7 +41,7 @@ class ForkRequest:
     """A process to fork.
 
     Attributes:
-        command: the command line that it replaces: interpreter, `-m`, module, arguments.
+        command: the command line that the fork replaces: interpreter, `-m`, module, arguments.
     """
 
     command: Sequence[str]
@@ -89,7 +89,7 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | None:
-    """Fork a process for each request. Return its command in the child, and None at the end."""
+    """Fork a process for each request. Return its command in that process, and None in this one."""
     while True:
         header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
         if not header:
@@ -98,8 +98,8 @@ def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | No
         reply_descriptor, output = descriptors
         child = os.fork()
         if child == 0:
-            # Its parent is this process only until it has forked the process itself, which the
-            # kernel then gives to the supervisor (PR_SET_CHILD_SUBREAPER).
+            # This child forks the requested process and exits. The kernel then makes the
+            # supervisor the parent of that process (PR_SET_CHILD_SUBREAPER).
             if os.fork() != 0:
                 os._exit(0)
             connection.close()
@@ -121,7 +121,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 def _become_service(
     request: ForkRequest, supervisor_pid: int, reply_descriptor: int, output: int
 ) -> None:
-    """Replace what this process has inherited, then wait until the supervisor knows its id."""
+    """Send this process's id to the supervisor, then replace output, folder and environment."""
     os.setpgid(0, 0)
     with socket.socket(fileno=reply_descriptor) as reply:
         _wait_for_parent(supervisor_pid)

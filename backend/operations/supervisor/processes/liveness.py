@@ -14,11 +14,11 @@ UNRESPONSIVE_SECONDS = 30.0
 
 @dataclass(slots=True)
 class LivenessMonitor:
-    """Probes one program in a thread and counts the probes that it misses in a row.
+    """Probes one program in a thread and counts consecutive probes without a response.
 
     A process that has not responded yet is still starting, which may take minutes: its probes are
-    not counted. Probes are counted instead of seconds, so that a suspended supervisor does not take
-    the time of its own suspension for silence of the program.
+    not counted. Probes are counted instead of seconds, so that the time during which the
+    supervisor itself is suspended does not count.
     """
 
     child: SupervisedProcess

@@ -11,7 +11,7 @@ _LISTENING = "0A"
 
 
 def format_host(host: str) -> str:
-    """Return *host* as URLs contain it: IPv6 addresses in brackets."""
+    """Return *host* in the form for URLs: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -9,12 +9,12 @@ from urllib.parse import SplitResult, urlsplit
 from backend.chassis.service_description import Service
 from backend.chassis.unix_sockets import connect_to_socket, parse_socket_url
 
-# The check connects to a local process by its address; its certificate has another name.
+# The check connects to the address of a local process. The certificate is for another name.
 _ANY_CERTIFICATE = ssl.create_default_context()
 _ANY_CERTIFICATE.check_hostname = False
 _ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 LIVENESS_PATH = "/health/live"
-"""Path at which every service responds as long as it works, whatever its dependencies do."""
+"""Path at which every service responds as long as it works, even if its dependencies fail."""
 
 
 def probe_path(service: Service) -> str:
@@ -28,7 +28,7 @@ def probe_path(service: Service) -> str:
 def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
     """Return True for status 200, or if the program at a Unix socket responds.
 
-    A service without that probe is checked with `/health`.
+    If the path of the probe does not exist (404), `/health` is checked instead.
     """
     socket_path = parse_socket_url(probe_url)
     if socket_path is not None:
@@ -39,9 +39,9 @@ def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
 
 
 def _closes_connection(socket_path: Path, seconds: float) -> bool:
-    """Return True if the program at the socket closes a connection that its client has ended.
+    """Return True if the program at the socket closes the connection after the client has.
 
-    The kernel accepts connections for a stopped program, too.
+    A mere connection shows nothing: the kernel accepts connections for a stopped program, too.
     """
     try:
         with connect_to_socket(socket_path, seconds) as connection:

@@ -26,7 +26,7 @@ class SignalWatcher:
 
 @contextmanager
 def watch_signals() -> Iterator[SignalWatcher]:
-    """Handle the signals for the duration of the block."""
+    """Count stop signals within the block. Afterwards the previous handlers apply again."""
     reader, writer = socket.socketpair()
     with reader, writer:
         reader.setblocking(False)

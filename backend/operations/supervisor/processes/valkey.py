@@ -96,9 +96,10 @@ class Valkey:
         return b"+PONG" in reply
 
     def _lock(self) -> int:
-        """Lock the folder for the server's own lifetime: it inherits the descriptor.
+        """Lock the data folder and return the descriptor of the lock.
 
-        Valkey itself does not: two servers on one folder lost half of the keys.
+        The Valkey process inherits it, so that the lock lasts as long as the server. Valkey takes
+        no lock itself: two servers on one folder lost half of the keys.
         """
         try:
             return open_locked(self._folder / "lock", blocking=False)

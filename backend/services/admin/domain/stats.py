@@ -100,7 +100,7 @@ class _ServiceStats:
 
 
 class StatsService:
-    """Merges the statistics of *source*, which are requested from all services concurrently."""
+    """Requests the statistics of all services from *source* concurrently and merges them."""
 
     def __init__(self, source: StatsSource, now: Callable[[], datetime]) -> None:
         self._source = source
@@ -174,7 +174,7 @@ def _build_days(period: Period, stats: _ServiceStats) -> Iterator[Day]:
 
 
 def _merge_fields(*parts: BaseModel | None) -> dict[str, Any]:
-    """Return the fields of all *parts* except `days`, whose names match the merged models."""
+    """Return all fields of *parts* except `days`. The merged models have the same field names."""
     return {
         name: value for part in parts if part is not None for name, value in part if name != "days"
     }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LazyEmbedder:
-    """Loads the embedding model on the first call, hence after a worker was forked.
+    """Loads the embedding model on the first call, which is after the worker was forked.
 
     Importing the model's runtime takes seconds.
     """

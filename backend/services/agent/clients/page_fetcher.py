@@ -1,8 +1,8 @@
 """Fetch web pages from the hosts that the operator allows.
 
 Requests carry no cookies and no credentials and use no proxy from the environment. Every redirect
-is checked like the first URL. The connection is made to the IP address that was checked, so that a
-second DNS answer cannot redirect it (DNS rebinding).
+is checked like the first URL. The connection uses the IP address that was checked, so that a second
+DNS answer cannot redirect the request (DNS rebinding).
 """
 
 import asyncio

@@ -15,7 +15,8 @@ from backend.services.agent.model import Caller, Chunk
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_LISTED_DOCUMENTS = 50
-# A part is what one call of the tool read_document returns; a page is what one request returns.
+# Chunks that one call of the tool read_document returns (a part), and that one request returns (a
+# page).
 _CHUNKS_PER_PART = 10
 _CHUNKS_PER_PAGE = 200
 
@@ -49,7 +50,7 @@ class _SearchHit(BaseModel):
     end: int
     text: str
     score: float = 0.0
-    # A rag service of the previous version does not send these.
+    # A rag service of the previous version does not send the following fields.
     title: str = ""
     section: str = ""
     headings: list[str] = Field(default_factory=list)
@@ -58,7 +59,7 @@ class _SearchHit(BaseModel):
 
 class _SearchResponse(BaseModel):
     results: list[_SearchHit]
-    # A rag service of the previous version does not send it.
+    # A rag service of the previous version does not send this field.
     degraded: list[str] = Field(default_factory=list)
 
 

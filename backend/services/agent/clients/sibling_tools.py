@@ -29,7 +29,7 @@ class SiblingTools:
 
     Args:
         services: clients of these services by name.
-        own_service_name: full name of this service, which decides the delegated permissions.
+        own_service_name: full name of this service, by which its delegated permissions are found.
     """
 
     def __init__(self, services: Mapping[str, ServiceClient], own_service_name: str) -> None:
@@ -39,7 +39,7 @@ class SiblingTools:
         ]
 
     async def list_tools(self, caller: Caller) -> list[Tool]:  # noqa: ARG002 - part of ToolSource
-        """Return all tools. Callers without a tool's `permissions` may not use it."""
+        """Return all tools. *caller* can use only those whose `permissions` it has."""
         listings = await asyncio.gather(*(listing.get_tools() for listing in self._listings))
         return [tool for listing in listings for tool in listing]
 

@@ -86,7 +86,7 @@ class JsonSchemaArguments:
         return dict(arguments)
 
 
-# Keywords whose value contains subschemas: by name, in a list, or a single one.
+# Keywords whose value is an object of subschemas, a list of subschemas, or a single subschema.
 _NAMED_SUBSCHEMAS: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 _LISTED_SUBSCHEMAS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _SINGLE_SUBSCHEMAS: Final = frozenset({"items", "additionalProperties", "contains", "not", "if"})
@@ -101,7 +101,7 @@ def forbid_extra_properties(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return *schema* with extra properties forbidden unless it allows them explicitly.
 
     A schema that combines several subschemas for one object gets `unevaluatedProperties: false`
-    at the top: only all subschemas together name every property. Otherwise each object gets
+    at the top: a property may be named by only one of the subschemas. Otherwise each object gets
     `additionalProperties: false`.
     """
     if any(_combines_subschemas(subschema) for subschema in _iterate_subschemas(schema)):
@@ -170,7 +170,7 @@ def _build_error(
 ) -> ToolRefused:
     """Return the exception for *errors*, each with its path and message.
 
-    Undeclared fields count as a refusal, other errors as a mistake of the model.
+    It marks undeclared fields as a refusal and other errors as a mistake of the model.
     """
     details = "; ".join(
         f"{'.'.join(map(str, path)) or 'arguments'}: {message[:_MAX_ERROR_CHARACTERS]}"

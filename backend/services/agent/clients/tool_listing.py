@@ -18,8 +18,8 @@ _TIMEOUT_SECONDS: Final = 5.0
 class ToolListing:
     """The tools of one source, refreshed once a minute.
 
-    While the source does not respond, the last known tools stay listed; a call of one then fails
-    with an error message. The agent answers in any case.
+    While the source does not respond, the last known tools stay listed. A call of such a tool fails
+    with an error message, and the agent still answers.
     """
 
     def __init__(self, name: str, request_tools: Callable[[], Awaitable[Sequence[Tool]]]) -> None:
@@ -32,7 +32,7 @@ class ToolListing:
     async def get_tools(self) -> Sequence[Tool]:
         """Return the cached tools and refresh them in the background when they are due.
 
-        Only callers before the end of the first refresh wait for it.
+        Callers wait only for the first refresh.
         """
         is_first = self._next_refresh == 0.0
         if time.monotonic() >= self._next_refresh and self._refresh is None:
@@ -56,7 +56,7 @@ class ToolListing:
 
 
 def get_root_cause_name(error: BaseException) -> str:
-    """Return the class name of the first cause. Its message is untrusted text of the remote."""
+    """Return the class name of the first cause. Its message is untrusted text from the source."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return type(error).__name__

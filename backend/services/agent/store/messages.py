@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import Select, bindparam, func, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.services.agent.store.tables import Message
@@ -22,14 +22,10 @@ def find_message(session: Session, conversation_id: str, message_id: str) -> Mes
     )
 
 
-def get_path(session: Session, message_id: str) -> Sequence[Message]:
-    """Return the branch that ends with *message_id*, in order.
-
-    It starts with the last message before *message_id* that has a summary, or with the first one.
-    """
+def _build_path_query() -> Select[tuple[Message]]:
     start = (
         select(Message.id, Message.parent_id, literal(False).label("is_enough"))
-        .where(Message.id == message_id)
+        .where(Message.id == bindparam("message_id"))
         .cte("branch", recursive=True)
     )
     parent = aliased(Message)
@@ -38,9 +34,19 @@ def get_path(session: Session, message_id: str) -> Sequence[Message]:
             parent.id == start.c.parent_id, start.c.is_enough.is_(False)
         )
     )
-    return session.scalars(
-        select(Message).join(branch, Message.id == branch.c.id).order_by(Message.position)
-    ).all()
+    return select(Message).join(branch, Message.id == branch.c.id).order_by(Message.position)
+
+
+# Built once: an alias copies every column, and a statement with new aliases is compiled again.
+_PATH = _build_path_query()
+
+
+def get_path(session: Session, message_id: str) -> Sequence[Message]:
+    """Return the branch that ends with *message_id*, in order.
+
+    It starts with the last message before *message_id* that has a summary, or with the first one.
+    """
+    return session.scalars(_PATH, {"message_id": message_id}).all()
 
 
 def find_run_message(session: Session, conversation_id: str, run_id: str | None) -> Message | None:

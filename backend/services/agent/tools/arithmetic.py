@@ -30,7 +30,7 @@ def evaluate_expression(expression: str) -> str:
 
     Raises:
         InvalidExpression: the expression is invalid or exceeds a limit. The message says why.
-        UndefinedResult: the expression is valid and has no value, or one that is too large.
+        UndefinedResult: the expression is valid, but it has no value or its value is too large.
     """
     if len(expression) > MAX_EXPRESSION_CHARACTERS:
         raise InvalidExpression(

@@ -5,7 +5,8 @@ from functools import cache
 from typing import Final
 from zoneinfo import available_timezones
 
-# An IANA zone is named after one city. These are other places and translations in each zone.
+# An IANA time zone is named after one city. These are further places in each zone, and translations
+# of names.
 _PLACES_BY_ZONE: Final = {
     "America/New_York": "nyc, new york city, washington, washington dc, boston, miami, atlanta, "
     "philadelphia, nueva york, orlando",
@@ -62,7 +63,8 @@ _PLACES_BY_ZONE: Final = {
 def find_time_zone(place: str) -> str | None:
     """Return the IANA time zone of *place*, or None if it is unknown.
 
-    *place* is an IANA name, the city of one, or a place in _PLACES_BY_ZONE, in any case.
+    *place* is an IANA name, the city in an IANA name, or a place in _PLACES_BY_ZONE. Case is
+    ignored.
     """
     normalized = re.sub(r"^the ", "", place.strip(" ?.!").lower())
     return _get_zones_by_place().get(normalized.replace(" ", "_"))

@@ -34,7 +34,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account with its memberships, the default tenant first."""
+    """An account and its memberships. The first membership is that in the default tenant."""
 
     id: str
     username: str
@@ -265,7 +265,7 @@ def get_personal_words(username: str, email: str | None) -> list[str]:
 
 
 def load_account(session: Session, user: store.User) -> Account:
-    """Return *user* with its memberships, the default tenant first."""
+    """Return the account of *user* with its memberships, first that in the default tenant."""
     memberships = [
         Membership(
             tenant_id=entry.tenant.id,

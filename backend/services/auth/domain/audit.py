@@ -145,7 +145,7 @@ class AuditLog:
         return self._load_entries(store.RecordFilter(actor_or_target_id=user_id), before_id, limit)
 
     def record_event(self, event: AuditEvent) -> None:
-        """Record an event of auth itself that belongs to no other change."""
+        """Record an event of auth that changes no other table, in its own transaction."""
         with self._database.write() as session:
             _record_mergeable_event(session, self._now(), event)
 
@@ -212,7 +212,7 @@ def record_audit_event(
 def _record_mergeable_event(
     session: Session, at: datetime, event: AuditEvent, service: str | None = None
 ) -> None:
-    """Add a record of *event*, or count it in the record of an equal event of the same period."""
+    """Count *event* in the record of an equal event of the same period, or add a new record."""
     merge_key = _get_merge_key(at, event, service)
     if merge_key is not None:
         acquire_transaction_lock(session, f"audit record {merge_key}")
@@ -242,7 +242,7 @@ def _get_merge_key(at: datetime, event: AuditEvent, service: str | None) -> str 
     period = _MERGE_PERIODS.get(event.action)
     if period is None:
         return None
-    # A key is used once per address and hour, whichever services are called with it.
+    # Uses of a key share one record per address and hour, whichever services are called.
     scope = "" if event.action == "api_key.use" else service or ""
     values = (
         scope,

@@ -1,4 +1,4 @@
-"""When a mail that was not sent is tried again, for all queues of mails."""
+"""Times of further attempts to send a mail, for all mail queues."""
 
 from datetime import datetime, timedelta
 

@@ -68,7 +68,7 @@ class OutgoingMails:
         )
 
     def notify_added(self) -> None:
-        """Have the mail thread send queued mails immediately."""
+        """Make the mail thread send the queued mails immediately."""
         self.request_added.set()
 
     def send_due_mails(self) -> bool:

@@ -1,4 +1,4 @@
-"""Revocations read from auth's own tables, for an installation without Redis."""
+"""Revocation checks against auth's own tables, for an installation without Redis."""
 
 from backend.chassis.database.sessions import Database
 from backend.security.revocation import LocalRevocations, SessionClaims, SessionStatus

@@ -9,15 +9,16 @@ Latin letter replaced by it, provided that the whole name becomes Latin. Allowed
 - in both, the digits 0-9, and single `.`, `_`, `-` between other characters.
 
 Case is ignored by full case folding (Unicode Standard, 3.13), so that `ß` equals `ss`. The Turkish
-letters `İ` and `ı` equal `i` and `I`: they are their uppercase and lowercase in Turkish, and the
-language of a name, which decides between the case mappings, is unknown.
+letters `İ` and `ı` equal `i` and `I`: in Turkish they are the uppercase of `i` and the lowercase of
+`I`, and the language of a name is unknown.
 
 A name is displayed as it is written, in the normal form NFKC, which also makes full-width letters
 narrow as RFC 8265, 3.3 requires (UsernameCaseMapped). Only letters of another script in a name that
-is Latin are replaced. Case is not mapped in the display: RFC 8265, 3.3.3 leaves it to comparison.
+is Latin are replaced. The displayed name keeps its case: RFC 8265, 3.3.3 maps case only for
+comparison.
 
-Names in other scripts belong into `display_name`. Look-alikes within Latin (`l` and `1`, `e`
-and `é`) are different names.
+Names in other scripts belong in `display_name`. Look-alikes within Latin (`l` and `1`, `e` and `é`)
+are different names.
 """
 
 # ruff: noqa: RUF001, RUF002 - this module lists confusable characters
@@ -95,7 +96,7 @@ def _fold(name: str) -> str:
 
 
 def _explain(name: str) -> str:
-    """Return why *name* is not allowed, with the first character that no username contains."""
+    """Return the reason why *name* is not allowed, with its first forbidden character, if any."""
     text = (
         "A user name consists of letters of one alphabet, Latin with common accents or Cyrillic, "
         "of digits, and of single '.', '_' or '-' between them. "
@@ -110,7 +111,9 @@ def _explain(name: str) -> str:
 
 
 def _check_length(name: Username) -> Username:
-    if len(name.display) < MIN_USERNAME_CHARACTERS or len(name.key) > MAX_USERNAME_CHARACTERS:
+    # A letter with a combining accent has two characters in the name but may have one in the key.
+    shortest = min(len(name.display), len(name.key))
+    if shortest < MIN_USERNAME_CHARACTERS or len(name.key) > MAX_USERNAME_CHARACTERS:
         raise InvalidUsername(
             f"A user name must have {MIN_USERNAME_CHARACTERS} to {MAX_USERNAME_CHARACTERS} "
             "characters."

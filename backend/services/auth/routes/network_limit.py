@@ -1,4 +1,4 @@
-"""Limit of failed sign-ins of one network for all accounts together, counted by flask-limiter."""
+"""Limit of failed sign-ins from one network to all accounts together, using flask-limiter."""
 
 import math
 import time

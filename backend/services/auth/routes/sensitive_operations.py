@@ -51,7 +51,7 @@ def _grants_write_permission(body: BaseModel | None, caller: Principal) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Requirement of an operation, and the bodies and callers that it applies to."""
+    """Requirement of an operation, and a condition on the body and the caller for it to apply."""
 
     requirement: Requirement
     applies: Callable[[BaseModel | None, Principal], bool] = _always
@@ -82,8 +82,8 @@ SENSITIVE_OPERATIONS: Mapping[str, Rule] = {
 def sensitive(view: View) -> View:
     """Protect *view* as `SENSITIVE_OPERATIONS` requires.
 
-    Place it below the guard and `@validate_input`, and above `@idempotent`: a stored response must
-    not be repeated without the proof.
+    Place this decorator below the guard and `@validate_input`, and above `@idempotent`: a stored
+    response must not be sent again without the proof.
     """
 
     @wraps(view)

@@ -108,7 +108,7 @@ sessions = Blueprint("sessions", __name__)
 
 @dataclass(frozen=True, slots=True)
 class LimitedSignIn:
-    """`sign_in` with the limit of failed attempts of one network."""
+    """`SessionService.sign_in` with a limit of the failed attempts from one network."""
 
     sign_in: Callable[[LoginRequest], SignInResponse]
 

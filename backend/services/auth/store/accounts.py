@@ -85,7 +85,7 @@ def find_user_by_email(session: Session, email_key: str) -> User | None:
 
 
 class UserSearch(NamedTuple):
-    """Texts of which one must be part of an account: of its keys, or of its display name."""
+    """Search texts. An account matches if one of its keys or its display name contains its text."""
 
     username_key: str
     email_key: str
@@ -126,7 +126,7 @@ def search_users(
     return session.scalars(query.order_by(User.username_key).limit(limit)).all()
 
 
-# Replaced before the case mapping: databases do not agree on the lowercase of U+0130.
+# Replacements before the case mapping: databases map U+0130 to different lowercase letters.
 _TURKISH_I = {0x130: ord("i"), 0x131: ord("i")}
 
 
@@ -214,7 +214,7 @@ def set_password_hash(session: Session, user_id: str, new_hash: str) -> None:
 
 
 def raise_generation(session: Session, user_id: str, now: datetime) -> int:
-    """Invalidate all tokens of *user_id* and return the generation that new ones carry."""
+    """Invalidate all tokens of *user_id* and return the generation that new tokens carry."""
     raised = session.scalar(
         update(User)
         .where(User.id == user_id)

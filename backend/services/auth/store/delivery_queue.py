@@ -1,4 +1,4 @@
-"""Rows that wait for a delivery by mail. The caller owns the transaction."""
+"""Base of the tables that queue mails for delivery. The caller owns the transaction."""
 
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -59,7 +59,7 @@ def claim_row(session: Session, table: type[Row], now: datetime, until: datetime
 
 
 def _is_due(table: type[Row], now: datetime) -> ColumnElement[bool]:
-    # Later times than a row may wait were stored before the clock was set back (ADR 38).
+    # A time after the longest possible wait was stored before the clock was set back (ADR 38).
     return or_(table.not_before <= now, table.not_before > now + MAX_WAIT)
 
 

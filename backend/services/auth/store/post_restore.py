@@ -26,7 +26,8 @@ def invalidate_sessions_and_tokens(connection: Connection, now: datetime) -> Non
     A session of the backup may have ended since the backup, and a password reset token may have
     been used. Generations are raised to the minutes since 1970 (or incremented if they are
     already higher), so they exceed every generation published before, also after repeated
-    restores. Tokens of users and tenants that the backup does not contain end with the signing key.
+    restores. Tokens of users and tenants that the backup does not contain become invalid, because
+    the signing key is replaced.
     """
     connection.execute(
         update(LoginSession)
@@ -49,7 +50,7 @@ def invalidate_sessions_and_tokens(connection: Connection, now: datetime) -> Non
 
 
 def _replace_signing_key(connection: Connection, now: datetime) -> None:
-    """Let a key sign that no token issued before or after the backup is signed with.
+    """Switch to a signing key that has not signed any token, before or after the backup.
 
     The number of its epoch is the time in seconds, because the epochs since the backup are unknown.
     """

@@ -27,7 +27,7 @@ class LoginSession(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    # Time of the last proof that the user is present; None if it is the sign-in.
+    # Time of the last proof that the user is present; None if there was none since the sign-in.
     proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     end_reason: Mapped[str | None] = mapped_column(String(32))

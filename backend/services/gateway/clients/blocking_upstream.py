@@ -94,7 +94,7 @@ class BlockingUpstreamPool:
         except HTTPError as error:
             raise InvalidUpstreamResponse(service) from error
         if response.status < 200:
-            # http.client takes every interim response except 100 for the final one.
+            # http.client returns an interim response other than 100 as if it were the final one.
             response.close()
             raise InvalidUpstreamResponse(service)
         fields = [(name, value) for name, value in response.headers.items()]

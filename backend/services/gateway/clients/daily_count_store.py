@@ -14,8 +14,8 @@ CountsByOutcome = Mapping[tuple[str, str], int]
 """Number of requests by (service, outcome)."""
 
 _RETENTION_SECONDS: Final = (MAX_DAYS + 2) * 24 * 60 * 60
-# Besides the counts, the hash of a day has one field a process: the sequence number of the last
-# batch that was added. A batch that is sent twice, because the first reply was lost, counts once.
+# Besides the counts, the hash of a day has one field per process with the sequence number of its
+# last batch. A batch that is sent again because the reply was lost is therefore counted once.
 _SEQUENCE_PREFIX: Final = "told by "
 _ADD_SCRIPT: Final = """
 local applied = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
@@ -28,7 +28,7 @@ return 1
 
 
 class RedisDailyCounts:
-    """Daily counts in Redis, one hash a day."""
+    """Daily counts in Redis, with one hash per day."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -84,7 +84,7 @@ class LocalDailyCounts:
         source: str,  # noqa: ARG002
         sequence_number: int,  # noqa: ARG002
     ) -> None:
-        """Add *counts* to *day*, and drop days that are too old to be read."""
+        """Add *counts* to *day*, and delete the counts of days that are too old to be read."""
         stored = self._days.setdefault(day, {})
         for key, requests in counts.items():
             stored[key] = stored.get(key, 0) + requests

@@ -149,8 +149,8 @@ class InstanceGroup:
     def record_probe_response(self, instance: Instance) -> None:
         """Readmit *instance* if it is ejected.
 
-        Otherwise the failures of its requests still count: an instance can answer probes while
-        requests time out.
+        If it is not ejected, the failures of its requests still count: an instance can answer
+        probes while requests time out.
         """
         if instance.is_ejected:
             self.record_success(instance)
@@ -177,8 +177,8 @@ class InstanceGroup:
     def record_missed_probe(self, instance: Instance) -> None:
         """Count a probe that was not answered in time. The second one ejects the instance.
 
-        No request is sent as a trial until the instance responds again: it accepts connections
-        and would let the caller wait. This may eject all instances of the service.
+        The instance gets no trial request until it responds to a probe: it accepts connections, so
+        the caller of a trial request would wait. This may eject all instances of the service.
         """
         if instance.responses != instance.responses_at_miss:
             instance.responses_at_miss = instance.responses

@@ -98,7 +98,8 @@ class RateLimitCounter(asyncio.Protocol):
     def check_idle_connection(self) -> None:
         """Send a PING if Redis has sent nothing for a second. Call it regularly.
 
-        Without it, an outage would only be noticed, and reported in the metrics, by a request.
+        Without this check, the next request would be the first to detect an outage and report it in
+        the metrics.
         """
         is_idle = monotonic() - self._last_reply_at >= _IDLE_CHECK_SECONDS
         if self._ready and is_idle and not self._pending:
@@ -125,7 +126,7 @@ class RateLimitCounter(asyncio.Protocol):
         unsent.clear()
 
     def _check_timeout(self) -> None:
-        """Disconnect from a Redis that has not replied within the timeout."""
+        """Disconnect if Redis has not replied within the timeout."""
         self._is_timer_running = False
         if not self._pending:
             return
@@ -209,7 +210,7 @@ class RateLimitCounter(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Only streams are opened here; uvloop's transports do not derive from asyncio's.
+        # A cast, not a type check: uvloop's stream transports do not derive from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -249,7 +250,8 @@ class RateLimitCounter(asyncio.Protocol):
         if line[:1] == b"+":
             callback(parse_reply(line[1:]), False)
         else:
-            # SCRIPT FLUSH, a failover or lack of memory: decide locally and reconnect.
+            # Redis replied with an error, for example after SCRIPT FLUSH or a failover, or because
+            # it is out of memory: decide locally and reconnect.
             callback(self._local_buckets.reply(charge_set.charges), True)
             self._disconnect(line.decode("latin-1"))
 

@@ -135,7 +135,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Only streams are opened here; uvloop's transports do not derive from asyncio's.
+        # A cast, not a type check: uvloop's stream transports do not derive from asyncio's.
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Header policy: which headers are forwarded in each direction, and which the gateway writes.
 
 Hop-by-hop headers and forged gateway headers are dropped first, then the gateway's own headers
-are added. A name in `Connection` can therefore not remove one of them.
+are added. A header that the client names in `Connection` therefore cannot remove one of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ def is_request_header_forwarded(name: str) -> bool:
         name in HOP_BY_HOP
         or name in _DROPPED_FROM_REQUESTS
         or name.startswith(_DROPPED_PREFIXES_FROM_REQUESTS)
-        # WSGI maps `X_User_ID` and `X-User-ID` to one variable, so that only the latter passes.
+        # WSGI maps `X_User_ID` and `X-User-ID` to one variable, so names with `_` are dropped.
         or "_" in name
     )
 

@@ -61,11 +61,11 @@ class RedisHealthChecker:
         self._was_reached = False
 
     def ensure_reached_once(self) -> None:
-        """Raise the exception of the check if Redis has not responded since the start.
+        """Ping Redis, unless it has responded since the start. Raises the exception of the ping.
 
         A gateway that starts with a wrong address of Redis must not become ready. A later outage
         affects all gateways alike: they count rate limits in their own memory, and removing them
-        from the load balancer would turn the outage of Redis into one of the whole system.
+        from the load balancer would turn the outage of Redis into an outage of the whole system.
         """
         if not self._was_reached:
             self._ping()

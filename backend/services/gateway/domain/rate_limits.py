@@ -55,7 +55,7 @@ def _build_key(
     route: Route, rule: RateLimitRule, path: str, subject: RateLimitSubject
 ) -> str | None:
     """Return the Redis key of the counter, or None if *rule* does not apply to *subject*."""
-    # A rule without paths is one limit for all routes; one with paths has a counter for each path.
+    # A rule without paths has one counter for all routes; a rule with paths has one per path.
     prefix = f"{_KEY_PREFIX}{rule.name}:"
     if rule.paths:
         prefix += f"{route.name}{path}:"

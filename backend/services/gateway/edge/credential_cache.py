@@ -56,7 +56,7 @@ class Caller:
     def get_rate_limit_charge(
         self, key: str, route: Route, path: str, metrics: EdgeMetrics
     ) -> RateLimitCharge:
-        """Return the charge for a request for *path*, created once for each *key*."""
+        """Return the rate-limit charge of a request to *path*, created once for each *key*."""
         charge = self._charges.get(key)
         if charge is None:
             subject = rate_limit_subject(self.address, self.principal)

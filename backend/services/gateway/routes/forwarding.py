@@ -61,7 +61,7 @@ def reject_invalid_targets(app: Flask) -> None:
 
 
 def convert_problems_to_openai_errors(app: Flask, table: RouteTable) -> None:
-    """Send the gateway's own errors on the paths of OpenAI's API in its format."""
+    """Send the gateway's own errors in OpenAI's format on the paths of OpenAI's API."""
 
     @app.after_request
     def convert(response: Response) -> Response:
@@ -122,7 +122,7 @@ def _create_forward_request() -> ForwardRequest:
 def _get_raw_target(environ: dict[str, Any]) -> str:
     """Return the request target as received. PATH_INFO is decoded and hides escapes."""
     target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
-    # The development server has taken the host of a target in absolute form.
+    # For a target in absolute form, the development server has already read the host from it.
     authority, rest = split_absolute_form(target)
     return "/" if authority is not None and rest == "*" else rest
 
@@ -130,7 +130,7 @@ def _get_raw_target(environ: dict[str, Any]) -> str:
 def _get_body(environ: dict[str, Any]) -> tuple[Iterator[bytes] | None, int | None]:
     """Return (body, length); the length is None for a chunked body."""
     # Do not use `request.stream`: it ends silently at MAX_CONTENT_LENGTH, and the service would
-    # take the truncated body for complete.
+    # receive the truncated body as if it were complete.
     stream = environ["wsgi.input"]
     if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
         return iter(lambda: stream.read(_READ_BYTES), b""), None

@@ -51,7 +51,7 @@ class Content:
 
     pages: "Iterable[Page | PageSignal]"
     title: str = ""
-    # 0 for a file without pages, whose text comes as a single page.
+    # 0 for a file type without pages. Its text is then yielded as a single page.
     page_count: int = 0
     attachments: Sequence[Attachment] = ()
 
@@ -89,8 +89,8 @@ class TextBuilder(text_builder.TextBuilder):
 # Line separators other than \n, and non-ASCII spaces. Normalized to \n and space.
 _LINE_SEPARATORS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"[\xa0\u2000-\u200a\u202f\u205f]")
-# pdfium's mark for a hyphen at the end of a line, after which it joins the next line. The hyphen
-# and the line break are restored, so that quotes match the text that other programs extract.
+# pdfium replaces a hyphen and the line break after it with this mark. Both are restored, so that
+# quotes match the text that other programs extract.
 _LINE_HYPHEN = re.compile(r"[\x02\ufffe](\s|$)?")
 # A soft hyphen is visible only at the end of a line.
 _VISIBLE_SOFT_HYPHEN = re.compile(r"\xad(?=[ \t]*\n)")
@@ -98,8 +98,9 @@ _VISIBLE_SOFT_HYPHEN = re.compile(r"\xad(?=[ \t]*\n)")
 _PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufb4f\ufb50-\ufdff\ufe70-\ufefc]+")
 # Bullets of symbol fonts, which use private code points.
 _BULLETS = re.compile(r"[\uf0b7\uf0a7\uf0d8\uf076\uf0fc]")
-# Removed: NUL (terminates strings in databases), other control characters (noise of broken fonts),
-# lone surrogates (not characters), direction marks and zero-width spaces (invisible).
+# Characters that are removed: NUL (it terminates strings in databases), other control characters
+# (noise of broken fonts), lone surrogates (not characters), direction marks and zero-width spaces
+# (invisible).
 _UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069"
     r"\ud800-\udfff\ue000-\uf8ff\ufeff\ufff9-\ufffb\ufffe\uffff]"

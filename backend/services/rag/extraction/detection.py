@@ -30,12 +30,12 @@ _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# The document type or root of HTML and XHTML, after an XML declaration and comments.
+# The doctype or root element of HTML or XHTML, after an optional XML declaration and comments.
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->|<\?xml\s[^>]*>)*+<(?:!doctype\s+html|html[\s>])",
     re.I | re.S,
 )
-# Precedes text in which 0E and 0F begin and end Korean characters (RFC 1557).
+# Designation before text in which the bytes 0E and 0F begin and end Korean characters (RFC 1557).
 _ISO_2022_KR_DESIGNATION = b"\x1b$)C"
 _HEADER_LINE = re.compile(rb"(?:[A-Za-z][\w-]{1,60}:[^\n]*\n(?:[ \t][^\n]*\n)*)", re.A)
 _EMAIL_HEADER = re.compile(rb"^(?:from|received|return-path|message-id|subject):", re.M | re.I)
@@ -163,7 +163,7 @@ def _leading_headers(head: bytes) -> list[re.Match[bytes]]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Check for a byte order mark, UTF-16, or one or 2 % control characters and no NUL."""
+    """Check for a byte order mark, UTF-16, or no NUL and few control characters (one, or 2 %)."""
     if head.startswith(_BYTE_ORDER_MARKS) or detect_utf16(head):
         return True
     expected = b"\t\n\r\f\x1b"

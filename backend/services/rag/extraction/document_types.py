@@ -20,11 +20,11 @@ class DocumentType:
     """Names, detection rules and parser of one document type."""
 
     name: str
-    # In error messages.
+    # Name of the type in error messages.
     label: str
-    # Stored with the document and returned by the API.
+    # Media type that is stored with the document and returned by the API.
     media_type: str
-    # Lower case, with the dot.
+    # File name suffixes in lower case, with the dot.
     suffixes: tuple[str, ...]
     # `module:function` below this package. The function takes the path of the file, and the
     # password if `accepts_password`, and returns a Content.
@@ -34,7 +34,8 @@ class DocumentType:
     family: Family | None = None
     # Whether the first HEAD_BYTES bytes have the signature of this type.
     matches_head: Callable[[bytes], bool] | None = None
-    # Bytes that a file with this signature must contain somewhere. Without them it is damaged.
+    # Bytes that a file with this signature must contain at any position. Without them it is
+    # damaged.
     required_bytes: bytes = b""
     # For types that are ZIP archives: the start of the name of an entry that only this type has.
     zip_entry: bytes = b""

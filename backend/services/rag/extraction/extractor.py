@@ -43,7 +43,7 @@ class AttachmentSink(Protocol):
     def start_attachment(
         self, filename: str, media_type: str, size_bytes: int, error_code: str | None
     ) -> None:
-        """Begin the next attachment. With *error_code* its content is not sent."""
+        """Begin the next attachment. If *error_code* is given, no content follows."""
 
     def write(self, data: bytes) -> object:
         """Receive the next part of the content."""
@@ -68,7 +68,7 @@ class ExtractionLimits:
     """Limits on the resources for one file."""
 
     timeout_seconds: int = 120
-    # Additional time for all scanned pages together.
+    # Additional time for OCR of all scanned pages together.
     ocr_timeout_seconds: int = 1800
     max_memory_bytes: int = 1536 * 2**20
     max_characters: int = 20_000_000
@@ -129,7 +129,7 @@ class Extractor:
         return [sys.executable, "-m", module, document_type.name, str(file), *limits]
 
     def stop(self) -> None:
-        """Kill all extraction processes, also those that are started later."""
+        """Kill all extraction processes, and kill those that are started later at their start."""
         self._stopped = True
         for process in tuple(self._running):
             process.kill()

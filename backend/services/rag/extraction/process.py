@@ -4,8 +4,8 @@
 
 Uploaded files are untrusted and parsers have vulnerabilities. Therefore this process holds no
 secrets, cannot write files, cannot exceed its limits, and communicates only through standard
-output: one JSON line per page as soon as the page is parsed, then the attachments. Standard input
-is the password of the file, or empty.
+output: one JSON line per page as soon as the page is parsed, then the attachments. It reads the
+password of the file from standard input, which is empty without a password.
 """
 
 import json

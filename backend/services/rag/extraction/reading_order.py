@@ -21,12 +21,12 @@ _RTL_RANGES = (("\u0590", "\u08ff"), ("\ufb1d", "\ufdff"), ("\ufe70", "\ufefc"))
 MAX_WORD_GAP = 0.75
 _MIN_PARAGRAPH_GAP = 0.45
 _MIN_GUTTER_WIDTH = 0.6
-# Fraction of the column width that a line ended by the column (not by its paragraph) fills, and the
-# fraction of such lines in prose.
+# A full line fills at least this fraction of the column width: the column ends it, not its
+# paragraph. Prose has at least this fraction of full lines.
 _FULL_LINE_RATIO = 0.7
 _MIN_FULL_LINES = 0.5
 _MIN_COLUMN_LINES = 3
-# Bounds of the search for gutters.
+# Bounds on the search for gutters, the gaps between columns.
 _MAX_GUTTERS = 6
 _MAX_DEPTH = 6
 
@@ -87,7 +87,7 @@ def _find_gutter(fragments: list[TextFragment], order: _DrawingOrder, depth: int
             if _are_columns(*_split_sides(band, x), order, depth)
         )
 
-    # On a tie the widest gap wins.
+    # Among gaps with equal counts, choose the widest.
     candidates = [
         (count_column_fragments(x), rank, x) for rank, x in enumerate(_find_gaps(fragments)[::-1])
     ]
@@ -125,7 +125,7 @@ def _find_gaps(fragments: list[TextFragment]) -> list[float]:
 def _split_bands(fragments: list[TextFragment], gutter: float) -> Iterator[list[TextFragment]]:
     """Yield runs of fragments from top to bottom.
 
-    In each run, either no fragment crosses the gutter, or it is a row with one that does.
+    Each run either has no fragment that crosses the gutter, or is a row with such a fragment.
     """
     crossing: list[TextFragment] = []
     others: list[TextFragment] = []
@@ -187,7 +187,7 @@ def _are_columns(
 def _is_drawn_by_cells(
     left: list[TextFragment], right: list[TextFragment], order: _DrawingOrder
 ) -> bool:
-    """Check that the file draws rows of cells with several lines: the left one, then the right.
+    """Check that the file draws table rows in turn: the lines of the left cell, then the right.
 
     Each row begins on both sides at the same height, below all lines of the row before.
     """
@@ -207,7 +207,7 @@ def _is_drawn_by_cells(
 
 
 def _is_prose(side: list[TextFragment], order: _DrawingOrder, depth: int) -> bool:
-    """Check that most lines end because the column ends, not because their content does."""
+    """Check that most lines are full: they end with the column, not with their content."""
     width = max(fragment.right for fragment in side) - min(fragment.left for fragment in side)
     full = sum(fragment.right - fragment.left >= _FULL_LINE_RATIO * width for fragment in side)
     words = median(len(fragment.text.split()) for fragment in side)
@@ -215,7 +215,7 @@ def _is_prose(side: list[TextFragment], order: _DrawingOrder, depth: int) -> boo
     is_unspaced = median(len(fragment.text) for fragment in side) > 15
     if words < 3 and not is_unspaced:
         return False
-    # A side may consist of columns itself. The increased depth bounds the work of this search.
+    # A side may itself consist of columns. The increased depth bounds the work of this search.
     return full >= _MIN_FULL_LINES * len(side) or _find_gutter(side, order, depth + 3) is not None
 
 

@@ -46,7 +46,7 @@ class TableGrid:
     vertical: Sequence[RulingLine]
 
     def find_cell(self, x: float, y: float) -> tuple[int, int] | None:
-        """Return row and column of the cell at a point. Merged cells are at their first ones."""
+        """Return row and column of the cell at a point, of a merged cell the first ones."""
         row, column = bisect_right(self.rows, y) - 1, bisect_right(self.columns, x) - 1
         if not (0 <= row < len(self.rows) - 1 and 0 <= column < len(self.columns) - 1):
             return None
@@ -58,7 +58,7 @@ class TableGrid:
         return row, column
 
     def has_border_between(self, one: float, other: float) -> bool:
-        """Return whether a border of a column of any row is between two x positions."""
+        """Return whether a column border, in any row, is between two x positions."""
         return bisect_right(self.columns, one) != bisect_right(self.columns, other)
 
     def _is_divided(self, lines: Sequence[RulingLine], position: float, point: float) -> bool:
@@ -88,7 +88,7 @@ def find_grids(horizontal: Iterable[RulingLine], vertical: Iterable[RulingLine])
 def merge_cells(
     fragments: Sequence[TextFragment], grids: Sequence[TableGrid]
 ) -> list[TextFragment]:
-    """Return *fragments* with one fragment instead of those of each table.
+    """Return *fragments*, in which one fragment replaces all fragments of a table.
 
     It contains a line for each row of the table, with tabs between the cells.
     """
@@ -122,7 +122,7 @@ def _merge_table(fragments: list[TextFragment], grid: TableGrid) -> list[TextFra
 
 
 def _format_band(cells: dict[int, list[TextFragment]], grid: TableGrid) -> Iterator[str]:
-    """Yield the rows between two horizontal lines: one, unless rows without lines follow."""
+    """Yield the rows between two horizontal lines: several if no lines separate them."""
     texts: dict[int, list[TextFragment]] = {
         column: [_join_line(line) for line in group_rows(parts)]
         for column, parts in sorted(cells.items())
@@ -136,8 +136,8 @@ def _split_rows(
 ) -> Iterator[dict[int, list[TextFragment]]]:
     """Yield the rows of a band.
 
-    A new row begins where at least two cells begin a new line, and most of them do so although the
-    first word of that line would have fitted into the line before.
+    A new row begins where at least two cells begin a new line, and in most of these cells the first
+    word of the new line would have fitted into the previous line.
     """
     lines = [(line, column) for column, parts in texts.items() for line in parts]
     columns = {id(line): column for line, column in lines}
@@ -180,7 +180,7 @@ def _join_line(row: Sequence[TextFragment]) -> TextFragment:
 
 
 def _join_lines(lines: Iterable[RulingLine]) -> list[RulingLine]:
-    """Join lines that continue each other: many programs draw the border of each cell."""
+    """Join consecutive segments of a line: many programs draw the border of each cell."""
     joined: list[RulingLine] = []
     position = None
     for line in sorted(lines, key=lambda line: (round(line.position), line.start, line.end)):
@@ -200,7 +200,7 @@ def _join_lines(lines: Iterable[RulingLine]) -> list[RulingLine]:
 def _group_touching(
     horizontal: list[RulingLine], vertical: list[RulingLine]
 ) -> list[tuple[list[RulingLine], list[RulingLine]]]:
-    """Return the groups of lines that are connected by crossings."""
+    """Return the groups of lines that cross or touch each other."""
     groups: list[tuple[list[RulingLine], list[RulingLine]]]
     groups = [([line], []) for line in horizontal]
     for line in vertical:

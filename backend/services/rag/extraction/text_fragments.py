@@ -21,9 +21,9 @@ class TextFragment:
     right: float
     bottom: float
     text: str
-    # Number of the line in which the file draws the fragment. Fragments come in drawing order.
+    # Number of the fragment's line, in the order in which the file draws the lines.
     line: int = 0
-    # Whether this is a cell of a table, which a tab separates from others.
+    # True for a table cell, which is separated from other cells by a tab.
     is_cell: bool = False
 
     @property
@@ -79,7 +79,7 @@ def get_first_word_width(fragment: TextFragment) -> float:
 
 
 def join_fragments(above: TextFragment, below: TextFragment) -> TextFragment:
-    """Return one fragment of two lines of a cell.
+    """Join two lines of a cell to one fragment.
 
     A word that is divided by a hyphen keeps the hyphen.
     """

@@ -24,7 +24,7 @@ from backend.services.rag.extraction.text_fragments import (
 _MAX_SHIFT = 0.5
 _MIN_PADDING = 0.4
 _MAX_LINE_GAP = 0.6
-# Lines of one cell are at least this much closer together than rows.
+# The gap between lines of one cell is smaller than the gap between rows by at least this.
 _MIN_GAP_DIFFERENCE = 0.25
 _MIN_TABLE_ROWS = 3
 # Marker of a list item or number of a heading.
@@ -68,7 +68,7 @@ class _Columns:
         heights = [fragment.height for row in table_rows for fragment in row]
         self._step = max(median(heights), 1e-6) if heights else 1.0
         counts = Counter(key for row in table_rows for key in self._list_keys(row))
-        # First fragments of the rows of which nearly all cells are in columns.
+        # Ids of the first fragments of the rows whose cells are all in columns.
         self.rows = {
             id(row[0]) for row in table_rows if all(self._is_column(cell, counts) for cell in row)
         }
@@ -104,7 +104,7 @@ def _get_gap(above: _Row, below: _Row) -> float:
 
 
 def _get_row_gap(rows: list[_Row], gaps: list[float]) -> float:
-    """Return the gap above most rows that have all columns."""
+    """Return the upper quartile of the gaps above the rows with the largest number of cells."""
     columns = max(len(row) for row in rows)
     full = sorted(gap for row, gap in zip(rows[1:], gaps, strict=True) if len(row) == columns)
     return full[len(full) * 3 // 4] if full else 0.0
@@ -140,7 +140,7 @@ def _is_same_column(fragment: TextFragment, above: TextFragment) -> bool:
 
 
 def _get_border(cells: _Row, index: int, default: float) -> float:
-    """Return where the next column begins."""
+    """Return the x position where the next column begins."""
     return cells[index + 1].left if index + 1 < len(cells) else default
 
 
@@ -160,9 +160,9 @@ def _is_continuation(
     ]
     is_close = gap <= row_gap - _MIN_GAP_DIFFERENCE
     if len(row) == len(last_lines):
-        # Short texts in all columns are a row of their own.
+        # A row below cells with a single word each is a row of its own.
         return is_close and all(wrapped) and any(" " in line.text for line in last_lines)
-    # A line that reaches the end of the table and continues at its start is no row of a table.
+    # Text that wraps at the right edge of the table and continues at its left edge is prose.
     is_line = cells == [0] and _is_wrapped(last_lines[-1], row[0], columns.right)
     return is_close or (all(wrapped) and not is_line)
 

@@ -36,8 +36,8 @@ def collect_answer(pieces: AnswerStream) -> Answer:
 def stream_answer_events(pieces: AnswerStream, to_body: Callable[[Answer], Body]) -> Response:
     """Respond with `token` events, then `citations` and `done`, or `error` after a failure.
 
-    A failure before the first token is a problem response with an error status. This is not
-    possible if it occurs later than the first heartbeat, when the stream has started.
+    A failure before the first token becomes a problem response with an error status, unless it
+    occurs after the first heartbeat: the stream has then started already.
     """
     producer = _EventProducer(pieces, to_body)
     producer.start()
@@ -66,7 +66,7 @@ class _EventProducer:
         threading.Thread(target=self._run, name="answer", daemon=True).start()
 
     def wait_for_first_event(self, timeout_seconds: float) -> None:
-        """Wait for the first event, or *timeout_seconds*. Raises a failure that occurs earlier."""
+        """Wait at most *timeout_seconds* for the first event. Raises an earlier failure."""
         self._started.wait(timeout_seconds)
         with self._lock:
             self._started.set()
@@ -121,7 +121,7 @@ class _EventProducer:
         self._put(format_event("error", _to_problem(error)))
 
     def _put(self, event: bytes | None) -> None:
-        """Queue *event*. Waits for a slow client, and drops it if the client disconnected."""
+        """Queue *event*. Waits for a slow client; drops the event if the client disconnected."""
         while not self._disconnected.is_set():
             try:
                 self._events.put(event, timeout=_CHECK_SECONDS)

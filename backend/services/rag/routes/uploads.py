@@ -142,7 +142,7 @@ def _parse_body(
 def _validate_field_names(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
     for name in [*form, *files]:
         if name not in _FIELDS and name != "file":
-            # The name of a part without a name is None.
+            # *name* is None for a part without a name.
             raise invalid_field(f"#/{(name or '')[:60]}", "Unknown field.")
     for name in _FIELDS:
         if name in files or len(form.getlist(name)) > 1:

@@ -1,7 +1,7 @@
 """Attachments of messages.
 
-An attachment that was read is the document of the message's collection with the same digest. There
-is at most one: several messages with the same attachment share its document.
+The document of an attachment that was read is the one in the message's collection with the same
+digest. There is at most one: several messages with the same attachment share it.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,13 +23,22 @@ class AttachmentRow(Base):
     # Position in the message, from 1.
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     filename: Mapped[str] = mapped_column(String(255))
-    # Of a document: detected from the content. Otherwise as declared by the sender.
+    # Type detected from the content if the attachment became a document, else as declared by the
+    # sender.
     content_type: Mapped[str] = mapped_column(String(100))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    # None if the attachment was not read. The error then says why.
+    # None if the attachment was not read. `error_code` and `error_detail` then give the reason.
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None] = mapped_column(String(500))
+
+
+# Create the aliases once: each one copies all columns, and a statement with new aliases is compiled
+# again.
+_MESSAGE, _ATTACHED = aliased(DocumentRow), aliased(DocumentRow)
+_IS_ATTACHED = and_(
+    _ATTACHED.collection_id == _MESSAGE.collection_id, _ATTACHED.sha256 == AttachmentRow.sha256
+)
 
 
 class ListedAttachment(NamedTuple):
@@ -41,14 +50,10 @@ class ListedAttachment(NamedTuple):
 
 def list_attachments(session: Session, message_ids: Collection[str]) -> list[ListedAttachment]:
     """Return the attachments of the messages, ordered by message and position."""
-    message, attached = aliased(DocumentRow), aliased(DocumentRow)
-    is_attached = and_(
-        attached.collection_id == message.collection_id, attached.sha256 == AttachmentRow.sha256
-    )
     query = (
-        select(AttachmentRow, attached.id)
-        .join(message, message.id == AttachmentRow.document_id)
-        .outerjoin(attached, is_attached)
+        select(AttachmentRow, _ATTACHED.id)
+        .join(_MESSAGE, _MESSAGE.id == AttachmentRow.document_id)
+        .outerjoin(_ATTACHED, _IS_ATTACHED)
         .where(AttachmentRow.document_id.in_(message_ids))
         .order_by(AttachmentRow.document_id, AttachmentRow.number)
     )
@@ -69,7 +74,7 @@ def list_attached_documents(session: Session, message_id: str) -> Sequence[Docum
 
 
 def find_other_message(session: Session, attached: DocumentRow) -> DocumentRow | None:
-    """Return another message in the same collection with the same attachment, if there is one."""
+    """Return another message of the collection with the same attachment, or None."""
     query = (
         select(DocumentRow)
         .join(AttachmentRow, AttachmentRow.document_id == DocumentRow.id)

@@ -1,4 +1,4 @@
-"""Chunks of documents. These rows decide what is visible; indexes contain only ids."""
+"""Chunks of documents. These rows determine which chunks are visible; indexes contain only ids."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -77,8 +77,8 @@ def get_visible_chunks(
         .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
         .join(CollectionRow, CollectionRow.id == DocumentRow.collection_id)
         .where(
-            # Without a condition on the tenant of the document: SQLite would use its index and scan
-            # all documents of the tenant.
+            # There is no condition on the document's tenant: SQLite would use the index on it and
+            # scan all documents of the tenant.
             ChunkRow.id.in_(chunk_ids),
             ChunkRow.generation == DocumentRow.generation,
             is_readable_by(tenant_id, user_id),
@@ -104,7 +104,7 @@ def list_chunks(
 
 
 def count_chunks(session: Session, document_id: str, generation: int) -> int:
-    """Return the number of chunks of a generation, also of one that is not visible yet."""
+    """Return the number of chunks of a generation, which need not be visible yet."""
     query = select(func.count()).where(
         ChunkRow.document_id == document_id, ChunkRow.generation == generation
     )

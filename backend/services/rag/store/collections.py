@@ -57,7 +57,7 @@ class GrantRow(Base):
 def is_readable_by(tenant_id: str, user_id: str) -> ColumnElement[bool]:
     """Return the condition that *user_id* may read a collection.
 
-    Other collections do not exist for this user.
+    For this user, all other collections are treated as missing.
     """
     granted = select(GrantRow.collection_id).where(GrantRow.user_id == user_id)
     return and_(

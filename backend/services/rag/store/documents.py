@@ -37,7 +37,8 @@ _BATCH_SIZE = 500
 DocumentStatus = Literal["queued", "processing", "ready", "failed"]
 # A claim without a heartbeat for this long has expired.
 CLAIM_TIMEOUT_SECONDS = 20
-# Literal SQL: a partial index is used only if the query repeats its condition literally.
+# Literal SQL, because a database uses a partial index only for a query with literally the same
+# condition.
 IS_WAITING = text("status IN ('queued', 'processing') AND claim IS NULL")
 
 
@@ -87,8 +88,8 @@ class DocumentRow(Base):
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
-    # Id of the claim under which a worker processes the document. It changes or becomes None when
-    # the document is requeued or moved meanwhile.
+    # Id of the claim under which a worker processes the document. If the document is requeued or
+    # moved, the id changes or becomes None, and the worker has lost its claim.
     claim: Mapped[str | None] = mapped_column(String(40), index=True)
     # Last heartbeat of the worker that holds the claim.
     heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -128,8 +129,8 @@ class PageRow(Base):
 class RemovalRow(Base):
     """Pending removal of a file or of vectors, which are stored outside the database.
 
-    Written in the transaction that deletes or replaces the document, so that nothing is left over
-    if the process ends before the removal.
+    It is written in the transaction that deletes or replaces the document, so that the file and
+    vectors are removed later if the process ends before.
     """
 
     __tablename__ = "removals"
@@ -250,8 +251,8 @@ def delete_document(session: Session, row: DocumentRow) -> None:
     session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
     schedule_late_cleanup(session, row)
     collection_changes.record_change(session, row.collection_id, row.id)
-    # A statement, not session.delete(): the cascade of the database deletes pages and chunks
-    # without loading them.
+    # Use a statement, not session.delete(): the database's cascade deletes pages and chunks without
+    # loading them.
     session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
 
 

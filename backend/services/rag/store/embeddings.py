@@ -28,7 +28,8 @@ from backend.services.rag.store.documents import DocumentRow
 # it becomes serving. The previous model is `leaving` until no process can use it, then `dropping`.
 ModelState = Literal["serving", "building", "leaving", "dropping"]
 
-# Enough to detect missing vectors, and below the limit of parameters of a query.
+# Number of documents that suffices to detect missing vectors and is below the maximum number of
+# query parameters.
 _MAX_CHECKED_DOCUMENTS = 500
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -40,18 +41,20 @@ class EmbeddingModelRow(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=lambda: new_id("emb"))
     name: Mapped[str] = mapped_column(String(300))
     address: Mapped[str | None] = mapped_column(String(1000))
-    # Suffix of the names of its partitions. Empty for the model from before models were selectable.
+    # Suffix of the model's partition names. It is empty for the model of installations from before
+    # models were selectable.
     suffix: Mapped[str] = mapped_column(String(16))
-    # Kind of the vector store with its partitions. A store of another kind starts empty.
+    # Kind of the vector store that contains the model's partitions. A store of another kind starts
+    # empty.
     store: Mapped[str] = mapped_column(String(16))
     state: Mapped[ModelState] = mapped_column(String(16))
     since: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    # Until then, one process holds the lease to embed missing chunks.
+    # End of the lease of the process that embeds missing chunks; None without a lease.
     worked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class EmbeddingRow(Base):
-    """The first *chunks* chunks of a generation are in the partition of the model."""
+    """Record that the first *chunks* chunks of a generation are in the model's partition."""
 
     __tablename__ = "embeddings"
 
@@ -66,7 +69,7 @@ class EmbeddingRow(Base):
 
 
 class IncompleteDocument(NamedTuple):
-    """A document of which a model has not embedded all chunks."""
+    """A document with chunks that a model has not embedded."""
 
     document_id: str
     tenant_id: str
@@ -85,7 +88,7 @@ def list_models(session: Session, *states: ModelState) -> Sequence[EmbeddingMode
 
 
 def claim_model(session: Session, model_id: str, lease_seconds: float) -> bool:
-    """Acquire the lease to embed for the model. Return False if another process holds it."""
+    """Acquire the lease to embed chunks with the model. Return False if it is not available."""
     now = utc_now()
     lease_end = now + timedelta(seconds=lease_seconds)
     statement = (
@@ -163,7 +166,7 @@ def has_visible_chunks(
 
 
 def reset_collection_embeddings(session: Session, model_id: str, collection_id: str) -> int:
-    """Delete the collection's records, so that the model embeds it again; return the number."""
+    """Delete the model's records of the collection, to embed it again. Return their number."""
     documents = select(DocumentRow.id).where(DocumentRow.collection_id == collection_id)
     statement = delete(EmbeddingRow).where(
         EmbeddingRow.model_id == model_id, EmbeddingRow.document_id.in_(documents)
@@ -175,7 +178,7 @@ def reset_collection_embeddings(session: Session, model_id: str, collection_id: 
 
 
 def reset_embedding(session: Session, model_id: str, document_id: str) -> None:
-    """Delete the record of the document, so that the model embeds it again."""
+    """Delete the model's record of the document, so that the document is embedded again."""
     session.execute(
         delete(EmbeddingRow).where(
             EmbeddingRow.model_id == model_id, EmbeddingRow.document_id == document_id

@@ -22,8 +22,8 @@ MAX_RETRY_DELAY_SECONDS = 600
 def claim_document(session: Session, now: datetime) -> DocumentRow | None:
     """Claim the next due document and return it, or None if no document is due.
 
-    Tenants take turns, the least recently served first. Within a tenant, the oldest upload is next.
-    So thousands of uploads of one tenant do not delay the others.
+    The tenant that was served least recently comes first, and of this tenant the oldest upload.
+    Thousands of uploads of one tenant therefore do not delay other tenants.
     """
     for tenant_id in _waiting_tenants(session, now):
         row = session.scalar(
@@ -45,7 +45,7 @@ def claim_document(session: Session, now: datetime) -> DocumentRow | None:
 
 
 def has_due_document(session: Session, now: datetime) -> bool:
-    """Check that at least one document waits and its delay is over."""
+    """Return True if at least one document waits whose delay is over."""
     return bool(session.scalar(select(exists(select(DocumentRow.id).where(_is_due(now))))))
 
 
@@ -81,7 +81,8 @@ def record_heartbeat(session: Session, claims: Sequence[str], now: datetime) -> 
 def list_expired_claims(session: Session, now: datetime) -> Sequence[DocumentRow]:
     """Return and lock the documents whose claim had no heartbeat for CLAIM_TIMEOUT_SECONDS.
 
-    A heartbeat that is as far in the future was recorded before the clock was set back.
+    A heartbeat more than CLAIM_TIMEOUT_SECONDS in the future also counts as expired: it was
+    recorded before the clock was set back.
     """
     timeout = timedelta(seconds=CLAIM_TIMEOUT_SECONDS)
     expired = or_(
@@ -109,7 +110,7 @@ def requeue_document(row: DocumentRow) -> None:
 def record_request(row: DocumentRow) -> None:
     """Store the id and trace context of the current request, if any.
 
-    The worker continues its log and trace.
+    The worker logs under this id and continues the trace.
     """
     if (request_id := current_request_id()) is not None:
         row.request_id = request_id
@@ -134,7 +135,7 @@ def mark_failed(row: DocumentRow, code: str, detail: str) -> None:
 def get_reprocessed_document(
     session: Session, document_id: str, generation: int
 ) -> DocumentRow | None:
-    """Return the document if an ingestion after *generation* is finished or is indexing."""
+    """Return the document if a generation after *generation* is complete or is being indexed."""
     return session.scalar(
         select(DocumentRow).where(
             DocumentRow.id == document_id,
@@ -167,17 +168,20 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return and_(IS_WAITING, is_due)
 
 
+# Create the alias once: it copies all columns, and a statement with a new alias is compiled again.
+_SERVED = aliased(DocumentRow)
+
+
 def _waiting_tenants(session: Session, now: datetime) -> Iterator[str]:
     """Yield the tenants with due documents, the least recently served first."""
-    served = aliased(DocumentRow)
     last_served = (
-        select(func.max(served.heartbeat))
-        .where(served.tenant_id == DocumentRow.tenant_id)
+        select(func.max(_SERVED.heartbeat))
+        .where(_SERVED.tenant_id == DocumentRow.tenant_id)
         .scalar_subquery()
     )
     waiting = select(DocumentRow.tenant_id).where(_is_due(now)).group_by(DocumentRow.tenant_id)
     rows = session.execute(waiting.add_columns(last_served)).all()
-    # Sorted here: databases disagree on where NULL sorts.
+    # Sort in Python: databases order NULL differently.
     never_served = [tenant_id for tenant_id, served_at in rows if served_at is None]
     by_time = sorted(
         (served_at, tenant_id) for tenant_id, served_at in rows if served_at is not None

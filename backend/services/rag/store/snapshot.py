@@ -88,9 +88,9 @@ def count_embedded_chunks(connection: Connection) -> int:
 
 
 def requeue_unfinished(connection: Connection) -> None:
-    """Requeue documents that were processed when the snapshot was taken.
+    """Requeue documents whose ingestion was not finished when the snapshot was taken.
 
-    Those with stored text resume with the first chunk, the others with extraction.
+    Documents with stored text resume with their first chunk, others with extraction.
     """
     unfinished = DocumentRow.status.in_(("queued", "processing"))
     unclaimed = {"claim": None, "heartbeat": None, "not_before": None, "attempts": 0}

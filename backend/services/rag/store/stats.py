@@ -33,7 +33,7 @@ def get_totals_by_status(session: Session) -> Mapping[str, StorageTotals]:
 
 
 def get_totals_by_day(session: Session, period: Period) -> Mapping[date, StorageTotals]:
-    """Return totals by upload day, without documents that were deleted since."""
+    """Return totals by upload day, without documents that have been deleted since then."""
     day = utc_day(DocumentRow.created_at)
     rows = session.execute(
         select(day, *_total_columns())

@@ -82,7 +82,7 @@ def list_collection_ids(session: Session) -> Sequence[str]:
 
 
 def list_collections_in_cleanup(session: Session) -> set[str]:
-    """Return the ids of collections with pending removals, also of deleted ones."""
+    """Return the ids of collections with pending removals, including deleted collections."""
     return set(session.scalars(select(RemovalRow.collection_id)))
 
 

@@ -13,8 +13,8 @@ class Sized(Protocol):
 
 
 T = TypeVar("T", bound=Sized)
-# Called with the collection id, the cached value and its version (None and -1 at first).
-# Returns the current value and its version.
+# Called with the collection id, the cached value and its version (None and -1 without a cached
+# value). Returns the current value and its version.
 Refresh = Callable[[str, T | None, int], tuple[T, int]]
 
 
@@ -57,7 +57,7 @@ class VersionedCache(Generic[T]):
         self._evict_others(collection_id)
 
     def _evict_others(self, used_id: str) -> None:
-        """Evict least recently used entries until the rest fits, but not *used_id*."""
+        """Evict least recently used entries except *used_id* until the cache fits *max_size*."""
         with self._lock:
             total = sum(map(len, self._entries.values()))
             for collection_id in [other for other in self._entries if other != used_id]:

@@ -16,11 +16,11 @@ class Clock:
         return self.time
 
 
-def test_stats_contain_totals_and_daily_numbers(settings, model, identities, each_database_url):
+def test_stats_contain_totals_and_daily_numbers(settings, model, identities):
     clock = Clock()
     address = ModelAddress.for_server("openai", "scripted", f"{model.url}/v1")
     models = replace(settings.models, addresses=[address])
-    changed = replace(settings, database_url=each_database_url, models=models)
+    changed = replace(settings, models=models)
     app = create_app(changed, embedder=WordEmbedder(), now=clock)
     client = identities.trust(app).test_client()
     ada, bob = identities.bearer("user-ada"), identities.bearer("user-bob")

@@ -57,7 +57,10 @@ class TokenFamilyModel:
         return index + 1
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("pg", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("pg", marks=[pytest.mark.postgres, pytest.mark.slow])],
+)
 def service(request, tmp_path_factory) -> Iterator[tuple[SessionService, FakeClock, str]]:
     clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
     url = (
@@ -106,7 +109,7 @@ def refresh(sessions: SessionService, token: str) -> str:
 
 
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_token_family_has_one_line_of_successors_until_the_session_ends(service, steps):
     sessions, clock, user_id = service
     model = TokenFamilyModel()

@@ -24,11 +24,6 @@ LEAD_TIME, TOKEN_LIFETIME = timedelta(minutes=10), timedelta(minutes=10)
 
 
 @pytest.fixture
-def database_url(each_database_url):
-    return each_database_url
-
-
-@pytest.fixture
 def database(database_url):
     database = open_database(database_url, "auth").across_tenants()
     database.migrate("auth")

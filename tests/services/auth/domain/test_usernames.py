@@ -112,6 +112,7 @@ def test_username_is_displayed_as_written_in_one_script_and_normal_form(written,
         pytest.param("ada lovelace", "U+0020", id="space"),
         pytest.param("adaи", "letters of one alphabet", id="two alphabets"),
         pytest.param("ada-", "between them", id="trailing dash"),
+        pytest.param("İ\u0300", "2 to 64 characters", id="one letter with an accent"),
     ],
 )
 def test_rejection_names_the_true_reason(name, reason):

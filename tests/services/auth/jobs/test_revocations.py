@@ -17,11 +17,6 @@ from tests.services.auth.api_user import ApiUser
 
 
 @pytest.fixture
-def database_url(each_database_url):
-    return each_database_url
-
-
-@pytest.fixture
 def app(make_settings, valkey):
     """Return an auth service with Redis, on the system clock."""
     return create_app(make_settings(REDIS_URL=valkey.url))

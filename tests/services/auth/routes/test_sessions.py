@@ -13,11 +13,6 @@ from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
 from tests.services.auth.conftest import ADMIN_PASSWORD
 
 
-@pytest.fixture
-def database_url(each_database_url):
-    return each_database_url
-
-
 @pytest.mark.parametrize("name", ["ada", "Ada", "ada@example.org", "ADA@EXAMPLE.ORG"])
 def test_login_accepts_username_or_email_in_any_case(client, ada, name):
     assert ApiUser.sign_in(client, name).get("/me").json["id"] == ada.user["id"]

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.services.rag.domain.blob_storage import BlobStorage
@@ -29,7 +29,6 @@ def test_sanitize_filename_returns_safe_basename(filename, expected):
     assert sanitize_filename(filename) == expected
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=400))
 def test_sanitize_filename_returns_storable_name_for_any_text(filename):
     name = sanitize_filename(filename)

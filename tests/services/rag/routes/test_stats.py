@@ -3,8 +3,8 @@
 from tests.services.rag.conftest import ApiUser
 
 
-def test_stats_count_all_tenants_in_total_and_by_day(start_app, identities, each_database_url):
-    app = start_app(identities, database_url=each_database_url)
+def test_stats_count_all_tenants_in_total_and_by_day(start_app, identities):
+    app = start_app(identities)
     ada, bob = (ApiUser(app, identities.bearer(name)) for name in ("user-ada", "user-bob"))
     admin = ApiUser(app, identities.bearer("user-admin", permissions=["system:read"]))
     empty = admin("GET", "/stats?days=2").json

@@ -120,7 +120,10 @@ def match_rule(request: str) -> PlannedToolCall | None:
 
 
 def find_requested_time_zone(request: str) -> str | None:
-    """Return the time zone of a request for the time, UTC if it names no place; else None."""
+    """Return the time zone in which *request* asks for the time.
+
+    It is UTC if the request names no place, and None if it does not ask for the time.
+    """
     if len(request) > MAX_REQUEST_CHARACTERS:
         return None
     for pattern in _TIMES:

@@ -1,4 +1,4 @@
-"""Principal and origin of commands. The operator has all permissions and no tenant."""
+"""Principal and request origin for commands. The operator has all permissions and no tenant."""
 
 import getpass
 import os
@@ -27,7 +27,8 @@ def get_command_line_origin() -> RequestOrigin:
     try:
         name = os.getlogin()
     except OSError:
-        # There is no terminal. The user of a container may not have a name either.
+        # os.getlogin() fails without a terminal. The user of a container may not have a name
+        # either.
         try:
             name = getpass.getuser()
         except (KeyError, OSError):

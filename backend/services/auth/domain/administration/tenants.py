@@ -132,8 +132,8 @@ class TenantService:
     def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
         """Delete a shared tenant with its memberships, custom roles and API keys.
 
-        Every service rejects tokens for the tenant. What other services store for the tenant stays
-        stored and can no longer be read.
+        Every service rejects tokens for the tenant. Other services keep the tenant's data, but
+        nobody can read it any more.
 
         Raises:
             ResourceNotFound: the tenant does not exist in the caller's scope.

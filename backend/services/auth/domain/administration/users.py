@@ -38,7 +38,7 @@ from backend.services.auth.store.credentials import (
 
 @dataclass(frozen=True, slots=True)
 class ScopedUser:
-    """An account as visible to an administrator, and its membership in the relevant tenant."""
+    """The part of an account that an administrator can see, and its membership in the tenant."""
 
     account: Account
     membership: Membership

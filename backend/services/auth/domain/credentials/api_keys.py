@@ -32,7 +32,8 @@ _TOKEN_LIFETIME = timedelta(minutes=2)
 # Precision of `last_used_at`: it is updated at most this often, so most exchanges do not write.
 _LAST_USED_PRECISION = timedelta(minutes=1)
 _PREFIX_CHARACTERS = 12
-# Levels of a key tree: a key of a session, a key created with it, and one created with that one.
+# Maximum number of levels of a key tree. A key that was created in a session is on level 1, and a
+# key that was created with another key is one level below it.
 MAX_KEY_DEPTH = 3
 _SESSION_ID_PREFIX = "key:"
 
@@ -169,14 +170,14 @@ class ApiKeyService:
         self._publish_deleted_keys(deleted_ids)
 
     def list_all_keys(self, user_id: str | None) -> Sequence[tuple[str, ApiKey]]:
-        """Return the owner's id and the key of all keys, or of one user's keys (operator)."""
+        """Return all keys, or those of one user, each with its owner's id (for the operator)."""
         with self._database.read() as session:
             return [
                 (row.user_id, _to_api_key(row)) for row in store.list_all_keys(session, user_id)
             ]
 
     def revoke_key(self, actor_id: str, key_id: str, origin: RequestOrigin) -> None:
-        """Revoke a key of any user and its descendants (operator).
+        """Revoke a key of any user, and the key's descendants (for the operator).
 
         Raises:
             ResourceNotFound: the key does not exist.

@@ -1,4 +1,4 @@
-"""Change of the e-mail address: a new address takes effect once it is confirmed there."""
+"""Change of the e-mail address: a new address must be confirmed with a token sent to it."""
 
 import hashlib
 import secrets
@@ -56,7 +56,7 @@ class EmailChanges:
         self._now = now
 
     def count_change(self, user_id: str) -> None:
-        """Count a change of the account's address; call it before the transaction.
+        """Count a change of the account's address. Call this before the transaction starts.
 
         Raises:
             TooManyAttempts: the address was changed five times within an hour.
@@ -66,8 +66,8 @@ class EmailChanges:
     def change_email(self, session: Session, user: accounts.User, email: str | None) -> None:
         """Remove the address, or store *email* as pending and send a token to it.
 
-        The current address withdraws a pending change. Without one, a token is sent to the current
-        address if it is not confirmed.
+        If *email* is the current address, a pending change is withdrawn. If there is none and the
+        current address is not confirmed, a token is sent to it.
 
         The previous address gets a notice. Call `notify_added` after the transaction.
 
@@ -93,7 +93,7 @@ class EmailChanges:
             _set_email(session, user, None)
 
     def notify_added(self) -> None:
-        """Have the queued mails sent immediately."""
+        """Make the mail thread send the queued mails immediately."""
         self._mails.notify_added()
 
     def get_pending_email(self, user_id: str) -> str | None:
@@ -139,7 +139,7 @@ class EmailChanges:
 
 
 def _set_email(session: Session, user: accounts.User, email: str | None) -> None:
-    """Set the confirmed address. Reset tokens that were sent to the previous one are deleted."""
+    """Set the confirmed address. Delete reset tokens that were sent to the previous one."""
     fields = {
         "email": email,
         "email_key": normalize_email(email) if email else None,

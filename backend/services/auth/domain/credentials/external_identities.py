@@ -207,7 +207,7 @@ class ExternalSignInService:
     def _transfer_unverified_account(
         self, session: Session, user: accounts.User, now: datetime
     ) -> int:
-        """Hand *user* over to the verified owner of its e-mail address.
+        """Transfer the account *user* to the verified owner of its e-mail address.
 
         The address was never verified, so an attacker may have registered the account in
         advance (account pre-hijacking). Password, sessions, API keys and second factor are
@@ -242,7 +242,7 @@ class ExternalSignInService:
 
 
 def _choose_username(session: Session, identity: VerifiedIdentity) -> Username:
-    """Return an available username similar to the one at the provider."""
+    """Return an unused username that is similar to the user's name at the provider."""
     preferred = (identity.username or "").partition("@")[0]
     preferred = _INVALID_NAME_CHARACTERS.sub("", preferred)[:_MAX_NAME_CHARACTERS].strip("._-")
     for base in (preferred, "user"):

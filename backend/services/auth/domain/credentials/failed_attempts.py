@@ -1,8 +1,8 @@
 """Limits of failed sign-ins and proofs.
 
-A guesser with many addresses is slowed down by the counter of the account, which delays attempts
-but never locks the account. A device that has signed in before, and a session, count their own
-failures instead, so that failures of other clients do not delay the owner.
+Each account has a counter for all addresses, which slows down an attacker with many addresses. It
+delays attempts but never locks the account. Known devices and sessions have counters of their own
+instead, so that failures of other clients do not delay the owner.
 
 The counters are in the database: they are the same for all processes and survive restarts.
 """
@@ -46,7 +46,7 @@ class AttemptRate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a rate such as `10 per 5 minutes`. Raises ValueError if it is none."""
+        """Parse a rate such as `10 per 5 minutes`. Raises ValueError if *text* is not a rate."""
         match = _RATE.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"{text!r} is not a rate. Write for example: 10 per 5 minutes.")
@@ -54,7 +54,7 @@ class AttemptRate:
         return cls(int(amount), timedelta(seconds=int(count or 1) * _SECONDS[unit]))
 
 
-# Changes of the e-mail address by or for one account.
+# Limit on changes of one account's e-mail address, by its owner or by an administrator.
 _EMAIL_CHANGES = AttemptRate(5, timedelta(hours=1))
 
 
@@ -72,7 +72,7 @@ class _Limit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _PeriodLimit:
-    """A number of failures within a period; then none until the period ends."""
+    """Limit of failures within a period. Later attempts are rejected until the period ends."""
 
     rate: AttemptRate
     resets_on_success: bool = True
@@ -88,10 +88,11 @@ class _PeriodLimit:
 
 @dataclass(frozen=True, slots=True)
 class _DelayLimit:
-    """A number of failures without a delay, and then a delay that doubles with each failure."""
+    """Limit of failures without a delay. Afterwards the delay doubles with each failure."""
 
     free_failures: int
-    # Success does not reset the count: every sign-in of the owner would give a guesser more.
+    # Success does not reset the count: each sign-in of the owner would give an attacker further
+    # attempts without a delay.
     resets_on_success: bool = False
 
     def get_end(self, failures: int, first_at: datetime, last_at: datetime) -> datetime | None:
@@ -136,7 +137,7 @@ class AttemptLimiter:
 
     @contextmanager
     def limit_sign_in(self, account: str, network: str, device_id: str | None) -> Iterator[None]:
-        """Count a failure of the block: wrong credentials or a wrong code.
+        """Limit the attempts of the block. Wrong credentials or a wrong code count as a failure.
 
         Args:
             account: subject of the account, the same for all spellings of its name.
@@ -158,7 +159,7 @@ class AttemptLimiter:
 
     @contextmanager
     def limit_proof(self, session_id: str) -> Iterator[None]:
-        """Count a failure of the block, which checks a password or code within a session.
+        """Limit the attempts of the block, which checks a password or code within a session.
 
         A stolen access token must not allow guessing the password without limit.
 
@@ -169,10 +170,13 @@ class AttemptLimiter:
             yield
 
     def count_email_change(self, user_id: str) -> None:
-        """Count a change of the e-mail address, which sends a mail to an address of choice.
+        """Count a change of the e-mail address.
+
+        Each change sends a mail to an address that the caller chooses. Call this outside of a
+        transaction.
 
         Raises:
-            TooManyAttempts: the account has used up its changes. Call it outside of a transaction.
+            TooManyAttempts: the account has used up its changes.
         """
         self._reserve([_create_counter(_PeriodLimit(_EMAIL_CHANGES), "email-change", user_id)])
 
@@ -198,7 +202,8 @@ class AttemptLimiter:
         with self._database.write() as session:
             for counter in sorted(counters, key=lambda item: item.digest):
                 acquire_transaction_lock(session, counter.digest)
-            # After the locks: no attempt that was counted before is later than this time.
+            # Read the clock after locking: no attempt that was counted before is later than this
+            # time.
             now = self._now()
             store.delete_counters_unused_since(session, now - self._retention)
             rows = [
@@ -209,7 +214,7 @@ class AttemptLimiter:
             for counter, row in rows:
                 if row is None:
                     continue
-                # Later times were stored before the clock was set back.
+                # Stored times after *now* were written before the clock was set back.
                 row.first_at, row.last_at = min(row.first_at, now), min(row.last_at, now)
                 if counter.limit.is_outdated(row.first_at, row.last_at, now):
                     row.failures, row.first_at = 0, now

@@ -28,7 +28,7 @@ class KnownDevices:
         return f"{content}.{self._sign(content)}"
 
     def get_device_id(self, token: str, user_id: str) -> str | None:
-        """Return the id of the device, or None if *token* is not a valid one of the account."""
+        """Return the id of the device, or None if *token* is not a valid token of the account."""
         match = _TOKEN.fullmatch(token)
         if match is None:
             return None

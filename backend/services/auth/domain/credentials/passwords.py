@@ -39,7 +39,7 @@ class PasswordPolicy:
         if len(password) < self.min_length:
             raise WeakPassword(f"Use at least {self.min_length} characters.", pointer)
         with _zxcvbn_lock:
-            # Its dictionaries take 0.1 s and 10 MB: load them only to check a new password.
+            # zxcvbn's dictionaries take 0.1 s and 10 MB: load them only to check a new password.
             from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
             estimate = zxcvbn(_normalize(password)[:_MAX_SCORED_CHARACTERS], list(personal_words))
@@ -80,8 +80,8 @@ class PasswordHasher:
     def matches_hash(self, password: str, hashed: str | None) -> bool:
         """Return True if *password* matches *hashed*.
 
-        None never matches; it takes as long as a mismatch, so that response times do not reveal
-        which accounts exist.
+        A *hashed* of None never matches. The check then takes as long as for a wrong password, so
+        that response times do not reveal which accounts exist.
         """
         matches = verify_password(_normalize(password), hashed or DUMMY_HASH)
         return matches and hashed is not None

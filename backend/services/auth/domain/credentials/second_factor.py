@@ -203,7 +203,7 @@ class SecondFactorService:
         return True
 
     def _find_time_step(self, factor: store.TotpFactor, code: str, now: datetime) -> int | None:
-        """Return the time step whose code *code* is, or None if no unused step matches."""
+        """Return the unused time step that *code* belongs to, or None if there is none."""
         if not (code.isascii() and code.isdigit() and len(code) == _DIGITS):
             return None
         try:

@@ -35,8 +35,8 @@ class AdminCommands:
     """Domain services and output functions of the administration commands.
 
     Attributes:
-        rotate_signing_key: publishes a new signing key that starts to sign after the given
-            time and returns when; raises RotationPending.
+        rotate_signing_key: publishes a new signing key that starts to sign after the given delay,
+            and returns the time of its first signature; raises RotationPending.
         as_json: print results as JSON.
     """
 
@@ -77,7 +77,7 @@ class AdminCommands:
             ) from None
 
     def print_rows(self, rows: Rows, empty_message: str) -> None:
-        """Print *rows* as a table or JSON; print *nothing* if a table would be empty."""
+        """Print *rows* as a table or JSON; print *empty_message* instead of an empty table."""
         if self.as_json:
             print_line(json.dumps(rows, default=_to_json_value, ensure_ascii=False, indent=2))
         elif rows:
@@ -91,7 +91,7 @@ class AdminCommands:
             print_line(empty_message)
 
     def print_result(self, sentence: str, result: Mapping[str, object]) -> None:
-        """Print the result of a command: *sentence*, or *fact* as JSON."""
+        """Print the result of a command: *sentence*, or *result* as JSON."""
         text = json.dumps(result, default=_to_json_value, ensure_ascii=False, indent=2)
         print_line(text if self.as_json else sentence)
 

@@ -28,7 +28,7 @@ def add_key_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentPa
     create_parser.add_argument(
         "--permissions",
         metavar="A,B",
-        help=f"of {', '.join(Permission)} (default: all permissions of the user)",
+        help=f"any of {', '.join(Permission)} (default: all permissions of the user)",
     )
     create_parser.add_argument(
         "--days", type=int, metavar="N", help="lifetime in days (default: unlimited)"

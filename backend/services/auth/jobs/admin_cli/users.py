@@ -26,7 +26,9 @@ def add_user_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
     """Add the `users` commands to the parser."""
     list_parser = _add_command(subparsers, "list", list_users, "list all accounts, ordered by name")
     list_parser.add_argument(
-        "--search", metavar="TEXT", help="only accounts whose name or e-mail address contains it"
+        "--search",
+        metavar="TEXT",
+        help="only accounts whose name, display name or e-mail address contains TEXT",
     )
     create_parser = _add_command(
         subparsers, "create", create_user, "create an account; prints a generated password"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from backend.chassis.database.types import UtcDateTime
 from backend.services.auth.store.base import Base
 
-# More than an attempt adds, so that the table shrinks.
+# Each attempt deletes more outdated counters than it adds, so that the table shrinks.
 _MAX_DELETED_COUNTERS = 100
 
 
@@ -39,7 +39,7 @@ def withdraw_failure(session: Session, digest: str, at: datetime, last_at: datet
     """Subtract the failure that was counted at *at* in advance.
 
     Args:
-        last_at: time of the failure before it, restored unless another one was counted since.
+        last_at: time of the previous failure, restored unless another failure was counted since.
     """
     session.execute(
         update(FailedAttempts)

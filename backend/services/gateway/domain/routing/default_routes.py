@@ -14,8 +14,8 @@ from backend.services.gateway.domain.routing.route_table import (
 
 _SIGN_IN_PATHS = ("/login", "/register")
 
-# Requests that are sent to an instance at once: as many as it handles, and three times as many
-# that wait there. More would only wait longer, and keep their callers from retrying elsewhere.
+# Maximum number of outstanding requests per thread of an instance: one is processed, three wait.
+# More would only wait longer, and their callers could not retry at another instance.
 _REQUESTS_PER_THREAD = 4
 
 # Size of a multipart form besides the files in it.

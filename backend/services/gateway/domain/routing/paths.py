@@ -15,7 +15,7 @@ _QUERY_CHARACTERS = "".join(sorted(_PATH_CHARACTERS)) + "%?;[]{}|^`"
 _REMOVE_PATH_CHARACTERS = {ord(c): None for c in _PATH_CHARACTERS}
 _REMOVE_QUERY_CHARACTERS = {ord(c): None for c in _QUERY_CHARACTERS}
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-# Code points that must not be encoded: dot, slash, backslash, semicolon, control characters.
+# Code points that must not be percent-encoded: `.`, `/`, `\`, `;` and control characters.
 _FORBIDDEN_ESCAPES = frozenset({0x2E, 0x2F, 0x5C, 0x3B, 0x7F, *range(0x20)})
 
 

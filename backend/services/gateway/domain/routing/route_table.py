@@ -84,7 +84,8 @@ class Route:
             from the number of threads of a service of the catalog.
         sockets_per_caller: maximum number of open WebSockets of one caller.
         service: name of the service; by default that of the route.
-        paths_with_own_limits: paths that other rules apply to than to the rest of the route.
+        paths_with_own_limits: paths that *limits* or *tokens* name, whose limits differ from the
+            rest of the route.
     """
 
     name: str
@@ -175,7 +176,7 @@ class RouteTable:
         return None
 
     def has_openai_errors(self, path: str) -> bool:
-        """Return True if the route of *path*, which may be invalid, has errors in that format."""
+        """Return True if clients of *path* (may be invalid) expect errors in OpenAI's format."""
         match = self.find_route(path)
         return match is not None and match[0].has_openai_errors(match[1])
 

@@ -97,7 +97,7 @@ class IngestionRunner:
         return self._queue.get_queue_state()
 
     def process_next_document(self) -> bool:
-        """Delete removed data, and process one document or a part of a long one.
+        """Delete the data of deleted documents, then process one document or a part of a long one.
 
         Returns:
             False if there was nothing to do.

@@ -22,10 +22,10 @@ from backend.services.rag.extraction.content import UnreadableFile
 Element = ElementTree.Element
 
 RELATIONSHIPS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-# Copy of an element for programs that do not know it (ECMA-376 Part 3, 7.7).
+# Alternative content for programs that do not know an element (ECMA-376 Part 3, 7.7).
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _PACKAGE = "{http://schemas.openxmlformats.org/package/2006/relationships}"
-# ISO/IEC 29500 Strict differs from Transitional in the namespaces only, as far as text matters.
+# For the text, ISO/IEC 29500 Strict differs from Transitional in the namespaces only.
 _STRICT_HOST = b"purl.oclc.org"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
 _MAX_PART_BYTES = 100 * 2**20
@@ -43,7 +43,7 @@ class Package:
     def __init__(self, archive: zipfile.ZipFile, budget: "_ByteBudget | None" = None) -> None:
         self._archive = archive
         self._budget = budget or _ByteBudget(_MAX_PACKAGE_BYTES)
-        # By part and relationship id: last segment of the type, and name of the target part.
+        # Last segment of the type and name of the target part, by part and relationship id.
         self._relationships: dict[str, dict[str, tuple[str, str]]] = {}
         self._content_types: ContentTypes | None = None
 
@@ -55,7 +55,7 @@ class Package:
         return name
 
     def related_parts(self, part: str, kind: str) -> dict[str, str]:
-        """Return relationship ids and part names that *part* has relationships of *kind* to.
+        """Return the parts that *part* has relationships of *kind* to, by relationship id.
 
         Args:
             kind: last segment of the relationship type, e.g. `styles`.
@@ -131,7 +131,7 @@ class Package:
                 open_elements.pop()
                 if element.tag == tag:
                     yield element
-                    # Free its memory, also in its parent.
+                    # Free the memory of the element, and remove it from its parent.
                     element.clear()
                     open_elements[-1].clear()
 
@@ -235,7 +235,7 @@ def _reject_doctype(head: bytes) -> None:
     parser.StartElementHandler = end_prolog
     try:
         parser.Parse(head)
-        reject()  # a longer prolog is rejected unread
+        reject()  # a prolog that is longer than *head* is rejected
     except _PrologEnd:
         pass
 

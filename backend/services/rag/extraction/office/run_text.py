@@ -12,7 +12,7 @@ _HIRAGANA: Final = re.compile(r"[\u3041-\u309f]")
 
 
 class RunText:
-    """Collects the runs of a paragraph. Adjacent runs of one position belong together."""
+    """Collects the runs of a paragraph. Adjacent runs of the same position are joined."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -34,7 +34,7 @@ class RunText:
         (self._parts if position == "baseline" else self._script).append(text)
 
     def add_ruby(self, base: str, reading: str) -> None:
-        """Append a word with its phonetic guide: adjacent ones are joined, as 漢字(かんじ)."""
+        """Append a word and its phonetic guide. Adjacent words are joined, as in 漢字(かんじ)."""
         if self._position != "baseline":
             self._close()
         self._ruby.append((base, reading))
@@ -48,7 +48,8 @@ class RunText:
         if self._ruby:
             base = "".join(base for base, _ in self._ruby)
             reading = "".join(reading for _, reading in self._ruby).strip()
-            # Between a stem and its ending, as in 読む, the reading would divide the word.
+            # Omit a reading between the stem and the ending of a word, as in 読む: it would divide
+            # it.
             is_omitted = _KANA.fullmatch(reading) and _HIRAGANA.match(following)
             is_shown = base and reading and not is_omitted
             self._parts.append(f"{base}({reading})" if is_shown else base)

@@ -8,7 +8,7 @@ Technical Committee (L2/12-368). Rare variants are replaced by common characters
 from typing import Final
 
 _FIRST: Final = 0x21
-# Office stores the characters of symbol fonts as themselves or in this private use area.
+# Office stores a character code of a symbol font unchanged or with this private-use offset.
 _PRIVATE_USE: Final = 0xF000
 _UNASSIGNED: Final = "\ufffd"
 # Characters from 0x21 on.

@@ -13,7 +13,7 @@ from backend.services.rag.extraction.reading_order import MAX_WORD_GAP, join_in_
 from backend.services.rag.extraction.table_grids import TableGrid, find_grids
 from backend.services.rag.extraction.text_fragments import TextFragment
 
-# pdfium's marks for a hyphen at the end of a line, after which it joins the next line.
+# pdfium replaces a hyphen at the end of a line with one of these and joins the next line.
 _HYPHENS = "\x02\ufffe"
 _WORD = re.compile(rf"[^\s{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
 _RTL_LETTERS = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
@@ -26,8 +26,8 @@ _RTL_LETTER = re.compile(f"[{_RTL_LETTERS}]")
 _LAM_ALEF = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _LINE = re.compile(r"[^\r\n]+")
 _HYPHEN_TABLE = dict.fromkeys(map(ord, _HYPHENS), "-")
-# Programs that re-save pages of TeX lose the names of its ligatures: ff becomes an arrow, and ffi
-# has no name at all.
+# Programs that save a TeX page again lose the glyph names of its ligatures: ff becomes an arrow,
+# and ffi has no name at all.
 _FF_LIGATURE = re.compile("(?<=[a-z])\u21b5(?=[a-z])")
 _FFI_LIGATURE = re.compile(r"(?<=[a-z])\x1a(?=[a-z])")
 _UNNAMED_GLYPH = re.compile(r"\x1a")
@@ -45,7 +45,7 @@ _NO_BOX: _Box = (0.0, 0.0, 0.0, 0.0)
 
 
 def extract_page_text(page: pypdfium2.PdfPage) -> str:
-    """Return the text of *page*. Text in other directions than the main one comes last."""
+    """Return the text of *page*. Rotated text comes last, unless most of the text is rotated."""
     tables = _Tables(page)
     view = page.get_textpage()
     try:
@@ -65,7 +65,7 @@ def extract_page_text(page: pypdfium2.PdfPage) -> str:
 
 
 class _Tables:
-    """The tables with ruling lines of a page, by the direction of their text."""
+    """The tables with ruling lines of a page, for each direction of text."""
 
     def __init__(self, page: pypdfium2.PdfPage) -> None:
         self._lines = read_ruling_lines(page)
@@ -83,7 +83,7 @@ def _iterate_fragments(
 ) -> Iterator[tuple[int, TextFragment]]:
     """Yield fragments of lines in drawing order.
 
-    Each comes with the number of quarter turns of its text, and is rotated back by them.
+    Yields the number of quarter turns of the text and the fragment, rotated upright.
     """
     text, char_indexes = _read_characters(view)
     text = _replace_false_hyphens(text, char_indexes, view)
@@ -119,7 +119,7 @@ def _iterate_fragments(
             last_box = word_box
             end = word.end()
             if word.group()[-1] in _HYPHENS:
-                # The rest of the word is at the start of another line.
+                # The rest of the hyphenated word is at the start of another line.
                 yield turns, TextFragment(*box, joined, number)
                 joined, box = "", None
         if box is not None:

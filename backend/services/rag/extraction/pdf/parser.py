@@ -25,7 +25,7 @@ _PLACEHOLDER_TITLE = re.compile(
 
 
 def parse_pdf(file: Path, password: str = "") -> Content:
-    """Return the pages of *file*, its number of pages, and its title unless a placeholder."""
+    """Return the pages of *file*, their number, and the title unless it is a placeholder."""
     try:
         document = pypdfium2.PdfDocument(file, password=password or None)
     except PdfiumError as error:

@@ -10,11 +10,11 @@ import pypdfium2.raw as pdfium
 
 from backend.services.rag.extraction.table_grids import RulingLine
 
-# In points. Thicker rectangles are areas with four edges.
+# Maximum width of a line in points. A thicker rectangle is an area with four edges.
 _MAX_LINE_WIDTH = 3.0
 _MIN_LINE_LENGTH = 6.0
 _MIN_CELL_WIDTH = 15.0
-# A line may be this far from horizontal or vertical.
+# Maximum deviation of a line from the horizontal or vertical, in points.
 _MAX_SLOPE = 1.0
 # Bounds the work for one page. Pages with more segments contain drawings.
 _MAX_SEGMENTS = 1000
@@ -30,7 +30,7 @@ class RulingLines:
     vertical: list[RulingLine] = field(default_factory=list)
 
     def rotate(self, turns: int) -> "RulingLines":
-        """Return the lines with y pointing down and text of *turns* quarter turns upright."""
+        """Return the lines with y growing down, rotated like text of *turns* quarter turns."""
         if turns == 0:
             return RulingLines(_mirror_positions(self.horizontal), _mirror_ends(self.vertical))
         if turns == 1:
@@ -91,7 +91,7 @@ def _add_line(one: _Point, other: _Point, lines: RulingLines) -> None:
 
 
 def _iterate_segments(item: Any) -> Iterator[tuple[_Point, bool]]:
-    """Yield the end point of each segment, and whether it is a straight line from the last one."""
+    """Yield each segment's end point, and True if the segment is a straight line."""
     matrix = pdfium.FS_MATRIX()
     pdfium.FPDFPageObj_GetMatrix(item, ctypes.byref(matrix))
     a, b, c, d, e, f = matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f

@@ -17,7 +17,7 @@ _MAX_SCALE = 4.0
 
 
 def needs_ocr(page: pypdfium2.PdfPage, text: str) -> bool:
-    """Check that *text*, the text layer of *page*, lacks what the page shows."""
+    """Return True if *text*, the text layer of *page*, lacks text that the page shows."""
     characters = [char for char in text if not char.isspace()]
     letters = sum(char.isalnum() for char in characters)
     unmapped = sum(char == "\ufffd" or "\ue000" <= char <= "\uf8ff" for char in characters)

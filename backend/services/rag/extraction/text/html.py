@@ -1,4 +1,4 @@
-"""Parser of HTML: the visible text, by blocks."""
+"""Parser of HTML. The text consists of the visible text blocks of the page."""
 
 from pathlib import Path
 

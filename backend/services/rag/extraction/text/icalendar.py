@@ -94,7 +94,8 @@ def _iterate_properties(text: str) -> Iterator[_Property]:
                 parameter[1].upper(): parameter[2].replace('"', "")
                 for parameter in _PARAMETER.finditer(match[2])
             }
-            # A group before the name is allowed in vCard, which shares this syntax.
+            # Drop a group before the name, as in `group.NAME`: vCard, which shares this syntax,
+            # allows it.
             yield _Property(match[1].upper().rpartition(".")[2], parameters, match[3])
 
 

@@ -1,7 +1,8 @@
 """Parser of e-mail: headers, body, calendar entries and attached messages as one text.
 
 The body is chosen as mail programs choose it. Attachments are named in the text and returned with
-their bytes: each can become a document of its own. Images that an HTML body shows are neither.
+their bytes: each can become a document of its own. Images that an HTML body shows are neither named
+nor returned.
 """
 
 import mimetypes
@@ -19,12 +20,12 @@ from backend.services.rag.extraction.text.mime import Entity, parse_entity
 from backend.services.rag.extraction.text.plain_mail import is_blank, is_stub, join_flowed_lines
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
-# Messages and multipart entities within each other.
+# Maximum nesting depth of messages and multipart entities.
 _MAX_DEPTH = 20
 _MAX_PARTS = 1000
 _MESSAGES = ("message/rfc822", "message/global", "message/news")
 _CALENDARS = ("text/calendar", "application/ics")
-# Reports for people and programs (RFC 3464, RFC 8098, RFC 5965, RFC 6522): short text.
+# Reports about messages (RFC 3464, RFC 8098, RFC 5965, RFC 6522), which are short readable text.
 _REPORTS = (
     "message/delivery-status",
     "message/disposition-notification",
@@ -90,7 +91,7 @@ class _MailReader:
     def _add_body(
         self, entity: Entity, text: TextBuilder, parts: _MessageParts, depth: int
     ) -> None:
-        """Append the text of *entity* or of its parts, and add the others to *parts*."""
+        """Append the text of *entity* or its parts, and add parts that are not text to *parts*."""
         if entity.media_type.startswith("multipart/"):
             self._add_multipart(entity, text, parts, depth)
         elif entity.media_type in _CALENDARS:
@@ -119,7 +120,7 @@ class _MailReader:
     def _add_alternatives(
         self, entity: Entity, text: TextBuilder, parts: _MessageParts, depth: int
     ) -> None:
-        """Append the plain text if it says what the richest alternative says, else the latter.
+        """Append the plain text, or the richest alternative if the plain text lacks most of it.
 
         The last alternative is the richest (RFC 2046, section 5.1.4). Plain text is preferred
         because HTML repeats links and layout, but some senders leave it empty, or write only that

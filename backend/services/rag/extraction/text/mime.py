@@ -20,7 +20,7 @@ from backend.ai.text.encodings import decode_text
 _BLANK_LINE = re.compile(rb"^\r?\n", re.M)
 # RFC 5322, section 2.2: printable ASCII without a colon. Some senders put a space before the colon.
 _HEADER_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-# The line that a mailbox file puts before each message, and its quoted form.
+# The line before each message in a mailbox file (mbox), and its quoted form.
 _MBOX_LINE = re.compile(rb">?From [^\n]*\n")
 _LINE_BREAK = re.compile(rb"\r?\n")
 _LINE_BREAKS = re.compile(rb"[\r\n]*")
@@ -126,7 +126,7 @@ class Entity:
         return bytes(self.body)
 
     def get_attached_message(self) -> "Entity":
-        """Return the message that this entity of a type such as message/rfc822 contains.
+        """Return the message in this entity, whose type is for example message/rfc822.
 
         Some senders encode it, which RFC 2046, section 5.2.1 does not allow.
         """
@@ -172,7 +172,8 @@ def decode_encoded_words(text: str) -> str:
     if "=?" not in text:
         return text
     parts: list[str] = []
-    # Adjacent words of one charset are decoded together: senders split characters between them.
+    # Decode adjacent words with the same charset together: a character may be split between two
+    # words.
     pending: list[bytes] = []
     pending_charset, end = "", 0
     text = _SPACE_BETWEEN_WORDS.sub(r"\1", text)
@@ -200,13 +201,13 @@ def _get_parameters(message: Message, header: str) -> object:
 def _parse_header(content: memoryview) -> tuple[dict[str, bytes], memoryview]:
     """Return the header fields and the body.
 
-    Malformed lines between header fields are ignored. After the last field they begin the body:
-    the blank line before it is missing.
+    Malformed lines between header fields are ignored. After the last field they belong to the body:
+    the blank line before the body is missing.
     """
     blank = _BLANK_LINE.search(content, 0, _MAX_HEADER_BLOCK_BYTES)
     header_end = blank.start() if blank else min(len(content), _MAX_HEADER_BLOCK_BYTES)
     fields: dict[str, list[bytes]] = {}
-    # Lines of the field that a folded line continues. None after a malformed line.
+    # Lines of the current field, which a folded line continues. None after a malformed line.
     current: list[bytes] | None = None
     body_start = position = 0
     for line in bytes(content[:header_end]).splitlines(keepends=True):
@@ -252,7 +253,7 @@ def _split_at(body: memoryview, boundary: bytes) -> list[memoryview] | None:
             parts.append(body[start : match.start()])
         if match[1]:
             return parts or None
-        # The line break after a delimiter can also be the one before the next delimiter.
+        # The line break after this delimiter may also belong to the next delimiter.
         line_break = _LINE_BREAK.match(body, match.end())
         start = line_break.end() if line_break else match.end()
     if start is None:
@@ -277,7 +278,7 @@ def _decode_uuencoded(content: bytes) -> bytes:
         try:
             lines.append(a2b_uu(line))
         except Base64Error:
-            # Some encoders pad the last group with more characters than its length needs.
+            # Ignore surplus characters: some encoders pad the last group beyond its length.
             length = ((line[0] - 32) & 63) * 4 // 3 + 5 if line else 0
             try:
                 lines.append(a2b_uu(line[:length]))

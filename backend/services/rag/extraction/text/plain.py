@@ -23,7 +23,8 @@ _TERMINAL_SEQUENCE = re.compile(
     r"|(?:\x1b[\]P^_X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*+(?:\x07|\x9c|\x1b\\)"
     r"|\x1b[ -/]*+[0-~]"
 )
-# Bold and underlined letters of printers and manual pages: the letter is printed twice.
+# Bold and underlined letters in output for printers and in manual pages: two characters are printed
+# over each other.
 _OVERSTRIKE = re.compile(r"[^\n\x08]\x08(?=[^\n\x08])")
 
 

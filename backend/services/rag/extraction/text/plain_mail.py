@@ -1,4 +1,4 @@
-"""Plain text of e-mail: flowed lines (RFC 3676), and plain text that replaces no HTML."""
+"""Plain text of e-mail: join flowed lines (RFC 3676), and detect plain text without content."""
 
 import re
 
@@ -22,7 +22,7 @@ def is_blank(text: str) -> bool:
 
 
 def is_stub(plain: str, other: str) -> bool:
-    """Return whether *plain* lacks most of what *other* says.
+    """Return whether *plain* lacks most of the text of *other*.
 
     The texts are compared by sequences of letters, which every script has. Alternatives of one
     message share nearly all; unrelated texts of one language share about a fifth.

@@ -30,9 +30,10 @@ from backend.services.rag.store.versioned_cache import VersionedCache
 # Parameters of BM25: saturation of term frequency, and length normalization.
 K1 = 1.2
 B = 0.75
-# Share of a word's score that a chunk gets for a compound with it, or for a part of a compound.
+# A compound with a query word, or a part of a query word that is a compound, scores this share of
+# the score of the word.
 _COMPOUND_WEIGHT = 0.5
-# Compounds of one word that are looked up in a segment.
+# Maximum number of compounds of one word that are looked up in a segment.
 _MAX_COMPOUNDS = 100
 # Two neighbouring segments are merged unless the older one is this many times larger.
 _MERGE_RATIO = 4
@@ -50,7 +51,7 @@ class IndexUpdate(NamedTuple):
     postings: Iterable[Postings]
 
 
-# Returns the update of a collection from a version, or from an empty index if the version is None.
+# Returns the changes of a collection since a version, or its complete content for None.
 LoadUpdate = Callable[[str, int | None], IndexUpdate]
 
 
@@ -127,7 +128,7 @@ class KeywordIndex:
         }
 
     def _find_related_terms(self, query: str) -> Iterator[set[int]]:
-        """Yield the hashes of compounds of each word of *query*, or of the word's own parts."""
+        """Yield hashes of compounds with a word of *query*, or hashes of the word's own parts."""
         for word in dict.fromkeys(extract_words(query)):
             compounds = {
                 compound
@@ -167,7 +168,7 @@ class KeywordIndex:
     def _zero_other_documents(
         self, scores: Sequence[Floats], document_ids: Collection[str]
     ) -> None:
-        """Set the scores of chunks that are not of *document_ids* to zero."""
+        """Set the scores of chunks of other documents than *document_ids* to zero."""
         masks = {
             id(segment): np.zeros(len(segment.documents), np.float32) for segment in self._segments
         }
@@ -190,7 +191,7 @@ class KeywordIndex:
         return {chunk_id: -score for score, chunk_id in sorted(best)[:limit]}
 
     def _merge_small_segments(self) -> None:
-        """Merge the last segments until each is much larger than the next, or has maximum size."""
+        """Merge the last two segments while their sizes are similar and their sum is allowed."""
         while len(self._segments) > 1:
             previous, last = self._segments[-2:]
             is_mergeable = previous.posting_count + last.posting_count <= MAX_SEGMENT_POSTINGS
@@ -199,7 +200,7 @@ class KeywordIndex:
             self._replace_segments([previous, last])
 
     def _replace_segments(self, segments: Sequence[Segment]) -> None:
-        """Replace *segments* with one that contains their documents that are not deleted."""
+        """Replace *segments* with one segment of those documents that are not deleted."""
         self._segments = [segment for segment in self._segments if segment not in segments]
         self._append_segment(merge_segments(segments))
 

@@ -32,8 +32,8 @@ class Postings(NamedTuple):
     """Postings of one document.
 
     *lengths* is the number of terms of each chunk (little-endian uint32), *keys* are the sorted
-    postings (little-endian uint64). *long_words* are the words that can be compounds, one a line:
-    keys contain no words in which parts could be found.
+    postings (little-endian uint64). *long_words* are the words that can be compounds, one per line.
+    They are stored because the keys contain only hashes, in which no parts can be found.
     """
 
     document_id: str

@@ -35,7 +35,7 @@ class ChunkReference(NamedTuple):
 
 
 class TermMatches(NamedTuple):
-    """The chunks of a segment that contain a term: rows, occurrences, and lengths in terms."""
+    """Chunks that contain a term: their rows, the term's occurrences, and lengths in terms."""
 
     rows: Rows
     counts: Floats
@@ -74,7 +74,7 @@ class Segment:
             keys: postings with rows in place of ordinals.
             long_words: the words of the documents that can be compounds.
         """
-        # One string: it takes a fraction of the memory of a set, and is searched at once.
+        # One string takes a fraction of the memory of a set, and one search covers all words.
         self._long_words = "\n".join(("", *sorted(long_words), ""))
         self.documents = documents
         self.chunk_offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -127,7 +127,7 @@ class Segment:
         return find_compounds(self._long_words, word, limit)
 
     def get_long_words(self) -> set[str]:
-        """Return the words of the documents that can be compounds, also of deleted documents."""
+        """Return the words that can be compounds, including those of deleted documents."""
         return set(self._long_words.split())
 
     def get_chunk_reference(self, row: int) -> ChunkReference:
@@ -182,7 +182,7 @@ def _build_segment(batch: Sequence[Postings]) -> Segment:
     lengths = np.frombuffer(length_bytes, "<u4").astype(np.float32)
     keys = np.frombuffer(b"".join(document.keys for document in batch), "<u8")
     row_offsets = np.repeat(first_rows, [len(document.keys) // 8 for document in batch])
-    # Adding the offset to the ordinal makes it a row.
+    # The row of a chunk is its ordinal plus the first row of its document.
     row_keys = keys + (row_offsets << np.uint64(COUNT_BITS))
     documents = [(document.document_id, document.generation) for document in batch]
     long_words = {word for document in batch for word in document.long_words.split()}

@@ -26,7 +26,7 @@ _HNSW: Any = {"space": "cosine", "ef_search": 400, "ef_construction": 200, "max_
 
 @cache
 def _load_settings() -> "Settings":
-    """Load Chroma's settings once: it takes longer than adding the vectors of a document."""
+    """Load Chroma's settings once: loading takes longer than adding the vectors of a document."""
     from chromadb.config import Settings
 
     return Settings()
@@ -73,7 +73,7 @@ class ChromaStore:
                     vectors[start : start + _WRITE_BATCH_SIZE]
                 ),
             ).add_texts(
-                # Texts are in the tables. Here they would only slow down reads.
+                # Store no texts: they are in the tables, and here they would only slow down reads.
                 texts=[""] * len(batch),
                 metadatas=[{"document_id": document_id, "generation": generation} for _ in batch],
                 ids=batch,
@@ -89,7 +89,7 @@ class ChromaStore:
         if document_ids is not None and not document_ids:
             return {}
         where: Any = None if document_ids is None else {"document_id": {"$in": list(document_ids)}}
-        # Not LangChain's search, which also reads texts and omits hits without text.
+        # LangChain's search is not used: it also reads texts and omits hits without text.
         result = self._with_collection(
             partition,
             lambda collection: collection.query(

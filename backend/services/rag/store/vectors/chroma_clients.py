@@ -65,7 +65,8 @@ def connect_to_server(url: str) -> "ClientAPI":
     settings = _TimeoutSettings(
         anonymized_telemetry=False,
         chroma_api_impl=_DEFAULT_API_NAME,
-        # Chroma's client puts it into its URL as it is.
+        # Chroma's client inserts the host into its URL unchanged, so an IPv6 address needs
+        # brackets.
         chroma_server_host=f"[{host}]" if ":" in host else host,
         chroma_server_http_port=address.port or (443 if address.scheme == "https" else 8000),
         chroma_server_ssl_enabled=address.scheme == "https",

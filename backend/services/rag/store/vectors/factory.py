@@ -66,7 +66,7 @@ def open_vector_store(settings: VectorStoreSettings) -> VectorStore:
 
 
 def _find_socket(settings: VectorStoreSettings, lock: FolderLock) -> Path | None:
-    """Return the socket of the vector server that is configured or uses the folder."""
+    """Return the socket of the configured vector server, or of the one that uses the folder."""
     url = settings.url or lock.find_other_holder_url()
     return None if url is None else parse_socket_url(url)
 
@@ -79,7 +79,8 @@ def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "Clie
     if lock.acquire():
         return chroma_clients.open_embedded(settings.folder)
     url = lock.read_holder_url()
-    # The vector server was started after this process, which expected to use the folder alone.
+    # Another process uses the folder: one with an embedded store, or a vector server that was
+    # started after this process decided to open the folder itself.
     if url is None or parse_socket_url(url) is not None:
         raise _locked_error(settings)
     return chroma_clients.connect_to_server(url)

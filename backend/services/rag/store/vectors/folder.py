@@ -54,14 +54,14 @@ class FolderLock:
                 os.close(descriptor)
 
     def find_other_holder_url(self) -> str | None:
-        """Return the URL of another process that holds the lock, or None if there is none."""
+        """Return the URL of the server that holds the lock in another process, or None."""
         if not self._file.exists() or self.acquire():
             self.release()
             return None
         return self.read_holder_url()
 
     def read_holder_url(self) -> str | None:
-        """Return the URL of the holder, or None if it is not a server."""
+        """Return the URL of the process that holds the lock, or None if it is not a server."""
         return self._file.read_text("utf-8").strip() or None
 
     def _lock_file(self) -> int:

@@ -35,7 +35,8 @@ _ADVISORY_LOCK = 0x52414756
 _OPTIONS = {
     "statement_timeout": "10s",
     "hnsw.ef_search": "200",
-    # Scan on until enough rows pass the filter. Otherwise a filter may discard all candidates.
+    # Continue the index scan until enough rows pass the filter, which could otherwise discard all
+    # candidates.
     "hnsw.iterative_scan": "strict_order",
 }
 # LangChain commits each row. These commits are asynchronous, followed by one synchronous commit.

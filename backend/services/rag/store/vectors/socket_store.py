@@ -142,7 +142,7 @@ class SocketVectorStore:
             except TimeoutError as error:
                 raise VectorSearchUnavailable(f"{self._path} did not respond in time.") from error
             except (OSError, InvalidMessage):
-                self.close()  # other idle connections are as old
+                self.close()  # other idle connections may have been lost as well
         try:
             connection = connect_to_socket(self._path, timeout_seconds)
             return self._exchange(connection, request, vectors, timeout_seconds)

@@ -3,7 +3,7 @@
     python -m backend.services.rag.store.vectors.vector_server FOLDER
 
 Chroma's own server has no authentication, so every user of the host could read and change the
-vectors of all tenants. This one listens on a Unix socket that only its own user can connect to.
+vectors of all tenants. This server listens on a Unix socket to which only its own user can connect.
 """
 
 import signal
@@ -39,7 +39,7 @@ def get_socket_path(folder: Path) -> Path:
 
 
 class _VectorCalls:
-    """Calls the methods of a store by name, with arguments and results of messages."""
+    """Calls methods of a store by name. Arguments and results are parts of socket messages."""
 
     def __init__(self, store: ChromaStore) -> None:
         self._store = store
@@ -55,10 +55,10 @@ class _VectorCalls:
     def call(
         self, method: object, arguments: dict[str, Any], vectors: Vectors
     ) -> tuple[dict[str, Any], Vectors]:
-        """Return the response to a request and vectors.
+        """Return the response to a request, and the vectors to send with it.
 
-        The response has one of the keys `result`, `unavailable` (a reason; the call can be
-        repeated) and `error` (it would fail again).
+        The response has one of the keys `result`, `unavailable` (with the reason; the call can be
+        repeated) and `error` (a repeated call would fail again).
         """
         try:
             if method == "add_vectors":

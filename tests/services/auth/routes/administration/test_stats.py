@@ -8,8 +8,8 @@ from tests.services.auth.conftest import ADMIN_PASSWORD
 
 
 @pytest.fixture
-def client(make_settings, each_database_url, clock):
-    app = create_app(make_settings(DATABASE_URL=each_database_url), clock.now)
+def client(make_settings, clock):
+    app = create_app(make_settings(), clock.now)
     app.testing = True
     return app.test_client()
 

@@ -27,7 +27,7 @@ def build_text(count, words=12):
     return " ".join(f"Sentence {n} {'says something ' * (words // 2)}here." for n in range(count))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(PROSE | ANYTHING | PROSE.map(lambda text: text * 8))
 def test_chunks_are_ordered_slices_that_cover_the_text(text):
     chunks = split_into_chunks(text, FIND_TOKEN_SPANS)
@@ -44,7 +44,6 @@ def test_chunks_are_ordered_slices_that_cover_the_text(text):
     assert all(a[1] < b[1] for a, b in pairwise(starts))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=400), st.text(max_size=400), st.integers(0, 30))
 def test_chunk_with_header_fits_the_model(title, section, sentences):
     title, section = (text.encode("utf-8", "replace").decode() for text in (title, section))

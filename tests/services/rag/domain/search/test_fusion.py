@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.services.rag.domain.search.fusion import fuse_rankings
@@ -30,7 +30,6 @@ def test_empty_rankings_are_accepted(dense, keyword):
     assert set(fuse_rankings(dense, keyword)) == {*dense, *keyword}
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_every_hit_is_ranked_once_with_score_between_0_and_1(dense, keyword):
     ranking = fuse_rankings(dense, keyword)
@@ -40,7 +39,6 @@ def test_every_hit_is_ranked_once_with_score_between_0_and_1(dense, keyword):
     assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
 
 
-@settings(deadline=None)
 @given(SCORES)
 def test_single_ranking_keeps_its_order(dense):
     ranking = list(fuse_rankings(dense, {}))

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ai.text.terms import extract_terms
@@ -57,7 +57,6 @@ def bm25(query, texts):
     return scores
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from("abcdef"),
@@ -70,7 +69,6 @@ def test_scores_equal_bm25(texts, query):
     assert search(build_index(texts), query) == pytest.approx(bm25(query, texts), rel=1e-4)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

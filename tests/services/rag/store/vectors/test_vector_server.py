@@ -30,9 +30,9 @@ def vector(*numbers: float) -> np.ndarray:
     return row / np.linalg.norm(row)
 
 
-@pytest.fixture
-def socket_path(tmp_path: Path) -> Iterator[Path]:
-    with servers.vector_server(tmp_path / "vectors") as path:
+@pytest.fixture(scope="module")
+def socket_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with servers.vector_server(tmp_path_factory.mktemp("server") / "vectors") as path:
         yield path
 
 
@@ -40,13 +40,19 @@ def find_server_pids(socket_path: Path) -> list[int]:
     return [
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
-        if (process / "cmdline").exists()
-        and f"{socket_path.parent}/vectors".encode() in (process / "cmdline").read_bytes()
+        if f"{socket_path.parent}/vectors" in read_command(process)
     ]
 
 
-def test_only_the_user_of_the_server_can_connect(socket_path, tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:3]):
+def read_command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text("utf-8", "replace")
+    except OSError:  # exited meanwhile
+        return ""
+
+
+def test_only_the_user_of_the_server_can_connect(socket_path):
+    for folder in socket_path.parents[:4]:
         folder.chmod(0o755)  # the socket's own mode must be enough
     connect = (
         "import socket, sys\n"
@@ -83,8 +89,8 @@ def test_no_process_listens_on_a_port(socket_path):
     assert inodes & listening == set()
 
 
-def test_folder_of_the_vectors_is_private(socket_path, tmp_path):
-    assert stat.S_IMODE((tmp_path / "vectors").stat().st_mode) == 0o700
+def test_folder_of_the_vectors_is_private(socket_path):
+    assert stat.S_IMODE((socket_path.parent / "vectors").stat().st_mode) == 0o700
 
 
 def test_store_connects_again_after_the_server_was_restarted(tmp_path):
@@ -99,8 +105,8 @@ def test_store_connects_again_after_the_server_was_restarted(tmp_path):
     store.close()
 
 
-def test_process_without_a_url_uses_the_server_that_holds_the_folder(socket_path, tmp_path):
-    store = open_vector_store(VectorStoreSettings("chroma", tmp_path / "vectors"))
+def test_process_without_a_url_uses_the_server_that_holds_the_folder(socket_path):
+    store = open_vector_store(VectorStoreSettings("chroma", socket_path.parent / "vectors"))
 
     assert isinstance(store, SocketVectorStore)
     store.check_connection()

@@ -8,7 +8,7 @@ from backend.services.rag.extraction.office.ooxml import Element
 
 _FIELD_NAME = re.compile(r"\s*([A-Za-z]+)")
 _PAGE_NUMBERS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
-# Bounds the time for each character of a field.
+# Bounds the time to process each `w:fldChar`.
 _MAX_NESTED_FIELDS = 20
 _CHECKED, _UNCHECKED = "☒", "☐"
 
@@ -19,9 +19,10 @@ class _Field:
 
     instruction: list[str] = field(default_factory=list)
     shows_result: bool = False
-    # A form field, whose value is in its properties, or a page number.
+    # True for a form field, whose value is in its properties, and for a page number. The stored
+    # result is then not shown.
     has_own_text: bool = False
-    # Whether the instruction contains the field of a page number, as `{PAGE} - 1`.
+    # True if the instruction contains a page number field, as in `{PAGE} - 1`.
     uses_page_number: bool = False
 
     def is_page_number(self) -> bool:
@@ -32,7 +33,7 @@ class Fields:
     """Keeps track of the open fields, which may be nested and span paragraphs."""
 
     def __init__(self, page_number_mark: str | None = None) -> None:
-        """Replace page numbers by *page_number_mark*, if it is given."""
+        """If *page_number_mark* is given, page numbers are replaced with it."""
         self._open: list[_Field] = []
         self._mark = page_number_mark
         self.hides_text = False
@@ -56,13 +57,13 @@ class Fields:
             self._open[-1].instruction.append(text)
 
     def end_paragraph(self) -> None:
-        """Show the text of fields without a separator: the document is malformed."""
+        """Show the text of open fields that lack a separator, as in a malformed document."""
         for part in self._open:
             part.shows_result, part.has_own_text = True, False
         self._update()
 
     def replace_simple(self, instruction: str) -> str | None:
-        """Return the text of a `w:fldSimple` with *instruction*, or None for its content."""
+        """Return the text that replaces a `w:fldSimple`, or None if its content is the text."""
         return self._mark if _is_page_number(instruction) else None
 
     def _begin(self, form: Element | None) -> str:
@@ -89,7 +90,7 @@ class Fields:
         return ""
 
     def _emit_mark(self, enclosing: list[_Field]) -> str:
-        """Return the mark. A field whose instruction contains a page number is one itself."""
+        """Return the mark, or "" in an instruction, whose field is then a page number too."""
         calculated = next((part for part in enclosing if not part.shows_result), None)
         if calculated is None:
             return self._mark or ""

@@ -27,7 +27,8 @@ _TEXT_BY_TAG = {
     f"{W}tab": "\t", f"{W}ptab": "\t", f"{W}cr": "\n",
     f"{W}noBreakHyphen": "-", f"{W}softHyphen": "\xad",
 }  # fmt: skip
-# Deleted and moved text, properties, and copies of drawings for old programs.
+# Elements that are skipped: deleted and moved text, properties, and copies of drawings for old
+# programs.
 SKIPPED = {
     f"{W}del", f"{W}moveFrom", f"{W}delText", f"{W}delInstrText", f"{W}pPr", f"{W}rPr",
     f"{W}tblPr", f"{W}sectPr", f"{W}sdtPr", f"{W}rubyPr", FALLBACK,
@@ -93,7 +94,8 @@ class InlineReader:
             f"{W}br": self._read_break,
             **dict.fromkeys(_TEXT_BY_TAG, self._read_character),
         }
-        # Without references, text boxes are not read: their paragraphs are read separately.
+        # If *references* is None, text boxes are skipped: their paragraphs are then read
+        # separately.
         self._handlers |= {
             f"{W}commentReference": self._read_reference,
             f"{W}lastRenderedPageBreak": self._read_reference,
@@ -150,7 +152,7 @@ class InlineReader:
         self._position, self._symbol_font = "baseline", ""
 
     def _read_hidden_fields(self, run: Element) -> None:
-        """Process the ends of fields in a hidden run, so that they do not hide more."""
+        """Process the field characters of a hidden run, so that its fields hide no later text."""
         for child in run:
             if child.tag == f"{W}fldChar":
                 self._fields.process_character(child)

@@ -12,7 +12,7 @@ from backend.services.rag.extraction.office.docx.rtf import read_rtf
 from backend.services.rag.extraction.office.ooxml import Package
 from backend.services.rag.extraction.text.html import extract_html_page
 
-# Media types and suffixes of file names, which are used if the type is not declared.
+# Media types, and the file name suffixes that are used if the media type is not declared.
 _HTML = ("text/html", "application/xhtml+xml", "html", "htm", "xhtml")
 _WEB_ARCHIVE = ("message/rfc822", "multipart/related", "application/x-mimearchive", "mht", "mhtml")
 _TEXT = ("text/plain", "txt")
@@ -25,7 +25,7 @@ ParsePackage = Callable[[Package], Page]
 
 
 def read_inserted_part(package: Package, part: str, parse_docx: ParsePackage) -> Page:
-    """Return the text of *part*. An unsupported one is only named, as an attachment is."""
+    """Return the text of *part*, or only its file name if its type is not supported."""
     content = package.read_bytes(part)
     media_type = package.get_content_type(part).partition(";")[0].strip()
     name = part.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Footnotes, endnotes and comments of a DOCX file, with the numbers that are printed."""
+"""Footnotes, endnotes and comments of a DOCX file, with the numbers that Word displays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class NoteNumbers:
             self._count = self._current.start - 1
 
     def start_page(self) -> None:
-        """Restart the numbers if each page has its own."""
+        """Restart the numbers if the notes are numbered separately on each page."""
         if self._current.restart == "eachPage":
             self._count = self._current.start - 1
 
@@ -67,7 +67,7 @@ class NoteNumbers:
 
 
 def find_sections(body: Element) -> list[Element]:
-    """Return the properties of all sections of *body*, which follow their sections."""
+    """Return the properties of all sections of *body*. They are at the end of each section."""
     return list(_iterate_sections(body))
 
 

@@ -53,7 +53,7 @@ _DIGITS: Final = {
     "thaiNumbers": "๐๑๒๓๔๕๖๗๘๙",
     "hindiNumbers": "०१२३४५६७८९",
 }
-# First characters of ranges of numbered characters, and how many there are.
+# First character and size of Unicode ranges that contain the numbers from 1 on.
 _ENCLOSED: Final = {
     "decimalEnclosedCircle": ("①", 20),
     "decimalEnclosedCircleChinese": ("①", 20),
@@ -69,7 +69,7 @@ _MAX_REPEATED_LETTERS: Final = 10
 
 
 def format_number(count: int, number_format: str) -> str:
-    """Return *count* in *number_format*; in digits if it is unknown or has no such number."""
+    """Return *count* in *number_format*, or in digits if that is unknown or cannot express it."""
     if count <= 0:
         return str(count)
     if number_format in _LETTERS:
@@ -105,13 +105,13 @@ def _format_roman(count: int) -> str:
 def _format_hebrew(count: int) -> str:
     if count >= 1000:
         return str(count)
-    # 15 and 16 are written as 9 + 6 and 9 + 7.
+    # Hebrew writes 15 and 16 as 9 + 6 and 9 + 7.
     text = _add_up(count, _HEBREW)
     return text.replace("יה", "טו").replace("יו", "טז")
 
 
 def _count_in_ideographs(count: int) -> str:
-    """Return *count* below 10,000 in words of Chinese characters, e.g. 二十三."""
+    """Return *count* in Chinese numerals such as 二十三, or in digits from 10,000 on."""
     if count >= 10_000:
         return str(count)
     text, has_gap = "", False

@@ -6,8 +6,8 @@ from typing import Final
 
 # Stands for a page number or the number of pages. XML cannot contain it.
 PAGE_NUMBER: Final = "\x00"
-# Words for "page" or "sheet" before a number, by language, and their abbreviations. Without them,
-# the label of a page number cannot be told from the text of the line.
+# Words for "page" or "sheet" before a number, by language, and their abbreviations. They
+# distinguish the label of a page number from the text of the line.
 _LABELS: Final = (
     "page", "pages", "pg", "pp", "p", "seite", "s", "blatt", "bl", "página", "pagina", "pág", "pag",
     "pàgina", "páxina", "folha", "hoja", "foglio", "feuille", "blz", "bladzijde", "side", "sida",
@@ -22,14 +22,15 @@ _LABELS: Final = (
 _LABEL: Final = "|".join(sorted(map(re.escape, _LABELS), key=len, reverse=True))
 _NUMBER: Final = "№|no|nr|n[°ºo]|#"
 _SEPARATORS: Final = " ,;:|/·•–—-"
-# A label, one or two numbers with up to twelve characters between them, and a label after them.
+# An optional label, one or two numbers with up to twelve characters between them, and an optional
+# label after them.
 _PAGE_NUMBER: Final = re.compile(
     rf"(?:(?:第|(?<!\w)(?:{_LABEL}))\.?\s*(?:(?:{_NUMBER})\.?)?[:\s]*)?"
     rf"\x00(?:[^\x00\t\n]{{0,12}}\x00[)\]]?)?"
     rf"(?:\.?\s*[|/]?\s*(?:{_LABEL})(?!\w))?",
     re.IGNORECASE,
 )
-# One word before "number of number" is a label in any language.
+# A single word before two numbers, as in "Page 1 of 2", is a label in any language.
 _UNKNOWN_LABEL: Final = re.compile(r"\W*[^\W\d_]+\.?\s*\x00[^\x00\t\n]{1,12}\x00\W*")
 _BRACKETED: Final = re.compile(r"[(\[{<]\s*\x00\s*[)\]}>]")
 _CELL_BREAK: Final = re.compile(r"([\t\n])")

@@ -52,7 +52,8 @@ class _DocxReader:
         self._document = package.read_part(self._main)
         self._references = DocumentReferences(package, self._main, self._document, self._styles)
         self._inline = InlineReader(self._styles, self._references)
-        # Text of paragraphs whose marks were deleted: it belongs to the next paragraph.
+        # Text of paragraphs whose paragraph marks were deleted. It is joined with the next
+        # paragraph.
         self._joined: RunText | None = None
         self._title = ""
         self._text = TextBuilder()

@@ -10,7 +10,7 @@ _NOTE_KINDS = ("footnotes", "endnotes")
 
 
 class DocumentReferences:
-    """Collects what the current paragraph or table refers to, to be added after it."""
+    """Collects the notes, comments, objects and text boxes to append after a paragraph or table."""
 
     def __init__(self, package: Package, main: str, document: Element, styles: Styles) -> None:
         self._package = package
@@ -28,7 +28,7 @@ class DocumentReferences:
         self.has_pending = False
 
     def add_note(self, kind: str, note_id: str, has_custom_mark: bool) -> str:
-        """Return the marker of a note, and add its text once. A custom mark follows in the text."""
+        """Return the marker of a note, or "" before a custom mark. Its text is added once."""
         if note_id not in self._texts[kind]:
             return ""
         note = self._texts[kind].pop(note_id)

@@ -1,6 +1,6 @@
 """Read the text of Rich Text Format (RTF 1.9.1), which may be inserted into DOCX files.
 
-The library striprtf was rejected: its pattern for hyperlinks takes quadratic time for a long line.
+The library striprtf is not used: its pattern for hyperlinks takes quadratic time for a long line.
 """
 
 import re
@@ -33,12 +33,12 @@ _CHARSETS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Properties that end with their group."""
+    """Properties of a group. They lose their effect at its end."""
 
     is_skipped: bool = False
     is_font_table: bool = False
     is_hidden: bool = False
-    # The number of bytes that replace a Unicode character for old readers.
+    # Number of bytes after a Unicode character that replace it in programs without Unicode.
     replacement_bytes: int = 1
     font: int = -1
 
@@ -51,7 +51,7 @@ class _RtfReader:
         self._outer_states: list[_State] = []
         self._encoding = "cp1252"
         self._font_encodings: dict[int, str] = {}
-        # Bytes and characters that are skipped after a Unicode character.
+        # Number of replacement bytes or characters that still have to be skipped.
         self._bytes_to_skip = 0
 
     def read(self, content: bytes) -> str:
@@ -134,7 +134,7 @@ class _RtfReader:
             self._parts.append(text)
 
     def _flush(self) -> None:
-        """Decode the bytes so far: a character may consist of several."""
+        """Decode the collected bytes together: a character may consist of several bytes."""
         if self._bytes:
             encoding = self._font_encodings.get(self._state.font, self._encoding)
             self._parts.append(self._bytes.decode(encoding, "replace"))

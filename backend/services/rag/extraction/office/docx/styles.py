@@ -25,7 +25,7 @@ class _Style:
     symbol_font: str = ""
 
 
-# Text that is raised or lowered by less, in half-points, is moved for its appearance only.
+# Text that is raised or lowered by fewer half-points is not a superscript or subscript.
 _MIN_RAISED_HALF_POINTS = 4
 
 
@@ -41,7 +41,7 @@ def get_raised_position(half_points: str) -> str:
 
 
 class Styles:
-    """The styles of a document. Identified by name: style ids are localized by Word."""
+    """The styles of a document. They are identified by name, because Word localizes style ids."""
 
     def __init__(self, root: Element | None) -> None:
         self._styles = {
@@ -118,7 +118,7 @@ def get_symbol_font(fonts: Element | None) -> str:
 
 
 def find_descendant(node: Element | None, *tags: str) -> Element | None:
-    """Return the first child of the first child … with *tags*, faster than a path expression."""
+    """Return the descendant on the path *tags*, faster than `find` with a path expression."""
     for tag in tags:
         if node is None:
             return None
@@ -132,5 +132,5 @@ def get_value(node: Element | None) -> str:
 
 
 def parse_int(text: str) -> int:
-    """Return the number *text*, or 0 if it is none or is too long."""
+    """Return the number *text*, or 0 if *text* is not a number or is too long."""
     return int(text) if text.isdecimal() and len(text) < 9 else 0

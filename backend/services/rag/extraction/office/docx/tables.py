@@ -11,9 +11,9 @@ from backend.services.rag.extraction.office.docx.styles import (
 )
 from backend.services.rag.extraction.office.ooxml import Element
 
-# Word accepts no more columns.
+# Maximum number of columns in Word.
 _MAX_SPAN = 63
-# Places of merged cells are filled up to this column only. Bounds the memory for a row.
+# Empty columns for merged cells are added only up to this column, to bound the memory of a row.
 _MAX_FILLED_COLUMNS = 500
 
 
@@ -27,7 +27,7 @@ def iterate_own(parent: Element, tag: str) -> Iterator[Element]:
 
 
 def place_cells(row: Element, read_cell: Callable[[Element], str]) -> list[str]:
-    """Return the texts of *row* by column. A merged cell has its text in its first place."""
+    """Return the texts of *row* by column. The text of a merged cell is in its first column."""
     texts = [""] * _count(find_descendant(row, f"{W}trPr", f"{W}gridBefore"), 0)
     for cell in iterate_own(row, f"{W}tc"):
         properties = cell.find(f"{W}tcPr")

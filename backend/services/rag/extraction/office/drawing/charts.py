@@ -12,7 +12,7 @@ from backend.services.rag.extraction.office.xstrings import decode_xstring
 
 C: Final = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 CX: Final = "{http://schemas.microsoft.com/office/drawing/2014/chartex}"
-# Spreadsheets accept no more. Bounds the time for the cells of the table.
+# Maximum in spreadsheet programs. Bounds the time to build the table.
 _MAX_SERIES: Final = 255
 _MAX_LEVELS: Final = 10
 
@@ -35,16 +35,17 @@ class _Chart:
     # Title of the chart, then those of its axes.
     titles: list[str] = field(default_factory=list)
     series: list[_Series] = field(default_factory=list)
-    # Labels of single points that were typed in.
+    # Labels of single points, if they were typed in.
     labels: list[str] = field(default_factory=list)
 
 
 def add_chart(root: Element, text: TextBuilder, is_shown: IsShown = lambda _: False) -> None:
-    """Append titles, and a table with one line a category and one column a series.
+    """Append titles, and a table with one line per category and one column per series.
 
     Args:
         root: root element of the chart's part.
-        is_shown: series of which it returns True for the cells are omitted.
+        is_shown: returns True for a reference to cells that are already in the text. Their series
+            are omitted.
     """
     chart = _read_extended_chart(root) if root.tag == f"{CX}chartSpace" else _read_chart(root)
     text.add_paragraph("\n".join(chart.titles))
@@ -55,7 +56,7 @@ def add_chart(root: Element, text: TextBuilder, is_shown: IsShown = lambda _: Fa
 
 
 def _group_by_categories(series: list[_Series]) -> Iterator[list[_Series]]:
-    """Yield the series with the same categories together."""
+    """Yield groups of consecutive series that have the same categories."""
     group: list[_Series] = []
     for each in series:
         if group and each.categories and each.categories != group[0].categories:
@@ -98,7 +99,7 @@ def _add_title(title: Element | None, chart: _Chart) -> None:
 
 
 def _read_series(node: Element, from_1904: bool) -> list[_Series]:
-    """Return the values of a series, and as another one the sizes of its bubbles."""
+    """Return the series of *node*, and for a bubble chart a second one with the bubble sizes."""
     name = " ".join(_read_points(node.find(f"{C}tx"), from_1904).values())
     categories = node.find(f"{C}cat")
     if categories is None:
@@ -115,7 +116,7 @@ def _read_series(node: Element, from_1904: bool) -> list[_Series]:
 
 
 def _is_typed(data: Element | None) -> bool:
-    """Return True if *data* contains texts that no cell contains."""
+    """Return True if *data* contains texts that were typed into the chart, not into a cell."""
     tags = (f"{C}v", f"{C}strLit", f"{C}numLit")
     return data is not None and any(data.find(tag) is not None for tag in tags)
 
@@ -152,7 +153,7 @@ def _read_cache(cache: Element, from_1904: bool) -> Points:
 
 
 def _join_levels(levels: list[Points]) -> Points:
-    """Join the levels of categories, innermost first. Outer labels are valid up to the next."""
+    """Join the levels of categories, innermost first. An outer label applies up to the next one."""
     joined: Points = {}
     levels = levels[:_MAX_LEVELS]
     outer_labels = [""] * len(levels)

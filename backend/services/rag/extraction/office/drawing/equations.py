@@ -18,12 +18,13 @@ _W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _SKIPPED: Final = frozenset(
     {f"{_W}del", f"{_W}moveFrom", f"{_W}rPr", f"{M}ctrlPr", f"{M}rPr", f"{M}argPr"}
 )
-# Text that needs no parentheses: a number, letters, each also raised or with marks, or one symbol.
+# Text that needs no parentheses: a number, letters or one symbol, with optional marks or raised
+# characters.
 _MARKS: Final = r"[\u0300-\u036f\u20d0-\u20ff\u2032-\u2034\u2070-\u209f\xb2\xb3\xb9ⁿⁱ]*"
 _ATOM: Final = re.compile(rf"(?:\d[\d.,]*[%°]?|(?:[^\W\d_]{_MARKS})*|.){_MARKS}")
 _BRACKETED: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\u2061\u2062\u2063\u2064"), "")
-# Combining characters of accents that are given as spacing characters.
+# Combining characters by the spacing characters that equations contain as accents.
 # ruff: noqa: RUF001
 _COMBINING: Final = {
     "^": "\u0302", "ˆ": "\u0302", "~": "\u0303", "˜": "\u0303", "¯": "\u0305", "‾": "\u0305",
@@ -95,7 +96,7 @@ def _script(text: str, position: Position) -> str:
     if not text:
         return ""
     mark = "^" if position == "superscript" else "_"
-    is_word = text.isalpha() and len(text) > 1  # as the `max` of a variable
+    is_word = text.isalpha() and len(text) > 1  # such as the index `max`
     return (not is_word and _convert_script(text, position)) or f"{mark}{_group(text)}"
 
 
@@ -120,7 +121,7 @@ def _with_scripts(node: Element) -> str:
     above = _script(_argument(node, "sup"), "superscript")
     if node.tag == f"{M}sPre":
         return f"{below}{above}{base}"
-    # Fractions and sums are raised as a whole.
+    # Fractions and sums get parentheses, so that the script applies to them as a whole.
     return f"{_group(base)}{below}{above}"
 
 
@@ -179,7 +180,7 @@ def _bar(node: Element) -> str:
 
 
 def _group_character(node: Element) -> str:
-    # Braces above or below a term, which a limit explains.
+    # The brace above or below the term is omitted. A limit contains its explanation.
     return _argument(node, "e")
 
 

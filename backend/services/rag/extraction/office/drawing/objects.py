@@ -33,7 +33,7 @@ def add_object(
         text.add_paragraph("\n".join(read_paragraphs(root)))
         return
     add_chart(root, text, is_shown)
-    # Text boxes on the chart.
+    # Add the text boxes that are on the chart.
     for shapes in package.related_parts(target, "chartUserShapes").values():
         drawing = package.read_optional_part(shapes)
         text.add_paragraph("\n".join(read_paragraphs(drawing)) if drawing is not None else "")

@@ -15,7 +15,8 @@ from backend.services.rag.extraction.office.number_formats.tokens import Section
 # Serial number 1 is 1900-01-01, or 1904-01-02 with the other epoch.
 _EPOCH_1900 = date(1899, 12, 30).toordinal()
 _EPOCH_1904 = date(1904, 1, 1).toordinal()
-# Day 60 is 29 February 1900, which did not exist: days before it are one day later.
+# Serial number 60 is 29 February 1900, which did not exist. Smaller serial numbers are therefore
+# dates one day later than counted from the epoch.
 _LEAP_DAY_1900 = 60
 _MAX_DAYS = 2_958_466  # the first day of the year 10000
 _SECONDS_PER_DAY = 86400
@@ -32,7 +33,7 @@ class _Moment:
     month: int
     day: int
     weekday: int
-    # Since midnight, rounded to the decimals that are shown.
+    # Seconds since midnight, rounded to the decimals that are shown.
     seconds: Decimal
     elapsed_seconds: Decimal
 
@@ -120,7 +121,7 @@ def is_date(section: Section) -> bool:
 
 def _to_calendar(days: int, from_1904: bool) -> tuple[int, int, int, int]:
     """Return year, month, day and weekday (0 is Monday) of a number of days since the epoch."""
-    # The weekdays before the leap day are those that spreadsheets show.
+    # Before the leap day these are the weekdays that spreadsheets show, not the real ones.
     weekday = (days + (4 if from_1904 else 5)) % 7
     if not from_1904 and days in (0, _LEAP_DAY_1900):
         # Spreadsheets show these days, which do not exist: 0 January and 29 February 1900.

@@ -12,8 +12,8 @@ from backend.services.rag.extraction.office.number_formats.tokens import (
     parse_sections,
 )
 
-# Formats of applications in English. Other languages use other orders of day and month and other
-# currencies, which applications then store as format codes.
+# Built-in formats of applications in English. In other languages, applications use another order of
+# day and month and other currencies, and store these formats as codes.
 _BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 5: "$#,##0_);($#,##0)",
     6: "$#,##0_);[Red]($#,##0)", 7: "$#,##0.00_);($#,##0.00)", 8: "$#,##0.00_);[Red]($#,##0.00)",
@@ -30,7 +30,7 @@ _BUILT_IN = {
 }  # fmt: skip
 # The longest format code that applications accept.
 _MAX_CODE_CHARS = 255
-# Signs that a section itself may show before a negative number.
+# Signs by which a section itself marks a negative number.
 _OWN_SIGN = re.compile(r"[-\u2212(]")
 
 
@@ -94,7 +94,7 @@ class NumberFormat:
                 return index
         others = [index for index, section in enumerate(sections) if not section.condition]
         if len(others) > 1 and others[0] == 0:
-            # Only the second section has a condition.
+            # Only the second section has a condition: the first one is for positive numbers.
             return 0 if number > 0 else others[1]
         return others[0] if others else None
 
@@ -122,7 +122,7 @@ def get_format(code: str) -> NumberFormat:
 
 
 def _format_general(number: float) -> str:
-    """Return up to 15 significant digits, as in the formula bar, whatever the column's width."""
+    """Return up to 15 significant digits, as in the formula bar, for any column width."""
     text = f"{number:.15g}" if abs(number) < 1e15 else f"{number:.0f}"
     if "e" in text:
         text = f"{number:.20f}".rstrip("0") if 1e-12 < abs(number) < 1 else text

@@ -10,12 +10,12 @@ from backend.services.rag.extraction.office.number_formats.tokens import (
 )
 
 _MAX_DENOMINATOR_DIGITS = 7
-# Smaller remainders are errors of the calculation: 0.333333333333333 is 1/3.
+# Smaller remainders are rounding errors: 0.333333333333333 is 1/3.
 _MIN_REMAINDER = Fraction(5, 10**8)
 
 
 def find_fraction(tokens: list[Token]) -> int:
-    """Return the position of the slash between two digits, or 0."""
+    """Return the position of the slash between two digit tokens, or 0 if there is none."""
     for index, token in enumerate(tokens[1:-1], start=1):
         if token.kind is TokenKind.SLASH:
             after = tokens[index + 1]
@@ -56,7 +56,7 @@ def render_fraction(number: Decimal, tokens: list[Token], slash: int) -> str:
 
 
 def _approximate(rest: Fraction, denominator: list[Token]) -> tuple[int, int]:
-    """Return numerator and denominator of *rest* for the denominator in the section."""
+    """Return numerator and denominator of *rest*, as the section's *denominator* allows."""
     digits = join_tokens(denominator)
     if any(map(_is_literal_digit, denominator)):
         fixed = int(digits.replace("#", "0").replace("?", "0")[:_MAX_DENOMINATOR_DIGITS])

@@ -22,7 +22,7 @@ _OTHER = (TokenKind.GENERAL, TokenKind.DIGIT)
 
 @dataclass(slots=True)
 class _Pattern:
-    """The tokens of a section up to its decimal point, from there on, and after `E`."""
+    """The tokens of a section before its decimal point, from the point on, and after `E`."""
 
     integer: list[Token]
     # Starts with the decimal point, if there is one.
@@ -31,17 +31,17 @@ class _Pattern:
     integer_digits: int
     fraction_digits: int
     groups_thousands: bool
-    # Power of ten by which the number is multiplied: percent signs and commas at the end.
+    # The number is multiplied by 10**scale, for percent signs and for commas after the last digit.
     scale: int
 
 
 @dataclass(frozen=True, slots=True)
 class _PlainPattern:
-    """A pattern with all digits in one place, such as `"$"#,##0.00`: most patterns are plain."""
+    """A pattern without other tokens between its digits, such as `"$"#,##0.00`. Most are plain."""
 
     prefix: str
     suffix: str
-    # Format specification of Python.
+    # Format specification for Python's `format`.
     specification: str
     required_integer_digits: int
     optional_decimals: int
@@ -224,7 +224,7 @@ def _place_integer(digits: str, pattern: _Pattern, general: str) -> str:
             if digit.isdigit() and pattern.groups_thousands and left and left % 3 == 0:
                 parts.append(",")
     if not pattern.integer_digits and pattern.fraction_digits:
-        parts.append(digits)  # as for `.00`
+        parts.append(digits)  # the pattern is `.00`
     return "".join(parts)
 
 

@@ -50,7 +50,7 @@ class Condition:
         return self.operator(number, self.limit)
 
     def splits_at_zero(self) -> bool:
-        """Return True if the condition is the sign of the number, e.g. `[<0]` or `[>=0]`."""
+        """Return True if the condition tests the sign of the number, e.g. `[<0]` or `[>=0]`."""
         return not self.limit and self.operator in (lt, le, gt, ge)
 
 
@@ -60,7 +60,7 @@ class Section:
 
     tokens: list[Token] = field(default_factory=list)
     condition: Condition | None = None
-    # Whether names of months and days are in another language than English or the system's.
+    # True if month and day names are neither in English nor in the language of the system.
     is_foreign: bool = False
 
     def has(self, *kinds: TokenKind) -> bool:

@@ -8,7 +8,7 @@ from backend.services.rag.extraction.office.xstrings import decode_xstring
 
 _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _THREADED = "{http://schemas.microsoft.com/office/spreadsheetml/2018/threadedcomments}"
-# Author of the copy of a threaded comment for old programs.
+# Prefix of the author's name in copies of threaded comments for old programs.
 _COPY_AUTHOR = "tc="
 
 

@@ -18,7 +18,7 @@ class Drawings:
     """Reads the drawings of the sheets of a workbook."""
 
     def __init__(self, package: Package, visible_sheets: AbstractSet[str]) -> None:
-        """Omit the values of charts of *visible_sheets*: they are in the text of the sheets."""
+        """Omit chart values from *visible_sheets*: the text of the sheets contains them."""
         self._package = package
         self._visible_sheets = visible_sheets
 
