@@ -18,7 +18,8 @@ SHARED_SUITE = "tests/suite"
 LONG_FOLDERS = ("tests/suite/test_", "tests/suite", "tests/contract", "tests/operations")
 
 # Property tests use the same examples in every run, so that a commit passes or fails always.
-# `--hypothesis-profile default` searches for others.
+# `--hypothesis-profile default` searches for others, also without a time limit for an example.
+settings.register_profile("default", deadline=None)
 settings.load_profile("ci")
 
 

@@ -40,7 +40,7 @@ class Conversations(RuleBasedStateMachine):
     @precondition(lambda self: self.conversations)
     @rule(who=USERS, data=st.data())
     def continue_conversation(self, who, data):
-        session_id = data.draw(st.sampled_from(sorted(self.conversations)))
+        session_id = data.draw(st.sampled_from(list(self.conversations)))
         owner, words = self.conversations[session_id]
         word = next(self.words)
         body = {"user_request": f"And what is {word}?", "session_id": session_id}
@@ -53,7 +53,7 @@ class Conversations(RuleBasedStateMachine):
     @precondition(lambda self: self.conversations)
     @rule(who=USERS, data=st.data(), action=st.sampled_from(["cancel", "resume", "delete"]))
     def change_conversation(self, who, data, action):
-        session_id = data.draw(st.sampled_from(sorted(self.conversations)))
+        session_id = data.draw(st.sampled_from(list(self.conversations)))
         owner, _ = self.conversations[session_id]
         path = f"/sessions/{session_id}"
         if action == "delete":
