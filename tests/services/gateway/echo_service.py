@@ -10,9 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+PROBE_PATH = "/health/live"
+
 
 class EchoService:
-    """Responds with the received request as JSON. Some paths misbehave deliberately."""
+    """Responds with the received request as JSON. Some paths misbehave deliberately.
+
+    `requests` does not contain the gateway's probes, which it sends every second.
+    """
 
     def __init__(self, name: str = "echo", host: str = "127.0.0.1", port: int = 0) -> None:
         self.name = name
@@ -63,7 +68,8 @@ class EchoService:
         reader = connection.makefile("rb")
         try:
             while (request := _read_request(reader)) is not None:
-                self.requests.append(request)
+                if request["target"] != PROBE_PATH:
+                    self.requests.append(request)
                 if not self._respond(connection, request):
                     break
         except (OSError, ValueError):

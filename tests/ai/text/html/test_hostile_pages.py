@@ -40,7 +40,7 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_page_with_many_different_tags_takes_linear_time(name):
     def extract_page(text):
-        assert "x" in extract_html_text(PAGES[name](len(text) // 8)).text
+        assert "x" in extract_html_text(PAGES[name](len(text) // 4)).text
 
     assert is_linear(extract_page, "x")
 
