@@ -114,11 +114,8 @@ def is_linear(pattern, method, unit, frame):
     short, long = (build_text(pattern, unit, frame, length) for length in (LENGTH, 4 * LENGTH))
     if seconds(pattern, method, long, 1) < MAX_SECONDS:
         return True
-    # On a busy machine a single measurement proves nothing.
-    return any(
-        seconds(pattern, method, long, 3) < MAX_GROWTH * seconds(pattern, method, short, 3)
-        for _ in range(3)
-    )
+    # A busy machine only adds to a time, so the shortest of several is compared.
+    return seconds(pattern, method, long, 9) < MAX_GROWTH * seconds(pattern, method, short, 27)
 
 
 def is_fast(pattern, method, unit, frame, length):
