@@ -40,7 +40,8 @@ def test_restored_account_document_and_conversation_are_usable(restored):
     bearer = {"Authorization": f"Bearer {login.json['access_token']}"}
     account = auth.get("/me", headers=bearer).json
     identities = Identities()
-    rag = create_rag_app(build_settings(restored.data), BuiltInEmbedder(threads=1))
+    settings = build_settings(restored.data, database_url=f"sqlite:///{restored.data / 'rag.db'}")
+    rag = create_rag_app(settings, BuiltInEmbedder(threads=1))
     rag.testing = True
     identities.trust(rag)
     ada = ApiUser(rag, identities.bearer(account["id"], tenant_id=account["tenant_id"]))
