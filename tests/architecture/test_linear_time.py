@@ -126,6 +126,7 @@ def is_fast(pattern, method, unit, frame, length):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in FILES if path not in MAX_CHARACTERS])
 def test_patterns_take_linear_time(path):
     assert [

@@ -80,6 +80,7 @@ def test_migration_from_every_revision_keeps_rows(check, database_url, service, 
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "revision"), _OLDEST_AND_PREVIOUS)
 def test_migration_keeps_rows_on_postgresql(check, postgres_url, service, revision):
     check(postgres_url, service, revision)

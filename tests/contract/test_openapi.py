@@ -89,6 +89,7 @@ def read_responses(app):
     return read
 
 
+@pytest.mark.slow
 def test_responses_conform_to_the_document(subtests, stage, document):
     check_all_operations(subtests, stage, document, "admin", SEEDS[0], examples=1)
 

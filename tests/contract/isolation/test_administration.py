@@ -2,6 +2,7 @@
 
 from itertools import count
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -147,5 +148,6 @@ class Administration(RuleBasedStateMachine):
             self.list_everything(who)
 
 
+@pytest.mark.slow
 def test_administrators_are_confined_to_their_tenant(run):
     run("auth", Administration, examples=3, steps=15)

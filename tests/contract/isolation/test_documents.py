@@ -8,6 +8,7 @@ import io
 from dataclasses import dataclass, field
 from itertools import count
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -212,5 +213,6 @@ class DocumentAccess(RuleBasedStateMachine):
             assert document.word not in text
 
 
+@pytest.mark.slow
 def test_users_find_exactly_their_own_and_shared_documents(run):
     run("rag", DocumentAccess, examples=3, steps=25)

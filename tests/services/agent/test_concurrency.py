@@ -60,6 +60,7 @@ def read_until_first_token(response):
     return parse_numbered_events(text), chunks
 
 
+@pytest.mark.slow
 def test_fifty_concurrent_streams_complete(agents, model_server, identities):
     model_server.default_reply = Reply(text="word " * 20, pause_seconds=0.02)
 

@@ -7,7 +7,7 @@ from tests import servers
 from tests.servers import wait_until
 from tests.suite.conftest import prepare_suite
 
-pytestmark = pytest.mark.suite
+pytestmark = [pytest.mark.suite, pytest.mark.slow]
 PATHS = {"auth": "/me", "agent": "/sessions", "rag": "/documents"}
 # The guarantee is one second; the rest is for a machine that is busy with other tests.
 PROPAGATION_SECONDS = 5

@@ -15,6 +15,7 @@ from backend.services.rag.extraction.text.mail import parse_email
 from backend.services.rag.extraction.text.plain import parse_csv, parse_markdown
 from tests.hostile_texts import find_slow_texts, is_linear
 
+pytestmark = pytest.mark.slow
 FIND_TOKEN_SPANS = EmbeddingTokenizer().find_token_spans
 TEXTS = {
     "markdown": (parse_markdown, "{}"),
