@@ -85,6 +85,8 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "rag POST /query": {"query": "passage"},
 }
 JSON = {"Content-Type": "application/json"}
+# Written after a document is ready, at any time.
+BACKGROUND_TABLES = ("sentence_vectors", "leases")
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,10 @@ def endpoints(service, app):
 
 
 def contents(service, folder):
-    """Return all rows of all tables and the names of all blobs."""
+    """Return the rows of all tables that requests change, and the names of all blobs."""
     rows = databases.contents(databases.database_in(folder, service), service)
+    for table in BACKGROUND_TABLES:
+        rows.pop(table, None)
     return rows | {"files": sorted(file.name for file in folder.glob("*/blobs/*"))}
 
 
