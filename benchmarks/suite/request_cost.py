@@ -25,6 +25,7 @@ from pathlib import Path
 from tests.suite.conftest import DATA, ROOT, Suite, list_descendants, prepare_suite
 
 UNLIMITED = "100000000/minute"
+_LIMITS = ("RATE_LIMIT_API", "RATE_LIMIT_TENANT", "LLM_TOKENS_USER", "LLM_TOKENS_USER_DAY")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _WARM_UP_REQUESTS = 20
 _numbers = count(1000)
@@ -106,7 +107,7 @@ def measure(rounds: int, checkouts: Sequence[Path]) -> None:
 
 def _start_suite(stack: ExitStack, root: Path) -> Suite:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    limits = dict.fromkeys(("RATE_LIMIT_API", "RATE_LIMIT_TENANT"), UNLIMITED)
+    limits = dict.fromkeys(_LIMITS, UNLIMITED)
     suite = prepare_suite(folder, root, **limits)
     stack.callback(suite.stop)
     suite.start()
