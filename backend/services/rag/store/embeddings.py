@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    or_,
     select,
     update,
 )
@@ -23,6 +22,7 @@ from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow
+from backend.services.rag.store.leases import is_free
 
 # One model is `serving`. One may be `building`: missing chunks are embedded in the background, then
 # it becomes serving. The previous model is `leaving` until no process can use it, then `dropping`.
@@ -95,11 +95,7 @@ def claim_model(session: Session, model_id: str, lease_seconds: float) -> bool:
         update(EmbeddingModelRow)
         .where(
             EmbeddingModelRow.id == model_id,
-            or_(
-                EmbeddingModelRow.worked_until.is_(None),
-                EmbeddingModelRow.worked_until < now,
-                EmbeddingModelRow.worked_until > lease_end,  # set before the clock was set back
-            ),
+            is_free(EmbeddingModelRow.worked_until, now, lease_end),
         )
         .values(worked_until=lease_end)
     )

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import String, or_, update
+from sqlalchemy import ColumnElement, String, or_, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from backend.chassis.database.sessions import acquire_transaction_lock
 from backend.chassis.database.types import UtcDateTime
@@ -28,18 +28,24 @@ def acquire_lease(session: Session, name: str, seconds: float) -> bool:
     lease_end = now + timedelta(seconds=seconds)
     statement = (
         update(LeaseRow)
-        .where(
-            LeaseRow.name == name,
-            or_(
-                LeaseRow.held_until.is_(None),
-                LeaseRow.held_until < now,
-                LeaseRow.held_until > lease_end,  # set before the clock was set back
-            ),
-        )
+        .where(LeaseRow.name == name, is_free(LeaseRow.held_until, now, lease_end))
         .values(held_until=lease_end)
     )
     result: CursorResult[tuple[()]] = session.execute(statement)  # type: ignore[assignment]
     return result.rowcount == 1
+
+
+def is_free(
+    held_until: InstrumentedAttribute[datetime | None], now: datetime, lease_end: datetime
+) -> ColumnElement[bool]:
+    """Return the condition that no process holds the lease at *now*.
+
+    Args:
+        held_until: column with the end of the lease, or NULL.
+        lease_end: end of a lease that starts now. A later end was stored before the clock was set
+            back.
+    """
+    return or_(held_until.is_(None), held_until < now, held_until > lease_end)
 
 
 def release_lease(session: Session, name: str) -> None:
