@@ -56,10 +56,10 @@ def serve(service: Service) -> None:
 def runs_in_one_process(service: Service, env: Env) -> bool:
     """Return whether *service* runs without a gunicorn master.
 
-    The gateway always has one: it replaces the worker at a reload (SIGHUP) without a failed
-    request.
+    Services with an event loop always have one: it ends a worker whose loop hangs, and replaces
+    the gateway's worker at a reload (SIGHUP) without a failed request.
     """
-    return not service.is_gateway and count_workers(service, env) == 1
+    return not service.uses_event_loop and count_workers(service, env) == 1
 
 
 def count_workers(service: Service, env: Env) -> int:
@@ -120,20 +120,21 @@ def _count_threads(service: Service, env: Env) -> int:
 def _count_pool_threads(service: Service, env: Env) -> int:
     """Return the size of gunicorn's thread pool; threads are started when they are needed.
 
-    The gateway's worker has an event loop and thread pools of its own.
+    A worker with an event loop has thread pools of its own.
     """
     threads = _count_threads(service, env)
-    return threads if service.is_gateway else ConcurrencyLimit.count_pool_threads(threads)
+    return threads if service.uses_event_loop else ConcurrencyLimit.count_pool_threads(threads)
 
 
 def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
     """Return how long a stopping worker may finish its requests.
 
-    For the gateway this is longer than the time that it waits for its own clients.
+    With an event loop this is longer than the time that the worker waits for its clients.
     """
     if service.is_gateway:
         return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1
-    return env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
+    seconds = env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
+    return seconds + 1 if service.uses_event_loop else seconds
 
 
 def _build_logging_config(name: str, level: str) -> dict[str, object]:
@@ -216,7 +217,7 @@ class _Gunicorn(BaseApplication):
     def load(self) -> Callable[..., Iterable[bytes]]:
         try:
             app = load_app(self.service)
-            if self.service.is_gateway:
+            if self.service.uses_event_loop:
                 return app
             return ConcurrencyLimit(app, _count_threads(self.service, load_env()))
         except SettingsError as error:

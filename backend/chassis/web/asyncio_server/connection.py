@@ -221,6 +221,12 @@ class HttpConnection(asyncio.Protocol, Generic[State, Block]):
         buffered, self._buffer = self._buffer, b""
         return buffered
 
+    def detach(self) -> bytes:
+        """Give up the transport for another protocol. Returns the bytes that are buffered."""
+        self.server.connections.discard(self)
+        self._handler = None
+        return self.switch_to_tunnel()
+
     def set_timeout(self, seconds: float) -> None:
         """Call the handler's `handle_timeout` after *seconds*, unless it is set again before."""
         self.deadline = self.server.now + seconds
