@@ -25,13 +25,17 @@ from backend.services.agent.domain.conversations.conversations import (
 from backend.services.agent.domain.conversations.run_leases import Step
 from backend.services.agent.errors import AnswerIncomplete
 from backend.services.agent.model import Caller
-from backend.services.agent.store.events import EventRecord, EventStore, Recording
+from backend.services.agent.store.events import (
+    FINAL_EVENT_NAMES,
+    EventRecord,
+    EventStore,
+    Recording,
+)
 
 _POLL_SECONDS: Final = 0.1
 _RUN_CHECK_INTERVAL_SECONDS: Final = 0.5
 _MAX_STORE_DELAY_SECONDS: Final = 0.1
 _MAX_BATCH_RECORDS: Final = 64
-_FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
 
 # Converts an event or error to named events with their data.
 EventFormatter = Callable[[StreamEvent | Exception], Iterable[tuple[str, Mapping[str, Any]]]]
@@ -55,8 +59,12 @@ class EventStreamService:
         self._event_store = event_store
         self._conversations = conversations
 
-    def store_events(self, events: StreamEvents, format_event: EventFormatter) -> StoredEvents:
-        """Number and store *events*. An error is not raised but yielded as the last event.
+    def store_events(
+        self, caller: Caller, events: StreamEvents, format_event: EventFormatter
+    ) -> StoredEvents:
+        """Number and store the *events* of a run of *caller*.
+
+        An error is not raised but yielded as the last event.
 
         The client receives each event at once. The store receives it with the following ones, at
         most _MAX_STORE_DELAY_SECONDS later or when the run is idle, but before the client receives
@@ -72,7 +80,7 @@ class EventStreamService:
                         continue
                     if isinstance(event, RunStarted):
                         batch.recording = self._event_store.start_recording(
-                            event.conversation_id, event.run_id
+                            event.conversation_id, event.run_id, caller
                         )
                     records = _create_records(number, format_event(event))
                     number += len(records)
@@ -108,7 +116,7 @@ class EventStreamService:
             for record in records:
                 number = record.number
                 yield StoredEvent(record, IdleEvent())
-                if record.name in _FINAL_EVENT_NAMES:
+                if record.name in FINAL_EVENT_NAMES:
                     return
             if records:
                 continue
