@@ -14,15 +14,16 @@ from backend.chassis.web.app_factory import (
     add_metrics_route,
     create_service,
     provide,
-    run_development_server,
     verify_routes,
 )
+from backend.chassis.web.asyncio_server.development import run_development_server
 from backend.chassis.web.asyncio_server.worker import ServerConfig
 from backend.services.realtime.clients.memory_broker import MemoryBroker
 from backend.services.realtime.clients.valkey_broker import ValkeyBroker
 from backend.services.realtime.domain.loop_calls import LoopCalls
 from backend.services.realtime.domain.notifications import NotificationService
 from backend.services.realtime.edge.server import RealtimeConfig
+from backend.services.realtime.edge.worker import create_server
 from backend.services.realtime.model import Broker
 from backend.services.realtime.routes.notifications import bp as notifications
 from backend.services.realtime.routes.topics import bp as topics
@@ -77,4 +78,4 @@ def _create_broker(redis_url: str | None) -> Broker:
 
 
 if __name__ == "__main__":
-    run_development_server(create_app, "realtime")
+    run_development_server(create_app, create_server, "realtime")

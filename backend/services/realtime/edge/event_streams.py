@@ -82,6 +82,8 @@ class EventStream:
         self.stalled_bytes = 0
         self._topics: list[Topic] = []
         self._positions: dict[str, Position] = {}
+        # Events of the first topics until all of them are subscribed.
+        self._early: list[bytes] = []
         self._is_open = False
         self._ended = False
         self._next_heartbeat = 0.0
@@ -200,7 +202,6 @@ class EventStream:
         def joined(replay: Replay) -> None:
             if self._ended:
                 return
-            self._send_head()
             self._positions[topic.name] = since if since and replay.recovered else replay.position
             if since is not None and not replay.recovered:
                 self._write(LOST_EVENT)
@@ -208,10 +209,13 @@ class EventStream:
                 frame = self.encoder(topic.name, replay.position, publication)
                 self._write(frame)
             self._positions[topic.name] = replay.position
+            if len(self._positions) == len(self._topics):
+                self._send_head()
 
         return joined
 
     def _send_head(self) -> None:
+        """Start the response: from now on, no publication of any topic is missed."""
         if self._is_open:
             return
         self._is_open = True
@@ -225,7 +229,8 @@ class EventStream:
             f"X-Accel-Buffering: no\r\nX-Request-ID: {self._request_id}\r\n"
             f"{responses.SECURITY_LINES}{self._server.get_date_header()}Connection: close\r\n\r\n"
         )
-        self._client.write(head.encode("latin-1"))
+        early, self._early = self._early, []
+        self._client.write(head.encode("latin-1") + b"".join(early))
 
     # Subscriber
 
@@ -258,6 +263,9 @@ class EventStream:
 
     def _write(self, data: bytes) -> None:
         if self._ended:
+            return
+        if not self._is_open:
+            self._early.append(data)
             return
         transport = self._client.transport
         transport.write(data)

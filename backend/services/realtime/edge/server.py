@@ -26,6 +26,7 @@ from backend.services.realtime.domain.connections import (
     TooManyConnections,
 )
 from backend.services.realtime.domain.hub import POSITION_CHECK_SECONDS, Hub
+from backend.services.realtime.domain.presence import leave_topic
 from backend.services.realtime.edge.sessions.centrifuge import CentrifugeSession
 from backend.services.realtime.errors import CloseReason
 from backend.services.realtime.model import Broker, BrokerUnavailable, SocketLimits
@@ -242,9 +243,9 @@ class RealtimeServer(ServerState):
                 for connection in connections:
                     connection.end_session()
 
-    async def remove_presence(self, topic: Topic, client_id: str) -> None:
+    async def leave_topic(self, topic: Topic, client_id: str, user_id: str) -> None:
         try:
-            await self.broker.remove_presence(topic.stream, client_id)
+            await leave_topic(self.broker, topic, client_id, user_id)
         except BrokerUnavailable:
             return  # It expires.
 

@@ -30,8 +30,15 @@ class RealtimeWorker(AsyncioWorker):
         *,
         secure: bool,  # noqa: ARG002 - the gateway ends TLS
     ) -> tuple[ServerState, Callable[[], asyncio.Protocol]]:
-        server = create_realtime_server(app, loop)
-        return server, lambda: RealtimeHttpConnection(server)
+        return create_server(app, loop)
+
+
+def create_server(
+    app: Flask, loop: asyncio.AbstractEventLoop
+) -> tuple[ServerState, Callable[[], asyncio.Protocol]]:
+    """Return the server of *app* on *loop*, not started yet, and a factory of connections."""
+    server = create_realtime_server(app, loop)
+    return server, lambda: RealtimeHttpConnection(server)
 
 
 def create_realtime_server(app: Flask, loop: asyncio.AbstractEventLoop) -> RealtimeServer:

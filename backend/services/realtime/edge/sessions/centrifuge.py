@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backend import __version__
 from backend.security.authentication import Credentials
 from backend.security.http_errors import HttpError
+from backend.services.realtime.domain.presence import PRESENCE_SECONDS, enter_topic
 from backend.services.realtime.domain.publications import format_event, read_history
 from backend.services.realtime.domain.topics import (
     Topic,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from backend.services.realtime.domain.hub import Stream
     from backend.services.realtime.edge.server import RealtimeServer
 
-PRESENCE_SECONDS = 60
 _MAX_PRESENCE = 1000
 _MAX_HISTORY = 1000
 _TYPING_SECONDS = 1.0
@@ -56,7 +56,7 @@ _NOTHING: frozenset[str] = frozenset()
 class CentrifugeSession(WebSocket):
     """A client of the bidirectional protocol."""
 
-    __slots__ = ("_connected", "_pending", "_topics", "_typing_at")
+    __slots__ = ("_connected", "_connected_at", "_pending", "_topics", "_typing_at")
 
     encoder = staticmethod(encode_centrifuge)
 
@@ -65,6 +65,7 @@ class CentrifugeSession(WebSocket):
         self._topics: dict[str, Topic] = {}
         self._pending = _NOTHING
         self._connected = False
+        self._connected_at = 0.0
         self._typing_at: dict[str, float] | None = None
 
     # WebSocket
@@ -156,6 +157,7 @@ class CentrifugeSession(WebSocket):
             "pong": True,
         }
         self._connected = True
+        self._connected_at = time.time()
         self._reply(command_id, {"connect": result})
         self.server.start_pings(self)
 
@@ -228,8 +230,8 @@ class CentrifugeSession(WebSocket):
             await self.server.hub.subscribe(topic, self, since, joined)
             if self.ended:
                 self.server.hub.unsubscribe(topic, self)
-            elif topic.kind.presence:
-                await self.refresh_presence(topic)
+            elif topic.kind.presence and self.principal is not None:
+                await enter_topic(self.server.broker, topic, self._create_presence(self.principal))
         except BrokerUnavailable:
             if topic.name not in self._topics:
                 self._reply_error(command_id, ReplyError.INTERNAL)
@@ -257,14 +259,19 @@ class CentrifugeSession(WebSocket):
 
     def _leave(self, topic: Topic) -> None:
         self.server.hub.unsubscribe(topic, self)
-        if topic.kind.presence:
-            self.server.create_task(self.server.remove_presence(topic, self.client_id))
+        if topic.kind.presence and self.principal is not None:
+            self.server.create_task(
+                self.server.leave_topic(topic, self.client_id, self.principal.user_id)
+            )
 
     async def refresh_presence(self, topic: Topic) -> None:
-        """Store that this client is present in *topic*."""
+        """Store that this client is still present in *topic*."""
         if self.principal is not None:
-            entry = PresenceEntry(self.client_id, self.principal.user_id, time.time())
+            entry = self._create_presence(self.principal)
             await self.server.broker.add_presence(topic.stream, entry, PRESENCE_SECONDS)
+
+    def _create_presence(self, principal: Principal) -> PresenceEntry:
+        return PresenceEntry(self.client_id, principal.user_id, self._connected_at)
 
     def list_presence_topics(self) -> list[Topic]:
         """Return the topics in which the presence of this client has to be refreshed."""
