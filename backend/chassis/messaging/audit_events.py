@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.http import ServiceClient, UpstreamProblem
-from backend.chassis.messaging.outbox import Outbox, OutboxEvent
+from backend.chassis.messaging.outbox import EventRecorder, OutboxEvent
 from backend.chassis.messaging.relay import EventRejected
 
 MAX_TARGET_CHARACTERS = 128
@@ -77,30 +77,28 @@ class AuditOutbox:
         self._service = service
         self._database = database.across_tenants()
         self._now = now
-        self.outbox = Outbox(service, database)
+        self._recorder = EventRecorder(service)
 
     def add_event(self, session: Session, event: AuditEvent) -> None:
         """Add *event* in the transaction of *session*, which commits the audited change."""
         target = (event.target or "")[:MAX_TARGET_CHARACTERS]
-        self.outbox.add_event(
-            session,
-            OutboxEvent(
-                id=str(uuid4()),
-                type=f"{self._service}.{_TYPE}",
-                subject=target,
-                key=event.actor_id,
-                tenant_id=event.tenant_id or "",
-                time=self._now(),
-                data={
-                    "action": event.action,
-                    "outcome": event.outcome[:_MAX_NAME_CHARACTERS],
-                    "actor_id": event.actor_id,
-                    "address": event.origin.address[:_MAX_NAME_CHARACTERS],
-                    "request_id": event.origin.request_id,
-                    "details": dict(event.details),
-                },
-            ),
+        outbox_event = OutboxEvent(
+            id=str(uuid4()),
+            type=f"{self._service}.{_TYPE}",
+            subject=target,
+            key=event.actor_id,
+            tenant_id=event.tenant_id or "",
+            time=self._now(),
+            data={
+                "action": event.action,
+                "outcome": event.outcome[:_MAX_NAME_CHARACTERS],
+                "actor_id": event.actor_id,
+                "address": event.origin.address[:_MAX_NAME_CHARACTERS],
+                "request_id": event.origin.request_id,
+                "details": dict(event.details),
+            },
         )
+        self._recorder.add_event(session, outbox_event, "audit")
 
     def record_event(self, event: AuditEvent) -> None:
         """Add *event* in a transaction of its own."""

@@ -9,27 +9,15 @@ from time import time
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.background import PeriodicTask
-from backend.chassis.catalog import get_service
-from backend.chassis.http import ServiceClient, UpstreamError
 from backend.chassis.messaging.audit_events import (
     AuditEvent,
-    AuditOutbox,
-    AuditPublisher,
     AuditRecorder,
     RequestOrigin,
 )
-from backend.chassis.messaging.relay import OutboxRelay, register_outbox_metrics
-from backend.chassis.observability.metrics import Metrics
-from backend.chassis.settings import CommonSettings
-from backend.chassis.web.app_factory import provide
 from backend.security.authentication import Principal, get_client_address
 from backend.security.request_ids import request_id
-from backend.security.service_tokens import ServiceTokens
 
 _log = logging.getLogger(__name__)
-_DELIVERY_INTERVAL_SECONDS = 1.0
-_DELIVERY_TIMEOUT_SECONDS = 10.0
 _KEY_USE_PERIOD_SECONDS = 3600
 _MAX_REMEMBERED_KEY_USES = 4096
 
@@ -45,34 +33,6 @@ def get_request_origin() -> RequestOrigin:
 def audit_requests(app: Flask, recorder: AuditRecorder) -> None:
     """Record denied requests of *app* and the first use of an API key per address and hour."""
     app.after_request(partial(_record_request, recorder, _RecentKeyUses()))
-
-
-def deliver_audit_events(
-    app: Flask, common: CommonSettings, outbox: AuditOutbox, metrics: Metrics
-) -> None:
-    """Deliver the events of *outbox* to auth, from the first request of *app* on.
-
-    Threads do not survive a fork, so the relay is started in the worker process, which receives a
-    readiness probe soon after its start.
-    """
-    register_outbox_metrics(metrics, outbox.outbox)
-    if not common.auth_urls:
-        return
-    tokens = ServiceTokens(common.secret_key.reveal(), get_service(common.name).full_name)
-    client = ServiceClient(
-        *common.auth_urls,
-        read_timeout_seconds=_DELIVERY_TIMEOUT_SECONDS,
-        get_service_token=partial(tokens.get_token, get_service("auth").full_name),
-    )
-    relay = OutboxRelay(outbox.outbox, AuditPublisher(client))
-    task = PeriodicTask(
-        "delivery of audit events",
-        _DELIVERY_INTERVAL_SECONDS,
-        relay.deliver_pending_events,
-        expected_errors=(UpstreamError, SQLAlchemyError),
-    )
-    provide(app, task)
-    app.before_request(task.start)
 
 
 class _RecentKeyUses:

@@ -14,6 +14,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
@@ -24,7 +25,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -135,7 +137,7 @@ def create_app(
     quotas = QuotaService(database, settings.daily_token_limits, now)
     approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
     run_records = RunRecordService(database, now)
-    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit)
+    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit, now)
 
     def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
         return AnswerService(
@@ -162,7 +164,8 @@ def create_app(
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
     audit_requests(app, audit)
-    deliver_audit_events(app, settings.common, audit, metrics)
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     for service in (
         conversation_service,
         answer_service,

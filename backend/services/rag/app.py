@@ -8,6 +8,7 @@ from flask import Flask
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.backup_contract import collect_backup_metrics
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
@@ -19,7 +20,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
@@ -75,7 +77,8 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     )
     audit = components.audit
     audit_requests(app, audit)
-    deliver_audit_events(app, settings.common, audit, metrics)
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))

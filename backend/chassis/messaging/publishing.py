@@ -1,0 +1,62 @@
+"""Publisher of domain events: from the outbox to the broker."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from backend.chassis.messaging.brokers import EventBroker
+from backend.chassis.messaging.cloud_events import MAX_EVENT_BYTES, Event
+from backend.chassis.messaging.outbox import OutboxEvent
+from backend.chassis.messaging.relay import EventRejected
+
+
+class EventPublisher:
+    """Publishes the events of a service as CloudEvents."""
+
+    def __init__(self, service: str, broker: EventBroker) -> None:
+        self._service = service
+        self._broker = broker
+
+    def publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        """Publish *events*.
+
+        Raises:
+            EventRejected: an event is invalid or larger than 256 KB. Those before it are published.
+            BrokerUnavailable: publish the events again later.
+        """
+        encoded: list[Event] = []
+        for event in events:
+            try:
+                encoded.append(to_cloud_event(self._service, event))
+            except ValueError as error:
+                if encoded:
+                    self._broker.publish_events(encoded)
+                raise EventRejected(event.id, str(error)) from error
+        self._broker.publish_events(encoded)
+
+
+def to_cloud_event(service: str, event: OutboxEvent) -> Event:
+    """Return *event* in the form of CloudEvents.
+
+    Raises:
+        ValueError: it is invalid, or larger than 256 KB.
+    """
+    try:
+        cloud_event = Event(
+            specversion="1.0",
+            id=event.id,
+            source=f"/{service}",
+            type=event.type,
+            subject=event.subject,
+            time=event.time,
+            partitionkey=event.key,
+            tenant=event.tenant_id or None,
+            traceparent=event.traceparent,
+            data=dict(event.data),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if (size := len(cloud_event.encode())) > MAX_EVENT_BYTES:
+        raise ValueError(f"The event has {size} bytes; {MAX_EVENT_BYTES} are allowed.")
+    return cloud_event
