@@ -24,6 +24,7 @@ from backend.services.realtime.domain.loop_calls import LoopCalls
 from backend.services.realtime.domain.notifications import NotificationService
 from backend.services.realtime.edge.server import RealtimeConfig
 from backend.services.realtime.edge.worker import create_server
+from backend.services.realtime.jobs.events import EventHandlers, create_consumer
 from backend.services.realtime.model import Broker
 from backend.services.realtime.routes.notifications import bp as notifications
 from backend.services.realtime.routes.topics import bp as topics
@@ -56,6 +57,10 @@ def create_app(
     provide(app, RealtimeConfig(settings.sockets, settings.connections, settings.drain_seconds))
     provide(app, ServerConfig(settings.drain_seconds))
     provide(app, calls)
+    handlers = EventHandlers(notification_service, calls)
+    consumer = create_consumer(database, settings.common.events_url, handlers)
+    consumer.register_metrics(metrics)
+    provide(app, consumer)
     provide(app, notification_service)
     provide(
         app,

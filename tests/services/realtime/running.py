@@ -13,6 +13,7 @@ from flask import Flask
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from backend.chassis.messaging.consumer import EventConsumer
 from backend.chassis.settings import Env
 from backend.services.realtime.app import create_app
 from backend.services.realtime.domain.loop_calls import LoopCalls
@@ -49,6 +50,7 @@ class RunningRealtime:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
+            self.app.extensions["backend.components"][EventConsumer].stop()
 
     def call(self, function, *arguments):
         """Call *function* on the event loop and return its result."""

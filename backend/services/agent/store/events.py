@@ -4,7 +4,6 @@ Events are stored in Redis, which all workers share, or else in this process. Bo
 Clients that reconnect later receive the answer from the conversation.
 """
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,7 +21,6 @@ from backend.chassis.messaging.topics import (
     PUBLISH_SCRIPT,
     PUBLISH_SHA,
     RUN_RETENTION,
-    Retention,
     publish_arguments,
     user_stream,
 )
@@ -30,7 +28,6 @@ from backend.chassis.observability.tracing import attach_span_context
 from backend.security.redis import connect, redis_key
 from backend.services.agent.model import Caller
 
-FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
 _log = logging.getLogger(__name__)
 
 _TTL_SECONDS: Final = 3600
@@ -105,15 +102,13 @@ class RedisEventStore:
 
 
 class _RedisRecording:
-    """Stores the events of a run, and publishes them to the owner's topics of the run."""
+    """Stores the events of a run, and publishes them to the owner's topic of the run."""
 
     def __init__(self, redis: Redis, conversation_id: str, run_id: str, owner: Caller) -> None:
         self._redis = redis
         self._key = _get_key(conversation_id)
-        self._conversation_id = conversation_id
         self._run_id = run_id
         self._run_stream = user_stream(owner.tenant_id, owner.user_id, f"agents:{run_id}")
-        self._list_stream = user_stream(owner.tenant_id, owner.user_id, "agents")
         self._failed = False
 
     def add_records(self, records: Sequence[EventRecord]) -> None:
@@ -147,10 +142,7 @@ class _RedisRecording:
             )
         if is_start:
             pipeline.expire(self._key, _TTL_SECONDS)
-            self._publish_state(pipeline, "agent.run-started")
         self._publish_records(pipeline, records)
-        if records[-1].name in FINAL_EVENT_NAMES:
-            self._publish_state(pipeline, "agent.run-finished")
         pipeline.execute()
 
     def _publish_records(self, pipeline: Pipeline, records: Sequence[EventRecord]) -> None:
@@ -166,16 +158,6 @@ class _RedisRecording:
                 pipeline.eval(PUBLISH_SCRIPT, PUBLISH_KEYS, *arguments)
             else:
                 pipeline.evalsha(PUBLISH_SHA, PUBLISH_KEYS, *arguments)
-
-    def _publish_state(self, pipeline: Pipeline, event_type: str) -> None:
-        event = {
-            "id": f"{self._run_id}-{event_type}",
-            "type": event_type,
-            "time": _format_now(),
-            "data": {"run_id": self._run_id, "session_id": self._conversation_id},
-        }
-        arguments = publish_arguments(self._list_stream, json.dumps(event), Retention())
-        pipeline.eval(PUBLISH_SCRIPT, PUBLISH_KEYS, *arguments)
 
 
 class LocalEventStore:

@@ -1,16 +1,19 @@
 """Notifications of users: stored in a table, and announced on the topic `user`."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database.sessions import Database, acquire_transaction_lock
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.services.realtime.domain.loop_calls import LoopCalls
 from backend.services.realtime.domain.publications import format_event, publish
+from backend.services.realtime.model import BrokerUnavailable
 from backend.services.realtime.store import notifications as store
 from backend.services.realtime.store.tables import Notification, NotificationRead
 
 RETENTION = timedelta(days=7)
+_log = logging.getLogger(__name__)
 USER_TOPIC = "user"
 
 
@@ -62,31 +65,30 @@ class NotificationService:
         self._calls = calls
         self._now = now
 
-    def add_notification(self, new: NewNotification) -> bool:
-        """Store and announce *new*. Returns False if it is already stored.
+    def add_notification(self, session: Session, new: NewNotification) -> bool:
+        """Store *new* in the transaction of *session*, and announce it.
 
-        An announcement that fails is not repeated: the stored notification is what counts.
-
-        Raises:
-            BrokerUnavailable: it was stored, but could not be announced.
+        Returns False if it is already stored. An announcement that fails is not repeated: the
+        client finds the notification in the list.
         """
-        with self._database.write(new.tenant_id) as session:
-            acquire_transaction_lock(session, f"notification {new.user_id} {new.id}")
-            if store.find_notification(session, new.tenant_id, new.user_id, new.id) is not None:
-                return False
-            row = Notification(
-                id=new.id,
-                tenant_id=new.tenant_id,
-                user_id=new.user_id,
-                kind=new.kind,
-                title=new.title[:200],
-                link=new.link[:500],
-                time=new.time,
-            )
-            session.add(row)
-            session.flush()
-            entry = _to_entry(row)
-        self._announce(new, entry)
+        acquire_transaction_lock(session, f"notification {new.user_id} {new.id}")
+        if store.find_notification(session, new.tenant_id, new.user_id, new.id) is not None:
+            return False
+        row = Notification(
+            id=new.id,
+            tenant_id=new.tenant_id,
+            user_id=new.user_id,
+            kind=new.kind,
+            title=new.title[:200],
+            link=new.link[:500],
+            time=new.time,
+        )
+        session.add(row)
+        session.flush()
+        try:
+            self._announce(new, _to_entry(row))
+        except BrokerUnavailable:
+            _log.warning("a notification is stored but could not be announced")
         return True
 
     def list_notifications(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from flask import Flask
 
 from backend.chassis.background import PeriodicTask
+from backend.chassis.messaging.consumer import EventConsumer
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.web.app_factory import get_component
 from backend.chassis.web.asyncio_server.server_state import ServerState
@@ -50,4 +51,5 @@ def create_realtime_server(app: Flask, loop: asyncio.AbstractEventLoop) -> Realt
     )
     server.publish_metrics = get_component(app, Metrics).register(RealtimeCollector(server))
     get_component(app, PeriodicTask).start()
+    get_component(app, EventConsumer).start()
     return server

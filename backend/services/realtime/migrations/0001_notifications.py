@@ -1,10 +1,11 @@
-"""Notifications of users, and the positions up to which they have read them."""
+"""Notifications of users, their read positions, and the received events."""
 
 import sqlalchemy as sa
 from alembic import op
 
 from backend.chassis.database.row_security import protect_rows
 from backend.chassis.database.types import UtcDateTime
+from backend.chassis.messaging.received_events import create_tables
 
 revision = "0001"
 down_revision = None
@@ -36,3 +37,4 @@ def upgrade() -> None:
         sa.Column("offset", sa.BigInteger(), nullable=False),
     )
     protect_rows("notifications", "notification_reads")
+    create_tables(op.get_bind(), "realtime")

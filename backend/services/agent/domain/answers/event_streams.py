@@ -25,17 +25,13 @@ from backend.services.agent.domain.conversations.conversations import (
 from backend.services.agent.domain.conversations.run_leases import Step
 from backend.services.agent.errors import AnswerIncomplete
 from backend.services.agent.model import Caller
-from backend.services.agent.store.events import (
-    FINAL_EVENT_NAMES,
-    EventRecord,
-    EventStore,
-    Recording,
-)
+from backend.services.agent.store.events import EventRecord, EventStore, Recording
 
 _POLL_SECONDS: Final = 0.1
 _RUN_CHECK_INTERVAL_SECONDS: Final = 0.5
 _MAX_STORE_DELAY_SECONDS: Final = 0.1
 _MAX_BATCH_RECORDS: Final = 64
+_FINAL_EVENT_NAMES: Final = frozenset({"done", "error"})
 
 # Converts an event or error to named events with their data.
 EventFormatter = Callable[[StreamEvent | Exception], Iterable[tuple[str, Mapping[str, Any]]]]
@@ -116,7 +112,7 @@ class EventStreamService:
             for record in records:
                 number = record.number
                 yield StoredEvent(record, IdleEvent())
-                if record.name in FINAL_EVENT_NAMES:
+                if record.name in _FINAL_EVENT_NAMES:
                     return
             if records:
                 continue
