@@ -28,7 +28,7 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
-from backend.chassis.web.single_process import SingleWorker, serve_in_this_process
+from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
 _IDLE_CONNECTIONS = 1000
@@ -46,7 +46,8 @@ def serve(service: Service) -> None:
         sys.exit(f"{service.full_name}: {error}")
     explain_breakpoints(service.module)
     if runs_in_one_process(service, env):
-        serve_in_this_process(_Gunicorn(service, options | {"worker_class": SingleWorker}))
+        worker_class = get_single_worker_class(service.worker_class)
+        serve_in_this_process(_Gunicorn(service, options | {"worker_class": worker_class}))
         return
     if options["workers"] != 1:
         enable_multiprocess_mode(_get_metrics_folder(service, env))
@@ -56,10 +57,10 @@ def serve(service: Service) -> None:
 def runs_in_one_process(service: Service, env: Env) -> bool:
     """Return whether *service* runs without a gunicorn master.
 
-    Services with an event loop always have one: it ends a worker whose loop hangs, and replaces
-    the gateway's worker at a reload (SIGHUP) without a failed request.
+    The gateway always has one: it replaces the worker at a reload (SIGHUP) without a failed
+    request.
     """
-    return not service.uses_event_loop and count_workers(service, env) == 1
+    return not service.is_gateway and count_workers(service, env) == 1
 
 
 def count_workers(service: Service, env: Env) -> int:

@@ -14,7 +14,7 @@ import socketio
 from centrifuge import Client, PublicationContext, SubscribedContext, SubscriptionEventHandler
 
 from tests.servers import wait_until
-from tests.suite.conftest import running_suite
+from tests.suite.conftest import list_descendants, running_suite
 
 pytestmark = [pytest.mark.suite, pytest.mark.slow]
 
@@ -104,7 +104,7 @@ def test_agent_run_is_received_as_a_topic(suite, admin):
     with (
         Receiver(suite, get_token(admin), "agents") as runs,
     ):
-        body = {"query": "What is 2 + 3?", "stream": True}
+        body = {"user_request": "What is 2 + 3?", "stream": True}
         response = admin.post(f"{suite.url}/agent/query", json=body, stream=True, timeout=60)
         names = [
             line.removeprefix(b"event: ").decode()
@@ -150,7 +150,7 @@ def test_nothing_is_lost_when_processes_are_killed(suite, admin):
         for number in range(100, 160):
             publish(suite, admin, number)
             if number in (115, 145):
-                os.kill(suite.get_pid("realtime"), signal.SIGKILL)
+                os.kill(suite.get_pid("realtime-service"), signal.SIGKILL)
             if number == 130:
                 os.kill(suite.get_pid("valkey"), signal.SIGKILL)
         expected = list(range(100, 160))
@@ -185,18 +185,13 @@ def test_revoked_session_is_disconnected_through_the_gateway(suite):
 
 
 def test_idle_memory_of_the_service(suite):
-    """Report the memory of the processes of the service in the log of the test."""
-    pids = [suite.get_pid("realtime")]
-    pids += [pid for pid, _ in list_children(pids[0])]
-    total = sum(read_pss(pid) for pid in pids)
-    print(f"realtime: {total} kB in {len(pids)} processes")  # noqa: T201
-    assert total < 60_000
+    total = sum(read_pss(pid) for pid in list_processes(suite, "realtime-service"))
+    assert total < 60_000  # kB
 
 
-def list_children(pid):
-    from tests.suite.conftest import list_descendants
-
-    return list(list_descendants(pid))
+def list_processes(suite, name):
+    pid = suite.get_pid(name)
+    return [pid, *(child for child, _ in list_descendants(pid))]
 
 
 def read_pss(pid):

@@ -103,6 +103,12 @@ class AsyncioWorker(Worker):
         state.stop()
         await asyncio.sleep(0)
 
+    reload_signal: signal.Signals | None = None
+    """Signal that also stops the worker, if there is no master that could replace it."""
+
+    def limit_stop(self) -> None:
+        """Do nothing: the master ends a worker that does not stop in time."""
+
     def is_master_alive(self) -> bool:
         return os.getppid() == self.ppid
 
@@ -116,9 +122,11 @@ class AsyncioWorker(Worker):
 
     def _install_signal_handlers(self, loop: asyncio.AbstractEventLoop) -> None:
         def stop_gracefully() -> None:
+            self.limit_stop()
             self.alive = False
 
         def stop_immediately() -> None:
+            self.limit_stop()
             self.alive = False
             self._drain_seconds = 0.0
 
@@ -129,6 +137,8 @@ class AsyncioWorker(Worker):
         loop.add_signal_handler(signal.SIGINT, stop_immediately)
         loop.add_signal_handler(signal.SIGQUIT, stop_immediately)
         loop.add_signal_handler(signal.SIGABRT, abort)
+        if self.reload_signal is not None:
+            loop.add_signal_handler(self.reload_signal, stop_gracefully)
         loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
         loop.add_signal_handler(signal.SIGWINCH, _ignore_signal)
 
