@@ -44,8 +44,9 @@ _TENANT = "tenant-of-user-ada"
 _PADDING = "x" * 130
 _WARM_UP = 500
 _ROUNDS = 3
-_PUBLICATIONS = 100
-_INTERVAL_SECONDS = 0.05
+_PUBLICATIONS = 40
+_INTERVAL_SECONDS = 0.2
+_MAX_REPORTS = 60
 _HIGH = "1000000"
 _NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
@@ -101,13 +102,8 @@ def _measure(server: Server, sockets: int, idle: int) -> str:
             for _ in range(_PUBLICATIONS):
                 server.publish(f"@{time.time():017.6f}{_PADDING}")
                 time.sleep(_INTERVAL_SECONDS)
-            time.sleep(1)
-            report = _report(clients)
-            received = report["received"]
-            if received != sockets * _PUBLICATIONS:
-                print(f"{server.name}: {received} of {sockets * _PUBLICATIONS} deliveries")
+            received, latencies = _collect(clients, sockets * _PUBLICATIONS)
             cpu.append((_cpu_seconds(server.pids) - started) / received * 1e6)
-            latencies = report["latencies"]
             p50.append(latencies[len(latencies) // 2])
             p99.append(latencies[int(len(latencies) * 0.99)])
     return (
@@ -129,6 +125,19 @@ def _clients(server: Server, count: int) -> Iterator["subprocess.Popen[str]"]:
             yield child
         finally:
             child.kill()
+
+
+def _collect(clients: "subprocess.Popen[str]", expected: int) -> tuple[int, list[float]]:
+    """Return the number of deliveries and their latencies, when all have arrived."""
+    received, latencies = 0, []
+    for _ in range(_MAX_REPORTS):
+        time.sleep(0.5)
+        report = _report(clients)
+        received += report["received"]
+        latencies += report["latencies"]
+        if received >= expected:
+            return received, sorted(latencies)
+    sys.exit(f"{received} of {expected} deliveries arrived")
 
 
 def _report(clients: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -16,7 +16,12 @@ from centrifuge import Client, PublicationContext, SubscribedContext, Subscripti
 from tests.servers import wait_until
 from tests.suite.conftest import list_descendants, running_suite
 
-pytestmark = [pytest.mark.suite, pytest.mark.slow]
+# The SDK leaves a transport open if its connection breaks.
+pytestmark = [
+    pytest.mark.suite,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
