@@ -331,7 +331,7 @@ def postgres(
     unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
     data, port = folder / "data", port or free_port()
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     is_new = not data.exists()
     if is_new:
         subprocess.run([*unprivileged, *initdb], check=True, capture_output=True, timeout=60)
