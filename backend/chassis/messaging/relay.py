@@ -4,11 +4,11 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from backend.chassis.messaging.outbox import Outbox, OutboxEvent
+from backend.chassis.messaging.events import EventRejected, OutboxEvent, Publisher
+from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 
@@ -18,30 +18,6 @@ _LEASE = "outbox relay"
 _LEASE_LIFETIME = timedelta(seconds=30)
 _BATCH_SIZE = 100
 _CLEANUP_INTERVAL = timedelta(hours=1)
-
-
-class EventRejected(Exception):
-    """The consumer rejects an event permanently.
-
-    Attributes:
-        event_id: id of the rejected event. Events before it in the batch were delivered.
-    """
-
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.event_id = event_id
-
-
-class Publisher(Protocol):
-    """Delivers events to their consumers."""
-
-    def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Deliver *events*. Returns when the consumers have stored all of them.
-
-        Raises:
-            EventRejected: a consumer rejects an event permanently.
-            UpstreamError: a consumer does not respond; deliver the events again later.
-        """
 
 
 class OutboxRelay:

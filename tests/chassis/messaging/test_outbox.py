@@ -6,8 +6,10 @@ import pytest
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.http import UpstreamUnavailable
-from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, AuditOutbox
-from backend.chassis.messaging.relay import EventRejected, OutboxRelay
+from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.chassis.messaging.events import EventRejected
+from backend.chassis.messaging.relay import OutboxRelay
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

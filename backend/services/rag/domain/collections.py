@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
     get_access,
