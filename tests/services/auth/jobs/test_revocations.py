@@ -1,5 +1,7 @@
 """Revocations reach other services and survive Redis outages and data loss."""
 
+from dataclasses import replace
+
 import pytest
 
 from backend.security.authentication import get_security_context, open_revocations
@@ -14,6 +16,7 @@ from backend.security.tokens import TokenVerifier
 from backend.services.auth.app import create_app
 from tests.servers import wait_until
 from tests.services.auth.api_user import ApiUser
+from tests.services.auth.conftest import ADMIN_PASSWORD
 
 
 @pytest.fixture
@@ -72,6 +75,28 @@ def test_revocations_are_republished_after_redis_loses_its_data(client, get_stat
     wait_until(is_republished)
     assert (get_status(ada), get_status(bob)) == (SessionStatus.REVOKED, SessionStatus.REVOKED)
     assert get_status(cy) is SessionStatus.VALID
+
+
+def test_revoked_key_of_a_service_account_is_republished(client, get_status, valkey):
+    wait_until(lambda: client.get("/health") and valkey.client.get(POPULATED_MARKER))
+    admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+    body = {"name": "channel", "permissions": ["rag:read"]}
+    account = client.post("/service-accounts", json=body, headers=admin.auth_headers).json
+    token = client.post("/api-keys/exchange", json={"key": account["key"]}).json["access_token"]
+    holder = replace(admin, access_token=token)
+    assert get_status(holder) is SessionStatus.VALID
+    path = f"/service-accounts/{account['id']}/rotate"
+    client.post(path, json={"overlap_seconds": 0}, headers=admin.auth_headers)
+    wait_until(lambda: get_status(holder) is SessionStatus.REVOKED, 1)
+
+    valkey.client.flushall()
+
+    def is_republished() -> bool:
+        assert get_status(holder) is not SessionStatus.VALID
+        return bool(valkey.client.get(POPULATED_MARKER))
+
+    wait_until(is_republished)
+    assert get_status(holder) is SessionStatus.REVOKED
 
 
 def test_logout_during_redis_outage_is_published_when_redis_responds(client, get_status, valkey):
