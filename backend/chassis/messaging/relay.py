@@ -3,7 +3,6 @@
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -74,6 +73,7 @@ class OutboxRelay:
         self._lease_name = _LEASES[outbox.channel]
         self._batch_size = _BATCH_SIZE[outbox.channel]
         self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = datetime.min.replace(tzinfo=UTC)
         self._next_cleanup_at = datetime.min.replace(tzinfo=UTC)
 
     def deliver_pending_events(self) -> bool:
@@ -106,14 +106,18 @@ class OutboxRelay:
     def _hold_lease(self) -> bool:
         """Acquire the lease, or extend it if half of its time has passed."""
         now = self._now()
-        # The second condition holds unless the clock was set back.
+        # The second comparison holds unless the clock was set back.
         if now < self._renew_lease_at <= now + _LEASE_RENEWAL:
             return True
-        if not self._outbox.acquire_lease(self._lease_name, self._holder, now, _LEASE_LIFETIME):
-            self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        # The process that has the lease looks for events as often. Each attempt blocks writers.
+        if now < self._retry_lease_at <= now + timedelta(seconds=_POLL_SECONDS):
             return False
-        self._renew_lease_at = now + _LEASE_RENEWAL
-        return True
+        if self._outbox.acquire_lease(self._lease_name, self._holder, now, _LEASE_LIFETIME):
+            self._renew_lease_at = now + _LEASE_RENEWAL
+            return True
+        self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = now + timedelta(seconds=_POLL_SECONDS)
+        return False
 
     def _set_aside(self, events: Sequence[OutboxEvent], rejection: EventRejected) -> None:
         """Mark the event as rejected and those before it as published, to deliver later ones."""
@@ -144,7 +148,7 @@ class RelayTask(PeriodicTask):
 
         def wait(event: threading.Event, seconds: float) -> None:
             if event.wait(seconds):
-                time.sleep(collect_seconds)
+                self._stop_event.wait(collect_seconds)
 
         super().__init__(
             f"delivery of {'audit events' if outbox.channel == 'audit' else 'events'}",
