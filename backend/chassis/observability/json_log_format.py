@@ -24,7 +24,7 @@ _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f]")
 
 def escape_control_characters(text: str, keep: str = "") -> str:
     """Escape the characters in *text* that control a terminal or end a line, except *keep*."""
-    escaped = _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = _escape_unsafe_characters(text)
     return _CONTROL_CHARACTERS.sub(
         lambda match: match[0] if match[0] in keep else f"\\x{ord(match[0]):02x}", escaped
     )
@@ -33,6 +33,10 @@ def escape_control_characters(text: str, keep: str = "") -> str:
 def format_json_line(values: Mapping[str, object]) -> str:
     """Return *values* as a JSON object on one line, without control characters."""
     text = json.dumps(values, ensure_ascii=False, default=str)
+    return _escape_unsafe_characters(text)
+
+
+def _escape_unsafe_characters(text: str) -> str:
     return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -8,12 +8,13 @@ from functools import partial
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
@@ -163,7 +164,7 @@ def create_app(
     answer_service = create_answer_service(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
-    audit_requests(app, audit)
+    audit_requests(app, audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     for service in (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
@@ -162,7 +163,7 @@ def create_app(
     provide(app, recovery)
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
-    audit_requests(app, audit_log)
+    audit_requests(app, audit_log, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     start_cleanup_on_request(app, audit_log, settings.audit_retention)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.backup_contract import collect_backup_metrics
@@ -76,7 +77,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         metrics=metrics,
     )
     audit = components.audit
-    audit_requests(app, audit)
+    audit_requests(app, audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)

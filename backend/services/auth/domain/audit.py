@@ -147,7 +147,7 @@ class AuditLog:
     def record_event(self, event: AuditEvent) -> None:
         """Record an event of auth that changes no other table, in its own transaction."""
         with self._database.write() as session:
-            _record_mergeable_event(session, self._now(), event)
+            _record_mergeable_event(session, event.first_at or self._now(), event)
 
     def record_delivered_events(self, service: str, events: Sequence[DeliveredEvent]) -> None:
         """Record the *events* that *service* delivers. Events received before are ignored."""
@@ -216,7 +216,7 @@ def _record_mergeable_event(
     merge_key = _get_merge_key(at, event, service)
     if merge_key is not None:
         acquire_transaction_lock(session, f"audit record {merge_key}")
-        if store.add_repetition(session, merge_key, at):
+        if store.add_repetitions(session, merge_key, event.count, event.last_at or at):
             return
     store.add_record(
         session,
@@ -231,6 +231,8 @@ def _record_mergeable_event(
             request_id=event.origin.request_id,
             details={**event.details, **({"service": service} if service else {})},
             merge_key=merge_key,
+            count=event.count,
+            last_at=event.last_at,
         ),
     )
     # A later event of the same transaction must find the record.

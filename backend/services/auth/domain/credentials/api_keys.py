@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
-from backend.security.authentication import API_KEY_PREFIX
+from backend.security.authentication import API_KEY_PREFIX, API_KEY_SESSION_PREFIX
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.revocations import RevocationPublisher
@@ -35,7 +35,6 @@ _PREFIX_CHARACTERS = 12
 # Maximum number of levels of a key tree. A key that was created in a session is on level 1, and a
 # key that was created with another key is one level below it.
 MAX_KEY_DEPTH = 3
-_SESSION_ID_PREFIX = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,19 +244,19 @@ class ApiKeyService:
 
 def get_key_session_id(key_id: str) -> str:
     """Return the session id (`sid` claim) of tokens issued for the key."""
-    return f"{_SESSION_ID_PREFIX}{key_id}"
+    return f"{API_KEY_SESSION_PREFIX}{key_id}"
 
 
 def parse_key_session_id(session_id: str) -> str | None:
     """Return the id of the key whose tokens have *session_id*, or None for a login session."""
-    if not session_id.startswith(_SESSION_ID_PREFIX):
+    if not session_id.startswith(API_KEY_SESSION_PREFIX):
         return None
-    return session_id.removeprefix(_SESSION_ID_PREFIX)
+    return session_id.removeprefix(API_KEY_SESSION_PREFIX)
 
 
 def _get_parent(session: Session, caller: Principal) -> store.ApiKey | None:
     """Return the key that *caller* uses, or None for a caller with a session."""
-    parent_id = parse_key_session_id(caller.session_id)
+    parent_id = caller.api_key_id
     if parent_id is None:
         return None
     parent = store.get_key(session, parent_id)
