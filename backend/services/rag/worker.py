@@ -6,11 +6,9 @@ import signal
 import sys
 import time
 import warnings
-from functools import partial
 
 from redis.exceptions import RedisError
 
-from backend.chassis.background import PeriodicTask
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
 from backend.chassis.settings import SettingsError, load_env
@@ -22,8 +20,6 @@ _log = logging.getLogger(__name__)
 # With this niceness, ingestion uses only processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
-# Without documents for this time, the worker frees the embedding model.
-_IDLE_SECONDS = 300.0
 
 
 def main() -> None:
@@ -74,8 +70,6 @@ def main() -> None:
         components.dense_index.check_connection()
     except Exception as error:  # noqa: BLE001 - it can be available when it is needed
         _log.warning("dependency is not available yet: %s", error)
-    unload_model = partial(embedder.unload, _IDLE_SECONDS)
-    PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
     embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")

@@ -153,7 +153,6 @@ def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
     assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "name",
     [name if name == "prose" else pytest.param(name, marks=pytest.mark.slow) for name in ENDLESS],

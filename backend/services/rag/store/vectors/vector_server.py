@@ -27,7 +27,7 @@ from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import Vectors
 from backend.services.rag.store.vectors.addresses import check_key, create_tls_context
 from backend.services.rag.store.vectors.chroma import ChromaStore
-from backend.services.rag.store.vectors.chroma_clients import open_embedded
+from backend.services.rag.store.vectors.chroma_imports import skip_unused_imports
 from backend.services.rag.store.vectors.folder import FolderLock
 from backend.services.rag.store.vectors.socket_messages import (
     NO_VECTORS,
@@ -162,6 +162,9 @@ def _serve(
         return 1
     folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     folder.chmod(_PRIVATE_FOLDER)
+    skip_unused_imports()
+    from backend.services.rag.store.vectors.chroma_clients import open_embedded
+
     store = ChromaStore(lambda: open_embedded(folder), lock.release)
     store.check_connection()
 
