@@ -42,6 +42,7 @@ def test_quote_is_the_exact_document_text(finder):
         pytest.param("You have three months' notice.", "The notice period is", id="other words"),
         pytest.param("The rent is 1200 euros.", "The rent is 1,200", id="other number format"),
         pytest.param("In 2019 the rent was 900 euros.", "The rent was 900", id="right number"),
+        pytest.param("Die Wohnung kostete damals 900.", "The rent was 900", id="other language"),
     ],
 )
 def test_paraphrased_sentence_is_cited(finder, statement, quote):
