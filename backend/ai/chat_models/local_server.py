@@ -16,6 +16,8 @@ from backend.ai.chat_models.openai_compatible import OpenAICompatibleModel
 from backend.ai.chat_models.settings import ModelSettings
 from backend.ai.text.token_estimates import estimate_tokens
 
+# Key of a chunk's additional_kwargs: how many tokens of the prompt were read, and how many it has.
+PROMPT_PROGRESS: Final = "prompt_progress"
 _CONNECT_TIMEOUT_SECONDS: Final = 5.0
 _DEFAULT_RESPONSE_TOKENS: Final = 256
 # A server that sends nothing for longer does not respond, however slow the host is.
@@ -57,9 +59,15 @@ class LocalServerModel(OpenAICompatibleModel):
     ) -> ChatGenerationChunk | None:
         if isinstance(timings := chunk.get("timings"), dict):
             self.speed.record_timings(timings)
-        return super()._convert_chunk_to_generation_chunk(
+        converted = super()._convert_chunk_to_generation_chunk(
             chunk, default_chunk_class, base_generation_info
         )
+        progress = chunk.get(PROMPT_PROGRESS)
+        if converted is not None and isinstance(progress, dict):
+            tokens = [progress.get("processed"), progress.get("total")]
+            if all(isinstance(count, int) for count in tokens):
+                converted.message.additional_kwargs[PROMPT_PROGRESS] = tokens
+        return converted
 
 
 def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:

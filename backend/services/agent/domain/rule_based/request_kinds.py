@@ -79,7 +79,7 @@ _WRITING: Final = re.compile(
 _NAMES_DOCUMENTS: Final = re.compile(
     r"\b(?:documents?|reports?|contracts?|files?|pdfs?|polic(?:y|ies)|manuals?|handbooks?|notes"
     r"|minutes|our|according to|based on|from the)\b"
-    r"|\b\w[\w-]*\.(?:pdf|docx?|pptx?|xlsx?|md|txt|eml"
+    r"|\b\w[\w-]{0,80}\.(?:pdf|docx?|pptx?|xlsx?|md|txt|eml"
     r"|html?|csv)\b"
     r"|\b(?:dokument\w*|bericht\w*|vertr[aä]g\w*|datei\w*|handbuch\w*|unser\w*|laut|anhand|gemäß)\b"
     r"|\b(?:rapport|contrat|fichier|manuel|notre|nos|d'après|selon)\b"
@@ -96,6 +96,8 @@ _LANGUAGE_NAMES: Final = (
     r"|español|inglese|tedesco|francese|spagnolo|engels|duits|frans)"
 )
 _MAX_REVISION_WORDS: Final = 14
+# Longer requests contain a text besides the instruction.
+_MAX_INSTRUCTION_CHARACTERS: Final = 600
 _REVISION: Final = re.compile(
     r"\b(?:shorter|longer|simpler|more (?:simply|briefly|formal(?:ly)?|detailed|concise(?:ly)?)"
     r"|less formal|make (?:it|that|this) (?:a|an|into)|rephrase|reword|rewrite|shorten"
@@ -134,14 +136,19 @@ _QUESTION: Final = re.compile(
 
 
 def classify_request(request: str, previous_answer: str = "") -> RequestKind:
-    """Return the kind of *request*, which follows *previous_answer* or starts the conversation."""
+    """Return the kind of *request*, which follows *previous_answer* or starts the conversation.
+
+    A long request contains the text that is to be summarized or changed.
+    """
+    has_text = len(request) > _MAX_INSTRUCTION_CHARACTERS
+    request = request[:_MAX_INSTRUCTION_CHARACTERS]
     may_refer = len(request.split()) <= _MAX_REVISION_WORDS and not _NEW_QUESTION.match(request)
     if previous_answer and may_refer and _REVISION.search(request):
         return "revision"
     if _SUMMARY.search(request):
         if previous_answer and _ABOUT_CONVERSATION.search(request):
             return "revision"
-        return "summary"
+        return "writing" if has_text else "summary"
     if _WRITING.search(request):
         return "document writing" if _NAMES_DOCUMENTS.search(request) else "writing"
     return "question"
@@ -149,6 +156,9 @@ def classify_request(request: str, previous_answer: str = "") -> RequestKind:
 
 def is_worded_as_question(text: str) -> bool:
     """Return True if *text* ends with a question mark or begins like a question."""
+    if len(text) > _MAX_INSTRUCTION_CHARACTERS:
+        half = _MAX_INSTRUCTION_CHARACTERS // 2
+        text = text[:half] + text[-half:]
     return _QUESTION.search(text) is not None
 
 

@@ -15,12 +15,15 @@ from backend.ai.text.token_estimates import estimate_tokens
 from backend.services.agent.engine.chat_models.compact_prompts import build_part_prompt
 from backend.services.agent.model import Chunk, RunProgress
 
-# A document of this size is summarized at once.
-MAX_PART_TOKENS: Final = 520
+# A document of this size is summarized at once, a longer one in parts.
+MAX_SINGLE_TOKENS: Final = 1_600
+MAX_PART_TOKENS: Final = 700
 _READING_SECONDS: Final = 40.0
 _MIN_READING_TOKENS: Final = 900
 _MAX_READING_TOKENS: Final = 6_000
-PROGRESS_STAGE: Final = "summary"
+# Stages of the progress: summarized parts, and the tokens that are read of a single text.
+PARTS_STAGE: Final = "parts"
+READING_STAGE: Final = "reading"
 # Key of a message's additional_kwargs: a list with the fields of one RunProgress.
 PROGRESS_KEY: Final = "progress"
 
@@ -47,10 +50,12 @@ def compute_reading_tokens(prompt_speed: float) -> int:
 
 
 def split_into_parts(text: str, max_tokens: int) -> list[str]:
-    """Return *text* in parts of about equal size with at most MAX_PART_TOKENS tokens.
+    """Return *text*, or parts of about equal size with at most MAX_PART_TOKENS tokens.
 
     If it has more than *max_tokens* tokens, they contain the first sentences of each paragraph.
     """
+    if estimate_tokens(text) <= min(MAX_SINGLE_TOKENS, max_tokens):
+        return [text]
     pieces = _shorten_paragraphs(text.split("\n\n"), max_tokens)
     total = sum(map(estimate_tokens, pieces))
     target = total / max(-(-total // MAX_PART_TOKENS), 1)
@@ -74,9 +79,9 @@ async def summarize_parts(
     notes: list[str] = []
     total = len(parts) + 1
     for number, part in enumerate(parts, 1):
-        yield RunProgress(PROGRESS_STAGE, number - 1, total)
+        yield RunProgress(PARTS_STAGE, number - 1, total)
         notes.append(" ".join((await call_model(build_part_prompt(part, request))).split()))
-    yield RunProgress(PROGRESS_STAGE, len(parts), total)
+    yield RunProgress(PARTS_STAGE, len(parts), total)
     yield "\n".join(f"- {note}" for note in notes if note)
 
 

@@ -21,6 +21,7 @@ from pydantic_core import from_json
 
 from backend.ai.chat_models import InvalidModelResponse
 from backend.ai.chat_models.checked_chat_model import FINISH_REASON
+from backend.ai.chat_models.local_server import PROMPT_PROGRESS
 from backend.ai.chat_models.measured_speed import MeasuredSpeed
 from backend.services.agent.engine.chat_models import compact_prompts, document_summary
 from backend.services.agent.engine.chat_models.planner import (
@@ -42,7 +43,7 @@ from backend.services.agent.model import Chunk, RunProgress
 
 _MAX_CALL_TOKENS: Final = 256
 _MAX_CLASS_TOKENS: Final = 12
-_MAX_NOTE_TOKENS: Final = 90
+_MAX_NOTE_TOKENS: Final = 110
 # Limits of a response in tokens. The answer to a question has up to three sentences.
 _MAX_ANSWER_TOKENS: Final = 220
 _MAX_TEXT_TOKENS: Final = 700
@@ -116,17 +117,17 @@ class LocalChatModel(PlannerChatModel):
         self, turn: "_Turn", tools: Sequence[OfferedTool], *, required: bool
     ) -> tuple[Sequence[PlannedToolCall], UsageMetadata | None]:
         planner = turn.planner
+        if not turn.completed:
+            calls = planner.certain_tool_calls(turn.resolved_request, tools)
+            if calls:
+                return calls, None
         if turn.kind in {"summary", "document writing"}:
             calls = planner.choose_document_calls(
                 turn.kind, turn.request, turn.previous_request, turn.completed, tools
             )
             if calls:
                 return calls, None
-        if turn.completed:
-            return (), None
-        if calls := planner.certain_tool_calls(turn.resolved_request, tools):
-            return calls, None
-        if not required and turn.is_small_talk:
+        if turn.completed or (not required and turn.is_small_talk):
             return (), None
         model_tools = planner.select_model_tools(turn.resolved_request, tools, required=required)
         if model_tools and self.supports_schemas:
@@ -192,6 +193,8 @@ class LocalChatModel(PlannerChatModel):
 
     async def _is_creative(self, request: str) -> bool:
         """Return True if the model classifies *request* as one for a text of its own."""
+        if not self.supports_schemas:
+            return False
         schema = {"type": "object", "properties": {"kind": {"enum": ["creative", "facts"]}}}
         try:
             text, _ = await self._call_model(
@@ -233,8 +236,9 @@ class LocalChatModel(PlannerChatModel):
         if usage is not None:
             yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=usage))
         settings = _limit_tokens(settings, _MAX_SUMMARY_TOKENS)
-        async with aclosing(self._stream_response(prompt, stop, settings)) as stream:
-            async for chunk in stream:
+        stream = self._stream_response(prompt, stop, settings, with_progress=len(parts) == 1)
+        async with aclosing(stream) as chunks_of_summary:
+            async for chunk in chunks_of_summary:
                 yield chunk
 
     async def _call_model(
@@ -255,11 +259,20 @@ class LocalChatModel(PlannerChatModel):
         return message.text, message.usage_metadata
 
     async def _stream_response(
-        self, prompt: list[BaseMessage], stop: list[str] | None, settings: dict[str, Any]
+        self,
+        prompt: list[BaseMessage],
+        stop: list[str] | None,
+        settings: dict[str, Any],
+        *,
+        with_progress: bool = False,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        """Yield the response, and *with_progress* also how many tokens of *prompt* were read."""
         # Call the method below LangChain's callbacks: they would receive every token twice.
         async with aclosing(self.inner._astream(prompt, stop, **settings)) as stream:  # type: ignore[type-var]
             async for chunk in stream:
+                progress = chunk.message.additional_kwargs.pop(PROMPT_PROGRESS, None)
+                if progress is not None and with_progress:
+                    yield _to_progress_chunk(RunProgress(document_summary.READING_STAGE, *progress))
                 yield chunk
 
     def _get_speed(self) -> MeasuredSpeed:
@@ -337,9 +350,9 @@ class _Turn:
         if self.kind == "question" and self._has_only_searches:
             return self.planner.direct_answer(self.resolved_request, self.completed)
         if self.kind == "summary" and not any(
-            call.arguments.get("part") for call in self.completed
+            call.chunks for call in self.completed if "part" in call.arguments
         ):
-            # The document was not found.
+            # The document was not found, or it contains no text.
             return self.planner.compose_answer(self.request, self.completed)
         return None
 

@@ -106,6 +106,12 @@ def test_other_requests_are_questions(request_):
     assert classify_request(request_, ANSWER) == "question"
 
 
+def test_summary_of_a_text_in_the_request_needs_no_document():
+    text = "The boat was built in Bergen. " * 30
+
+    assert classify_request(f"Summarise this text: {text}") == "writing"
+
+
 @pytest.mark.parametrize(
     ("text", "is_question"),
     [

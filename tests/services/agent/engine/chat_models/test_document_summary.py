@@ -5,6 +5,7 @@ import pytest
 from backend.ai.text.token_estimates import estimate_tokens
 from backend.services.agent.engine.chat_models.document_summary import (
     MAX_PART_TOKENS,
+    MAX_SINGLE_TOKENS,
     compute_reading_tokens,
     join_chunks,
     split_into_parts,
@@ -31,10 +32,13 @@ def test_overlap_of_chunks_is_joined_once_in_the_order_of_the_document():
 
 
 def test_short_document_is_one_part():
-    assert split_into_parts("It is short. It is good.", 900) == ["It is short. It is good."]
+    text = build_text(20)
+
+    assert estimate_tokens(text) < MAX_SINGLE_TOKENS
+    assert split_into_parts(text, 2_000) == [text]
 
 
-@pytest.mark.parametrize("paragraphs", [20, 50, 200])
+@pytest.mark.parametrize("paragraphs", [50, 80, 200])
 def test_parts_cover_the_document_and_are_bounded(paragraphs):
     text = build_text(paragraphs)
 

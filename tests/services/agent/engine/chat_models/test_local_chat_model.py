@@ -13,14 +13,14 @@ from tests.services.agent.fakes import Reply, WordEmbedder, parse_events, post_q
 
 BOAT = "The boat is called Aurora and was built in Bergen in 1931."
 FAST = {"prompt_n": 200, "prompt_ms": 100, "predicted_n": 100, "predicted_ms": 100}
-# 24 paragraphs of about fifty tokens, in two chunks: too long to be summarized at once.
+# 48 paragraphs of about fifty tokens, in two chunks: too long to be summarized at once.
 LOG_BOOK = "\f".join(
     "\n\n".join(
         f"On day {day} the boat sailed {day * 7} miles along the coast. The wind came from the "
         f"north, and the crew repaired sail number {day}. In the evening they anchored in a bay."
         for day in days
     )
-    for days in (range(1, 13), range(13, 25))
+    for days in (range(1, 25), range(25, 49))
 )
 
 
@@ -176,6 +176,7 @@ def test_short_document_is_summarized_in_one_call(local_client, model, rag_servi
 
     (request,) = model.requests
     assert BOAT in get_prompt(request)
+    assert ("progress", {"stage": "reading", "done": 11, "total": 11}) in events
     assert events[-1][1]["response"].startswith("A boat from Bergen.")
     assert [step["tool"] for step in events[-1][1]["steps"]] == ["list_documents", "read_document"]
 
@@ -190,14 +191,14 @@ def test_long_document_is_summarized_part_by_part_with_progress(
 
     *part_requests, last_request = model.requests
     assert len(part_requests) >= 2
-    assert all(estimate_tokens(get_prompt(request)) < 800 for request in part_requests)
+    assert all(estimate_tokens(get_prompt(request)) < 900 for request in part_requests)
     assert "day 1 the" in get_prompt(part_requests[0])
-    assert "day 24 the" in get_prompt(part_requests[-1])
+    assert "day 48 the" in get_prompt(part_requests[-1])
     assert get_prompt(last_request).count("A note about a voyage.") == len(part_requests)
     progress = [data for name, data in events if name == "progress"]
     total = len(part_requests) + 1
     assert progress == [
-        {"stage": "summary", "done": done, "total": total} for done in range(len(part_requests) + 1)
+        {"stage": "parts", "done": done, "total": total} for done in range(len(part_requests) + 1)
     ]
     assert events[-1][1]["usage"]["completion_tokens"] == 7 * len(model.requests)
 
