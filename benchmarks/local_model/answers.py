@@ -27,7 +27,7 @@ from typing import Any
 from backend.ai.local_model.model_files import MODEL_FILES, get_model_dir
 from backend.ai.text.languages import detect_language
 from benchmarks.suite.holdings import measure_usage
-from tests.suite.conftest import Suite, UserClient, prepare_suite
+from tests.suite.conftest import PASSWORD, Suite, UserClient, prepare_suite
 
 FOLDER = Path(__file__).parent
 ALMANAC = "almanac.md"
@@ -94,6 +94,7 @@ def _run_prompts(suite: Suite, prompts: Sequence[Mapping[str, Any]]) -> list[Out
             users[library] = suite.register_user(library)
             for name in LIBRARIES[library]:
                 users[library].upload(_get_document(suite, name))
+        _renew_token(users[library])
         outcome = _run_prompt(suite, users[library], prompt)
         outcomes.append(outcome)
         print(_format_row(outcome), flush=True)
@@ -108,6 +109,14 @@ def _get_document(suite: Suite, name: str) -> Path:
     texts = (document.read_text("utf-8") for document in sorted(documents.glob("*.md")))
     file.write_text("\n".join(texts), "utf-8")
     return file
+
+
+def _renew_token(user: UserClient) -> None:
+    """Log in again: on a busy machine, access tokens expire during the prompts."""
+    body = {"username": user.account["user"]["username"], "password": PASSWORD}
+    response = user("POST", "/auth/login", json=body)
+    response.raise_for_status()
+    user.session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
 
 def _run_prompt(suite: Suite, user: UserClient, prompt: Mapping[str, Any]) -> Outcome:

@@ -6,7 +6,7 @@ the documents, and the model is asked for a call only if other tools than the ag
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final
@@ -174,7 +174,7 @@ class LocalChatModel(PlannerChatModel):
 
     async def _answer(
         self, turn: "_Turn", stop: list[str] | None, settings: dict[str, Any]
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk]:
         """Yield the answer to the request of *turn*, whose tools have been called."""
         answer = turn.find_direct_answer()
         if answer is not None and turn.may_be_writing and await self._is_creative(turn.request):
@@ -208,7 +208,7 @@ class LocalChatModel(PlannerChatModel):
 
     async def _summarize(
         self, turn: "_Turn", stop: list[str] | None, settings: dict[str, Any]
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk]:
         chunks = [chunk for call in turn.completed for chunk in call.chunks]
         document_id = chunks[-1].document_id  # the last call read the document
         chunks = [chunk for chunk in chunks if chunk.document_id == document_id]
@@ -265,7 +265,7 @@ class LocalChatModel(PlannerChatModel):
         settings: dict[str, Any],
         *,
         with_progress: bool = False,
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk]:
         """Yield the response, and *with_progress* also how many tokens of *prompt* were read."""
         # Call the method below LangChain's callbacks: they would receive every token twice.
         async with aclosing(self.inner._astream(prompt, stop, **settings)) as stream:  # type: ignore[type-var]
