@@ -48,8 +48,8 @@ _MAX_NOTE_TOKENS: Final = 110
 _MAX_ANSWER_TOKENS: Final = 220
 _MAX_TEXT_TOKENS: Final = 700
 _MAX_SUMMARY_TOKENS: Final = 320
-# A document of _MAX_READING_TOKENS with its notes.
-_LONGEST_RUN_TOKENS: Final = (2_500, 900)
+# Tokens that are read and written in the longest run, which summarizes a document in parts.
+_MAX_RUN_TOKENS: Final = (2_500, 900)
 _MAX_RUN_SECONDS: Final = 900.0
 
 
@@ -71,7 +71,7 @@ class LocalChatModel(PlannerChatModel):
 
     def get_run_timeout(self, configured: timedelta) -> timedelta:
         """Return the time limit of a run: *configured*, or more if the measured speed needs it."""
-        seconds = self._get_speed().compute_timeout_seconds(*_LONGEST_RUN_TOKENS)
+        seconds = self._get_speed().compute_timeout_seconds(*_MAX_RUN_TOKENS)
         return max(configured, timedelta(seconds=min(seconds, _MAX_RUN_SECONDS)))
 
     async def _astream(
