@@ -29,7 +29,11 @@ class PassageWindow(Generic[ChunkT]):
 
 
 def select_windows(
-    ranked: Sequence[ScoredSentence[ChunkT]], chunks: Sequence[ChunkT], max_tokens: int
+    ranked: Sequence[ScoredSentence[ChunkT]],
+    chunks: Sequence[ChunkT],
+    max_tokens: int,
+    *,
+    fills: bool = False,
 ) -> list[PassageWindow[ChunkT]]:
     """Return windows of at most *max_tokens* around the best sentences, in the order of *chunks*.
 
@@ -37,6 +41,8 @@ def select_windows(
         ranked: the sentences of *chunks*, best first.
         chunks: search hits, best first. If all of them fit, they are returned as they are.
         max_tokens: estimated tokens of all windows together.
+        fills: whether to use all of them, with further sentences from the first chunk on. This
+            helps if the order of *ranked* is unreliable.
     """
     texts = {chunk.text: chunk for chunk in chunks}
     if sum(map(estimate_tokens, texts)) <= max_tokens:
@@ -49,6 +55,9 @@ def select_windows(
         for sentence in best:
             if not sentence.statement.cells:
                 selection.add(sentence.chunk, sentence.statement.start, offset)
+    if fills:
+        for chunk in chunks:
+            selection.add_first(chunk)
     return selection.build_windows()
 
 
@@ -81,6 +90,11 @@ class _Selection(Generic[ChunkT]):
         if tokens <= self._remaining_tokens or not any(self._selected.values()):
             self._remaining_tokens -= tokens
             selected.add(index)
+
+    def add_first(self, chunk: ChunkT) -> None:
+        """Select the statements of *chunk* in order, as far as they fit."""
+        for statement in find_chunk_statements(chunk):
+            self.add(chunk, statement.start)
 
     def build_windows(self) -> list[PassageWindow[ChunkT]]:
         """Return the windows of each chunk in the order of its text."""

@@ -69,6 +69,16 @@ def test_windows_stay_within_the_limit_and_keep_the_order_of_chunks():
     assert positions == sorted(positions)
 
 
+def test_windows_are_filled_from_the_first_chunk():
+    chunks = [Part(FILLER), Part(f"{FILLER} The tower is 41 metres high.", document_id="doc_2")]
+    ranked = rank_sentences("Wie hoch ist der Turm?", chunks, SharedWords(), ANSWER_OPTIONS)
+
+    windows = select_windows(ranked, chunks, 300, fills=True)
+
+    assert sum(estimate_tokens(window.text) for window in windows) > 200
+    assert "Room number 5 " in windows[0].text
+
+
 def test_rows_of_a_table_are_described_with_their_columns():
     rows = "\n".join(f"| town {number} | {number * 100} |" for number in range(80))
     chunk = Part(f"| town | inhabitants |\n|---|---|\n{rows}")

@@ -28,7 +28,7 @@ _MIN_SIMILARITY: Final = 0.75
 _CONTEXT_WEIGHT: Final = 0.5
 
 # Shorter numbers occur in many sentences by chance.
-_MIN_NUMBER_LENGTH: Final = 2
+_MIN_NUMBER_LENGTH: Final = 3
 # A part of a document sentence is a quote if it has at least this many letters and digits.
 _MIN_QUOTED_LETTERS: Final = 20
 
@@ -132,7 +132,7 @@ class CitationFinder:
         candidate = (
             self._find_quoted(text, numbers)
             or self._find_similar(text, terms, numbers)
-            or self._find_by_number(numbers)
+            or self._find_by_number(terms, numbers)
         )
         return None if candidate is None else self._get_or_add_citation(candidate).marker
 
@@ -177,13 +177,18 @@ class CitationFinder:
                 best, best_score = candidate, score
         return best
 
-    def _find_by_number(self, numbers: frozenset[str]) -> _Candidate | None:
-        """Return the only candidate with all *numbers*, if one of them is new and not short."""
+    def _find_by_number(self, terms: frozenset[str], numbers: frozenset[str]) -> _Candidate | None:
+        """Return the only candidate with all *numbers*, one of which is not in the question.
+
+        It must contain a word of *terms* besides, unless that number is long.
+        """
         new_numbers = numbers - _extract_numbers(self._question)
-        if not any(len(number) >= _MIN_NUMBER_LENGTH for number in new_numbers):
-            return None
         candidates = [item for item in self._candidates if numbers <= item.numbers]
-        return candidates[0] if len(candidates) == 1 else None
+        if not new_numbers or len(candidates) != 1:
+            return None
+        is_distinctive = any(len(number) >= _MIN_NUMBER_LENGTH for number in new_numbers)
+        words = terms - numbers
+        return candidates[0] if is_distinctive or words & candidates[0].terms else None
 
     def _embed_candidates(self, candidates: Sequence[_Candidate]) -> Vectors:
         """Return the vectors of *candidates*. Each is embedded once."""

@@ -49,6 +49,8 @@ _MIN_TOOL_SIMILARITY: Final = 0.25
 _MAX_DESCRIPTION_CHARACTERS: Final = 300
 # Parts of a document that are read for a summary, spread over a longer document.
 _MAX_SUMMARY_PARTS: Final = 6
+# Tokens of passages in another language than the question.
+_MAX_FOREIGN_TOKENS: Final = 400
 # Words of a request for a summary that name no subject.
 _DOCUMENT_WORDS: Final = frozenset(
     extract_terms(
@@ -151,8 +153,7 @@ class SmallModelPlanner(RuleBasedPlanner):
         # model decides.
         if super()._has_related_chunks(request, call):
             return True
-        language = detect_language(request)
-        return any(detect_language(chunk.text) not in {language, ""} for chunk in call.chunks)
+        return any(_is_in_other_language(request, chunk) for chunk in call.chunks)
 
     def select_passages(
         self, request: str, completed: Sequence[CompletedToolCall], max_tokens: int
@@ -167,10 +168,12 @@ class SmallModelPlanner(RuleBasedPlanner):
         ranked = rank_sentences(
             query, chunks, self._similarities, ANSWER_OPTIONS, term_weights=term_weights
         )
-        return [
-            replace(window.chunk, text=window.text)
-            for window in select_windows(ranked, chunks, max_tokens)
-        ]
+        is_foreign = bool(chunks) and _is_in_other_language(request, chunks[0])
+        if is_foreign:
+            # Similarities across languages are unreliable, so the model reads more.
+            max_tokens = max(max_tokens, _MAX_FOREIGN_TOKENS)
+        windows = select_windows(ranked, chunks, max_tokens, fills=is_foreign)
+        return [replace(window.chunk, text=window.text) for window in windows]
 
 
 def _choose_summary_search(request: str, previous_request: str) -> PlannedToolCall:
@@ -181,6 +184,10 @@ def _choose_summary_search(request: str, previous_request: str) -> PlannedToolCa
         if terms and not _NEWEST.search(text):
             return PlannedToolCall(SEARCH_DOCUMENTS, {"query": subject[:MAX_QUERY_CHARACTERS]})
     return PlannedToolCall(LIST_DOCUMENTS, {})
+
+
+def _is_in_other_language(request: str, chunk: Chunk) -> bool:
+    return detect_language(chunk.text) not in {detect_language(request), ""}
 
 
 def _is_titled(subject: str, chunk: Chunk) -> bool:
