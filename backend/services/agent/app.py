@@ -50,7 +50,7 @@ from backend.services.agent.domain.evaluation.evaluations import EvaluationServi
 from backend.services.agent.domain.evaluation.replay import CreateAnswerService
 from backend.services.agent.domain.personas import PersonaService
 from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
-from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.domain.rule_based.model_planner import SmallModelPlanner
 from backend.services.agent.domain.stats import StatsService
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
@@ -107,7 +107,7 @@ def create_app(
     database.migrate("agent")
     embedder = embedder or LazyEmbedder()
     rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
-    models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
+    models = ChatModelRegistry(settings.models, SmallModelPlanner(embedder))
     metrics = Metrics()
     database.register_metrics(metrics)
     agent_metrics = AgentMetrics(metrics.registry, settings.prices)
