@@ -90,8 +90,8 @@ class Companion:
         port: default port, or None if it does not listen.
         port_variable: environment variable that overrides the port.
         url_variable: environment variable that passes its URL to the services.
-        probe_path: path that returns 200 once it is ready; without one it is ready as soon as it
-            runs.
+        probe_path: path that returns 200 once it is ready. Without one it is ready once it accepts
+            connections at its port with TLS, or without a port as soon as it runs.
         socket: path of the Unix socket on which it listens instead of a port; `{data}` is replaced.
         stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.

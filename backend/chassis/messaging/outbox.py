@@ -4,7 +4,7 @@ The table belongs to the service, so an event exists if and only if its change w
 relay (relay.py) delivers each event at least once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,32 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.database.types import UtcDateTime
+from backend.chassis.messaging.events import OutboxEvent
 
 # Published events are kept, so that they can be published again after a consumer lost them.
 RETENTION = timedelta(days=7)
 _MAX_ERROR_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
-    """An event of a service.
-
-    Attributes:
-        id: UUID; consumers recognise a repeated delivery by it.
-        type: service and what happened, such as `rag.audit-recorded`.
-        subject: id of the object that the event is about.
-        key: events with the same key are delivered in order.
-        tenant_id: tenant of the object, "" without one.
-        data: JSON object that the type defines.
-    """
-
-    id: str
-    type: str
-    subject: str
-    key: str
-    tenant_id: str
-    time: datetime
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from functools import partial
 
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
@@ -24,7 +25,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.audit_delivery import deliver_audit_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -158,7 +160,7 @@ def create_app(
     answer_service = create_answer_service(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
-    audit_requests(app, audit)
+    audit_requests(app, audit, (SQLAlchemyError,))
     deliver_audit_events(app, settings.common, audit, metrics)
     for service in (
         conversation_service,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.backup_contract import collect_backup_metrics
@@ -19,7 +20,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.audit_delivery import deliver_audit_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
@@ -74,7 +76,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         metrics=metrics,
     )
     audit = components.audit
-    audit_requests(app, audit)
+    audit_requests(app, audit, (SQLAlchemyError,))
     deliver_audit_events(app, settings.common, audit, metrics)
     wake = _start_ingestion(app, settings, components)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))

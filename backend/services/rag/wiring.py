@@ -6,7 +6,7 @@ from typing import Self
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.blob_storage import BlobStorage

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
-from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.services.rag.jobs.broker import supports_messages
 from backend.services.rag.settings import Settings
 
@@ -39,7 +39,7 @@ def main() -> None:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
-    _configure_logging(settings.common.log_level)
+    _configure_logging(settings.common)
     from backend.chassis.observability.metrics import Metrics
     from backend.chassis.observability.metrics_key import MetricsKey
     from backend.chassis.observability.metrics_server import bind_metrics_server
@@ -122,8 +122,8 @@ def _wait_for_broker(url: str) -> bool:
             time.sleep(_RETRY_SECONDS)
 
 
-def _configure_logging(level: str) -> None:
-    configure_logging(_NAME, level)
+def _configure_logging(common: CommonSettings) -> None:
+    configure_logging(_NAME, common.log_level, common.log_format)
     # Ingestion logs one line per document itself.
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)

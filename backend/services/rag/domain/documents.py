@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.tracing import attach_span_context
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (

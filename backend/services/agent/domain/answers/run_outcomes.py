@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.agent.domain.answers.drafts import AnswerDraft
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.conversations.run_leases import LeasedRun, RunLeases

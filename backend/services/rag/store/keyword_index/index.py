@@ -239,18 +239,42 @@ class KeywordIndexCache:
         Args:
             versions: minimum version by collection id.
         """
-        terms = set(extract_terms(query))
-        frequencies = dict.fromkeys(terms, 0)
-        chunk_count = 0
-        for collection_id, version in versions.items():
-            with self._indexes.get(collection_id, version) as index:
-                for term, count in index.term_frequencies(terms).items():
-                    frequencies[term] += count
-                chunk_count += index.chunk_count
+        frequencies, chunk_count = self._count_terms(versions, query)
         return {
             term: _inverse_document_frequency(chunk_count, count)
             for term, count in frequencies.items()
         }
+
+    def term_coverage(self, versions: Mapping[str, int], query: str) -> float:
+        """Return the share of the query's terms that the collections contain, from 0 to 1.
+
+        Terms are weighted by their inverse document frequency. The share is 0 for a query without
+        terms.
+
+        Args:
+            versions: minimum version by collection id.
+        """
+        frequencies, chunk_count = self._count_terms(versions, query)
+        idf = {
+            term: _inverse_document_frequency(chunk_count, count)
+            for term, count in frequencies.items()
+        }
+        total = sum(idf.values())
+        known = sum(idf[term] for term, count in frequencies.items() if count)
+        return known / total if total else 0.0
+
+    def _count_terms(
+        self, versions: Mapping[str, int], query: str
+    ) -> tuple[Mapping[str, int], int]:
+        """Return the number of chunks that contain each query term, and the number of chunks."""
+        frequencies = dict.fromkeys(extract_terms(query), 0)
+        chunk_count = 0
+        for collection_id, version in versions.items():
+            with self._indexes.get(collection_id, version) as index:
+                for term, count in index.term_frequencies(frequencies).items():
+                    frequencies[term] += count
+                chunk_count += index.chunk_count
+        return frequencies, chunk_count
 
     def _refresh(
         self, collection_id: str, index: KeywordIndex | None, version: int

@@ -243,3 +243,19 @@ def test_compounds_are_found_after_segments_are_merged():
     index.delete_document("doc_0")
 
     assert list(search(index, "Verwaltung")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "low", "high"),
+    [
+        pytest.param("grey fox", 1.0, 1.0, id="all terms"),
+        pytest.param("fox kennel", 0.05, 0.4, id="only the frequent term"),
+        pytest.param("Fuchsbau", 0.0, 0.0, id="no term"),
+        pytest.param("", 0.0, 0.0, id="no words"),
+    ],
+)
+def test_term_coverage_is_weighted_share_of_known_terms(query, low, high):
+    collections = Collections()
+    cache = KeywordIndexCache(collections.load_update, max_chunks=100)
+
+    assert low <= cache.term_coverage({"one": 0, "two": 0}, query) <= high
