@@ -134,7 +134,7 @@ def _start_ingestion(
         provide(app, embedding)
         embedding.start()
         return ingestion.wake
-    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
+    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)
     notifier.start()
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)
