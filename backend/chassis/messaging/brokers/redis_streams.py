@@ -64,7 +64,7 @@ class RedisStreamBroker:
         # On one connection: WAITAOF waits for the writes of its connection.
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.eval(_PUBLISH, 1, stream, _MAX_STREAM_LENGTH, *contents)
-        pipeline.execute_command("WAITAOF", 1, 0, int(_TIMEOUT_SECONDS * 500))
+        pipeline.waitaof(1, 0, int(_TIMEOUT_SECONDS * 500))
         published, written = pipeline.execute(raise_on_error=False)
         if isinstance(published, RedisError):
             raise published
