@@ -43,7 +43,8 @@ def load_event_types() -> Mapping[str, Sequence[type[EventData]]]:
 def build_document() -> dict[str, Any]:
     """Return the document as a JSON object."""
     types = load_event_types()
-    models: list[type[BaseModel]] = [Event, *(data for events in types.values() for data in events)]
+    models: list[type[BaseModel]] = [Event]
+    models += [data for events in types.values() for data in events]
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models],
         ref_template="#/components/schemas/{model}",
