@@ -291,9 +291,12 @@ class Chroma:
 def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
     """Run a Chroma server that stores its vectors in *folder*."""
     port = port or free_port()
-    module = "backend.services.rag.store.vectors.chroma_server"
-    arguments = [sys.executable, "-m", module, str(folder / "vectors"), "127.0.0.1", str(port)]
-    with process(arguments, folder / "chroma.log") as child:
+    (folder / "vectors").mkdir(parents=True, exist_ok=True)
+    run = (
+        "import chromadb_rust_bindings, sys; chromadb_rust_bindings.cli(['chroma', *sys.argv[1:]])"
+    )
+    options = ["--path", str(folder / "vectors"), "--host", "127.0.0.1", "--port", str(port)]
+    with process([sys.executable, "-c", run, "run", *options], folder / "chroma.log") as child:
         server = Chroma(child, port)
         wait_until(server.answers)
         yield server
@@ -307,6 +310,18 @@ def vector_server(folder: Path) -> Iterator[Path]:
     with process([sys.executable, "-m", module, str(folder)], folder.with_name("server.log")):
         wait_until(path.exists)
         yield path
+
+
+@contextmanager
+def vector_server_with_port(folder: Path, key: str) -> Iterator[str]:
+    """Run a vector server on *folder* with a port and yield its URL."""
+    port = free_port()
+    module = "backend.services.rag.store.vectors.vector_server"
+    arguments = [sys.executable, "-m", module, str(folder), "127.0.0.1", str(port)]
+    environment = {**os.environ, "CHROMA_API_KEY": key}
+    with process(arguments, folder.with_name("server.log"), env=environment):
+        wait_until(lambda: _listens(port))
+        yield f"tls://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -389,7 +404,7 @@ def postgres(
     unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
     data, port = folder / "data", port or free_port()
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     is_new = not data.exists()
     if is_new:
         subprocess.run([*unprivileged, *initdb], check=True, capture_output=True, timeout=60)

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from backend.chassis.catalog import get_service
 from backend.chassis.events_url import find_missing_extra, read_events_url
 from backend.chassis.files import create_file
+from backend.chassis.observability.json_log_format import LogFormat
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.addresses import Network, parse_trusted_networks
@@ -23,6 +24,7 @@ from backend.security.settings import loopback_host, redis_url
 
 Choice = TypeVar("Choice", bound=str)
 
+_LOG_FORMATS: tuple[LogFormat, ...] = ("json", "ecs")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -130,6 +132,14 @@ class Env:
         return Env({"LOG_LEVEL": level}).choice("LOG_LEVEL", _LOG_LEVELS, "INFO")
 
     @property
+    def log_format(self) -> LogFormat | None:
+        """LOG_FORMAT, or None if it is unset."""
+        log_format = self.optional("LOG_FORMAT")
+        if log_format is None:
+            return None
+        return Env({"LOG_FORMAT": log_format.lower()}).choice("LOG_FORMAT", _LOG_FORMATS, "json")
+
+    @property
     def is_production(self) -> bool:
         """True if APP_ENV is production."""
         return self.choice("APP_ENV", ("development", "production"), "development") == "production"
@@ -194,6 +204,7 @@ class CommonSettings:
     """Settings that every service reads.
 
     Attributes:
+        log_format: format of log lines; None for text on a terminal and otherwise JSON.
         otlp_endpoint: URL of the trace collector. OpenTelemetry's exporter reads the variable
             itself. None disables the recording of spans.
         langsmith_enabled: True if LangChain sends prompts and model output to LangSmith. Its own
@@ -212,6 +223,7 @@ class CommonSettings:
     secret_key: Secret
     is_debug: bool = False
     log_level: str = "INFO"
+    log_format: LogFormat | None = None
     otlp_endpoint: str | None = None
     langsmith_enabled: bool = False
     auth_urls: tuple[str, ...] = ()
@@ -233,6 +245,7 @@ class CommonSettings:
             # Flask reads FLASK_DEBUG itself under every server, so it is validated in each service.
             is_debug=env.is_debug,
             log_level=env.log_level,
+            log_format=env.log_format,
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
             auth_urls=load_service_urls(env, get_service("auth")),

@@ -8,7 +8,8 @@ import pytest
 from backend.__main__ import main
 from backend.chassis.database.sessions import open_database
 from backend.chassis.messaging import received_events
-from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.messaging.received_events import DeadLetter, ReceivedEvents
 from tests.databases import create_sqlite_database

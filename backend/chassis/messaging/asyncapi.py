@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from backend import __version__
@@ -42,7 +43,8 @@ def load_event_types() -> Mapping[str, Sequence[type[EventData]]]:
 def build_document() -> dict[str, Any]:
     """Return the document as a JSON object."""
     types = load_event_types()
-    models = [Event, *(data for events in types.values() for data in events)]
+    models: list[type[BaseModel]] = [Event]
+    models += [data for events in types.values() for data in events]
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models],
         ref_template="#/components/schemas/{model}",

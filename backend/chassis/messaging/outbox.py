@@ -5,7 +5,7 @@ contains the events of two channels: audit events, which are sent to auth, and d
 are published to the broker. A relay for each channel (relay.py) delivers its events at least once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.chassis.database.sessions import Database, Session, notify_after_commit
 from backend.chassis.database.types import UtcDateTime
 from backend.chassis.messaging.event_types import EventData
+from backend.chassis.messaging.events import OutboxEvent
 from backend.chassis.observability.tracing import current_span_context, format_trace_ids
 
 Channel = Literal["audit", "events"]
@@ -27,30 +28,6 @@ CHANNELS: tuple[Channel, ...] = ("audit", "events")
 RETENTION = timedelta(days=7)
 _MAX_ERROR_CHARACTERS = 200
 _DELETION_BATCH_SIZE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
-    """An event of a service.
-
-    Attributes:
-        id: UUID; consumers recognise a repeated delivery by it.
-        type: service and what happened, such as `rag.audit-recorded`.
-        subject: id of the object that the event is about.
-        key: events with the same key are delivered in order.
-        tenant_id: tenant of the object, "" without one.
-        data: JSON object that the type defines.
-        traceparent: trace in which the event occurred, if any.
-    """
-
-    id: str
-    type: str
-    subject: str
-    key: str
-    tenant_id: str
-    time: datetime
-    data: Mapping[str, Any]
-    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

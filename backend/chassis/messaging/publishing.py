@@ -6,8 +6,7 @@ from pydantic import ValidationError
 
 from backend.chassis.messaging.brokers import EventBroker
 from backend.chassis.messaging.cloud_events import MAX_EVENT_BYTES, Event
-from backend.chassis.messaging.outbox import OutboxEvent
-from backend.chassis.messaging.relay import EventRejected
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent
 
 
 class EventPublisher:
@@ -21,18 +20,14 @@ class EventPublisher:
         """Publish *events*.
 
         Raises:
-            EventRejected: an event is invalid or larger than 256 KB. Those before it are published.
+            EventsRejected: an event is invalid or larger than 256 KB. None is published.
             BrokerUnavailable: publish the events again later.
         """
-        encoded: list[Event] = []
-        for event in events:
-            try:
-                encoded.append(to_cloud_event(self._service, event))
-            except ValueError as error:
-                if encoded:
-                    self._broker.publish_events(encoded)
-                raise EventRejected(event.id, str(error)) from error
-        self._broker.publish_events(encoded)
+        try:
+            cloud_events = [to_cloud_event(self._service, event) for event in events]
+        except ValueError as error:
+            raise EventsRejected(str(error)) from error
+        self._broker.publish_events(cloud_events)
 
 
 def to_cloud_event(service: str, event: OutboxEvent) -> Event:

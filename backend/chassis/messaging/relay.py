@@ -3,16 +3,15 @@
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.background import PeriodicTask
-from backend.chassis.messaging.outbox import Channel, Outbox, OutboxEvent
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent, Publisher
+from backend.chassis.messaging.outbox import Channel, Outbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 
@@ -28,30 +27,6 @@ _POLL_SECONDS = 2.0
 _MAX_BACKOFF_SECONDS = 60.0
 # After a wake-up, so that the events of a short run are delivered together.
 _COLLECT_SECONDS: Mapping[Channel, float] = {"audit": 1.0, "events": 0.05}
-
-
-class EventRejected(Exception):
-    """The consumer rejects an event permanently.
-
-    Attributes:
-        event_id: id of the rejected event. Events before it in the batch were delivered.
-    """
-
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.event_id = event_id
-
-
-class Publisher(Protocol):
-    """Delivers events to their consumers."""
-
-    def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Deliver *events*. Returns when the consumers have stored all of them.
-
-        Raises:
-            EventRejected: a consumer rejects an event permanently.
-            UpstreamError: a consumer does not respond; deliver the events again later.
-        """
 
 
 class OutboxRelay:
@@ -74,6 +49,7 @@ class OutboxRelay:
         self._lease_name = _LEASES[outbox.channel]
         self._batch_size = _BATCH_SIZE[outbox.channel]
         self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = datetime.min.replace(tzinfo=UTC)
         self._next_cleanup_at = datetime.min.replace(tzinfo=UTC)
 
     def deliver_pending_events(self) -> bool:
@@ -90,11 +66,9 @@ class OutboxRelay:
             return False
         events = self._outbox.list_pending_events(self._batch_size)
         try:
-            self._publisher.publish_events(events)
-        except EventRejected as rejection:
-            self._set_aside(events, rejection)
-            return True
-        self._outbox.mark_published([event.id for event in events], self._now())
+            self._publish_events(events)
+        except EventsRejected:
+            self._publish_one_by_one(events)
         return len(events) == self._batch_size
 
     def stop(self) -> None:
@@ -106,22 +80,34 @@ class OutboxRelay:
     def _hold_lease(self) -> bool:
         """Acquire the lease, or extend it if half of its time has passed."""
         now = self._now()
-        # The second condition holds unless the clock was set back.
+        # The second comparison holds unless the clock was set back.
         if now < self._renew_lease_at <= now + _LEASE_RENEWAL:
             return True
-        if not self._outbox.acquire_lease(self._lease_name, self._holder, now, _LEASE_LIFETIME):
-            self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        # The process that has the lease looks for events as often. Each attempt blocks writers.
+        if now < self._retry_lease_at <= now + timedelta(seconds=_POLL_SECONDS):
             return False
-        self._renew_lease_at = now + _LEASE_RENEWAL
-        return True
+        if self._outbox.acquire_lease(self._lease_name, self._holder, now, _LEASE_LIFETIME):
+            self._renew_lease_at = now + _LEASE_RENEWAL
+            return True
+        self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = now + timedelta(seconds=_POLL_SECONDS)
+        return False
 
-    def _set_aside(self, events: Sequence[OutboxEvent], rejection: EventRejected) -> None:
-        """Mark the event as rejected and those before it as published, to deliver later ones."""
-        _log.error("event %s was rejected: %s", rejection.event_id, rejection)
-        self._outbox.mark_rejected(rejection.event_id, str(rejection))
-        ids = [event.id for event in events]
-        if delivered := ids[: ids.index(rejection.event_id)]:
-            self._outbox.mark_published(delivered, self._now())
+    def _publish_one_by_one(self, events: Sequence[OutboxEvent]) -> None:
+        """Deliver *events*, and exclude those from delivery that the consumer rejects."""
+        for event in events:
+            # All requests together can take longer than the lease lasts.
+            if not self._hold_lease():
+                return
+            try:
+                self._publish_events([event])
+            except EventsRejected as rejection:
+                _log.error("event %s was rejected: %s", event.id, rejection)
+                self._outbox.mark_rejected(event.id, str(rejection))
+
+    def _publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        self._publisher.publish_events(events)
+        self._outbox.mark_published([event.id for event in events], self._now())
 
     def _delete_old_events(self) -> None:
         if self._now() >= self._next_cleanup_at:
@@ -144,7 +130,7 @@ class RelayTask(PeriodicTask):
 
         def wait(event: threading.Event, seconds: float) -> None:
             if event.wait(seconds):
-                time.sleep(collect_seconds)
+                self._stop_event.wait(collect_seconds)
 
         super().__init__(
             f"delivery of {'audit events' if outbox.channel == 'audit' else 'events'}",

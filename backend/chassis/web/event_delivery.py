@@ -1,22 +1,16 @@
 """Delivery of the events in a service's outbox, in background threads of the service."""
 
-from functools import partial
-
 from flask import Flask
 
-from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database
-from backend.chassis.http import ServiceClient, UpstreamError
-from backend.chassis.messaging.audit_events import AuditPublisher
+from backend.chassis.http import UpstreamError
 from backend.chassis.messaging.brokers import BrokerUnavailable, EventBroker
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.messaging.publishing import EventPublisher
 from backend.chassis.messaging.relay import OutboxRelay, RelayTask, register_outbox_metrics
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import CommonSettings
-from backend.security.service_tokens import ServiceTokens
-
-_TIMEOUT_SECONDS = 10.0
+from backend.chassis.web.audit_delivery import create_audit_publisher
 
 
 def deliver_events(
@@ -39,19 +33,10 @@ def deliver_events(
     events = Outbox(common.name, database, "events")
     register_outbox_metrics(metrics, [events] if audit is None else [audit, events])
     if audit is not None and common.auth_urls:
-        publisher = AuditPublisher(_create_auth_client(common))
-        task = RelayTask(audit, OutboxRelay(audit, publisher), (UpstreamError,))
+        relay = OutboxRelay(audit, create_audit_publisher(common))
+        task = RelayTask(audit, relay, (UpstreamError,))
         app.before_request(task.start)
     if broker is not None:
         relay = OutboxRelay(events, EventPublisher(common.name, broker))
         task = RelayTask(events, relay, (BrokerUnavailable,))
         app.before_request(task.start)
-
-
-def _create_auth_client(common: CommonSettings) -> ServiceClient:
-    tokens = ServiceTokens(common.secret_key.reveal(), get_service(common.name).full_name)
-    return ServiceClient(
-        *common.auth_urls,
-        read_timeout_seconds=_TIMEOUT_SECONDS,
-        get_service_token=partial(tokens.get_token, get_service("auth").full_name),
-    )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.backup_contract import collect_backup_metrics
@@ -33,6 +34,7 @@ from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -76,7 +78,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         metrics=metrics,
     )
     audit = components.audit
-    audit_requests(app, audit)
+    audit_requests(app, audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
@@ -132,8 +134,11 @@ def _start_ingestion(
         embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
         provide(app, embedding)
         embedding.start()
+        recount = create_recount_task(components.word_counts)
+        provide(app, recount)
+        recount.start()
         return ingestion.wake
-    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
+    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)
     notifier.start()
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)

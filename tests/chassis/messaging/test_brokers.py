@@ -138,6 +138,17 @@ def test_large_events_are_published_in_several_commands(valkey):
         subscription.close()
 
 
+def test_old_events_are_deleted(valkey):
+    key = "{suite}:events:orders"
+    # Streams are trimmed in nodes of a hundred entries.
+    for number in range(1, 301):
+        valkey.client.xadd(key, {"event": "x"}, id=f"{number}-0")
+    with opened(valkey.url) as broker:
+        broker.publish_events([event(1)])
+
+    assert valkey.client.xlen(key) < 200
+
+
 def test_stopped_server_is_reported(valkey):
     with opened(valkey.url) as broker:
         valkey.end()

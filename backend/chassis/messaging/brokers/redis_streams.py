@@ -19,15 +19,18 @@ from backend.security.redis import connect, redis_key
 # Longer than the server needs to write its append-only file, which it does each second.
 _TIMEOUT_SECONDS = 5.0
 _MAX_STREAM_LENGTH = 1_000_000
+_MAX_AGE_SECONDS = 7 * 24 * 3600
 _MAX_BATCH_BYTES = 1024 * 1024
 _MAX_EVENTS = 100
 _LEASE_MS = 15_000
 
 # A script stops at the first failed command, so no event is stored without those before it.
 _PUBLISH = """
-for index = 2, #ARGV do
+for index = 3, #ARGV do
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[index])
 end
+local oldest = (redis.call('TIME')[1] - ARGV[2]) * 1000
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', oldest))
 """
 # Returns false while another process has the lease.
 _READ = """
@@ -63,8 +66,8 @@ class RedisStreamBroker:
     def _publish_batch(self, stream: str, contents: Sequence[bytes]) -> None:
         # On one connection: WAITAOF waits for the writes of its connection.
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.eval(_PUBLISH, 1, stream, _MAX_STREAM_LENGTH, *contents)
-        pipeline.execute_command("WAITAOF", 1, 0, int(_TIMEOUT_SECONDS * 500))
+        pipeline.eval(_PUBLISH, 1, stream, _MAX_STREAM_LENGTH, _MAX_AGE_SECONDS, *contents)
+        pipeline.waitaof(1, 0, int(_TIMEOUT_SECONDS * 500))
         published, written = pipeline.execute(raise_on_error=False)
         if isinstance(published, RedisError):
             raise published

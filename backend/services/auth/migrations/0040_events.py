@@ -3,7 +3,7 @@
 from backend.chassis.messaging.outbox_migrations import add_event_columns, create_outbox
 
 revision = "0040"
-down_revision = "0030"
+down_revision = "0035"
 
 
 def upgrade() -> None:

@@ -10,6 +10,7 @@ from backend.chassis.web.app_factory import get_component
 from backend.chassis.web.asyncio_server.worker import AsyncioWorker, ServerConfig
 from backend.services.gateway.domain.forwarding import RequestForwarder
 from backend.services.gateway.edge.client_connection import ClientConnection
+from backend.services.gateway.edge.observability.access_log import AccessLog
 from backend.services.gateway.edge.observability.edge_metrics import MAX_AGGREGATED_GAUGES
 from backend.services.gateway.edge.worker_state import EdgeConfig, WorkerState
 
@@ -23,9 +24,10 @@ class EdgeWorker(AsyncioWorker):
     def create_server(
         self, app: Flask, loop: asyncio.AbstractEventLoop, *, secure: bool
     ) -> tuple[WorkerState, Callable[[], asyncio.Protocol]]:
-        redis_url = get_component(app, EdgeConfig).redis_url
+        config = get_component(app, EdgeConfig)
         forwarder = get_component(app, RequestForwarder)
-        state = WorkerState(app, forwarder, redis_url, loop, secure=secure)
+        log = AccessLog(log_format=config.log_format)
+        state = WorkerState(app, forwarder, config.redis_url, loop, log=log, secure=secure)
         metrics = get_component(app, Metrics)
         state.publish_metrics = metrics.register(state.metrics, MAX_AGGREGATED_GAUGES)
         return state, lambda: ClientConnection(state)

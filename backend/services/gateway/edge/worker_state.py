@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from backend.chassis.observability.json_log_format import LogFormat
 from backend.chassis.web.asyncio_server import responses
 from backend.chassis.web.asyncio_server.server_state import ServerState, Wsgi
 from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
@@ -44,6 +45,7 @@ class EdgeConfig:
     """Configuration of the asyncio data path that is not part of the forwarding policy."""
 
     redis_url: str | None
+    log_format: LogFormat | None = None
 
 
 class RouteUpstreams:

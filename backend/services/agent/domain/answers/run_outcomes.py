@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.agent.domain.answers.drafts import AnswerDraft
 from backend.services.agent.domain.answers.run_records import RunRecordService

@@ -17,6 +17,7 @@ from backend.services.agent.domain.answers.events import (
     Caller,
     HistoryMessage,
     IdleEvent,
+    RunProgress,
     RunStarted,
     StreamEvents,
     TextDelta,
@@ -268,7 +269,7 @@ class AnswerService:
                     case ToolEnded():
                         draft.add_tool_call(event)
                         yield event
-                    case ToolStarted() | IdleEvent():
+                    case ToolStarted() | RunProgress() | IdleEvent():
                         yield event
                     case TokenUsage():
                         draft.add_usage(event)

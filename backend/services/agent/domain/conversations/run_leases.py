@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from backend.ai.citations import Citation
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.agent.domain.conversations.approvals import Approval
 from backend.services.agent.domain.conversations.conversations import (

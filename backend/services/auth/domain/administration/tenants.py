@@ -22,7 +22,7 @@ from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store import roles as role_store
 from backend.services.auth.store import tenants as store
 from backend.services.auth.store.base import generate_id
@@ -131,7 +131,7 @@ class TenantService:
             return _to_tenant(row)
 
     def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
-        """Delete a shared tenant with its memberships, custom roles and API keys.
+        """Delete a shared tenant with its memberships, roles, API keys and service accounts.
 
         Every service rejects tokens for the tenant. Other services keep the tenant's data, but
         nobody can read it any more.
@@ -152,6 +152,7 @@ class TenantService:
                     "The tenant is the home tenant of accounts. Delete these accounts first."
                 )
             api_keys.delete_tenant_keys(session, tenant_id, now)
+            service_accounts.delete_tenant_accounts(session, tenant_id, now)
             role_store.delete_tenant_roles(session, tenant_id)
             generation = store.mark_deleted(session, row, now)
             self._record_event(session, caller, origin, "tenant.delete", tenant_id, tenant_id)

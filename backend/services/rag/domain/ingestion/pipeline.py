@@ -9,7 +9,7 @@ from typing import Any
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.domain.attachments import (

@@ -70,6 +70,11 @@ class IngestionQueue:
         with self._database.read() as session:
             return store.has_due_document(session, utc_now())
 
+    def has_unfinished_work(self) -> bool:
+        """Return True if a document waits or is processed, or if deleted data is to be removed."""
+        with self._database.read() as session:
+            return store.has_unfinished_work(session)
+
     def get_last_heartbeat(self) -> datetime | None:
         """Return the time of the most recent heartbeat of any process."""
         with self._database.read() as session:

@@ -1,4 +1,5 @@
 """Keyword index, compared with a plain implementation of BM25."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import math
 from collections import Counter
@@ -243,3 +244,47 @@ def test_compounds_are_found_after_segments_are_merged():
     index.delete_document("doc_0")
 
     assert list(search(index, "Verwaltung")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "low", "high"),
+    [
+        pytest.param("grey fox", 1.0, 1.0, id="all terms"),
+        pytest.param("fox kennel", 0.05, 0.4, id="only the frequent term"),
+        pytest.param("Fuchsbau", 0.0, 0.0, id="no term"),
+        pytest.param("", 0.0, 0.0, id="no words"),
+    ],
+)
+def test_term_coverage_is_weighted_share_of_known_terms(query, low, high):
+    collections = Collections()
+    cache = KeywordIndexCache(collections.load_update, max_chunks=100)
+
+    assert low <= cache.term_coverage({"one": 0, "two": 0}, query) <= high
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Die Mieter haben die Häuser gestrichen und nicht bezahlt.", "Wer streicht das Haus?"),
+        ("Los inquilinos pintaron las casas y no pagaron.", "¿Quién pintó la casa?"),
+        ("Арендаторы покрасили дома и не заплатили за аренду.", "Сколько стоит аренда дома?"),
+        ("Οι ενοικιαστές έβαψαν τα σπίτια και δεν πλήρωσαν.", "Ποιος έβαψε το σπίτι;"),
+        ("Çalışanlar evleri boyadı ve ücretleri ödemediler.", "Çalışan ücreti ne kadar?"),
+        ("किरायेदारों ने घरों को रंगा और किराया नहीं दिया।", "किरायेदार ने क्या रंगा?"),
+        ("Chiriașii au vopsit casele și nu au plătit chiria.", "Cine a vopsit casa?"),
+        ("قام المستأجرون بطلاء البيوت ولم يدفعوا الإيجار.", "كم الإيجار على المستأجر؟"),
+        ("租户粉刷了房屋，没有支付租金。", "租金是多少？"),
+        ("ผู้เช่าทาสีบ้านและไม่จ่ายค่าเช่า", "ค่าเช่าเท่าไร"),
+        ("Người thuê đã sơn nhà và không trả tiền thuê.", "tien thue la bao nhieu"),
+    ],
+)
+def test_other_forms_of_words_are_found_in_many_languages(text, query):
+    index = build_index({"a": text, "b": "The weather was fine in 1998.", "c": "Ein Hund bellt."})
+
+    assert list(search(index, query)) == ["a"]
+
+
+def test_names_are_found_across_languages():
+    index = build_index({"a": "Johannes Kepler wurde in Weil der Stadt geboren und war Astronom."})
+
+    assert list(search(index, "Where was Johannes Kepler born?")) == ["a"]
