@@ -11,7 +11,7 @@ def test_built_in_roles_are_listed_and_cannot_be_changed(client, admin):
     listed = {role["name"]: role for role in admin.get("/roles").json["items"]}
 
     assert set(listed) == {"viewer", "user", "tenant_admin", "admin"}
-    assert listed["viewer"]["permissions"] == ["agent:query", "rag:read"]
+    assert listed["viewer"]["permissions"] == ["agent:query", "packages:read", "rag:read"]
     assert all(role["built_in"] for role in listed.values())
     put = client.put("/roles/viewer", json=READER, headers=admin.auth_headers)
     assert get_problem(put) == (409, "built_in_role")
@@ -32,7 +32,7 @@ def test_changed_role_applies_immediately(client, admin, ada):
 
     assert (changed.status_code, changed.json["description"]) == (200, None)
     assert get_problem(ada.get("/me")) == (401, "session_ended")
-    assert ApiUser.sign_in(client, "ada").user["permissions"] == ["agent:query", "rag:read"]
+    assert ApiUser.sign_in(client, "ada").user["permissions"] == ["agent:query", "packages:read", "rag:read"]
 
 
 def test_assigned_role_cannot_be_deleted(client, admin, ada):
