@@ -60,6 +60,7 @@ class Client(asyncio.Protocol):
         self.write(b"\x81" + size + b"\0\0\0\0" + payload)
 
     def data_received(self, data: bytes) -> None:
+        self._answer_ping(data)
         if self._is_ready:
             self._count(data)
             return
@@ -96,6 +97,8 @@ class Client(asyncio.Protocol):
                 # A publication that arrives in two pieces is not measured.
                 if len(part) > _TIME_DIGITS:
                     Client.latencies.append((now - float(part[:_TIME_DIGITS])) * 1000)
+
+    def _answer_ping(self, data: bytes) -> None:
         if self._kind == "socketio":
             if _SOCKETIO_PING in data:
                 self.send_text("3")

@@ -32,7 +32,7 @@ def test_changed_role_applies_immediately(client, admin, ada):
 
     assert (changed.status_code, changed.json["description"]) == (200, None)
     assert get_problem(ada.get("/me")) == (401, "session_ended")
-    assert ApiUser.sign_in(client, "ada").user["permissions"] == ["agent:query", "packages:read", "rag:read"]
+    assert ApiUser.sign_in(client, "ada").user["permissions"] == ["agent:query", "rag:read"]
 
 
 def test_assigned_role_cannot_be_deleted(client, admin, ada):
