@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
+from backend.ai.text.terms import fold_word, split_words
+
 MIN_COMPOUND_CHARS: Final = 12
 MIN_PART_CHARS: Final = 5
 # Minimum length of a part between two others: shorter texts occur in words by chance.
@@ -29,6 +31,13 @@ _VOWEL = re.compile(r"[aeiouyæœøаеиоуыэюяαεηιουω]")  # noqa: 
 def is_long_word(word: str) -> bool:
     """Return True if the folded *word* can be a compound."""
     return MIN_COMPOUND_CHARS <= len(word) <= _MAX_WORD_CHARS and word.isalpha()
+
+
+def find_long_words(text: str) -> Iterator[str]:
+    """Yield the folded words of *text* that can be compounds."""
+    # Folding can lengthen a word a little: ß becomes ss.
+    candidates = (word for word in split_words(text) if len(word) >= MIN_COMPOUND_CHARS - 2)
+    return filter(is_long_word, map(fold_word, candidates))
 
 
 @lru_cache(maxsize=10_000)

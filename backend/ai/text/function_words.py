@@ -70,15 +70,25 @@ def extract_subject_terms(question: str) -> frozenset[str]:
 
     A question that consists of such words only has no subject terms.
     """
-    chinese, japanese, thai = _PATTERNS
-    pattern = japanese if _HAS_KANA.search(question) else chinese
-    text = thai.sub(" ", pattern.sub(" ", question))
+    text = remove_question_phrases(question)
     function_terms = _find_function_terms(question)
     return frozenset(
         term
         for term in extract_terms(text)
         if term not in function_terms and not (len(term) == 1 and _UNSPACED_CHAR.match(term))
     )
+
+
+def remove_question_phrases(question: str) -> str:
+    """Return *question* without the phrases that make it a question in Chinese, Japanese or Thai.
+
+    In these languages, they are not separated from the other words.
+    """
+    if question.isascii():
+        return question
+    chinese, japanese, thai = _PATTERNS
+    pattern = japanese if _HAS_KANA.search(question) else chinese
+    return thai.sub(" ", pattern.sub(" ", question))
 
 
 def _find_function_terms(question: str) -> frozenset[str]:

@@ -32,6 +32,7 @@ from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -132,6 +133,9 @@ def _start_ingestion(
         embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
         provide(app, embedding)
         embedding.start()
+        recount = create_recount_task(components.word_counts)
+        provide(app, recount)
+        recount.start()
         return ingestion.wake
     unload_model = partial(components.multilingual_embedder.unload, _IDLE_SECONDS)
     PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()

@@ -42,6 +42,7 @@ class RagComponents:
     embedding_models: EmbeddingModelRegistry
     vectors: VectorStore
     dense_index: DenseIndex
+    word_counts: WordCounts
     search: SearchService
     blob_storage: BlobStorage
     encryptor: Encryptor
@@ -131,6 +132,7 @@ class RagComponents:
             embedding_models=embedding_models,
             vectors=vectors,
             dense_index=dense_index,
+            word_counts=word_counts,
             search=search,
             blob_storage=blob_storage,
             encryptor=encryptor,

@@ -51,6 +51,7 @@ def main() -> None:
     from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder
     from backend.services.rag.jobs.broker import open_celery_app
     from backend.services.rag.jobs.embedding import EmbeddingThread
+    from backend.services.rag.jobs.word_counts import create_recount_task
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
@@ -80,6 +81,7 @@ def main() -> None:
     for model in (embedder, multilingual):
         unload_model = partial(model.unload, _IDLE_SECONDS)
         PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
+    create_recount_task(components.word_counts).start()
     embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")
