@@ -50,4 +50,5 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
     "rag-service": frozenset(),
+    "gateway": frozenset(),
 }

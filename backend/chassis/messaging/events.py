@@ -28,16 +28,8 @@ class OutboxEvent:
     data: Mapping[str, Any]
 
 
-class EventRejected(Exception):
-    """The consumer rejects an event permanently.
-
-    Attributes:
-        event_id: id of the rejected event. Events before it in the batch were delivered.
-    """
-
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.event_id = event_id
+class EventsRejected(Exception):
+    """The consumer rejects a request permanently. None of its events was delivered."""
 
 
 class Publisher(Protocol):
@@ -47,6 +39,7 @@ class Publisher(Protocol):
         """Deliver *events*. Returns when the consumers have stored all of them.
 
         Raises:
-            EventRejected: a consumer rejects an event permanently.
+            EventsRejected: a consumer rejects the events permanently. If there are several,
+                deliver them one by one: the consumer may accept some.
             UpstreamError: a consumer does not respond; deliver the events again later.
         """

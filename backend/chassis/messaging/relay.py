@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from backend.chassis.messaging.events import EventRejected, OutboxEvent, Publisher
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent, Publisher
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 
 _log = logging.getLogger(__name__)
 _LEASE = "outbox relay"
-# Longer than one delivery takes: a batch has one request with a timeout of ten seconds.
+# Longer than one request to the consumer takes, which has a timeout of ten seconds.
 _LEASE_LIFETIME = timedelta(seconds=30)
 _BATCH_SIZE = 100
 _CLEANUP_INTERVAL = timedelta(hours=1)
@@ -42,26 +42,33 @@ class OutboxRelay:
             UpstreamError: a consumer does not respond. The events stay pending.
         """
         self._delete_old_events()
-        if not self._outbox.has_pending_events():
-            return False
-        if not self._outbox.acquire_lease(_LEASE, self._holder, self._now(), _LEASE_LIFETIME):
+        if not self._outbox.has_pending_events() or not self._acquire_lease():
             return False
         events = self._outbox.list_pending_events(_BATCH_SIZE)
         try:
-            self._publisher.publish_events(events)
-        except EventRejected as rejection:
-            self._set_aside(events, rejection)
-            return True
-        self._outbox.mark_published([event.id for event in events], self._now())
+            self._publish_events(events)
+        except EventsRejected:
+            self._publish_one_by_one(events)
         return len(events) == _BATCH_SIZE
 
-    def _set_aside(self, events: Sequence[OutboxEvent], rejection: EventRejected) -> None:
-        """Mark the event as rejected and those before it as published, to deliver later ones."""
-        _log.error("event %s was rejected: %s", rejection.event_id, rejection)
-        self._outbox.mark_rejected(rejection.event_id, str(rejection))
-        ids = [event.id for event in events]
-        if delivered := ids[: ids.index(rejection.event_id)]:
-            self._outbox.mark_published(delivered, self._now())
+    def _publish_one_by_one(self, events: Sequence[OutboxEvent]) -> None:
+        """Deliver *events*, and exclude those from delivery that the consumer rejects."""
+        for event in events:
+            # All requests together can take longer than the lease lasts.
+            if not self._acquire_lease():
+                return
+            try:
+                self._publish_events([event])
+            except EventsRejected as rejection:
+                _log.error("event %s was rejected: %s", event.id, rejection)
+                self._outbox.mark_rejected(event.id, str(rejection))
+
+    def _publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        self._publisher.publish_events(events)
+        self._outbox.mark_published([event.id for event in events], self._now())
+
+    def _acquire_lease(self) -> bool:
+        return self._outbox.acquire_lease(_LEASE, self._holder, self._now(), _LEASE_LIFETIME)
 
     def _delete_old_events(self) -> None:
         if self._now() >= self._next_cleanup_at:

@@ -29,7 +29,7 @@ _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f]")
 
 def escape_control_characters(text: str, keep: str = "") -> str:
     """Escape the characters in *text* that control a terminal or end a line, except *keep*."""
-    escaped = _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = _escape_unsafe_characters(text)
     return _CONTROL_CHARACTERS.sub(
         lambda match: match[0] if match[0] in keep else f"\\x{ord(match[0]):02x}", escaped
     )
@@ -39,6 +39,10 @@ def format_json_line(values: Mapping[str, object], log_format: LogFormat = "json
     """Return *values* as a JSON object on one line, without control characters."""
     named_values = to_ecs(values) if log_format == "ecs" else values
     text = json.dumps(named_values, ensure_ascii=False, default=str)
+    return _escape_unsafe_characters(text)
+
+
+def _escape_unsafe_characters(text: str) -> str:
     return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

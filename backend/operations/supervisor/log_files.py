@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from backend.chassis.console import CommandError
 from backend.chassis.observability.ecs_log_format import parse_log_line
+from backend.chassis.observability.json_log_format import escape_control_characters
 
 # Number of rotated files that are kept of each log. With the current file, they have at most
 # four times LOG_MAX_MB.
@@ -20,7 +21,6 @@ ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 _NUMBERED = re.compile("_([2-9])$")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def explain_unwritable_folder(folder: Path) -> str | None:
@@ -55,11 +55,6 @@ def read_last_lines(log: Path, count: int, offset: int = 0) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(offset, log.stat().st_size - max(_TAIL_BYTES, count * 512)))
         return _decode_lines(file.read())[-count:]
-
-
-def escape_control_characters(text: str, keep: str = "") -> str:
-    """Escape terminal control characters in *text* except those in *keep*."""
-    return _CONTROL.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
 def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from backend.chassis.database.sessions import open_database
 from backend.chassis.http import UpstreamUnavailable
 from backend.chassis.messaging.audit_events import NO_REQUEST, AuditEvent
 from backend.chassis.messaging.audit_outbox import AuditOutbox
-from backend.chassis.messaging.events import EventRejected
+from backend.chassis.messaging.events import EventsRejected
 from backend.chassis.messaging.relay import OutboxRelay
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -26,10 +26,9 @@ class Consumer:
     def publish_events(self, events):
         if not self.is_available:
             raise UpstreamUnavailable("The consumer is stopped.")
-        for event in events:
-            if event.subject in self.rejected:
-                raise EventRejected(event.id, "invalid")
-            self.delivered.append(event.subject)
+        if any(event.subject in self.rejected for event in events):
+            raise EventsRejected("invalid")
+        self.delivered += [event.subject for event in events]
         if self.loses_confirmation:
             raise UpstreamUnavailable("The connection was lost after the delivery.")
 
@@ -124,6 +123,24 @@ def test_only_the_relay_with_the_lease_delivers_until_the_lease_expires(audit, c
     relay_of(audit, second, NOON + timedelta(minutes=1)).deliver_pending_events()
 
     assert (first.delivered, second.delivered) == (["one"], ["two"])
+
+
+def test_lease_is_kept_while_events_are_delivered_one_by_one(audit):
+    now, second = [NOON], Consumer()
+
+    class SlowConsumer(Consumer):
+        def publish_events(self, events):
+            now[0] += timedelta(seconds=10)
+            relay_of(audit, second, now[0]).deliver_pending_events()
+            super().publish_events(events)
+
+    first = SlowConsumer()
+    first.rejected = {"0"}
+    for number in range(10):
+        audit.record_event(deletion(str(number)))
+    OutboxRelay(audit.outbox, first, lambda: now[0]).deliver_pending_events()
+
+    assert (len(first.delivered), second.delivered) == (9, [])
 
 
 def test_lease_from_before_the_clock_was_set_back_counts_as_expired(audit, consumer):

@@ -16,7 +16,10 @@ from backend.chassis.observability.tracing import (
 from backend.security.request_ids import request_id_scope
 from backend.services.rag.clients.metrics import QueueState, RagMetrics
 from backend.services.rag.domain.blob_storage import BlobStorage
-from backend.services.rag.domain.ingestion.batched_writes import delete_old_generations
+from backend.services.rag.domain.ingestion.batched_writes import (
+    delete_hidden_collection,
+    delete_old_generations,
+)
 from backend.services.rag.domain.ingestion.cancellation import (
     CancellationToken,
     ClaimLost,
@@ -206,6 +209,7 @@ class IngestionRunner:
             return False
         for _, collection_id, document_id, generation, blob in removals:
             if document_id is None:
+                delete_hidden_collection(self._database, collection_id)
                 self._dense_index.drop_collection(collection_id)
             elif generation is not None:
                 self._delete_old_generations(collection_id, document_id, generation)
