@@ -80,6 +80,22 @@ def test_revocations_are_republished_after_redis_loses_its_data(client, get_stat
     assert get_status(cy) is SessionStatus.VALID
 
 
+def test_change_of_a_command_without_redis_is_published_by_auth(
+    make_settings, client, get_status, valkey, monkeypatch
+):
+    monkeypatch.setattr("backend.services.auth.domain.revocations._COMPARISON_INTERVAL_SECONDS", 1)
+    wait_until(lambda: client.get("/health") and valkey.client.get(POPULATED_MARKER))
+    ada, bob = ApiUser.register(client, "ada"), ApiUser.register(client, "bob")
+    assert get_status(ada) is SessionStatus.VALID
+    database = open_database(make_settings().database_url, "auth")
+    with database.write() as session:
+        raise_generation(session, ada.user["id"], datetime.now(UTC))
+    database.engine.dispose()
+
+    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED)
+    assert get_status(bob) is SessionStatus.VALID
+
+
 def test_revoked_key_of_a_service_account_is_republished(client, get_status, valkey):
     wait_until(lambda: client.get("/health") and valkey.client.get(POPULATED_MARKER))
     admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
@@ -100,22 +116,6 @@ def test_revoked_key_of_a_service_account_is_republished(client, get_status, val
 
     wait_until(is_republished)
     assert get_status(holder) is SessionStatus.REVOKED
-
-
-def test_change_of_a_command_without_redis_is_published_by_auth(
-    make_settings, client, get_status, valkey, monkeypatch
-):
-    monkeypatch.setattr("backend.services.auth.domain.revocations._COMPARISON_INTERVAL_SECONDS", 1)
-    wait_until(lambda: client.get("/health") and valkey.client.get(POPULATED_MARKER))
-    ada, bob = ApiUser.register(client, "ada"), ApiUser.register(client, "bob")
-    assert get_status(ada) is SessionStatus.VALID
-    database = open_database(make_settings().database_url, "auth")
-    with database.write() as session:
-        raise_generation(session, ada.user["id"], datetime.now(UTC))
-    database.engine.dispose()
-
-    wait_until(lambda: get_status(ada) is SessionStatus.REVOKED)
-    assert get_status(bob) is SessionStatus.VALID
 
 
 def test_logout_during_redis_outage_is_published_when_redis_responds(client, get_status, valkey):
