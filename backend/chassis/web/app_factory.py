@@ -75,7 +75,7 @@ def create_service(
         SettingsError: a setting makes the service unusable.
     """
     entry = get_service(common.name)
-    configure_logging(entry.full_name, common.log_level)
+    configure_logging(entry.full_name, common.log_level, common.log_format)
     if common.redis_url is None:
         _log.warning(
             "no Redis-compatible server is configured: this process notices logouts and "

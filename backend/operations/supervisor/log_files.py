@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from backend.chassis.console import CommandError
+from backend.chassis.observability.ecs_log_format import parse_log_line
 from backend.chassis.observability.json_log_format import escape_control_characters
 
 # Number of rotated files that are kept of each log. With the current file, they have at most
@@ -74,7 +75,7 @@ def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, 
     entries = [
         {**entry, "service": f"{entry.get('service', log.stem)}{_instance_suffix(log)}"}
         for line, log in source_by_line.items()
-        if request_id in ((entry := _parse_line(line)).get("request_id"), entry.get("trace_id"))
+        if request_id in ((entry := parse_log_line(line)).get("request_id"), entry.get("trace_id"))
     ]
     return sorted(entries, key=lambda entry: str(entry.get("timestamp")))
 
@@ -88,14 +89,6 @@ def _instance_suffix(log: Path) -> str:
     """Return `-2` for the log of the second instance, "" for the first."""
     match = _NUMBERED.search(log.stem)
     return f"-{match[1]}" if match else ""
-
-
-def _parse_line(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
 
 
 def _rotated_files(log: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from backend.services.rag.domain.search.document_attributes import DocumentAttri
 from backend.services.rag.domain.search.service import SearchService
 from backend.services.rag.domain.search.word_counts import WordCounts
 from backend.services.rag.extraction.extractor import ExtractionLimits, Extractor
+from backend.services.rag.extraction.parser_processes import select_processes
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keyword_index.index import KeywordIndexCache
 from backend.services.rag.store.vectors import VectorStore
@@ -133,5 +134,6 @@ def _build_extractor(settings: Settings) -> Extractor:
             ocr_timeout_seconds=settings.ocr_seconds,
             max_memory_bytes=settings.extraction_memory_bytes,
             max_characters=settings.max_text_characters,
-        )
+        ),
+        select_processes(),
     )

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from backend.chassis.database.sessions import Database
 from backend.security.authentication import API_KEY_SESSION_PREFIX
 from backend.security.revocation import RevocationHistory, Revocations
-from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store import accounts, service_accounts, sessions, tenants
 from backend.services.auth.store.credentials import api_keys
 
 _log = logging.getLogger(__name__)
@@ -103,7 +103,10 @@ class RevocationPublisher:
                     *sessions.get_session_ids_ended_since(session, since),
                     *(
                         f"{API_KEY_SESSION_PREFIX}{key_id}"
-                        for key_id in api_keys.get_key_ids_deleted_since(session, since)
+                        for key_id in (
+                            *api_keys.get_key_ids_deleted_since(session, since),
+                            *service_accounts.get_key_ids_revoked_since(session, since),
+                        )
                     ),
                 ],
                 user_generations=accounts.get_user_generations_raised_since(session, since),

@@ -1,5 +1,6 @@
 """Revocations reach other services and survive Redis outages and data loss."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from backend.services.auth.app import create_app
 from backend.services.auth.store.accounts import raise_generation
 from tests.servers import wait_until
 from tests.services.auth.api_user import ApiUser
+from tests.services.auth.conftest import ADMIN_PASSWORD
 
 
 @pytest.fixture
@@ -92,6 +94,28 @@ def test_change_of_a_command_without_redis_is_published_by_auth(
 
     wait_until(lambda: get_status(ada) is SessionStatus.REVOKED)
     assert get_status(bob) is SessionStatus.VALID
+
+
+def test_revoked_key_of_a_service_account_is_republished(client, get_status, valkey):
+    wait_until(lambda: client.get("/health") and valkey.client.get(POPULATED_MARKER))
+    admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+    body = {"name": "channel", "permissions": ["rag:read"]}
+    account = client.post("/service-accounts", json=body, headers=admin.auth_headers).json
+    token = client.post("/api-keys/exchange", json={"key": account["key"]}).json["access_token"]
+    holder = replace(admin, access_token=token)
+    assert get_status(holder) is SessionStatus.VALID
+    path = f"/service-accounts/{account['id']}/rotate"
+    client.post(path, json={"overlap_seconds": 0}, headers=admin.auth_headers)
+    wait_until(lambda: get_status(holder) is SessionStatus.REVOKED, 1)
+
+    valkey.client.flushall()
+
+    def is_republished() -> bool:
+        assert get_status(holder) is not SessionStatus.VALID
+        return bool(valkey.client.get(POPULATED_MARKER))
+
+    wait_until(is_republished)
+    assert get_status(holder) is SessionStatus.REVOKED
 
 
 def test_logout_during_redis_outage_is_published_when_redis_responds(client, get_status, valkey):

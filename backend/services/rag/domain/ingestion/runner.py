@@ -91,6 +91,10 @@ class IngestionRunner:
     def has_due_document(self) -> bool:
         return self._queue.has_due_document()
 
+    def has_unfinished_work(self) -> bool:
+        """Return True if a document is not ready, or if deleted data waits for its removal."""
+        return self._queue.has_unfinished_work()
+
     def get_last_heartbeat(self) -> datetime | None:
         """Return the time of the most recent heartbeat of any process."""
         return self._queue.get_last_heartbeat()
