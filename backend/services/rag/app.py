@@ -34,6 +34,7 @@ from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -133,6 +134,9 @@ def _start_ingestion(
         embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
         provide(app, embedding)
         embedding.start()
+        recount = create_recount_task(components.word_counts)
+        provide(app, recount)
+        recount.start()
         return ingestion.wake
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)
