@@ -53,6 +53,7 @@ class BuiltInEmbedder:
             # To process one batch per thread takes an eighth less time than to use all threads for
             # each batch.
             list(self._pool.map(run_batch, batches))
+            _free_intermediate_values(session)
         return rows
 
     def check_installed(self) -> None:
@@ -80,6 +81,17 @@ def _open_session() -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(
         find_model_file(EMBEDDING_GRAPH), options, providers=["CPUExecutionProvider"]
     )
+
+
+def _free_intermediate_values(session: onnxruntime.InferenceSession) -> None:
+    """Return the memory of earlier batches, about 70 MB, to the system.
+
+    The session keeps it for later batches. Without such an arena, batches take half as long again.
+    """
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    one_token = np.ones((1, 1), np.int32)
+    session.run(None, {"ids": one_token, "mask": one_token}, options)
 
 
 def batch_by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:

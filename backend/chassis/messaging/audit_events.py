@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from backend.chassis.http import ServiceClient, UpstreamProblem
-from backend.chassis.messaging.events import EventRejected, OutboxEvent
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent
 
 MAX_TARGET_CHARACTERS = 128
 MAX_EVENTS_PER_REQUEST = 100
@@ -93,26 +93,14 @@ class AuditPublisher:
         self._auth = auth
 
     def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Send *events* in one request, or one by one if auth rejects that request."""
-        try:
-            self._send_events(events)
-        except UpstreamProblem as problem:
-            if problem.status not in _REJECTED:
-                raise
-            for event in events:
-                self._send_single_event(event)
-
-    def _send_single_event(self, event: OutboxEvent) -> None:
-        try:
-            self._send_events([event])
-        except UpstreamProblem as problem:
-            if problem.status not in _REJECTED:
-                raise
-            raise EventRejected(event.id, str(problem)) from problem
-
-    def _send_events(self, events: Sequence[OutboxEvent]) -> None:
+        """Send *events* in one request. Raises EventsRejected."""
         body = {"events": [_to_json(event) for event in events]}
-        self._auth.post(DELIVERY_PATH, body, {})
+        try:
+            self._auth.post(DELIVERY_PATH, body, {})
+        except UpstreamProblem as problem:
+            if problem.status not in _REJECTED:
+                raise
+            raise EventsRejected(str(problem)) from problem
 
 
 def _to_json(event: OutboxEvent) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from backend.chassis.messaging.audit_events import (
@@ -11,7 +11,7 @@ from backend.chassis.messaging.audit_events import (
     AuditEvent,
     to_outbox_event,
 )
-from backend.chassis.messaging.events import EventRejected, OutboxEvent, Publisher
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent, Publisher
 
 _log = logging.getLogger(__name__)
 _MAX_PENDING_EVENTS = 1000
@@ -65,16 +65,29 @@ class AuditQueue:
         if not events:
             return False
         try:
-            self._publisher.publish_events(events)
-        except EventRejected as rejection:
-            _log.error("event %s was rejected: %s", rejection.event_id, rejection)
-            ids = [event.id for event in events]
-            events = events[: ids.index(rejection.event_id) + 1]
+            self._publish_events(events)
+        except EventsRejected:
+            self._publish_one_by_one(events)
         with self._lock:
-            for _ in events:
-                self._pending.popleft()
             dropped, self._dropped = self._dropped, 0
             has_more = bool(self._pending)
         if dropped:
             _log.error("%d audit events were dropped, because auth did not respond", dropped)
         return has_more
+
+    def _publish_one_by_one(self, events: Sequence[OutboxEvent]) -> None:
+        for event in events:
+            try:
+                self._publish_events([event])
+            except EventsRejected as rejection:
+                _log.error("event %s was rejected: %s", event.id, rejection)
+                self._remove_oldest(1)
+
+    def _publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        self._publisher.publish_events(events)
+        self._remove_oldest(len(events))
+
+    def _remove_oldest(self, count: int) -> None:
+        with self._lock:
+            for _ in range(count):
+                self._pending.popleft()

@@ -17,6 +17,7 @@ class OutboxEvent:
         key: events with the same key are delivered in order.
         tenant_id: tenant of the object, "" without one.
         data: JSON object that the type defines.
+        traceparent: trace in which the event occurred, if any.
     """
 
     id: str
@@ -26,18 +27,11 @@ class OutboxEvent:
     tenant_id: str
     time: datetime
     data: Mapping[str, Any]
+    traceparent: str | None = None
 
 
-class EventRejected(Exception):
-    """The consumer rejects an event permanently.
-
-    Attributes:
-        event_id: id of the rejected event. Events before it in the batch were delivered.
-    """
-
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.event_id = event_id
+class EventsRejected(Exception):
+    """The consumer rejects a request permanently. None of its events was delivered."""
 
 
 class Publisher(Protocol):
@@ -47,6 +41,8 @@ class Publisher(Protocol):
         """Deliver *events*. Returns when the consumers have stored all of them.
 
         Raises:
-            EventRejected: a consumer rejects an event permanently.
-            UpstreamError: a consumer does not respond; deliver the events again later.
+            EventsRejected: a consumer rejects the events permanently. If there are several,
+                deliver them one by one: the consumer may accept some.
+            UpstreamError, BrokerUnavailable: a consumer or the broker does not respond; deliver
+                the events again later.
         """

@@ -87,6 +87,7 @@ def create_app(
             certificate=settings.certificate,
             certificate_key=settings.certificate_key,
             drain_seconds=settings.drain_seconds,
+            log_format=settings.common.log_format,
         ),
     )
     provide(

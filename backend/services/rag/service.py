@@ -56,7 +56,8 @@ COMPANIONS = (
         url_variable="CHROMA_URL",
         stores_data=True,
     ),
-    # Processes uploaded documents. Its port serves metrics and a liveness probe.
+    # Processes uploaded documents. Its port serves metrics and a liveness probe. On this host, the
+    # service wakes it through a pipe, so that it needs no memory while there is no work.
     Companion(
         "rag-worker",
         "rag",
@@ -66,6 +67,7 @@ COMPANIONS = (
         port_variable="RAG_WORKER_PORT",
         probe_path="/health/live",
         logs_json=True,
+        supervised_arguments=("--on-demand",),
         imports=("backend.services.rag.jobs.worker", "backend.services.rag.wiring"),
     ),
 )

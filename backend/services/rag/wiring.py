@@ -23,6 +23,7 @@ from backend.services.rag.domain.search.document_attributes import DocumentAttri
 from backend.services.rag.domain.search.service import SearchService
 from backend.services.rag.domain.search.word_counts import WordCounts
 from backend.services.rag.extraction.extractor import ExtractionLimits, Extractor
+from backend.services.rag.extraction.parser_processes import select_processes
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keyword_index.index import KeywordIndexCache
 from backend.services.rag.store.vectors import VectorStore
@@ -38,6 +39,7 @@ class RagComponents:
     embedding_models: EmbeddingModelRegistry
     vectors: VectorStore
     dense_index: DenseIndex
+    word_counts: WordCounts
     search: SearchService
     blob_storage: BlobStorage
     encryptor: Encryptor
@@ -110,6 +112,7 @@ class RagComponents:
             embedding_models=embedding_models,
             vectors=vectors,
             dense_index=dense_index,
+            word_counts=word_counts,
             search=search,
             blob_storage=blob_storage,
             encryptor=encryptor,
@@ -133,5 +136,6 @@ def _build_extractor(settings: Settings) -> Extractor:
             ocr_timeout_seconds=settings.ocr_seconds,
             max_memory_bytes=settings.extraction_memory_bytes,
             max_characters=settings.max_text_characters,
-        )
+        ),
+        select_processes(),
     )

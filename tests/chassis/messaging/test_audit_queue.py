@@ -58,6 +58,5 @@ def test_rejected_event_does_not_block_later_ones(consumer):
     for target in ("first", "second", "third"):
         queue.record_event(denial(target))
 
-    assert queue.deliver_pending_events()
     assert not queue.deliver_pending_events()
     assert consumer.delivered == ["first", "third"]

@@ -10,7 +10,7 @@ from backend.chassis.database.sessions import Database, Session, acquire_transac
 from backend.chassis.messaging.audit_events import MAX_TARGET_CHARACTERS, AuditEvent
 from backend.security import Permission, Principal
 from backend.services.auth.domain.usernames import normalize_login_name
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store import audit as store
 
 # Periods in which equal events share one record. Without this, a client that repeats a refused
@@ -115,16 +115,16 @@ class AuditLog:
     ) -> Sequence[AuditEntry]:
         with self._database.read() as session:
             rows = store.find_records(session, record_filter, before_id, limit)
-            usernames = accounts.get_usernames(
-                session, {row.actor_id for row in rows if row.actor_id}
-            )
-            usernames[OPERATOR] = OPERATOR
+            actor_ids = {row.actor_id for row in rows if row.actor_id}
+            names = accounts.get_usernames(session, actor_ids)
+            names |= service_accounts.get_names(session, actor_ids - names.keys())
+            names[OPERATOR] = OPERATOR
             return [
                 AuditEntry(
                     id=row.id,
                     at=row.at,
                     actor_id=row.actor_id,
-                    actor=usernames.get(row.actor_id or ""),
+                    actor=names.get(row.actor_id or ""),
                     tenant_id=row.tenant_id,
                     action=row.action,
                     outcome=row.outcome,

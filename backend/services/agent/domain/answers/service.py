@@ -39,6 +39,7 @@ from backend.services.agent.domain.quotas import QuotaService, UsageMeter
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
+from backend.services.agent.events import RunStatus
 from backend.services.agent.model import PausedRun, RunFinished, RunRequest, TokenUsage, ToolContext
 
 OnBusy = Literal["enqueue", "interrupt", "reject"]
@@ -218,7 +219,8 @@ class AnswerService:
         self, caller: Caller, run: LeasedRun, draft: AnswerDraft
     ) -> StreamEvents:
         """Yield the events of the answer. Its result is stored before the final event is sent."""
-        status, answer = "failed", None
+        status: RunStatus = "failed"
+        answer = None
         meter = self._quotas.create_meter(caller, draft.run_request.model)
         must_stop = _throttle(
             partial(

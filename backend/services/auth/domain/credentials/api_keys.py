@@ -23,14 +23,15 @@ from backend.services.auth.errors import (
     KeyDepthExceeded,
     PermissionDenied,
     ResourceNotFound,
+    SessionRequired,
 )
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store.credentials import api_keys as store
 
 # Lifetime of a token issued for a key. Services exchange a key again every 30 s.
-_TOKEN_LIFETIME = timedelta(minutes=2)
+KEY_TOKEN_LIFETIME = timedelta(minutes=2)
 # Precision of `last_used_at`: it is updated at most this often, so most exchanges do not write.
-_LAST_USED_PRECISION = timedelta(minutes=1)
+LAST_USED_PRECISION = timedelta(minutes=1)
 _PREFIX_CHARACTERS = 12
 # Maximum number of levels of a key tree. A key that was created in a session is on level 1, and a
 # key that was created with another key is one level below it.
@@ -97,6 +98,7 @@ class ApiKeyService:
             ExpiryAfterParent: *expires_at* is later than the expiry of the parent.
             KeyDepthExceeded: the parent is at the lowest level of its tree.
             InvalidApiKey: the parent was deleted after the request was authenticated.
+            SessionRequired: the caller is a service account.
             PermissionDenied: *permissions* exceed those of the caller. A key that creates a key
                 cannot pass on more permissions than it has.
         """
@@ -119,7 +121,7 @@ class ApiKeyService:
                 user_id=caller.user_id,
                 name=name,
                 prefix=text[:_PREFIX_CHARACTERS],
-                digest=_hash_key(text),
+                digest=hash_key(text),
                 permissions=sorted(granted),
                 created_at=now,
                 expires_at=expires_at,
@@ -210,12 +212,12 @@ class ApiKeyService:
         """
         now = self._now()
         with self._database.read() as session:
-            row = store.find_key_by_digest(session, _hash_key(text))
+            row = store.find_key_by_digest(session, hash_key(text))
             ancestors = store.get_ancestors(session, row, MAX_KEY_DEPTH) if row else None
             if row is None or ancestors is None:
                 raise InvalidApiKey
             expiries = [item.expires_at for item in (row, *ancestors) if item.expires_at]
-            lifetime = min([_TOKEN_LIFETIME, *(expiry - now for expiry in expiries)])
+            lifetime = min([KEY_TOKEN_LIFETIME, *(expiry - now for expiry in expiries)])
             if lifetime <= timedelta(0):
                 raise InvalidApiKey
             user = accounts.get_user(session, row.user_id)
@@ -227,7 +229,7 @@ class ApiKeyService:
         membership = account.get_membership(key.tenant_id)
         if membership is None:
             raise InvalidApiKey
-        if key.last_used_at is None or now - key.last_used_at >= _LAST_USED_PRECISION:
+        if key.last_used_at is None or now - key.last_used_at >= LAST_USED_PRECISION:
             with self._database.write() as session:
                 store.mark_key_used(session, key.id, now)
         restricted = replace(membership, permissions=membership.permissions & permissions)
@@ -259,6 +261,9 @@ def _get_parent(session: Session, caller: Principal) -> store.ApiKey | None:
     parent_id = caller.api_key_id
     if parent_id is None:
         return None
+    if service_accounts.find_account(session, caller.user_id) is not None:
+        # An API key would outlive the rotation of the account's key.
+        raise SessionRequired
     parent = store.get_key(session, parent_id)
     ancestors = store.get_ancestors(session, parent, MAX_KEY_DEPTH) if parent else None
     if parent is None or ancestors is None:
@@ -282,5 +287,6 @@ def _to_api_key(row: store.ApiKey) -> ApiKey:
     )
 
 
-def _hash_key(text: str) -> str:
+def hash_key(text: str) -> str:
+    """Return the digest of key *text* under which it is stored."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -100,6 +100,16 @@ class Reembedder:
             self._paused_until = monotonic() + self._pause_seconds
         return has_worked
 
+    def has_unfinished_work(self) -> bool:
+        """Return True if chunks lack vectors, or if a model is being replaced or removed."""
+        with self._database.read() as session:
+            if store.list_models(session, "building", "leaving", "dropping"):
+                return True
+            return any(
+                store.list_incomplete_documents(session, row.id, limit=1)
+                for row in store.list_models(session, "serving")
+            )
+
     def get_progress(self) -> list[ModelProgress]:
         """Return the progress of every model that has vectors."""
         with self._database.read() as session:
