@@ -19,7 +19,7 @@ from backend.ai.embedding import BuiltInEmbedder, EmbeddingModel, MultilingualEm
 from backend.ai.text.sentences import iterate_units
 from benchmarks.rag.question_sets import QuestionSet, read_question_set
 
-PARAGRAPHS = 48
+PARAGRAPHS = 24
 QUESTIONS_PER_PARAGRAPH = 3
 OTHER_PARAGRAPHS = 4
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from time import monotonic
 
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingModelUnavailable
@@ -131,14 +132,27 @@ class Reembedder:
         if not self._request_lock.acquire(timeout=_MAX_WAIT_IN_REQUEST_SECONDS):
             return False
         try:
-            return self._embed_tenant(model, tenant_id)
+            deadline = monotonic() + _MAX_WAIT_IN_REQUEST_SECONDS
+            return self._embed_tenant(model, tenant_id, deadline)
         except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
             _log.warning("embedding with %s is retried later: %s", model.name, error)
             return False
         finally:
             self._request_lock.release()
 
-    def _embed_tenant(self, model: StoredModel, tenant_id: str) -> bool:
+    def switch_tenant(self, tenant_id: str) -> None:
+        """Embed all chunks of the tenant with the multilingual model, and let it serve.
+
+        Raises:
+            EmbeddingModelUnavailable: the model is unavailable.
+            VectorSearchUnavailable: the vector store is unavailable.
+        """
+        self._models.select_multilingual(tenant_id)
+        model = self._models.get_multilingual_model()
+        while model is not None and not self._embed_tenant(model, tenant_id, inf):
+            pass
+
+    def _embed_tenant(self, model: StoredModel, tenant_id: str, deadline: float) -> bool:
         """Embed the tenant's missing chunks, and switch. Return whether *model* serves now.
 
         The background thread can embed the same chunks: the vectors are the same.
@@ -148,7 +162,7 @@ class Reembedder:
                 session, model.id, MAX_CHUNKS_IN_REQUEST, tenant_id=tenant_id
             )
         if documents:
-            self._embed_documents(model, documents, monotonic() + _MAX_WAIT_IN_REQUEST_SECONDS)
+            self._embed_documents(model, documents, deadline)
         self._start_serving_tenant(model, tenant_id)
         return self._models.get_serving_model(tenant_id).id == model.id
 
