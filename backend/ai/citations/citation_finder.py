@@ -14,7 +14,7 @@ import numpy as np
 
 from backend.ai.chunk_statements import AnswerChunk, find_chunk_statements
 from backend.ai.embedder import Embedder, Vectors
-from backend.ai.extractive_answers import NOTHING_FOUND
+from backend.ai.replies import is_refusal
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
@@ -120,7 +120,7 @@ class CitationFinder:
         its terms, or some of its terms and nearly the same meaning. The meaning is not compared if
         *text* is a quote.
         """
-        if text == NOTHING_FOUND:
+        if is_refusal(text):
             return None
         terms = extract_content_terms(text)
         if not self._candidates or not any(len(term) > 1 for term in terms):

@@ -20,10 +20,11 @@ from backend.ai.text.stemming import STEMMED_LANGUAGES, stem_by_algorithm, stem_
 # computed again: those older than COMPATIBLE_TERMS_VERSION before the next search, the others in
 # the background.
 TERMS_VERSION: Final = 5
-# Version 4 extracted all terms as for an unknown language, and pairs of Thai characters.
+# Version 4 extracted all terms as for an unknown language, pairs of Thai characters, and no single
+# ideographs.
 COMPATIBLE_TERMS_VERSION: Final = 4
 # The languages whose terms differ from those of an unknown language.
-TERM_LANGUAGES: Final = tuple(sorted(STEMMED_LANGUAGES))
+TERM_LANGUAGES: Final = tuple(sorted((*STEMMED_LANGUAGES, "vi")))
 _UNKNOWN: Final = ""
 
 # Marks that are part of a word: accents, Hebrew and Arabic vowels, and those of Indic scripts
@@ -62,6 +63,8 @@ STOP_WORDS: Final = frozenset(
 )
 # Languages in which accents distinguish stop words from other words: "năm" is "year", "Nam" a name.
 _TONAL_LANGUAGES: Final = frozenset({"vi"})
+# Marks a term that stands for all words that differ in their accents only.
+_WITHOUT_ACCENTS: Final = "~"
 # Languages whose stems hardly depend on accents. Their words are folded first, so that the parts of
 # compounds, which are stored folded, have the same stems.
 _FOLDED_LANGUAGES: Final = frozenset({"de", "nl", "sv", "da", "no"})
@@ -72,13 +75,13 @@ _CEDILLAS: Final = str.maketrans({"\u015f": "\u0219", "\u0163": "\u021b"})
 def extract_terms(text: str, language: str = _UNKNOWN) -> list[str]:
     """Return the terms of *text* in order: case-folded, without stop words, stemmed.
 
-    For scripts without spaces between words, terms are pairs of adjacent ideographs or kana, and
+    For scripts without spaces between words, terms are ideographs and kana and pairs of them, and
     three adjacent characters of Thai and other alphabets.
 
     Args:
         language: ISO 639-1 code of the language, or "" if it is unknown.
     """
-    if language not in STEMMED_LANGUAGES and text.isascii():
+    if language not in TERM_LANGUAGES and text.isascii():
         # Most English text; takes a third of the time.
         stop_words = _get_stop_words(language)
         return [stem(word) for word in _ASCII_WORD.findall(text.lower()) if word not in stop_words]
@@ -109,10 +112,21 @@ def get_word_terms(word: str, language: str = _UNKNOWN) -> tuple[str, ...]:
     """
     if _UNSPACED.match(word):
         folded = fold_word(word)
-        return _character_sequences(folded, 2 if _IDEOGRAPHIC.match(folded) else 3)
+        if not _IDEOGRAPHIC.match(folded):
+            return _character_sequences(folded, 3)
+        pairs = _character_sequences(folded, 2) if len(folded) > 1 else ()
+        return (*folded, *pairs)
     if is_stop_word(word, language) or not (term := _stem_word(word, language)):
         return ()
+    if language in _TONAL_LANGUAGES:
+        return _get_tonal_terms(word, term)
     return (term,)
+
+
+def _get_tonal_terms(word: str, folded: str) -> tuple[str, ...]:
+    """Return two terms for a word with accents: it equals the word without accents only in part."""
+    without_accents = f"{folded}{_WITHOUT_ACCENTS}"
+    return (without_accents,) if word.isascii() else (word.lower(), without_accents)
 
 
 def get_old_word_terms(word: str) -> Sequence[str]:

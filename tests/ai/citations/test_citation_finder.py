@@ -3,7 +3,7 @@
 import pytest
 
 from backend.ai.citations import CitationFinder
-from backend.ai.extractive_answers import NOTHING_FOUND
+from backend.ai.replies import Reply, get_reply
 from tests.ai.stand_ins import StoredChunk, WordEmbedder
 
 TEXT = (
@@ -83,7 +83,8 @@ def test_statement_that_nothing_was_found_is_not_cited():
     finder = CitationFinder(UnavailableEmbedder(), "What does the lease say?")
     finder.add_chunks([StoredChunk("Nothing was found in the documents of the lease.")])
 
-    assert finder.cite_sentence(NOTHING_FOUND) is None
+    for question in ("Where is it?", "Wo liegt der Schlüssel?", "钥匙在哪里？"):  # noqa: RUF001
+        assert finder.cite_sentence(get_reply(Reply.NOTHING_FOUND, question)) is None
 
 
 def test_quote_with_another_number_is_not_cited(finder):
