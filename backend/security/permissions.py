@@ -37,6 +37,12 @@ READ_PERMISSIONS: frozenset[str] = frozenset(
     }
 )
 
+# Permissions that a service account can have. A new permission belongs here only if it neither
+# administers accounts nor reads or changes data of other tenants.
+SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
+    {Permission.RAG_READ, Permission.RAG_WRITE, Permission.AGENT_QUERY}
+)
+
 # Permissions that a service may use on behalf of a user, even if the user has more.
 # A service that is not listed may not call other services. A service with an empty set may call
 # only internal routes: it delivers audit events.
@@ -44,4 +50,5 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
     "rag-service": frozenset(),
+    "gateway": frozenset(),
 }

@@ -75,6 +75,8 @@ class Revocations(Protocol):
 
     def repopulate(self, history: RevocationHistory) -> None: ...
 
+    def contains(self, history: RevocationHistory) -> bool: ...
+
     def revoke_session(self, session_id: str, lifetime_seconds: int) -> None: ...
 
     def raise_user_generation(self, user_id: str, generation: int) -> None: ...
@@ -130,6 +132,15 @@ class LocalRevocations:
         self._generations.update(_generations(history))
         self._populated = True
         self.epoch += 1
+
+    def contains(self, history: RevocationHistory) -> bool:
+        return all(
+            self._revoked_until.get(session_id, 0.0) > self._clock()
+            for session_id in history.revoked_session_ids
+        ) and all(
+            self._generations.get(name, 0) >= generation
+            for name, generation in _generations(history).items()
+        )
 
     def revoke_session(self, session_id: str, lifetime_seconds: int) -> None:
         now = self._clock()
@@ -208,6 +219,18 @@ class SharedRevocations:
             transaction.publish(CHANNEL, "all")
             transaction.execute()
         self._invalidate_cache()
+
+    def contains(self, history: RevocationHistory) -> bool:
+        """Return whether every revocation of *history* was published to this server."""
+        generations = _generations(history)
+        names = [session_key(session_id) for session_id in history.revoked_session_ids]
+        if not names and not generations:
+            return True
+        values = self._redis.mget([*names, *generations])
+        return None not in values[: len(names)] and all(
+            int(value or 0) >= generation
+            for value, generation in zip(values[len(names) :], generations.values(), strict=True)
+        )
 
     def _server_state(self) -> str:
         # A restarted server may have lost the last second of writes, and a full one may have

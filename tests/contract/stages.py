@@ -184,12 +184,15 @@ def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:
     put = stage.client.put(f"/roles/{role}", headers=headers, json={"permissions": ["rag:read"]})
     assert put.status_code == 201, put.text
     key = stage.post("/api-keys", headers, json={"name": "one"}).json["id"]
+    body = {"name": "a channel", "permissions": ["rag:read"]}
+    account = stage.post("/service-accounts", headers, json=body).json["id"]
     sessions = stage.client.get("/me/sessions", headers=headers).json["items"]
     return {
         "tenant_id": tenant,
         "user_id": user,
         "name": role,
         "key_id": key,
+        "account_id": account,
         "session_id": next((item["id"] for item in sessions if not item["current"]), "none"),
     }
 

@@ -30,10 +30,10 @@ PASSAGE: Final = "passage: "
 
 
 class MultilingualEmbedder:
-    """Converts texts to unit vectors of length 384. The model is loaded with the first text.
+    """Converts texts to unit vectors of length 384.
 
-    Safe to share between threads. Create it after a fork, never before: its threads do not
-    survive one.
+    The model, about 80 MB, is loaded with the first text in 0.2 s and freed when it is idle. Safe
+    to share between threads. Create it after a fork, never before: its threads do not survive one.
     """
 
     dimensions = DIMENSIONS
@@ -68,14 +68,6 @@ class MultilingualEmbedder:
             ModelFilesError: the model is not installed.
         """
         self._encoder.load()
-
-    def unload(self, idle_seconds: float) -> None:
-        """Free the model, about 80 MB, if no text was embedded for *idle_seconds*.
-
-        The next text loads it again, which takes 0.2 s.
-        """
-        if self._encoder.unload(idle_seconds):
-            self.tokenizer.unload()
 
     def _build_inputs(self, ids: NDArray[np.int32], mask: NDArray[np.int32]) -> Inputs:
         with self._load_lock:

@@ -103,7 +103,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "control_socket_disable": True,
         # Each service writes its own access log, with request ids.
         "accesslog": None,
-        "logconfig_dict": _build_logging_config(service.full_name, env.log_level),
+        "logconfig_dict": _build_logging_config(service.full_name, env),
         # A worker's heartbeat file must not wait for a slow disk.
         "worker_tmp_dir": str(_MEMORY_FOLDER) if os.access(_MEMORY_FOLDER, os.W_OK) else None,
         "post_fork": _initialize_worker,
@@ -136,13 +136,13 @@ def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
     return env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
 
 
-def _build_logging_config(name: str, level: str) -> dict[str, object]:
+def _build_logging_config(name: str, env: Env) -> dict[str, object]:
     """Return a logging configuration that formats gunicorn's own logs like those of the service."""
-    formatter = select_formatter(sys.stderr)
+    formatter = select_formatter(sys.stderr, env.log_format)
     return {
         "formatters": {"service": {"()": formatter, "service": name}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},
-        "root": {"level": level, "handlers": ["stderr"]},
+        "root": {"level": env.log_level, "handlers": ["stderr"]},
         "loggers": {"gunicorn.error": {"propagate": True}},
     }
 

@@ -231,7 +231,10 @@ def _plan_companion(
     port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
         name=companion.name,
-        command=companion.command(sys.executable, host, port, data),
+        command=(
+            *companion.command(sys.executable, host, port, data),
+            *companion.supervised_arguments,
+        ),
         host=host,
         port=port,
         port_variable=companion.port_variable,

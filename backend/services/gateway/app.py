@@ -18,6 +18,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
+from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check
 from backend.security.authentication import SecurityContext, set_security_context
@@ -86,6 +87,7 @@ def create_app(
             certificate=settings.certificate,
             certificate_key=settings.certificate_key,
             drain_seconds=settings.drain_seconds,
+            log_format=settings.common.log_format,
         ),
     )
     provide(
@@ -103,6 +105,7 @@ def create_app(
         ),
     )
     provide(app, traffic)
+    audit_requests_without_tables(app, settings.common)
     reject_invalid_targets(app)
     apply_cors(app, cors)
     convert_problems_to_openai_errors(app, settings.table)

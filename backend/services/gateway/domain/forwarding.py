@@ -213,7 +213,7 @@ class RequestForwarder:
         group = self.instance_groups[route.name]
         retry_policy = self.retry_policies[route.name]
         group.refresh_addresses()
-        if group.outstanding >= route.get_max_outstanding(len(group.instances)):
+        if group.is_full(route.concurrency, route.instance_concurrency):
             raise ServiceOverloaded(group.service)
         retry_policy.budget.record_request()
         excluded: tuple[Instance, ...] = ()

@@ -16,6 +16,7 @@ from backend.chassis.observability.metrics import Metrics
 from backend.chassis.web.app_factory import use
 from backend.services.gateway.domain.forwarding import RequestForwarder
 from backend.services.gateway.edge.client_connection import ClientConnection
+from backend.services.gateway.edge.observability.access_log import AccessLog
 from backend.services.gateway.edge.observability.edge_metrics import MAX_AGGREGATED_GAUGES
 from backend.services.gateway.edge.worker_state import EdgeConfig, WorkerState
 
@@ -87,7 +88,8 @@ class EdgeWorker(Worker):
             config, forwarder, metrics = use(EdgeConfig), use(RequestForwarder), use(Metrics)
         self._drain_seconds = config.drain_seconds
         tls = _create_tls_context(config)
-        state = WorkerState(app, forwarder, config.redis_url, loop, secure=tls is not None)
+        log = AccessLog(log_format=config.log_format)
+        state = WorkerState(app, forwarder, config.redis_url, loop, log=log, secure=tls is not None)
         state.publish_metrics = metrics.register(state.metrics, MAX_AGGREGATED_GAUGES)
         return state, tls
 

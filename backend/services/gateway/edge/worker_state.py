@@ -11,6 +11,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from backend.chassis.observability.json_log_format import LogFormat
 from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
 from backend.chassis.web.http1.response_head import ResponseHeadParser
 from backend.security.service_tokens import GATEWAY_HEADER
@@ -58,6 +59,7 @@ class EdgeConfig:
     certificate: Path | None
     certificate_key: Path | None
     drain_seconds: float
+    log_format: LogFormat | None = None
 
 
 class RouteUpstreams:

@@ -28,6 +28,17 @@ class EmbeddingThread:
     def start(self) -> None:
         self._task.start()
 
+    def wake(self) -> None:
+        """Look for chunks and sentences immediately."""
+        self._task.wake()
+
+    def has_unfinished_work(self) -> bool:
+        """Return True if chunks or sentences lack vectors, or old vectors wait for removal."""
+        return (
+            self._reembedder.has_unfinished_work()
+            or self._sentence_embedder.count_waiting_documents() > 0
+        )
+
     def stop(self) -> None:
         """Stop within seconds. Embedded chunks and sentences are kept."""
         self._task.stop(_STOP_SECONDS)

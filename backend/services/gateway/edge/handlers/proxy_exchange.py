@@ -81,7 +81,7 @@ class ProxyExchange(Admission):
     def _forward(self) -> None:
         upstreams = self._upstreams
         group = upstreams.instance_group
-        if group.outstanding >= upstreams.route.get_max_outstanding(len(group.instances)):
+        if group.is_full(upstreams.route.concurrency, upstreams.route.instance_concurrency):
             self._send_error(ServiceOverloaded(group.service))
             return
         instance = group.select_instance(self._excluded)

@@ -8,7 +8,7 @@ The complete state is in the tables, so the work resumes after any interruption.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
@@ -81,10 +81,15 @@ class Reembedder:
         self._dense_index = dense_index
         self._vectors = vectors
         self._find_token_spans = embedder.tokenizer.find_token_spans
+        self._wake: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._request_lock = threading.Lock()
         self._paused_until = 0.0
         self._pause_seconds = _IDLE_SECONDS
+
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """Set the function to call when a request leaves work to the background."""
+        self._wake = wake
 
     def stop(self) -> None:
         """Stop after the current batch."""
@@ -125,6 +130,12 @@ class Reembedder:
         model = self._models.get_multilingual_model()
         if model is None or self._models.get_serving_model(tenant_id) == model:
             return model is not None
+        if self._embed_in_request(model, tenant_id):
+            return True
+        self._wake()
+        return False
+
+    def _embed_in_request(self, model: StoredModel, tenant_id: str) -> bool:
         with self._database.read() as session:
             if store.count_missing_chunks(session, model.id, tenant_id) > MAX_CHUNKS_IN_REQUEST:
                 return False
@@ -165,6 +176,20 @@ class Reembedder:
             self._embed_documents(model, documents, deadline)
         self._start_serving_tenant(model, tenant_id)
         return self._models.get_serving_model(tenant_id).id == model.id
+
+    def has_unfinished_work(self) -> bool:
+        """Return True if chunks lack vectors, or if a model is being replaced or removed."""
+        with self._database.read() as session:
+            if store.list_models(session, "building", "leaving", "dropping"):
+                return True
+            if tenant_store.list_tenants(session, "building", "serving"):
+                return True
+            if store.list_samples_without_language(session, 1):
+                return True
+            return any(
+                store.list_incomplete_documents(session, row.id, 1, self._models.get_scope(row))
+                for row in store.list_models(session, "serving", "selected")
+            )
 
     def get_progress(self) -> list[ModelProgress]:
         """Return the progress of every model that has vectors."""
