@@ -114,11 +114,20 @@ LEXICAL_OPTIONS: Final = replace(
 )
 
 
-def get_answer_options(question: str, chunks: Sequence[AnswerChunk]) -> ExtractionOptions:
-    """Return the weights and thresholds for the language of *question*.
+# For a question in another language than the chunks: they have no words in common, and only the
+# multilingual model gives them similar vectors. Measured with benchmarks/rag/similarity_scale.py;
+# see ADR 60.
+CROSS_LANGUAGE_OPTIONS: Final = replace(
+    ANSWER_OPTIONS, min_support=0.42, shared_terms_weight=0.0, coverage_weight=0.0
+)
 
-    The built-in embedding model knows English only.
-    """
+
+def get_answer_options(question: str, chunks: Sequence[AnswerChunk]) -> ExtractionOptions:
+    """Return the weights and thresholds for the languages of *question* and the best chunk."""
+    language = detect_language(question)
+    chunk_language = detect_language(chunks[0].text) if chunks else ""
+    if language and chunk_language and language != chunk_language:
+        return CROSS_LANGUAGE_OPTIONS
     is_english = detect_answer_language(question, chunks) in ("", "en")
     return ANSWER_OPTIONS if is_english else LEXICAL_OPTIONS
 

@@ -1,4 +1,4 @@
-"""Run an encoder graph on onnxruntime, with one session per process."""
+"""Run an encoder graph on onnxruntime, with one session per process that is loaded when needed."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,8 @@ BuildInputs = Callable[[NDArray[np.int32], NDArray[np.int32]], Inputs]
 class OnnxEncoder:
     """Converts token ids to unit vectors of length 384.
 
-    The graph is loaded with the first call and freed when it is idle. Safe to share between
-    threads. Create it after a fork, never before: its threads do not survive one.
+    Safe to share between threads. Create it after a fork, never before: its threads do not
+    survive one.
     """
 
     def __init__(self, graph: str, build_inputs: BuildInputs, threads: int | None = None) -> None:
@@ -37,10 +37,11 @@ class OnnxEncoder:
             threads: number of batches that run at the same time; None uses half of the
                 processors, because ingestion must leave time for other services.
         """
+        self._graph = graph
         self._build_inputs = build_inputs
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="embedding")
-        self._session = LazyModel(lambda: _open_session(graph))
+        self._session = LazyModel(self._open_session)
 
     def encode(self, token_ids: Sequence[Sequence[int]]) -> Vectors:
         """Return a float32 matrix with one unit row per sequence of token ids."""
@@ -69,6 +70,14 @@ class OnnxEncoder:
         """
         self._session.get()
 
+    def _open_session(self) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        return onnxruntime.InferenceSession(
+            find_model_file(self._graph), options, providers=["CPUExecutionProvider"]
+        )
+
     def _free_intermediate_values(self, session: onnxruntime.InferenceSession) -> None:
         """Return the memory of earlier batches, about 70 MB, to the system.
 
@@ -77,16 +86,8 @@ class OnnxEncoder:
         """
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        session.run(None, self._build_inputs(*pad_batch([[1]])), options)
-
-
-def _open_session(graph: str) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        find_model_file(graph), options, providers=["CPUExecutionProvider"]
-    )
+        one_token = np.ones((1, 1), np.int32)
+        session.run(None, self._build_inputs(one_token, one_token), options)
 
 
 def batch_by_length(token_ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -1,6 +1,5 @@
-"""Tokenizer of the multilingual embedding model."""
+"""Tokenizer of the multilingual embedding model, which is loaded when needed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.ai.embedding.lazy_model import LazyModel
@@ -16,15 +15,12 @@ MAX_TOKENS = 512
 class PieceTokenizer:
     """Tokenizes texts as the model does. Safe to share between threads.
 
-    The vocabulary is loaded with the first text in 0.1 s and freed when it is idle.
     The `tokenizers` library needs five times as much memory for this vocabulary of 250,000 pieces
     (281 instead of 55 MB) and eight times as long.
     """
 
     def __init__(self) -> None:
-        self._processor = LazyModel(
-            lambda: _load_processor(find_model_file(MULTILINGUAL_TOKENIZER))
-        )
+        self._processor = LazyModel(_load_processor)
 
     def find_token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of each token in order; the token is `text[start:end]`.
@@ -43,8 +39,8 @@ class PieceTokenizer:
         return [processor.bos_id(), *ids, processor.eos_id()]
 
 
-def _load_processor(path: Path) -> "SentencePieceProcessor":
+def _load_processor() -> "SentencePieceProcessor":
     # Imported here: installations that only have English documents do not need it.
     from sentencepiece import SentencePieceProcessor
 
-    return SentencePieceProcessor(model_file=str(path))
+    return SentencePieceProcessor(model_file=str(find_model_file(MULTILINGUAL_TOKENIZER)))

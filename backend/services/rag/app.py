@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
+    components.reembedder.set_wake(wake)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
     provide(app, components)
@@ -142,7 +143,6 @@ def _start_ingestion(
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)
     provide(app, ingestion)
     ingestion.start()
-    components.reembedder.notify_background = notifier.notify_workers
     return notifier.notify_workers
 
 

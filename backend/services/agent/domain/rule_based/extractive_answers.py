@@ -112,7 +112,7 @@ def is_related(
     """Return True if *chunks* are about the subject of *question*, even without an answer."""
     if _ASKS_FOR_SUMMARY.search(question):
         return True
-    is_known = get_answer_options(question, chunks) is ANSWER_OPTIONS
+    is_known = get_answer_options(question, chunks) is not LEXICAL_OPTIONS
     options = RELATED_OPTIONS if is_known else _LEXICAL_RELATED_OPTIONS
     ranked = rank_sentences(question, chunks, similarities, options)
     return any(sentence.support >= options.min_support for sentence in ranked)

@@ -102,6 +102,16 @@ def test_question_in_another_language_is_answered_at_once_in_a_small_library(
     assert get_model(components) == MULTILINGUAL
 
 
+def test_answer_quotes_a_sentence_in_another_language(ada, stopped):
+    ada.upload(CRANE, "crane.txt")
+    ada.upload(ORCHARD, "orchard.txt")
+
+    answer = ada.ask(QUESTION)
+
+    assert answer["citations"][0]["quote"] == "The crane of the harbour lifts forty tonnes."
+    assert ada.ask("Wer hat die Gitarre erfunden?")["citations"] == []
+
+
 def test_larger_library_is_searched_by_keywords_until_it_is_embedded(
     ada, components, stopped, monkeypatch
 ):

@@ -9,8 +9,8 @@ from alembic import op
 from backend.chassis.database.row_security import protect_rows
 from backend.chassis.database.types import UtcDateTime
 
-revision = "0025"
-down_revision = "0024"
+revision = "0031"
+down_revision = "0030"
 
 
 def upgrade() -> None:
