@@ -7,6 +7,7 @@ from functools import partial
 from flask import Flask
 
 from backend.ai.embedding import BuiltInEmbedder
+from backend.chassis.background import PeriodicTask
 from backend.chassis.backup_contract import collect_backup_metrics
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
@@ -43,6 +44,8 @@ from backend.services.rag.wiring import RagComponents
 _MAX_WAIT_SLOTS = 16
 # Without a worker's heartbeat for this time, the service processes waiting documents itself.
 _WORKER_TIMEOUT_SECONDS = 30.0
+# Without a question for this time, the service frees the multilingual model.
+_IDLE_SECONDS = 300.0
 
 
 def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | None = None) -> Flask:
@@ -134,6 +137,8 @@ def _start_ingestion(
         provide(app, recount)
         recount.start()
         return ingestion.wake
+    unload_model = partial(components.multilingual_embedder.unload, _IDLE_SECONDS)
+    PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
     provide(app, notifier)
     notifier.start()

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 # With this niceness, ingestion uses only processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
-# Without documents for this time, the worker frees the embedding model.
+# Without documents for this time, the worker frees the embedding models.
 _IDLE_SECONDS = 300.0
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()
         return
-    from backend.ai.embedding import BuiltInEmbedder
+    from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder
     from backend.services.rag.jobs.broker import open_celery_app
     from backend.services.rag.jobs.embedding import EmbeddingThread
     from backend.services.rag.jobs.word_counts import create_recount_task
@@ -58,7 +58,10 @@ def main() -> None:
     # Called after the imports above: tracing instruments only libraries that are already loaded.
     configure_tracing(settings.common, _NAME)
     embedder = BuiltInEmbedder(threads=settings.worker_threads)
-    components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
+    multilingual = MultilingualEmbedder(threads=settings.worker_threads)
+    components = RagComponents.open(
+        settings, embedder, RagMetrics(metrics.registry), multilingual_embedder=multilingual
+    )
     components.database.register_metrics(metrics)
     metrics.register_polled(
         DependencyCollector(
@@ -75,8 +78,9 @@ def main() -> None:
         components.dense_index.check_connection()
     except Exception as error:  # noqa: BLE001 - it can be available when it is needed
         _log.warning("dependency is not available yet: %s", error)
-    unload_model = partial(embedder.unload, _IDLE_SECONDS)
-    PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
+    for model in (embedder, multilingual):
+        unload_model = partial(model.unload, _IDLE_SECONDS)
+        PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
     create_recount_task(components.word_counts).start()
     embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
     if not _wait_for_broker(settings.broker_url):

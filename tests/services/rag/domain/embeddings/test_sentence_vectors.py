@@ -81,7 +81,7 @@ def test_answer_is_the_same_before_sentences_are_embedded(app, ada, components):
 
     # The thread has stopped the work of its own components for good.
     work = SentenceEmbedder(
-        components.database.across_tenants(), components.embedder, lambda: False
+        components.database.across_tenants(), components.sentence_models, lambda: False
     )
     run_until_done(work)
 
@@ -124,7 +124,7 @@ def test_vectors_of_another_model_are_replaced(app, ada, components):
     database = components.database.across_tenants()
     with database.write() as session:
         session.query(SentenceVectorsRow).update({"model": "older", "vectors": b"", "hashes": b""})
-    work = SentenceEmbedder(database, components.embedder, lambda: False)
+    work = SentenceEmbedder(database, components.sentence_models, lambda: False)
     assert work.count_waiting_documents() == 1
 
     run_until_done(work)
@@ -144,11 +144,11 @@ def test_work_waits_for_documents_and_resumes_after_the_last_batch(
     # A document arrives after the first batch.
     waits = iter([False, True])
     database = components.database.across_tenants()
-    interrupted = SentenceEmbedder(database, components.embedder, lambda: next(waits, True))
+    interrupted = SentenceEmbedder(database, components.sentence_models, lambda: next(waits, True))
 
     run_until_done(interrupted)
     assert [row.ordinal for row in read_rows(components)] == [0]
-    run_until_done(SentenceEmbedder(database, components.embedder, lambda: False))
+    run_until_done(SentenceEmbedder(database, components.sentence_models, lambda: False))
 
     assert sorted(row.ordinal for row in read_rows(components)) == list(range(chunks))
 
@@ -157,7 +157,7 @@ def test_only_one_worker_embeds_at_a_time(app, ada, components):
     stop_background(app)
     ada.upload(HARBOUR)
     database = components.database.across_tenants()
-    second = SentenceEmbedder(database, components.embedder, lambda: False)
+    second = SentenceEmbedder(database, components.sentence_models, lambda: False)
     with database.write() as session:
         assert leases.acquire_lease(session, sentence_embedding._LEASE, 60)
 
