@@ -15,7 +15,12 @@ from time import monotonic
 from backend.ai.chat_models import ModelTimeout
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ScoredSentence, get_answer_options, select_sentences
+from backend.ai.extractive_answers import (
+    ExtractionOptions,
+    ScoredSentence,
+    get_answer_options,
+    select_sentences,
+)
 from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
 from backend.ai.replies import Reply, get_reply
 from backend.ai.text.quotes import format_statement
@@ -103,13 +108,26 @@ class AnswerService:
         self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> list[ScoredSentence[SearchHit]]:
         similarities = self._similarities.for_tenant(viewer.tenant_id)
-        return rank_hit_sentences(question, results.hits, similarities, results.term_weights)
+        options = self._get_options(viewer, question, results)
+        return rank_hit_sentences(
+            question, results.hits, similarities, results.term_weights, options
+        )
+
+    def _get_options(
+        self, viewer: Viewer, question: str, results: WeightedSearchResult
+    ) -> ExtractionOptions:
+        similarities = self._similarities.for_tenant(viewer.tenant_id)
+        return get_answer_options(
+            question, results.hits, is_multilingual=similarities.is_multilingual
+        )
 
     def _stream_extractive_answer(
         self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
-        options = get_answer_options(question, results.hits)
-        sentences = select_sentences(self._rank_sentences(viewer, question, results), options)
+        sentences = select_sentences(
+            self._rank_sentences(viewer, question, results),
+            self._get_options(viewer, question, results),
+        )
         text = " ".join(
             f"{format_statement(sentence.chunk.text, sentence.statement)} [{marker}]"
             for marker, sentence in enumerate(sentences, 1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backend.ai.answer_types import strip_source_phrase
 from backend.ai.embedder import Vectors
-from backend.ai.embedding import DIMENSIONS
+from backend.ai.embedding import DIMENSIONS, MULTILINGUAL
 from backend.ai.extractive_answers import ANSWER_OPTIONS, Candidate, find_candidates
 from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
@@ -56,6 +56,11 @@ class TenantSimilarities:
         self._database = database
         self._model = model
         self._query_vectors = query_vectors
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether the model knows other languages than English."""
+        return self._model.name == MULTILINGUAL
 
     def compute_similarities(
         self, question: str, candidates: Sequence[Candidate[SearchHit]]
