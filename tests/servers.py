@@ -111,6 +111,79 @@ def valkey(folder: Path, port: int | None = None, settings: Sequence[str] = ()) 
         server.client.close()
 
 
+class RabbitMq:
+    """A real RabbitMQ server that a test can kill and start again."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
+        self._child = child
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+@contextmanager
+def rabbitmq(folder: Path, port: int | None = None) -> Iterator[RabbitMq]:
+    """Run a RabbitMQ server, which Debian's package installs, on the data in *folder*."""
+    port, distribution, names = port or free_port(), free_port(), free_port()
+    environment = os.environ | {
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": "test@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+    }
+    log = folder / "rabbitmq.log"
+    # Otherwise the server starts a daemon of this kind, which would stay.
+    with process(["epmd", "-port", str(names)], log, env=environment):
+        wait_until(lambda: _listens(names))
+        with process([str(RABBITMQ)], log, env=environment, start_new_session=True) as child:
+            wait_until(lambda: _listens(port), 60)
+            server = RabbitMq(child, port)
+            yield server
+
+
+class Tansu:
+    """A real server of Kafka's protocol that a test can freeze."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
+        self._child = child
+        self.url = f"kafka://127.0.0.1:{port}"
+
+    def freeze(self) -> None:
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._child.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+
+@contextmanager
+def tansu(folder: Path, binary: Path) -> Iterator[Tansu]:
+    """Run the Tansu server *binary* with its data in memory."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    arguments = [str(binary), "broker", "--storage-engine", "memory://tansu/"]
+    arguments += ["--listener-url", address, "--advertised-listener-url", address]
+    with process(arguments, folder / "tansu.log") as child:
+        wait_until(lambda: _listens(port))
+        yield Tansu(child, port)
+
+
 class Cluster:
     """A real cluster of three masters and a replica of the master of the suite's slot."""
 

@@ -47,9 +47,9 @@ class AnalyzedStatement:
     terms: TextTerms
 
     @classmethod
-    def from_statement(cls, statement: Statement) -> "AnalyzedStatement":
+    def from_statement(cls, statement: Statement, language: str = "") -> "AnalyzedStatement":
         text = statement.text_in_context
-        return cls(statement, text, TextTerms.from_text(text))
+        return cls(statement, text, TextTerms.from_text(text, language))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,19 @@ class AnalyzedChunk:
     terms: TextTerms
 
 
-def analyze_chunk(chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS) -> AnalyzedChunk:
+def analyze_chunk(
+    chunk: AnswerChunk, max_chars: int = MAX_SENTENCE_CHARS, language: str = ""
+) -> AnalyzedChunk:
     """Return the statements of *chunk* that can answer a question (not headings), and its terms.
 
     Args:
         max_chars: longer sentences are divided.
+        language: the language that the terms are extracted for, or "" if it is unknown.
     """
     key = chunk.text, chunk.title, chunk.section, tuple(chunk.headings), chunk.table_header
     if sum(map(len, (chunk.text, chunk.table_header, *chunk.headings))) > _MAX_KEPT_CHARS:
-        return _analyze(*key, max_chars)
-    return _analyze_once(*key, max_chars)
+        return _analyze(*key, max_chars, language)
+    return _analyze_once(*key, max_chars, language)
 
 
 def find_chunk_statements(
@@ -86,12 +89,13 @@ def _analyze(
     headings: tuple[str, ...],
     table_header: str,
     max_chars: int,
+    language: str,
 ) -> AnalyzedChunk:
     titles = frozenset((title, section, *headings))
     statements = find_statements(text, max_chars, titles=titles, table_header=table_header)
     return AnalyzedChunk(
-        tuple(map(AnalyzedStatement.from_statement, statements)),
-        TextTerms.from_text("\n".join((title, section, table_header, text))),
+        tuple(AnalyzedStatement.from_statement(statement, language) for statement in statements),
+        TextTerms.from_text("\n".join((title, section, table_header, text)), language),
     )
 
 

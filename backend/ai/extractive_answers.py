@@ -24,12 +24,11 @@ from backend.ai.term_coverage import (
     find_shared_terms,
     is_named_in,
 )
+from backend.ai.text.languages import detect_language
 from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
 
-# The answer if no chunk contains one.
-NOTHING_FOUND: Final = "I found nothing about that in your documents."
 # Additional support of a line such as "Phone: 0221 4455" if the question contains its label, and
 # of a table row if the question contains one of its cells and the name of another column.
 _LABEL_BONUS: Final = 0.25
@@ -46,7 +45,8 @@ ScoredChunkT = TypeVar("ScoredChunkT", bound=AnswerChunk, contravariant=True)
 class ExtractionOptions:
     """Weights and thresholds of the selection.
 
-    *similarity* is the cosine similarity of question and sentence. *shared* is the share of the
+    *similarity* is the cosine similarity of question and sentence, multiplied by
+    *similarity_weight*. *shared* is the share of the
     question's terms that the sentence contains, each weighted by its rarity among the sentences.
 
         score   = similarity + shared_terms_weight * shared + answer_type_weight * answer type
@@ -72,6 +72,15 @@ class ExtractionOptions:
     chunk_rank_weight: float = 0.0
     shared_terms_support: float = 0.0
     coverage_weight: float = 0.0
+    # Weights, in score and support, of the share of the question's terms, except those that only
+    # phrase the question, that the sentence contains. Weighted by rarity in the collections.
+    share_weight: float = 0.0
+    share_support: float = 0.0
+    # 0 if the embedding model does not know the language of the question.
+    similarity_weight: float = 1.0
+    # Added to the support if the sentence does not contain what the question asks for: a number,
+    # a person or a reason.
+    missing_type_support: float = 0.0
     # Longer sentences are cut at white space.
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
@@ -89,6 +98,31 @@ ANSWER_OPTIONS: Final = ExtractionOptions(
 )
 
 
+# For languages that the embedding model does not know. Measured with
+# `python -m benchmarks.rag.language_answers`.
+LEXICAL_OPTIONS: Final = replace(
+    ANSWER_OPTIONS,
+    min_support=0.47,
+    similarity_weight=0.0,
+    shared_terms_weight=0.0,
+    share_weight=1.0,
+    answer_type_weight=0.2,
+    chunk_rank_weight=0.15,
+    share_support=0.5,
+    coverage_weight=0.5,
+    missing_type_support=-0.15,
+)
+
+
+def get_answer_options(question: str, chunks: Sequence[AnswerChunk]) -> ExtractionOptions:
+    """Return the weights and thresholds for the language of *question*.
+
+    The built-in embedding model knows English only.
+    """
+    is_english = detect_answer_language(question, chunks) in ("", "en")
+    return ANSWER_OPTIONS if is_english else LEXICAL_OPTIONS
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredSentence(Generic[ChunkT]):
     """A statement of a chunk: `quote` is the document's text from `start` to `end`.
@@ -102,6 +136,7 @@ class ScoredSentence(Generic[ChunkT]):
     support: float
     question_terms: AbstractSet[str]
     answer_type: float
+    language: str = ""
 
     @property
     def start(self) -> int:
@@ -118,7 +153,8 @@ class ScoredSentence(Generic[ChunkT]):
     @property
     def own_terms(self) -> AbstractSet[str]:
         """The question's terms in the statement itself, without its heading and column names."""
-        return find_shared_terms(self.question_terms, TextTerms.from_text(self.statement.text))
+        terms = TextTerms.from_text(self.statement.text, self.language)
+        return find_shared_terms(self.question_terms, terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,43 +242,54 @@ def rank_sentences(
             weight 1. A rare term counts most: a chunk without it is less likely to answer.
     """
     question = strip_source_phrase(question)
-    question_terms = frozenset(extract_terms(question))
+    language = detect_answer_language(question, chunks)
+    question_terms = frozenset(extract_terms(question, language))
     candidates = find_candidates(question, chunks, options)
     if not candidates:
         return []
-    coverages = _compute_coverages(question, chunks, options, term_weights or {})
+    coverages = _compute_coverages(question, language, chunks, options, term_weights or {})
+    shares = _compute_shares(question, language, candidates, options, term_weights or {})
     shared_terms = [
         find_shared_terms(question_terms, candidate.analyzed.terms) for candidate in candidates
     ]
     weights = _weigh_terms(question_terms, shared_terms)
     total_weight = sum(weights.values()) or 1.0
     ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
-    for candidate, terms, similarity in zip(
-        candidates,
-        shared_terms,
-        similarities.compute_similarities(question, candidates),
-        strict=True,
+    cosines = (
+        similarities.compute_similarities(question, candidates)
+        if options.similarity_weight
+        else [0.0] * len(candidates)
+    )
+    for candidate, terms, share, cosine in zip(
+        candidates, shared_terms, shares, cosines, strict=True
     ):
+        similarity = options.similarity_weight * cosine
         shared = sum(map(weights.__getitem__, terms)) / total_weight
         statement = candidate.statement
         answer_type = match_answer_type(question, statement.text)
-        label_bonus = _LABEL_BONUS if _is_value_named(statement, question_terms) else 0.0
+        is_named = _is_value_named(statement, question_terms, language)
+        label_bonus = _LABEL_BONUS if is_named else 0.0
+        missing_type = options.missing_type_support if answer_type == 0.0 else 0.0
         scored = ScoredSentence(
             chunk=candidate.chunk,
             statement=statement,
             score=(
                 similarity
                 + options.shared_terms_weight * shared
+                + options.share_weight * share
                 + options.answer_type_weight * answer_type
             ),
             support=(
                 similarity
                 + label_bonus
+                + missing_type
                 + options.shared_terms_support * shared
+                + options.share_support * share
                 + options.coverage_weight * coverages[candidate.chunk_index]
             ),
             answer_type=answer_type,
             question_terms=question_terms,
+            language=language,
         )
         rank = 1 - candidate.chunk_index / len(chunks)
         ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
@@ -252,6 +299,7 @@ def rank_sentences(
 
 def _compute_coverages(
     question: str,
+    language: str,
     chunks: Sequence[ChunkT],
     options: ExtractionOptions,
     term_weights: Mapping[str, float],
@@ -259,21 +307,46 @@ def _compute_coverages(
     """Return the weighted share of the question's terms that each of *chunks* contains."""
     if not options.coverage_weight:
         return [0.0] * len(chunks)
-    required_terms = find_required_terms(question)
+    required_terms = find_required_terms(question, language)
     return [
         compute_weighted_coverage(
-            required_terms, analyze_chunk(chunk, options.max_sentence_chars).terms, term_weights
+            required_terms,
+            analyze_chunk(chunk, options.max_sentence_chars, language).terms,
+            term_weights,
+            language,
         )
         for chunk in chunks
     ]
 
 
-def _is_value_named(statement: Statement, question_terms: AbstractSet[str]) -> bool:
+def _compute_shares(
+    question: str,
+    language: str,
+    candidates: Sequence[Candidate[ChunkT]],
+    options: ExtractionOptions,
+    term_weights: Mapping[str, float],
+) -> Sequence[float]:
+    """Return the weighted share of the question's terms that each of *candidates* contains."""
+    if not (options.share_weight or options.share_support):
+        return [0.0] * len(candidates)
+    required_terms = find_required_terms(question, language)
+    return [
+        compute_weighted_coverage(required_terms, candidate.analyzed.terms, term_weights, language)
+        for candidate in candidates
+    ]
+
+
+def detect_answer_language(question: str, chunks: Sequence[AnswerChunk]) -> str:
+    """Return the language of *question*. That of the best chunk stands for an unknown one."""
+    return detect_language(question) or (detect_language(chunks[0].text) if chunks else "")
+
+
+def _is_value_named(statement: Statement, question_terms: AbstractSet[str], language: str) -> bool:
     """Return True if the question contains the label, or a cell and another column's name."""
     if not statement.columns:
-        return is_named_in(statement.label, question_terms)
-    cells = [is_named_in(cell, question_terms) for cell in statement.cells]
-    columns = [is_named_in(column, question_terms) for column in statement.columns]
+        return is_named_in(statement.label, question_terms, language)
+    cells = [is_named_in(cell, question_terms, language) for cell in statement.cells]
+    columns = [is_named_in(column, question_terms, language) for column in statement.columns]
     return any(
         is_column_named and any(cells[:index] + cells[index + 1 :])
         for index, is_column_named in enumerate(columns)
@@ -346,18 +419,19 @@ def find_candidates(
 
     Chunks overlap. A statement in two of them is returned once, for the chunk that ranks higher.
     """
-    question_terms = frozenset(extract_terms(question))
+    language = detect_answer_language(question, chunks)
+    question_terms = frozenset(extract_terms(question, language))
     candidates: dict[tuple[str, int, int], Candidate[ChunkT]] = {}
     for index, chunk in enumerate(chunks):
-        statements = analyze_chunk(chunk, options.max_sentence_chars).statements
-        for analyzed in _read_headers(statements, question_terms):
+        statements = analyze_chunk(chunk, options.max_sentence_chars, language).statements
+        for analyzed in _read_headers(statements, question_terms, language):
             candidate = Candidate(chunk, index, analyzed)
             candidates.setdefault((chunk.document_id, *candidate.position), candidate)
     return list(candidates.values())
 
 
 def _read_headers(
-    statements: Sequence[AnalyzedStatement], question_terms: AbstractSet[str]
+    statements: Sequence[AnalyzedStatement], question_terms: AbstractSet[str], language: str
 ) -> Sequence[AnalyzedStatement]:
     """Return *statements* without header rows. The other rows of their tables get column names.
 
@@ -368,19 +442,21 @@ def _read_headers(
     rows = [item.statement for item in statements if item.statement.first_row_start is not None]
     first_rows = {row.start: row for row in rows if row.start == row.first_row_start}
     named_columns = {
-        start for start, row in first_rows.items() if is_named_in(row.cells[1], question_terms)
+        start
+        for start, row in first_rows.items()
+        if is_named_in(row.cells[1], question_terms, language)
     }
     header_starts = {
         row.first_row_start
         for row in rows
         if row.first_row_start in named_columns
         and row.start != row.first_row_start
-        and is_named_in(row.cells[0], question_terms)
+        and is_named_in(row.cells[0], question_terms, language)
     }
     if not header_starts:
         return statements
     return [
-        _add_columns(item.statement, first_rows)
+        _add_columns(item.statement, first_rows, language)
         if item.statement.first_row_start in header_starts
         else item
         for item in statements
@@ -388,7 +464,9 @@ def _read_headers(
     ]
 
 
-def _add_columns(row: Statement, first_rows: Mapping[int, Statement]) -> AnalyzedStatement:
+def _add_columns(
+    row: Statement, first_rows: Mapping[int, Statement], language: str
+) -> AnalyzedStatement:
     """Return *row* with column names: the cells of the first row of its table."""
     columns = first_rows[row.first_row_start or 0].cells
-    return AnalyzedStatement.from_statement(replace(row, columns=columns))
+    return AnalyzedStatement.from_statement(replace(row, columns=columns), language)

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from backend.ai.text.terms import extract_terms
+from backend.ai.follow_up_rules import FOLLOW_UP_RULES, FollowUpRules
+from backend.ai.text.function_words import remove_question_phrases
+from backend.ai.text.languages import detect_language
+from backend.ai.text.question_words import find_question_terms
+from backend.ai.text.terms import extract_terms, is_stop_word, is_unspaced, split_words
 
 # Maximum length of an earlier message that is used, and of a question that a model rewrote.
 MAX_CHARACTERS: Final = 600
@@ -31,6 +35,11 @@ _CONTINUATION = re.compile(
     r"((what|how) about\b\W*)?",
     re.IGNORECASE,
 )
+
+
+_MAX_RULE_WORDS: Final = 7
+# Ideographs and Thai letters of a question with one content word.
+_MAX_UNSPACED_CHARS: Final = {"zh": 3, "ja": 3, "th": 8}
 # Words that begin a phrase. The phrase of a follow-up replaces the one of the earlier question that
 # begins with the same word.
 _PHRASE_OPENINGS: Final = frozenset(
@@ -90,19 +99,23 @@ def rewrite_follow_up(
 
 def _complete(question: str, topic: str, answer: str, options: FollowUpOptions) -> str:
     question = " ".join(question.split())
-    if not topic or not _is_incomplete(question, options):
+    language = detect_language(question) or detect_language(topic)
+    if not topic or not _is_incomplete(question, options, language):
         return question
-    rest = _CONTINUATION.sub("", question)
+    rules = FOLLOW_UP_RULES.get(language)
+    rest = (rules.continuation if rules else _CONTINUATION).sub("", question)
     if rest != question and (replaced := _replace_phrase(topic, rest)):
         return replaced
     if options.prepends_question:
         return f"{topic} {question}"
-    added = _find_missing_words(question, topic, answer)
+    added = _find_missing_words(question, topic, answer, language)
     return f"{question} ({' '.join(added)})" if added else question
 
 
-def _is_incomplete(question: str, options: FollowUpOptions) -> bool:
+def _is_incomplete(question: str, options: FollowUpOptions, language: str) -> bool:
     """Return True if *question* refers back, continues another one, or has at most one term."""
+    if (rules := FOLLOW_UP_RULES.get(language)) is not None:
+        return _is_incomplete_by_rules(question, rules, language)
     word_count = len(question.split())
     if options.max_words is not None and word_count > options.max_words:
         return False
@@ -112,6 +125,28 @@ def _is_incomplete(question: str, options: FollowUpOptions) -> bool:
     if (max_words is None or word_count <= max_words) and _REFERENCE.search(question):
         return True
     return len(set(extract_terms(question))) <= 1
+
+
+def _is_incomplete_by_rules(question: str, rules: FollowUpRules, language: str) -> bool:
+    if rules.continuation.match(question):
+        return True
+    if len(question.split()) <= _MAX_RULE_WORDS and rules.reference.search(question):
+        return True
+    content = _find_content_words(question, language)
+    if any(map(is_unspaced, content)):
+        return sum(map(len, content)) <= _MAX_UNSPACED_CHARS.get(language, 0)
+    return len(content) <= 1
+
+
+def _find_content_words(question: str, language: str) -> list[str]:
+    """Return the words of *question* that do not only phrase a question."""
+    phrasing = find_question_terms(language)
+    return [
+        word
+        for word in split_words(remove_question_phrases(question))
+        if not is_stop_word(word, language)
+        and not phrasing.issuperset(extract_terms(word, language))
+    ]
 
 
 def _replace_phrase(topic: str, rest: str) -> str | None:
@@ -155,16 +190,22 @@ def _word_form(word: str) -> tuple[bool, bool]:
     return any(char.isdigit() for char in word), word[0].isupper()
 
 
-def _find_missing_words(question: str, topic: str, answer: str) -> list[str]:
+def _find_missing_words(question: str, topic: str, answer: str, language: str) -> list[str]:
     """Return words of *topic* that *question* lacks and, for a pronoun, the names in *answer*."""
-    known_terms = set(extract_terms(question))
+    known_terms = set(extract_terms(question, language))
     missing: list[str] = []
-    if _PERSON_REFERENCE.search(question):
+    rules = FOLLOW_UP_RULES.get(language)
+    if (rules.person if rules else _PERSON_REFERENCE).search(question):
         first_sentence = _FIRST_SENTENCE.split(answer, maxsplit=1)[0]
-        names = [name for name in _NAME.findall(first_sentence) if " " in name]
+        names = [
+            name
+            for name in _NAME.findall(first_sentence)
+            if " " in name and not is_stop_word(name.split()[0], language)
+        ]
         missing += names[:_MAX_ADDED_NAMES]
-    for word in _WORD.findall(topic):
-        terms = extract_terms(word)
+    words = _find_content_words(topic, language) if rules else _WORD.findall(topic)
+    for word in words:
+        terms = extract_terms(word, language)
         if terms and not known_terms.issuperset(terms):
             known_terms.update(terms)
             missing.append(word)

@@ -12,8 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
+from backend.ai.text.terms import fold_word, split_words
+
 MIN_COMPOUND_CHARS: Final = 12
 MIN_PART_CHARS: Final = 5
+# Minimum length of the stem of a compound in languages with many compounds.
+_MIN_STEM_CHARS: Final = 10
+_COMPOUNDING_LANGUAGES: Final = frozenset({"de", "nl", "sv", "da", "no", "fi", "hu"})
 # Minimum length of a part between two others: shorter texts occur in words by chance.
 _MIN_INNER_PART_CHARS: Final = 6
 # Minimum length of the text before and after a part. A shorter text is a prefix or suffix.
@@ -31,6 +36,19 @@ def is_long_word(word: str) -> bool:
     return MIN_COMPOUND_CHARS <= len(word) <= _MAX_WORD_CHARS and word.isalpha()
 
 
+def is_long_term(term: str, language: str) -> bool:
+    """Return True if *term* can be a compound in *language*. A stem is shorter than the word."""
+    min_chars = _MIN_STEM_CHARS if language in _COMPOUNDING_LANGUAGES else MIN_COMPOUND_CHARS
+    return min_chars <= len(term) <= _MAX_WORD_CHARS and term.isalpha()
+
+
+def find_long_words(text: str) -> Iterator[str]:
+    """Yield the folded words of *text* that can be compounds."""
+    # Folding can lengthen a word a little: ß becomes ss.
+    candidates = (word for word in split_words(text) if len(word) >= MIN_COMPOUND_CHARS - 2)
+    return filter(is_long_word, map(fold_word, candidates))
+
+
 @lru_cache(maxsize=10_000)
 def find_forms_of_part(word: str) -> tuple[str, ...]:
     """Return the forms of the folded *word*, with and without its ending, that can be parts."""
@@ -42,7 +60,7 @@ def find_forms_of_part(word: str) -> tuple[str, ...]:
 
 def contains_part(compound: str, word: str) -> bool:
     """Return True if the long word *compound* has *word*, in one of its forms, as a part."""
-    if not is_long_word(compound) or len(compound) < len(word) + _MIN_CHARS_BEFORE:
+    if not _has_parts(compound) or len(compound) < len(word) + _MIN_CHARS_BEFORE:
         return False
     return any(
         _is_part(compound, match.start(), match.end())
@@ -57,7 +75,7 @@ def find_parts(compound: str, is_known: Callable[[str], bool]) -> list[str]:
     Args:
         is_known: returns whether a word of at least MIN_PART_CHARS occurs in the indexed documents.
     """
-    if not is_long_word(compound):
+    if not _has_parts(compound):
         return []
     length = len(compound)
     # The best parts of `compound[:end]`, and the number of characters that they cover.
@@ -94,6 +112,10 @@ def find_compounds(vocabulary: str, word: str, limit: int) -> Iterator[str]:
                 limit -= 1
                 yield compound
             position = vocabulary.find(form, end)
+
+
+def _has_parts(term: str) -> bool:
+    return _MIN_STEM_CHARS <= len(term) <= _MAX_WORD_CHARS and term.isalpha()
 
 
 def _is_part(compound: str, start: int, end: int) -> bool:

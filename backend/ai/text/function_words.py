@@ -10,8 +10,14 @@ elsewhere: German "die".
 import re
 from typing import Final
 
-from backend.ai.text.sentence_ends import UNSPACED_SCRIPTS
-from backend.ai.text.terms import STOP_WORDS, extract_terms, extract_words
+from backend.ai.text.terms import (
+    STOP_WORDS,
+    extract_terms,
+    extract_words,
+    get_word_terms,
+    is_unspaced,
+    split_words,
+)
 
 _WORDS: Final = {
     "de": "der die das den dem des ein eine einen einem einer eines kein keine in im an am auf aus"
@@ -44,8 +50,10 @@ _WORDS: Final = {
 _PATTERNS: Final = (
     # Chinese, for text without kana.
     re.compile(
-        r"为什么|為什麼|什么时候|什麼時候|什么|什麼|是多少|多少|多长|多長|多久|怎么|怎麼|怎样|如何|请问"
-        r"|請問|哪里|哪裡|哪儿|哪个|哪個|哪一[个间家天]|[号號][码碼]|[的是吗嗎呢谁誰哪几幾]"
+        r"叫什么名字|叫什么|为什么|為什麼|什么时候|什麼時候|什么|什麼|是多少|多少钱|多少|多长时间|多长|多長|多久|多[高大远重深宽快]"
+        r"|怎么|怎麼|怎样|如何|请问|請問|哪里|哪裡|哪儿|哪个|哪個|哪一?[个间家天年月日些]|[号號][码碼]|何时|为何|是否"
+        r"|名字|[几幾][个個点點本台层樓楼人次天年月]|每[个個]?[月年天周日]|[这那每一][个個次]|可以|能够|不能|能不能|需要|必须"
+        r"|有没有|时间|[的是吗嗎呢谁誰哪几幾用能要了在有会會该該被把和与與或及]"
     ),
     # Japanese. A particle follows or precedes a kanji or katakana character.
     re.compile(
@@ -54,31 +62,70 @@ _PATTERNS: Final = (
         r"|[はがをのにでともへ](?=[\u30a0-\u30ff\u3400-\u9fff])"
     ),
     # Thai.
-    re.compile(r"ที่ไหน|เท่าไร|เท่าไหร่|เมื่อไร|เมื่อไหร่|อะไร|ใคร|อย่างไร|กี่"),
+    re.compile(
+        r"ที่ไหน|นานแค่ไหน|แค่ไหน|ไหน|เท่าไร|เท่าไหร่|เมื่อไร|เมื่อไหร่|อะไร|ใคร|อย่างไร|ยังไง|กี่โมง|กี่|ทำไม|นานแค่ไหน|แค่ไหน|หรือไม่"
+        r"|ได้ไหม|ไหม|ของ|สำหรับ|คือ|อยู่|เป็น|ต้อง|แล้ว|ล่ะ"
+    ),
 )
+# Weight of the terms of a phrase in a script without spaces, all together.
+_PHRASE_WEIGHT: Final = 1.5
+_ADDED_WEIGHT: Final = 0.5
 _HAS_KANA = re.compile(r"[\u3041-\u30ff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_UNSPACED_CHAR = re.compile(rf"[{UNSPACED_SCRIPTS}]")
 _FOLDED_WORDS: Final = {
     language: frozenset(extract_words(words)) for language, words in _WORDS.items()
 }
 _TERMS: Final = {language: frozenset(extract_terms(words)) for language, words in _WORDS.items()}
 
 
-def extract_subject_terms(question: str) -> frozenset[str]:
+def extract_subject_terms(question: str, language: str = "") -> frozenset[str]:
     """Return the terms of *question* without articles, prepositions and other function words.
 
     A question that consists of such words only has no subject terms.
+
+    Args:
+        language: the language of *question* and of the terms. If it is unknown, the function words
+            show it.
     """
+    return frozenset(weigh_subject_terms(question, language))
+
+
+def weigh_subject_terms(question: str, language: str = "") -> dict[str, float]:
+    """Return the subject terms of *question* with their weights.
+
+    In scripts without spaces, a phrase between function words has many terms; together they weigh
+    little more than a word. Words in parentheses at the end were added from an earlier question by
+    `rewrite_follow_up` and weigh half.
+    """
+    own_part, _, added_part = question.partition(" (")
+    weights = _weigh_terms(added_part, language, _ADDED_WEIGHT) if added_part else {}
+    return weights | _weigh_terms(own_part, language, 1.0)
+
+
+def _weigh_terms(question: str, language: str, weight: float) -> dict[str, float]:
+    text = remove_question_phrases(question)
+    function_terms = _find_function_terms(question) if language in ("", "en") else frozenset()
+    weights: dict[str, float] = {}
+    for word in split_words(text):
+        terms = get_word_terms(word, language)
+        if is_unspaced(word) and len(word) > 1:
+            # Single ideographs are part of the pairs.
+            terms = tuple(term for term in terms if len(term) > 1)
+        share = min(1.0, _PHRASE_WEIGHT / len(terms)) if terms and is_unspaced(word) else 1.0
+        weights |= {term: weight * share for term in terms if term not in function_terms}
+    return weights
+
+
+def remove_question_phrases(question: str) -> str:
+    """Return *question* without the phrases that make it a question in Chinese, Japanese or Thai.
+
+    In these languages, they are not separated from the other words.
+    """
+    if question.isascii():
+        return question
     chinese, japanese, thai = _PATTERNS
     pattern = japanese if _HAS_KANA.search(question) else chinese
-    text = thai.sub(" ", pattern.sub(" ", question))
-    function_terms = _find_function_terms(question)
-    return frozenset(
-        term
-        for term in extract_terms(text)
-        if term not in function_terms and not (len(term) == 1 and _UNSPACED_CHAR.match(term))
-    )
+    return thai.sub(" ", pattern.sub(" ", question))
 
 
 def _find_function_terms(question: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ _SETEXT_UNDERLINE = re.compile(r" {0,3}(?:={2,}|-{2,})[ \t]*$")
 _SETEXT_HEADING = re.compile(r"[^\n]+\n {0,3}(?:={2,}|-{2,})[ \t]*$")
 _TITLE_MARK = re.compile(r": |\t")
 _FACT_MARK = re.compile(r"[:\uff1a\t]")
+_LIST_ITEM = re.compile(r"[-*•▪‣◦\u2013][ \t]+\S+[ \t]+\S+[ \t]+\S")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _QUOTE_END: Final = ('"', "”", ")")
@@ -71,7 +72,12 @@ def classify_heading(text: str) -> HeadingKind:
         return HeadingKind.CERTAIN
     if not _LETTER_OR_DIGIT.search(text):
         return HeadingKind.NONE
-    if _FACT_MARK.search(text) or is_finished(text) or text.endswith(_QUOTE_END):
+    if (
+        _LIST_ITEM.match(text)
+        or _FACT_MARK.search(text)
+        or is_finished(text)
+        or text.endswith(_QUOTE_END)
+    ):
         return HeadingKind.NONE
     words = len(_UNSPACED_CHAR.sub("", text).split()) + len(_UNSPACED_CHAR.findall(text)) / 2
     if words > _MAX_HEADING_WORDS:

@@ -61,14 +61,14 @@ FUNCTION_WORDS: Final = {
     " onder ons onze ook op over te tegen tijdens toch toen tot u uit uw van veel voor waar waarom"
     " wanneer waren was wat we wel welk welke werd werden wie wij worden wordt zal ze zich zij"
     " zijn zo zonder zou tussen mag elke",
-    "ro": "a acea aceasta această aceste acestea acest acestei acestor acestui acești ai aici al"
-    " ale alt alta alte am are ar asta astfel așa atunci au avea aveți ca că când câți câte cât"
-    " câtă care cărei cărui ce cea cei cel cele celor cine cu cum cui da dacă dar de deci decât"
-    " deoarece despre din după e ea ei el ele era erau este eu fără fi fie fiecare fost iar îi îl"
-    " îmi în între își îți la le li lor lui mai mă mea mei mele meu mi mult multe mulți ne nici"
-    " nimic noastră noastre nostru noștri noi nu o ori orice pe pentru peste până poate pot prin"
-    " sa să sale sau se sunt său săi spre sub și te tot toate toți trebuie tu un una unde unei"
-    " unele unui unor va vă vor voi vom către unul",
+    "ro": "l i s m n v c d într dintr a acea aceasta această aceste acestea acest acestei acestor"
+    " acestui acești ai aici al ale alt alta alte am are ar asta astfel așa atunci au avea aveți"
+    " ca că când câți câte cât câtă care cărei cărui ce cea cei cel cele celor cine cu cum cui da"
+    " dacă dar de deci decât deoarece despre din după e ea ei el ele era erau este eu fără fi fie"
+    " fiecare fost iar îi îl îmi în între își îți la le li lor lui mai mă mea mei mele meu mi mult"
+    " multe mulți ne nici nimic noastră noastre nostru noștri noi nu o ori orice pe pentru peste"
+    " până poate pot prin sa să sale sau se sunt său săi spre sub și te tot toate toți trebuie tu"
+    " un una unde unei unele unui unor va vă vor voi vom către unul",
     "tr": "acaba altında ama ancak arasında artık bana bazı ben beni benim bir biri biz bize bizim"
     " bu buna bunu bunun burada böyle çok çünkü da daha de değil diye dolayı en fakat gibi göre"
     " hangi hangisi hem hep hepsi her hiç için içinde ile ilgili ise kaç kaçta kadar karşı kendi"

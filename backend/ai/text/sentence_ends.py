@@ -1,5 +1,6 @@
 """Marks that end a sentence in any script, and abbreviations whose full stop does not."""
 
+# ruff: noqa: RUF001 - non-Latin letters are intended
 import re
 from typing import Final
 
@@ -38,6 +39,11 @@ _PUNCTUATED = re.compile(rf"[.!?…:;\uff0e\uff1a\uff1b{END_MARKS}][{CLOSERS}]*$
 
 _UNSPACED_END = re.compile(rf"[{UNSPACED_SCRIPTS}]$")
 
+_DAY_NUMBER = re.compile(r"(?<!\d)\d{1,2}$")
+_AFTER_ORDINAL = re.compile(
+    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"
+    r"|Jahrhundert|Stock|Etage|Obergeschoss|Klasse|Tag|Woche|Monat|Lebensjahr|Jahr)"
+)
 _LIST_NUMBER = re.compile(r"\s*\d{1,3}\.")
 _LAST_WORD = re.compile(r"(?<!\S)(\S++)$")
 _MAX_ABBREVIATION_CHARS: Final = 12
@@ -47,6 +53,22 @@ _ABBREVIATIONS: Final = frozenset(
         *("etc", "fig", "figs", "gen", "gov", "i.e", "inc", "jr", "lt", "ltd", "mr", "mrs", "ms"),
         *("mt", "no", "nos", "op", "p", "par", "pp", "prof", "rev", "sec", "sen", "sgt", "sr"),
         *("st", "u.k", "u.n", "u.s", "vol", "vs"),
+        *(
+            "พ.ศ",
+            "ค.ศ",
+            "nr",
+            "bzw",
+            "z.b",
+            "d.h",
+            "ca",
+            "evtl",
+            "inkl",
+            "vgl",
+            "sra",
+            "dra",
+            "núm",
+        ),
+        *("ул", "им", "т.д", "т.е", "стр", "тыс", "млн", "проф", "π.χ", "τηλ", "σελ", "ths", "tp"),
         *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
     ]
 )
@@ -82,6 +104,15 @@ def is_sentence_end(text: str) -> bool:
 def is_list_number(text: str) -> bool:
     """Return True if *text* is only the number of a list item, such as "3."."""
     return bool(_LIST_NUMBER.fullmatch(text))
+
+
+def is_ordinal(text: str, start: int, mark: int, next_word: int) -> bool:
+    """Return True if the full stop at *mark* makes an ordinal in German, as in "31. März".
+
+    The sentence starts at *start*, and the next word at *next_word*.
+    """
+    is_number = _DAY_NUMBER.search(text, max(start, mark - 3), mark)
+    return bool(is_number and _AFTER_ORDINAL.match(text, next_word))
 
 
 def ends_with_abbreviation(text: str, start: int, end: int) -> bool:

@@ -20,6 +20,7 @@ from backend.ai.text.sentence_ends import (
     UNSPACED_SCRIPTS,
     ends_with_abbreviation,
     is_list_number,
+    is_ordinal,
 )
 
 # The maximum lengths of a sentence and of a table row that are quoted, in characters.
@@ -33,6 +34,16 @@ _WORD = re.compile(r"\w")
 _CLAUSE_END = re.compile(rf"(?<=[{CLAUSE_SCRIPTS}\u0e46\u0e2f]) +(?=[{CLAUSE_SCRIPTS}])")
 # Minimum length of a clause in characters. A shorter one is joined with the next clause.
 _MIN_CLAUSE_CHARS: Final = 16
+# Characters before a space that are searched for a title, which a name follows.
+_MAX_NAME_CHARS: Final = 24
+# The end of a Thai clause that is incomplete: a year, time, place or list follows, or a surname.
+_OPEN_CLAUSE = re.compile(
+    r"(?:ปี|เวลา|วันที่|เดือน|ราคา|คือ|โดย|และ|หรือ|ถึง|ได้แก่|เช่น|ชื่อ)$"
+    r"|(?:คุณ|นาย|นาง|นางสาว|ดร\.|กัปตัน|อาจารย์|แพทย์หญิง|นายแพทย์)[\u0e01-\u0e4e]{2,12}$"
+)
+_CONTINUED_CLAUSE = re.compile(
+    r"พ\.ศ|ค\.ศ|น\.|ซึ่ง|โดย|เพราะ|เนื่องจาก|และ|หรือ|เพื่อ|จึง|แต่|จนถึง|ถึง|รวมถึง|เวลา|ของทุก|ชำระ"
+)
 # Marks after which an overlong sentence of a script without spaces is divided.
 _CLAUSE_MARK = re.compile(rf"[\u3001\uff0c\uff1b\uff1a](?=[{UNSPACED_SCRIPTS}])")
 
@@ -101,10 +112,19 @@ def _split_clauses(text: str, span: Span) -> Iterator[Span]:
     """Split *span* between clauses if its script has no end marks."""
     start = span.start
     for space in _CLAUSE_END.finditer(text, *span):
-        if space.start() - start >= _MIN_CLAUSE_CHARS:
+        if space.start() - start >= _MIN_CLAUSE_CHARS and not _joins_clauses(text, span, space):
             yield Span(start, space.start())
             start = space.end()
     yield Span(start, span.end)
+
+
+def _joins_clauses(text: str, span: Span, space: re.Match[str]) -> bool:
+    """Return True if the clauses before and after *space* belong together in Thai.
+
+    A space stands before an abbreviation, a conjunction and a surname too.
+    """
+    before = text[max(span.start, space.start() - _MAX_NAME_CHARS) : space.start()]
+    return bool(_OPEN_CLAUSE.search(before)) or bool(_CONTINUED_CLAUSE.match(text, space.end()))
 
 
 def _is_end_mark(text: str, start: int, mark: re.Match[str], block_end: int) -> bool:
@@ -112,6 +132,8 @@ def _is_end_mark(text: str, start: int, mark: re.Match[str], block_end: int) -> 
         return True
     next_char = _NON_SPACE.search(text, mark.end(), block_end)
     if next_char and next_char.group().islower():
+        return False
+    if next_char and is_ordinal(text, start, mark.start(), next_char.start()):
         return False
     return not ends_with_abbreviation(text, start, mark.start())
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.audit_events import AuditEvent, to_outbox_event
-from backend.chassis.messaging.outbox import Outbox
+from backend.chassis.messaging.outbox import EventRecorder
 
 
 class AuditOutbox:
@@ -25,11 +25,12 @@ class AuditOutbox:
         self._service = service
         self._database = database.across_tenants()
         self._now = now
-        self.outbox = Outbox(service, database)
+        self._recorder = EventRecorder(service)
 
     def add_event(self, session: Session, event: AuditEvent) -> None:
         """Add *event* in the transaction of *session*, which commits the audited change."""
-        self.outbox.add_event(session, to_outbox_event(self._service, event, self._now()))
+        outbox_event = to_outbox_event(self._service, event, self._now())
+        self._recorder.add_event(session, outbox_event, "audit")
 
     def record_event(self, event: AuditEvent) -> None:
         """Add *event* durably, in a transaction of its own."""

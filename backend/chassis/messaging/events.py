@@ -17,6 +17,7 @@ class OutboxEvent:
         key: events with the same key are delivered in order.
         tenant_id: tenant of the object, "" without one.
         data: JSON object that the type defines.
+        traceparent: trace in which the event occurred, if any.
     """
 
     id: str
@@ -26,6 +27,7 @@ class OutboxEvent:
     tenant_id: str
     time: datetime
     data: Mapping[str, Any]
+    traceparent: str | None = None
 
 
 class EventsRejected(Exception):
@@ -41,5 +43,6 @@ class Publisher(Protocol):
         Raises:
             EventsRejected: a consumer rejects the events permanently. If there are several,
                 deliver them one by one: the consumer may accept some.
-            UpstreamError: a consumer does not respond; deliver the events again later.
+            UpstreamError, BrokerUnavailable: a consumer or the broker does not respond; deliver
+                the events again later.
         """

@@ -21,7 +21,7 @@ _SEVERAL_ACTORS = "several"
 
 
 class _Key(NamedTuple):
-    """What equal events have in common. *group* is the address, or the /64 of an IPv6 address."""
+    """Identifies equal events. *group* is the address, or the /64 of an IPv6 address."""
 
     actor_id: str
     tenant_id: str | None

@@ -253,6 +253,7 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
             # child. It must not open the database or start threads as well: it runs an empty app.
             logging.getLogger("werkzeug").setLevel(logging.WARNING)
             Flask(name).run(host, common.port, debug=True)
+            return  # after Ctrl-C
         app = create_app()
     except SettingsError as error:
         sys.exit(f"{name}: {error}")

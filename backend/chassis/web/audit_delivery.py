@@ -1,8 +1,7 @@
-"""Delivery of a service's audit events to auth."""
+"""Delivery of audit events to auth, and audit of requests in services without tables."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -11,45 +10,26 @@ from backend.chassis.catalog import get_service
 from backend.chassis.http import ServiceClient, UpstreamError
 from backend.chassis.messaging.audit_events import AuditPublisher
 from backend.chassis.messaging.audit_queue import AuditQueue
-from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import CommonSettings
 from backend.chassis.web.app_factory import provide
 from backend.chassis.web.audit import audit_requests
 from backend.security.service_tokens import ServiceTokens
 
-if TYPE_CHECKING:
-    from backend.chassis.messaging.audit_outbox import AuditOutbox
-
 _INTERVAL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 10.0
-
-
-def deliver_audit_events(
-    app: Flask, common: CommonSettings, outbox: "AuditOutbox", metrics: Metrics
-) -> None:
-    """Deliver the events of *outbox* to auth, from the first request of *app* on."""
-    # Imported here: services without tables do not load SQLAlchemy.
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from backend.chassis.messaging.relay import OutboxRelay, register_outbox_metrics
-
-    register_outbox_metrics(metrics, outbox.outbox)
-    if not common.auth_urls:
-        return
-    relay = OutboxRelay(outbox.outbox, _create_publisher(common))
-    _deliver_periodically(app, relay.deliver_pending_events, (UpstreamError, SQLAlchemyError))
 
 
 def audit_requests_without_tables(app: Flask, common: CommonSettings) -> None:
     """Record the denied requests of a service without tables. Events wait in memory for auth."""
     if not common.auth_urls:
         return
-    queue = AuditQueue(common.name, _create_publisher(common), lambda: task.wake())
+    queue = AuditQueue(common.name, create_audit_publisher(common), lambda: task.wake())
     task = _deliver_periodically(app, queue.deliver_pending_events, (UpstreamError,))
     audit_requests(app, queue)
 
 
-def _create_publisher(common: CommonSettings) -> AuditPublisher:
+def create_audit_publisher(common: CommonSettings) -> AuditPublisher:
+    """Return a publisher that sends audit events of the service to auth."""
     tokens = ServiceTokens(common.secret_key.reveal(), get_service(common.name).full_name)
     return AuditPublisher(
         ServiceClient(

@@ -15,6 +15,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
 from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
@@ -26,7 +27,7 @@ from backend.chassis.web.app_factory import (
     verify_routes,
 )
 from backend.chassis.web.audit import audit_requests
-from backend.chassis.web.audit_delivery import deliver_audit_events
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -49,7 +50,7 @@ from backend.services.agent.domain.evaluation.evaluations import EvaluationServi
 from backend.services.agent.domain.evaluation.replay import CreateAnswerService
 from backend.services.agent.domain.personas import PersonaService
 from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
-from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.domain.rule_based.model_planner import SmallModelPlanner
 from backend.services.agent.domain.stats import StatsService
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
@@ -103,7 +104,7 @@ def create_app(
     database.migrate("agent")
     embedder = embedder or LazyEmbedder()
     rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
-    models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
+    models = ChatModelRegistry(settings.models, SmallModelPlanner(embedder))
     metrics = Metrics()
     database.register_metrics(metrics)
     agent_metrics = AgentMetrics(metrics.registry, settings.prices)
@@ -134,7 +135,7 @@ def create_app(
     quotas = QuotaService(database, settings.daily_token_limits, now)
     approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
     run_records = RunRecordService(database, now)
-    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit)
+    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit, now)
 
     def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
         return AnswerService(
@@ -161,7 +162,8 @@ def create_app(
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
     audit_requests(app, audit, (SQLAlchemyError,))
-    deliver_audit_events(app, settings.common, audit, metrics)
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     for service in (
         conversation_service,
         answer_service,

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.one_time_secrets import store_one_time_secret
 from backend.chassis.settings import SettingsError, load_env
@@ -22,6 +23,7 @@ from backend.chassis.web.app_factory import (
     verify_routes,
 )
 from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.authentication import (
     SecurityContext,
@@ -164,6 +166,8 @@ def create_app(
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
     audit_requests(app, audit_log, (SQLAlchemyError,))
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     start_cleanup_on_request(app, audit_log, settings.audit_retention)
     app.register_blueprint(accounts)
     app.register_blueprint(sessions)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.backup_contract import collect_backup_metrics
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
@@ -21,7 +22,7 @@ from backend.chassis.web.app_factory import (
     verify_routes,
 )
 from backend.chassis.web.audit import audit_requests
-from backend.chassis.web.audit_delivery import deliver_audit_events
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
@@ -33,6 +34,7 @@ from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.embedding import EmbeddingThread
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -77,7 +79,8 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     )
     audit = components.audit
     audit_requests(app, audit, (SQLAlchemyError,))
-    deliver_audit_events(app, settings.common, audit, metrics)
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
@@ -131,6 +134,9 @@ def _start_ingestion(
         embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
         provide(app, embedding)
         embedding.start()
+        recount = create_recount_task(components.word_counts)
+        provide(app, recount)
+        recount.start()
         return ingestion.wake
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)

@@ -39,6 +39,7 @@ class RagComponents:
     embedding_models: EmbeddingModelRegistry
     vectors: VectorStore
     dense_index: DenseIndex
+    word_counts: WordCounts
     search: SearchService
     blob_storage: BlobStorage
     encryptor: Encryptor
@@ -111,6 +112,7 @@ class RagComponents:
             embedding_models=embedding_models,
             vectors=vectors,
             dense_index=dense_index,
+            word_counts=word_counts,
             search=search,
             blob_storage=blob_storage,
             encryptor=encryptor,

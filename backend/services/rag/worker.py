@@ -76,6 +76,7 @@ def _run_worker(
     from backend.services.rag.clients.metrics import RagMetrics
     from backend.services.rag.jobs.broker import open_celery_app
     from backend.services.rag.jobs.embedding import EmbeddingThread
+    from backend.services.rag.jobs.word_counts import create_recount_task
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
@@ -99,6 +100,7 @@ def _run_worker(
         components.dense_index.check_connection()
     except Exception as error:  # noqa: BLE001 - it can be available when it is needed
         _log.warning("dependency is not available yet: %s", error)
+    create_recount_task(components.word_counts).start()
     embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
     threads = settings.worker_threads
     if pipe is not None:

@@ -3,12 +3,12 @@
 import pytest
 
 from backend.ai.citations import CitationFinder
-from backend.ai.extractive_answers import NOTHING_FOUND
+from backend.ai.replies import Reply, get_reply
 from tests.ai.stand_ins import StoredChunk, WordEmbedder
 
 TEXT = (
     "Dr. Miller leads the lab. The notice period is three months. The rent is 1,200 euros. "
-    "The rent was 900 euros in 2019."
+    "The rent was 900 euros in 2019. There are 12 flats."
 )
 START = 50
 
@@ -42,6 +42,7 @@ def test_quote_is_the_exact_document_text(finder):
         pytest.param("You have three months' notice.", "The notice period is", id="other words"),
         pytest.param("The rent is 1200 euros.", "The rent is 1,200", id="other number format"),
         pytest.param("In 2019 the rent was 900 euros.", "The rent was 900", id="right number"),
+        pytest.param("Die Wohnung kostete damals 900.", "The rent was 900", id="other language"),
     ],
 )
 def test_paraphrased_sentence_is_cited(finder, statement, quote):
@@ -54,6 +55,7 @@ def test_paraphrased_sentence_is_cited(finder, statement, quote):
     [
         pytest.param("Bananas are yellow.", id="other subject"),
         pytest.param("The rent is 1,300 euros.", id="other number"),
+        pytest.param("Es kostet 12 Taler.", id="short number of another subject"),
         pytest.param("It is so.", id="no content"),
         pytest.param("1.", id="list number"),
     ],
@@ -83,7 +85,8 @@ def test_statement_that_nothing_was_found_is_not_cited():
     finder = CitationFinder(UnavailableEmbedder(), "What does the lease say?")
     finder.add_chunks([StoredChunk("Nothing was found in the documents of the lease.")])
 
-    assert finder.cite_sentence(NOTHING_FOUND) is None
+    for question in ("Where is it?", "Wo liegt der Schlüssel?", "钥匙在哪里？"):  # noqa: RUF001
+        assert finder.cite_sentence(get_reply(Reply.NOTHING_FOUND, question)) is None
 
 
 def test_quote_with_another_number_is_not_cited(finder):

@@ -19,7 +19,7 @@ from backend.ai.local_model.server import derive_api_key
 from backend.operations.model_download import download_model
 from tests.servers import free_port, process, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.slow, pytest.mark.model, pytest.mark.timeout(1_800)]
 
 ROOT = Path(__file__).parents[3]
 SECRET = "a secret of the tests"

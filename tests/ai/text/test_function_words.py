@@ -27,11 +27,12 @@ from backend.ai.text.terms import extract_terms
         ("电话号码是多少？", "电话"),
         ("ばねの価格はいくらですか。", "ばね 価格"),
         ("電話番号は何ですか。", "電話"),
-        ("สำนักงานใหญ่อยู่ที่ไหน", "สำนักงานใหญ่อยู่"),
+        ("สำนักงานใหญ่อยู่ที่ไหน", "สำนักงานใหญ่"),
     ],
 )
 def test_subject_has_no_words_of_the_form_of_the_question(question, subject):
-    assert extract_subject_terms(question) == frozenset(extract_terms(subject))
+    terms = {term for term in extract_terms(subject) if len(term) > 1}
+    assert extract_subject_terms(question) == terms
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_stop_words_and_punctuation_are_removed():
     assert extract_terms("What is the capital-city of France?") == ["capital", "citi", "franc"]
 
 
-def test_scripts_without_spaces_are_split_into_character_pairs():
-    assert extract_terms("東京都 2020") == ["東京", "京都", "2020"]
+def test_scripts_without_spaces_are_split_into_characters_and_pairs():
+    assert extract_terms("東京都 2020") == ["東", "京", "都", "東京", "京都", "2020"]
     assert extract_terms("京") == ["京"]
     assert extract_terms("第2章") == ["第", "2", "章"]
 

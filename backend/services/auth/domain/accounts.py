@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.security.permissions import SERVICE_ACCOUNT_PERMISSIONS
+from backend.services.auth.domain.account_events import record_user_changed, record_user_created
 from backend.services.auth.domain.audit import INTERNAL_ORIGIN, RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
@@ -185,6 +186,7 @@ class AccountService:
                 actor_id=user_id,
                 fields=sorted(changes),
             )
+            record_user_changed(session, user, changes, self._now())
             account = load_account(session, user)
         self._email_changes.notify_added()
         return account
@@ -266,6 +268,7 @@ class AccountService:
         )
         store.add_user(session, user)
         tenants.grant_roles(session, tenant_id, user.id, roles, now)
+        record_user_created(session, user)
         return user
 
 

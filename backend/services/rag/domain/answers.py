@@ -15,15 +15,15 @@ from time import monotonic
 from backend.ai.chat_models import ModelTimeout
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ANSWER_OPTIONS, ScoredSentence, select_sentences
+from backend.ai.extractive_answers import ScoredSentence, get_answer_options, select_sentences
 from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
+from backend.ai.replies import Reply, get_reply
 from backend.ai.text.quotes import format_statement
 from backend.chassis.database.sessions import Database
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.clients.answer_model import AnswerModel
 from backend.services.rag.domain import prompts
 from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
-from backend.services.rag.domain.prompts import NO_ANSWER
 from backend.services.rag.domain.refusal_thresholds import (
     MIN_SUPPORT_FOR_MODEL,
     rank_hit_sentences,
@@ -94,8 +94,9 @@ class AnswerService:
             return (yield from self._stream_extractive_answer(viewer, text, results))
         ranked = self._rank_sentences(text, results)
         if max((sentence.support for sentence in ranked), default=0) < MIN_SUPPORT_FOR_MODEL:
-            yield NO_ANSWER
-            return Answer(NO_ANSWER, (), self._answer_model.name, text, results.degraded)
+            refusal = get_reply(Reply.NO_ANSWER, text)
+            yield refusal
+            return Answer(refusal, (), self._answer_model.name, text, results.degraded)
         return (yield from self._stream_model_answer(self._answer_model, text, results))
 
     def _rank_sentences(
@@ -106,12 +107,13 @@ class AnswerService:
     def _stream_extractive_answer(
         self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
-        sentences = select_sentences(self._rank_sentences(question, results), ANSWER_OPTIONS)
+        options = get_answer_options(question, results.hits)
+        sentences = select_sentences(self._rank_sentences(question, results), options)
         text = " ".join(
             f"{format_statement(sentence.chunk.text, sentence.statement)} [{marker}]"
             for marker, sentence in enumerate(sentences, 1)
         )
-        text = text or NO_ANSWER
+        text = text or get_reply(Reply.NO_ANSWER, question)
         yield from re.findall(r"(?<!\s)\s*+\S++", text)
         citations = self._build_citations(viewer, sentences)
         return Answer(text, citations, EXTRACTIVE_MODEL, question, results.degraded)

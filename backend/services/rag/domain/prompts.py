@@ -9,12 +9,13 @@ from typing import Final
 
 from backend.ai.follow_ups import Turn
 from backend.ai.prompt_framing import frame_untrusted_text
+from backend.ai.replies import Reply, get_reply
 from backend.services.rag.model import SearchHit
 
 _MAX_TURN_CHARS: Final = 1500
 _MAX_TURNS: Final = 8
 
-NO_ANSWER: Final = "The documents you can read say nothing about this."
+NO_ANSWER: Final = get_reply(Reply.NO_ANSWER, "")
 
 ANSWER_SYSTEM_PROMPT: Final = f"""\
 You answer a question from passages of a user's documents.

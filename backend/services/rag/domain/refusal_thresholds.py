@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.ai.extractive_answers import (
-    ANSWER_OPTIONS,
     ScoredSentence,
     SentenceSimilarities,
+    get_answer_options,
     rank_sentences,
 )
 from backend.services.rag.model import SearchHit
@@ -29,4 +29,5 @@ def rank_hit_sentences(
 
     *term_weights* are the inverse document frequencies of the question's terms.
     """
-    return rank_sentences(question, hits, similarities, ANSWER_OPTIONS, term_weights=term_weights)
+    options = get_answer_options(question, hits)
+    return rank_sentences(question, hits, similarities, options, term_weights=term_weights)

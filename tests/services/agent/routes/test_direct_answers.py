@@ -144,7 +144,8 @@ def test_direct_answer_counts_models_and_tools(client, ada):
 def test_direct_tool_call_is_recorded_in_the_audit_log(client, settings, ada):
     post_query(client, ada, "What is 6 * 7?")
 
-    events = Outbox("agent", open_database(settings.database_url, "agent")).list_pending_events(9)
+    database = open_database(settings.database_url, "agent")
+    events = Outbox("agent", database, "audit").list_pending_events(9)
     assert [(event.subject, event.data["action"]) for event in events] == [
         ("calculate", "tool.run")
     ]

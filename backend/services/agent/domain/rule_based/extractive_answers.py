@@ -9,10 +9,12 @@ from typing import Final
 from backend.ai.embedder import Embedder
 from backend.ai.extractive_answers import (
     ANSWER_OPTIONS,
+    LEXICAL_OPTIONS,
     Candidate,
     EmbeddedSimilarities,
     SentenceSimilarities,
     extract_answer,
+    get_answer_options,
     rank_sentences,
 )
 from backend.ai.text.quotes import format_passage, format_statement
@@ -27,6 +29,8 @@ _OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.67)
 RELATED_OPTIONS: Final = replace(
     ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
 )
+
+_LEXICAL_RELATED_OPTIONS: Final = replace(LEXICAL_OPTIONS, min_support=0.2)
 
 _SUMMARY_SENTENCES: Final = 4
 _ASKS_FOR_SUMMARY: Final = re.compile(
@@ -87,7 +91,10 @@ def answer_from_chunks(
             key=lambda chunk: chunk.start,
         )
         return extract_first_sentences(first_chunk)
-    selected = extract_answer(question, chunks, similarities, _OPTIONS, term_weights=term_weights)
+    options = get_answer_options(question, chunks)
+    if options is ANSWER_OPTIONS:
+        options = _OPTIONS
+    selected = extract_answer(question, chunks, similarities, options, term_weights=term_weights)
     if not selected:
         return None
     # In the order of the chunks, so that sentences that belong together stay together.
@@ -105,8 +112,10 @@ def is_related(
     """Return True if *chunks* are about the subject of *question*, even without an answer."""
     if _ASKS_FOR_SUMMARY.search(question):
         return True
-    ranked = rank_sentences(question, chunks, similarities, RELATED_OPTIONS)
-    return any(sentence.support >= RELATED_OPTIONS.min_support for sentence in ranked)
+    is_known = get_answer_options(question, chunks) is ANSWER_OPTIONS
+    options = RELATED_OPTIONS if is_known else _LEXICAL_RELATED_OPTIONS
+    ranked = rank_sentences(question, chunks, similarities, options)
+    return any(sentence.support >= options.min_support for sentence in ranked)
 
 
 def extract_first_sentences(chunk: Chunk) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import NOTHING_FOUND, EmbeddedSimilarities
+from backend.ai.extractive_answers import EmbeddedSimilarities
+from backend.ai.replies import Reply, get_reply
 from backend.services.agent.domain.rule_based.client_tool_arguments import guess_arguments
 from backend.services.agent.domain.rule_based.extractive_answers import (
     SearchSimilarities,
@@ -125,7 +126,7 @@ class RuleBasedPlanner:
             return self.compose_answer(request, completed)
         # With unrelated chunks, a small language model would answer from its training data.
         has_related = any(self._has_related_chunks(request, call) for call in calls)
-        return None if has_related else NOTHING_FOUND
+        return None if has_related else get_reply(Reply.NOTHING_FOUND, request)
 
     def _has_related_chunks(self, request: str, call: CompletedToolCall) -> bool:
         if call.arguments.get("query") == request:
@@ -136,16 +137,15 @@ class RuleBasedPlanner:
     def compose_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str:
         """Return the answer to *request* from the results of the *completed* calls."""
         if not completed:
-            return self._answer_small_talk(request) or (
-                "I can only answer from documents and tools, and no tool fits this request."
-            )
+            return self._answer_small_talk(request) or get_reply(Reply.NO_TOOL, request)
         return "\n\n".join(self._format_result(request, call) for call in completed)
 
     def _format_result(self, request: str, call: CompletedToolCall) -> str:
         if call.failed and call.tool == CALCULATE:
-            return f"I cannot calculate this. {call.content}"
+            return get_reply(Reply.CANNOT_CALCULATE, request).format(detail=call.content)
         if call.failed:
-            return f"{call.tool} failed. {call.content}"
+            sentence = get_reply(Reply.TOOL_FAILED, request)
+            return sentence.format(tool=call.tool, detail=call.content)
         if call.tool == FETCH_PAGE:
             return call.content.partition("\n")[2].rpartition("\n")[0][:_MAX_PAGE_CHARACTERS]
         if call.tool == SEARCH_DOCUMENTS:
@@ -157,7 +157,7 @@ class RuleBasedPlanner:
                 answer_from_chunks(self._similarities, question, call.chunks, call.term_weights)
                 for question in questions
             )
-            return next(filter(None, answers), NOTHING_FOUND)
+            return next(filter(None, answers), get_reply(Reply.NOTHING_FOUND, request))
         if call.tool == CALCULATE:
             return _PERCENT.sub(r"\1 % of ", call.content)
         return extract_first_sentences(call.chunks[0]) if call.chunks else call.content

@@ -1,8 +1,8 @@
 """Answers to small talk: greetings, thanks, and questions about the assistant itself.
 
-The answers are in the language of the request: English, German, French, Spanish or Italian;
-greetings, thanks and goodbyes also in Portuguese, Dutch, Russian, Chinese, Japanese, Korean or
-Thai.
+The answers are in the language of the request: English, German, French, Spanish, Italian, Russian,
+Chinese or Arabic; greetings, thanks and goodbyes also in Portuguese, Dutch, Japanese, Korean, Thai,
+Greek, Hindi, Romanian, Turkish or Vietnamese.
 """
 
 # ruff: noqa: RUF001 - non-Latin letters are intended
@@ -25,6 +25,12 @@ _ABILITY_ANSWERS: Final = {
     "cada frase, los enumero y los leo, calculo y digo la hora. Sube un documento y pregunta.",
     "it": "Sono l'assistente integrato. Rispondo dai tuoi documenti e mostro da dove viene ogni "
     "frase, li elenco e li leggo, calcolo e dico l'ora. Carica un documento e fai una domanda.",
+    "ru": "Я встроенный помощник. Отвечаю по вашим документам и показываю источник каждого "
+    "предложения, перечисляю и читаю их, считаю и сообщаю время. Загрузите документ и спросите.",
+    "zh": "我是内置助手。我根据你的文档回答，并标出每句话的出处；我可以列出和阅读文档、计算、报时。"
+    "请上传文档后提问。",
+    "ar": "أنا المساعد المدمج. أجيب من مستنداتك وأذكر مصدر كل جملة، وأعرضها وأقرؤها، وأحسب وأخبرك "
+    "بالوقت. أضف مستندا ثم اسأل عنه.",
 }
 _GREETING_ANSWERS: Final = {
     "en": "Hello. Ask me something about your documents.",
@@ -39,6 +45,12 @@ _GREETING_ANSWERS: Final = {
     "ja": "こんにちは。文書について質問してください。",
     "ko": "안녕하세요. 문서에 대해 질문해 주세요.",
     "th": "สวัสดี ถามเกี่ยวกับเอกสารของคุณได้เลย",
+    "ar": "مرحبا. اسألني عن مستنداتك.",
+    "el": "Γεια σας. Ρωτήστε με κάτι για τα έγγραφά σας.",
+    "hi": "नमस्ते। अपने दस्तावेज़ों के बारे में कुछ पूछिए।",
+    "ro": "Bună. Întreabă-mă ceva despre documentele tale.",
+    "tr": "Merhaba. Belgeleriniz hakkında bir şey sorun.",
+    "vi": "Xin chào. Hãy hỏi tôi về tài liệu của bạn.",
 }
 _THANKS_ANSWERS: Final = {
     "en": "You are welcome.",
@@ -53,6 +65,12 @@ _THANKS_ANSWERS: Final = {
     "ja": "どういたしまして。",
     "ko": "천만에요.",
     "th": "ด้วยความยินดี",
+    "ar": "على الرحب والسعة.",
+    "el": "Παρακαλώ.",
+    "hi": "आपका स्वागत है।",
+    "ro": "Cu plăcere.",
+    "tr": "Rica ederim.",
+    "vi": "Không có gì.",
 }
 _GOODBYE_ANSWERS: Final = {
     "en": "Goodbye.",
@@ -67,6 +85,12 @@ _GOODBYE_ANSWERS: Final = {
     "ja": "さようなら。",
     "ko": "안녕히 가세요.",
     "th": "ลาก่อน",
+    "ar": "مع السلامة.",
+    "el": "Αντίο.",
+    "hi": "अलविदा।",
+    "ro": "La revedere.",
+    "tr": "Hoşça kalın.",
+    "vi": "Tạm biệt.",
 }
 _STATE_ANSWERS: Final = {
     "en": "Ready to answer. Ask me something about your documents.",
@@ -74,6 +98,9 @@ _STATE_ANSWERS: Final = {
     "fr": "Prêt à répondre. Posez-moi une question sur vos documents.",
     "es": "Listo. Pregúntame algo sobre tus documentos.",
     "it": "Pronto. Chiedimi qualcosa sui tuoi documenti.",
+    "ru": "Готов отвечать. Спросите меня о ваших документах.",
+    "zh": "我准备好了。请就你的文档向我提问。",
+    "ar": "أنا جاهز. اسألني عن مستنداتك.",
 }
 _IDENTITY_ANSWER: Final = (
     "I am the built-in assistant of this system. I am not a large language model: I find and quote "
@@ -89,6 +116,38 @@ _WRITING_ANSWER: Final = (
     "model that your administrator sets up can do that."
 )
 _CONFIRMATION_ANSWER: Final = "Good. What would you like to know from your documents?"
+_CONFIRMATION_ANSWERS: Final = {
+    "de": "Gut. Was möchtest du aus deinen Dokumenten wissen?",
+    "es": "Bien. ¿Qué quieres saber de tus documentos?",
+    "ru": "Хорошо. Что вы хотите узнать из ваших документов?",
+    "zh": "好的。你想从文档中了解什么？",
+    "ar": "حسنا. ماذا تريد أن تعرف من مستنداتك؟",
+}
+_CONFIRMATION_PATTERNS: Final = {
+    "de": r"in ordnung|alles klar|verstanden|ja|nein|genau|prima",
+    "es": r"de acuerdo|entendido|perfecto|sí|claro",
+    "ru": r"хорошо|ладно|понятно|да|нет|отлично|ясно|понял[аи]?",
+    "zh": r"好的?|好吧|明白了?|知道了|是的?|不是|行|可以|没问题",
+    "ar": r"حسنا|تمام|نعم|لا|فهمت|ممتاز|موافق",
+}
+_WRITING_ANSWERS: Final = {
+    "de": "Ich kann keine Texte schreiben: Ich zitiere nur deine Dokumente, rechne und nenne die "
+    "Uhrzeit. Ein Sprachmodell, das dein Administrator einrichtet, kann das.",
+    "es": "No puedo escribir textos: solo cito tus documentos, calculo y digo la hora. Un modelo "
+    "de lenguaje que configure tu administrador puede hacerlo.",
+    "ru": "Я не пишу тексты: только цитирую ваши документы, считаю и сообщаю время. Это может "
+    "языковая модель, которую настроит администратор.",
+    "zh": "我不能写作：我只引用你的文档、计算和报时。管理员可以配置能写作的语言模型。",
+    "ar": "لا أستطيع كتابة النصوص: أقتبس من مستنداتك وأحسب وأخبرك بالوقت فقط. يمكن لنموذج "
+    "لغوي يضيفه المسؤول أن يفعل ذلك.",
+}
+_WRITING_PATTERNS: Final = {
+    "de": r"(?:bitte )?(?:erzähl|schreib|dichte|erfinde|übersetze?)(?:e|st)?(?: mir| du)? .{1,60}",
+    "es": r"(?:por favor )?(?:cuéntame|escribe|escríbeme|inventa|traduce|tradúceme) .{1,60}",
+    "ru": r"(?:пожалуйста )?(?:расскажи|напиши|сочини|придумай|переведи)(?:те)?(?: мне)? .{1,60}",
+    "zh": r"(?:请|给我|帮我)+(?:讲|写|编|翻译).{1,30}|[讲写编]一?[个首篇].{1,30}",
+    "ar": r"(?:من فضلك )?(?:اكتب|احك|ألف|ترجم)(?: لي)? .{1,60}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +175,12 @@ _GREETING_PATTERNS: Final = {
     "ja": r"こんにち[はわ]|こんばん[はわ]|おはよう(?:ございます)?|はじめまして|やあ",
     "ko": r"안녕(?:하세요|하십니까)?|반갑습니다|여보세요",
     "th": r"(?:สวัสดี|หวัดดี)(?:ตอนเช้า)?(?:ครับ|ค่ะ|คะ)?",
+    "ar": r"مرحبا|أهلا(?: وسهلا)?|اهلا(?: وسهلا)?|السلام عليكم|صباح الخير|مساء الخير|هلا",
+    "el": r"γεια(?: σ(?:ου|ας))?|καλημέρα|καλησπέρα|χαίρετε",
+    "hi": r"नमस्ते|नमस्कार|हैलो|सुप्रभात",
+    "ro": r"bună(?: (?:ziua|dimineața|seara))?|buna(?: ziua| seara)?|salut|noroc",
+    "tr": r"merhaba(?:lar)?|selam|günaydın|iyi (?:günler|akşamlar)",
+    "vi": r"(?:xin )?chào(?: bạn| anh| chị)?",
 }
 _THANKS_PATTERNS: Final = {
     "en": r"(?:many )?thanks?|thank you|thx|cheers|much appreciated",
@@ -130,6 +195,12 @@ _THANKS_PATTERNS: Final = {
     "ja": r"(?:どうも)?ありがとう(?:ございま(?:す|した))?|どうも",
     "ko": r"(?:감사|고맙)(?:합니다|습니다|해요)|고마워요?",
     "th": r"ขอบคุณ(?:มาก)?(?:ครับ|ค่ะ|คะ)?",
+    "ar": r"شكرا(?: جزيلا| لك| لكم)?|أشكرك|مشكور",
+    "el": r"ευχαριστώ(?: πολύ)?|σας ευχαριστώ",
+    "hi": r"(?:बहुत )?(?:धन्यवाद|शुक्रिया)",
+    "ro": r"mulțumesc(?: mult)?|multumesc|mersi",
+    "tr": r"teşekkür(?:ler| ederim)?|sağ ?ol(?:un)?",
+    "vi": r"(?:xin )?cảm ơn(?: bạn| nhiều| rất nhiều)?",
 }
 _GOODBYE_PATTERNS: Final = {
     "en": r"(?:good ?)?bye(?: bye)?|see you(?: later| soon)?|good night|farewell",
@@ -144,6 +215,12 @@ _GOODBYE_PATTERNS: Final = {
     "ja": r"さようなら|さよなら|またね|おやすみ(?:なさい)?",
     "ko": r"안녕히 (?:가|계|주무)세요|잘 가요?",
     "th": r"ลาก่อน(?:ครับ|ค่ะ|คะ)?",
+    "ar": r"مع السلامة|وداعا|إلى اللقاء|الى اللقاء|تصبح على خير",
+    "el": r"αντίο|τα λέμε|καληνύχτα",
+    "hi": r"अलविदा|फिर मिलेंगे|शुभ रात्रि",
+    "ro": r"la revedere|pa|noapte bună",
+    "tr": r"hoşça ?kal(?:ın)?|güle güle|görüşürüz|iyi geceler",
+    "vi": r"tạm biệt|hẹn gặp lại|chúc ngủ ngon",
 }
 _ABILITY_PATTERNS: Final = {
     "en": r"what (?:can|do|could) you (?:do|help(?: me)?(?: with)?|know|offer|answer)"
@@ -159,6 +236,13 @@ _ABILITY_PATTERNS: Final = {
     r"|qui (?:es-tu|êtes-vous)|comment ça marche",
     "es": r"¿?qu[eé] puedes? hacer.{0,20}|ayuda|¿?qui[eé]n eres|¿?c[oó]mo funciona (?:esto)?",
     "it": r"cosa (?:puoi|sai) fare.{0,20}|aiuto|chi sei|come funziona",
+    "ru": r"что ты (?:умеешь|можешь)(?: делать)?|что вы (?:умеете|можете)(?: делать)?"
+    r"|помощь|помоги(?:те)?|кто (?:ты|вы)(?: такой)?"
+    r"|как (?:это|ты) работает(?:шь)?|чем (?:ты )?можешь помочь",
+    "zh": r"你(?:能|会|可以)(?:做|干)?(?:什么|些什么|啥)|你(?:能|可以)帮我(?:做什么|吗)?"
+    r"|帮助|帮帮我|你是谁|怎么用|如何使用",
+    "ar": r"(?:ماذا|ما الذي) (?:تستطيع|يمكنك)(?: أن)?(?: تفعل| فعله)?"
+    r"|مساعدة|ساعدني|من أنت|من انت|كيف تعمل",
 }
 _STATE_PATTERNS: Final = {
     "en": r"how are you(?: doing)?(?: today)?|how is it going|what's up|sup",
@@ -166,6 +250,9 @@ _STATE_PATTERNS: Final = {
     "fr": r"(?:comment )?ça va|comment (?:vas-tu|allez-vous)",
     "es": r"¿?c[oó]mo est[aá]s?|¿?qu[eé] tal",
     "it": r"come (?:stai|sta|va)",
+    "ru": r"как (?:дела|ты|вы|поживаешь|поживаете)",
+    "zh": r"你?(?:好吗|最近怎么样|怎么样)",
+    "ar": r"كيف حالك|كيف الحال",
 }
 _TAIL_PATTERN: Final = (
     r"(?: (?:there|again|you|all|everyone|so much|very much|a lot|a bunch|assistant|schön|sehr|"
@@ -181,6 +268,8 @@ def _create_phrases() -> list[_Phrase]:
         (_GOODBYE_PATTERNS, _GOODBYE_ANSWERS),
         (_ABILITY_PATTERNS, _ABILITY_ANSWERS),
         (_STATE_PATTERNS, _STATE_ANSWERS),
+        (_CONFIRMATION_PATTERNS, _CONFIRMATION_ANSWERS),
+        (_WRITING_PATTERNS, _WRITING_ANSWERS),
     ):
         phrases += [
             _create_phrase(f"(?:{pattern}){_TAIL_PATTERN}", answers[language])
@@ -235,7 +324,7 @@ def answer_small_talk(request: str) -> str | None:
 def _answer_short_request(request: str) -> str | None:
     if request and not re.search(r"\w", request):
         return _GREETING_ANSWERS["en"]
-    parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…，、。！？；]+", request)]
+    parts = [part.strip(" ¡¿") for part in re.split(r"[,.!?;…，、。！？；؟،।]+", request)]
     answers = [_answer_part(part) for part in parts if part]
     if not answers or answers[-1] is None:
         # In "Thank you, that helped a lot", only the first part is relevant.

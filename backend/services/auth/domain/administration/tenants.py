@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
+from backend.services.auth.domain.account_events import record_user_changed
 from backend.services.auth.domain.administration.admin_scope import (
     can_read_all_tenants,
     can_write_all_tenants,
@@ -216,6 +217,7 @@ class TenantService:
             self._record_event(
                 session, caller, origin, "member.put", user_id, tenant_id, roles=list(roles)
             )
+            record_user_changed(session, user, ["roles"], self._now())
             member = _load_member(session, tenant_id, user)
         self._publisher.publish_user_generation(user_id, generation)
         return member, not old_roles
@@ -243,6 +245,7 @@ class TenantService:
             store.replace_roles(session, tenant_id, user_id, [], self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
             self._record_event(session, caller, origin, "member.remove", user_id, tenant_id)
+            record_user_changed(session, user, ["roles"], self._now())
         self._publisher.publish_user_generation(user_id, generation)
 
     def _record_event(

@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
+from backend.services.auth.domain.account_events import end_user_sessions, record_user_changed
 from backend.services.auth.domain.accounts import (
     Account,
     AccountService,
@@ -28,7 +29,7 @@ from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
 from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts, service_accounts, sessions, tenants
+from backend.services.auth.store import accounts, service_accounts, tenants
 from backend.services.auth.store.credentials import (
     api_keys,
     password_recovery,
@@ -182,6 +183,7 @@ class UserService:
             self._record_event(
                 session, caller, origin, "user.change", user_id, fields=sorted(changes), **details
             )
+            record_user_changed(session, user, changes, self._now())
             scoped_user = _to_scoped_user(caller, load_account(session, user))
         if generation is not None:
             self._publisher.publish_user_generation(user_id, generation)
@@ -216,7 +218,7 @@ class UserService:
             _get_changeable_membership(caller, account)
             _ensure_owned(caller, account)
             tenants.delete_user_memberships(session, user_id)
-            sessions.end_user_sessions(session, user_id, "user_deleted", now)
+            end_user_sessions(session, user_id, "user_deleted", now)
             api_keys.delete_user_keys(session, user_id, now)
             revoked_key_ids = _delete_personal_service_accounts(session, user, now)
             second_factor.delete_factor(session, user_id)
@@ -224,6 +226,7 @@ class UserService:
             pending_emails.delete_pending_email(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             accounts.mark_deleted(session, user, now)
+            record_user_changed(session, user, (), now, is_deleted=True)
             self._record_event(session, caller, origin, "user.delete", user_id)
         self._publisher.publish_user_generation(user_id, generation)
         for key_id in revoked_key_ids:
@@ -248,7 +251,7 @@ class UserService:
             disabled = values.pop("disabled")
             values["disabled_at"] = (user.disabled_at or self._now()) if disabled else None
             if disabled:
-                sessions.end_user_sessions(session, user.id, "disabled", self._now())
+                end_user_sessions(session, user.id, "disabled", self._now())
         if "email" in values:
             self._email_changes.change_email(session, user, values.pop("email"))
         accounts.update_user(session, user, values)

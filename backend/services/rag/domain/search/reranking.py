@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeVar
 
+from backend.ai.text.languages import detect_language
 from backend.ai.text.tables import is_header_row, is_table_row
 from backend.ai.text.terms import extract_terms
 from backend.services.rag.errors import RerankerFailed
@@ -56,9 +57,10 @@ def rerank_by_terms(
     Args:
         term_weights: inverse document frequencies of the question's terms.
     """
-    question_terms = extract_terms(question)
+    language = detect_language(question)
+    question_terms = extract_terms(question, language)
     terms_by_hit = [
-        _extract_terms(hit.title, hit.section, hit.table_header, hit.text)
+        _extract_terms(hit.title, hit.section, hit.table_header, hit.text, language)
         for hit in hits[:RERANK_DEPTH]
     ]
     # Terms that no hit contains do not influence the order.
@@ -120,13 +122,15 @@ def _compute_row_share(
 
 
 @lru_cache(maxsize=_MAX_KEPT_HITS)
-def _extract_terms(title: str, section: str, table_header: str, text: str) -> _HitTerms:
+def _extract_terms(
+    title: str, section: str, table_header: str, text: str, language: str
+) -> _HitTerms:
     rows = list(filter(is_table_row, text.splitlines()))
     has_header = len(rows) > 1 and is_header_row(rows[0], rows[1])
-    header_terms = extract_terms(table_header or (rows[0] if has_header else ""))
+    header_terms = extract_terms(table_header or (rows[0] if has_header else ""), language)
     return _HitTerms(
-        extract_terms(f"{title} {section}\n{table_header}\n{text}"),
-        [frozenset(header_terms).union(extract_terms(row)) for row in rows],
+        extract_terms(f"{title} {section}\n{table_header}\n{text}", language),
+        [frozenset(header_terms).union(extract_terms(row, language)) for row in rows],
     )
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from sqlalchemy.orm import Session
+
 from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.ingestion.chunking import TokenSpanFinder, build_index_text
 from backend.services.rag.store import chunks as chunk_store
@@ -9,6 +11,9 @@ from backend.services.rag.store import collection_changes
 from backend.services.rag.store.keyword_index import postings as store
 from backend.services.rag.store.keyword_index.index import IndexUpdate
 from backend.services.rag.store.keyword_index.postings import Postings
+
+# Documents that are counted again between two looks at the stop signal.
+_RECOUNT_BATCH = 20
 
 
 class WordCounts:
@@ -50,9 +55,28 @@ class WordCounts:
             missing = store.list_unindexed_documents(session, collection_id)
         for document_id, generation in missing:
             with self._database.write() as session:
-                chunks = chunk_store.list_titled_chunks(session, document_id, generation)
-                texts = [
-                    build_index_text(title, section, text, self._find_token_spans, table_header)
-                    for title, section, text, table_header in chunks
-                ]
-                store.save_postings(session, store.build_postings(document_id, generation, texts))
+                self._count_words(session, document_id, generation)
+
+    def recount_time_slice(self) -> bool:
+        """Count the words of a few documents again whose counts are of an older version.
+
+        Searches find them by their old counts meanwhile.
+
+        Returns:
+            True if there may be more such documents.
+        """
+        with self._database.read() as session:
+            outdated = store.list_outdated_documents(session, _RECOUNT_BATCH)
+        for collection_id, document_id, generation in outdated:
+            with self._database.write() as session:
+                self._count_words(session, document_id, generation)
+                collection_changes.record_change(session, collection_id, document_id)
+        return bool(outdated)
+
+    def _count_words(self, session: Session, document_id: str, generation: int) -> None:
+        chunks = chunk_store.list_titled_chunks(session, document_id, generation)
+        texts = [
+            build_index_text(title, section, text, self._find_token_spans, table_header)
+            for title, section, text, table_header in chunks
+        ]
+        store.save_postings(session, store.build_postings(document_id, generation, texts))

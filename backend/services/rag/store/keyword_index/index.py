@@ -6,16 +6,17 @@ more recently. It contains ids only; the tables decide which chunks are visible.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from backend.ai.text.compounds import find_parts, is_long_word
-from backend.ai.text.terms import extract_terms, extract_words, stem
+from backend.ai.text.terms import stem_folded
 from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.keyword_index.postings import Postings, hash_term
+from backend.services.rag.store.keyword_index.queries import get_folded_words, parse_query
 from backend.services.rag.store.keyword_index.segments import (
     MAX_SEGMENT_POSTINGS,
     Floats,
@@ -101,48 +102,57 @@ class KeywordIndex:
         Args:
             document_ids: restricts the search to these documents.
         """
-        query_terms = Counter(map(hash_term, extract_terms(query)))
+        _, words = parse_query(query)
+        languages = self.get_languages()
         scores = [np.zeros(len(segment), np.float32) for segment in self._segments]
-        for term_hash, query_count in query_terms.items():
-            matches = [segment.find_matches(term_hash) for segment in self._segments]
-            self._add_scores(scores, query_count, matches)
-        for related_hashes in self._find_related_terms(query):
-            matches = [
-                join_matches(list(filter(None, map(segment.find_matches, related_hashes))))
-                for segment in self._segments
-            ]
-            self._add_scores(scores, _COMPOUND_WEIGHT, matches)
+        for word in words:
+            if terms := word.get_terms(languages):
+                self._add_scores(scores, word.count, self._find_any(map(hash_term, terms)))
+        for related_hashes in self._find_related_terms(get_folded_words(words), languages):
+            self._add_scores(scores, _COMPOUND_WEIGHT, self._find_any(related_hashes))
         if document_ids is not None:
             self._zero_other_documents(scores, document_ids)
         return self._select_best(scores, limit)
 
-    def term_frequencies(self, terms: Iterable[str]) -> dict[str, int]:
-        """Return the number of chunks that contain each of *terms*."""
-        return {
-            term: sum(
-                len(matches.rows)
-                for segment in self._segments
-                if (matches := segment.find_matches(hash_term(term))) is not None
-            )
-            for term in terms
-        }
+    def get_languages(self) -> tuple[str, ...]:
+        """Return the languages that terms of the chunks were extracted for; "" is unknown."""
+        return tuple(sorted({code for segment in self._segments for code in segment.languages}))
 
-    def _find_related_terms(self, query: str) -> Iterator[set[int]]:
-        """Yield hashes of compounds with a word of *query*, or hashes of the word's own parts."""
-        for word in dict.fromkeys(extract_words(query)):
+    def count_chunks(self, term_hashes: Iterable[int]) -> int:
+        """Return the number of chunks that contain any of the terms."""
+        return sum(
+            len(matches.rows) for matches in self._find_any(term_hashes) if matches is not None
+        )
+
+    def _find_any(self, term_hashes: Iterable[int]) -> list[TermMatches | None]:
+        """Return the chunks of each segment that contain any of the terms."""
+        hashes = list(term_hashes)
+        if len(hashes) == 1:
+            return [segment.find_matches(hashes[0]) for segment in self._segments]
+        return [
+            join_matches(list(filter(None, map(segment.find_matches, hashes))))
+            for segment in self._segments
+        ]
+
+    def _find_related_terms(
+        self, words: Iterable[str], languages: tuple[str, ...]
+    ) -> Iterator[frozenset[int]]:
+        """Yield hashes of compounds with one of the folded *words*, or hashes of its own parts."""
+        for word in words:
+            own_hashes = _hash_word(word, languages)
             compounds = {
                 compound
                 for segment in self._segments
                 for compound in segment.find_compounds(word, _MAX_COMPOUNDS)
             }
-            if related := {_hash_word(compound) for compound in compounds} - {_hash_word(word)}:
+            hashes = (_hash_word(compound, languages) for compound in compounds)
+            if related := frozenset().union(*hashes) - own_hashes:
                 yield related
-            elif is_long_word(word) and not self._contains_word(word):
-                yield from ({_hash_word(part)} for part in find_parts(word, self._contains_word))
-
-    def _contains_word(self, word: str) -> bool:
-        term_hash = _hash_word(word)
-        return any(segment.find_matches(term_hash) is not None for segment in self._segments)
+            elif is_long_word(word) and not self.count_chunks(own_hashes):
+                parts = find_parts(
+                    word, lambda part: self.count_chunks(_hash_word(part, languages)) > 0
+                )
+                yield from (_hash_word(part, languages) for part in parts)
 
     def _add_scores(
         self,
@@ -239,11 +249,11 @@ class KeywordIndexCache:
         Args:
             versions: minimum version by collection id.
         """
-        frequencies, chunk_count = self._count_terms(versions, query)
-        return {
-            term: _inverse_document_frequency(chunk_count, count)
-            for term, count in frequencies.items()
-        }
+        weights: dict[str, float] = {}
+        for terms, count, chunk_count in self._count_terms(versions, query):
+            idf = _inverse_document_frequency(chunk_count, count)
+            weights |= dict.fromkeys(terms, idf)
+        return weights
 
     def term_coverage(self, versions: Mapping[str, int], query: str) -> float:
         """Return the share of the query's terms that the collections contain, from 0 to 1.
@@ -254,27 +264,32 @@ class KeywordIndexCache:
         Args:
             versions: minimum version by collection id.
         """
-        frequencies, chunk_count = self._count_terms(versions, query)
-        idf = {
-            term: _inverse_document_frequency(chunk_count, count)
-            for term, count in frequencies.items()
-        }
-        total = sum(idf.values())
-        known = sum(idf[term] for term, count in frequencies.items() if count)
+        known = total = 0.0
+        for _, count, chunk_count in self._count_terms(versions, query):
+            idf = _inverse_document_frequency(chunk_count, count)
+            total += idf
+            known += idf if count else 0.0
         return known / total if total else 0.0
 
     def _count_terms(
         self, versions: Mapping[str, int], query: str
-    ) -> tuple[Mapping[str, int], int]:
-        """Return the number of chunks that contain each query term, and the number of chunks."""
-        frequencies = dict.fromkeys(extract_terms(query), 0)
+    ) -> Iterator[tuple[frozenset[str], int, int]]:
+        """Yield the forms of each query term, how many chunks contain one, and all chunks."""
+        language, words = parse_query(query)
+        counts = [0] * len(words)
+        forms = [set(word.get_terms((language,))) for word in words]
         chunk_count = 0
         for collection_id, version in versions.items():
             with self._indexes.get(collection_id, version) as index:
-                for term, count in index.term_frequencies(frequencies).items():
-                    frequencies[term] += count
+                languages = index.get_languages()
+                for position, word in enumerate(words):
+                    terms = word.get_terms(languages)
+                    counts[position] += index.count_chunks(map(hash_term, terms))
+                    forms[position] |= terms
                 chunk_count += index.chunk_count
-        return frequencies, chunk_count
+        for all_terms, count in zip(forms, counts, strict=True):
+            if all_terms:
+                yield frozenset(all_terms), count, chunk_count
 
     def _refresh(
         self, collection_id: str, index: KeywordIndex | None, version: int
@@ -288,8 +303,10 @@ class KeywordIndexCache:
         return index, update.version
 
 
-def _hash_word(word: str) -> int:
-    return hash_term(stem(word))
+@lru_cache(maxsize=10_000)
+def _hash_word(word: str, languages: tuple[str, ...]) -> frozenset[int]:
+    """Return the hashes of the terms of the folded *word* in all *languages*."""
+    return frozenset(hash_term(stem_folded(word, language)) for language in languages)
 
 
 def _inverse_document_frequency(chunk_count: int, frequency: int) -> float:

@@ -10,14 +10,20 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import ForeignKey, LargeBinary, Text, delete, select
+from sqlalchemy import ColumnElement, ForeignKey, LargeBinary, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend.ai.text.compounds import is_long_word
-from backend.ai.text.terms import TERMS_VERSION, extract_terms, extract_words
+from backend.ai.text.compounds import find_long_words
+from backend.ai.text.languages import detect_language
+from backend.ai.text.terms import (
+    COMPATIBLE_TERMS_VERSION,
+    TERM_LANGUAGES,
+    TERMS_VERSION,
+    extract_terms,
+)
 from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.documents import DocumentRow, id_conditions
 
@@ -25,6 +31,8 @@ COUNT_BITS = 6
 CHUNK_BITS = 20
 # Higher counts hardly change a BM25 score.
 MAX_COUNT = 2**COUNT_BITS - 1
+# Stands for the language of chunks whose terms are of an older version.
+OLD_CHUNKS: Final = "old"
 _HASH_BITS = 64 - COUNT_BITS - CHUNK_BITS
 
 
@@ -50,7 +58,8 @@ class PostingsRow(Base):
         ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True
     )
     generation: Mapped[int] = mapped_column(primary_key=True)
-    # TERMS_VERSION of the tokenizer. Postings of other versions do not match current queries.
+    # TERMS_VERSION of the tokenizer. Postings of versions before COMPATIBLE_TERMS_VERSION do not
+    # match current queries.
     edition: Mapped[int]
     lengths: Mapped[bytes] = mapped_column(LargeBinary)
     keys: Mapped[bytes] = mapped_column(LargeBinary)
@@ -58,19 +67,24 @@ class PostingsRow(Base):
 
 
 def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> Postings:
-    """Return the postings of a document. *texts* are its chunks in order."""
+    """Return the postings of a document. *texts* are its chunks in order.
+
+    The terms of a chunk are those of its language, which is stored as a posting too.
+    """
     lengths: list[int] = []
     keys = array("Q")
     long_words: set[str] = set()
-    for ordinal, text in enumerate(texts):
-        terms = extract_terms(text)
-        long_words.update(filter(is_long_word, extract_words(text)))
-        lengths.append(len(terms))
+    texts = list(texts)
+    for ordinal, (text, language) in enumerate(zip(texts, _detect_languages(texts), strict=True)):
+        counts = Counter(extract_terms(text, language))
+        long_words.update(find_long_words(text))
+        lengths.append(counts.total())
+        counts[get_language_term(language if language in TERM_LANGUAGES else "")] = 1
         keys.extend(
             hash_term(term) << (CHUNK_BITS + COUNT_BITS)
             | ordinal << COUNT_BITS
             | min(count, MAX_COUNT)
-            for term, count in Counter(terms).items()
+            for term, count in counts.items()
         )
     return Postings(
         document_id,
@@ -79,6 +93,25 @@ def build_postings(document_id: str, generation: int, texts: Iterable[str]) -> P
         np.sort(np.frombuffer(keys, "u8").astype("<u8")).tobytes(),
         "\n".join(sorted(long_words)),
     )
+
+
+def get_language_term(language: str) -> str:
+    """Return the term of all chunks in *language*. No word of a text is equal to it.
+
+    Chunks of TERMS_VERSION have one such term, older ones have none.
+    """
+    return f" language:{language}"
+
+
+def _detect_languages(texts: Sequence[str]) -> list[str]:
+    """Return the language of each chunk of a document.
+
+    That of the most other chunks stands for the language of a chunk without sentences.
+    """
+    languages = list(map(detect_language, texts))
+    known = Counter(filter(None, languages))
+    main_language = known.most_common(1)[0][0] if known else ""
+    return [language or main_language for language in languages]
 
 
 @lru_cache(maxsize=100_000)
@@ -132,7 +165,7 @@ def iterate_postings(
         .where(
             DocumentRow.collection_id == collection_id,
             DocumentRow.generation == PostingsRow.generation,
-            PostingsRow.edition == TERMS_VERSION,
+            _is_compatible(),
         )
         .execution_options(yield_per=1000)
     )
@@ -142,15 +175,36 @@ def iterate_postings(
 
 
 def list_unindexed_documents(session: Session, collection_id: str) -> Sequence[tuple[str, int]]:
-    """Return id and visible generation of documents without postings of TERMS_VERSION."""
-    current_postings = select(PostingsRow.document_id).where(
+    """Return id and visible generation of documents without postings that can be searched."""
+    usable_postings = select(PostingsRow.document_id).where(
         PostingsRow.document_id == DocumentRow.id,
         PostingsRow.generation == DocumentRow.generation,
-        PostingsRow.edition == TERMS_VERSION,
+        _is_compatible(),
     )
     query = select(DocumentRow.id, DocumentRow.generation).where(
         DocumentRow.collection_id == collection_id,
         DocumentRow.generation > 0,
-        ~current_postings.exists(),
+        ~usable_postings.exists(),
     )
     return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def list_outdated_documents(session: Session, limit: int) -> Sequence[tuple[str, str, int]]:
+    """Return up to *limit* documents with postings of an older version than TERMS_VERSION.
+
+    Each is described by its collection, its id and its visible generation.
+    """
+    query = (
+        select(DocumentRow.collection_id, DocumentRow.id, DocumentRow.generation)
+        .join(PostingsRow, PostingsRow.document_id == DocumentRow.id)
+        .where(
+            PostingsRow.generation == DocumentRow.generation,
+            PostingsRow.edition < TERMS_VERSION,
+        )
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]
+
+
+def _is_compatible() -> ColumnElement[bool]:
+    return PostingsRow.edition.between(COMPATIBLE_TERMS_VERSION, TERMS_VERSION)

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ai.text.compounds import find_compounds
-from backend.services.rag.store.keyword_index.postings import CHUNK_BITS, COUNT_BITS, Postings
+from backend.ai.text.terms import TERM_LANGUAGES
+from backend.services.rag.store.keyword_index.postings import (
+    CHUNK_BITS,
+    COUNT_BITS,
+    OLD_CHUNKS,
+    Postings,
+    get_language_term,
+    hash_term,
+)
 
 # A segment of this many postings (about 20,000 chunks) is sorted in 0.1 seconds.
 MAX_SEGMENT_POSTINGS = 2**21
@@ -55,7 +63,10 @@ def join_matches(matches: Sequence[TermMatches]) -> TermMatches | None:
 
 
 class Segment:
-    """Immutable index of a batch of documents. Each chunk has a row; documents are consecutive."""
+    """Immutable index of a batch of documents. Each chunk has a row; documents are consecutive.
+
+    `languages` are the languages that terms of the chunks were extracted for.
+    """
 
     def __init__(
         self,
@@ -87,6 +98,7 @@ class Segment:
         self._hashes = hashes[starts]
         self._starts = np.append(starts, len(keys))
         self._postings = (keys & _POSTING).astype(np.uint32)
+        self.languages = self._find_languages()
 
     def __len__(self) -> int:
         """Number of chunks, including deleted ones."""
@@ -121,6 +133,14 @@ class Segment:
             is_live = lengths != _DELETED
             return TermMatches(rows[is_live], counts[is_live], lengths[is_live])
         return TermMatches(rows, counts, lengths)
+
+    def _find_languages(self) -> AbstractSet[str]:
+        counts = {
+            language: len(matches.rows)
+            for language in ("", *TERM_LANGUAGES)
+            if (matches := self.find_matches(hash_term(get_language_term(language)))) is not None
+        }
+        return counts.keys() | ({OLD_CHUNKS} if sum(counts.values()) < len(self) else set())
 
     def find_compounds(self, word: str, limit: int) -> Iterator[str]:
         """Yield up to *limit* words of the documents that have the folded *word* as a part."""

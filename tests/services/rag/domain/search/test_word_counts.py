@@ -2,10 +2,12 @@
 
 from sqlalchemy import delete, select, update
 
+from backend.ai.text.terms import COMPATIBLE_TERMS_VERSION
 from backend.chassis.database.sessions import open_database
 from backend.services.rag.domain.search.word_counts import WordCounts
 from backend.services.rag.store import collection_changes
 from backend.services.rag.store.collections import CollectionRow
+from backend.services.rag.store.keyword_index import postings
 from backend.services.rag.store.keyword_index.index import KeywordIndexCache
 from backend.services.rag.store.keyword_index.postings import PostingsRow
 from tests.databases import database_in
@@ -68,3 +70,22 @@ def test_words_are_recounted_after_a_change_of_edition(ada: ApiUser, tmp_path, e
         session.execute(update(PostingsRow).values(edition=0, keys=b""))
 
     assert other.count_hits("runway") == 1
+
+
+def test_counts_of_previous_version_are_found_and_then_recounted(
+    ada: ApiUser, tmp_path, embedder, monkeypatch
+):
+    other = OtherProcess(tmp_path, embedder)
+    monkeypatch.setattr(postings, "_detect_languages", lambda texts: [""] * len(texts))
+    ada.upload("Die Häuser werden im Frühjahr von den Mietern gestrichen.")
+    monkeypatch.undo()
+    with other.database.write() as session:
+        session.execute(update(PostingsRow).values(edition=COMPATIBLE_TERMS_VERSION))
+    assert other.count_hits("Wann werden die Häuser gestrichen?") == 1
+    assert other.count_hits("Haus") == 0
+
+    counts = WordCounts(other.database, embedder.tokenizer.find_token_spans)
+    assert counts.recount_time_slice()
+
+    assert not counts.recount_time_slice()
+    assert other.count_hits("Wann wird das Haus gestrichen?") == 1
