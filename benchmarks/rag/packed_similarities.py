@@ -6,8 +6,8 @@ from backend.ai.chunk_statements import AnswerChunk
 from backend.ai.embedder import Vectors
 from backend.ai.embedding import BuiltInEmbedder
 from backend.ai.extractive_answers import Candidate
+from backend.services.rag.domain.embeddings.sentence_models import embed_sentences
 from backend.services.rag.domain.embeddings.sentence_vectors import (
-    embed_sentences,
     pack_vectors,
     unpack_vectors,
 )

@@ -32,9 +32,8 @@ from backend.services.rag.domain.documents import DocumentService, WaitSlots
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -131,12 +130,11 @@ def _start_ingestion(
         ingestion = IngestionThread(components.ingestion)
         provide(app, ingestion)
         ingestion.start()
-        embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
-        provide(app, embedding)
-        embedding.start()
-        recount = create_recount_task(components.word_counts)
-        provide(app, recount)
-        recount.start()
+        indexing = IndexingThreads(
+            components.reembedder, components.sentence_embedder, components.word_counts
+        )
+        provide(app, indexing)
+        indexing.start()
         return ingestion.wake
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)
@@ -144,6 +142,7 @@ def _start_ingestion(
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)
     provide(app, ingestion)
     ingestion.start()
+    components.reembedder.notify_background = notifier.notify_workers
     return notifier.notify_workers
 
 

@@ -213,8 +213,10 @@ def search_chunks(body: SearchRequest) -> SearchResponse:
 
 
 def _search_sentences(body: SearchRequest, started_at: float) -> SearchResponse:
-    result = use(SearchService).search_with_term_weights(get_viewer(), body.to_search_query())
-    sentences = use(StoredSimilarities).score_sentences(body.query, result.hits)
+    viewer = get_viewer()
+    result = use(SearchService).search_with_term_weights(viewer, body.to_search_query())
+    similarities = use(StoredSimilarities).for_tenant(viewer.tenant_id)
+    sentences = similarities.score_sentences(body.query, result.hits)
     return SearchResponse(
         results=list(map(SearchHitResponse.from_hit, result.hits, sentences)),
         degraded=list(result.degraded),
