@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was answered to a question: "" if it was refused."""
+    """Answer to a question: "" if it was refused."""
 
     question: Question
     answer: str

@@ -118,7 +118,7 @@ class EmbeddingModelRegistry:
 
     @property
     def chooses_by_language(self) -> bool:
-        """Whether the languages of a tenant determine its model. Otherwise one serves them all."""
+        """True if the languages of a tenant determine its model. Otherwise one serves them all."""
         return self._config.chooses_by_language
 
     def activate_configured_model(self) -> None:

@@ -59,7 +59,7 @@ class TenantSimilarities:
 
     @property
     def is_multilingual(self) -> bool:
-        """Whether the model knows other languages than English."""
+        """True if the model knows other languages than English."""
         return self._model.name == MULTILINGUAL
 
     def compute_similarities(

@@ -18,7 +18,7 @@ _MIN_MATCH: Final = 0.45
 
 @dataclass(frozen=True, slots=True)
 class KeywordEvidence:
-    """What is known about a keyword ranking in a library of several languages.
+    """Properties of a keyword ranking in a library of several languages.
 
     Attributes:
         coverage: share of the question's terms that the collections contain, from 0 to 1.
