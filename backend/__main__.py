@@ -23,6 +23,9 @@ _OPERATIONS_COMMANDS = {
         Command("doctor", "show every setting with its origin, and problems with their fixes"),
         Command("migrate", "run the migrations of all services"),
     ),
+    "backend.operations.events": (
+        Command("events", "print events that wait or failed, and deliver failed ones again"),
+    ),
     "backend.operations.backup.__main__": (
         Command("backup", "back up all persistent data to one file, also while services run"),
         Command("verify-backup", "read a backup completely and list its content"),

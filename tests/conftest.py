@@ -10,7 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from backend.ai.model_build import build_missing_files
-from tests import databases, servers
+from tests import databases, event_schemas, servers
 from tests.identities import Identities
 
 # The tests of these files call one suite, which takes 20 s of CPU time to start and stop.
@@ -71,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     databases.select_kind(database)
     databases.select_vector_store(vector_store)
     build_missing_files()
+    event_schemas.validate_recorded_events()
 
 
 def pytest_unconfigure() -> None:

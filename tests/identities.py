@@ -1,11 +1,14 @@
 """Identities for tests: access tokens signed as auth would sign them, without an auth service."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from flask import Flask
 
 from backend.security import BUILT_IN_ROLES
@@ -16,7 +19,6 @@ from backend.security.tokens import (
     ALGORITHM,
     TOKEN_TYPE,
     InvalidToken,
-    LocalKeys,
     TokenVerifier,
     public_jwk,
     signing_key,
@@ -31,6 +33,16 @@ class NoApiKeys:
 
     def invalidate_key(self, key: str) -> None:
         pass
+
+
+class LocalKeys:
+    """Public keys that are held in memory instead of downloaded."""
+
+    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
+        self._keys = {public_jwk(key)["kid"]: key for key in keys}
+
+    def find_key(self, kid: str) -> Ed25519PublicKey | None:
+        return self._keys.get(kid)
 
 
 class Identities:

@@ -111,6 +111,84 @@ def valkey(folder: Path, port: int | None = None, settings: Sequence[str] = ()) 
         server.client.close()
 
 
+class RabbitMq:
+    """A real RabbitMQ server that a test can kill and start again."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
+        self._child = child
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def end(self) -> None:
+        """Kill the script, which is the started process, and the server below it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+@contextmanager
+def rabbitmq(folder: Path, port: int | None = None) -> Iterator[RabbitMq]:
+    """Run a RabbitMQ server, which Debian's package installs, on the data in *folder*."""
+    port, distribution, names = port or free_port(), free_port(), free_port()
+    environment = os.environ | {
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": "test@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+    }
+    log = folder / "rabbitmq.log"
+    # Otherwise the server starts a daemon of this kind, which would stay.
+    with process(["epmd", "-port", str(names)], log, env=environment):
+        wait_until(lambda: _listens(names))
+        with process([str(RABBITMQ)], log, env=environment, start_new_session=True) as child:
+            server = RabbitMq(child, port)
+            try:
+                wait_until(lambda: _listens(port), 100)
+                yield server
+            finally:
+                server.end()
+
+
+class Tansu:
+    """A real server of Kafka's protocol that a test can freeze."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
+        self._child = child
+        self.url = f"kafka://127.0.0.1:{port}"
+
+    def freeze(self) -> None:
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._child.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+
+@contextmanager
+def tansu(folder: Path, binary: Path) -> Iterator[Tansu]:
+    """Run the Tansu server *binary* with its data in memory."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    arguments = [str(binary), "broker", "--storage-engine", "memory://tansu/"]
+    arguments += ["--listener-url", address, "--advertised-listener-url", address]
+    with process(arguments, folder / "tansu.log") as child:
+        wait_until(lambda: _listens(port))
+        yield Tansu(child, port)
+
+
 class Cluster:
     """A real cluster of three masters and a replica of the master of the suite's slot."""
 
@@ -218,9 +296,12 @@ class Chroma:
 def chroma(folder: Path, port: int | None = None) -> Iterator[Chroma]:
     """Run a Chroma server that stores its vectors in *folder*."""
     port = port or free_port()
-    module = "backend.services.rag.store.vectors.chroma_server"
-    arguments = [sys.executable, "-m", module, str(folder / "vectors"), "127.0.0.1", str(port)]
-    with process(arguments, folder / "chroma.log") as child:
+    (folder / "vectors").mkdir(parents=True, exist_ok=True)
+    run = (
+        "import chromadb_rust_bindings, sys; chromadb_rust_bindings.cli(['chroma', *sys.argv[1:]])"
+    )
+    options = ["--path", str(folder / "vectors"), "--host", "127.0.0.1", "--port", str(port)]
+    with process([sys.executable, "-c", run, "run", *options], folder / "chroma.log") as child:
         server = Chroma(child, port)
         wait_until(server.answers)
         yield server
@@ -234,6 +315,18 @@ def vector_server(folder: Path) -> Iterator[Path]:
     with process([sys.executable, "-m", module, str(folder)], folder.with_name("server.log")):
         wait_until(path.exists)
         yield path
+
+
+@contextmanager
+def vector_server_with_port(folder: Path, key: str) -> Iterator[str]:
+    """Run a vector server on *folder* with a port and yield its URL."""
+    port = free_port()
+    module = "backend.services.rag.store.vectors.vector_server"
+    arguments = [sys.executable, "-m", module, str(folder), "127.0.0.1", str(port)]
+    environment = {**os.environ, "CHROMA_API_KEY": key}
+    with process(arguments, folder.with_name("server.log"), env=environment):
+        wait_until(lambda: _listens(port))
+        yield f"tls://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -316,7 +409,7 @@ def postgres(
     unprivileged = _AS_NOBODY if os.geteuid() == 0 else []
     data, port = folder / "data", port or free_port()
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+    initdb += ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     is_new = not data.exists()
     if is_new:
         subprocess.run([*unprivileged, *initdb], check=True, capture_output=True, timeout=60)

@@ -29,6 +29,8 @@ class PeriodicTask:
         stops_at_exit: stop when the interpreter exits. For a run that would fail when the modules
             that it uses are unloaded.
         expected_errors: exceptions that are logged without traceback, such as connection errors.
+        max_backoff_seconds: if set, a failed run is repeated after one second, after two, and so
+            on up to this pause, which a wake-up does not end. Otherwise after the interval.
         wait: waits for the interval. Tests replace it.
     """
 
@@ -42,6 +44,7 @@ class PeriodicTask:
         on_stop: Callable[[], None] | None = None,
         stops_at_exit: bool = False,
         expected_errors: tuple[type[Exception], ...] = (),
+        max_backoff_seconds: float | None = None,
         wait: Wait = threading.Event.wait,
     ) -> None:
         self._name = name
@@ -51,8 +54,11 @@ class PeriodicTask:
         self._on_stop = on_stop
         self._stops_at_exit = stops_at_exit
         self._expected_errors = expected_errors
+        self._max_backoff_seconds = max_backoff_seconds
         self._wait = wait
         self._is_stopping = False
+        self._failures = 0
+        self._stop_event = threading.Event()
         # Set by `wake` and `stop`: ends the pause.
         self._wake_event = threading.Event()
         self._start_lock = threading.Lock()
@@ -86,6 +92,7 @@ class PeriodicTask:
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
+        self._stop_event.set()
         self._wake_event.set()
 
     def stop(self, timeout_seconds: float = _STOP_TIMEOUT_SECONDS) -> None:
@@ -106,15 +113,27 @@ class PeriodicTask:
             self._wake_event.clear()
             if self._is_stopping:
                 return
-            if not self._run_once():
+            if self._run_once():
+                continue
+            if self._failures and self._max_backoff_seconds is not None:
+                self._wait(self._stop_event, self._get_failure_pause())
+            else:
                 self._wait(self._wake_event, self._interval_seconds)
+
+    def _get_failure_pause(self) -> float:
+        """Return the seconds until a failed run is repeated."""
+        if self._max_backoff_seconds is None:
+            return self._interval_seconds
+        return float(min(self._max_backoff_seconds, 2 ** min(self._failures - 1, 16)))
 
     def _run_once(self) -> bool:
         try:
             has_more = bool(self._run_function())
         except Exception as error:  # noqa: BLE001 - one failed run must not end the task
+            self._failures += 1
             self._log_error(error)
             return False
+        self._failures = 0
         if self._last_error is not None:
             _log.info("%s works again", self._name)
             self._last_error = None
@@ -126,9 +145,9 @@ class PeriodicTask:
         self._last_error = type(error)
         if isinstance(error, self._expected_errors):
             _log.warning(
-                "%s failed (%s). It runs again every %g s.",
-                *(self._name, type(error).__name__, self._interval_seconds),
+                "%s failed (%s). It runs again after %g s.",
+                *(self._name, type(error).__name__, self._get_failure_pause()),
             )
         else:
-            message = "%s failed. It runs again every %g s."
-            _log.error(message, self._name, self._interval_seconds, exc_info=error)
+            message = "%s failed. It runs again after %g s."
+            _log.error(message, self._name, self._get_failure_pause(), exc_info=error)

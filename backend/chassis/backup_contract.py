@@ -5,7 +5,7 @@ a `BackupContributor`.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
@@ -88,6 +88,13 @@ class BackupContributor:
     def hold_files(self) -> AbstractContextManager[None]:
         """Return a context that keeps all files which the tables reference while it is open."""
         return nullcontext()
+
+    def list_derived_tables(self) -> Collection[str]:
+        """Return the names of tables whose rows a backup leaves out.
+
+        After a restore the service creates the rows again from other ones.
+        """
+        return ()
 
     def write_members(
         self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine

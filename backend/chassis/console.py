@@ -5,26 +5,27 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from backend.chassis.observability.json_log_format import append_log_line
+from backend.chassis.observability.json_log_format import LogFormat, append_log_line
 
 
 class CommandError(Exception):
     """A command cannot continue. The message says why and what the user can do."""
 
 
-_log_copy: Path | None = None
+_log_copy: tuple[Path, LogFormat] | None = None
 
 
-def copy_to_log(log: Path) -> None:
-    """Append everything printed from now on to the file *log* as well."""
+def copy_to_log(log: Path, log_format: LogFormat) -> None:
+    """Append everything printed from now on to the file *log* as well, in *log_format*."""
     global _log_copy
-    _log_copy = log
+    _log_copy = log, log_format
 
 
 def print_line(text: str = "") -> None:
     """Print a line and flush it. A closed terminal or a full disk is ignored."""
     if _log_copy is not None and text.strip():
-        append_log_line(_log_copy, "supervisor", text.strip())
+        log, log_format = _log_copy
+        append_log_line(log, "supervisor", text.strip(), log_format=log_format)
     with contextlib.suppress(OSError):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -16,6 +16,7 @@ _DEFAULT_PORTS = {
     "rediss": 6379,
     "amqp": 5672,
     "amqps": 5671,
+    "kafka": 9092,
 }
 
 Level = Literal["error", "warning"]

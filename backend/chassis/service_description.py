@@ -48,6 +48,11 @@ class Service:
         return self.name == "gateway"
 
     @property
+    def uses_event_loop(self) -> bool:
+        """True if its worker serves connections on an event loop, not in threads."""
+        return self.worker_class != "gthread"
+
+    @property
     def full_name(self) -> str:
         """The service's name in health responses and logs."""
         return self.name if self.is_gateway else f"{self.name}-service"
@@ -90,11 +95,13 @@ class Companion:
         port: default port, or None if it does not listen.
         port_variable: environment variable that overrides the port.
         url_variable: environment variable that passes its URL to the services.
-        probe_path: path that returns 200 once it is ready; without one it is ready as soon as it
-            runs.
+        probe_path: path that returns 200 once it is ready. Without one it is ready once it accepts
+            connections at its port with TLS, or without a port as soon as it runs.
         socket: path of the Unix socket on which it listens instead of a port; `{data}` is replaced.
         stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
+        supervised_arguments: arguments that only the supervisor of a host appends. A container
+            starts the companion without them.
         imports: modules that it imports when it starts. The supervisor then forks it from a
             process that has imported them, together with those of the services.
     """
@@ -110,6 +117,7 @@ class Companion:
     socket: str | None = None
     stores_data: bool = False
     logs_json: bool = False
+    supervised_arguments: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
 
     @property

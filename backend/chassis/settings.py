@@ -13,7 +13,9 @@ from typing import Self, TypeVar
 from dotenv import dotenv_values
 
 from backend.chassis.catalog import get_service
+from backend.chassis.events_url import find_missing_extra, read_events_url
 from backend.chassis.files import create_file
+from backend.chassis.observability.json_log_format import LogFormat
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.addresses import Network, parse_trusted_networks
@@ -22,6 +24,7 @@ from backend.security.settings import loopback_host, redis_url
 
 Choice = TypeVar("Choice", bound=str)
 
+_LOG_FORMATS: tuple[LogFormat, ...] = ("json", "ecs")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -129,6 +132,14 @@ class Env:
         return Env({"LOG_LEVEL": level}).choice("LOG_LEVEL", _LOG_LEVELS, "INFO")
 
     @property
+    def log_format(self) -> LogFormat | None:
+        """LOG_FORMAT, or None if it is unset."""
+        log_format = self.optional("LOG_FORMAT")
+        if log_format is None:
+            return None
+        return Env({"LOG_FORMAT": log_format.lower()}).choice("LOG_FORMAT", _LOG_FORMATS, "json")
+
+    @property
     def is_production(self) -> bool:
         """True if APP_ENV is production."""
         return self.choice("APP_ENV", ("development", "production"), "development") == "production"
@@ -193,12 +204,14 @@ class CommonSettings:
     """Settings that every service reads.
 
     Attributes:
+        log_format: format of log lines; None for text on a terminal and otherwise JSON.
         otlp_endpoint: URL of the trace collector. OpenTelemetry's exporter reads the variable
             itself. None disables the recording of spans.
         langsmith_enabled: True if LangChain sends prompts and model output to LangSmith. Its own
             variables configure the rest.
         auth_urls: URLs of auth's instances, which store the audit events of all services. Without
             one, audit events stay in the outbox.
+        events_url: URL of the broker of domain events. Without one, they stay in the outbox.
     """
 
     name: str
@@ -210,28 +223,33 @@ class CommonSettings:
     secret_key: Secret
     is_debug: bool = False
     log_level: str = "INFO"
+    log_format: LogFormat | None = None
     otlp_endpoint: str | None = None
     langsmith_enabled: bool = False
     auth_urls: tuple[str, ...] = ()
+    events_url: str | None = None
 
     @classmethod
     def from_env(cls, env: Env, name: str) -> Self:
         """Read the settings of the service *name*."""
         entry = get_service(name)
+        common_redis_url = _validate_redis_url(redis_url(os.environ))
         return cls(
             name=name,
             is_production=env.is_production,
             host=env.text("GATEWAY_HOST" if entry.is_gateway else "HOST", "127.0.0.1"),
             port=env.number(entry.port_variable, entry.port, min_value=1),
             data_dir=env.path("DATA_DIR", "data"),
-            redis_url=_validate_redis_url(redis_url(os.environ)),
+            redis_url=common_redis_url,
             secret_key=env.secret("SECRET_KEY"),
             # Flask reads FLASK_DEBUG itself under every server, so it is validated in each service.
             is_debug=env.is_debug,
             log_level=env.log_level,
+            log_format=env.log_format,
             otlp_endpoint=env.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             langsmith_enabled=env.flag("LANGSMITH_TRACING"),
             auth_urls=load_service_urls(env, get_service("auth")),
+            events_url=load_events_url(env, common_redis_url),
         )
 
     def get_database_url(self, env: Env) -> str:
@@ -267,6 +285,20 @@ def _validate_redis_url(url: str | None) -> str | None:
             parse_redis_url(url)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+    return url
+
+
+def load_events_url(env: Env, redis_url: str | None) -> str:
+    """Return the URL of the broker of domain events, by default *redis_url*."""
+    try:
+        url = read_events_url(env.text("EVENTS_URL", ""), env.text("KAFKA_BROKERS", ""), redis_url)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    if extra := find_missing_extra(url):
+        raise SettingsError(
+            "The packages for kafka:// in EVENTS_URL or KAFKA_BROKERS are not installed. Install "
+            f"them with: ./start_microservices.sh install --extra {extra}"
+        )
     return url
 
 

@@ -134,14 +134,15 @@ def _serve(entry: Service | Companion, variables: EnvironmentVariables) -> int:
 
 
 def _is_ready(entry: Service | Companion, variables: EnvironmentVariables) -> bool:
-    path = entry.probe_path if isinstance(entry, Companion) else probe_path(entry)
-    if path is None:
-        # It has no port: it is ready once it runs, and the container ends with it.
-        return True
     if isinstance(entry, Companion):
-        scheme, host = "http", variables.get("HOST") or "127.0.0.1"
+        if entry.port is None:
+            # It is ready once it runs, and the container ends with it.
+            return True
+        scheme, path = ("tls", "") if entry.probe_path is None else ("http", entry.probe_path)
+        host = variables.get("HOST") or "127.0.0.1"
     else:
-        scheme, host = get_scheme(entry, variables), get_host(entry, variables)
+        scheme, path = get_scheme(entry, variables), probe_path(entry)
+        host = get_host(entry, variables)
     address = format_host(WILDCARD_LOOPBACKS.get(host, host))
     return is_ready(f"{scheme}://{address}:{_port(entry, variables)}{path}")
 

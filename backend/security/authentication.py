@@ -47,6 +47,8 @@ _KEY_CACHE_ENTRIES = 4096
 _READ_GRACE_SECONDS = 30.0
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXTENSION = "backend.security"
+# Session ids of tokens that were issued for an API key: this prefix and the id of the key.
+API_KEY_SESSION_PREFIX = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,13 @@ class Principal:
 
     @property
     def uses_api_key(self) -> bool:
-        return self.session_id.startswith("key:")
+        return self.session_id.startswith(API_KEY_SESSION_PREFIX)
+
+    @property
+    def api_key_id(self) -> str | None:
+        """Id of the API key with which the caller authenticated; None for a session."""
+        key_id = self.session_id.removeprefix(API_KEY_SESSION_PREFIX)
+        return key_id if self.uses_api_key else None
 
 
 class ApiKeyExchange(Protocol):

@@ -29,6 +29,9 @@ _RATE_PATTERN = re.compile(
     r"(?: burst (?P<burst>[1-9][0-9]{0,8}))?"
 )
 MICROSECONDS = 1_000_000
+# A TAT that is further ahead was stored before the clock was set back, and is ignored. Units that
+# were used beyond a reservation can put it ahead of the burst, but not by this much.
+MAX_TOLERANCES_AHEAD = 10
 
 _log = logging.getLogger(__name__)
 
@@ -128,9 +131,14 @@ def apply_gcra(arrival: int, now: int, charge: Charge) -> tuple[int, int]:
         arrival: TAT before the charge, in microseconds.
         now: current time in microseconds.
     """
-    interval, tolerance = charge.limit.interval_us, charge.limit.tolerance_us
-    after = max(arrival, now) + interval * charge.cost
-    return after, max(0, after - now - tolerance)
+    after = _limit_arrival(arrival, now, charge) + charge.limit.interval_us * charge.cost
+    return after, max(0, after - now - charge.limit.tolerance_us)
+
+
+def _limit_arrival(arrival: int, now: int, charge: Charge) -> int:
+    """Return the TAT, or *now* if it is in the past or was stored before the clock was set back."""
+    is_stale = arrival - now > MAX_TOLERANCES_AHEAD * charge.limit.tolerance_us
+    return now if is_stale else max(arrival, now)
 
 
 def apply_charges(
@@ -139,7 +147,10 @@ def apply_charges(
     """Return (TAT to store, wait in microseconds) per charge. If one must wait, none is charged."""
     charged = [apply_gcra(a, now, charge) for a, charge in zip(arrivals, charges, strict=True)]
     if any(wait for _, wait in charged):
-        return [(max(a, now), wait) for a, (_, wait) in zip(arrivals, charged, strict=True)]
+        return [
+            (_limit_arrival(arrival, now, charge), wait)
+            for arrival, (_, wait), charge in zip(arrivals, charged, charges, strict=True)
+        ]
     return charged
 
 
@@ -153,6 +164,7 @@ local refused, after, out = false, {}, {}
 for i = 1, #KEYS do
   local interval, tolerance, cost = ARGV[3*i-2], ARGV[3*i-1], ARGV[3*i]
   local arrival = math.max(tonumber(held[i] or 0), now)
+  if arrival - now > MAX_TOLERANCES_AHEAD * tolerance then arrival = now end
   after[i] = arrival + interval * cost
   local wait = math.max(0, after[i] - now - tolerance)
   if wait > 0 then refused = true end
@@ -168,7 +180,7 @@ if not refused then
   end
 end
 return {ok = table.concat(out, ' ')}
-"""
+""".replace("MAX_TOLERANCES_AHEAD", str(MAX_TOLERANCES_AHEAD))
 
 # Returns units that were reserved and not used, or takes units used beyond the reservation.
 # Never rejects: the work is done already. ARGV is (interval, units to take) for each key.

@@ -71,9 +71,14 @@ class Revocations(Protocol):
 
     def session_status(self, claims: SessionClaims) -> SessionStatus: ...
 
+    def invalidate_cache(self) -> None:
+        """Forget cached statuses, because revocations may have been missed."""
+
     def is_populated(self) -> bool: ...
 
     def repopulate(self, history: RevocationHistory) -> None: ...
+
+    def contains(self, history: RevocationHistory) -> bool: ...
 
     def revoke_session(self, session_id: str, lifetime_seconds: int) -> None: ...
 
@@ -121,6 +126,9 @@ class LocalRevocations:
         )
         return SessionStatus.REVOKED if revoked or outdated else SessionStatus.VALID
 
+    def invalidate_cache(self) -> None:
+        """Do nothing: this process has all revocations that it can know."""
+
     def is_populated(self) -> bool:
         return self._populated
 
@@ -130,6 +138,15 @@ class LocalRevocations:
         self._generations.update(_generations(history))
         self._populated = True
         self.epoch += 1
+
+    def contains(self, history: RevocationHistory) -> bool:
+        return all(
+            self._revoked_until.get(session_id, 0.0) > self._clock()
+            for session_id in history.revoked_session_ids
+        ) and all(
+            self._generations.get(name, 0) >= generation
+            for name, generation in _generations(history).items()
+        )
 
     def revoke_session(self, session_id: str, lifetime_seconds: int) -> None:
         now = self._clock()
@@ -207,7 +224,19 @@ class SharedRevocations:
             transaction.set(POPULATED_MARKER, server)
             transaction.publish(CHANNEL, "all")
             transaction.execute()
-        self._invalidate_cache()
+        self.invalidate_cache()
+
+    def contains(self, history: RevocationHistory) -> bool:
+        """Return whether every revocation of *history* was published to this server."""
+        generations = _generations(history)
+        names = [session_key(session_id) for session_id in history.revoked_session_ids]
+        if not names and not generations:
+            return True
+        values = self._redis.mget([*names, *generations])
+        return None not in values[: len(names)] and all(
+            int(value or 0) >= generation
+            for value, generation in zip(values[len(names) :], generations.values(), strict=True)
+        )
 
     def _server_state(self) -> str:
         # A restarted server may have lost the last second of writes, and a full one may have
@@ -246,9 +275,9 @@ class SharedRevocations:
                 self._announced.raise_user_generation(user_id, int(generation))
             case ["tenant", tenant_id, generation]:
                 self._announced.raise_tenant_generation(tenant_id, int(generation))
-        self._invalidate_cache()
+        self.invalidate_cache()
 
-    def _invalidate_cache(self) -> None:
+    def invalidate_cache(self) -> None:
         self.epoch += 1
         self._statuses.clear()
 
@@ -287,7 +316,7 @@ class SharedRevocations:
                     channel.subscribe(CHANNEL)
                     self.is_subscribed = True
                     if not connected:
-                        self._invalidate_cache()  # messages were missed meanwhile
+                        self.invalidate_cache()  # messages were missed meanwhile
                         connected = True
                     while True:
                         if message := channel.get_message(timeout=_SILENCE_SECONDS):
@@ -298,7 +327,7 @@ class SharedRevocations:
             except RedisError:
                 self.is_subscribed = False
                 if connected:
-                    self._invalidate_cache()
+                    self.invalidate_cache()
                 connected = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,16 +98,6 @@ def public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
     core = {"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(raw)}
     digest = hashlib.sha256(json.dumps(core, separators=(",", ":"), sort_keys=True).encode())
     return core | {"kid": encode_base64url(digest.digest()), "use": "sig", "alg": ALGORITHM}
-
-
-class LocalKeys:
-    """Public keys that are held in memory instead of downloaded."""
-
-    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
-        self._keys = {public_jwk(key)["kid"]: key for key in keys}
-
-    def find_key(self, kid: str) -> Ed25519PublicKey | None:
-        return self._keys.get(kid)
 
 
 class RemoteKeys:

@@ -20,7 +20,7 @@ from langchain_core.messages import HumanMessage
 
 from backend.ai.chat_models import ModelAddress, ModelSettings, open_chat_model
 from backend.ai.embedding import BuiltInEmbedder
-from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.domain.rule_based.model_planner import SmallModelPlanner
 from backend.services.agent.engine.chat_models.local_chat_model import LocalChatModel
 from backend.services.agent.engine.chat_models.planner import OfferedTool, PlannedToolCall
 from backend.services.agent.tools.factory import create_tools
@@ -36,7 +36,7 @@ def main(url: str | None, every: int) -> None:
         OfferedTool(tool.name, tool.description, tool.arguments.json_schema, tool.examples)
         for tool in create_tools(rag=None, now=None, page_fetcher=None)
     ]
-    planner = RuleBasedPlanner(BuiltInEmbedder(threads=1))
+    planner = SmallModelPlanner(BuiltInEmbedder(threads=1))
     _report("lite", cases, lambda request: _choose_by_rules(planner, tools, request))
     if url is not None:
         address = ModelAddress.for_local_model(url, os.environ["SECRET_KEY"])
@@ -64,7 +64,7 @@ def _report(model_name: str, cases: Sequence[tuple[str, str]], choose_tool: Choo
     print(f"{model_name}: {seconds * 1000:.0f} ms per choice")
 
 
-def _choose_by_rules(planner: RuleBasedPlanner, tools: Sequence[OfferedTool], request: str) -> str:
+def _choose_by_rules(planner: SmallModelPlanner, tools: Sequence[OfferedTool], request: str) -> str:
     return _get_tool_name(planner.choose_tool_calls(request, tools))
 
 

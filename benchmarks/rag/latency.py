@@ -164,20 +164,20 @@ def run_service(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Run the service like the suite does. Yields its port and the headers of a valid token."""
     identities = Identities()
     with serve_keys(identities) as auth_url:
-        rag, chroma = free_port(), free_port()
+        rag = free_port()
         variables = {
             **os.environ,
             "DATA_DIR": str(folder),
             "AUTH_SERVICE_URL": auth_url,
-            "CHROMA_URL": f"http://127.0.0.1:{chroma}",
+            "CHROMA_URL": f"unix:{folder / 'rag' / 'vectors.sock'}",
             "RAG_SERVICE_PORT": str(rag),
         }
-        store = "backend.services.rag.store.vectors.chroma_server"
-        arguments = [sys.executable, "-m", store, str(folder / "rag" / "vectors"), "127.0.0.1"]
+        store = "backend.services.rag.store.vectors.vector_server"
+        vector_server = [sys.executable, "-m", store, str(folder / "rag" / "vectors")]
         service = [sys.executable, "-m", "backend.chassis", "serve", "rag"]
         settings = {"env": variables, "stdin": subprocess.DEVNULL}
         with (
-            process([*arguments, str(chroma)], folder / "chroma.log", **settings),
+            process(vector_server, folder / "vectors.log", **settings),
             process(service, folder / "rag.log", **settings),
         ):
             bearer = identities.bearer("user-asked", tenant_id=TENANT)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Write the passwords of PostgreSQL and Grafana to the volume `passwords`, unless they exist.
-# POSTGRES_PASSWORD and GRAFANA_PASSWORD are used if they are set; otherwise passwords are generated.
+# Write the passwords of PostgreSQL and Grafana and the key of Chroma to the volume `passwords`, unless
+# they exist. POSTGRES_PASSWORD, GRAFANA_PASSWORD and CHROMA_API_KEY are used if they are set; otherwise
+# values are generated.
 set -eu
 
 main() {
@@ -9,6 +10,7 @@ main() {
   cd /passwords
   write_once postgres "${POSTGRES_PASSWORD:-}"
   write_once grafana "${GRAFANA_PASSWORD:-}"
+  write_once chroma "${CHROMA_API_KEY:-}"
   write database-url "postgresql://agent:$(cat postgres)@postgres:5432/agent"
 }
 

@@ -85,7 +85,7 @@ def test_ports_match_the_catalog(manifests):
 
 def test_only_the_gateway_accepts_traffic_from_everywhere(manifests):
     policies = select_kind(manifests, "NetworkPolicy")
-    assert policies["nobody"]["spec"] == {
+    assert policies["default-deny"]["spec"] == {
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
     }

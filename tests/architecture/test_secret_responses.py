@@ -41,4 +41,11 @@ def test_responses_with_secrets_are_marked_as_not_to_be_stored(build, name):
 def test_routes_with_secrets_are_found(build):
     rules = {rule for rule, _ in list_secret_routes(build("auth"))}
 
-    assert {"/login", "/register", "/refresh", "/api-keys", "/mfa/totp"} <= rules
+    assert {
+        "/login",
+        "/register",
+        "/refresh",
+        "/api-keys",
+        "/service-accounts",
+        "/mfa/totp",
+    } <= rules

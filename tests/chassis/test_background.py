@@ -48,6 +48,31 @@ def start():
         task.stop()
 
 
+def test_failed_run_is_repeated_with_growing_pauses_that_a_wake_up_does_not_end(start):
+    failures, seconds = [ConnectionError()] * 4, []
+
+    def fail():
+        if failures:
+            raise failures.pop()
+
+    def wait(_event, pause):
+        seconds.append(pause)
+        task_ready.wait(10)
+        if len(seconds) <= 4:
+            # A pause after a failure waits for the stop of the task only.
+            task[0].wake()
+            assert not _event.is_set()
+        else:
+            _event.wait(10)
+
+    task_ready = threading.Event()
+    task = [start("flush", 7.0, fail, max_backoff_seconds=4.0, wait=wait)]
+    task_ready.set()
+
+    wait_until(lambda: len(seconds) == 5)
+    assert seconds == [1.0, 2.0, 4.0, 4.0, 7.0]
+
+
 def test_task_runs_at_start_and_after_each_interval(start, pauses):
     runs = []
     start("count", 5.0, lambda: runs.append(1), wait=pauses)
@@ -121,7 +146,7 @@ def test_task_survives_exceptions_and_logs_the_first_in_a_row(start, pauses, cap
         pauses.end_pause()
     wait_until(lambda: len(pauses.seconds) == 3)
 
-    assert caplog.messages == ["flush failed. It runs again every 5 s.", "flush works again"]
+    assert caplog.messages == ["flush failed. It runs again after 5 s.", "flush works again"]
 
 
 def test_expected_error_is_logged_without_traceback(start, pauses, caplog):
@@ -132,7 +157,7 @@ def test_expected_error_is_logged_without_traceback(start, pauses, caplog):
     wait_until(lambda: pauses.seconds == [5.0])
 
     (record,) = caplog.records
-    assert record.getMessage() == "flush failed (ConnectionError). It runs again every 5 s."
+    assert record.getMessage() == "flush failed (ConnectionError). It runs again after 5 s."
     assert record.exc_info is None
 
 

@@ -26,7 +26,7 @@ from backend.services.auth.app import create_app as create_auth
 from backend.services.auth.settings import Settings as AuthSettings
 from backend.services.rag.app import create_app as create_rag
 from backend.services.rag.clients.rerankers import RerankSettings
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings as RagSettings
 from backend.services.rag.store.vectors.factory import VectorStoreSettings
@@ -112,7 +112,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         sign_in = _sign_in_with(identities)
         yield Stage(identities.trust(app), sign_in, _create_rag_resources, identities=identities)
     finally:
-        for kind in (IngestionThread, EmbeddingThread):
+        for kind in (IngestionThread, IndexingThreads):
             get_component(app, kind).stop()
 
 
@@ -184,12 +184,15 @@ def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:
     put = stage.client.put(f"/roles/{role}", headers=headers, json={"permissions": ["rag:read"]})
     assert put.status_code == 201, put.text
     key = stage.post("/api-keys", headers, json={"name": "one"}).json["id"]
+    body = {"name": "a channel", "permissions": ["rag:read"]}
+    account = stage.post("/service-accounts", headers, json=body).json["id"]
     sessions = stage.client.get("/me/sessions", headers=headers).json["items"]
     return {
         "tenant_id": tenant,
         "user_id": user,
         "name": role,
         "key_id": key,
+        "account_id": account,
         "session_id": next((item["id"] for item in sessions if not item["current"]), "none"),
     }
 

@@ -44,6 +44,8 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "DELETE /mfa/totp": {"password": PASSWORD, "code": "123456"},
     "POST /api-keys": {"name": "a key"},
     "POST /api-keys/exchange": {"key": "aas_unknown"},
+    "POST /service-accounts": {"name": "a channel", "permissions": ["rag:read"]},
+    "POST /service-accounts/<account_id>/rotate": {"overlap_seconds": 60},
     "POST /internal/audit-events": {
         "events": [
             {

@@ -124,6 +124,9 @@ SHORT = {
     ),
     "auth display name": json_request("/me", lambda text: {"display_name": text}, "PATCH"),
     "auth API key": json_request("/api-keys", lambda text: {"name": text}),
+    "auth service account": json_request(
+        "/service-accounts", lambda text: {"name": text, "permissions": ["rag:read"]}
+    ),
     "auth tenant": json_request("/tenants", lambda text: {"name": text}),
 }
 CASES = {name: (send, TEXTS) for name, send in LONG.items()} | {

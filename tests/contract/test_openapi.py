@@ -39,6 +39,7 @@ BEYOND_SCHEMA = re.compile(
             "POST /(register|users) #/(username|password)",
             "(POST|PATCH|PUT) /(users|tenants)[^ ]* #/roles/.*",
             "POST /api-keys #/expires_at",
+            "POST /service-accounts #/permissions/.*",
             "POST /mfa/totp/confirm #/code",
             "POST /password/reset invalid_reset_token",
             "POST /email/confirm invalid_email_token",

@@ -7,8 +7,8 @@ from backend.security.authentication import (
     SecurityContext,
     set_security_context,
 )
-from backend.security.tokens import InvalidToken, KeysUnavailable, LocalKeys, TokenVerifier
-from tests.identities import AUDIENCE, ISSUER
+from backend.security.tokens import InvalidToken, KeysUnavailable, TokenVerifier
+from tests.identities import AUDIENCE, ISSUER, LocalKeys
 from tests.security.stand_ins import auth_service
 from tests.servers import free_port
 

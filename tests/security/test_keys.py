@@ -10,13 +10,12 @@ from backend.security.authentication import SecurityContext, set_security_contex
 from backend.security.revocation import LocalRevocations
 from backend.security.tokens import (
     KeysUnavailable,
-    LocalKeys,
     RemoteKeys,
     TokenVerifier,
     public_jwk,
     signing_key,
 )
-from tests.identities import AUDIENCE, ISSUER, NoApiKeys
+from tests.identities import AUDIENCE, ISSUER, LocalKeys, NoApiKeys
 from tests.security.stand_ins import auth_service
 from tests.servers import free_port, wait_until
 

@@ -193,6 +193,22 @@ def open_patient_limiter(redis_url: str) -> Limiter:
     return Limiter(connect(redis_url, timeout=READY_SECONDS))
 
 
+def test_charges_from_before_the_clock_was_set_back_are_ignored(redis_url):
+    hour, now = 3600 * 1_000_000, int(time.time() * 1_000_000)
+    charge = Charge("api", "test:{clock}", TEN)
+    assert apply_gcra(now + hour, now, charge) == (now + TEN.interval_us, 0)
+    # Units used beyond a reservation still count.
+    assert apply_gcra(now + 5 * TEN.tolerance_us, now, charge)[1] > 0
+
+    with Redis.from_url(redis_url) as redis:
+        redis.set(charge.key, now + hour)
+    limiter = open_patient_limiter(redis_url)
+
+    decision = limiter.decide([charge])
+    assert (decision.allowed, decision.is_local) == (True, False)
+    assert sum(limiter.decide([charge]).allowed for _ in range(10)) == 9
+
+
 def test_limiters_on_one_redis_share_the_limit(redis_url):
     first, second = open_patient_limiter(redis_url), open_patient_limiter(redis_url)
     charge = Charge("address", "shared", TEN)

@@ -177,6 +177,7 @@ def from_response(label: str, *keys: str | int) -> Callable[[ExampleSender, User
 IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/auth/api-keys": from_response("POST /auth/api-keys", "id"),
     "/auth/me/sessions": lambda sender, caller: sender.get_current_session(caller),
+    "/auth/service-accounts": from_response("POST /auth/service-accounts", "id"),
     "/auth/tenants": from_response("POST /auth/tenants", "id"),
     "/auth/tenants/{tenant_id}/members": from_response("POST /auth/users", "id"),
     "/auth/users": from_response("POST /auth/users", "id"),

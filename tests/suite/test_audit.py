@@ -74,6 +74,8 @@ def test_operations_of_all_services_are_recorded(suite, ada, search_audit):
     assert send("r-6", "GET", "/rag/stats") == 403
     assert send("r-7", "GET", "/agent/stats") == 403
     assert send("r-8", "GET", "/auth/users") == 403
+    assert send("r-13", "GET", "/admin/stats") == 403
+    assert send("r-14", "GET", "/stats") == 403
     question = {"user_request": "How much is 6 times 7?"}
     assert send("r-9", "POST", "/agent/query", json=question) == 200
     decide_about_note(ada, "approve", "r-10")
@@ -94,6 +96,8 @@ def test_operations_of_all_services_are_recorded(suite, ada, search_audit):
         ("access.denied", "permission_denied", "GET /stats", "r-6"),
         ("access.denied", "permission_denied", "GET /stats", "r-7"),
         ("access.denied", "permission_denied", "GET /users", "r-8"),
+        ("access.denied", "permission_denied", "GET /stats", "r-13"),
+        ("access.denied", "permission_denied", "GET /stats", "r-14"),
         ("tool.run", "success", "calculate", "r-9"),
         ("tool.approved", "success", "save_note", "r-10"),
         ("tool.run", "success", "save_note", "r-10"),

@@ -119,6 +119,9 @@ class Stage:
     def member(self) -> dict[str, str]:
         return {"user_id": self.create("/auth/users", new_user(), "id", by="home_admin")}
 
+    def service_account(self) -> dict[str, str]:
+        return {"account_id": self.create("/auth/service-accounts", NARROW, "id", by="home_admin")}
+
     def unused_role(self) -> dict[str, str]:
         return {"name": f"reader-{next(_numbers)}"}
 
@@ -250,6 +253,18 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "auth DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
     "auth POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    # Service accounts belong to a tenant: each administrator creates one in their own tenant.
+    "auth POST /service-accounts": RouteCase(201, json=NARROW),
+    "auth GET /service-accounts": RouteCase(200),
+    "auth GET /service-accounts/<account_id>": RouteCase(
+        200, resource=Stage.service_account, visible_to=("home_admin",)
+    ),
+    "auth POST /service-accounts/<account_id>/rotate": RouteCase(
+        201, resource=Stage.service_account, visible_to=("home_admin",)
+    ),
+    "auth DELETE /service-accounts/<account_id>": RouteCase(
+        204, resource=Stage.service_account, visible_to=("home_admin",)
+    ),
     "auth GET /roles": RouteCase(200),
     # Roles belong to a tenant: each administrator creates one in their own tenant.
     "auth PUT /roles/<name>": RouteCase(

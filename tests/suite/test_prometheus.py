@@ -148,7 +148,7 @@ def test_client_input_never_becomes_a_label(monitoring, suite):
 def test_unreachable_process_fires_an_alert(monitoring, suite):
     # A killed process is restarted between two scrapes.
     worker = suite.get_pid("rag-worker")
-    os.kill(worker, signal.SIGSTOP)
+    os.killpg(worker, signal.SIGSTOP)
 
     def firing() -> list[dict[str, Any]]:
         alerts = monitoring.get("alerts")["alerts"]
@@ -157,6 +157,6 @@ def test_unreachable_process_fires_an_alert(monitoring, suite):
     try:
         wait_until(firing, 30)
     finally:
-        os.kill(worker, signal.SIGCONT)
+        os.killpg(worker, signal.SIGCONT)
     assert firing()[0]["labels"]["job"] == "rag-worker"
     wait_until(lambda: not firing(), 60)

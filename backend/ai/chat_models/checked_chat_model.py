@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic_core import from_json
 
@@ -49,6 +49,14 @@ class CheckedChatModel(BaseChatModel):
         The values are `stop`, `length`, `tool_calls` and `content_filter`.
         """
 
+    def get_chunk_timeout_seconds(
+        self,
+        messages: list[BaseMessage],  # noqa: ARG002 - for models whose speed varies
+        settings: dict[str, Any],  # noqa: ARG002
+    ) -> float:
+        """Return the longest time between two chunks of the response to *messages*."""
+        return self.chunk_timeout_seconds
+
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         checker = _StreamChecker(self)
         with translate_errors(self.translate_error):
@@ -56,17 +64,21 @@ class CheckedChatModel(BaseChatModel):
                 yield checker.check_chunk(chunk)
         yield checker.build_last_chunk()
 
-    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+    async def _astream(
+        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
         checker = _StreamChecker(self)
+        timeout_seconds = self.get_chunk_timeout_seconds(messages, kwargs)
         with translate_errors(self.translate_error):
             # The provider's class declares the method as an iterator; it is a generator.
-            async with aclosing(super()._astream(*args, **kwargs)) as chunks:  # type: ignore[type-var]
+            stream = super()._astream(messages, *args, **kwargs)
+            async with aclosing(stream) as chunks:  # type: ignore[type-var]
                 while True:
                     # asyncio.wait_for is not used: in Python 3.11 it loses a cancellation that
                     # arrives together with the awaited chunk (python/cpython#86296), and the
                     # connection to the model would stay open.
                     try:
-                        async with asyncio.timeout(self.chunk_timeout_seconds):
+                        async with asyncio.timeout(timeout_seconds):
                             chunk = await anext(chunks)
                     except StopAsyncIteration:
                         break

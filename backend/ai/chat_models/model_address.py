@@ -1,5 +1,6 @@
 """Addresses of chat models: provider, model name and server, and their text format."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -13,6 +14,12 @@ _PREFIXES: Final = tuple(row.name for row in PROVIDERS.values() if row.default_u
 ADDRESS_FORMATS: Final = ", ".join(
     ["embedded", *(f"{name}:MODEL" for name in _PREFIXES), "PROVIDER:MODEL@URL or URL#MODEL"]
 )
+
+# The size in a model's name, as in `qwen3:1.7b`, `llama-3.2-3b-instruct` or `smollm2:360m`.
+_SIZE: Final = re.compile(
+    r"(?<![\w.])(?P<number>\d+(?:\.\d+)?)(?P<unit>[bm])(?![a-z0-9])", re.IGNORECASE
+)
+_MAX_SMALL_BILLIONS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,18 @@ class ModelAddress:
     def is_embedded(self) -> bool:
         """True for the agent's rule-based planner, which needs no model server."""
         return self.provider == "embedded"
+
+    @property
+    def is_small(self) -> bool:
+        """True if the name of a self-hosted model states at most four billion parameters.
+
+        Such models rarely call tools correctly, and mostly run on a CPU.
+        """
+        size = _SIZE.search(self.model)
+        if size is None or self.provider not in {"ollama", "openai-compatible"}:
+            return False
+        billions = float(size["number"]) / (1_000 if size["unit"].lower() == "m" else 1)
+        return billions <= _MAX_SMALL_BILLIONS
 
     @property
     def host_and_port(self) -> str:

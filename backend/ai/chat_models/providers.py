@@ -80,7 +80,7 @@ _ROWS: Final = (
     ),
     Provider(
         "local",
-        module="openai_compatible",
+        module="local_server",
         package="langchain_openai",
         fixed_context_tokens=CONTEXT_TOKENS,
         is_configurable=False,

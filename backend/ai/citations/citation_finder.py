@@ -27,6 +27,8 @@ _MIN_SIMILARITY: Final = 0.75
 # candidate.
 _CONTEXT_WEIGHT: Final = 0.5
 
+# Shorter numbers occur in many sentences by chance.
+_MIN_NUMBER_LENGTH: Final = 3
 # A part of a document sentence is a quote if it has at least this many letters and digits.
 _MIN_QUOTED_LETTERS: Final = 20
 
@@ -118,7 +120,8 @@ class CitationFinder:
 
         A document sentence supports *text* if it contains all numbers of *text* and either most of
         its terms, or some of its terms and nearly the same meaning. The meaning is not compared if
-        *text* is a quote.
+        *text* is a quote. So does the only sentence with a number that the question does not
+        contain: the answer may be in another language than the document.
         """
         if is_refusal(text):
             return None
@@ -126,7 +129,11 @@ class CitationFinder:
         if not self._candidates or not any(len(term) > 1 for term in terms):
             return None
         numbers = _extract_numbers(text)
-        candidate = self._find_quoted(text, numbers) or self._find_similar(text, terms, numbers)
+        candidate = (
+            self._find_quoted(text, numbers)
+            or self._find_similar(text, terms, numbers)
+            or self._find_by_number(terms, numbers)
+        )
         return None if candidate is None else self._get_or_add_citation(candidate).marker
 
     def _find_quoted(self, text: str, numbers: frozenset[str]) -> _Candidate | None:
@@ -169,6 +176,19 @@ class CitationFinder:
             if best is None or score > best_score:
                 best, best_score = candidate, score
         return best
+
+    def _find_by_number(self, terms: frozenset[str], numbers: frozenset[str]) -> _Candidate | None:
+        """Return the only candidate with all *numbers*, one of which is not in the question.
+
+        It must contain a word of *terms* besides, unless that number is long.
+        """
+        new_numbers = numbers - _extract_numbers(self._question)
+        candidates = [item for item in self._candidates if numbers <= item.numbers]
+        if not new_numbers or len(candidates) != 1:
+            return None
+        is_distinctive = any(len(number) >= _MIN_NUMBER_LENGTH for number in new_numbers)
+        words = terms - numbers
+        return candidates[0] if is_distinctive or words & candidates[0].terms else None
 
     def _embed_candidates(self, candidates: Sequence[_Candidate]) -> Vectors:
         """Return the vectors of *candidates*. Each is embedded once."""

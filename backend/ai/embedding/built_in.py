@@ -9,10 +9,10 @@ from backend.ai.model_files import EMBEDDING_FILES, EMBEDDING_GRAPH, find_model_
 
 
 class BuiltInEmbedder:
-    """Converts texts to unit vectors of length 384. The model is loaded with the first text.
+    """Converts texts to unit vectors of length 384.
 
-    Safe to share between threads. Create it after a fork, never before: its threads do not
-    survive one.
+    The model, about 35 MB, is loaded with the first text in 0.1 s and freed when it is idle. Safe
+    to share between threads. Create it after a fork, never before: its threads do not survive one.
     """
 
     dimensions = DIMENSIONS
@@ -47,10 +47,3 @@ class BuiltInEmbedder:
             ModelFilesError: the model is not installed.
         """
         self._encoder.load()
-
-    def unload(self, idle_seconds: float) -> None:
-        """Free the model, about 35 MB, if no text was embedded for *idle_seconds*.
-
-        The next text loads it again, which takes 0.1 s.
-        """
-        self._encoder.unload(idle_seconds)

@@ -4,7 +4,6 @@ The model gives texts of one language similar vectors, so that a question finds 
 language first. Subtracting the mean vector of the language removes this.
 """
 
-import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from backend.ai.embedder import Vectors
 from backend.ai.embedding.language_means import LanguageMeans
+from backend.ai.embedding.lazy_model import LazyModel
 from backend.ai.embedding.onnx_encoder import DIMENSIONS, Inputs, OnnxEncoder
 from backend.ai.embedding.piece_tokenizer import PieceTokenizer
 from backend.ai.embedding.word_table import WordTable
@@ -30,10 +30,10 @@ PASSAGE: Final = "passage: "
 
 
 class MultilingualEmbedder:
-    """Converts texts to unit vectors of length 384. The model is loaded with the first text.
+    """Converts texts to unit vectors of length 384.
 
-    Safe to share between threads. Create it after a fork, never before: its threads do not
-    survive one.
+    The model, about 80 MB, is loaded with the first text in 0.2 s and freed when it is idle. Safe
+    to share between threads. Create it after a fork, never before: its threads do not survive one.
     """
 
     dimensions = DIMENSIONS
@@ -42,8 +42,7 @@ class MultilingualEmbedder:
         self.tokenizer = PieceTokenizer()
         self._encoder = OnnxEncoder(MULTILINGUAL_GRAPH, self._build_inputs, threads)
         self._means = LanguageMeans()
-        self._load_lock = threading.Lock()
-        self._words: WordTable | None = None
+        self._words = LazyModel(lambda: WordTable(find_model_file(MULTILINGUAL_WORDS), DIMENSIONS))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row per passage. Texts are truncated to 512 tokens."""
@@ -69,16 +68,5 @@ class MultilingualEmbedder:
         """
         self._encoder.load()
 
-    def unload(self, idle_seconds: float) -> None:
-        """Free the model, about 80 MB, if no text was embedded for *idle_seconds*.
-
-        The next text loads it again, which takes 0.2 s.
-        """
-        if self._encoder.unload(idle_seconds):
-            self.tokenizer.unload()
-
     def _build_inputs(self, ids: NDArray[np.int32], mask: NDArray[np.int32]) -> Inputs:
-        with self._load_lock:
-            if self._words is None:
-                self._words = WordTable(find_model_file(MULTILINGUAL_WORDS), DIMENSIONS)
-        return {"words": self._words.look_up(ids), "mask": mask}
+        return {"words": self._words.get().look_up(ids), "mask": mask}

@@ -1,9 +1,8 @@
 """Tokenizer of the multilingual embedding model, which is loaded when needed."""
 
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.ai.embedding.lazy_model import LazyModel
 from backend.ai.model_files import MULTILINGUAL_TOKENIZER, find_model_file
 
 if TYPE_CHECKING:
@@ -21,39 +20,27 @@ class PieceTokenizer:
     """
 
     def __init__(self) -> None:
-        self._load_lock = threading.Lock()
-        self._processor: SentencePieceProcessor | None = None
+        self._processor = LazyModel(_load_processor)
 
     def find_token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of each token in order; the token is `text[start:end]`.
 
         The span of a token that is only a blank is empty.
         """
-        processor = self._get_processor()
+        processor = self._processor.get()
         spans: list[tuple[int, int]] = processor.encode_as_offset_mapping(text)["offsets"]
         # The blank before a word belongs to its token.
         return [(end - len(text[start:end].lstrip()), end) for start, end in spans]
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids for the model, truncated to MAX_TOKENS."""
-        processor = self._get_processor()
+        processor = self._processor.get()
         ids: list[int] = processor.encode(text, out_type=int)[: MAX_TOKENS - 2]
         return [processor.bos_id(), *ids, processor.eos_id()]
 
-    def unload(self) -> None:
-        """Free the vocabulary. The next text loads it again, which takes 0.1 s."""
-        with self._load_lock:
-            self._processor = None
 
-    def _get_processor(self) -> "SentencePieceProcessor":
-        with self._load_lock:
-            if self._processor is None:
-                self._processor = _load_processor(find_model_file(MULTILINGUAL_TOKENIZER))
-            return self._processor
-
-
-def _load_processor(path: Path) -> "SentencePieceProcessor":
+def _load_processor() -> "SentencePieceProcessor":
     # Imported here: installations that only have English documents do not need it.
     from sentencepiece import SentencePieceProcessor
 
-    return SentencePieceProcessor(model_file=str(path))
+    return SentencePieceProcessor(model_file=str(find_model_file(MULTILINGUAL_TOKENIZER)))

@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Final
 
 MAX_PARALLEL_REQUESTS: Final = 2
-# The context window of one request.
+# The context window of one request. All requests share its memory.
 CONTEXT_TOKENS: Final = 8_192
+# Tokens of a prompt that are read at once. The server stops a cancelled request between two of
+# these batches, so one must take less than a second.
+_BATCH_TOKENS: Final = 32
+# Memory for the beginnings of earlier prompts, in MiB. A prompt that begins alike is read sooner.
+_PROMPT_CACHE_MIB: Final = 256
 MODEL_NAME: Final = "embedded-local"
 _MAX_RESPONSE_TOKENS: Final = 2_048
 
@@ -35,7 +40,10 @@ def run_server(file: Path, host: str, port: int, secret: str) -> None:
     params.hostnames, params.port = [host], port
     params.api_keys = [derive_api_key(secret)]
     params.n_parallel = MAX_PARALLEL_REQUESTS
-    params.n_ctx = MAX_PARALLEL_REQUESTS * CONTEXT_TOKENS
+    params.n_ctx = CONTEXT_TOKENS
+    params.kv_unified = True
+    params.n_batch = params.n_ubatch = _BATCH_TOKENS
+    params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.n_predict = _MAX_RESPONSE_TOKENS
     params.cpuparams.n_threads = len(os.sched_getaffinity(0))
     params.ui = False

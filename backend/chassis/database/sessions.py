@@ -1,6 +1,6 @@
 """Database sessions of a service, within transactions, and migration of its tables."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
@@ -36,8 +36,13 @@ __all__ = [
     "Session",
     "acquire_transaction_lock",
     "migrate_all_services",
+    "notify_after_commit",
     "open_database",
 ]
+
+# Key in `Session.info`: the topics whose listeners are called after the commit.
+_TOPICS = "topics_after_commit"
+Listeners = dict[str, list[Callable[[], None]]]
 
 
 class Database:
@@ -56,8 +61,10 @@ class Database:
         every_tenant: bool = False,
         session_metrics: SessionMetrics | None = None,
         writer_lock: "Lock | None" = None,
+        listeners: Listeners | None = None,
     ) -> None:
         self.engine = engine
+        self._listeners: Listeners = {} if listeners is None else listeners
         self._writer_lock = writer_lock
         self._schema = schema
         self._owner = owner
@@ -77,7 +84,15 @@ class Database:
             every_tenant=True,
             session_metrics=self._session_metrics,
             writer_lock=self._writer_lock,
+            listeners=self._listeners,
         )
+
+    def add_commit_listener(self, topic: str, listener: Callable[[], None]) -> None:
+        """Call *listener* after each commit of a session with `notify_after_commit(…, topic)`.
+
+        It is called in the thread of the commit, so it must neither block nor raise.
+        """
+        self._listeners.setdefault(topic, []).append(listener)
 
     def register_metrics(self, metrics: Metrics) -> None:
         """Report connection use, waiting times and the size of the database in *metrics*."""
@@ -108,6 +123,9 @@ class Database:
         ):
             self._set_tenant(session, tenant_id)
             yield session
+        for topic in session.info.get(_TOPICS, ()):
+            for listener in self._listeners.get(topic, ()):
+                listener()
 
     @contextmanager
     def _wait_for_writers(self) -> Iterator[None]:
@@ -211,6 +229,11 @@ def acquire_transaction_lock(session: Session, lock_name: str) -> None:
         session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": lock_name}
         )
+
+
+def notify_after_commit(session: Session, topic: str) -> None:
+    """Call the listeners of *topic* after `Database.write` has committed *session*."""
+    session.info.setdefault(_TOPICS, set()).add(topic)
 
 
 def open_database(url: str, schema: str) -> Database:

@@ -1,15 +1,13 @@
 """Audit events: recorded by every service, stored by auth in the audit log."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
-from backend.chassis.database.sessions import Database, Session
 from backend.chassis.http import ServiceClient, UpstreamProblem
-from backend.chassis.messaging.outbox import Outbox, OutboxEvent
-from backend.chassis.messaging.relay import EventRejected
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent
 
 MAX_TARGET_CHARACTERS = 128
 MAX_EVENTS_PER_REQUEST = 100
@@ -42,6 +40,9 @@ class AuditEvent:
         tenant_id: tenant in which they acted, None if it is unknown.
         target: id or name of the affected object.
         details: further facts; never secrets.
+        count: number of equal events that this one stands for.
+        first_at: time of the first one; None is the time at which it is recorded.
+        last_at: time of the last one; None if *count* is 1.
     """
 
     action: str
@@ -51,61 +52,38 @@ class AuditEvent:
     outcome: str = "success"
     target: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    count: int = 1
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 class AuditRecorder(Protocol):
     """Records audit events that are not part of another transaction."""
 
     def record_event(self, event: AuditEvent) -> None:
-        """Store *event* durably."""
+        """Store *event*."""
 
 
-class AuditOutbox:
-    """Records the audit events of a service in its outbox.
-
-    Args:
-        service: name of the service.
-        database: database of the service.
-    """
-
-    def __init__(
-        self,
-        service: str,
-        database: Database,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._service = service
-        self._database = database.across_tenants()
-        self._now = now
-        self.outbox = Outbox(service, database)
-
-    def add_event(self, session: Session, event: AuditEvent) -> None:
-        """Add *event* in the transaction of *session*, which commits the audited change."""
-        target = (event.target or "")[:MAX_TARGET_CHARACTERS]
-        self.outbox.add_event(
-            session,
-            OutboxEvent(
-                id=str(uuid4()),
-                type=f"{self._service}.{_TYPE}",
-                subject=target,
-                key=event.actor_id,
-                tenant_id=event.tenant_id or "",
-                time=self._now(),
-                data={
-                    "action": event.action,
-                    "outcome": event.outcome[:_MAX_NAME_CHARACTERS],
-                    "actor_id": event.actor_id,
-                    "address": event.origin.address[:_MAX_NAME_CHARACTERS],
-                    "request_id": event.origin.request_id,
-                    "details": dict(event.details),
-                },
-            ),
-        )
-
-    def record_event(self, event: AuditEvent) -> None:
-        """Add *event* in a transaction of its own."""
-        with self._database.write() as session:
-            self.add_event(session, event)
+def to_outbox_event(service: str, event: AuditEvent, now: datetime) -> OutboxEvent:
+    """Return *event* of *service* as it is delivered, with an id of its own."""
+    merged = {"count": event.count, "last_at": event.last_at and format_time(event.last_at)}
+    return OutboxEvent(
+        id=str(uuid4()),
+        type=f"{service}.{_TYPE}",
+        subject=(event.target or "")[:MAX_TARGET_CHARACTERS],
+        key=event.actor_id,
+        tenant_id=event.tenant_id or "",
+        time=event.first_at or now,
+        data={
+            "action": event.action,
+            "outcome": event.outcome[:_MAX_NAME_CHARACTERS],
+            "actor_id": event.actor_id,
+            "address": event.origin.address[:_MAX_NAME_CHARACTERS],
+            "request_id": event.origin.request_id,
+            "details": dict(event.details),
+            **(merged if event.count > 1 else {}),
+        },
+    )
 
 
 class AuditPublisher:
@@ -115,33 +93,26 @@ class AuditPublisher:
         self._auth = auth
 
     def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Send *events* in one request, or one by one if auth rejects that request."""
-        try:
-            self._send_events(events)
-        except UpstreamProblem as problem:
-            if problem.status not in _REJECTED:
-                raise
-            for event in events:
-                self._send_single_event(event)
-
-    def _send_single_event(self, event: OutboxEvent) -> None:
-        try:
-            self._send_events([event])
-        except UpstreamProblem as problem:
-            if problem.status not in _REJECTED:
-                raise
-            raise EventRejected(event.id, str(problem)) from problem
-
-    def _send_events(self, events: Sequence[OutboxEvent]) -> None:
+        """Send *events* in one request. Raises EventsRejected."""
         body = {"events": [_to_json(event) for event in events]}
-        self._auth.post(DELIVERY_PATH, body, {})
+        try:
+            self._auth.post(DELIVERY_PATH, body, {})
+        except UpstreamProblem as problem:
+            if problem.status not in _REJECTED:
+                raise
+            raise EventsRejected(str(problem)) from problem
 
 
 def _to_json(event: OutboxEvent) -> dict[str, Any]:
     return {
         "id": event.id,
-        "time": event.time.isoformat().replace("+00:00", "Z"),
+        "time": format_time(event.time),
         "tenant_id": event.tenant_id or None,
         "target": event.subject or None,
         **event.data,
     }
+
+
+def format_time(time: datetime) -> str:
+    """Return *time*, which is in UTC, in the format of RFC 3339."""
+    return time.isoformat().replace("+00:00", "Z")

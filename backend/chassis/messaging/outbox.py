@@ -1,50 +1,38 @@
 """Transactional outbox: events that are stored with a change and delivered after its commit.
 
-The table belongs to the service, so an event exists if and only if its change was committed. A
-relay (relay.py) delivers each event at least once.
+The table belongs to the service, so an event exists if and only if its change was committed. It
+contains the events of two channels: audit events, which are sent to auth, and domain events, which
+are published to the broker. A relay for each channel (relay.py) delivers its events at least once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database, Session, notify_after_commit
 from backend.chassis.database.types import UtcDateTime
+from backend.chassis.messaging.event_types import EventData
+from backend.chassis.messaging.events import OutboxEvent
+from backend.chassis.observability.tracing import current_span_context, format_trace_ids
+
+Channel = Literal["audit", "events"]
+CHANNELS: tuple[Channel, ...] = ("audit", "events")
 
 # Published events are kept, so that they can be published again after a consumer lost them.
 RETENTION = timedelta(days=7)
 _MAX_ERROR_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
-    """An event of a service.
-
-    Attributes:
-        id: UUID; consumers recognise a repeated delivery by it.
-        type: service and what happened, such as `rag.audit-recorded`.
-        subject: id of the object that the event is about.
-        key: events with the same key are delivered in order.
-        tenant_id: tenant of the object, "" without one.
-        data: JSON object that the type defines.
-    """
-
-    id: str
-    type: str
-    subject: str
-    key: str
-    tenant_id: str
-    time: datetime
-    data: Mapping[str, Any]
+_DELETION_BATCH_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """Numbers of pending and of rejected events, and the time of the oldest pending one."""
+    """Numbers of pending and rejected events of a channel, and the time of the oldest pending."""
 
     pending: int
     rejected: int
@@ -71,9 +59,11 @@ def outbox_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
         sa.Column("time", UtcDateTime, nullable=False),
         sa.Column("data", sa.JSON, nullable=False),
         sa.Column("published_at", UtcDateTime),
+        sa.Column("channel", sa.String(16), nullable=False, server_default="audit"),
+        sa.Column("traceparent", sa.String(55)),
         # Why the consumer rejected the event. A rejected event is not delivered again.
         sa.Column("error", sa.String(_MAX_ERROR_CHARACTERS)),
-        sa.Index(f"ix_{name}_pending", "published_at", "seq"),
+        sa.Index(f"ix_{name}_pending", "channel", "published_at", "seq"),
     )
 
 
@@ -88,32 +78,88 @@ def lease_table(service: str, metadata: sa.MetaData | None = None) -> sa.Table:
     )
 
 
+class EventRecorder:
+    """Adds events to the outbox of a service, in the transaction of the change that they report.
+
+    Events with the same key are delivered in the order in which they were added. So that
+    concurrent transactions add them in the order of their changes, change the row of the object
+    first.
+
+    Args:
+        service: name of the service, which is in the name of the table.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    # Built at the first use: a service declares its recorder as a constant.
+    @cached_property
+    def _insert(self) -> "sa.Insert":
+        return sa.insert(outbox_table(self._service))
+
+    def record_event(
+        self,
+        session: Session,
+        data: EventData,
+        *,
+        subject: str,
+        key: str,
+        tenant_id: str,
+        time: datetime,
+    ) -> None:
+        """Add a domain event.
+
+        Args:
+            subject: id of the object that the event is about.
+            key: events with the same key are delivered in order.
+            tenant_id: tenant of the object, "" without one.
+        """
+        event = OutboxEvent(
+            id=str(uuid4()),
+            type=data.event_type,
+            subject=subject,
+            key=key,
+            tenant_id=tenant_id,
+            time=time,
+            data=data.model_dump(mode="json"),
+            traceparent=_get_traceparent(),
+        )
+        self.add_event(session, event, "events")
+
+    def add_event(self, session: Session, event: OutboxEvent, channel: Channel) -> None:
+        """Add *event*, and wake the relay of the channel after the commit."""
+        values = {
+            "id": event.id,
+            "type": event.type,
+            "subject": event.subject,
+            "key": event.key,
+            "tenant_id": event.tenant_id,
+            "time": event.time,
+            "data": dict(event.data),
+            "channel": channel,
+            "traceparent": event.traceparent,
+        }
+        session.execute(self._insert, values)
+        notify_after_commit(session, _get_topic(channel))
+
+
 class Outbox:
-    """The outbox of one service.
+    """The events of one channel in the outbox of a service, for their delivery.
 
     Args:
         service: name of the service, which is in the names of the tables.
         database: database of the service.
     """
 
-    def __init__(self, service: str, database: Database) -> None:
+    def __init__(self, service: str, database: Database, channel: Channel) -> None:
+        self.channel = channel
         self._table = outbox_table(service)
         self._leases = lease_table(service)
         self._database = database.across_tenants()
 
-    def add_event(self, session: Session, event: OutboxEvent) -> None:
-        """Add *event* in the transaction of *session*, which commits the change it reports."""
-        session.execute(
-            sa.insert(self._table).values(
-                id=event.id,
-                type=event.type,
-                subject=event.subject,
-                key=event.key,
-                tenant_id=event.tenant_id,
-                time=event.time,
-                data=dict(event.data),
-            )
-        )
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after each commit in this process that adds events of the channel."""
+        self._database.add_commit_listener(_get_topic(self.channel), listener)
 
     def has_pending_events(self) -> bool:
         with self._database.read() as session:
@@ -122,18 +168,7 @@ class Outbox:
     def list_pending_events(self, limit: int) -> Sequence[OutboxEvent]:
         """Return up to *limit* events that were not delivered, oldest first."""
         with self._database.read() as session:
-            return [
-                OutboxEvent(
-                    id=row.id,
-                    type=row.type,
-                    subject=row.subject,
-                    key=row.key,
-                    tenant_id=row.tenant_id,
-                    time=row.time,
-                    data=row.data,
-                )
-                for row in session.execute(self._select_pending(limit))
-            ]
+            return [_to_event(row) for row in session.execute(self._select_pending(limit))]
 
     def mark_published(self, event_ids: Iterable[str], now: datetime) -> None:
         with self._database.write() as session:
@@ -152,12 +187,55 @@ class Outbox:
                 .values(error=reason[:_MAX_ERROR_CHARACTERS])
             )
 
+    def list_rejected_events(self, limit: int) -> Sequence[tuple[OutboxEvent, str]]:
+        """Return up to *limit* rejected events with the reasons, oldest first."""
+        table = self._table
+        query = (
+            sa.select(table)
+            .where(
+                self._is_in_channel(), table.c.published_at.is_(None), table.c.error.is_not(None)
+            )
+            .order_by(table.c.seq)
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return [(_to_event(row), row.error) for row in session.execute(query)]
+
+    def retry_rejected_events(self, event_id: str | None) -> int:
+        """Let the relay deliver all rejected events again, or one of them. Returns their number."""
+        table = self._table
+        update = (
+            sa.update(table)
+            .where(
+                self._is_in_channel(), table.c.published_at.is_(None), table.c.error.is_not(None)
+            )
+            .values(error=None)
+        )
+        if event_id is not None:
+            update = update.where(table.c.id == event_id)
+        with self._database.write() as session:
+            return len(session.execute(update.returning(table.c.id)).all())
+
     def delete_published_events(self, now: datetime) -> None:
         """Delete published and rejected events that are older than the retention time."""
         table, limit = self._table, now - RETENTION
-        is_rejected = table.c.error.is_not(None) & (table.c.time < limit)
-        with self._database.write() as session:
-            session.execute(sa.delete(table).where((table.c.published_at < limit) | is_rejected))
+        is_rejected = (
+            table.c.published_at.is_(None) & table.c.error.is_not(None) & (table.c.time < limit)
+        )
+        for is_old in (table.c.published_at < limit, is_rejected):
+            # In batches, so that other writers do not wait long.
+            batch = (
+                sa.select(table.c.seq)
+                .where(self._is_in_channel(), is_old)
+                .limit(_DELETION_BATCH_SIZE)
+            )
+            while True:
+                with self._database.write() as session:
+                    deleted = session.scalars(
+                        sa.delete(table).where(table.c.seq.in_(batch)).returning(table.c.seq)
+                    )
+                    if len(deleted.all()) < _DELETION_BATCH_SIZE:
+                        break
 
     def acquire_lease(self, name: str, holder: str, now: datetime, lifetime: timedelta) -> bool:
         """Acquire or extend the lease *name*. Returns False while another holder has it."""
@@ -180,9 +258,17 @@ class Outbox:
                 return False
             return True
 
+    def release_lease(self, name: str, holder: str) -> None:
+        """Release the lease *name* if *holder* has it."""
+        leases = self._leases
+        with self._database.write() as session:
+            session.execute(
+                sa.delete(leases).where(leases.c.name == name, leases.c.holder == holder)
+            )
+
     def get_state(self) -> OutboxState:
         table = self._table
-        is_unpublished = table.c.published_at.is_(None)
+        is_unpublished = self._is_in_channel() & table.c.published_at.is_(None)
         query = sa.select(
             sa.func.count().filter(table.c.error.is_(None)),
             sa.func.count().filter(table.c.error.is_not(None)),
@@ -195,4 +281,34 @@ class Outbox:
     def _select_pending(self, limit: int) -> "sa.Select[Any]":
         table = self._table
         is_pending = table.c.published_at.is_(None) & table.c.error.is_(None)
-        return sa.select(table).where(is_pending).order_by(table.c.seq).limit(limit)
+        where = self._is_in_channel() & is_pending
+        return sa.select(table).where(where).order_by(table.c.seq).limit(limit)
+
+    def _is_in_channel(self) -> "sa.ColumnElement[bool]":
+        return self._table.c.channel == self.channel
+
+
+def _to_event(row: "sa.Row[Any]") -> OutboxEvent:
+    return OutboxEvent(
+        id=row.id,
+        type=row.type,
+        subject=row.subject,
+        key=row.key,
+        tenant_id=row.tenant_id,
+        time=row.time,
+        data=row.data,
+        traceparent=row.traceparent,
+    )
+
+
+def _get_topic(channel: Channel) -> str:
+    """Return the topic of `notify_after_commit` for events of the channel."""
+    return f"outbox {channel}"
+
+
+def _get_traceparent() -> str | None:
+    context = current_span_context()
+    if context is None:
+        return None
+    trace_id, span_id = format_trace_ids(context)
+    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"

@@ -2,50 +2,39 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.messaging.outbox import Outbox, OutboxEvent
+from backend.chassis.background import PeriodicTask
+from backend.chassis.messaging.events import EventsRejected, OutboxEvent, Publisher
+from backend.chassis.messaging.outbox import Channel, Outbox
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 
 _log = logging.getLogger(__name__)
-_LEASE = "outbox relay"
-# Longer than one delivery takes: a batch has one request with a timeout of ten seconds.
+_LEASES: Mapping[Channel, str] = {"audit": "outbox relay", "events": "event relay"}
+# A process that took over the lease while a delivery takes longer would repeat events, in order.
 _LEASE_LIFETIME = timedelta(seconds=30)
-_BATCH_SIZE = 100
+_LEASE_RENEWAL = timedelta(seconds=15)
+_BATCH_SIZE: Mapping[Channel, int] = {"audit": 100, "events": 500}
 _CLEANUP_INTERVAL = timedelta(hours=1)
-
-
-class EventRejected(Exception):
-    """The consumer rejects an event permanently.
-
-    Attributes:
-        event_id: id of the rejected event. Events before it in the batch were delivered.
-    """
-
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.event_id = event_id
-
-
-class Publisher(Protocol):
-    """Delivers events to their consumers."""
-
-    def publish_events(self, events: Sequence[OutboxEvent]) -> None:
-        """Deliver *events*. Returns when the consumers have stored all of them.
-
-        Raises:
-            EventRejected: a consumer rejects an event permanently.
-            UpstreamError: a consumer does not respond; deliver the events again later.
-        """
+# Pause between two looks for events of other processes; those of this process wake the relay.
+_POLL_SECONDS = 2.0
+_MAX_BACKOFF_SECONDS = 60.0
+# After a wake-up, so that the events of a short run are delivered together.
+_COLLECT_SECONDS: Mapping[Channel, float] = {"audit": 1.0, "events": 0.05}
 
 
 class OutboxRelay:
-    """Delivers pending events. A lease restricts this to one process of the service at a time."""
+    """Delivers the pending events of a channel.
+
+    A lease restricts this to one process of the service at a time. It saves work only: two relays
+    would repeat events, and each would publish them in order.
+    """
 
     def __init__(
         self,
@@ -57,35 +46,68 @@ class OutboxRelay:
         self._publisher = publisher
         self._now = now
         self._holder = secrets.token_hex(16)
+        self._lease_name = _LEASES[outbox.channel]
+        self._batch_size = _BATCH_SIZE[outbox.channel]
+        self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = datetime.min.replace(tzinfo=UTC)
         self._next_cleanup_at = datetime.min.replace(tzinfo=UTC)
 
     def deliver_pending_events(self) -> bool:
         """Deliver one batch of events. Returns True if there may be more.
 
         Raises:
-            UpstreamError: a consumer does not respond. The events stay pending.
+            UpstreamError, BrokerUnavailable: a consumer or the broker does not respond. The events
+                stay pending.
         """
         self._delete_old_events()
         if not self._outbox.has_pending_events():
             return False
-        if not self._outbox.acquire_lease(_LEASE, self._holder, self._now(), _LEASE_LIFETIME):
+        if not self._hold_lease():
             return False
-        events = self._outbox.list_pending_events(_BATCH_SIZE)
+        events = self._outbox.list_pending_events(self._batch_size)
         try:
-            self._publisher.publish_events(events)
-        except EventRejected as rejection:
-            self._set_aside(events, rejection)
-            return True
-        self._outbox.mark_published([event.id for event in events], self._now())
-        return len(events) == _BATCH_SIZE
+            self._publish_events(events)
+        except EventsRejected:
+            self._publish_one_by_one(events)
+        return len(events) == self._batch_size
 
-    def _set_aside(self, events: Sequence[OutboxEvent], rejection: EventRejected) -> None:
-        """Mark the event as rejected and those before it as published, to deliver later ones."""
-        _log.error("event %s was rejected: %s", rejection.event_id, rejection)
-        self._outbox.mark_rejected(rejection.event_id, str(rejection))
-        ids = [event.id for event in events]
-        if delivered := ids[: ids.index(rejection.event_id)]:
-            self._outbox.mark_published(delivered, self._now())
+    def stop(self) -> None:
+        """Release the lease, so that another process need not wait for its end."""
+        if self._now() < self._renew_lease_at + _LEASE_LIFETIME:
+            self._outbox.release_lease(self._lease_name, self._holder)
+            self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+
+    def _hold_lease(self) -> bool:
+        """Acquire the lease, or extend it if half of its time has passed."""
+        now = self._now()
+        # The second comparison holds unless the clock was set back.
+        if now < self._renew_lease_at <= now + _LEASE_RENEWAL:
+            return True
+        # The process that has the lease looks for events as often. Each attempt blocks writers.
+        if now < self._retry_lease_at <= now + timedelta(seconds=_POLL_SECONDS):
+            return False
+        if self._outbox.acquire_lease(self._lease_name, self._holder, now, _LEASE_LIFETIME):
+            self._renew_lease_at = now + _LEASE_RENEWAL
+            return True
+        self._renew_lease_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_lease_at = now + timedelta(seconds=_POLL_SECONDS)
+        return False
+
+    def _publish_one_by_one(self, events: Sequence[OutboxEvent]) -> None:
+        """Deliver *events*, and exclude those from delivery that the consumer rejects."""
+        for event in events:
+            # All requests together can take longer than the lease lasts.
+            if not self._hold_lease():
+                return
+            try:
+                self._publish_events([event])
+            except EventsRejected as rejection:
+                _log.error("event %s was rejected: %s", event.id, rejection)
+                self._outbox.mark_rejected(event.id, str(rejection))
+
+    def _publish_events(self, events: Sequence[OutboxEvent]) -> None:
+        self._publisher.publish_events(events)
+        self._outbox.mark_published([event.id for event in events], self._now())
 
     def _delete_old_events(self) -> None:
         if self._now() >= self._next_cleanup_at:
@@ -93,23 +115,70 @@ class OutboxRelay:
             self._next_cleanup_at = self._now() + _CLEANUP_INTERVAL
 
 
-def register_outbox_metrics(metrics: Metrics, outbox: Outbox) -> None:
-    """Report the number and age of events that wait for delivery in *metrics*."""
+class RelayTask(PeriodicTask):
+    """Background thread of a relay.
+
+    It runs after each commit of this process that adds events, and every two seconds for those of
+    other processes. While the consumer is unavailable, it waits from one second up to one minute
+    between two attempts.
+    """
+
+    def __init__(
+        self, outbox: Outbox, relay: OutboxRelay, expected_errors: tuple[type[Exception], ...]
+    ) -> None:
+        collect_seconds = _COLLECT_SECONDS[outbox.channel]
+
+        def wait(event: threading.Event, seconds: float) -> None:
+            if event.wait(seconds):
+                self._stop_event.wait(collect_seconds)
+
+        super().__init__(
+            f"delivery of {'audit events' if outbox.channel == 'audit' else 'events'}",
+            _POLL_SECONDS,
+            relay.deliver_pending_events,
+            stops_at_exit=True,
+            expected_errors=(*expected_errors, SQLAlchemyError),
+            max_backoff_seconds=_MAX_BACKOFF_SECONDS,
+            wait=wait,
+        )
+        self._relay = relay
+        outbox.add_listener(self.wake)
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Stop the relay and release its lease."""
+        super().stop(timeout_seconds)
+        try:
+            self._relay.stop()
+        except SQLAlchemyError as error:
+            _log.info("the lease of the relay is not released: %s", type(error).__name__)
+
+
+def register_outbox_metrics(metrics: Metrics, outboxes: Sequence[Outbox]) -> None:
+    """Report the numbers and ages of events that wait for delivery in *metrics*."""
 
     def read() -> Iterator[Metric]:
-        state = outbox.get_state()
-        oldest = state.oldest_pending_at
-        age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
-        yield GaugeMetricFamily(
-            "events_outbox_pending", "Events that wait for delivery.", state.pending
+        pending = GaugeMetricFamily(
+            "events_outbox_pending", "Events that wait for delivery.", labels=["channel"]
         )
-        yield GaugeMetricFamily(
-            "events_outbox_rejected", "Events that their consumer rejected.", state.rejected
+        rejected = GaugeMetricFamily(
+            "events_outbox_rejected",
+            "Events that their consumer or the broker rejected.",
+            labels=["channel"],
         )
-        yield GaugeMetricFamily(
+        oldest = GaugeMetricFamily(
             "events_outbox_oldest_seconds",
             "Age of the oldest event that waits for delivery; 0 if none waits.",
-            max(0.0, age),
+            labels=["channel"],
         )
+        for outbox in outboxes:
+            state = outbox.get_state()
+            pending.add_metric([outbox.channel], state.pending)
+            rejected.add_metric([outbox.channel], state.rejected)
+            oldest.add_metric([outbox.channel], _get_age_seconds(state.oldest_pending_at))
+        yield from (pending, rejected, oldest)
 
     metrics.register_polled(PolledCollector("the outbox", read))
+
+
+def _get_age_seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else max(0.0, (datetime.now(UTC) - time).total_seconds())

@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+from backend.chassis.observability.ecs_log_format import to_ecs
+
+LogFormat = Literal["json", "ecs"]
+"""Names of the fields of JSON lines: our own, or those of the Elastic Common Schema."""
 
 # Characters that json.dumps does not escape: line separators, control characters that a terminal
 # executes, marks that change the direction of text, and surrogates, which UTF-8 cannot encode.
@@ -24,15 +29,20 @@ _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f]")
 
 def escape_control_characters(text: str, keep: str = "") -> str:
     """Escape the characters in *text* that control a terminal or end a line, except *keep*."""
-    escaped = _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = _escape_unsafe_characters(text)
     return _CONTROL_CHARACTERS.sub(
         lambda match: match[0] if match[0] in keep else f"\\x{ord(match[0]):02x}", escaped
     )
 
 
-def format_json_line(values: Mapping[str, object]) -> str:
+def format_json_line(values: Mapping[str, object], log_format: LogFormat = "json") -> str:
     """Return *values* as a JSON object on one line, without control characters."""
-    text = json.dumps(values, ensure_ascii=False, default=str)
+    named_values = to_ecs(values) if log_format == "ecs" else values
+    text = json.dumps(named_values, ensure_ascii=False, default=str)
+    return _escape_unsafe_characters(text)
+
+
+def _escape_unsafe_characters(text: str) -> str:
     return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -42,11 +52,14 @@ def format_timestamp(seconds: float) -> str:
     return time_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_utc.microsecond // 1000:03d}Z"
 
 
-def append_log_line(log: Path, service: str, message: str, level: str = "info") -> None:
+def append_log_line(
+    log: Path, service: str, message: str, level: str = "info", log_format: LogFormat = "json"
+) -> None:
     """Append *message* to the file *log* as a JSON line of *service*.
 
     A write error, such as a full disk, is ignored: logging must not stop the caller.
     """
     fields = {"timestamp": format_timestamp(time.time()), "level": level, "service": service}
+    line = format_json_line(fields | {"message": message}, log_format)
     with suppress(OSError), log.open("ab") as file:
-        file.write((format_json_line(fields | {"message": message}) + "\n").encode())
+        file.write(f"{line}\n".encode())

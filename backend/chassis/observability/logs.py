@@ -1,4 +1,4 @@
-"""Logs as JSON lines, or as text on a terminal, with the request id of each line."""
+"""Logs as JSON lines, of either format, or as text on a terminal, with the id of the request."""
 
 import logging
 import sys
@@ -10,6 +10,7 @@ from typing import Final, TextIO
 from flask import Flask, Response, g, request
 
 from backend.chassis.observability.json_log_format import (
+    LogFormat,
     escape_control_characters,
     format_json_line,
     format_timestamp,
@@ -33,6 +34,9 @@ class JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        return format_json_line(self._build_line(record))
+
+    def _build_line(self, record: logging.LogRecord) -> dict[str, object]:
         line: dict[str, object] = {
             "timestamp": format_timestamp(record.created),
             "level": record.levelname.lower(),
@@ -48,7 +52,19 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             traceback = self.formatException(record.exc_info)
             line["exception"] = _truncate_start(traceback, _MAX_EXCEPTION_CHARACTERS)
-        return format_json_line(line)
+        return line
+
+
+class EcsFormatter(JsonFormatter):
+    """Format a record as one JSON line with the names of the Elastic Common Schema."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._build_line(record)
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error_type"] = record.exc_info[0].__name__
+            message = str(record.exc_info[1])
+            line["error_message"] = _truncate_end(message, _MAX_MESSAGE_CHARACTERS)
+        return format_json_line(line, "ecs")
 
 
 class TextFormatter(logging.Formatter):
@@ -75,22 +91,29 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-def select_formatter(stream: TextIO) -> type[JsonFormatter] | type[TextFormatter]:
-    """Return the formatter for *stream*: text for a terminal, otherwise JSON lines."""
-    return TextFormatter if stream.isatty() else JsonFormatter
+def select_formatter(
+    stream: TextIO, log_format: LogFormat | None = None
+) -> type[JsonFormatter] | type[TextFormatter]:
+    """Return the formatter for *log_format*; for None, text on a terminal and otherwise JSON."""
+    if log_format == "ecs":
+        return EcsFormatter
+    return TextFormatter if log_format is None and stream.isatty() else JsonFormatter
 
 
-def configure_logging(service: str, level: str = "INFO") -> None:
-    """Write all logs of this process to stderr: as text to a terminal, otherwise as JSON lines.
+def configure_logging(
+    service: str, level: str = "INFO", log_format: LogFormat | None = None
+) -> None:
+    """Write all logs of this process to stderr.
 
     Includes warnings and exceptions that end a thread or the process.
 
     Args:
         service: name that each line contains.
         level: least severe level that is written.
+        log_format: format of the lines; None for text on a terminal and otherwise JSON.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(select_formatter(sys.stderr)(service))
+    handler.setFormatter(select_formatter(sys.stderr, log_format)(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

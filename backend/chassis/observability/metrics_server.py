@@ -17,12 +17,15 @@ LIVENESS_PATH = "/health/live"
 
 
 class _MetricsHandler(BaseHTTPRequestHandler):
-    # Seconds. A client that sends nothing must not hold its thread.
-    timeout = 10
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.server, MetricsServer):
+            # A client that sends nothing must not hold its thread.
+            self.connection.settimeout(self.server.client_timeout_seconds)
 
     def do_GET(self) -> None:
         server = self.server
-        if not isinstance(server, _Server) or self.path not in (PATH, LIVENESS_PATH):
+        if not isinstance(server, MetricsServer) or self.path not in (PATH, LIVENESS_PATH):
             self.send_error(404)
         elif self.path == LIVENESS_PATH:
             self._send_text(b"healthy\n", "text/plain")
@@ -42,8 +45,18 @@ class _MetricsHandler(BaseHTTPRequestHandler):
         """Log nothing: scrapes arrive every few seconds."""
 
 
-class _Server(ThreadingHTTPServer):
+class MetricsServer(ThreadingHTTPServer):
+    """Serves `/metrics`, which requires *key*, and `/health/live`.
+
+    Binds *port* and serves nothing until `start` is called. A process that must not have threads
+    calls `serve_connection` instead, whenever the server's socket is readable.
+
+    Raises:
+        OSError: the port is in use.
+    """
+
     daemon_threads = True
+    client_timeout_seconds = 10.0
 
     def __init__(self, host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
         self.metrics = metrics
@@ -51,10 +64,41 @@ class _Server(ThreadingHTTPServer):
         self.key = key
         super().__init__((host, port), _MetricsHandler)
 
+    def start(self) -> None:
+        """Serve requests in a background thread, and each of them in a thread of its own."""
+        self.client_timeout_seconds = MetricsServer.client_timeout_seconds
+        threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
+
+    def serve_connection(self) -> None:
+        """Serve one waiting connection in this thread, for up to a second between its bytes."""
+        self.client_timeout_seconds = 1.0
+        try:
+            self.socket.settimeout(self.client_timeout_seconds)
+            request, client_address = self.get_request()
+        except OSError:  # the client has closed the connection
+            return
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 - one client must not end the process
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         # A client that closed the connection is no error. The base class prints a traceback.
         if not isinstance(sys.exception(), ConnectionError):
             _log.exception("serving metrics failed")
+
+
+def bind_metrics_server(
+    host: str, port: int, metrics: Metrics, key: MetricsKey
+) -> MetricsServer | None:
+    """Return a server on *port*. If the port is in use, log a warning and return None."""
+    try:
+        return MetricsServer(host, port, metrics, key)
+    except OSError as error:
+        _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)
+        return None
 
 
 def start_metrics_server(host: str, port: int, metrics: Metrics, key: MetricsKey) -> None:
@@ -62,9 +106,6 @@ def start_metrics_server(host: str, port: int, metrics: Metrics, key: MetricsKey
 
     If the port is in use, log a warning and continue without metrics.
     """
-    try:
-        server = _Server(host, port, metrics, key)
-    except OSError as error:
-        _log.warning("metrics are not served on %s:%d: %s", host, port, error.strerror)
-        return
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    server = bind_metrics_server(host, port, metrics, key)
+    if server is not None:
+        server.start()

@@ -75,7 +75,7 @@ def create_service(
         SettingsError: a setting makes the service unusable.
     """
     entry = get_service(common.name)
-    configure_logging(entry.full_name, common.log_level)
+    configure_logging(entry.full_name, common.log_level, common.log_format)
     if common.redis_url is None:
         _log.warning(
             "no Redis-compatible server is configured: this process notices logouts and "
@@ -253,6 +253,7 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
             # child. It must not open the database or start threads as well: it runs an empty app.
             logging.getLogger("werkzeug").setLevel(logging.WARNING)
             Flask(name).run(host, common.port, debug=True)
+            return  # after Ctrl-C
         app = create_app()
     except SettingsError as error:
         sys.exit(f"{name}: {error}")

@@ -1,35 +1,19 @@
-"""Audit of requests: denials and uses of API keys, in every service with tables."""
+"""Audit of requests: denials and uses of API keys, in every service."""
 
 import logging
 from collections import OrderedDict
-from functools import partial
 from threading import Lock
 from time import time
 
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.background import PeriodicTask
-from backend.chassis.catalog import get_service
-from backend.chassis.http import ServiceClient, UpstreamError
-from backend.chassis.messaging.audit_events import (
-    AuditEvent,
-    AuditOutbox,
-    AuditPublisher,
-    AuditRecorder,
-    RequestOrigin,
-)
-from backend.chassis.messaging.relay import OutboxRelay, register_outbox_metrics
-from backend.chassis.observability.metrics import Metrics
-from backend.chassis.settings import CommonSettings
-from backend.chassis.web.app_factory import provide
+from backend.chassis.messaging.audit_events import AuditEvent, AuditRecorder, RequestOrigin
+from backend.chassis.messaging.repeated_events import WINDOW_SECONDS, RepeatedEvents
 from backend.security.authentication import Principal, get_client_address
 from backend.security.request_ids import request_id
-from backend.security.service_tokens import ServiceTokens
 
 _log = logging.getLogger(__name__)
-_DELIVERY_INTERVAL_SECONDS = 1.0
-_DELIVERY_TIMEOUT_SECONDS = 10.0
 _KEY_USE_PERIOD_SECONDS = 3600
 _MAX_REMEMBERED_KEY_USES = 4096
 
@@ -42,37 +26,101 @@ def get_request_origin() -> RequestOrigin:
     )
 
 
-def audit_requests(app: Flask, recorder: AuditRecorder) -> None:
-    """Record denied requests of *app* and the first use of an API key per address and hour."""
-    app.after_request(partial(_record_request, recorder, _RecentKeyUses()))
-
-
-def deliver_audit_events(
-    app: Flask, common: CommonSettings, outbox: AuditOutbox, metrics: Metrics
+def audit_requests(
+    app: Flask,
+    recorder: AuditRecorder,
+    storage_errors: tuple[type[Exception], ...] = (),
+    repeated_denials: RepeatedEvents | None = None,
 ) -> None:
-    """Deliver the events of *outbox* to auth, from the first request of *app* on.
+    """Record denied requests of *app* and the first use of an API key per address and hour.
 
-    Threads do not survive a fork, so the relay is started in the worker process, which receives a
-    readiness probe soon after its start.
+    A denial is recorded at once. Its repetitions within a minute are recorded together afterwards,
+    with their number and the times of the first and last one. Those of the current minute are
+    lost when the process ends.
+
+    Args:
+        storage_errors: exceptions with which *recorder* reports that it could not store an event.
+        repeated_denials: tests pass one with another clock.
     """
-    register_outbox_metrics(metrics, outbox.outbox)
-    if not common.auth_urls:
-        return
-    tokens = ServiceTokens(common.secret_key.reveal(), get_service(common.name).full_name)
-    client = ServiceClient(
-        *common.auth_urls,
-        read_timeout_seconds=_DELIVERY_TIMEOUT_SECONDS,
-        get_service_token=partial(tokens.get_token, get_service("auth").full_name),
-    )
-    relay = OutboxRelay(outbox.outbox, AuditPublisher(client))
-    task = PeriodicTask(
-        "delivery of audit events",
-        _DELIVERY_INTERVAL_SECONDS,
-        relay.deliver_pending_events,
-        expected_errors=(UpstreamError, SQLAlchemyError),
-    )
-    provide(app, task)
-    app.before_request(task.start)
+    audit = _RequestAudit(recorder, storage_errors, repeated_denials or RepeatedEvents())
+    app.after_request(audit.record_request)
+
+
+class _RequestAudit:
+    def __init__(
+        self,
+        recorder: AuditRecorder,
+        storage_errors: tuple[type[Exception], ...],
+        repeated_denials: RepeatedEvents,
+    ) -> None:
+        self._recorder = recorder
+        self._storage_errors = storage_errors
+        self._key_uses = _RecentKeyUses()
+        self._denials = repeated_denials
+        self._repetition_task = PeriodicTask(
+            "recording of repeated denials",
+            WINDOW_SECONDS / 4,
+            self._record_repetitions,
+            runs_at_start=False,
+        )
+
+    def record_request(self, response: Response) -> Response:
+        principal: Principal | None = g.get("principal")
+        if response.status_code == 403:
+            self._record_denial(principal, response)
+        elif principal is not None and principal.api_key_id is not None:
+            self._record_key_use(principal, principal.api_key_id)
+        return response
+
+    def _record_denial(self, principal: Principal | None, response: Response) -> None:
+        user_id = principal.user_id if principal is not None else g.get("denied_user_id")
+        if user_id is None:
+            return
+        reason = (response.get_json(silent=True) or {}).get("code", "forbidden")
+        event = self._denials.add_event(
+            AuditEvent(
+                "access.denied",
+                user_id,
+                None if principal is None else principal.tenant_id,
+                get_request_origin(),
+                outcome=str(reason),
+                target=f"{request.method} {request.url_rule or ''}",
+            )
+        )
+        if event is None:
+            # Started here, because threads do not survive the fork of the worker process.
+            self._repetition_task.start()
+        else:
+            self._record(event)
+
+    def _record_repetitions(self) -> None:
+        for event in self._denials.take_repetitions():
+            self._record(event)
+
+    def _record_key_use(self, principal: Principal, key_id: str) -> None:
+        origin = get_request_origin()
+        if not self._key_uses.add_use(key_id, origin.address):
+            return
+        event = AuditEvent(
+            "api_key.use", principal.user_id, principal.tenant_id, origin, target=key_id
+        )
+        if not self._record(event):
+            self._key_uses.remove_use(key_id, origin.address)
+
+    def _record(self, event: AuditEvent) -> bool:
+        """Record *event*. The response is complete, so an error of the storage is only logged."""
+        try:
+            self._recorder.record_event(event)
+        except self._storage_errors as error:
+            fields = {
+                "action": event.action,
+                "actor_id": event.actor_id,
+                "target": event.target,
+                "error": type(error).__name__,
+            }
+            _log.error("an audit event could not be stored", extra={"fields": fields})
+            return False
+        return True
 
 
 class _RecentKeyUses:
@@ -100,62 +148,3 @@ class _RecentKeyUses:
     def remove_use(self, key_id: str, address: str) -> None:
         with self._lock:
             self._periods.pop((key_id, address), None)
-
-
-def _record_request(
-    recorder: AuditRecorder, key_uses: _RecentKeyUses, response: Response
-) -> Response:
-    principal: Principal | None = g.get("principal")
-    if response.status_code == 403:
-        _record_denial(recorder, principal, response)
-    elif principal is not None and principal.uses_api_key:
-        _record_key_use(recorder, key_uses, principal)
-    return response
-
-
-def _record_denial(
-    recorder: AuditRecorder, principal: Principal | None, response: Response
-) -> None:
-    user_id = principal.user_id if principal is not None else g.get("denied_user_id")
-    if user_id is None:
-        return
-    reason = (response.get_json(silent=True) or {}).get("code", "forbidden")
-    _record(
-        recorder,
-        AuditEvent(
-            "access.denied",
-            user_id,
-            None if principal is None else principal.tenant_id,
-            get_request_origin(),
-            outcome=str(reason),
-            target=f"{request.method} {request.url_rule or ''}",
-        ),
-    )
-
-
-def _record_key_use(
-    recorder: AuditRecorder, key_uses: _RecentKeyUses, principal: Principal
-) -> None:
-    origin = get_request_origin()
-    key_id = principal.session_id.partition(":")[2]
-    if not key_uses.add_use(key_id, origin.address):
-        return
-    event = AuditEvent("api_key.use", principal.user_id, principal.tenant_id, origin, target=key_id)
-    if not _record(recorder, event):
-        key_uses.remove_use(key_id, origin.address)
-
-
-def _record(recorder: AuditRecorder, event: AuditEvent) -> bool:
-    """Record *event*. The response is complete, so an error of the database is only logged."""
-    try:
-        recorder.record_event(event)
-    except SQLAlchemyError as error:
-        fields = {
-            "action": event.action,
-            "actor_id": event.actor_id,
-            "target": event.target,
-            "error": type(error).__name__,
-        }
-        _log.error("an audit event could not be stored", extra={"fields": fields})
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +91,8 @@ def _write_archive(
     row_counts: dict[str, int] = {}
     for service, revision in revisions.items():
         progress = Progress(print_line)
-        counts = _write_rows(writer, snapshots[service], service, revision, progress)
+        derived = contributors[service].list_derived_tables()
+        counts = _write_rows(writer, snapshots[service], service, revision, derived, progress)
         row_counts |= counts
         print_line(f"{service}: {sum(counts.values())} rows")
     problems: list[str] = []
@@ -138,14 +139,24 @@ def _build_manifest(
 
 
 def _write_rows(
-    writer: ArchiveWriter, snapshot: Connection, service: str, revision: str, progress: Progress
+    writer: ArchiveWriter,
+    snapshot: Connection,
+    service: str,
+    revision: str,
+    derived_tables: Collection[str],
+    progress: Progress,
 ) -> dict[str, int]:
-    """Write the rows of *service* and return their number by `service.table`."""
+    """Write the rows of *service* and return their number by `service.table`.
+
+    The rows of *derived_tables* are left out.
+    """
     counts = {}
     set_search_path(snapshot, service)
     for table in get_tables(service, revision):
         count = 0
-        for number, part in enumerate(row_transfer.read_parts(snapshot, table)):
+        is_derived = table.name in derived_tables
+        parts = () if is_derived else row_transfer.read_parts(snapshot, table)
+        for number, part in enumerate(parts):
             writer.add_bytes(build_part_name(service, table.name, number), part)
             count += part.count(b"\n")
             progress.report(f"{service}: {count} rows of {table.name}")

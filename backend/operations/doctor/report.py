@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.chassis.catalog import CATALOG
 from backend.chassis.console import format_table, print_line
 from backend.chassis.diagnostics import Finding, Level, warning
+from backend.chassis.observability.ecs_log_format import parse_log_line
 from backend.operations import installer
 from backend.operations.doctor.host_checks import check_host
 from backend.operations.supervisor import state
@@ -171,7 +172,9 @@ def _run_checks(
         return output.decode(
             "utf-8", "replace"
         ), f"they took longer than {_CHECK_TIMEOUT_SECONDS} s."
-    return process.stdout, (process.stderr.strip().splitlines()[-1:] or ["no output."])[0]
+    last_line = (process.stderr.strip().splitlines() or ["no output."])[-1]
+    # An exception is logged as a JSON line.
+    return process.stdout, str(parse_log_line(last_line).get("message", last_line))
 
 
 def _parse_findings(output: str) -> Mapping[str, Sequence[Finding]]:

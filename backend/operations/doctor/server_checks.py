@@ -1,4 +1,4 @@
-"""Checks of the Redis-compatible server: reachable, and configured not to lose data."""
+"""Checks of the Redis-compatible server and of the broker: reachable, and not losing data."""
 
 import os
 import re
@@ -8,8 +8,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from backend.chassis.diagnostics import Finding, error, warning
-from backend.chassis.settings import Env
+from backend.chassis.diagnostics import Finding, check_connection, error, warning
+from backend.chassis.events_url import IN_PROCESS, parse_kafka_servers
+from backend.chassis.settings import Env, SettingsError, load_events_url
 from backend.security.redis import connect
 from backend.security.redis.permanent_errors import explain_permanent_error
 from backend.security.settings import redis_url
@@ -26,6 +27,37 @@ def check_redis(env: Env) -> Iterator[Finding]:
     if url is None:
         return
     is_external = env.optional("REDIS_URL") is not None or env.optional("REDIS_HOST") is not None
+    variable = _REDIS_URL if env.optional(_REDIS_URL) else "REDIS_HOST"
+    fix = f"Start it, or correct {variable}." if is_external else "./start_microservices.sh restart"
+    consequence = "Revocations cannot be checked. Requests fail with 503 after 30 seconds."
+    yield from _check_server(url, is_external=is_external, consequence=consequence, fix=fix)
+
+
+def check_event_broker(env: Env) -> Iterator[Finding]:
+    """Yield the problems of the broker of domain events, if it is another server."""
+    try:
+        url = load_events_url(env, None)
+    except SettingsError:
+        return  # reported by the checks of each service
+    if url in (IN_PROCESS, redis_url(os.environ)):
+        return
+    variable = "EVENTS_URL" if env.optional("EVENTS_URL") else "KAFKA_BROKERS"
+    consequence = "Events wait in the tables of the services until it responds."
+    fix = f"Start it, or correct {variable}."
+    if not url.startswith(("kafka", "amqp")):
+        yield from _check_server(url, is_external=True, consequence=consequence, fix=fix)
+        return
+    servers = parse_kafka_servers(url) if url.startswith("kafka") else ()
+    urls = [f"kafka://{server}" for server in servers] or [url]
+    reasons = [check_connection(server) for server in urls]
+    if all(reasons):
+        yield error(
+            "events", f"The broker of events does not respond ({reasons[0]}).", consequence, fix
+        )
+
+
+def _check_server(url: str, *, is_external: bool, consequence: str, fix: str) -> Iterator[Finding]:
+    """Yield the problems of the Redis-compatible server at *url*."""
     try:
         with connect(url, timeout=_TIMEOUT_SECONDS, retries=0) as client:
             info: Mapping[str, Any] = client.info()
@@ -35,10 +67,8 @@ def check_redis(env: Env) -> Iterator[Finding]:
             "redis",
             (isinstance(failure, RedisError) and explain_permanent_error(failure))
             or f"The Redis-compatible server does not respond: {failure}",
-            "Revocations cannot be checked. Requests fail with 503 after 30 seconds.",
-            f"Start it, or correct {_REDIS_URL if env.optional(_REDIS_URL) else 'REDIS_HOST'}."
-            if is_external
-            else "./start_microservices.sh restart",
+            consequence,
+            fix,
         )
         return
     yield from _check_version(info)
@@ -92,6 +122,7 @@ def _check_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
             "redis",
             "The server writes no append-only file.",
             "When it stops, data since its last snapshot is lost: rate limits, events of running "
-            "responses, and daily request counts. Revocations are published again.",
+            "responses, daily request counts, and domain events that consumers have not received. "
+            "Revocations are published again.",
             "redis-cli config set appendonly yes",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.chassis.catalog import find_unlisted_services
 from backend.chassis.console import CommandError, format_table, print_line
+from backend.chassis.observability.json_log_format import escape_control_characters
 from backend.chassis.one_time_secrets import pop_one_time_secrets
 from backend.operations.supervisor import log_files, state
 from backend.operations.supervisor.greeting import format_example_commands
@@ -166,12 +167,12 @@ class SuiteCommands:
         for line in lines:
             clock = str(line.get("timestamp"))[11:23]
             print_line(
-                log_files.escape_control_characters(
+                escape_control_characters(
                     f"{clock}  {line['service']!s:<16}  {line.get('message', '')}"
                 )
             )
             if "exception" in line:
-                print_line(log_files.escape_control_characters(str(line["exception"]), keep="\n"))
+                print_line(escape_control_characters(str(line["exception"]), keep="\n"))
         return 0
 
     def _find_logs(self, name: str | None) -> list[Path]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from backend.chassis.console import CommandError
+from backend.chassis.observability.ecs_log_format import parse_log_line
+from backend.chassis.observability.json_log_format import escape_control_characters
 
 # Number of rotated files that are kept of each log. With the current file, they have at most
 # four times LOG_MAX_MB.
@@ -19,7 +21,6 @@ ROTATED_FILES = 3
 _TAIL_BYTES = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 _NUMBERED = re.compile("_([2-9])$")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def explain_unwritable_folder(folder: Path) -> str | None:
@@ -56,11 +57,6 @@ def read_last_lines(log: Path, count: int, offset: int = 0) -> list[str]:
         return _decode_lines(file.read())[-count:]
 
 
-def escape_control_characters(text: str, keep: str = "") -> str:
-    """Escape terminal control characters in *text* except those in *keep*."""
-    return _CONTROL.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
-
-
 def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, Any]]:
     """Return the parsed lines with this request id or trace id, oldest first.
 
@@ -79,7 +75,7 @@ def find_request_lines(logs: Sequence[Path], request_id: str) -> list[dict[str, 
     entries = [
         {**entry, "service": f"{entry.get('service', log.stem)}{_instance_suffix(log)}"}
         for line, log in source_by_line.items()
-        if request_id in ((entry := _parse_line(line)).get("request_id"), entry.get("trace_id"))
+        if request_id in ((entry := parse_log_line(line)).get("request_id"), entry.get("trace_id"))
     ]
     return sorted(entries, key=lambda entry: str(entry.get("timestamp")))
 
@@ -93,14 +89,6 @@ def _instance_suffix(log: Path) -> str:
     """Return `-2` for the log of the second instance, "" for the first."""
     match = _NUMBERED.search(log.stem)
     return f"-{match[1]}" if match else ""
-
-
-def _parse_line(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
 
 
 def _rotated_files(log: Path) -> list[Path]:

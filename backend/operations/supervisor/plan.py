@@ -231,7 +231,10 @@ def _plan_companion(
     port = _get_port(companion.name, companion, variables, options.port_offset)
     return Program(
         name=companion.name,
-        command=companion.command(sys.executable, host, port, data),
+        command=(
+            *companion.command(sys.executable, host, port, data),
+            *companion.supervised_arguments,
+        ),
         host=host,
         port=port,
         port_variable=companion.port_variable,
@@ -253,7 +256,7 @@ def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[st
     """
     if (variables.get(service.workers_variable) or "1") != "1":
         return ()
-    worker_module = (service.worker_class.rpartition(".")[0],) if service.is_gateway else ()
+    worker_module = (service.worker_class.rpartition(".")[0],) if service.uses_event_loop else ()
     return (service.module, *worker_module, *_SERVING_MODULES)
 
 

@@ -70,7 +70,9 @@ class Supervisor:
             self._check_disk_space()
             self._write_state()  # from now on `stop` can find this supervisor
             create_log_folder(self.plan.logs)
-            copy_to_log(self.plan.supervisor_log)
+            copy_to_log(
+                self.plan.supervisor_log, child_output.get_log_format(self.plan.environment)
+            )
             try:
                 self._start_all()
                 if not self._signals.stop_requests:

@@ -16,6 +16,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
+from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_stats import StatsClient
 from backend.services.admin.domain.stats import StatsService
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_service(settings.common, {})
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
+    audit_requests_without_tables(app, settings.common)
     app.register_blueprint(stats_routes)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedder import Embedder
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.http import ServiceClient
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
@@ -24,7 +26,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
@@ -47,7 +50,7 @@ from backend.services.agent.domain.evaluation.evaluations import EvaluationServi
 from backend.services.agent.domain.evaluation.replay import CreateAnswerService
 from backend.services.agent.domain.personas import PersonaService
 from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
-from backend.services.agent.domain.rule_based.planner import RuleBasedPlanner
+from backend.services.agent.domain.rule_based.model_planner import SmallModelPlanner
 from backend.services.agent.domain.stats import StatsService
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
@@ -69,9 +72,6 @@ from backend.services.agent.routes.usage import bp as usage
 from backend.services.agent.settings import Settings
 from backend.services.agent.store.events import open_event_store
 from backend.services.agent.tools.factory import create_tools
-
-# Blueprints that programs request: health checks, the API document and statistics.
-_PROBED_BLUEPRINTS = frozenset({"service", "docs", "stats"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def create_app(
     database.migrate("agent")
     embedder = embedder or LazyEmbedder()
     rag_client = RagClient(_create_client(settings, "rag", settings.rag_urls))
-    models = ChatModelRegistry(settings.models, RuleBasedPlanner(embedder))
+    models = ChatModelRegistry(settings.models, SmallModelPlanner(embedder))
     metrics = Metrics()
     database.register_metrics(metrics)
     agent_metrics = AgentMetrics(metrics.registry, settings.prices)
@@ -135,7 +135,7 @@ def create_app(
     quotas = QuotaService(database, settings.daily_token_limits, now)
     approval_factory = ApprovalFactory(now, settings.limits.approval_timeout)
     run_records = RunRecordService(database, now)
-    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit)
+    run_outcomes = RunOutcomeService(database, run_leases, run_records, audit, now)
 
     def create_answer_service(runner: AgentRunner, quotas: QuotaService) -> AnswerService:
         return AnswerService(
@@ -161,8 +161,9 @@ def create_app(
     answer_service = create_answer_service(runner, quotas)
 
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
-    audit_requests(app, audit)
-    deliver_audit_events(app, settings.common, audit, metrics)
+    audit_requests(app, audit, (SQLAlchemyError,))
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     for service in (
         conversation_service,
         answer_service,
@@ -204,7 +205,8 @@ def create_app(
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
-    _warm_up_before_first_run(app, runner, has_model=models.resolve_name(None) != RULE_BASED_MODEL)
+    if models.resolve_name(None) != RULE_BASED_MODEL:
+        _warm_up_before_first_run(app, runner)
     return verify_routes(app)
 
 
@@ -225,20 +227,18 @@ def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> Servic
     )
 
 
-def _warm_up_before_first_run(app: Flask, runner: AgentRunner, *, has_model: bool) -> None:
-    """Import LangChain, which takes a second and 35 MB, in a background thread.
+def _warm_up_before_first_run(app: Flask, runner: AgentRunner) -> None:
+    """Import LangChain, which takes two seconds and 60 MB, in a background thread.
 
-    With a model, the import starts after the first request, which is a readiness probe. Without
-    one, it starts after the first request of a user, so that an idle installation does not need the
-    memory. An import at startup would delay the probes, and threads started before a fork would be
-    lost.
+    The import starts after the first request, which is a readiness probe. At startup it would delay
+    the probes, and threads started before a fork would be lost. Without a model few runs need
+    LangChain; the first of them imports it.
     """
     warm_up_started = threading.Lock()
 
     @app.after_request
     def warm_up(response: Response) -> Response:
-        is_of_user = request.blueprint is not None and request.blueprint not in _PROBED_BLUEPRINTS
-        if (has_model or is_of_user) and warm_up_started.acquire(blocking=False):
+        if warm_up_started.acquire(blocking=False):
             threading.Thread(target=runner.warm_up, name="warm-up", daemon=True).start()
         return response
 

@@ -274,6 +274,15 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Progress of a run before its text: *done* of *total* steps of the *stage*."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdleEvent:
     """No event for a moment. Consumers can check whether the client is still connected."""
 
@@ -293,5 +302,12 @@ class RunFinished:
 
 
 RunEvent = (
-    TextDelta | ToolStarted | ToolEnded | ClientToolCalls | TokenUsage | IdleEvent | RunFinished
+    TextDelta
+    | ToolStarted
+    | ToolEnded
+    | ClientToolCalls
+    | TokenUsage
+    | RunProgress
+    | IdleEvent
+    | RunFinished
 )

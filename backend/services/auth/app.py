@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.one_time_secrets import store_one_time_secret
 from backend.chassis.settings import SettingsError, load_env
@@ -21,6 +23,7 @@ from backend.chassis.web.app_factory import (
     verify_routes,
 )
 from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.security.authentication import (
     SecurityContext,
@@ -33,6 +36,7 @@ from backend.services.auth.clients.mail import FolderMailSender, MailSender, Smt
 from backend.services.auth.clients.oidc import OidcProvider
 from backend.services.auth.domain.accounts import AccountService, Registration
 from backend.services.auth.domain.administration.roles import RoleService
+from backend.services.auth.domain.administration.service_accounts import ServiceAccountService
 from backend.services.auth.domain.administration.tenants import TenantService
 from backend.services.auth.domain.administration.users import UserService
 from backend.services.auth.domain.audit import AuditLog
@@ -56,6 +60,7 @@ from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
 from backend.services.auth.routes.administration.roles import roles
+from backend.services.auth.routes.administration.service_accounts import service_accounts
 from backend.services.auth.routes.administration.stats import stats
 from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
@@ -160,7 +165,9 @@ def create_app(
     provide(app, recovery)
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
-    audit_requests(app, audit_log)
+    audit_requests(app, audit_log, (SQLAlchemyError,))
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     start_cleanup_on_request(app, audit_log, settings.audit_retention)
     app.register_blueprint(accounts)
     app.register_blueprint(sessions)
@@ -175,8 +182,9 @@ def create_app(
     provide(app, UserService(database, account_service, email_changes, publisher, now))
     provide(app, RoleService(database, publisher, now))
     provide(app, TenantService(database, publisher, now))
+    provide(app, ServiceAccountService(database, publisher, now))
     provide(app, StatsService(database, now))
-    for blueprint in (users, roles, tenants, stats):
+    for blueprint in (users, roles, tenants, service_accounts, stats):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

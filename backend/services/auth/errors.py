@@ -267,6 +267,19 @@ class PermissionDenied(ServiceError):
         super().__init__(f"You lack these permissions yourself: {', '.join(sorted(missing))}.")
 
 
+class PermissionNotForServiceAccounts(ServiceError):
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def __init__(self, index: int, permission: str) -> None:
+        super().__init__(f"A service account cannot have the permission {permission}.")
+        self._index = index
+
+    def errors(self) -> list[dict[str, str]]:
+        return [{"pointer": f"#/permissions/{self._index}", "detail": str(self)}]
+
+
 class ResourceNotFound(ServiceError):
     """The resource does not exist or the caller cannot see it; the response is the same."""
 

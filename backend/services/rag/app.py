@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.ai.embedding import BuiltInEmbedder
-from backend.chassis.background import PeriodicTask
 from backend.chassis.backup_contract import collect_backup_metrics
+from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
@@ -20,7 +21,8 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
-from backend.chassis.web.audit import audit_requests, deliver_audit_events
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.rag.clients.answer_model import open_answer_model
 from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
@@ -30,9 +32,8 @@ from backend.services.rag.domain.documents import DocumentService, WaitSlots
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -44,8 +45,6 @@ from backend.services.rag.wiring import RagComponents
 _MAX_WAIT_SLOTS = 16
 # Without a worker's heartbeat for this time, the service processes waiting documents itself.
 _WORKER_TIMEOUT_SECONDS = 30.0
-# Without a question for this time, the service frees the multilingual model.
-_IDLE_SECONDS = 300.0
 
 
 def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | None = None) -> Flask:
@@ -78,9 +77,11 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         metrics=metrics,
     )
     audit = components.audit
-    audit_requests(app, audit)
-    deliver_audit_events(app, settings.common, audit, metrics)
+    audit_requests(app, audit, (SQLAlchemyError,))
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
+    components.reembedder.set_wake(wake)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
     provide(app, components)
@@ -130,16 +131,13 @@ def _start_ingestion(
         ingestion = IngestionThread(components.ingestion)
         provide(app, ingestion)
         ingestion.start()
-        embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
-        provide(app, embedding)
-        embedding.start()
-        recount = create_recount_task(components.word_counts)
-        provide(app, recount)
-        recount.start()
+        indexing = IndexingThreads(
+            components.reembedder, components.sentence_embedder, components.word_counts
+        )
+        provide(app, indexing)
+        indexing.start()
         return ingestion.wake
-    unload_model = partial(components.multilingual_embedder.unload, _IDLE_SECONDS)
-    PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
-    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds)
+    notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)
     notifier.start()
     ingestion = IngestionThread(components.ingestion, _WORKER_TIMEOUT_SECONDS)

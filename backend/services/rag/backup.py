@@ -5,7 +5,7 @@ rag/vectors/MODEL/NUMBER   vectors of visible chunks (domain/maintenance/vector_
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
 
@@ -28,6 +28,7 @@ from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.settings import Settings
 from backend.services.rag.store import snapshot as store
 from backend.services.rag.store.chunks import build_chunk_id
+from backend.services.rag.store.sentence_vectors import SentenceVectorsRow
 from backend.services.rag.store.snapshot import EmbeddedDocument
 from backend.services.rag.store.vectors import VectorStore
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
@@ -50,6 +51,10 @@ class RagBackupContributor(BackupContributor):
 
     def hold_files(self) -> AbstractContextManager[None]:
         return self._blobs.block_deletion()
+
+    def list_derived_tables(self) -> Collection[str]:
+        # About 3.5 kB for each chunk. The worker creates missing ones when no document waits.
+        return (SentenceVectorsRow.__tablename__,)
 
     def write_members(
         self, snapshot: Connection, writer: MemberWriter, print_line: PrintLine

@@ -41,23 +41,23 @@ COMPANIONS = (
         stores_data=True,
         imports=("backend.services.rag.store.vectors.chroma",),
     ),
-    # The vector server for containers, which cannot share a socket. It has no authentication, so it
-    # may be reachable in the containers' own network only. The start script never starts it.
+    # The vector server for containers, which cannot share a socket: it listens on a port with TLS
+    # and accepts clients with CHROMA_API_KEY only. The start script never starts it.
     Companion(
         "chroma",
         "rag",
         (
-            *("-m", "backend.services.rag.store.vectors.chroma_server"),
+            *("-m", "backend.services.rag.store.vectors.vector_server"),
             *("{data}/rag/vectors", "{host}", "{port}"),
         ),
         is_needed=_never,
         port=5020,
         port_variable="CHROMA_PORT",
         url_variable="CHROMA_URL",
-        probe_path="/api/v2/heartbeat",
         stores_data=True,
     ),
-    # Processes uploaded documents. Its port serves metrics and a liveness probe.
+    # Processes uploaded documents. Its port serves metrics and a liveness probe. On this host, the
+    # service wakes it through a pipe, so that it needs no memory while there is no work.
     Companion(
         "rag-worker",
         "rag",
@@ -67,6 +67,7 @@ COMPANIONS = (
         port_variable="RAG_WORKER_PORT",
         probe_path="/health/live",
         logs_json=True,
+        supervised_arguments=("--on-demand",),
         imports=("backend.services.rag.jobs.worker", "backend.services.rag.wiring"),
     ),
 )

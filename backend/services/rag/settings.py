@@ -10,6 +10,7 @@ from backend.ai.chat_models import ModelSettings
 from backend.ai.embedding import EmbeddingConfig
 from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
 from backend.services.rag.clients.rerankers import RerankSettings
+from backend.services.rag.store.vectors.addresses import parse_server_address
 from backend.services.rag.store.vectors.factory import (
     VECTOR_STORE_KINDS,
     VectorStoreSettings,
@@ -118,7 +119,18 @@ def _read_vector_store(env: Env, folder: Path, database_url: str) -> VectorStore
             )
         # The limit of connections to the service's own tables does not apply to vectors.
         return VectorStoreSettings(kind, folder, url=re.sub(r"[?&]connections=\d+$", "", url))
-    return VectorStoreSettings("chroma", folder / "vectors", url=env.optional("CHROMA_URL"))
+    return _read_chroma(env, folder / "vectors")
+
+
+def _read_chroma(env: Env, folder: Path) -> VectorStoreSettings:
+    url, key = env.optional("CHROMA_URL"), env.optional("CHROMA_API_KEY")
+    api_key = Secret(key) if key else None
+    if url is not None:
+        try:
+            parse_server_address(url, api_key)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+    return VectorStoreSettings("chroma", folder, url=url, api_key=api_key)
 
 
 def _read_qdrant(env: Env, folder: Path) -> VectorStoreSettings:

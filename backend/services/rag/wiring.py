@@ -7,7 +7,7 @@ from backend.ai.embedding import BUILT_IN, BuiltInEmbedder, EmbeddingConfig, Mul
 from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.clients.rerankers import open_reranker
 from backend.services.rag.domain.blob_storage import BlobStorage
@@ -25,6 +25,7 @@ from backend.services.rag.domain.search.document_attributes import DocumentAttri
 from backend.services.rag.domain.search.service import SearchService
 from backend.services.rag.domain.search.word_counts import WordCounts
 from backend.services.rag.extraction.extractor import ExtractionLimits, Extractor
+from backend.services.rag.extraction.parser_processes import select_processes
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.keyword_index.index import KeywordIndexCache
 from backend.services.rag.store.vectors import VectorStore
@@ -159,5 +160,6 @@ def _build_extractor(settings: Settings) -> Extractor:
             ocr_timeout_seconds=settings.ocr_seconds,
             max_memory_bytes=settings.extraction_memory_bytes,
             max_characters=settings.max_text_characters,
-        )
+        ),
+        select_processes(),
     )

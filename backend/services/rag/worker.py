@@ -1,4 +1,8 @@
-"""Worker process that ingests documents: `python -m backend.services.rag.worker`."""
+"""Worker process that ingests documents: `python -m backend.services.rag.worker [--on-demand]`.
+
+With --on-demand, on Linux, it holds its memory only while there is work, and only the service on
+the same host wakes it.
+"""
 
 import logging
 import os
@@ -6,24 +10,27 @@ import signal
 import sys
 import time
 import warnings
-from functools import partial
+from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from backend.chassis.background import PeriodicTask
 from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.tracing import configure_tracing
-from backend.chassis.settings import SettingsError, load_env
+from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.services.rag.jobs.broker import supports_messages
 from backend.services.rag.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.chassis.observability.metrics import Metrics
+    from backend.chassis.observability.metrics_server import MetricsServer
+    from backend.services.rag.jobs.wake_pipe import WakePipe
 
 _NAME = "rag-worker"
 _log = logging.getLogger(__name__)
 # With this niceness, ingestion uses only processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
-# Without documents for this time, the worker frees the embedding models.
-_IDLE_SECONDS = 300.0
+_ON_DEMAND = "--on-demand"
 
 
 def main() -> None:
@@ -32,26 +39,43 @@ def main() -> None:
         settings = Settings.from_env(load_env())
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
-    _configure_logging(settings.common.log_level)
+    _configure_logging(settings.common)
     from backend.chassis.observability.metrics import Metrics
     from backend.chassis.observability.metrics_key import MetricsKey
-    from backend.chassis.observability.metrics_server import start_metrics_server
-    from backend.chassis.observability.polled_metrics import DependencyCollector
+    from backend.chassis.observability.metrics_server import bind_metrics_server
     from backend.chassis.observability.process_metrics import BuildInfoCollector
-    from backend.services.rag.clients.metrics import RagMetrics
 
     metrics = Metrics()
     metrics.register_shared(BuildInfoCollector(_NAME))
     key = MetricsKey(settings.common.secret_key.reveal())
-    start_metrics_server(settings.common.host, settings.worker_port, metrics, key)
+    server = bind_metrics_server(settings.common.host, settings.worker_port, metrics, key)
+    if _ON_DEMAND in sys.argv and settings.broker_url is not None and sys.platform == "linux":
+        from backend.services.rag.jobs.on_demand import run_on_demand
+        from backend.services.rag.jobs.wake_pipe import WakePipe
+
+        pipe = WakePipe(settings.folder, settings.worker_port)
+        run_on_demand(lambda: _run_worker(settings, metrics, server, pipe), pipe, server)
+    _run_worker(settings, metrics, server)
+
+
+def _run_worker(
+    settings: Settings,
+    metrics: "Metrics",
+    server: "MetricsServer | None",
+    pipe: "WakePipe | None" = None,
+) -> None:
+    """Process documents until a signal ends the process, or with *pipe* until it is idle."""
+    if server is not None:
+        server.start()
     if settings.broker_url is None:
         _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()
         return
     from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder
+    from backend.chassis.observability.polled_metrics import DependencyCollector
+    from backend.services.rag.clients.metrics import RagMetrics
     from backend.services.rag.jobs.broker import open_celery_app
-    from backend.services.rag.jobs.embedding import EmbeddingThread
-    from backend.services.rag.jobs.word_counts import create_recount_task
+    from backend.services.rag.jobs.indexing import IndexingThreads
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
@@ -78,17 +102,19 @@ def main() -> None:
         components.dense_index.check_connection()
     except Exception as error:  # noqa: BLE001 - it can be available when it is needed
         _log.warning("dependency is not available yet: %s", error)
-    for model in (embedder, multilingual):
-        unload_model = partial(model.unload, _IDLE_SECONDS)
-        PeriodicTask("embedding-memory", _IDLE_SECONDS / 5, unload_model).start()
-    create_recount_task(components.word_counts).start()
-    embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
+    indexing = IndexingThreads(
+        components.reembedder, components.sentence_embedder, components.word_counts
+    )
+    threads = settings.worker_threads
+    if pipe is not None:
+        run_polling_worker(components.ingestion, indexing, threads, pipe)
+        return
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")
-        run_polling_worker(components.ingestion, embedding, settings.worker_threads)
+        run_polling_worker(components.ingestion, indexing, threads)
         return
     app = open_celery_app(settings.broker_url, settings.max_processing_seconds)
-    run_celery_worker(app, components.ingestion, embedding, settings.worker_threads)
+    run_celery_worker(app, components.ingestion, indexing, threads)
 
 
 def _wait_for_broker(url: str) -> bool:
@@ -101,8 +127,8 @@ def _wait_for_broker(url: str) -> bool:
             time.sleep(_RETRY_SECONDS)
 
 
-def _configure_logging(level: str) -> None:
-    configure_logging(_NAME, level)
+def _configure_logging(common: CommonSettings) -> None:
+    configure_logging(_NAME, common.log_level, common.log_format)
     # Ingestion logs one line per document itself.
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)

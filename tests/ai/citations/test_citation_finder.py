@@ -8,7 +8,7 @@ from tests.ai.stand_ins import StoredChunk, WordEmbedder
 
 TEXT = (
     "Dr. Miller leads the lab. The notice period is three months. The rent is 1,200 euros. "
-    "The rent was 900 euros in 2019."
+    "The rent was 900 euros in 2019. There are 12 flats."
 )
 START = 50
 
@@ -42,6 +42,7 @@ def test_quote_is_the_exact_document_text(finder):
         pytest.param("You have three months' notice.", "The notice period is", id="other words"),
         pytest.param("The rent is 1200 euros.", "The rent is 1,200", id="other number format"),
         pytest.param("In 2019 the rent was 900 euros.", "The rent was 900", id="right number"),
+        pytest.param("Die Wohnung kostete damals 900.", "The rent was 900", id="other language"),
     ],
 )
 def test_paraphrased_sentence_is_cited(finder, statement, quote):
@@ -54,6 +55,7 @@ def test_paraphrased_sentence_is_cited(finder, statement, quote):
     [
         pytest.param("Bananas are yellow.", id="other subject"),
         pytest.param("The rent is 1,300 euros.", id="other number"),
+        pytest.param("Es kostet 12 Taler.", id="short number of another subject"),
         pytest.param("It is so.", id="no content"),
         pytest.param("1.", id="list number"),
     ],

@@ -1,12 +1,10 @@
 """The int8 model against vectors of an independent forward pass over the published weights."""
 
-import gc
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text())
@@ -67,20 +65,3 @@ def test_embedder_can_be_shared_between_threads(embedder):
         rows = list(pool.map(lambda text: embedder.encode([text])[0], TEXTS * 4))
 
     assert float((np.array(rows) * np.tile(EXPECTED, (4, 1))).sum(axis=1).min()) > 0.98
-
-
-def count_sessions():
-    gc.collect()
-    return sum(isinstance(item, onnxruntime.InferenceSession) for item in gc.get_objects())
-
-
-def test_unloaded_model_is_loaded_again_with_the_next_text(embedder):
-    vector = embedder.encode(["pump"])
-    count = count_sessions()
-
-    embedder.unload(60)
-    assert count_sessions() == count
-    embedder.unload(0)
-    assert count_sessions() == count - 1
-
-    assert np.array_equal(embedder.encode(["pump"]), vector)

@@ -81,14 +81,6 @@ def test_text_is_truncated_to_512_tokens(embedder):
     assert np.array_equal(*embedder.encode([long_text, long_text + "submarine " * 50]))
 
 
-def test_unloaded_model_returns_the_same_vectors_again(embedder):
-    vector = embedder.encode(["Pumpe"])
-
-    embedder.unload(0)
-
-    assert np.array_equal(embedder.encode(["Pumpe"]), vector)
-
-
 @pytest.mark.parametrize(
     "text",
     ["How long is it?", "Wie  lang ist\ndie Startbahn? ", "跑道有多长?", "รันเวย์ยาว", "ﬁne ½\t🙂"],

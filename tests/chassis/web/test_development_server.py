@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as parent:
         yield f"http://127.0.0.1:{port}/health"
         parent.kill()
@@ -62,3 +64,23 @@ def test_serving_process_ends_with_the_reloader(url):
     os.kill(parent, 9)
 
     wait_until(lambda: get_start_time(child) is None, seconds=5)
+
+
+def test_interrupt_of_the_terminal_stops_the_server(url):
+    """Ctrl-C sends SIGINT to both processes."""
+    wait_until(lambda: get_serving_pids(url) != (0, 0), seconds=20)
+    child, parent = get_serving_pids(url)
+
+    os.killpg(parent, signal.SIGINT)
+
+    # An ended parent stays a zombie until the fixture waits for it.
+    wait_until(lambda: read_state(parent) == "Z", seconds=20)
+    assert read_state(child) in ("", "Z")
+
+
+def read_state(pid: int) -> str:
+    """Return the state of the process as in `ps`, or "" if it does not exist."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

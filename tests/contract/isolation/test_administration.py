@@ -12,7 +12,7 @@ _numbers = count(1)
 # Two administrators of the first tenant, one of the second.
 TENANT_BY_USER = {"ada": "one", "bea": "one", "cid": "two"}
 USERS = st.sampled_from(sorted(TENANT_BY_USER))
-LISTS = ("/users", "/roles", "/tenants", "/audit")
+LISTS = ("/users", "/roles", "/tenants", "/service-accounts", "/audit")
 
 
 class Administration(RuleBasedStateMachine):
@@ -22,6 +22,7 @@ class Administration(RuleBasedStateMachine):
         self.stage = stage
         self.users = {"one": {}, "two": {}}  # user ids and user names by tenant
         self.roles = {"one": set(), "two": set()}
+        self.accounts = {"one": {}, "two": {}}  # keys of service accounts by id and tenant
         self.secrets = {"one": set(), "two": set()}
 
     @initialize()
@@ -82,6 +83,36 @@ class Administration(RuleBasedStateMachine):
         response = self.request(who, "DELETE", f"/roles/{name}")
         assert response.status_code == (204 if name in self.roles[tenant] else 404), response.text
         self.roles[tenant].discard(name)
+
+    @rule(who=USERS)
+    def create_service_account(self, who):
+        tenant = TENANT_BY_USER[who]
+        body = {"name": self.new_word(tenant), "permissions": ["rag:read"]}
+        response = self.request(who, "POST", "/service-accounts", json=body)
+        assert response.status_code == 201, response.text
+        self.secrets[tenant].add(response.json["id"])
+        self.accounts[tenant][response.json["id"]] = response.json["key"]
+
+    @precondition(lambda self: self.accounts["one"] or self.accounts["two"])
+    @rule(who=USERS, data=st.data())
+    def access_service_account(self, who, data):
+        """Routes about a service account return 404 for administrators of the other tenant."""
+        of = data.draw(st.sampled_from([name for name in self.accounts if self.accounts[name]]))
+        account_id = data.draw(st.sampled_from(list(self.accounts[of])))
+        is_own = TENANT_BY_USER[who] == of
+        path = f"/service-accounts/{account_id}"
+        response = self.request(who, "GET", path)
+        assert response.status_code == (200 if is_own else 404), response.text
+        rotated = self.request(who, "POST", f"{path}/rotate", json={"overlap_seconds": 0})
+        assert rotated.status_code == (201 if is_own else 404), rotated.text
+        if is_own:
+            self.accounts[of][account_id] = rotated.json["key"]
+        else:
+            assert self.request(who, "DELETE", path).status_code == 404
+        key = {"X-API-Key": self.accounts[of][account_id]}
+        assert self.client.get("/me", headers=key).json["tenant_id"] == self.tenants[of]
+        foreign = key | {"X-Tenant-ID": self.tenants[{"one": "two", "two": "one"}[of]]}
+        assert self.client.get("/me", headers=foreign).status_code == 403
 
     @rule(who=USERS, of=st.sampled_from(["one", "two"]))
     def rename_tenant(self, who, of):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from backend.chassis.observability.ecs_log_format import to_ecs
 from backend.operations import __main__ as command
 from tests.servers import free_port
 
@@ -71,6 +72,23 @@ def test_logs_prints_the_lines_of_one_request_from_all_logs(tmp_path, capsys):
     assert command.main(["logs", "rag", "--request", "abc"]) == 0
     assert capsys.readouterr().out.split() == ["12:00:03.000", "rag-service", "found"]
     assert command.main(["logs", "--request", "unknown"]) == 1
+
+
+def test_logs_prints_the_lines_of_a_request_in_both_formats(tmp_path, capsys):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    first = {"timestamp": "2026-01-01T12:00:01.000Z", "service": "auth-service", "message": "one"}
+    second = first | {"timestamp": "2026-01-01T12:00:02.000Z", "message": "two", "exception": "E"}
+    lines = [to_ecs(second | {"request_id": "abc"}), first | {"request_id": "abc"}]
+    (folder / "auth_service.log").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    assert command.main(["logs", "--request", "abc"]) == 0
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["12:00:01.000", "auth-service", "one"],
+        ["12:00:02.000", "auth-service", "two"],
+        ["E"],
+    ]
 
 
 def test_ready_returns_1_for_a_service_that_is_not_running(monkeypatch):

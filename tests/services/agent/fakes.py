@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -33,6 +34,7 @@ class Reply:
         ids: tool call ids; empty for generated ones.
         delay_seconds: time before the response.
         pause_seconds: time between the chunks of a stream.
+        timings: speed of the response, as llama.cpp's server reports it in the last chunk.
         disconnects: close the connection in the middle of a stream.
         sends_error_event: send an error event in the middle of a stream.
     """
@@ -44,6 +46,7 @@ class Reply:
     status: int = 200
     delay_seconds: float = 0.0
     pause_seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
     disconnects: bool = False
     sends_error_event: bool = False
     reports_usage: bool = True
@@ -95,6 +98,17 @@ class ScriptedModel:
 
     def _stream(self, handler: "FakeRequestHandler", reply: Reply) -> None:
         handler.start_chunked("text/event-stream")
+        if self.requests[-1].get("return_progress"):
+            progress = {"total": 11, "cache": 0, "processed": 11, "time_ms": 1}
+            choice = {"index": 0, "delta": {"role": "assistant", "content": None}}
+            handler.send_chunk(
+                _to_sse(
+                    {
+                        "choices": [choice | {"finish_reason": None}],
+                        "prompt_progress": progress,
+                    }
+                )
+            )
         for delta in self._build_deltas(reply):
             handler.send_chunk(
                 _to_sse({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
@@ -108,7 +122,8 @@ class ScriptedModel:
             handler.end_chunked()
             return
         choice = {"index": 0, "delta": {}, "finish_reason": reply.reason}
-        handler.send_chunk(_to_sse({"choices": [choice]}))
+        timings = {"timings": reply.timings} if reply.timings else {}
+        handler.send_chunk(_to_sse({"choices": [choice]} | timings))
         if reply.reports_usage:
             usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
             handler.send_chunk(_to_sse({"choices": [], "usage": usage}))
@@ -226,7 +241,12 @@ def _to_chunk_page(document: Document, path: str) -> dict[str, Any]:
     parameters = dict(parse_qsl(path.partition("?")[2]))
     first, limit = int(parameters.get("cursor", 0)), int(parameters["limit"])
     hit = _to_search_hit(document)
-    chunks = [hit | {"text": text} for text in document.text.split("\f")]
+    texts = document.text.split("\f")
+    starts = accumulate((len(text) + 1 for text in texts), initial=CHUNK_START)
+    chunks = [
+        hit | {"text": text, "start": start, "end": start + len(text)}
+        for text, start in zip(texts, starts, strict=False)
+    ]
     next_cursor = str(first + limit) if first + limit < len(chunks) else None
     return {"items": chunks[first : first + limit], "next_cursor": next_cursor}
 

@@ -9,6 +9,7 @@ import pytest
 from backend.chassis.web.app_factory import use
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.runner import AgentRunner
+from tests.services.agent.fakes import post_query
 
 
 def test_import_of_the_app_does_not_load_model_libraries():
@@ -34,12 +35,11 @@ def warm_ups(monkeypatch):
     return started
 
 
-def test_langchain_is_imported_after_the_first_request_of_a_user(client, ada, warm_ups):
-    assert client.get("/health").status_code == 200
-    assert not warm_ups.acquire(timeout=0.2)
-
+def test_langchain_is_not_imported_without_a_model(client, ada, warm_ups):
     assert client.get("/tools", headers=ada).status_code == 200
-    assert warm_ups.acquire(timeout=10)
+    assert post_query(client, ada, "Who patented the typewriter in 1868?").status_code == 200
+
+    assert not warm_ups.acquire(timeout=0.2)
 
 
 def test_langchain_is_imported_after_the_first_probe_with_a_model(scripted_client, warm_ups):

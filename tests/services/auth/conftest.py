@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import make_url, text
 
+from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.settings import Env
 from backend.chassis.web.app_factory import get_component
 from backend.security.settings import SecuritySettings
@@ -59,7 +60,9 @@ def load_settings(folder: Path, database_url: str, **environment: str) -> Settin
     } | environment
     settings = Settings.from_env(Env(values))
     security = SecuritySettings.from_env({"DATA_DIR": str(folder), **environment})
-    return replace(settings, security=security)
+    # Without a broker no relay runs, and events stay in the outbox.
+    common = replace(settings.common, events_url=None)
+    return replace(settings, security=security, common=common)
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +96,18 @@ def client(app: Flask) -> FlaskClient:
 def ada(client: FlaskClient) -> ApiUser:
     """Return a user that has just registered."""
     return ApiUser.register(client, "ada", email="ada@example.org")
+
+
+@pytest.fixture
+def list_events(app: Flask) -> Callable[[], list[tuple[str, str, dict[str, object]]]]:
+    """Return a function that returns type, subject and data of the domain events, oldest first."""
+    outbox = Outbox("auth", get_component(app, SessionService)._database, "events")
+
+    def list_pending() -> list[tuple[str, str, dict[str, object]]]:
+        events = outbox.list_pending_events(100)
+        return [(event.type, event.subject, dict(event.data)) for event in events]
+
+    return list_pending
 
 
 @pytest.fixture

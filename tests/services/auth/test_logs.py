@@ -26,6 +26,14 @@ def test_log_contains_no_secrets(client, caplog, capfd):
     ).json["key"]
     collect_secrets(client.post("/api-keys/exchange", json={"key": key}))
     client.get("/me", headers={"X-API-Key": key})
+    channel = {"name": "c", "permissions": ["rag:read"]}
+    account = collect_secrets(
+        client.post("/service-accounts", json=channel, headers=admin.auth_headers)
+    ).json
+    rotate = f"/service-accounts/{account['id']}/rotate"
+    collect_secrets(client.post(rotate, headers=admin.auth_headers))
+    collect_secrets(client.post("/api-keys/exchange", json={"key": account["key"]}))
+    client.get("/me", headers={"X-API-Key": account["key"]})
     collect_secrets(client.post("/mfa/totp", headers=ada.auth_headers))
     change = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     client.post("/password/change", json=change, headers=ada.auth_headers)

@@ -1,5 +1,7 @@
 """Backup and restore of documents: files, vectors, unfinished documents, other vector stores."""
 
+import tarfile
+
 import pytest
 import sqlalchemy as sa
 
@@ -10,7 +12,7 @@ from backend.services.rag.app import create_app
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from backend.services.rag.wiring import RagComponents
-from tests.databases import database_in, variables_in
+from tests.databases import database_in, execute, variables_in
 from tests.servers import wait_until
 from tests.services.rag.conftest import ApiUser, build_settings, stop_app
 
@@ -94,6 +96,24 @@ def test_restored_documents_are_searchable_without_embedding_them_again(
     )
     download = restored("GET", f"/documents/{document['id']}/content")
     assert download.data == FERRIES.encode()
+
+
+def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewhere, tmp_path):
+    def count_rows(folder):
+        query = "SELECT count(*) FROM sentence_vectors"
+        return execute(f"sqlite:///{folder / 'rag.db'}", "rag", query)[0][0]
+
+    ada.upload(FERRIES)
+    wait_until(lambda: count_rows(tmp_path) == 1)
+
+    restored, _ = restore_elsewhere()
+
+    with tarfile.open(tmp_path / "library.backup") as archive:
+        names = archive.getnames()
+    assert [name for name in names if "sentence_vectors" in name] == []
+    assert [name for name in names if "chunks" in name]
+    assert restored("GET", "/health/ready").status_code == 200
+    wait_until(lambda: count_rows(tmp_path / "elsewhere") == 1)
 
 
 def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):

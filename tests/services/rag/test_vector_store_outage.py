@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.chassis.web.app_factory import get_component
 from backend.security import Permission
+from backend.services.rag.store.vectors.addresses import UnixAddress
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, find_missing_extra
 from backend.services.rag.store.vectors.socket_store import SocketVectorStore
 from backend.services.rag.wiring import RagComponents
@@ -177,7 +178,7 @@ def test_embedded_chroma_connects_to_the_server_that_uses_its_folder(
     start_app, identities, tmp_path
 ):
     (tmp_path / "rag").mkdir()
-    with servers.chroma(tmp_path / "rag"):
+    with servers.vector_server(tmp_path / "rag" / "vectors"):
         ada = ApiUser(start_app(identities), identities.bearer("user-ada"))  # without CHROMA_URL
 
         ada.upload(FERRIES)
@@ -189,7 +190,7 @@ def test_lost_collection_is_reported_and_embedded_again(start_with_chroma, tmp_p
     with servers.vector_server(tmp_path / "vectors") as socket_path:
         ada = start_with_chroma(f"unix:{socket_path}")
         ada.upload(FERRIES)
-        store = SocketVectorStore(socket_path)
+        store = SocketVectorStore(UnixAddress(socket_path))
         for partition in store.list_partitions():
             store.drop_partition(partition)
         store.close()

@@ -1,5 +1,8 @@
 """Revoked credentials are rejected by every service, even while Redis fails."""
 
+import subprocess
+import sys
+
 import pytest
 import requests
 
@@ -106,6 +109,32 @@ def test_known_sessions_may_only_read_while_redis_is_frozen(suite, redis, get_st
 
     wait_until(lambda: get_statuses(bearer(known)) == all_services(200))
     wait_until(lambda: get_statuses(bearer(revoked)) == all_services(401))
+
+
+def test_account_disabled_by_command_while_redis_is_frozen_is_rejected_afterwards(
+    suite, redis, get_statuses
+):
+    known, disabled = suite.register_user("known"), suite.register_user("disabled")
+    assert get_statuses(bearer(disabled)) == all_services(200)
+
+    redis.freeze()
+    try:
+        name = disabled.account["user"]["username"]
+        command = subprocess.run(
+            [sys.executable, "-m", "backend", "users", "disable", name],
+            cwd=suite.root,
+            env=suite.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert command.returncode == 0, command.stderr
+        assert "the services were not notified" in command.stderr
+    finally:
+        redis.thaw()
+
+    wait_until(lambda: get_statuses(bearer(disabled)) == all_services(401), 20)
+    wait_until(lambda: get_statuses(bearer(known)) == all_services(200))
 
 
 def test_revocations_are_republished_after_redis_was_emptied(suite, redis, get_statuses):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from backend.operations.supervisor.processes.child_output import convert_output
+from backend.operations.supervisor.processes.child_output import convert_output, get_log_format
 from backend.operations.supervisor.processes.fork_server import (
     ACCEPTED,
     LENGTH,
@@ -131,7 +131,9 @@ class ForkServer:
             _set_child_subreaper(False)
             os.close(output)
         if reader is not None and output_service is not None:
-            convert_output(os.fdopen(reader, "rb"), log, output_service)
+            convert_output(
+                os.fdopen(reader, "rb"), log, output_service, get_log_format(environment)
+            )
         return ForkedProcess(pid)
 
     def _close(self) -> None:

@@ -3,7 +3,6 @@
 import http.client
 import socket
 import ssl
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from backend.chassis.service_description import Service
@@ -26,35 +25,43 @@ def probe_path(service: Service) -> str:
 
 
 def is_ready(probe_url: str, seconds: float = 2.0) -> bool:
-    """Return True for status 200, or if the program at a Unix socket responds.
+    """Return True for status 200, or if the program at `unix:PATH` or `tls://HOST:PORT` responds.
 
     If the path of the probe does not exist (404), `/health` is checked instead.
     """
-    socket_path = parse_socket_url(probe_url)
-    if socket_path is not None:
-        return _closes_connection(socket_path, seconds)
+    if not probe_url.startswith("http"):
+        return _reacts_to_close(probe_url, seconds)
     parts = urlsplit(probe_url)
     status = _status(parts, parts.path, seconds)
     return (_status(parts, "/health", seconds) if status == 404 else status) == 200
 
 
-def _closes_connection(socket_path: Path, seconds: float) -> bool:
-    """Return True if the program at the socket closes the connection after the client has.
+def _reacts_to_close(url: str, seconds: float) -> bool:
+    """Return True if the program at *url* closes the connection, or sends a TLS alert, after the
+    client has closed its side.
 
     A mere connection shows nothing: the kernel accepts connections for a stopped program, too.
     """
     try:
-        with connect_to_socket(socket_path, seconds) as connection:
+        with _connect(url, seconds) as connection:
             connection.shutdown(socket.SHUT_WR)
-            return connection.recv(1) == b""
+            connection.recv(1)
+            return True
     except OSError:
         return False
 
 
+def _connect(url: str, seconds: float) -> socket.socket:
+    if (socket_path := parse_socket_url(url)) is not None:
+        return connect_to_socket(socket_path, seconds)
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), seconds)
+
+
 def is_responding(url: str, seconds: float) -> bool:
     """Return True if the program at *url* sends any HTTP response, or responds at its socket."""
-    if (socket_path := parse_socket_url(url)) is not None:
-        return _closes_connection(socket_path, seconds)
+    if not url.startswith("http"):
+        return _reacts_to_close(url, seconds)
     parts = urlsplit(url)
     return _status(parts, parts.path, seconds) is not None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.chassis.parent_death_signal import die_with_parent
-from backend.operations.supervisor.processes.child_output import convert_output
+from backend.operations.supervisor.processes.child_output import convert_output, get_log_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def spawn(
             preexec_fn=lambda: die_with_parent(parent, last_signal),
         )
     if output_service is not None and child.stdout is not None:
-        convert_output(child.stdout, log, output_service)
+        convert_output(child.stdout, log, output_service, get_log_format(environment))
     return child
 
 

@@ -1,11 +1,13 @@
-"""Answers of the rule-based model that need neither documents nor the graph.
+"""Answers of the rule-based model that do not need the graph, and therefore no LangChain.
 
-Greetings, arithmetic and the time: the planner's rules decide alone, and the tools only compute.
-The events, metrics and spans are those of the graph, without the graph's own steps.
+Its runs have two responses: one that calls the tools that the planner chose, and one with the
+text. Runs that may pause, resume or reach a limit use the graph. The events, metrics and spans are
+those of the graph, without the graph's own steps.
 """
 
+import asyncio
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -28,11 +30,12 @@ from backend.services.agent.engine.chat_models.planner import (
 )
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
 from backend.services.agent.engine.event_loop import EventLoopThread
-from backend.services.agent.engine.metrics import AgentMetrics, ModelLabels
+from backend.services.agent.engine.metrics import AgentMetrics, ModelLabels, to_known_label
 from backend.services.agent.engine.model_settings import DEFAULT_MAX_TOKENS
 from backend.services.agent.engine.prompts import SYSTEM_PROMPT
 from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
+from backend.services.agent.errors import ModelTimeout
 from backend.services.agent.model import (
     RunEvent,
     RunFinished,
@@ -44,6 +47,9 @@ from backend.services.agent.model import (
     ToolEnded,
     ToolStarted,
 )
+
+# Receives the events of a run.
+EmitEvent = Callable[[RunEvent], Awaitable[None]]
 
 # A run has two model responses: one that calls the tools, and one with the text.
 _MAX_RESPONSES: Final = 2
@@ -81,9 +87,12 @@ class DirectAnswerRunner:
         self._with_content = with_content
 
     def plan_run(self, request: RunRequest) -> DirectAnswerPlan | None:
-        """Return the plan of the run *request*, or None if it needs the graph."""
-        user_texts = [message.text for message in request.history if message.role == "user"]
-        if request.model != RULE_BASED_MODEL or request.paused is not None or not user_texts:
+        """Return the plan of the run *request* if rules decide it and its tools only compute.
+
+        None if it needs `run` or the graph.
+        """
+        user_texts = _get_user_texts(request)
+        if not _is_supported(request) or not user_texts:
             return None
         # The graph always offers these tools: they precede others with the same name.
         caller = request.tool_context.caller
@@ -92,30 +101,93 @@ class DirectAnswerRunner:
             self._planner.resolve_references(user_texts[-1], "".join(user_texts[-2:-1])),
             [OfferedTool(tool.name, tool.description, {}) for tool in tools.values()],
         )
+        if calls is None or not all(_only_computes(tools[call.tool]) for call in calls):
+            return None
+        return self._create_plan(request, user_texts[-1], calls, tools)
+
+    async def run(self, request: RunRequest, emit_event: EmitEvent) -> bool:
+        """Execute the run *request* and emit its events; the last one is RunFinished.
+
+        Returns:
+            False, without any event, if it needs the graph.
+
+        Raises:
+            ModelTimeout: the run took too long.
+        """
+        user_texts = _get_user_texts(request)
+        if not _is_supported(request) or not user_texts:
+            return False
+        try:
+            async with asyncio.timeout(self._tool_executor.limits.run_timeout.total_seconds()):
+                plan = await self._plan_with_all_tools(request, user_texts)
+                if plan is None:
+                    return False
+                with trace_run(self._metrics, self._labels):
+                    await self._run(request, plan, emit_event)
+        except TimeoutError as error:
+            raise ModelTimeout from error
+        return True
+
+    async def _plan_with_all_tools(
+        self, request: RunRequest, user_texts: Sequence[str]
+    ) -> DirectAnswerPlan | None:
+        caller = request.tool_context.caller
+        tools = {
+            name: tool
+            for name, tool in (await self._toolbox.get_tools(caller)).items()
+            if tool.is_allowed_for(caller) and (request.can_pause or not tool.side_effects)
+        }
+        offered_tools = [
+            OfferedTool(tool.name, tool.description, tool.arguments.json_schema, tool.examples)
+            for tool in tools.values()
+        ]
+        # In a thread: it embeds the request, which may load the model.
+        calls = await asyncio.to_thread(
+            self._planner.choose_tool_calls,
+            self._planner.resolve_references(user_texts[-1], "".join(user_texts[-2:-1])),
+            offered_tools,
+            required=False,
+        )
+        if any(_needs_checks(tools[call.tool]) for call in calls):
+            return None
+        return self._create_plan(request, user_texts[-1], calls, tools)
+
+    def _create_plan(
+        self,
+        request: RunRequest,
+        user_text: str,
+        calls: Sequence[PlannedToolCall],
+        tools: dict[str, Tool],
+    ) -> DirectAnswerPlan | None:
+        """Return a plan with *calls*, or None if the run may reach a limit."""
         messages = _build_messages(request)
-        if (
-            calls is None
-            or not all(_only_computes(tools[call.tool]) for call in calls)
-            or not self._is_within_limits(request, len(calls), messages)
-        ):
+        if not self._is_within_limits(request, calls, tools, messages):
             return None
         tool_calls = [
             ToolCall(f"call_{uuid4().hex[:24]}", call.tool, call.arguments) for call in calls
         ]
-        return DirectAnswerPlan(user_texts[-1], tool_calls, tools, messages)
+        return DirectAnswerPlan(user_text, tool_calls, tools, messages)
 
     def _is_within_limits(
-        self, request: RunRequest, call_count: int, messages: Sequence[RoleAndText]
+        self,
+        request: RunRequest,
+        calls: Sequence[PlannedToolCall],
+        tools: dict[str, Tool],
+        messages: Sequence[RoleAndText],
     ) -> bool:
         """Return whether no limit of the run can take effect."""
         limits = self._tool_executor.limits
         max_tokens = limits.max_tokens
         if request.remaining_daily_tokens is not None:
             max_tokens = min(max_tokens, request.remaining_daily_tokens)
-        prompt_tokens, _ = estimate_usage(_count_characters(messages), "", ())
+        # The results of tools that only compute are short.
+        result_count = sum(not _only_computes(tools[call.tool]) for call in calls)
+        prompt_characters = _count_characters(messages)
+        prompt_characters += result_count * limits.max_tool_output_characters
+        prompt_tokens, _ = estimate_usage(prompt_characters, "", ())
         response_tokens = prompt_tokens + (request.max_tokens or DEFAULT_MAX_TOKENS)
         return (
-            call_count < limits.max_tool_calls
+            len(calls) < limits.max_tool_calls
             and limits.max_model_calls > _MAX_RESPONSES
             and response_tokens * _MAX_RESPONSES < max_tokens
         )
@@ -125,27 +197,34 @@ class DirectAnswerRunner:
         # The events are complete before the first one is sent: a span must not stay current
         # during a yield.
         events: list[RunEvent] = []
+
+        async def collect_event(event: RunEvent) -> None:
+            events.append(event)
+
         with trace_run(self._metrics, self._labels):
-            self._run(request, plan, events)
+            self._loop.run(self._run(request, plan, collect_event))
         yield from events
 
-    def _run(self, request: RunRequest, plan: DirectAnswerPlan, events: list[RunEvent]) -> None:
-        messages, completed = list(plan.messages), []
+    async def _run(
+        self, request: RunRequest, plan: DirectAnswerPlan, emit_event: EmitEvent
+    ) -> None:
+        messages, usage = list(plan.messages), []
+        completed: Sequence[CompletedToolCall] = ()
         if plan.calls:
-            self._respond(messages, "", plan.calls, events)
+            usage.append(await self._respond(messages, "", plan.calls, emit_event))
             messages.append(("assistant", ""))
-            for ended in self._loop.run(self._execute_calls(request, plan)):
-                events += [ToolStarted(ended.call), ended]
-                messages.append(("tool", ended.result.content))
-                completed.append(_to_completed_call(ended))
+            all_ended = await asyncio.gather(
+                *(self._execute_call(call, request, plan, emit_event) for call in plan.calls)
+            )
+            messages += [("tool", ended.result.content) for ended in all_ended]
+            completed = [_to_completed_call(ended) for ended in all_ended]
+        # In a thread: it compares the request with sentences.
+        answer = await asyncio.to_thread(self._planner.compose_answer, plan.request, completed)
         text, finish_reason = limit_text(
-            self._planner.compose_answer(plan.request, completed),
-            request.model_parameters.get("stop"),
-            request.max_tokens or DEFAULT_MAX_TOKENS,
+            answer, request.model_parameters.get("stop"), request.max_tokens or DEFAULT_MAX_TOKENS
         )
-        self._respond(messages, text, (), events)
-        usage = [event for event in events if isinstance(event, TokenUsage)]
-        events.append(
+        usage.append(await self._respond(messages, text, (), emit_event))
+        await emit_event(
             RunFinished(
                 RULE_BASED_MODEL,
                 finish_reason,
@@ -154,47 +233,64 @@ class DirectAnswerRunner:
             )
         )
 
-    def _respond(
+    async def _respond(
         self,
         messages: Sequence[RoleAndText],
         text: str,
         calls: Sequence[ToolCall],
-        events: list[RunEvent],
-    ) -> None:
-        """Add the events of one response of the model to *events*."""
+        emit_event: EmitEvent,
+    ) -> TokenUsage:
+        """Emit the events of one response of the model and return its tokens."""
         telemetry = ModelCallTelemetry(
             self._metrics, self._labels, (lambda: messages) if self._with_content else None
         )
         for word in split_words(text):
             telemetry.record_token()
-            events.append(TextDelta(word))
+            await emit_event(TextDelta(word))
         planned_calls = [PlannedToolCall(call.tool, call.arguments) for call in calls]
         tokens = estimate_usage(_count_characters(messages), text, planned_calls)
         telemetry.end(*tokens, ("assistant", text) if self._with_content else None)
-        events.append(TokenUsage(RULE_BASED_MODEL, *tokens))
-
-    async def _execute_calls(
-        self, request: RunRequest, plan: DirectAnswerPlan
-    ) -> Sequence[ToolEnded]:
-        return [await self._execute_call(call, request, plan) for call in plan.calls]
+        usage = TokenUsage(RULE_BASED_MODEL, *tokens)
+        await emit_event(usage)
+        return usage
 
     async def _execute_call(
-        self, call: ToolCall, request: RunRequest, plan: DirectAnswerPlan
+        self, call: ToolCall, request: RunRequest, plan: DirectAnswerPlan, emit_event: EmitEvent
     ) -> ToolEnded:
-        started = time.monotonic()
-        with trace_tool_call(self._metrics, call.tool) as telemetry:
-            result, audit_event = await self._tool_executor.execute_unrecorded(
-                call, plan.tools, request.tool_context, _allow_call
-            )
+        """Execute *call* and emit its events."""
+        await emit_event(ToolStarted(call))
+        started, audit_event = time.monotonic(), None
+        context = request.tool_context
+        with trace_tool_call(self._metrics, to_known_label(call.tool, plan.tools)) as telemetry:
+            if _only_computes(plan.tools[call.tool]):
+                result, audit_event = await self._tool_executor.execute_unrecorded(
+                    call, plan.tools, context, _allow_call
+                )
+            else:  # what a tool has done is recorded, also if the run never ends
+                result = await self._tool_executor.execute(call, plan.tools, context, _allow_call)
             content = (call.arguments, result.content) if self._with_content else None
             telemetry.record_result(failed=result.failed, content=content)
-        took_ms = round((time.monotonic() - started) * 1000)
-        return ToolEnded(call, result, took_ms, audit_event)
+        ended = ToolEnded(call, result, round((time.monotonic() - started) * 1000), audit_event)
+        await emit_event(ended)
+        return ended
+
+
+def _is_supported(request: RunRequest) -> bool:
+    return request.model == RULE_BASED_MODEL and request.paused is None
+
+
+def _get_user_texts(request: RunRequest) -> list[str]:
+    return [message.text for message in request.history if message.role == "user"]
+
+
+def _needs_checks(tool: Tool) -> bool:
+    """Return whether a run may call *tool* only with an approval or with known identifiers."""
+    return tool.side_effects or bool(tool.identifier_arguments)
 
 
 def _only_computes(tool: Tool) -> bool:
-    """Return whether a run may call *tool* without an approval and without other checks."""
-    return tool.is_computation and not tool.side_effects and not tool.identifier_arguments
+    """Return whether *tool* needs no checks, and its call waits for nothing."""
+    return tool.is_computation and not _needs_checks(tool)
 
 
 def _allow_call(tool: Tool, call: ToolCall) -> None:
@@ -218,5 +314,10 @@ def _count_characters(messages: Sequence[RoleAndText]) -> int:
 def _to_completed_call(ended: ToolEnded) -> CompletedToolCall:
     call, result = ended.call, ended.result
     return CompletedToolCall(
-        call.tool, call.arguments, result.content, result.chunks, result.failed
+        call.tool,
+        call.arguments,
+        result.content,
+        result.chunks,
+        result.failed,
+        result.term_weights,
     )

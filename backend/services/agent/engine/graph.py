@@ -23,6 +23,7 @@ from langchain_core.messages import (
 )
 from langgraph.errors import GraphRecursionError
 
+from backend.services.agent.engine.chat_models.document_summary import PROGRESS_KEY
 from backend.services.agent.engine.chat_models.fallback_chain import FallbackChain
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
 from backend.services.agent.engine.first_token_priority import FirstTokenPriority
@@ -50,6 +51,7 @@ from backend.services.agent.model import (
     HistoryMessage,
     PausedRun,
     RunFinished,
+    RunProgress,
     RunRequest,
     TextDelta,
     TokenUsage,
@@ -129,8 +131,9 @@ class AgentGraph:
         user_text = _join_user_messages(request.history)
         context = RunContext(request, limits, emit_event, user_text, chain, tools)
         agent = await asyncio.to_thread(self.get_agent)
+        run_timeout = self._models.get_run_timeout(request.model, limits.run_timeout)
         try:
-            async with asyncio.timeout(self._limits.run_timeout.total_seconds()):
+            async with asyncio.timeout(run_timeout.total_seconds()):
                 paused = await self._execute_graph(agent, context)
         except TimeoutError as error:
             raise ModelTimeout from error
@@ -177,7 +180,11 @@ class AgentGraph:
                 continue
             message, _ = part
             # The mode "messages" also yields tool messages and the replayed message.
-            if not isinstance(message, AIMessage) or message.id == replayed_id or not message.text:
+            if not isinstance(message, AIMessage) or message.id == replayed_id:
+                continue
+            for fields in message.additional_kwargs.get(PROGRESS_KEY, ()):
+                await context.emit_event(RunProgress(**fields))
+            if not message.text:
                 continue
             if text_message_id not in {None, message.id}:
                 await context.emit_event(TextDelta("\n\n"))
@@ -196,8 +203,9 @@ class AgentGraph:
             messages = convert_to_messages([dict(message) for message in request.messages])
         except ValueError as error:
             raise InvalidModelResponse("The messages do not form a conversation.") from error
+        run_timeout = self._models.get_run_timeout(request.model, self._limits.run_timeout)
         try:
-            async with asyncio.timeout(self._limits.run_timeout.total_seconds()):
+            async with asyncio.timeout(run_timeout.total_seconds()):
                 with closing(self._create_chain(request.model)) as chain:
                     callbacks = [self._telemetry.create_model_callback(), chain.first_token]
                     response = await chain.call_model(

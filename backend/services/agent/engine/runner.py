@@ -79,8 +79,13 @@ class AgentRunner:
         plan = None if self._traces_to_langsmith else self._direct_answers.plan_run(request)
         if plan is not None:
             return self._direct_answers.stream_run(request, plan)
-        graph = self._get_graph()
-        return self._iterate_events(lambda emit_event: graph.run_agent(request, emit_event))
+        return self._iterate_events(lambda emit_event: self._run(request, emit_event))
+
+    async def _run(self, request: RunRequest, emit_event: EmitEvent) -> None:
+        if not self._traces_to_langsmith and await self._direct_answers.run(request, emit_event):
+            return
+        graph = await asyncio.to_thread(self._get_graph)
+        await graph.run_agent(request, emit_event)
 
     def stream_completion(self, request: CompletionRequest) -> Generator[RunEvent]:
         """Call a model once with a client's messages and tools and yield the events."""

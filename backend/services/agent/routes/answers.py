@@ -113,6 +113,8 @@ def answer_query(body: QueryRequest) -> Response:
 
     Without `session_id`, a new session is created. With `stream` or `Accept: text/event-stream`,
     the response is a stream of numbered events: `session`, `token`, `tool_start`, `tool_end`,
+    `progress` while a local model reads a document for a summary (`stage` is `reading`
+    or `parts`; `done` of `total`),
     `citations`, `approval` if a tool call waits for approval, and `done` or `error`. After a
     disconnect, resume the stream with `GET /sessions/{session_id}/events`, or repeat the request
     with its `Idempotency-Key`: the response is the stream of the first request, from its first
@@ -228,7 +230,7 @@ def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
     if is_streamed is None:
         is_streamed = request.accept_mimetypes.best == "text/event-stream"
     subscriber, continues = StreamSubscriber.from_request(), options.on_disconnect == "continue"
-    stored_events = use(EventStreamService).store_events(events, to_sse_events)
+    stored_events = use(EventStreamService).store_events(get_caller(), events, to_sse_events)
     if not is_streamed:
         return _send_complete_answer(stored_events, subscriber, continues)
     reference = None

@@ -1,10 +1,12 @@
 """Conversion of the events of an answer to named server-sent events."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from backend.services.agent.domain.answers.events import (
     Answer,
+    RunProgress,
     RunStarted,
     StreamEvent,
     TextDelta,
@@ -29,6 +31,8 @@ def to_sse_events(event: StreamEvent | Exception) -> Iterator[SseEvent]:
             yield "tool_start", _tool_call_data(call) | {"arguments": call.arguments}
         case ToolEnded(call, result, took_ms):
             yield "tool_end", _tool_call_data(call) | {"status": result.status, "took_ms": took_ms}
+        case RunProgress():
+            yield "progress", asdict(event)
         case Answer():
             yield from _final_events(QueryResponse.from_answer(event))
         case Exception():

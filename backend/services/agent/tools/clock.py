@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -11,6 +11,8 @@ from backend.services.agent.clients.tool_arguments import PydanticArguments, Str
 from backend.services.agent.errors import ToolFailed
 from backend.services.agent.model import Tool, ToolContext, ToolResult
 from backend.services.agent.tools.time_zones import find_time_zone
+
+CURRENT_TIME: Final = "current_time"
 
 
 # The class name is the title of the JSON schema, which models see.
@@ -31,7 +33,7 @@ def create_clock_tool(now: Callable[[], datetime]) -> Tool:
         return ToolResult(f"It is {local:%A, %d %B %Y, %H:%M} in {zone}.")
 
     return Tool(
-        name="current_time",
+        name=CURRENT_TIME,
         description="Tell the date and time, in UTC or another time zone.",
         arguments=PydanticArguments(TimeArguments),
         run=run,

@@ -21,6 +21,9 @@ from backend.services.agent.model import (
 )
 
 SEARCH_DOCUMENTS: Final = "search_documents"
+LIST_DOCUMENTS: Final = "list_documents"
+READ_DOCUMENT: Final = "read_document"
+SAVE_NOTE: Final = "save_note"
 MAX_QUERY_CHARACTERS: Final = 2_000
 MAX_SEARCH_HITS: Final = 6
 
@@ -28,6 +31,7 @@ _MAX_FILENAME_WORDS: Final = 8
 _DEGRADED_SEARCH: Final = (
     "Part of the search is unavailable at the moment, so passages can be missing. Tell the user."
 )
+_PART_HEADING: Final = re.compile(r"Part \d+ of (\d+):")
 _READ_PERMISSIONS: Final = frozenset({Permission.RAG_READ})
 
 
@@ -117,7 +121,7 @@ def create_list_tool(rag: RagClient) -> Tool:
         )
 
     return Tool(
-        name="list_documents",
+        name=LIST_DOCUMENTS,
         description="List the user's documents with their ids.",
         arguments=PydanticArguments(ListArguments),
         run=run,
@@ -145,13 +149,22 @@ def create_read_tool(rag: RagClient) -> Tool:
         return replace(result, content=f"{heading}\n{result.content}")
 
     return Tool(
-        name="read_document",
+        name=READ_DOCUMENT,
         description="Read one document part by part, by its id.",
         arguments=PydanticArguments(ReadArguments),
         run=run,
         identifier_arguments=frozenset({"document_id"}),
         permissions=_READ_PERMISSIONS,
     )
+
+
+def parse_part_count(content: str) -> int:
+    """Return how many parts the document has whose part *content* is: a result of `read_document`.
+
+    A document without text counts as one part.
+    """
+    heading = _PART_HEADING.match(content)
+    return int(heading[1]) if heading else 1
 
 
 def create_note_tool(rag: RagClient) -> Tool:
@@ -169,7 +182,7 @@ def create_note_tool(rag: RagClient) -> Tool:
         return ToolResult(f"Saved as {document.filename}.", identifiers=[document.id])
 
     return Tool(
-        name="save_note",
+        name=SAVE_NOTE,
         description="Save a note among the user's documents, for later. The user is asked first.",
         arguments=PydanticArguments(NoteArguments),
         run=run,

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
+from backend.security.permissions import SERVICE_ACCOUNT_PERMISSIONS
+from backend.services.auth.domain.account_events import record_user_changed, record_user_created
 from backend.services.auth.domain.audit import INTERNAL_ORIGIN, RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.usernames import Username, normalize_email, parse_username
-from backend.services.auth.errors import SessionEnded
+from backend.services.auth.errors import SessionEnded, SessionRequired
 from backend.services.auth.store import accounts as store
-from backend.services.auth.store import tenants
+from backend.services.auth.store import service_accounts, tenants
 from backend.services.auth.store.base import generate_id
 from backend.services.auth.store.credentials import pending_emails
 
@@ -47,6 +49,7 @@ class Account:
     created_at: datetime
     last_login_at: datetime | None
     disabled: bool = False
+    kind: Literal["user", "service"] = "user"
 
     @property
     def default_membership(self) -> Membership:
@@ -142,7 +145,10 @@ class AccountService:
         with self._database.read() as session:
             user = store.get_user(session, user_id)
             if user is None:
-                raise SessionEnded
+                found = service_accounts.find_account(session, user_id)
+                if found is None:
+                    raise SessionEnded
+                return load_service_account(*found), None
             pending_email = pending_emails.get_pending_email(session, user_id, self._now())
             return load_account(session, user), pending_email
 
@@ -155,6 +161,7 @@ class AccountService:
 
         Raises:
             SessionEnded: the account was deleted after the request was authenticated.
+            SessionRequired: it is a service account.
             EmailTaken: another account has the new e-mail address.
             MailUnavailable: the new address cannot be confirmed without a mail server.
             TooManyAttempts: the address was changed five times within an hour.
@@ -165,6 +172,8 @@ class AccountService:
         with self._database.write() as session:
             user = store.get_user(session, user_id)
             if user is None:
+                if service_accounts.find_account(session, user_id) is not None:
+                    raise SessionRequired
                 raise SessionEnded
             if "email" in fields:
                 self._email_changes.change_email(session, user, fields.pop("email"))
@@ -177,6 +186,7 @@ class AccountService:
                 actor_id=user_id,
                 fields=sorted(changes),
             )
+            record_user_changed(session, user, changes, self._now())
             account = load_account(session, user)
         self._email_changes.notify_added()
         return account
@@ -258,6 +268,7 @@ class AccountService:
         )
         store.add_user(session, user)
         tenants.grant_roles(session, tenant_id, user.id, roles, now)
+        record_user_created(session, user)
         return user
 
 
@@ -291,4 +302,29 @@ def load_account(session: Session, user: store.User) -> Account:
         created_at=user.created_at,
         last_login_at=user.last_login_at,
         disabled=user.disabled_at is not None,
+    )
+
+
+def load_service_account(row: service_accounts.ServiceAccount, tenant: tenants.Tenant) -> Account:
+    """Return the account of a service account, which is a member of *tenant* only."""
+    membership = Membership(
+        tenant_id=tenant.id,
+        slug=tenant.slug,
+        name=tenant.name,
+        generation=tenant.generation,
+        roles=(),
+        # A permission that service accounts can no longer have ends with the next token.
+        permissions=frozenset(row.permissions) & SERVICE_ACCOUNT_PERMISSIONS,
+    )
+    return Account(
+        id=row.id,
+        username=row.name,
+        email=None,
+        display_name=None,
+        preferences={},
+        generation=0,
+        memberships=(membership,),
+        created_at=row.created_at,
+        last_login_at=None,
+        kind="service",
     )

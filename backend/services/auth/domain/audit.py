@@ -10,7 +10,7 @@ from backend.chassis.database.sessions import Database, Session, acquire_transac
 from backend.chassis.messaging.audit_events import MAX_TARGET_CHARACTERS, AuditEvent
 from backend.security import Permission, Principal
 from backend.services.auth.domain.usernames import normalize_login_name
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store import audit as store
 
 # Periods in which equal events share one record. Without this, a client that repeats a refused
@@ -115,16 +115,16 @@ class AuditLog:
     ) -> Sequence[AuditEntry]:
         with self._database.read() as session:
             rows = store.find_records(session, record_filter, before_id, limit)
-            usernames = accounts.get_usernames(
-                session, {row.actor_id for row in rows if row.actor_id}
-            )
-            usernames[OPERATOR] = OPERATOR
+            actor_ids = {row.actor_id for row in rows if row.actor_id}
+            names = accounts.get_usernames(session, actor_ids)
+            names |= service_accounts.get_names(session, actor_ids - names.keys())
+            names[OPERATOR] = OPERATOR
             return [
                 AuditEntry(
                     id=row.id,
                     at=row.at,
                     actor_id=row.actor_id,
-                    actor=usernames.get(row.actor_id or ""),
+                    actor=names.get(row.actor_id or ""),
                     tenant_id=row.tenant_id,
                     action=row.action,
                     outcome=row.outcome,
@@ -147,7 +147,7 @@ class AuditLog:
     def record_event(self, event: AuditEvent) -> None:
         """Record an event of auth that changes no other table, in its own transaction."""
         with self._database.write() as session:
-            _record_mergeable_event(session, self._now(), event)
+            _record_mergeable_event(session, event.first_at or self._now(), event)
 
     def record_delivered_events(self, service: str, events: Sequence[DeliveredEvent]) -> None:
         """Record the *events* that *service* delivers. Events received before are ignored."""
@@ -216,7 +216,7 @@ def _record_mergeable_event(
     merge_key = _get_merge_key(at, event, service)
     if merge_key is not None:
         acquire_transaction_lock(session, f"audit record {merge_key}")
-        if store.add_repetition(session, merge_key, at):
+        if store.add_repetitions(session, merge_key, event.count, event.last_at or at):
             return
     store.add_record(
         session,
@@ -231,6 +231,8 @@ def _record_mergeable_event(
             request_id=event.origin.request_id,
             details={**event.details, **({"service": service} if service else {})},
             merge_key=merge_key,
+            count=event.count,
+            last_at=event.last_at,
         ),
     )
     # A later event of the same transaction must find the record.

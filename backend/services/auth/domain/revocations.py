@@ -2,26 +2,34 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
 from backend.chassis.database.sessions import Database
+from backend.security.authentication import API_KEY_SESSION_PREFIX
 from backend.security.revocation import RevocationHistory, Revocations
-from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store import accounts, service_accounts, sessions, tenants
 from backend.services.auth.store.credentials import api_keys
 
 _log = logging.getLogger(__name__)
 # Services may accept a token slightly longer than its lifetime because of clock skew.
 _MARGIN = timedelta(seconds=60)
+_COMPARISON_INTERVAL_SECONDS = 5.0
+# Longer than the interval, and than the clocks of two hosts should differ.
+_COMPARED_PERIOD = timedelta(minutes=2)
 
 
 class RevocationPublisher:
     """Publish session revocations to Redis.
 
-    Revocations that could not be published stay in the database and are published by
-    `publish_missing`.
+    The database is the source: `publish_missing` publishes what Redis does not have, also changes
+    of other processes such as the command line, which may have ended before it could publish them.
+
+    Args:
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -30,13 +38,16 @@ class RevocationPublisher:
         revocations: Revocations,
         access_lifetime: timedelta,
         now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._revocations = revocations
         # Older revocations are irrelevant: every token that they concern has expired.
         self._retention = access_lifetime + _MARGIN
         self._now = now
+        self._clock = clock
         self._has_unpublished = threading.Event()
+        self._next_comparison_at = 0.0
 
     @property
     def has_unpublished(self) -> bool:
@@ -57,31 +68,58 @@ class RevocationPublisher:
         self._publish(lambda: self._revocations.raise_tenant_generation(tenant_id, generation))
 
     def publish_missing(self) -> None:
-        """Publish all relevant revocations again if one is unpublished or Redis lost its data."""
-        if not self._has_unpublished.is_set() and self._revocations.is_populated():
+        """Publish all relevant revocations again if Redis lost its data or one is missing."""
+        if (
+            not self._has_unpublished.is_set()
+            and self._revocations.is_populated()
+            and self._has_recent_revocations()
+        ):
             return
         self._has_unpublished.clear()
-        since = self._now() - self._retention
+        history = self._read_history(self._retention)
+        self._publish(lambda: self._revocations.repopulate(history))
+
+    def _has_recent_revocations(self) -> bool:
+        """Return whether Redis has the latest revocations, compared every few seconds.
+
+        The first comparison includes all relevant ones: a process may have been killed before it
+        could publish its last changes.
+        """
+        now = self._clock()
+        if now < self._next_comparison_at:
+            return True
+        is_first = self._next_comparison_at == 0.0
+        history = self._read_history(self._retention if is_first else _COMPARED_PERIOD)
+        has_all = self._revocations.contains(history)
+        self._next_comparison_at = now + _COMPARISON_INTERVAL_SECONDS
+        return has_all
+
+    def _read_history(self, period: timedelta) -> RevocationHistory:
+        """Return the revocations of the last *period*."""
+        since = self._now() - period
         with self._database.read() as session:
-            history = RevocationHistory(
+            return RevocationHistory(
                 revoked_session_ids=[
                     *sessions.get_session_ids_ended_since(session, since),
                     *(
-                        f"key:{key_id}"
-                        for key_id in api_keys.get_key_ids_deleted_since(session, since)
+                        f"{API_KEY_SESSION_PREFIX}{key_id}"
+                        for key_id in (
+                            *api_keys.get_key_ids_deleted_since(session, since),
+                            *service_accounts.get_key_ids_revoked_since(session, since),
+                        )
                     ),
                 ],
                 user_generations=accounts.get_user_generations_raised_since(session, since),
                 tenant_generations=tenants.get_tenant_generations_raised_since(session, since),
                 lifetime_seconds=int(self._retention.total_seconds()),
             )
-        self._publish(lambda: self._revocations.repopulate(history))
 
     def _publish(self, publish: Callable[[], None]) -> None:
         try:
             publish()
         except RedisError as error:
-            # The revocation is stored in the database, and `publish_missing` publishes it.
-            # Until then services reject requests rather than accept a revoked token.
+            # The revocation is stored in the database, and `publish_missing` publishes it. While
+            # Redis does not respond, services reject requests, except that a session which was
+            # valid less than 30 seconds ago may read.
             self._has_unpublished.set()
             _log.warning("a revocation could not be published: %s", type(error).__name__)

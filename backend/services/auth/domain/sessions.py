@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security.addresses import rate_limit_address
+from backend.services.auth.domain.account_events import end_session, end_user_sessions
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
@@ -267,8 +268,10 @@ class SessionService:
                 return self._resume_session(
                     session, session_id, _derive_successor(token, row.salt), origin
                 )
-            was_active = store.end_session(session, session_id, "refresh_reused", self._now())
-            if was_active:
+            login_session = store.get_session(session, session_id)
+            if login_session is not None and end_session(
+                session, login_session.user_id, session_id, "refresh_reused", self._now()
+            ):
                 self._record_event(session, session_id, origin, "session.refresh", "refresh_reused")
         self._publisher.publish_ended_session(session_id)
         raise RefreshReused
@@ -284,7 +287,7 @@ class SessionService:
             login_session = store.get_session(session, session_id)
             if login_session is None or login_session.user_id != user_id:
                 raise SessionEnded
-            if store.end_session(session, session_id, "logout", now):
+            if end_session(session, user_id, session_id, "logout", now):
                 record_audit_event(
                     session, now, origin, "session.logout", actor_id=user_id, target=session_id
                 )
@@ -321,7 +324,7 @@ class SessionService:
             login_session = store.get_session(session, session_id)
             if login_session is None or login_session.user_id != user_id:
                 raise ResourceNotFound
-            if not store.end_session(session, session_id, "ended_by_owner", now):
+            if not end_session(session, user_id, session_id, "ended_by_owner", now):
                 raise ResourceNotFound
             record_audit_event(
                 session, now, origin, "session.end", actor_id=user_id, target=session_id
@@ -332,7 +335,7 @@ class SessionService:
         """End all sessions of the user and revoke all access tokens."""
         now = self._now()
         with self._database.write() as session:
-            store.end_user_sessions(session, user_id, "logout_all", now)
+            end_user_sessions(session, user_id, "logout_all", now)
             pending_emails.delete_pending_email(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(session, now, origin, "session.logout_all", actor_id=user_id)

@@ -18,6 +18,7 @@ from backend.services.auth.errors import (
     InvalidUsername,
     MailUnavailable,
     SessionEnded,
+    SessionRequired,
     TooBusy,
     TooManyAttempts,
     UsernameTaken,
@@ -93,7 +94,10 @@ def get_current_user() -> UserResponse:
 @authenticated
 @validate_input(AccountUpdate)
 @sensitive
-@responds_with(UserResponse, errors=(SessionEnded, EmailTaken, MailUnavailable, TooManyAttempts))
+@responds_with(
+    UserResponse,
+    errors=(SessionEnded, SessionRequired, EmailTaken, MailUnavailable, TooManyAttempts),
+)
 @request_example({"display_name": "Ada Lovelace", "preferences": {"language": "en"}})
 def update_current_user(changes: AccountUpdate) -> UserResponse:
     """Change the caller's e-mail address, display name or preferences.

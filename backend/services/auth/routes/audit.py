@@ -76,7 +76,7 @@ class AuditQuery(PageQuery):
 
 
 class AuditEventInput(Input):
-    """An audit event of another service."""
+    """An audit event of another service, or `count` equal ones between `time` and `last_at`."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
     time: AwareDatetime
@@ -88,6 +88,8 @@ class AuditEventInput(Input):
     address: Annotated[str, Field(max_length=64)]
     request_id: Annotated[str, Field(max_length=128)]
     details: Annotated[dict[str, JsonValue], Field(max_length=20)]
+    count: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    last_at: AwareDatetime | None = None
 
     def to_event(self) -> DeliveredEvent:
         return DeliveredEvent(
@@ -101,6 +103,8 @@ class AuditEventInput(Input):
                 outcome=self.outcome,
                 target=self.target,
                 details=self.details,
+                count=self.count,
+                last_at=self.last_at,
             ),
         )
 

@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
@@ -74,12 +74,13 @@ class TenantMembership(BaseModel):
 
 
 class UserResponse(BaseModel):
-    """A user, with roles and permissions in the selected tenant.
+    """A user or service account, with roles and permissions in the selected tenant.
 
     `pending_email` is a new address that is not confirmed.
     """
 
     id: str
+    kind: Literal["user", "service"]
     username: str
     email: str | None
     pending_email: str | None
@@ -98,6 +99,7 @@ def to_user_response(
 ) -> UserResponse:
     return UserResponse(
         id=account.id,
+        kind=account.kind,
         username=account.username,
         email=account.email,
         pending_email=pending_email,

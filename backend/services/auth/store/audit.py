@@ -81,12 +81,12 @@ def add_record(session: Session, record: AuditRecord) -> None:
     session.add(record)
 
 
-def add_repetition(session: Session, merge_key: str, at: datetime) -> bool:
-    """Count another event in the record with *merge_key*; return False if there is none."""
+def add_repetitions(session: Session, merge_key: str, count: int, last_at: datetime) -> bool:
+    """Count *count* events in the record with *merge_key*; return False if there is none."""
     counted = session.execute(
         update(AuditRecord)
         .where(AuditRecord.merge_key == merge_key)
-        .values(count=AuditRecord.count + 1, last_at=at)
+        .values(count=AuditRecord.count + count, last_at=last_at)
         .returning(AuditRecord.id)
         .execution_options(synchronize_session=False)
     )

@@ -1,10 +1,11 @@
 """Query of ended sessions, deleted keys and raised generations. The caller owns the transaction."""
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session
 
 from backend.services.auth.store.accounts import User
 from backend.services.auth.store.credentials.api_keys import ApiKey
+from backend.services.auth.store.service_accounts import ServiceAccountKey
 from backend.services.auth.store.sessions import LoginSession
 from backend.services.auth.store.tenants import Tenant
 
@@ -20,7 +21,7 @@ def is_revoked(
 
     Args:
         session_id: session of the token.
-        key_id: API key of the token, or None for a login session.
+        key_id: key of the token, of a user or a service account; None for a login session.
         user: id and generation of the user in the token.
         tenant: id and generation of the selected tenant in the token.
     """
@@ -29,8 +30,15 @@ def is_revoked(
     conditions = [
         exists().where(User.id == user_id, User.generation > user_generation),
         exists().where(Tenant.id == tenant_id, Tenant.generation > tenant_generation),
-        exists().where(LoginSession.id == session_id, LoginSession.ended_at.is_not(None))
-        if key_id is None
-        else exists().where(ApiKey.id == key_id, ApiKey.deleted_at.is_not(None)),
+        *_list_session_conditions(session_id, key_id),
     ]
     return bool(session.scalar(select(or_(*conditions))))
+
+
+def _list_session_conditions(session_id: str, key_id: str | None) -> list[ColumnElement[bool]]:
+    if key_id is None:
+        return [exists().where(LoginSession.id == session_id, LoginSession.ended_at.is_not(None))]
+    return [
+        exists().where(ApiKey.id == key_id, ApiKey.deleted_at.is_not(None)),
+        exists().where(ServiceAccountKey.id == key_id, ServiceAccountKey.revoked_at.is_not(None)),
+    ]

@@ -119,13 +119,15 @@ def end_session(session: Session, session_id: str, reason: str, now: datetime) -
     return ended.first() is not None
 
 
-def end_user_sessions(session: Session, user_id: str, reason: str, now: datetime) -> None:
-    session.execute(
+def end_user_sessions(session: Session, user_id: str, reason: str, now: datetime) -> Sequence[str]:
+    """End all sessions of the user and return their ids."""
+    return session.scalars(
         update(LoginSession)
         .where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None))
         .values(ended_at=now, end_reason=reason)
+        .returning(LoginSession.id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
 
 
 def end_other_sessions(

@@ -114,6 +114,21 @@ class InstanceGroup:
         self.instances = instances
         self._only = instances[0] if len(instances) == 1 else None
 
+    def is_full(self, concurrency: int, instance_concurrency: int) -> bool:
+        """Return whether the service has as many outstanding requests as it may have.
+
+        Args:
+            concurrency: limit for all instances together; 0 if only *instance_concurrency* applies.
+            instance_concurrency: limit for each instance. Ejected instances, and the requests that
+                wait for them, do not count.
+        """
+        if concurrency:
+            return self.outstanding >= concurrency
+        if self._only is not None:
+            return self.outstanding >= instance_concurrency
+        available = [item.outstanding for item in self.instances if not item.is_ejected]
+        return sum(available) >= instance_concurrency * max(1, len(available))
+
     def select_instance(self, excluded: Sequence[Instance] = ()) -> Instance | None:
         """Return the available instance with the fewest outstanding requests.
 

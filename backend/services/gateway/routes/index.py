@@ -1,9 +1,13 @@
 """The service index at `/`, and the metrics of the gateway."""
 
-from flask import Blueprint, Response
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 
 from backend import __version__
+from backend.chassis.messaging import asyncapi
 from backend.chassis.observability.metrics import Metrics, build_metrics_response
 from backend.chassis.web.app_factory import accept_metrics_key, use
 from backend.chassis.web.openapi import responds_with, responds_with_stream
@@ -48,6 +52,18 @@ def post_index() -> Response:
     """Respond like `GET /`."""
     response: Response = get_index()
     return response
+
+
+@index_routes.get("/asyncapi.json")
+@public
+def get_asyncapi_document() -> Response:
+    """Get the AsyncAPI document of the events that the services publish."""
+    return jsonify(_build_asyncapi_document())
+
+
+@cache
+def _build_asyncapi_document() -> dict[str, Any]:
+    return asyncapi.build_document()
 
 
 @index_routes.get("/metrics")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.chassis.database.sessions import Session
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.web.problems import ServiceError
 from backend.services.rag.domain.audit import record_document_deletion
 from backend.services.rag.domain.blob_storage import BlobStorage

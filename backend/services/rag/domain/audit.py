@@ -3,7 +3,8 @@
 from typing import Any
 
 from backend.chassis.database.sessions import Session
-from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.rag.model import Viewer
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow

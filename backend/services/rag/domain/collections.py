@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
     get_access,
@@ -111,19 +111,29 @@ class CollectionService:
             return _to_collection(viewer, row)
 
     def delete_collection(self, viewer: Viewer, name_or_id: str) -> None:
-        """Delete the collection and all of its documents."""
+        """Delete the collection and all of its documents.
+
+        A large collection is only hidden: the ingestion workers delete it in short transactions.
+        """
         with self._database.write(viewer.tenant_id) as session:
             row = get_owned_collection(session, viewer, name_or_id)
-            documents = document_store.list_documents_in_collection(session, row.id)
-            for document in documents:
-                document_store.delete_document(session, document)
+            count = document_store.count_documents_in_collection(session, row.id)
             record_collection_change(
-                self._audit, session, viewer, "collection.delete", row, documents=len(documents)
+                self._audit, session, viewer, "collection.delete", row, documents=count
             )
-            session.flush()
-            session.add(document_store.RemovalRow(collection_id=row.id))
-            session.delete(row)
+            if document_store.is_large_collection(session, row.id):
+                store.hide_collection(session, row)
+                document_store.delete_hidden_collection_later(session, row.id)
+            else:
+                self._delete_small_collection(session, row)
         self._wake()
+
+    def _delete_small_collection(self, session: Session, row: CollectionRow) -> None:
+        for document in document_store.list_documents_in_collection(session, row.id):
+            document_store.delete_document(session, document)
+        session.flush()
+        session.add(document_store.RemovalRow(collection_id=row.id))
+        session.delete(row)
 
     def grant_access(
         self, viewer: Viewer, name_or_id: str, user_id: str, access: Access

@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.tracing import attach_span_context
 from backend.chassis.web.paging import paginate
 from backend.services.rag.domain.access import (
@@ -35,7 +35,8 @@ from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow, DocumentStatus
 
 FINAL_STATUSES = ("ready", "failed")
-_POLL_SECONDS = 0.1
+# A wait is prolonged by up to a tenth, and by at most this time.
+_MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.01, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +281,15 @@ class DocumentService:
         self, viewer: Viewer, document_ids: Sequence[str], timeout_seconds: float
     ) -> list[Document]:
         """Return the documents when all are processed, or after *timeout_seconds*."""
-        deadline = time.monotonic() + timeout_seconds
+        started = time.monotonic()
+        deadline = started + timeout_seconds
         while True:
             with attach_span_context(None):  # do not add every poll to the trace
                 documents = [self.get_document(viewer, key) for key in document_ids]
             is_processed = all(document.is_processed for document in documents)
             if is_processed or time.monotonic() >= deadline:
                 return documents
-            threading.Event().wait(_POLL_SECONDS)
+            threading.Event().wait(_get_poll_seconds(time.monotonic() - started))
 
     def update_document(
         self,
@@ -391,6 +393,10 @@ class DocumentService:
             return
         row.attachment_of = None  # a document that is moved without its message is independent
         move_document(session, self._audit, self._blob_storage, viewer, row, target)
+
+
+def _get_poll_seconds(waited_seconds: float) -> float:
+    return min(max(waited_seconds / 10, _MIN_POLL_SECONDS), _MAX_POLL_SECONDS)
 
 
 def _build_row(

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 import threading
 from base64 import b64decode
 from collections.abc import Callable
@@ -14,21 +11,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-import backend
 from backend.services.rag.errors import ExtractionFailed
 from backend.services.rag.extraction.document_types import DocumentType
+from backend.services.rag.extraction.parser_processes import (
+    ParserProcess,
+    ParserProcesses,
+    SpawnedProcesses,
+)
 
 _log = logging.getLogger(__name__)
-_ROOT = Path(backend.__file__).parents[1]
 # A blank line, so that a sentence at the end of a page never joins the header of the next page.
 PAGE_BREAK = "\n\n"
-
-# Libraries reserve address space per thread, which would exhaust the memory limit.
-_SINGLE_THREAD_ENV = {
-    "MALLOC_ARENA_MAX": "2",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-}
 
 # Maximum time for OCR of one page, enough for a slow and busy machine.
 _OCR_PAGE_SECONDS = 120.0
@@ -77,9 +70,10 @@ class ExtractionLimits:
 class Extractor:
     """Extracts the text of files, each in a process of its own."""
 
-    def __init__(self, limits: ExtractionLimits) -> None:
+    def __init__(self, limits: ExtractionLimits, processes: ParserProcesses | None = None) -> None:
         self._limits = limits
-        self._running: dict[subprocess.Popen[str], Path] = {}
+        self._processes = processes or SpawnedProcesses()
+        self._running: dict[ParserProcess, Path] = {}
         self._stopped = False
 
     def extract_text(
@@ -95,20 +89,9 @@ class Extractor:
         Raises:
             ExtractionFailed: the file cannot be read within the limits; its message is for the
                 owner of the file.
+            OSError: the process could not be started, or it ended without its file being the cause.
         """
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            self._command(file, document_type),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            # Do not inherit the environment: it contains secrets.
-            env={"PYTHONPATH": str(_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"}
-            | _SINGLE_THREAD_ENV,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-        )
+        process = self._processes.start(self._build_arguments(file, document_type))
         self._running[process] = file
         if self._stopped:  # stopped after the document was claimed and before its process started
             process.kill()
@@ -118,21 +101,20 @@ class Extractor:
             return self._collect_output(process, deadline, on_progress, attachments)
         finally:
             deadline.cancel()
-            process.kill()
-            process.communicate()
+            process.close()
             del self._running[process]
 
-    def _command(self, file: Path, document_type: DocumentType) -> list[str]:
-        module = "backend.services.rag.extraction.process"
+    def _build_arguments(self, file: Path, document_type: DocumentType) -> list[str]:
         timeout_seconds = self._limits.timeout_seconds + self._limits.ocr_timeout_seconds
         limits = [str(self._limits.max_memory_bytes), str(timeout_seconds)]
-        return [sys.executable, "-m", module, document_type.name, str(file), *limits]
+        return [document_type.name, str(file), *limits]
 
     def stop(self) -> None:
         """Kill all extraction processes, and kill those that are started later at their start."""
         self._stopped = True
         for process in tuple(self._running):
             process.kill()
+        self._processes.close()
 
     def cancel_extraction(self, file: Path) -> None:
         """Kill the processes that extract *file*."""
@@ -142,13 +124,13 @@ class Extractor:
 
     def _collect_output(
         self,
-        process: "subprocess.Popen[str]",
+        process: ParserProcess,
         deadline: "_Deadline",
         on_progress: ProgressCallback,
         attachments: AttachmentSink | None,
     ) -> ExtractedText:
         extracted, length, page_count = ExtractedText(), 0, 0
-        for line in process.stdout or ():
+        for line in process.stdout:
             message: dict[str, Any] = json.loads(line)
             if "error" in message:
                 raise ExtractionFailed(message["error"], message["detail"])
@@ -181,9 +163,11 @@ class Extractor:
                     f"{self._limits.max_characters:,} characters. Split it.",
                 )
             on_progress(len(extracted.pages), page_count or 1)
-        _log.warning("extraction ended early, exit status %s", process.wait())
+        _log.warning("an extraction process ended early")
         if deadline.has_passed:
             raise ExtractionFailed("too_slow", "Processing the file took too long. Split it.")
+        if self._processes.has_failed():
+            raise ConnectionError("The extraction server has ended.")
         raise ExtractionFailed(
             "too_complex", "Processing the file needed too much memory, or its parser crashed."
         )
@@ -201,18 +185,16 @@ def _pass_attachment(message: dict[str, Any], attachments: AttachmentSink) -> No
     )
 
 
-def _send_password(process: "subprocess.Popen[str]", password: str) -> None:
+def _send_password(process: ParserProcess, password: str) -> None:
     """Write the password to standard input: command lines are visible to all local users."""
-    if process.stdin is not None:
-        with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(password)
-        process.stdin = None
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(password)
 
 
 class _Deadline:
     """Kills the process when its time is up. Each scanned page extends it, up to a limit."""
 
-    def __init__(self, process: "subprocess.Popen[str]", limits: ExtractionLimits) -> None:
+    def __init__(self, process: ParserProcess, limits: ExtractionLimits) -> None:
         self._process = process
         self._ends_at = monotonic() + limits.timeout_seconds
         self._ocr_seconds_left = float(limits.ocr_timeout_seconds)

@@ -36,9 +36,8 @@ _ATTACHMENT_PART_BYTES = 2**20
 _PACKAGE = "backend.services.rag.extraction"
 
 
-def main() -> None:
-    die_with_parent(os.getppid())
-    type_name, file, max_memory_bytes, timeout_seconds = sys.argv[1:]
+def run(type_name: str, file: str, max_memory_bytes: str, timeout_seconds: str) -> None:
+    """Parse *file* under the limits and write its content to standard output."""
     set_limits(int(max_memory_bytes), int(timeout_seconds))
     try:
         password = sys.stdin.read()
@@ -83,10 +82,15 @@ def _write_attachments(attachments: Sequence[Attachment]) -> None:
 
 
 def _parse(document_type: DocumentType, file: Path, password: str) -> Content:
-    module, function = document_type.parser.split(":")
-    # Import only the parser of this type: its libraries cost time and memory.
-    parse: Callable[..., Content] = getattr(import_module(f"{_PACKAGE}.{module}"), function)
+    parse = import_parser(document_type.name)
     return parse(file, password) if document_type.accepts_password else parse(file)
+
+
+def import_parser(type_name: str) -> Callable[..., Content]:
+    """Import the parser of one type only: the libraries of the others cost time and memory."""
+    module, function = get_document_type(type_name).parser.split(":")
+    parse: Callable[..., Content] = getattr(import_module(f"{_PACKAGE}.{module}"), function)
+    return parse
 
 
 def set_limits(max_memory_bytes: int, timeout_seconds: int) -> None:
@@ -105,4 +109,5 @@ def _write_line(line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    die_with_parent(os.getppid())
+    run(*sys.argv[1:])

@@ -6,12 +6,14 @@ duplicated or late: a worker that receives one takes the next document from the 
 
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from redis.exceptions import RedisError
 
 from backend.security.redis import is_cluster, parse_redis_url
+from backend.services.rag.jobs.wake_pipe import wake_workers
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -105,10 +107,15 @@ def _get_transport_options(url: str, max_task_seconds: float) -> dict[str, objec
 
 
 class WorkerNotifier:
-    """Sends messages to the workers from its own thread, so that callers never wait."""
+    """Wakes the workers from its own thread, so that callers never wait.
 
-    def __init__(self, url: str, max_task_seconds: float) -> None:
+    Workers of this host are woken through their pipes in *folder*. Messages are sent to the
+    broker at *url* only if there are none.
+    """
+
+    def __init__(self, url: str, max_task_seconds: float, folder: Path) -> None:
         self._url = url
+        self._folder = folder
         self._max_task_seconds = max_task_seconds
         self._supports_messages: bool | None = None
         self._notifications = threading.Semaphore(0)
@@ -119,7 +126,7 @@ class WorkerNotifier:
         self._thread.start()
 
     def notify_workers(self) -> None:
-        """Schedule a message to the workers and return immediately."""
+        """Schedule a wake-up of the workers and return immediately."""
         self._notifications.release()
 
     def stop(self) -> None:
@@ -133,7 +140,7 @@ class WorkerNotifier:
             count = 1
             while self._notifications.acquire(blocking=False):
                 count += 1
-            if not self._can_send_messages():
+            if wake_workers(self._folder) or not self._can_send_messages():
                 continue
             # Celery is imported at the first notification, so that it does not delay the start.
             app = app or open_celery_app(self._url, self._max_task_seconds)

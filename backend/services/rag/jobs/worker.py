@@ -5,13 +5,15 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
 from backend.services.rag.jobs.broker import TASK_NAME, send_task_messages
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
+from backend.services.rag.jobs.wake_pipe import WakePipe
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -22,32 +24,72 @@ _TASK_SECONDS = 30.0
 # If documents wait for this time and none is processed, the message is considered lost.
 _LOST_MESSAGE_SECONDS = 6.0
 _POLL_SECONDS = 1.0
+# A worker on demand ends after this time without work, or after its first check without any.
+_IDLE_SECONDS = 300.0
+_IDLE_CHECK_SECONDS = 10.0
 
 
 def run_polling_worker(
-    ingestion: IngestionRunner, embedding: EmbeddingThread, threads: int
+    ingestion: IngestionRunner,
+    indexing: IndexingThreads,
+    threads: int,
+    pipe: WakePipe | None = None,
 ) -> None:
-    """Process documents until a signal ends the process. Polls the tables, without Celery."""
+    """Process documents until a signal ends the process. Polls the tables, without Celery.
+
+    Args:
+        pipe: wakes the worker at once. The worker then also ends if it has no work for minutes.
+    """
     _log.info("ready, processing up to %d documents at a time", threads)
-    workers: list[IngestionThread | EmbeddingThread] = [
+    workers: list[IngestionThread | IndexingThreads] = [
         *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
-        embedding,
+        indexing,
     ]
     ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        if pipe is not None:
+            pipe.write()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: end())
     for worker in workers:
         worker.start()
-    ended.wait()
+    if pipe is None:
+        ended.wait()
+    else:
+        _wait_until_idle(pipe, ended, ingestion, indexing, workers)
     _log.info("shutting down")
     for worker in workers:
         worker.stop()
 
 
+def _wait_until_idle(
+    pipe: WakePipe,
+    ended: threading.Event,
+    ingestion: IngestionRunner,
+    indexing: IndexingThreads,
+    workers: Sequence[IngestionThread | IndexingThreads],
+) -> None:
+    """Wake *workers* by *pipe* until there was no work for _IDLE_SECONDS or *ended* is set."""
+    last_work_at = float("-inf")
+    while not ended.is_set():
+        if pipe.wait(_IDLE_CHECK_SECONDS):
+            last_work_at = monotonic()
+            for worker in workers:
+                worker.wake()
+        # A wake-up after this check stays in the pipe, so that the next process is started for it.
+        elif ingestion.has_unfinished_work() or indexing.has_unfinished_work():
+            last_work_at = monotonic()
+        elif monotonic() - last_work_at >= _IDLE_SECONDS:
+            return
+
+
 def run_celery_worker(
     app: "Celery",
     ingestion: IngestionRunner,
-    embedding: EmbeddingThread,
+    indexing: IndexingThreads,
     threads: int,
 ) -> None:
     """Process the messages of *app* until a signal ends the process."""
@@ -70,7 +112,7 @@ def run_celery_worker(
         _log.info("ready, processing up to %d documents at a time", threads)
         send_task_messages(app, threads)
         supervisor.start()
-        embedding.start()
+        indexing.start()
 
     def on_shutdown(**_: object) -> None:
         _log.info("shutting down")
@@ -92,4 +134,4 @@ def run_celery_worker(
     )
     worker.start()
     supervisor.stop()
-    embedding.stop()
+    indexing.stop()

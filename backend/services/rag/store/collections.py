@@ -13,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    delete,
     or_,
     select,
 )
@@ -24,6 +25,8 @@ from backend.services.rag.errors import CollectionExists
 from backend.services.rag.store.base import Base, new_id, utc_now
 
 Access = Literal["none", "read", "write"]
+# Owner of collections whose documents are being deleted. No user has this id.
+HIDDEN_OWNER: Final = ""
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -165,6 +168,34 @@ def add_collection(session: Session, row: CollectionRow) -> None:
             session.add(row)
     except IntegrityError as error:
         raise CollectionExists from error
+
+
+def hide_collection(session: Session, row: CollectionRow) -> None:
+    """Make the collection unreadable for every user, and its name available.
+
+    `documents.delete_hidden_collection_later` schedules the deletion of its documents.
+    """
+    row.owner_id, row.tenant_access, row.grants = HIDDEN_OWNER, "none", []
+    row.name, row.description = row.id, ""
+    session.flush()
+
+
+def add_hidden_collection(session: Session, tenant_id: str) -> CollectionRow:
+    """Create a collection that no user can read."""
+    identity = new_id("col")
+    row = CollectionRow(id=identity, tenant_id=tenant_id, owner_id=HIDDEN_OWNER, name=identity)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def delete_hidden_collection(session: Session, collection_id: str) -> None:
+    """Delete the row of a hidden collection, which has no documents any more."""
+    session.execute(
+        delete(CollectionRow).where(
+            CollectionRow.id == collection_id, CollectionRow.owner_id == HIDDEN_OWNER
+        )
+    )
 
 
 def rename_collection(session: Session, row: CollectionRow, name: str) -> None:

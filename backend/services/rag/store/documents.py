@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    update,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -31,9 +32,18 @@ from backend.chassis.database.types import UtcDateTime
 from backend.services.rag.errors import DuplicateDocument
 from backend.services.rag.store import collection_changes
 from backend.services.rag.store.base import Base, is_old_generation, new_id, utc_now
-from backend.services.rag.store.collections import CollectionRow, is_readable_by
+from backend.services.rag.store.collections import (
+    HIDDEN_OWNER,
+    CollectionRow,
+    add_hidden_collection,
+    is_readable_by,
+)
 
 _BATCH_SIZE = 500
+# Larger documents and collections are deleted in the background. The deletion of this many rows
+# takes about 20 ms. Files are larger than this before their rows are.
+_MAX_ROWS_DELETED_AT_ONCE = 250
+_MAX_BYTES_DELETED_AT_ONCE = 250_000
 DocumentStatus = Literal["queued", "processing", "ready", "failed"]
 # A claim without a heartbeat for this long has expired.
 CLAIM_TIMEOUT_SECONDS = 20
@@ -257,13 +267,71 @@ def count_queued(session: Session) -> int:
 
 
 def delete_document(session: Session, row: DocumentRow) -> None:
-    """Delete *row* with its text and chunks, and schedule the removal of its file and vectors."""
+    """Delete *row* with its text and chunks, and schedule the removal of its file and vectors.
+
+    A long document is only hidden: the deletion of its rows would keep other writers waiting. The
+    scheduled removal deletes them in short transactions.
+    """
     session.add(RemovalRow(collection_id=row.collection_id, document_id=row.id, blob=row.blob))
     schedule_late_cleanup(session, row)
     collection_changes.record_change(session, row.collection_id, row.id)
+    # Rows of a generation that is being indexed are not counted yet; the size of the file is known.
+    if _is_large(row.chunks + (row.pages or 0), row.size_bytes):
+        hidden = add_hidden_collection(session, row.tenant_id)
+        row.collection, row.attachment_of = hidden, None
+        delete_hidden_collection_later(session, hidden.id)
+        return
+    delete_row(session, row.id)
+
+
+def delete_row(session: Session, document_id: str) -> None:
+    """Delete the row of the document and all rows that refer to it."""
     # Use a statement, not session.delete(): the database's cascade deletes pages and chunks without
     # loading them.
-    session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
+    session.execute(delete(DocumentRow).where(DocumentRow.id == document_id))
+
+
+def delete_hidden_collection_later(session: Session, collection_id: str) -> None:
+    """Withdraw the documents of a hidden collection from ingestion, and schedule their deletion."""
+    session.add(RemovalRow(collection_id=collection_id))
+    session.flush()
+    session.execute(
+        update(DocumentRow)
+        .where(DocumentRow.collection_id == collection_id)
+        .values(status="failed", stage="failed", claim=None)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def is_large_collection(session: Session, collection_id: str) -> bool:
+    """Return whether the deletion of its documents would keep other writers waiting."""
+    rows = 1 + DocumentRow.chunks + func.coalesce(DocumentRow.pages, 0)
+    sums = (func.coalesce(func.sum(value), 0) for value in (rows, DocumentRow.size_bytes))
+    query = select(*sums).where(DocumentRow.collection_id == collection_id)
+    row_count, size_bytes = session.execute(query).one()
+    return _is_large(row_count, size_bytes)
+
+
+def _is_large(rows: int, size_bytes: int) -> bool:
+    return rows > _MAX_ROWS_DELETED_AT_ONCE or size_bytes > _MAX_BYTES_DELETED_AT_ONCE
+
+
+def count_documents_in_collection(session: Session, collection_id: str) -> int:
+    query = select(func.count()).where(DocumentRow.collection_id == collection_id)
+    return session.scalar(query) or 0
+
+
+def find_document_in_hidden_collection(
+    session: Session, collection_id: str
+) -> tuple[str, str] | None:
+    """Return id and file of one of the documents of the collection if it is hidden."""
+    row = session.execute(
+        select(DocumentRow.id, DocumentRow.blob)
+        .join(DocumentRow.collection)
+        .where(DocumentRow.collection_id == collection_id, CollectionRow.owner_id == HIDDEN_OWNER)
+        .limit(1)
+    ).first()
+    return None if row is None else (row[0], row[1])
 
 
 def schedule_late_cleanup(session: Session, row: DocumentRow) -> None:

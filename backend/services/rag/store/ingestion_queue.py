@@ -49,6 +49,15 @@ def has_due_document(session: Session, now: datetime) -> bool:
     return bool(session.scalar(select(exists(select(DocumentRow.id).where(_is_due(now))))))
 
 
+def has_unfinished_work(session: Session) -> bool:
+    """Return True if a document is not ready and has not failed, or if a removal is pending."""
+    unfinished = select(DocumentRow.id).where(DocumentRow.status.in_(("queued", "processing")))
+    return bool(
+        session.scalar(select(exists(unfinished)))
+        or session.scalar(select(exists(select(RemovalRow.id))))
+    )
+
+
 def get_last_heartbeat(session: Session) -> datetime | None:
     return session.scalar(select(func.max(DocumentRow.heartbeat)))
 

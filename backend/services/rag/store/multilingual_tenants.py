@@ -37,8 +37,8 @@ def select_tenants(*states: TenantState) -> Select[tuple[str]]:
     return select(MultilingualTenantRow.tenant_id).where(MultilingualTenantRow.state.in_(states))
 
 
-def list_tenants(session: Session, state: TenantState) -> list[MultilingualTenantRow]:
-    query = select(MultilingualTenantRow).where(MultilingualTenantRow.state == state)
+def list_tenants(session: Session, *states: TenantState) -> list[MultilingualTenantRow]:
+    query = select(MultilingualTenantRow).where(MultilingualTenantRow.state.in_(states))
     return list(session.scalars(query.order_by(MultilingualTenantRow.tenant_id)))
 
 

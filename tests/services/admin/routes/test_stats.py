@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.servers import wait_until
+
 FIRST, LAST = "2026-01-31", "2026-02-01"
 TOKENS = {"prompt": 30, "completion": 10, "total": 40}
 NO_TOKENS = {"prompt": 0, "completion": 0, "total": 0}
@@ -173,3 +175,15 @@ def test_invalid_query_returns_422(client, admin, query):
 def test_stats_require_system_read(client, identities):
     assert client.get("/stats").status_code == 401
     assert client.get("/stats", headers=identities.bearer()).status_code == 403
+
+
+def test_denied_request_is_delivered_to_the_audit_log(client, services, identities):
+    visitor = identities.bearer("user-visitor", permissions=[])
+
+    assert client.get("/stats", headers=visitor).status_code == 403
+
+    def find_deliveries():
+        return [r for r in services["auth"].requests if r["target"] == "/internal/audit-events"]
+
+    wait_until(find_deliveries)
+    assert [delivery["method"] for delivery in find_deliveries()] == ["POST"]

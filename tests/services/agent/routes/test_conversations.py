@@ -163,11 +163,11 @@ def test_lease_expires_if_not_renewed(client, settings, ada):
     # A worker that is killed during an answer must not block its conversation forever.
     session_id = post_query(client, ada, "What is 2 + 2?").json["session_id"]
     now = datetime.now(UTC)
-    with open_database(settings.database_url, "agent").write() as session:
+    with open_database(settings.database_url, "agent").across_tenants().write() as session:
         assert store.acquire_lease(session, session_id, "run_of_a_dead_worker", now, now)
     assert post_query(client, ada, "What is 3 + 3?", session_id=session_id).status_code == 200
 
-    with open_database(settings.database_url, "agent").write() as session:
+    with open_database(settings.database_url, "agent").across_tenants().write() as session:
         until = now + timedelta(minutes=1)
         assert store.acquire_lease(session, session_id, "run_of_another", now, until)
     refused = post_query(client, ada, "What is 3 + 3?", session_id=session_id, on_busy="reject")

@@ -1,4 +1,4 @@
-"""Greetings, arithmetic and the time are answered without the graph, as the graph answers them."""
+"""The rule-based model answers without the graph, as the graph answers."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,9 @@ DIRECT_REQUESTS = (
     "What time is it in Berlin?",
     "Hi! What is 2 + 2 and what is 3 * 3?",
     "What can you do?",
+    "Who patented the typewriter in 1868?",
+    "Who patented the typewriter in 1868, and what is 6 * 7?",
+    "Which documents do I have?",
 )
 _VARYING = {"id", "session_id", "run_id", "message_id", "parent_id", "took_ms", "user_id"}
 
@@ -38,7 +41,15 @@ def no_graph(monkeypatch):
 @pytest.fixture
 def always_graph(monkeypatch):
     """Return a function after whose call the graph executes all runs."""
-    return lambda: monkeypatch.setattr(DirectAnswerRunner, "plan_run", lambda *_: None)
+
+    async def need_graph(*_):
+        return False
+
+    def replace_runner():
+        monkeypatch.setattr(DirectAnswerRunner, "plan_run", lambda *_: None)
+        monkeypatch.setattr(DirectAnswerRunner, "run", need_graph)
+
+    return replace_runner
 
 
 @pytest.fixture
@@ -69,7 +80,7 @@ def stream_events(client, bearer, request, **fields):
 
 @pytest.mark.usefixtures("no_graph")
 @pytest.mark.parametrize("request_text", DIRECT_REQUESTS)
-def test_small_request_is_answered_without_the_graph(client, ada, request_text):
+def test_request_is_answered_without_the_graph(client, ada, request_text):
     assert post_query(client, ada, request_text).json["finish_reason"] == "stop"
 
 
@@ -133,7 +144,8 @@ def test_direct_answer_counts_models_and_tools(client, ada):
 def test_direct_tool_call_is_recorded_in_the_audit_log(client, settings, ada):
     post_query(client, ada, "What is 6 * 7?")
 
-    events = Outbox("agent", open_database(settings.database_url, "agent")).list_pending_events(9)
+    database = open_database(settings.database_url, "agent")
+    events = Outbox("agent", database, "audit").list_pending_events(9)
     assert [(event.subject, event.data["action"]) for event in events] == [
         ("calculate", "tool.run")
     ]
@@ -147,10 +159,32 @@ def test_direct_answer_stops_at_the_token_limit_of_the_request(client, ada):
     assert len(answer["response"].split()) == 3
 
 
-def test_request_for_documents_is_not_answered_directly(client, ada, rag_service):
+@pytest.mark.usefixtures("no_graph")
+def test_search_is_recorded_in_the_audit_log(client, settings, ada):
     answer = post_query(client, ada, "Who patented the typewriter in 1868?").json
 
     assert [step["tool"] for step in answer["steps"]] == ["search_documents"]
+    events = Outbox("agent", open_database(settings.database_url, "agent")).list_pending_events(9)
+    assert [(event.subject, event.data["action"]) for event in events] == [
+        ("search_documents", "tool.run")
+    ]
+
+
+@pytest.mark.parametrize("request_text", ["Note down: buy milk", "Read doc_4f9a1c2b3d"])
+def test_request_that_needs_checks_of_the_run_uses_the_graph(
+    client, ada, monkeypatch, request_text
+):
+    used = []
+    run_agent = AgentGraph.run_agent
+
+    async def record_run(self, *arguments):
+        used.append(arguments)
+        await run_agent(self, *arguments)
+
+    monkeypatch.setattr(AgentGraph, "run_agent", record_run)
+
+    assert post_query(client, ada, request_text).status_code == 200
+    assert len(used) == 1
 
 
 def test_direct_answer_observes_the_daily_quota(settings, identities, ada):

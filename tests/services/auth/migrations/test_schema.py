@@ -8,6 +8,8 @@ from alembic.migration import MigrationContext
 from backend.chassis.database.sessions import open_database
 from backend.services.auth.app import create_app
 from backend.services.auth.store.base import Base
+from tests.services.auth.api_user import ApiUser
+from tests.services.auth.conftest import ADMIN_PASSWORD
 
 
 @pytest.fixture
@@ -61,3 +63,33 @@ def test_database_session_of_a_tenant_sees_only_that_tenant(make_settings, clock
     assert (members, tenants) == ([owner], [tenant])
     assert audit_tenants in ([], [(tenant,)])
     assert counts_without_tenant == [0, 0, 0]
+
+
+@pytest.mark.postgres
+def test_database_session_of_a_tenant_sees_only_its_service_accounts(
+    make_settings, clock, postgres_url
+):
+    settings = make_settings(DATABASE_URL=postgres_url)
+    client = create_app(settings, clock.now).test_client()
+    admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+    body = {"name": "channel", "permissions": ["rag:read"]}
+    for name in ("one", "two"):
+        tenant = client.post("/tenants", json={"name": name}, headers=admin.auth_headers).json
+        admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+        headers = admin.auth_headers | {"X-Tenant-ID": tenant["id"]}
+        account = client.post("/service-accounts", json=body, headers=headers).json
+    database = open_database(postgres_url, "auth")
+
+    def read_ids(tenant_id):
+        with database.read(tenant_id) as session:
+            return [
+                session.execute(sa.text(statement)).scalars().all()
+                for statement in (
+                    "SELECT id FROM service_accounts",
+                    "SELECT account_id FROM service_account_keys",
+                )
+            ]
+
+    assert read_ids(account["tenant_id"]) == [[account["id"]]] * 2
+    assert read_ids(None) == [[], []]
+    database.engine.dispose()

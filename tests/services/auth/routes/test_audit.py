@@ -168,6 +168,22 @@ def test_equal_denials_within_ten_minutes_share_a_record(rag_service, ada, searc
     ]
 
 
+def test_merged_event_counts_as_many_events(rag_service, ada, search_audit):
+    user_id = ada.user["id"]
+    first = audit_event(user_id, "access.denied", time="2026-01-01T12:01:00Z")
+    merged = audit_event(user_id, "access.denied", time="2026-01-01T12:02:00Z")
+    rag_service.deliver(first, merged | {"count": 7, "last_at": "2026-01-01T12:03:00Z"})
+    rag_service.deliver(
+        audit_event(user_id, "access.denied", time="2026-01-01T12:14:00Z")
+        | {"count": 3, "last_at": "2026-01-01T12:15:00Z"}
+    )
+
+    assert [(r["at"], r["last_at"], r["count"]) for r in search_audit("access.denied")] == [
+        ("2026-01-01T12:14:00Z", "2026-01-01T12:15:00Z", 3),
+        ("2026-01-01T12:01:00Z", "2026-01-01T12:03:00Z", 8),
+    ]
+
+
 @pytest.mark.parametrize(
     "changes", [{"actor_id": ""}, {"action": "x"}, {"id": "1"}, {"extra": 1}, {"target": "x" * 129}]
 )

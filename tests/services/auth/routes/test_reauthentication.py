@@ -24,6 +24,8 @@ def list_sensitive_requests(user_id, tenant_id):
         ("PATCH", f"/users/{user_id}", {"roles": ["admin"]}),
         ("PATCH", f"/users/{user_id}", {"email": "thief@example.org"}),
         ("DELETE", f"/users/{user_id}", None),
+        ("POST", "/service-accounts", {"name": "x", "permissions": ["rag:read"]}),
+        ("POST", "/service-accounts/unknown/rotate", None),
         ("PUT", "/roles/reader", {"permissions": ["rag:read"]}),
         ("DELETE", f"/tenants/{tenant_id}", None),
         ("PUT", f"/tenants/{tenant_id}/members/{user_id}", {"roles": ["viewer"]}),
@@ -44,7 +46,7 @@ def read_tables(execute):
             name: execute(f"SELECT * FROM {name}")  # noqa: S608
             for name in (
                 "users", "sessions", "api_keys", "memberships", "custom_roles", "totp_factors",
-                "pending_emails", "outgoing_mails",
+                "pending_emails", "outgoing_mails", "service_accounts", "service_account_keys",
             )
         }  # fmt: skip
 

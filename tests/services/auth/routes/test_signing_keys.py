@@ -7,10 +7,11 @@ import pytest
 
 from backend.security.authentication import get_security_context
 from backend.security.settings import SecuritySettings
-from backend.security.tokens import MAX_TOKEN_BYTES, LocalKeys, TokenVerifier
+from backend.security.tokens import MAX_TOKEN_BYTES, TokenVerifier
 from backend.services.auth.app import create_app
 from backend.services.auth.domain.accounts import Account, Membership
 from backend.services.auth.routes.tokens import create_user_access_token
+from tests.identities import LocalKeys
 
 
 @pytest.fixture

@@ -183,3 +183,44 @@ def test_missed_probes_eject_all_instances_of_a_frozen_service():
         group.record_missed_probe(instance)
 
     assert group.select_instance() is None
+
+
+def occupy(group, *outstanding):
+    for instance, count in zip(group.instances, outstanding, strict=True):
+        instance.outstanding = count
+    group.outstanding = sum(outstanding)
+
+
+def test_service_is_full_when_its_instances_together_have_as_many_requests_as_they_may():
+    single, group = InstanceGroup("rag", [("a", 1)]), InstanceGroup("rag", [("a", 1), ("b", 1)])
+    occupy(single, 64)
+    occupy(group, 64, 63)
+
+    assert single.is_full(0, 64)
+    assert not group.is_full(0, 64)
+    assert group.is_full(127, 64)
+    occupy(group, 64, 64)
+    assert group.is_full(0, 64)
+
+
+def test_ejected_instances_and_their_requests_do_not_count():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    occupy(group, 64, 0)
+    fail(group, group.instances[0])
+
+    assert not group.is_full(0, 64)
+    occupy(group, 64, 64)
+    assert group.is_full(0, 64)
+    occupy(group, 0, 64)
+    assert group.is_full(0, 64)
+
+
+def test_service_whose_instances_are_all_ejected_is_not_full():
+    group = InstanceGroup("rag", [("a", 1), ("b", 1)])
+    occupy(group, 64, 64)
+    for instance in group.instances:
+        group.record_missed_probe(instance)
+        group.record_missed_probe(instance)
+
+    assert not group.is_full(0, 64)
+    assert group.select_instance() is None

@@ -6,7 +6,7 @@ import pytest
 
 from backend.chassis.database.sessions import open_database
 from backend.chassis.encryption import Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.rag.domain.attachments import (
     MAX_DEPTH,
     AttachmentReceiver,

@@ -12,6 +12,7 @@ from backend.services.rag.errors import ExtractionFailed
 from backend.services.rag.extraction.content import MAX_ATTACHMENTS
 from backend.services.rag.extraction.document_types import get_document_type
 from backend.services.rag.extraction.extractor import PAGE_BREAK, ExtractionLimits, Extractor
+from backend.services.rag.extraction.parser_processes import SpawnedProcesses
 from tests.documents import TextLine, pdf
 from tests.services.rag.conftest import MIB, PDF
 
@@ -91,10 +92,10 @@ def test_extraction_fails_above_max_characters(tmp_path):
         extract(write_file(tmp_path, "a.txt", "word " * 100), "text", max_characters=100)
 
 
-class SleepingExtractor(Extractor):
+class SleepingProcesses(SpawnedProcesses):
     """Starts a process that writes no output in place of the extraction process."""
 
-    def _command(self, file, document_type):
+    def get_command(self, arguments):
         return [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -102,15 +103,15 @@ def test_extraction_process_is_killed_at_timeout(tmp_path):
     started_at = time.monotonic()
 
     with pytest.raises(ExtractionFailed, match="too long"):
-        SleepingExtractor(ExtractionLimits(timeout_seconds=1)).extract_text(
-            write_file(tmp_path, "a.txt", "x"), "text", print
+        Extractor(ExtractionLimits(timeout_seconds=1), SleepingProcesses()).extract_text(
+            write_file(tmp_path, "a.txt", "x"), TEXT, print
         )
 
     assert time.monotonic() - started_at < 5
 
 
 def test_extraction_fails_after_stop(tmp_path):
-    extractor = SleepingExtractor(ExtractionLimits(timeout_seconds=30))
+    extractor = Extractor(ExtractionLimits(timeout_seconds=30), SleepingProcesses())
     extractor.stop()
     started_at = time.monotonic()
 

@@ -1,12 +1,13 @@
 """Accepted documents are processed in spite of restarts, crashes and failures."""
 
+import sys
 import threading
 import time
 
 import pytest
 
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
-from backend.services.rag.extraction import extractor
+from backend.services.rag.extraction.parser_processes import SpawnedProcesses
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from tests.databases import database_in, execute
 from tests.services.rag.conftest import ApiUser, stop_app
@@ -125,10 +126,11 @@ def test_document_deleted_during_processing_leaves_no_data(ada, monkeypatch, tmp
 
 
 def test_stop_interrupts_extraction_within_seconds(start_app, identities, monkeypatch):
+    monkeypatch.setattr("backend.services.rag.wiring.select_processes", SpawnedProcesses)
     monkeypatch.setattr(
-        extractor.Extractor,
-        "_command",
-        lambda *_: [extractor.sys.executable, "-c", "import time; time.sleep(60)"],
+        SpawnedProcesses,
+        "get_command",
+        lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"],
     )
     app = start_app(identities)
     ada = ApiUser(app, identities.bearer())

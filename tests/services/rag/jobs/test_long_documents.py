@@ -5,12 +5,16 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from backend.chassis.database.sessions import open_database
-from backend.services.rag.domain.ingestion.batched_writes import delete_old_generations
+from backend.services.rag.domain.ingestion.batched_writes import MAX_ROWS, delete_old_generations
 from backend.services.rag.domain.ingestion.cancellation import ClaimLost
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.store import chunks as chunk_store
+from backend.services.rag.store import documents as document_store
+from backend.services.rag.store.chunks import ChunkRow
+from tests import servers
 from tests.databases import database_in, execute
 from tests.services.rag.conftest import MIB
 
@@ -103,6 +107,38 @@ def test_cleanup_deletes_nothing_after_another_process_took_the_document(ada, ap
     database.engine.dispose()
 
 
+@pytest.mark.parametrize("path", ["/collections/long", "/documents/{document}"])
+def test_long_document_is_deleted_in_short_transactions(ada, tmp_path, monkeypatch, path):
+    content = PARAGRAPHS[:200_000].encode()
+    (document,) = ada.send(content, wait=0, collection="long").json["documents"]
+    chunks = wait_until_done(ada, document)["chunks"]
+    assert chunks > MAX_ROWS
+    remaining = []
+    delete_row = document_store.delete_row
+
+    def count_and_delete_row(session, document_id):
+        query = select(func.count()).where(ChunkRow.document_id == document_id)
+        remaining.append(session.scalar(query))
+        delete_row(session, document_id)
+
+    monkeypatch.setattr(document_store, "delete_row", count_and_delete_row)
+
+    assert ada("DELETE", path.format(document=document["id"])).status_code == 204
+
+    assert ada("GET", "/documents").json["items"] == []
+    assert ada("GET", f"/documents/{document['id']}").status_code == 404
+    assert ada.search("paragraph value holds") == []
+    again = ada.send(content, wait=0, collection="long").json["documents"][0]
+    assert again["id"] != document["id"]
+    wait_until_done(ada, again)
+    servers.wait_until(lambda: count_chunks(tmp_path, document) == (0, 0))
+    servers.wait_until(lambda: len(list((tmp_path / "rag" / "blobs").iterdir())) == 1)
+    assert remaining == [0]
+    names = [item["name"] for item in ada("GET", "/collections").json["items"]]
+    assert names == ["long"]
+    assert count_chunks(tmp_path, again) == (chunks, chunks)
+
+
 def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
     (document,) = ada.send(PARAGRAPHS[:200_000].encode(), wait=0).json["documents"]
     done = wait_until_done(ada, document)
@@ -117,7 +153,6 @@ def test_reindexed_long_document_keeps_one_generation(ada, tmp_path):
     assert count_chunks(tmp_path, document) == (done["chunks"], done["chunks"])
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "name",
     [name if name == "prose" else pytest.param(name, marks=pytest.mark.slow) for name in ENDLESS],

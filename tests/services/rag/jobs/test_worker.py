@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from email.message import EmailMessage
 
 import pytest
+import requests
 
 from backend.services.rag.app import create_app
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
@@ -24,6 +25,7 @@ from tests.databases import database_in, execute, variables_in
 from tests.identities import Identities
 from tests.servers import wait_until
 from tests.services.rag.conftest import PDF, ROOT, ApiUser, build_settings, stop_app
+from tests.suite.conftest import list_descendants
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -63,10 +65,10 @@ class RagInstallation:
     def _get_vector_settings(self, chroma):
         return VectorStoreSettings("chroma", self.folder / "rag" / "vectors", url=chroma.url)
 
-    def start_worker(self):
+    def start_worker(self, *arguments):
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "backend.services.rag.worker"],
+                [sys.executable, "-m", "backend.services.rag.worker", *arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -256,6 +258,30 @@ def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
     for user in users:
         wait_until(lambda user=user: are_all_ready(user, 15), 600)
     wait_until(installation.is_consistent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks its processes, as on Linux only")
+def test_worker_on_demand_has_a_process_for_its_work_only_while_there_is_work(tmp_path, embedder):
+    with servers.valkey(tmp_path) as broker, servers.chroma(tmp_path) as chroma:
+        installation = RagInstallation(tmp_path, embedder, broker.url, chroma)
+        live = f"http://127.0.0.1:{installation.environment['RAG_WORKER_PORT']}/health/live"
+        try:
+            installation.start_worker("--on-demand")
+            (worker,) = installation.workers
+            wait_until(lambda: list(list_descendants(worker.pid)), SECONDS)
+            wait_until(lambda: not list(list_descendants(worker.pid)), SECONDS)
+            assert requests.get(live, timeout=5).status_code == 200
+
+            ada = installation.user()
+            ada.send(build_text(1).encode(), "one.txt", wait=0)
+            wait_until(lambda: are_all_ready(ada, 1), SECONDS)
+            assert requests.get(live, timeout=5).status_code == 200
+            child, _ = next(list_descendants(worker.pid))
+            os.kill(child, signal.SIGKILL)
+            assert worker.wait(SECONDS) == -signal.SIGKILL  # the supervisor restarts it
+            assert b"celery" not in (tmp_path / "worker.log").read_bytes()
+        finally:
+            installation.stop()
 
 
 @pytest.mark.slow

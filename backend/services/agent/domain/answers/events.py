@@ -11,6 +11,7 @@ from backend.services.agent.model import (
     ClientToolCalls,
     HistoryMessage,
     IdleEvent,
+    RunProgress,
     TextDelta,
     ToolCall,
     ToolEnded,
@@ -23,6 +24,7 @@ __all__ = [
     "ClientToolCalls",
     "HistoryMessage",
     "IdleEvent",
+    "RunProgress",
     "RunStarted",
     "StreamEvent",
     "StreamEvents",
@@ -62,7 +64,14 @@ class Answer:
 
 
 StreamEvent = (
-    RunStarted | TextDelta | ToolStarted | ToolEnded | ClientToolCalls | IdleEvent | Answer
+    RunStarted
+    | TextDelta
+    | ToolStarted
+    | ToolEnded
+    | ClientToolCalls
+    | RunProgress
+    | IdleEvent
+    | Answer
 )
 
 # Events of one answer. Closing the generator cancels the answer.

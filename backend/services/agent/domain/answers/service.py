@@ -17,6 +17,7 @@ from backend.services.agent.domain.answers.events import (
     Caller,
     HistoryMessage,
     IdleEvent,
+    RunProgress,
     RunStarted,
     StreamEvents,
     TextDelta,
@@ -38,6 +39,7 @@ from backend.services.agent.domain.quotas import QuotaService, UsageMeter
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.errors import CollectionNotFound, ConversationBusy
+from backend.services.agent.events import RunStatus
 from backend.services.agent.model import PausedRun, RunFinished, RunRequest, TokenUsage, ToolContext
 
 OnBusy = Literal["enqueue", "interrupt", "reject"]
@@ -217,7 +219,8 @@ class AnswerService:
         self, caller: Caller, run: LeasedRun, draft: AnswerDraft
     ) -> StreamEvents:
         """Yield the events of the answer. Its result is stored before the final event is sent."""
-        status, answer = "failed", None
+        status: RunStatus = "failed"
+        answer = None
         meter = self._quotas.create_meter(caller, draft.run_request.model)
         must_stop = _throttle(
             partial(
@@ -266,7 +269,7 @@ class AnswerService:
                     case ToolEnded():
                         draft.add_tool_call(event)
                         yield event
-                    case ToolStarted() | IdleEvent():
+                    case ToolStarted() | RunProgress() | IdleEvent():
                         yield event
                     case TokenUsage():
                         draft.add_usage(event)

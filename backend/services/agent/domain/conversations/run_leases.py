@@ -8,7 +8,9 @@ from uuid import uuid4
 
 from backend.ai.citations import Citation
 from backend.chassis.database.sessions import Database, Session
-from backend.chassis.messaging.audit_events import AuditEvent, AuditOutbox
+from backend.chassis.messaging.audit_events import AuditEvent
+from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.agent.domain.conversations.approvals import Approval
 from backend.services.agent.domain.conversations.conversations import (
     WRITING,
@@ -22,6 +24,7 @@ from backend.services.agent.errors import (
     MessageNotFound,
     NoPendingApproval,
 )
+from backend.services.agent.events import RunStarted
 from backend.services.agent.model import Caller
 from backend.services.agent.store import conversations as store
 from backend.services.agent.store import messages
@@ -33,6 +36,7 @@ LEASE_DURATION: Final = timedelta(seconds=9)
 LEASE_RENEWAL_INTERVAL: Final = timedelta(seconds=3)
 
 _MAX_TITLE_CHARACTERS: Final = 80
+_EVENTS: Final = EventRecorder("agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ class RunLeases:
         now, run_id = self._now(), _create_id("run")
         with self._database.write(caller.tenant_id) as session:
             if user_request.conversation_id is None:
-                return _create_conversation(session, caller, user_request.text or "", run_id, now)
+                run = _create_conversation(session, caller, user_request.text or "", run_id, now)
+                _record_start(session, caller, run, now)
+                return run
             conversation = get_own_conversation(session, caller, user_request.conversation_id)
             self._acquire_lease(session, conversation, run_id, now)
             # A new request replaces a pending approval.
@@ -135,7 +141,9 @@ class RunLeases:
             messages.append_messages(session, [request, answer] if is_new_request else [answer])
             conversation.leaf_id = answer.id
             conversation.updated_at = now
-            return _to_leased_run(session, answer, request)
+            run = _to_leased_run(session, answer, request)
+            _record_start(session, caller, run, now)
+            return run
 
     def is_conversation_free(self, caller: Caller, conversation_id: str) -> bool:
         """Return whether no run holds the lease. Only reads, so it does not block writers."""
@@ -181,7 +189,9 @@ class RunLeases:
                 request = _get_message(session, conversation_id, answer.parent_id)
                 if approved:
                     self._record_approval(session, caller, conversation_id, paused)
-                return _to_leased_run(session, answer, request), paused
+                run = _to_leased_run(session, answer, request)
+                _record_start(session, caller, run, now)
+                return run, paused
             discard_paused_run(session, conversation)
         raise ApprovalExpired
 
@@ -280,6 +290,22 @@ def _create_conversation(
     session.add(conversation)
     messages.append_messages(session, [request, answer], position=0)
     return _to_leased_run(session, answer, request)
+
+
+def _record_start(session: Session, caller: Caller, run: LeasedRun, now: datetime) -> None:
+    _EVENTS.record_event(
+        session,
+        RunStarted(
+            run_id=run.run_id,
+            conversation_id=run.conversation_id,
+            message_id=run.message_id,
+            user_id=caller.user_id,
+        ),
+        subject=run.run_id,
+        key=run.conversation_id,
+        tenant_id=caller.tenant_id,
+        time=now,
+    )
 
 
 def _get_or_create_request(

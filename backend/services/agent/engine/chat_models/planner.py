@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from backend.services.agent.model import Chunk, ToolExample
+
+# How a language model answers a request: from passages, with a summary of a document, with a text
+# of its own, with such a text about documents, or by changing its previous answer.
+RequestKind = Literal["question", "summary", "writing", "document writing", "revision"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class PlannedToolCall:
 class CompletedToolCall:
     """A tool call of the current request, with its result.
 
-    *term_weights* are the inverse document frequencies of the terms that were searched.
+    *term_weights* are the inverse document frequencies of the terms that were searched, and
+    *identifiers* the ids that the result contains.
     """
 
     tool: str
@@ -38,6 +43,7 @@ class CompletedToolCall:
     chunks: Sequence[Chunk]
     failed: bool
     term_weights: Mapping[str, float] = field(default_factory=dict)
+    identifiers: Sequence[str] = ()
 
 
 class Planner(Protocol):
@@ -77,4 +83,46 @@ class Planner(Protocol):
 
     def compose_answer(self, request: str, completed: Sequence[CompletedToolCall]) -> str:
         """Return the answer to *request* from the results of the *completed* calls."""
+        ...
+
+
+class ModelPlanner(Planner, Protocol):
+    """Also decides how a small language model is used, so that its prompts are short."""
+
+    def classify_request(self, request: str, previous_answer: str) -> RequestKind:
+        """Return the kind of *request*, which follows *previous_answer* ("" for none)."""
+        ...
+
+    def select_model_tools(
+        self, request: str, tools: Sequence[OfferedTool], *, required: bool
+    ) -> Sequence[OfferedTool]:
+        """Return the tools that only a language model can call, if *request* may need one."""
+        ...
+
+    def choose_document_calls(
+        self,
+        kind: RequestKind,
+        request: str,
+        previous_request: str,
+        completed: Sequence[CompletedToolCall],
+        tools: Sequence[OfferedTool],
+    ) -> Sequence[PlannedToolCall]:
+        """Return the next calls that find and read the documents for a text; none at the end.
+
+        The text is a summary or a "document writing".
+        """
+        ...
+
+    def has_exact_answer(self, completed: Sequence[CompletedToolCall]) -> bool:
+        """Return True if the results are the answer, such as a calculation or a failure."""
+        ...
+
+    def is_worded_as_question(self, request: str) -> bool:
+        """Return True if *request* is a question and not an instruction."""
+        ...
+
+    def select_passages(
+        self, request: str, completed: Sequence[CompletedToolCall], max_tokens: int
+    ) -> Sequence[Chunk]:
+        """Return the parts of the chunks around the sentences that answer *request* best."""
         ...

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from backend.ai.chat_models import EMBEDDED, ModelAddress, ModelSettings, open_chat_model
-from backend.services.agent.engine.chat_models.planner import Planner
+from backend.services.agent.engine.chat_models.planner import ModelPlanner
 from backend.services.agent.errors import UnknownModel
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ChatModelRegistry:
     The rule-based model needs no server and is always included.
     """
 
-    def __init__(self, settings: ModelSettings, planner: Planner) -> None:
+    def __init__(self, settings: ModelSettings, planner: ModelPlanner) -> None:
         self.planner = planner
         self._settings = settings
         self._addresses = {address.id: address for address in (*settings.addresses, EMBEDDED)}
@@ -126,8 +127,16 @@ class ChatModelRegistry:
 
             return RuleBasedChatModel(planner=self.planner)
         model = open_chat_model(address, self._settings)
-        if address.provider != "local":
+        if address.provider != "local" and not address.is_small:
             return model
         from backend.services.agent.engine.chat_models.local_chat_model import LocalChatModel
 
-        return LocalChatModel(inner=model, planner=self.planner)
+        return LocalChatModel(
+            inner=model, planner=self.planner, supports_schemas=address.provider == "local"
+        )
+
+    def get_run_timeout(self, name: str, configured: timedelta) -> timedelta:
+        """Return the time limit of a run: *configured*, or more for a model that is slower."""
+        model = self._open_models.get(name)
+        get_run_timeout = getattr(model, "get_run_timeout", None)
+        return configured if get_run_timeout is None else get_run_timeout(configured)

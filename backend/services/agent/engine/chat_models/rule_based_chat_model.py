@@ -135,6 +135,7 @@ def parse_current_request(
                     chunks=[Chunk(**fields) for fields in artifact.get("passages", ())],
                     failed=message.status == "error",
                     term_weights=artifact.get("term_weights", {}),
+                    identifiers=artifact.get("identifiers", ()),
                 )
             )
     return request, previous_request, completed

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from backend.chassis.database.sessions import Database
 from backend.security import Principal
+from backend.services.auth.domain.account_events import end_user_sessions
 from backend.services.auth.domain.accounts import get_personal_words
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.password_recovery import (
@@ -15,7 +16,7 @@ from backend.services.auth.domain.credentials.password_recovery import (
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import ResourceNotFound
-from backend.services.auth.store import accounts, sessions
+from backend.services.auth.store import accounts
 from backend.services.auth.store.credentials import (
     password_recovery,
     pending_emails,
@@ -66,7 +67,7 @@ class CredentialService:
             second_factor.reset_failures(session, user_id)
             password_recovery.delete_user_tokens(session, user_id)
             pending_emails.delete_pending_email(session, user_id)
-            sessions.end_user_sessions(session, user_id, "password_reset", now)
+            end_user_sessions(session, user_id, "password_reset", now)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(
                 session, now, origin, "password.reset", actor_id=caller.user_id, target=user_id

@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
+from backend.services.auth.domain.account_events import record_user_changed
 from backend.services.auth.domain.administration.admin_scope import (
     can_read_all_tenants,
     can_write_all_tenants,
@@ -21,7 +22,7 @@ from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store import roles as role_store
 from backend.services.auth.store import tenants as store
 from backend.services.auth.store.base import generate_id
@@ -130,7 +131,7 @@ class TenantService:
             return _to_tenant(row)
 
     def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
-        """Delete a shared tenant with its memberships, custom roles and API keys.
+        """Delete a shared tenant with its memberships, roles, API keys and service accounts.
 
         Every service rejects tokens for the tenant. Other services keep the tenant's data, but
         nobody can read it any more.
@@ -151,6 +152,7 @@ class TenantService:
                     "The tenant is the home tenant of accounts. Delete these accounts first."
                 )
             api_keys.delete_tenant_keys(session, tenant_id, now)
+            service_accounts.delete_tenant_accounts(session, tenant_id, now)
             role_store.delete_tenant_roles(session, tenant_id)
             generation = store.mark_deleted(session, row, now)
             self._record_event(session, caller, origin, "tenant.delete", tenant_id, tenant_id)
@@ -215,6 +217,7 @@ class TenantService:
             self._record_event(
                 session, caller, origin, "member.put", user_id, tenant_id, roles=list(roles)
             )
+            record_user_changed(session, user, ["roles"], self._now())
             member = _load_member(session, tenant_id, user)
         self._publisher.publish_user_generation(user_id, generation)
         return member, not old_roles
@@ -242,6 +245,7 @@ class TenantService:
             store.replace_roles(session, tenant_id, user_id, [], self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
             self._record_event(session, caller, origin, "member.remove", user_id, tenant_id)
+            record_user_changed(session, user, ["roles"], self._now())
         self._publisher.publish_user_generation(user_id, generation)
 
     def _record_event(

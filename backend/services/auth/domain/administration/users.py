@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
+from backend.services.auth.domain.account_events import end_user_sessions, record_user_changed
 from backend.services.auth.domain.accounts import (
     Account,
     AccountService,
@@ -22,12 +23,13 @@ from backend.services.auth.domain.administration.admin_scope import (
     get_granted_permissions,
 )
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.credentials.api_keys import get_key_session_id
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
 from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts, sessions, tenants
+from backend.services.auth.store import accounts, service_accounts, tenants
 from backend.services.auth.store.credentials import (
     api_keys,
     password_recovery,
@@ -181,6 +183,7 @@ class UserService:
             self._record_event(
                 session, caller, origin, "user.change", user_id, fields=sorted(changes), **details
             )
+            record_user_changed(session, user, changes, self._now())
             scoped_user = _to_scoped_user(caller, load_account(session, user))
         if generation is not None:
             self._publisher.publish_user_generation(user_id, generation)
@@ -195,7 +198,9 @@ class UserService:
             _ensure_owned(caller, account)
 
     def delete_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
-        """Delete the account permanently. Its username becomes available again.
+        """Delete the account permanently, with the service accounts of its personal tenant.
+
+        Its username becomes available again.
 
         The row stays without personal data, because its generation still revokes the user's
         tokens.
@@ -213,15 +218,19 @@ class UserService:
             _get_changeable_membership(caller, account)
             _ensure_owned(caller, account)
             tenants.delete_user_memberships(session, user_id)
-            sessions.end_user_sessions(session, user_id, "user_deleted", now)
+            end_user_sessions(session, user_id, "user_deleted", now)
             api_keys.delete_user_keys(session, user_id, now)
+            revoked_key_ids = _delete_personal_service_accounts(session, user, now)
             second_factor.delete_factor(session, user_id)
             password_recovery.delete_user_tokens(session, user_id)
             pending_emails.delete_pending_email(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             accounts.mark_deleted(session, user, now)
+            record_user_changed(session, user, (), now, is_deleted=True)
             self._record_event(session, caller, origin, "user.delete", user_id)
         self._publisher.publish_user_generation(user_id, generation)
+        for key_id in revoked_key_ids:
+            self._publisher.publish_ended_session(get_key_session_id(key_id))
 
     def unlock_user(self, caller: Principal, user_id: str, origin: RequestOrigin) -> None:
         """Reset the count of failed sign-ins.
@@ -242,7 +251,7 @@ class UserService:
             disabled = values.pop("disabled")
             values["disabled_at"] = (user.disabled_at or self._now()) if disabled else None
             if disabled:
-                sessions.end_user_sessions(session, user.id, "disabled", self._now())
+                end_user_sessions(session, user.id, "disabled", self._now())
         if "email" in values:
             self._email_changes.change_email(session, user, values.pop("email"))
         accounts.update_user(session, user, values)
@@ -273,6 +282,16 @@ def _get_user(session: Session, user_id: str) -> accounts.User:
     if user is None:
         raise ResourceNotFound
     return user
+
+
+def _delete_personal_service_accounts(
+    session: Session, user: accounts.User, now: datetime
+) -> Sequence[str]:
+    """Delete the service accounts of the user's personal tenant and return their key ids."""
+    tenant = tenants.get_tenant(session, user.default_tenant_id)
+    if tenant is None or not tenant.personal:
+        return ()
+    return service_accounts.delete_tenant_accounts(session, tenant.id, now)
 
 
 def _to_scoped_user(caller: Principal, account: Account) -> ScopedUser:

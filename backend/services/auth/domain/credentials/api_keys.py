@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
-from backend.security.authentication import API_KEY_PREFIX
+from backend.security.authentication import API_KEY_PREFIX, API_KEY_SESSION_PREFIX
 from backend.services.auth.domain.accounts import Account, load_account
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.revocations import RevocationPublisher
@@ -23,19 +23,19 @@ from backend.services.auth.errors import (
     KeyDepthExceeded,
     PermissionDenied,
     ResourceNotFound,
+    SessionRequired,
 )
-from backend.services.auth.store import accounts
+from backend.services.auth.store import accounts, service_accounts
 from backend.services.auth.store.credentials import api_keys as store
 
 # Lifetime of a token issued for a key. Services exchange a key again every 30 s.
-_TOKEN_LIFETIME = timedelta(minutes=2)
+KEY_TOKEN_LIFETIME = timedelta(minutes=2)
 # Precision of `last_used_at`: it is updated at most this often, so most exchanges do not write.
-_LAST_USED_PRECISION = timedelta(minutes=1)
+LAST_USED_PRECISION = timedelta(minutes=1)
 _PREFIX_CHARACTERS = 12
 # Maximum number of levels of a key tree. A key that was created in a session is on level 1, and a
 # key that was created with another key is one level below it.
 MAX_KEY_DEPTH = 3
-_SESSION_ID_PREFIX = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class ApiKeyService:
             ExpiryAfterParent: *expires_at* is later than the expiry of the parent.
             KeyDepthExceeded: the parent is at the lowest level of its tree.
             InvalidApiKey: the parent was deleted after the request was authenticated.
+            SessionRequired: the caller is a service account.
             PermissionDenied: *permissions* exceed those of the caller. A key that creates a key
                 cannot pass on more permissions than it has.
         """
@@ -120,7 +121,7 @@ class ApiKeyService:
                 user_id=caller.user_id,
                 name=name,
                 prefix=text[:_PREFIX_CHARACTERS],
-                digest=_hash_key(text),
+                digest=hash_key(text),
                 permissions=sorted(granted),
                 created_at=now,
                 expires_at=expires_at,
@@ -211,12 +212,12 @@ class ApiKeyService:
         """
         now = self._now()
         with self._database.read() as session:
-            row = store.find_key_by_digest(session, _hash_key(text))
+            row = store.find_key_by_digest(session, hash_key(text))
             ancestors = store.get_ancestors(session, row, MAX_KEY_DEPTH) if row else None
             if row is None or ancestors is None:
                 raise InvalidApiKey
             expiries = [item.expires_at for item in (row, *ancestors) if item.expires_at]
-            lifetime = min([_TOKEN_LIFETIME, *(expiry - now for expiry in expiries)])
+            lifetime = min([KEY_TOKEN_LIFETIME, *(expiry - now for expiry in expiries)])
             if lifetime <= timedelta(0):
                 raise InvalidApiKey
             user = accounts.get_user(session, row.user_id)
@@ -228,7 +229,7 @@ class ApiKeyService:
         membership = account.get_membership(key.tenant_id)
         if membership is None:
             raise InvalidApiKey
-        if key.last_used_at is None or now - key.last_used_at >= _LAST_USED_PRECISION:
+        if key.last_used_at is None or now - key.last_used_at >= LAST_USED_PRECISION:
             with self._database.write() as session:
                 store.mark_key_used(session, key.id, now)
         restricted = replace(membership, permissions=membership.permissions & permissions)
@@ -245,21 +246,24 @@ class ApiKeyService:
 
 def get_key_session_id(key_id: str) -> str:
     """Return the session id (`sid` claim) of tokens issued for the key."""
-    return f"{_SESSION_ID_PREFIX}{key_id}"
+    return f"{API_KEY_SESSION_PREFIX}{key_id}"
 
 
 def parse_key_session_id(session_id: str) -> str | None:
     """Return the id of the key whose tokens have *session_id*, or None for a login session."""
-    if not session_id.startswith(_SESSION_ID_PREFIX):
+    if not session_id.startswith(API_KEY_SESSION_PREFIX):
         return None
-    return session_id.removeprefix(_SESSION_ID_PREFIX)
+    return session_id.removeprefix(API_KEY_SESSION_PREFIX)
 
 
 def _get_parent(session: Session, caller: Principal) -> store.ApiKey | None:
     """Return the key that *caller* uses, or None for a caller with a session."""
-    parent_id = parse_key_session_id(caller.session_id)
+    parent_id = caller.api_key_id
     if parent_id is None:
         return None
+    if service_accounts.find_account(session, caller.user_id) is not None:
+        # An API key would outlive the rotation of the account's key.
+        raise SessionRequired
     parent = store.get_key(session, parent_id)
     ancestors = store.get_ancestors(session, parent, MAX_KEY_DEPTH) if parent else None
     if parent is None or ancestors is None:
@@ -283,5 +287,6 @@ def _to_api_key(row: store.ApiKey) -> ApiKey:
     )
 
 
-def _hash_key(text: str) -> str:
+def hash_key(text: str) -> str:
+    """Return the digest of key *text* under which it is stored."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database, Session
+from backend.services.auth.domain.account_events import record_user_changed
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
 from backend.services.auth.domain.outgoing_mails import OutgoingMails
@@ -115,6 +116,7 @@ class EmailChanges:
             if pending is None or user is None or user.disabled_at is not None:
                 raise InvalidEmailToken
             _set_email(session, user, pending[1])
+            record_user_changed(session, user, ["email"], now)
             record_audit_event(
                 session, now, origin, "email.confirm", actor_id=user.id, target=user.id
             )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import Encryptor
 from backend.services.auth.clients.oidc import OidcProvider, VerifiedIdentity
+from backend.services.auth.domain.account_events import end_user_sessions
 from backend.services.auth.domain.accounts import (
     DEFAULT_ROLE,
     AccountService,
@@ -25,7 +26,7 @@ from backend.services.auth.errors import (
     InvalidUsername,
     ResourceNotFound,
 )
-from backend.services.auth.store import accounts, sessions
+from backend.services.auth.store import accounts
 from backend.services.auth.store.credentials import api_keys, second_factor
 from backend.services.auth.store.credentials import external_identities as store
 
@@ -217,7 +218,7 @@ class ExternalSignInService:
             The new generation of the user.
         """
         accounts.update_user(session, user, {"password_hash": None, "email_verified": True})
-        sessions.end_user_sessions(session, user.id, "taken_over", now)
+        end_user_sessions(session, user.id, "taken_over", now)
         api_keys.delete_user_keys(session, user.id, now)
         second_factor.delete_factor(session, user.id)
         return accounts.raise_generation(session, user.id, now)

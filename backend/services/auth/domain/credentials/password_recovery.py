@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from backend.chassis.database.sessions import Database
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.auth.clients.mail import MailNotSent, MailSender, MailUndeliverable
+from backend.services.auth.domain.account_events import end_other_sessions, end_user_sessions
 from backend.services.auth.domain.accounts import get_personal_words
 from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
 from backend.services.auth.domain.credentials.failed_attempts import AttemptLimiter
@@ -19,7 +20,7 @@ from backend.services.auth.domain.mail_retries import CLAIM_DURATION, get_next_a
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
-from backend.services.auth.store import accounts, delivery_queue, sessions
+from backend.services.auth.store import accounts, delivery_queue
 from backend.services.auth.store.credentials import password_recovery as store
 from backend.services.auth.store.credentials import pending_emails
 from backend.services.auth.store.credentials.password_recovery import PasswordResetRequest
@@ -115,9 +116,7 @@ class PasswordRecoveryService:
                 raise InvalidCredentials("The current password is wrong.")
             store.delete_user_tokens(session, user_id)
             pending_emails.delete_pending_email(session, user_id)
-            ended_ids = sessions.end_other_sessions(
-                session, user_id, session_id, "password_change", now
-            )
+            ended_ids = end_other_sessions(session, user_id, session_id, "password_change", now)
             record_audit_event(
                 session, now, origin, "password.change", actor_id=user_id, target=user_id
             )
@@ -204,7 +203,7 @@ class PasswordRecoveryService:
             accounts.set_password_hash(session, user_id, new_hash)
             store.delete_user_tokens(session, user_id)
             pending_emails.delete_pending_email(session, user_id)
-            sessions.end_user_sessions(session, user_id, "password_reset", now)
+            end_user_sessions(session, user_id, "password_reset", now)
             generation = accounts.raise_generation(session, user_id, now)
             record_audit_event(
                 session, now, origin, "password.reset", actor_id=user_id, target=user_id

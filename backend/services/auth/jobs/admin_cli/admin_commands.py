@@ -99,9 +99,10 @@ class AdminCommands:
         """Print a warning if a revocation could not be published to Redis."""
         if self.publisher.has_unpublished:
             sys.stderr.write(
-                "Done, but Redis does not respond: services may accept revoked tokens until the "
-                "tokens expire (ACCESS_TOKEN_SECONDS). Run `python -m backend doctor` to find the "
-                "cause.\n"
+                "Done, but Redis does not respond, so the services were not notified. They reject "
+                "requests meanwhile, except that a session which was used in the last 30 seconds "
+                "may read. Auth notifies them within 5 seconds after Redis responds again. Run "
+                "`python -m backend doctor` to find the cause.\n"
             )
 
 

@@ -20,6 +20,10 @@ from backend.security import (
     validate_query,
 )
 from backend.security.tokens import InvalidToken
+from backend.services.auth.domain.administration.service_accounts import (
+    ServiceAccountService,
+    is_service_account_key,
+)
 from backend.services.auth.domain.credentials.api_keys import ApiKey, ApiKeyService
 from backend.services.auth.errors import (
     ExpiryAfterParent,
@@ -160,7 +164,7 @@ def delete_api_key(key_id: str) -> None:
 @responds_with(ApiKeyTokenResponse, errors=(InvalidApiKey,))
 @request_example({"key": "ak_9f86d081884c7d659a2feaa0c55ad015"})
 def exchange_api_key(body: ApiKeyExchangeRequest) -> ApiKeyTokenResponse:
-    """Exchange an API key for an access token with the permissions of the key."""
+    """Exchange an API key, or the key of a service account, for a short-lived access token."""
     return _exchange_key(body.key)
 
 
@@ -171,7 +175,10 @@ def disable_caching(response: Response) -> Response:
 
 
 def _exchange_key(text: str) -> ApiKeyTokenResponse:
-    key_exchange = use(ApiKeyService).exchange_key(text)
+    if is_service_account_key(text):
+        key_exchange = use(ServiceAccountService).exchange_key(text)
+    else:
+        key_exchange = use(ApiKeyService).exchange_key(text)
     token = create_user_access_token(
         key_exchange.account, key_exchange.session_id, key_exchange.lifetime
     )

@@ -135,10 +135,6 @@ class Route:
             return max(self.timeout, self.long_timeout)
         return self.timeout
 
-    def get_max_outstanding(self, instance_count: int) -> int:
-        """Return the maximum number of outstanding requests to *instance_count* instances."""
-        return self.concurrency or self.instance_concurrency * instance_count
-
     def select_rules(self, path: str) -> tuple[RateLimitRule, ...]:
         """Return the rules that name *path*, or the rules without paths if none does."""
         if path in self.paths_with_own_limits:

@@ -8,9 +8,10 @@ The complete state is in the tables, so the work resumes after any interruption.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from time import monotonic
 
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingModelUnavailable
@@ -80,10 +81,15 @@ class Reembedder:
         self._dense_index = dense_index
         self._vectors = vectors
         self._find_token_spans = embedder.tokenizer.find_token_spans
+        self._wake: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._request_lock = threading.Lock()
         self._paused_until = 0.0
         self._pause_seconds = _IDLE_SECONDS
+
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """Set the function to call when a request leaves work to the background."""
+        self._wake = wake
 
     def stop(self) -> None:
         """Stop after the current batch."""
@@ -124,6 +130,12 @@ class Reembedder:
         model = self._models.get_multilingual_model()
         if model is None or self._models.get_serving_model(tenant_id) == model:
             return model is not None
+        if self._embed_in_request(model, tenant_id):
+            return True
+        self._wake()
+        return False
+
+    def _embed_in_request(self, model: StoredModel, tenant_id: str) -> bool:
         with self._database.read() as session:
             if store.count_missing_chunks(session, model.id, tenant_id) > MAX_CHUNKS_IN_REQUEST:
                 return False
@@ -131,14 +143,27 @@ class Reembedder:
         if not self._request_lock.acquire(timeout=_MAX_WAIT_IN_REQUEST_SECONDS):
             return False
         try:
-            return self._embed_tenant(model, tenant_id)
+            deadline = monotonic() + _MAX_WAIT_IN_REQUEST_SECONDS
+            return self._embed_tenant(model, tenant_id, deadline)
         except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
             _log.warning("embedding with %s is retried later: %s", model.name, error)
             return False
         finally:
             self._request_lock.release()
 
-    def _embed_tenant(self, model: StoredModel, tenant_id: str) -> bool:
+    def switch_tenant(self, tenant_id: str) -> None:
+        """Embed all chunks of the tenant with the multilingual model, and let it serve.
+
+        Raises:
+            EmbeddingModelUnavailable: the model is unavailable.
+            VectorSearchUnavailable: the vector store is unavailable.
+        """
+        self._models.select_multilingual(tenant_id)
+        model = self._models.get_multilingual_model()
+        while model is not None and not self._embed_tenant(model, tenant_id, inf):
+            pass
+
+    def _embed_tenant(self, model: StoredModel, tenant_id: str, deadline: float) -> bool:
         """Embed the tenant's missing chunks, and switch. Return whether *model* serves now.
 
         The background thread can embed the same chunks: the vectors are the same.
@@ -148,9 +173,23 @@ class Reembedder:
                 session, model.id, MAX_CHUNKS_IN_REQUEST, tenant_id=tenant_id
             )
         if documents:
-            self._embed_documents(model, documents, monotonic() + _MAX_WAIT_IN_REQUEST_SECONDS)
+            self._embed_documents(model, documents, deadline)
         self._start_serving_tenant(model, tenant_id)
         return self._models.get_serving_model(tenant_id).id == model.id
+
+    def has_unfinished_work(self) -> bool:
+        """Return True if chunks lack vectors, or if a model is being replaced or removed."""
+        with self._database.read() as session:
+            if store.list_models(session, "building", "leaving", "dropping"):
+                return True
+            if tenant_store.list_tenants(session, "building", "serving"):
+                return True
+            if store.list_samples_without_language(session, 1):
+                return True
+            return any(
+                store.list_incomplete_documents(session, row.id, 1, self._models.get_scope(row))
+                for row in store.list_models(session, "serving", "selected")
+            )
 
     def get_progress(self) -> list[ModelProgress]:
         """Return the progress of every model that has vectors."""

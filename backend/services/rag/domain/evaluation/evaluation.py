@@ -128,9 +128,7 @@ class RetrievalEvaluation:
         if not any(self._search.needs_multilingual(_VIEWER, SearchQuery(q)) for q in questions):
             return
         print_progress("embedding all documents for other languages")
-        self._models.select_multilingual(_VIEWER.tenant_id)
-        while self._reembedder.run_time_slice():
-            pass
+        self._reembedder.switch_tenant(_VIEWER.tenant_id)
 
     def run_queries(
         self, dataset: Dataset, template: SearchQuery, print_progress: PrintProgress

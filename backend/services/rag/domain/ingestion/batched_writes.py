@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.rag.store import chunks as chunk_store
+from backend.services.rag.store import collections as collection_store
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import sentence_vectors as sentence_vector_store
 from backend.services.rag.store.keyword_index import postings as posting_store
@@ -16,6 +17,8 @@ MAX_CHARACTERS = 500_000
 # SQLite allows one writer at a time, and other writers poll for the lock. Without a pause between
 # the transactions they would hardly ever find the lock free.
 _MAX_PAUSE_SECONDS = 0.05
+
+_NO_GENERATION = -1
 
 ItemT = TypeVar("ItemT")
 
@@ -80,6 +83,28 @@ def delete_old_generations(
             has_more = MAX_ROWS in (chunks, pages, sentences)
         if has_more:
             _pause(started_at)
+
+
+def delete_hidden_collection(database: Database, collection_id: str) -> None:
+    """Delete a hidden collection and its documents, if there is one with this id."""
+    while True:
+        with database.read() as session:
+            found = document_store.find_document_in_hidden_collection(session, collection_id)
+        if found is None:
+            break
+        document_id, blob = found
+        delete_old_generations(database, None, document_id, _NO_GENERATION, keep_newer=False)
+        started_at = monotonic()
+        with database.write() as session:
+            document_store.delete_row(session, document_id)
+            # The file of a document that was deleted alone is already scheduled for removal.
+            removal = document_store.RemovalRow(
+                collection_id=collection_id, document_id=document_id, blob=blob
+            )
+            session.add(removal)
+        _pause(started_at)
+    with database.write() as session:
+        collection_store.delete_hidden_collection(session, collection_id)
 
 
 def _pause(started_at: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingModelUnavailable
 from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import DecryptionError, Encryptor
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
 from backend.services.rag.clients.metrics import RagMetrics
 from backend.services.rag.domain.attachments import (
@@ -20,6 +20,7 @@ from backend.services.rag.domain.attachments import (
     store_attachments,
 )
 from backend.services.rag.domain.blob_storage import BlobStorage
+from backend.services.rag.domain.document_events import record_document_ready
 from backend.services.rag.domain.embeddings.model_registry import (
     MODELS_LOCK,
     EmbeddingModelRegistry,
@@ -45,6 +46,7 @@ from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes
 from backend.services.rag.store import documents as document_store
 from backend.services.rag.store import ingestion_queue as store
+from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.keyword_index import postings as posting_store
@@ -354,6 +356,7 @@ class IngestionPipeline:
             row.done = row.total = row.chunks = chunk_count
             row.generation = job.generation
             session.flush()
+            record_document_ready(session, row, utc_now())
             collection_changes.record_change(session, job.collection_id, job.document_id)
             if job.visible_generation:
                 # This cleanup also deletes the old text, if this process ends before deleting it.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.metrics import QueueState
+from backend.services.rag.domain.document_events import record_document_failed
 from backend.services.rag.store import ingestion_queue as store
 from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.documents import DocumentRow
@@ -69,6 +70,11 @@ class IngestionQueue:
         with self._database.read() as session:
             return store.has_due_document(session, utc_now())
 
+    def has_unfinished_work(self) -> bool:
+        """Return True if a document waits or is processed, or if deleted data is to be removed."""
+        with self._database.read() as session:
+            return store.has_unfinished_work(session)
+
     def get_last_heartbeat(self) -> datetime | None:
         """Return the time of the most recent heartbeat of any process."""
         with self._database.read() as session:
@@ -107,6 +113,7 @@ class IngestionQueue:
                         f"Processing was interrupted {row.attempts} times. Reindex the document "
                         "to try again.",
                     )
+                    record_document_failed(session, row, now)
                 else:
                     store.release_claim(row, not_before=_get_retry_time(row.attempts - 1))
 
@@ -131,6 +138,7 @@ class IngestionQueue:
             row = store.get_claimed_document(session, job.claim)
             if row is not None:
                 store.mark_failed(row, code, detail)
+                record_document_failed(session, row, utc_now())
 
 
 def _get_retry_time(attempts: int) -> datetime | None:

@@ -16,7 +16,10 @@ from backend.chassis.observability.tracing import (
 from backend.security.request_ids import request_id_scope
 from backend.services.rag.clients.metrics import QueueState, RagMetrics
 from backend.services.rag.domain.blob_storage import BlobStorage
-from backend.services.rag.domain.ingestion.batched_writes import delete_old_generations
+from backend.services.rag.domain.ingestion.batched_writes import (
+    delete_hidden_collection,
+    delete_old_generations,
+)
 from backend.services.rag.domain.ingestion.cancellation import (
     CancellationToken,
     ClaimLost,
@@ -87,6 +90,10 @@ class IngestionRunner:
 
     def has_due_document(self) -> bool:
         return self._queue.has_due_document()
+
+    def has_unfinished_work(self) -> bool:
+        """Return True if a document is not ready, or if deleted data waits for its removal."""
+        return self._queue.has_unfinished_work()
 
     def get_last_heartbeat(self) -> datetime | None:
         """Return the time of the most recent heartbeat of any process."""
@@ -206,6 +213,7 @@ class IngestionRunner:
             return False
         for _, collection_id, document_id, generation, blob in removals:
             if document_id is None:
+                delete_hidden_collection(self._database, collection_id)
                 self._dense_index.drop_collection(collection_id)
             elif generation is not None:
                 self._delete_old_generations(collection_id, document_id, generation)

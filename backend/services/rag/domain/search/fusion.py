@@ -11,9 +11,9 @@ DEPTH = 100
 KEYWORD_WEIGHT: Final = 0.5
 # How much the margin between the languages of the dense hits, and the match of the best keyword
 # hit beyond _MIN_MATCH, say about whether the answer is in the question's language.
-_MARGIN_WEIGHT: Final = 25.0
-_MATCH_WEIGHT: Final = 10.0
-_MIN_MATCH: Final = 0.4
+_MARGIN_WEIGHT: Final = 15.0
+_MATCH_WEIGHT: Final = 15.0
+_MIN_MATCH: Final = 0.45
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.services.rag.domain.ingestion.chunking import TokenSpanFinder, build_index_text
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes
@@ -52,7 +52,8 @@ class WordCounts:
         with self._database.read() as session:
             missing = store.list_unindexed_documents(session, collection_id)
         for document_id, generation in missing:
-            self._count_words(document_id, generation)
+            with self._database.write() as session:
+                self._count_words(session, document_id, generation)
 
     def recount_time_slice(self) -> bool:
         """Count the words of a few documents again whose counts are of an older version.
@@ -65,19 +66,20 @@ class WordCounts:
         with self._database.read() as session:
             outdated = store.list_outdated_documents(session, _RECOUNT_BATCH)
         for collection_id, document_id, generation in outdated:
-            self._count_words(document_id, generation, changed_collection_id=collection_id)
+            with self._database.write() as session:
+                self._count_words(session, document_id, generation)
+                collection_changes.record_change(session, collection_id, document_id)
         return bool(outdated)
 
-    def _count_words(
-        self, document_id: str, generation: int, *, changed_collection_id: str | None = None
-    ) -> None:
-        """Store the counts of a document, and record it as changed in a collection."""
-        with self._database.write() as session:
-            chunks = chunk_store.list_titled_chunks(session, document_id, generation)
-            texts = [
-                build_index_text(title, section, text, self._find_token_spans, table_header)
-                for title, section, text, table_header in chunks
-            ]
-            store.save_postings(session, store.build_postings(document_id, generation, texts))
-            if changed_collection_id is not None:
-                collection_changes.record_change(session, changed_collection_id, document_id)
+    def has_outdated_documents(self) -> bool:
+        """Return True if word counts of an older version wait for `recount_time_slice`."""
+        with self._database.read() as session:
+            return bool(store.list_outdated_documents(session, 1))
+
+    def _count_words(self, session: Session, document_id: str, generation: int) -> None:
+        chunks = chunk_store.list_titled_chunks(session, document_id, generation)
+        texts = [
+            build_index_text(title, section, text, self._find_token_spans, table_header)
+            for title, section, text, table_header in chunks
+        ]
+        store.save_postings(session, store.build_postings(document_id, generation, texts))

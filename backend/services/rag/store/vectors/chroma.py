@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from backend.services.rag.store.vectors import IMPORT_LOCK, StoredVector, Vector, Vectors
+from backend.services.rag.store.vectors import StoredVector, Vector, Vectors
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection as ChromaCollection
     from chromadb.api.types import GetResult
-    from chromadb.config import Settings
 
 T = TypeVar("T")
 
@@ -22,14 +21,6 @@ _READ_BATCH_SIZE = 2000
 # Searches request 100 hits, for which Chroma would examine only 100 candidates by default.
 # benchmarks/rag/stores.py measures recall and cost of more candidates.
 _HNSW: Any = {"space": "cosine", "ef_search": 400, "ef_construction": 200, "max_neighbors": 16}
-
-
-@cache
-def _load_settings() -> "Settings":
-    """Load Chroma's settings once: loading takes longer than adding the vectors of a document."""
-    from chromadb.config import Settings
-
-    return Settings()
 
 
 class ChromaStore:
@@ -56,27 +47,17 @@ class ChromaStore:
         ids: Sequence[str],
         vectors: Vectors,
     ) -> None:
-        client = self._client
-        with IMPORT_LOCK:
-            from langchain_chroma import Chroma
-
-            from backend.services.rag.store.vectors.precomputed import PrecomputedEmbeddings
-
+        # Created again for each call: another process may have dropped it meanwhile.
+        collection = self._client.get_or_create_collection(
+            partition, configuration={"hnsw": _HNSW}, embedding_function=None
+        )
+        # Texts are not stored: they are in the tables, and here they would only slow down reads.
         for start in range(0, len(ids), _WRITE_BATCH_SIZE):
             batch = list(ids[start : start + _WRITE_BATCH_SIZE])
-            Chroma(
-                client=client,
-                client_settings=_load_settings(),
-                collection_name=partition,
-                collection_configuration={"hnsw": _HNSW},
-                embedding_function=PrecomputedEmbeddings(
-                    vectors[start : start + _WRITE_BATCH_SIZE]
-                ),
-            ).add_texts(
-                # Store no texts: they are in the tables, and here they would only slow down reads.
-                texts=[""] * len(batch),
-                metadatas=[{"document_id": document_id, "generation": generation} for _ in batch],
+            collection.upsert(
                 ids=batch,
+                embeddings=vectors[start : start + _WRITE_BATCH_SIZE],
+                metadatas=[{"document_id": document_id, "generation": generation} for _ in batch],
             )
 
     def search_nearest(

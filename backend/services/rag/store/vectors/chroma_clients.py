@@ -17,6 +17,7 @@ from chromadb.utils.embedding_functions import (
 )
 from typing_extensions import override
 
+from backend.chassis.settings import Secret
 from backend.services.rag.errors import VectorSearchUnavailable
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ class TimeoutApi(FastAPI):
             raise VectorSearchUnavailable(str(error)) from error
 
 
-def connect_to_server(url: str) -> "ClientAPI":
-    """Return a client of the server at *url*. Raises VectorSearchUnavailable."""
+def connect_to_server(url: str, api_key: Secret | None = None) -> "ClientAPI":
+    """Return a client of the server at *url*. Raises VectorSearchUnavailable.
+
+    Chroma's own server has no authentication. *api_key* is sent as bearer token (RFC 6750) for a
+    proxy in front of it.
+    """
     import chromadb
 
     _disable_stored_embedding_functions()
@@ -70,6 +75,9 @@ def connect_to_server(url: str) -> "ClientAPI":
         chroma_server_host=f"[{host}]" if ":" in host else host,
         chroma_server_http_port=address.port or (443 if address.scheme == "https" else 8000),
         chroma_server_ssl_enabled=address.scheme == "https",
+        chroma_server_headers=(
+            None if api_key is None else {"Authorization": f"Bearer {api_key.reveal()}"}
+        ),
     )
     try:
         return chromadb.Client(settings, DEFAULT_TENANT, DEFAULT_DATABASE)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from backend.chassis.settings import Secret
-from backend.chassis.unix_sockets import parse_socket_url
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import VectorStore
+from backend.services.rag.store.vectors.addresses import ServerAddress, parse_server_address
 from backend.services.rag.store.vectors.chroma import ChromaStore
 from backend.services.rag.store.vectors.folder import FolderLock
 from backend.services.rag.store.vectors.socket_store import SocketVectorStore
@@ -31,7 +31,8 @@ _TIMEOUT_SECONDS = 5
 class VectorStoreSettings:
     """Kind and location of the vector store. Without a URL, it is embedded and uses *folder*.
 
-    The URL `unix:PATH` is the socket of a vector server on this host (vector_server.py).
+    The URL of a vector server (vector_server.py) is `unix:PATH` for its socket on this host, or
+    `tls://HOST:PORT`, which needs *api_key*.
     """
 
     kind: VectorStoreKind
@@ -59,31 +60,28 @@ def open_vector_store(settings: VectorStoreSettings) -> VectorStore:
         from backend.services.rag.store.vectors.pgvector import PgvectorStore
 
         return PgvectorStore(settings.url or "")
-    socket_path = _find_socket(settings, lock)
-    if socket_path is not None:
-        return SocketVectorStore(socket_path)
+    address = _find_vector_server(settings, lock)
+    if address is not None:
+        return SocketVectorStore(address)
     return ChromaStore(lambda: _connect_to_chroma(settings, lock), lock.release)
 
 
-def _find_socket(settings: VectorStoreSettings, lock: FolderLock) -> Path | None:
-    """Return the socket of the configured vector server, or of the one that uses the folder."""
+def _find_vector_server(settings: VectorStoreSettings, lock: FolderLock) -> ServerAddress | None:
+    """Return the address of the configured vector server, or of the one that uses the folder."""
     url = settings.url or lock.find_other_holder_url()
-    return None if url is None else parse_socket_url(url)
+    return None if url is None else parse_server_address(url, settings.api_key)
 
 
 def _connect_to_chroma(settings: VectorStoreSettings, lock: FolderLock) -> "ClientAPI":
     from backend.services.rag.store.vectors import chroma_clients
 
     if settings.url:
-        return chroma_clients.connect_to_server(settings.url)
-    if lock.acquire():
-        return chroma_clients.open_embedded(settings.folder)
-    url = lock.read_holder_url()
-    # Another process uses the folder: one with an embedded store, or a vector server that was
+        return chroma_clients.connect_to_server(settings.url, settings.api_key)
+    # Another process may use the folder: one with an embedded store, or a vector server that was
     # started after this process decided to open the folder itself.
-    if url is None or parse_socket_url(url) is not None:
+    if not lock.acquire():
         raise _locked_error(settings)
-    return chroma_clients.connect_to_server(url)
+    return chroma_clients.open_embedded(settings.folder)
 
 
 def _connect_to_qdrant(settings: VectorStoreSettings, lock: FolderLock) -> "QdrantClient":

@@ -1,7 +1,7 @@
 """Exclusive lock on the folder of an embedded vector store.
 
 Two processes that use the same folder of Chroma or Qdrant corrupt it, and Chroma does not check.
-The lock is a file next to the folder. A server writes its URL into it.
+The lock is a file next to the folder. A server writes the URL of its socket into it.
 """
 
 import os
@@ -27,7 +27,7 @@ class FolderLock:
         """Acquire the lock. Return False if another process holds it.
 
         Args:
-            url: URL at which other processes can use the store.
+            url: URL at which other processes of this user can use the store.
         """
         with _registry_lock:
             descriptor, holders = _held.get(self._file, (-1, 0))
@@ -54,14 +54,10 @@ class FolderLock:
                 os.close(descriptor)
 
     def find_other_holder_url(self) -> str | None:
-        """Return the URL of the server that holds the lock in another process, or None."""
+        """Return the URL of the socket of the server that holds the lock, or None."""
         if not self._file.exists() or self.acquire():
             self.release()
             return None
-        return self.read_holder_url()
-
-    def read_holder_url(self) -> str | None:
-        """Return the URL of the process that holds the lock, or None if it is not a server."""
         return self._file.read_text("utf-8").strip() or None
 
     def _lock_file(self) -> int:

@@ -1,14 +1,13 @@
-"""Vector store in another process of the same user, over its Unix socket (vector_server.py)."""
+"""Vector store in another process, over its Unix socket or TLS port (vector_server.py)."""
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from socket import socket
 from typing import Any
 
-from backend.chassis.unix_sockets import connect_to_socket
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import StoredVector, Vector, Vectors
+from backend.services.rag.store.vectors.addresses import ServerAddress
 from backend.services.rag.store.vectors.socket_messages import (
     NO_VECTORS,
     InvalidMessage,
@@ -29,8 +28,8 @@ class VectorServerError(Exception):
 class SocketVectorStore:
     """Client of the vector server. Safe to share between threads: each call has a connection."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, address: ServerAddress) -> None:
+        self._address = address
         self._idle: list[socket] = []
         self._lock = threading.Lock()
 
@@ -140,14 +139,16 @@ class SocketVectorStore:
             try:
                 return self._exchange(reused, request, vectors, timeout_seconds)
             except TimeoutError as error:
-                raise VectorSearchUnavailable(f"{self._path} did not respond in time.") from error
+                raise VectorSearchUnavailable(
+                    f"{self._address} did not respond in time."
+                ) from error
             except (OSError, InvalidMessage):
                 self.close()  # other idle connections may have been lost as well
         try:
-            connection = connect_to_socket(self._path, timeout_seconds)
+            connection = self._address.connect(timeout_seconds)
             return self._exchange(connection, request, vectors, timeout_seconds)
         except (OSError, InvalidMessage) as error:
-            raise VectorSearchUnavailable(f"{self._path}: {error}") from error
+            raise VectorSearchUnavailable(f"{self._address}: {error}") from error
 
     def _exchange(
         self, connection: socket, request: dict[str, Any], vectors: Vectors, timeout_seconds: float
@@ -165,9 +166,9 @@ class SocketVectorStore:
         self._keep(connection)
         body, rows = response
         if "unavailable" in body:
-            raise VectorSearchUnavailable(f"{self._path}: {body['unavailable']}")
+            raise VectorSearchUnavailable(f"{self._address}: {body['unavailable']}")
         if "error" in body:
-            raise VectorServerError(f"{self._path}: {body['error']}")
+            raise VectorServerError(f"{self._address}: {body['error']}")
         return body["result"], rows
 
     def _keep(self, connection: socket) -> None:

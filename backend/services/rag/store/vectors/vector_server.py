@@ -1,13 +1,17 @@
-"""Run embedded Chroma in one process, for all processes of the same user.
+"""Run embedded Chroma in one process, for all processes of the rag service.
 
-    python -m backend.services.rag.store.vectors.vector_server FOLDER
+    python -m backend.services.rag.store.vectors.vector_server FOLDER [HOST PORT]
 
-Chroma's own server has no authentication, so every user of the host could read and change the
+Chroma's own server has no authentication, so whoever reaches its port could read and change the
 vectors of all tenants. This server listens on a Unix socket to which only its own user can connect.
+With HOST and PORT, for processes in other containers, it listens there instead, with TLS, and
+accepts only clients that have the key of CHROMA_API_KEY.
 """
 
 import signal
+import socket
 import socketserver
+import ssl
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from backend.chassis.unix_sockets import PREFIX, bind_private_socket
+from backend.chassis.settings import Secret, SettingsError, load_env
+from backend.chassis.unix_sockets import PREFIX, bind_private_socket, parse_socket_url
 from backend.services.rag.errors import VectorSearchUnavailable
 from backend.services.rag.store.vectors import Vectors
+from backend.services.rag.store.vectors.addresses import check_key, create_tls_context
 from backend.services.rag.store.vectors.chroma import ChromaStore
-from backend.services.rag.store.vectors.chroma_clients import open_embedded
+from backend.services.rag.store.vectors.chroma_imports import skip_unused_imports
 from backend.services.rag.store.vectors.folder import FolderLock
 from backend.services.rag.store.vectors.socket_messages import (
     NO_VECTORS,
@@ -31,6 +37,7 @@ from backend.services.rag.store.vectors.socket_messages import (
 )
 
 _PRIVATE_FOLDER = 0o700
+_HANDSHAKE_SECONDS = 5.0
 
 
 def get_socket_path(folder: Path) -> Path:
@@ -79,20 +86,41 @@ class _VectorCalls:
             return {"error": f"{type(error).__name__}: {error}"}, NO_VECTORS
 
 
-class _UnixServer(socketserver.ThreadingUnixStreamServer):
-    """Serves each connection in its own thread."""
+class _Server(socketserver.ThreadingTCPServer):
+    """Serves each connection of *listener* in its own thread.
+
+    Args:
+        tls: accepts the connections; None on a Unix socket.
+    """
 
     daemon_threads = True
 
-    def __init__(self, path: Path, calls: _VectorCalls) -> None:
-        super().__init__(str(path), _Connection, bind_and_activate=False)
+    def __init__(
+        self, listener: socket.socket, calls: _VectorCalls, tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(("", 0), _Connection, bind_and_activate=False)
         self.socket.close()
-        self.socket = bind_private_socket(path)
+        self.socket = listener
         self.calls = calls
+        self._tls = tls
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection, in its own thread."""
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(_HANDSHAKE_SECONDS)
+        try:
+            connection = self._tls.wrap_socket(request, server_side=True)
+        except OSError:
+            return  # the client has no certificate of the key
+        with connection:
+            connection.settimeout(None)
+            super().finish_request(connection, client_address)
 
 
 class _Connection(socketserver.BaseRequestHandler):
-    server: _UnixServer
+    server: _Server
 
     def handle(self) -> None:
         try:
@@ -106,15 +134,37 @@ class _Connection(socketserver.BaseRequestHandler):
             return  # the client is gone, or does not use this protocol
 
 
-def main(folder_name: str) -> int:
+def main(folder_name: str, host: str | None = None, port: str = "0") -> int:
     folder = Path(folder_name).absolute()
-    path = get_socket_path(folder)
+    if host is None:
+        path = get_socket_path(folder)
+        return _serve(folder, f"{PREFIX}{path}", lambda: bind_private_socket(path), None)
+    try:
+        key = load_env().optional("CHROMA_API_KEY")
+        tls = create_tls_context(check_key(Secret(key) if key else None), server_side=True)
+    except (SettingsError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return _serve(folder, "", lambda: _listen(host, int(port)), tls)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+def _serve(
+    folder: Path, url: str, listen: Callable[[], socket.socket], tls: ssl.SSLContext | None
+) -> int:
     lock = FolderLock(folder)
-    if not lock.acquire(f"{PREFIX}{path}"):
+    if not lock.acquire(url):
         sys.stderr.write(f"Another process uses {folder}. Stop it, then start this server again.\n")
         return 1
     folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     folder.chmod(_PRIVATE_FOLDER)
+    skip_unused_imports()
+    from backend.services.rag.store.vectors.chroma_clients import open_embedded
+
     store = ChromaStore(lambda: open_embedded(folder), lock.release)
     store.check_connection()
 
@@ -123,12 +173,13 @@ def main(folder_name: str) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        with _UnixServer(path, _VectorCalls(store)) as server:
+        with _Server(listen(), _VectorCalls(store), tls) as server:
             server.serve_forever()
     except KeyboardInterrupt:
         return 0
     finally:
-        path.unlink(missing_ok=True)
+        if (path := parse_socket_url(url)) is not None:
+            path.unlink(missing_ok=True)
         store.close()
     return 0
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.chassis.database.sessions import open_database
-from backend.chassis.messaging.audit_events import AuditOutbox
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.services.agent.domain.answers.events import Caller
 from backend.services.agent.domain.conversations.conversations import ConversationService
 from backend.services.agent.domain.conversations.run_leases import (

@@ -78,19 +78,12 @@ def test_long_timeout_applies_to_long_paths_and_waiting_requests():
     assert replace(route, timeout=300.0).get_timeout("POST", "/query", "") == 300
 
 
-def test_concurrency_follows_from_the_number_of_instances_unless_it_is_set():
-    route = replace(ECHO, instance_concurrency=64)
-
-    assert (route.get_max_outstanding(1), route.get_max_outstanding(3)) == (64, 192)
-    assert replace(route, concurrency=10).get_max_outstanding(3) == 10
-
-
 def test_default_concurrency_is_four_requests_per_thread(tmp_path):
     variables = {"DATA_DIR": str(tmp_path), "RAG_SERVICE_THREADS": "8", "RAG_SERVICE_WORKERS": "2"}
     routes = {route.name: route for route in load_routes(Env(variables)).routes}
 
-    assert routes["rag"].get_max_outstanding(1) == 64
-    assert routes["openai"].get_max_outstanding(1) == 4 * 96
+    assert routes["rag"].instance_concurrency == 64
+    assert routes["openai"].instance_concurrency == 4 * 96
 
 
 def test_file_changes_only_the_given_settings_of_a_default_route(tmp_path):

@@ -10,7 +10,7 @@ from backend.chassis.web.app_factory import get_component
 from backend.services.rag.domain.embeddings import model_registry, reembedding
 from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
 from backend.services.rag.domain.search.dense_index import DenseIndex
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.wiring import RagComponents
 from tests.databases import database_in, execute
 from tests.servers import wait_until
@@ -29,7 +29,7 @@ def short_intervals(monkeypatch):
     monkeypatch.setattr(reembedding, "_DROP_DELAY_SECONDS", 0.0)
     monkeypatch.setattr(reembedding, "_MAX_WAIT_IN_REQUEST_SECONDS", 60.0)
     monkeypatch.setattr(model_registry, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("backend.services.rag.jobs.embedding._IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.services.rag.jobs.indexing._IDLE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def multilingual_texts(monkeypatch):
 @pytest.fixture
 def stopped(app):
     """Stop the background thread, so that only requests embed chunks."""
-    get_component(app, EmbeddingThread).stop()
+    get_component(app, IndexingThreads).stop()
     # Stopping the thread stops all work of the component, also that of requests.
     get_component(app, RagComponents).reembedder._stopping.clear()
 
@@ -100,6 +100,16 @@ def test_question_in_another_language_is_answered_at_once_in_a_small_library(
 
     assert (found["results"][0]["text"], found["degraded"]) == (CRANE, [])
     assert get_model(components) == MULTILINGUAL
+
+
+def test_answer_quotes_a_sentence_in_another_language(ada, stopped):
+    ada.upload(CRANE, "crane.txt")
+    ada.upload(ORCHARD, "orchard.txt")
+
+    answer = ada.ask(QUESTION)
+
+    assert answer["citations"][0]["quote"] == "The crane of the harbour lifts forty tonnes."
+    assert ada.ask("Wer hat die Gitarre erfunden?")["citations"] == []
 
 
 def test_larger_library_is_searched_by_keywords_until_it_is_embedded(

@@ -7,7 +7,7 @@ from backend.chassis.web.app_factory import get_component
 from backend.services.rag.domain.embeddings import sentence_embedding
 from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
 from backend.services.rag.domain.embeddings.sentence_vectors import pack_vectors, unpack_vectors
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.store import leases
 from backend.services.rag.store.sentence_vectors import SentenceVectorsRow
 from backend.services.rag.wiring import RagComponents
@@ -24,7 +24,7 @@ TABLE = "Town\tManager\nUlm\tMs Adler\nBonn\tMr Brandt"
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch):
     monkeypatch.setattr(sentence_embedding, "_IDLE_SECONDS", 0.05)
-    monkeypatch.setattr("backend.services.rag.jobs.embedding._IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.services.rag.jobs.indexing._IDLE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def wait_for_vectors(components):
 
 
 def stop_background(app):
-    get_component(app, EmbeddingThread).stop()
+    get_component(app, IndexingThreads).stop()
 
 
 def run_until_done(work: SentenceEmbedder):

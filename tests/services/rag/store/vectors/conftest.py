@@ -2,8 +2,11 @@
 
 import pytest
 
+from backend.chassis.settings import Secret
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
 from tests import servers
+
+KEY = "key that the vector server shares"
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +21,20 @@ def vectors(tmp_path_factory):
         yield socket_path
 
 
+@pytest.fixture(scope="module")
+def vectors_with_port(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("port") / "vectors"
+    with servers.vector_server_with_port(folder, KEY) as url:
+        yield url
+
+
 @pytest.fixture(
     scope="module",
     params=[
         "chroma",
         "chroma server",
         "vector server",
+        "vector server with port",
         pytest.param("pgvector", marks=pytest.mark.postgres),
         "qdrant",
     ],
@@ -37,6 +48,9 @@ def store_settings(request, tmp_path_factory):
         return VectorStoreSettings(
             "chroma", folder, url=f"unix:{request.getfixturevalue('vectors')}"
         )
+    if request.param == "vector server with port":
+        url = request.getfixturevalue("vectors_with_port")
+        return VectorStoreSettings("chroma", folder, url=url, api_key=Secret(KEY))
     if request.param == "pgvector":
         return VectorStoreSettings(
             "pgvector", folder, url=request.getfixturevalue("postgres").database(vectors=True)

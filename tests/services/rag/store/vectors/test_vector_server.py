@@ -3,22 +3,36 @@
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from chromadb.api.types import EmbeddingFunction
 from chromadb.utils.embedding_functions import register_embedding_function
 
+from backend.chassis.settings import Secret
 from backend.operations.supervisor.processes.readiness import is_ready, is_responding
 from backend.services.rag.errors import VectorSearchUnavailable
+from backend.services.rag.store.vectors.addresses import (
+    TlsAddress,
+    UnixAddress,
+    create_tls_context,
+)
 from backend.services.rag.store.vectors.chroma_clients import open_embedded
 from backend.services.rag.store.vectors.factory import VectorStoreSettings, open_vector_store
+from backend.services.rag.store.vectors.socket_messages import (
+    NO_VECTORS,
+    InvalidMessage,
+    receive_message,
+    send_message,
+)
 from backend.services.rag.store.vectors.socket_store import SocketVectorStore, VectorServerError
 from tests import servers
 
@@ -96,7 +110,7 @@ def test_folder_of_the_vectors_is_private(socket_path):
 def test_store_connects_again_after_the_server_was_restarted(tmp_path):
     folder = tmp_path / "vectors"
     with servers.vector_server(folder) as path:
-        store = SocketVectorStore(path)
+        store = SocketVectorStore(UnixAddress(path))
         store.add_vectors("collection", "doc", 1, ["a"], vector(1, 0)[None, :])
     with pytest.raises(VectorSearchUnavailable):
         store.search_nearest("collection", vector(1, 0), 5)
@@ -118,7 +132,7 @@ def test_server_survives_malformed_messages(socket_path):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(socket_path))
             connection.sendall(content)
-    store = SocketVectorStore(socket_path)
+    store = SocketVectorStore(UnixAddress(socket_path))
 
     store.check_connection()
     with pytest.raises(VectorServerError, match="KeyError"):
@@ -127,7 +141,7 @@ def test_server_survives_malformed_messages(socket_path):
 
 
 def test_vectors_of_other_dimensions_are_an_error_and_not_an_outage(socket_path):
-    store = SocketVectorStore(socket_path)
+    store = SocketVectorStore(UnixAddress(socket_path))
     store.add_vectors("collection", "doc", 1, ["a"], vector(1, 0)[None, :])
 
     with pytest.raises(VectorServerError, match="dimension"):
@@ -138,7 +152,7 @@ def test_vectors_of_other_dimensions_are_an_error_and_not_an_outage(socket_path)
 
 
 def test_server_serves_several_clients_at_once(socket_path):
-    stores = [SocketVectorStore(socket_path) for _ in range(4)]
+    stores = [SocketVectorStore(UnixAddress(socket_path)) for _ in range(4)]
 
     def add_and_search(number):
         store = stores[number]
@@ -172,9 +186,81 @@ def test_socket_works_below_a_long_path(tmp_path):
     folder = tmp_path / ("long" * 40) / "vectors"
     folder.parent.mkdir()
     with servers.vector_server(folder) as path:
-        store = SocketVectorStore(path)
+        store = SocketVectorStore(UnixAddress(path))
         store.check_connection()
         store.close()
+
+
+def test_server_with_a_port_accepts_only_clients_with_its_key(vectors_with_port):
+    other_key = Secret("another key of the same length....")
+    settings = VectorStoreSettings(
+        "chroma", Path("unused"), url=vectors_with_port, api_key=other_key
+    )
+    with pytest.raises(VectorSearchUnavailable):
+        open_vector_store(settings).list_partitions()
+
+    address = urlsplit(vectors_with_port)
+    without_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    without_certificate.check_hostname = False
+    without_certificate.verify_mode = ssl.CERT_NONE
+    connection = socket.create_connection((address.hostname, address.port), 5)
+    with without_certificate.wrap_socket(connection) as encrypted:
+        send_message(encrypted, {"method": "list_partitions"}, NO_VECTORS)
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+            receive_message(encrypted)
+
+    with socket.create_connection((address.hostname, address.port), 5) as connection:
+        send_message(connection, {"method": "list_partitions"}, NO_VECTORS)
+        assert receive_message_or_none(connection) is None
+
+
+def receive_message_or_none(connection):
+    try:
+        return receive_message(connection)
+    except (OSError, InvalidMessage):
+        return None
+
+
+def test_client_rejects_a_server_with_another_key():
+    imposter = create_tls_context(Secret("the key of somebody else" * 2), server_side=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def serve():
+            connection, _ = listener.accept()
+            with pytest.raises(ssl.SSLError):
+                imposter.wrap_socket(connection, server_side=True)
+            connection.close()
+
+        served = pool.submit(serve)
+        store = SocketVectorStore(
+            TlsAddress("127.0.0.1", listener.getsockname()[1], Secret("key of the client" * 2))
+        )
+        with pytest.raises(VectorSearchUnavailable) as failure:
+            store.list_partitions()
+        assert "CERTIFICATE_VERIFY_FAILED" in failure.value.reason
+        served.result()
+
+
+def test_server_with_a_port_is_ready_once_it_accepts_connections(vectors_with_port):
+    assert is_ready(vectors_with_port)
+    assert not is_ready(f"tls://127.0.0.1:{servers.free_port()}")
+
+
+@pytest.mark.parametrize("key", ["", "too short"])
+def test_server_with_a_port_does_not_start_without_a_long_key(tmp_path, key):
+    module = "backend.services.rag.store.vectors.vector_server"
+    result = subprocess.run(
+        [sys.executable, "-m", module, str(tmp_path / "vectors"), "127.0.0.1", "1"],
+        env={**os.environ, "CHROMA_API_KEY": key},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("CHROMA_API_KEY must have at least 32 characters")
+    assert not (tmp_path / "vectors").exists()
 
 
 @pytest.mark.filterwarnings("ignore:Could not reconstruct embedding function")

@@ -1,0 +1,69 @@
+"""Named pipes through which the service wakes the workers of the same host.
+
+A worker without work ends the process that holds its memory, and starts it again when the pipe
+becomes readable. The content has no meaning: the queue is in the tables.
+"""
+
+import os
+import select
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_PATTERN: Final = "worker-{}.wake"
+_MODE: Final = 0o600
+_READ_BYTES: Final = 4096
+
+
+class WakePipe:
+    """The reading end, which a worker keeps open also while it has no work.
+
+    Args:
+        folder: the service's data folder.
+        port: distinguishes the workers of one folder.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / _PATTERN.format(port)
+        self._path.unlink(missing_ok=True)
+        os.mkfifo(self._path, _MODE)
+        # Opened for writing too: a pipe whose last writer has closed it is always readable.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def wait(self, seconds: float) -> bool:
+        """Return True once `wake_workers` or `write` was called, or False after *seconds*.
+
+        All wake-ups so far are consumed.
+        """
+        if not select.select([self], [], [], seconds)[0]:
+            return False
+        with suppress(BlockingIOError):
+            while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:
+                pass
+        return True
+
+    def write(self) -> None:
+        """Wake the reader. Signal handlers can call it."""
+        with suppress(BlockingIOError):  # the pipe is full, so the reader wakes anyway
+            os.write(self._descriptor, b".")
+
+
+def wake_workers(folder: Path) -> bool:
+    """Wake all workers of this host that use *folder*. Returns False if there are none."""
+    has_woken = False
+    for path in folder.glob(_PATTERN.format("*")):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # its worker has ended
+            continue
+        try:
+            with suppress(BlockingIOError):
+                os.write(descriptor, b".")
+            has_woken = True
+        finally:
+            os.close(descriptor)
+    return has_woken

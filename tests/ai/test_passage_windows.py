@@ -1,0 +1,92 @@
+"""Windows around the best sentences of search hits."""
+
+from dataclasses import dataclass
+
+from backend.ai.extractive_answers import ANSWER_OPTIONS, rank_sentences
+from backend.ai.passage_windows import select_windows
+from backend.ai.text.token_estimates import estimate_tokens
+
+FILLER = " ".join(f"Room number {number} is painted white and has a door." for number in range(60))
+
+
+@dataclass(frozen=True)
+class Part:
+    text: str
+    document_id: str = "doc_1"
+    title: str = ""
+    section: str = ""
+    headings: tuple[str, ...] = ()
+    table_header: str = ""
+    start: int = 0
+
+
+class SharedWords:
+    """Similarity by the share of the question's words."""
+
+    def compute_similarities(self, question, candidates):
+        words = set(question.lower().strip("?").split())
+        return [
+            len(words & set(candidate.text.lower().strip(".").split())) / len(words)
+            for candidate in candidates
+        ]
+
+
+def find_windows(question, chunks, max_tokens):
+    ranked = rank_sentences(question, chunks, SharedWords(), ANSWER_OPTIONS)
+    return select_windows(ranked, chunks, max_tokens)
+
+
+def test_chunks_that_fit_are_returned_completely():
+    chunks = [Part("The tower is high. It is old."), Part("The bridge is long.")]
+
+    windows = find_windows("How high is the tower?", chunks, 200)
+
+    assert [window.text for window in windows] == [chunk.text for chunk in chunks]
+
+
+def test_window_contains_the_best_sentence_and_its_neighbours():
+    text = f"{FILLER} The tower was begun in May. The tower is 41 metres high. Visitors like it. "
+    chunk = Part(text + FILLER)
+
+    windows = find_windows("How high is the tower?", [chunk], 120)
+
+    joined = "\n".join(window.text for window in windows)
+    assert "The tower is 41 metres high." in joined
+    assert "The tower was begun in May." in joined
+    assert "Visitors like it." in joined
+
+
+def test_windows_stay_within_the_limit_and_keep_the_order_of_chunks():
+    chunks = [
+        Part(f"{FILLER} The tower is {number} metres high. {FILLER}", document_id=f"doc_{number}")
+        for number in range(3)
+    ]
+
+    windows = find_windows("How high is the tower?", chunks, 100)
+
+    assert sum(estimate_tokens(window.text) for window in windows) <= 100
+    positions = [chunks.index(window.chunk) for window in windows]
+    assert positions == sorted(positions)
+
+
+def test_windows_are_filled_from_the_first_chunk():
+    chunks = [Part(FILLER), Part(f"{FILLER} The tower is 41 metres high.", document_id="doc_2")]
+    ranked = rank_sentences("Wie hoch ist der Turm?", chunks, SharedWords(), ANSWER_OPTIONS)
+
+    windows = select_windows(ranked, chunks, 300, fills=True)
+
+    assert sum(estimate_tokens(window.text) for window in windows) > 200
+    assert "Room number 5 " in windows[0].text
+
+
+def test_rows_of_a_table_are_described_with_their_columns():
+    rows = "\n".join(f"| town {number} | {number * 100} |" for number in range(80))
+    chunk = Part(f"| town | inhabitants |\n|---|---|\n{rows}")
+
+    windows = find_windows("How many inhabitants has town 7?", [chunk], 150)
+
+    assert any("700" in window.text and "inhabitants" in window.text for window in windows)
+
+
+def test_no_windows_without_chunks():
+    assert find_windows("How high is the tower?", [], 100) == []
