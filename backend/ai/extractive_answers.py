@@ -116,13 +116,13 @@ LEXICAL_OPTIONS: Final = replace(
 
 # For languages that the embedding model knows.
 MULTILINGUAL_OPTIONS: Final = replace(
-    LEXICAL_OPTIONS, min_support=0.65, similarity_weight=0.7, share_weight=0.7
+    LEXICAL_OPTIONS, min_support=0.68, similarity_weight=0.625, share_weight=0.7
 )
 
 # For documents in another language than the question, which share no words with it.
 CROSS_LANGUAGE_OPTIONS: Final = replace(
     ANSWER_OPTIONS,
-    min_support=0.32,
+    min_support=0.42,
     coverage_weight=0.0,
     shared_terms_weight=0.0,
     missing_type_support=-0.1,

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend.ai.chunk_statements import AnswerChunk
 from backend.ai.embedder import Vectors
-from backend.ai.embedding import EmbeddingModel
+from backend.ai.embedding import BUILT_IN, MULTILINGUAL, EmbeddingModel, MultilingualEmbedder
 from backend.ai.extractive_answers import Candidate
-from backend.services.rag.domain.embeddings.sentence_models import embed_sentences
+from backend.services.rag.domain.embeddings.sentence_models import SCALES, embed_sentences
 from backend.services.rag.domain.embeddings.sentence_vectors import (
     pack_vectors,
     unpack_vectors,
@@ -18,6 +20,8 @@ class PackedSimilarities:
 
     def __init__(self, embedder: EmbeddingModel) -> None:
         self._embedder = embedder
+        is_multilingual = isinstance(embedder, MultilingualEmbedder)
+        self._scale = SCALES[MULTILINGUAL if is_multilingual else BUILT_IN]
         self._vectors: dict[str, Vectors] = {}
 
     def compute_similarities(
@@ -30,4 +34,6 @@ class PackedSimilarities:
             packed = pack_vectors(range(len(missing)), rows)
             self._vectors |= zip(missing, unpack_vectors([packed])[1], strict=True)
         vector = self._embedder.encode_queries([question])[0]
-        return [float(self._vectors[text] @ vector) for text in texts]
+        cosines = np.array([self._vectors[text] @ vector for text in texts], np.float32)
+        similarities: list[float] = self._scale.convert(cosines).tolist()
+        return similarities
