@@ -14,6 +14,7 @@ SERVICE_NAMES = (
     "agent",
     "rag",
     "admin",
+    "realtime",
     "gateway",
 )
 

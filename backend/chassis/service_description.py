@@ -48,6 +48,11 @@ class Service:
         return self.name == "gateway"
 
     @property
+    def uses_event_loop(self) -> bool:
+        """True if its worker serves connections on an event loop, not in threads."""
+        return self.worker_class != "gthread"
+
+    @property
     def full_name(self) -> str:
         """The service's name in health responses and logs."""
         return self.name if self.is_gateway else f"{self.name}-service"

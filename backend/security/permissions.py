@@ -14,15 +14,25 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     SYSTEM_READ = "system:read"
     SYSTEM_WRITE = "system:write"
+    PACKAGES_READ = "packages:read"
+    CHAT_READ = "chat:read"
+    REALTIME_PUBLISH = "realtime:publish"
 
 
-_VIEWER = frozenset({Permission.RAG_READ, Permission.AGENT_QUERY})
+_VIEWER = frozenset({Permission.RAG_READ, Permission.AGENT_QUERY, Permission.PACKAGES_READ})
 _USER = _VIEWER | {Permission.RAG_WRITE}
 
 BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
     "user": _USER,
-    "tenant_admin": _USER | {Permission.USERS_READ, Permission.USERS_WRITE, Permission.AUDIT_READ},
+    "tenant_admin": _USER
+    | {
+        Permission.USERS_READ,
+        Permission.USERS_WRITE,
+        Permission.AUDIT_READ,
+        Permission.CHAT_READ,
+        Permission.REALTIME_PUBLISH,
+    },
     "admin": frozenset(Permission),
 }
 
@@ -34,6 +44,8 @@ READ_PERMISSIONS: frozenset[str] = frozenset(
         Permission.USERS_READ,
         Permission.AUDIT_READ,
         Permission.SYSTEM_READ,
+        Permission.PACKAGES_READ,
+        Permission.CHAT_READ,
     }
 )
 

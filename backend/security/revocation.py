@@ -71,6 +71,9 @@ class Revocations(Protocol):
 
     def session_status(self, claims: SessionClaims) -> SessionStatus: ...
 
+    def invalidate_cache(self) -> None:
+        """Forget cached statuses, because revocations may have been missed."""
+
     def is_populated(self) -> bool: ...
 
     def repopulate(self, history: RevocationHistory) -> None: ...
@@ -122,6 +125,9 @@ class LocalRevocations:
             or self._generations.get(tenant_key(claims.tenant_id), 0) > claims.tenant_generation
         )
         return SessionStatus.REVOKED if revoked or outdated else SessionStatus.VALID
+
+    def invalidate_cache(self) -> None:
+        """Do nothing: this process has all revocations that it can know."""
 
     def is_populated(self) -> bool:
         return self._populated
@@ -218,7 +224,7 @@ class SharedRevocations:
             transaction.set(POPULATED_MARKER, server)
             transaction.publish(CHANNEL, "all")
             transaction.execute()
-        self._invalidate_cache()
+        self.invalidate_cache()
 
     def contains(self, history: RevocationHistory) -> bool:
         """Return whether every revocation of *history* was published to this server."""
@@ -269,9 +275,9 @@ class SharedRevocations:
                 self._announced.raise_user_generation(user_id, int(generation))
             case ["tenant", tenant_id, generation]:
                 self._announced.raise_tenant_generation(tenant_id, int(generation))
-        self._invalidate_cache()
+        self.invalidate_cache()
 
-    def _invalidate_cache(self) -> None:
+    def invalidate_cache(self) -> None:
         self.epoch += 1
         self._statuses.clear()
 
@@ -310,7 +316,7 @@ class SharedRevocations:
                     channel.subscribe(CHANNEL)
                     self.is_subscribed = True
                     if not connected:
-                        self._invalidate_cache()  # messages were missed meanwhile
+                        self.invalidate_cache()  # messages were missed meanwhile
                         connected = True
                     while True:
                         if message := channel.get_message(timeout=_SILENCE_SECONDS):
@@ -321,7 +327,7 @@ class SharedRevocations:
             except RedisError:
                 self.is_subscribed = False
                 if connected:
-                    self._invalidate_cache()
+                    self.invalidate_cache()
                 connected = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from backend.ai.chunk_statements import AnswerChunk
 from backend.ai.embedder import Vectors
-from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.embedding import EmbeddingModel
 from backend.ai.extractive_answers import Candidate
+from backend.services.rag.domain.embeddings.sentence_models import embed_sentences
 from backend.services.rag.domain.embeddings.sentence_vectors import (
-    embed_sentences,
     pack_vectors,
     unpack_vectors,
 )
@@ -16,7 +16,7 @@ from backend.services.rag.domain.embeddings.sentence_vectors import (
 class PackedSimilarities:
     """Embeds, packs and unpacks each sentence once."""
 
-    def __init__(self, embedder: BuiltInEmbedder) -> None:
+    def __init__(self, embedder: EmbeddingModel) -> None:
         self._embedder = embedder
         self._vectors: dict[str, Vectors] = {}
 
@@ -29,5 +29,5 @@ class PackedSimilarities:
             rows = embed_sentences(self._embedder, missing)
             packed = pack_vectors(range(len(missing)), rows)
             self._vectors |= zip(missing, unpack_vectors([packed])[1], strict=True)
-        vector = self._embedder.encode([question])[0]
+        vector = self._embedder.encode_queries([question])[0]
         return [float(self._vectors[text] @ vector) for text in texts]

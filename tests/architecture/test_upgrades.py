@@ -22,7 +22,7 @@ _LATEST = {name: list_revisions(get_migrations_folder(name))[-2:] for name in _S
 _OLDEST_AND_PREVIOUS = [
     (name, revision)
     for name in _SERVICES
-    for revision in (list_revisions(get_migrations_folder(name))[0], _LATEST[name][0])
+    for revision in sorted({list_revisions(get_migrations_folder(name))[0], _LATEST[name][0]})
 ]
 # Columns that a migration changes on purpose: a paused run has no message to resume in.
 _CHANGED = {"conversations.paused"}

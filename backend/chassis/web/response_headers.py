@@ -11,3 +11,5 @@ SECURITY_HEADERS: Final[Sequence[tuple[str, str]]] = (
     ("X-Frame-Options", "DENY"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 )
+# For connections with TLS.
+HSTS_HEADER: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")

@@ -28,7 +28,7 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
-from backend.chassis.web.single_process import SingleWorker, serve_in_this_process
+from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
 _IDLE_CONNECTIONS = 1000
@@ -46,7 +46,8 @@ def serve(service: Service) -> None:
         sys.exit(f"{service.full_name}: {error}")
     explain_breakpoints(service.module)
     if runs_in_one_process(service, env):
-        serve_in_this_process(_Gunicorn(service, options | {"worker_class": SingleWorker}))
+        worker_class = get_single_worker_class(service.worker_class)
+        serve_in_this_process(_Gunicorn(service, options | {"worker_class": worker_class}))
         return
     if options["workers"] != 1:
         enable_multiprocess_mode(_get_metrics_folder(service, env))
@@ -120,20 +121,21 @@ def _count_threads(service: Service, env: Env) -> int:
 def _count_pool_threads(service: Service, env: Env) -> int:
     """Return the size of gunicorn's thread pool; threads are started when they are needed.
 
-    The gateway's worker has an event loop and thread pools of its own.
+    A worker with an event loop has thread pools of its own.
     """
     threads = _count_threads(service, env)
-    return threads if service.is_gateway else ConcurrencyLimit.count_pool_threads(threads)
+    return threads if service.uses_event_loop else ConcurrencyLimit.count_pool_threads(threads)
 
 
 def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
     """Return how long a stopping worker may finish its requests.
 
-    For the gateway this is longer than the time that it waits for its own clients.
+    With an event loop this is longer than the time that the worker waits for its clients.
     """
     if service.is_gateway:
         return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1
-    return env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
+    seconds = env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
+    return seconds + 1 if service.uses_event_loop else seconds
 
 
 def _build_logging_config(name: str, env: Env) -> dict[str, object]:
@@ -216,7 +218,7 @@ class _Gunicorn(BaseApplication):
     def load(self) -> Callable[..., Iterable[bytes]]:
         try:
             app = load_app(self.service)
-            if self.service.is_gateway:
+            if self.service.uses_event_loop:
                 return app
             return ConcurrencyLimit(app, _count_threads(self.service, load_env()))
         except SettingsError as error:

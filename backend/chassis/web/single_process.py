@@ -4,16 +4,18 @@ import faulthandler
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import create_sockets
+from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
 
-class SingleWorker(ThreadWorker):
-    """A thread worker that monitors itself, as gunicorn's master monitors its workers.
+class _SelfMonitoredWorker(Worker):
+    """A worker that monitors itself, as gunicorn's master monitors its workers.
 
     The kernel ends the process with SIGALRM if the worker's main loop hangs for the configured
     timeout, or if a requested stop takes longer than the graceful timeout. Before that, the stacks
@@ -22,10 +24,6 @@ class SingleWorker(ThreadWorker):
 
     def init_signals(self) -> None:
         super().init_signals()
-        # There is no master that could replace this worker: end as after SIGTERM. The
-        # supervisor or the container runtime starts a new process.
-        signal.signal(signal.SIGHUP, self.handle_exit)
-        signal.siginterrupt(signal.SIGHUP, False)
         faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
 
     def notify(self) -> None:
@@ -33,26 +31,60 @@ class SingleWorker(ThreadWorker):
             # gunicorn passes half of the configured timeout to its workers.
             signal.setitimer(signal.ITIMER_REAL, self.timeout * 2)
 
-    def is_parent_alive(self) -> bool:
-        """Return True: a service started in a shell continues when the shell exits."""
-        return True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._limit_stop()
-        super().handle_exit(sig, frame)
-
-    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        self._limit_stop()
-        super().handle_quit(sig, frame)
-
-    def _limit_stop(self) -> None:
+    def limit_stop(self) -> None:
         """End the process after the graceful timeout, even if its threads have not finished."""
         if self.alive:
             signal.setitimer(signal.ITIMER_REAL, self.cfg.graceful_timeout)
 
 
+class SingleWorker(_SelfMonitoredWorker, ThreadWorker):
+    """A thread worker without a master."""
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # There is no master that could replace this worker: end as after SIGTERM. The
+        # supervisor or the container runtime starts a new process.
+        signal.signal(signal.SIGHUP, self.handle_exit)
+        signal.siginterrupt(signal.SIGHUP, False)
+
+    def is_parent_alive(self) -> bool:
+        """Return True: a service started in a shell continues when the shell exits."""
+        return True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.limit_stop()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        self.limit_stop()
+        super().handle_quit(sig, frame)
+
+
+class _SingleLoopWorker(_SelfMonitoredWorker):
+    """Mixin for a worker with an event loop (AsyncioWorker) and without a master."""
+
+    reload_signal = signal.SIGHUP
+
+    def is_master_alive(self) -> bool:
+        """Return True: a service started in a shell continues when the shell exits."""
+        return True
+
+
+def get_single_worker_class(name: str) -> type[Worker]:
+    """Return the class of a worker that runs without a master.
+
+    Args:
+        name: gunicorn's name of the worker class: `gthread`, or the path of an AsyncioWorker.
+    """
+    if name == "gthread":
+        return SingleWorker
+    module, _, class_name = name.rpartition(".")
+    worker_class: type[Worker] = getattr(import_module(module), class_name)
+    return type(f"Single{class_name}", (_SingleLoopWorker, worker_class), {})
+
+
 def serve_in_this_process(app: BaseApplication) -> None:
-    """Serve *app* until a signal ends the process. The worker class must be SingleWorker."""
+    """Serve *app* until a signal ends the process. The worker class must be a single one."""
     cfg = app.cfg
     log = cfg.logger_class(cfg)
     sockets = create_sockets(cfg, log)

@@ -256,7 +256,7 @@ def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[st
     """
     if (variables.get(service.workers_variable) or "1") != "1":
         return ()
-    worker_module = (service.worker_class.rpartition(".")[0],) if service.is_gateway else ()
+    worker_module = (service.worker_class.rpartition(".")[0],) if service.uses_event_loop else ()
     return (service.module, *worker_module, *_SERVING_MODULES)
 
 

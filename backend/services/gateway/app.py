@@ -18,6 +18,7 @@ from backend.chassis.web.app_factory import (
     run_development_server,
     verify_routes,
 )
+from backend.chassis.web.asyncio_server.worker import ServerConfig
 from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check
@@ -80,15 +81,10 @@ def create_app(
     # Do not redirect `//` to another path: such a target is rejected with an error.
     app.url_map.merge_slashes = False
     set_security_context(app, security)
+    provide(app, EdgeConfig(settings.common.redis_url, settings.common.log_format))
     provide(
         app,
-        EdgeConfig(
-            redis_url=settings.common.redis_url,
-            certificate=settings.certificate,
-            certificate_key=settings.certificate_key,
-            drain_seconds=settings.drain_seconds,
-            log_format=settings.common.log_format,
-        ),
+        ServerConfig(settings.drain_seconds, settings.certificate, settings.certificate_key),
     )
     provide(
         app,

@@ -57,6 +57,8 @@ def load_routes(env: Env) -> RouteTable:
         sign_in=_load_rate(env, "RATE_LIMIT_AUTH", "10/minute"),
         api=_load_rate(env, "RATE_LIMIT_API", "100/minute"),
         tenant=_load_rate(env, "RATE_LIMIT_TENANT", "1000/minute burst 2000"),
+        connect=_load_rate(env, "RATE_LIMIT_CONNECT", "300/minute"),
+        sockets_per_address=env.number("GATEWAY_SOCKETS_PER_ADDRESS", 64, min_value=1),
         tokens=(
             _load_rate(env, "LLM_TOKENS_USER", "200000/minute"),
             _load_rate(env, "LLM_TOKENS_USER_DAY", "5000000/day"),

@@ -62,6 +62,6 @@ class HangingWorker(SingleWorker):
 
 if __name__ == "__main__":
     if "HANG_SECONDS" in os.environ:
-        serving.SingleWorker = HangingWorker
+        serving.get_single_worker_class = lambda _: HangingWorker
     serving.load_app = bare_app
     serving.serve(Service("bare", int(sys.argv[1])))

@@ -211,6 +211,7 @@ RESPONDERS: dict[str, Callable[..., bool]] = {
     "/flood": _flood,
     "/stalled-stream": _stalled_stream,
     "/socket": _websocket,
+    "/ws/socket": _websocket,
     "/socket-refused": _raw(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", keep_alive=True),
     "/socket-false": _raw(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -230,7 +230,7 @@ def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
     if is_streamed is None:
         is_streamed = request.accept_mimetypes.best == "text/event-stream"
     subscriber, continues = StreamSubscriber.from_request(), options.on_disconnect == "continue"
-    stored_events = use(EventStreamService).store_events(events, to_sse_events)
+    stored_events = use(EventStreamService).store_events(get_caller(), events, to_sse_events)
     if not is_streamed:
         return _send_complete_answer(stored_events, subscriber, continues)
     reference = None

@@ -8,14 +8,25 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final, Protocol
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
+from backend.chassis.messaging.topics import (
+    PUBLISH_KEYS,
+    PUBLISH_SCRIPT,
+    PUBLISH_SHA,
+    RUN_RETENTION,
+    publish_arguments,
+    user_stream,
+)
 from backend.chassis.observability.tracing import attach_span_context
 from backend.security.redis import connect, redis_key
+from backend.services.agent.model import Caller
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +55,8 @@ class Recording(Protocol):
 class EventStore(Protocol):
     """Stores the events of one run per conversation."""
 
-    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
-        """Start to store the events of this run, and drop those of the previous run."""
+    def start_recording(self, conversation_id: str, run_id: str, owner: Caller) -> Recording:
+        """Start to store the events of this run of *owner*, and drop those of the previous run."""
 
     def read_events(self, conversation_id: str, run_id: str, number: int) -> Sequence[EventRecord]:
         """Return the stored events of this run after *number*, in order and without gaps."""
@@ -63,8 +74,8 @@ class RedisEventStore:
     def __init__(self, url: str) -> None:
         self._redis = connect(url)
 
-    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
-        return _RedisRecording(self._redis, _get_key(conversation_id), run_id)
+    def start_recording(self, conversation_id: str, run_id: str, owner: Caller) -> Recording:
+        return _RedisRecording(self._redis, conversation_id, run_id, owner)
 
     def read_events(self, conversation_id: str, run_id: str, number: int) -> Sequence[EventRecord]:
         try:
@@ -91,10 +102,13 @@ class RedisEventStore:
 
 
 class _RedisRecording:
-    def __init__(self, redis: Redis, key: str, run_id: str) -> None:
+    """Stores the events of a run, and publishes them to the owner's topic of the run."""
+
+    def __init__(self, redis: Redis, conversation_id: str, run_id: str, owner: Caller) -> None:
         self._redis = redis
-        self._key = key
+        self._key = _get_key(conversation_id)
         self._run_id = run_id
+        self._run_stream = user_stream(owner.tenant_id, owner.user_id, f"agents:{run_id}")
         self._failed = False
 
     def add_records(self, records: Sequence[EventRecord]) -> None:
@@ -128,7 +142,22 @@ class _RedisRecording:
             )
         if is_start:
             pipeline.expire(self._key, _TTL_SECONDS)
+        self._publish_records(pipeline, records)
         pipeline.execute()
+
+    def _publish_records(self, pipeline: Pipeline, records: Sequence[EventRecord]) -> None:
+        time = _format_now()
+        for record in records:
+            data = (
+                f'{{"id":"{self._run_id}-{record.number}","type":"{record.name}",'
+                f'"time":"{time}","data":{record.data}}}'
+            )
+            arguments = publish_arguments(self._run_stream, data, RUN_RETENTION)
+            if record is records[0]:
+                # The server caches the script for the following records.
+                pipeline.eval(PUBLISH_SCRIPT, PUBLISH_KEYS, *arguments)
+            else:
+                pipeline.evalsha(PUBLISH_SHA, PUBLISH_KEYS, *arguments)
 
 
 class LocalEventStore:
@@ -140,7 +169,12 @@ class LocalEventStore:
         self._recordings: OrderedDict[str, _LocalRecording] = OrderedDict()
         self._lock = Lock()
 
-    def start_recording(self, conversation_id: str, run_id: str) -> Recording:
+    def start_recording(
+        self,
+        conversation_id: str,
+        run_id: str,
+        owner: Caller,  # noqa: ARG002 - only Redis is shared with the realtime service
+    ) -> Recording:
         self.delete_events(conversation_id)
         recording = _LocalRecording(self, conversation_id, run_id)
         with self._lock:
@@ -195,6 +229,10 @@ def _take_consecutive(records: Sequence[EventRecord], number: int) -> Sequence[E
             break
         count += 1
     return records[:count]
+
+
+def _format_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _get_key(conversation_id: str) -> str:

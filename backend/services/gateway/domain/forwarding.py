@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.chassis.dns import HostResolver
+from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ServiceOverloaded
+from backend.chassis.web.response_headers import HSTS_HEADER
 from backend.security import Principal
 from backend.security.addresses import (
     Network,
@@ -38,11 +40,9 @@ from backend.services.gateway.domain.retries import FailedAttempt, RetryPolicy
 from backend.services.gateway.domain.routing.route_table import Route, RouteTable, parse_origin
 from backend.services.gateway.domain.token_usage import TokenUsageReader, compute_adjustments
 from backend.services.gateway.errors import (
-    BodyTooLarge,
     CircuitOpen,
     InvalidUpstreamResponse,
     RateLimited,
-    ServiceOverloaded,
     UnknownRoute,
     UpstreamConnectFailed,
     UpstreamTimeout,
@@ -165,7 +165,7 @@ class RequestForwarder:
         own += self.cors.response_fields(request.get_header("origin"))
         fields = headers.build_response_headers(response.fields, own, private=principal is not None)
         if request.scheme == "https":
-            fields.append(headers.HSTS_HEADER)
+            fields.append(HSTS_HEADER)
         return ForwardResponse(response.status, fields, body)
 
     def count_request(self, path: str, status: int) -> None:

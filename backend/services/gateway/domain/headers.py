@@ -51,7 +51,6 @@ _DROPPED_FROM_RESPONSES = frozenset(
 _DROPPED_PREFIXES_FROM_RESPONSES = ("access-control-", "x-ratelimit-", "x-internal-")
 
 _SECURITY_HEADERS_BY_NAME = {name.lower(): (name, value) for name, value in SECURITY_HEADERS}
-HSTS_HEADER = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
 
 def is_request_header_forwarded(name: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from backend.chassis.web.asyncio_server import responses
 from backend.chassis.web.http1.header_writer import CLOSE_LINE, STATUS_LINES, format_header_lines
 from backend.chassis.web.http1.response_head import DATE_BIT, ResponseHead
 from backend.security.addresses import client_address, is_trusted, rate_limit_address
 from backend.services.gateway.domain.headers import parse_connection_tokens
-from backend.services.gateway.edge import responses
 
 if TYPE_CHECKING:
     from backend.services.gateway.edge.header_block import GatewayHeaderBlock, GatewayRequest

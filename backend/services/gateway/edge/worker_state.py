@@ -1,18 +1,16 @@
 """State that all connections of one worker share: routes, pools, caches, clock and metrics."""
 
 import asyncio
-import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from email.utils import formatdate
 from enum import Enum, auto
-from pathlib import Path
-from time import time
-from typing import TYPE_CHECKING, Any
 
 from backend.chassis.observability.json_log_format import LogFormat
+from backend.chassis.web.asyncio_server import responses
+from backend.chassis.web.asyncio_server.server_state import ServerState, Wsgi
 from backend.chassis.web.http1.request_head import RequestLine, parse_request_line
+from backend.chassis.web.http1.request_target import InvalidTarget, normalize_target
 from backend.chassis.web.http1.response_head import ResponseHeadParser
 from backend.security.service_tokens import GATEWAY_HEADER
 from backend.services.gateway.clients.instances import (
@@ -25,30 +23,21 @@ from backend.services.gateway.clients.upstream_connections import ConnectionPool
 from backend.services.gateway.domain.forwarding import RequestForwarder
 from backend.services.gateway.domain.headers import is_response_header_forwarded
 from backend.services.gateway.domain.retries import RetryPolicy
-from backend.services.gateway.domain.routing.paths import InvalidTarget, normalize_target
 from backend.services.gateway.domain.routing.route_table import Route
-from backend.services.gateway.edge import responses
 from backend.services.gateway.edge.credential_cache import CredentialCache
 from backend.services.gateway.edge.header_block import create_header_parser
 from backend.services.gateway.edge.observability.access_log import AccessLog
 from backend.services.gateway.edge.observability.edge_metrics import EdgeMetrics
 from backend.services.gateway.errors import InvalidRequestTarget
 
-if TYPE_CHECKING:
-    from backend.services.gateway.edge.client_connection import ClientConnection
-
-SWEEP_INTERVAL_SECONDS = 0.25
 # An instance that stops responding misses two probes within one probe interval and two timeouts,
 # which is less than three seconds.
 _PROBE_TIMEOUT_SECONDS = 0.75
 _REFUSED_PROBE_PAUSE_SECONDS = 0.25
 _AUTH_THREADS = 4
-_FLASK_THREADS = 8
 _GATEWAY_LINE_SECONDS = 1.0
 _MAX_CACHED_LINES = 4096
 _MAX_CACHED_LINE_BYTES = 256
-
-Wsgi = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +45,6 @@ class EdgeConfig:
     """Configuration of the asyncio data path that is not part of the forwarding policy."""
 
     redis_url: str | None
-    certificate: Path | None
-    certificate_key: Path | None
-    drain_seconds: float
     log_format: LogFormat | None = None
 
 
@@ -130,7 +116,7 @@ class ResolvedRequestLine:
         self.charge_key = ""
 
 
-class WorkerState:
+class WorkerState(ServerState):
     """Shared state of one worker process.
 
     Args:
@@ -152,33 +138,21 @@ class WorkerState:
         log: AccessLog | None = None,
         secure: bool = False,
     ) -> None:
-        self.wsgi = wsgi
+        super().__init__("gateway", wsgi, loop, secure=secure)
         self.forwarder = forwarder
         self.table = forwarder.table
         self.trusted_proxies = forwarder.trusted_proxies
         self.cors = forwarder.cors
         self.traffic = forwarder.traffic
-        self.loop = loop
-        self.scheme = "https" if secure else "http"
         self.metrics = EdgeMetrics(log or AccessLog())
         self.publish_metrics: Callable[[], None] | None = None
         """Writes the metrics where the other workers of the service can read them."""
         self.rate_limit_counter = RateLimitCounter(redis_url, loop)
-        self.flask_executor = ThreadPoolExecutor(_FLASK_THREADS, "flask")
         self._auth_executor = ThreadPoolExecutor(_AUTH_THREADS, "verify")
         self.credential_cache = CredentialCache(forwarder.authenticator, self._auth_executor, loop)
         self.header_parser = create_header_parser()
-        self.connections: set[ClientConnection] = set()
-        self.draining = False
-        self.now = loop.time()
-        """Time of the last sweep: precise enough for timeouts of seconds, without a clock call."""
         self.request_lines: dict[bytes, ResolvedRequestLine] = {}
-        self.flask_requests = 0
         self.websockets_by_caller: dict[str, int] = {}
-        self._stopped = False
-        self._request_count = 0
-        self._request_id_prefix = os.urandom(8).hex()
-        self._date_header = (0, "")
         # By service: header line, and the monotonic time at which it must be renewed
         self._gateway_lines: dict[str, tuple[str, float]] = {}
         self._pools: dict[Instance, ConnectionPool] = {}
@@ -187,7 +161,6 @@ class WorkerState:
         )
         self._upstreams = self._create_upstreams()
         self._probed_instances: set[Instance] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def _create_upstreams(self) -> dict[str, RouteUpstreams]:
         upstreams = {}
@@ -256,11 +229,6 @@ class WorkerState:
         has_own_limits = path in route.paths_with_own_limits
         resolved.charge_key = route.name + path if has_own_limits else route.name
 
-    def create_request_id(self) -> str:
-        """Return a unique request id. It is cheap to create and not a secret."""
-        self._request_count += 1
-        return f"{self._request_id_prefix}{self._request_count:x}"
-
     def get_gateway_line(self, service: str) -> str:
         """Return the header line that proves to *service* that the gateway sent a request.
 
@@ -273,51 +241,20 @@ class WorkerState:
             self._gateway_lines[service] = (line, self.now + _GATEWAY_LINE_SECONDS)
         return line
 
-    def get_date_header(self) -> str:
-        """Return the Date header line, formatted once a second."""
-        now = int(time())
-        if now != self._date_header[0]:
-            self._date_header = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
-        return self._date_header[1]
-
     def start(self) -> None:
         self.rate_limit_counter.start()
-        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._sweep)
-
-    def create_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run *coroutine* as a task and hold a reference to it until it is done."""
-        task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def drain(self) -> None:
-        """Close connections as soon as they are idle; requests in progress are completed."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
+        super().start()
 
     def stop(self) -> None:
-        self._stopped = True
-        for task in self._tasks:
-            task.cancel()
-        for connection in list(self.connections):
-            connection.abort()
+        super().stop()
         for pool in self._pools.values():
             pool.close()
         self.rate_limit_counter.stop()
         self._flush_metrics()
         self.traffic.flush_counts()
-        self.flask_executor.shutdown(wait=False, cancel_futures=True)
         self._auth_executor.shutdown(wait=False, cancel_futures=True)
 
-    def _sweep(self) -> None:
-        """Apply all timeouts in one periodic pass, so that a request needs no timer of its own."""
-        if self._stopped:
-            return
-        now = self.now = self.loop.time()
-        for connection in list(self.connections):
-            if now >= connection.deadline:
-                connection.handle_timeout(now)
+    def _sweep(self, now: float) -> None:
         self._refresh_instances()
         for instance, pool in self._pools.items():
             pool.close_expired(now)
@@ -328,7 +265,6 @@ class WorkerState:
         self.metrics.is_counting_locally = self.rate_limit_counter.is_local
         self.metrics.connections = len(self.connections)
         self._flush_metrics()
-        self.loop.call_later(SWEEP_INTERVAL_SECONDS, self._sweep)
 
     def _flush_metrics(self) -> None:
         self.metrics.flush()

@@ -10,12 +10,12 @@ from flask.typing import ResponseReturnValue
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.http1.errors import InvalidRequest
 from backend.chassis.web.http1.request_head import split_absolute_form
+from backend.chassis.web.http1.request_target import InvalidTarget, normalize_target
 from backend.chassis.web.openai_errors import to_openai_error
 from backend.security import public
 from backend.security.request_ids import request_id
 from backend.services.gateway.domain.cors import CorsPolicy, is_preflight
 from backend.services.gateway.domain.forwarding import ForwardRequest, RequestForwarder
-from backend.services.gateway.domain.routing.paths import InvalidTarget, normalize_target
 from backend.services.gateway.domain.routing.route_table import RouteTable
 from backend.services.gateway.errors import InvalidRequestTarget, UnknownRoute
 

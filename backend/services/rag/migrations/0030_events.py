@@ -3,7 +3,7 @@
 from backend.chassis.messaging.outbox_migrations import add_event_columns
 
 revision = "0030"
-down_revision = "0024"
+down_revision = "0025"
 
 
 def upgrade() -> None:

@@ -14,7 +14,7 @@ from tests.services.gateway.data_paths import RawClient
 
 @pytest.fixture
 def short_timeouts(monkeypatch):
-    connection = "backend.services.gateway.edge.client_connection"
+    connection = "backend.chassis.web.asyncio_server.connection"
     exchange = "backend.services.gateway.edge.handlers.proxy_exchange"
     for timeout in (
         f"{connection}.HEAD_TIMEOUT_SECONDS",

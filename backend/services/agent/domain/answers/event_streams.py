@@ -55,8 +55,12 @@ class EventStreamService:
         self._event_store = event_store
         self._conversations = conversations
 
-    def store_events(self, events: StreamEvents, format_event: EventFormatter) -> StoredEvents:
-        """Number and store *events*. An error is not raised but yielded as the last event.
+    def store_events(
+        self, caller: Caller, events: StreamEvents, format_event: EventFormatter
+    ) -> StoredEvents:
+        """Number and store the *events* of a run of *caller*.
+
+        An error is not raised but yielded as the last event.
 
         The client receives each event at once. The store receives it with the following ones, at
         most _MAX_STORE_DELAY_SECONDS later or when the run is idle, but before the client receives
@@ -72,7 +76,7 @@ class EventStreamService:
                         continue
                     if isinstance(event, RunStarted):
                         batch.recording = self._event_store.start_recording(
-                            event.conversation_id, event.run_id
+                            event.conversation_id, event.run_id, caller
                         )
                     records = _create_records(number, format_event(event))
                     number += len(records)

@@ -18,6 +18,8 @@ _SIGN_IN_PATHS = ("/login", "/register")
 # More would only wait longer, and their callers could not retry at another instance.
 _REQUESTS_PER_THREAD = 4
 
+_MAX_REALTIME_CONNECTIONS = 20_000
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -29,7 +31,9 @@ class DefaultLimits:
     sign_in: Limit
     api: Limit
     tenant: Limit
+    connect: Limit
     tokens: tuple[Limit, ...]
+    sockets_per_address: int
 
 
 def default_routes(
@@ -38,7 +42,7 @@ def default_routes(
     limits: DefaultLimits,
     max_upload_bytes: int,
 ) -> Iterator[Route]:
-    """Yield one route for each service of *upstreams*, and the OpenAI paths of the agent.
+    """Yield one route for each service of *upstreams*, and further paths of agent and realtime.
 
     Args:
         upstreams: URLs of the instances by service.
@@ -98,4 +102,24 @@ def default_routes(
             )
             openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())
             yield openai
+        elif name == "realtime":
+            # Its connections are outstanding as long as they are open. The service limits them.
+            route = replace(route, instance_concurrency=_MAX_REALTIME_CONNECTIONS)
+            yield from _connection_routes(route, limits)
         yield route
+
+
+def _connection_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
+    """Yield the routes of WebSockets and event streams, which the service authenticates."""
+    connect = RateLimitRule("connect", limits.connect, "address")
+    for prefix in ("/ws", "/sse", "/socket.io"):
+        yield replace(
+            route,
+            name=prefix.strip("/").replace(".", "-"),
+            prefix=prefix,
+            onto=prefix,
+            public=(prefix, f"{prefix}/*"),
+            limits=(connect,),
+            sockets_per_caller=limits.sockets_per_address,
+            timeout=10.0,
+        )

@@ -6,21 +6,17 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from backend.chassis.observability.tracing import is_recording
+from backend.chassis.web.asyncio_server import responses
+from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ResponseError, get_error_code
 from backend.chassis.web.http1.header_writer import CLOSE_LINE, format_header_lines
 from backend.security import HttpError
 from backend.security.authentication import Credentials
 from backend.services.gateway.domain.forwarding import to_rate_limited
 from backend.services.gateway.domain.token_usage import TokenUsageReader, compute_adjustments
-from backend.services.gateway.edge import responses
 from backend.services.gateway.edge.credential_cache import Caller
 from backend.services.gateway.edge.header_writer import prepare_forwarded_head
 from backend.services.gateway.edge.observability import request_spans
-from backend.services.gateway.errors import (
-    BodyTooLarge,
-    GatewayError,
-    RateLimited,
-    get_error_code,
-)
+from backend.services.gateway.errors import RateLimited
 
 if TYPE_CHECKING:
     from backend.chassis.observability.tracing import Span
@@ -170,7 +166,7 @@ class Admission:
         """Forward the admitted request."""
         raise NotImplementedError
 
-    def _send_error(self, error: GatewayError) -> None:
+    def _send_error(self, error: ResponseError) -> None:
         """Finish the request with a problem response."""
         client, request = self._client, self._request
         keep_alive = client.should_keep_alive()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ServiceOverloaded, to_http_error
 from backend.chassis.web.http1.body_framing import LAST_CHUNK, encode_chunk
 from backend.chassis.web.http1.errors import InvalidRequest, ProtocolError
 from backend.chassis.web.http1.header_writer import CONTINUE_RESPONSE
@@ -16,13 +17,10 @@ from backend.services.gateway.edge.header_writer import (
 )
 from backend.services.gateway.edge.observability import request_spans
 from backend.services.gateway.errors import (
-    BodyTooLarge,
     CircuitOpen,
     InvalidUpstreamResponse,
-    ServiceOverloaded,
     UpstreamTimeout,
     UpstreamUnavailable,
-    to_http_error,
 )
 
 if TYPE_CHECKING:

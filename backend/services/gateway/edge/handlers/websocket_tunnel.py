@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import socket
 from typing import TYPE_CHECKING
 
 from backend.chassis.web.http1.errors import ProtocolError
@@ -21,6 +22,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE_FRAME_TO_CLIENT = b"\x88\x02\x03\xe9"
 _CLOSE_FRAME_TO_SERVICE = b"\x88\x82\x00\x00\x00\x00\x03\xe9"
 _MAX_FRAME_HEAD_BYTES = 14
+_KERNEL_BUFFER_BYTES = 64 * 1024
 
 
 class FrameBoundaryTracker:
@@ -77,7 +79,10 @@ class WebSocketTunnel(ProxyExchange):
         """Count this WebSocket for its caller. Returns False if the limit is reached."""
         caller = self._caller
         principal = caller.principal if caller is not None else None
-        key = principal.user_id if principal is not None else self._client.peer
+        if principal is not None:
+            key = principal.user_id
+        else:
+            key = self._client.peer if caller is None else caller.address
         websockets = self._state.websockets_by_caller
         if websockets.get(key, 0) >= self._upstreams.route.sockets_per_caller:
             return False
@@ -101,12 +106,19 @@ class WebSocketTunnel(ProxyExchange):
         )
         self._client.write(head_text.encode("latin-1"))
         early_data = self._client.switch_to_tunnel()
+        self._limit_buffers()
         self._client.set_timeout(IDLE_TIMEOUT_SECONDS)
         if data:
             self.tunnel_data_received(data)
         if early_data:
             self.receive_body(early_data, False)
         self._client.resume_reading()
+
+    def _limit_buffers(self) -> None:
+        """Limit what the kernel queues for a slow client: the service has to notice it."""
+        connection = self._client.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
 
     def tunnel_data_received(self, data: bytes) -> None:
         """Pass bytes from the service on to the client."""

@@ -130,3 +130,27 @@ def test_idle_websocket_is_closed_with_1001(edge, bearer, monkeypatch):
         started = time.monotonic()
         assert read_frame(client) == (0x88, b"\x03\xe9")
         assert time.monotonic() - started < 2
+
+
+def test_realtime_sockets_need_no_credentials_and_are_limited_by_address(edge_for):
+    edge = edge_for(GATEWAY_SOCKETS_PER_ADDRESS="2")
+    with RawClient(edge.port) as first, RawClient(edge.port) as second:
+        assert first.request("GET", "/ws/socket", *UPGRADE).status == 101
+        assert second.request("GET", "/ws/socket", *UPGRADE).status == 101
+        with RawClient(edge.port) as third:
+            response = third.request("GET", "/ws/socket", *UPGRADE)
+            assert response.status == 429
+            assert b"too_many_sockets" in response.body
+    wait_until(lambda: edge.call(lambda: edge.state.websockets_by_caller) == {})
+
+
+def test_new_realtime_connections_are_limited_by_address(edge_for):
+    edge = edge_for(RATE_LIMIT_CONNECT="3/minute")
+    with RawClient(edge.port) as client:
+        statuses = [client.request("GET", "/ws/x").status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+
+
+def test_routes_of_the_realtime_service_need_credentials(edge):
+    with RawClient(edge.port) as client:
+        assert client.request("GET", "/realtime/topics").status == 401

@@ -1,4 +1,4 @@
-"""Handle the gateway's own routes: run the Flask app in a small thread pool."""
+"""Answer requests with the Flask app, in a small thread pool."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from backend.chassis.web.asyncio_server import responses
+from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ServiceOverloaded
 from backend.chassis.web.http1.header_writer import (
     CLOSE_LINE,
     CONTINUE_RESPONSE,
     STATUS_LINES,
     format_header_lines,
 )
-from backend.services.gateway.domain.headers import is_response_header_forwarded
-from backend.services.gateway.edge import responses
-from backend.services.gateway.errors import BodyTooLarge, ServiceOverloaded
 
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from backend.services.gateway.edge.client_connection import ClientConnection
-    from backend.services.gateway.edge.header_block import GatewayRequest
-    from backend.services.gateway.edge.worker_state import WorkerState, Wsgi
+    from backend.chassis.web.asyncio_server.connection import HttpConnection
+    from backend.chassis.web.asyncio_server.server_state import ServerState, Wsgi
+    from backend.chassis.web.http1.request_head import Request
 
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_PENDING_REQUESTS = 64
 _RESPONSE_TIMEOUT_SECONDS = 30.0
+# Response headers that the server writes itself.
+_SERVER_FIELDS = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+)
 _log = logging.getLogger(__name__)
 
 WsgiResponse = tuple[int, list[tuple[str, str]], bytes]
@@ -39,9 +42,9 @@ class FlaskRequestHandler:
 
     def __init__(
         self,
-        state: WorkerState,
-        client: ClientConnection,
-        request: GatewayRequest,
+        state: ServerState,
+        client: HttpConnection[Any, Any],
+        request: Request[Any],
         request_id: str,
         path: str,
         query: str,
@@ -94,7 +97,7 @@ class FlaskRequestHandler:
         state = self._state
         if state.flask_requests >= _MAX_PENDING_REQUESTS:
             self._finished = True
-            self._client.send_error(ServiceOverloaded("gateway"), self._request_id)
+            self._client.send_error(ServiceOverloaded(state.name), self._request_id)
             return
         state.flask_requests += 1
         self._client.set_timeout(_RESPONSE_TIMEOUT_SECONDS)
@@ -153,16 +156,8 @@ class FlaskRequestHandler:
         client, request = self._client, self._request
         keep_alive = client.should_keep_alive()
         names = {name.lower() for name, _ in fields}
-        sent_fields = [
-            (name, value)
-            for name, value in fields
-            if name.lower() == "x-request-id" or is_response_header_forwarded(name.lower())
-        ]
-        sent_fields = [
-            field for field in sent_fields if field[0].lower() not in ("content-length", "date")
-        ]
-        cors_fields = [field for field in fields if field[0].lower().startswith("access-control-")]
-        head = STATUS_LINES[status] + format_header_lines(sent_fields + cors_fields)
+        sent_fields = [field for field in fields if field[0].lower() not in _SERVER_FIELDS]
+        head = STATUS_LINES[status] + format_header_lines(sent_fields)
         if status not in (204, 304):
             # For HEAD, the app omits the body but sends its Content-Length.
             declared = [value for name, value in fields if name.lower() == "content-length"]

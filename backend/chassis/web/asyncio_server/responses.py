@@ -1,9 +1,8 @@
-"""Responses that the asyncio data path creates itself, and the security header lines."""
+"""Responses that the asyncio server creates itself, and the security header lines."""
 
+from backend.chassis.web.asyncio_server.errors import ResponseError, render_problem
 from backend.chassis.web.http1.header_writer import STATUS_LINES, format_header_lines
-from backend.chassis.web.response_headers import SECURITY_HEADERS
-from backend.services.gateway.domain.headers import HSTS_HEADER
-from backend.services.gateway.errors import GatewayError, render_problem
+from backend.chassis.web.response_headers import HSTS_HEADER, SECURITY_HEADERS
 
 _SECURITY_LINES_BY_NAME = {name.lower(): f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS}
 _NO_STORE_LINE = "Cache-Control: no-store\r\n"
@@ -50,7 +49,7 @@ def security_lines(field_bits: int, private: bool) -> str:
 
 
 def build_problem_response(
-    error: GatewayError,
+    error: ResponseError,
     request_id: str,
     extra_lines: str,
     *,

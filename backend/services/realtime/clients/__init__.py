@@ -1,0 +1,1 @@
+"""The brokers that store and distribute publications, and calls to other services."""

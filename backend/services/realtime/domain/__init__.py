@@ -1,0 +1,1 @@
+"""Topics, subscriptions and delivery; no HTTP, WebSocket or database code."""

@@ -1,0 +1,1 @@
+"""The asyncio side of the service: WebSocket, SSE and Socket.IO connections."""

@@ -1,0 +1,1 @@
+"""The protocols that clients use on an open connection."""

@@ -1,0 +1,1 @@
+"""Consumer of the domain events of other services."""

@@ -1,0 +1,100 @@
+"""Handlers of domain events: notifications of users, and the states of agent runs as a topic."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.messaging.brokers import open_broker
+from backend.chassis.messaging.brokers.local import LocalBroker
+from backend.chassis.messaging.cloud_events import Event
+from backend.chassis.messaging.consumer import EventConsumer, Handler
+from backend.services.realtime.domain.loop_calls import LoopCalls
+from backend.services.realtime.domain.notifications import NewNotification, NotificationService
+from backend.services.realtime.domain.publications import format_event, publish
+
+_RUNS_TOPIC = "agents"
+
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+Kind = Literal["document-ready", "document-failed", "approval-waiting"]
+
+
+class _DocumentEvent(BaseModel):
+    """The members of rag's events that a notification needs."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    document_id: Id
+    owner_id: Id
+    title: str
+
+
+class _RunEvent(BaseModel):
+    """The members of the agent's events that the topic of runs and notifications need."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    run_id: Id
+    conversation_id: Id
+    user_id: Id
+    status: str | None = None
+
+
+class EventHandlers:
+    """Applies the events of other services."""
+
+    def __init__(self, notifications: NotificationService, calls: LoopCalls) -> None:
+        self._notifications = notifications
+        self._calls = calls
+
+    def list_handlers(self) -> Mapping[str, Handler]:
+        """Return the handlers by event type."""
+        return {
+            "rag.document-ready": self._handle_document,
+            "rag.document-failed": self._handle_document,
+            "agent.run-started": self._handle_run,
+            "agent.run-finished": self._handle_run,
+        }
+
+    def _handle_document(self, session: Session, event: Event) -> None:
+        document = _DocumentEvent.model_validate(event.data)
+        failed = event.type == "rag.document-failed"
+        title = f"{document.title[:150]} {'could not be read' if failed else 'is ready'}"
+        kind: Kind = "document-failed" if failed else "document-ready"
+        link = f"/console/documents/{document.document_id}"
+        self._notify(session, event, document.owner_id, kind, title, link)
+
+    def _handle_run(self, session: Session, event: Event) -> None:
+        run = _RunEvent.model_validate(event.data)
+        if run.status == "waiting":
+            link = f"/console/chat/{run.conversation_id}"
+            title = "A tool call waits for your approval"
+            self._notify(session, event, run.user_id, "approval-waiting", title, link)
+        content = {"run_id": run.run_id, "session_id": run.conversation_id, "status": run.status}
+        data = format_event(event.type, content, event.id)
+        tenant = event.tenant or ""
+        # A failure is raised: the event is then applied again.
+        self._calls.run(
+            lambda broker: publish(broker, tenant, _RUNS_TOPIC, data, user_id=run.user_id)
+        )
+
+    def _notify(
+        self, session: Session, event: Event, user_id: str, kind: Kind, title: str, link: str
+    ) -> None:
+        self._notifications.add_notification(
+            session,
+            NewNotification(event.id, event.tenant or "", user_id, kind, title, link, event.time),
+        )
+
+
+def create_consumer(
+    database: Database, events_url: str | None, handlers: EventHandlers
+) -> EventConsumer:
+    """Return the consumer of this service, not started yet.
+
+    Args:
+        events_url: the broker of domain events, or None if there is none outside of this process.
+    """
+    broker = open_broker(events_url) or LocalBroker()
+    return EventConsumer("realtime", database, broker, "realtime", handlers.list_handlers())

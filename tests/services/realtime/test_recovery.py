@@ -1,0 +1,159 @@
+"""Two processes, unmodified SDK clients and lost connections: every publication once, in order."""
+
+import asyncio
+import random
+import threading
+import time
+
+import pytest
+from centrifuge import (
+    Client,
+    PublicationContext,
+    SubscribedContext,
+    SubscriptionEventHandler,
+)
+
+from backend.security.redis import connect
+from tests.servers import free_port, valkey, wait_until
+
+# The SDK leaves a transport open if its connection breaks.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+TENANT = "tenant-of-user-ada"
+MESSAGES = 300
+
+
+class Receiver(SubscriptionEventHandler):
+    """A client of the Python SDK, on an event loop in a thread."""
+
+    def __init__(self, url, token):
+        self.received = []
+        self.lost = 0
+        self.subscribed = threading.Event()
+        self._url, self._token = url, token
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        assert self.subscribed.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    async def on_publication(self, ctx: PublicationContext) -> None:
+        self.received.append(ctx.pub.data["n"])
+
+    async def on_subscribed(self, ctx: SubscribedContext) -> None:
+        if ctx.was_recovering and not ctx.recovered:
+            self.lost += 1
+        self.subscribed.set()
+
+    async def _run(self):
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        client = Client(
+            f"{self._url}/ws/connect",
+            token=self._token,
+            min_reconnect_delay=0.05,
+            max_reconnect_delay=0.3,
+        )
+        await client.connect()
+        subscription = client.new_subscription("packages", events=self)
+        await subscription.subscribe()
+        await self._stop.wait()
+        await client.disconnect()
+
+
+@pytest.fixture
+def persistent_valkey(tmp_path):
+    """Return a function that (re)starts one server on the same port with the same data."""
+    folder = tmp_path / "persistent"
+    folder.mkdir()
+    port = free_port()
+    running = []
+
+    def start():
+        if running:
+            running.pop().__exit__(None, None, None)
+        manager = valkey(folder, port, ("--appendonly", "yes", "--dir", str(folder)))
+        server = manager.__enter__()
+        running.append(manager)
+        return server
+
+    yield start
+    running.pop().__exit__(None, None, None)
+
+
+def publish_all(services, messages=MESSAGES, disturb=lambda number: None):
+    """Publish through the services in turn, again after each failure."""
+    from backend.services.realtime.model import BrokerUnavailable
+
+    for number in range(messages):
+        disturb(number)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                services[number % len(services)].publish(TENANT, "packages", {"n": number})
+                break
+            except BrokerUnavailable:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def test_sdk_clients_of_two_processes_receive_everything(start, identities, token, valkey):
+    services = [start(valkey.url), start(valkey.url)]
+    with Receiver(services[0].url, token) as first, Receiver(services[1].url, token) as second:
+        publish_all(services)
+        for receiver in (first, second):
+            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES)
+            assert receiver.received == list(range(MESSAGES))
+
+
+def test_nothing_is_lost_when_subscriptions_are_cut(start, identities, token, valkey):
+    services = [start(valkey.url), start(valkey.url)]
+    redis = connect(valkey.url)
+    chance = random.Random(7)  # noqa: S311 - repeatable, not secret
+
+    def disturb(number):
+        if chance.random() < 0.05:
+            redis.client_kill_filter(_type="pubsub")
+
+    with Receiver(services[0].url, token) as first, Receiver(services[1].url, token) as second:
+        publish_all(services, disturb=disturb)
+        for receiver in (first, second):
+            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES)
+            assert receiver.received == list(range(MESSAGES))
+            assert receiver.lost == 0
+
+
+def test_nothing_is_lost_when_the_service_restarts(start, identities, token, valkey):
+    publisher, port = start(valkey.url), free_port()
+    running = [start(valkey.url, port=port)]
+
+    def disturb(number):
+        if number % 60 == 30:
+            running.pop().stop()
+            running.append(start(valkey.url, port=port))
+
+    with Receiver(running[0].url, token) as receiver:
+        publish_all([publisher], disturb=disturb)
+        wait_until(lambda: len(receiver.received) >= MESSAGES)
+        assert receiver.received == list(range(MESSAGES))
+        assert receiver.lost == 0
+
+
+def test_nothing_is_lost_when_the_server_is_killed(start, identities, token, persistent_valkey):
+    server = persistent_valkey()
+    services = [start(server.url)]
+
+    def disturb(number):
+        if number in (50, 100):
+            server.end()
+            persistent_valkey()
+
+    with Receiver(services[0].url, token) as receiver:
+        publish_all(services, 150, disturb)
+        wait_until(lambda: len(set(receiver.received)) >= 150)
+        assert receiver.received == sorted(receiver.received)
+        assert receiver.lost == 0
