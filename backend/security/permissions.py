@@ -52,7 +52,12 @@ READ_PERMISSIONS: frozenset[str] = frozenset(
 # Permissions that a service account can have. A new permission belongs here only if it neither
 # administers accounts nor reads or changes data of other tenants.
 SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
-    {Permission.RAG_READ, Permission.RAG_WRITE, Permission.AGENT_QUERY}
+    {
+        Permission.RAG_READ,
+        Permission.RAG_WRITE,
+        Permission.AGENT_QUERY,
+        Permission.REALTIME_PUBLISH,
+    }
 )
 
 # Permissions that a service may use on behalf of a user, even if the user has more.

@@ -19,6 +19,9 @@ import uvloop
 # Every 20th connection measures latencies; the others only count bytes.
 _SAMPLE = 20
 _BATCH = 50
+_TIME_DIGITS = 17
+# A ping may arrive together with publications.
+_PING, _SOCKETIO_PING = b"\x81\x02{}", b"\x81\x012"
 
 
 class Client(asyncio.Protocol):
@@ -57,6 +60,7 @@ class Client(asyncio.Protocol):
         self.write(b"\x81" + size + b"\0\0\0\0" + payload)
 
     def data_received(self, data: bytes) -> None:
+        self._answer_ping(data)
         if self._is_ready:
             self._count(data)
             return
@@ -90,9 +94,16 @@ class Client(asyncio.Protocol):
         if self._measures:
             now = time.time()
             for part in data.split(b"@")[1:]:
-                Client.latencies.append((now - float(part[:17])) * 1000)
-        if data[-2:] in (b"{}", b"\x012"):
-            self.send_text("{}" if self._kind != "socketio" else "3")
+                # A publication that arrives in two pieces is not measured.
+                if len(part) > _TIME_DIGITS:
+                    Client.latencies.append((now - float(part[:_TIME_DIGITS])) * 1000)
+
+    def _answer_ping(self, data: bytes) -> None:
+        if self._kind == "socketio":
+            if _SOCKETIO_PING in data:
+                self.send_text("3")
+        elif _PING in data:
+            self.send_text("{}")
 
 
 async def main(kind: str, port: int, count: int, token: str) -> None:

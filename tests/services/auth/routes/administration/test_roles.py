@@ -11,7 +11,7 @@ def test_built_in_roles_are_listed_and_cannot_be_changed(client, admin):
     listed = {role["name"]: role for role in admin.get("/roles").json["items"]}
 
     assert set(listed) == {"viewer", "user", "tenant_admin", "admin"}
-    assert listed["viewer"]["permissions"] == ["agent:query", "rag:read"]
+    assert listed["viewer"]["permissions"] == ["agent:query", "packages:read", "rag:read"]
     assert all(role["built_in"] for role in listed.values())
     put = client.put("/roles/viewer", json=READER, headers=admin.auth_headers)
     assert get_problem(put) == (409, "built_in_role")
