@@ -119,7 +119,9 @@ class RabbitMq:
         self.url = f"amqp://guest:guest@127.0.0.1:{port}//"
 
     def end(self) -> None:
-        self._child.kill()
+        """Kill the script, which is the started process, and the server below it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
 
@@ -149,9 +151,12 @@ def rabbitmq(folder: Path, port: int | None = None) -> Iterator[RabbitMq]:
     with process(["epmd", "-port", str(names)], log, env=environment):
         wait_until(lambda: _listens(names))
         with process([str(RABBITMQ)], log, env=environment, start_new_session=True) as child:
-            wait_until(lambda: _listens(port), 60)
             server = RabbitMq(child, port)
-            yield server
+            try:
+                wait_until(lambda: _listens(port), 100)
+                yield server
+            finally:
+                server.end()
 
 
 class Tansu:

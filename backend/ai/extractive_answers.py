@@ -102,7 +102,7 @@ ANSWER_OPTIONS: Final = ExtractionOptions(
 # `python -m benchmarks.rag.language_answers`.
 LEXICAL_OPTIONS: Final = replace(
     ANSWER_OPTIONS,
-    min_support=0.47,
+    min_support=0.44,
     similarity_weight=0.0,
     shared_terms_weight=0.0,
     share_weight=1.0,
@@ -114,13 +114,35 @@ LEXICAL_OPTIONS: Final = replace(
 )
 
 
-def get_answer_options(question: str, chunks: Sequence[AnswerChunk]) -> ExtractionOptions:
-    """Return the weights and thresholds for the language of *question*.
+# For languages that the embedding model knows.
+MULTILINGUAL_OPTIONS: Final = replace(
+    LEXICAL_OPTIONS, min_support=0.68, similarity_weight=0.625, share_weight=0.7
+)
 
-    The built-in embedding model knows English only.
+# For documents in another language than the question, which share no words with it.
+CROSS_LANGUAGE_OPTIONS: Final = replace(
+    ANSWER_OPTIONS,
+    min_support=0.42,
+    coverage_weight=0.0,
+    shared_terms_weight=0.0,
+    missing_type_support=-0.1,
+)
+
+
+def get_answer_options(
+    question: str, chunks: Sequence[AnswerChunk], *, is_multilingual: bool = False
+) -> ExtractionOptions:
+    """Return the weights and thresholds for the languages of *question* and the best chunk.
+
+    Args:
+        is_multilingual: whether the embedding model knows other languages than English.
     """
-    is_english = detect_answer_language(question, chunks) in ("", "en")
-    return ANSWER_OPTIONS if is_english else LEXICAL_OPTIONS
+    chunk_language = detect_language(chunks[0].text) if chunks and is_multilingual else ""
+    if chunk_language and detect_language(question) not in ("", chunk_language):
+        return CROSS_LANGUAGE_OPTIONS
+    if detect_answer_language(question, chunks) in ("", "en"):
+        return ANSWER_OPTIONS
+    return MULTILINGUAL_OPTIONS if is_multilingual else LEXICAL_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from backend.ai.follow_up_rules import FOLLOW_UP_RULES, FollowUpRules
-from backend.ai.text.function_words import remove_question_phrases
+from backend.ai.text.function_words import remove_function_phrases
 from backend.ai.text.languages import detect_language
 from backend.ai.text.question_words import find_question_terms
 from backend.ai.text.terms import extract_terms, is_stop_word, is_unspaced, split_words
@@ -143,7 +143,7 @@ def _find_content_words(question: str, language: str) -> list[str]:
     phrasing = find_question_terms(language)
     return [
         word
-        for word in split_words(remove_question_phrases(question))
+        for word in split_words(remove_function_phrases(question))
         if not is_stop_word(word, language)
         and not phrasing.issuperset(extract_terms(word, language))
     ]

@@ -24,9 +24,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from backend.ai.local_model.model_files import MODEL_FILES, get_model_dir
 from backend.ai.text.languages import detect_language
 from benchmarks.suite.holdings import measure_usage
+from tests.servers import wait_until
 from tests.suite.conftest import PASSWORD, Suite, UserClient, prepare_suite
 
 FOLDER = Path(__file__).parent
@@ -39,6 +42,7 @@ LIBRARIES = {
     "almanac": (ALMANAC,),
 }
 ANSWER_SECONDS = 1_200
+LOADING_SECONDS = 300
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MARKER = re.compile(r"\s?\[\d+\]")
 _LEAKED_PROMPT = re.compile(r"</?(?:passage|result)-|search_documents|answer_directly|<\|im_")
@@ -73,6 +77,7 @@ def main(model_file: Path, output: Path | None, selected: Sequence[str]) -> None
         suite = prepare_suite(Path(folder), LLM_TIMEOUT_SECONDS="600", AGENT_RUN_SECONDS="1200")
         try:
             suite.start()
+            wait_until(lambda: _is_loaded(suite), LOADING_SECONDS)
             outcomes = _run_prompts(suite, prompts)
             usage = measure_usage(suite)["local-model"]
         finally:
@@ -81,6 +86,15 @@ def main(model_file: Path, output: Path | None, selected: Sequence[str]) -> None
         documents = [asdict(outcome) for outcome in outcomes]
         output.write_text(json.dumps(documents, ensure_ascii=False, indent=1) + "\n", "utf-8")
     _print_totals(prompts, outcomes, usage.megabytes)
+
+
+def _is_loaded(suite: Suite) -> bool:
+    """Return True once the server has loaded the model. The suite is healthy before that."""
+    url = f"http://127.0.0.1:{suite.environment['LOCAL_MODEL_PORT']}/health"
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def _run_prompts(suite: Suite, prompts: Sequence[Mapping[str, Any]]) -> list[Outcome]:

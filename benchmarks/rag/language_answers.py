@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.embedding import BuiltInEmbedder, EmbeddingModel, MultilingualEmbedder
 from backend.ai.extractive_answers import get_answer_options, select_sentences
 from backend.ai.follow_ups import Turn, rewrite_follow_up
 from backend.ai.text.languages import detect_language
@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was answered to a question: "" if it was refused."""
+    """Answer to a question: "" if it was refused."""
 
     question: Question
     answer: str
@@ -57,8 +57,9 @@ class Result:
 class Library:
     """Documents, one chunk each, that are searched like by the rag service."""
 
-    def __init__(self, documents: Mapping[str, str], embedder: BuiltInEmbedder) -> None:
+    def __init__(self, documents: Mapping[str, str], embedder: EmbeddingModel) -> None:
         self._embedder = embedder
+        self._is_multilingual = isinstance(embedder, MultilingualEmbedder)
         self._similarities = PackedSimilarities(embedder)
         self._hits = {
             f"{number:032x}": SearchHit(
@@ -86,10 +87,11 @@ class Library:
         text = self._complete(question)
         weights = self._keyword_indexes.inverse_document_frequencies({"": 0}, text)
         hits = rerank_by_terms(text, self._search(text), weights)[:MAX_CHUNKS]
-        ranked = rank_hit_sentences(text, hits, self._similarities, weights)
+        options = get_answer_options(text, hits, is_multilingual=self._is_multilingual)
+        ranked = rank_hit_sentences(text, hits, self._similarities, weights, options)
         return " ".join(
             format_statement(item.chunk.text, item.statement)
-            for item in select_sentences(ranked, get_answer_options(text, hits))
+            for item in select_sentences(ranked, options)
         )
 
     def _complete(self, question: Question) -> str:
@@ -102,8 +104,8 @@ class Library:
     def _search(self, text: str) -> list[SearchHit]:
         scores = self._keyword_indexes.search_chunks("", 0, text, DEPTH)
         ranking = {key.removeprefix("chk_").split(".")[0]: score for key, score in scores.items()}
-        if detect_language(text) in ("", "en"):
-            cosines = (self._vectors @ self._embedder.encode([text])[0]).tolist()
+        if self._is_multilingual or detect_language(text) in ("", "en"):
+            cosines = (self._vectors @ self._embedder.encode_queries([text])[0]).tolist()
             ranking = fuse_rankings(dict(zip(self._hits, cosines, strict=True)), ranking)
         return [
             replace(self._hits[key], score=score) for key, score in list(ranking.items())[:DEPTH]
@@ -115,11 +117,14 @@ def main() -> None:
     parser.add_argument("languages", nargs="*")
     parser.add_argument("--mixed", action="store_true")
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--multilingual", action="store_true")
     arguments = parser.parse_args()
     folder = FOLDER / "held_out" if arguments.held_out else FOLDER
     languages = arguments.languages or sorted(file.stem for file in folder.glob("*.txt"))
     sets = {language: read_questions(folder / f"{language}.txt") for language in languages}
-    embedder = BuiltInEmbedder(threads=1)
+    embedder = (
+        MultilingualEmbedder(threads=1) if arguments.multilingual else BuiltInEmbedder(threads=1)
+    )
     everything = {
         title: text for documents, _ in sets.values() for title, text in documents.items()
     }

@@ -253,7 +253,7 @@ class Corpus:
             components.database.engine.dispose()
 
     def _fill(self, components: RagComponents, tenant: str, user: str, size: int) -> None:
-        partition = components.embedding_models.get_serving_model().get_partition_name
+        partition = components.embedding_models.get_serving_model(tenant).get_partition_name
         with components.database.write(tenant) as session:
             row = CollectionRow(tenant_id=tenant, owner_id=user, name="default")
             session.add(row)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from backend.ai.chunk_statements import AnswerChunk
 from backend.ai.embedder import Vectors
-from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.embedding import BUILT_IN, MULTILINGUAL, EmbeddingModel, MultilingualEmbedder
 from backend.ai.extractive_answers import Candidate
+from backend.services.rag.domain.embeddings.sentence_models import SCALES, embed_sentences
 from backend.services.rag.domain.embeddings.sentence_vectors import (
-    embed_sentences,
     pack_vectors,
     unpack_vectors,
 )
@@ -16,8 +18,10 @@ from backend.services.rag.domain.embeddings.sentence_vectors import (
 class PackedSimilarities:
     """Embeds, packs and unpacks each sentence once."""
 
-    def __init__(self, embedder: BuiltInEmbedder) -> None:
+    def __init__(self, embedder: EmbeddingModel) -> None:
         self._embedder = embedder
+        is_multilingual = isinstance(embedder, MultilingualEmbedder)
+        self._scale = SCALES[MULTILINGUAL if is_multilingual else BUILT_IN]
         self._vectors: dict[str, Vectors] = {}
 
     def compute_similarities(
@@ -29,5 +33,7 @@ class PackedSimilarities:
             rows = embed_sentences(self._embedder, missing)
             packed = pack_vectors(range(len(missing)), rows)
             self._vectors |= zip(missing, unpack_vectors([packed])[1], strict=True)
-        vector = self._embedder.encode([question])[0]
-        return [float(self._vectors[text] @ vector) for text in texts]
+        vector = self._embedder.encode_queries([question])[0]
+        cosines = np.array([self._vectors[text] @ vector for text in texts], np.float32)
+        similarities: list[float] = self._scale.convert(cosines).tolist()
+        return similarities

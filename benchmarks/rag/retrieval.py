@@ -1,9 +1,10 @@
-"""Print nDCG@10 of each search method, with complete documents as chunks.
+"""Print nDCG@10 of each search method and language, with complete documents as chunks.
 
     python -m benchmarks.rag.retrieval DATA [WEIGHT ...]
 
 DATA is a folder of question sets in BEIR's layout (corpus.jsonl, queries.jsonl, qrels.tsv in a
-folder per set).
+folder per set): xquad, cisi and scifact, and in xquad-languages the set xquad in other languages,
+with the same ids.
 
 Keyword index, embedder and fusion are those of the service; fp32 is the same graph before
 quantisation. Further arguments are dense weights to compare with the service's. To measure chunked
@@ -20,16 +21,14 @@ from statistics import fmean
 import numpy as np
 import onnxruntime
 
-from backend.ai.embedding import BuiltInEmbedder, Vectors
-from backend.ai.embedding.built_in import batch_by_length, pad_batch
+from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder, Vectors
+from backend.ai.embedding.onnx_encoder import batch_by_length, pad_batch
 from backend.ai.embedding.onnx_graph import write_fp32_graph
 from backend.ai.embedding.weights import read_weights
 from backend.services.rag.domain.search import fusion
-from backend.services.rag.store.keyword_index.index import KeywordIndex
-from backend.services.rag.store.keyword_index.postings import build_postings
+from benchmarks.rag.languages import measure_languages
 from benchmarks.rag.question_sets import QuestionSet, compute_ndcg, read_question_set
-
-Ranking = dict[str, float]
+from benchmarks.rag.rankings import Ranking, rank_by_keywords, rank_by_vectors
 
 
 def main() -> None:
@@ -40,6 +39,7 @@ def main() -> None:
         encode_fp32 = _open_fp32_model(Path(scratch) / "fp32.onnx", embedder)
         for name in ("xquad", "cisi", "scifact"):
             _measure(read_question_set(folder, name), embedder, encode_fp32, weights)
+    measure_languages(folder, embedder, MultilingualEmbedder(threads=1))
 
 
 def _measure(
@@ -51,11 +51,11 @@ def _measure(
     texts = [f"{title}\n{text}" for title, text in question_set.documents.values()]
     questions = list(question_set.questions.values())
     started_at = time.process_time()
-    int8 = _rank_by_vectors(question_set, embedder.encode(texts), embedder.encode(questions))
+    int8 = rank_by_vectors(question_set, embedder.encode(texts), embedder.encode(questions))
     seconds = time.process_time() - started_at
     tokens = sum(len(embedder.tokenizer.encode(text).ids) for text in texts + questions)
-    fp32 = _rank_by_vectors(question_set, encode_fp32(texts), encode_fp32(questions))
-    keyword = _rank_by_keywords(question_set, texts)
+    fp32 = rank_by_vectors(question_set, encode_fp32(texts), encode_fp32(questions))
+    keyword = rank_by_keywords(question_set, texts)
 
     print(f"{question_set.name}: {len(texts)} documents, {len(questions)} questions")
     print(f"  int8 embedding      {tokens / seconds:8,.0f} tokens a CPU-second")
@@ -64,43 +64,16 @@ def _measure(
         "dense fp32": fp32,
         "dense int8": int8,
         "RRF k=60": {q: _fuse_reciprocal_ranks(int8[q], keyword[q]) for q in int8},
-        f"convex {fusion.DENSE_WEIGHT}": {
-            q: fusion.fuse_rankings(int8[q], keyword[q]) for q in int8
-        },
     }
-    for weight in weights:
-        fusion.DENSE_WEIGHT = weight
-        rows[f"convex {weight}"] = {q: fusion.fuse_rankings(int8[q], keyword[q]) for q in int8}
-    fusion.DENSE_WEIGHT = 0.5
+    for weight in [1 - fusion.KEYWORD_WEIGHT, *weights]:
+        rows[f"convex {weight}"] = {
+            q: fusion.fuse_rankings(int8[q], keyword[q], 1 - weight) for q in int8
+        }
     for label, rankings in rows.items():
         score = fmean(
             compute_ndcg(rankings[q], question_set.grades[q]) for q in question_set.questions
         )
         print(f"  {label:18} {score:.3f}", flush=True)
-
-
-def _rank_by_keywords(question_set: QuestionSet, texts: list[str]) -> dict[str, Ranking]:
-    keys = list(question_set.documents)
-    index = KeywordIndex(build_postings(f"doc_{n}", 1, [text]) for n, text in enumerate(texts))
-    rankings = {}
-    for question, text in question_set.questions.items():
-        hits = index.search_chunks(text, fusion.DEPTH)
-        rankings[question] = {
-            keys[int(value[4:].split(".")[0])]: score for value, score in hits.items()
-        }
-    return rankings
-
-
-def _rank_by_vectors(
-    question_set: QuestionSet, documents: Vectors, questions: Vectors
-) -> dict[str, Ranking]:
-    keys = list(question_set.documents)
-    rankings = {}
-    for question, vector in zip(question_set.questions, questions, strict=True):
-        cosines = documents @ vector
-        best = np.argsort(-cosines)[: fusion.DEPTH]
-        rankings[question] = {keys[row]: float(cosines[row]) for row in best}
-    return rankings
 
 
 def _fuse_reciprocal_ranks(*rankings: Ranking) -> Ranking:
@@ -118,10 +91,11 @@ def _open_fp32_model(file: Path, embedder: BuiltInEmbedder) -> Callable[[list[st
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def encode(texts: list[str]) -> Vectors:
-        encodings = [embedder.tokenizer.encode(text) for text in texts]
+        ids = [embedder.tokenizer.encode(text).ids for text in texts]
         rows = np.empty((len(texts), 384), np.float32)
-        for batch in batch_by_length(encodings):
-            rows[batch] = session.run(None, pad_batch([encodings[index] for index in batch]))[0]
+        for batch in batch_by_length(ids):
+            inputs = zip(("ids", "mask"), pad_batch([ids[i] for i in batch]), strict=True)
+            rows[batch] = session.run(None, dict(inputs))[0]
         return rows
 
     return encode

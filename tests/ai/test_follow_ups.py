@@ -1,4 +1,5 @@
 """Follow-up questions are completed from the conversation before them."""
+# ruff: noqa: RUF001 - non-Latin letters are intended
 
 import pytest
 
@@ -81,3 +82,39 @@ def test_added_text_of_long_messages_is_bounded():
 )
 def test_options_limit_and_format_follow_ups(options, question, expected):
     assert rewrite_follow_up(question, POOL, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "follow_up", "added"),
+    [
+        ("¿Cuántos kilómetros tiene el sendero?", "¿Dónde termina?", "sendero"),
+        ("Сколько стоит капучино?", "А чай?", "капучино"),
+        ("Какова высота башни маяка?", "Когда его построили?", "маяка"),
+        ("图书馆有多少藏书？", "它在哪里？", "图书馆"),
+        ("متى بنيت القلعة؟", "ومتى رممت؟", "القلعة"),
+        ("Πότε ιδρύθηκε το μουσείο;", "Ποιος το ίδρυσε;", "μουσείο"),
+        ("मोती झील किसने खुदवाई?", "यह कितनी गहरी है?", "झील"),
+        ("Cine a înființat ferma?", "Câte oi are?", "ferma"),
+        ("Kartal Yolu kaç kilometre?", "Nerede başlıyor?", "Kartal"),
+        ("Bảo tàng có bao nhiêu hiện vật?", "Nó ở đâu?", "tàng"),
+    ],
+)
+def test_words_of_the_first_question_are_added_in_many_languages(first, follow_up, added):
+    completed = rewrite_follow_up(follow_up, conversation(first, "…"))
+
+    assert added in completed
+    assert len(completed) > len(follow_up)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "¿Cuándo abre la oficina de correos?",
+        "Когда открывается городская библиотека?",
+        "市图书馆的开放时间是什么？",
+        "متى تفتح المكتبة العامة أبوابها؟",
+        "Belediye kütüphanesi ne zaman açılıyor?",
+    ],
+)
+def test_complete_questions_are_not_changed_in_many_languages(question):
+    assert rewrite_follow_up(question, conversation(question, "…", question, "…")) == question

@@ -6,7 +6,7 @@ import pytest
 
 from backend.ai import model_build, model_files
 from backend.ai.embedding import weights
-from backend.ai.model_files import EMBEDDING_GRAPH, ModelFilesError
+from backend.ai.model_files import EMBEDDING_GRAPH, MULTILINGUAL_GRAPH, ModelFilesError
 
 
 @pytest.fixture
@@ -31,7 +31,9 @@ def test_concurrent_callers_build_each_file_once(tmp_path, builds):
     for thread in threads:
         thread.join()
 
-    assert len(builds) == 1
+    assert sorted(target.name for target in builds) == sorted(
+        f"{graph}.building" for graph in (EMBEDDING_GRAPH, MULTILINGUAL_GRAPH)
+    )
     assert (tmp_path / EMBEDDING_GRAPH).read_bytes() == b"graph"
     assert model_files.list_missing_files(tmp_path) == []
 

@@ -26,7 +26,7 @@ from backend.services.auth.app import create_app as create_auth
 from backend.services.auth.settings import Settings as AuthSettings
 from backend.services.rag.app import create_app as create_rag
 from backend.services.rag.clients.rerankers import RerankSettings
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings as RagSettings
 from backend.services.rag.store.vectors.factory import VectorStoreSettings
@@ -112,7 +112,7 @@ def rag(folder: Path, url: str | None = None) -> Iterator[Stage]:
         sign_in = _sign_in_with(identities)
         yield Stage(identities.trust(app), sign_in, _create_rag_resources, identities=identities)
     finally:
-        for kind in (IngestionThread, EmbeddingThread):
+        for kind in (IngestionThread, IndexingThreads):
             get_component(app, kind).stop()
 
 

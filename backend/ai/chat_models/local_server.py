@@ -79,6 +79,7 @@ def open_model(address: ModelAddress, settings: ModelSettings) -> BaseChatModel:
         timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_SECONDS),
         chunk_timeout_seconds=settings.timeout.total_seconds(),
         stream_chunk_timeout=None,  # chunk_timeout_seconds replaces it
-        max_retries=0,
+        # With fallback models there are no retries: a fallback model answers sooner.
+        max_retries=0 if settings.fallback_ids else 1,
         stream_usage=True,
     )

@@ -60,6 +60,14 @@ class EndpointEmbedder:
         ]
         return np.concatenate(batches)
 
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors of `encode`: the interface does not distinguish queries.
+
+        Raises:
+            EmbeddingModelUnavailable: see `encode`.
+        """
+        return self.encode(texts)
+
     def _encode_batch(self, texts: Sequence[str]) -> Vectors:
         # Some servers reject empty texts.
         inputs = [text[:_MAX_CHARACTERS] or " " for text in texts]

@@ -1,11 +1,13 @@
-"""Convert the checkpoint to an ONNX graph of fused operators, and quantise it to int8.
+"""Convert a BERT checkpoint to an ONNX graph of fused operators, and quantise it to int8.
 
-The graph takes token ids and their mask and returns unit sentence vectors. Its thirty nodes are
-written by hand, which needs neither torch nor an exporter. The fused operators for attention, GELU
-and layer normalisation make the int8 version twice as fast as fp32.
+The graph takes token ids and their mask and returns unit sentence vectors. If the weights contain
+no word embeddings, it takes the embeddings of the tokens (`words`) instead of their ids. Its five
+nodes a layer are written by hand, which needs neither torch nor an exporter. The fused operators
+for attention, GELU and layer normalisation make the int8 version twice as fast as fp32.
 """
 
 import tempfile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from backend.ai.embedding.weights import Tensors
 
-LAYERS = 6
 HEADS = 12
 DIMENSIONS = 384
 EPSILON = 1e-12
@@ -60,34 +61,53 @@ class _GraphBuilder:
 
     def build_model(self) -> onnx.ModelProto:
         hidden = self._add_embeddings()
-        for layer in range(LAYERS):
-            hidden = self._add_transformer_layer(f"encoder.layer.{layer}.", hidden)
+        layers = (f"encoder.layer.{number}." for number in count())
+        for layer in takewhile(self._has_layer, layers):
+            hidden = self._add_transformer_layer(layer, hidden)
         self._add_pooling(hidden)
-        ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "length"])
         mask = helper.make_tensor_value_info("mask", TensorProto.INT32, ["batch", "length"])
         out = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", DIMENSIONS])
-        graph = helper.make_graph(self._nodes, "minilm", [ids, mask], [out], self._constants)
+        inputs = [self._build_token_input(), mask]
+        graph = helper.make_graph(self._nodes, "encoder", inputs, [out], self._constants)
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(FUSED, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
         # Without this property the quantiser warns that the model was not preprocessed.
         helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
         return model
 
-    def _add_embeddings(self) -> str:
+    def _has_layer(self, layer: str) -> bool:
+        return f"{layer}output.dense.weight" in self._weights
+
+    def _has_words(self) -> bool:
+        return "embeddings.word_embeddings.weight" in self._weights
+
+    def _build_token_input(self) -> onnx.ValueInfoProto:
+        if self._has_words():
+            return helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "length"])
+        shape: list[str | int | None] = ["batch", "length", DIMENSIONS]
+        return helper.make_tensor_value_info("words", TensorProto.FLOAT, shape)
+
+    def _add_words(self) -> str:
+        """Return the name of the embeddings of the tokens."""
+        if not self._has_words():
+            return "words"
         # Half precision suffices for the word embeddings, which are half of the model.
-        words = self._weights["embeddings.word_embeddings.weight"].astype(np.float16)
+        table = self._weights["embeddings.word_embeddings.weight"].astype(np.float16)
+        self._add("Gather", ["$table", "ids"], "word_half", table=table)
+        return self._add("Cast", ["word_half"], "word", to=TensorProto.FLOAT)
+
+    def _add_embeddings(self) -> str:
+        words = self._add_words()
         # Only one segment is used, so its embedding is added to every position in advance.
         positions = (
             self._weights["embeddings.position_embeddings.weight"]
             + self._weights["embeddings.token_type_embeddings.weight"][0]
         )
-        self._add("Gather", ["$words", "ids"], "word_half", words=words)
-        self._add("Cast", ["word_half"], "word", to=TensorProto.FLOAT)
-        self._add("Shape", ["ids"], "length", start=1, end=2)
+        self._add("Shape", ["mask"], "length", start=1, end=2)
         start, axis = np.array([0], np.int64), np.array([0], np.int64)
         inputs = ["$positions", "$start", "length", "$axis_0"]
         self._add("Slice", inputs, "position", positions=positions, start=start, axis_0=axis)
-        self._add("Add", ["word", "position"], "embedded")
+        self._add("Add", [words, "position"], "embedded")
         return self._add_normalisation("embeddings.LayerNorm", "embedded")
 
     def _add_transformer_layer(self, layer: str, hidden: str) -> str:

@@ -1,23 +1,25 @@
 """Registry of embedding engines, and the configuration that selects one.
 
-    model = open_embedding_model(EmbeddingConfig.from_env(env), data_dir, built_in)
-    model.encode(["How long is the runway?"])    # float32, (1, model.dimensions), unit rows
+    model = open_embedding_model(EmbeddingConfig.from_env(env), data_dir, built_in, multilingual)
+    model.encode_queries(["How long is it?"])    # float32, (1, model.dimensions), unit rows
 
 To support another engine, add a module that opens its models and a row to `_ENGINES`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from backend.ai.embedder import Embedder
+from backend.ai.embedder import Embedder, Vectors
 from backend.ai.embedding.built_in import BuiltInEmbedder
-from backend.ai.model_files import EMBEDDING_VERSION
+from backend.ai.embedding.multilingual import MultilingualEmbedder
+from backend.ai.model_files import EMBEDDING_VERSION, MULTILINGUAL_VERSION
 from backend.chassis.settings import Env, Secret, SettingsError
 
 # Model names are stored with the vectors, so these prefixes must not change.
 BUILT_IN: Final = f"built-in:{EMBEDDING_VERSION}"
+MULTILINGUAL: Final = f"built-in:{MULTILINGUAL_VERSION}"
 _SENTENCE_TRANSFORMERS: Final = "sentence-transformers:"
 _ENDPOINT: Final = "endpoint:"
 
@@ -29,8 +31,13 @@ class EmbeddingModelUnavailable(Exception):
 class EmbeddingModel(Embedder, Protocol):
     """An embedder whose vectors can be stored. Safe to share between threads.
 
-    `encode` raises EmbeddingModelUnavailable if the model does not respond.
+    `encode` returns vectors of passages. Both methods raise EmbeddingModelUnavailable if the model
+    does not respond.
     """
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit vector per query, to compare with the vectors of passages."""
+        ...
 
     @property
     def dimensions(self) -> int:
@@ -43,12 +50,21 @@ class EmbeddingConfig:
     """The configured embedding model.
 
     Two configurations have the same `name` if and only if they produce the same vectors.
+
+    Attributes:
+        is_fixed: whether the operator selected the model. Otherwise the built-in model for English
+            serves, and the multilingual one where other languages occur.
     """
 
     name: str = BUILT_IN
     # The endpoint's URL, or the name or folder of a sentence-transformers model.
     address: str | None = None
     api_key: Secret | None = None
+    is_fixed: bool = False
+
+    @property
+    def chooses_by_language(self) -> bool:
+        return self.name == BUILT_IN and not self.is_fixed
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -66,6 +82,8 @@ class EmbeddingConfig:
             return cls(_ENDPOINT + model, url.rstrip("/"), Secret(key) if key else None)
         if model is None:
             return cls()
+        if model in (BUILT_IN, MULTILINGUAL):
+            return cls(model, is_fixed=True)
         from backend.ai.embedding.sentence_transformers import (
             NOT_INSTALLED,
             compute_model_id,
@@ -120,9 +138,12 @@ _ENGINES: Final = (
 
 
 def open_embedding_model(
-    config: EmbeddingConfig, data_dir: Path, built_in: BuiltInEmbedder
+    config: EmbeddingConfig,
+    data_dir: Path,
+    built_in: BuiltInEmbedder,
+    multilingual: MultilingualEmbedder,
 ) -> EmbeddingModel:
-    """Return the model of *config*; *built_in* for the built-in one.
+    """Return the model of *config*; *built_in* or *multilingual* for the built-in ones.
 
     An endpoint is not contacted before the first text.
 
@@ -131,6 +152,13 @@ def open_embedding_model(
     """
     if config.name == BUILT_IN:
         return built_in
+    if config.name == MULTILINGUAL:
+        if not multilingual.is_installed():
+            raise EmbeddingModelUnavailable(
+                "The files of the multilingual embedding model are missing. Install them with: "
+                "./start_microservices.sh install"
+            )
+        return multilingual
     for engine in _ENGINES:
         if config.name.startswith(engine.name_prefix) and config.address:
             model = config.name.removeprefix(engine.name_prefix)

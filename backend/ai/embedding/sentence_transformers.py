@@ -40,6 +40,10 @@ class SentenceTransformerEmbedder:
         )
         return np.asarray(rows, np.float32)
 
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors of `encode`. Prefixes of a model are part of its own configuration."""
+        return self.encode(texts)
+
 
 def is_installed() -> bool:
     """Return True if the extra `torch` is installed."""

@@ -67,6 +67,15 @@ _PATTERNS: Final = (
         r"|ได้ไหม|ไหม|ของ|สำหรับ|คือ|อยู่|เป็น|ต้อง|แล้ว|ล่ะ"
     ),
 )
+# Question words only. The other phrases above occur in names and compounds too.
+_QUESTION_PATTERNS: Final = (
+    re.compile(
+        r"为什么|為什麼|什么时候|什麼時候|什么|什麼|是多少|多少|多长|多長|多久|怎么|怎麼|怎样|如何|请问"
+        r"|請問|哪里|哪裡|哪儿|哪个|哪個|哪一[个间家天]|[号號][码碼]|[的是吗嗎呢谁誰哪几幾]"
+    ),
+    _PATTERNS[1],
+    re.compile(r"ที่ไหน|เท่าไร|เท่าไหร่|เมื่อไร|เมื่อไหร่|อะไร|ใคร|อย่างไร|กี่"),
+)
 # Weight of the terms of a phrase in a script without spaces, all together.
 _PHRASE_WEIGHT: Final = 1.5
 _ADDED_WEIGHT: Final = 0.5
@@ -103,7 +112,7 @@ def weigh_subject_terms(question: str, language: str = "") -> dict[str, float]:
 
 
 def _weigh_terms(question: str, language: str, weight: float) -> dict[str, float]:
-    text = remove_question_phrases(question)
+    text = remove_function_phrases(question)
     function_terms = _find_function_terms(question) if language in ("", "en") else frozenset()
     weights: dict[str, float] = {}
     for word in split_words(text):
@@ -116,14 +125,23 @@ def _weigh_terms(question: str, language: str, weight: float) -> dict[str, float
     return weights
 
 
-def remove_question_phrases(question: str) -> str:
-    """Return *question* without the phrases that make it a question in Chinese, Japanese or Thai.
+def remove_function_phrases(question: str) -> str:
+    """Return *question* without its function words in Chinese, Japanese or Thai.
 
     In these languages, they are not separated from the other words.
     """
+    return _remove(question, _PATTERNS)
+
+
+def remove_question_phrases(question: str) -> str:
+    """Return *question* without the words that make it a question in Chinese, Japanese or Thai."""
+    return _remove(question, _QUESTION_PATTERNS)
+
+
+def _remove(question: str, patterns: tuple[re.Pattern[str], ...]) -> str:
     if question.isascii():
         return question
-    chinese, japanese, thai = _PATTERNS
+    chinese, japanese, thai = patterns
     pattern = japanese if _HAS_KANA.search(question) else chinese
     return thai.sub(" ", pattern.sub(" ", question))
 

@@ -1,4 +1,4 @@
-"""Estimate the number of tokens of a text for a language model whose tokenizer is not at hand."""
+"""Estimate the number of tokens of a text without the tokenizer of the language model."""
 
 import re
 from math import ceil

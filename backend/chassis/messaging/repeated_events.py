@@ -87,9 +87,6 @@ class RepeatedEvents:
             windows = [self._close_window(key) for key in keys]
         return [window.repeated for window in windows if window.count]
 
-    def has_open_windows(self) -> bool:
-        return bool(self._windows)
-
     def _limit_detail(self, event: AuditEvent) -> AuditEvent:
         """Return *event*, without target and address if too many windows are open."""
         if _get_key(event) in self._windows:

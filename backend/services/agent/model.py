@@ -33,6 +33,7 @@ class Chunk:
     headings within the part. `table_header` is the header row of the table that the part
     continues, or "".
     `similarities` contains, for sentences of a search hit, (start, end, similarity to the query).
+    `is_multilingual` is True if they are of a model that knows other languages than English.
     """
 
     document_id: str
@@ -47,6 +48,7 @@ class Chunk:
     headings: Sequence[str] = ()
     table_header: str = ""
     similarities: Sequence[tuple[int, int, float]] = ()
+    is_multilingual: bool = False
 
 
 ToolStatus = Literal["ok", "error", "refused"]

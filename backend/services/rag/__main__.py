@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import get_args
 
-from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder
 from backend.chassis.database.sessions import Database
 from backend.chassis.settings import SettingsError, load_env
 from backend.chassis.web.problems import ServiceError
@@ -207,16 +207,19 @@ def _run_evaluate(options: argparse.Namespace) -> int:
             evaluation = RetrievalEvaluation(
                 components.database,
                 components.embedding_models,
+                components.dense_index,
                 components.vectors,
                 components.search,
-                components.embedder.tokenizer.find_token_spans,
+                components.reembedder,
+                components.tokenizers,
             )
-            documents, chunks = evaluation.index_documents(dataset.iterate_documents(), status_line)
+            documents, chunks = evaluation.index_dataset(dataset, status_line)
             status_line("")
             _print(
                 f"{dataset.name}: {documents} documents in {chunks} chunks, "
                 f"{len(dataset.queries)} questions, {options.k} chunks per question"
             )
+            _print(f"embedding model: {evaluation.get_model_name()}")
             _print(
                 f"{'':16}{'nDCG@10':>8}{'Recall@5':>10}{'Recall@10':>11}{'MRR':>8}"
                 f"{'p50 ms':>9}{'p99 ms':>9}"
@@ -236,15 +239,19 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _open_temporary_components(settings: Settings, folder: Path) -> RagComponents:
-    """Open the components on an empty folder. The embedding model uses all processors."""
+    """Open the components on an empty folder. The embedding models use all processors."""
     temporary_settings = replace(
         settings,
         common=replace(settings.common, data_dir=folder),
         database_url=f"sqlite:///{folder / 'rag.db'}",
         vectors=VectorStoreSettings("chroma", folder / "vectors"),
     )
-    embedder = BuiltInEmbedder(threads=os.cpu_count())
-    components = RagComponents.open(temporary_settings, embedder)
+    threads = os.cpu_count()
+    components = RagComponents.open(
+        temporary_settings,
+        BuiltInEmbedder(threads),
+        multilingual_embedder=MultilingualEmbedder(threads),
+    )
     components.embedding_models.activate_configured_model()
     # Activate the configured model: it serves when all chunks are embedded, and there are none yet.
     while components.reembedder.run_time_slice():

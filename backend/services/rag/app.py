@@ -32,9 +32,8 @@ from backend.services.rag.domain.documents import DocumentService, WaitSlots
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
 from backend.services.rag.jobs.broker import WorkerNotifier
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.word_counts import create_recount_task
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
 from backend.services.rag.routes.search import search
@@ -82,6 +81,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     wake = _start_ingestion(app, settings, components)
+    components.reembedder.set_wake(wake)
     provide(app, IdempotencyStore("rag", database, settings.common.secret_key.reveal()))
     provide(app, UploadLimits(settings.max_upload_bytes))
     provide(app, components)
@@ -131,12 +131,11 @@ def _start_ingestion(
         ingestion = IngestionThread(components.ingestion)
         provide(app, ingestion)
         ingestion.start()
-        embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
-        provide(app, embedding)
-        embedding.start()
-        recount = create_recount_task(components.word_counts)
-        provide(app, recount)
-        recount.start()
+        indexing = IndexingThreads(
+            components.reembedder, components.sentence_embedder, components.word_counts
+        )
+        provide(app, indexing)
+        indexing.start()
         return ingestion.wake
     notifier = WorkerNotifier(settings.broker_url, settings.max_processing_seconds, settings.folder)
     provide(app, notifier)

@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from backend.ai.embedding.registry import BUILT_IN
-from backend.ai.model_files import EMBEDDING_FILES, OCR_FILES, list_missing_files
+from backend.ai.model_files import (
+    EMBEDDING_FILES,
+    MULTILINGUAL_FILES,
+    OCR_FILES,
+    list_missing_files,
+)
 from backend.chassis.database.sessions import Session, open_database
 from backend.chassis.diagnostics import Finding, check_connection, error, warning
 from backend.services.rag.settings import Settings
@@ -77,6 +82,13 @@ def _check_embedding_model(settings: Settings) -> Iterator[Finding]:
             "rag",
             "The model files of the embedding model are missing.",
             "Vector search fails, and uploaded documents never become ready.",
+            _INSTALL,
+        )
+    if settings.embedding.chooses_by_language and set(missing) & set(MULTILINGUAL_FILES):
+        yield warning(
+            "rag",
+            "The model files of the multilingual embedding model are missing.",
+            "Vector search does not understand documents and questions in other languages.",
             _INSTALL,
         )
     if set(missing) & set(OCR_FILES):

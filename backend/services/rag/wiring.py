@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from backend.ai.embedding import BuiltInEmbedder
+from backend.ai.embedding import BUILT_IN, BuiltInEmbedder, EmbeddingConfig, MultilingualEmbedder
+from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.chassis.messaging.audit_outbox import AuditOutbox
@@ -14,6 +15,7 @@ from backend.services.rag.domain.embeddings.model_registry import EmbeddingModel
 from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
 from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
+from backend.services.rag.domain.embeddings.sentence_models import SentenceModels
 from backend.services.rag.domain.embeddings.sentence_vectors import StoredSimilarities
 from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.pipeline import IngestionPipeline
@@ -36,6 +38,8 @@ class RagComponents:
 
     database: Database
     embedder: BuiltInEmbedder
+    multilingual_embedder: MultilingualEmbedder
+    tokenizers: TokenizersByLanguage
     embedding_models: EmbeddingModelRegistry
     vectors: VectorStore
     dense_index: DenseIndex
@@ -45,6 +49,7 @@ class RagComponents:
     encryptor: Encryptor
     ingestion: IngestionRunner
     reembedder: Reembedder
+    sentence_models: SentenceModels
     similarities: StoredSimilarities
     sentence_embedder: SentenceEmbedder
     audit: AuditOutbox
@@ -55,12 +60,20 @@ class RagComponents:
         settings: Settings,
         embedder: BuiltInEmbedder | None = None,
         metrics: RagMetrics | None = None,
+        multilingual_embedder: MultilingualEmbedder | None = None,
     ) -> Self:
         metrics = metrics or RagMetrics()
         database = open_database(settings.database_url, "rag")
         database.migrate("rag")
         all_tenants = database.across_tenants()
         embedder = embedder or BuiltInEmbedder()
+        multilingual_embedder = multilingual_embedder or MultilingualEmbedder()
+        tokenizers = TokenizersByLanguage(
+            embedder.tokenizer,
+            multilingual_embedder.tokenizer,
+            is_english_only=settings.embedding == EmbeddingConfig(BUILT_IN, is_fixed=True)
+            or not multilingual_embedder.is_installed(),
+        )
         vectors = open_vector_store(settings.vectors)
         embedding_models = EmbeddingModelRegistry(
             all_tenants,
@@ -68,13 +81,18 @@ class RagComponents:
             settings.common.data_dir,
             embedder,
             store=settings.vectors.kind,
+            multilingual=multilingual_embedder,
         )
+        sentence_models = SentenceModels(embedding_models, embedder, multilingual_embedder)
         query_vectors = QueryVectors()
         dense_index = DenseIndex(all_tenants, embedding_models, vectors, metrics, query_vectors)
         word_counts = WordCounts(all_tenants, embedder.tokenizer.find_token_spans)
+        reembedder = Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder)
         search = SearchService(
             database,
+            embedding_models,
             dense_index,
+            reembedder,
             KeywordIndexCache(word_counts.load_index_update, settings.max_keyword_chunks),
             DocumentAttributes(all_tenants),
             open_reranker(settings.reranking),
@@ -88,11 +106,12 @@ class RagComponents:
             blob_storage,
             _build_extractor(settings),
             Chunker(
-                embedder.tokenizer.find_token_spans,
+                tokenizers,
                 max_memory_bytes=settings.extraction_memory_bytes,
                 timeout_seconds=settings.extraction_seconds,
             ),
             embedder,
+            embedding_models,
             dense_index,
             encryptor,
             audit,
@@ -109,6 +128,8 @@ class RagComponents:
         return cls(
             database=database,
             embedder=embedder,
+            multilingual_embedder=multilingual_embedder,
+            tokenizers=tokenizers,
             embedding_models=embedding_models,
             vectors=vectors,
             dense_index=dense_index,
@@ -117,9 +138,12 @@ class RagComponents:
             blob_storage=blob_storage,
             encryptor=encryptor,
             ingestion=ingestion,
-            reembedder=Reembedder(all_tenants, embedding_models, dense_index, vectors, embedder),
-            similarities=StoredSimilarities(all_tenants, embedder, query_vectors),
-            sentence_embedder=SentenceEmbedder(all_tenants, embedder, ingestion.has_due_document),
+            reembedder=reembedder,
+            sentence_models=sentence_models,
+            similarities=StoredSimilarities(all_tenants, sentence_models, query_vectors),
+            sentence_embedder=SentenceEmbedder(
+                all_tenants, sentence_models, ingestion.has_due_document
+            ),
             audit=audit,
         )
 

@@ -71,19 +71,21 @@ def _run_worker(
         _log.warning("No broker is configured; the rag service ingests documents itself.")
         signal.pause()
         return
-    from backend.ai.embedding import BuiltInEmbedder
+    from backend.ai.embedding import BuiltInEmbedder, MultilingualEmbedder
     from backend.chassis.observability.polled_metrics import DependencyCollector
     from backend.services.rag.clients.metrics import RagMetrics
     from backend.services.rag.jobs.broker import open_celery_app
-    from backend.services.rag.jobs.embedding import EmbeddingThread
-    from backend.services.rag.jobs.word_counts import create_recount_task
+    from backend.services.rag.jobs.indexing import IndexingThreads
     from backend.services.rag.jobs.worker import run_celery_worker, run_polling_worker
     from backend.services.rag.wiring import RagComponents
 
     # Called after the imports above: tracing instruments only libraries that are already loaded.
     configure_tracing(settings.common, _NAME)
     embedder = BuiltInEmbedder(threads=settings.worker_threads)
-    components = RagComponents.open(settings, embedder, RagMetrics(metrics.registry))
+    multilingual = MultilingualEmbedder(threads=settings.worker_threads)
+    components = RagComponents.open(
+        settings, embedder, RagMetrics(metrics.registry), multilingual_embedder=multilingual
+    )
     components.database.register_metrics(metrics)
     metrics.register_polled(
         DependencyCollector(
@@ -100,18 +102,19 @@ def _run_worker(
         components.dense_index.check_connection()
     except Exception as error:  # noqa: BLE001 - it can be available when it is needed
         _log.warning("dependency is not available yet: %s", error)
-    create_recount_task(components.word_counts).start()
-    embedding = EmbeddingThread(components.reembedder, components.sentence_embedder)
+    indexing = IndexingThreads(
+        components.reembedder, components.sentence_embedder, components.word_counts
+    )
     threads = settings.worker_threads
     if pipe is not None:
-        run_polling_worker(components.ingestion, embedding, threads, pipe)
+        run_polling_worker(components.ingestion, indexing, threads, pipe)
         return
     if not _wait_for_broker(settings.broker_url):
         _log.info("Celery does not support Redis Cluster; polling the tables instead.")
-        run_polling_worker(components.ingestion, embedding, threads)
+        run_polling_worker(components.ingestion, indexing, threads)
         return
     app = open_celery_app(settings.broker_url, settings.max_processing_seconds)
-    run_celery_worker(app, components.ingestion, embedding, threads)
+    run_celery_worker(app, components.ingestion, indexing, threads)
 
 
 def _wait_for_broker(url: str) -> bool:

@@ -106,6 +106,51 @@ def test_response_conforms_to_the_json_schema(port):
     assert json.loads(text)["city"] in {"Bergen", "Oslo"}
 
 
+def test_beginning_of_a_prompt_is_read_from_the_cache(port):
+    system = {"role": "system", "content": "You answer in one word. " * 20}
+    timings = []
+    for question in ("A city in Norway?", "A river in France?", "A lake in Italy?"):
+        body = {"messages": [system, {"role": "user", "content": question}], "max_tokens": 4}
+        response = json.load(send_request(port, "POST", "/v1/chat/completions", body))
+        timings.append(response["timings"])
+
+    assert timings[0]["prompt_n"] > 100
+    assert all(later["cache_n"] > 100 for later in timings[1:])
+    assert all(later["prompt_n"] < 50 for later in timings[1:])
+
+
+def test_progress_of_a_long_prompt_is_reported_in_batches(port):
+    text = " ".join(f"Item {number} is red." for number in range(60))
+    body = {"messages": [{"role": "user", "content": text}], "max_tokens": 2}
+    body |= {"stream": True, "return_progress": True}
+
+    response = send_request(port, "POST", "/v1/chat/completions", body)
+
+    chunks = [
+        json.loads(line.removeprefix(b"data: "))
+        for line in response.read().splitlines()
+        if line.startswith(b"data: {")
+    ]
+    progress = [chunk["prompt_progress"] for chunk in chunks if "prompt_progress" in chunk]
+    assert len(progress) > 5
+    assert progress[-1]["processed"] == progress[-1]["total"]
+
+
+def test_prompt_stops_being_read_soon_after_the_client_disconnects(port):
+    text = " ".join(f"Item {number} is blue." for number in range(900))
+    body = {"messages": [{"role": "user", "content": text}], "max_tokens": 2}
+    body |= {"stream": True, "return_progress": True}
+    response = send_request(port, "POST", "/v1/chat/completions", body)
+    response.readline()
+    assert is_busy(port)
+
+    response.close()
+    disconnected = time.monotonic()
+
+    wait_until(lambda: not is_busy(port), 60)
+    assert time.monotonic() - disconnected < STOPS_WITHIN_SECONDS
+
+
 def test_generation_stops_soon_after_the_client_disconnects(port):
     response = send_request(
         port, "POST", "/v1/chat/completions", LONG | {"stream": True, "max_tokens": 2_000}

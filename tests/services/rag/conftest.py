@@ -12,7 +12,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import get_component
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings
 from backend.services.rag.store.vectors.factory import VectorStoreSettings
@@ -81,7 +81,7 @@ def start_app(tmp_path, embedder):
 
 def stop_app(app) -> None:
     """Stop the background threads of *app* and close its vector store."""
-    for kind in (IngestionThread, EmbeddingThread):
+    for kind in (IngestionThread, IndexingThreads):
         with suppress(KeyError):  # not every app processes documents itself
             get_component(app, kind).stop()
     get_component(app, RagComponents).vectors.close()

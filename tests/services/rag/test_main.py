@@ -338,17 +338,40 @@ def test_evaluate_prints_metrics_of_each_mode(dataset, run_command, monkeypatch,
     assert code == 0
     lines = output.splitlines()
     assert lines[0].startswith("small: 3 documents in 3 chunks, 2 questions")
-    assert re.split(r"\s{2,}", lines[1].strip())[:4] == [
+    assert lines[1] == "embedding model: built-in:minilm-l6-int8-1"
+    assert re.split(r"\s{2,}", lines[2].strip())[:4] == [
         "nDCG@10",
         "Recall@5",
         "Recall@10",
         "MRR",
     ]
-    rows = {line.split()[0]: line.split()[1:5] for line in lines[2:]}
+    rows = {line.split()[0]: line.split()[1:5] for line in lines[3:]}
     # One question has two answers, of which one is not in the corpus.
     assert rows["hybrid"] == ["0.8066", "0.7500", "0.7500", "1.0000"]
     assert set(rows) == {"hybrid", "dense", "keyword"}
     assert list(temporary.iterdir()) == []
+
+
+def test_evaluate_uses_one_model_for_all_documents(dataset, run_command):
+    model = "built-in:e5-small-int8-1"
+
+    code, output = run_command("evaluate", str(dataset), "--mode", "dense", EMBEDDING_MODEL=model)
+
+    assert code == 0
+    lines = output.splitlines()
+    assert lines[1] == f"embedding model: {model}"
+    assert lines[3].split()[4] == "1.0000"  # the first hit of each question is relevant
+
+
+def test_evaluate_chooses_the_model_of_questions_in_another_language(dataset, run_command):
+    queries = dataset / "queries.jsonl"
+    german = "Wie lang ist die Landebahn des Flugplatzes?"
+    queries.write_text(queries.read_text().replace("How long is the runway?", german))
+
+    code, output = run_command("evaluate", str(dataset), "--mode", "dense")
+
+    assert code == 0, output
+    assert "embedding model: built-in:e5-small-int8-1" in output
 
 
 def test_evaluate_rejects_folder_without_questions(tmp_path, run_command):

@@ -65,6 +65,9 @@ def suite(tmp_path_factory):
         shutil.copy(ROOT / name, project)
     if (ROOT / ".venv").exists():
         (project / ".venv").symlink_to(ROOT / ".venv")
+    # Otherwise the start would build the model files again.
+    (project / ".cache").mkdir()
+    (project / ".cache" / "models").symlink_to(ROOT / ".cache" / "models")
     (project / "backend" / "services" / "new").mkdir()
     (project / "backend" / "services" / "new" / "app.py").write_text(SERVICE)
     (project / "backend" / "services" / "new" / "service.py").write_text(DESCRIPTION)

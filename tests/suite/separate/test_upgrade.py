@@ -526,13 +526,30 @@ def test_plain_backup_restores_documents(tmp_path):
     assert {item["sha256"] for item in FACTS["documents"].values()} <= checksums
 
 
-def test_worker_consumes_celery_message_of_the_old_version(upgraded):
+def test_celery_worker_consumes_message_of_the_old_version(upgraded):
+    """The worker that the start script runs is woken otherwise; this is one of another host."""
     celery = NAMES["celery"]
-
-    with upgraded.redis() as redis:
-        redis.lpush(celery["redis_list"], json.dumps(celery["message"]))
-        servers.wait_until(lambda: not redis.llen(celery["redis_list"]))
-        servers.wait_until(lambda: not redis.hlen(celery["unacknowledged"]))
+    log = upgraded.folder / "logs" / "celery_worker.log"
+    variables = {
+        "REDIS_URL": (upgraded.data / "valkey" / "url").read_text(),
+        "CHROMA_URL": f"unix:{upgraded.data}/rag/vectors.sock",
+        "RAG_WORKER_PORT": str(servers.free_port()),
+    }
+    with log.open("w") as out, upgraded.redis() as redis:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "backend.services.rag.worker"],
+            cwd=ROOT,
+            env=upgraded.environment | variables,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            redis.lpush(celery["redis_list"], json.dumps(celery["message"]))
+            servers.wait_until(lambda: not redis.llen(celery["redis_list"]), START_SECONDS)
+            servers.wait_until(lambda: not redis.hlen(celery["unacknowledged"]))
+        finally:
+            worker.terminate()
+            worker.wait(timeout=30)
 
     messages = [str(entry.get("message")) for entry in upgraded.logs()]
     assert not [item for item in messages if celery["task"] in item or "unregistered" in item]

@@ -65,9 +65,13 @@ class _SearchHit(BaseModel):
     table_header: str = ""
     sentences: list[_Sentence] = Field(default_factory=list)
 
-    def to_chunk(self) -> Chunk:
+    def to_chunk(self, *, is_multilingual: bool) -> Chunk:
         similarities = [(item.start, item.end, item.similarity) for item in self.sentences]
-        return Chunk(**self.model_dump(exclude={"sentences"}), similarities=similarities)
+        return Chunk(
+            **self.model_dump(exclude={"sentences"}),
+            similarities=similarities,
+            is_multilingual=is_multilingual,
+        )
 
 
 class _SearchResponse(BaseModel):
@@ -75,6 +79,7 @@ class _SearchResponse(BaseModel):
     # A rag service of the previous version does not send these fields.
     degraded: list[str] = Field(default_factory=list)
     term_weights: dict[str, float] = Field(default_factory=dict)
+    multilingual: bool | None = None
 
 
 class _Document(BaseModel):
@@ -127,7 +132,7 @@ class RagClient:
             body["collection"] = collection
         response = _parse(_SearchResponse, _request(self._post_search, body, caller.headers))
         return ChunkSearchResult(
-            [hit.to_chunk() for hit in response.results],
+            [hit.to_chunk(is_multilingual=bool(response.multilingual)) for hit in response.results],
             is_degraded=bool(response.degraded),
             term_weights=response.term_weights,
         )

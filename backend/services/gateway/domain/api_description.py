@@ -50,7 +50,7 @@ curl -s $GATEWAY/agent/query -H "Authorization: Bearer $TOKEN" \\
 """
 
 GROUP_DESCRIPTIONS: Mapping[str, str] = {
-    "auth": "Accounts, sessions, API keys, roles and tenants.",
+    "auth": "Accounts, sessions, API keys, service accounts, roles and tenants.",
     "rag": "Documents, collections, search, and answers from documents.",
     "agent": "Agent requests, sessions, personas, tools and usage.",
     "openai": "The agent for OpenAI clients. Set their base URL to `$GATEWAY/v1`.",

@@ -15,7 +15,12 @@ from time import monotonic
 from backend.ai.chat_models import ModelTimeout
 from backend.ai.citations import Citation, CitationFinder, CitationInserter
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ScoredSentence, get_answer_options, select_sentences
+from backend.ai.extractive_answers import (
+    ExtractionOptions,
+    ScoredSentence,
+    get_answer_options,
+    select_sentences,
+)
 from backend.ai.follow_ups import MAX_CHARACTERS, Turn, rewrite_follow_up
 from backend.ai.replies import Reply, get_reply
 from backend.ai.text.quotes import format_statement
@@ -92,7 +97,7 @@ class AnswerService:
         results = self._search.search_with_term_weights(viewer, replace(question, text=text))
         if self._answer_model is None:
             return (yield from self._stream_extractive_answer(viewer, text, results))
-        ranked = self._rank_sentences(text, results)
+        ranked = self._rank_sentences(viewer, text, results)
         if max((sentence.support for sentence in ranked), default=0) < MIN_SUPPORT_FOR_MODEL:
             refusal = get_reply(Reply.NO_ANSWER, text)
             yield refusal
@@ -100,15 +105,29 @@ class AnswerService:
         return (yield from self._stream_model_answer(self._answer_model, text, results))
 
     def _rank_sentences(
-        self, question: str, results: WeightedSearchResult
+        self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> list[ScoredSentence[SearchHit]]:
-        return rank_hit_sentences(question, results.hits, self._similarities, results.term_weights)
+        similarities = self._similarities.for_tenant(viewer.tenant_id)
+        options = self._get_options(viewer, question, results)
+        return rank_hit_sentences(
+            question, results.hits, similarities, results.term_weights, options
+        )
+
+    def _get_options(
+        self, viewer: Viewer, question: str, results: WeightedSearchResult
+    ) -> ExtractionOptions:
+        similarities = self._similarities.for_tenant(viewer.tenant_id)
+        return get_answer_options(
+            question, results.hits, is_multilingual=similarities.is_multilingual
+        )
 
     def _stream_extractive_answer(
         self, viewer: Viewer, question: str, results: WeightedSearchResult
     ) -> AnswerStream:
-        options = get_answer_options(question, results.hits)
-        sentences = select_sentences(self._rank_sentences(question, results), options)
+        sentences = select_sentences(
+            self._rank_sentences(viewer, question, results),
+            self._get_options(viewer, question, results),
+        )
         text = " ".join(
             f"{format_statement(sentence.chunk.text, sentence.statement)} [{marker}]"
             for marker, sentence in enumerate(sentences, 1)

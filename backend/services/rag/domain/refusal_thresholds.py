@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.ai.extractive_answers import (
+    ExtractionOptions,
     ScoredSentence,
     SentenceSimilarities,
     get_answer_options,
@@ -24,10 +25,12 @@ def rank_hit_sentences(
     hits: Sequence[SearchHit],
     similarities: SentenceSimilarities[SearchHit],
     term_weights: Mapping[str, float],
+    options: ExtractionOptions | None = None,
 ) -> list[ScoredSentence[SearchHit]]:
     """Return all sentences of *hits*, best first.
 
-    *term_weights* are the inverse document frequencies of the question's terms.
+    *term_weights* are the inverse document frequencies of the question's terms. Without *options*,
+    the embedding model is the one for English.
     """
-    options = get_answer_options(question, hits)
+    options = options or get_answer_options(question, hits)
     return rank_sentences(question, hits, similarities, options, term_weights=term_weights)

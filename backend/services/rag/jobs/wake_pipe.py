@@ -35,7 +35,7 @@ class WakePipe:
         return self._descriptor
 
     def wait(self, seconds: float) -> bool:
-        """Return True as soon as somebody called `wake_workers` or `write`; False after *seconds*.
+        """Return True once `wake_workers` or `write` was called, or False after *seconds*.
 
         All wake-ups so far are consumed.
         """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
 from backend.services.rag.jobs.broker import TASK_NAME, send_task_messages
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.jobs.wake_pipe import WakePipe
 
@@ -31,7 +31,7 @@ _IDLE_CHECK_SECONDS = 10.0
 
 def run_polling_worker(
     ingestion: IngestionRunner,
-    embedding: EmbeddingThread,
+    indexing: IndexingThreads,
     threads: int,
     pipe: WakePipe | None = None,
 ) -> None:
@@ -41,9 +41,9 @@ def run_polling_worker(
         pipe: wakes the worker at once. The worker then also ends if it has no work for minutes.
     """
     _log.info("ready, processing up to %d documents at a time", threads)
-    workers: list[IngestionThread | EmbeddingThread] = [
+    workers: list[IngestionThread | IndexingThreads] = [
         *(IngestionThread(ingestion, idle_seconds=_POLL_SECONDS) for _ in range(threads)),
-        embedding,
+        indexing,
     ]
     ended = threading.Event()
 
@@ -59,7 +59,7 @@ def run_polling_worker(
     if pipe is None:
         ended.wait()
     else:
-        _wait_until_idle(pipe, ended, ingestion, embedding, workers)
+        _wait_until_idle(pipe, ended, ingestion, indexing, workers)
     _log.info("shutting down")
     for worker in workers:
         worker.stop()
@@ -69,8 +69,8 @@ def _wait_until_idle(
     pipe: WakePipe,
     ended: threading.Event,
     ingestion: IngestionRunner,
-    embedding: EmbeddingThread,
-    workers: Sequence[IngestionThread | EmbeddingThread],
+    indexing: IndexingThreads,
+    workers: Sequence[IngestionThread | IndexingThreads],
 ) -> None:
     """Wake *workers* by *pipe* until there was no work for _IDLE_SECONDS or *ended* is set."""
     last_work_at = float("-inf")
@@ -80,7 +80,7 @@ def _wait_until_idle(
             for worker in workers:
                 worker.wake()
         # A wake-up after this check stays in the pipe, so that the next process is started for it.
-        elif ingestion.has_unfinished_work() or embedding.has_unfinished_work():
+        elif ingestion.has_unfinished_work() or indexing.has_unfinished_work():
             last_work_at = monotonic()
         elif monotonic() - last_work_at >= _IDLE_SECONDS:
             return
@@ -89,7 +89,7 @@ def _wait_until_idle(
 def run_celery_worker(
     app: "Celery",
     ingestion: IngestionRunner,
-    embedding: EmbeddingThread,
+    indexing: IndexingThreads,
     threads: int,
 ) -> None:
     """Process the messages of *app* until a signal ends the process."""
@@ -112,7 +112,7 @@ def run_celery_worker(
         _log.info("ready, processing up to %d documents at a time", threads)
         send_task_messages(app, threads)
         supervisor.start()
-        embedding.start()
+        indexing.start()
 
     def on_shutdown(**_: object) -> None:
         _log.info("shutting down")
@@ -134,4 +134,4 @@ def run_celery_worker(
     )
     worker.start()
     supervisor.stop()
-    embedding.stop()
+    indexing.stop()

@@ -144,12 +144,14 @@ class SearchResponse(BaseModel):
     `degraded` contains the parts of the search that were unavailable, so that the results may be
     incomplete or in a worse order: `vectors` (the results match by keywords only) or `reranking`.
     Usually it is empty. `term_weights` are the inverse document frequencies of the query's terms,
-    case-folded and stemmed, if sentences were requested.
+    case-folded and stemmed, if sentences were requested. `multilingual` is then true if the
+    similarities of sentences are of a model that knows other languages than English.
     """
 
     results: list[SearchHitResponse]
     degraded: list[SearchStage]
     term_weights: dict[str, float] | None = None
+    multilingual: bool | None = None
     took_ms: float
 
 
@@ -213,12 +215,15 @@ def search_chunks(body: SearchRequest) -> SearchResponse:
 
 
 def _search_sentences(body: SearchRequest, started_at: float) -> SearchResponse:
-    result = use(SearchService).search_with_term_weights(get_viewer(), body.to_search_query())
-    sentences = use(StoredSimilarities).score_sentences(body.query, result.hits)
+    viewer = get_viewer()
+    result = use(SearchService).search_with_term_weights(viewer, body.to_search_query())
+    similarities = use(StoredSimilarities).for_tenant(viewer.tenant_id)
+    sentences = similarities.score_sentences(body.query, result.hits)
     return SearchResponse(
         results=list(map(SearchHitResponse.from_hit, result.hits, sentences)),
         degraded=list(result.degraded),
         term_weights=dict(result.term_weights),
+        multilingual=similarities.is_multilingual,
         took_ms=_get_elapsed_ms(started_at),
     )
 

@@ -65,6 +65,11 @@ def build_chunk_id(document_id: str, generation: int, ordinal: int) -> str:
     return f"chk_{document_id.partition('_')[2]}.{generation}.{ordinal}"
 
 
+def get_document_id(chunk_id: str) -> str:
+    """Return the id of the chunk's document."""
+    return f"doc_{chunk_id.removeprefix('chk_').split('.')[0]}"
+
+
 def get_visible_chunks(
     session: Session, tenant_id: str, user_id: str, chunk_ids: Sequence[str]
 ) -> dict[str, VisibleChunk]:

@@ -134,6 +134,12 @@ def list_all_collections(session: Session) -> Sequence[CollectionRow]:
     return session.scalars(select(CollectionRow).order_by(CollectionRow.id)).all()
 
 
+def list_tenant_collections(session: Session, tenant_id: str) -> list[str]:
+    """Return the ids of all collections of the tenant."""
+    query = select(CollectionRow.id).where(CollectionRow.tenant_id == tenant_id)
+    return list(session.scalars(query.order_by(CollectionRow.id)))
+
+
 def get_collection_by_name(
     session: Session, tenant_id: str, owner_id: str, name: str
 ) -> CollectionRow | None:

@@ -1,6 +1,6 @@
 """Documents, their extracted text, and pending removals of files and vectors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -79,6 +79,8 @@ class DocumentRow(Base):
     # Encrypted password of the file, until its text is extracted or extraction fails.
     sealed_password: Mapped[str | None] = mapped_column(Text)
     content_type: Mapped[str] = mapped_column(String(100))
+    # ISO 639-1 code, "" if unknown; None until it is detected.
+    language: Mapped[str | None] = mapped_column(String(8))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     blob: Mapped[str] = mapped_column(String(64))
@@ -243,6 +245,14 @@ def list_attributes(
     ).where(DocumentRow.collection_id == collection_id)
     queries = [query] if document_ids is None else map(query.where, id_conditions(document_ids))
     return [(row[0], row[1], row[2], row[3]) for batch in queries for row in session.execute(batch)]
+
+
+def get_languages(session: Session, document_ids: Collection[str]) -> dict[str, str]:
+    """Return the detected languages of the documents by id, without unknown ones."""
+    query = select(DocumentRow.id, DocumentRow.language).where(
+        DocumentRow.id.in_(document_ids), DocumentRow.language != ""
+    )
+    return {row[0]: row[1] for row in session.execute(query) if row[1]}
 
 
 def id_conditions(document_ids: Sequence[str]) -> Iterator[ColumnElement[bool]]:

@@ -23,14 +23,26 @@ from backend.services.rag.store.base import Base, new_id, utc_now
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.leases import is_free
+from backend.services.rag.store.multilingual_tenants import (
+    SERVED_STATES,
+    MultilingualTenantRow,
+    select_tenants,
+)
 
 # One model is `serving`. One may be `building`: missing chunks are embedded in the background, then
 # it becomes serving. The previous model is `leaving` until no process can use it, then `dropping`.
-ModelState = Literal["serving", "building", "leaving", "dropping"]
+# One may be `selected`: it serves the tenants of the table multilingual_tenants.
+ModelState = Literal["serving", "building", "selected", "leaving", "dropping"]
+# The tenants whose documents a model embeds: all, those that the selected model serves or will
+# serve, or those that it does not serve yet.
+TenantScope = Literal["all", "multilingual", "others"]
 
 # Number of documents that suffices to detect missing vectors and is below the maximum number of
 # query parameters.
 _MAX_CHECKED_DOCUMENTS = 500
+
+# Chunks from which the language of a document is detected.
+_SAMPLE_CHUNKS = 5
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -187,11 +199,20 @@ def delete_model(session: Session, model_id: str) -> None:
 
 
 def list_incomplete_documents(
-    session: Session, model_id: str, limit: int
+    session: Session,
+    model_id: str,
+    limit: int,
+    scope: TenantScope = "all",
+    tenant_id: str | None = None,
 ) -> list[IncompleteDocument]:
-    """Return visible documents that the model has not embedded completely, oldest first."""
+    """Return visible documents that the model has not embedded completely, oldest first.
+
+    Args:
+        tenant_id: restricts the result to documents of this tenant.
+    """
     query = _join_visible(
         model_id,
+        scope,
         select(
             DocumentRow.id,
             DocumentRow.tenant_id,
@@ -200,15 +221,20 @@ def list_incomplete_documents(
             DocumentRow.chunks,
         ),
     )
+    if tenant_id is not None:
+        query = query.where(DocumentRow.tenant_id == tenant_id)
     query = query.where(_is_incomplete()).order_by(DocumentRow.id).limit(limit)
     return [IncompleteDocument(*row) for row in session.execute(query)]
 
 
-def get_progress(session: Session, model_id: str) -> tuple[int, int, int, int]:
+def get_progress(
+    session: Session, model_id: str, scope: TenantScope = "all"
+) -> tuple[int, int, int, int]:
     """Return embedded documents, all documents, embedded chunks and all chunks."""
     complete = func.count().filter(~_is_incomplete())
     query = _join_visible(
         model_id,
+        scope,
         select(
             complete,
             func.count(),
@@ -238,8 +264,57 @@ def list_chunks_to_embed(
     return title or "", rows
 
 
-def _join_visible(model_id: str, query: Select[_Row]) -> Select[_Row]:
-    """Return *query* over the visible documents, outer-joined with the model's embeddings."""
+def list_samples_without_language(session: Session, limit: int) -> list[tuple[str, str, list[str]]]:
+    """Return id, tenant and some chunks of visible documents whose language is not detected."""
+    query = select(DocumentRow.id, DocumentRow.tenant_id, DocumentRow.generation).where(
+        DocumentRow.language.is_(None), DocumentRow.generation > 0
+    )
+    return [
+        (document_id, tenant_id, _list_samples(session, document_id, generation))
+        for document_id, tenant_id, generation in session.execute(query.limit(limit)).all()
+    ]
+
+
+def _list_samples(session: Session, document_id: str, generation: int) -> list[str]:
+    texts = select(ChunkRow.text).where(
+        ChunkRow.document_id == document_id, ChunkRow.generation == generation
+    )
+    return list(session.scalars(texts.order_by(ChunkRow.ordinal).limit(_SAMPLE_CHUNKS)))
+
+
+def set_language(session: Session, document_id: str, language: str) -> None:
+    """Store the language of the document, unless it was stored meanwhile."""
+    session.execute(
+        update(DocumentRow)
+        .where(DocumentRow.id == document_id, DocumentRow.language.is_(None))
+        .values(language=language)
+    )
+
+
+def count_missing_chunks(session: Session, model_id: str, tenant_id: str) -> int:
+    """Return the number of the tenant's visible chunks that the model has not embedded."""
+    missing = DocumentRow.chunks - func.coalesce(EmbeddingRow.chunks, 0)
+    query = _join_visible(model_id, "all", select(func.coalesce(func.sum(missing), 0)))
+    query = query.where(DocumentRow.tenant_id == tenant_id, _is_incomplete())
+    return int(session.scalar(query) or 0)
+
+
+def delete_tenant_embeddings(session: Session, model_id: str, tenant_id: str) -> None:
+    """Delete the model's records of the tenant's documents."""
+    documents = select(DocumentRow.id).where(DocumentRow.tenant_id == tenant_id)
+    session.execute(
+        delete(EmbeddingRow).where(
+            EmbeddingRow.model_id == model_id, EmbeddingRow.document_id.in_(documents)
+        )
+    )
+
+
+def _join_visible(model_id: str, scope: TenantScope, query: Select[_Row]) -> Select[_Row]:
+    """Return *query* over the scope's visible documents, outer-joined with the embeddings."""
+    if scope == "multilingual":
+        query = query.where(DocumentRow.tenant_id.in_(select(MultilingualTenantRow.tenant_id)))
+    elif scope == "others":
+        query = query.where(DocumentRow.tenant_id.not_in(select_tenants(*SERVED_STATES)))
     return (
         query.select_from(DocumentRow)
         .outerjoin(

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from backend.services.rag.store.base import Base, is_old_generation
 from backend.services.rag.store.chunks import ChunkRow
 from backend.services.rag.store.documents import DocumentRow
-from backend.services.rag.store.embeddings import IncompleteDocument
+from backend.services.rag.store.embeddings import IncompleteDocument, TenantScope
+from backend.services.rag.store.multilingual_tenants import SERVED_STATES, select_tenants
 
 
 class SentenceVectorsRow(Base):
@@ -124,7 +125,7 @@ def get_next_ordinal(session: Session, document_id: str, generation: int, model:
 
 
 def list_documents_without_vectors(
-    session: Session, model: str, limit: int
+    session: Session, model: str, scope: TenantScope, limit: int
 ) -> list[IncompleteDocument]:
     """Return visible documents whose sentences have no vectors under *model*, newest first."""
     query = (
@@ -135,15 +136,15 @@ def list_documents_without_vectors(
             DocumentRow.generation,
             DocumentRow.chunks,
         )
-        .where(_lacks_vectors(model))
+        .where(_lacks_vectors(model, scope))
         .order_by(DocumentRow.id.desc())
         .limit(limit)
     )
     return [IncompleteDocument(*row) for row in session.execute(query)]
 
 
-def count_documents_without_vectors(session: Session, model: str) -> int:
-    query = select(func.count()).select_from(DocumentRow).where(_lacks_vectors(model))
+def count_documents_without_vectors(session: Session, model: str, scope: TenantScope) -> int:
+    query = select(func.count()).select_from(DocumentRow).where(_lacks_vectors(model, scope))
     return session.scalar(query) or 0
 
 
@@ -177,11 +178,17 @@ def delete_old_sentence_vectors(
     return len(keys)
 
 
-def _lacks_vectors(model: str) -> ColumnElement[bool]:
+def _lacks_vectors(model: str, scope: TenantScope) -> ColumnElement[bool]:
     last_chunk = select(SentenceVectorsRow.document_id).where(
         SentenceVectorsRow.document_id == DocumentRow.id,
         SentenceVectorsRow.generation == DocumentRow.generation,
         SentenceVectorsRow.ordinal == DocumentRow.chunks - 1,
         SentenceVectorsRow.model == model,
     )
-    return and_(DocumentRow.generation > 0, DocumentRow.chunks > 0, ~last_chunk.exists())
+    is_visible = and_(DocumentRow.generation > 0, DocumentRow.chunks > 0)
+    served = select_tenants(*SERVED_STATES)
+    if scope == "multilingual":
+        is_visible = and_(is_visible, DocumentRow.tenant_id.in_(served))
+    elif scope == "others":
+        is_visible = and_(is_visible, DocumentRow.tenant_id.not_in(served))
+    return and_(is_visible, ~last_chunk.exists())

@@ -53,7 +53,7 @@ def iterate_originals(connection: Connection) -> Iterator[OriginalFile]:
 
 
 def iterate_embedded_documents(connection: Connection) -> Iterator[EmbeddedDocument]:
-    """Yield embeddings grouped by partition, for the active and the pending embedding model."""
+    """Yield embeddings grouped by partition, of all embedding models in use."""
     for collection_id, model_id, suffix in connection.execute(_partitions()).all():
         last = ""
         while True:
@@ -145,7 +145,7 @@ def _partitions() -> Select[tuple[str, str, str]]:
         select(DocumentRow.collection_id, EmbeddingModelRow.id, EmbeddingModelRow.suffix)
         .join(EmbeddingRow, EmbeddingRow.document_id == DocumentRow.id)
         .join(EmbeddingModelRow, EmbeddingModelRow.id == EmbeddingRow.model_id)
-        .where(EmbeddingModelRow.state.in_(("serving", "building")))
+        .where(EmbeddingModelRow.state.in_(("serving", "building", "selected")))
         .distinct()
         .order_by(DocumentRow.collection_id, EmbeddingModelRow.id)
     )

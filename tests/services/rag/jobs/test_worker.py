@@ -210,6 +210,36 @@ def test_documents_deleted_during_processing_leave_no_data(installation):
 
 
 @pytest.mark.slow
+def test_killed_worker_loses_no_vector_while_the_model_is_switched(installation):
+    ada = installation.user()
+    for number in range(8):
+        ada.send(build_text(2000 + number, 1500).encode(), f"{number}.txt", wait=0)
+    wait_until(lambda: are_all_ready(ada, 8), SECONDS)
+    german = "Die Bibliothek öffnet am Montag um neun Uhr. Am Sonntag bleibt sie geschlossen."
+
+    ada.send(german.encode(), "german.txt", wait=0)
+    failures = []
+    for _ in range(3):
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            response = ada("POST", "/search", json={"query": "note on the plant"})
+            if response.status_code != 200 or not response.json["results"]:
+                failures.append(response.text)
+        installation.kill_worker()
+        # Do not wait until the lease of the killed process expires.
+        installation.execute_sql("UPDATE embedding_models SET worked_until = NULL")
+        installation.start_worker()
+    wait_until(lambda: are_all_ready(ada, 9), SECONDS)
+    switched = "SELECT COUNT(*) FROM multilingual_tenants WHERE state = 'complete'"
+    wait_until(lambda: installation.execute_sql(switched) == [(1,)], 2 * SECONDS)
+
+    assert failures == []
+    assert installation.is_consistent()
+    (hit, *_) = ada.search("When is the library closed?", mode="dense")
+    assert hit["text"] == german
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_randomly_killed_workers_under_load_lose_no_document(installation):
     users, generator = [installation.user() for _ in range(3)], random.Random(11)  # noqa: S311 - as above

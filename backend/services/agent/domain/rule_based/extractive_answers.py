@@ -9,9 +9,12 @@ from typing import Final
 from backend.ai.embedder import Embedder
 from backend.ai.extractive_answers import (
     ANSWER_OPTIONS,
+    CROSS_LANGUAGE_OPTIONS,
     LEXICAL_OPTIONS,
+    MULTILINGUAL_OPTIONS,
     Candidate,
     EmbeddedSimilarities,
+    ExtractionOptions,
     SentenceSimilarities,
     extract_answer,
     get_answer_options,
@@ -30,7 +33,11 @@ RELATED_OPTIONS: Final = replace(
     ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
 )
 
-_LEXICAL_RELATED_OPTIONS: Final = replace(LEXICAL_OPTIONS, min_support=0.2)
+_RELATED_OPTIONS: Final = {
+    LEXICAL_OPTIONS: replace(LEXICAL_OPTIONS, min_support=0.2),
+    MULTILINGUAL_OPTIONS: replace(MULTILINGUAL_OPTIONS, min_support=0.4),
+    CROSS_LANGUAGE_OPTIONS: replace(CROSS_LANGUAGE_OPTIONS, min_support=0.2),
+}
 
 _SUMMARY_SENTENCES: Final = 4
 _ASKS_FOR_SUMMARY: Final = re.compile(
@@ -91,9 +98,7 @@ def answer_from_chunks(
             key=lambda chunk: chunk.start,
         )
         return extract_first_sentences(first_chunk)
-    options = get_answer_options(question, chunks)
-    if options is ANSWER_OPTIONS:
-        options = _OPTIONS
+    options = _get_options(question, chunks)
     selected = extract_answer(question, chunks, similarities, options, term_weights=term_weights)
     if not selected:
         return None
@@ -106,14 +111,19 @@ def answer_from_chunks(
     return _join_lines(lines)
 
 
+def _get_options(question: str, chunks: Sequence[Chunk]) -> ExtractionOptions:
+    is_multilingual = bool(chunks) and all(chunk.is_multilingual for chunk in chunks)
+    options = get_answer_options(question, chunks, is_multilingual=is_multilingual)
+    return _OPTIONS if options is ANSWER_OPTIONS else options
+
+
 def is_related(
     similarities: SentenceSimilarities[Chunk], question: str, chunks: Sequence[Chunk]
 ) -> bool:
     """Return True if *chunks* are about the subject of *question*, even without an answer."""
     if _ASKS_FOR_SUMMARY.search(question):
         return True
-    is_known = get_answer_options(question, chunks) is ANSWER_OPTIONS
-    options = RELATED_OPTIONS if is_known else _LEXICAL_RELATED_OPTIONS
+    options = _RELATED_OPTIONS.get(_get_options(question, chunks), RELATED_OPTIONS)
     ranked = rank_sentences(question, chunks, similarities, options)
     return any(sentence.support >= options.min_support for sentence in ranked)
 

@@ -15,11 +15,12 @@ from backend.ai.text.token_estimates import estimate_tokens
 from backend.services.agent.engine.chat_models.compact_prompts import build_part_prompt
 from backend.services.agent.model import Chunk, RunProgress
 
-# A document of this size is summarized at once, a longer one in parts.
+# A document of this size is summarized at once, a longer one in parts: notes about the parts cost
+# more time than they save, because a token is written as slowly as four are read.
 MAX_SINGLE_TOKENS: Final = 1_600
 MAX_PART_TOKENS: Final = 700
 _READING_SECONDS: Final = 40.0
-_MIN_READING_TOKENS: Final = 900
+_MIN_READING_TOKENS: Final = MAX_SINGLE_TOKENS
 _MAX_READING_TOKENS: Final = 6_000
 # Stages of the progress: summarized parts, and the tokens that are read of a single text.
 PARTS_STAGE: Final = "parts"
@@ -54,10 +55,12 @@ def split_into_parts(text: str, max_tokens: int) -> list[str]:
 
     If it has more than *max_tokens* tokens, they contain the first sentences of each paragraph.
     """
-    if estimate_tokens(text) <= min(MAX_SINGLE_TOKENS, max_tokens):
+    if estimate_tokens(text) <= MAX_SINGLE_TOKENS:
         return [text]
     pieces = _shorten_paragraphs(text.split("\n\n"), max_tokens)
     total = sum(map(estimate_tokens, pieces))
+    if total <= MAX_SINGLE_TOKENS:
+        return ["\n\n".join(pieces)]
     target = total / max(-(-total // MAX_PART_TOKENS), 1)
     parts: list[list[str]] = [[]]
     size = 0

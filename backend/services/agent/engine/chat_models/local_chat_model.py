@@ -333,7 +333,7 @@ class _Turn:
 
     @property
     def may_be_writing(self) -> bool:
-        """Whether documents were searched in vain for a request that is not worded as question."""
+        """True if only documents were searched for, and the request is not worded as a question."""
         return (
             self.kind == "question"
             and bool(self.completed)

@@ -50,7 +50,7 @@ class ServiceAccountCreate(Input):
 
 
 class ServiceAccountRotate(Input):
-    """How long the previous key stays valid. 0 revokes it and its tokens at once."""
+    """Time for which the previous key stays valid. 0 revokes it and its tokens at once."""
 
     overlap_seconds: Annotated[int, Field(ge=0, le=_MAX_OVERLAP_SECONDS), JsonInteger] = (
         _DAY_SECONDS

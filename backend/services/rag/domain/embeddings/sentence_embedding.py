@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from time import monotonic
 
 from backend.ai.chunk_statements import analyze_chunk
-from backend.ai.embedding import BuiltInEmbedder
 from backend.chassis.database.sessions import Database
-from backend.services.rag.domain.embeddings.sentence_vectors import (
-    SENTENCE_MODEL,
+from backend.services.rag.domain.embeddings.sentence_models import (
+    SentenceModel,
+    SentenceModels,
     embed_sentences,
-    hash_text,
-    pack_vectors,
 )
+from backend.services.rag.domain.embeddings.sentence_vectors import hash_text, pack_vectors
 from backend.services.rag.store import embeddings as embedding_store
 from backend.services.rag.store import leases
 from backend.services.rag.store import sentence_vectors as store
@@ -53,7 +52,7 @@ class SentenceEmbedder:
     """
 
     def __init__(
-        self, database: Database, embedder: BuiltInEmbedder, has_due_document: Callable[[], bool]
+        self, database: Database, models: SentenceModels, has_due_document: Callable[[], bool]
     ) -> None:
         """*database* sees all tenants' rows.
 
@@ -61,7 +60,7 @@ class SentenceEmbedder:
             has_due_document: returns whether a document waits for ingestion.
         """
         self._database = database
-        self._embedder = embedder
+        self._models = models
         self._has_due_document = has_due_document
         self._stopping = threading.Event()
         self._paused_until = 0.0
@@ -74,7 +73,9 @@ class SentenceEmbedder:
         """Work for up to one time slice. Returns False if there was nothing to do."""
         if monotonic() < self._paused_until:
             return False
-        has_worked = self._embed_next_documents()
+        has_worked = False
+        for model in self._models.list_models():
+            has_worked |= self._embed_next_documents(model)
         if not has_worked:
             self._paused_until = monotonic() + _IDLE_SECONDS
         return has_worked
@@ -82,12 +83,15 @@ class SentenceEmbedder:
     def count_waiting_documents(self) -> int:
         """Return the number of ready documents whose sentences are not embedded yet."""
         with self._database.read() as session:
-            return store.count_documents_without_vectors(session, SENTENCE_MODEL)
+            return sum(
+                store.count_documents_without_vectors(session, model.name, model.scope)
+                for model in self._models.list_models()
+            )
 
-    def _embed_next_documents(self) -> bool:
+    def _embed_next_documents(self, model: SentenceModel) -> bool:
         with self._database.read() as session:
             documents = store.list_documents_without_vectors(
-                session, SENTENCE_MODEL, _DOCUMENTS_PER_TIME_SLICE
+                session, model.name, model.scope, _DOCUMENTS_PER_TIME_SLICE
             )
         if not documents or self._must_wait():
             return False
@@ -97,7 +101,7 @@ class SentenceEmbedder:
         deadline = monotonic() + _TIME_SLICE_SECONDS
         try:
             for document in documents:
-                self._embed_document(document, deadline)
+                self._embed_document(model, document, deadline)
                 if monotonic() > deadline or self._must_wait():
                     break
         finally:
@@ -108,19 +112,21 @@ class SentenceEmbedder:
     def _must_wait(self) -> bool:
         return self._stopping.is_set() or self._has_due_document()
 
-    def _embed_document(self, document: IncompleteDocument, deadline: float) -> None:
+    def _embed_document(
+        self, model: SentenceModel, document: IncompleteDocument, deadline: float
+    ) -> None:
         """Embed the remaining chunks of *document* until *deadline* or until ingestion must run."""
         key = document.document_id, document.generation
         with self._database.read() as session:
-            first = store.get_next_ordinal(session, *key, SENTENCE_MODEL)
+            first = store.get_next_ordinal(session, *key, model.name)
         while first < document.chunks:
             chunks = self._load_chunks(document, first)
             if chunks:
-                vectors = self._embed_chunks(chunks)
+                vectors = _embed_chunks(model, chunks)
             else:  # fewer chunks than recorded: mark all as embedded, to end its retries
                 first, vectors = document.chunks - 1, [NO_SENTENCES]
             with self._database.write() as session:
-                if not store.save_sentence_vectors(session, *key, first, SENTENCE_MODEL, vectors):
+                if not store.save_sentence_vectors(session, *key, first, model.name, vectors):
                     return
             first += len(vectors)
             if monotonic() > deadline or self._must_wait():
@@ -144,19 +150,20 @@ class SentenceEmbedder:
                 for row in rows
             ]
 
-    def _embed_chunks(self, chunks: Sequence[_StoredChunk]) -> list[SentenceVectors]:
-        texts_by_chunk = [
-            {
-                hash_text(statement.text_in_context): statement.text_in_context
-                for statement in analyze_chunk(chunk).statements
-            }
-            for chunk in chunks
-        ]
-        # Chunks overlap, so that some sentences are in two of them.
-        texts = {key: text for texts in texts_by_chunk for key, text in texts.items()}
-        rows = embed_sentences(self._embedder, list(texts.values()))
-        positions = {key: position for position, key in enumerate(texts)}
-        return [
-            pack_vectors(list(chunk_texts), rows[[positions[key] for key in chunk_texts]])
-            for chunk_texts in texts_by_chunk
-        ]
+
+def _embed_chunks(model: SentenceModel, chunks: Sequence[_StoredChunk]) -> list[SentenceVectors]:
+    texts_by_chunk = [
+        {
+            hash_text(statement.text_in_context): statement.text_in_context
+            for statement in analyze_chunk(chunk).statements
+        }
+        for chunk in chunks
+    ]
+    # Chunks overlap, so that some sentences are in two of them.
+    texts = {key: text for texts in texts_by_chunk for key, text in texts.items()}
+    rows = embed_sentences(model.embedder, list(texts.values()))
+    positions = {key: position for position, key in enumerate(texts)}
+    return [
+        pack_vectors(list(chunk_texts), rows[[positions[key] for key in chunk_texts]])
+        for chunk_texts in texts_by_chunk
+    ]

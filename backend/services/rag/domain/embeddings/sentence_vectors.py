@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from backend.ai.answer_types import strip_source_phrase
 from backend.ai.embedder import Vectors
-from backend.ai.embedding import BUILT_IN, DIMENSIONS, BuiltInEmbedder
+from backend.ai.embedding import DIMENSIONS, MULTILINGUAL
 from backend.ai.extractive_answers import ANSWER_OPTIONS, Candidate, find_candidates
 from backend.chassis.database.sessions import Database
 from backend.services.rag.domain.embeddings.query_vectors import QueryVectors
+from backend.services.rag.domain.embeddings.sentence_models import (
+    SentenceModel,
+    SentenceModels,
+    embed_sentences,
+)
 from backend.services.rag.model import SearchHit, SentenceSpan
 from backend.services.rag.store import sentence_vectors as store
 from backend.services.rag.store.sentence_vectors import SentenceVectors
 
-# Searches may use another model, but the thresholds of answers were measured with this one.
-SENTENCE_MODEL = BUILT_IN
 _MAX_INT8 = 127
 
 
@@ -30,20 +33,47 @@ class StoredSimilarities:
     """Similarities of the sentences of search hits. Shared between threads."""
 
     def __init__(
-        self, database: Database, embedder: BuiltInEmbedder, query_vectors: QueryVectors
+        self, database: Database, models: SentenceModels, query_vectors: QueryVectors
     ) -> None:
         """*database* sees all tenants' rows: the search has checked access to the hits."""
         self._database = database
-        self._embedder = embedder
+        self._models = models
         self._query_vectors = query_vectors
+
+    def for_tenant(self, tenant_id: str) -> "TenantSimilarities":
+        """Return the similarities under the model of the tenant's sentences."""
+        return TenantSimilarities(
+            self._database, self._models.get_model(tenant_id), self._query_vectors
+        )
+
+
+class TenantSimilarities:
+    """Similarities of the sentences of search hits in the documents of one tenant."""
+
+    def __init__(
+        self, database: Database, model: SentenceModel, query_vectors: QueryVectors
+    ) -> None:
+        self._database = database
+        self._model = model
+        self._query_vectors = query_vectors
+
+    @property
+    def is_multilingual(self) -> bool:
+        """True if the model knows other languages than English."""
+        return self._model.name == MULTILINGUAL
 
     def compute_similarities(
         self, question: str, candidates: Sequence[Candidate[SearchHit]]
     ) -> Sequence[float]:
-        """Return the cosine similarity of *question* with the text of each of *candidates*."""
+        """Return the similarity of *question* with the text of each of *candidates*.
+
+        It is a cosine similarity on the scale of the model for English.
+        """
         if not candidates:
             return []
-        vector = self._query_vectors.embed_query(SENTENCE_MODEL, question, self._embedder.encode)
+        vector = self._query_vectors.embed_query(
+            self._model.name, question, self._model.embedder.encode_queries
+        )
         known = self._compute_stored(vector, {item.chunk.chunk_id for item in candidates})
         hashes = [hash_text(candidate.text) for candidate in candidates]
         missing = {
@@ -52,8 +82,8 @@ class StoredSimilarities:
             if text_hash not in known
         }
         if missing:
-            similarities = embed_sentences(self._embedder, list(missing.values())) @ vector
-            known |= zip(missing, similarities.tolist(), strict=True)
+            rows = embed_sentences(self._model.embedder, list(missing.values()))
+            known |= zip(missing, self._convert(rows @ vector), strict=True)
         return [known[text_hash] for text_hash in hashes]
 
     def score_sentences(self, question: str, hits: Sequence[SearchHit]) -> list[list[SentenceSpan]]:
@@ -74,24 +104,15 @@ class StoredSimilarities:
     def _compute_stored(self, vector: Vectors, chunk_ids: set[str]) -> dict[int, float]:
         """Return the similarities of *vector* with the chunks' stored vectors, by text hash."""
         with self._database.read() as session:
-            stored = store.load_sentence_vectors(session, sorted(chunk_ids), SENTENCE_MODEL)
+            stored = store.load_sentence_vectors(session, sorted(chunk_ids), self._model.name)
         if not stored:
             return {}
         hashes, rows = unpack_vectors(stored)
-        return dict(zip(hashes, (rows @ vector).tolist(), strict=True))
+        return dict(zip(hashes, self._convert(rows @ vector), strict=True))
 
-
-def embed_sentences(embedder: BuiltInEmbedder, texts: Sequence[str]) -> Vectors:
-    """Return one unit vector per text, of shape (len(texts), DIMENSIONS).
-
-    Each text is embedded as a batch of its own, which takes a fifth more time. The built-in model
-    quantises a batch with one scale: in a larger batch the other texts would change the vector of
-    a text, and its similarities by up to 0.03.
-    """
-    rows = np.empty((len(texts), DIMENSIONS), np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        row[:] = embedder.encode([text])[0]
-    return rows
+    def _convert(self, similarities: Vectors) -> list[float]:
+        converted: list[float] = self._model.scale.convert(similarities).tolist()
+        return converted
 
 
 def hash_text(text: str) -> int:

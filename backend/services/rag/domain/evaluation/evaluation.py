@@ -7,9 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import fmean
 
+from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
 from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.datasets import CorpusDocument, Dataset
-from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
+from backend.services.rag.domain.embeddings.model_registry import (
+    EmbeddingModelRegistry,
+    StoredModel,
+)
+from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.evaluation.ranking_metrics import (
     compute_ndcg,
     compute_percentile,
@@ -18,15 +23,17 @@ from backend.services.rag.domain.evaluation.ranking_metrics import (
 )
 from backend.services.rag.domain.ingestion.chunking import (
     Chunk,
-    TokenSpanFinder,
     build_index_text,
     split_into_chunks,
 )
+from backend.services.rag.domain.ingestion.document_language import detect_document_language
+from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.domain.search.service import SearchQuery, SearchService
 from backend.services.rag.model import Viewer
 from backend.services.rag.store.chunks import ChunkRow, build_chunk_id
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow
+from backend.services.rag.store.embeddings import record_embedded_chunks
 from backend.services.rag.store.keyword_index.postings import build_postings, save_postings
 from backend.services.rag.store.vectors import VectorStore
 
@@ -53,6 +60,7 @@ class _ChunkedDocument:
 
     source: CorpusDocument
     document_id: str
+    language: str
     chunks: list[Chunk]
     texts: list[str]
 
@@ -64,15 +72,19 @@ class RetrievalEvaluation:
         self,
         database: Database,
         models: EmbeddingModelRegistry,
+        dense_index: DenseIndex,
         vectors: VectorStore,
         search: SearchService,
-        find_token_spans: TokenSpanFinder,
+        reembedder: Reembedder,
+        tokenizers: TokenizersByLanguage,
     ) -> None:
         self._database = database
         self._models = models
+        self._dense_index = dense_index
         self._vectors = vectors
         self._search = search
-        self._find_token_spans = find_token_spans
+        self._reembedder = reembedder
+        self._tokenizers = tokenizers
         with database.write(_VIEWER.tenant_id) as session:
             collection = CollectionRow(
                 tenant_id=_VIEWER.tenant_id, owner_id=_VIEWER.user_id, name="evaluation"
@@ -81,24 +93,42 @@ class RetrievalEvaluation:
             session.flush()
             self._collection_id = collection.id
 
-    def index_documents(
-        self, documents: Iterable[CorpusDocument], print_progress: PrintProgress
-    ) -> tuple[int, int]:
-        """Index *documents* as ingestion does after extraction.
+    def index_dataset(self, dataset: Dataset, print_progress: PrintProgress) -> tuple[int, int]:
+        """Index the documents of *dataset* as ingestion does after extraction.
+
+        The embedding model is chosen as in the service: by the languages of documents and
+        questions.
 
         Returns:
             The numbers of documents and of chunks.
         """
+        # The service embeds documents again when one in another language follows.
+        languages = (_detect_language(source) for source in dataset.iterate_documents())
+        if any(language not in ("", "en") for language in languages):
+            self._models.select_multilingual(_VIEWER.tenant_id)
+        model = self._models.get_serving_model(_VIEWER.tenant_id)
         document_count = chunk_count = 0
         started_at = time.monotonic()
-        for batch in _split_into_batches(documents, _BATCH_SIZE):
-            chunk_count += self._index_batch(batch)
+        for batch in _split_into_batches(dataset.iterate_documents(), _BATCH_SIZE):
+            chunk_count += self._index_batch(model, batch)
             document_count += len(batch)
             rate = document_count / (time.monotonic() - started_at)
             print_progress(
                 f"{document_count} documents, {chunk_count} chunks, {rate:.0f} documents/s"
             )
+        self._prepare_questions(dataset.queries.values(), print_progress)
         return document_count, chunk_count
+
+    def get_model_name(self) -> str:
+        """Return the name of the embedding model that serves the searches."""
+        return self._models.get_serving_model(_VIEWER.tenant_id).name
+
+    def _prepare_questions(self, questions: Iterable[str], print_progress: PrintProgress) -> None:
+        """Embed the documents again if a question needs the multilingual model."""
+        if not any(self._search.needs_multilingual(_VIEWER, SearchQuery(q)) for q in questions):
+            return
+        print_progress("embedding all documents for other languages")
+        self._reembedder.switch_tenant(_VIEWER.tenant_id)
 
     def run_queries(
         self, dataset: Dataset, template: SearchQuery, print_progress: PrintProgress
@@ -125,15 +155,13 @@ class RetrievalEvaluation:
             p99_ms=compute_percentile(latencies_ms, 0.99),
         )
 
-    def _index_batch(self, batch: list[CorpusDocument]) -> int:
+    def _index_batch(self, model: StoredModel, batch: list[CorpusDocument]) -> int:
         """Index the documents. Returns the number of chunks."""
         documents = [
             document for source in batch if (document := self._chunk_document(source)).chunks
         ]
-        model = self._models.get_serving_model()
-        vectors = self._models.open_model(model).encode(
-            [text for document in documents for text in document.texts]
-        )
+        texts = [text for document in documents for text in document.texts]
+        vectors = self._dense_index.embed_texts(model, texts, "documents")
         with self._database.write(_VIEWER.tenant_id) as session:
             for document in documents:
                 session.add(self._build_document_row(document))
@@ -141,6 +169,9 @@ class RetrievalEvaluation:
             for document in documents:
                 save_postings(session, build_postings(document.document_id, 1, document.texts))
                 session.add_all(_build_chunk_rows(document))
+                record_embedded_chunks(
+                    session, model.id, document.document_id, 1, len(document.chunks)
+                )
         partition = model.get_partition_name(self._collection_id)
         first = 0
         for document in documents:
@@ -153,19 +184,21 @@ class RetrievalEvaluation:
 
     def _chunk_document(self, source: CorpusDocument) -> _ChunkedDocument:
         text = _get_text(source)
-        chunks = split_into_chunks(text, self._find_token_spans)
+        language = _detect_language(source)
+        find_token_spans = self._tokenizers.get_token_span_finder(language)
+        chunks = split_into_chunks(text, find_token_spans)
         texts = [
             build_index_text(
                 source.title,
                 chunk.section,
                 text[chunk.start : chunk.end],
-                self._find_token_spans,
+                self._tokenizers.get_token_span_finder(""),
                 text[slice(*chunk.table_header)],
             )
             for chunk in chunks
         ]
         digest = hashlib.sha256(source.id.encode()).hexdigest()
-        return _ChunkedDocument(source, f"doc_{digest[:32]}", chunks, texts)
+        return _ChunkedDocument(source, f"doc_{digest[:32]}", language, chunks, texts)
 
     def _build_document_row(self, document: _ChunkedDocument) -> DocumentRow:
         return DocumentRow(
@@ -177,6 +210,7 @@ class RetrievalEvaluation:
             title=document.source.title,
             title_given=True,
             content_type="text/plain",
+            language=document.language,
             size_bytes=len(document.source.text),
             sha256=document.document_id,
             blob="",
@@ -204,6 +238,10 @@ def _build_chunk_rows(document: _ChunkedDocument) -> Iterator[ChunkRow]:
             table_header=text[slice(*chunk.table_header)],
             text=text[chunk.start : chunk.end],
         )
+
+
+def _detect_language(source: CorpusDocument) -> str:
+    return detect_document_language([_get_text(source)])
 
 
 def _get_text(source: CorpusDocument) -> str:

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import backend
+from backend.ai.embedding.tokenizers_by_language import TokenizersByLanguage
 from backend.services.rag.domain.ingestion.chunking import (
     Chunk,
     Section,
-    TokenSpanFinder,
     add_section_titles,
     iterate_chunks,
 )
@@ -36,28 +36,34 @@ class Chunker:
     """Splits texts under time and memory limits, so that no text can block other documents."""
 
     def __init__(
-        self, find_token_spans: TokenSpanFinder, *, max_memory_bytes: int, timeout_seconds: int
+        self, tokenizers: TokenizersByLanguage, *, max_memory_bytes: int, timeout_seconds: int
     ) -> None:
         """The limits apply to each long text; *timeout_seconds* to its wall and CPU time."""
-        self._find_token_spans = find_token_spans
+        self._tokenizers = tokenizers
         self._max_memory_bytes = max_memory_bytes
         self._timeout_seconds = timeout_seconds
         self._running: dict[subprocess.Popen[str], str] = {}
         self._stopped = False
 
-    def split(self, document_id: str, text: str, sections: Sequence[Section]) -> list[Chunk]:
+    def split(
+        self, document_id: str, text: str, sections: Sequence[Section], language: str
+    ) -> list[Chunk]:
         """Return the same chunks of *text* as `split_into_chunks`.
+
+        Args:
+            language: selects the tokenizer that measures chunks.
 
         Raises:
             ExtractionFailed: with the code `too_complex`; the text exceeds the limits.
             ChunkingFailed: the process failed for another reason.
         """
         if len(text) <= _MAX_CHARS_IN_THIS_PROCESS:
-            return list(iterate_chunks(text, self._find_token_spans, sections))
+            find_token_spans = self._tokenizers.get_token_span_finder(language)
+            return list(iterate_chunks(text, find_token_spans, sections))
         starts = [section.start for section in sections]
         return [
             add_section_titles(chunk, sections)
-            for chunk in self._run_process(document_id, text, starts)
+            for chunk in self._run_process(document_id, text, starts, language)
         ]
 
     def stop(self) -> None:
@@ -72,9 +78,11 @@ class Chunker:
             if running_id == document_id:
                 process.kill()
 
-    def _run_process(self, document_id: str, text: str, starts: Sequence[int]) -> Iterator[Chunk]:
+    def _run_process(
+        self, document_id: str, text: str, starts: Sequence[int], language: str
+    ) -> Iterator[Chunk]:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            self._command(),
+            self._command(language),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -109,10 +117,11 @@ class Chunker:
             process.communicate()
             del self._running[process]
 
-    def _command(self) -> list[str]:
+    def _command(self, language: str) -> list[str]:
+        tokenizer = language if self._tokenizers.uses_multilingual(language) else ""
         limits = [str(self._max_memory_bytes), str(self._timeout_seconds)]
         module = "backend.services.rag.domain.ingestion.chunking_process"
-        return [sys.executable, "-m", module, *limits]
+        return [sys.executable, "-m", module, *limits, tokenizer]
 
     def _read_chunks(self, process: "subprocess.Popen[str]") -> Iterator[Chunk]:
         for line in process.stdout or ():

@@ -1,13 +1,14 @@
 """Ingestion pipeline of one document: extract, chunk, embed, index, publish."""
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from time import monotonic
 from typing import Any
 
-from backend.ai.embedding import BuiltInEmbedder
-from backend.chassis.database.sessions import Database, Session
+from backend.ai.embedding import BuiltInEmbedder, EmbeddingModelUnavailable
+from backend.chassis.database.sessions import Database, Session, acquire_transaction_lock
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.observability.tracing import start_as_current_span
@@ -20,6 +21,11 @@ from backend.services.rag.domain.attachments import (
 )
 from backend.services.rag.domain.blob_storage import BlobStorage
 from backend.services.rag.domain.document_events import record_document_ready
+from backend.services.rag.domain.embeddings.model_registry import (
+    MODELS_LOCK,
+    EmbeddingModelRegistry,
+    StoredModel,
+)
 from backend.services.rag.domain.ingestion.batched_writes import (
     batch_by_size,
     delete_old_generations,
@@ -28,10 +34,11 @@ from backend.services.rag.domain.ingestion.batched_writes import (
 from backend.services.rag.domain.ingestion.cancellation import CancellationToken, ClaimLost
 from backend.services.rag.domain.ingestion.chunker import Chunker
 from backend.services.rag.domain.ingestion.chunking import Chunk, Section, build_index_text
+from backend.services.rag.domain.ingestion.document_language import detect_document_language
 from backend.services.rag.domain.ingestion.queue import IngestionJob
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.domain.uploads import FileReceiver
-from backend.services.rag.errors import ExtractionFailed
+from backend.services.rag.errors import ExtractionFailed, VectorSearchUnavailable
 from backend.services.rag.extraction.document_types import get_type_by_media_type
 from backend.services.rag.extraction.extractor import ExtractedText, Extractor
 from backend.services.rag.model import Viewer
@@ -43,8 +50,9 @@ from backend.services.rag.store.base import utc_now
 from backend.services.rag.store.chunks import build_chunk_id
 from backend.services.rag.store.documents import DocumentRow
 from backend.services.rag.store.keyword_index import postings as posting_store
-from backend.services.rag.store.keyword_index.postings import Postings, build_postings
+from backend.services.rag.store.keyword_index.postings import build_postings
 
+_log = logging.getLogger(__name__)
 # Chunks that are embedded and indexed at once: few enough to report progress often, and to lose
 # little work if the process is killed.
 EMBEDDING_BATCH_SIZE = 64
@@ -62,6 +70,7 @@ class IngestionPipeline:
         extractor: Extractor,
         chunker: Chunker,
         embedder: BuiltInEmbedder,
+        models: EmbeddingModelRegistry,
         dense_index: DenseIndex,
         encryptor: Encryptor,
         audit: AuditOutbox,
@@ -72,6 +81,7 @@ class IngestionPipeline:
         self._extractor = extractor
         self._chunker = chunker
         self._embedder = embedder
+        self._models = models
         self._dense_index = dense_index
         self._encryptor = encryptor
         self._audit = audit
@@ -109,9 +119,7 @@ class IngestionPipeline:
             ids, texts = self._load_index_texts(job, title, start)
             end = start + len(ids)
             with start_as_current_span("embed", attributes={"rag.passages": len(ids)}):
-                self._dense_index.add_chunks(
-                    job.collection_id, job.document_id, job.generation, ids, texts, first=start
-                )
+                self._dense_index.add_chunks(job, ids, texts, first=start)
             if end < total:
                 progress.record_indexed_chunks(end, total)
                 if monotonic() > deadline:
@@ -124,8 +132,33 @@ class IngestionPipeline:
                 for text in self._load_index_texts(job, title, start)[1]
             )
             postings = build_postings(job.document_id, job.generation, texts_in_order)
-            self._publish_generation(job, total, postings)
-        return True
+            with self._database.write(job.tenant_id) as session:
+                _get_claimed_row(session, job)
+                posting_store.save_postings(session, postings)
+        while True:
+            model = self._embed_missing_chunks(job, title, total, cancellation)
+            if self._publish_generation(job, total, model):
+                return True
+
+    def _embed_missing_chunks(
+        self, job: IngestionJob, title: str, total: int, cancellation: CancellationToken
+    ) -> StoredModel:
+        """Embed the chunks that the serving model lacks because it was switched. Return the model.
+
+        If it is unavailable, another model has embedded the chunks, and a background thread embeds
+        them later.
+        """
+        self._models.refresh()
+        model = self._models.get_serving_model(job.tenant_id)
+        first = self._dense_index.count_embedded_chunks(model, job)
+        try:
+            for start in range(first, total, EMBEDDING_BATCH_SIZE):
+                cancellation.raise_if_cancelled()
+                ids, texts = self._load_index_texts(job, title, start)
+                self._dense_index.add_chunks_for_model(model, job, ids, texts, first=start)
+        except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
+            _log.warning("chunks are embedded with %s later: %s", model.name, error)
+        return model
 
     def cancel_processes(self, job: IngestionJob) -> None:
         """Stop the extraction and the chunking of *job* if they are running."""
@@ -172,12 +205,14 @@ class IngestionPipeline:
             raise ExtractionFailed(*warnings[0])
         progress.report("chunking", 0, 0)
         title = job.title if job.title_given else extracted.title or job.title
-        chunks = self._split_text(job, extracted.pages, extracted.headings)
+        language = self._choose_model(job, extracted.pages)
+        chunks = self._split_text(job, extracted.pages, extracted.headings, language)
         self._store_pages(job, extracted)
         self._store_chunks(job, chunks, extracted.pages, is_paged=extracted.has_pages)
         with self._database.write(job.tenant_id) as session:
             row = _get_claimed_row(session, job)
             row.title = title
+            row.language = language
             row.sealed_password = None
             row.warnings = warnings
             row.pages = len(extracted.pages) if extracted.has_pages else None
@@ -205,7 +240,8 @@ class IngestionPipeline:
             pages = [row.text for row in rows]
             headings = [heading for row in rows for heading in row.headings or ()]
             lengths = [(row.number, len(row.text)) for row in rows]
-        chunks = self._split_text(job, pages, headings)
+        language = self._choose_model(job, pages)
+        chunks = self._split_text(job, pages, headings, language)
 
         def copy_pages(session: Session, batch: Sequence[tuple[int, int]]) -> None:
             _get_claimed_row(session, job)
@@ -221,11 +257,24 @@ class IngestionPipeline:
         write_batches(self._database, job.tenant_id, page_batches, copy_pages)
         self._store_chunks(job, chunks, pages, is_paged=job.pages is not None)
         with self._database.write(job.tenant_id) as session:
-            _finish_chunking(_get_claimed_row(session, job), len(chunks))
+            row = _get_claimed_row(session, job)
+            row.language = language
+            _finish_chunking(row, len(chunks))
         return job.title
 
+    def _choose_model(self, job: IngestionJob, pages: Sequence[str]) -> str:
+        """Return the language of the document, after selecting the model that it needs."""
+        language = detect_document_language(pages)
+        if language not in ("", "en"):
+            self._models.select_multilingual(job.tenant_id)
+        return language
+
     def _split_text(
-        self, job: IngestionJob, pages: Sequence[str], headings: Sequence[tuple[int, str]]
+        self,
+        job: IngestionJob,
+        pages: Sequence[str],
+        headings: Sequence[tuple[int, str]],
+        language: str,
     ) -> list[Chunk]:
         text = "".join(pages)
         with (
@@ -233,7 +282,7 @@ class IngestionPipeline:
             start_as_current_span("chunk", attributes={"rag.characters": len(text)}),
         ):
             sections = [Section(start, title) for start, title in headings]
-            chunks = self._chunker.split(job.document_id, text, sections)
+            chunks = self._chunker.split(job.document_id, text, sections, language)
         if not chunks:
             raise ExtractionFailed("no_text", "The file contains no text.")
         return chunks
@@ -286,13 +335,21 @@ class IngestionPipeline:
             ]
             return [row.id for row in rows], texts
 
-    def _publish_generation(self, job: IngestionJob, chunk_count: int, postings: Postings) -> None:
-        """Make the new generation visible, then delete the data that it replaces."""
+    def _publish_generation(self, job: IngestionJob, chunk_count: int, model: StoredModel) -> bool:
+        """Make the new generation visible, then delete the data that it replaces.
+
+        Args:
+            model: the model that has embedded all chunks.
+
+        Returns:
+            False if another model serves meanwhile. The generation is not visible then.
+        """
         with self._database.write(job.tenant_id) as session:
-            _get_claimed_row(session, job)
-            posting_store.save_postings(session, postings)
-        with self._database.write(job.tenant_id) as session:
+            # Models are switched under this lock, after a check that no visible chunks are missing.
+            acquire_transaction_lock(session, MODELS_LOCK)
             row = _get_claimed_row(session, job)
+            if self._models.read_serving_model_id(session, job.tenant_id) != model.id:
+                return False
             row.status = row.stage = "ready"
             row.claim = row.indexed = None
             row.attempts = 0
@@ -313,6 +370,7 @@ class IngestionPipeline:
             delete_old_generations(
                 self._database, job.tenant_id, job.document_id, job.generation, keep_newer=True
             )
+        return True
 
     def _delete_unfinished_generation(self, job: IngestionJob) -> None:
         """Delete the data of all generations except the visible one, left by an interrupted job.

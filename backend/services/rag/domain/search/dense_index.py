@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from backend.ai.embedder import Vectors
 from backend.ai.embedding import EmbeddingModelUnavailable
@@ -30,6 +31,19 @@ _log = logging.getLogger(__name__)
 _FAILURE_PAUSE_SECONDS = 2.0
 
 
+class IndexedGeneration(Protocol):
+    """A generation of the chunks of a document."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def collection_id(self) -> str: ...
+    @property
+    def document_id(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+
+
 class DenseIndex:
     """Embeds and searches chunks. Returns chunk ids; the caller checks access in the tables."""
 
@@ -51,6 +65,7 @@ class DenseIndex:
 
     def search_nearest(
         self,
+        tenant_id: str,
         collection_ids: Iterable[str],
         text: str,
         limit: int,
@@ -58,15 +73,18 @@ class DenseIndex:
     ) -> dict[str, float]:
         """Return the cosine similarities with *text* by chunk id, up to *limit* per collection.
 
+        Args:
+            tenant_id: the tenant of the collections.
+
         Raises:
             VectorSearchUnavailable: the embedding model or the vector store is unavailable.
         """
         if time.monotonic() < self._paused_until:
             raise VectorSearchUnavailable("It failed a moment ago.")
         try:
-            model = self._models.get_serving_model()
+            model = self._models.get_serving_model(tenant_id)
             vector = self._query_vectors.embed_query(
-                model.name, text, lambda texts: self._embed_texts(model, texts, "questions")
+                model.name, text, lambda texts: self.embed_texts(model, texts, "questions")
             )
             scores: dict[str, float] = {}
             missing = []
@@ -108,14 +126,7 @@ class DenseIndex:
         raise VectorSearchUnavailable(f"The vectors of collection {collection_id} are missing.")
 
     def add_chunks(
-        self,
-        collection_id: str,
-        document_id: str,
-        generation: int,
-        ids: Sequence[str],
-        texts: Sequence[str],
-        *,
-        first: int,
+        self, generation: IndexedGeneration, ids: Sequence[str], texts: Sequence[str], *, first: int
     ) -> None:
         """Embed and store consecutive chunks of a generation; *first* is the ordinal of the first.
 
@@ -125,46 +136,58 @@ class DenseIndex:
         Raises:
             VectorSearchUnavailable: the chunks could not be added for any model.
         """
+        models = self._models.list_models_to_index(generation.tenant_id)
         errors = []
-        for model in self._models.list_current_models():
+        for model in models:
             try:
-                self.add_chunks_for_model(
-                    model, collection_id, document_id, generation, ids, texts, first=first
-                )
+                self.add_chunks_for_model(model, generation, ids, texts, first=first)
             except (VectorSearchUnavailable, EmbeddingModelUnavailable) as error:
                 errors.append(_log_and_convert(error))
-        if len(errors) == len(self._models.list_current_models()):
+        if len(errors) == len(models):
             raise errors[0]
 
     def add_chunks_for_model(
         self,
         model: StoredModel,
-        collection_id: str,
-        document_id: str,
-        generation: int,
+        generation: IndexedGeneration,
         ids: Sequence[str],
         texts: Sequence[str],
         *,
         first: int,
     ) -> None:
-        """Embed and store the chunks for *model* only."""
-        with self._database.read() as session:
-            if store.count_embedded_chunks(session, model.id, document_id, generation) < first:
-                return  # earlier chunks are missing; all of them are embedded together later
-        rows = self._embed_texts(model, texts, "documents")
-        partition = model.get_partition_name(collection_id)
+        """Embed and store the chunks for *model* only.
+
+        Raises:
+            EmbeddingModelUnavailable: the model is unavailable.
+            VectorSearchUnavailable: the vector store is unavailable.
+        """
+        if self.count_embedded_chunks(model, generation) < first:
+            return  # earlier chunks are missing; all of them are embedded together later
+        rows = self.embed_texts(model, texts, "documents")
+        partition = model.get_partition_name(generation.collection_id)
+        key = generation.document_id, generation.generation
         with self._metrics.time_stage("indexing"), self._trace_store_call("upsert", partition):
-            self._vectors.add_vectors(partition, document_id, generation, ids, rows)
+            self._vectors.add_vectors(partition, *key, ids, rows)
         with self._database.write() as session:
-            count = first + len(ids)
-            if store.record_embedded_chunks(session, model.id, document_id, generation, count):
+            if store.record_embedded_chunks(session, model.id, *key, first + len(ids)):
                 return
         # The document was deleted meanwhile, and its vectors possibly before these were added.
         self._vectors.delete_vectors(partition, ids)
 
-    def _embed_texts(
+    def count_embedded_chunks(self, model: StoredModel, generation: IndexedGeneration) -> int:
+        """Return the number of chunks that *model* has embedded, counted from the first."""
+        key = generation.document_id, generation.generation
+        with self._database.read() as session:
+            return store.count_embedded_chunks(session, model.id, *key)
+
+    def embed_texts(
         self, model: StoredModel, texts: Sequence[str], purpose: EmbeddingPurpose
     ) -> Vectors:
+        """Return the vectors of *texts* under *model*, as queries or as passages.
+
+        Raises:
+            EmbeddingModelUnavailable: the model is unavailable.
+        """
         attributes: dict[str, AttributeValue] = {
             "gen_ai.operation.name": "embeddings",
             "gen_ai.request.model": model.name,
@@ -177,6 +200,8 @@ class DenseIndex:
             self._metrics.time_embedding(purpose, len(texts)),
             start_as_current_span(f"embeddings {model.name}", kind, attributes),
         ):
+            if purpose == "questions":
+                return embedding_model.encode_queries(texts)
             return embedding_model.encode(texts)
 
     def _trace_store_call(self, operation: str, partition: str) -> AbstractContextManager[Span]:

@@ -1,18 +1,73 @@
 """Fusion of the dense and the keyword ranking into one."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 # Number of hits taken from each ranking. With equal weights the combination was better than
 # either ranking alone and than reciprocal rank fusion on every question set measured; see docs/adr.
 DEPTH = 100
-DENSE_WEIGHT = 0.5
+KEYWORD_WEIGHT: Final = 0.5
+# How much the margin between the languages of the dense hits, and the match of the best keyword
+# hit beyond _MIN_MATCH, say about whether the answer is in the question's language.
+_MARGIN_WEIGHT: Final = 15.0
+_MATCH_WEIGHT: Final = 15.0
+_MIN_MATCH: Final = 0.45
 
 
-def fuse_rankings(dense: Mapping[str, float], keyword: Mapping[str, float]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class KeywordEvidence:
+    """Properties of a keyword ranking in a library of several languages.
+
+    Attributes:
+        coverage: share of the question's terms that the collections contain, from 0 to 1.
+        match: score of the best keyword hit, relative to the highest possible score.
+        margin: cosine similarity of the best dense hit in the question's language minus that of
+            the best hit in another one; -1 or 1 if there are hits in only one of them.
+    """
+
+    coverage: float
+    match: float
+    margin: float
+
+    @property
+    def same_language(self) -> float:
+        """Probability, from 0 to 1, that the answer is in the question's language."""
+        logit = _MARGIN_WEIGHT * self.margin + _MATCH_WEIGHT * (self.match - _MIN_MATCH)
+        return 1 / (1 + math.exp(-logit))
+
+    @property
+    def weight(self) -> float:
+        """Weight of the keyword ranking: a question in another language has no words in common."""
+        return KEYWORD_WEIGHT * self.coverage * self.same_language
+
+
+def compute_margin(
+    dense: Mapping[str, float], languages: Mapping[str, str], question_language: str
+) -> float:
+    """Return the margin of `KeywordEvidence` from the languages of the hits by their key.
+
+    Hits in an unknown language count as hits in the question's language.
+    """
+    in_language: dict[bool, float] = {}
+    for key, similarity in dense.items():
+        is_same = languages.get(key, "") in ("", question_language)
+        in_language[is_same] = max(similarity, in_language.get(is_same, -1.0))
+    if len(in_language) == 2:
+        return in_language[True] - in_language[False]
+    return 1.0 if True in in_language else -1.0
+
+
+def fuse_rankings(
+    dense: Mapping[str, float],
+    keyword: Mapping[str, float],
+    keyword_weight: float = KEYWORD_WEIGHT,
+) -> dict[str, float]:
     """Return the convex combination of both rankings' min-max normalised scores, best first."""
     dense, keyword = _normalise_scores(dense), _normalise_scores(keyword)
     scores = {
-        key: DENSE_WEIGHT * dense.get(key, 0.0) + (1 - DENSE_WEIGHT) * keyword.get(key, 0.0)
+        key: (1 - keyword_weight) * dense.get(key, 0.0) + keyword_weight * keyword.get(key, 0.0)
         for key in dense.keys() | keyword.keys()
     }
     return sort_by_score(scores)

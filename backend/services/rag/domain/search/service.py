@@ -1,17 +1,27 @@
 """Search for chunks in all collections that a user can read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
-from typing import Literal
+from typing import Final, Literal
 
+from backend.ai.embedding import MULTILINGUAL
+from backend.ai.text.languages import detect_language
 from backend.chassis.database.sessions import Database
 from backend.services.rag.clients.metrics import RagMetrics
+from backend.services.rag.domain.embeddings.model_registry import EmbeddingModelRegistry
+from backend.services.rag.domain.embeddings.reembedding import Reembedder
 from backend.services.rag.domain.search.dense_index import DenseIndex
 from backend.services.rag.domain.search.document_attributes import DocumentAttributes
 from backend.services.rag.domain.search.filters import Condition
-from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings, sort_by_score
+from backend.services.rag.domain.search.fusion import (
+    DEPTH,
+    KeywordEvidence,
+    compute_margin,
+    fuse_rankings,
+    sort_by_score,
+)
 from backend.services.rag.domain.search.reranking import (
     RERANK_DEPTH,
     Reranker,
@@ -22,9 +32,14 @@ from backend.services.rag.errors import CollectionNotFound, VectorSearchUnavaila
 from backend.services.rag.model import SearchHit, SearchStage, Viewer
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collections as collection_store
+from backend.services.rag.store import documents as document_store
 from backend.services.rag.store.chunks import VisibleChunk
-from backend.services.rag.store.keyword_index.index import KeywordIndexCache
+from backend.services.rag.store.keyword_index.index import MAX_TERM_SCORE, KeywordIndexCache
 
+# Maximum share of its words that a query in another language has in common with English documents.
+_MAX_FOREIGN_COVERAGE: Final = 0.5
+# Reranking by words needs question and chunks in one language.
+_MIN_SAME_LANGUAGE: Final = 0.5
 Mode = Literal["hybrid", "dense", "keyword"]
 
 
@@ -74,14 +89,18 @@ class SearchService:
     def __init__(
         self,
         database: Database,
+        models: EmbeddingModelRegistry,
         dense_index: DenseIndex,
+        reembedder: Reembedder,
         keyword_indexes: KeywordIndexCache,
         attributes: DocumentAttributes,
         reranker: Reranker | None = None,
         metrics: RagMetrics | None = None,
     ) -> None:
         self._database = database
+        self._models = models
         self._dense_index = dense_index
+        self._reembedder = reembedder
         self._keyword_indexes = keyword_indexes
         self._attributes = attributes
         self._reranker = reranker
@@ -95,6 +114,10 @@ class SearchService:
             VectorSearchUnavailable: the mode is "dense" and vectors are unavailable.
         """
         return self._search_and_record(viewer, query)[0]
+
+    def needs_multilingual(self, viewer: Viewer, query: SearchQuery) -> bool:
+        """Return whether the query needs the multilingual model, which does not serve yet."""
+        return self._lacks_language(viewer, query, self._resolve_scope(viewer, query)[0])
 
     def search_with_term_weights(self, viewer: Viewer, query: SearchQuery) -> WeightedSearchResult:
         """Search like `search_chunks`, and return term weights from the searched collections."""
@@ -119,9 +142,10 @@ class SearchService:
         """Return the result and the versions of the searched collections by id."""
         degraded: list[SearchStage] = []
         versions, document_ids = self._resolve_scope(viewer, query)
-        scores = self._score_chunks(query, versions, document_ids, degraded)
-        hits = self._load_visible_hits(viewer, versions, scores, max(query.k, RERANK_DEPTH))
-        if query.rerank or (query.rerank is None and query.mode == "hybrid"):
+        ranking = self._score_chunks(viewer, query, versions, document_ids, degraded)
+        hits = self._load_visible_hits(viewer, versions, ranking.scores, max(query.k, RERANK_DEPTH))
+        is_default = query.rerank is None and query.mode == "hybrid"
+        if query.rerank or (is_default and ranking.shares_words):
             hits = self._rerank_hits(query, versions, hits, degraded)
         best = [replace(hit, score=round(hit.score, 6)) for hit in hits[: query.k]]
         return SearchResult(best, degraded), versions
@@ -196,12 +220,13 @@ class SearchService:
 
     def _score_chunks(
         self,
+        viewer: Viewer,
         query: SearchQuery,
         versions: Mapping[str, int],
         document_ids: Collection[str] | None,
         degraded: list[SearchStage],
-    ) -> dict[str, float]:
-        """Return scores by chunk id, best first.
+    ) -> "_Ranking":
+        """Return the scored chunks.
 
         Adds "vectors" to *degraded* if a hybrid search used keywords only.
         """
@@ -209,23 +234,101 @@ class SearchService:
         keyword: dict[str, float] = {}
         if query.mode != "keyword" and versions:
             try:
-                dense = self._dense_index.search_nearest(versions, query.text, DEPTH, document_ids)
+                self._require_language(viewer, query, versions)
+                dense = _take_best(
+                    self._dense_index.search_nearest(
+                        viewer.tenant_id, versions, query.text, DEPTH, document_ids
+                    )
+                )
             except VectorSearchUnavailable:
                 # A hybrid search continues with keywords only.
                 if query.mode == "dense":
                     raise
                 self._metrics.count_keyword_only_search()
                 degraded.append("vectors")
-        if query.mode != "dense":
-            for collection_id, version in versions.items():
-                keyword |= self._keyword_indexes.search_chunks(
-                    collection_id, version, query.text, DEPTH, document_ids
-                )
         if query.mode == "dense":
-            return _take_best(dense)
+            return _Ranking(dense)
+        for collection_id, version in versions.items():
+            keyword |= self._keyword_indexes.search_chunks(
+                collection_id, version, query.text, DEPTH, document_ids
+            )
+        keyword = _take_best(keyword)
         if query.mode == "keyword":
-            return _take_best(keyword)
-        return fuse_rankings(_take_best(dense), _take_best(keyword))
+            return _Ranking(keyword)
+        return self._fuse(viewer, query, versions, dense, keyword)
+
+    def _require_language(
+        self, viewer: Viewer, query: SearchQuery, versions: Mapping[str, int]
+    ) -> None:
+        """Let the multilingual model serve if the query needs it.
+
+        Raises:
+            VectorSearchUnavailable: the model is still embedding the documents, and the vectors of
+                the other model do not represent the query's language.
+        """
+        if not self._lacks_language(viewer, query, versions):
+            return
+        if not self._reembedder.prepare_multilingual_search(viewer.tenant_id):
+            raise VectorSearchUnavailable("The documents are being embedded for other languages.")
+
+    def _lacks_language(
+        self, viewer: Viewer, query: SearchQuery, versions: Mapping[str, int]
+    ) -> bool:
+        """Return whether the query is in a language that the serving model does not represent."""
+        if not self._models.chooses_by_language or self._is_multilingual(viewer):
+            return False
+        if detect_language(query.text) in ("", "en"):
+            return False
+        # An English query can be detected wrongly. Documents in English contain its words.
+        return (
+            viewer.tenant_id in self._models.list_multilingual_tenants()
+            or self._keyword_indexes.term_coverage(versions, query.text) <= _MAX_FOREIGN_COVERAGE
+        )
+
+    def _is_multilingual(self, viewer: Viewer) -> bool:
+        return self._models.get_serving_model(viewer.tenant_id).name == MULTILINGUAL
+
+    def _fuse(
+        self,
+        viewer: Viewer,
+        query: SearchQuery,
+        versions: Mapping[str, int],
+        dense: Mapping[str, float],
+        keyword: Mapping[str, float],
+    ) -> "_Ranking":
+        """Fuse both rankings. In a library of several languages, their weights depend on it."""
+        language = detect_language(query.text)
+        if not dense or not self._is_multilingual(viewer):
+            return _Ranking(fuse_rankings(dense, keyword))
+        weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
+        max_score = sum(weights.values()) * MAX_TERM_SCORE
+        evidence = KeywordEvidence(
+            coverage=self._keyword_indexes.term_coverage(versions, query.text),
+            match=max(keyword.values(), default=0.0) / max_score if max_score else 0.0,
+            margin=compute_margin(dense, self._get_languages(viewer, dense), language)
+            if language
+            else 1.0,
+        )
+        scores = fuse_rankings(dense, keyword, evidence.weight)
+        return _Ranking(scores, shares_words=evidence.same_language >= _MIN_SAME_LANGUAGE)
+
+    def _get_languages(self, viewer: Viewer, chunk_ids: Iterable[str]) -> dict[str, str]:
+        """Return the languages of the chunks' documents by chunk id."""
+        document_ids = {chunk_id: chunk_store.get_document_id(chunk_id) for chunk_id in chunk_ids}
+        with self._database.read(viewer.tenant_id) as session:
+            languages = document_store.get_languages(session, set(document_ids.values()))
+        return {
+            chunk_id: languages.get(document_id, "")
+            for chunk_id, document_id in document_ids.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """Scores by chunk id, best first, and whether question and chunks are in one language."""
+
+    scores: dict[str, float]
+    shares_words: bool = True
 
 
 def _take_best(scores: Mapping[str, float]) -> dict[str, float]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.orm import Session
-
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.services.rag.domain.ingestion.chunking import TokenSpanFinder, build_index_text
 from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes
@@ -72,6 +70,11 @@ class WordCounts:
                 self._count_words(session, document_id, generation)
                 collection_changes.record_change(session, collection_id, document_id)
         return bool(outdated)
+
+    def has_outdated_documents(self) -> bool:
+        """Return True if word counts of an older version wait for `recount_time_slice`."""
+        with self._database.read() as session:
+            return bool(store.list_outdated_documents(session, 1))
 
     def _count_words(self, session: Session, document_id: str, generation: int) -> None:
         chunks = chunk_store.list_titled_chunks(session, document_id, generation)

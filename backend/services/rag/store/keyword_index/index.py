@@ -31,6 +31,8 @@ from backend.services.rag.store.versioned_cache import VersionedCache
 # Parameters of BM25: saturation of term frequency, and length normalization.
 K1 = 1.2
 B = 0.75
+# Upper bound of the score of one term, relative to its inverse document frequency.
+MAX_TERM_SCORE = K1 + 1
 # A compound with a query word, or a part of a query word that is a compound, scores this share of
 # the score of the word.
 _COMPOUND_WEIGHT = 0.5

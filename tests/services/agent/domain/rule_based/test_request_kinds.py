@@ -44,6 +44,7 @@ def test_request_for_a_summary(request_):
         "A limerick about a baker",
         "Schreib mir ein Gedicht über den Herbst",
         "Erzähl mir einen Witz",
+        "Ein Limerick über einen Bäcker aus Bremen",
         "Écris un poème sur la pluie",
         "Escribe un poema sobre la lluvia",
         "Scrivi una poesia sul mare",

@@ -186,6 +186,8 @@ def test_long_document_is_summarized_part_by_part_with_progress(
 ):
     rag_service.add_document(LOG_BOOK, ada)
     model.default_reply = Reply(text="A note about a voyage.", timings=FAST)
+    post_query(local_client, ada, "Write a haiku about the sea")
+    model.requests.clear()
 
     events = query_events(local_client, ada, "Summarise the document")
 
@@ -201,6 +203,17 @@ def test_long_document_is_summarized_part_by_part_with_progress(
         {"stage": "parts", "done": done, "total": total} for done in range(len(part_requests) + 1)
     ]
     assert events[-1][1]["usage"]["completion_tokens"] == 7 * len(model.requests)
+
+
+def test_long_document_is_shortened_on_a_slow_host(local_client, model, rag_service, ada):
+    rag_service.add_document(LOG_BOOK, ada)
+
+    query_events(local_client, ada, "Summarise the document")
+
+    (request,) = model.requests
+    assert estimate_tokens(get_prompt(request)) < 2_000
+    assert "day 1 the" in get_prompt(request)
+    assert "day 48 the" in get_prompt(request)
 
 
 def test_named_document_is_summarized(local_client, model, rag_service, ada):

@@ -36,7 +36,7 @@ def short_intervals(monkeypatch):
     monkeypatch.setattr(reembedding, "_MAX_PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(reembedding, "_DROP_DELAY_SECONDS", 0.0)
     monkeypatch.setattr(model_registry, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("backend.services.rag.jobs.embedding._IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.services.rag.jobs.indexing._IDLE_SECONDS", 0.05)
     monkeypatch.setattr("backend.ai.embedding.endpoint._RETRY_DELAY_SECONDS", 0)
 
 

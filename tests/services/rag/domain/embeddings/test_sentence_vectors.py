@@ -7,7 +7,7 @@ from backend.chassis.web.app_factory import get_component
 from backend.services.rag.domain.embeddings import sentence_embedding
 from backend.services.rag.domain.embeddings.sentence_embedding import SentenceEmbedder
 from backend.services.rag.domain.embeddings.sentence_vectors import pack_vectors, unpack_vectors
-from backend.services.rag.jobs.embedding import EmbeddingThread
+from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.store import leases
 from backend.services.rag.store.sentence_vectors import SentenceVectorsRow
 from backend.services.rag.wiring import RagComponents
@@ -24,7 +24,7 @@ TABLE = "Town\tManager\nUlm\tMs Adler\nBonn\tMr Brandt"
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch):
     monkeypatch.setattr(sentence_embedding, "_IDLE_SECONDS", 0.05)
-    monkeypatch.setattr("backend.services.rag.jobs.embedding._IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("backend.services.rag.jobs.indexing._IDLE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def wait_for_vectors(components):
 
 
 def stop_background(app):
-    get_component(app, EmbeddingThread).stop()
+    get_component(app, IndexingThreads).stop()
 
 
 def run_until_done(work: SentenceEmbedder):
@@ -81,7 +81,7 @@ def test_answer_is_the_same_before_sentences_are_embedded(app, ada, components):
 
     # The thread has stopped the work of its own components for good.
     work = SentenceEmbedder(
-        components.database.across_tenants(), components.embedder, lambda: False
+        components.database.across_tenants(), components.sentence_models, lambda: False
     )
     run_until_done(work)
 
@@ -124,7 +124,7 @@ def test_vectors_of_another_model_are_replaced(app, ada, components):
     database = components.database.across_tenants()
     with database.write() as session:
         session.query(SentenceVectorsRow).update({"model": "older", "vectors": b"", "hashes": b""})
-    work = SentenceEmbedder(database, components.embedder, lambda: False)
+    work = SentenceEmbedder(database, components.sentence_models, lambda: False)
     assert work.count_waiting_documents() == 1
 
     run_until_done(work)
@@ -144,11 +144,11 @@ def test_work_waits_for_documents_and_resumes_after_the_last_batch(
     # A document arrives after the first batch.
     waits = iter([False, True])
     database = components.database.across_tenants()
-    interrupted = SentenceEmbedder(database, components.embedder, lambda: next(waits, True))
+    interrupted = SentenceEmbedder(database, components.sentence_models, lambda: next(waits, True))
 
     run_until_done(interrupted)
     assert [row.ordinal for row in read_rows(components)] == [0]
-    run_until_done(SentenceEmbedder(database, components.embedder, lambda: False))
+    run_until_done(SentenceEmbedder(database, components.sentence_models, lambda: False))
 
     assert sorted(row.ordinal for row in read_rows(components)) == list(range(chunks))
 
@@ -157,7 +157,7 @@ def test_only_one_worker_embeds_at_a_time(app, ada, components):
     stop_background(app)
     ada.upload(HARBOUR)
     database = components.database.across_tenants()
-    second = SentenceEmbedder(database, components.embedder, lambda: False)
+    second = SentenceEmbedder(database, components.sentence_models, lambda: False)
     with database.write() as session:
         assert leases.acquire_lease(session, sentence_embedding._LEASE, 60)
 
