@@ -45,6 +45,8 @@ EXPECTED_ERRORS = {
     "GET /auth/oidc/{provider}/login": 404,
     "GET /auth/oidc/{provider}/callback": 404,
     "POST /auth/oidc/{provider}/exchange": 404,
+    # The tenant of the example does not exist.
+    "POST /realtime/publish": 403,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }

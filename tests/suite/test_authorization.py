@@ -296,6 +296,16 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "agent GET /models": RouteCase(200),
     "agent GET /tools": RouteCase(200),
+    "realtime POST /tickets": RouteCase(201),
+    "realtime GET /topics": RouteCase(200),
+    "realtime GET /history/<topic>": RouteCase(200, path={"topic": "user"}),
+    "realtime GET /presence/<topic>": RouteCase(404, path={"topic": "unknown"}),
+    # Nobody can publish in a foreign tenant.
+    "realtime POST /publish": RouteCase(
+        403, json={"tenant_id": "foreign", "topic": "packages", "data": {}}
+    ),
+    "realtime GET /notifications": RouteCase(200),
+    "realtime PUT /notifications/read": RouteCase(200, json={"offset": 0}),
     "agent POST /query": RouteCase(200, json=ASK),
     "agent GET /sessions": RouteCase(200),
     "agent GET /sessions/<session_id>": RouteCase(200, resource=Stage.conversation),
@@ -367,6 +377,7 @@ ROUTES: dict[str, RouteCase] = {
         f"{name} GET /stats": RouteCase(200)
         for name in ("auth", "agent", "rag", "admin", "gateway")
     },
+    "gateway GET /asyncapi.json": RouteCase(200),
     "gateway GET /": RouteCase(200),
     "gateway POST /": RouteCase(200),
     **{

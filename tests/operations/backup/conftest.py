@@ -44,7 +44,7 @@ class SampleInstallation:
         for service, url in self.installation.urls.items():
             with connect_as_owner(url, service) as connection:
                 revision = get_revision(connection, service)
-                tables = get_tables(service, str(revision))
+                tables = get_tables(service, revision) if revision is not None else ()
                 rows[service] = samples.contents(connection, service, tables)
         return rows
 

@@ -210,7 +210,8 @@ def test_plan_forks_services_with_one_worker_outside_of_the_development_mode() -
         return {program.name for program in plan.programs if program.imports}
 
     assert find_forked(StartOptions(), RAG_SERVICE_WORKERS="2") == {
-        *("auth-service", "agent-service", "admin-service", "gateway", "vectors", "rag-worker")
+        *("auth-service", "agent-service", "admin-service", "gateway", "vectors", "rag-worker"),
+        "realtime-service",
     }
     assert find_forked(StartOptions(dev=True)) == set()
 

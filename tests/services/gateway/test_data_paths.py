@@ -266,7 +266,7 @@ def test_both_data_paths_prove_to_each_service_that_the_gateway_wrote_the_addres
     assert rag.is_from_gateway(to_rag[GATEWAY_HEADER.lower()])
     assert not rag.is_from_gateway(to_auth[GATEWAY_HEADER.lower()])
     with pytest.raises(InvalidToken):
-        auth.verify_caller(to_auth[GATEWAY_HEADER.lower()])
+        rag.verify_caller(to_auth[GATEWAY_HEADER.lower()])
 
 
 def test_both_data_paths_forward_sized_and_chunked_bodies(port, bearer):

@@ -191,7 +191,10 @@ class _ForkedProcess:
         self.kill()
         with self._lock:
             if self._pidfd is not None:
-                select.select([self._pidfd], [], [], _END_TIMEOUT_SECONDS)
+                # Unlike select, poll accepts descriptors above 1023.
+                end = select.poll()
+                end.register(self._pidfd, select.POLLIN)
+                end.poll(_END_TIMEOUT_SECONDS * 1000)
                 os.close(self._pidfd)
             self._pidfd = None
         self.stdout.close()

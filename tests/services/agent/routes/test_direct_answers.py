@@ -164,7 +164,8 @@ def test_search_is_recorded_in_the_audit_log(client, settings, ada):
     answer = post_query(client, ada, "Who patented the typewriter in 1868?").json
 
     assert [step["tool"] for step in answer["steps"]] == ["search_documents"]
-    events = Outbox("agent", open_database(settings.database_url, "agent")).list_pending_events(9)
+    database = open_database(settings.database_url, "agent")
+    events = Outbox("agent", database, "audit").list_pending_events(9)
     assert [(event.subject, event.data["action"]) for event in events] == [
         ("search_documents", "tool.run")
     ]

@@ -5,6 +5,7 @@ import pytest
 from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.web.app_factory import get_component
 from backend.services.rag.wiring import RagComponents
+from tests.servers import wait_until
 from tests.services.rag.conftest import ApiUser
 
 
@@ -37,7 +38,8 @@ def test_ready_document_is_published_without_its_text(ada, list_events):
 
 
 def test_failed_document_is_published_with_its_error(ada, list_events):
-    ada.send(b"%PDF-1.4 no document", "broken.pdf")
+    ada.send(b"%PDF-1.7\n1 0 obj\n", "broken.pdf", wait=0)
+    wait_until(list_events)
 
     (event,) = list_events()
     assert event.type == "rag.document-failed"

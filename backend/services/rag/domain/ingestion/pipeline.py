@@ -135,10 +135,10 @@ class IngestionPipeline:
             with self._database.write(job.tenant_id) as session:
                 _get_claimed_row(session, job)
                 posting_store.save_postings(session, postings)
-        while True:
-            model = self._embed_missing_chunks(job, title, total, cancellation)
-            if self._publish_generation(job, total, model):
-                return True
+            while True:
+                model = self._embed_missing_chunks(job, title, total, cancellation)
+                if self._publish_generation(job, total, model):
+                    return True
 
     def _embed_missing_chunks(
         self, job: IngestionJob, title: str, total: int, cancellation: CancellationToken
