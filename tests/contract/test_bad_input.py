@@ -88,7 +88,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
 }
 JSON = {"Content-Type": "application/json"}
 # Written after a document is ready, at any time.
-BACKGROUND_TABLES = ("sentence_vectors", "leases")
+BACKGROUND_TABLES = ("sentence_vectors", "leases", "auth_outbox", "agent_outbox", "rag_outbox")
 
 
 @dataclass(frozen=True)

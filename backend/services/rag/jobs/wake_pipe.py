@@ -39,7 +39,10 @@ class WakePipe:
 
         All wake-ups so far are consumed.
         """
-        if not select.select([self], [], [], seconds)[0]:
+        # Unlike select, poll accepts descriptors above 1023.
+        readable = select.poll()
+        readable.register(self, select.POLLIN)
+        if not readable.poll(seconds * 1000):
             return False
         with suppress(BlockingIOError):
             while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:

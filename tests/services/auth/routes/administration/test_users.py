@@ -100,7 +100,11 @@ def test_admin_creates_account_with_roles_once_per_idempotency_key(client, admin
 
     assert created.status_code == 201
     assert repeated.json == created.json
-    assert ApiUser.sign_in(client, "cy").user["permissions"] == ["agent:query", "rag:read"]
+    assert ApiUser.sign_in(client, "cy").user["permissions"] == [
+        "agent:query",
+        "packages:read",
+        "rag:read",
+    ]
 
 
 def test_changed_roles_apply_immediately(client, admin, ada):
@@ -111,7 +115,7 @@ def test_changed_roles_apply_immediately(client, admin, ada):
     assert (changed.status_code, changed.json["roles"]) == (200, ["viewer"])
     assert get_problem(ada.get("/me")) == (401, "session_ended")
     ada.access_token = ada.refresh().json["access_token"]
-    assert ada.get("/me").json["permissions"] == ["agent:query", "rag:read"]
+    assert ada.get("/me").json["permissions"] == ["agent:query", "packages:read", "rag:read"]
 
 
 def test_disabled_account_is_rejected_immediately_until_it_is_enabled(client, admin, ada):
