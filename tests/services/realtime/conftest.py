@@ -9,8 +9,10 @@ from tests.services.realtime.running import RunningRealtime, build_app
 
 
 @pytest.fixture
-def start(tmp_path, identities) -> Iterator[Callable[..., RunningRealtime]]:
+def start(tmp_path, identities, monkeypatch) -> Iterator[Callable[..., RunningRealtime]]:
     """Return a function that starts the service with the given settings."""
+    # The consumer ends after the current wait for events.
+    monkeypatch.setattr("backend.chassis.messaging.consumer._RECEIVE_SECONDS", 0.2)
     (tmp_path / "data").mkdir(exist_ok=True)
     with ExitStack() as stack:
 

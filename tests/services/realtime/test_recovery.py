@@ -106,7 +106,7 @@ def test_sdk_clients_of_two_processes_receive_everything(start, identities, toke
     with Receiver(services[0].url, token) as first, Receiver(services[1].url, token) as second:
         publish_all(services)
         for receiver in (first, second):
-            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES)
+            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES, 60)
             assert receiver.received == list(range(MESSAGES))
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_lost_when_subscriptions_are_cut(start, identities, token, va
     with Receiver(services[0].url, token) as first, Receiver(services[1].url, token) as second:
         publish_all(services, disturb=disturb)
         for receiver in (first, second):
-            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES)
+            wait_until(lambda receiver=receiver: len(receiver.received) >= MESSAGES, 60)
             assert receiver.received == list(range(MESSAGES))
             assert receiver.lost == 0
 
