@@ -168,7 +168,8 @@ _PATTERN_SCORE: Final = 0.45
 # Added to the evidence for English: other languages have letters and function words that English
 # text does not contain.
 _ENGLISH_BONUS: Final = 0.25
-# Evidence that a text must have for a Latin language, and its minimum lead over the second one.
+# Evidence that a text must have for a Latin language, and its minimum lead over others. With a
+# smaller lead, the language with more speakers is chosen, which is listed first.
 _MIN_SCORE: Final = 0.7
 _MIN_LEAD: Final = 0.12
 # If the function words alone have this score and lead, the other words are not read: a paragraph is
@@ -228,10 +229,13 @@ def _choose_latin_language(words: Sequence[str]) -> str:
         return max(function_scores, key=function_scores.__getitem__)
     scores = _score_languages(words, "latin")
     scores["en"] += _ENGLISH_BONUS if scores["en"] > 0 else 0.0
-    best, second = sorted(scores.values(), reverse=True)[:2]
-    if best < _MIN_SCORE or best - second < _MIN_LEAD * best:
+    best = max(scores.values())
+    if best < _MIN_SCORE:
         return ""
-    return max(scores, key=scores.__getitem__)
+    close = [name for name, score in scores.items() if score > (1 - _MIN_LEAD) * best]
+    # Related languages share words: "Was kostet der Eintritt?" is as probable in Dutch. English is
+    # not guessed, because its documents and questions are treated in another way.
+    return "" if "en" in close and len(close) > 1 else close[0]
 
 
 def _choose_language(words: Iterable[str], script: str) -> str:
