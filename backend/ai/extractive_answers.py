@@ -14,6 +14,7 @@ from itertools import chain
 from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
+from backend.ai.answer_options import ExtractionOptions, detect_answer_language
 from backend.ai.answer_types import match_answer_type, strip_source_phrase
 from backend.ai.chunk_statements import AnalyzedStatement, AnswerChunk, analyze_chunk
 from backend.ai.embedder import Embedder
@@ -24,8 +25,6 @@ from backend.ai.term_coverage import (
     find_shared_terms,
     is_named_in,
 )
-from backend.ai.text.languages import detect_language
-from backend.ai.text.sentences import MAX_SENTENCE_CHARS
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
 
@@ -39,110 +38,6 @@ _MAX_ROWS: Final = 10
 ChunkT = TypeVar("ChunkT", bound=AnswerChunk)
 CandidateChunkT = TypeVar("CandidateChunkT", bound=AnswerChunk, covariant=True)
 ScoredChunkT = TypeVar("ScoredChunkT", bound=AnswerChunk, contravariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractionOptions:
-    """Weights and thresholds of the selection.
-
-    *similarity* is the cosine similarity of question and sentence, multiplied by
-    *similarity_weight*. *shared* is the share of the
-    question's terms that the sentence contains, each weighted by its rarity among the sentences.
-
-        score   = similarity + shared_terms_weight * shared + answer_type_weight * answer type
-        support = similarity + shared_terms_support * shared + coverage_weight * coverage
-
-    *answer type* is 1 if the sentence contains the number or name that the question asks for, 0 if
-    it does not, and 0.5 if the question asks for neither. A line such as "Phone: 0221 4455" has
-    additional support if the question contains its label, and a table row if the question contains
-    a cell and the name of another column. *coverage* is the weighted share of the
-    question's terms that the whole chunk contains. Sentences are ordered by
-    score + chunk_rank_weight * rank, where *rank* falls from 1 for the first chunk towards 0.
-    """
-
-    # The first sentence, and every further one, needs this support.
-    min_support: float
-    # A further sentence needs at least this share of the first sentence's score, ...
-    min_score_ratio: float = 0.0
-    # ... and its score may be lower by at most this difference.
-    max_score_gap: float = float("inf")
-    max_sentences: int = 3
-    shared_terms_weight: float = 0.0
-    answer_type_weight: float = 0.0
-    chunk_rank_weight: float = 0.0
-    shared_terms_support: float = 0.0
-    coverage_weight: float = 0.0
-    # Weights, in score and support, of the share of the question's terms, except those that only
-    # phrase the question, that the sentence contains. Weighted by rarity in the collections.
-    share_weight: float = 0.0
-    share_support: float = 0.0
-    # 0 if the embedding model does not know the language of the question.
-    similarity_weight: float = 1.0
-    # Added to the support if the sentence does not contain what the question asks for: a number,
-    # a person or a reason.
-    missing_type_support: float = 0.0
-    # Longer sentences are cut at white space.
-    max_sentence_chars: int = MAX_SENTENCE_CHARS
-
-
-# Both services use these values, so that they answer the same questions. They were measured with
-# `python -m benchmarks.rag.answers`, see ADR 43, and `python -m benchmarks.agent.lite_answers`.
-ANSWER_OPTIONS: Final = ExtractionOptions(
-    min_support=0.74,
-    min_score_ratio=0.7,
-    max_score_gap=0.35,
-    shared_terms_weight=0.5,
-    answer_type_weight=0.1,
-    chunk_rank_weight=0.3,
-    coverage_weight=0.7,
-)
-
-
-# For languages that the embedding model does not know. Measured with
-# `python -m benchmarks.rag.language_answers`.
-LEXICAL_OPTIONS: Final = replace(
-    ANSWER_OPTIONS,
-    min_support=0.44,
-    similarity_weight=0.0,
-    shared_terms_weight=0.0,
-    share_weight=1.0,
-    answer_type_weight=0.2,
-    chunk_rank_weight=0.15,
-    share_support=0.5,
-    coverage_weight=0.5,
-    missing_type_support=-0.15,
-)
-
-
-# For languages that the embedding model knows.
-MULTILINGUAL_OPTIONS: Final = replace(
-    LEXICAL_OPTIONS, min_support=0.68, similarity_weight=0.625, share_weight=0.7
-)
-
-# For documents in another language than the question, which share no words with it.
-CROSS_LANGUAGE_OPTIONS: Final = replace(
-    ANSWER_OPTIONS,
-    min_support=0.42,
-    coverage_weight=0.0,
-    shared_terms_weight=0.0,
-    missing_type_support=-0.1,
-)
-
-
-def get_answer_options(
-    question: str, chunks: Sequence[AnswerChunk], *, is_multilingual: bool = False
-) -> ExtractionOptions:
-    """Return the weights and thresholds for the languages of *question* and the best chunk.
-
-    Args:
-        is_multilingual: whether the embedding model knows other languages than English.
-    """
-    chunk_language = detect_language(chunks[0].text) if chunks and is_multilingual else ""
-    if chunk_language and detect_language(question) not in ("", chunk_language):
-        return CROSS_LANGUAGE_OPTIONS
-    if detect_answer_language(question, chunks) in ("", "en"):
-        return ANSWER_OPTIONS
-    return MULTILINGUAL_OPTIONS if is_multilingual else LEXICAL_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,47 +171,80 @@ def rank_sentences(
     ]
     weights = _weigh_terms(question_terms, shared_terms)
     total_weight = sum(weights.values()) or 1.0
-    ranked: list[tuple[float, ScoredSentence[ChunkT]]] = []
     cosines = (
         similarities.compute_similarities(question, candidates)
         if options.similarity_weight
         else [0.0] * len(candidates)
     )
-    for candidate, terms, share, cosine in zip(
-        candidates, shared_terms, shares, cosines, strict=True
-    ):
-        similarity = options.similarity_weight * cosine
-        shared = sum(map(weights.__getitem__, terms)) / total_weight
-        statement = candidate.statement
-        answer_type = match_answer_type(question, statement.text)
-        is_named = _is_value_named(statement, question_terms, language)
-        label_bonus = _LABEL_BONUS if is_named else 0.0
-        missing_type = options.missing_type_support if answer_type == 0.0 else 0.0
-        scored = ScoredSentence(
-            chunk=candidate.chunk,
-            statement=statement,
-            score=(
-                similarity
-                + options.shared_terms_weight * shared
-                + options.share_weight * share
-                + options.answer_type_weight * answer_type
+    scored = [
+        _score_candidate(
+            candidate,
+            question,
+            question_terms,
+            language,
+            _Evidence(
+                similarity=options.similarity_weight * cosine,
+                shared=sum(map(weights.__getitem__, terms)) / total_weight,
+                share=share,
+                coverage=coverages[candidate.chunk_index],
             ),
-            support=(
-                similarity
-                + label_bonus
-                + missing_type
-                + options.shared_terms_support * shared
-                + options.share_support * share
-                + options.coverage_weight * coverages[candidate.chunk_index]
-            ),
-            answer_type=answer_type,
-            question_terms=question_terms,
-            language=language,
+            options,
         )
-        rank = 1 - candidate.chunk_index / len(chunks)
-        ranked.append((scored.score + options.chunk_rank_weight * rank, scored))
-    ranked.sort(key=lambda item: -item[0])
-    return [scored for _, scored in ranked]
+        for candidate, terms, share, cosine in zip(
+            candidates, shared_terms, shares, cosines, strict=True
+        )
+    ]
+    ranks = [1 - candidate.chunk_index / len(chunks) for candidate in candidates]
+    order = sorted(
+        range(len(scored)),
+        key=lambda index: -(scored[index].score + options.chunk_rank_weight * ranks[index]),
+    )
+    return [scored[index] for index in order]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The values of a statement that `ExtractionOptions` describes. *share* is of its own words."""
+
+    similarity: float
+    shared: float
+    share: float
+    coverage: float
+
+
+def _score_candidate(
+    candidate: Candidate[ChunkT],
+    question: str,
+    question_terms: AbstractSet[str],
+    language: str,
+    evidence: _Evidence,
+    options: ExtractionOptions,
+) -> ScoredSentence[ChunkT]:
+    """Return the statement with its score and its support."""
+    statement = candidate.statement
+    answer_type = match_answer_type(question, statement.text)
+    is_named = _is_value_named(statement, question_terms, language)
+    return ScoredSentence(
+        chunk=candidate.chunk,
+        statement=statement,
+        score=(
+            evidence.similarity
+            + options.shared_terms_weight * evidence.shared
+            + options.share_weight * evidence.share
+            + options.answer_type_weight * answer_type
+        ),
+        support=(
+            evidence.similarity
+            + (_LABEL_BONUS if is_named else 0.0)
+            + (options.missing_type_support if answer_type == 0.0 else 0.0)
+            + options.shared_terms_support * evidence.shared
+            + options.share_support * evidence.share
+            + options.coverage_weight * evidence.coverage
+        ),
+        answer_type=answer_type,
+        question_terms=question_terms,
+        language=language,
+    )
 
 
 def _compute_coverages(
@@ -356,11 +284,6 @@ def _compute_shares(
         compute_weighted_coverage(required_terms, candidate.analyzed.terms, term_weights, language)
         for candidate in candidates
     ]
-
-
-def detect_answer_language(question: str, chunks: Sequence[AnswerChunk]) -> str:
-    """Return the language of *question*. That of the best chunk stands for an unknown one."""
-    return detect_language(question) or (detect_language(chunks[0].text) if chunks else "")
 
 
 def _is_value_named(statement: Statement, question_terms: AbstractSet[str], language: str) -> bool:

@@ -17,8 +17,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from backend.ai.answer_options import ANSWER_OPTIONS
 from backend.ai.embedding import BuiltInEmbedder
-from backend.ai.extractive_answers import ANSWER_OPTIONS, select_sentences
+from backend.ai.extractive_answers import select_sentences
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.domain.search.fusion import DEPTH, fuse_rankings
 from backend.services.rag.domain.search.reranking import rerank_by_terms

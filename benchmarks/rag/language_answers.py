@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backend.ai.answer_options import get_answer_options
 from backend.ai.embedding import BuiltInEmbedder, EmbeddingModel, MultilingualEmbedder
-from backend.ai.extractive_answers import get_answer_options, select_sentences
+from backend.ai.extractive_answers import select_sentences
 from backend.ai.follow_ups import Turn, rewrite_follow_up
 from backend.ai.text.languages import detect_language
 from backend.ai.text.quotes import format_statement

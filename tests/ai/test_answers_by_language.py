@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from backend.ai.extractive_answers import (
+from backend.ai.answer_options import (
     CROSS_LANGUAGE_OPTIONS,
     LEXICAL_OPTIONS,
     MULTILINGUAL_OPTIONS,
-    extract_answer,
     get_answer_options,
 )
+from backend.ai.extractive_answers import extract_answer
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.ai.answer_options import ExtractionOptions
 from backend.ai.answer_types import match_answer_type
 from backend.ai.extractive_answers import (
     EmbeddedSimilarities,
-    ExtractionOptions,
     extract_answer,
     rank_sentences,
     select_sentences,

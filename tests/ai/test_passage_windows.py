@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from backend.ai.extractive_answers import ANSWER_OPTIONS, rank_sentences
+from backend.ai.answer_options import ANSWER_OPTIONS
+from backend.ai.extractive_answers import rank_sentences
 from backend.ai.passage_windows import select_windows
 from backend.ai.text.token_estimates import estimate_tokens
 

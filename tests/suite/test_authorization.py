@@ -300,7 +300,7 @@ ROUTES: dict[str, RouteCase] = {
     "realtime GET /topics": RouteCase(200),
     "realtime GET /history/<topic>": RouteCase(200, path={"topic": "user"}),
     "realtime GET /presence/<topic>": RouteCase(404, path={"topic": "unknown"}),
-    # Nobody can publish in a foreign tenant.
+    # Publications to a tenant that the caller has not selected are rejected.
     "realtime POST /publish": RouteCase(
         403, json={"tenant_id": "foreign", "topic": "packages", "data": {}}
     ),

@@ -1,7 +1,7 @@
 """Ephemeral events: published at once and not stored, such as tokens of an answer or typing.
 
-They are lost if nobody receives them at that moment, or if the server does not respond. Changes are
-reported through the outbox instead.
+They are lost if no process receives them at that moment, or if the server does not respond. Changes
+are reported through the outbox instead.
 """
 
 import json

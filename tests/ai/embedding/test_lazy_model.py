@@ -31,8 +31,14 @@ def test_idle_model_is_freed_and_loaded_again_with_its_next_use():
 
     first = weakref.ref(model.get())
     wait_until(lambda: first() is None, 30)
-    second = weakref.ref(model.get())
+
+    again = model.get()
+
+    assert isinstance(again, Model)
+    second = weakref.ref(again)
+    del again
     wait_until(lambda: second() is None, 30)
+    assert second() is None
 
 
 def test_failed_load_is_repeated_by_the_next_use():

@@ -257,3 +257,27 @@ def _get_merge_key(at: datetime, event: AuditEvent, service: str | None) -> str 
         str(int(at.timestamp() // period.total_seconds())),
     )
     return hashlib.sha256("\0".join(values).encode()).hexdigest()
+
+
+def record_caller_event(
+    session: Session,
+    now: datetime,
+    caller: Principal,
+    origin: RequestOrigin,
+    action: str,
+    target: str,
+    *,
+    tenant_id: str | None = None,
+    **details: Any,
+) -> None:
+    """Add an audit record of what *caller* did to *target*, in their selected tenant by default."""
+    record_audit_event(
+        session,
+        now,
+        origin,
+        action,
+        actor_id=caller.user_id,
+        tenant_id=caller.tenant_id if tenant_id is None else tenant_id,
+        target=target,
+        **details,
+    )

@@ -6,13 +6,8 @@ The threshold of answers without a language model is in `ANSWER_OPTIONS`.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from backend.ai.extractive_answers import (
-    ExtractionOptions,
-    ScoredSentence,
-    SentenceSimilarities,
-    get_answer_options,
-    rank_sentences,
-)
+from backend.ai.answer_options import ExtractionOptions, get_answer_options
+from backend.ai.extractive_answers import ScoredSentence, SentenceSimilarities, rank_sentences
 from backend.services.rag.model import SearchHit
 
 # Lower than the threshold of extractive answers: the model can still reply that the chunks do not

@@ -3,7 +3,8 @@
 
 import pytest
 
-from backend.ai.extractive_answers import ANSWER_OPTIONS, EmbeddedSimilarities, select_sentences
+from backend.ai.answer_options import ANSWER_OPTIONS
+from backend.ai.extractive_answers import EmbeddedSimilarities, select_sentences
 from backend.services.rag.domain.refusal_thresholds import rank_hit_sentences
 from backend.services.rag.model import SearchHit
 

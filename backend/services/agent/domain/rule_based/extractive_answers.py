@@ -6,18 +6,20 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
-from backend.ai.embedder import Embedder
-from backend.ai.extractive_answers import (
+from backend.ai.answer_options import (
     ANSWER_OPTIONS,
     CROSS_LANGUAGE_OPTIONS,
     LEXICAL_OPTIONS,
     MULTILINGUAL_OPTIONS,
+    ExtractionOptions,
+    get_answer_options,
+)
+from backend.ai.embedder import Embedder
+from backend.ai.extractive_answers import (
     Candidate,
     EmbeddedSimilarities,
-    ExtractionOptions,
     SentenceSimilarities,
     extract_answer,
-    get_answer_options,
     rank_sentences,
 )
 from backend.ai.text.quotes import format_passage, format_statement

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
-from backend.ai.extractive_answers import ANSWER_OPTIONS, rank_sentences
+from backend.ai.answer_options import ANSWER_OPTIONS
+from backend.ai.extractive_answers import rank_sentences
 from backend.ai.passage_windows import select_windows
 from backend.ai.text.languages import detect_language
 from backend.ai.text.terms import extract_terms

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database
 from backend.security import BUILT_IN_ROLES, Principal
 from backend.services.auth.domain.administration.admin_scope import (
     can_write_all_tenants,
     ensure_admin_remains,
     ensure_has_permissions,
 )
-from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.audit import RequestOrigin, record_caller_event
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import BuiltInRole, ResourceNotFound, RoleInUse
 from backend.services.auth.store import accounts, tenants
@@ -90,8 +89,8 @@ class RoleService:
             store.save_role(session, row)
             users = tenants.get_user_ids_with_role(session, name, tenant_id or None)
             generations = accounts.raise_generations(session, users, now)
-            self._record_event(
-                session, caller, origin, "role.put", name, permissions=sorted(granted)
+            record_caller_event(
+                session, self._now(), caller, origin, "role.put", name, permissions=sorted(granted)
             )
             role = _to_role(row)
         for user_id, generation in generations.items():
@@ -118,27 +117,7 @@ class RoleService:
             if tenants.get_user_ids_with_role(session, name, tenant_id or None):
                 raise RoleInUse
             store.delete_role(session, tenant_id, name)
-            self._record_event(session, caller, origin, "role.delete", name)
-
-    def _record_event(
-        self,
-        session: Session,
-        caller: Principal,
-        origin: RequestOrigin,
-        action: str,
-        name: str,
-        **details: Any,
-    ) -> None:
-        record_audit_event(
-            session,
-            self._now(),
-            origin,
-            action,
-            actor_id=caller.user_id,
-            tenant_id=caller.tenant_id,
-            target=name,
-            **details,
-        )
+            record_caller_event(session, self._now(), caller, origin, "role.delete", name)
 
 
 def _get_tenant_id(caller: Principal) -> str:

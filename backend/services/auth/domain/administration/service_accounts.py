@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import Principal
@@ -16,7 +15,7 @@ from backend.security.authentication import API_KEY_PREFIX
 from backend.security.permissions import SERVICE_ACCOUNT_PERMISSIONS
 from backend.services.auth.domain.accounts import load_service_account
 from backend.services.auth.domain.administration.admin_scope import ensure_has_permissions
-from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.audit import RequestOrigin, record_caller_event
 from backend.services.auth.domain.credentials.api_keys import (
     KEY_TOKEN_LIFETIME,
     LAST_USED_PRECISION,
@@ -98,8 +97,9 @@ class ServiceAccountService:
             )
             store.add_account(session, row)
             key, text = _add_key(session, row, now)
-            self._record_event(
+            record_caller_event(
                 session,
+                self._now(),
                 caller,
                 origin,
                 "service_account.create",
@@ -154,8 +154,9 @@ class ServiceAccountService:
             keys = store.list_valid_keys(session, [account_id], now).get(account_id, [])
             revoked_ids = _end_keys(keys, now, overlap)
             key, text = _add_key(session, row, now)
-            self._record_event(
+            record_caller_event(
                 session,
+                self._now(),
                 caller,
                 origin,
                 "service_account.rotate",
@@ -180,8 +181,14 @@ class ServiceAccountService:
         with self._database.write() as session:
             row = _lock_account(session, caller, account_id)
             revoked_ids = store.delete_accounts(session, [account_id], now)
-            self._record_event(
-                session, caller, origin, "service_account.delete", account_id, name=row.name
+            record_caller_event(
+                session,
+                self._now(),
+                caller,
+                origin,
+                "service_account.delete",
+                account_id,
+                name=row.name,
             )
         self._publish_revoked_keys(revoked_ids)
 
@@ -213,26 +220,6 @@ class ServiceAccountService:
     def _publish_revoked_keys(self, key_ids: Iterable[str]) -> None:
         for key_id in key_ids:
             self._publisher.publish_ended_session(get_key_session_id(key_id))
-
-    def _record_event(
-        self,
-        session: Session,
-        caller: Principal,
-        origin: RequestOrigin,
-        action: str,
-        account_id: str,
-        **details: Any,
-    ) -> None:
-        record_audit_event(
-            session,
-            self._now(),
-            origin,
-            action,
-            actor_id=caller.user_id,
-            tenant_id=caller.tenant_id,
-            target=account_id,
-            **details,
-        )
 
 
 def is_service_account_key(text: str) -> bool:

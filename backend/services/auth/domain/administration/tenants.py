@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from backend.chassis.database.sessions import Database, Session
 from backend.security import BUILT_IN_ROLES, Principal
@@ -18,7 +17,7 @@ from backend.services.auth.domain.administration.admin_scope import (
     ensure_has_permissions,
     get_granted_permissions,
 )
-from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.audit import RequestOrigin, record_caller_event
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
@@ -113,7 +112,9 @@ class TenantService:
             # The administrator's tokens remain valid. They only lack the new tenant, which is
             # included at the next refresh.
             store.grant_roles(session, row.id, admin_id or caller.user_id, [TENANT_ADMIN_ROLE], now)
-            self._record_event(session, caller, origin, "tenant.create", row.id, row.id)
+            record_caller_event(
+                session, self._now(), caller, origin, "tenant.create", row.id, tenant_id=row.id
+            )
             return _to_tenant(row)
 
     def rename_tenant(
@@ -127,7 +128,15 @@ class TenantService:
         with self._database.write() as session:
             row = _get_tenant(session, caller, tenant_id)
             row.name = name
-            self._record_event(session, caller, origin, "tenant.change", tenant_id, tenant_id)
+            record_caller_event(
+                session,
+                self._now(),
+                caller,
+                origin,
+                "tenant.change",
+                tenant_id,
+                tenant_id=tenant_id,
+            )
             return _to_tenant(row)
 
     def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
@@ -155,7 +164,15 @@ class TenantService:
             service_accounts.delete_tenant_accounts(session, tenant_id, now)
             role_store.delete_tenant_roles(session, tenant_id)
             generation = store.mark_deleted(session, row, now)
-            self._record_event(session, caller, origin, "tenant.delete", tenant_id, tenant_id)
+            record_caller_event(
+                session,
+                self._now(),
+                caller,
+                origin,
+                "tenant.delete",
+                tenant_id,
+                tenant_id=tenant_id,
+            )
         self._publisher.publish_tenant_generation(tenant_id, generation)
 
     def list_members(
@@ -214,8 +231,15 @@ class TenantService:
             ensure_has_permissions(caller, get_granted_permissions(session, tenant_id, roles))
             store.replace_roles(session, tenant_id, user_id, roles, self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
-            self._record_event(
-                session, caller, origin, "member.put", user_id, tenant_id, roles=list(roles)
+            record_caller_event(
+                session,
+                self._now(),
+                caller,
+                origin,
+                "member.put",
+                user_id,
+                tenant_id=tenant_id,
+                roles=list(roles),
             )
             record_user_changed(session, user, ["roles"], self._now())
             member = _load_member(session, tenant_id, user)
@@ -244,30 +268,11 @@ class TenantService:
             ensure_has_permissions(caller, get_permissions(session, tenant_id, old_roles))
             store.replace_roles(session, tenant_id, user_id, [], self._now())
             generation = accounts.raise_generation(session, user_id, self._now())
-            self._record_event(session, caller, origin, "member.remove", user_id, tenant_id)
+            record_caller_event(
+                session, self._now(), caller, origin, "member.remove", user_id, tenant_id=tenant_id
+            )
             record_user_changed(session, user, ["roles"], self._now())
         self._publisher.publish_user_generation(user_id, generation)
-
-    def _record_event(
-        self,
-        session: Session,
-        caller: Principal,
-        origin: RequestOrigin,
-        action: str,
-        target: str,
-        tenant_id: str,
-        **details: Any,
-    ) -> None:
-        record_audit_event(
-            session,
-            self._now(),
-            origin,
-            action,
-            actor_id=caller.user_id,
-            tenant_id=tenant_id,
-            target=target,
-            **details,
-        )
 
 
 def _get_tenant(

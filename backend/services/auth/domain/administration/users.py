@@ -22,7 +22,7 @@ from backend.services.auth.domain.administration.admin_scope import (
     ensure_has_permissions,
     get_granted_permissions,
 )
-from backend.services.auth.domain.audit import RequestOrigin, record_audit_event
+from backend.services.auth.domain.audit import RequestOrigin, record_caller_event
 from backend.services.auth.domain.credentials.api_keys import get_key_session_id
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.revocations import RevocationPublisher
@@ -135,7 +135,9 @@ class UserService:
             user = self._account_service.create_account(
                 session, registration, prepared, roles, tenant_id
             )
-            self._record_event(session, caller, origin, "user.create", user.id, roles=list(roles))
+            record_caller_event(
+                session, self._now(), caller, origin, "user.create", user.id, roles=list(roles)
+            )
             return _to_scoped_user(caller, load_account(session, user))
 
     def update_user(
@@ -180,8 +182,15 @@ class UserService:
             if roles is not None or fields.get("disabled"):
                 generation = accounts.raise_generation(session, user_id, self._now())
             details = {name: changes[name] for name in ("roles", "disabled") if name in changes}
-            self._record_event(
-                session, caller, origin, "user.change", user_id, fields=sorted(changes), **details
+            record_caller_event(
+                session,
+                self._now(),
+                caller,
+                origin,
+                "user.change",
+                user_id,
+                fields=sorted(changes),
+                **details,
             )
             record_user_changed(session, user, changes, self._now())
             scoped_user = _to_scoped_user(caller, load_account(session, user))
@@ -227,7 +236,7 @@ class UserService:
             generation = accounts.raise_generation(session, user_id, now)
             accounts.mark_deleted(session, user, now)
             record_user_changed(session, user, (), now, is_deleted=True)
-            self._record_event(session, caller, origin, "user.delete", user_id)
+            record_caller_event(session, self._now(), caller, origin, "user.delete", user_id)
         self._publisher.publish_user_generation(user_id, generation)
         for key_id in revoked_key_ids:
             self._publisher.publish_ended_session(get_key_session_id(key_id))
@@ -243,7 +252,7 @@ class UserService:
             _get_changeable_membership(caller, load_account(session, user))
             user.unlocks += 1
             second_factor.reset_failures(session, user_id)
-            self._record_event(session, caller, origin, "user.unlock", user_id)
+            record_caller_event(session, self._now(), caller, origin, "user.unlock", user_id)
 
     def _set_fields(self, session: Session, user: accounts.User, fields: Mapping[str, Any]) -> None:
         values = dict(fields)
@@ -255,26 +264,6 @@ class UserService:
         if "email" in values:
             self._email_changes.change_email(session, user, values.pop("email"))
         accounts.update_user(session, user, values)
-
-    def _record_event(
-        self,
-        session: Session,
-        caller: Principal,
-        origin: RequestOrigin,
-        action: str,
-        user_id: str,
-        **details: Any,
-    ) -> None:
-        record_audit_event(
-            session,
-            self._now(),
-            origin,
-            action,
-            actor_id=caller.user_id,
-            tenant_id=caller.tenant_id,
-            target=user_id,
-            **details,
-        )
 
 
 def _get_user(session: Session, user_id: str) -> accounts.User:

@@ -2,10 +2,10 @@
 
     python -m backend.services.rag.store.vectors.vector_server FOLDER [HOST PORT]
 
-Chroma's own server has no authentication, so whoever reaches its port could read and change the
-vectors of all tenants. This server listens on a Unix socket to which only its own user can connect.
-With HOST and PORT, for processes in other containers, it listens there instead, with TLS, and
-accepts only clients that have the key of CHROMA_API_KEY.
+Chroma's own server has no authentication, so every client that reaches its port could read and
+change the vectors of all tenants. This server listens on a Unix socket to which only its own user
+can connect. With HOST and PORT, for processes in other containers, it listens there instead, with
+TLS, and accepts only clients that have the key of CHROMA_API_KEY.
 """
 
 import signal

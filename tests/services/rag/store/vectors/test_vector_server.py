@@ -222,13 +222,13 @@ def receive_message_or_none(connection):
 
 
 def test_client_rejects_a_server_with_another_key():
-    imposter = create_tls_context(Secret("the key of somebody else" * 2), server_side=True)
+    other_server = create_tls_context(Secret("the key of another server" * 2), server_side=True)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def serve():
             connection, _ = listener.accept()
             with pytest.raises(ssl.SSLError):
-                imposter.wrap_socket(connection, server_side=True)
+                other_server.wrap_socket(connection, server_side=True)
             connection.close()
 
         served = pool.submit(serve)
