@@ -27,18 +27,28 @@ def processes():
     processes.close()
 
 
+@pytest.fixture
+def find_server(processes):
+    """Return a function that lists the servers started by the test.
+
+    Tests that ran earlier in this process may have left theirs.
+    """
+    earlier = set(list_servers())
+    return lambda: [pid for pid in list_servers() if pid not in earlier]
+
+
 def extract(processes, file, type_name="pdf", **limits):
     extractor = Extractor(ExtractionLimits(**limits), processes)
     return extractor.extract_text(file, get_document_type(type_name), lambda *_: None)
 
 
-def find_server():
+def list_servers():
     return [
         pid for pid, command in list_descendants(os.getpid()) if "extraction.fork_server" in command
     ]
 
 
-def test_forked_processes_extract_the_same_text(processes):
+def test_forked_processes_extract_the_same_text(processes, find_server):
     for name, type_name in [("multi_page.pdf", "pdf"), ("handbook-1p.docx", "docx")] * 2:
         forked = extract(processes, DATA / name, type_name)
 
@@ -46,7 +56,9 @@ def test_forked_processes_extract_the_same_text(processes):
     assert len(find_server()) == 1
 
 
-def test_forked_process_has_no_secrets_and_ends_with_its_file(processes, monkeypatch, tmp_path):
+def test_forked_process_has_no_secrets_and_ends_with_its_file(
+    processes, monkeypatch, find_server, tmp_path
+):
     monkeypatch.setenv("SECRET_KEY", "secret")
     extract(processes, PDF)
 
@@ -73,7 +85,7 @@ def test_forked_process_is_killed_by_its_deadline(processes, tmp_path):
         extract(processes, file, "text", timeout_seconds=1, ocr_timeout_seconds=60)
 
 
-def test_killed_server_is_replaced(processes):
+def test_killed_server_is_replaced(processes, find_server):
     extract(processes, PDF)
     (server,) = find_server()
     os.kill(server, signal.SIGKILL)
@@ -81,7 +93,7 @@ def test_killed_server_is_replaced(processes):
     assert len(extract(processes, PDF).pages) == 5
 
 
-def test_file_is_not_blamed_for_the_end_of_the_server(processes, tmp_path):
+def test_file_is_not_blamed_for_the_end_of_the_server(processes, tmp_path, find_server):
     file = tmp_path / "a.txt"
     os.mkfifo(file)
     extract(processes, PDF)
