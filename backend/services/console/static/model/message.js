@@ -1,5 +1,6 @@
 // A request or an answer of a conversation.
 
+import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
 
 export class Message {
@@ -7,7 +8,7 @@ export class Message {
 
   /** @param {object} saved a message of GET /agent/sessions/{id}, or { role, content } of a new one */
   constructor(saved) {
-    this.key = saved.id ?? crypto.randomUUID();
+    this.key = saved.id ?? createId();
     this.role = saved.role;
     this.createdAt = saved.created_at ?? new Date().toISOString();
     this.text = saved.content ?? "";

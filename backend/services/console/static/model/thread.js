@@ -2,6 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { resumableEvents } from "../lib/events.js";
+import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
 import { touchConversation } from "./conversations.js";
 import { Message } from "./message.js";
@@ -58,7 +59,7 @@ export class Thread {
     const body = { user_request: text, ...options };
     if (this.id.peek()) body.session_id = this.id.peek();
     // The key lets a request be repeated whose response was lost before its first event.
-    const headers = { "Idempotency-Key": crypto.randomUUID() };
+    const headers = { "Idempotency-Key": createId() };
     return this.#answer(this.messages.peek(), text, "/agent/query", body, headers);
   }
 

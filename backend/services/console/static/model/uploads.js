@@ -7,6 +7,7 @@
 //   onDocumentChange(listener)                   called with documents as they progress
 
 import * as api from "../lib/api.js";
+import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
 
 const MAX_TRANSFERS = 2;
@@ -24,7 +25,7 @@ let eventStreams = 0;
 
 /** A file on its way: stage is waiting, sending, a stage of rag, ready, duplicate or failed. */
 class Upload {
-  key = crypto.randomUUID();
+  key = createId();
   stage = signal("waiting");
   done = signal(0);
   total = signal(0);

@@ -1,0 +1,48 @@
+// An image of a page with marked boxes.
+
+import { html } from "../lib/dom.js";
+import { refreshSession } from "../lib/api.js";
+
+/**
+ * @param {object} page
+ * @param {string} page.src
+ * @param {number} page.width with `height`, the proportions of the page
+ * @param {number[][]} page.boxes [left, top, right, bottom] as fractions of the page
+ * @param {string} page.alt
+ */
+export function pageImage({ src, width, height, boxes, alt }) {
+  const image = html.img({ src, alt, decoding: "async", draggable: "false" });
+  let isRepeated = false;
+  image.addEventListener("error", async () => {
+    // An image request cannot renew an expired session itself.
+    if (isRepeated || !(await refreshSession())) return sheet.classList.add("failed");
+    isRepeated = true;
+    image.src = `${src}&again=1`;
+  });
+  image.addEventListener("load", () => sheet.classList.add("loaded"));
+  const sheet = html.div({ class: "page-image", style: { "aspect-ratio": `${width} / ${height}` } }, image, boxes.map(createMark));
+  return sheet;
+}
+
+function createMark([left, top, right, bottom], index) {
+  return html.div({
+    class: "quote-mark",
+    style: {
+      left: `${left * 100}%`,
+      top: `${top * 100}%`,
+      width: `${(right - left) * 100}%`,
+      height: `${(bottom - top) * 100}%`,
+      "--index": String(index),
+    },
+  });
+}
+
+/** Return the smallest rectangle around *boxes*. */
+export function getBounds(boxes) {
+  return [
+    Math.min(...boxes.map(([left]) => left)),
+    Math.min(...boxes.map(([, top]) => top)),
+    Math.max(...boxes.map(([, , right]) => right)),
+    Math.max(...boxes.map(([, , , bottom]) => bottom)),
+  ];
+}
