@@ -25,10 +25,10 @@ export function openEvidence(citation, citations = [citation], opener = document
 }
 
 /** Close the view. The focus returns to the element that opened it. */
-export function closeEvidence() {
+export function closeEvidence({ restoresFocus = true } = {}) {
   const { opener } = openedEvidence.peek() ?? {};
   openedEvidence.value = null;
-  if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
+  if (restoresFocus && opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
 }
 
 /** Return the smallest available image width for *pixels* on the screen. */

@@ -41,7 +41,7 @@ export function evidenceView({ citation, citations, opener }) {
       html.div({ class: "evidence-title" }, heading, html.p({ class: "faint number", "aria-live": "polite" }, () => getPageText(state))),
       iconButton("expand", t("widerView"), { class: "wide-toggle", "aria-pressed": () => String(isWide.value), onclick: () => isWide.update((value) => !value) }),
       downloadLink(citation),
-      iconButton("close", t("closeEvidence"), { onclick: closeEvidence }),
+      iconButton("close", t("closeEvidence"), { onclick: () => closeEvidence() }),
     ),
     citation.quote && quoteBox(state, citations, opener),
     stage,
@@ -121,7 +121,7 @@ function turnPage({ page, pages }, step) {
 function handleKey(event, state, citations, opener) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const actions = {
-    Escape: closeEvidence,
+    Escape: () => closeEvidence(),
     PageDown: () => turnPage(state, 1),
     PageUp: () => turnPage(state, -1),
     n: () => showNeighbor(state, citations, opener, 1),
