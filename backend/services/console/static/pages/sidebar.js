@@ -12,7 +12,7 @@ import { icon, iconButton, logo } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { getErrorText, reportErrors } from "../ui/notice.js";
 import { accountMenu } from "./account_menu.js";
-import { openPalette, SHORTCUT_LABELS } from "./shortcuts.js";
+import { SHORTCUT_LABELS } from "./shortcuts.js";
 import { SCREENS } from "./screens.js";
 
 const SEARCH_DELAY_MS = 200;
@@ -32,7 +32,7 @@ export function sidebar({ isOpen, onToggle }) {
 }
 
 function newConversationLink() {
-  return html.li(html.a({ class: "nav-link strong", href: consolePath("/") }, icon("plus"), html.span(t("newConversation")), html.kbd({ "aria-hidden": "true" }, SHORTCUT_LABELS.newConversation)));
+  return html.li(html.a({ class: "nav-link strong", href: consolePath("/"), title: SHORTCUT_LABELS.newConversation }, icon("plus"), html.span(t("newConversation"))));
 }
 
 function navLink(screen) {
@@ -54,7 +54,6 @@ function searchField() {
     { class: "search-field sidebar-search" },
     icon("search"),
     html.input({ class: "input", type: "search", placeholder: t("searchConversations"), "aria-label": t("searchConversations"), maxlength: 200, oninput: search }),
-    iconButton("keyboard", t("openPalette"), { class: "small palette-opener", onclick: openPalette }),
   );
 }
 
