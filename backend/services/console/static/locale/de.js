@@ -133,6 +133,8 @@ export default {
   nextVersion: "Nächste Fassung",
   scrollToEnd: "Zur neuesten Antwort",
   emptyConversation: "Diese Unterhaltung hat keine Nachrichten.",
+  conversationMissing: "Unterhaltung nicht gefunden",
+  conversationMissingText: "Sie wurde gelöscht, oder sie gehört jemand anderem.",
   announcements: "Antworten",
   answerStarted: "Die Antwort wird geschrieben.",
   thinking: "In Arbeit …",

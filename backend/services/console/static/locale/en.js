@@ -133,6 +133,8 @@ export default {
   nextVersion: "Next version",
   scrollToEnd: "Go to the latest answer",
   emptyConversation: "This conversation has no messages.",
+  conversationMissing: "Conversation not found",
+  conversationMissingText: "It was deleted, or it belongs to another user.",
   announcements: "Answers",
   answerStarted: "The answer is being written.",
   thinking: "Working on it…",

@@ -6,7 +6,7 @@
 import { html, renderOnChange, replaceChildren } from "../lib/dom.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { computed, createScope } from "../lib/reactive.js";
-import { matchPath, route } from "../lib/router.js";
+import { consolePath, matchPath, route } from "../lib/router.js";
 import { can } from "../model/session.js";
 import { loadModule, loadStyle } from "../ui/lazy.js";
 import { errorState, skeleton } from "../ui/states.js";
@@ -91,10 +91,10 @@ function focusHeading(main) {
 
 function forbidden(permission) {
   setTitle(t("errorForbidden"));
-  return createMain(html.h1({ class: "title" }, t("errorForbidden")), html.p(t("missingPermission", permission)), html.p(html.a({ href: "/console/" }, t("goHome"))));
+  return createMain(html.h1({ class: "title" }, t("errorForbidden")), html.p(t("missingPermission", permission)), html.p(html.a({ href: consolePath("/") }, t("goHome"))));
 }
 
 function notFound() {
   setTitle(t("notFoundTitle"));
-  return createMain(html.h1({ class: "title" }, t("notFoundTitle")), html.p(t("notFoundText")), html.p(html.a({ href: "/console/" }, t("goHome"))));
+  return createMain(html.h1({ class: "title" }, t("notFoundTitle")), html.p(t("notFoundText")), html.p(html.a({ href: consolePath("/") }, t("goHome"))));
 }
