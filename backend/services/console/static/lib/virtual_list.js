@@ -33,8 +33,7 @@ export function createVirtualList({ items, rowHeight, key, render, onEnd, role =
   const view = scroller ?? element;
 
   const measure = () => {
-    const offset = scroller ? body.offsetTop - scroller.offsetTop : 0;
-    const above = Math.max(0, view.scrollTop - offset);
+    const above = Math.max(0, view.getBoundingClientRect().top - body.getBoundingClientRect().top);
     const first = Math.max(0, Math.floor(above / rowHeight) - OVERSCAN);
     const visible = Math.ceil(view.clientHeight / rowHeight) + 2 * OVERSCAN;
     const last = first + Math.min(MAX_ROWS, visible);
@@ -107,5 +106,5 @@ export function createVirtualList({ items, rowHeight, key, render, onEnd, role =
     rows.delete(id);
   }
 
-  return { element, measure, scrollToIndex: (index) => view.scrollTo({ top: index * rowHeight }) };
+  return { element, measure };
 }
