@@ -133,6 +133,8 @@ export default {
   nextVersion: "Nächste Fassung",
   scrollToEnd: "Zur neuesten Antwort",
   emptyConversation: "Diese Unterhaltung hat keine Nachrichten.",
+  conversationMissing: "Unterhaltung nicht gefunden",
+  conversationMissingText: "Sie wurde gelöscht, oder sie gehört jemand anderem.",
   announcements: "Antworten",
   answerStarted: "Die Antwort wird geschrieben.",
   thinking: "In Arbeit …",
@@ -164,6 +166,7 @@ export default {
   chartLabel: "Bezeichnung",
   administration: "Verwaltung",
   notifications: "Benachrichtigungen",
+  unread: "ungelesen",
 
   // Steps
   stepCount: (count) => plural(count, { one: "# Schritt", other: "# Schritte" }),
@@ -230,7 +233,7 @@ export default {
   uploadError_too_large: "Die Datei ist zu groß. Teilen Sie sie, oder bitten Sie die Administration um eine höhere Grenze.",
   uploadError_unsupported_document: "Dieser Dateityp wird nicht unterstützt. Wandeln Sie die Datei in PDF, Office, HTML oder Text um.",
   uploadError_unreadable_document: "Die Datei ist beschädigt oder passt nicht zu ihrem Typ. Speichern Sie sie in ihrem Programm neu und fügen Sie sie wieder hinzu.",
-  uploadError_encrypted_document: "Die Datei ist verschlüsselt. Geben Sie ihr Passwort ein.",
+  uploadError_password_required: "Die Datei ist verschlüsselt. Geben Sie ihr Passwort ein.",
   uploadError_wrong_password: "Das Passwort ist falsch. Geben Sie das Passwort der Datei ein.",
   uploadError_read_only: "Sie können diese Sammlung lesen, aber nichts hinzufügen. Wählen Sie eine andere Sammlung.",
   uploadError_queue_full: "Zu viele Dokumente warten. Versuchen Sie es in einigen Minuten erneut.",

@@ -15,7 +15,6 @@ export default {
   noNotifications: "Keine Benachrichtigungen aus den letzten sieben Tagen.",
   markRead: "Als gelesen markieren",
   markAllRead: "Alle als gelesen markieren",
-  unread: "ungelesen",
   "notification_document-ready": (name) => `${name} ist fertig`,
   "notification_document-failed": (name) => `${name} konnte nicht gelesen werden`,
   "notification_approval-waiting": "Ein Werkzeugaufruf wartet auf Ihre Freigabe",

@@ -133,6 +133,8 @@ export default {
   nextVersion: "Next version",
   scrollToEnd: "Go to the latest answer",
   emptyConversation: "This conversation has no messages.",
+  conversationMissing: "Conversation not found",
+  conversationMissingText: "It was deleted, or it belongs to another user.",
   announcements: "Answers",
   answerStarted: "The answer is being written.",
   thinking: "Working on it…",
@@ -164,6 +166,7 @@ export default {
   chartLabel: "Label",
   administration: "Administration",
   notifications: "Notifications",
+  unread: "unread",
 
   // Steps
   stepCount: (count) => plural(count, { one: "# step", other: "# steps" }),
@@ -230,7 +233,7 @@ export default {
   uploadError_too_large: "The file is too large. Split it, or ask an administrator to raise the limit.",
   uploadError_unsupported_document: "This file type is not supported. Convert the file to PDF, Office, HTML or text.",
   uploadError_unreadable_document: "The file is damaged or does not match its type. Save it again in its program, then add it.",
-  uploadError_encrypted_document: "The file is encrypted. Enter its password.",
+  uploadError_password_required: "The file is encrypted. Enter its password.",
   uploadError_wrong_password: "The password is wrong. Enter the password of the file.",
   uploadError_read_only: "You can read this collection, but not add documents. Choose another collection.",
   uploadError_queue_full: "Too many documents are waiting. Try again in a few minutes.",

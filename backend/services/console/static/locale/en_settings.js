@@ -15,7 +15,6 @@ export default {
   noNotifications: "No notifications of the last seven days.",
   markRead: "Mark as read",
   markAllRead: "Mark all as read",
-  unread: "unread",
   "notification_document-ready": (name) => `${name} is ready`,
   "notification_document-failed": (name) => `${name} could not be read`,
   "notification_approval-waiting": "A tool call waits for your approval",

@@ -77,7 +77,7 @@ function addNotification(notification) {
 /** Outside of the visible tab, show the notification by the system. One tag: one of several tabs. */
 function showBrowserNotification({ id, title, link }) {
   if (!document.hidden || !areBrowserNotificationsOn.peek() || window.Notification?.permission !== "granted") return;
-  const shown = new Notification(title, { tag: id, icon: "/console/icon.svg" });
+  const shown = new Notification(title, { tag: id, icon: document.querySelector('link[rel="icon"]')?.href });
   shown.addEventListener("click", () => {
     window.focus();
     if (link.startsWith("/")) window.location.assign(`/console${link.replace(/^\/console(?=\/)/, "")}`);

@@ -18,10 +18,9 @@ const THEMES = [
 
 export function accountMenu() {
   const button = html.button(
-    { type: "button", class: "account" },
+    { type: "button", class: "account", "aria-label": () => `${getDisplayName()}, ${t("accountMenu")}` },
     html.span({ class: "initial", "aria-hidden": "true" }, () => getDisplayName().slice(0, 1).toUpperCase()),
     html.span({ class: "truncate", dir: "auto" }, getDisplayName),
-    html.span({ class: "visually-hidden" }, t("accountMenu")),
     icon("more"),
   );
   return menuButton(button, getItems, { side: "above" });

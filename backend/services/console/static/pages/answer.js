@@ -18,6 +18,7 @@ export function answerView(message, thread) {
   const isWriting = () => message.status.value === "writing";
   const element = html.article(
     { class: "answer", "aria-label": t("assistant"), "aria-busy": () => String(isWriting()) },
+    html.h2({ class: "visually-hidden" }, t("assistant")),
     stepList(message),
     () => isWriting() && !message.hasText.value && waiting(message, thread),
     answerText(message),

@@ -15,7 +15,7 @@ export function branchSwitch(message, thread) {
     return html.span(
       { class: "branch-switch", role: "group", "aria-label": t("versions") },
       iconButton("left", t("previousVersion"), { class: "small", disabled: () => index === 0 || thread.isBusy.value, onclick: select(-1) }),
-      html.span({ class: "number" }, `${index + 1} / ${ids.length}`),
+      html.span({ class: "number", dir: "ltr" }, `${index + 1} / ${ids.length}`),
       iconButton("right", t("nextVersion"), { class: "small", disabled: () => index === ids.length - 1 || thread.isBusy.value, onclick: select(1) }),
     );
   };

@@ -3,11 +3,10 @@
 import { append, html, keyedList, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
-import { matchPath, navigate, route } from "../lib/router.js";
+import { consolePath, matchPath, navigate, route } from "../lib/router.js";
 import { loadAgentOptions } from "../model/agent.js";
 import { onConversationChange, openConversationId } from "../model/conversations.js";
 import { closeEvidence } from "../model/evidence.js";
-import { can } from "../model/session.js";
 import { Thread } from "../model/thread.js";
 import { iconButton } from "../ui/icon.js";
 import { loadStyle } from "../ui/lazy.js";
@@ -69,7 +68,7 @@ function threadView(thread) {
     { class: "conversation-frame" },
     scroller,
     html.div({ class: "to-end" }, iconButton("arrow-down", t("scrollToEnd"), { hidden: () => scrolling.isAtEnd.value || isEmpty.value, onclick: scrolling.scrollToEnd })),
-    can("agent:query") && input.element,
+    () => thread.loadError.value?.status !== 404 && input.element,
     announcements(thread),
   );
 }
@@ -87,12 +86,8 @@ function messageList(thread) {
 function emptyContent(thread, isNew, input) {
   if (thread.loadError.value) {
     const error = thread.loadError.value;
-    const isMissing = error.status === 404;
-    return html.div(
-      { class: "conversation-error" },
-      errorState(error, isMissing ? null : () => thread.open(thread.id.peek())),
-      isMissing && html.a({ class: "button", href: "/console/" }, t("newConversation")),
-    );
+    if (error.status !== 404) return html.div({ class: "conversation-error" }, errorState(error, () => thread.open(thread.id.peek())));
+    return html.div({ class: "conversation-error" }, html.h1({ class: "title" }, t("conversationMissing")), html.p(t("conversationMissingText")), html.a({ class: "button", href: consolePath("/") }, t("newConversation")));
   }
   if (isNew) return untracked(() => home({ onExample: input.setText }));
   return thread.isLoading.value ? html.div({ class: "messages-column" }, skeleton(6)) : html.p({ class: "messages-column faint" }, t("emptyConversation"));

@@ -34,7 +34,7 @@ export function evidenceView({ citation, citations, opener }) {
     if (state.page.value === null) documentText(state, stage);
     else documentPage(state, stage, state.page.value);
   });
-  const heading = html.h2({ class: "truncate", tabindex: "-1", title: citation.filename, dir: "auto" }, citation.filename);
+  const heading = html.h2({ class: "truncate", tabindex: "-1", title: citation.filename }, html.bdi(citation.filename));
   const view = html.section(
     { class: () => `evidence${isWide.value ? " wide" : ""}`, "aria-label": t("evidence"), onkeydown: (event) => handleKey(event, state, citations, opener) },
     html.header(
@@ -67,7 +67,7 @@ function quoteBox(state, citations, opener) {
   const copy = () => navigator.clipboard.writeText(quote).then(() => showNotice(t("copied")));
   return html.figure(
     { class: "quote-box" },
-    html.blockquote({ dir: "auto", class: isLong ? "long" : null, tabindex: isLong ? "0" : null }, quote.replace(/\s+/g, " ")),
+    html.blockquote({ dir: "auto", tabindex: isLong ? "0" : null }, quote.replace(/\s+/g, " ")),
     html.figcaption(
       html.div({ role: "status" }, () => fidelity(state)),
       html.div({ class: "quote-tools" }, citations.length > 1 && citationNavigation(state, citations, opener), iconButton("copy", t("copyQuote"), { class: "small", onclick: copy })),
@@ -104,7 +104,7 @@ function toolbar(state) {
   return html.div(
     { class: "evidence-toolbar", role: "toolbar", "aria-label": t("pageTools"), hidden: () => !hasPages.value },
     iconButton("left", t("previousPage"), { class: "small", disabled: () => state.page.value <= 1, onclick: () => turnPage(state, -1) }),
-    html.span({ class: "number" }, () => `${state.page.value ?? ""} / ${state.pages.value ?? "…"}`),
+    html.span({ class: "number", dir: "ltr" }, () => `${state.page.value ?? ""} / ${state.pages.value ?? "…"}`),
     iconButton("right", t("nextPage"), { class: "small", disabled: () => !state.pages.value || state.page.value >= state.pages.value, onclick: () => turnPage(state, 1) }),
     html.span({ class: "separator" }),
     iconButton("zoom-out", t("zoomOut"), { class: "small", disabled: () => state.zoom.value <= MIN_ZOOM, onclick: () => zoom(-ZOOM_STEP) }),

@@ -6,7 +6,8 @@
 import { html, renderOnChange, replaceChildren } from "../lib/dom.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { computed, createScope } from "../lib/reactive.js";
-import { matchPath, route } from "../lib/router.js";
+import { consolePath, matchPath, route } from "../lib/router.js";
+import { unreadCount } from "../model/notifications.js";
 import { can } from "../model/session.js";
 import { loadModule, loadStyle } from "../ui/lazy.js";
 import { errorState, skeleton } from "../ui/states.js";
@@ -21,6 +22,7 @@ import { conversationPage } from "./conversation.js";
  * @property {string[]} [texts] sections of texts, see loadTexts
  * @property {string[]} [styles] files in styles/
  * @property {string} [icon] icon in the menu; screens without one are not in the menu
+ * @property {() => number} [getCount] number beside the entry in the menu, if it is not 0
  */
 
 const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
@@ -33,7 +35,7 @@ export const SCREENS = [
   { path: "/documents/:id", title: "documents", permission: "rag:read", ...LIBRARY, load: () => import("./document_details.js") },
   { path: "/collections", title: "collections", permission: "rag:read", ...LIBRARY, load: () => import("./collections.js") },
   { path: "/search", title: "searchTest", permission: "rag:read", ...LIBRARY, load: () => import("./search_test.js") },
-  { path: "/notifications", title: "notifications", icon: "bell", ...SETTINGS, load: () => import("./notifications.js") },
+  { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
   { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
   { path: "/admin/users", title: "users", permission: "users:read", ...ADMIN, load: () => import("./admin_users.js") },
   { path: "/admin/roles", title: "roles", permission: "users:read", ...ADMIN, load: () => import("./admin_roles.js") },
@@ -110,10 +112,10 @@ function focusHeading(main) {
 
 function forbidden(permission) {
   setTitle(t("errorForbidden"));
-  return createMain(html.h1({ class: "title" }, t("errorForbidden")), html.p(t("missingPermission", [permission].flat().join(" / "))), html.p(html.a({ href: "/console/" }, t("goHome"))));
+  return createMain(html.h1({ class: "title" }, t("errorForbidden")), html.p(t("missingPermission", [permission].flat().join(" / "))), html.p(html.a({ href: consolePath("/") }, t("goHome"))));
 }
 
 function notFound() {
   setTitle(t("notFoundTitle"));
-  return createMain(html.h1({ class: "title" }, t("notFoundTitle")), html.p(t("notFoundText")), html.p(html.a({ href: "/console/" }, t("goHome"))));
+  return createMain(html.h1({ class: "title" }, t("notFoundTitle")), html.p(t("notFoundText")), html.p(html.a({ href: consolePath("/") }, t("goHome"))));
 }

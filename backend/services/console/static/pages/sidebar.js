@@ -1,7 +1,7 @@
 // Sidebar: navigation, conversations by day with search, account.
 
 import { html, keyedList } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { formatNumber, t } from "../lib/i18n.js";
 import { computed, effect } from "../lib/reactive.js";
 import { consolePath, navigate, route } from "../lib/router.js";
 import * as model from "../model/conversations.js";
@@ -12,7 +12,7 @@ import { icon, iconButton, logo } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { getErrorText, reportErrors } from "../ui/notice.js";
 import { accountMenu } from "./account_menu.js";
-import { openPalette, SHORTCUT_LABELS } from "./shortcuts.js";
+import { SHORTCUT_LABELS } from "./shortcuts.js";
 import { SCREENS } from "./screens.js";
 
 const SEARCH_DELAY_MS = 200;
@@ -32,12 +32,17 @@ export function sidebar({ isOpen, onToggle }) {
 }
 
 function newConversationLink() {
-  return html.li(html.a({ class: "nav-link strong", href: consolePath("/") }, icon("plus"), html.span(t("newConversation")), html.kbd({ "aria-hidden": "true" }, SHORTCUT_LABELS.newConversation)));
+  return html.li(html.a({ class: "nav-link strong", href: consolePath("/"), title: SHORTCUT_LABELS.newConversation }, icon("plus"), html.span(t("newConversation"))));
 }
 
 function navLink(screen) {
   const isCurrent = () => route.value.path === screen.path || route.value.path.startsWith(`${screen.path}/`);
-  return html.li(html.a({ class: "nav-link", href: consolePath(screen.path), "aria-current": () => (isCurrent() ? "page" : null) }, icon(screen.icon), html.span(t(screen.title))));
+  return html.li(html.a({ class: "nav-link", href: consolePath(screen.path), "aria-current": () => (isCurrent() ? "page" : null) }, icon(screen.icon), html.span(t(screen.title)), () => navCount(screen)));
+}
+
+function navCount({ getCount }) {
+  const count = getCount?.() ?? 0;
+  return count > 0 && html.span({ class: "nav-count number" }, formatNumber(count), html.span({ class: "visually-hidden" }, t("unread")));
 }
 
 function searchField() {
@@ -54,7 +59,6 @@ function searchField() {
     { class: "search-field sidebar-search" },
     icon("search"),
     html.input({ class: "input", type: "search", placeholder: t("searchConversations"), "aria-label": t("searchConversations"), maxlength: 200, oninput: search }),
-    iconButton("keyboard", t("openPalette"), { class: "small palette-opener", onclick: openPalette }),
   );
 }
 

@@ -33,7 +33,7 @@ function openMenu(button, items, options) {
     items.filter((item) => item !== false).map((item) => (item ? menuItem(item, () => menu.hidePopover()) : html.hr({ role: "separator" }))),
   );
   // Inside a modal dialog, only its descendants can be used.
-  (button.closest("dialog") ?? document.body).append(menu);
+  (button.closest("dialog, nav, main, section") ?? document.body).append(menu);
   button.setAttribute("aria-expanded", "true");
   menu.addEventListener("toggle", (event) => {
     if (event.newState !== "closed") return;

@@ -5,7 +5,7 @@ import { formatBytes, formatPercent, hasText, t } from "../lib/i18n.js";
 import { icon, iconButton } from "./icon.js";
 import { getErrorText } from "./notice.js";
 
-const NEEDS_PASSWORD = new Set(["encrypted_document", "wrong_password", "password_required"]);
+const NEEDS_PASSWORD = new Set(["password_required", "wrong_password"]);
 
 /**
  * @param {object} upload see model/uploads.js
