@@ -7,7 +7,7 @@ export default {
   users: "Benutzer",
   tenants: "Mandanten",
   serviceAccounts: "Dienstkonten",
-  usage: "Verbrauch und Grenzen",
+  usage: "Verbrauch",
   audit: "Prüfprotokoll",
   health: "Zustand",
   queue: "Warteschlange",

@@ -7,7 +7,7 @@ export default {
   users: "Users",
   tenants: "Tenants",
   serviceAccounts: "Service accounts",
-  usage: "Usage and limits",
+  usage: "Usage",
   audit: "Audit log",
   health: "Health",
   queue: "Queue",
