@@ -122,7 +122,8 @@ export async function* getAllItems(path, parameters = {}, options) {
 }
 
 /**
- * Send a form and report the bytes sent. fetch() cannot report upload progress.
+ * Send a form and report the bytes sent. fetch() cannot report upload progress. Resolves to the
+ * status and the parsed body.
  *
  * @param {{signal?: AbortSignal, onProgress?: (sent: number, total: number) => void}} options
  */
@@ -135,7 +136,7 @@ export async function uploadForm(path, form, options = {}) {
   if (response.status < 200 || response.status >= 300) {
     throw toApiError(response.body, response.status, response.retryAfter);
   }
-  return response.body;
+  return { status: response.status, body: response.body };
 }
 
 function sendForm(path, form, { signal, onProgress }) {
