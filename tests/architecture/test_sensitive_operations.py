@@ -49,7 +49,7 @@ OPEN_TO_API_KEYS = {
     },
     "admin": set(),
     "realtime": {"POST /publish", "POST /tickets", "PUT /notifications/read"},
-    "console": set(),
+    "console": {"POST /code", "POST /formula"},
     "gateway": set(),
 }
 

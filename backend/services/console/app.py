@@ -15,6 +15,7 @@ from backend.chassis.web.app_factory import (
 )
 from backend.services.console.domain.assets import AssetFolder
 from backend.services.console.routes.pages import page_routes
+from backend.services.console.routes.rich_text import rich_text_routes
 from backend.services.console.settings import Settings
 
 STATIC_FOLDER = Path(__file__).parent / "static"
@@ -27,6 +28,7 @@ def create_app(settings: Settings | None = None, static_folder: Path = STATIC_FO
     settings = settings or Settings.from_env(load_env())
     app = create_service(settings.common, {})
     provide(app, AssetFolder(static_folder, PUBLIC_PREFIX, reloads=settings.reloads_files))
+    app.register_blueprint(rich_text_routes)
     app.register_blueprint(page_routes)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -54,3 +54,16 @@ def build(settings):
 @pytest.fixture
 def client(build, static_folder):
     return build(static_folder)
+
+
+@pytest.fixture
+def user(build, static_folder, identities):
+    """Return a function that posts JSON as a signed-in user."""
+    app_client = build(static_folder)
+    identities.trust(app_client.application)
+    headers = {"Authorization": f"Bearer {identities.token()}"}
+
+    def post(path: str, body: object):
+        return app_client.post(path, json=body, headers=headers)
+
+    return post
