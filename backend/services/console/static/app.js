@@ -4,6 +4,7 @@ import { append, html, renderOnChange } from "./lib/dom.js";
 import { locale, t } from "./lib/i18n.js";
 import { computed, effect } from "./lib/reactive.js";
 import { route, startRouter } from "./lib/router.js";
+import { registerServiceWorker } from "./lib/service_worker.js";
 import { clearAgentOptions } from "./model/agent.js";
 import { clearConversations } from "./model/conversations.js";
 import { applyTheme, loadLocale, loadUser, user } from "./model/session.js";
@@ -71,3 +72,4 @@ function showServerError(error, delay) {
 }
 
 start();
+registerServiceWorker();

@@ -86,6 +86,7 @@ function cached(Formatter, options) {
 export const formatNumber = (value, options = {}) => cached(Intl.NumberFormat, options).format(value);
 export const formatPercent = (fraction) => formatNumber(fraction, { style: "percent", maximumFractionDigits: 0 });
 export const formatDate = (value) => cached(Intl.DateTimeFormat, { dateStyle: "medium" }).format(new Date(value));
+export const formatShortDate = (value) => cached(Intl.DateTimeFormat, { day: "numeric", month: "short" }).format(new Date(value));
 export const formatDateTime = (value) => cached(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 
 /** Format a size in bytes with a decimal unit: "128 kB". */

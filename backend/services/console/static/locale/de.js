@@ -156,6 +156,18 @@ export default {
   sourceLabel: (marker, filename, page) => `Quelle ${marker}: ${filename}${page ? `, Seite ${page}` : ""}`,
   page: (page) => `Seite ${page}`,
 
+  // Rich text
+  table: "Tabelle",
+  code: "Code",
+  copyCode: "Code kopieren",
+  copyFailed: "Der Browser erlaubt das Kopieren hier nicht. Markieren Sie den Text und kopieren Sie ihn.",
+  taskDone: "Erledigt",
+  taskOpen: "Offen",
+  chartLabel: "Bezeichnung",
+  administration: "Verwaltung",
+  notifications: "Benachrichtigungen",
+  unread: "ungelesen",
+
   // Steps
   stepCount: (count) => plural(count, { one: "# Schritt", other: "# Schritte" }),
   stepsAsList: "Liste",

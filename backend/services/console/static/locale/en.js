@@ -156,6 +156,18 @@ export default {
   sourceLabel: (marker, filename, page) => `Source ${marker}: ${filename}${page ? `, page ${page}` : ""}`,
   page: (page) => `page ${page}`,
 
+  // Rich text
+  table: "Table",
+  code: "Code",
+  copyCode: "Copy code",
+  copyFailed: "The browser does not allow copying here. Select the text and copy it.",
+  taskDone: "Done",
+  taskOpen: "Open",
+  chartLabel: "Label",
+  administration: "Administration",
+  notifications: "Notifications",
+  unread: "unread",
+
   // Steps
   stepCount: (count) => plural(count, { one: "# step", other: "# steps" }),
   stepsAsList: "List",

@@ -30,8 +30,8 @@ function write(name, value) {
   }
 }
 
-/** True if the user has *permission*. */
-export const can = (permission) => user.value?.permissions.includes(permission) ?? false;
+/** True if the user has *permission*, or one of a list. */
+export const can = (permission) => [permission].flat().some((each) => user.value?.permissions.includes(each));
 
 /** Return the name to show for the user. */
 export const getDisplayName = () => user.value?.display_name || user.value?.username || "";

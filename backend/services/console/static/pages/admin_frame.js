@@ -3,8 +3,6 @@
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { can } from "../model/session.js";
-import { withRecentProof } from "../model/recent_proof.js";
-import { askForProof } from "../ui/form_dialog.js";
 import { tabLinks } from "../ui/tab_links.js";
 
 /** Screens of the administration: path, key of the title, permission. */
@@ -31,6 +29,3 @@ export function adminFrame(title, actions, ...content) {
     ...content,
   );
 }
-
-/** Call *action*; ask for the password if the request needs a recent proof. */
-export const sensitively = (action) => withRecentProof(action, askForProof);

@@ -3,20 +3,18 @@
 import { get } from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatBytes, formatNumber, formatShortDate, t } from "../lib/i18n.js";
-import { effect, signal } from "../lib/reactive.js";
-import { navigate, route, updateQuery } from "../lib/router.js";
+import { effect } from "../lib/reactive.js";
+import { navigate } from "../lib/router.js";
 import { can } from "../model/session.js";
 import { renderChart } from "../ui/chart.js";
 import { icon } from "../ui/icon.js";
 import { asyncContent } from "../ui/states.js";
 import { ADMIN_SCREENS, adminFrame } from "./admin_frame.js";
-
-const PERIODS = [7, 30, 90];
+import { createPeriod, periodButtons } from "./period_buttons.js";
 
 export function page() {
   if (!can("system:read")) return redirectToFirst();
-  const asked = Number(route.peek().query.get("days"));
-  const days = signal(PERIODS.includes(asked) ? asked : 30);
+  const days = createPeriod();
   const content = html.div({ class: "overview" });
   effect(() => replaceChildren(content, asyncContent(() => get("/admin/stats", { days: days.value }), overview, { lines: 8, className: "overview" })));
   return adminFrame("overview", periodButtons(days), content);
@@ -27,17 +25,6 @@ function redirectToFirst() {
   const first = ADMIN_SCREENS.find(([, , permission]) => can(permission));
   queueMicrotask(() => navigate(first[0], { replace: true }));
   return null;
-}
-
-export function periodButtons(days) {
-  const select = (count) => {
-    days.value = count;
-    updateQuery({ days: count });
-  };
-  return html.div(
-    { class: "segments", role: "group", "aria-label": t("period") },
-    PERIODS.map((count) => html.button({ type: "button", "aria-pressed": () => String(days.value === count), onclick: () => select(count) }, t("dayCount", count))),
-  );
 }
 
 function overview(stats) {

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
-import { hasText, t } from "../lib/i18n.js";
+import { t } from "../lib/i18n.js";
 import { effect, signal } from "../lib/reactive.js";
 import { can } from "../model/session.js";
 import { confirmAction } from "../ui/dialog.js";
@@ -11,7 +11,9 @@ import { icon, iconButton } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { reportErrors } from "../ui/notice.js";
 import { asyncContent } from "../ui/states.js";
-import { adminFrame, sensitively } from "./admin_frame.js";
+import { adminFrame } from "./admin_frame.js";
+import { sensitively } from "./sensitive.js";
+import { describePermission } from "./permissions.js";
 
 export function page() {
   const version = signal(0);
@@ -36,12 +38,6 @@ async function loadRoles() {
 
 /** All permissions: the role of administrators has every one. */
 const getPermissions = (roles) => [...new Set(roles.flatMap(({ permissions }) => permissions))].sort();
-
-/** Return what *permission* allows, in the user's language. */
-export function describePermission(permission) {
-  const key = `permission_${permission}`;
-  return hasText(key) ? t(key) : null;
-}
 
 function matrix(roles, permissions, reload) {
   const sorted = [...roles].sort((a, b) => a.permissions.length - b.permissions.length);

@@ -12,7 +12,8 @@ import { icon, iconButton } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { reportErrors } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";
-import { adminFrame, sensitively } from "./admin_frame.js";
+import { adminFrame } from "./admin_frame.js";
+import { sensitively } from "./sensitive.js";
 
 export function page() {
   const version = signal(0);

@@ -12,7 +12,8 @@ import { icon, iconButton } from "../ui/icon.js";
 import { menuButton } from "../ui/menu.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";
-import { adminFrame, sensitively } from "./admin_frame.js";
+import { adminFrame } from "./admin_frame.js";
+import { sensitively } from "./sensitive.js";
 
 const SEARCH_DELAY_MS = 250;
 const PAGE_SIZE = 50;

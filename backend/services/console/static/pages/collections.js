@@ -33,7 +33,7 @@ export function page() {
       libraryTabs(),
       can("rag:write") && html.button({ type: "button", class: "button primary", onclick: () => editCollection(null) }, icon("plus"), t("newCollection")),
     ),
-    html.div({ class: "library-body" }, () => {
+    html.div({ class: "page-body" }, () => {
       if (error.value) return errorState(error.value, load);
       if (library.collections.value === null) return skeleton(5);
       if (!library.collections.value.length) return emptyState(t("noCollections"));

@@ -1,6 +1,6 @@
 // Documents: filters, upload, list with selection and actions.
 
-import { html } from "../lib/dom.js";
+import { html, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, effect, onDispose, signal } from "../lib/reactive.js";
 import { route, updateQuery } from "../lib/router.js";
@@ -33,8 +33,8 @@ export function page() {
   onDispose(onDocumentChange((document) => list.apply(document)));
   reportErrors(loadCollections());
 
-  const root = html.div({ class: "page-frame" });
-  root.append(
+  return html.div(
+    { class: "page-frame" },
     html.header(
       { class: "page-header" },
       html.h1({ class: "title" }, t("documents")),
@@ -43,10 +43,9 @@ export function page() {
     ),
     filterBar(),
     html.div({ class: "library-uploads" }, uploadList()),
-    html.div({ class: "library-body" }, () => documentArea(list, selected, root)),
+    html.div({ class: "page-body" }, documentArea(list, selected)),
     selectionBar(list, selected),
   );
-  return root;
 }
 
 /** Return the filter of the address as JSON, so that equal filters are equal values. */
@@ -105,19 +104,21 @@ function filterSelect(name, label, options) {
   );
 }
 
-function documentArea(list, selected, root) {
-  if (list.error.value) return errorState(list.error.value, () => list.load(JSON.parse(readFilter())));
-  if (list.documents.value === null) return skeleton(8);
-  if (list.documents.value.length) return keepTable(list, selected, root);
-  list.table = null;
-  if (isFiltered()) return emptyState(t("noMatchingDocuments"), html.button({ type: "button", class: "button", onclick: clearFilter }, t("clearFilter")));
-  return emptyState(t(can("rag:write") ? "noDocuments" : "noReadableDocuments"));
-}
-
-/** The table follows the list by itself and keeps its element, so that the focus stays. */
-function keepTable(list, selected, root) {
-  list.table ??= documentTable(list, selected, root);
-  return list.table;
+/** The table follows the list by itself: it is rendered again only if the kind of content changes. */
+function documentArea(list, selected) {
+  const getKind = () => {
+    if (list.error.value) return list.error.value;
+    if (list.documents.value === null) return "loading";
+    if (list.documents.value.length) return "table";
+    return isFiltered() ? "filtered" : "empty";
+  };
+  return renderOnChange(getKind, (kind) => {
+    if (kind === "loading") return skeleton(8);
+    if (kind === "table") return documentTable(list, selected, document.getElementById("main"));
+    if (kind === "filtered") return emptyState(t("noMatchingDocuments"), html.button({ type: "button", class: "button", onclick: clearFilter }, t("clearFilter")));
+    if (kind === "empty") return emptyState(t(can("rag:write") ? "noDocuments" : "noReadableDocuments"));
+    return errorState(kind, () => list.load(JSON.parse(readFilter())));
+  });
 }
 
 function clearFilter() {

@@ -31,7 +31,7 @@ export function page() {
     run(options);
   });
   if (options.query) run(options);
-  const results = html.div({ class: "library-body", "aria-live": "polite" });
+  const results = html.div({ class: "page-body", "aria-live": "polite" });
   effect(() => replaceChildren(results, renderState(state.value, () => run(options))));
   return html.div({ class: "page-frame" }, html.header({ class: "page-header" }, html.h1({ class: "title" }, t("searchTest")), libraryTabs()), form, results);
 }

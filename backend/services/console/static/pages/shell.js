@@ -5,6 +5,7 @@ import { t } from "../lib/i18n.js";
 import { createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { route } from "../lib/router.js";
 import { openedEvidence } from "../model/evidence.js";
+import { startNotifications } from "../model/notifications.js";
 import { can } from "../model/session.js";
 import { addFiles } from "../model/uploads.js";
 import { icon, iconButton } from "../ui/icon.js";
@@ -40,6 +41,7 @@ export function shell(screen) {
     evidencePanel(),
   );
   startShortcuts();
+  startNotifications();
   acceptDrops(frame);
   closeDrawerOnNavigation();
   return frame;

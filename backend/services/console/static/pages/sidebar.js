@@ -1,7 +1,7 @@
 // Sidebar: navigation, conversations by day with search, account.
 
 import { html, keyedList } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { formatNumber, t } from "../lib/i18n.js";
 import { computed, effect } from "../lib/reactive.js";
 import { consolePath, navigate, route } from "../lib/router.js";
 import * as model from "../model/conversations.js";
@@ -37,7 +37,12 @@ function newConversationLink() {
 
 function navLink(screen) {
   const isCurrent = () => route.value.path === screen.path || route.value.path.startsWith(`${screen.path}/`);
-  return html.li(html.a({ class: "nav-link", href: consolePath(screen.path), "aria-current": () => (isCurrent() ? "page" : null) }, icon(screen.icon), html.span(t(screen.title))));
+  return html.li(html.a({ class: "nav-link", href: consolePath(screen.path), "aria-current": () => (isCurrent() ? "page" : null) }, icon(screen.icon), html.span(t(screen.title)), () => navCount(screen)));
+}
+
+function navCount({ getCount }) {
+  const count = getCount?.() ?? 0;
+  return count > 0 && html.span({ class: "nav-count number" }, formatNumber(count), html.span({ class: "visually-hidden" }, t("unread")));
 }
 
 function searchField() {

@@ -9,6 +9,8 @@ import { html, svg } from "../lib/dom.js";
 import { formatNumber, t } from "../lib/i18n.js";
 
 const WIDTH = 640;
+// The numbers of the scale are beside the plot.
+const PLOT_WIDTH = 596;
 const HEIGHT = 200;
 const TOP = 16;
 const BOTTOM = 24;
@@ -43,6 +45,7 @@ export function renderChart({ type = "columns", title, labels, series, format = 
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" },
       drawGrid(top),
       draw({ labels, series, top }),
+      drawScale(top),
       drawLabels(labels),
       drawTargets(labels, showIndex),
     ),
@@ -82,17 +85,17 @@ const yOf = (value, top) => TOP + PLOT * (1 - value / top);
 function drawGrid(top) {
   return [0, 0.5, 1].map((share) => {
     const y = yOf(share * top, top);
-    const label = formatNumber(share * top, { notation: "compact", maximumFractionDigits: 1 });
-    return svg.g(
-      { class: "chart-grid" },
-      svg.line({ x1: 0, x2: WIDTH, y1: y, y2: y }),
-      share > 0 && svg.text({ x: WIDTH, y: y - 4, "text-anchor": "end" }, label),
-    );
+    return svg.line({ class: "chart-grid", x1: 0, x2: PLOT_WIDTH, y1: y, y2: y });
   });
 }
 
+function drawScale(top) {
+  const marks = top / 2 < 1 ? [top] : [top / 2, top];
+  return marks.map((value) => svg.text({ class: "chart-scale", x: WIDTH, y: yOf(value, top) + 4, "text-anchor": "end" }, formatNumber(value, { notation: "compact", maximumFractionDigits: 1 })));
+}
+
 function drawColumns({ labels, series, top }) {
-  const step = WIDTH / labels.length;
+  const step = PLOT_WIDTH / labels.length;
   const width = Math.max(1, step * 0.74);
   const columns = [];
   for (let index = 0; index < labels.length; index++) {
@@ -111,7 +114,7 @@ function drawColumns({ labels, series, top }) {
 }
 
 function drawLines({ labels, series, top }) {
-  const step = WIDTH / labels.length;
+  const step = PLOT_WIDTH / labels.length;
   return series.map((each, place) => {
     const path = each.values
       .map((value, index) => {
@@ -125,7 +128,7 @@ function drawLines({ labels, series, top }) {
 }
 
 function drawLabels(labels) {
-  const step = WIDTH / labels.length;
+  const step = PLOT_WIDTH / labels.length;
   const every = Math.ceil(labels.length / 6);
   return labels.map((label, index) => {
     if (index % every !== 0) return null;
@@ -136,7 +139,7 @@ function drawLabels(labels) {
 }
 
 function drawTargets(labels, showIndex) {
-  const step = WIDTH / labels.length;
+  const step = PLOT_WIDTH / labels.length;
   return labels.map((_, index) =>
     svg.rect({
       class: "chart-target",

@@ -105,7 +105,7 @@ function renderCitations({ markers, source }, citations) {
 
 function renderMarker(marker, citations) {
   const { filename = "", page = null } = citations.find((each) => each.marker === marker);
-  const label = t("citationLabel", marker, filename, page);
+  const label = t("sourceLabel", marker, filename, page);
   return html.button({ type: "button", class: "citation", "data-marker": marker, "aria-label": label }, String(marker));
 }
 
