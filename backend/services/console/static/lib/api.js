@@ -33,7 +33,7 @@ export class NetworkError extends Error {
 
 // A form of another site cannot send this header.
 const CONSOLE_HEADER = { "X-Requested-With": "console" };
-const SIGN_IN_PATHS = new Set(["/auth/login", "/auth/register", "/auth/refresh", "/auth/logout"]);
+const SIGN_IN_PATHS = new Set(["/auth/login", "/auth/register", "/auth/setup", "/auth/refresh", "/auth/logout"]);
 
 let endSession = () => {};
 let refresh = null;

@@ -11,7 +11,8 @@ import { documentPage, MAX_ZOOM, MIN_ZOOM, ZOOM_STEP } from "./evidence_page.js"
 import { documentText } from "./evidence_text.js";
 
 const PHONE = "(max-width: 44rem)";
-const LONG_QUOTE = 400;
+// Longer quotes scroll, on narrow screens.
+const LONG_QUOTE = 120;
 
 /**
  * State of one opened citation.
@@ -63,11 +64,10 @@ function downloadLink({ document_id: id, filename }) {
 
 function quoteBox(state, citations, opener) {
   const { quote } = state.citation;
-  const isLong = quote.length > LONG_QUOTE;
   const copy = () => navigator.clipboard.writeText(quote).then(() => showNotice(t("copied")));
   return html.figure(
     { class: "quote-box" },
-    html.blockquote({ dir: "auto", tabindex: isLong ? "0" : null }, quote.replace(/\s+/g, " ")),
+    html.blockquote({ dir: "auto", tabindex: quote.length > LONG_QUOTE ? "0" : null }, quote.replace(/\s+/g, " ")),
     html.figcaption(
       html.div({ role: "status" }, () => fidelity(state)),
       html.div({ class: "quote-tools" }, citations.length > 1 && citationNavigation(state, citations, opener), iconButton("copy", t("copyQuote"), { class: "small", onclick: copy })),

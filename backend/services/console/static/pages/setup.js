@@ -1,6 +1,5 @@
 // Setup page: sets the administrator's password with the one-time link that the start prints.
 
-import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
@@ -46,8 +45,7 @@ function passwordForm(token) {
     isBusy.value = true;
     error.value = null;
     try {
-      const { username } = await api.post("/auth/setup", { token, new_password: password.value });
-      await signIn("/auth/login", { username, password: password.value });
+      await signIn("/auth/setup", { token, password: password.value });
       navigate("/", { replace: true });
     } catch (problem) {
       error.value = getErrorText(problem);
