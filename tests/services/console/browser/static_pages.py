@@ -160,6 +160,14 @@ class AppPage(StaticPage):
         self.page.locator("#main h1").first.wait_for()
         return self.page
 
+    def go_to(self, path: str) -> Page:
+        """Show another screen without loading the page again."""
+        self.page.evaluate(
+            "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }",
+            f"/console{path}",
+        )
+        return self.page
+
     def publish(self, notification: Mapping[str, Any]) -> None:
         """Send a notification to the page."""
         data = {"id": notification["id"], "type": "realtime.notification", "data": notification}
