@@ -2,7 +2,7 @@
 
 import { append, html, renderOnChange } from "./lib/dom.js";
 import { locale, t } from "./lib/i18n.js";
-import { computed, effect } from "./lib/reactive.js";
+import { computed, createScope, effect } from "./lib/reactive.js";
 import { route, startRouter } from "./lib/router.js";
 import { registerServiceWorker } from "./lib/service_worker.js";
 import { clearAgentOptions } from "./model/agent.js";
@@ -10,8 +10,7 @@ import { clearConversations } from "./model/conversations.js";
 import { applyTheme, loadLocale, loadUser, user } from "./model/session.js";
 import { currentScreen } from "./pages/screens.js";
 import { shell } from "./pages/shell.js";
-import { signIn } from "./pages/sign_in.js";
-import { loadStyle } from "./ui/lazy.js";
+import { loadModule, loadStyle } from "./ui/lazy.js";
 import { noticeArea } from "./ui/notice.js";
 import { errorState } from "./ui/states.js";
 
@@ -36,14 +35,14 @@ async function start() {
 }
 
 function renderView(view) {
-  if (view === "sign-in") {
-    loadStyle("sign_in");
-    return signIn();
-  }
-  if (view !== "setup") return shell(currentScreen());
-  loadStyle("sign_in");
+  if (view !== "setup" && view !== "sign-in") return shell(currentScreen());
   const element = html.div();
-  import("./pages/setup.js").then(({ setup }) => element.replaceWith(setup()));
+  const scope = createScope();
+  const load = view === "setup" ? () => import("./pages/setup.js") : () => import("./pages/sign_in.js");
+  Promise.all([loadModule(load), loadStyle("sign_in")]).then(
+    ([{ page }]) => !scope.isDisposed && scope.run(() => append(element, page())),
+    (error) => append(element, errorState(error, () => window.location.reload())),
+  );
   return element;
 }
 

@@ -2,6 +2,9 @@
 
 import * as api from "../lib/api.js";
 import { onDispose, signal } from "../lib/reactive.js";
+import { unreadCount } from "./unread_count.js";
+
+export { unreadCount };
 
 const PAGE_SIZE = 50;
 const MIN_DELAY_MS = 1000;
@@ -13,7 +16,6 @@ const FINAL_CODES = new Set([3500, 3501, 3504]);
 
 /** Notifications, latest first; null before they are loaded. */
 export const notifications = signal(null);
-export const unreadCount = signal(0);
 export const hasMore = signal(false);
 /** True while new notifications arrive without a reload. */
 export const isLive = signal(false);

@@ -9,14 +9,15 @@
 import * as api from "../lib/api.js";
 import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
+import { changedDocument, uploads } from "./upload_state.js";
+
+export { uploads };
 
 const MAX_TRANSFERS = 2;
 // HTTP/1.1 allows six connections to a server: the other documents are polled.
 const MAX_EVENT_STREAMS = 3;
 const POLL_MS = 2000;
 const MAX_FILE_BYTES = 100_000_000;
-
-export const uploads = signal([]);
 
 const waiting = [];
 const listeners = new Set();
@@ -123,6 +124,7 @@ function applyDocument(upload, document, stage = null) {
   upload.total.value = document.progress.total;
   if (document.status === "failed") fail(upload, { name: "ApiError", code: document.error?.code, message: document.error?.detail, errors: [] });
   else upload.stage.value = stage ?? (document.status === "ready" ? "ready" : document.progress.stage);
+  changedDocument.value = document;
   for (const listener of listeners) listener(document);
 }
 

@@ -7,7 +7,7 @@ import { computed, effect } from "../lib/reactive.js";
 import { route, updateQuery } from "../lib/router.js";
 import { toCsv } from "../lib/csv.js";
 import { openDialog } from "../ui/dialog.js";
-import { downloadText } from "../ui/files.js";
+import { downloadText } from "../ui/download.js";
 import { icon } from "../ui/icon.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";

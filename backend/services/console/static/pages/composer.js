@@ -1,24 +1,27 @@
 // Field for requests, with attachments and menus for collection, model and persona.
 
-import { html, keyedList, renderOnChange } from "../lib/dom.js";
+import { append, html, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { effect, signal } from "../lib/reactive.js";
+import { createScope, effect, signal } from "../lib/reactive.js";
 import * as agent from "../model/agent.js";
 import { readDraft, writeDraft } from "../model/drafts.js";
 import { can } from "../model/session.js";
-import { addFiles, removeEndedUploads, removeUpload, retryUpload, uploads } from "../model/uploads.js";
-import { chooseFiles, readDroppedFiles } from "../ui/files.js";
+import { uploads } from "../model/upload_state.js";
 import { icon, iconButton } from "../ui/icon.js";
+import { loadModule } from "../ui/lazy.js";
 import { menuButton } from "../ui/menu.js";
 import { reportErrors } from "../ui/notice.js";
-import { uploadRow } from "../ui/upload_row.js";
+import { addTransferredFiles, chooseDocuments } from "./add_documents.js";
 
 const MAX_CHARACTERS = 20_000;
-const MAX_UPLOAD_ROWS = 5;
 const HAS_TOUCH = window.matchMedia("(pointer: coarse)").matches;
 
-/** @returns {{element: Element, setText: (text: string) => void}} */
-export function composer(thread, { onSend }) {
+/**
+ * @param {import("../model/thread.js").Thread} thread
+ * @param {{onSend: () => void, onType: () => void}} options
+ * @returns {{element: Element, setText: (text: string) => void}}
+ */
+export function composer(thread, { onSend, onType }) {
   const hasText = signal(false);
   const field = html.textarea({
     rows: 1,
@@ -27,7 +30,10 @@ export function composer(thread, { onSend }) {
     placeholder: t("composerPlaceholder"),
     "aria-label": t("composerLabel"),
     enterkeyhint: HAS_TOUCH ? "enter" : "send",
-    oninput: () => update(),
+    oninput: () => {
+      onType();
+      update();
+    },
     onkeydown: (event) => handleKey(event, thread, field, send),
     onpaste: (event) => pasteFiles(event),
   });
@@ -55,26 +61,29 @@ export function composer(thread, { onSend }) {
   if (!HAS_TOUCH) queueMicrotask(() => document.activeElement === document.body && field.focus());
   const element = html.form(
     { class: "composer", onsubmit: (event) => (event.preventDefault(), send()) },
-    uploadList(),
+    uploadArea(),
     html.div({ class: "composer-box", onclick: (event) => event.target === event.currentTarget && field.focus() }, field, toolRow(thread, hasText)),
   );
   return { element, setText };
 }
 
-function uploadList() {
-  const list = html.div({ class: "composer-uploads", "aria-live": "polite" });
-  return keyedList(
-    list,
-    () => uploads.value.slice(0, MAX_UPLOAD_ROWS),
-    (upload) => upload.key,
-    (held) => uploadRow(held.peek(), { onRemove: () => removeUpload(held.peek()), onRetry: (options) => retryUpload(held.peek(), options) }),
-  );
+/** Element for the progress of uploads, which is loaded with the first file. */
+function uploadArea() {
+  const area = html.div({ "aria-live": "polite" });
+  const scope = createScope();
+  let isLoaded = false;
+  effect(() => {
+    if (isLoaded || !uploads.value.length) return;
+    isLoaded = true;
+    loadModule(() => import("./composer_uploads.js")).then(({ uploadRows }) => scope.run(() => append(area, uploadRows())));
+  });
+  return area;
 }
 
 function toolRow(thread, hasText) {
   return html.div(
     { class: "composer-tools" },
-    can("rag:write") && iconButton("clip", t("attachFiles"), { onclick: () => chooseFiles((items) => addFiles(items, getCollection())) }),
+    can("rag:write") && iconButton("clip", t("attachFiles"), { onclick: () => chooseDocuments(getCollection()) }),
     can("rag:read") && collectionMenu(),
     modelMenu(),
     html.span({ class: "spacer" }),
@@ -138,8 +147,12 @@ function handleKey(event, thread, field, send) {
   }
 }
 
-async function pasteFiles(event) {
+function pasteFiles(event) {
   if (!event.clipboardData.files.length || !can("rag:write")) return;
   event.preventDefault();
-  addFiles(await readDroppedFiles(event.clipboardData), getCollection());
+  addTransferredFiles(event.clipboardData, getCollection());
+}
+
+async function removeEndedUploads() {
+  if (uploads.peek().length) (await loadModule(() => import("../model/uploads.js"))).removeEndedUploads();
 }

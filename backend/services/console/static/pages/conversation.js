@@ -1,6 +1,6 @@
 // Conversation screen, for "/" (new) and "/c/:id".
 
-import { append, html, keyedList, renderOnChange } from "../lib/dom.js";
+import { append, html, renderOnChange } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { consolePath, matchPath, navigate, route } from "../lib/router.js";
@@ -9,20 +9,17 @@ import { onConversationChange, openConversationId } from "../model/conversations
 import { closeEvidence } from "../model/evidence.js";
 import { Thread } from "../model/thread.js";
 import { iconButton } from "../ui/icon.js";
-import { loadStyle } from "../ui/lazy.js";
+import { loadModule, loadStyle } from "../ui/lazy.js";
+import { reportErrors } from "../ui/notice.js";
 import { errorState, skeleton } from "../ui/states.js";
-import { answerView } from "./answer.js";
 import { composer } from "./composer.js";
 import { home } from "./home.js";
-import { addHoverPreview } from "./hover_preview.js";
-import { requestView } from "./request.js";
 import { followEnd } from "./scrolling.js";
 
 const getId = () => matchPath("/c/:id", route.value.path)?.id ?? null;
 
 export function conversationPage() {
   const thread = signal(null);
-  const owner = createScope();
   loadAgentOptions();
   // A new conversation gets its address while its first answer is streamed: the thread stays.
   effect(() => {
@@ -39,7 +36,7 @@ export function conversationPage() {
   onDispose(() => thread.peek().close());
   onDispose(() => (openConversationId.value = null));
   onDispose(onConversationChange((id) => id === thread.peek().id.peek() && thread.peek().reload().catch(() => {})));
-  return html.main({ id: "main", class: "conversation", tabindex: "-1" }, renderOnChange(() => thread.value, (current) => owner.run(() => threadView(current))));
+  return html.main({ id: "main", class: "conversation", tabindex: "-1" }, renderOnChange(() => thread.value, threadView));
 }
 
 function threadView(thread) {
@@ -58,12 +55,11 @@ function threadView(thread) {
   const isEmpty = computed(() => thread.messages.value.length === 0);
   const scroller = html.div({ class: "conversation-body", tabindex: "-1" });
   const scrolling = followEnd(scroller);
-  const input = composer(thread, { onSend: scrolling.scrollToEnd });
+  const input = composer(thread, { onSend: scrolling.scrollToEnd, onType: prefetch });
   append(scroller, [
-    html.div({ class: "messages-column", hidden: isEmpty }, html.h1({ class: "visually-hidden" }, () => thread.title.value || t("newConversation")), messageList(thread)),
+    messagesColumn(thread, isEmpty),
     () => isEmpty.value && emptyContent(thread, isNew, input),
   ]);
-  addHoverPreview(scroller);
   return html.div(
     { class: "conversation-frame" },
     scroller,
@@ -73,14 +69,25 @@ function threadView(thread) {
   );
 }
 
-function messageList(thread) {
-  const list = html.ol({ class: "messages", role: "list" });
-  return keyedList(
-    list,
-    () => thread.messages.value,
-    (message) => message.key,
-    (held) => html.li(untracked(() => (held.peek().role === "user" ? requestView(held.peek(), thread) : answerView(held.peek(), thread)))),
-  );
+const loadMessages = () => Promise.all([loadModule(() => import("./messages.js")), loadStyle("messages"), loadStyle("prose")]);
+
+/** Load what shows messages and Markdown while the user writes the first question. */
+function prefetch() {
+  loadMessages().catch(() => {});
+  loadModule(() => import("../ui/rich_text.js")).catch(() => {});
+}
+
+/** Column of the messages; its module is loaded with the first message. */
+function messagesColumn(thread, isEmpty) {
+  const column = html.div({ class: "messages-column", hidden: isEmpty }, html.h1({ class: "visually-hidden" }, () => thread.title.value || t("newConversation")));
+  const scope = createScope();
+  let isLoaded = false;
+  effect(() => {
+    if (isLoaded || isEmpty.value) return;
+    isLoaded = true;
+    reportErrors(loadMessages().then(([{ messageList }]) => !scope.isDisposed && scope.run(() => append(column, messageList(thread)))));
+  });
+  return column;
 }
 
 function emptyContent(thread, isNew, input) {
@@ -106,5 +113,3 @@ function announcements(thread) {
   });
   return region;
 }
-
-loadStyle("prose");

@@ -3,13 +3,13 @@
 import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { onDispose, signal } from "../lib/reactive.js";
+import { effect, signal } from "../lib/reactive.js";
 import { can, user } from "../model/session.js";
-import { addFiles, onDocumentChange } from "../model/uploads.js";
-import { chooseFiles } from "../ui/files.js";
+import { changedDocument } from "../model/upload_state.js";
 import { icon } from "../ui/icon.js";
 import { getErrorText } from "../ui/notice.js";
 import { skeleton } from "../ui/states.js";
+import { chooseDocuments } from "./add_documents.js";
 
 const EXAMPLES = 3;
 
@@ -26,7 +26,9 @@ export function home({ onExample }) {
     }
   };
   if (can("rag:read")) load();
-  onDispose(onDocumentChange((document) => document.status === "ready" && load()));
+  effect(() => {
+    if (changedDocument.value?.status === "ready") load();
+  });
   return html.section(
     { class: "home" },
     html.h1({ class: "home-title" }, user.peek().display_name ? t("welcomeName", user.peek().display_name) : t("welcome")),
@@ -60,8 +62,8 @@ function firstRun() {
     html.p(t("firstRunText")),
     html.div(
       { class: "first-run-actions" },
-      html.button({ type: "button", class: "button", onclick: () => chooseFiles(addFiles) }, icon("upload"), t("addDocuments")),
-      html.button({ type: "button", class: "button plain", onclick: () => chooseFiles(addFiles, { isFolder: true }) }, icon("folder"), t("addFolder")),
+      html.button({ type: "button", class: "button", onclick: () => chooseDocuments() }, icon("upload"), t("addDocuments")),
+      html.button({ type: "button", class: "button plain", onclick: () => chooseDocuments({ isFolder: true }) }, icon("folder"), t("addFolder")),
     ),
   );
 }

@@ -7,7 +7,7 @@ import { html, renderOnChange, replaceChildren } from "../lib/dom.js";
 import { loadTexts, t } from "../lib/i18n.js";
 import { computed, createScope } from "../lib/reactive.js";
 import { consolePath, matchPath, route } from "../lib/router.js";
-import { unreadCount } from "../model/notifications.js";
+import { unreadCount } from "../model/unread_count.js";
 import { can } from "../model/session.js";
 import { loadModule, loadStyle } from "../ui/lazy.js";
 import { errorState, skeleton } from "../ui/states.js";

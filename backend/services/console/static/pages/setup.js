@@ -9,7 +9,7 @@ import { icon, logo } from "../ui/icon.js";
 import { markedPage } from "../ui/marked_page.js";
 import { getErrorText } from "../ui/notice.js";
 
-export function setup() {
+export function page() {
   document.title = `${t("setupTitle")} · ${t("productName")}`;
   const token = route.peek().hash.slice(1);
   // The token must not stay in the history.

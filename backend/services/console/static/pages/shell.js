@@ -5,17 +5,16 @@ import { t } from "../lib/i18n.js";
 import { createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { route } from "../lib/router.js";
 import { openedEvidence } from "../model/evidence.js";
-import { startNotifications } from "../model/notifications.js";
 import { can } from "../model/session.js";
-import { addFiles } from "../model/uploads.js";
 import { icon, iconButton } from "../ui/icon.js";
 import { loadModule, loadStyle } from "../ui/lazy.js";
 import { showError } from "../ui/notice.js";
-import { readDroppedFiles } from "../ui/files.js";
+import { addTransferredFiles } from "./add_documents.js";
 import { startShortcuts } from "./shortcuts.js";
 import { sidebar } from "./sidebar.js";
 
 const WIDE = "(min-width: 60rem)";
+const NOTIFICATIONS_DELAY_MS = 1500;
 
 export const isSidebarOpen = signal(window.matchMedia(WIDE).matches);
 const isOffline = signal(!navigator.onLine);
@@ -41,10 +40,20 @@ export function shell(screen) {
     evidencePanel(),
   );
   startShortcuts();
-  startNotifications();
+  followNotifications();
   acceptDrops(frame);
   closeDrawerOnNavigation();
   return frame;
+}
+
+/** Notifications are followed when the first screen is complete. */
+function followNotifications() {
+  const scope = createScope();
+  const timer = setTimeout(async () => {
+    const module = await loadModule(() => import("../model/notifications.js")).catch(() => null);
+    if (module && !scope.isDisposed) scope.run(module.startNotifications);
+  }, NOTIFICATIONS_DELAY_MS);
+  onDispose(() => clearTimeout(timer));
 }
 
 function skipToMain(event) {
@@ -79,7 +88,7 @@ function evidencePanel() {
 
 async function loadEvidence(panel, scope, evidence) {
   try {
-    const [{ evidenceView }] = await Promise.all([loadModule(() => import("./evidence.js")), loadStyle("evidence")]);
+    const [{ evidenceView }] = await Promise.all([loadModule(() => import("./evidence.js")), loadStyle("evidence"), loadStyle("messages")]);
     if (!scope.isDisposed) scope.run(() => replaceChildren(panel, evidenceView(evidence)));
   } catch (error) {
     openedEvidence.value = null;
@@ -97,9 +106,9 @@ function acceptDrops(frame) {
     dragenter: () => depth.update((value) => value + 1),
     dragleave: () => depth.update((value) => Math.max(0, value - 1)),
     dragover: () => {},
-    drop: async (event) => {
+    drop: (event) => {
       depth.value = 0;
-      addFiles(await readDroppedFiles(event.dataTransfer));
+      addTransferredFiles(event.dataTransfer);
     },
   };
   for (const [type, handle] of Object.entries(handlers)) {

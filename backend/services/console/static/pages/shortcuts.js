@@ -1,16 +1,13 @@
-// Keyboard shortcuts of the whole console, and the list of them.
+// Keyboard shortcuts of the whole console.
 
-import { html } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
 import { onDispose, signal } from "../lib/reactive.js";
 import { navigate } from "../lib/router.js";
-import { openDialog } from "../ui/dialog.js";
 import { loadModule } from "../ui/lazy.js";
 import { reportErrors } from "../ui/notice.js";
 
 const IS_MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const MODIFIER = IS_MAC ? "⌘" : "Ctrl+";
-const SHIFT = IS_MAC ? "⇧" : "Shift+";
+export const MODIFIER = IS_MAC ? "⌘" : "Ctrl+";
+export const SHIFT = IS_MAC ? "⇧" : "Shift+";
 const STORAGE_NAME = "single_key_shortcuts";
 const REGIONS = [".sidebar:not([inert])", "#main", ".evidence"];
 
@@ -24,17 +21,6 @@ export function setSingleKeysEnabled(isEnabled) {
   if (isEnabled) window.localStorage.removeItem(STORAGE_NAME);
   else window.localStorage.setItem(STORAGE_NAME, "off");
 }
-
-const getShortcuts = () => [
-  [`${MODIFIER}K`, t("openPalette")],
-  [`${MODIFIER}${SHIFT}O`, t("newConversation")],
-  [`${MODIFIER}B`, t("toggleMenu")],
-  ["F6", t("nextRegion")],
-  ["/", t("focusComposer")],
-  ["?", t("keyboardShortcuts")],
-  ["↑", t("editLastRequest")],
-  ["Esc", t("stopOrClose")],
-];
 
 /** Handle the shortcuts until the surrounding scope ends. */
 export function startShortcuts() {
@@ -81,13 +67,7 @@ export async function openPalette() {
   module?.palette();
 }
 
-export function showShortcuts() {
-  openDialog({
-    title: t("keyboardShortcuts"),
-    hasCloseButton: true,
-    content: () => [
-      html.dl({ class: "shortcut-list" }, getShortcuts().map(([keys, text]) => html.div(html.dt(html.kbd(keys)), html.dd(text)))),
-      html.label({ class: "checkbox" }, html.input({ type: "checkbox", checked: areSingleKeysEnabled.peek(), onchange: (event) => setSingleKeysEnabled(event.currentTarget.checked) }), html.span(t("singleKeyShortcuts"))),
-    ],
-  });
+export async function showShortcuts() {
+  const module = await reportErrors(loadModule(() => import("./shortcut_list.js")));
+  module?.shortcutList();
 }

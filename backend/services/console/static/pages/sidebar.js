@@ -3,12 +3,11 @@
 import { html, keyedList } from "../lib/dom.js";
 import { formatNumber, t } from "../lib/i18n.js";
 import { computed, effect } from "../lib/reactive.js";
-import { consolePath, navigate, route } from "../lib/router.js";
+import { consolePath, route } from "../lib/router.js";
 import * as model from "../model/conversations.js";
 import { can } from "../model/session.js";
-import { askForText, confirmAction } from "../ui/dialog.js";
-import { downloadText, toFilename } from "../ui/files.js";
 import { icon, iconButton, logo } from "../ui/icon.js";
+import { loadModule } from "../ui/lazy.js";
 import { menuButton } from "../ui/menu.js";
 import { getErrorText, reportErrors } from "../ui/notice.js";
 import { accountMenu } from "./account_menu.js";
@@ -109,10 +108,10 @@ function conversationRow(row) {
   const { id } = row.peek();
   const title = () => row.value.title;
   const more = menuButton(iconButton("more", t("conversationActions", title()), { class: "small" }), () => [
-    { label: t("rename"), icon: "edit", onSelect: () => rename(row.peek()) },
-    { label: t("export"), icon: "download", onSelect: () => exportAsMarkdown(id) },
+    { label: t("rename"), icon: "edit", onSelect: () => act("rename", row.peek()) },
+    { label: t("export"), icon: "download", onSelect: () => act("exportAsMarkdown", row.peek()) },
     null,
-    { label: t("delete"), icon: "trash", isDanger: true, onSelect: () => removeConversation(row.peek()) },
+    { label: t("delete"), icon: "trash", isDanger: true, onSelect: () => act("remove", row.peek()) },
   ]);
   effect(() => more.setAttribute("aria-label", t("conversationActions", title())));
   return html.li(
@@ -123,22 +122,7 @@ function conversationRow(row) {
   );
 }
 
-async function rename({ id, title }) {
-  const changed = await askForText({ title: t("renameConversation"), label: t("conversationTitle"), value: title, action: t("rename") });
-  if (changed) await reportErrors(model.renameConversation(id, changed));
-}
-
-export async function exportAsMarkdown(id) {
-  const exported = await reportErrors(model.exportConversation(id, { you: t("you"), assistant: t("assistant"), sources: t("sources") }));
-  if (exported) downloadText(exported.text, toFilename(exported.title, "md"), "text/markdown");
-}
-
-async function removeConversation({ id, title }) {
-  const isConfirmed = await confirmAction({ title: t("deleteConversation", title), text: t("deleteConversationText"), action: t("delete"), isDanger: true });
-  if (!isConfirmed) return;
-  await reportErrors(
-    model.deleteConversation(id).then(() => {
-      if (model.openConversationId.peek() === id) navigate("/");
-    }),
-  );
+async function act(name, summary) {
+  const actions = await reportErrors(loadModule(() => import("./conversation_actions.js")));
+  await actions?.[name](summary);
 }

@@ -4,14 +4,14 @@ import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
 import { LOCALES, locale, t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
-import { changeLocale, hasExpired, signIn as sendCredentials, startExternalSignIn } from "../model/session.js";
+import { changeLocale, hasExpired, signIn, startExternalSignIn } from "../model/session.js";
 import { icon, logo } from "../ui/icon.js";
 import { getErrorText } from "../ui/notice.js";
 import { markedPage } from "../ui/marked_page.js";
 
 const CODE_PROBLEMS = new Set(["totp_required", "invalid_totp"]);
 
-export function signIn() {
+export function page() {
   document.title = `${t("signIn")} · ${t("productName")}`;
   const isRegistering = signal(false);
   return html.div(
@@ -63,7 +63,7 @@ function credentialsForm(isNew) {
     const credentials = { username: username.input.value.trim(), password: password.input.value };
     if (needsCode.peek() && code.input.value.trim()) credentials.totp = code.input.value.trim();
     try {
-      await sendCredentials(isNew ? "/auth/register" : "/auth/login", credentials);
+      await signIn(isNew ? "/auth/register" : "/auth/login", credentials);
     } catch (problem) {
       if (CODE_PROBLEMS.has(problem.code)) needsCode.value = true;
       if (problem.code !== "totp_required") error.value = problem;

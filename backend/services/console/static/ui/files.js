@@ -20,11 +20,10 @@ export function chooseFiles(onChoose, { isFolder = false } = {}) {
 
 const getFolder = (path) => path.split("/").slice(0, -1).join("/");
 
-/** Return the files of a paste or drop. Folders are read recursively. */
-export async function readDroppedFiles(dataTransfer) {
-  const entries = [...dataTransfer.items].filter(({ kind }) => kind === "file").map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
+/** Return the files of *entries* ({ entry, file }) of a paste or drop. Folders are read recursively. */
+export async function readEntries(entries) {
   const items = [];
-  for (const [entry, file] of entries) {
+  for (const { entry, file } of entries) {
     if (entry?.isDirectory) await readFolder(entry, items);
     else if (file) items.push({ file, path: "" });
   }
@@ -42,14 +41,3 @@ async function readFolder(folder, items) {
     }
   }
 }
-
-/** Save *text* as a file of the user. */
-export function downloadText(text, filename, type = "text/plain") {
-  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
-  const link = html.a({ href: url, download: filename });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
-}
-
-/** Return *title* as a file name. */
-export const toFilename = (title, extension) => `${title.replace(/[^\p{L}\p{N} ._-]+/gu, " ").trim().slice(0, 80) || "export"}.${extension}`;
