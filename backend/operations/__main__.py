@@ -162,11 +162,12 @@ def _find_program(name: str | None) -> Service | Companion:
 
 
 def _migrate() -> int:
-    from backend.chassis.database.sessions import migrate_all_services
+    from backend.chassis.database.migration_folders import list_services_with_tables
+    from backend.chassis.database.sessions import migrate_services
     from backend.chassis.settings import SettingsError, load_env
 
     try:
-        for service, revision in migrate_all_services(load_env()):
+        for service, revision in migrate_services(load_env(), list_services_with_tables()):
             print(f"{service}: {revision}")
     except SettingsError as error:
         raise CommandError(str(error)) from error

@@ -102,11 +102,13 @@ class Plan:
         max_log_bytes: size at which a log is rotated.
         loopback_host: loopback address in the address family of HOST, for programs that only this
             host may reach.
+        services: names of the services in `programs`.
     """
 
     root: Path
     data: Path
     logs: Path
+    services: tuple[str, ...]
     programs: tuple[Program, ...]
     environment: Mapping[str, str]
     runs_valkey: bool
@@ -211,6 +213,9 @@ def make_plan(
         root=root,
         data=data,
         logs=logs,
+        services=tuple(
+            service.name for service in catalog if not options.only or service.name in options.only
+        ),
         programs=tuple(
             program
             for entry, instances in programs.items()
