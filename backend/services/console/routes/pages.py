@@ -85,7 +85,8 @@ def _send_root_file(name: str) -> Response:
     response = _create_response(asset)
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(assets.version, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _create_response(asset: Asset) -> Response:
