@@ -88,9 +88,16 @@ async function getData(request) {
   } catch (error) {
     if (request.signal.aborted) throw error;
     const stored = await (await caches.open(DATA)).match(request);
-    if (stored) return stored;
+    if (stored) return markAsStored(stored);
     throw error;
   }
+}
+
+/** The page says that it shows stored data when it sees this header. */
+function markAsStored(response) {
+  const headers = new Headers(response.headers);
+  headers.set("X-Stored-Response", "true");
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
 }
 
 /** A connection that hangs counts as none, so that stored data is shown. */

@@ -37,6 +37,7 @@ class ConsolePage:
         self.url = url
         self.page: Page = context.new_page()
         self.findings: list[str] = []
+        self.ignores_network_failures = False
         self._expected_statuses: set[int] = set()
         self.page.on("console", self._record_message)
         self.page.on("pageerror", lambda error: self.findings.append(f"error: {error}"))
@@ -48,6 +49,8 @@ class ConsolePage:
 
     def _record_message(self, message: ConsoleMessage) -> None:
         if message.type != "error":
+            return
+        if self.ignores_network_failures and "net::ERR_" in message.text:
             return
         found = _NETWORK_ERROR.search(message.text)
         if found is None or int(found[1]) not in self._expected_statuses:

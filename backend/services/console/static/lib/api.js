@@ -10,6 +10,11 @@
 // retry_after) and NetworkError (no response). On 401 the session is refreshed once per browser and
 // the request repeated once; after that `onSessionEnd` is called.
 
+import { signal } from "./reactive.js";
+
+/** True after a response that was stored earlier, because there is no connection. */
+export const isShowingStored = signal(false);
+
 /** A problem document (RFC 9457). Decide by `code`, show `message`. */
 export class ApiError extends Error {
   constructor(problem, status) {
@@ -34,6 +39,9 @@ export class NetworkError extends Error {
 // A form of another site cannot send this header.
 const CONSOLE_HEADER = { "X-Requested-With": "console" };
 const SIGN_IN_PATHS = new Set(["/auth/login", "/auth/register", "/auth/setup", "/auth/refresh", "/auth/logout"]);
+
+// Set by the service worker on responses that it stored earlier.
+const STORED_HEADER = "X-Stored-Response";
 
 let endSession = () => {};
 let refresh = null;
@@ -77,7 +85,9 @@ export async function request(path, { method = "GET", body, headers, signal } = 
 
 async function fetchOnce(path, options) {
   try {
-    return await fetch(path, options);
+    const response = await fetch(path, options);
+    isShowingStored.value = response.headers.has(STORED_HEADER);
+    return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new NetworkError("The server cannot be reached.");
@@ -122,7 +132,8 @@ export async function* getAllItems(path, parameters = {}, options) {
 }
 
 /**
- * Send a form and report the bytes sent. fetch() cannot report upload progress.
+ * Send a form and report the bytes sent. fetch() cannot report upload progress. Resolves to the
+ * status and the parsed body.
  *
  * @param {{signal?: AbortSignal, onProgress?: (sent: number, total: number) => void}} options
  */
@@ -135,7 +146,7 @@ export async function uploadForm(path, form, options = {}) {
   if (response.status < 200 || response.status >= 300) {
     throw toApiError(response.body, response.status, response.retryAfter);
   }
-  return response.body;
+  return { status: response.status, body: response.body };
 }
 
 function sendForm(path, form, { signal, onProgress }) {

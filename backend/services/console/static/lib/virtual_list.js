@@ -91,7 +91,6 @@ export function createVirtualList({ items, rowHeight, key, render, onEnd, role =
   function createRow(id, item, index) {
     const scope = owner.run(createScope);
     const node = scope.run(() => render(item, index));
-    node.classList.add("virtual-row");
     node.style.height = `${rowHeight}px`;
     node.setAttribute("role", rowRole);
     const row = { item, node, scope, index: -1 };

@@ -31,6 +31,7 @@ export default {
   goHome: "Zur Startseite",
   nothingFound: "Nichts gefunden.",
   offline: "Sie sind offline. Entwürfe bleiben erhalten; Antworten laufen weiter, sobald die Verbindung wieder besteht.",
+  storedData: "Sie sehen, was zuvor geladen wurde.",
 
   // Sign-in
   signIn: "Anmelden",

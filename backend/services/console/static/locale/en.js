@@ -31,6 +31,7 @@ export default {
   goHome: "Go to the start page",
   nothingFound: "Nothing found.",
   offline: "You are offline. Drafts are kept, and answers continue when the connection is back.",
+  storedData: "You see what was loaded before.",
 
   // Sign-in
   signIn: "Sign in",

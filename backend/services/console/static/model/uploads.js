@@ -80,15 +80,17 @@ async function transfer(upload, password = null) {
   upload.stage.value = "sending";
   try {
     const form = createForm(upload, password);
-    const response = await api.uploadForm("/rag/documents", form, {
+    const { status, body } = await api.uploadForm("/rag/documents", form, {
       signal: upload.abort.signal,
       onProgress: (sent, total) => {
         upload.done.value = sent;
         upload.total.value = total;
       },
     });
-    const [document] = response.documents;
-    applyDocument(upload, document, isDuplicate(document, upload) ? "duplicate" : null);
+    const [document] = body.documents;
+    // 200: the collection already has this content, and nothing was added.
+    const isDuplicate = status === 200 && document.status === "ready";
+    applyDocument(upload, document, isDuplicate ? "duplicate" : null);
     if (!isEnded(upload)) follow(upload, document.id);
   } catch (error) {
     if (error.name !== "AbortError") fail(upload, error);
@@ -109,11 +111,6 @@ function checkFile(file) {
   if (file.size === 0) return { name: "ApiError", code: "empty_file", errors: [] };
   if (file.size > MAX_FILE_BYTES) return { name: "ApiError", code: "too_large", errors: [] };
   return null;
-}
-
-// The server returns the existing document for equal content.
-function isDuplicate(document, upload) {
-  return document.status === "ready" && !upload.document.peek() && Date.now() - new Date(document.created_at).getTime() > 5000;
 }
 
 function fail(upload, error) {

@@ -42,7 +42,7 @@ const getPermissions = (roles) => [...new Set(roles.flatMap(({ permissions }) =>
 function matrix(roles, permissions, reload) {
   const sorted = [...roles].sort((a, b) => a.permissions.length - b.permissions.length);
   return html.div(
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("roles") },
+    { class: "table-scroll", tabindex: "0", role: "group", "aria-label": t("roles") },
     html.table(
       { class: "table role-table" },
       html.thead(html.tr(html.th({ scope: "col" }, t("permission")), sorted.map((role) => roleHeading(role, permissions, reload)))),

@@ -44,7 +44,7 @@ export function page() {
 
 function collectionTable(items) {
   return html.div(
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("collections") },
+    { class: "table-scroll", tabindex: "0", role: "group", "aria-label": t("collections") },
     html.table(
       { class: "table card-table" },
       html.thead(html.tr(["name", "sharing", "owner", "created"].map((key) => html.th({ scope: "col" }, t(key))), html.th({ scope: "col" }, html.span({ class: "visually-hidden" }, t("actions"))))),

@@ -25,12 +25,12 @@ export function documentTable(list, selected, scroller) {
     rowRole: "row",
     scroller,
   });
-  return html.div(
-    { class: () => `document-table${can("rag:write") ? " selectable" : ""}`, role: "table", "aria-label": t("documents"), "aria-rowcount": () => (list.isComplete.value ? (list.documents.value?.length ?? 0) + 1 : -1) },
+  const table = html.div(
+    { class: `document-table${can("rag:write") ? " selectable" : ""}`, role: "table", "aria-label": t("documents"), "aria-rowcount": () => (list.isComplete.value ? (list.documents.value?.length ?? 0) + 1 : -1) },
     html.div({ role: "rowgroup", class: "document-head" }, headRow(list, selected)),
     rows.element,
-    html.p({ class: "faint table-count", role: "status" }, () => getCountText(list)),
   );
+  return [table, html.p({ class: "faint table-count", role: "status" }, () => getCountText(list))];
 }
 
 function headRow(list, selected) {

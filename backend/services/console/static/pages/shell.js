@@ -1,5 +1,6 @@
 // The frame around all screens: sidebar, screen, evidence, drop area, offline banner.
 
+import { isShowingStored } from "../lib/api.js";
 import { append, html, replaceChildren } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
@@ -33,7 +34,7 @@ export function shell(screen) {
     html.button({ type: "button", class: "backdrop", tabindex: "-1", "aria-hidden": "true", onclick: toggleSidebar }),
     html.div(
       { class: "screen" },
-      html.div({ class: "banner", role: "status" }, () => isOffline.value && [icon("offline"), t("offline")]),
+      html.div({ class: "banner", role: "status" }, () => (isOffline.value || isShowingStored.value) && [icon("offline"), t("offline"), isShowingStored.value && ` ${t("storedData")}`]),
       iconButton("panel", t("openMenu"), { class: "sidebar-opener", "aria-expanded": () => String(isSidebarOpen.value), onclick: toggleSidebar }),
       screen,
     ),

@@ -40,7 +40,7 @@ export function renderChart({ type = "columns", title, labels, series, format = 
   const draw = isStacked ? drawColumns : drawLines;
   return html.figure(
     { class: "chart", dir: "auto" },
-    html.figcaption({}, html.h3({}, title), readout),
+    html.figcaption({}, html.strong({ class: "chart-title" }, title), readout),
     svg.svg(
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" },
       drawGrid(top),

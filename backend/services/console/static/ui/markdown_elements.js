@@ -63,7 +63,7 @@ function renderTable(table, options) {
   const cell = (tag, text, column, attributes = {}) =>
     html[tag]({ ...attributes, class: CELL_CLASSES[table.align[column]], dir: "auto" }, renderText(text, options));
   return html.div(
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("table") },
+    { class: "table-scroll", tabindex: "0", role: "group", "aria-label": t("table") },
     html.table(
       {},
       html.thead({}, html.tr({}, table.head.map((text, column) => cell("th", text, column, { scope: "col" })))),

@@ -15,7 +15,7 @@ import { asyncContent, emptyState } from "./states.js";
 /** @param {{label: string, columns: Column[], items: any[]}} options */
 export function dataTable({ label, columns, items }) {
   return html.div(
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": label },
+    { class: "table-scroll", tabindex: "0", role: "group", "aria-label": label },
     html.table({ class: "table card-table" }, html.thead(html.tr(columns.map(heading))), html.tbody(items.map((item) => row(columns, item)))),
   );
 }
