@@ -27,7 +27,7 @@ from tests.suite.conftest import DATA, PASSWORD, Suite, running_suite
 _BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--js-flags=--expose-gc"]
 _LOADS = 5
-_UNLIMITED = {"LLM_TOKENS_USER": "100000000/minute", "LLM_TOKENS_USER_DAY": "1000000000/day"}
+_UNLIMITED = {"LLM_TOKENS_USER": "100000000/minute", "LLM_TOKENS_USER_DAY": "100000000/minute"}
 _ANSWER_BYTES = 200_000
 _READY = ".composer textarea"
 
@@ -104,7 +104,7 @@ def _measure(suite: Suite, model: ScriptedModel, browser: Browser, questions: in
 
 
 def _open_context(suite: Suite, browser: Browser, username: str, *scripts: str) -> BrowserContext:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     context.set_default_timeout(120_000)
     for script in ("localStorage.setItem('has_session', 'true')", *scripts):
         context.add_init_script(script)
