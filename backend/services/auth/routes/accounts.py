@@ -98,8 +98,7 @@ def register_account(body: AccountCreate) -> NewSession:
 @responds_with(UserResponse, errors=(SessionEnded,))
 def get_current_user() -> UserResponse:
     """Get the caller's account, with roles and permissions in the selected tenant."""
-    account, pending_email = use(AccountService).get_account(current_principal().user_id)
-    return _to_response(account, pending_email)
+    return load_own_account()
 
 
 @accounts.patch("/me")
@@ -118,11 +117,7 @@ def update_current_user(changes: AccountUpdate) -> UserResponse:
     `POST /auth/email/confirm` confirms it with the token that is sent to it; the previous address
     gets a notice.
     """
-    fields = changes.model_dump(include=changes.model_fields_set)
-    account = use(AccountService).update_account(
-        current_principal().user_id, fields, get_request_origin()
-    )
-    return _to_response(account, use(EmailChanges).get_pending_email(account.id))
+    return change_own_account(changes)
 
 
 @accounts.post("/email/confirm")
@@ -139,6 +134,21 @@ def confirm_email(body: EmailConfirm) -> None:
 def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def load_own_account() -> UserResponse:
+    """Return the caller's account."""
+    account, pending_email = use(AccountService).get_account(current_principal().user_id)
+    return _to_response(account, pending_email)
+
+
+def change_own_account(changes: AccountUpdate) -> UserResponse:
+    """Change the fields that are set in *changes*, and return the caller's account."""
+    fields = changes.model_dump(include=changes.model_fields_set)
+    account = use(AccountService).update_account(
+        current_principal().user_id, fields, get_request_origin()
+    )
+    return _to_response(account, use(EmailChanges).get_pending_email(account.id))
 
 
 def _to_response(account: Account, pending_email: str | None) -> UserResponse:

@@ -187,7 +187,7 @@ def test_session_that_ends_in_a_stream_asks_for_a_new_sign_in(scripted: ConsoleP
         route.fulfill(body="".join(events), content_type="text/event-stream")
 
     page.route("**/agent/query", end_session)
-    scripted.expect_statuses(401)
+    scripted.expect_statuses(401, 422)  # 422: no refresh token
     scripted.composer.fill("Hello?")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Your session has ended")).to_be_visible()

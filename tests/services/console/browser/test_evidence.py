@@ -73,12 +73,8 @@ def test_other_formats_show_their_text_with_the_quote_marked(
     new_console: Any, suite: Any, reader: Person
 ) -> None:
     assert reader.client is not None
-    question = "What does the handbook say about the committee?"
+    question = "Who appoints and supervises standing trustees?"
     response = reader.client("POST", "/agent/query", json={"user_request": question})
-    cited = response.json()["citations"]
-    documents = {citation["filename"] for citation in cited}
-    if "handbook-1p.docx" not in documents:
-        pytest.skip("the answer does not cite the Word document")
     console: ConsolePage = new_console(reader)
     console.open(f"/c/{response.json()['session_id']}")
     console.page.locator(".source", has_text="handbook-1p.docx").first.click()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.services.console.browser.console_page import ConsolePage, Person
 
@@ -22,6 +22,26 @@ def test_deep_link_is_opened_after_the_sign_in(console: ConsolePage, reader: Per
     console.open("/nowhere?x=1")
     console.sign_in(reader.username, reader.password)
     expect(console.page.get_by_role("heading", name="Page not found")).to_be_visible()
+
+
+def test_screen_without_permission_names_the_permission(
+    reader_console: ConsolePage,
+) -> None:
+    page = reader_console.page
+    page.route("**/auth/me", lambda route: _remove_permissions(route, "rag:read", "rag:write"))
+    reader_console.open("/documents")
+    expect(page.get_by_role("heading", name="You do not have access")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("rag:read")
+    menu = page.get_by_role("navigation", name="Main menu")
+    expect(menu.get_by_role("link", name="Documents")).to_have_count(0)
+    reader_console.open()
+    expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
+
+
+def _remove_permissions(route: Route, *names: str) -> None:
+    account = route.fetch().json()
+    permissions = [name for name in account["permissions"] if name not in names]
+    route.fulfill(json=account | {"permissions": permissions})
 
 
 def test_foreign_conversation_is_not_found(reader_console: ConsolePage) -> None:

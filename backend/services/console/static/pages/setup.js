@@ -33,8 +33,9 @@ export function page() {
 function passwordForm(token) {
   const error = signal(null);
   const isBusy = signal(false);
-  const password = html.input({ class: "input", type: "password", name: "password", autocomplete: "new-password", required: true, minlength: 8, maxlength: 128, autofocus: true });
+  const password = html.input({ class: "input", type: "password", name: "password", autocomplete: "new-password", required: true, minlength: 8, maxlength: 128 });
   const repeated = html.input({ class: "input", type: "password", name: "repeated", autocomplete: "new-password", required: true });
+  requestAnimationFrame(() => password.focus());
   const submit = async (event) => {
     event.preventDefault();
     if (password.value !== repeated.value) {

@@ -51,9 +51,12 @@ function credentialsForm(isNew) {
   const error = signal(null);
   const isBusy = signal(false);
   const needsCode = signal(false);
-  const username = textField({ name: "username", label: t(isNew ? "newUsername" : "usernameOrEmail"), autocomplete: "username", autocapitalize: "none", spellcheck: "false", autofocus: true });
+  const username = textField({ name: "username", label: t(isNew ? "newUsername" : "usernameOrEmail"), autocomplete: "username", autocapitalize: "none", spellcheck: "false" });
   const password = textField({ name: "password", type: "password", label: t("password"), autocomplete: isNew ? "new-password" : "current-password" });
   const code = textField({ name: "totp", label: t("totpCode"), inputmode: "text", autocomplete: "one-time-code", required: false });
+
+  // autofocus applies only to the first page of a tab.
+  requestAnimationFrame(() => username.input.focus());
 
   const submit = async (event) => {
     event.preventDefault();

@@ -3,6 +3,9 @@
 import { html } from "../lib/dom.js";
 import { refreshSession } from "../lib/api.js";
 
+const MAX_RETRIES = 3;
+const RETRY_MS = 800;
+
 /**
  * @param {object} page
  * @param {string} page.src
@@ -12,12 +15,13 @@ import { refreshSession } from "../lib/api.js";
  */
 export function pageImage({ src, width, height, boxes, alt }) {
   const image = html.img({ src, alt, decoding: "async", draggable: "false" });
-  let isRepeated = false;
+  let failures = 0;
   image.addEventListener("error", async () => {
-    // An image request cannot renew an expired session itself.
-    if (isRepeated || !(await refreshSession())) return sheet.classList.add("failed");
-    isRepeated = true;
-    image.src = `${src}&again=1`;
+    failures++;
+    if (failures > MAX_RETRIES) return sheet.classList.add("failed");
+    // The renderer may be busy. An image request cannot renew an expired session itself.
+    if (failures > 1) await refreshSession();
+    setTimeout(() => (image.src = src), RETRY_MS * failures);
   });
   image.addEventListener("load", () => sheet.classList.add("loaded"));
   const sheet = html.div({ class: "page-image", style: { "aspect-ratio": `${width} / ${height}` } }, image, boxes.map(createMark));
