@@ -163,7 +163,7 @@ def test_scaled_pods_mount_a_read_write_many_volume(manifests):
     scaled = select_kind(manifests, "HorizontalPodAutoscaler")
     if not scaled:
         pytest.skip("the one-node overlay scales nothing")
-    assert {entry.name for entry in CATALOG} - {"admin"} <= set(scaled)
+    assert {entry.name for entry in CATALOG} - {"admin", "console"} <= set(scaled)
     assert select_kind(manifests, "PersistentVolumeClaim")["data"]["spec"]["accessModes"] == [
         "ReadWriteMany"
     ]

@@ -1,0 +1,3 @@
+// Entry of the console. The browser loads it after the page; see ../domain/assets.py.
+
+document.body.textContent = "AI Agent System";
