@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.services.console.browser.console_page import ConsolePage, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 
 def test_wrong_password_is_reported_next_to_the_form(console: ConsolePage, reader: Person) -> None:
