@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import responds_with, responds_with_stream
+from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.security import (
     Input,
     Permission,
@@ -66,6 +66,7 @@ class PageResponse(BaseModel):
 @responds_with(
     PageResponse, errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
+@request_example(number="1", start="0", end="20")
 def get_page(query: QuoteQuery, document_id: str, number: int) -> PageResponse:
     """Get the size of a PDF page, and where the characters `start` to `end` are on it.
 
@@ -90,6 +91,7 @@ def get_page(query: QuoteQuery, document_id: str, number: int) -> PageResponse:
 @responds_with_stream(
     "image/png", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
+@request_example(number="1", width="800")
 def get_page_as_png(query: ImageQuery, document_id: str, number: int) -> Response:
     """Get a PDF page as a PNG image."""
     return _send_image(query, document_id, number, "png")
@@ -101,6 +103,7 @@ def get_page_as_png(query: ImageQuery, document_id: str, number: int) -> Respons
 @responds_with_stream(
     "image/webp", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
+@request_example(number="1", width="800")
 def get_page_as_webp(query: ImageQuery, document_id: str, number: int) -> Response:
     """Get a PDF page as a WebP image, which is half as large as PNG."""
     return _send_image(query, document_id, number, "webp")

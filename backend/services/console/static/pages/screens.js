@@ -26,7 +26,7 @@ import { conversationPage } from "./conversation.js";
  */
 
 const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
-const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin"] };
+const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin", "prose"] };
 const SETTINGS = { texts: ["screens", "settings"], styles: ["screens", "settings"] };
 
 /** @type {Screen[]} */
