@@ -71,6 +71,17 @@ class RpcClient:
             metadata=[(key.lower(), value) for key, value in (headers or {}).items()],
         )
 
+    def get_code(
+        self, name: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> grpc.StatusCode:
+        """Call the method *name* and return the code of its status."""
+        try:
+            self.call(name, headers, **options)
+        except grpc.RpcError as error:
+            code: grpc.StatusCode = error.code()
+            return code
+        return grpc.StatusCode.OK
+
     def fail(self, name: str, headers: Mapping[str, str] | None = None, **options: Any) -> Failure:
         """Call the method *name*, which must fail, and return its status."""
         try:

@@ -181,22 +181,22 @@ class CallProcessor:
 
     def build_unary_behavior(
         self, method: RpcMethod
-    ) -> Callable[[Message, grpc.ServicerContext], Message | None]:
+    ) -> Callable[[bytes, grpc.ServicerContext], Message | None]:
         return partial(self._run_unary, method)
 
     def build_stream_behavior(
         self, method: RpcMethod
-    ) -> Callable[[Message, grpc.ServicerContext], Iterator[Message]]:
+    ) -> Callable[[bytes, grpc.ServicerContext], Iterator[Message]]:
         return partial(self._run_stream, method)
 
     def _run_unary(
-        self, method: RpcMethod, message: Message, context: grpc.ServicerContext
+        self, method: RpcMethod, content: bytes, context: grpc.ServicerContext
     ) -> Message | None:
         response: Message | None = None
         with self._call_scope(method, context) as outcome:
             try:
                 call = self._admit_call(method, context, UNARY_TIMEOUT_SECONDS)
-                response = method.handler(message, call)
+                response = method.handler(method.parse_request(content), call)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, outcome.request_id),))
             except Exception as error:  # noqa: BLE001 - becomes the status of the call
                 outcome.problem = to_problem(error)
@@ -205,13 +205,13 @@ class CallProcessor:
         return response
 
     def _run_stream(
-        self, method: RpcMethod, message: Message, context: grpc.ServicerContext
+        self, method: RpcMethod, content: bytes, context: grpc.ServicerContext
     ) -> Iterator[Message]:
         with self._call_scope(method, context) as outcome:
             try:
                 self._check_stream_count()
                 call = self._admit_call(method, context, STREAM_TIMEOUT_SECONDS)
-                with closing(method.handler(message, call)) as responses:
+                with closing(method.handler(method.parse_request(content), call)) as responses:
                     for response in responses:
                         call.check()
                         if response is not None:

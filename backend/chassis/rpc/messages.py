@@ -6,6 +6,7 @@ same errors. Values of enumerations are words in the schemas: ON_BUSY_REJECT is 
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
+from backend.security.http_errors import HttpError
 from backend.security.validation import parse_json
 
 S = TypeVar("S", bound=BaseModel)
@@ -38,9 +40,23 @@ def parse_fields(schema: type[S], fields: Mapping[str, Any]) -> S:
 
 
 def to_document(message: Message) -> dict[str, Any]:
-    """Return the fields that are set in *message*, with words for values of enumerations."""
-    document: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    """Return the fields that are set in *message*, with words for values of enumerations.
+
+    Raises:
+        HttpError: 400 for a value without JSON form, such as NaN or a time after the year 9999.
+    """
+    try:
+        document: dict[str, Any] = json_format.MessageToDict(
+            message, preserving_proto_field_name=True
+        )
+    except (json_format.Error, ValueError, OverflowError) as error:
+        raise malformed_message(f"The request contains an invalid value: {error}"[:300]) from error
     return _convert_enums(document, cast(Descriptor, message.DESCRIPTOR), _enum_name_to_word)
+
+
+def malformed_message(detail: str) -> HttpError:
+    """Return a 400 error for a request that cannot be read."""
+    return HttpError(400, "malformed_message", "Malformed message", detail)
 
 
 def build_message(message_type: type[M], document: BaseModel | Mapping[str, Any]) -> M:
@@ -55,7 +71,7 @@ def _convert_enums(
     document: dict[str, Any], descriptor: Descriptor, convert: _ConvertEnum
 ) -> dict[str, Any]:
     if descriptor.full_name.startswith(_WELL_KNOWN_TYPES):
-        return document
+        return {name: _replace_huge_numbers(value) for name, value in document.items()}
     for field in descriptor.fields:
         if field.name not in document or document[field.name] is None:
             continue
@@ -73,6 +89,16 @@ def _convert_value(value: Any, field: FieldDescriptor, convert: _ConvertEnum) ->
     if field.message_type is not None and isinstance(value, Mapping):
         return _convert_enums(dict(value), field.message_type, convert)
     return value
+
+
+def _replace_huge_numbers(value: Any) -> Any:
+    """Return the JSON *value* with text for integers that are too large for a protobuf number."""
+    if isinstance(value, Mapping):
+        return {name: _replace_huge_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_huge_numbers(item) for item in value]
+    is_huge = isinstance(value, int) and abs(value) > sys.float_info.max
+    return str(value) if is_huge else value
 
 
 def _enum_name_to_word(enum: EnumDescriptor, value: str) -> str:

@@ -146,16 +146,16 @@ class RpcServer:
         self._stream_pool.shutdown(wait=False)
 
     def _build_handler(self, method: RpcMethod) -> "grpc.RpcMethodHandler[object, object]":
-        parse = method.request_type.FromString
+        # The processor parses requests: grpcio would report malformed ones as its own error.
         serialize: Callable[[Any], bytes] = method.response_type.SerializeToString
         if not method.is_stream:
             return grpc.unary_unary_rpc_method_handler(
-                self.calls.build_unary_behavior(method), parse, serialize
+                self.calls.build_unary_behavior(method), None, serialize
             )
         behavior = self.calls.build_stream_behavior(method)
         # grpcio reads the thread pool of a method from this attribute.
         behavior.experimental_thread_pool = self._stream_pool  # type: ignore[attr-defined]
-        return grpc.unary_stream_rpc_method_handler(behavior, parse, serialize)
+        return grpc.unary_stream_rpc_method_handler(behavior, None, serialize)
 
     def _add_reflection(self) -> None:
         names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]

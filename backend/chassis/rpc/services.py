@@ -14,9 +14,10 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from backend.chassis.rpc.messages import malformed_message
 from backend.security.guards import Guard, get_guard
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -55,6 +56,17 @@ class RpcMethod:
     @property
     def path(self) -> str:
         return f"/{self.service_name}/{self.name}"
+
+    def parse_request(self, content: bytes) -> Message:
+        """Return the request message.
+
+        Raises:
+            HttpError: 400, *content* is not of the type of the request.
+        """
+        try:
+            return self.request_type.FromString(content)
+        except DecodeError as error:
+            raise malformed_message("The request is not a message of this method.") from error
 
 
 def list_methods(service: RpcService) -> Iterator[RpcMethod]:

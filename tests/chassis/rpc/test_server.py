@@ -125,16 +125,24 @@ def test_unforeseen_error_is_internal_and_shows_nothing(client, handlers, ada, c
 
 
 @pytest.mark.parametrize("method", ["GenerateResponse", "StreamResponse"])
-def test_unknown_message_bytes_are_no_crash(client, ada, method):
+@pytest.mark.parametrize("content", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\x7fshort"])
+def test_malformed_message_is_an_invalid_argument(client, ada, method, content):
     open_call = client.channel.unary_unary if method[0] == "G" else client.channel.unary_stream
-    call = open_call(f"/{SERVICE}/{method}")
     metadata = [(name.lower(), value) for name, value in ada.items()]
 
     with pytest.raises(grpc.RpcError) as raised:
-        list(call(b"\xff\xff\xff", metadata=metadata))
+        list(open_call(f"/{SERVICE}/{method}")(content, metadata=metadata))
 
-    assert raised.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT)
-    assert client.call("ListModels", ada) is not None
+    failure = to_failure(raised.value)
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.reason == "MALFORMED_MESSAGE"
+
+
+def test_callers_without_permission_learn_nothing_about_messages(client):
+    with pytest.raises(grpc.RpcError) as raised:
+        client.channel.unary_unary(f"/{SERVICE}/GenerateResponse")(b"\xff\xff\xff")
+
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_unknown_method_is_unimplemented(client):

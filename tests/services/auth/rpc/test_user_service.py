@@ -1,10 +1,13 @@
 """The same cases over HTTP and gRPC have equal outcomes."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from backend.chassis.rpc.errors import Problem
 from backend.chassis.rpc.messages import build_message, to_document
@@ -86,7 +89,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_outcomes_over_http_and_grpc_are_equal(case, client, rpc, ada, admin):
+def test_outcomes_over_http_and_grpc_are_equal(case, shared):
+    client, rpc, ada, admin = shared
     ids = {"ada": ada.user["id"], "admin": admin.user["id"]}
     headers = get_headers(case.caller, client, ada, admin)
     method, path = case.http
@@ -213,3 +217,46 @@ def test_activity_of_grpc_calls_has_request_id_and_address(rpc, ada):
 
     item = page.items[0]
     assert (item.request_id, item.address) == ("req-9", "127.0.0.1")
+
+
+def nested(depth):
+    value = Value(number_value=1)
+    for _ in range(depth):
+        value = Value(list_value=ListValue(values=[value]))
+    return Struct(fields={"a": value})
+
+
+HOSTILE_REQUESTS = {
+    "infinity": {"preferences": Struct(fields={"a": Value(number_value=math.inf)})},
+    "NaN": {"preferences": Struct(fields={"a": Value(number_value=math.nan)})},
+    "no value": {"preferences": Struct(fields={"a": Value()})},
+    "deep": {"preferences": nested(45)},
+    "NUL": {"preferences": Struct(fields={"a\0": Value(string_value="\0")})},
+    "long name": {"preferences": Struct(fields={"a" * 100_000: Value(bool_value=True)})},
+    "upper case": {"update_mask": FieldMask(paths=["DisplayName"])},
+    "nested mask": {"update_mask": FieldMask(paths=["preferences.language"])},
+    "long mask": {"update_mask": FieldMask(paths=["a" * 100_000])},
+}
+
+
+@pytest.mark.parametrize("fields", HOSTILE_REQUESTS.values(), ids=HOSTILE_REQUESTS)
+def test_hostile_values_are_invalid_or_stored(rpc, ada, fields):
+    code = rpc.get_code("UpdateMe", ada.auth_headers, **fields)
+
+    assert code in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+    assert rpc.call("GetMe", ada.auth_headers).username == "ada"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\u202e", "\ufffe", "a\u0301" * 1000, 10**400, -(2**63), 1e308, {"": [None] * 50}],
+    ids=["bidi", "noncharacter", "combining", "huge", "negative", "float", "nulls"],
+)
+def test_values_stored_over_http_are_readable(client, rpc, ada, value):
+    body = {"preferences": {"a": value}}
+    response = client.patch("/me", json=body, headers=ada.auth_headers)
+
+    account = rpc.call("GetMe", ada.auth_headers)
+
+    assert response.status_code in (200, 422)
+    assert set(account.preferences) == ({"a"} if response.status_code == 200 else set())
