@@ -10,7 +10,6 @@ with 256 colours. Needs the test requirements and a browser (CONSOLE_TEST_BROWSE
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from benchmarks.console import VerbatimModel
 from tests.services.agent.fakes import Reply, ScriptedModel, run_server
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
 
@@ -53,15 +53,6 @@ def phase_gate(readings: list[float], limit: float = 1.2e5) -> bool:
     return all(reading < limit for reading in readings)
 ```
 """
-
-
-class VerbatimModel(ScriptedModel):
-    """A scripted model that keeps the line breaks of its replies."""
-
-    def _build_deltas(self, reply: Reply) -> Iterator[dict[str, object]]:
-        yield {"role": "assistant", "content": ""}
-        for part in re.findall(r"\S+\s*", reply.text):
-            yield {"content": part}
 
 
 def main() -> None:
