@@ -28,6 +28,8 @@ Choice = TypeVar("Choice", bound=str)
 
 _LOG_FORMATS: tuple[LogFormat, ...] = ("json", "ecs")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Relative to the working directory; the first file that assigns a variable takes precedence.
+DOTENV_FILES = (".env", "backend/services/.env")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 _MIN_SECRET_CHARACTERS = 32

@@ -60,4 +60,5 @@ def _get_short_name(token_type: "_TokenType") -> str:
 
     while token_type not in STANDARD_TYPES:
         token_type = token_type.parent or Text
-    return STANDARD_TYPES[token_type]
+    name: str = STANDARD_TYPES[token_type]
+    return name

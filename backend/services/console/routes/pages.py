@@ -1,5 +1,7 @@
 """The page of the console and its static files."""
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
@@ -31,6 +33,18 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 _WORKER_POLICY = "default-src 'none'; connect-src 'self'; script-src 'self'; frame-ancestors 'none'"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+_FIXED_FILES: Mapping[str, Mapping[str, str]] = {
+    "service-worker.js": {
+        "Content-Security-Policy": _WORKER_POLICY,
+        "Service-Worker-Allowed": "/console/",
+    },
+    "manifest.webmanifest": {},
+}
 _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -38,29 +52,15 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 @page_routes.get("/<path:path>")
 @public
 def get_page(path: str) -> Response:
-    """Return the page, which selects the screen by its URL. Clients other than browsers get 404."""
+    """Return the page, which selects the screen by its URL. Clients other than browsers get 404.
+
+    The service worker and the manifest have fixed URLs: browsers look for updates there.
+    """
+    if path in _FIXED_FILES:
+        return _send_root_file(path, _FIXED_FILES[path])
     if path and not request.accept_mimetypes.accept_html:
         raise NotFound
-    response = _send_root_file("index.html")
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
-    return response
-
-
-@page_routes.get("/service-worker.js")
-@public
-def get_service_worker() -> Response:
-    response = _send_root_file("service-worker.js")
-    response.headers["Content-Security-Policy"] = _WORKER_POLICY
-    response.headers["Service-Worker-Allowed"] = "/console/"
-    return response
-
-
-@page_routes.get("/manifest.webmanifest")
-@public
-def get_manifest() -> Response:
-    return _send_root_file("manifest.webmanifest")
+    return _send_root_file("index.html", _PAGE_HEADERS)
 
 
 @page_routes.get("/assets/<version>/<path:name>")
@@ -76,16 +76,18 @@ def get_asset(version: str, name: str) -> Response:
     return response
 
 
-def _send_root_file(name: str) -> Response:
+def _send_root_file(name: str, headers: Mapping[str, str]) -> Response:
     """Return a file of `ROOT_FILES`, which browsers revalidate at each use."""
     assets = use(AssetFolder).get_assets()
     asset = assets.root_files.get(name)
     if asset is None:
         raise AssetNotFound
     response = _create_response(asset)
+    response.headers.extend(headers)
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(assets.version, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _create_response(asset: Asset) -> Response:

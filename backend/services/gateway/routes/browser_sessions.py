@@ -20,7 +20,8 @@ def accept_browser_sessions(app: Flask, policy: BrowserSessionPolicy) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         session = read_browser_session(request.method, headers, policy)
         if session.is_cross_site:
-            if not get_guard(current_app.view_functions[request.endpoint]).public:
+            guard = get_guard(current_app.view_functions[request.endpoint])
+            if guard is None or not guard.public:
                 raise cross_site_request()
         elif session.authorization:
             request.environ["HTTP_AUTHORIZATION"] = session.authorization

@@ -217,11 +217,18 @@ class PasswordRecoveryService:
         if not token.startswith(_SETUP_PREFIX):
             raise InvalidSetupToken
         try:
-            return self._use_token(token, new, origin, "account.setup")
+            return self._use_token(token, new, origin, "account.setup", "#/password")
         except InvalidResetToken:
             raise InvalidSetupToken from None
 
-    def _use_token(self, token: str, new: str, origin: RequestOrigin, action: str) -> str:
+    def _use_token(
+        self,
+        token: str,
+        new: str,
+        origin: RequestOrigin,
+        action: str,
+        pointer: str = _NEW_PASSWORD_POINTER,
+    ) -> str:
         """Set the password *new* of the user that *token* was issued to, and return the user id.
 
         Raises:
@@ -237,7 +244,7 @@ class PasswordRecoveryService:
                 raise InvalidResetToken
             personal_words = get_personal_words(user.username_key, user.email)
         with self._hasher.reserve_slot():
-            self._policy.check_password(new, personal_words, _NEW_PASSWORD_POINTER)
+            self._policy.check_password(new, personal_words, pointer)
             new_hash = self._hasher.hash_password(new)
         now = self._now()
         with self._database.write() as session:

@@ -74,7 +74,7 @@ class AccountSetup(Input):
     """The token of the setup link, and the password of the first administrator."""
 
     token: Annotated[str, Field(min_length=1, max_length=128)]
-    new_password: Password
+    password: Password
     session: SessionKind = "token"
 
 
@@ -139,7 +139,7 @@ def reset_password(body: PasswordResetConfirm) -> None:
 @validate_input(AccountSetup)
 @responds_with(NewSession, errors=(HttpsRequired, InvalidSetupToken, WeakPassword, TooBusy))
 @request_example(
-    {"token": "setup_9f86d081884c7d659a2feaa0c55ad015", "new_password": "analytical engine 1843"}
+    {"token": "setup_9f86d081884c7d659a2feaa0c55ad015", "password": "analytical engine 1843"}
 )
 def set_up_account(body: AccountSetup) -> NewSession:
     """Set the password of the first administrator with the token of the setup link, and sign in.
@@ -148,7 +148,7 @@ def set_up_account(body: AccountSetup) -> NewSession:
     """
     check_session_kind(body.session)
     origin = get_request_origin()
-    user_id = use(PasswordRecoveryService).set_up_account(body.token, body.new_password, origin)
+    user_id = use(PasswordRecoveryService).set_up_account(body.token, body.password, origin)
     remember_device(user_id)
     signed_in = use(SessionService).open_session(user_id, "setup", origin)
     return return_session(to_sign_in_response(signed_in), body.session)
