@@ -36,7 +36,8 @@ def monitoring(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("prometheus")
     with prometheus(folder, write_config(folder, suite)) as server:
         send_traffic(suite)
-        wait_until(lambda: len(server.query("up == 1")) == 6, 30)
+        targets = len(yaml.safe_load((TARGETS / "suite.yml").read_text()))
+        wait_until(lambda: len(server.query("up == 1")) == targets, 30)
         scraped = 'min(count_over_time(up{job="gateway"}[1h]))'
         before = float(server.query(scraped)[0]["value"][1])
         send_traffic(suite)
