@@ -13,6 +13,7 @@ SERVICES = [entry.name for entry in CATALOG]
 # First words of summaries. A new verb in the imperative may be added.
 VERBS = {
     *("Activate", "Add", "Answer", "Approve", "Cancel", "Change", "Check", "Complete", "Confirm"),
+    *("Convert", "Split"),
     *(
         "Create",
         "Deactivate",
