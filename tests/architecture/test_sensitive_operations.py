@@ -47,6 +47,7 @@ OPEN_TO_API_KEYS = {
         "POST /search",
         "PUT /collections/<name>/grants/<user_id>",
     },
+    "chat": set(),
     "admin": set(),
     "realtime": {"POST /publish", "POST /tickets", "PUT /notifications/read"},
     "gateway": set(),

@@ -1,0 +1,1 @@
+"""Pure functions that turn the webhooks of each channel into events."""
