@@ -3,7 +3,7 @@
 from io import BytesIO
 from typing import Final
 
-from backend.services.chat.clients.outcomes import FileUnavailable
+from backend.services.chat.clients.parts import FileUnavailable
 
 _MAX_PIXELS: Final = 40_000_000
 

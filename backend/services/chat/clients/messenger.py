@@ -12,12 +12,12 @@ from backend.services.chat.clients.multipart import encode_form
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
-    FileUnavailable,
+    Proof,
     SendJob,
     SendOutcome,
     describe_failure,
 )
-from backend.services.chat.clients.parts import MediaFile
+from backend.services.chat.clients.parts import FileUnavailable, MediaFile
 from backend.services.chat.clients.provider_http import ProviderHttp, ProviderResponse
 
 _MEDIA_TYPES = {"sticker": "image"}
@@ -26,7 +26,7 @@ _MEDIA_TYPES = {"sticker": "image"}
 class MessengerClient:
     """Sends messages of a page, or of an Instagram account."""
 
-    can_look_up = False
+    proof: Proof = "event"
 
     def __init__(self, http: ProviderHttp) -> None:
         self._http = http
@@ -101,6 +101,6 @@ def _build_body(job: SendJob) -> dict[str, Any]:
             {"content_type": "text", "title": option.title, "payload": option.id}
             for option in part.options
         ]
-    if part.target and job.account.channel == "messenger":
+    if part.target:
         body["reply_to"] = {"mid": part.target}
     return body | {"message": message}

@@ -17,14 +17,16 @@ _REVOKED: Final = frozenset({0, 190, 131005, 131031, 368})
 _LIMITED: Final = frozenset(
     {4, 32, 613, 80007, 80006, 130429, 131048, 131056, 131057, 133016, 1200}
 )
-_WINDOW_CLOSED: Final = frozenset({131047, 10_2018278, 2018278})
+_PAIR_LIMIT: Final = 131056
+_WINDOW_CLOSED: Final = frozenset({131047, 2018278})
 # Before the message was accepted: documented as "try again later".
 _RETRY: Final = frozenset({2, 131016, 133004, 133005, 1357045})
 
 
 def get_base_url(account: ChannelAccount) -> str:
     """Return the URL of the API, which the account's settings can replace."""
-    default = _INSTAGRAM_URL if account.channel == "instagram" else _URL
+    is_instagram = account.get_setting("platform") == "instagram"
+    default = _INSTAGRAM_URL if is_instagram else _URL
     return account.get_setting("api_url", default).rstrip("/")
 
 
@@ -61,7 +63,10 @@ def read_error(response: ProviderResponse) -> SendOutcome:
     if code in _REVOKED:
         return SendOutcome("revoked", None, name, text)
     if code in _LIMITED:
-        return SendOutcome("limited", None, name, text, response.retry_after)
+        is_pair = code == _PAIR_LIMIT
+        return SendOutcome(
+            "limited", None, name, text, response.retry_after, whole_account=not is_pair
+        )
     if code in _RETRY or error.get("is_transient") is True:
         return SendOutcome("retry", None, name, text, response.retry_after)
     return classify_status(response, name, text)

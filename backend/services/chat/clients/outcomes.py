@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
-from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.clients.parts import FileUnavailable, MediaFile, OutboundPart
 from backend.services.chat.clients.provider_http import (
     OutcomeUnknown,
     ProviderResponse,
@@ -13,6 +13,9 @@ from backend.services.chat.clients.provider_http import (
 )
 
 OutcomeState = Literal["sent", "retry", "limited", "failed", "revoked", "unknown"]
+Proof = Literal["look_up", "event", "none"]
+"""`look_up`: the provider finds the message. `event`: a status or an echo names our reference.
+`none`: nothing tells; a person decides."""
 _MAX_DETAIL: Final = 300
 
 
@@ -27,6 +30,7 @@ class SendOutcome:
         external_id: the provider's id of the message.
         code: stable name or number of the error; *detail* explains it.
         retry_after: seconds to wait, if the provider names them.
+        whole_account: a rate limit of the account, not only of the conversation.
         progress: what a later attempt needs of this one, such as the id of an uploaded file.
     """
 
@@ -35,6 +39,7 @@ class SendOutcome:
     code: str = ""
     detail: str = ""
     retry_after: float | None = None
+    whole_account: bool = False
     progress: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,8 +97,8 @@ class SendJob:
 class ChannelClient(Protocol):
     """Sends to one channel."""
 
-    can_look_up: bool
-    """False if the channel has no way to find out whether it has a message."""
+    proof: Proof
+    """How an unknown outcome is settled."""
 
     def send(self, job: SendJob) -> SendOutcome:
         """Send a message. Never raises for what a provider does."""
@@ -106,10 +111,6 @@ class ChannelClient(Protocol):
 
     def check(self, account: ChannelAccount) -> SendOutcome:
         """Check the account's token without sending anything. Returns `sent` if it is valid."""
-
-
-class FileUnavailable(Exception):
-    """The file of a message cannot be read any more."""
 
 
 def describe_failure(error: Exception) -> SendOutcome:
@@ -133,7 +134,7 @@ def classify_status(response: ProviderResponse, code: str = "", detail: str = ""
     code = code or f"http_{response.status}"
     detail = detail[:_MAX_DETAIL] or f"The provider responded with status {response.status}."
     if response.status == 429:
-        return SendOutcome("limited", None, code, detail, response.retry_after)
+        return SendOutcome("limited", None, code, detail, response.retry_after, whole_account=True)
     if response.status in {408, 425, 503}:
         return SendOutcome("retry", None, code, detail, response.retry_after)
     if response.status == 401:

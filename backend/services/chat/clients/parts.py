@@ -18,6 +18,10 @@ PartKind = Literal[
 ]
 
 
+class FileUnavailable(Exception):
+    """The file of a message cannot be read any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChoiceOption:
     """An answer that can be chosen. *id* is returned when it is."""

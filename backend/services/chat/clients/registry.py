@@ -13,11 +13,9 @@ from backend.services.chat.clients.whatsapp import WhatsAppClient
 
 def create_channel_clients(http: ProviderHttp) -> dict[str, ChannelClient]:
     """Return the clients by channel. Web chat has none: its messages are read from the service."""
-    messenger = MessengerClient(http)
     return {
         "whatsapp": WhatsAppClient(http),
-        "messenger": messenger,
-        "instagram": messenger,
+        "messenger": MessengerClient(http),
         "slack": SlackClient(http),
         "teams": TeamsClient(http),
         "telegram": TelegramClient(http),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -9,13 +10,13 @@ from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
     OutcomeState,
-    FileUnavailable,
+    Proof,
     SendJob,
     SendOutcome,
     classify_status,
     describe_failure,
 )
-from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.clients.parts import FileUnavailable, MediaFile, OutboundPart
 from backend.services.chat.clients.provider_http import (
     OutcomeUnknown,
     ProviderHttp,
@@ -64,7 +65,7 @@ _EMOJI_NAMES: Final = {
 class SlackClient:
     """Sends messages of a Slack app's bot."""
 
-    can_look_up = True
+    proof: Proof = "look_up"
 
     def __init__(self, http: ProviderHttp) -> None:
         self._http = http
@@ -79,8 +80,7 @@ class SlackClient:
             method, body = _build_request(job)
             response = self._call(job.account, method, body)
         except PROVIDER_ERRORS as error:
-            outcome = describe_failure(error)
-            return SendOutcome(outcome.state, None, outcome.code, outcome.detail, None, progress)
+            return replace(describe_failure(error), progress=progress)
         if not _is_ok(response):
             return _read_error(response)
         return SendOutcome("sent", str(response.json.get("ts") or "") or None)
@@ -147,10 +147,7 @@ class SlackClient:
         response = self._call(job.account, "files.completeUploadExternal", body)
         if _is_ok(response):
             return SendOutcome("sent", progress["file_id"], progress=progress)
-        outcome = _read_error(response)
-        return SendOutcome(
-            outcome.state, None, outcome.code, outcome.detail, outcome.retry_after, progress
-        )
+        return replace(_read_error(response), progress=progress)
 
     def _look_up_file(self, job: SendJob, file_id: str) -> SendOutcome:
         response = self._get(job.account, "files.info", {"file": file_id})
@@ -279,10 +276,9 @@ def _read_error(response: ProviderResponse) -> SendOutcome:
 
 
 def _as_not_sent(outcome: SendOutcome) -> SendOutcome:
-    state = "retry" if outcome.state == "unknown" else outcome.state
-    return SendOutcome(state, None, outcome.code, outcome.detail, outcome.retry_after)
+    return replace(outcome, state="retry") if outcome.state == "unknown" else outcome
 
 
 def _as_unknown(outcome: SendOutcome) -> SendOutcome:
     """A failed look-up tells nothing about the message."""
-    return SendOutcome("unknown", None, outcome.code, outcome.detail, outcome.retry_after)
+    return replace(outcome, state="unknown")

@@ -16,6 +16,7 @@ from typing import Any
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
+    Proof,
     SendJob,
     SendOutcome,
     classify_status,
@@ -31,7 +32,7 @@ class StandardWebhooksClient:
         now: the clock, for the signed time stamp.
     """
 
-    can_look_up = True
+    proof: Proof = "look_up"
 
     def __init__(
         self, http: ProviderHttp, now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
+    Proof,
     SendJob,
     SendOutcome,
     classify_status,
@@ -54,7 +55,7 @@ class TeamsClient:
         now: the clock, for the expiry of tokens.
     """
 
-    can_look_up = False
+    proof: Proof = "none"
 
     def __init__(
         self, http: ProviderHttp, now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -7,13 +7,13 @@ from backend.services.chat.clients.multipart import encode_form
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
-    FileUnavailable,
+    Proof,
     SendJob,
     SendOutcome,
     classify_status,
     describe_failure,
 )
-from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.clients.parts import FileUnavailable, MediaFile, OutboundPart
 from backend.services.chat.clients.provider_http import ProviderHttp, ProviderResponse
 
 _HOSTS: Final = ("api.telegram.org",)
@@ -30,7 +30,7 @@ _FILE_METHODS: Final = {
 class TelegramClient:
     """Sends messages of a Telegram bot."""
 
-    can_look_up = False
+    proof: Proof = "none"
 
     def __init__(self, http: ProviderHttp) -> None:
         self._http = http

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
+    Proof,
     SendJob,
     SendOutcome,
     classify_status,
@@ -33,7 +34,7 @@ _OPTED_OUT: Final = frozenset({21610})
 class TwilioClient:
     """Sends messages of a Twilio number or messaging service."""
 
-    can_look_up = True
+    proof: Proof = "look_up"
 
     def __init__(self, http: ProviderHttp) -> None:
         self._http = http
@@ -105,7 +106,7 @@ def _build_form(job: SendJob) -> list[tuple[str, str]]:
         form.append(
             ("ContentSid", str(part.details.get("content_sid") or part.details.get("name")))
         )
-        values = {str(n): str(v) for n, v in enumerate(part.details.get("parameters") or (), 1)}
+        values = {name: str(value) for name, value in part.details.get("parameters", {}).items()}
         form.append(("ContentVariables", json.dumps(values)))
         return form
     if part.text:
@@ -153,5 +154,5 @@ def _read_error(response: ProviderResponse) -> SendOutcome:
     if number in _REVOKED:
         return SendOutcome("revoked", code=code, detail=detail)
     if number in _LIMITED:
-        return SendOutcome("limited", None, code, detail, response.retry_after)
+        return SendOutcome("limited", None, code, detail, response.retry_after, whole_account=True)
     return classify_status(response, code, detail)

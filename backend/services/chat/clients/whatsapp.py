@@ -5,6 +5,7 @@ unknown outcome is settled by the next status.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from backend.services.chat.clients import meta_graph
@@ -13,12 +14,12 @@ from backend.services.chat.clients.multipart import encode_form
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
-    FileUnavailable,
+    Proof,
     SendJob,
     SendOutcome,
     describe_failure,
 )
-from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.clients.parts import FileUnavailable, MediaFile, OutboundPart
 from backend.services.chat.clients.provider_http import ProviderHttp
 
 _MEDIA_TYPES = {"file": "document"}
@@ -27,7 +28,7 @@ _MEDIA_TYPES = {"file": "document"}
 class WhatsAppClient:
     """Sends messages of a WhatsApp number."""
 
-    can_look_up = False
+    proof: Proof = "event"
 
     def __init__(self, http: ProviderHttp) -> None:
         self._http = http
@@ -45,17 +46,13 @@ class WhatsAppClient:
             path = f"{job.account.get_setting('phone_number_id')}/messages"
             response = meta_graph.post_json(self._http, job.account, path, body)
         except PROVIDER_ERRORS as error:
-            outcome = describe_failure(error)
-            return SendOutcome(outcome.state, None, outcome.code, outcome.detail, None, progress)
+            return replace(describe_failure(error), progress=progress)
         messages = response.json.get("messages")
         if response.status < 300 and isinstance(messages, list) and messages:
             return SendOutcome("sent", str(messages[0].get("id") or "") or None)
         if response.status < 300:
             return SendOutcome("unknown", code="no_message_id", detail="The response has no id.")
-        outcome = meta_graph.read_error(response)
-        return SendOutcome(
-            outcome.state, None, outcome.code, outcome.detail, outcome.retry_after, progress
-        )
+        return replace(meta_graph.read_error(response), progress=progress)
 
     def look_up(self, _job: SendJob) -> SendOutcome:
         return SendOutcome("unknown", code="awaiting_status", detail="A status will tell.")
@@ -90,8 +87,7 @@ class WhatsAppClient:
 
 
 def _as_not_sent(outcome: SendOutcome) -> SendOutcome:
-    state = "retry" if outcome.state == "unknown" else outcome.state
-    return SendOutcome(state, None, outcome.code, outcome.detail, outcome.retry_after)
+    return replace(outcome, state="retry") if outcome.state == "unknown" else outcome
 
 
 def _build_body(job: SendJob, media_id: str | None) -> dict[str, Any]:
@@ -170,7 +166,11 @@ def _build_contact(contact: Mapping[str, Any]) -> dict[str, Any]:
 def _build_template(details: Mapping[str, Any]) -> dict[str, Any]:
     components = details.get("components")
     if components is None and details.get("parameters"):
-        parameters = [{"type": "text", "text": str(text)} for text in details["parameters"]]
+        parameters = [
+            {"type": "text", "text": str(text)}
+            | ({} if name.isdigit() else {"parameter_name": name})
+            for name, text in details["parameters"].items()
+        ]
         components = [{"type": "body", "parameters": parameters}]
     template = {"name": details.get("name"), "language": {"code": details.get("language", "en")}}
     return template | ({"components": components} if components else {})

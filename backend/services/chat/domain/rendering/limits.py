@@ -99,7 +99,7 @@ _LIMITS: Final[Mapping[str, ChannelLimits]] = {
         media_bytes=dict.fromkeys(("image", "audio", "video", "file", "sticker"), 25 * _MB),
         window_hours=24,
     ),
-    "instagram": ChannelLimits(
+    "messenger:instagram": ChannelLimits(
         PLAIN,
         text=1_000,
         buttons=13,
