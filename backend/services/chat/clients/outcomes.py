@@ -70,7 +70,8 @@ class SendJob:
         key: key of the conversation at the channel, such as user:123.
         identities: ids of the contact by scheme, such as wa_id and bsuid.
         details: what the channel needs of the conversation, such as the service URL of Teams.
-        first_attempt_at: time before the first attempt, for look-ups.
+        attempt_at: time before the last attempt, for look-ups.
+        created_at: time at which the delivery was queued.
         progress: of earlier attempts.
         known_ids: external ids of other deliveries to the same contact, for look-ups by text.
         from_person: a colleague wrote the message, not the agent.
@@ -80,7 +81,8 @@ class SendJob:
     account: ChannelAccount
     key: str
     part: OutboundPart
-    first_attempt_at: datetime
+    attempt_at: datetime
+    created_at: datetime
     identities: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)

@@ -163,7 +163,7 @@ class SlackClient:
         channel, thread = _get_channel(job)
         query = {
             "channel": channel,
-            "oldest": f"{job.first_attempt_at.timestamp() - _CLOCK_SECONDS:.6f}",
+            "oldest": f"{job.attempt_at.timestamp() - _CLOCK_SECONDS:.6f}",
             "limit": str(_PAGE_SIZE),
             "include_all_metadata": "true",
         }

@@ -105,5 +105,5 @@ def _build_body(job: SendJob) -> dict[str, Any]:
 
 
 def _format_time(job: SendJob) -> str:
-    """Return the time of the first attempt, so that a repeated body is the same."""
-    return job.first_attempt_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """Return the time of the delivery, so that a repeated body is the same."""
+    return job.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -62,7 +62,7 @@ class TwilioClient:
 
     def look_up(self, job: SendJob) -> SendOutcome:
         """Find a message with the same recipient and text that no other delivery has."""
-        start = job.first_attempt_at - timedelta(seconds=_CLOCK_SECONDS)
+        start = job.attempt_at - timedelta(seconds=_CLOCK_SECONDS)
         query = {"To": job.address, "DateSent>": f"{start:%Y-%m-%d}", "PageSize": str(_PAGE_SIZE)}
         url = f"{_get_account_url(job.account)}/Messages.json?{urlencode(query)}"
         try:
@@ -141,6 +141,8 @@ def _is_same(message: Mapping[str, Any], job: SendJob, start: datetime) -> bool:
     has_text = (
         job.part.kind == "template" or message.get("body", "").strip() == job.part.text.strip()
     )
+    if created_at.tzinfo is None:
+        created_at = created_at.replace(tzinfo=UTC)
     return has_text and created_at >= start.replace(microsecond=0)
 
 

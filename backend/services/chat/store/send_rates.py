@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.chassis.database.types import UtcDateTime
 from backend.services.chat.store.base import Base
+from backend.services.chat.store.conversations import insert_ignoring_conflicts
 
 # Longer than the time of any burst, so that a deleted row allows no more than it did.
 _KEPT = timedelta(hours=1)
@@ -44,16 +45,14 @@ def conversation_key(conversation_id: str) -> str:
 def consume(session: Session, tenant_id: str, key: str, limit: RateLimit, now: datetime) -> None:
     """Count one message, which was allowed at *now*."""
     tolerance = limit.interval * (limit.burst - 1)
-    row = session.get(SendRate, key, populate_existing=True, with_for_update=True)
-    reached = now if row is None else max(now, row.next_at + tolerance)
-    _set(session, row, tenant_id, key, reached + limit.interval - tolerance)
+    row = _lock_row(session, tenant_id, key, now - tolerance)
+    row.next_at = max(now, row.next_at + tolerance) + limit.interval - tolerance
 
 
 def postpone(session: Session, tenant_id: str, key: str, until: datetime) -> None:
     """Allow nothing before *until*, as the provider asks."""
-    row = session.get(SendRate, key, populate_existing=True, with_for_update=True)
-    if row is None or row.next_at < until:
-        _set(session, row, tenant_id, key, until)
+    row = _lock_row(session, tenant_id, key, until)
+    row.next_at = max(row.next_at, until)
 
 
 def delete_past(session: Session, now: datetime) -> None:
@@ -61,11 +60,11 @@ def delete_past(session: Session, now: datetime) -> None:
     session.execute(delete(SendRate).where(SendRate.next_at < now - _KEPT))
 
 
-def _set(
-    session: Session, row: SendRate | None, tenant_id: str, key: str, next_at: datetime
-) -> None:
+def _lock_row(session: Session, tenant_id: str, key: str, next_at: datetime) -> SendRate:
+    row = session.get(SendRate, key, populate_existing=True, with_for_update=True)
     if row is None:
-        session.add(SendRate(key=key, tenant_id=tenant_id, next_at=next_at))
-        session.flush()
-    else:
-        row.next_at = next_at
+        # Another worker may insert it at the same time.
+        values = {"key": key, "tenant_id": tenant_id, "next_at": next_at}
+        session.execute(insert_ignoring_conflicts(session, SendRate).values(values))
+        row = session.get_one(SendRate, key, populate_existing=True, with_for_update=True)
+    return row

@@ -94,7 +94,8 @@ def read_request(
         ),
         key=conversation.key,
         part=part,
-        first_attempt_at=attempt_at,
+        attempt_at=attempt_at,
+        created_at=delivery.created_at,
         identities=(
             store.list_contact_ids(session, account.id, conversation.contact_id)
             if conversation.contact_id is not None and not conversation.is_group
@@ -180,7 +181,8 @@ def _read_hook_request(
         account=account,
         key="hook:" + hook.id,
         part=OutboundPart("event", details=payload),
-        first_attempt_at=_read_attempt_time(progress, now),
+        attempt_at=_read_attempt_time(progress, now),
+        created_at=delivery.created_at,
     )
     is_look_up = delivery.state == "unknown"
     return Request(delivery.id, "generic", job, is_look_up, delivery.attempts)

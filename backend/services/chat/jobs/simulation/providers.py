@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from backend.services.chat.jobs.simulation.server import (
     SimulatedRequest,
@@ -25,7 +25,7 @@ class _BearerSimulator(Simulator):
 class _MetaSimulator(_BearerSimulator):
     """Errors of the Graph API."""
 
-    _CODES: Final = {
+    _CODES: ClassVar = {
         "rate_limited": (400, 130429, "Rate limit hit"),
         "unavailable": (503, 131016, "Service unavailable"),
         "server_error": (500, 1, "API unknown error"),
@@ -81,7 +81,7 @@ class MessengerSimulator(_MetaSimulator):
 
     channel = "messenger"
     PAGE: Final = "200000000000002"
-    _CODES: Final = _MetaSimulator._CODES | {
+    _CODES: ClassVar = _MetaSimulator._CODES | {
         "rate_limited": (400, 613, "Calls to this API have exceeded the rate limit"),
         "unavailable": (503, 2, "Service temporarily unavailable"),
         "window": (400, 2018278, "Message sent outside of allowed window"),
