@@ -189,7 +189,8 @@ def _group_links(runs: Sequence[Run]) -> Iterator[Run]:
             continue
         if pending is not None:
             yield pending
-        pending = run if run.url is not None else None
+        # Marks around a URL would become a part of it.
+        pending = Run(run.text, frozenset(), run.url) if run.url is not None else None
         if run.url is None:
             yield run
     if pending is not None:
