@@ -16,6 +16,7 @@ DIALECTS = {
     "teams": TEAMS,
 }
 _LINK = '<a href="https://a.example/?a=1&amp;b=2">'
+_TEAMS = f"<p>Hello <strong>you</strong> and <code>code</code>, {_LINK}<strike>old</strike></a></p>"
 
 
 def write(text, dialect, limit=4000):
@@ -35,7 +36,7 @@ def render(content, channel, transport="", **arguments):
         ("telegram", f"Hello <b>you</b> and <code>code</code>, {_LINK}<s>old</s></a>"),
         (
             "teams",
-            f"<p>Hello <strong>you</strong> and <code>code</code>, {_LINK}<strike>old</strike></a></p>",
+            _TEAMS,
         ),
     ],
 )
