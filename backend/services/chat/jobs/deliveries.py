@@ -66,3 +66,11 @@ class LeaseRenewalJob:
 
     def get_next_due_time(self) -> datetime | None:
         return None
+
+
+def create_delivery_jobs(
+    database: Database, open_engine: "Callable[[], DeliveryEngine]", now: Callable[[], datetime]
+) -> tuple[DeliveryJob, LeaseRenewalJob]:
+    """Return the jobs on the tables of every tenant. The engine is opened at its first use."""
+    source = DeliverySource(open_engine)
+    return DeliveryJob(database, source, now), LeaseRenewalJob(source)

@@ -13,7 +13,7 @@ from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import Permission, current_principal, require_permission, validate_query
 from backend.services.chat.domain.deliveries import DeliveryService
 
-bp = Blueprint("deliveries", __name__, url_prefix="/chat/deliveries")
+deliveries = Blueprint("deliveries", __name__, url_prefix="/deliveries")
 
 DeliveryState = Literal[
     "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "cancelled"
@@ -62,7 +62,7 @@ class DeliveryListResponse(BaseModel):
     next_cursor: str | None
 
 
-@bp.get("")
+@deliveries.get("")
 @require_permission(Permission.CHAT_READ)
 @validate_query(DeliveryQuery)
 @responds_with(DeliveryListResponse)
@@ -80,7 +80,7 @@ def list_deliveries(query: DeliveryQuery) -> DeliveryListResponse:
     return DeliveryListResponse(items=items, next_cursor=next_cursor)
 
 
-@bp.post("/<delivery_id>/retry")
+@deliveries.post("/<delivery_id>/retry")
 @require_permission(Permission.CHAT_MANAGE)
 @responds_with(DeliveryResponse)
 def retry_delivery(delivery_id: str) -> DeliveryResponse:
@@ -93,7 +93,7 @@ def retry_delivery(delivery_id: str) -> DeliveryResponse:
     )
 
 
-@bp.post("/<delivery_id>/cancel")
+@deliveries.post("/<delivery_id>/cancel")
 @require_permission(Permission.CHAT_MANAGE)
 @responds_with(DeliveryResponse)
 def cancel_delivery(delivery_id: str) -> DeliveryResponse:

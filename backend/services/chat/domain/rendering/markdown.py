@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 BlockKind = Literal["paragraph", "item", "code", "rule"]
 Style = Literal["bold", "italic", "strike", "code"]
@@ -89,12 +90,15 @@ def parse_plain(text: str) -> Document:
 
 
 @cache
-def _create_parser() -> MarkdownIt:
+def _create_parser() -> "MarkdownIt":
+    # Processes that render nothing need no parser in memory.
+    from markdown_it import MarkdownIt
+
     options = {"html": False, "maxNesting": _MAX_NESTING}
     return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
 
 
-def _iterate_tokens(tokens: Sequence[Token]) -> Iterator[Token]:
+def _iterate_tokens(tokens: Sequence[Token]) -> "Iterator[Token]":
     for token in tokens:
         yield token
         yield from token.children or ()
@@ -128,15 +132,15 @@ class _BlockReader:
             if handler is not None:
                 handler(self, token)
 
-    def open_list(self, token: Token) -> None:
+    def open_list(self, token: "Token") -> None:
         is_ordered = token.type == "ordered_list_open"
         start = int(token.attrs.get("start", 1)) if is_ordered else None
         self._lists.append(_List(start))
 
-    def close_list(self, _token: Token) -> None:
+    def close_list(self, _token: "Token") -> None:
         self._lists.pop()
 
-    def open_item(self, _token: Token) -> None:
+    def open_item(self, _token: "Token") -> None:
         current = self._lists[-1]
         if current.number is None:
             current.prefix = _BULLET
@@ -144,50 +148,50 @@ class _BlockReader:
             current.prefix = f"{current.number}. "
             current.number += 1
 
-    def close_item(self, _token: Token) -> None:
+    def close_item(self, _token: "Token") -> None:
         if self._lists[-1].prefix:  # an item without content
             self._add(Block("item"))
 
-    def open_quote(self, _token: Token) -> None:
+    def open_quote(self, _token: "Token") -> None:
         self._quotes += 1
 
-    def close_quote(self, _token: Token) -> None:
+    def close_quote(self, _token: "Token") -> None:
         self._quotes -= 1
 
-    def open_heading(self, _token: Token) -> None:
+    def open_heading(self, _token: "Token") -> None:
         self._is_heading = True
 
-    def close_heading(self, _token: Token) -> None:
+    def close_heading(self, _token: "Token") -> None:
         self._is_heading = False
 
-    def add_rule(self, _token: Token) -> None:
+    def add_rule(self, _token: "Token") -> None:
         self._add(Block("rule"))
 
-    def add_code(self, token: Token) -> None:
+    def add_code(self, token: "Token") -> None:
         language = re.sub(r"[^\w+#.-].*", "", token.info.strip())[:30]
         content = token.content.removesuffix("\n")
         self._add(Block("code", (Run(content),), language=language))
 
-    def open_table(self, _token: Token) -> None:
+    def open_table(self, _token: "Token") -> None:
         self.degradations.add("table_as_lines")
         self._header, self._cells, self._has_rows = [], [], False
 
-    def open_header(self, _token: Token) -> None:
+    def open_header(self, _token: "Token") -> None:
         self._is_header = True
 
-    def close_header(self, _token: Token) -> None:
+    def close_header(self, _token: "Token") -> None:
         self._is_header = False
 
-    def open_row(self, _token: Token) -> None:
+    def open_row(self, _token: "Token") -> None:
         self._cells = []
 
-    def open_cell(self, _token: Token) -> None:
+    def open_cell(self, _token: "Token") -> None:
         self._in_cell = True
 
-    def close_cell(self, _token: Token) -> None:
+    def close_cell(self, _token: "Token") -> None:
         self._in_cell = False
 
-    def close_row(self, _token: Token) -> None:
+    def close_row(self, _token: "Token") -> None:
         if self._is_header:
             self._header = self._cells
             return
@@ -204,13 +208,13 @@ class _BlockReader:
         self._has_rows = True
         self._add(Block("item", tuple(runs), prefix=_BULLET, follows_closely=True))
 
-    def close_table(self, _token: Token) -> None:
+    def close_table(self, _token: "Token") -> None:
         # A table without rows still shows the names of its columns.
         if not self._has_rows:
             runs = [run for cell in self._header for run in (*cell, Run(" · "))][:-1]
             self._add(Block("paragraph", tuple(runs)))
 
-    def add_inline(self, token: Token) -> None:
+    def add_inline(self, token: "Token") -> None:
         runs = tuple(_merge_runs(_read_inline(token.children or ())))
         if self._in_cell:
             self._cells.append(runs)
@@ -292,7 +296,7 @@ def _read_inline(tokens: Sequence[Token]) -> Iterator[Run]:
             yield Run(token.content, run_styles, _get_link(url))
 
 
-def _read_image(token: Token, styles: frozenset[Style]) -> Iterator[Run]:
+def _read_image(token: "Token", styles: frozenset[Style]) -> Iterator[Run]:
     source = str(token.attrs.get("src", ""))
     label = token.content or source
     if _is_link(source):

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import regex
-
 from backend.services.chat.domain.rendering.dialects import Dialect
 from backend.services.chat.domain.rendering.markdown import Block, Run
 
@@ -16,7 +14,6 @@ _WORDS: Final = re.compile(rf"[^\s{_STOPS}]*[{_STOPS}]+\s*|[^\s{_STOPS}]+\s*|\s+
 _SENTENCE_END: Final = re.compile(
     rf"(?:[.!?\u2026:;][\"'\u201d\u2019\u00bb)\]]*\s+|[{_STOPS}]+\s*|\s*\n\s*)$"
 )
-_GRAPHEMES: Final = regex.compile(r"\X")
 # A grapheme of more characters is not written in any language.
 _MAX_GRAPHEME: Final = 64
 # A cut at the end of a sentence must leave at least this share of the limit in the part.
@@ -64,7 +61,7 @@ def cut_text(text: str, max_length: int) -> str:
     if len(text) <= max_length:
         return text
     kept = ""
-    for grapheme in _GRAPHEMES.findall(text[: max_length * 2 + _MAX_GRAPHEME]):
+    for grapheme in _list_graphemes(text[: max_length * 2 + _MAX_GRAPHEME]):
         if len(kept) + len(grapheme) > max_length - 1:
             break
         kept += grapheme
@@ -165,7 +162,7 @@ def _list_atoms(block: Block, dialect: Dialect, room: int, line_cost: int) -> It
 
 
 def _cut_graphemes(text: str) -> Iterator[str]:
-    for grapheme in _GRAPHEMES.findall(text):
+    for grapheme in _list_graphemes(text):
         for start in range(0, len(grapheme), _MAX_GRAPHEME):
             yield grapheme[start : start + _MAX_GRAPHEME]
 
@@ -185,3 +182,11 @@ def _join_runs(runs: Sequence[Run]) -> tuple[Run, ...]:
     if joined:
         joined[-1] = replace(joined[-1], text="".join(texts))
     return tuple(joined)
+
+
+def _list_graphemes(text: str) -> list[str]:
+    # Few texts have words that are longer than a message.
+    import regex
+
+    graphemes: list[str] = regex.findall(r"\X", text)
+    return graphemes

@@ -9,8 +9,7 @@ from backend.chassis.database.sessions import Session
 from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, SendJob
 from backend.services.chat.clients.parts import MediaFile, OutboundPart
-from backend.services.chat.domain.rendering.limits import get_limits
-from backend.services.chat.domain.sending.parts import get_transport
+from backend.services.chat.domain.windows import is_window_open
 from backend.services.chat.store import delivery_claims as store
 from backend.services.chat.store.messages import get_message
 from backend.services.chat.store.tables import Account, Conversation, Delivery, Message
@@ -42,20 +41,6 @@ class Request:
     job: SendJob
     is_look_up: bool
     attempts: int
-
-
-def get_window(channel: str, transport: str) -> timedelta | None:
-    """Return for how long after a contact's message answers are accepted, None without a limit."""
-    hours = get_limits(channel, transport).window_hours
-    return None if hours is None else timedelta(hours=hours)
-
-
-def is_window_open(conversation: Conversation, now: datetime) -> bool:
-    """Return whether the channel accepts messages that are no templates in *conversation*."""
-    transport = get_transport(conversation.channel, conversation.key, conversation.details)
-    window = get_window(conversation.channel, transport)
-    last = conversation.last_inbound_at
-    return window is None or (last is not None and now - last <= window)
 
 
 def read_request(

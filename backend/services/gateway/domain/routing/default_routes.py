@@ -80,7 +80,12 @@ def default_routes(
                     "/.well-known/jwks.json",
                     "/oidc/*",
                 ),
-                closed=("/metrics", "/api-keys/exchange", "/internal/audit-events"),
+                closed=(
+                    "/metrics",
+                    "/api-keys/exchange",
+                    "/internal/audit-events",
+                    "/internal/delegations",
+                ),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,
