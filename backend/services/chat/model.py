@@ -28,15 +28,16 @@ Mode = Literal["bot", "human", "paused"]
 MessageState = Literal[
     "received", "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "cancelled"
 ]
-# A message's state only moves forward in this order.
+# A message's state only moves forward in this order. A provider accepts a message and reports later
+# that it failed, but no message that was delivered fails.
 STATE_ORDER: Final[Mapping[str, int]] = MappingProxyType(
     {
         "queued": 0,
         "sending": 1,
         "unknown": 2,
-        "failed": 3,
-        "cancelled": 3,
-        "sent": 4,
+        "sent": 3,
+        "failed": 4,
+        "cancelled": 4,
         "delivered": 5,
         "read": 6,
     }

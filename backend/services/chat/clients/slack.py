@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from backend.services.chat.clients.outcomes import (
     PROVIDER_ERRORS,
     ChannelAccount,
-    OutcomeState,
     FileUnavailable,
+    OutcomeState,
     SendJob,
     SendOutcome,
     classify_status,

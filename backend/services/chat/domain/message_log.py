@@ -185,6 +185,29 @@ class MessageLog:
         self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
         return True
 
+    def restore_message(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Undo a deletion with *content*. Returns False if the message is not deleted."""
+        if message.deleted_at is None:
+            return False
+        message.content = dict(content)
+        message.words = index_words(get_text(content))
+        message.deleted_at = None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageEdited(
+                **self._describe(message), content_type=str(content.get("type", ""))
+            ),
+        )
+        return True
+
     def set_state(
         self,
         session: Session,

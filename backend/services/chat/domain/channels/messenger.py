@@ -70,8 +70,10 @@ def _normalise_item(item: Object) -> Iterator[ChannelEvent]:
             return
     for name, action in _HANDOVERS.items():
         if isinstance(item.get(name), dict):
+            owner = get_id(get_object(item, name), "new_owner_app_id")
             yield build_event(
                 "handover",
+                {"new_owner": owner},
                 action=action,
                 conversation_key=get_key(item),
                 at=get_time(item),

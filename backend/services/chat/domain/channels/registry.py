@@ -17,9 +17,16 @@ from backend.services.chat.domain.channels import (
     whatsapp,
 )
 from backend.services.chat.domain.channels.events import ChannelEvent
-from backend.services.chat.domain.channels.fields import Json, Object, get_id
+from backend.services.chat.domain.channels.fields import Json, Object, get_id, get_object
 
 _MAX_KEY: Final = 200
+_META_HOSTS: Final = (
+    "graph.facebook.com",
+    "graph.instagram.com",
+    "*.fbcdn.net",
+    "*.fbsbx.com",
+    "*.cdninstagram.com",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +52,8 @@ CHANNELS: Final[Mapping[str, WebhookChannel]] = MappingProxyType(
                 whatsapp.normalise,
                 ("graph.facebook.com", "lookaside.fbsbx.com", "*.whatsapp.net"),
             ),
-            WebhookChannel(
-                "messenger",
-                messenger.normalise,
-                ("graph.facebook.com", "*.fbcdn.net", "*.fbsbx.com", "*.cdninstagram.com"),
-            ),
+            WebhookChannel("messenger", messenger.normalise, _META_HOSTS),
+            WebhookChannel("instagram", messenger.normalise, _META_HOSTS),
             WebhookChannel(
                 "slack", slack.normalise, ("files.slack.com", "slack.com", "slack-files.com")
             ),
@@ -79,14 +83,17 @@ CHANNELS: Final[Mapping[str, WebhookChannel]] = MappingProxyType(
 def build_dedup_key(event: ChannelEvent) -> str:
     """Return the key under which an event of an account is stored once.
 
-    The key of a message is its id, of a status its target and state; of other events a hash. The
-    id counts in its conversation, because Slack and Telegram number messages in each one.
+    The key of a message is its id in its conversation, because Slack and Telegram number messages
+    in each one; of a status its target, state and error; of other events a hash.
     """
     fields = event.fields
     if event.kind == "message" and "external_id" in fields:
         return _build_key("message", fields, "conversation_key", "external_id")
     if event.kind == "status" and "target" in fields:
-        return _build_key("status", fields, "target", "status", "recipient")
+        code = get_id(get_object(fields, "error"), "code")
+        return _build_key(
+            "status", {**fields, "code": code}, "target", "status", "recipient", "code"
+        )
     return f"{event.kind}:{_hash(event.to_json())}"
 
 

@@ -147,6 +147,7 @@ def _normalise_reactions(activity: Object) -> list[ChannelEvent]:
     events = [
         build_event(
             "reaction",
+            {"conversation_key": _get_key(activity)},
             sender=_build_sender(activity),
             target=get_id(activity, "replyToId"),
             action=action,

@@ -1,0 +1,251 @@
+"""Receives webhooks: account, signature, events, storage, and replay of failed ones."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from backend.chassis.database.errors import classify_error
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.encryption import DecryptionError, Encryptor
+from backend.services.chat.domain.channels.events import ChannelEvent
+from backend.services.chat.domain.channels.fields import InvalidPayload
+from backend.services.chat.domain.channels.payloads import parse_payload
+from backend.services.chat.domain.channels.registry import CHANNELS
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.webhooks.ingestion import store_events
+from backend.services.chat.domain.webhooks.requests import (
+    MAX_BODY_BYTES,
+    WebhookRequest,
+    WebhookResponse,
+)
+from backend.services.chat.domain.webhooks.verification import (
+    WebhookSecrets,
+    WebhookVerifier,
+    answer_subscription,
+)
+from backend.services.chat.errors import ResourceNotFound, WebhookRejected, WebhookTooLarge
+from backend.services.chat.store import inbound
+from backend.services.chat.store.accounts import get_account
+from backend.services.chat.store.inbound import RawWebhook
+from backend.services.chat.store.tables import Account, Inbound
+
+_log = logging.getLogger(__name__)
+# How long the sealed body of a webhook is kept for replay.
+RAW_LIFETIME: Final = timedelta(days=7)
+_MAX_ERROR: Final = 500
+_META: Final = frozenset({"messenger", "instagram"})
+_IDEMPOTENCY_HEADER: Final = "i-twilio-idempotency-token"
+
+
+class WebhookReceiver:
+    """Stores the webhooks of all accounts.
+
+    Args:
+        database: the tables; webhooks name an account before a tenant is known.
+        encryptor: opens credentials and seals bodies.
+        verifier: decides whether a request is authentic.
+        log: adds and changes messages.
+        public_url: address under which the providers call the service, for signatures.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        encryptor: Encryptor,
+        verifier: WebhookVerifier,
+        log: MessageLog,
+        public_url: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._public_url = public_url
+        self._database = database
+        self._encryptor = encryptor
+        self._verifier = verifier
+        self._log = log
+        self._now = now
+
+    def build_url(self, path: str, query: str) -> str:
+        """Return the URL that the provider called. The Host header is that of a proxy here."""
+        url = self._public_url + path
+        return f"{url}?{query}" if query else url
+
+    def confirm_subscription(
+        self, channel: str, account_id: str, query: Mapping[str, str]
+    ) -> WebhookResponse:
+        """Answer the request with which Meta verifies the URL of a webhook.
+
+        Raises:
+            ResourceNotFound: the channel has no such account.
+            WebhookRejected: the verify token is not the account's.
+        """
+        account = self._find_account(channel, account_id)
+        challenge = answer_subscription(self._open_secrets(account), query)
+        if challenge is None:
+            raise WebhookRejected
+        return WebhookResponse(challenge)
+
+    def receive(self, channel: str, account_id: str, request: WebhookRequest) -> WebhookResponse:
+        """Verify and store a webhook. It is stored when this returns.
+
+        A body that cannot be processed is stored as failed and accepted, because the provider would
+        only send it again.
+
+        Raises:
+            ResourceNotFound: the channel has no such account.
+            WebhookRejected: the signature is not valid.
+            WebhookTooLarge: the body has more than 4 MB.
+        """
+        if len(request.body) > MAX_BODY_BYTES:
+            raise WebhookTooLarge(MAX_BODY_BYTES)
+        account = self._find_account(channel, account_id)
+        if not self._verifier.is_authentic(self._open_secrets(account), request):
+            raise WebhookRejected
+        raw = self._seal(request)
+        try:
+            events = _normalise(channel, request.body, account.settings)
+            self._store(account, events, raw, request.get_header(_IDEMPOTENCY_HEADER) or "")
+        except InvalidPayload as error:
+            self._keep_failed(account, request.body, raw, str(error))
+            events = []
+        except Exception as error:
+            if classify_error(error) is not None:
+                raise  # the provider sends it again
+            _log.exception("webhook of account %s failed", account.id)
+            self._keep_failed(account, request.body, raw, type(error).__name__)
+            events = []
+        return build_response(account.channel, events)
+
+    def replay(self, tenant_id: str, inbound_id: str) -> Inbound:
+        """Process a stored webhook again. Events that are stored already stay as they are.
+
+        Raises:
+            ResourceNotFound: the tenant has no such webhook, or its body is deleted.
+            InvalidPayload: it still cannot be parsed.
+        """
+        with self._database.write(tenant_id) as session:
+            row = inbound.find_inbound(session, tenant_id, inbound_id)
+            account = get_account(session, row.account_id) if row is not None else None
+            if row is None or row.raw is None or account is None:
+                raise ResourceNotFound("received webhook with a body")
+            body, headers = self._open(row)
+            row.attempts += 1
+            events = _normalise(account.channel, body, account.settings)
+            store_events(
+                session,
+                account,
+                events,
+                self._log,
+                self._now(),
+                request_key=headers.get(_IDEMPOTENCY_HEADER, "")[:100],
+            )
+            row.state, row.error = "done", None
+            session.flush()
+            session.expunge(row)
+            return row
+
+    def list_received(
+        self,
+        tenant_id: str,
+        state: str | None,
+        limit: int,
+        before: tuple[datetime, str] | None,
+    ) -> Sequence[Inbound]:
+        """Return received events, latest first."""
+        with self._database.read(tenant_id) as session:
+            rows = inbound.list_inbound(session, tenant_id, state, limit, before)
+            session.expunge_all()
+            return rows
+
+    def _find_account(self, channel: str, account_id: str) -> Account:
+        with self._database.across_tenants().read() as session:
+            account = get_account(session, account_id)
+            if account is None or not _is_of_channel(account, channel):
+                raise ResourceNotFound("account of this channel")
+            session.expunge(account)
+            return account
+
+    def _open_secrets(self, account: Account) -> WebhookSecrets:
+        credentials: dict[str, str] = {}
+        if account.credentials is not None:
+            try:
+                opened = json.loads(self._encryptor.decrypt_text(account.credentials))
+            except (DecryptionError, ValueError):
+                _log.error("credentials of account %s cannot be decrypted", account.id)
+                opened = {}
+            credentials = {name: value for name, value in opened.items() if isinstance(value, str)}
+        return WebhookSecrets(account.channel, account.settings, credentials)
+
+    def _store(
+        self, account: Account, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
+    ) -> None:
+        with self._database.write(account.tenant_id) as session:
+            current = get_account(session, account.id)
+            if current is None:
+                raise ResourceNotFound("account of this channel")
+            store_events(
+                session,
+                current,
+                events,
+                self._log,
+                self._now(),
+                raw=raw,
+                request_key=token[:100],
+            )
+
+    def _keep_failed(self, account: Account, body: bytes, raw: RawWebhook, error: str) -> None:
+        key = f"raw:{hashlib.sha256(body).hexdigest()}"
+        with self._database.write(account.tenant_id) as session:
+            self._add_failed(session, account, key, raw, error[:_MAX_ERROR])
+
+    def _add_failed(
+        self, session: Session, account: Account, key: str, raw: RawWebhook, error: str
+    ) -> None:
+        added = inbound.add_inbound(
+            session, account, key, "", self._now(), state="failed", raw=raw, error=error
+        )
+        if added is None:
+            inbound.count_failed_attempt(session, account.id, key, error)
+
+    def _seal(self, request: WebhookRequest) -> RawWebhook:
+        headers = {
+            name: value
+            for name in ("content-type", _IDEMPOTENCY_HEADER)
+            if (value := request.get_header(name)) is not None
+        }
+        return RawWebhook(
+            self._encryptor.encrypt_bytes(request.body),
+            self._encryptor.encrypt_bytes(json.dumps(headers).encode()),
+            self._now() + RAW_LIFETIME,
+        )
+
+    def _open(self, row: Inbound) -> tuple[bytes, dict[str, str]]:
+        try:
+            body = self._encryptor.decrypt_bytes(row.raw or b"")
+            headers = json.loads(self._encryptor.decrypt_bytes(row.headers or b""))
+        except (DecryptionError, ValueError) as error:
+            raise ResourceNotFound("received webhook with a body") from error
+        return body, headers
+
+
+def _is_of_channel(account: Account, channel: str) -> bool:
+    return account.channel == channel or {account.channel, channel} == _META
+
+
+def _normalise(channel: str, body: bytes, settings: Mapping[str, Any]) -> list[ChannelEvent]:
+    return CHANNELS[channel].normalise(parse_payload(body), settings)
+
+
+def build_response(channel: str, events: Sequence[ChannelEvent]) -> WebhookResponse:
+    """Return the response that the provider expects once the webhook is stored."""
+    for event in events:
+        if event.kind == "challenge":
+            return WebhookResponse(event.get_text("answer"))
+    if channel == "twilio":
+        return WebhookResponse("<Response/>", "text/xml")
+    if channel == "teams":
+        return WebhookResponse("{}", "application/json")
+    return WebhookResponse()
