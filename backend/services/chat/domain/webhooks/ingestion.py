@@ -92,7 +92,8 @@ def apply_early_events(scope: EventScope, event: ChannelEvent, message: Message)
     ]
     for row in sorted(rows, key=lambda row: (str(row.event.get("at", "")), row.id)):
         apply_event(scope, _restore_event(row.event))
-    inbound.delete_early_events(scope.session, [row.id for row in rows])
+    if rows:
+        inbound.delete_early_events(scope.session, [row.id for row in rows])
 
 
 def _is_same_chat(early: Mapping[str, object], event: ChannelEvent) -> bool:

@@ -4,11 +4,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.database.errors import classify_error
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import InvalidPayload
@@ -37,7 +38,20 @@ _log = logging.getLogger(__name__)
 RAW_LIFETIME: Final = timedelta(days=7)
 _MAX_ERROR: Final = 500
 _META: Final = frozenset({"messenger", "instagram"})
+# New secrets of an account are used after this time at the latest.
+_ACCOUNT_LIFETIME: Final = timedelta(seconds=5)
+_MAX_ACCOUNTS: Final = 1_000
 _IDEMPOTENCY_HEADER: Final = "i-twilio-idempotency-token"
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownAccount:
+    """What verification needs of an account, as it was read at *read_at*."""
+
+    id: str
+    tenant_id: str
+    secrets: WebhookSecrets
+    read_at: datetime
 
 
 class WebhookReceiver:
@@ -63,6 +77,8 @@ class WebhookReceiver:
     ) -> None:
         self._public_url = public_url
         self._database = database
+        self._every_tenant = database.across_tenants()
+        self._accounts: dict[str, _KnownAccount] = {}
         self._encryptor = encryptor
         self._verifier = verifier
         self._log = log
@@ -83,7 +99,7 @@ class WebhookReceiver:
             WebhookRejected: the verify token is not the account's.
         """
         account = self._find_account(channel, account_id)
-        challenge = answer_subscription(self._open_secrets(account), query)
+        challenge = answer_subscription(account.secrets, query)
         if challenge is None:
             raise WebhookRejected
         return WebhookResponse(challenge)
@@ -102,11 +118,11 @@ class WebhookReceiver:
         if len(request.body) > MAX_BODY_BYTES:
             raise WebhookTooLarge(MAX_BODY_BYTES)
         account = self._find_account(channel, account_id)
-        if not self._verifier.is_authentic(self._open_secrets(account), request):
+        if not self._verifier.is_authentic(account.secrets, request):
             raise WebhookRejected
         raw = self._seal(request)
         try:
-            events = _normalise(channel, request.body, account.settings)
+            events = _normalise(channel, request.body, account.secrets.settings)
             self._store(account, events, raw, request.get_header(_IDEMPOTENCY_HEADER) or "")
         except InvalidPayload as error:
             self._keep_failed(account, request.body, raw, str(error))
@@ -117,7 +133,7 @@ class WebhookReceiver:
             _log.exception("webhook of account %s failed", account.id)
             self._keep_failed(account, request.body, raw, type(error).__name__)
             events = []
-        return build_response(account.channel, events)
+        return build_response(account.secrets.channel, events)
 
     def replay(self, tenant_id: str, inbound_id: str) -> Inbound:
         """Process a stored webhook again. Events that are stored already stay as they are.
@@ -160,13 +176,26 @@ class WebhookReceiver:
             session.expunge_all()
             return rows
 
-    def _find_account(self, channel: str, account_id: str) -> Account:
-        with self._database.across_tenants().read() as session:
+    def _find_account(self, channel: str, account_id: str) -> _KnownAccount:
+        known = self._accounts.get(account_id)
+        if known is None or known.read_at + _ACCOUNT_LIFETIME <= self._now():
+            known = self._read_account(account_id)
+        if not _is_of_channel(known, channel):
+            raise ResourceNotFound("account of this channel")
+        return known
+
+    def _read_account(self, account_id: str) -> _KnownAccount:
+        with self._every_tenant.read() as session:
             account = get_account(session, account_id)
-            if account is None or not _is_of_channel(account, channel):
+            if account is None:
                 raise ResourceNotFound("account of this channel")
-            session.expunge(account)
-            return account
+            known = _KnownAccount(
+                account.id, account.tenant_id, self._open_secrets(account), self._now()
+            )
+        if len(self._accounts) >= _MAX_ACCOUNTS:
+            self._accounts.clear()
+        self._accounts[account_id] = known
+        return known
 
     def _open_secrets(self, account: Account) -> WebhookSecrets:
         credentials: dict[str, str] = {}
@@ -180,7 +209,7 @@ class WebhookReceiver:
         return WebhookSecrets(account.channel, account.settings, credentials)
 
     def _store(
-        self, account: Account, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
+        self, account: _KnownAccount, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
     ) -> None:
         with self._database.write(account.tenant_id) as session:
             current = get_account(session, account.id)
@@ -196,19 +225,18 @@ class WebhookReceiver:
                 request_key=token[:100],
             )
 
-    def _keep_failed(self, account: Account, body: bytes, raw: RawWebhook, error: str) -> None:
+    def _keep_failed(self, known: _KnownAccount, body: bytes, raw: RawWebhook, error: str) -> None:
         key = f"raw:{hashlib.sha256(body).hexdigest()}"
-        with self._database.write(account.tenant_id) as session:
-            self._add_failed(session, account, key, raw, error[:_MAX_ERROR])
-
-    def _add_failed(
-        self, session: Session, account: Account, key: str, raw: RawWebhook, error: str
-    ) -> None:
-        added = inbound.add_inbound(
-            session, account, key, "", self._now(), state="failed", raw=raw, error=error
-        )
-        if added is None:
-            inbound.count_failed_attempt(session, account.id, key, error)
+        error = error[:_MAX_ERROR]
+        with self._database.write(known.tenant_id) as session:
+            account = get_account(session, known.id)
+            if account is None:
+                raise ResourceNotFound("account of this channel")
+            added = inbound.add_inbound(
+                session, account, key, "", self._now(), state="failed", raw=raw, error=error
+            )
+            if added is None:
+                inbound.count_failed_attempt(session, account.id, key, error)
 
     def _seal(self, request: WebhookRequest) -> RawWebhook:
         headers = {
@@ -231,8 +259,9 @@ class WebhookReceiver:
         return body, headers
 
 
-def _is_of_channel(account: Account, channel: str) -> bool:
-    return account.channel == channel or {account.channel, channel} == _META
+def _is_of_channel(account: _KnownAccount, channel: str) -> bool:
+    own = account.secrets.channel
+    return channel in CHANNELS and (own == channel or {own, channel} == _META)
 
 
 def _normalise(channel: str, body: bytes, settings: Mapping[str, Any]) -> list[ChannelEvent]:

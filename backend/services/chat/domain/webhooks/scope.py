@@ -18,6 +18,7 @@ from backend.services.chat.store.tables import Account, Contact, Conversation, M
 EARLY_LIFETIME: Final = timedelta(hours=24)
 # Schemes of ids, the most reliable first. A phone number may get another owner.
 _SCHEMES: Final = ("bsuid", "aad", "teams", "wa_id")
+_PLAIN: Final = "id"
 _MAX_NAME: Final = 200
 
 
@@ -56,9 +57,9 @@ class EventScope:
         pairs = get_identities(sender)
         if not pairs:
             return None
-        known = external_messages.find_identity(self.session, self.account.id, get_id(sender, "id"))
-        if known is not None and known.scheme not in {scheme for scheme, _ in pairs}:
-            pairs = [(known.scheme, known.value), *pairs]
+        if pairs[0][0] == _PLAIN:  # some webhooks name a user without saying by which kind of id
+            known = external_messages.find_identity(self.session, self.account.id, pairs[0][1])
+            pairs = pairs if known is None else [(known.scheme, known.value)]
         name = (get_text(sender, "name") or get_text(sender, "username"))[:_MAX_NAME]
         return get_or_create_contact(
             self.session, self.account.tenant_id, self.account.id, pairs, name, self.now
@@ -88,7 +89,7 @@ def get_identities(sender: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [(scheme, value) for scheme in _SCHEMES if (value := get_id(ids, scheme))]
     identifier = get_id(sender, "id")
     if not pairs and identifier:
-        return [("id", identifier)]
+        return [(_PLAIN, identifier)]
     return pairs
 
 
