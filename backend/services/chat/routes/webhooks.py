@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import responds_with_stream
 from backend.security import public
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.requests import (
@@ -13,13 +14,14 @@ from backend.services.chat.domain.webhooks.requests import (
     WebhookRequest,
     WebhookResponse,
 )
-from backend.services.chat.errors import WebhookTooLarge
+from backend.services.chat.errors import ResourceNotFound, WebhookRejected, WebhookTooLarge
 
 webhooks = Blueprint("webhooks", __name__, url_prefix="/webhook")
 
 
 @webhooks.get("/<channel>/<account>")
 @public
+@responds_with_stream("text/plain", errors=(WebhookRejected, ResourceNotFound))
 def confirm_webhook(channel: str, account: str) -> Response:
     """Answer the challenge with which a provider verifies the URL."""
     receiver = use(WebhookReceiver)
@@ -28,6 +30,12 @@ def confirm_webhook(channel: str, account: str) -> Response:
 
 @webhooks.post("/<channel>/<account>")
 @public
+@responds_with_stream(
+    "text/plain",
+    "text/xml",
+    "application/json",
+    errors=(WebhookRejected, ResourceNotFound, WebhookTooLarge),
+)
 def receive_webhook(channel: str, account: str) -> Response:
     """Store a webhook. Status 200 means that it is stored."""
     receiver = use(WebhookReceiver)

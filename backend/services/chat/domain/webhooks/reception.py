@@ -27,7 +27,12 @@ from backend.services.chat.domain.webhooks.verification import (
     WebhookVerifier,
     answer_subscription,
 )
-from backend.services.chat.errors import ResourceNotFound, WebhookRejected, WebhookTooLarge
+from backend.services.chat.errors import (
+    ResourceNotFound,
+    WebhookRejected,
+    WebhookTooLarge,
+    WebhookUnreadable,
+)
 from backend.services.chat.store import inbound
 from backend.services.chat.store.accounts import get_account
 from backend.services.chat.store.inbound import RawWebhook
@@ -42,6 +47,20 @@ _META: Final = frozenset({"messenger", "instagram"})
 _ACCOUNT_LIFETIME: Final = timedelta(seconds=5)
 _MAX_ACCOUNTS: Final = 1_000
 _IDEMPOTENCY_HEADER: Final = "i-twilio-idempotency-token"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedWebhook:
+    """An event that was received, or a webhook that could not be processed, without its body."""
+
+    id: str
+    account_id: str
+    kind: str
+    state: str
+    error: str | None
+    attempts: int
+    has_body: bool
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +154,19 @@ class WebhookReceiver:
             events = []
         return build_response(account.secrets.channel, events)
 
-    def replay(self, tenant_id: str, inbound_id: str) -> Inbound:
+    def replay(self, tenant_id: str, inbound_id: str) -> ReceivedWebhook:
         """Process a stored webhook again. Events that are stored already stay as they are.
 
         Raises:
             ResourceNotFound: the tenant has no such webhook, or its body is deleted.
-            InvalidPayload: it still cannot be parsed.
+            WebhookUnreadable: it still cannot be parsed.
         """
+        try:
+            return self._replay(tenant_id, inbound_id)
+        except InvalidPayload as error:
+            raise WebhookUnreadable(str(error)) from error
+
+    def _replay(self, tenant_id: str, inbound_id: str) -> ReceivedWebhook:
         with self._database.write(tenant_id) as session:
             row = inbound.find_inbound(session, tenant_id, inbound_id)
             account = get_account(session, row.account_id) if row is not None else None
@@ -159,9 +184,7 @@ class WebhookReceiver:
                 request_key=headers.get(_IDEMPOTENCY_HEADER, "")[:100],
             )
             row.state, row.error = "done", None
-            session.flush()
-            session.expunge(row)
-            return row
+            return _describe(row)
 
     def list_received(
         self,
@@ -169,12 +192,11 @@ class WebhookReceiver:
         state: str | None,
         limit: int,
         before: tuple[datetime, str] | None,
-    ) -> Sequence[Inbound]:
+    ) -> list[ReceivedWebhook]:
         """Return received events, latest first."""
         with self._database.read(tenant_id) as session:
             rows = inbound.list_inbound(session, tenant_id, state, limit, before)
-            session.expunge_all()
-            return rows
+            return [_describe(row) for row in rows]
 
     def _find_account(self, channel: str, account_id: str) -> _KnownAccount:
         known = self._accounts.get(account_id)
@@ -257,6 +279,19 @@ class WebhookReceiver:
         except (DecryptionError, ValueError) as error:
             raise ResourceNotFound("received webhook with a body") from error
         return body, headers
+
+
+def _describe(row: Inbound) -> ReceivedWebhook:
+    return ReceivedWebhook(
+        row.id,
+        row.account_id,
+        row.kind,
+        row.state,
+        row.error,
+        row.attempts,
+        row.raw is not None,
+        row.received_at,
+    )
 
 
 def _is_of_channel(account: _KnownAccount, channel: str) -> bool:

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from backend.services.chat.domain.channels.fields import InvalidPayload
-from backend.services.chat.errors import ResourceNotFound, WebhookRejected, WebhookTooLarge
+from backend.services.chat.errors import (
+    ResourceNotFound,
+    WebhookRejected,
+    WebhookTooLarge,
+    WebhookUnreadable,
+)
 from backend.services.chat.store.tables import Attachment, Contact, Conversation
 from tests.services.chat.domain.channels.normalising import (
     messenger,
@@ -197,7 +201,7 @@ def test_replay_of_a_body_that_stays_unreadable_says_why(senders: WebhookSenders
     senders.receiver.receive("telegram", "acc_1", senders.build_request("telegram", b"{"))
     (failed,) = senders.list_inbound()
 
-    with pytest.raises(InvalidPayload):
+    with pytest.raises(WebhookUnreadable):
         senders.receiver.replay("t1", failed.id)
 
     assert senders.list_inbound()[0].state == "failed"
