@@ -208,6 +208,13 @@ class MessageLog:
         )
         return True
 
+    def announce_attachment(
+        self, session: Session, conversation: Conversation, message: Message
+    ) -> None:
+        """Let the readers of a conversation read a message again: one of its files has changed."""
+        self._change(session, conversation, message)
+        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
     def set_state(
         self,
         session: Session,

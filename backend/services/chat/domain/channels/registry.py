@@ -20,13 +20,6 @@ from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import Json, Object, get_id, get_object
 
 _MAX_KEY: Final = 200
-_META_HOSTS: Final = (
-    "graph.facebook.com",
-    "graph.instagram.com",
-    "*.fbcdn.net",
-    "*.fbsbx.com",
-    "*.cdninstagram.com",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +28,23 @@ class WebhookChannel:
 
     Attributes:
         normalise: turns a parsed body and the account's settings into events; never raises.
-        media_hosts: hosts from which media is downloaded, as `host` or `*.domain`.
     """
 
     name: str
     normalise: Callable[[Object, Object], list[ChannelEvent]]
-    media_hosts: tuple[str, ...] = ()
 
 
 CHANNELS: Final[Mapping[str, WebhookChannel]] = MappingProxyType(
     {
         channel.name: channel
         for channel in (
-            WebhookChannel(
-                "whatsapp",
-                whatsapp.normalise,
-                ("graph.facebook.com", "lookaside.fbsbx.com", "*.whatsapp.net"),
-            ),
-            WebhookChannel("messenger", messenger.normalise, _META_HOSTS),
-            WebhookChannel("instagram", messenger.normalise, _META_HOSTS),
-            WebhookChannel(
-                "slack", slack.normalise, ("files.slack.com", "slack.com", "slack-files.com")
-            ),
-            WebhookChannel(
-                "teams",
-                teams.normalise,
-                (
-                    "smba.trafficmanager.net",
-                    "*.botframework.com",
-                    "*.sharepoint.com",
-                    "*.asm.skype.com",
-                ),
-            ),
-            WebhookChannel("telegram", telegram.normalise, ("api.telegram.org",)),
-            WebhookChannel(
-                "twilio",
-                twilio.normalise,
-                ("api.twilio.com", "media.twiliocdn.com", "*.twilio.com", "*.twiliocdn.com"),
-            ),
-            # Media of a custom channel is on hosts of the account's settings.
+            WebhookChannel("whatsapp", whatsapp.normalise),
+            WebhookChannel("messenger", messenger.normalise),
+            WebhookChannel("instagram", messenger.normalise),
+            WebhookChannel("slack", slack.normalise),
+            WebhookChannel("teams", teams.normalise),
+            WebhookChannel("telegram", telegram.normalise),
+            WebhookChannel("twilio", twilio.normalise),
             WebhookChannel("generic", generic.normalise),
         )
     }

@@ -26,6 +26,7 @@ from backend.services.chat.domain.webhooks.verification import (
     WebhookSecrets,
     WebhookVerifier,
     answer_subscription,
+    open_secrets,
 )
 from backend.services.chat.errors import (
     ResourceNotFound,
@@ -36,7 +37,7 @@ from backend.services.chat.errors import (
 from backend.services.chat.store import inbound
 from backend.services.chat.store.accounts import get_account
 from backend.services.chat.store.inbound import RawWebhook
-from backend.services.chat.store.tables import Account, Inbound
+from backend.services.chat.store.tables import Inbound
 
 _log = logging.getLogger(__name__)
 # How long the sealed body of a webhook is kept for replay.
@@ -212,23 +213,12 @@ class WebhookReceiver:
             if account is None:
                 raise ResourceNotFound("account of this channel")
             known = _KnownAccount(
-                account.id, account.tenant_id, self._open_secrets(account), self._now()
+                account.id, account.tenant_id, open_secrets(self._encryptor, account), self._now()
             )
         if len(self._accounts) >= _MAX_ACCOUNTS:
             self._accounts.clear()
         self._accounts[account_id] = known
         return known
-
-    def _open_secrets(self, account: Account) -> WebhookSecrets:
-        credentials: dict[str, str] = {}
-        if account.credentials is not None:
-            try:
-                opened = json.loads(self._encryptor.decrypt_text(account.credentials))
-            except (DecryptionError, ValueError):
-                _log.error("credentials of account %s cannot be decrypted", account.id)
-                opened = {}
-            credentials = {name: value for name, value in opened.items() if isinstance(value, str)}
-        return WebhookSecrets(account.channel, account.settings, credentials)
 
     def _store(
         self, account: _KnownAccount, events: Sequence[ChannelEvent], raw: RawWebhook, token: str

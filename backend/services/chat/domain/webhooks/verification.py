@@ -4,14 +4,19 @@ The secrets are in the account's credentials. While one is replaced, the old one
 same name with the suffix `_previous`.
 """
 
+import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
+from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain import signatures
 from backend.services.chat.domain.webhooks.requests import WebhookRequest
+from backend.services.chat.store.tables import Account
 
+_log = logging.getLogger(__name__)
 _PREVIOUS: Final = "_previous"
 _MAX_FORM_FIELDS: Final = 1_000
 
@@ -35,6 +40,22 @@ class WebhookSecrets:
         """Return the secret *name* and the one it replaces, without empty ones."""
         found = (self.credentials.get(name), self.credentials.get(name + _PREVIOUS))
         return [secret for secret in found if secret]
+
+
+def open_secrets(encryptor: Encryptor, account: Account) -> WebhookSecrets:
+    """Return the settings of *account* with its credentials in clear text.
+
+    Credentials that cannot be decrypted are left out, so that no webhook is authentic.
+    """
+    credentials: dict[str, str] = {}
+    if account.credentials is not None:
+        try:
+            opened = json.loads(encryptor.decrypt_text(account.credentials))
+        except (DecryptionError, ValueError):
+            _log.error("credentials of account %s cannot be decrypted", account.id)
+            opened = {}
+        credentials = {name: value for name, value in opened.items() if isinstance(value, str)}
+    return WebhookSecrets(account.channel, account.settings, credentials)
 
 
 class WebhookVerifier:
