@@ -56,11 +56,12 @@ class _Headers:
 
 @dataclass(frozen=True)
 class ProviderResponse:
-    """A complete response."""
+    """A response. Its content is empty if it was larger than the limit of the request."""
 
     status: int
     headers: _Headers
     content: bytes
+    is_too_large: bool = False
 
     @cached_property
     def json(self) -> dict[str, Any]:
@@ -115,11 +116,13 @@ class ProviderHttp:
         *,
         headers: Mapping[str, str] = {},
         body: bytes = b"",
+        max_response_bytes: int = _MAX_RESPONSE_BYTES,
     ) -> ProviderResponse:
         """Send a request and return the response, whatever its status. Redirects are not followed.
 
         Args:
             allowed_hosts: the channel's hosts; `*` for a URL of a customer.
+            max_response_bytes: of a larger response only status and headers are returned.
 
         Raises:
             RequestNotSent: the provider has received nothing.
@@ -130,9 +133,17 @@ class ProviderHttp:
         # Record only the host: paths of some providers contain the token.
         attributes = {"http.request.method": method, "server.address": destination.host}
         with start_as_current_span(method, SpanKind.CLIENT, attributes) as span:
-            response = self._exchange(method, destination, headers, body)
+            response = self._exchange(method, destination, headers, body, max_response_bytes)
             span.set_attributes({"http.response.status_code": response.status})
             return response
+
+    def is_private(self, url: str) -> bool:
+        """Return whether *url* is at a host of the own network that the operator allows."""
+        try:
+            self._private.check_url(url)
+        except OutboundBlocked:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -163,7 +174,12 @@ class ProviderHttp:
         return self._any_public.resolve_public_addresses(destination)
 
     def _exchange(
-        self, method: str, destination: Destination, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        destination: Destination,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_response_bytes: int,
     ) -> ProviderResponse:
         url = httpcore.URL(
             scheme=destination.scheme.encode(),
@@ -181,7 +197,7 @@ class ProviderHttp:
                 content=body or None,
                 extensions={"timeout": timeouts},
             ) as response:
-                content = _read_content(response)
+                content = _read_content(response, max_response_bytes)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
             raise RequestNotSent(f"{destination.host} accepts no connection.") from error
         except OutboundBlocked as error:
@@ -193,6 +209,8 @@ class ProviderHttp:
         names = tuple(
             (key.decode().lower(), value.decode("latin-1")) for key, value in response.headers
         )
+        if content is None:
+            return ProviderResponse(response.status, _Headers(names), b"", is_too_large=True)
         return ProviderResponse(response.status, _Headers(names), content)
 
 
@@ -213,13 +231,14 @@ def _build_headers(
     ]
 
 
-def _read_content(response: httpcore.Response) -> bytes:
+def _read_content(response: httpcore.Response, max_bytes: int) -> bytes | None:
+    """Return the body, or None if it is larger than *max_bytes*."""
     content = bytearray()
     for chunk in response.iter_stream():
         content += chunk
-        if len(content) > _MAX_RESPONSE_BYTES:
+        if len(content) > max_bytes:
             # The provider has accepted or refused the request; the status says which.
-            return b""
+            return None
     return bytes(content)
 
 

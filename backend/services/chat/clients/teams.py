@@ -95,6 +95,13 @@ class TeamsClient:
             return error.outcome
         return SendOutcome("sent")
 
+    def authorize(self, account: ChannelAccount) -> dict[str, str]:
+        """Return the header with the bot's token, {} if the login refuses the bot."""
+        try:
+            return {"Authorization": f"Bearer {self._get_token(account)}"}
+        except _TokenRefused:
+            return {}
+
     def _exchange(self, job: SendJob, service_url: str) -> ProviderResponse:
         method, path, body = _build_request(job)
         headers = {

@@ -45,7 +45,7 @@ class TwilioClient:
                 "POST",
                 f"{_get_account_url(job.account)}/Messages.json",
                 _HOSTS,
-                headers=_authorize(job.account)
+                headers=authorize_twilio(job.account)
                 | {"Content-Type": "application/x-www-form-urlencoded"},
                 body=urlencode(_build_form(job)).encode(),
             )
@@ -66,7 +66,7 @@ class TwilioClient:
         query = {"To": job.address, "DateSent>": f"{start:%Y-%m-%d}", "PageSize": str(_PAGE_SIZE)}
         url = f"{_get_account_url(job.account)}/Messages.json?{urlencode(query)}"
         try:
-            response = self._http.send("GET", url, _HOSTS, headers=_authorize(job.account))
+            response = self._http.send("GET", url, _HOSTS, headers=authorize_twilio(job.account))
         except PROVIDER_ERRORS as error:
             outcome = describe_failure(error)
             return SendOutcome("unknown", code=outcome.code, detail=outcome.detail)
@@ -83,7 +83,7 @@ class TwilioClient:
     def check(self, account: ChannelAccount) -> SendOutcome:
         url = f"{_get_account_url(account)}.json"
         try:
-            response = self._http.send("GET", url, _HOSTS, headers=_authorize(account))
+            response = self._http.send("GET", url, _HOSTS, headers=authorize_twilio(account))
         except PROVIDER_ERRORS as error:
             return describe_failure(error)
         return SendOutcome("sent") if response.status < 300 else _read_error(response)
@@ -121,7 +121,7 @@ def _get_account_url(account: ChannelAccount) -> str:
     return f"{base}/2010-04-01/Accounts/{quote(account.get_setting('account_sid'), safe='')}"
 
 
-def _authorize(account: ChannelAccount) -> dict[str, str]:
+def authorize_twilio(account: ChannelAccount) -> dict[str, str]:
     user = account.get_setting("api_key_sid") or account.get_setting("account_sid")
     secret = account.credentials.get("api_key_secret") or account.credentials.get("auth_token", "")
     token = base64.b64encode(f"{user}:{secret}".encode()).decode()

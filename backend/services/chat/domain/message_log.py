@@ -193,6 +193,36 @@ class MessageLog:
         self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
         return True
 
+    def restore_message(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Undo a deletion with *content*. Returns False if the message is not deleted."""
+        if message.deleted_at is None:
+            return False
+        message.content = dict(content)
+        message.words = index_words(get_text(content))
+        message.deleted_at = None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageEdited(
+                **self._describe(message), content_type=str(content.get("type", ""))
+            ),
+        )
+        return True
+
+    def announce_attachment(
+        self, session: Session, conversation: Conversation, message: Message
+    ) -> None:
+        """Let the readers of a conversation read a message again: one of its files has changed."""
+        self._change(session, conversation, message)
+        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
     def set_state(
         self,
         session: Session,

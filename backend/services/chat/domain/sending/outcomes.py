@@ -14,7 +14,7 @@ from backend.services.chat.domain.sending import timing
 from backend.services.chat.domain.sending.states import cancel_later_parts, move_delivery
 from backend.services.chat.events import AccountChanged
 from backend.services.chat.store import delivery_claims as store
-from backend.services.chat.store import send_rates
+from backend.services.chat.store import inbound, send_rates
 from backend.services.chat.store.tables import Delivery
 
 _log = logging.getLogger(__name__)
@@ -93,9 +93,26 @@ class OutcomeRecorder:
         move_delivery(session, self._log, delivery, "sent", now, external_id=outcome.external_id)
         if delivery.account_id is None:
             return
+        self._apply_early_statuses(session, delivery, delivery.account_id, now)
         account = store.get_account(session, delivery.account_id)
         if account is not None and (account.failures or account.open_until):
             account.failures, account.open_until = 0, None
+
+    def _apply_early_statuses(
+        self, session: Session, delivery: Delivery, account_id: str, now: datetime
+    ) -> None:
+        """Apply the statuses that arrived before the provider's id was known."""
+        if delivery.external_id is None:
+            return
+        rows = [
+            row
+            for row in inbound.list_early_events(session, account_id, delivery.external_id)
+            if row.event.get("kind") == "status"
+        ]
+        for row in rows:
+            error = row.event.get("error") or None
+            move_delivery(session, self._log, delivery, row.status, now, error=error)
+        inbound.delete_early_events(session, [row.id for row in rows])
 
     def _record_look_up(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
         now = self._now()
