@@ -98,7 +98,7 @@ def _create_parser() -> "MarkdownIt":
     return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
 
 
-def _iterate_tokens(tokens: Sequence[Token]) -> "Iterator[Token]":
+def _iterate_tokens(tokens: "Sequence[Token]") -> "Iterator[Token]":
     for token in tokens:
         yield token
         yield from token.children or ()
@@ -126,7 +126,7 @@ class _BlockReader:
     _is_heading: bool = False
     _in_cell: bool = False
 
-    def read(self, tokens: Sequence[Token]) -> None:
+    def read(self, tokens: "Sequence[Token]") -> None:
         for token in tokens:
             handler = _HANDLERS.get(token.type)
             if handler is not None:
@@ -268,7 +268,7 @@ _HANDLERS: Final = {
 _STYLES: Final[dict[str, Style]] = {"strong": "bold", "em": "italic", "s": "strike"}
 
 
-def _read_inline(tokens: Sequence[Token]) -> Iterator[Run]:
+def _read_inline(tokens: "Sequence[Token]") -> Iterator[Run]:
     depths: dict[Style, int] = {"bold": 0, "italic": 0, "strike": 0}
     url: str | None = None
     link_text = ""
