@@ -206,6 +206,9 @@ ROUTES: dict[str, RouteCase] = {
     # Internal, like /metrics of every service: not exposed by the gateway.
     "auth POST /api-keys/exchange": RouteCase(404, json={"key": "aas_unknown"}),
     "auth POST /internal/audit-events": RouteCase(404, json={"events": []}),
+    "auth POST /internal/delegations": RouteCase(
+        404, json={"session_id": "1", "tenant_id": "1", "permissions": ["rag:read"]}
+    ),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(
         400, json={"token": "unknown", "new_password": "another pass 456"}
@@ -308,6 +311,12 @@ ROUTES: dict[str, RouteCase] = {
     "realtime PUT /notifications/read": RouteCase(200, json={"offset": 0}),
     "agent POST /query": RouteCase(200, json=ASK),
     "agent GET /sessions": RouteCase(200),
+    "agent POST /sessions": RouteCase(201, json={"origin": "chat"}),
+    "agent POST /sessions/<session_id>/messages": RouteCase(
+        201,
+        json={"messages": [{"role": "assistant", "content": "Hello."}]},
+        resource=Stage.conversation,
+    ),
     "agent GET /sessions/<session_id>": RouteCase(200, resource=Stage.conversation),
     "agent PATCH /sessions/<session_id>": RouteCase(
         200, json={"title": "x"}, resource=Stage.conversation

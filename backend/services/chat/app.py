@@ -1,11 +1,15 @@
 """App factory of the chat service. Running this module starts the development server."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.polled_metrics import PolledCollector
 from backend.chassis.settings import load_env
 from backend.chassis.web.app_factory import (
     add_docs_routes,
@@ -18,29 +22,55 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics
+from backend.services.chat.domain.conversations import ConversationService
+from backend.services.chat.domain.messages import MessageService
+from backend.services.chat.domain.typing_signals import TypingSignals
+from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.waking import WorkerWaker
+from backend.services.chat.routes.conversations import conversations
+from backend.services.chat.routes.messages import messages
 from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """Build the chat service. Tests pass *settings*."""
+def create_app(
+    settings: Settings | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Flask:
+    """Build the chat service. Tests pass *settings* and the clock."""
     settings = settings or Settings.from_env(load_env())
-    components = ChatComponents.open(settings)
-    database = components.database
     metrics = Metrics()
+    components = ChatComponents.open(settings, ChatMetrics(metrics.registry), now)
+    database, message_log = components.database, components.message_log
     database.register_metrics(metrics)
+    metrics.register_polled(
+        PolledCollector(
+            "the queue", lambda: queue_metrics({"answers": components.answers.count_waiting()})
+        )
+    )
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
     audit_requests(app, AuditOutbox("chat", database), (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
-    provide(app, components)
-    provide(app, IdempotencyStore("chat", database, settings.common.secret_key.reveal()))
     waker = WorkerWaker(settings.folder, components.create_jobs())
     waker.listen(database)
-    provide(app, waker)
-    # Threads do not survive a fork, so the task is started in the process that serves requests.
+    for component in (
+        components,
+        components.board,
+        components.follower,
+        waker,
+        ConversationService(database, message_log, now),
+        IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
+        MessageService(database, message_log, now),
+        TypingSignals(components.signals),
+        WaitLimit(settings.max_wait.total_seconds()),
+    ):
+        provide(app, component)
+    # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(waker.start)
+    app.before_request(components.signals.start)
+    for blueprint in (messages, conversations):
+        app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)

@@ -89,6 +89,19 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ({}, [])
 
 
+@dataclass(frozen=True, slots=True)
+class ConversationFilter:
+    """Conditions of a list. None accepts everything."""
+
+    owner_id: str | None = None
+    status: str | None = None
+    channel: str | None = None
+    mode: str | None = None
+    assignee_id: str | None = None
+    account_id: str | None = None
+    contact_id: str | None = None
+
+
 # Parts of events and contents
 
 

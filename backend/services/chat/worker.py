@@ -65,12 +65,13 @@ def _run_worker(
     if server is not None:
         server.start()
     from backend.chassis.observability.polled_metrics import DependencyCollector
+    from backend.services.chat.clients.metrics import ChatMetrics
     from backend.services.chat.jobs.job_loop import JobLoop
     from backend.services.chat.wiring import ChatComponents
 
     # Called after the imports above: tracing instruments only libraries that are already loaded.
     configure_tracing(settings.common, _NAME)
-    components = ChatComponents.open(settings)
+    components = ChatComponents.open(settings, ChatMetrics(metrics.registry))
     components.database.register_metrics(metrics)
     check = components.database.check_connection
     metrics.register_polled(DependencyCollector({"database": check}))

@@ -9,6 +9,7 @@ from sqlalchemy import CursorResult, Insert, delete, func, or_, select, tuple_, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Conversation, Participant
 
@@ -19,19 +20,6 @@ class Position:
 
     seq: int
     change_seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationFilter:
-    """Conditions of a list. None accepts everything."""
-
-    owner_id: str | None = None
-    status: str | None = None
-    channel: str | None = None
-    mode: str | None = None
-    assignee_id: str | None = None
-    account_id: str | None = None
-    contact_id: str | None = None
 
 
 def insert_ignoring_conflicts(session: Session, table: Any) -> Insert:
