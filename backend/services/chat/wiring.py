@@ -19,15 +19,26 @@ from backend.services.chat.clients.change_signals import (
     open_change_signals,
 )
 from backend.services.chat.clients.delegations import DelegationClient
+from backend.services.chat.clients.media_downloads import MediaDownloader
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.clients.provider_http import ProviderHttp
+from backend.services.chat.clients.teams import TeamsClient
+from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.media.downloads import AttachmentDownloads
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.webhooks.reception import WebhookReceiver
+from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
+from backend.services.chat.domain.webhooks.verification import WebhookVerifier, open_secrets
 from backend.services.chat.jobs.answering import AnsweringJob
+from backend.services.chat.jobs.cleanup import WebhookCleanup
 from backend.services.chat.jobs.job_loop import Job
+from backend.services.chat.jobs.media import MediaDownloadJob
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 
 # The purpose from which the key of sealed columns is derived.
 _SECRETS_PURPOSE = "chat/secrets"
@@ -51,6 +62,9 @@ class ChatComponents:
     answers: AnswerService
     follower: AnswerFollower
     metrics: ChatMetrics
+    http: ProviderHttp
+    webhooks: WebhookReceiver
+    downloads: AttachmentDownloads
     now: Callable[[], datetime]
 
     @classmethod
@@ -76,10 +90,13 @@ class ChatComponents:
             lambda load_key: ServiceAccountTokens(auth, key_encryptor, load_key),
         )
         answers = AnswerService(all_tenants, message_log, agent, rights, signals, metrics, now)
+        encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
+        http = ProviderHttp(settings.private_hosts)
+        teams_tokens = TeamsTokens(TeamsKeys(http), settings.private_hosts, now)
         return cls(
             settings=settings,
             database=database,
-            encryptor=Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE),
+            encryptor=encryptor,
             key_encryptor=key_encryptor,
             board=board,
             signals=signals,
@@ -88,15 +105,37 @@ class ChatComponents:
             answers=answers,
             follower=AnswerFollower(all_tenants, answers, board),
             metrics=metrics,
+            http=http,
+            webhooks=WebhookReceiver(
+                database,
+                encryptor,
+                WebhookVerifier(teams_tokens),
+                message_log,
+                settings.public_url,
+                now,
+            ),
+            downloads=AttachmentDownloads(
+                database,
+                AttachmentFiles(settings.folder / "attachments"),
+                MediaDownloader(http, TeamsClient(http, now)),
+                partial(open_secrets, encryptor),
+                message_log,
+                now,
+            ),
             now=now,
         )
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""
-        return (AnsweringJob(self.answers),)
+        return (
+            AnsweringJob(self.answers),
+            MediaDownloadJob(self.downloads, self.now),
+            WebhookCleanup(self.database, self.now),
+        )
 
     def close(self) -> None:
-        """Close the database connections."""
+        """Close the connections to the database and to providers."""
+        self.http.close()
         self.database.engine.dispose()
 
 
