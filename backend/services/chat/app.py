@@ -31,7 +31,9 @@ from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
+from backend.services.chat.routes.inbound import inbound
 from backend.services.chat.routes.messages import messages
+from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
 
@@ -60,6 +62,7 @@ def create_app(
         components,
         components.board,
         components.follower,
+        components.webhooks,
         waker,
         ConversationService(database, message_log, now),
         DeliveryService(database, message_log, now),
@@ -72,7 +75,7 @@ def create_app(
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(waker.start)
     app.before_request(components.signals.start)
-    for blueprint in (messages, conversations, deliveries):
+    for blueprint in (messages, conversations, inbound, deliveries, webhooks):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -72,6 +72,7 @@ class WebhookSenders:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.database: Database = open_database(database_in(folder, "chat"), "chat")
+        self.database.migrate("chat")
         self.encryptor = Encryptor("a secret of the tests, long enough", "chat/secrets")
         self.log = MessageLog(IgnoredSignals(), self.clock)
         self.receiver = WebhookReceiver(

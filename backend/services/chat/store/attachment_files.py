@@ -23,17 +23,22 @@ class AttachmentFiles:
 
     def add(self, content: bytes) -> str:
         """Store *content* durably. Returns its name."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = secrets.token_hex(32)
-        write_file(self._folder / name, content)
+        self.write(name, content)
         return name
+
+    def write(self, name: str, content: bytes) -> None:
+        """Store *content* durably as *name*. Raises FileNotFoundError for an invalid name."""
+        path = self.get_path(name)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_file(path, content)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file. Raises FileNotFoundError if there is none."""
-        return self._get_path(name).read_bytes()
+        return self.get_path(name).read_bytes()
 
     def delete(self, name: str) -> None:
-        self._get_path(name).unlink(missing_ok=True)
+        self.get_path(name).unlink(missing_ok=True)
 
     def list_older_than(self, time: datetime) -> Iterator[str]:
         """Yield the names of the files that were last written before *time*."""
@@ -43,7 +48,8 @@ class AttachmentFiles:
             if _NAME.fullmatch(path.name) and path.stat().st_mtime < time.timestamp():
                 yield path.name
 
-    def _get_path(self, name: str) -> Path:
+    def get_path(self, name: str) -> Path:
+        """Return the path of a file. Raises FileNotFoundError for an invalid name."""
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
         return self._folder / name

@@ -1,13 +1,34 @@
 """Queries on attachments that wait for their download. The caller owns the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import Account, Attachment, Conversation, Message
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """The file of an attachment."""
+
+    attachment_id: str
+    blob: str
+    size_bytes: int
+    sha256: str
+
+
+def iterate_stored_files(connection: Connection) -> Iterator[StoredFile]:
+    """Yield the files of all tenants."""
+    columns = (Attachment.id, Attachment.blob, Attachment.size_bytes, Attachment.sha256)
+    rows = connection.execution_options(yield_per=1000).execute(
+        select(*columns).where(Attachment.state == "stored", Attachment.blob.is_not(None))
+    )
+    for row in rows:
+        yield StoredFile(row[0], row[1] or "", row[2] or 0, row[3] or "")
 
 
 def lease_pending_attachment(

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import (
     Attachment,
+    Contact,
     Conversation,
     Delivery,
     Identity,
@@ -131,6 +132,25 @@ def find_identity(session: Session, account_id: str, value: str) -> Identity | N
         .order_by(Identity.created_at)
         .limit(1)
     )
+
+
+def find_contact_with_ids(
+    session: Session, account_id: str, ids: Sequence[tuple[str, str]]
+) -> Contact | None:
+    """Return the contact that has all *ids*, as (scheme, value), or None."""
+    rows = session.execute(
+        select(Identity.id, Contact)
+        .join(Contact, Contact.id == Identity.contact_id)
+        .where(
+            Identity.account_id == account_id,
+            tuple_(Identity.scheme, Identity.value).in_(list(ids)),
+        )
+    ).all()
+    contacts = {contact.id: contact for _, contact in rows}
+    if len(rows) != len(ids) or len(contacts) != 1:
+        return None
+    contact: Contact = rows[0][1]
+    return contact if contact.merged_into_id is None else None
 
 
 def add_attachments(session: Session, attachments: Sequence[Attachment]) -> None:

@@ -49,9 +49,9 @@ def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
     if event.get_text("direction") == "outbound":
         return _apply_echo(scope, event)
     contact = scope.resolve_contact(event)
-    if contact is not None and contact.is_blocked:
+    if (contact is not None and contact.is_blocked) or _is_unwanted(scope, event):
         return None
-    conversation = _open_conversation(scope, event, contact)
+    conversation, is_new_conversation = _open_conversation(scope, event, contact)
     author = contact_actor(contact.id) if contact else account_actor(scope.account)
     _end_human_mode(scope, conversation)
     message, is_new = scope.log.add_message(
@@ -65,14 +65,24 @@ def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
     if not is_new:
         return None
     _add_attachments(scope, event, message)
-    join(scope.session, conversation, author, scope.now)
+    if is_new_conversation or conversation.is_group:
+        join(scope.session, conversation, author, scope.now)
     announce_work(scope.session)
     return message
 
 
+def _is_unwanted(scope: EventScope, event: ChannelEvent) -> bool:
+    """Return whether the account stores messages of groups only if they mention it."""
+    is_for_others = (
+        event.context.get("group") is True and event.context.get("mentioned") is not True
+    )
+    return is_for_others and scope.account.settings.get("group_messages") == "mentioned"
+
+
 def _open_conversation(
     scope: EventScope, event: ChannelEvent, contact: Contact | None
-) -> Conversation:
+) -> tuple[Conversation, bool]:
+    """Return the conversation of *event*, and whether it is new."""
     key = event.get_text("conversation_key")
     is_group = event.context.get("group") is True
     if scope.account.channel == "whatsapp" and contact is not None and not is_group:
@@ -81,7 +91,7 @@ def _open_conversation(
             scope.session, scope.account.id, contact.id
         )
         if found is not None:
-            return found
+            return found, False
     conversation, is_new = get_or_create_conversation(
         scope.session,
         {
@@ -99,7 +109,7 @@ def _open_conversation(
     )
     if is_new:
         scope.log.record_creation(scope.session, conversation)
-    return conversation
+    return conversation, is_new
 
 
 def _plan_answer(
@@ -180,6 +190,8 @@ def _find_reply(scope: EventScope, event: ChannelEvent, conversation: Conversati
 def _add_attachments(scope: EventScope, event: ChannelEvent, message: Message) -> None:
     """Add the references to the files of a message, which a job downloads."""
     sources = get_objects(get_object(event.fields, "content"), "attachments")
+    if not sources:
+        return
     stored = get_objects(message.content, "attachments")
     external_messages.add_attachments(
         scope.session,
@@ -259,4 +271,4 @@ def _find_echo_conversation(scope: EventScope, event: ChannelEvent) -> Conversat
             scheme = "wa_id" if scope.account.channel == "whatsapp" else "id"
             sender: dict[str, Json] = {"id": identifier, "ids": {scheme: identifier}}
             contact = scope.resolve_contact(ChannelEvent("message", {"sender": sender}))
-    return _open_conversation(scope, event, contact)
+    return _open_conversation(scope, event, contact)[0]

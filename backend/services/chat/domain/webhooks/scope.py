@@ -61,6 +61,10 @@ class EventScope:
             known = external_messages.find_identity(self.session, self.account.id, pairs[0][1])
             pairs = pairs if known is None else [(known.scheme, known.value)]
         name = (get_text(sender, "name") or get_text(sender, "username"))[:_MAX_NAME]
+        # Nearly all messages are of contacts about whom nothing is new: one query is enough.
+        contact = external_messages.find_contact_with_ids(self.session, self.account.id, pairs)
+        if contact is not None and name in {"", contact.name}:
+            return contact
         return get_or_create_contact(
             self.session, self.account.tenant_id, self.account.id, pairs, name, self.now
         )

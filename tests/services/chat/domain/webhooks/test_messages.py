@@ -253,3 +253,48 @@ def test_text_that_no_database_stores_is_cleaned(senders: WebhookSenders, text: 
 
     (message,) = senders.list_messages()
     assert message.content["text"] in {"ab", "?"}
+
+
+def test_account_can_store_only_those_messages_of_groups_that_mention_it(
+    senders: WebhookSenders,
+) -> None:
+    senders.add_account(
+        "telegram", settings={"bot_username": "suite_bot", "group_messages": "mentioned"}
+    )
+    group = {"id": -100, "type": "supergroup"}
+
+    senders.send("telegram", telegram(chat=group, text="hello all"))
+    senders.send("telegram", telegram(chat=group, message_id=8, text="@suite_bot hello"))
+
+    assert [message.content["text"] for message in senders.list_messages()] == ["@suite_bot hello"]
+
+
+def test_teams_message_that_is_sent_again_while_the_agent_answers_is_one_message(
+    senders: WebhookSenders,
+) -> None:
+    senders.add_account("teams")
+
+    for _ in range(3):
+        assert senders.send("teams", teams(text="hi")).body == "{}"
+        senders.clock.move(seconds=15)
+
+    assert len(senders.list_messages()) == 1
+
+
+def test_webhook_whose_first_delivery_died_before_the_commit_is_stored_by_its_retry(
+    senders: WebhookSenders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    senders.add_account("slack")
+    payload = slack_message(text="hi", channel="D1", channel_type="im")
+
+    def die(*_arguments: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backend.services.chat.domain.webhooks.ingestion.apply_event", die)
+        with pytest.raises(SystemExit):
+            senders.send("slack", payload)
+    assert senders.list_inbound() == []
+
+    senders.send("slack", payload)
+    assert len(senders.list_messages()) == 1
