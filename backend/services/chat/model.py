@@ -128,7 +128,7 @@ class ProviderError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Referral:
-    """What led the sender to the conversation, such as an advertisement."""
+    """The origin of a conversation, such as an advertisement."""
 
     source: str | None = None
     id: str | None = None
@@ -490,7 +490,7 @@ class IdentityEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticipantsEvent:
-    """Somebody joined or left a conversation."""
+    """A participant joined or left a conversation."""
 
     kind: ClassVar[str] = "participants"
     conversation_key: str | None = None
@@ -553,7 +553,7 @@ class CallEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypingEvent:
-    """Somebody types."""
+    """A participant types."""
 
     kind: ClassVar[str] = "typing"
     conversation_key: str
