@@ -25,6 +25,8 @@ from backend.services.chat.store.work import announce_work
 
 # The agent answers after this time without another message.
 SILENCE: Final = timedelta(seconds=1.5)
+# It waits this long for the files of a message. The download of the last one ends the wait.
+MEDIA_WAIT: Final = timedelta(seconds=20)
 HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
 _MAX_TITLE: Final = 200
 # What is needed to write into the conversation, or to answer a single message.
@@ -59,7 +61,7 @@ def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
         conversation,
         _build_message(scope, event, conversation, "inbound", author),
         last_inbound_at=scope.now,
-        details=_merge_details(conversation, event),
+        **_update_details(conversation, event),
         **_plan_answer(scope, event, conversation),
     )
     if not is_new:
@@ -124,7 +126,13 @@ def _plan_answer(
     is_readable = get_text(content, "type") != "unsupported"
     if conversation.mode != "bot" or not is_addressed or not is_readable:
         return {}
-    return {"answer_due_at": scope.now + SILENCE}
+    due = scope.now + SILENCE
+    if get_objects(content, "attachments"):
+        due = scope.now + MEDIA_WAIT
+    if conversation.answer_due_at is not None:
+        # A file of an earlier message is still downloaded: the answer waits for it.
+        due = max(due, conversation.answer_due_at)
+    return {"answer_due_at": due}
 
 
 def _end_human_mode(scope: EventScope, conversation: Conversation) -> None:
@@ -221,8 +229,12 @@ def _get_size(source: Mapping[str, Any]) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _merge_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
-    return {**conversation.details, **_select(event, _CONVERSATION_DETAILS)}
+def _update_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
+    """Return the column of details if the event has news: other processes also write it."""
+    news = _select(event, _CONVERSATION_DETAILS)
+    if news.items() <= conversation.details.items():
+        return {}
+    return {"details": {**conversation.details, **news}}
 
 
 def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
