@@ -83,7 +83,9 @@ class Simulator(ABC):
         self._stopping = threading.Event()
         self._number = 0
         self._server = _Server((address, port), _create_handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def url(self) -> str:
