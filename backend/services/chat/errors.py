@@ -107,7 +107,7 @@ class DeliveryNotChangeable(ServiceError):
 
 
 class WebhookRejected(ServiceError):
-    """The webhook has no valid signature, or the account does not exist."""
+    """The webhook has no valid signature."""
 
     status = 401
     code = "invalid_signature"
@@ -126,6 +126,14 @@ class WebhookTooLarge(ServiceError):
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The body may have at most {max_bytes} bytes.")
+
+
+class WebhookUnreadable(ServiceError):
+    """A stored webhook still cannot be processed."""
+
+    status = 422
+    code = "webhook_unreadable"
+    title = "Webhook is unreadable"
 
 
 class AnswerUnavailable(ServiceError):

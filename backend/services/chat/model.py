@@ -28,17 +28,18 @@ Mode = Literal["bot", "human", "paused"]
 MessageState = Literal[
     "received", "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "cancelled"
 ]
-# A message's state only moves forward in this order.
+# A state only moves forward in this order, so that any order of statuses gives the same state. A
+# provider can report a failure after it has accepted a message, but not after it was delivered.
 STATE_ORDER: Final[Mapping[str, int]] = MappingProxyType(
     {
         "queued": 0,
         "sending": 1,
         "unknown": 2,
-        "failed": 3,
         "cancelled": 3,
         "sent": 4,
-        "delivered": 5,
-        "read": 6,
+        "failed": 5,
+        "delivered": 6,
+        "read": 7,
     }
 )
 

@@ -1,10 +1,11 @@
 """Wiring of the components that the service, its worker and its commands share."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
@@ -19,17 +20,32 @@ from backend.services.chat.clients.change_signals import (
     open_change_signals,
 )
 from backend.services.chat.clients.delegations import DelegationClient
+from backend.services.chat.clients.media_downloads import MediaDownloader
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.clients.provider_http import ProviderHttp
+from backend.services.chat.clients.teams import TeamsClient
+from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.media.downloads import AttachmentDownloads
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.webhooks.reception import WebhookReceiver
+from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
+from backend.services.chat.domain.webhooks.verification import WebhookVerifier, open_secrets
 from backend.services.chat.jobs.answering import AnsweringJob
+from backend.services.chat.jobs.cleanup import WebhookCleanup
+from backend.services.chat.jobs.deliveries import create_delivery_jobs
 from backend.services.chat.jobs.job_loop import Job
+from backend.services.chat.jobs.media import MediaDownloadJob
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account
+
+if TYPE_CHECKING:
+    from backend.services.chat.domain.sending.engine import DeliveryEngine
 
 # The purpose from which the key of sealed columns is derived.
 _SECRETS_PURPOSE = "chat/secrets"
@@ -53,6 +69,9 @@ class ChatComponents:
     answers: AnswerService
     follower: AnswerFollower
     metrics: ChatMetrics
+    http: ProviderHttp
+    webhooks: WebhookReceiver
+    downloads: AttachmentDownloads
     now: Callable[[], datetime]
 
     @classmethod
@@ -78,10 +97,13 @@ class ChatComponents:
             lambda load_key: ServiceAccountTokens(auth, key_encryptor, load_key),
         )
         answers = AnswerService(all_tenants, message_log, agent, rights, signals, metrics, now)
+        encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
+        http = ProviderHttp(settings.private_hosts)
+        teams_tokens = TeamsTokens(TeamsKeys(http), settings.private_hosts, now)
         return cls(
             settings=settings,
             database=database,
-            encryptor=Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE),
+            encryptor=encryptor,
             key_encryptor=key_encryptor,
             board=board,
             signals=signals,
@@ -90,20 +112,79 @@ class ChatComponents:
             answers=answers,
             follower=AnswerFollower(all_tenants, answers, board),
             metrics=metrics,
+            http=http,
+            webhooks=WebhookReceiver(
+                database,
+                encryptor,
+                WebhookVerifier(teams_tokens),
+                message_log,
+                settings.public_url,
+                now,
+            ),
+            downloads=AttachmentDownloads(
+                database,
+                AttachmentFiles(settings.folder / "attachments"),
+                MediaDownloader(http, TeamsClient(http, now)),
+                partial(open_secrets, encryptor),
+                message_log,
+                now,
+            ),
             now=now,
         )
 
     def check_account(self, account: Account) -> CheckResult:
         """Check the credentials of *account* at its provider."""
-        del account
-        return CheckResult(is_valid=True)
+        # Imported for the first check: the clients take memory.
+        from backend.services.chat.clients.registry import create_channel_clients
+        from backend.services.chat.domain.account_checks import check_account
+
+        return check_account(account, create_channel_clients(self.http), self.decrypt_secrets)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""
-        return (AnsweringJob(self.answers),)
+        every_tenant = self.database.across_tenants()
+        return (
+            AnsweringJob(self.answers),
+            MediaDownloadJob(self.downloads, self.now),
+            WebhookCleanup(self.database, self.now),
+            *create_delivery_jobs(every_tenant, self.open_delivery_engine, self.now),
+        )
+
+    def open_delivery_engine(self) -> "DeliveryEngine":
+        """Open the engine that sends deliveries."""
+        # Only the worker needs the clients, which take memory.
+        from backend.services.chat.clients.registry import create_channel_clients
+        from backend.services.chat.domain.sending.engine import DeliveryEngine
+        from backend.services.chat.domain.sending.files import OutgoingFiles
+
+        every_tenant = self.database.across_tenants()
+        files = AttachmentFiles(self.settings.folder / "attachments")
+        return DeliveryEngine(
+            every_tenant,
+            create_channel_clients(self.http),
+            self.message_log,
+            self.decrypt_secrets,
+            OutgoingFiles(every_tenant, files).load,
+            self.settings.public_url,
+            self.now,
+        )
+
+    def decrypt_secrets(self, sealed: str | None) -> Mapping[str, str]:
+        """Return the credentials of an account, or the secret of a hook as `secret`.
+
+        Raises:
+            DecryptionError: they were sealed with another key.
+        """
+        if sealed is None:
+            return {}
+        text = self.encryptor.decrypt_text(sealed)
+        if not text.startswith("{"):
+            return {"secret": text}
+        return {name: str(value) for name, value in json.loads(text).items()}
 
     def close(self) -> None:
-        """Close the database connections."""
+        """Close the connections to the database and to providers."""
+        self.http.close()
         self.database.engine.dispose()
 
 

@@ -17,6 +17,8 @@ from backend.services.chat import events
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
+from backend.services.chat.domain.hook_queue import HookQueue
+from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.model import moves_forward
 from backend.services.chat.store import conversations as store
@@ -63,11 +65,21 @@ class MessageLog:
     Args:
         signals: receives a signal after each commit.
         now: the clock.
+        sign_link: makes links to files for channels that show them as links.
+        hook_queue: queues events for hooks of the tenant.
     """
 
-    def __init__(self, signals: ChangeSignals, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        signals: ChangeSignals,
+        now: Callable[[], datetime],
+        sign_link: SignLink = lambda _attachment_id: None,
+        hook_queue: HookQueue | None = None,
+    ) -> None:
+        self._hook_queue = hook_queue or HookQueue(now)
         self._signals = signals
         self._now = now
+        self._sign_link = sign_link
 
     def add_message(
         self, session: Session, conversation: Conversation, new: NewMessage, **values: Any
@@ -139,7 +151,7 @@ class MessageLog:
         )
         if is_queued:
             payload = {"content": message.content}
-            queue_delivery(session, conversation, message, "message", payload, now)
+            queue_delivery(session, conversation, message, "message", payload, now, self._sign_link)
         return message, True
 
     def edit_message(
@@ -185,6 +197,36 @@ class MessageLog:
         self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
         return True
 
+    def restore_message(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Undo a deletion with *content*. Returns False if the message is not deleted."""
+        if message.deleted_at is None:
+            return False
+        message.content = dict(content)
+        message.words = index_words(get_text(content))
+        message.deleted_at = None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageEdited(
+                **self._describe(message), content_type=str(content.get("type", ""))
+            ),
+        )
+        return True
+
+    def announce_attachment(
+        self, session: Session, conversation: Conversation, message: Message
+    ) -> None:
+        """Let the readers of a conversation read a message again: one of its files has changed."""
+        self._change(session, conversation, message)
+        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
     def set_state(
         self,
         session: Session,
@@ -205,6 +247,22 @@ class MessageLog:
             events.MessageStateChanged(**self._describe(message), state=state),
         )
         return True
+
+    def requeue_message(self, session: Session, message_id: str | None) -> None:
+        """Set the state to queued, because a person lets a failed message be sent again."""
+        message = None if message_id is None else messages.get_message(session, message_id)
+        if message is None or message.state == "queued":
+            return
+        conversation = store.find_conversation(session, message.tenant_id, message.conversation_id)
+        if conversation is None:
+            return
+        message.state, message.error = "queued", None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageStateChanged(**self._describe(message), state="queued"),
+        )
 
     def change_reaction(
         self,
@@ -358,6 +416,7 @@ class MessageLog:
             tenant_id=conversation.tenant_id,
             time=self._now(),
         )
+        self._hook_queue.queue_event(session, conversation.tenant_id, event)
         call_after_commit(session, partial(self._signals.publish_change, conversation.id))
 
 

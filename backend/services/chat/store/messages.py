@@ -35,6 +35,13 @@ def find_message(session: Session, conversation_id: str, message_id: str) -> Mes
     )
 
 
+def get_message(session: Session, message_id: str) -> Message | None:
+    """Return a message of any conversation that the session sees."""
+    return session.scalar(
+        select(Message).where(Message.id == message_id).execution_options(populate_existing=True)
+    )
+
+
 def find_by_client_id(
     session: Session, conversation_id: str, author: str, client_id: str
 ) -> Message | None:

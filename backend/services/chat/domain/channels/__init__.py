@@ -1,1 +1,1 @@
-"""Pure functions that turn the webhooks of each channel into events."""
+"""Pure functions that turn the webhooks of messaging channels into events of one shape."""
