@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
-from backend.chassis.encryption import DecryptionError, Encryptor
+from backend.chassis.encryption import Encryptor
 from backend.chassis.http import ServiceClient
 from backend.chassis.service_accounts import ServiceAccountTokens, create_key_encryptor
 from backend.security.service_tokens import ServiceTokens
@@ -134,22 +134,11 @@ class ChatComponents:
 
     def check_account(self, account: Account) -> CheckResult:
         """Check the credentials of *account* at its provider."""
-        from backend.services.chat.clients.outcomes import ChannelAccount
+        # Imported for the first check: the clients take memory.
         from backend.services.chat.clients.registry import create_channel_clients
+        from backend.services.chat.domain.account_checks import check_account
 
-        client = create_channel_clients(self.http).get(account.channel)
-        if client is None:  # web chat
-            return CheckResult(is_valid=True)
-        try:
-            credentials = self.decrypt_secrets(account.credentials)
-        except DecryptionError:
-            return CheckResult(is_valid=False, error={"code": "secrets_unreadable"})
-        outcome = client.check(
-            ChannelAccount(account.id, account.channel, account.settings, credentials)
-        )
-        if outcome.state == "sent":
-            return CheckResult(is_valid=True)
-        return CheckResult(is_valid=False, error={"code": outcome.code, "detail": outcome.detail})
+        return check_account(account, create_channel_clients(self.http), self.decrypt_secrets)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""
