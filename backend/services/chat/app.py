@@ -23,16 +23,25 @@ from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics
+from backend.services.chat.domain.accounts import AccountService
+from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
+from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.messages import MessageService
+from backend.services.chat.domain.search import SearchService
+from backend.services.chat.domain.stats import StatsService
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.waking import WorkerWaker
+from backend.services.chat.routes.accounts import accounts
+from backend.services.chat.routes.contacts import contacts
 from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
+from backend.services.chat.routes.hooks import hooks
 from backend.services.chat.routes.inbound import inbound
 from backend.services.chat.routes.messages import messages
+from backend.services.chat.routes.search import search
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
@@ -64,10 +73,17 @@ def create_app(
         components.follower,
         components.webhooks,
         waker,
+        AccountService(
+            database, components.encryptor, components.key_encryptor, components.check_account, now
+        ),
+        ContactService(database, now),
         ConversationService(database, message_log, now),
         DeliveryService(database, message_log, now),
+        HookService(database, components.encryptor, now),
         IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
         MessageService(database, message_log, now),
+        SearchService(database),
+        StatsService(database, now),
         TypingSignals(components.signals),
         WaitLimit(settings.max_wait.total_seconds()),
     ):
@@ -75,7 +91,17 @@ def create_app(
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(waker.start)
     app.before_request(components.signals.start)
-    for blueprint in (messages, conversations, inbound, deliveries, webhooks):
+    for blueprint in (
+        messages,
+        conversations,
+        search,
+        accounts,
+        contacts,
+        hooks,
+        inbound,
+        deliveries,
+        webhooks,
+    ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
-from backend.chassis.encryption import Encryptor
+from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.http import ServiceClient
 from backend.chassis.service_accounts import ServiceAccountTokens, create_key_encryptor
 from backend.security.service_tokens import ServiceTokens
@@ -25,6 +25,7 @@ from backend.services.chat.clients.metrics import ChatMetrics
 from backend.services.chat.clients.provider_http import ProviderHttp
 from backend.services.chat.clients.teams import TeamsClient
 from backend.services.chat.clients.teams_keys import TeamsKeys
+from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
@@ -41,6 +42,7 @@ from backend.services.chat.jobs.job_loop import Job
 from backend.services.chat.jobs.media import MediaDownloadJob
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import AttachmentFiles
+from backend.services.chat.store.tables import Account
 
 if TYPE_CHECKING:
     from backend.services.chat.domain.sending.engine import DeliveryEngine
@@ -129,6 +131,25 @@ class ChatComponents:
             ),
             now=now,
         )
+
+    def check_account(self, account: Account) -> CheckResult:
+        """Check the credentials of *account* at its provider."""
+        from backend.services.chat.clients.outcomes import ChannelAccount
+        from backend.services.chat.clients.registry import create_channel_clients
+
+        client = create_channel_clients(self.http).get(account.channel)
+        if client is None:  # web chat
+            return CheckResult(is_valid=True)
+        try:
+            credentials = self.decrypt_secrets(account.credentials)
+        except DecryptionError:
+            return CheckResult(is_valid=False, error={"code": "secrets_unreadable"})
+        outcome = client.check(
+            ChannelAccount(account.id, account.channel, account.settings, credentials)
+        )
+        if outcome.state == "sent":
+            return CheckResult(is_valid=True)
+        return CheckResult(is_valid=False, error={"code": outcome.code, "detail": outcome.detail})
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""

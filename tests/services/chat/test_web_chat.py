@@ -131,7 +131,7 @@ def test_streamed_answer_sends_message_deltas_steps_answer_and_done(client, ada)
     assert events[-1][1]["status"] == "answered"
 
 
-def test_failing_agent_leaves_the_message_accepted_and_is_asked_again(
+def test_failing_agent_leaves_the_message_accepted_and_is_requested_again(
     client, ada, agent, components
 ):
     agent.problem = (503, "model_unavailable")

@@ -1,4 +1,4 @@
-"""Who may see and answer a conversation."""
+"""Access to conversations: which callers may see and answer them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whose permissions the agent uses for an answer (CHAT.md, rights)."""
+"""Rights of an answer: the permissions that the agent uses for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

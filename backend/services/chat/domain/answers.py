@@ -48,7 +48,7 @@ _APPROVAL_TEXT: Final = "A step of this answer needs an approval, so it was not 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
-    """What the agent is asked: the folded messages up to `upto`, with the history before them.
+    """A request to the agent: the folded messages up to `upto`, with the history before them.
 
     Attributes:
         history: messages that the agent's session does not contain yet.

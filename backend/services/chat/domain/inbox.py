@@ -1,4 +1,4 @@
-"""How people take over conversations from the agent and give them back."""
+"""Handover of conversations from the agent to people and back."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Signals that somebody types in a conversation."""
+"""Signals that a participant of a conversation types."""
 
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.changes import ChangeSignals

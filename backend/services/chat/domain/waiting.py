@@ -1,4 +1,4 @@
-"""How long a request waits for an answer."""
+"""The time that a request waits for an answer."""
 
 from dataclasses import dataclass
 

@@ -278,6 +278,7 @@ def _create_messages() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_chat_messages_author", "chat_messages", ["tenant_id", "author"])
+    op.create_index("ix_chat_messages_created", "chat_messages", ["tenant_id", "created_at"])
     op.create_index("ix_chat_messages_change", "chat_messages", ["conversation_id", "change_seq"])
     op.create_index("ix_chat_messages_delivery_ref", "chat_messages", ["delivery_ref"])
 

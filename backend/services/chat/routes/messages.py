@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.idempotency import idempotent
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.sse import format_event, format_json_event
 from backend.security import (
@@ -144,6 +145,7 @@ def list_messages(query: MessageListQuery, conversation_id: str) -> MessageListR
 @messages.post("/conversations/<conversation_id>/messages")
 @require_permission(Permission.CHAT_USE)
 @validate_input(MessagePost)
+@idempotent
 @responds_with(
     MessageResponse,
     201,

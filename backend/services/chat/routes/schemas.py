@@ -170,7 +170,7 @@ class ReadMove(Input):
 
 
 class TypingChange(Input):
-    """Whether the caller types."""
+    """True while the caller types."""
 
     typing: bool = True
 

@@ -205,16 +205,16 @@ def get_next_due_time(session: Session) -> datetime | None:
     return due if due is None or lease is None else max(due, lease)
 
 
-def count_due(session: Session) -> int:
-    """Return the number of conversations that wait for an answer of the agent."""
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(Conversation)
-            .where(Conversation.answer_due_at.is_not(None))
-        )
-        or 0
+def count_due(session: Session, tenant_id: str | None = None) -> int:
+    """Return the number of conversations that wait for an answer, of one tenant or of all."""
+    query = (
+        select(func.count())
+        .select_from(Conversation)
+        .where(Conversation.answer_due_at.is_not(None))
     )
+    if tenant_id is not None:
+        query = query.where(Conversation.tenant_id == tenant_id)
+    return session.scalar(query) or 0
 
 
 # Participants

@@ -205,7 +205,7 @@ def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict
         .where(Identity.account_id == account_id, Identity.contact_id == contact_id)
         .order_by(Identity.created_at)
     )
-    return dict(rows.tuples())
+    return dict(rows.tuples().all())
 
 
 def find_attachment(session: Session, message_id: str, name: str) -> Attachment | None:

@@ -186,6 +186,7 @@ class Message(Base):
         UniqueConstraint("conversation_id", "author", "client_id"),
         Index("ix_chat_messages_change", "conversation_id", "change_seq"),
         Index("ix_chat_messages_author", "tenant_id", "author"),
+        Index("ix_chat_messages_created", "tenant_id", "created_at"),
         {"sqlite_autoincrement": True},
     )
 

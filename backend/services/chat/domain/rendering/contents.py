@@ -192,8 +192,11 @@ class _Renderer:
         yield from self._write_blocks(blocks, self._limits.text)
 
     def _render_location(self, content: Mapping[str, Any]) -> Iterator[OutboundPart]:
-        latitude, longitude = float(content["latitude"]), float(content["longitude"])
+        latitude, longitude = content.get("latitude"), content.get("longitude")
         name, address = _get_line(content, "name"), _get_line(content, "address")
+        if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
+            yield from self._render_text("\n".join((name, address)))
+            return
         if self._limits.location:
             details: dict[str, Any] = {"latitude": latitude, "longitude": longitude}
             details |= {"name": name[:1000], "address": address[:1000]}
