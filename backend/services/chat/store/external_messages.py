@@ -82,36 +82,6 @@ def _is_in_chat(key: str) -> ColumnElement[bool]:
     return or_(Conversation.key == key, Conversation.key.startswith(f"{key}:", autoescape=True))
 
 
-def find_message_by_id(session: Session, message_id: str) -> Message | None:
-    return session.scalar(select(Message).where(Message.id == message_id))
-
-
-def find_delivery(
-    session: Session, account_id: str, external_id: str, ref: str = ""
-) -> Delivery | None:
-    """Return a delivery by our reference, else by the provider's id of its message."""
-    if ref:
-        found = session.scalar(
-            select(Delivery).where(Delivery.account_id == account_id, Delivery.ref == ref)
-        )
-        if found is not None:
-            return found
-    if not external_id:
-        return None
-    return session.scalar(
-        select(Delivery)
-        .where(Delivery.account_id == account_id, Delivery.external_id == external_id)
-        .limit(1)
-    )
-
-
-def list_parts(session: Session, message_id: str) -> Sequence[Delivery]:
-    """Return the deliveries of a message's parts, without those of its edits."""
-    return session.scalars(
-        select(Delivery).where(Delivery.message_id == message_id, Delivery.kind == "message")
-    ).all()
-
-
 def list_sent_until(
     session: Session, conversation_id: str, until: datetime, states: Sequence[str], limit: int
 ) -> Sequence[Message]:

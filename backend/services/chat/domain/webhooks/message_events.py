@@ -14,9 +14,9 @@ from backend.services.chat.domain.channels.fields import (
     get_text,
 )
 from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.sending.states import apply_status
 from backend.services.chat.domain.typed_answers import resolve_typed_answer
 from backend.services.chat.domain.webhooks.scope import EventScope, account_actor, parse_time
-from backend.services.chat.domain.webhooks.status_events import move_delivery
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
 from backend.services.chat.store.base import new_id
@@ -193,10 +193,11 @@ def _find_reply(scope: EventScope, event: ChannelEvent, conversation: Conversati
     found = external_messages.find_external_message(
         scope.session, scope.account.id, replied, conversation.key
     )
-    if found is not None:
-        return found[1].id
-    delivery = external_messages.find_delivery(scope.session, scope.account.id, replied)
-    return delivery.message_id if delivery is not None else None
+    if found is None:
+        found = external_messages.find_delivered_message(
+            scope.session, scope.account.id, replied, conversation.key
+        )
+    return None if found is None else found[1].id
 
 
 def _add_attachments(scope: EventScope, event: ChannelEvent, message: Message) -> None:
@@ -249,12 +250,15 @@ def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
 def _apply_echo(scope: EventScope, event: ChannelEvent) -> Message | None:
     """Apply a message of our account: it confirms a delivery, or a colleague has written it."""
     external_id = event.get_text("external_id")
-    delivery = external_messages.find_delivery(
-        scope.session, scope.account.id, external_id, event.get_text("delivery_ref")
-    )
-    if delivery is not None:
-        delivery.external_id = delivery.external_id or external_id or None
-        move_delivery(scope, delivery, "sent")
+    if apply_status(
+        scope.session,
+        scope.log,
+        scope.account.id,
+        "sent",
+        scope.now,
+        ref=event.get_text("delivery_ref") or None,
+        external_id=external_id or None,
+    ):
         return None
     own_app = get_id(scope.account.settings, "app_id")
     if own_app and event.get_text("source") == f"app:{own_app}":
