@@ -20,7 +20,7 @@ _SLOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the next request that sends a message.
+    """A failure of the next request that sends a message.
 
     `rate_limited`: 429 with Retry-After. `unavailable`: 503. `server_error`: 500, not stored.
     `lost`: stored, but the connection closes without a response. `dropped`: the same, not stored.
