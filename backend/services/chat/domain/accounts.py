@@ -140,6 +140,7 @@ class AccountService:
         """
         with self._database.read(caller.tenant_id) as session:
             account = _find(session, caller, account_id)
+            session.expunge(account)
         # Outside of a transaction: the provider may take seconds.
         result = self._check(account)
         with self._database.write(caller.tenant_id) as session:
