@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, event, select, text
 
-from backend.chassis.database.sessions import migrate_all_services, open_database
+from backend.chassis.database.migration_folders import list_services_with_tables
+from backend.chassis.database.sessions import migrate_services, open_database
 from backend.chassis.settings import Env
 from tests import servers
 
@@ -56,7 +57,8 @@ def create_postgresql_template(server: servers.Postgres, folder: Path) -> None:
     """
     url = server.database(TEMPLATE, vectors=True)
     with closing_connections():
-        for _ in migrate_all_services(Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})):
+        env = Env({"DATABASE_URL": url, "DATA_DIR": str(folder)})
+        for _ in migrate_services(env, list_services_with_tables()):
             pass
 
 

@@ -134,17 +134,19 @@ def _serve(entry: Service | Companion, variables: EnvironmentVariables) -> int:
 
 
 def _is_ready(entry: Service | Companion, variables: EnvironmentVariables) -> bool:
+    port = _port(entry, variables)
     if isinstance(entry, Companion):
-        if entry.port is None:
+        if port is None:
             # It is ready once it runs, and the container ends with it.
             return True
+        port += entry.probe_port_offset
         scheme, path = ("tls", "") if entry.probe_path is None else ("http", entry.probe_path)
         host = variables.get("HOST") or "127.0.0.1"
     else:
         scheme, path = get_scheme(entry, variables), probe_path(entry)
         host = get_host(entry, variables)
     address = format_host(WILDCARD_LOOPBACKS.get(host, host))
-    return is_ready(f"{scheme}://{address}:{_port(entry, variables)}{path}")
+    return is_ready(f"{scheme}://{address}:{port}{path}")
 
 
 def _port(entry: Service | Companion, variables: EnvironmentVariables) -> int | None:
@@ -160,11 +162,12 @@ def _find_program(name: str | None) -> Service | Companion:
 
 
 def _migrate() -> int:
-    from backend.chassis.database.sessions import migrate_all_services
+    from backend.chassis.database.migration_folders import list_services_with_tables
+    from backend.chassis.database.sessions import migrate_services
     from backend.chassis.settings import SettingsError, load_env
 
     try:
-        for service, revision in migrate_all_services(load_env()):
+        for service, revision in migrate_services(load_env(), list_services_with_tables()):
             print(f"{service}: {revision}")
     except SettingsError as error:
         raise CommandError(str(error)) from error

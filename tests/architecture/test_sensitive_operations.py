@@ -74,6 +74,7 @@ OPEN_TO_API_KEYS = {
     },
     "admin": set(),
     "realtime": {"POST /publish", "POST /tickets", "PUT /notifications/read"},
+    "console": {"POST /code", "POST /formula"},
     "gateway": set(),
 }
 

@@ -149,3 +149,11 @@ def test_login_and_refresh_return_new_tokens(suite, ada):
     ).json()
     assert me["username"] == name
     assert me["roles"] == ["user"]
+
+
+def test_tables_are_migrated_before_the_services_start(suite):
+    if "DATABASE_URL" in suite.environment:
+        pytest.skip("the template of the PostgreSQL databases has the tables already")
+    log = (suite.folder / "logs" / "migrations.log").read_text()
+
+    assert {line.split(":")[0] for line in log.splitlines()} >= {"auth", "agent", "rag"}

@@ -1,6 +1,6 @@
 """Database sessions of a service, within transactions, and migration of its tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
@@ -15,7 +15,6 @@ from backend.chassis.database.metrics import SessionMetrics, collect_database_me
 from backend.chassis.database.migration_folders import (
     get_migrations_folder,
     list_revisions,
-    list_services_with_tables,
 )
 from backend.chassis.database.sqlite import (
     BUSY_TIMEOUT_SECONDS,
@@ -36,7 +35,7 @@ __all__ = [
     "Session",
     "acquire_transaction_lock",
     "call_after_commit",
-    "migrate_all_services",
+    "migrate_services",
     "notify_after_commit",
     "open_database",
 ]
@@ -216,9 +215,9 @@ class Database:
             postgresql.set_tenant(session, tenant_id, every_tenant=self._every_tenant)
 
 
-def migrate_all_services(env: Env) -> Iterator[tuple[str, str]]:
-    """Migrate the tables of every service. Yields each service's name and new revision."""
-    for name in list_services_with_tables():
+def migrate_services(env: Env, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Migrate the tables of the services *names*. Yields each service's name and new revision."""
+    for name in names:
         url = CommonSettings.from_env(env, name).get_database_url(env)
         yield name, open_database(url, name).migrate(name)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from backend.operations.supervisor.processes.spawn import (
 from backend.operations.supervisor.processes.valkey import Valkey, delete_url_file, find_binary
 from backend.operations.supervisor.state import RunningProgram, SupervisorState
 
+_MIGRATIONS = "backend.operations.supervisor.processes.migrations"
 STOP_SECONDS = 10.0
 # Deadlines as shares of STOP_SECONDS: first the gateway, then services, then stores.
 _GATEWAY_SHARE, _SERVICES_SHARE, _STORES_SHARE = 0.4, 0.9, 1.0
@@ -106,6 +108,8 @@ class Supervisor:
             first.append(_supervise_valkey(valkey, dict(environment)))
             environment["REDIS_URL"] = valkey.url
         self._start(first)
+        if fork_server is not None:
+            self._migrate_tables(fork_server, environment)
         if self._signals.stop_requests:
             return
         self._start(
@@ -117,6 +121,20 @@ class Supervisor:
         if not self._signals.stop_requests:
             self._write_state(ready=True)
             self.on_ready()
+
+    def _migrate_tables(self, server: ForkServer, environment: Mapping[str, str]) -> None:
+        """Migrate the tables of all services in one process, and wait for its end.
+
+        Alembic would stay in the memory of each service that migrates its tables, about 16 MB. The
+        services repeat what fails here and report the reason.
+        """
+        command = (sys.executable, "-m", _MIGRATIONS, *self.plan.services)
+        log = self.plan.logs / "migrations.log"
+        process = server.fork(command, log, environment, self.plan.root)
+        while process is not None and process.poll() is None:
+            if self._signals.stop_requests:
+                signal_group(process.pid, signal.SIGKILL)
+            self._signals.wait(0.05)
 
     def _create_valkey(self) -> Valkey | None:
         binary = find_binary()

@@ -214,6 +214,7 @@ def test_plan_forks_services_with_one_worker_outside_of_the_development_mode() -
         "realtime-service",
         "chat-service",
         "chat-worker",
+        "console-service",
     }
     assert find_forked(StartOptions(dev=True)) == set()
 

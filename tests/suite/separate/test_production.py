@@ -7,7 +7,7 @@ import requests
 
 from tests.suite.conftest import DATA, prepare_suite
 
-pytestmark = [pytest.mark.suite, pytest.mark.postgres]
+pytestmark = [pytest.mark.suite, pytest.mark.postgres, pytest.mark.slow]
 QUESTION = "Who patented the typewriter in 1868?"
 PASSPHRASE = "seven quiet boats drift past"
 

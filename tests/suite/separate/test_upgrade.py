@@ -28,7 +28,7 @@ from redis import Redis
 
 from tests import servers
 
-pytestmark = [pytest.mark.suite, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.suite, pytest.mark.slow, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[3]
 FIXTURE = ROOT / "tests" / "data" / "upgrade" / "ae15a62"
 FACTS: dict[str, Any] = json.loads((FIXTURE / "facts.json").read_text())

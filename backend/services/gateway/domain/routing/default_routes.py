@@ -12,7 +12,7 @@ from backend.services.gateway.domain.routing.route_table import (
     TokenLimitRule,
 )
 
-_SIGN_IN_PATHS = ("/login", "/register")
+_SIGN_IN_PATHS = ("/login", "/register", "/setup")
 
 # Maximum number of outstanding requests per thread of an instance: one is processed, three wait.
 # More would only wait longer, and their callers could not retry at another instance.
@@ -36,6 +36,7 @@ class DefaultLimits:
     tenant: Limit
     connect: Limit
     webhook: Limit
+    console: Limit
     tokens: tuple[Limit, ...]
     sockets_per_address: int
 
@@ -124,6 +125,10 @@ def default_routes(
             # Its connections are outstanding as long as they are open. The service limits them.
             route = replace(route, instance_concurrency=_MAX_REALTIME_CONNECTIONS)
             yield from _connection_routes(route, limits)
+        elif name == "console":
+            # A page loads dozens of files. The service verifies the callers of its other routes.
+            files = RateLimitRule("console", limits.console, "address")
+            route = replace(route, public=("/*",), limits=(files,), body_limit=MEBIBYTE)
         yield route
 
 
