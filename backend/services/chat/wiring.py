@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
-from backend.chassis.encryption import DecryptionError, Encryptor
+from backend.chassis.encryption import Encryptor
 from backend.chassis.http import ServiceClient
 from backend.chassis.service_accounts import ServiceAccountTokens, create_key_encryptor
 from backend.security.service_tokens import ServiceTokens
@@ -23,10 +23,12 @@ from backend.services.chat.clients.delegations import DelegationClient
 from backend.services.chat.clients.media_downloads import MediaDownloader
 from backend.services.chat.clients.metrics import ChatMetrics
 from backend.services.chat.clients.provider_http import ProviderHttp
+from backend.services.chat.clients.shared_state import open_shared_state
 from backend.services.chat.clients.teams import TeamsClient
 from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
+from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifetimes
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
@@ -96,7 +98,13 @@ class ChatComponents:
             DelegationClient(auth),
             lambda load_key: ServiceAccountTokens(auth, key_encryptor, load_key),
         )
-        answers = AnswerService(all_tenants, message_log, agent, rights, signals, metrics, now)
+        memory = AnswerMemory(
+            open_shared_state(settings.common.redis_url),
+            MemoryLifetimes(settings.session_lifetime, settings.response_cache_lifetime),
+        )
+        answers = AnswerService(
+            all_tenants, message_log, agent, rights, signals, metrics, memory, now
+        )
         encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
         http = ProviderHttp(settings.private_hosts)
         teams_tokens = TeamsTokens(TeamsKeys(http), settings.private_hosts, now)
@@ -134,22 +142,11 @@ class ChatComponents:
 
     def check_account(self, account: Account) -> CheckResult:
         """Check the credentials of *account* at its provider."""
-        from backend.services.chat.clients.outcomes import ChannelAccount
+        # Imported for the first check: the clients take memory.
         from backend.services.chat.clients.registry import create_channel_clients
+        from backend.services.chat.domain.account_checks import check_account
 
-        client = create_channel_clients(self.http).get(account.channel)
-        if client is None:  # web chat
-            return CheckResult(is_valid=True)
-        try:
-            credentials = self.decrypt_secrets(account.credentials)
-        except DecryptionError:
-            return CheckResult(is_valid=False, error={"code": "secrets_unreadable"})
-        outcome = client.check(
-            ChannelAccount(account.id, account.channel, account.settings, credentials)
-        )
-        if outcome.state == "sent":
-            return CheckResult(is_valid=True)
-        return CheckResult(is_valid=False, error={"code": outcome.code, "detail": outcome.detail})
+        return check_account(account, create_channel_clients(self.http), self.decrypt_secrets)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""

@@ -190,3 +190,26 @@ def test_hook_returns_its_secret_once(client, manager):
     assert client.get("/hooks", headers=manager).json["items"] == []
     bad = client.post("/hooks", json=body | {"events": ["chat.unknown"]}, headers=manager)
     assert bad.status_code == 422
+
+
+def test_hook_gets_the_events_that_it_subscribes_to(client, manager, ada, components):
+    body = {"name": "CRM", "url": "https://crm.example.org/", "events": ["chat.message-created"]}
+    client.post("/hooks", json=body, headers=manager)
+
+    client.post("/message", json={"content": "Hello"}, headers=ada)
+
+    deliveries = client.get("/deliveries", headers=manager).json["items"]
+    assert [delivery["kind"] for delivery in deliveries] == ["event", "event"]
+    with components.database.across_tenants().read() as session:
+        payloads = session.scalars(text("SELECT payload FROM chat_deliveries")).all()
+    assert "Hello" not in str(payloads)
+    assert "chat.message-created" in str(payloads[0])
+
+
+def test_check_reports_what_an_account_lacks(client, manager):
+    created = client.post("/accounts", json={"channel": "generic", "name": "x"}, headers=manager)
+
+    checked = client.post(f"/accounts/{created.json['id']}/check", headers=manager).json
+
+    assert checked["error"]["code"] == "incomplete"
+    assert checked["checked_at"] is not None

@@ -17,6 +17,7 @@ from backend.services.chat import events
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
+from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
 from backend.services.chat.model import moves_forward
@@ -65,6 +66,7 @@ class MessageLog:
         signals: receives a signal after each commit.
         now: the clock.
         sign_link: makes links to files for channels that show them as links.
+        hook_queue: queues events for hooks of the tenant.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class MessageLog:
         signals: ChangeSignals,
         now: Callable[[], datetime],
         sign_link: SignLink = lambda _attachment_id: None,
+        hook_queue: HookQueue | None = None,
     ) -> None:
+        self._hook_queue = hook_queue or HookQueue(now)
         self._signals = signals
         self._now = now
         self._sign_link = sign_link
@@ -418,6 +422,7 @@ class MessageLog:
             tenant_id=conversation.tenant_id,
             time=self._now(),
         )
+        self._hook_queue.queue_event(session, conversation.tenant_id, event)
         call_after_commit(session, partial(self._signals.publish_change, conversation.id))
 
 

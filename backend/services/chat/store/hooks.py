@@ -33,6 +33,13 @@ def list_hooks(
     return session.scalars(query).all()
 
 
+def list_enabled(session: Session, tenant_id: str) -> Sequence[Hook]:
+    """Return the tenant's hooks that are enabled."""
+    return session.scalars(
+        select(Hook).where(Hook.tenant_id == tenant_id, Hook.is_enabled.is_(True)).limit(100)
+    ).all()
+
+
 def delete_hook(session: Session, hook_id: str) -> None:
     session.execute(delete(Hook).where(Hook.id == hook_id))
 
