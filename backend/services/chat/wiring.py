@@ -23,10 +23,12 @@ from backend.services.chat.clients.delegations import DelegationClient
 from backend.services.chat.clients.media_downloads import MediaDownloader
 from backend.services.chat.clients.metrics import ChatMetrics
 from backend.services.chat.clients.provider_http import ProviderHttp
+from backend.services.chat.clients.shared_state import open_shared_state
 from backend.services.chat.clients.teams import TeamsClient
 from backend.services.chat.clients.teams_keys import TeamsKeys
 from backend.services.chat.domain.accounts import CheckResult
 from backend.services.chat.domain.answer_following import AnswerFollower
+from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifetimes
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
@@ -96,7 +98,13 @@ class ChatComponents:
             DelegationClient(auth),
             lambda load_key: ServiceAccountTokens(auth, key_encryptor, load_key),
         )
-        answers = AnswerService(all_tenants, message_log, agent, rights, signals, metrics, now)
+        memory = AnswerMemory(
+            open_shared_state(settings.common.redis_url),
+            MemoryLifetimes(settings.session_lifetime, settings.response_cache_lifetime),
+        )
+        answers = AnswerService(
+            all_tenants, message_log, agent, rights, signals, metrics, memory, now
+        )
         encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
         http = ProviderHttp(settings.private_hosts)
         teams_tokens = TeamsTokens(TeamsKeys(http), settings.private_hosts, now)

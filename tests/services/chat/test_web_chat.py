@@ -1,7 +1,11 @@
 """Web chat: messages, answers, idempotency, rights, people who take over."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from sqlalchemy import text
+
+from backend.services.chat.store.tables import Account, Attachment
 from tests.services.agent.fakes import parse_events
 
 HELLO = {"content": "Hello"}
@@ -90,8 +94,6 @@ def test_worker_answers_with_a_delegated_token_of_the_user(client, ada, agent, c
 
 def make_due(components):
     """Make all waiting answers due now."""
-    from sqlalchemy import text
-
     with components.database.across_tenants().write() as session:
         session.execute(
             text(
@@ -251,8 +253,6 @@ def test_answer_of_a_colleague_claims_the_conversation(client, ada, colleague, b
 def test_agent_answers_with_the_account_once_a_colleague_has_joined(
     client, ada, colleague, agent, components
 ):
-    from backend.services.chat.store.tables import Account
-
     conversation_id = send(client, ada).json["conversation_id"]
     path = f"/conversations/{conversation_id}"
     client.post(f"{path}/messages", json={"content": "I help you."}, headers=colleague)
@@ -404,3 +404,28 @@ def test_chat_needs_its_permission(client, identities):
     assert client.post("/message", json=HELLO).status_code == 401
     assert client.post("/message", json=HELLO, headers=nobody).status_code == 403
     assert client.get("/conversations", headers=nobody).status_code == 403
+
+
+def test_answer_waits_for_files_of_the_message_for_twenty_seconds(client, ada, agent, components):
+    posted = client.post("/message?wait=0", json=HELLO, headers=ada).json
+    with components.database.across_tenants().write() as session:
+        session.add(
+            Attachment(
+                id="att_1",
+                tenant_id="tenant-team",
+                conversation_id=posted["conversation_id"],
+                message_id=posted["message"]["id"],
+                position=0,
+                state="pending",
+                created_at=components.now(),
+            )
+        )
+    make_due(components)
+
+    assert components.answers.answer_next() is True
+    assert agent.queries == []
+    with components.database.across_tenants().write() as session:
+        session.get_one(Attachment, "att_1").created_at -= timedelta(minutes=1)
+    make_due(components)
+    components.answers.answer_next()
+    assert len(agent.queries) == 1

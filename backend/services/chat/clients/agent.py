@@ -47,10 +47,13 @@ class StepPart:
 
 @dataclass(frozen=True, slots=True)
 class AgentAnswer:
-    """The complete answer. `is_waiting` is True if a tool call waits for approval."""
+    """The complete answer. `is_waiting` is True if a tool call waits for approval.
+
+    `session_id` is None for an answer that was stored before.
+    """
 
     text: str
-    session_id: str
+    session_id: str | None
     citations: Sequence[Mapping[str, Any]] = ()
     steps: Sequence[Mapping[str, Any]] = ()
     model: str = ""

@@ -24,6 +24,7 @@ from backend.services.chat.clients.agent import (
 )
 from backend.services.chat.clients.delegations import DelegationRefused
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.domain.answer_memory import AnswerMemory
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
 from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_request_text
@@ -43,6 +44,9 @@ _MAX_FOLDED_MESSAGES: Final = 50
 # A session of the agent that is gone is rebuilt from this number of messages.
 HISTORY_MESSAGES: Final = 40
 _DELTA_SECONDS: Final = 0.05
+# An answer waits this long for files of the messages.
+_MAX_MEDIA_WAIT: Final = timedelta(seconds=20)
+_MEDIA_POLL: Final = timedelta(seconds=1)
 _APPROVAL_TEXT: Final = "A step of this answer needs an approval, so it was not carried out."
 
 
@@ -53,6 +57,8 @@ class AnswerPlan:
     Attributes:
         history: messages that the agent's session does not contain yet.
         session_id: session of the agent, or None to create one from the history.
+        version: the change of the conversation that the plan was made at.
+        caches_answer: the account allows that equal first messages get one answer.
     """
 
     tenant_id: str
@@ -66,6 +72,8 @@ class AnswerPlan:
     persona: str | None = None
     collection: str | None = None
     attempts: int = 0
+    version: int = 0
+    caches_answer: bool = False
 
 
 class AnswerService:
@@ -83,8 +91,10 @@ class AnswerService:
         rights: RightsSource,
         signals: ChangeSignals,
         metrics: ChatMetrics,
+        memory: AnswerMemory,
         now: Callable[[], datetime],
     ) -> None:
+        self._memory = memory
         self._database = database
         self._message_log = message_log
         self._agent = agent
@@ -176,6 +186,10 @@ class AnswerService:
                 conversation.answer_due_at = None
                 conversation.lease_holder = conversation.lease_until = None
                 return None
+            if self._waits_for_media(session, unanswered):
+                conversation.answer_due_at = self._now() + _MEDIA_POLL
+                conversation.lease_holder = conversation.lease_until = None
+                return None
             # After a crash the same messages are folded again: the reference stays the same.
             upto = conversation.details.get("pending_seq") or max(row.seq for row in unanswered)
             folded = [row for row in unanswered if row.seq <= upto] or list(unanswered)
@@ -186,6 +200,7 @@ class AnswerService:
             rights = self._rights.choose(conversation, account)
             is_known = conversation.details.get("agent_owner") == rights.owner
             session_id = conversation.agent_session_id if is_known else None
+            history = self._load_history(session, conversation, folded, session_id)
             return AnswerPlan(
                 tenant_id=tenant_id,
                 conversation_id=conversation_id,
@@ -193,12 +208,22 @@ class AnswerService:
                 text="\n\n".join(filter(None, (get_request_text(row.content) for row in folded))),
                 request_ref=f"{conversation_id}:{upto}",
                 session_id=session_id,
-                history=self._load_history(session, conversation, folded, session_id),
+                history=history,
                 rights=rights,
                 persona=settings.get("persona"),
                 collection=settings.get("collection"),
                 attempts=conversation.answer_attempts,
+                version=conversation.change_seq,
+                caches_answer=settings.get("cache_answers") is True
+                and rights.user_id is None
+                and session_id is None
+                and not history,
             )
+
+    def _waits_for_media(self, session: Session, rows: Sequence[Message]) -> bool:
+        """Return whether files of *rows* are downloaded, and have been for a short time only."""
+        ids = [row.id for row in rows]
+        return messages.has_pending_attachments(session, ids, self._now() - _MAX_MEDIA_WAIT)
 
     def _load_history(
         self,
@@ -227,6 +252,19 @@ class AnswerService:
         return [message for message in history if message.text.strip()][-HISTORY_MESSAGES:]
 
     def _request_answer(self, plan: AnswerPlan, headers: Mapping[str, str] | None) -> AgentAnswer:
+        scope = f"{plan.persona}/{plan.collection}"
+        if plan.caches_answer:
+            stored = self._memory.find_answer(plan.rights.account_id, scope, plan.text)
+            if stored is not None:
+                return stored
+        answer = self._request_new_answer(plan, headers)
+        if plan.caches_answer:
+            self._memory.store_answer(plan.rights.account_id, scope, plan.text, answer)
+        return answer
+
+    def _request_new_answer(
+        self, plan: AnswerPlan, headers: Mapping[str, str] | None
+    ) -> AgentAnswer:
         headers = self._rights.get_headers(plan.rights, headers)
         session_id = self._prepare_session(plan, headers)
         try:
@@ -269,6 +307,12 @@ class AnswerService:
         return self._agent.create_session(plan.history, headers) if plan.history else None
 
     def _load_all_history(self, plan: AnswerPlan) -> list[AgentMessage]:
+        """Return the messages before the folded ones, to build a lost session again."""
+        return self._memory.load_history(
+            plan.conversation_id, plan.version, lambda: self._read_history(plan)
+        )
+
+    def _read_history(self, plan: AnswerPlan) -> list[AgentMessage]:
         with self._database.read(plan.tenant_id) as session:
             conversation = store.find_conversation(session, plan.tenant_id, plan.conversation_id)
             if conversation is None:

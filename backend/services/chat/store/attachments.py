@@ -81,27 +81,6 @@ def find_message_of(session: Session, attachment_id: str) -> tuple[Conversation,
     return None if row is None else (row[0], row[1])
 
 
-def end_wait_for_files(session: Session, conversation: Conversation, due: datetime) -> bool:
-    """Let the answer be due at *due* if no file of the conversation is pending.
-
-    Returns False if one is pending, or the answer is not due later.
-    """
-    pending = session.scalar(
-        select(Attachment.id)
-        .where(Attachment.conversation_id == conversation.id, Attachment.state == "pending")
-        .limit(1)
-    )
-    if pending is not None:
-        return False
-    result = session.execute(
-        update(Conversation)
-        .where(Conversation.id == conversation.id, Conversation.answer_due_at > due)
-        .values(answer_due_at=due)
-        .execution_options(synchronize_session=False)
-    )
-    return bool(getattr(result, "rowcount", 0))
-
-
 def get_next_attempt_time(session: Session) -> datetime | None:
     """Return the time at which the next download is due, or None."""
     return session.scalar(

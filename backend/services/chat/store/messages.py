@@ -213,6 +213,16 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
     return attachments
 
 
+def has_pending_attachments(session: Session, message_ids: Sequence[str], since: datetime) -> bool:
+    """Return whether a file of one of the messages, added after *since*, is still downloaded."""
+    query = select(Attachment.id).where(
+        Attachment.message_id.in_(message_ids),
+        Attachment.state == "pending",
+        Attachment.created_at > since,
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def count_messages(session: Session, tenant_id: str, since: datetime) -> dict[tuple[str, str], int]:
     """Return the numbers of messages since *since* by direction and state."""
     rows = session.execute(

@@ -16,7 +16,6 @@ from backend.services.chat.domain.webhooks.verification import WebhookSecrets
 from backend.services.chat.store import attachments as store
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account, Attachment
-from backend.services.chat.store.work import announce_work
 
 MAX_ATTEMPTS: Final = 6
 _LEASE: Final = timedelta(seconds=90)
@@ -154,8 +153,5 @@ class AttachmentDownloads:
                 return False
             found = store.find_message_of(session, work.attachment_id)
             if found is not None and "state" in values:
-                conversation, message = found
-                self._log.announce_attachment(session, conversation, message)
-                if store.end_wait_for_files(session, conversation, self._now()):
-                    announce_work(session)
+                self._log.announce_attachment(session, *found)
             return True

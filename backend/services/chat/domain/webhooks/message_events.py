@@ -26,8 +26,6 @@ from backend.services.chat.store.work import announce_work
 
 # The agent answers after this time without another message.
 SILENCE: Final = timedelta(seconds=1.5)
-# It waits this long for the files of a message. The download of the last one ends the wait.
-MEDIA_WAIT: Final = timedelta(seconds=20)
 HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
 _MAX_TITLE: Final = 200
 # What is needed to write into the conversation, or to answer a single message.
@@ -127,13 +125,7 @@ def _plan_answer(
     is_readable = get_text(content, "type") != "unsupported"
     if conversation.mode != "bot" or not is_addressed or not is_readable:
         return {}
-    due = scope.now + SILENCE
-    if get_objects(content, "attachments"):
-        due = scope.now + MEDIA_WAIT
-    if conversation.answer_due_at is not None:
-        # A file of an earlier message is still downloaded: the answer waits for it.
-        due = max(due, conversation.answer_due_at)
-    return {"answer_due_at": due}
+    return {"answer_due_at": scope.now + SILENCE}
 
 
 def _end_human_mode(scope: EventScope, conversation: Conversation) -> None:

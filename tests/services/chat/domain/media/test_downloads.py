@@ -1,6 +1,5 @@
 """Files of received messages are stored by a job."""
 
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from backend.services.chat.domain.webhooks.verification import open_secrets
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Attachment, Conversation
 from tests.services.chat.domain.channels.normalising import telegram
-from tests.services.chat.webhook_senders import SECRET, START, WebhookSenders
+from tests.services.chat.webhook_senders import SECRET, WebhookSenders
 
 PNG = b"\x89PNG\r\n\x1a\n..."
 
@@ -136,17 +135,3 @@ def test_file_of_a_deleted_conversation_is_deleted(
 def test_name_of_a_file_cannot_leave_the_folder(files: AttachmentFiles) -> None:
     with pytest.raises(FileNotFoundError):
         files.read("../secret.key")
-
-
-def test_answer_waits_for_the_file_of_an_earlier_message(
-    senders: WebhookSenders, files: AttachmentFiles
-) -> None:
-    senders.clock.move(seconds=2)
-    senders.send("telegram", telegram(message_id=8, text="What is this?"))
-    (conversation,) = senders.list_conversations()
-    assert conversation.answer_due_at == START + timedelta(seconds=20)
-
-    build_downloads(senders, files, StubDownloader(PNG)).download_next()
-
-    (conversation,) = senders.list_conversations()
-    assert conversation.answer_due_at == senders.clock()
