@@ -55,7 +55,8 @@ def write_config(folder: Path, suite: Suite) -> Path:
         "scrape_timeout": "1s",
         "evaluation_interval": "1s",
     }
-    ports = suite.ports | {"rag-worker": suite.environment["RAG_WORKER_PORT"]}
+    workers = {name: suite.environment[f"{name.upper()}_WORKER_PORT"] for name in ("rag", "chat")}
+    ports = suite.ports | {f"{name}-worker": port for name, port in workers.items()}
     targets = yaml.safe_load((TARGETS / "suite.yml").read_text())
     for target in targets:
         target["targets"] = [f"127.0.0.1:{ports[target['labels']['job']]}"]
