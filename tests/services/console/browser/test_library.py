@@ -38,7 +38,7 @@ def test_files_are_added_explained_and_deleted(
     expect(page.locator(".nav-count")).to_contain_text("1")
 
     page.locator(".cell-title a").click()
-    page.get_by_role("searchbox").fill("Who patented the typewriter?")
+    page.get_by_role("searchbox", name="Why was it found?").fill("Who patented the typewriter?")
     page.get_by_role("button", name="Why was it found?").click()
     expect(page.locator("mark.term", has_text="typewriter").first).to_be_visible()
     expect(page.locator(".sentence.level-3").first).to_be_visible()
