@@ -506,7 +506,7 @@ ROUTES: dict[str, RouteCase] = {
     "rag GET /documents/<document_id>/text": RouteCase(200, resource=Stage.document),
     "rag GET /documents/<document_id>/events": RouteCase(200, resource=Stage.document),
     **{
-        f"rag GET /documents/<document_id>/pages/<int:number>{suffix}": RouteCase(
+        f"rag GET /documents/<document_id>/pages/<number>{suffix}": RouteCase(
             200, resource=Stage.page
         )
         for suffix in ("", ".png", ".webp")

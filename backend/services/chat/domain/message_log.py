@@ -235,8 +235,14 @@ class MessageLog:
         state: str,
         error: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Move the state forward. Returns False if the message is in this or a later state."""
+        """Move the state forward. Returns False if the message is in this or a later state.
+
+        A failed message keeps the first error that names a reason.
+        """
         if not moves_forward(message.state, state):
+            if message.state == state == "failed" and error and not message.error:
+                message.error = dict(error)
+                self._change(session, conversation, message)
             return False
         message.state = state
         message.error = None if error is None else dict(error)

@@ -87,6 +87,15 @@ def get_next_due_time(session: Session, now: datetime) -> datetime | None:
     return min(times, default=None)
 
 
+def count_waiting(session: Session) -> int:
+    """Return the number of deliveries that are queued or wait for proof."""
+    waiting = or_(
+        Delivery.state.in_(("queued", "sending")),
+        and_(Delivery.state == "unknown", Delivery.next_attempt_at.is_not(None)),
+    )
+    return session.scalar(select(func.count()).select_from(Delivery).where(waiting)) or 0
+
+
 def renew_leases(session: Session, holder: str, lease_until: datetime) -> None:
     """Extend the leases of *holder*, whose process is alive."""
     session.execute(
@@ -205,7 +214,7 @@ def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict
         .where(Identity.account_id == account_id, Identity.contact_id == contact_id)
         .order_by(Identity.created_at)
     )
-    return dict(rows.tuples())
+    return dict(rows.tuples().all())
 
 
 def find_attachment(session: Session, message_id: str, name: str) -> Attachment | None:

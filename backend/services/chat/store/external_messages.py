@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import (
@@ -56,44 +56,30 @@ def find_external_message(
         .limit(1)
     )
     if key:
-        query = query.where(
-            or_(
-                Conversation.key == key,
-                Conversation.key.startswith(f"{key}:", autoescape=True),
-            )
-        )
+        query = query.where(_is_in_chat(key))
     row = session.execute(query).first()
     return None if row is None else (row[0], row[1])
 
 
-def find_message_by_id(session: Session, message_id: str) -> Message | None:
-    return session.scalar(select(Message).where(Message.id == message_id))
-
-
-def find_delivery(
-    session: Session, account_id: str, external_id: str, ref: str = ""
-) -> Delivery | None:
-    """Return a delivery by our reference, else by the provider's id of its message."""
-    if ref:
-        found = session.scalar(
-            select(Delivery).where(Delivery.account_id == account_id, Delivery.ref == ref)
-        )
-        if found is not None:
-            return found
-    if not external_id:
-        return None
-    return session.scalar(
-        select(Delivery)
+def find_delivered_message(
+    session: Session, account_id: str, external_id: str, key: str = ""
+) -> tuple[Conversation, Message] | None:
+    """Return a message of ours by the provider's id of one of its parts; see above for *key*."""
+    query = (
+        select(Conversation, Message)
+        .join(Message, Message.conversation_id == Conversation.id)
+        .join(Delivery, Delivery.message_id == Message.id)
         .where(Delivery.account_id == account_id, Delivery.external_id == external_id)
         .limit(1)
     )
+    if key and not key.startswith("user:"):
+        query = query.where(_is_in_chat(key))
+    row = session.execute(query).first()
+    return None if row is None else (row[0], row[1])
 
 
-def list_parts(session: Session, message_id: str) -> Sequence[Delivery]:
-    """Return the deliveries of a message's parts, without those of its edits."""
-    return session.scalars(
-        select(Delivery).where(Delivery.message_id == message_id, Delivery.kind == "message")
-    ).all()
+def _is_in_chat(key: str) -> ColumnElement[bool]:
+    return or_(Conversation.key == key, Conversation.key.startswith(f"{key}:", autoescape=True))
 
 
 def list_sent_until(

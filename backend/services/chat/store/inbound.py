@@ -41,20 +41,23 @@ def add_inbound(
     If another transaction adds the same key, this one waits for its end.
     """
     inbound_id = new_id("inb")
+    # With parameters instead of values, the compiled statement is cached.
     result = session.execute(
-        insert_ignoring_conflicts(session, Inbound).values(
-            id=inbound_id,
-            tenant_id=account.tenant_id,
-            account_id=account.id,
-            dedup_key=dedup_key,
-            state=state,
-            kind=kind,
-            raw=raw.body if raw else None,
-            headers=raw.headers if raw else None,
-            delete_raw_at=raw.delete_at if raw else None,
-            error=error,
-            received_at=now,
-        )
+        insert_ignoring_conflicts(session, Inbound.__table__),
+        {
+            "id": inbound_id,
+            "tenant_id": account.tenant_id,
+            "account_id": account.id,
+            "dedup_key": dedup_key,
+            "state": state,
+            "kind": kind,
+            "raw": raw.body if raw else None,
+            "headers": raw.headers if raw else None,
+            "delete_raw_at": raw.delete_at if raw else None,
+            "error": error,
+            "attempts": 0,
+            "received_at": now,
+        },
     )
     return inbound_id if getattr(result, "rowcount", 0) else None
 

@@ -320,6 +320,7 @@ def test_message_of_ten_thousand_parts_is_shortened():
         {"type": "image", "attachments": [None, 7]},
         {"type": "contacts", "contacts": [{"name": 1, "phones": 2}]},
         {"type": "form", "fields": "x"},
+        {"type": "location", "latitude": "north"},
         {"type": "something new", "text": "shown"},
     ],
 )

@@ -156,13 +156,23 @@ class DeliveryEngine:
                 session, delivery, self._open_secrets, self._load_file, self._public_url, now
             )
         except NotSendable as error:
-            reason = {"code": error.code, "detail": str(error)}
-            move_delivery(session, self._log, delivery, error.state, now, error=reason)
-            cancel_later_parts(session, self._log, delivery, now)
+            self._settle(session, delivery, error.state, error.code, str(error))
+            return None
+        except (LookupError, TypeError, ValueError) as error:
+            # A payload that cannot be read must not hold up the queue.
+            _log.exception("delivery %s cannot be read", delivery.id)
+            self._settle(session, delivery, "failed", "invalid_payload", str(error))
             return None
         if not request.is_look_up:
             self._consume_rates(session, delivery, request, now)
         return request
+
+    def _settle(
+        self, session: Session, delivery: Delivery, state: str, code: str, detail: str
+    ) -> None:
+        now, reason = self._now(), {"code": code, "detail": detail[:300]}
+        move_delivery(session, self._log, delivery, state, now, error=reason)
+        cancel_later_parts(session, self._log, delivery, now)
 
     def _consume_rates(
         self, session: Session, delivery: Delivery, request: Request, now: datetime

@@ -10,7 +10,11 @@ from backend.services.chat.domain.channels.fields import get_id, get_object
 from backend.services.chat.domain.webhooks.scope import EventScope
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
-from backend.services.chat.store.accounts import get_or_create_contact, merge_contacts
+from backend.services.chat.store.accounts import (
+    get_account,
+    get_or_create_contact,
+    merge_contacts,
+)
 from backend.services.chat.store.conversations import join
 
 _EVENTS: Final = EventRecorder("chat")
@@ -98,7 +102,9 @@ def apply_template(scope: EventScope, event: ChannelEvent) -> None:
 
 def apply_account(scope: EventScope, event: ChannelEvent) -> None:
     """Store a new state of the account. A revoked one sends nothing until it is checked."""
-    account, state = scope.account, event.get_text("state")
+    account, state = get_account(scope.session, scope.account.id), event.get_text("state")
+    if account is None:
+        return
     if state in _REVOKED:
         account.state = "revoked"
         account.error = {"code": state, "title": "The provider has revoked the access."}

@@ -14,8 +14,9 @@ from backend.services.chat.domain.channels.fields import (
     get_text,
 )
 from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.sending.states import apply_status
+from backend.services.chat.domain.typed_answers import resolve_typed_answer
 from backend.services.chat.domain.webhooks.scope import EventScope, account_actor, parse_time
-from backend.services.chat.domain.webhooks.status_events import move_delivery
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
 from backend.services.chat.store.base import new_id
@@ -59,7 +60,7 @@ def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
         conversation,
         _build_message(scope, event, conversation, "inbound", author),
         last_inbound_at=scope.now,
-        details=_merge_details(conversation, event),
+        **_update_details(conversation, event),
         **_plan_answer(scope, event, conversation),
     )
     if not is_new:
@@ -150,10 +151,13 @@ def _build_message(
     details |= {
         name: event.fields[name] for name in ("flags", "referral", "via") if name in event.fields
     }
+    content: Mapping[str, Any] = _build_stored_content(event)
+    if direction == "inbound":
+        content = resolve_typed_answer(scope.session, conversation.id, content, scope.now)
     return NewMessage(
         direction=direction,
         author=author,
-        content=_build_stored_content(event),
+        content=content,
         source=event.get_text("source")[:80] or "webhook",
         external_id=event.get_text("external_id") or None,
         delivery_ref=event.get_text("delivery_ref") or None,
@@ -181,10 +185,11 @@ def _find_reply(scope: EventScope, event: ChannelEvent, conversation: Conversati
     found = external_messages.find_external_message(
         scope.session, scope.account.id, replied, conversation.key
     )
-    if found is not None:
-        return found[1].id
-    delivery = external_messages.find_delivery(scope.session, scope.account.id, replied)
-    return delivery.message_id if delivery is not None else None
+    if found is None:
+        found = external_messages.find_delivered_message(
+            scope.session, scope.account.id, replied, conversation.key
+        )
+    return None if found is None else found[1].id
 
 
 def _add_attachments(scope: EventScope, event: ChannelEvent, message: Message) -> None:
@@ -221,8 +226,12 @@ def _get_size(source: Mapping[str, Any]) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _merge_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
-    return {**conversation.details, **_select(event, _CONVERSATION_DETAILS)}
+def _update_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
+    """Return the column of details if the event has news: other processes also write it."""
+    news = _select(event, _CONVERSATION_DETAILS)
+    if news.items() <= conversation.details.items():
+        return {}
+    return {"details": {**conversation.details, **news}}
 
 
 def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
@@ -233,12 +242,15 @@ def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
 def _apply_echo(scope: EventScope, event: ChannelEvent) -> Message | None:
     """Apply a message of our account: it confirms a delivery, or a colleague has written it."""
     external_id = event.get_text("external_id")
-    delivery = external_messages.find_delivery(
-        scope.session, scope.account.id, external_id, event.get_text("delivery_ref")
-    )
-    if delivery is not None:
-        delivery.external_id = delivery.external_id or external_id or None
-        move_delivery(scope, delivery, "sent")
+    if apply_status(
+        scope.session,
+        scope.log,
+        scope.account.id,
+        "sent",
+        scope.now,
+        ref=event.get_text("delivery_ref") or None,
+        external_id=external_id or None,
+    ):
         return None
     own_app = get_id(scope.account.settings, "app_id")
     if own_app and event.get_text("source") == f"app:{own_app}":

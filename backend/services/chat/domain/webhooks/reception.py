@@ -37,7 +37,7 @@ from backend.services.chat.errors import (
 from backend.services.chat.store import inbound
 from backend.services.chat.store.accounts import get_account
 from backend.services.chat.store.inbound import RawWebhook
-from backend.services.chat.store.tables import Inbound
+from backend.services.chat.store.tables import Account, Inbound
 
 _log = logging.getLogger(__name__)
 # How long the sealed body of a webhook is kept for replay.
@@ -64,12 +64,19 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class _KnownAccount:
-    """What verification needs of an account, as it was read at *read_at*."""
+    """An account as it was read at *read_at*. The row belongs to no session."""
 
-    id: str
-    tenant_id: str
+    row: Account
     secrets: WebhookSecrets
     read_at: datetime
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def tenant_id(self) -> str:
+        return self.row.tenant_id
 
 
 class WebhookReceiver:
@@ -218,9 +225,8 @@ class WebhookReceiver:
             account = get_account(session, account_id)
             if account is None:
                 raise ResourceNotFound("account of this channel")
-            known = _KnownAccount(
-                account.id, account.tenant_id, open_secrets(self._encryptor, account), self._now()
-            )
+            session.expunge(account)
+            known = _KnownAccount(account, open_secrets(self._encryptor, account), self._now())
         if len(self._accounts) >= _MAX_ACCOUNTS:
             self._accounts.clear()
         self._accounts[account_id] = known
@@ -230,12 +236,9 @@ class WebhookReceiver:
         self, account: _KnownAccount, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
     ) -> None:
         with self._database.write(account.tenant_id) as session:
-            current = get_account(session, account.id)
-            if current is None:
-                raise ResourceNotFound("account of this channel")
             store_events(
                 session,
-                current,
+                account.row,
                 events,
                 self._log,
                 self._now(),

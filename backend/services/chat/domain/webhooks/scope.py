@@ -38,6 +38,11 @@ class EventScope:
         if found is None and key.startswith("user:"):
             # The id of a user can have changed since the message, but not the message's id.
             found = external_messages.find_external_message(self.session, self.account.id, target)
+        if found is None and target:
+            # A message of ours has the provider's ids at its deliveries, one for each part.
+            found = external_messages.find_delivered_message(
+                self.session, self.account.id, target, key
+            )
         return found
 
     def keep_early(self, event: ChannelEvent, target: str) -> None:

@@ -5,7 +5,12 @@ import json
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import cached_property
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from jwt.algorithms import RSAAlgorithm
 
 from backend.services.chat.jobs.simulation.server import (
     SimulatedRequest,
@@ -206,7 +211,7 @@ class TelegramSimulator(Simulator):
         return {"api_url": self.url, "bot_id": "300000003", "bot_username": "simulated_bot"}
 
     def get_credentials(self) -> dict[str, str]:
-        return {"bot_token": f"300000003:{_TOKEN}", "secret_token": _WEBHOOK_SECRET}
+        return {"bot_token": f"300000003:{_TOKEN}", "webhook_secret": _WEBHOOK_SECRET}
 
     def make_id(self, number: int) -> str:
         return str(number)
@@ -252,8 +257,19 @@ class TeamsSimulator(_BearerSimulator):
         "revoked": (401, "Unauthorized"),
     }
 
+    APP_ID: Final = "00000000-0000-4000-8000-000000000004"
+
+    @cached_property
+    def signing_key(self) -> RSAPrivateKey:
+        """The key that signs the tokens of webhooks."""
+        return generate_private_key(public_exponent=65537, key_size=2048)
+
     def get_settings(self) -> dict[str, Any]:
-        return {"app_id": "00000000-0000-4000-8000-000000000004", "login_url": f"{self.url}/login"}
+        return {
+            "app_id": self.APP_ID,
+            "login_url": f"{self.url}/login",
+            "openid_url": f"{self.url}/login/openid",
+        }
 
     def get_credentials(self) -> dict[str, str]:
         return {"app_password": _WEBHOOK_SECRET}
@@ -265,11 +281,18 @@ class TeamsSimulator(_BearerSimulator):
         return request.path.startswith("/login/") or super().is_authorized(request)
 
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
+        if request.path == "/login/openid":
+            return SimulatedResponse(200, {"jwks_uri": f"{self.url}/login/keys"})
+        if request.path == "/login/keys":
+            key = json.loads(RSAAlgorithm.to_jwk(self.signing_key.public_key()))
+            return SimulatedResponse(
+                200, {"keys": [{**key, "kid": "simulated", "endorsements": ["msteams"]}]}
+            )
         if request.path.startswith("/login/"):
             return SimulatedResponse(200, {"access_token": _TOKEN, "expires_in": 3600})
         if not self.sends(request):
             return SimulatedResponse(200, {})
-        conversation = request.path.split("/")[-2]
+        conversation = unquote(request.path.split("/")[-2])
         text = str(request.fields.get("text") or "")
         return SimulatedResponse(201, {"id": self.store(conversation, text, None, request.fields)})
 

@@ -4,8 +4,7 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message as HeaderMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,7 @@ _SLOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the next request that sends a message.
+    """A failure of the next request that sends a message.
 
     `rate_limited`: 429 with Retry-After. `unavailable`: 503. `server_error`: 500, not stored.
     `lost`: stored, but the connection closes without a response. `dropped`: the same, not stored.
@@ -71,16 +70,22 @@ class Simulator(ABC):
 
     channel: str
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.messages: list[StoredMessage] = []
         self.requests: list[SimulatedRequest] = []
         self.is_revoked = False
-        self._faults: deque[Fault] = deque()
+        # Half of it passes before a message is stored, and half before the response.
+        self.latency_seconds = 0.0
+        # Called with each stored message, to send a status or an echo.
+        self.on_stored: Callable[[StoredMessage], None] | None = None
+        self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._number = 0
-        self._server = _Server((address, 0), _create_handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._server = _Server((address, port), _create_handler(self))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -103,10 +108,15 @@ class Simulator(ABC):
         self._server.server_close()
         self._thread.join(5)
 
-    def plan(self, *faults: Fault | FaultKind) -> None:
-        """Let the next sending requests fail, one after the other."""
+    def plan(self, *faults: Fault | FaultKind, text: str = "") -> None:
+        """Let the next sending requests fail, one after the other.
+
+        Args:
+            text: only requests that contain this text, which no encoding changes.
+        """
+        planned = [Fault(item) if isinstance(item, str) else item for item in faults]
         with self._lock:
-            self._faults.extend(Fault(item) if isinstance(item, str) else item for item in faults)
+            self._faults.extend((text, fault) for fault in planned)
 
     @abstractmethod
     def get_settings(self) -> dict[str, Any]:
@@ -139,7 +149,9 @@ class Simulator(ABC):
             message_id = self.make_id(self._number)
             stored = StoredMessage(message_id, to, text, ref, time.time(), dict(fields))
             self.messages.append(stored)
-            return message_id
+        if self.on_stored is not None:
+            self.on_stored(stored)
+        return message_id
 
     def make_id(self, number: int) -> str:
         """Return the id of message *number*."""
@@ -149,12 +161,15 @@ class Simulator(ABC):
         """Return the response, or None to close the connection without one."""
         with self._lock:
             self.requests.append(request)
-            is_faulty = self.sends(request) and self._faults and not self.is_revoked
-            fault = self._faults.popleft() if is_faulty else None
+            can_fail = self.sends(request) and not self.is_revoked
+            fault = self._take_fault(request) if can_fail else None
         if self.is_revoked or not self.is_authorized(request):
             return self.describe_error("revoked", 0)
         if fault is None:
-            return self.respond(request)
+            self._stopping.wait(self.latency_seconds / 2)
+            response = self.respond(request)
+            self._stopping.wait(self.latency_seconds / 2)
+            return response
         if fault.kind == "dropped":
             return None
         if fault.kind in {"lost", "slow"}:
@@ -163,6 +178,13 @@ class Simulator(ABC):
                 self._stopping.wait(_SLOW_SECONDS)
             return None
         return self.describe_error(fault.kind, fault.retry_after)
+
+    def _take_fault(self, request: SimulatedRequest) -> Fault | None:
+        for index, (text, fault) in enumerate(self._faults):
+            if text.encode() in request.body:
+                del self._faults[index]
+                return fault
+        return None
 
 
 class _Server(ThreadingHTTPServer):

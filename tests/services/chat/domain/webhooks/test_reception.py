@@ -11,7 +11,7 @@ from backend.services.chat.errors import (
     WebhookTooLarge,
     WebhookUnreadable,
 )
-from backend.services.chat.store.tables import Attachment, Contact, Conversation
+from backend.services.chat.store.tables import Account, Attachment, Contact, Conversation
 from tests.services.chat.domain.channels.normalising import (
     messenger,
     slack_message,
@@ -244,3 +244,15 @@ def test_challenges_are_answered(senders: WebhookSenders) -> None:
     with pytest.raises(WebhookRejected):
         senders.receiver.confirm_subscription("slack", "acc_1", query | token)
     assert senders.list_rows(Conversation) == []
+
+
+def test_webhook_of_an_account_that_was_deleted_meanwhile_is_not_found(
+    senders: WebhookSenders,
+) -> None:
+    senders.add_account("telegram")
+    senders.send("telegram", PAYLOADS["telegram"])
+    with senders.database.write("t1") as session:
+        session.delete(session.query(Account).one())
+
+    with pytest.raises(ResourceNotFound):
+        senders.send("telegram", telegram(text="hi", message_id=8))

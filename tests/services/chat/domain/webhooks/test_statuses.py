@@ -5,8 +5,19 @@ from typing import Any
 import pytest
 
 from backend.services.chat.domain.message_log import NewMessage
-from backend.services.chat.store.tables import Conversation, Delivery, EarlyStatus, Message
-from tests.services.chat.domain.channels.normalising import messenger, twilio, whatsapp
+from backend.services.chat.store.tables import (
+    Conversation,
+    Delivery,
+    EarlyStatus,
+    Message,
+    Reaction,
+)
+from tests.services.chat.domain.channels.normalising import (
+    messenger,
+    twilio,
+    whatsapp,
+    whatsapp_message,
+)
 from tests.services.chat.webhook_senders import WebhookSenders
 
 
@@ -198,3 +209,15 @@ def test_status_of_another_account_changes_nothing(senders: WebhookSenders) -> N
     senders.send("whatsapp", status("read"), "acc_2")
 
     assert get_state(senders) == "sending"
+
+
+def test_reaction_to_a_part_of_our_message_is_stored(senders: WebhookSenders) -> None:
+    senders.add_account("whatsapp")
+    add_delivery(senders, parts=2)
+
+    senders.send(
+        "whatsapp",
+        whatsapp_message(type="reaction", reaction={"message_id": "wamid.1-1", "emoji": "👍"}),
+    )
+
+    assert [row.emoji for row in senders.list_rows(Reaction)] == ["👍"]
