@@ -33,6 +33,9 @@ OPERATIONS_OF_NEW_USERS = (
     "DELETE /auth/mfa/totp",
 )
 
+# Streams that end only when the client disconnects.
+ENDLESS_STREAMS = ("GET /chat/conversations/{conversation_id}/events",)
+
 # Statuses of examples that cannot succeed in every installation.
 EXPECTED_ERRORS = {
     # The user has no TOTP secret, and a code is valid for 30 seconds only.
@@ -133,6 +136,9 @@ class ExampleSender:
         if operation.path == "/auth/refresh":
             options["json"]["refresh_token"] = self.responses["POST /auth/login"]["refresh_token"]
         options |= {"params": operation.get_examples("query"), "allow_redirects": False}
+        if operation.label in ENDLESS_STREAMS:
+            with caller(operation.method, path, stream=True, **options) as response:
+                return response
         response = caller(operation.method, path, **options)
         if response.headers.get("Content-Type") == "application/json":
             self.responses[operation.label] = response.json()
