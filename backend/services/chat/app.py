@@ -81,7 +81,12 @@ def create_app(
         components.webhooks,
         waker,
         AccountService(
-            database, components.encryptor, components.key_encryptor, components.check_account, now
+            database,
+            components.encryptor,
+            components.key_encryptor,
+            components.check_account,
+            components.signals.publish_change,
+            now,
         ),
         ContactService(database, now),
         ConversationService(database, message_log, now),
