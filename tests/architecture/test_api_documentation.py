@@ -24,6 +24,7 @@ VERBS = {
         "Complete",
         "Confirm",
     ),
+    *("Convert", "Split"),
     *(
         "Create",
         "Deactivate",

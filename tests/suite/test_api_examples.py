@@ -59,6 +59,10 @@ EXPECTED_ERRORS = {
     "DELETE /chat/contacts/{contact_id}": 404,
     "POST /chat/contacts/{contact_id}/link": 404,
     "POST /chat/contacts/{contact_id}/merge": 404,
+    # Nothing was sent to a channel or received from one.
+    "POST /chat/deliveries/{delivery_id}/cancel": 404,
+    "POST /chat/deliveries/{delivery_id}/retry": 404,
+    "POST /chat/inbound/{inbound_id}/replay": 404,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }

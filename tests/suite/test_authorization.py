@@ -231,6 +231,7 @@ CHAT = {"model": "embedded-lite", "messages": [{"role": "user", "content": "6 ti
 UPLOAD = {"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}}
 
 _UNKNOWN_MESSAGE = {"conversation_id": "unknown", "message_id": "unknown"}
+_UNKNOWN_ACCOUNT = {"channel": "generic", "account": "unknown"}
 _UNKNOWN_CONTACT = {"contact_id": "unknown"}
 _TEAM = ("home_admin",)
 CHAT_ROUTES = {
@@ -305,6 +306,20 @@ CHAT_ROUTES = {
     ),
     "chat DELETE /hooks/<hook_id>": RouteCase(204, resource=Stage.chat_hook, visible_to=_TEAM),
     "chat GET /templates": RouteCase(200),
+    "chat GET /deliveries": RouteCase(200),
+    **{
+        f"chat POST /deliveries/<delivery_id>/{action}": RouteCase(
+            404, path={"delivery_id": "unknown"}
+        )
+        for action in ("retry", "cancel")
+    },
+    "chat GET /inbound": RouteCase(200),
+    "chat POST /inbound/<inbound_id>/replay": RouteCase(404, path={"inbound_id": "unknown"}),
+    # Served at /webhook only.
+    **{
+        f"chat {method} /webhook/<channel>/<account>": RouteCase(404, path=_UNKNOWN_ACCOUNT)
+        for method in ("GET", "POST")
+    },
 }
 
 ROUTES: dict[str, RouteCase] = {
@@ -491,7 +506,7 @@ ROUTES: dict[str, RouteCase] = {
     "rag GET /documents/<document_id>/text": RouteCase(200, resource=Stage.document),
     "rag GET /documents/<document_id>/events": RouteCase(200, resource=Stage.document),
     **{
-        f"rag GET /documents/<document_id>/pages/<int:number>{suffix}": RouteCase(
+        f"rag GET /documents/<document_id>/pages/<number>{suffix}": RouteCase(
             200, resource=Stage.page
         )
         for suffix in ("", ".png", ".webp")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 import requests
@@ -33,6 +34,11 @@ class EventReader:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
+        # The connection ends when the test closes it.
+        with suppress(AttributeError, OSError, requests.RequestException):
+            self._read_lines()
+
+    def _read_lines(self):
         name = ""
         for line in self._response.iter_lines(chunk_size=1, decode_unicode=True):
             if line.startswith("event: "):

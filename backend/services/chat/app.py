@@ -56,9 +56,16 @@ def create_app(
     components = ChatComponents.open(settings, ChatMetrics(metrics.registry), now)
     database, message_log = components.database, components.message_log
     database.register_metrics(metrics)
+    delivery_service = DeliveryService(database, message_log, now)
     metrics.register_polled(
         PolledCollector(
-            "the queue", lambda: queue_metrics({"answers": components.answers.count_waiting()})
+            "the queues",
+            lambda: queue_metrics(
+                {
+                    "answers": components.answers.count_waiting(),
+                    "deliveries": delivery_service.count_waiting(),
+                }
+            ),
         )
     )
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
@@ -74,12 +81,17 @@ def create_app(
         components.webhooks,
         waker,
         AccountService(
-            database, components.encryptor, components.key_encryptor, components.check_account, now
+            database,
+            components.encryptor,
+            components.key_encryptor,
+            components.check_account,
+            components.signals.publish_change,
+            now,
         ),
         ContactService(database, now),
         ConversationService(database, message_log, now),
+        delivery_service,
         HookService(database, components.encryptor, now),
-        DeliveryService(database, message_log, now),
         IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
         MessageService(database, message_log, now),
         SearchService(database),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from backend.chassis.rpc.companion import create_rpc_companion
 from backend.chassis.service_description import Companion, GetVariable, Service
 
 # A request with ?wait= and each open event stream occupies a thread.
@@ -34,4 +35,5 @@ COMPANIONS = (
         supervised_arguments=("--on-demand",),
         imports=("backend.services.chat.wiring",),
     ),
+    create_rpc_companion("chat", 50053, "CHAT_GRPC_URL"),
 )

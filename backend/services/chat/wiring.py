@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -54,6 +54,8 @@ _SECRETS_PURPOSE = "chat/secrets"
 # The agent sends a comment at least every 15 seconds while it answers.
 _AGENT_READ_SECONDS = 40.0
 _AUTH_READ_SECONDS = 5.0
+# Without a Redis-compatible server, other processes do not signal that an account has changed.
+_UNSIGNALLED_LIFETIME = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,16 @@ class ChatComponents:
         encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
         http = ProviderHttp(settings.private_hosts)
         teams_tokens = TeamsTokens(TeamsKeys(http), settings.private_hosts, now)
+        webhooks = WebhookReceiver(
+            database,
+            encryptor,
+            WebhookVerifier(teams_tokens),
+            message_log,
+            settings.public_url,
+            now,
+            settings.config_cache_lifetime if settings.common.redis_url else _UNSIGNALLED_LIFETIME,
+        )
+        board.add_listener(webhooks.forget_account)
         return cls(
             settings=settings,
             database=database,
@@ -121,14 +133,7 @@ class ChatComponents:
             follower=AnswerFollower(all_tenants, answers, board),
             metrics=metrics,
             http=http,
-            webhooks=WebhookReceiver(
-                database,
-                encryptor,
-                WebhookVerifier(teams_tokens),
-                message_log,
-                settings.public_url,
-                now,
-            ),
+            webhooks=webhooks,
             downloads=AttachmentDownloads(
                 database,
                 AttachmentFiles(settings.folder / "attachments"),

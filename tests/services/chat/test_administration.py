@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from backend.services.chat.clients.standard_webhooks import sign_webhook
 from backend.services.chat.store.accounts import get_or_create_contact
 from backend.services.chat.store.conversations import get_or_create_conversation
 from tests.services.chat.conftest import TEAM
@@ -213,3 +214,25 @@ def test_check_reports_what_an_account_lacks(client, manager):
 
     assert checked["error"]["code"] == "incomplete"
     assert checked["checked_at"] is not None
+
+
+def test_replaced_secret_of_a_webhook_is_rejected_at_once(client, manager, components):
+    old, new = ("whsec_" + letter * 32 for letter in "ab")
+    created = client.post(
+        "/accounts",
+        json={"channel": "generic", "name": "Shop", "credentials": {"secret": old}},
+        headers=manager,
+    ).json
+    body = b'{"type": "message", "data": {}}'
+
+    def send_signed(secret, number):
+        headers = sign_webhook(secret, f"msg_{number}", components.now(), body)
+        return client.post(f"/webhook/generic/{created['id']}", data=body, headers=headers)
+
+    assert send_signed(old, 1).status_code == 200
+    client.patch(
+        f"/accounts/{created['id']}", json={"credentials": {"secret": new}}, headers=manager
+    )
+
+    assert send_signed(old, 2).status_code == 401
+    assert send_signed(new, 3).status_code == 200

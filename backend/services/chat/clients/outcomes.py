@@ -1,4 +1,4 @@
-"""What a client needs to send a delivery, and what came of it."""
+"""Jobs and outcomes: the input of the channels' clients and their results."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ _MAX_DETAIL: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What came of an attempt.
+    """Result of an attempt.
 
     Attributes:
         state: `sent`: the provider has the message. `retry`: it certainly has not, and may accept

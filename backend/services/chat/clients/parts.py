@@ -1,4 +1,4 @@
-"""What one delivery sends, independent of the channel. Stored as JSON in the delivery's payload."""
+"""The content of one delivery, independent of the channel: JSON in the delivery's payload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.chat.domain.access import Caller
@@ -71,6 +72,7 @@ class AccountService:
         encryptor: seals the credentials.
         key_encryptor: seals keys of service accounts.
         check: checks the credentials of an account at its provider.
+        announce: signals all processes, after the commit, that an account has changed.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class AccountService:
         encryptor: Encryptor,
         key_encryptor: Encryptor,
         check: CheckAccount,
+        announce: Callable[[str], None],
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._encryptor = encryptor
         self._key_encryptor = key_encryptor
         self._check = check
+        self._announce = announce
         self._now = now
 
     def create_account(self, caller: Caller, channel: str, change: AccountChange) -> AccountView:
@@ -201,6 +205,7 @@ class AccountService:
         )
 
     def _record(self, session: Session, account: Account, *, deleted: bool = False) -> None:
+        call_after_commit(session, partial(self._announce, account.id))
         event = AccountChanged(
             account_id=account.id, channel=account.channel, state=account.state, deleted=deleted
         )

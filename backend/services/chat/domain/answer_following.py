@@ -82,6 +82,12 @@ class AnswerFollower:
 
     def _find_outcome(self, caller: Caller, message: MessageView) -> Answered | NotAnswered | None:
         with self._database.read(caller.tenant_id) as session:
+            # Read before the messages: an answer that is stored in between must be found.
+            conversation = store.find_conversation(
+                session, caller.tenant_id, message.conversation_id
+            )
+            if conversation is None:
+                return NotAnswered()
             rows = messages.list_messages(
                 session, message.conversation_id, _MAX_CANDIDATES, after_seq=message.seq
             )
@@ -89,11 +95,6 @@ class AnswerFollower:
                 is_answer = row.author == AGENT_ACTOR
                 if is_answer and int(row.details.get("answers_seq", 0)) >= message.seq:
                     return Answered(load_message_view(session, row))
-            conversation = store.find_conversation(
-                session, caller.tenant_id, message.conversation_id
-            )
-            if conversation is None:
-                return NotAnswered()
             is_running = conversation.lease_holder is not None
             if conversation.answer_due_at is None and not is_running:
                 return NotAnswered(conversation.answer_error)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -56,6 +56,7 @@ class ChangeBoard:
 
     def __init__(self) -> None:
         self._watchers: dict[str, set[Watcher]] = {}
+        self._listeners: list[Callable[[str], None]] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -73,8 +74,14 @@ class ChangeBoard:
                 if not watchers:
                     self._watchers.pop(conversation_id, None)
 
+    def add_listener(self, listener: Callable[[str], None]) -> None:
+        """Call *listener* with the id of each signal: of a conversation or of an account."""
+        self._listeners.append(listener)
+
     def notify(self, conversation_id: str, name: str | None, data: Mapping[str, Any]) -> None:
         """Wake the watchers of the conversation, with an ephemeral event if *name* is given."""
+        for listener in self._listeners:
+            listener(conversation_id)
         with self._lock:
             watchers = tuple(self._watchers.get(conversation_id, ()))
         for watcher in watchers:

@@ -42,6 +42,11 @@ class DeliveryService:
             session.expunge_all()
             return rows
 
+    def count_waiting(self) -> int:
+        """Return the number of deliveries of all tenants that are not settled."""
+        with self._database.across_tenants().read() as session:
+            return store.count_waiting(session)
+
     def retry(self, tenant_id: str, delivery_id: str) -> Delivery:
         """Send a failed, cancelled or unknown delivery again, with all its attempts.
 

@@ -197,7 +197,7 @@ def _stream_changes(
                 return
             for change in changes:
                 position = change.number
-                yield format_json_event(change.name, _to_json(change), change.number)
+                yield format_json_event(change.name, write_change(change), change.number)
                 guard.mark_sent()
             for event in watcher.take_events():
                 name = event.name.removeprefix("answer-")
@@ -208,7 +208,8 @@ def _stream_changes(
                 watcher.wait(_POLL_SECONDS)
 
 
-def _to_json(change: Change) -> str:
+def write_change(change: Change) -> str:
+    """Return the data of a change as JSON."""
     data = change.data
     if isinstance(data, MessageView):
         return MessageResponse.from_view(data).model_dump_json()

@@ -103,15 +103,7 @@ def send_message(query: SendQuery, body: MessageSend) -> Response:
     seconds = use(WaitLimit).seconds if query.wait is None else query.wait
     is_waiting = is_streamed or seconds > 0
     posted = use(MessageService).send_message(
-        caller,
-        WebMessage(
-            to_content(body.content),
-            body.user_id,
-            body.conversation_id,
-            body.client_id,
-            body.reply_to_id,
-            silence=NO_SILENCE if is_waiting else SILENCE,
-        ),
+        caller, create_web_message(body, is_waiting=is_waiting)
     )
     status = 201 if posted.is_new else 200
     if is_streamed:
@@ -129,17 +121,7 @@ def list_messages(query: MessageListQuery, conversation_id: str) -> MessageListR
 
     With `after_seq` the first ones after it: what is new for a reader.
     """
-    if query.after_seq is not None and query.before_seq is not None:
-        raise invalid_field("#/before_seq", "Send either after_seq or before_seq.")
-    rows = use(ConversationService).list_messages(
-        get_caller(), conversation_id, query.limit + 1, query.after_seq, query.before_seq
-    )
-    has_more = len(rows) > query.limit
-    if has_more:
-        rows = rows[: query.limit] if query.after_seq is not None else rows[1:]
-    return MessageListResponse(
-        items=[MessageResponse.from_view(row) for row in rows], has_more=has_more
-    )
+    return find_page(get_caller(), query, conversation_id)
 
 
 @messages.post("/conversations/<conversation_id>/messages")
@@ -228,6 +210,33 @@ def _set_reaction(
     return MessageResponse.from_view(view)
 
 
+def create_web_message(body: MessageSend, *, is_waiting: bool) -> WebMessage:
+    """Return the message of a request. The agent answers at once if the caller waits."""
+    return WebMessage(
+        to_content(body.content),
+        body.user_id,
+        body.conversation_id,
+        body.client_id,
+        body.reply_to_id,
+        silence=NO_SILENCE if is_waiting else SILENCE,
+    )
+
+
+def find_page(caller: Caller, query: MessageListQuery, conversation_id: str) -> MessageListResponse:
+    """Return the messages that *query* selects."""
+    if query.after_seq is not None and query.before_seq is not None:
+        raise invalid_field("#/before_seq", "Send either after_seq or before_seq.")
+    rows = use(ConversationService).list_messages(
+        caller, conversation_id, query.limit + 1, query.after_seq, query.before_seq
+    )
+    has_more = len(rows) > query.limit
+    if has_more:
+        rows = rows[: query.limit] if query.after_seq is not None else rows[1:]
+    return MessageListResponse(
+        items=[MessageResponse.from_view(row) for row in rows], has_more=has_more
+    )
+
+
 def _wait_for_answer(caller: Caller, posted: PostedMessage, seconds: float) -> SendResponse:
     outcome: Answered | NotAnswered = NotAnswered()
     if seconds > 0:
@@ -238,7 +247,7 @@ def _wait_for_answer(caller: Caller, posted: PostedMessage, seconds: float) -> S
                 outcome = event
             elif isinstance(event, Waiting) and not guard.is_valid():
                 break
-    return _to_response(posted, outcome)
+    return write_outcome(posted, outcome)
 
 
 def _stream_answer(
@@ -262,12 +271,13 @@ def _stream_answer(
             case Answered(view):
                 answer = MessageResponse.from_view(view)
                 yield format_json_event("answer", answer.model_dump_json())
-                yield format_json_event("done", _to_response(posted, event).model_dump_json())
+                yield format_json_event("done", write_outcome(posted, event).model_dump_json())
             case NotAnswered():
-                yield format_json_event("done", _to_response(posted, event).model_dump_json())
+                yield format_json_event("done", write_outcome(posted, event).model_dump_json())
 
 
-def _to_response(posted: PostedMessage, outcome: Answered | NotAnswered) -> SendResponse:
+def write_outcome(posted: PostedMessage, outcome: Answered | NotAnswered) -> SendResponse:
+    """Return the response with the answer, or with the reason why there is none."""
     message = MessageResponse.from_view(posted.message)
     if isinstance(outcome, Answered):
         return SendResponse(

@@ -49,6 +49,19 @@ def search_messages(query: SearchQuery) -> SearchResponse:
     With `chat:read` those of the tenant, otherwise those of the caller's own conversations. Case
     and accents make no difference.
     """
+    return find_messages(query)
+
+
+@search.get("/stats")
+@require_permission(Permission.CHAT_READ)
+@responds_with(StatsResponse)
+def get_stats() -> StatsResponse:
+    """Get numbers of the tenant's conversations and messages."""
+    return StatsResponse.model_validate(use(StatsService).get_stats(get_caller()))
+
+
+def find_messages(query: SearchQuery) -> SearchResponse:
+    """Return the page of messages that *query* selects."""
     cursor = query.decode_cursor()
     before = int(cursor[0]) if cursor else None
     hits = use(SearchService).search_messages(get_caller(), query.q, query.limit + 1, before)
@@ -64,11 +77,3 @@ def search_messages(query: SearchQuery) -> SearchResponse:
         ],
         next_cursor=next_cursor,
     )
-
-
-@search.get("/stats")
-@require_permission(Permission.CHAT_READ)
-@responds_with(StatsResponse)
-def get_stats() -> StatsResponse:
-    """Get numbers of the tenant's conversations and messages."""
-    return StatsResponse.model_validate(use(StatsService).get_stats(get_caller()))

@@ -87,6 +87,15 @@ def get_next_due_time(session: Session, now: datetime) -> datetime | None:
     return min(times, default=None)
 
 
+def count_waiting(session: Session) -> int:
+    """Return the number of deliveries that are queued or wait for proof."""
+    waiting = or_(
+        Delivery.state.in_(("queued", "sending")),
+        and_(Delivery.state == "unknown", Delivery.next_attempt_at.is_not(None)),
+    )
+    return session.scalar(select(func.count()).select_from(Delivery).where(waiting)) or 0
+
+
 def renew_leases(session: Session, holder: str, lease_until: datetime) -> None:
     """Extend the leases of *holder*, whose process is alive."""
     session.execute(

@@ -62,6 +62,20 @@ def find_by_external_id(session: Session, conversation_id: str, external_id: str
     )
 
 
+def find_last_outbound(session: Session, conversation_id: str) -> Message | None:
+    """Return the last message to the contact, or None."""
+    return session.scalar(
+        select(Message)
+        .where(
+            Message.conversation_id == conversation_id,
+            Message.direction == "outbound",
+            Message.is_internal.is_(False),
+        )
+        .order_by(Message.seq.desc())
+        .limit(1)
+    )
+
+
 def find_answer_to(session: Session, conversation_id: str, seq: int) -> Message | None:
     """Return the agent's first message after message *seq*, or None."""
     return session.scalar(

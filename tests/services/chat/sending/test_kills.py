@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,11 @@ def test_killed_workers_send_no_message_twice_and_lose_none(tmp_path, capsys):
 
         hosts = json.dumps([simulator.host for simulator in simulators])
         for kill in range(KILLS):
+            target = _count_received(simulators) + 3 + kill % 5
             worker = _start_worker(url, hosts)
-            # Sending starts about a second after the process.
-            time.sleep(1.2 + kill % 7 * 0.09)
+            _wait_until(partial(_has_received, simulators, target), 20)
+            # At any step of the attempts that are under way.
+            time.sleep(kill % 9 * 0.005)
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         worker = _start_worker(url, hosts)
@@ -76,8 +79,11 @@ def test_killed_workers_send_no_message_twice_and_lose_none(tmp_path, capsys):
             worker.wait()
 
         table = _summarize(harness, simulators, texts)
+        looked_up = sum(
+            request.method == "GET" for simulator in simulators for request in simulator.requests
+        )
     with capsys.disabled():
-        print()  # noqa: T201
+        print(f"\n{KILLS} kills, {looked_up} look-ups")  # noqa: T201
         for channel, counts in table.items():
             print(f"{channel:10}", dict(counts))  # noqa: T201
     for channel, counts in table.items():
@@ -106,14 +112,29 @@ def _report(harness, account_id, message):
         )
 
 
-def _wait_until_settled(harness, seconds):
+def _count_received(simulators):
+    return sum(len(simulator.messages) for simulator in simulators)
+
+
+def _has_received(simulators, number):
+    return _count_received(simulators) >= number
+
+
+def _wait_until(is_true, seconds):
     end = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def _wait_until_settled(harness, seconds):
     waiting = Delivery.state.in_(("queued", "sending")) | Delivery.next_attempt_at.is_not(None)
-    while time.monotonic() < end:
-        with harness.database.read() as session:
-            if not session.scalar(select(func.count()).select_from(Delivery).where(waiting)):
-                return
+
+    def is_settled():
         time.sleep(0.5)
+        with harness.database.read() as session:
+            return not session.scalar(select(func.count()).select_from(Delivery).where(waiting))
+
+    _wait_until(is_settled, seconds)
 
 
 def _summarize(harness, simulators, texts):

@@ -1,4 +1,4 @@
-"""What the engine does after each outcome at each provider."""
+"""Reaction of the engine to each outcome at each provider."""
 
 import pytest
 

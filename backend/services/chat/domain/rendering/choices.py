@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from backend.services.chat.clients.parts import ChoiceOption
 from backend.services.chat.domain.rendering.limits import ChannelLimits
-from backend.services.chat.domain.rendering.markdown import Block, Run, clean_text
+from backend.services.chat.domain.rendering.markdown import Run, TextBlock, clean_text
 
 ChoiceForm = Literal["buttons", "list", "text"]
 
@@ -37,10 +37,10 @@ def select_choice_form(options: Sequence[ChoiceOption], limits: ChannelLimits) -
     return "text"
 
 
-def list_options_as_text(options: Sequence[ChoiceOption]) -> tuple[Block, ...]:
+def list_options_as_text(options: Sequence[ChoiceOption]) -> tuple[TextBlock, ...]:
     """Return *options* as numbered lines. `match_answer` understands their numbers and titles."""
     return tuple(
-        Block(
+        TextBlock(
             "item",
             (
                 Run(

@@ -22,8 +22,8 @@ from backend.services.chat.domain.rendering.limits import (
     get_max_linked_bytes,
 )
 from backend.services.chat.domain.rendering.markdown import (
-    Block,
     Run,
+    TextBlock,
     clean_text,
     parse_markdown,
 )
@@ -114,7 +114,7 @@ class _Renderer:
     def _render_text(self, text: str) -> Iterator[OutboundPart]:
         yield from self._write_blocks(self._parse(text), self._limits.text)
 
-    def _parse(self, text: str) -> tuple[Block, ...]:
+    def _parse(self, text: str) -> tuple[TextBlock, ...]:
         if len(text) > max(_MAX_CHARACTERS, self._limits.text):
             self.degradations.add("shortened")
             text = f"{text[:_MAX_CHARACTERS]}\n\n{_SHORTENED}"
@@ -125,7 +125,7 @@ class _Renderer:
             self.degradations.add("styles_left_out")
         return document.blocks
 
-    def _write_blocks(self, blocks: Sequence[Block], limit: int) -> Iterator[OutboundPart]:
+    def _write_blocks(self, blocks: Sequence[TextBlock], limit: int) -> Iterator[OutboundPart]:
         parts = split_blocks(blocks, self._limits.dialect, limit, MAX_PARTS + 1)
         if parts.is_code_cut:
             self.degradations.add("code_cut")
@@ -135,7 +135,7 @@ class _Renderer:
         for text in parts.texts:
             yield OutboundPart("text", text)
 
-    def _write_plain(self, blocks: Sequence[Block]) -> str:
+    def _write_plain(self, blocks: Sequence[TextBlock]) -> str:
         """Return the text without marks, for the notifications of channels with marks."""
         if self._limits.dialect is PLAIN:
             return ""
@@ -178,7 +178,7 @@ class _Renderer:
     def _render_form(self, content: Mapping[str, Any]) -> Iterator[OutboundPart]:
         self.degradations.add("form_as_questions")
         title = _get_line(content, "title")
-        blocks = [Block("paragraph", (Run(title, frozenset({"bold"})),))] if title else []
+        blocks = [TextBlock("paragraph", (Run(title, frozenset({"bold"})),))] if title else []
         blocks += self._parse(_get_text(content))
         for number, field in enumerate(_list_mappings(content.get("fields")), 1):
             label = (
@@ -187,7 +187,9 @@ class _Renderer:
             choices = ", ".join(option.title for option in read_options(field.get("options") or ()))
             question = f"{label} ({choices})" if choices else label
             blocks.append(
-                Block("item", (Run(question),), prefix=f"{number}. ", follows_closely=number > 1)
+                TextBlock(
+                    "item", (Run(question),), prefix=f"{number}. ", follows_closely=number > 1
+                )
             )
         yield from self._write_blocks(blocks, self._limits.text)
 
@@ -207,7 +209,7 @@ class _Renderer:
         url = f"https://www.openstreetmap.org/?mlat={latitude:.6f}&mlon={longitude:.6f}"
         lines = [Run(text + "\n") for text in (name, address) if text]
         yield from self._write_blocks(
-            [Block("paragraph", (*lines, Run(place, url=url)))], self._limits.text
+            [TextBlock("paragraph", (*lines, Run(place, url=url)))], self._limits.text
         )
 
     def _render_contacts(self, content: Mapping[str, Any]) -> Iterator[OutboundPart]:
@@ -217,7 +219,7 @@ class _Renderer:
             return
         self.degradations.add("contacts_as_text")
         blocks = [
-            Block("paragraph", (Run(", ".join([contact["name"], *contact["phones"]])),))
+            TextBlock("paragraph", (Run(", ".join([contact["name"], *contact["phones"]])),))
             for contact in contacts
         ]
         yield from self._write_blocks(blocks, self._limits.text)
@@ -234,7 +236,7 @@ class _Renderer:
     def _render_link(self, content: Mapping[str, Any]) -> Iterator[OutboundPart]:
         url, title = str(content.get("url") or ""), _get_line(content, "title")
         link = Run(title or url, url=url) if url.startswith(("http://", "https://")) else Run(url)
-        blocks = [Block("paragraph", (link,)), *self._parse(_get_text(content))]
+        blocks = [TextBlock("paragraph", (link,)), *self._parse(_get_text(content))]
         yield from self._write_blocks(blocks, self._limits.text)
 
     def _render_media(self, content: Mapping[str, Any]) -> Iterator[OutboundPart]:
@@ -282,7 +284,7 @@ class _Renderer:
         name = _get_line(value, "name") or "file"
         url = self._sign_link(str(value.get("id") or ""))
         self.degradations.add("media_as_link" if url else "media_left_out")
-        blocks = [Block("paragraph", (Run(name, url=url),))]
+        blocks = [TextBlock("paragraph", (Run(name, url=url),))]
         yield from self._write_blocks(blocks, self._limits.text)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, Protocol
 
-from backend.services.chat.domain.rendering.markdown import Block, Run, Style
+from backend.services.chat.domain.rendering.markdown import Run, Style, TextBlock
 
 _RULE: Final = "———"
 # The text of a link that a reader takes for its target, such as bank.example/login.
@@ -35,7 +35,7 @@ class Dialect(Protocol):
     def write_code(self, text: str) -> str:
         """Write the content of a code block, without its marks."""
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         """Write one block. It can be joined with others by line feeds."""
 
 
@@ -58,10 +58,10 @@ class PlainText:
     def write_code(self, text: str) -> str:
         return text
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         return _write_lines(block, self._write_content(block), quote="> ")
 
-    def _write_content(self, block: Block) -> str:
+    def _write_content(self, block: TextBlock) -> str:
         if block.kind == "rule":
             return _RULE
         return self.write_code(block.text) if block.kind == "code" else self.write_runs(block.runs)
@@ -81,7 +81,7 @@ class WhatsAppText:
     def write_code(self, text: str) -> str:
         return text.replace("```", "'''")
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         return _write_lines(block, _write_marked_block(block, self), quote="> ")
 
 
@@ -99,7 +99,7 @@ class SlackText:
     def write_code(self, text: str) -> str:
         return _escape_slack(text).replace("```", "'''")
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         return _write_lines(block, _write_marked_block(block, self), quote="> ")
 
     def _write_run(self, run: Run) -> str:
@@ -128,7 +128,7 @@ class TelegramHtml:
     def write_code(self, text: str) -> str:
         return escape(text)
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         if block.kind == "code":
             language = f' class="language-{escape(block.language)}"' if block.language else ""
             code = self.write_code(block.text)
@@ -160,7 +160,7 @@ class TeamsHtml:
     def write_code(self, text: str) -> str:
         return escape(text)
 
-    def write_block(self, block: Block) -> str:
+    def write_block(self, block: TextBlock) -> str:
         if block.kind == "code":
             return f"{escape(block.prefix)}<pre>{self.write_code(block.text)}</pre>"
         content = _RULE if block.kind == "rule" else self.write_runs(block.runs)
@@ -266,7 +266,7 @@ def _write_marked_line(run: Run, write: _Writer, before: str, after: str) -> str
     return f"{leading}{marks}{write(Run(text, frozenset(), run.url))}{marks[::-1]}{trailing}"
 
 
-def _write_marked_block(block: Block, dialect: WhatsAppText | SlackText) -> str:
+def _write_marked_block(block: TextBlock, dialect: WhatsAppText | SlackText) -> str:
     if block.kind == "rule":
         return _RULE
     if block.kind == "code":
@@ -274,7 +274,7 @@ def _write_marked_block(block: Block, dialect: WhatsAppText | SlackText) -> str:
     return dialect.write_runs(block.runs)
 
 
-def _write_lines(block: Block, content: str, quote: str) -> str:
+def _write_lines(block: TextBlock, content: str, quote: str) -> str:
     """Add the prefix of an item, its indent, and the marks of quotations to each line."""
     indent = "  " * block.indent
     hanging = indent + " " * len(block.prefix)
@@ -304,7 +304,7 @@ def _write_html_run(run: Run, tags: dict[Style, str]) -> str:
     return f'<a href="{escape(run.url)}">{written}</a>'
 
 
-def _indent_html(block: Block, content: str, space: str, line_break: str) -> str:
+def _indent_html(block: TextBlock, content: str, space: str, line_break: str) -> str:
     indent = space * block.indent
     hanging = indent + space * bool(block.prefix)
     return f"{indent}{escape(block.prefix)}{content.replace(line_break, line_break + hanging)}"

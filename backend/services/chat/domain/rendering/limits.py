@@ -23,7 +23,7 @@ MAX_PARTS: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class ChannelLimits:
-    """What a channel accepts in one message.
+    """Limits of a channel for one message.
 
     Attributes:
         text: size of a text; *caption* that of the text of a file, 0 if files have none.

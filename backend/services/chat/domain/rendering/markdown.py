@@ -34,7 +34,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TextBlock:
     """A block of text.
 
     *prefix* is the bullet or number of a list item, *indent* the depth in lists, *quotes* the depth
@@ -58,7 +58,7 @@ class Block:
 class Document:
     """Blocks of a text, and what of it no channel shows as it was written."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[TextBlock, ...]
     degradations: tuple[str, ...] = ()
 
 
@@ -85,7 +85,9 @@ def parse_plain(text: str) -> Document:
     """Return *text* as paragraphs without any markup."""
     paragraphs = re.split(r"\n\s*\n", clean_text(text))
     return Document(
-        tuple(Block("paragraph", (Run(part.strip("\n")),)) for part in paragraphs if part.strip())
+        tuple(
+            TextBlock("paragraph", (Run(part.strip("\n")),)) for part in paragraphs if part.strip()
+        )
     )
 
 
@@ -115,7 +117,7 @@ class _List:
 class _BlockReader:
     """Collects blocks from the parser's tokens."""
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[TextBlock] = field(default_factory=list)
     degradations: set[str] = field(default_factory=set)
     _lists: list[_List] = field(default_factory=list)
     _quotes: int = 0
@@ -150,7 +152,7 @@ class _BlockReader:
 
     def close_item(self, _token: "Token") -> None:
         if self._lists[-1].prefix:  # an item without content
-            self._add(Block("item"))
+            self._add(TextBlock("item"))
 
     def open_quote(self, _token: "Token") -> None:
         self._quotes += 1
@@ -165,12 +167,12 @@ class _BlockReader:
         self._is_heading = False
 
     def add_rule(self, _token: "Token") -> None:
-        self._add(Block("rule"))
+        self._add(TextBlock("rule"))
 
     def add_code(self, token: "Token") -> None:
         language = re.sub(r"[^\w+#.-].*", "", token.info.strip())[:30]
         content = token.content.removesuffix("\n")
-        self._add(Block("code", (Run(content),), language=language))
+        self._add(TextBlock("code", (Run(content),), language=language))
 
     def open_table(self, _token: "Token") -> None:
         self.degradations.add("table_as_lines")
@@ -206,13 +208,13 @@ class _BlockReader:
                 runs += [*name, Run(": ")]
             runs += cell
         self._has_rows = True
-        self._add(Block("item", tuple(runs), prefix=_BULLET, follows_closely=True))
+        self._add(TextBlock("item", tuple(runs), prefix=_BULLET, follows_closely=True))
 
     def close_table(self, _token: "Token") -> None:
         # A table without rows still shows the names of its columns.
         if not self._has_rows:
             runs = [run for cell in self._header for run in (*cell, Run(" · "))][:-1]
-            self._add(Block("paragraph", tuple(runs)))
+            self._add(TextBlock("paragraph", tuple(runs)))
 
     def add_inline(self, token: "Token") -> None:
         runs = tuple(_merge_runs(_read_inline(token.children or ())))
@@ -222,9 +224,9 @@ class _BlockReader:
         if self._is_heading:
             runs = tuple(replace(run, styles=run.styles | {"bold"}) for run in runs)
         if any(run.text.strip() for run in runs):
-            self._add(Block("paragraph", runs))
+            self._add(TextBlock("paragraph", runs))
 
-    def _add(self, block: Block) -> None:
+    def _add(self, block: TextBlock) -> None:
         if self._lists:
             current = self._lists[-1]
             prefix, current.prefix = current.prefix or block.prefix, ""

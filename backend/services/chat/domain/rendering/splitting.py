@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.services.chat.domain.rendering.dialects import Dialect
-from backend.services.chat.domain.rendering.markdown import Block, Run
+from backend.services.chat.domain.rendering.markdown import Run, TextBlock
 
 # A word with the spaces after it. Ideographic full stops end a word without a space.
 _STOPS: Final = "\u3002\uff01\uff1f"
@@ -29,7 +29,9 @@ class Parts:
     is_truncated: bool = False
 
 
-def split_blocks(blocks: Sequence[Block], dialect: Dialect, limit: int, max_parts: int) -> Parts:
+def split_blocks(
+    blocks: Sequence[TextBlock], dialect: Dialect, limit: int, max_parts: int
+) -> Parts:
     """Write *blocks* in *dialect* as at most *max_parts* texts of at most *limit* units each.
 
     A block is cut only if it does not fit into one part. A code block is cut only at the end of a
@@ -68,12 +70,12 @@ def cut_text(text: str, max_length: int) -> str:
     return f"{kept.rstrip()}…"
 
 
-def _get_separator(previous: Block | None, block: Block) -> str:
+def _get_separator(previous: TextBlock | None, block: TextBlock) -> str:
     is_close = previous is not None and block.follows_closely and previous.quotes == block.quotes
     return "\n" if is_close else "\n\n"
 
 
-def _cut_block(block: Block, dialect: Dialect, limit: int) -> Iterator[Block]:
+def _cut_block(block: TextBlock, dialect: Dialect, limit: int) -> Iterator[TextBlock]:
     """Yield *block*, or its pieces if it does not fit into *limit*."""
     if dialect.measure(dialect.write_block(block)) <= limit:
         yield block
@@ -85,12 +87,12 @@ def _cut_block(block: Block, dialect: Dialect, limit: int) -> Iterator[Block]:
         yield replace(block, runs=runs, prefix=block.prefix if index == 0 else "")
 
 
-def _measure_block(block: Block, dialect: Dialect, text: str) -> int:
+def _measure_block(block: TextBlock, dialect: Dialect, text: str) -> int:
     return dialect.measure(dialect.write_block(replace(block, runs=(Run(text),))))
 
 
 def _cut_runs(
-    block: Block, dialect: Dialect, room: int, line_cost: int
+    block: TextBlock, dialect: Dialect, room: int, line_cost: int
 ) -> Iterator[tuple[Run, ...]]:
     """Yield the runs of each piece. The cost of an atom is that of writing it alone."""
     is_code = block.kind == "code"
@@ -140,7 +142,7 @@ class _Piece:
         return _join_runs(runs)
 
 
-def _list_atoms(block: Block, dialect: Dialect, room: int, line_cost: int) -> Iterator[_Atom]:
+def _list_atoms(block: TextBlock, dialect: Dialect, room: int, line_cost: int) -> Iterator[_Atom]:
     is_code = block.kind == "code"
 
     def make_atom(run: Run) -> _Atom:

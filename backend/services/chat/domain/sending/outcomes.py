@@ -1,4 +1,4 @@
-"""Store what came of an attempt or of a look-up."""
+"""Store the outcomes of attempts and look-ups."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -177,7 +177,7 @@ class OutcomeRecorder:
         cancel_later_parts(session, self._log, delivery, now)
 
     def _stop_account(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
-        """Stop the account. Its deliveries wait until somebody has renewed the token."""
+        """Stop the account. Its deliveries wait until an administrator has renewed the token."""
         now = self._now()
         if delivery.hook_id is not None:
             hook = store.get_hook(session, delivery.hook_id)

@@ -15,6 +15,7 @@ from backend.services.chat.domain.channels.fields import (
 )
 from backend.services.chat.domain.message_log import NewMessage
 from backend.services.chat.domain.sending.states import apply_status
+from backend.services.chat.domain.typed_answers import resolve_typed_answer
 from backend.services.chat.domain.webhooks.scope import EventScope, account_actor, parse_time
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
@@ -150,10 +151,13 @@ def _build_message(
     details |= {
         name: event.fields[name] for name in ("flags", "referral", "via") if name in event.fields
     }
+    content: Mapping[str, Any] = _build_stored_content(event)
+    if direction == "inbound":
+        content = resolve_typed_answer(scope.session, conversation.id, content, scope.now)
     return NewMessage(
         direction=direction,
         author=author,
-        content=_build_stored_content(event),
+        content=content,
         source=event.get_text("source")[:80] or "webhook",
         external_id=event.get_text("external_id") or None,
         delivery_ref=event.get_text("delivery_ref") or None,

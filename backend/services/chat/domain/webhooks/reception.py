@@ -44,8 +44,6 @@ _log = logging.getLogger(__name__)
 RAW_LIFETIME: Final = timedelta(days=7)
 _MAX_ERROR: Final = 500
 _META: Final = frozenset({"messenger", "instagram"})
-# New secrets of an account are used after this time at the latest.
-_ACCOUNT_LIFETIME: Final = timedelta(seconds=5)
 _MAX_ACCOUNTS: Final = 1_000
 _IDEMPOTENCY_HEADER: Final = "i-twilio-idempotency-token"
 
@@ -91,6 +89,8 @@ class WebhookReceiver:
         log: adds and changes messages.
         public_url: address under which the providers call the service, for signatures.
         now: the clock.
+        account_lifetime: time for which an account that was read is used, unless `forget_account`
+            is called.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class WebhookReceiver:
         log: MessageLog,
         public_url: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        account_lifetime: timedelta = timedelta(seconds=5),
     ) -> None:
+        self._account_lifetime = account_lifetime
         self._public_url = public_url
         self._database = database
         self._every_tenant = database.across_tenants()
@@ -206,9 +208,13 @@ class WebhookReceiver:
             rows = inbound.list_inbound(session, tenant_id, state, limit, before)
             return [_describe(row) for row in rows]
 
+    def forget_account(self, account_id: str) -> None:
+        """Read the account again at its next webhook: it has changed."""
+        self._accounts.pop(account_id, None)
+
     def _find_account(self, channel: str, account_id: str) -> _KnownAccount:
         known = self._accounts.get(account_id)
-        if known is None or known.read_at + _ACCOUNT_LIFETIME <= self._now():
+        if known is None or known.read_at + self._account_lifetime <= self._now():
             known = self._read_account(account_id)
         if not _is_of_channel(known, channel):
             raise ResourceNotFound("account of this channel")

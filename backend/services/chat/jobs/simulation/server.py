@@ -20,7 +20,7 @@ _SLOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the next request that sends a message.
+    """A failure of the next request that sends a message.
 
     `rate_limited`: 429 with Retry-After. `unavailable`: 503. `server_error`: 500, not stored.
     `lost`: stored, but the connection closes without a response. `dropped`: the same, not stored.
@@ -83,7 +83,9 @@ class Simulator(ABC):
         self._stopping = threading.Event()
         self._number = 0
         self._server = _Server((address, port), _create_handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     @property
     def url(self) -> str:

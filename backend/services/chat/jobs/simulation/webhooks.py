@@ -80,7 +80,7 @@ def sign(simulator: Simulator, url: str, payload: Mapping[str, Any]) -> Webhook:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers["X-Twilio-Signature"] = _sign_twilio(credentials["auth_token"], url, payload)
         case "generic":
-            headers |= _sign_generic(credentials["secret"], str(payload["id"]), now, body)
+            headers |= _sign_generic(credentials["secret"], str(payload["data"]["id"]), now, body)
         case "teams" if isinstance(simulator, TeamsSimulator):
             headers["Authorization"] = f"Bearer {_create_token(simulator, now)}"
     return Webhook(body, headers)
@@ -219,14 +219,9 @@ def _build_twilio(_simulator: Simulator, person: int, text: str) -> dict[str, An
 
 
 def _build_generic(_simulator: Simulator, person: int, text: str) -> dict[str, Any]:
-    message_id = f"msg_{time.time_ns()}"
-    return {
-        "id": message_id,
-        "type": "message",
-        "user_id": _get_address(person),
-        "message_id": message_id,
-        "text": text,
-    }
+    data = {"id": f"msg_{time.time_ns()}", "user_id": _get_address(person), "text": text}
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"type": "message", "timestamp": at, "data": data}
 
 
 _MESSAGES = {

@@ -118,7 +118,7 @@ def default_routes(
                 # A message waits for its answer up to REQUEST_TIMEOUT_MS or ?wait=.
                 long_timeout=150.0,
                 long_paths=("/message",),
-                public=(*DEFAULT_PUBLIC_PATHS, "/web/*"),
+                closed=("/metrics", "/webhook/*"),
             )
             yield from _chat_routes(route, limits)
         elif name == "realtime":
@@ -140,6 +140,7 @@ def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
         prefix="/webhook",
         onto="/webhook",
         public=("/webhook/*",),
+        closed=(),
         # By the path, which names the channel account: providers have few addresses.
         limits=(RateLimitRule("webhook", limits.webhook, "path"),),
         body_limit=_WEBHOOK_BYTES,
