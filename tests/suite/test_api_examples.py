@@ -66,6 +66,9 @@ EXPECTED_ERRORS = {
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,
+    # The account of the example does not exist.
+    "GET /webhook/{channel}/{account}": 404,
+    "POST /webhook/{channel}/{account}": 404,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }
