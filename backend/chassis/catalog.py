@@ -15,6 +15,7 @@ SERVICE_NAMES = (
     "rag",
     "admin",
     "realtime",
+    "packages",
     "gateway",
 )
 

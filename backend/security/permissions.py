@@ -15,12 +15,13 @@ class Permission(StrEnum):
     SYSTEM_READ = "system:read"
     SYSTEM_WRITE = "system:write"
     PACKAGES_READ = "packages:read"
+    PACKAGES_WRITE = "packages:write"
     CHAT_READ = "chat:read"
     REALTIME_PUBLISH = "realtime:publish"
 
 
 _VIEWER = frozenset({Permission.RAG_READ, Permission.AGENT_QUERY, Permission.PACKAGES_READ})
-_USER = _VIEWER | {Permission.RAG_WRITE}
+_USER = _VIEWER | {Permission.RAG_WRITE, Permission.PACKAGES_WRITE}
 
 BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
@@ -56,6 +57,8 @@ SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
         Permission.RAG_READ,
         Permission.RAG_WRITE,
         Permission.AGENT_QUERY,
+        Permission.PACKAGES_READ,
+        Permission.PACKAGES_WRITE,
         Permission.REALTIME_PUBLISH,
     }
 )
@@ -64,8 +67,11 @@ SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
 # A service that is not listed may not call other services. A service with an empty set may call
 # only internal routes: it delivers audit events.
 DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
-    "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
+    "agent-service": frozenset(
+        {Permission.RAG_READ, Permission.RAG_WRITE, Permission.PACKAGES_READ}
+    ),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
     "rag-service": frozenset(),
+    "packages-service": frozenset(),
     "gateway": frozenset(),
 }

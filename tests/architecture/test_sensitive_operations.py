@@ -48,6 +48,7 @@ OPEN_TO_API_KEYS = {
         "PUT /collections/<name>/grants/<user_id>",
     },
     "admin": set(),
+    "packages": set(),
     "realtime": {"POST /publish", "POST /tickets", "PUT /notifications/read"},
     "gateway": set(),
 }

@@ -58,6 +58,7 @@ def load_routes(env: Env) -> RouteTable:
         api=_load_rate(env, "RATE_LIMIT_API", "100/minute"),
         tenant=_load_rate(env, "RATE_LIMIT_TENANT", "1000/minute burst 2000"),
         connect=_load_rate(env, "RATE_LIMIT_CONNECT", "300/minute"),
+        webhook=_load_rate(env, "RATE_LIMIT_WEBHOOK", "6000/minute burst 2000"),
         sockets_per_address=env.number("GATEWAY_SOCKETS_PER_ADDRESS", 64, min_value=1),
         tokens=(
             _load_rate(env, "LLM_TOKENS_USER", "200000/minute"),

@@ -51,13 +51,26 @@ def get_tables(service: str, revision: str) -> tuple[Table, ...]:
         database.migrate(service, revision)
         metadata = sa.MetaData()
         with database.as_owner() as connection:
-            metadata.reflect(connection)
+            metadata.reflect(connection, only=_list_tables(connection))
         database.engine.dispose()
     return tuple(
         Table(table.name, tuple(Column(column.name, _get_kind(column)) for column in table.columns))
         for table in metadata.sorted_tables
         if not table.name.startswith("alembic_version")
     )
+
+
+def _list_tables(connection: sa.Connection) -> list[str]:
+    """Return the names of the tables without virtual ones and the tables in which they store.
+
+    A virtual table is a search index on rows of other tables, and triggers keep it up to date.
+    """
+    virtual = connection.scalars(
+        sa.text("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'")
+    ).all()
+    prefixes = tuple(f"{name}_" for name in virtual)
+    names = sa.inspect(connection).get_table_names()
+    return [name for name in names if name not in virtual and not name.startswith(prefixes)]
 
 
 def _get_kind(column: "sa.Column[Any]") -> Kind:

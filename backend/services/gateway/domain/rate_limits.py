@@ -59,6 +59,8 @@ def _build_key(
     prefix = f"{_KEY_PREFIX}{rule.name}:"
     if rule.paths:
         prefix += f"{route.name}{path}:"
+    if rule.by == "path":
+        return f"{prefix}{route.name}{path}"
     if rule.by == "route":
         return f"{prefix}{route.name}"
     if rule.by == "tenant":

@@ -32,6 +32,7 @@ class DefaultLimits:
     api: Limit
     tenant: Limit
     connect: Limit
+    webhook: Limit
     tokens: tuple[Limit, ...]
     sockets_per_address: int
 
@@ -42,7 +43,7 @@ def default_routes(
     limits: DefaultLimits,
     max_upload_bytes: int,
 ) -> Iterator[Route]:
-    """Yield one route for each service of *upstreams*, and further paths of agent and realtime.
+    """Yield one route for each service of *upstreams*, and further paths of some services.
 
     Args:
         upstreams: URLs of the instances by service.
@@ -106,7 +107,34 @@ def default_routes(
             # Its connections are outstanding as long as they are open. The service limits them.
             route = replace(route, instance_concurrency=_MAX_REALTIME_CONNECTIONS)
             yield from _connection_routes(route, limits)
+        elif name == "packages":
+            # The service has the prefix in its own paths.
+            route = replace(
+                route,
+                onto="/packages",
+                public=tuple(f"/packages{path}" for path in DEFAULT_PUBLIC_PATHS),
+                closed=("/packages/metrics",),
+                # Investigations with `?wait=`.
+                long_timeout=75.0,
+            )
+            yield from _package_routes(route, limits)
         yield route
+
+
+def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
+    """Yield the routes of investigations, and of webhooks, which the service authenticates."""
+    yield replace(route, name="agents", prefix="/api/v1/agents", onto="/agents", public=())
+    prefix = "/packages/webhooks"
+    yield replace(
+        route,
+        name="packages-webhooks",
+        prefix=prefix,
+        onto=prefix,
+        public=(f"{prefix}/*",),
+        # By account and not by address: a provider sends all its webhooks from few addresses.
+        limits=(RateLimitRule("webhook", limits.webhook, "path"),),
+        body_limit=MEBIBYTE,
+    )
 
 
 def _connection_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:

@@ -18,7 +18,8 @@ _SIZE = re.compile(r"([1-9][0-9]{0,8}) ?(KB|MB|GB)")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _WAIT_PARAMETER = re.compile("[?&]wait=")
-_SUBJECTS = ("address", "caller", "tenant", "route")
+_SUBJECTS = ("address", "caller", "tenant", "route", "path")
+_API_PREFIX = "/api/v1"
 DEFAULT_PUBLIC_PATHS = (
     "/health",
     "/health/live",
@@ -36,7 +37,7 @@ class InvalidRouteTable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RateLimitRule:
-    """A rate limit, counted by *by* (address, caller, tenant or route).
+    """A rate limit, counted by *by* (address, caller, tenant, route or path).
 
     *paths* are the exact paths it applies to; without paths it applies to the paths of the route
     that no other rule names.
@@ -86,6 +87,7 @@ class Route:
         service: name of the service; by default that of the route.
         paths_with_own_limits: paths that *limits* or *tokens* name, whose limits differ from the
             rest of the route.
+        has_limits_by_path: True if a rule of *limits* counts each path on its own.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Route:
     sockets_per_caller: int = 16
     service: str = ""
     paths_with_own_limits: frozenset[str] = field(init=False, repr=False, compare=False)
+    has_limits_by_path: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.service:
@@ -112,6 +115,8 @@ class Route:
         paths = {path for rule in self.limits for path in rule.paths}
         paths.update(self.tokens.paths if self.tokens else ())
         object.__setattr__(self, "paths_with_own_limits", frozenset(paths))
+        by_path = any(rule.by == "path" for rule in self.limits)
+        object.__setattr__(self, "has_limits_by_path", by_path)
 
     def is_public(self, path: str) -> bool:
         return path in compile_paths(self.public)
@@ -162,7 +167,17 @@ class RouteTable:
         )
 
     def find_route(self, path: str) -> tuple[Route, str] | None:
-        """Return the route of a normalized *path*, and the path that its service receives."""
+        """Return the route of a normalized *path*, and the path that its service receives.
+
+        `/api/v1/…` leads to the same routes as the rest of the path, unless a route has it in its
+        prefix.
+        """
+        match = self._match_prefix(path)
+        if match is None and path.startswith(f"{_API_PREFIX}/"):
+            return self._match_prefix(path[len(_API_PREFIX) :])
+        return match
+
+    def _match_prefix(self, path: str) -> tuple[Route, str] | None:
         for route in self._by_first_segment.get(path.split("/", 2)[1], ()):
             prefix = route.prefix
             if path.startswith(prefix):
