@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.chassis.background import PeriodicTask
 from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
@@ -22,11 +23,14 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
+from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.routes.packages import packages
 from backend.services.packages.settings import Settings
 from backend.services.packages.wiring import PackageComponents
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+_OVERDUE_SECONDS: Final = 60.0
 _PREFIX: Final = "/packages"
 _COMMON_PATHS: Final = ("/health", "/info", "/openapi.json", "/docs", "/metrics")
 
@@ -38,16 +42,21 @@ def create_app(
 ) -> Flask:
     """Build the packages service. Tests pass *settings* and the clock."""
     settings = settings or Settings.from_env(load_env())
-    components = PackageComponents.open(settings, now)
-    database = components.database
     metrics = Metrics()
+    components = PackageComponents.open(settings, now, PackageMetrics(metrics.registry))
+    database = components.database
     database.register_metrics(metrics)
     app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
     audit_requests(app, AuditOutbox("packages", database), (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     provide(app, components)
+    provide(app, components.packages)
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
+    overdue = PeriodicTask("overdue packages", _OVERDUE_SECONDS, components.packages.mark_overdue)
+    # Threads do not survive a fork, so the task is started in the process that serves requests.
+    app.before_request(overdue.start)
+    app.register_blueprint(packages)
     add_metrics_route(app)
     add_docs_routes(app)
     app.wsgi_app = _CommonRoutes(app.wsgi_app)  # type: ignore[method-assign]

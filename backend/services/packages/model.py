@@ -123,6 +123,7 @@ class TrackingEvent:
         received_at: UTC; None for an event that is not stored.
         local_time: the time as the carrier wrote it.
         time_basis: how *occurred_at* was derived. `assumed` times raise no time findings.
+        reported_at: time of receipt that the source itself gave, for events from files.
         sequence: position that the carrier gave the event among events of the same time.
         reason: why, for exceptions, attempts and delays.
         raw_code: the code of the carrier.
@@ -135,6 +136,7 @@ class TrackingEvent:
     code: EventCode
     occurred_at: datetime
     received_at: datetime | None = None
+    reported_at: datetime | None = None
     local_time: str | None = None
     time_basis: TimeBasis = "offset"
     sequence: int | None = None
@@ -199,6 +201,7 @@ class Package:
         reference: the client's own number, such as an order number.
         service: name of the carrier's service, such as `express`.
         version: number of the last change, for ETags.
+        is_late: delivered after the promised time, or not delivered until then.
     """
 
     id: str
@@ -220,6 +223,7 @@ class Package:
     created_by: str
     created_at: datetime
     updated_at: datetime
+    is_late: bool = False
 
     @property
     def lane(self) -> str | None:

@@ -7,6 +7,8 @@ from typing import Self
 
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
+from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.domain.packages import PackageService
 from backend.services.packages.settings import Settings
 
 # The purpose from which the key of sealed columns is derived.
@@ -20,11 +22,15 @@ class PackageComponents:
     settings: Settings
     database: Database
     encryptor: Encryptor
+    packages: PackageService
     now: Callable[[], datetime]
 
     @classmethod
     def open(
-        cls, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        cls,
+        settings: Settings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: PackageMetrics | None = None,
     ) -> Self:
         database = open_database(settings.database_url, "packages")
         database.migrate("packages")
@@ -32,6 +38,7 @@ class PackageComponents:
             settings=settings,
             database=database,
             encryptor=Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE),
+            packages=PackageService(database, settings.quotas, metrics or PackageMetrics(), now),
             now=now,
         )
 

@@ -99,6 +99,8 @@ def _create_packages() -> None:
         sa.Column("destination", sa.JSON(none_as_null=True)),
         sa.Column("origin_key", sa.String(255), nullable=False),
         sa.Column("destination_key", sa.String(255), nullable=False),
+        sa.Column("origin_country", sa.String(2), nullable=False),
+        sa.Column("destination_country", sa.String(2), nullable=False),
         sa.Column("service", sa.String(64)),
         sa.Column("weight_g", sa.Integer()),
         sa.Column("shipped_at", UtcDateTime()),
@@ -134,6 +136,9 @@ def _create_packages() -> None:
         "ix_packages_destination", "packages", ["tenant_id", "destination_key", "created_at", "id"]
     )
     op.create_index("ix_packages_eta", "packages", ["tenant_id", "eta_p50", "id"])
+    op.create_index(
+        "ix_packages_from_country", "packages", ["tenant_id", "origin_country", "created_at", "id"]
+    )
     op.create_index("ix_packages_late", "packages", ["tenant_id", "is_late", "created_at", "id"])
     op.create_index("ix_packages_number", "packages", ["tenant_id", "number"])
     op.create_index(
@@ -142,6 +147,11 @@ def _create_packages() -> None:
     op.create_index("ix_packages_promised", "packages", ["tenant_id", "promised_at", "id"])
     op.create_index("ix_packages_reference", "packages", ["tenant_id", "reference"])
     op.create_index("ix_packages_status", "packages", ["tenant_id", "status", "created_at", "id"])
+    op.create_index(
+        "ix_packages_to_country",
+        "packages",
+        ["tenant_id", "destination_country", "created_at", "id"],
+    )
     op.create_index("ix_packages_updated", "packages", ["tenant_id", "updated_at", "id"])
 
 

@@ -34,9 +34,9 @@ class PackageRow(Base):
     """A package with the state that is computed from its events.
 
     `row` is the number of the row in the search index. `origin_key` and `destination_key` are
-    `Location.key`. `is_late` is true if the package was delivered after the promised time, or if
-    that time has passed without a delivery. `words` are the words that searches find, separated by
-    spaces.
+    `Location.key`; the countries are those of the places. `is_late` is true if the package was
+    delivered after the promised time, or if that time has passed without a delivery. `words` are
+    the words that searches find, separated by spaces.
     """
 
     __tablename__ = "packages"
@@ -51,6 +51,8 @@ class PackageRow(Base):
         Index("ix_packages_reference", "tenant_id", "reference"),
         Index("ix_packages_origin", "tenant_id", "origin_key", "created_at", "id"),
         Index("ix_packages_destination", "tenant_id", "destination_key", "created_at", "id"),
+        Index("ix_packages_from_country", "tenant_id", "origin_country", "created_at", "id"),
+        Index("ix_packages_to_country", "tenant_id", "destination_country", "created_at", "id"),
         Index("ix_packages_eta", "tenant_id", "eta_p50", "id"),
         Index("ix_packages_promised", "tenant_id", "promised_at", "id"),
         Index("ix_packages_delivered", "tenant_id", "delivered_at", "id"),
@@ -68,6 +70,8 @@ class PackageRow(Base):
     destination: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     origin_key: Mapped[str] = mapped_column(String(255), default="")
     destination_key: Mapped[str] = mapped_column(String(255), default="")
+    origin_country: Mapped[str] = mapped_column(String(2), default="")
+    destination_country: Mapped[str] = mapped_column(String(2), default="")
     service: Mapped[str | None] = mapped_column(String(64))
     weight_g: Mapped[int | None]
     shipped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
