@@ -18,19 +18,25 @@ from backend.chassis.web.app_factory import (
     create_service,
     provide,
     run_development_server,
+    use,
     verify_routes,
 )
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.packages import packages
+from backend.services.packages.routes.stats import stats
+from backend.services.packages.routes.transfers import transfers
+from backend.services.packages.routes.webhooks import webhooks
 from backend.services.packages.settings import Settings
 from backend.services.packages.wiring import PackageComponents
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _OVERDUE_SECONDS: Final = 60.0
+_WEBHOOK_SECONDS: Final = 10.0
 _PREFIX: Final = "/packages"
 _COMMON_PATHS: Final = ("/health", "/info", "/openapi.json", "/docs", "/metrics")
 
@@ -51,16 +57,46 @@ def create_app(
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     provide(app, components)
-    provide(app, components.packages)
+    for component in (components.packages, components.webhooks, components.stats):
+        provide(app, component)
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
-    overdue = PeriodicTask("overdue packages", _OVERDUE_SECONDS, components.packages.mark_overdue)
-    # Threads do not survive a fork, so the task is started in the process that serves requests.
-    app.before_request(overdue.start)
-    app.register_blueprint(packages)
+    provide(app, BackgroundTasks(components))
+    # Threads do not survive a fork, so they are started in the process that serves requests.
+    app.before_request(lambda: use(BackgroundTasks).start())
+    for blueprint in (packages, stats, transfers, epcis, webhooks):
+        app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
     app.wsgi_app = _CommonRoutes(app.wsgi_app)  # type: ignore[method-assign]
     return verify_routes(app)
+
+
+class BackgroundTasks:
+    """Threads that mark overdue packages and process webhooks that are left over."""
+
+    def __init__(self, components: PackageComponents) -> None:
+        self._tasks = (
+            PeriodicTask(
+                "overdue packages",
+                _OVERDUE_SECONDS,
+                components.packages.mark_overdue,
+                expected_errors=(SQLAlchemyError,),
+            ),
+            PeriodicTask(
+                "waiting webhooks",
+                _WEBHOOK_SECONDS,
+                components.webhooks.process_waiting,
+                expected_errors=(SQLAlchemyError,),
+            ),
+        )
+
+    def start(self) -> None:
+        for task in self._tasks:
+            task.start()
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.stop()
 
 
 class _CommonRoutes:

@@ -9,6 +9,8 @@ from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.stats import StatsService
+from backend.services.packages.domain.webhooks.deliveries import WebhookService
 from backend.services.packages.settings import Settings
 
 # The purpose from which the key of sealed columns is derived.
@@ -21,8 +23,9 @@ class PackageComponents:
 
     settings: Settings
     database: Database
-    encryptor: Encryptor
     packages: PackageService
+    webhooks: WebhookService
+    stats: StatsService
     now: Callable[[], datetime]
 
     @classmethod
@@ -32,13 +35,17 @@ class PackageComponents:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: PackageMetrics | None = None,
     ) -> Self:
+        metrics = metrics or PackageMetrics()
         database = open_database(settings.database_url, "packages")
         database.migrate("packages")
+        encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
+        packages = PackageService(database, settings.quotas, metrics, now)
         return cls(
             settings=settings,
             database=database,
-            encryptor=Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE),
-            packages=PackageService(database, settings.quotas, metrics or PackageMetrics(), now),
+            packages=packages,
+            webhooks=WebhookService(database, encryptor, packages, metrics, now),
+            stats=StatsService(database, now),
             now=now,
         )
 

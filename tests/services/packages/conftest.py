@@ -9,8 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from backend.chassis.settings import CommonSettings, Secret
-from backend.services.packages.app import create_app
+from backend.chassis.web.app_factory import get_component
+from backend.services.packages.app import BackgroundTasks, create_app
 from backend.services.packages.settings import Quotas, Settings
+from backend.services.packages.wiring import PackageComponents
 from tests.databases import database_in
 from tests.identities import Identities
 
@@ -93,6 +95,8 @@ def app(tmp_path: Path, identities: Identities, clock: Clock) -> Iterator[Flask]
     app = create_app(build_settings(tmp_path), now=clock)
     app.testing = True
     yield identities.trust(app)
+    get_component(app, BackgroundTasks).stop()
+    get_component(app, PackageComponents).close()
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.event_types import EventData
 from backend.chassis.messaging.outbox import EventRecorder
+from backend.chassis.web.problems import ServiceError
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.event_input import EventContext, EventInput, build_event
@@ -73,6 +75,19 @@ class PackageFields:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PackageReport:
+    """Events of the package with this number. *fields* are set if it does not exist yet.
+
+    *carrier* is None if the source does not say.
+    """
+
+    number: str
+    carrier: str | None
+    fields: PackageFields = PackageFields()
+    events: Sequence[EventInput] = ()
+
+
 FIELD_NAMES: Final = tuple(PackageFields.__dataclass_fields__)
 
 
@@ -88,6 +103,15 @@ class RecordedEvents:
     added: int
     duplicates: int
     package: Package
+
+
+class ReportFailed(Exception):
+    """The report at *index* cannot be recorded because of *error*."""
+
+    def __init__(self, index: int, error: ServiceError) -> None:
+        super().__init__(str(error))
+        self.index = index
+        self.error = error
 
 
 class PackageService:
@@ -229,17 +253,27 @@ class PackageService:
                 raise PackageNotFound
             return self._add_events(session, row, given, source)
 
+    def record_all(
+        self, caller: Caller, reports: Sequence[PackageReport], source: str
+    ) -> list[tuple[RecordedEvents, bool]]:
+        """Like `record_reports`, but records all reports or none.
+
+        Raises:
+            ReportFailed: a report cannot be recorded.
+        """
+        results: list[tuple[RecordedEvents, bool]] = []
+        with self._database.write(caller.tenant_id) as session:
+            for index, report in enumerate(reports):
+                try:
+                    results.append(self.record_by_number(session, caller, report, source))
+                except ServiceError as error:
+                    raise ReportFailed(index, error) from error
+        return results
+
     def record_by_number(
-        self,
-        session: Session,
-        caller: Caller,
-        number: str,
-        carrier: str | None,
-        fields: PackageFields,
-        given: Sequence[EventInput],
-        source: str,
+        self, session: Session, caller: Caller, report: PackageReport, source: str
     ) -> tuple[RecordedEvents, bool]:
-        """Add events to the package with this number, and create it if it does not exist.
+        """Add events to the package with the reported number, and create it if it is missing.
 
         Returns:
             The result, and True if the package was created.
@@ -247,14 +281,36 @@ class PackageService:
         Raises:
             CarrierUnknown, QuotaExceeded, InvalidEvents, TooManyEvents
         """
-        row = store.find_by_number(
-            session, caller.tenant_id, carrier, normalize(number), for_update=True
-        )
+        number, carrier = normalize(report.number), report.carrier
+        find = partial(store.find_by_number, session, caller.tenant_id, for_update=True)
+        # Providers have other names for some carriers.
+        row = (find(carrier, number) if carrier else None) or find(None, number)
         created = row is None
         if row is None:
-            normalized, found = identify_carrier(number, carrier)
-            row = self._insert(session, caller, normalized, found, fields)
-        return self._add_events(session, row, given, source), created
+            number, found = identify_carrier(number, carrier)
+            row = self._insert(session, caller, number, found, report.fields)
+        return self._add_events(session, row, report.events, source), created
+
+    def record_reports(
+        self, caller: Caller, reports: Sequence[PackageReport], source: str
+    ) -> list[tuple[RecordedEvents, bool] | ServiceError]:
+        """Create the reported packages, or add their events to existing ones, in one transaction.
+
+        Returns:
+            For each report the result of `record_by_number` or its error. A report with an error
+            changes nothing.
+        """
+        results: list[tuple[RecordedEvents, bool] | ServiceError] = []
+        with self._database.write(caller.tenant_id) as session:
+            for report in reports:
+                try:
+                    with session.begin_nested():
+                        result = self.record_by_number(session, caller, report, source)
+                except ServiceError as error:
+                    results.append(error)
+                else:
+                    results.append(result)
+        return results
 
     def mark_overdue(self) -> bool:
         """Mark packages as late whose promised time has passed. Returns True if there are more."""

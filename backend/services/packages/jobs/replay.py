@@ -89,7 +89,7 @@ def _read_line(line: str) -> tuple[Key, TrackingEvent]:
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("The line is not JSON.") from None
     if not isinstance(content, dict):
-        raise ValueError("The line is not a JSON object.")
+        raise ValueError("The line is not a JSON object.")  # noqa: TRY004 - reported with its line
     number = normalize(str(content.pop("tracking_number", None) or ""))
     carrier = str(content.pop("carrier", None) or "").lower()
     received_at = content.pop("received_at", None)

@@ -114,8 +114,9 @@ def default_routes(
                 onto="/packages",
                 public=tuple(f"/packages{path}" for path in DEFAULT_PUBLIC_PATHS),
                 closed=("/packages/metrics",),
-                # Investigations with `?wait=`.
-                long_timeout=75.0,
+                # Imports, and investigations with `?wait=`.
+                long_timeout=120.0,
+                long_paths=("/packages/import",),
             )
             yield from _package_routes(route, limits)
         yield route
