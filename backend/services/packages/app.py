@@ -67,7 +67,7 @@ def create_app(
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
-    app.wsgi_app = _CommonRoutes(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _CommonRoutes(app.wsgi_app)  # type: ignore[method-assign, assignment]
     return verify_routes(app)
 
 

@@ -1,6 +1,6 @@
 """Packages, tracking events and what is computed from them, without database and HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -322,3 +322,83 @@ class Investigation:
     created_at: datetime
     completed_at: datetime | None = None
     error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Upper bounds of what a tenant can store.
+
+    Attributes:
+        packages: packages of a tenant.
+        events: events of a package.
+        export_rows: rows of one export in the format xlsx.
+    """
+
+    packages: int
+    events: int
+    export_rows: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFilter:
+    """Conditions of a list. A package matches all that are set.
+
+    Attributes:
+        origin: a key of a location, a code, or a country of two letters.
+        words: each is the beginning of a word of the package.
+    """
+
+    status: Status | None = None
+    carrier: str | None = None
+    number: str | None = None
+    reference: str | None = None
+    origin: str | None = None
+    destination: str | None = None
+    late: bool | None = None
+    tag: str | None = None
+    words: Sequence[str] = ()
+    created_since: datetime | None = None
+    created_until: datetime | None = None
+    eta_since: datetime | None = None
+    eta_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Order of a list; packages without a value come last.
+
+    *name* is `created_at`, `updated_at`, `eta`, `promised_at` or `delivered_at`.
+    """
+
+    name: str = "created_at"
+    descending: bool = True
+
+
+# The value of the sort column, None for packages without one, and the id.
+Cursor = tuple[datetime | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAccount:
+    """An account of a tracking provider, without its secret."""
+
+    id: str
+    tenant_id: str
+    source: str
+    name: str
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDelivery:
+    """A stored webhook. `state` is `received`, `done` or `failed`; see `WebhookDeliveryRow`."""
+
+    id: str
+    state: str
+    attempts: int
+    repeats: int
+    result: Mapping[str, Any] | None
+    error: str | None
+    received_at: datetime
+    processed_at: datetime | None

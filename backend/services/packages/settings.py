@@ -5,21 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from backend.chassis.settings import CommonSettings, Env
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """Upper bounds of what a tenant can store.
-
-    Attributes:
-        packages: packages of a tenant.
-        events: events of a package.
-        export_rows: rows of one export in the format xlsx.
-    """
-
-    packages: int = 2_000_000
-    events: int = 1000
-    export_rows: int = 200_000
+from backend.services.packages.model import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +14,7 @@ class Settings:
 
     common: CommonSettings
     database_url: str
-    quotas: Quotas = Quotas()
+    quotas: Quotas
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -37,8 +23,8 @@ class Settings:
             common=common,
             database_url=common.get_database_url(env),
             quotas=Quotas(
-                packages=env.number("PACKAGES_PER_TENANT", Quotas.packages, min_value=1),
-                events=env.number("PACKAGES_EVENTS_PER_PACKAGE", Quotas.events, min_value=1),
+                packages=env.number("PACKAGES_PER_TENANT", 2_000_000, min_value=1),
+                events=env.number("PACKAGES_EVENTS_PER_PACKAGE", 1000, min_value=1),
             ),
         )
 

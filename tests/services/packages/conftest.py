@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.app import BackgroundTasks, create_app
-from backend.services.packages.settings import Quotas, Settings
+from backend.services.packages.model import Quotas
+from backend.services.packages.settings import Settings
 from backend.services.packages.wiring import PackageComponents
 from tests.databases import database_in
 from tests.identities import Identities

@@ -6,7 +6,7 @@ import pytest
 
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.app import create_app
-from backend.services.packages.settings import Quotas
+from backend.services.packages.model import Quotas
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import Api, build_settings, event
 

@@ -94,8 +94,9 @@ def test_import_reports_bad_lines_with_their_numbers_and_imports_the_others(api)
 
 def test_jsonl_import_accepts_gzip_and_reports_bad_lines(api):
     lines = [
-        '{"tracking_number": "LOCAL0001", "carrier": "x", "events": [{"code": "delivered", '
-        '"occurred_at": "2026-06-10T08:00:00Z"}]}',
+        json.dumps(
+            {"tracking_number": "LOCAL0001", "carrier": "x", "events": [event("delivered")]}
+        ),
         "{",
         "[]",
         '{"tracking_number": "LOCAL0002", "carrier": "x", "colour": "red"}',

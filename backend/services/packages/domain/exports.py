@@ -15,8 +15,7 @@ from typing import IO, Any, Final
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.packages import Caller, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
-from backend.services.packages.model import Package
-from backend.services.packages.store.packages import PackageFilter, Sort
+from backend.services.packages.model import Package, PackageFilter, Sort
 
 _BATCH: Final = 1000
 _READ_BYTES: Final = 64 * 1024
@@ -83,7 +82,7 @@ def get_sort_value(package: Package, sort: Sort) -> datetime | None:
         case "updated_at":
             return package.updated_at
         case "eta":
-            return package.eta and package.eta.p50
+            return package.eta.p50 if package.eta else None
         case "promised_at":
             return package.promised_at
         case "delivered_at":

@@ -35,17 +35,19 @@ from backend.services.packages.events import (
 )
 from backend.services.packages.model import (
     CLOSED_STATUSES,
+    Cursor,
     Location,
     Package,
+    PackageFilter,
     PackageState,
+    Quotas,
+    Sort,
     Status,
     TrackingEvent,
 )
-from backend.services.packages.settings import Quotas
 from backend.services.packages.store import events as event_store
 from backend.services.packages.store import packages as store
 from backend.services.packages.store.base import new_id
-from backend.services.packages.store.packages import Cursor, PackageFilter, Sort
 from backend.services.packages.store.tables import PackageRow
 
 _RECORDER: Final = EventRecorder("packages")
@@ -129,7 +131,7 @@ class PackageService:
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._quotas = quotas
+        self.quotas = quotas
         self._metrics = metrics
         self._now = now
 
@@ -365,9 +367,9 @@ class PackageService:
             store.add_package(session, row)
         except store.NumberTaken:
             known = store.find_by_number(session, caller.tenant_id, carrier, number)
-            raise PackageExists(carrier, number, known and known.id) from None
-        if store.change_usage(session, caller.tenant_id, 1) > self._quotas.packages:
-            raise QuotaExceeded(self._quotas.packages)
+            raise PackageExists(carrier, number, known.id if known else None) from None
+        if store.change_usage(session, caller.tenant_id, 1) > self.quotas.packages:
+            raise QuotaExceeded(self.quotas.packages)
         data = PackageCreated(**_identify(row), version=1, status=row.status)
         _record(session, row, data, now)
         return row
@@ -390,8 +392,8 @@ class PackageService:
                 if selected is event:
                     target = new if event.key in new else changed
                     target[event.key] = known[event.key] = event
-        if len(known.keys() | new.keys()) > self._quotas.events:
-            raise TooManyEvents(self._quotas.events)
+        if len(known.keys() | new.keys()) > self.quotas.events:
+            raise TooManyEvents(self.quotas.events)
         event_store.add_events(session, row.tenant_id, row.id, new.values())
         for event in changed.values():
             event_store.replace_content(session, event)
@@ -468,7 +470,7 @@ def set_state(row: PackageRow, state: PackageState) -> None:
     row.sub_status = state.sub_status
     row.started_at = state.started_at
     row.delivered_at = state.delivered_at
-    row.last_event = state.last_event and json_views.summarize_event(state.last_event)
+    row.last_event = json_views.summarize_event(state.last_event) if state.last_event else None
     row.event_count = state.event_count
 
 
@@ -547,8 +549,8 @@ def _report(row: PackageRow, event: TrackingEvent) -> EventRecorded:
         event_id=event.id,
         code=str(event.code),
         occurred_at=event.occurred_at,
-        location=event.location and event.location.to_json(),
-        reason=event.reason and str(event.reason),
+        location=event.location.to_json() if event.location else None,
+        reason=str(event.reason) if event.reason else None,
     )
 
 

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.event_input import EventContext, build_event
+from backend.services.packages.domain.event_schemas import TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
 from backend.services.packages.domain.status import compute_state, sort_events
 from backend.services.packages.domain.tracking_numbers import identify, normalize
 from backend.services.packages.model import TrackingEvent
-from backend.services.packages.routes.schemas import TrackingEventInput
 
 _MAX_LINE_CHARACTERS = 100_000
 Key = tuple[str, str]

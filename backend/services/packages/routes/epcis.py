@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, RootModel
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent
@@ -22,13 +22,10 @@ bp = Blueprint("epcis", __name__)
 _MEDIA_TYPE = "application/ld+json"
 
 
-class EpcisDocument(BaseModel):
-    """An EPCIS 2.0 document, or a single event. Unknown fields are ignored."""
+class EpcisDocument(RootModel[dict[str, Any]]):
+    """An EPCIS 2.0 document in JSON, or a single event. Unknown fields are ignored."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: str
-    context: Any = Field(None, alias="@context")
+    root: dict[str, Any]
 
 
 class EpcisResult(BaseModel):
@@ -73,9 +70,8 @@ def record_document(body: EpcisDocument) -> EpcisResult:
     holding are known; others are stored as notes. The EPC is an SSCC, or a URI that ends in the
     tracking number. All events are recorded, or none.
     """
-    content = body.model_dump(mode="json", by_alias=True)
     try:
-        reports = epcis.read_document(content)
+        reports = epcis.read_document(body.root)
     except epcis.InvalidDocument as error:
         raise invalid_field(error.pointer, str(error)) from error
     given = [PackageReport(each.number, each.carrier, events=(each.event,)) for each in reports]

@@ -32,7 +32,7 @@ from backend.services.packages.errors import (
     TooManyEvents,
     VersionConflict,
 )
-from backend.services.packages.model import Package, Status
+from backend.services.packages.model import Cursor, Package, PackageFilter, Sort, Status
 from backend.services.packages.routes.schemas import (
     EventPage,
     EventResponse,
@@ -46,7 +46,6 @@ from backend.services.packages.routes.schemas import (
     PackageResponse,
     PackageUpdate,
 )
-from backend.services.packages.store.packages import Cursor, PackageFilter, Sort
 
 packages = Blueprint("packages", __name__)
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')

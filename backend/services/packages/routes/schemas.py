@@ -14,17 +14,16 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
 )
 
 from backend.chassis.web.paging import PageQuery, Rfc3339Datetime
 from backend.security import Input
 from backend.security.validation import JsonInteger, VisibleText
-from backend.services.packages.domain.event_input import EventInput
+from backend.services.packages.domain.event_schemas import LocationInput, TrackingEventInput
 from backend.services.packages.domain.event_times import InvalidTime, parse_event_time
 from backend.services.packages.domain.packages import PackageFields
 from backend.services.packages.domain.tracking_numbers import normalize
-from backend.services.packages.model import EventCode, Location, Reason, Status
+from backend.services.packages.model import EventCode, Status
 
 MAX_EVENTS_PER_REQUEST = 500
 _MAX_METADATA_BYTES = 16 * 1024
@@ -84,29 +83,6 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
 Weight = Annotated[int, Field(ge=0, le=100_000_000), JsonInteger]
 
 
-class LocationInput(Input):
-    """A place. At least one field is set."""
-
-    name: Annotated[str, Field(max_length=200), VisibleText] | None = None
-    country: Annotated[str, Field(pattern="^[A-Za-z]{2}$")] | None = None
-    postal_code: Annotated[str, Field(max_length=20)] | None = None
-    code: Annotated[str, Field(pattern="^[A-Za-z0-9]{3,5}$")] | None = None
-    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
-    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
-
-    def to_location(self) -> Location | None:
-        """Return the place, or None if no field is set."""
-        place = Location(
-            name=self.name,
-            country=self.country and self.country.upper(),
-            postal_code=self.postal_code,
-            code=self.code and self.code.upper(),
-            lat=self.lat,
-            lon=self.lon,
-        )
-        return place if place.to_json() else None
-
-
 class _PackageFieldsInput(Input):
     reference: Reference | None = None
     origin: LocationInput | None = None
@@ -162,66 +138,6 @@ class PackageUpdate(_PackageFieldsInput):
 
     def to_changes(self) -> Mapping[str, Any]:
         return {name: self.get_value(name) for name in self.model_fields_set}
-
-
-class TrackingEventInput(Input):
-    """A tracking event.
-
-    `code` is one of ours, or a code of the carrier; an unknown code is stored as a note. A time
-    without an offset is taken in the time zone of the place.
-    """
-
-    code: Annotated[str, StringConstraints(min_length=1, max_length=64), VisibleText]
-    occurred_at: Annotated[str, Field(max_length=40)]
-    location: LocationInput | None = None
-    reason: (
-        Literal[
-            "damaged",
-            "missorted",
-            "address",
-            "refused",
-            "absent",
-            "closed",
-            "customs_documents",
-            "customs_duties",
-            "weather",
-            "security",
-            "capacity",
-            "other",
-        ]
-        | None
-    ) = None
-    detail: Annotated[str, Field(max_length=2000)] | None = None
-    external_id: Annotated[str, Field(min_length=1, max_length=200), VisibleText] | None = None
-    sequence: Annotated[int, Field(ge=0, le=2_000_000_000), JsonInteger] | None = None
-    corrects: (
-        Annotated[
-            str,
-            Field(max_length=200, description="External id of an earlier event that is wrong."),
-        ]
-        | None
-    ) = None
-
-    @field_validator("occurred_at")
-    @classmethod
-    def _check_time(cls, value: str) -> str:
-        try:
-            parse_event_time(value, None)
-        except InvalidTime as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    def to_event_input(self) -> EventInput:
-        return EventInput(
-            code=self.code,
-            occurred_at=self.occurred_at,
-            location=self.location and self.location.to_location(),
-            reason=Reason(self.reason) if self.reason else None,
-            detail=self.detail,
-            external_id=self.external_id,
-            sequence=self.sequence,
-            corrects=self.corrects,
-        )
 
 
 class EventsInput(Input):

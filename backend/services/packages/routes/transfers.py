@@ -16,6 +16,7 @@ from backend.security import (
 )
 from backend.security.content_coding import open_body
 from backend.services.packages.domain import exports, imports
+from backend.services.packages.domain.event_schemas import TrackingEventInput
 from backend.services.packages.domain.imports import InvalidFile, InvalidLine, Line
 from backend.services.packages.domain.packages import PackageReport, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
@@ -24,9 +25,7 @@ from backend.services.packages.routes.packages import build_filter, build_sort, 
 from backend.services.packages.routes.schemas import (
     FilterQuery,
     PackageInput,
-    TrackingEventInput,
 )
-from backend.services.packages.wiring import PackageComponents
 
 transfers = Blueprint("transfers", __name__)
 _MAX_IMPORT_BYTES = 10 * 1024 * 1024
@@ -92,7 +91,7 @@ def export_packages(query: ExportQuery) -> Response:
     name = f"packages.{query.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if query.format == "xlsx":
-        max_rows = use(PackageComponents).settings.quotas.export_rows
+        max_rows = service.quotas.export_rows
         if service.count_packages(caller, conditions, max_rows + 1) > max_rows:
             raise ExportTooLarge(max_rows)
         file = exports.open_xlsx(iterate(), max_rows)

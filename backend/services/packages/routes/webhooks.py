@@ -28,8 +28,8 @@ from backend.services.packages.errors import (
     SignatureInvalid,
     WebhookAccountNotFound,
 )
+from backend.services.packages.model import WebhookAccount, WebhookDelivery
 from backend.services.packages.routes.packages import get_caller
-from backend.services.packages.store.tables import WebhookAccount, WebhookDelivery
 
 webhooks = Blueprint("webhooks", __name__)
 _MAX_BODY_BYTES = 1024 * 1024

@@ -1,23 +1,26 @@
 """Queries on packages. The caller owns the transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.services.packages.model import (
+    Cursor,
     Eta,
     EtaBasis,
     EventCode,
     Location,
     Package,
+    PackageFilter,
     PackageState,
     Reason,
+    Sort,
     Status,
     TrackingEvent,
 )
@@ -34,42 +37,6 @@ SORT_COLUMNS: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
 
 class NumberTaken(Exception):
     """The tenant has another package with this carrier and number."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackageFilter:
-    """Conditions of a list. A package matches all that are set.
-
-    Attributes:
-        origin: a key of a location, a code, or a country of two letters.
-        words: each is the beginning of a word of the package.
-    """
-
-    status: Status | None = None
-    carrier: str | None = None
-    number: str | None = None
-    reference: str | None = None
-    origin: str | None = None
-    destination: str | None = None
-    late: bool | None = None
-    tag: str | None = None
-    words: Sequence[str] = ()
-    created_since: datetime | None = None
-    created_until: datetime | None = None
-    eta_since: datetime | None = None
-    eta_until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """Order of a list; packages without a value come last. *name* is a key of SORT_COLUMNS."""
-
-    name: str = "created_at"
-    descending: bool = True
-
-
-# The value of the sort column, None for packages without one, and the id.
-Cursor = tuple[datetime | None, str]
 
 
 def to_package(row: Any) -> Package:
@@ -200,12 +167,12 @@ def list_packages(
             column = PackageTag.created_at.expression
     rows: list[PackageRow] = []
     if after is None or after[0] is not None:
-        page = query.where(column.is_not(None)) if column.nullable else query  # type: ignore[attr-defined]
+        page = query.where(column.is_not(None)) if column.nullable else query
         if after is not None:
             page = page.where(_is_after(column, after, sort))
         page = page.order_by(*_order(column, sort)).limit(limit)
         rows.extend(session.scalars(page))
-    if len(rows) < limit and column.nullable:  # type: ignore[attr-defined]
+    if len(rows) < limit and column.nullable:
         page = query.where(column.is_(None)).order_by(_order(column, sort)[1])
         if after is not None and after[0] is None:
             page = page.where(
@@ -287,7 +254,7 @@ def _has_words(session: Session, words: Sequence[str]) -> ColumnElement[bool]:
     if session.get_bind().dialect.name == "postgresql":
         query = " & ".join(f"'{word}':*" for word in words)
         vector = func.array_to_tsvector(func.string_to_array(PackageRow.words, " "))
-        return vector.op("@@")(sa.cast(query, sa.dialects.postgresql.TSQUERY))
+        return vector.op("@@")(sa.cast(query, postgresql.TSQUERY))
     query = " ".join(f'"{word}"*' for word in words)
     found = sa.text("SELECT rowid FROM package_words WHERE package_words MATCH :words").bindparams(
         words=query
@@ -296,14 +263,14 @@ def _has_words(session: Session, words: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _order(column: ColumnElement[Any], sort: Sort) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id  # type: ignore[attr-defined]
+    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id
     if sort.descending:
         return column.desc(), row_id.desc()
     return column.asc(), row_id.asc()
 
 
 def _is_after(column: ColumnElement[Any], after: Cursor, sort: Sort) -> ColumnElement[bool]:
-    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id  # type: ignore[attr-defined]
+    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id
     position = sa.tuple_(column, row_id)
     last = sa.tuple_(sa.literal(after[0], column.type), sa.literal(after[1]))
     return position < last if sort.descending else position > last

@@ -143,7 +143,7 @@ class TrackingEventRow(Base):
     source: Mapped[str] = mapped_column(String(32))
 
 
-class WebhookAccount(Base):
+class WebhookAccountRow(Base):
     """An account of a tracking provider that sends webhooks. `secret` is sealed.
 
     The id is a part of the webhook's URL.
@@ -161,7 +161,7 @@ class WebhookAccount(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class WebhookDelivery(Base):
+class WebhookDeliveryRow(Base):
     """A verified webhook as it was received. Its events are recorded afterwards.
 
     `key` is the provider's id of the delivery, or a digest of the body. `state` is `received`,

@@ -21,7 +21,13 @@ def test_register_accepts_the_documented_example(client):
 
 def test_new_account_has_the_role_user_in_its_own_tenant(ada):
     assert ada.user["roles"] == ["user"]
-    assert ada.user["permissions"] == ["agent:query", "packages:read", "rag:read", "rag:write"]
+    assert ada.user["permissions"] == [
+        "agent:query",
+        "packages:read",
+        "packages:write",
+        "rag:read",
+        "rag:write",
+    ]
     assert [tenant["id"] for tenant in ada.user["tenants"]] == [ada.user["tenant_id"]]
 
 

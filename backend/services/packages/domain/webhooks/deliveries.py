@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from backend.chassis.database.errors import classify_error
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
@@ -28,9 +27,10 @@ from backend.services.packages.errors import (
     TooManyEvents,
     WebhookAccountNotFound,
 )
+from backend.services.packages.model import WebhookAccount, WebhookDelivery
 from backend.services.packages.store import webhooks as store
 from backend.services.packages.store.base import new_id
-from backend.services.packages.store.tables import WebhookAccount, WebhookDelivery
+from backend.services.packages.store.tables import WebhookAccountRow, WebhookDeliveryRow
 
 _log = logging.getLogger(__name__)
 # A request processes its webhook itself; older ones are left over from a process that ended.
@@ -60,7 +60,7 @@ class WebhookService:
 
     def create_account(self, caller: Caller, source: str, name: str, secret: str) -> WebhookAccount:
         """Create an account. *secret* verifies its webhooks and is stored sealed."""
-        account = WebhookAccount(
+        account = WebhookAccountRow(
             id=new_id("wha"),
             tenant_id=caller.tenant_id,
             source=source,
@@ -72,8 +72,7 @@ class WebhookService:
         with self._database.write(caller.tenant_id) as session:
             session.add(account)
             session.flush()
-            session.expunge(account)
-        return account
+            return _to_account(account)
 
     def list_accounts(
         self, caller: Caller, limit: int, after: tuple[datetime, str] | None
@@ -81,8 +80,7 @@ class WebhookService:
         """Return up to *limit* accounts of the tenant after the cursor, newest first."""
         with self._database.read(caller.tenant_id) as session:
             rows = store.list_accounts(session, caller.tenant_id, limit, after)
-            session.expunge_all()
-            return rows
+            return [_to_account(row) for row in rows]
 
     def delete_account(self, caller: Caller, account_id: str) -> None:
         """Delete an account and its stored webhooks. Raises WebhookAccountNotFound."""
@@ -106,8 +104,7 @@ class WebhookService:
             if account is None or account.tenant_id != caller.tenant_id:
                 raise WebhookAccountNotFound
             rows = store.list_deliveries(session, account, state, limit, after)
-            session.expunge_all()
-            return rows
+            return [_to_delivery(row) for row in rows]
 
     def replay_delivery(self, caller: Caller, account_id: str, delivery_id: str) -> WebhookDelivery:
         """Process a stored webhook again and return it. Raises DeliveryNotFound."""
@@ -124,8 +121,7 @@ class WebhookService:
             delivery = store.get_delivery(session, delivery_id)
             if delivery is None:
                 raise DeliveryNotFound
-            session.expunge_all()
-            return delivery
+            return _to_delivery(delivery)
 
     def receive(
         self, source: str, account_id: str, headers: Mapping[str, str], body: bytes
@@ -140,7 +136,7 @@ class WebhookService:
         with self._database.write(account.tenant_id) as session:
             delivery_id = store.add_delivery(
                 session,
-                WebhookDelivery(
+                WebhookDeliveryRow(
                     id=new_id("whd"),
                     tenant_id=account.tenant_id,
                     account_id=account.id,
@@ -158,9 +154,10 @@ class WebhookService:
             return
         try:
             self._process(account.tenant_id, delivery_id)
-        except SQLAlchemyError:
-            # It is stored, and is processed later.
-            _log.warning("a webhook could not be processed yet", exc_info=True)
+        except Exception as error:
+            if classify_error(error) is None:
+                raise
+            _log.warning("a webhook is stored, but cannot be processed yet", exc_info=True)
 
     def process_waiting(self) -> bool:
         """Process webhooks that are left over from a process that ended.
@@ -174,9 +171,10 @@ class WebhookService:
         for tenant_id, delivery_id in waiting:
             try:
                 self._process(tenant_id, delivery_id)
-            except SQLAlchemyError:
-                raise  # the database does not respond: try again later
-            except Exception:  # noqa: BLE001 - one webhook must not stop the others
+            except Exception as error:
+                if classify_error(error) is not None:
+                    raise  # the database does not respond: try again later
+                # One webhook must not stop the others.
                 _log.exception("webhook %s cannot be processed", delivery_id)
                 with self._database.write(tenant_id) as session:
                     store.mark_failed(session, delivery_id, "Internal error.", self._now())
@@ -184,7 +182,7 @@ class WebhookService:
 
     def _verify(
         self, source: str, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> WebhookAccount:
+    ) -> WebhookAccountRow:
         with self._every_tenant.read() as session:
             account = store.get_account(session, account_id)
             session.expunge_all()
@@ -219,7 +217,7 @@ class WebhookService:
             return
         self._metrics.count_webhook(source, "done")
 
-    def _record(self, session: Session, delivery: WebhookDelivery) -> dict[str, object]:
+    def _record(self, session: Session, delivery: WebhookDeliveryRow) -> dict[str, object]:
         report = read_payload(delivery.source, delivery.body)
         if report is None:
             return {"ignored": True}
@@ -261,6 +259,30 @@ class WebhookService:
             else:
                 selected.append(event)
         return selected, skipped
+
+
+def _to_account(row: WebhookAccountRow) -> WebhookAccount:
+    return WebhookAccount(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        source=row.source,
+        name=row.name,
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )
+
+
+def _to_delivery(row: WebhookDeliveryRow) -> WebhookDelivery:
+    return WebhookDelivery(
+        id=row.id,
+        state=row.state,
+        attempts=row.attempts,
+        repeats=row.repeats,
+        result=row.result,
+        error=row.error,
+        received_at=row.received_at,
+        processed_at=row.processed_at,
+    )
 
 
 def _describe(error: Exception) -> str:

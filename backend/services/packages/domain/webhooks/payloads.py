@@ -145,7 +145,7 @@ def _read_easypost(body: bytes) -> Report | None:
         EventInput(
             code=each.status,
             occurred_at=each.datetime,
-            location=each.tracking_location and _build_easypost_place(each.tracking_location),
+            location=_build_easypost_place(each.tracking_location),
             detail=each.message or None,
             translated=translate_status("easypost", each.status, each.status_detail),
         )
@@ -194,7 +194,9 @@ _READERS: Final[Mapping[str, Callable[[bytes], Report | None]]] = {
 }
 
 
-def _build_easypost_place(place: _EasyPostLocation) -> Location | None:
+def _build_easypost_place(place: _EasyPostLocation | None) -> Location | None:
+    if place is None:
+        return None
     return _build_place(place.city, place.country, place.zip)
 
 
