@@ -16,6 +16,7 @@ SERVICE_NAMES = (
     "admin",
     "realtime",
     "packages",
+    "console",
     "gateway",
 )
 

@@ -95,8 +95,11 @@ class Companion:
         port: default port, or None if it does not listen.
         port_variable: environment variable that overrides the port.
         url_variable: environment variable that passes its URL to the services.
+        tls_variable: environment variable that is set if its port uses TLS. Its URL is then https.
         probe_path: path that returns 200 once it is ready. Without one it is ready once it accepts
             connections at its port with TLS, or without a port as soon as it runs.
+        probe_port_offset: difference between the port of `probe_path`, which is served in plain
+            text, and its own port.
         socket: path of the Unix socket on which it listens instead of a port; `{data}` is replaced.
         stores_data: True if services store data in it: it is stopped after them.
         logs_json: True if it writes JSON log lines; otherwise the supervisor converts its output.
@@ -113,7 +116,9 @@ class Companion:
     port: int | None = None
     port_variable: str = ""
     url_variable: str = ""
+    tls_variable: str = ""
     probe_path: str | None = None
+    probe_port_offset: int = 0
     socket: str | None = None
     stores_data: bool = False
     logs_json: bool = False

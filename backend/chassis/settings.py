@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -19,6 +20,7 @@ from backend.chassis.observability.json_log_format import LogFormat
 from backend.chassis.secret_files import SecretFileError, read_secret_files
 from backend.chassis.service_description import Service
 from backend.security.addresses import Network, parse_trusted_networks
+from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.redis import parse_redis_url
 from backend.security.settings import loopback_host, redis_url
 
@@ -26,6 +28,8 @@ Choice = TypeVar("Choice", bound=str)
 
 _LOG_FORMATS: tuple[LogFormat, ...] = ("json", "ecs")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Relative to the working directory; the first file that assigns a variable takes precedence.
+DOTENV_FILES = (".env", "backend/services/.env")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 _MIN_SECRET_CHARACTERS = 32
@@ -312,6 +316,29 @@ def load_trusted_proxies(env: Env) -> tuple[Network, ...]:
         return parse_trusted_networks(env.text_list("TRUSTED_PROXIES"))
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def load_public_url(env: Env) -> str:
+    """Return the address of the gateway as browsers see it, without a trailing slash."""
+    gateway = get_service("gateway")
+    port = env.number(gateway.port_variable, gateway.port)
+    return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+
+
+def load_browser_session_policy(env: Env) -> BrowserSessionPolicy:
+    """Return the policy for sessions in cookies.
+
+    Raises:
+        SettingsError: sessions over plain HTTP are enabled in production.
+    """
+    allows_http = env.flag("COOKIES_OVER_HTTP")
+    if allows_http and env.is_production:
+        raise SettingsError(
+            "COOKIES_OVER_HTTP is only for development: anyone in the network could read the "
+            "sessions. Set TLS_CERTFILE and TLS_KEYFILE, or use a proxy with TLS."
+        )
+    url = urlsplit(load_public_url(env))
+    return BrowserSessionPolicy(f"{url.scheme}://{url.netloc}".lower(), allows_http)
 
 
 def _load_or_create_secret(data_dir: Path, name: str) -> str:

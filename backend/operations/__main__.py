@@ -134,17 +134,19 @@ def _serve(entry: Service | Companion, variables: EnvironmentVariables) -> int:
 
 
 def _is_ready(entry: Service | Companion, variables: EnvironmentVariables) -> bool:
+    port = _port(entry, variables)
     if isinstance(entry, Companion):
-        if entry.port is None:
+        if port is None:
             # It is ready once it runs, and the container ends with it.
             return True
+        port += entry.probe_port_offset
         scheme, path = ("tls", "") if entry.probe_path is None else ("http", entry.probe_path)
         host = variables.get("HOST") or "127.0.0.1"
     else:
         scheme, path = get_scheme(entry, variables), probe_path(entry)
         host = get_host(entry, variables)
     address = format_host(WILDCARD_LOOPBACKS.get(host, host))
-    return is_ready(f"{scheme}://{address}:{_port(entry, variables)}{path}")
+    return is_ready(f"{scheme}://{address}:{port}{path}")
 
 
 def _port(entry: Service | Companion, variables: EnvironmentVariables) -> int | None:

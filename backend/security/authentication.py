@@ -224,8 +224,11 @@ class Credentials:
     tenant: str | None = None
 
 
-def authenticate() -> Principal:
+def authenticate(*, reading: bool | None = None) -> Principal:
     """Return the principal of the current request.
+
+    Args:
+        reading: True if the request changes nothing; None to decide it by the HTTP method.
 
     Raises:
         HttpError: 401 for invalid credentials, 403 if the caller is not a member of the selected
@@ -246,7 +249,9 @@ def authenticate() -> Principal:
         if service := calling_service():
             allowed = principal.permissions & DELEGATED_PERMISSIONS[service]
             principal = replace(principal, permissions=allowed)
-        _check_session(security, principal.session_claims, reading=request.method in _READ_METHODS)
+        if reading is None:
+            reading = request.method in _READ_METHODS
+        _check_session(security, principal.session_claims, reading=reading)
         g.principal = principal
     authenticated: Principal = g.principal
     return authenticated

@@ -9,10 +9,10 @@ a lower number. Design: docs/adr/0002.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from redis import Redis
 from redis.client import PubSub
@@ -26,6 +26,7 @@ POPULATED_MARKER = redis_key("security", "told")
 CACHE_SECONDS = 0.9
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
+_WATCH_SECONDS = 1.0
 _CACHE_ENTRIES = 10_000
 
 
@@ -60,6 +61,21 @@ class RevocationHistory:
     user_generations: Mapping[str, int]
     tenant_generations: Mapping[str, int]
     lifetime_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationNotice:
+    """A revocation that was announced.
+
+    Attributes:
+        kind: what is revoked; `all` if everything was published again.
+        subject_id: id of the session, user or tenant.
+        number: the new generation, or how many seconds a session id has to be kept.
+    """
+
+    kind: Literal["session", "user", "tenant", "all"]
+    subject_id: str = ""
+    number: int = 0
 
 
 class Revocations(Protocol):
@@ -281,6 +297,31 @@ class SharedRevocations:
         self.epoch += 1
         self._statuses.clear()
 
+    def watch_notices(self) -> Generator[RevocationNotice | None]:
+        """Yield the revocations that are announced from now on.
+
+        Yields None when the channel is subscribed, and whenever there is none for a second.
+
+        Raises:
+            RedisError: the connection was lost.
+        """
+        channel: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with channel:
+            channel.subscribe(CHANNEL)
+            self._redis.ping()
+            yield None
+            silent_since = self._clock()
+            while True:
+                if message := channel.get_message(timeout=_WATCH_SECONDS):
+                    silent_since = self._clock()
+                    if notice := _parse_notice(message["data"]):
+                        yield notice
+                    continue
+                if self._clock() - silent_since >= _SILENCE_SECONDS:
+                    self._redis.ping()
+                    silent_since = self._clock()
+                yield None
+
     def _query_status(self, claims: SessionClaims) -> SessionStatus:
         marker, revoked, user_generation, tenant_generation = self._redis.mget(
             POPULATED_MARKER,
@@ -330,6 +371,15 @@ class SharedRevocations:
                     self.invalidate_cache()
                 connected = False
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+
+
+def _parse_notice(message: str) -> RevocationNotice | None:
+    match message.split(" "):
+        case ["session" | "user" | "tenant" as kind, subject_id, number]:
+            return RevocationNotice(kind, subject_id, int(number))
+        case ["all"]:
+            return RevocationNotice("all")
+    return None
 
 
 def _generations(history: RevocationHistory) -> dict[str, int]:

@@ -23,6 +23,7 @@ CONTAINER_COMPANIONS = [
 ]
 STORES = {"postgres", "valkey"}
 MONITORING = {"prometheus", "grafana"}
+RPC = {entry.name for entry in COMPANIONS if entry.name.endswith("-rpc")}
 SETUP_JOBS = {"passwords", "migrate"}
 every_service = pytest.mark.parametrize("service", CATALOG, ids=lambda entry: entry.name)
 every_container = pytest.mark.parametrize("name", SERVICES)
@@ -58,10 +59,12 @@ def test_compose_runs_exactly_the_catalog_its_stores_and_setup_jobs():
     assert set(SERVICES) == programs | STORES | MONITORING | SETUP_JOBS
 
 
-def test_monitoring_runs_only_with_its_profile():
-    profiled = {name for name, container in SERVICES.items() if "profiles" in container}
+def test_monitoring_and_grpc_run_only_with_their_profiles():
+    profiles = {name: item["profiles"] for name, item in SERVICES.items() if "profiles" in item}
 
-    assert profiled == MONITORING
+    assert {name for name, names in profiles.items() if names == ["observability"]} == MONITORING
+    assert {name for name, names in profiles.items() if names == ["grpc"]} == RPC
+    assert profiles.keys() == MONITORING | RPC
 
 
 @pytest.mark.parametrize("companion", CONTAINER_COMPANIONS, ids=lambda entry: entry.name)

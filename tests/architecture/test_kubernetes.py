@@ -14,14 +14,33 @@ from tests.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ROOT / "deploy" / "k8s" / "overlays"
+RPC = {entry.name: entry for entry in COMPANIONS if entry.name.endswith("-rpc")}
 KUBECTL = shutil.which("kubectl")
 
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is needed to render the overlays")
+
+def test_component_grpc_runs_and_checks_each_rpc_companion():
+    component = OVERLAYS.parent / "components" / "grpc" / "grpc.yaml"
+    objects = list(yaml.safe_load_all(component.read_text()))
+    deployments, services = (select_kind(objects, kind) for kind in ("Deployment", "Service"))
+
+    assert deployments.keys() == services.keys() == RPC.keys()
+    for name, companion in RPC.items():
+        (container,) = deployments[name]["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert container["args"] == ["serve", name]
+        assert ports["grpc"] == companion.port
+        assert ports["metrics"] == companion.port + companion.probe_port_offset
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"] == {"path": companion.probe_path, "port": "metrics"}
+        # Clients balance over the addresses of the name.
+        assert services[name]["spec"]["clusterIP"] == "None"
 
 
 @pytest.fixture(scope="module", params=["one-node", "production"])
 def manifests(request) -> list[dict]:
     """All objects of an overlay."""
+    if KUBECTL is None:
+        pytest.skip("kubectl is needed to render the overlays")
     rendered = subprocess.run(
         [KUBECTL, "kustomize", OVERLAYS / request.param],
         check=True,
@@ -41,6 +60,19 @@ def pods(manifests: list[dict]) -> dict[str, dict]:
     return {name: item["spec"]["template"] for name, item in workloads.items()}
 
 
+def test_component_grpc_matches_the_schemas_and_restricts_its_containers():
+    if KUBECTL is None:
+        pytest.skip("kubectl is needed to render the component")
+    validate = pytest.importorskip("kubernetes_validate").validate
+    component = OVERLAYS.parent / "components" / "grpc" / "grpc.yaml"
+    objects = list(yaml.safe_load_all(component.read_text()))
+
+    for item in objects:
+        validate(item, "1.31", strict=True)
+    test_containers_are_not_root_and_have_read_only_file_systems(objects)
+    test_every_mounted_volume_is_defined(objects)
+
+
 def test_manifests_match_their_schemas(manifests):
     validate = pytest.importorskip("kubernetes_validate").validate
     for item in manifests:
@@ -50,7 +82,7 @@ def test_manifests_match_their_schemas(manifests):
 def test_every_service_and_companion_has_a_deployment(manifests):
     # A companion with a Unix socket serves the processes of one host only.
     companions = [entry for entry in COMPANIONS if entry.socket is None]
-    expected = {entry.name for entry in (*CATALOG, *companions)}
+    expected = {entry.name for entry in (*CATALOG, *companions)} - RPC.keys()
 
     assert expected - {"local-model"} <= set(select_kind(manifests, "Deployment"))
 
@@ -131,7 +163,7 @@ def test_scaled_pods_mount_a_read_write_many_volume(manifests):
     scaled = select_kind(manifests, "HorizontalPodAutoscaler")
     if not scaled:
         pytest.skip("the one-node overlay scales nothing")
-    assert {entry.name for entry in CATALOG} - {"admin"} <= set(scaled)
+    assert {entry.name for entry in CATALOG} - {"admin", "console"} <= set(scaled)
     assert select_kind(manifests, "PersistentVolumeClaim")["data"]["spec"]["accessModes"] == [
         "ReadWriteMany"
     ]
@@ -200,7 +232,9 @@ def test_prometheus_discovers_every_pod_from_any_namespace(manifests):
 
     expected = {entry.name: entry.port for entry in CATALOG}
     expected |= {
-        entry.name: entry.port for entry in COMPANIONS if entry.probe_path == "/health/live"
+        entry.name: entry.port
+        for entry in COMPANIONS
+        if entry.probe_path == "/health/live" and entry.name not in RPC
     }
     assert scraped == expected
 

@@ -1,7 +1,10 @@
 """Responses with tokens, keys and secrets are neither stored by caches nor compressed."""
 
+from typing import get_args
+
 import pytest
 from flask import Response
+from pydantic import BaseModel, RootModel
 
 from backend.chassis.catalog import CATALOG
 
@@ -11,15 +14,18 @@ SECRET_FIELDS = {
 }
 
 
+def list_fields(model: type[BaseModel]) -> set[str]:
+    """Return the fields of *model*, or of all models of a union."""
+    if issubclass(model, RootModel):
+        return set().union(*map(list_fields, get_args(model.model_fields["root"].annotation)))
+    return set(model.model_fields)
+
+
 def list_secret_routes(app):
     """Yield (rule, blueprint) of the routes whose responses have a field of SECRET_FIELDS."""
     for rule in app.url_map.iter_rules():
         spec = getattr(app.view_functions[rule.endpoint], "response_spec", None)
-        if (
-            spec is not None
-            and spec.model is not None
-            and set(spec.model.model_fields) & SECRET_FIELDS
-        ):
+        if spec is not None and spec.model is not None and list_fields(spec.model) & SECRET_FIELDS:
             yield str(rule), rule.endpoint.rpartition(".")[0]
 
 

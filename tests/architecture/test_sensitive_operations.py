@@ -61,6 +61,7 @@ OPEN_TO_API_KEYS = {
         "PUT /packages/<package_id>",
     },
     "realtime": {"POST /publish", "POST /tickets", "PUT /notifications/read"},
+    "console": {"POST /code", "POST /formula"},
     "gateway": set(),
 }
 

@@ -43,6 +43,7 @@ BEYOND_SCHEMA = re.compile(
             "POST /mfa/totp/confirm #/code",
             "POST /password/reset invalid_reset_token",
             "POST /email/confirm invalid_email_token",
+            "POST /setup (invalid_setup_token|#/password)",
             "POST /password/(reset|change) #/new_password",
             "POST /refresh #/refresh_token",
             "(PATCH /me|POST /users) #/email",

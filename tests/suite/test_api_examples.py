@@ -41,6 +41,12 @@ EXPECTED_ERRORS = {
     # The token is in a mail.
     "POST /auth/email/confirm": 400,
     "POST /auth/password/reset": 400,
+    # The start prints the token, unless ADMIN_PASSWORD is set.
+    "POST /auth/setup": 400,
+    # The document of the example is no PDF.
+    "GET /rag/documents/{document_id}/pages/{number}": 404,
+    "GET /rag/documents/{document_id}/pages/{number}.png": 404,
+    "GET /rag/documents/{document_id}/pages/{number}.webp": 404,
     # The suite has no identity provider.
     "GET /auth/oidc/{provider}/login": 404,
     "GET /auth/oidc/{provider}/callback": 404,

@@ -21,6 +21,7 @@ from backend.chassis.catalog import CATALOG
 from backend.security import BUILT_IN_ROLES
 from backend.security.guards import Guard, get_guard
 from tests.databases import variables_in
+from tests.documents import TextLine, pdf
 from tests.identities import Identities
 from tests.suite.conftest import PASSWORD, UserClient
 
@@ -149,7 +150,14 @@ class Stage:
 
     def document(self) -> dict[str, str]:
         text = f"Sentence number {next(_numbers)} of the matrix."
-        files = {"file": ("passage.txt", text.encode())}
+        return self.upload("passage.txt", text.encode())
+
+    def page(self) -> dict[str, str]:
+        line = TextLine(72, 700, f"Sentence number {next(_numbers)} of the matrix.")
+        return self.upload("page.pdf", pdf([line])) | {"number": "1"}
+
+    def upload(self, name: str, content: bytes) -> dict[str, str]:
+        files = {"file": (name, content)}
         response = self.send_request("owner", "POST", "/rag/documents?wait=30", files=files)
         assert response.status_code == 201, response.text
         return {"document_id": response.json()["documents"][0]["id"]}
@@ -221,6 +229,7 @@ ROUTES: dict[str, RouteCase] = {
     # Internal, like /metrics of every service: not exposed by the gateway.
     "auth POST /api-keys/exchange": RouteCase(404, json={"key": "aas_unknown"}),
     "auth POST /internal/audit-events": RouteCase(404, json={"events": []}),
+    "auth POST /setup": RouteCase(400, json={"token": "unknown", "password": "another pass 456"}),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(
         400, json={"token": "unknown", "new_password": "another pass 456"}
@@ -426,6 +435,12 @@ ROUTES: dict[str, RouteCase] = {
     "rag GET /documents/<document_id>/content": RouteCase(200, resource=Stage.document),
     "rag GET /documents/<document_id>/text": RouteCase(200, resource=Stage.document),
     "rag GET /documents/<document_id>/events": RouteCase(200, resource=Stage.document),
+    **{
+        f"rag GET /documents/<document_id>/pages/<int:number>{suffix}": RouteCase(
+            200, resource=Stage.page
+        )
+        for suffix in ("", ".png", ".webp")
+    },
     "rag POST /documents/<document_id>/reindex": RouteCase(202, resource=Stage.document),
     "rag POST /query": RouteCase(200, json={"query": "passage"}),
     "rag POST /search": RouteCase(200, json={"query": "passage"}),
@@ -433,6 +448,15 @@ ROUTES: dict[str, RouteCase] = {
         f"{name} GET /stats": RouteCase(200)
         for name in ("auth", "agent", "rag", "admin", "gateway")
     },
+    "admin GET /settings": RouteCase(200),
+    "admin GET /limits": RouteCase(200),
+    "console GET /": RouteCase(200),
+    "console GET /<path:path>": RouteCase(200, path={"path": "documents"}),
+    "console GET /assets/<version>/<path:name>": RouteCase(
+        404, path={"version": "000000000000", "name": "app.js"}
+    ),
+    "console POST /code": RouteCase(200, json={"blocks": [{"text": "x"}]}),
+    "console POST /formula": RouteCase(200, json={"formulas": [{"tex": "x"}]}),
     "gateway GET /asyncapi.json": RouteCase(200),
     "gateway GET /": RouteCase(200),
     "gateway POST /": RouteCase(200),

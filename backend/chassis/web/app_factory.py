@@ -237,6 +237,12 @@ def get_component(app: Flask, component_type: type[T]) -> T:
     return component
 
 
+def find_component(app: Flask, component_type: type[T]) -> T | None:
+    """Return the component of this type that was provided to *app*, or None."""
+    component: T | None = app.extensions.get(_COMPONENTS, {}).get(component_type)
+    return component
+
+
 def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
     """Run one service on Flask's development server: `python -m backend.services.NAME.app`."""
     env = load_env()

@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 from backend.chassis.background import PeriodicTask
 from backend.chassis.messaging.audit_events import AuditEvent, AuditRecorder, RequestOrigin
 from backend.chassis.messaging.repeated_events import WINDOW_SECONDS, RepeatedEvents
+from backend.chassis.web.app_factory import provide
 from backend.security.authentication import Principal, get_client_address
 from backend.security.request_ids import request_id
 
@@ -42,11 +43,14 @@ def audit_requests(
         storage_errors: exceptions with which *recorder* reports that it could not store an event.
         repeated_denials: tests pass one with another clock.
     """
-    audit = _RequestAudit(recorder, storage_errors, repeated_denials or RepeatedEvents())
+    audit = RequestAudit(recorder, storage_errors, repeated_denials or RepeatedEvents())
+    provide(app, audit)
     app.after_request(audit.record_request)
 
 
-class _RequestAudit:
+class RequestAudit:
+    """Records the outcomes of requests that `audit_requests` describes."""
+
     def __init__(
         self,
         recorder: AuditRecorder,
@@ -65,25 +69,36 @@ class _RequestAudit:
         )
 
     def record_request(self, response: Response) -> Response:
-        principal: Principal | None = g.get("principal")
+        code = "forbidden"
         if response.status_code == 403:
-            self._record_denial(principal, response)
-        elif principal is not None and principal.api_key_id is not None:
-            self._record_key_use(principal, principal.api_key_id)
+            code = str((response.get_json(silent=True) or {}).get("code", code))
+        self.record_outcome(response.status_code, code)
         return response
 
-    def _record_denial(self, principal: Principal | None, response: Response) -> None:
+    def record_outcome(self, status: int, code: str) -> None:
+        """Record the current request if it was denied, or if its API key is used the first time.
+
+        Args:
+            status: HTTP status of the outcome.
+            code: code of the problem if the request was denied.
+        """
+        principal: Principal | None = g.get("principal")
+        if status == 403:
+            self._record_denial(principal, code)
+        elif principal is not None and principal.api_key_id is not None:
+            self._record_key_use(principal, principal.api_key_id)
+
+    def _record_denial(self, principal: Principal | None, code: str) -> None:
         user_id = principal.user_id if principal is not None else g.get("denied_user_id")
         if user_id is None:
             return
-        reason = (response.get_json(silent=True) or {}).get("code", "forbidden")
         event = self._denials.add_event(
             AuditEvent(
                 "access.denied",
                 user_id,
                 None if principal is None else principal.tenant_id,
                 get_request_origin(),
-                outcome=str(reason),
+                outcome=code,
                 target=f"{request.method} {request.url_rule or ''}",
             )
         )

@@ -52,14 +52,20 @@ _ERRORS: Final[Mapping[DatabaseFailure, ServiceError]] = {
 }
 
 
+def to_service_error(error: Exception) -> ServiceError | None:
+    """Return the 503 error for *error*, or None for errors other than the three above."""
+    failure = classify_error(error)
+    return None if failure is None else _ERRORS[failure]
+
+
 def register_database_error_handlers(app: Flask) -> None:
     """Respond with 503 in *app* while the database is unavailable, busy or full."""
 
     def handle_error(error: Exception) -> Response:
-        failure = classify_error(error)
-        if failure is None:
+        service_error = to_service_error(error)
+        if service_error is None:
             return build_internal_error_response(error)
-        return build_service_error_response(_ERRORS[failure])
+        return build_service_error_response(service_error)
 
     for error_type in (SQLAlchemyError, OSError):
         app.register_error_handler(error_type, handle_error)

@@ -13,6 +13,7 @@ from pathlib import Path
 from backend.chassis.catalog import CATALOG
 from backend.chassis.console import format_table, print_line
 from backend.chassis.diagnostics import Finding, Level, warning
+from backend.chassis.documented_settings import hide_secrets, list_documented_settings
 from backend.chassis.observability.ecs_log_format import parse_log_line
 from backend.operations import installer
 from backend.operations.doctor.host_checks import check_host
@@ -20,10 +21,7 @@ from backend.operations.supervisor import state
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import Plan
 
-_SETTING = re.compile(r"^#?\s?([A-Z][A-Z0-9_]+)=(.*?)(?:\s+#.*)?$")
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|\bHOST\b|\bLLM\b")
-_SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN")
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^@/]*(?=@)")
 _CHECK_TIMEOUT_SECONDS = 120
 # Argument of `backend.operations.doctor` for the checks of what all services share.
 _SUITE = "suite"
@@ -64,7 +62,7 @@ def print_errors(root: Path, plan: Plan, variables: EnvironmentVariables) -> Non
 
 def find_problems(root: Path, plan: Plan, variables: EnvironmentVariables) -> list[Finding]:
     """Return each problem once, with the origin of the setting that causes it; errors first."""
-    known = [name for name, _ in list_settings(root)]
+    known = [name for name, _ in list_documented_settings(root)]
     findings = [*check_host(root, plan, variables, known), *_check_services(root, plan, variables)]
     merged = [_merge_findings(group) for group in _group_by_problem(findings)]
     located = [_add_origin(finding, variables) for finding in merged]
@@ -99,21 +97,11 @@ def _add_origin(finding: Finding, variables: EnvironmentVariables) -> Finding:
     return replace(finding, origin=f"{name}: {variables.location(name)}")
 
 
-def list_settings(root: Path) -> list[tuple[str, str]]:
-    """Return every variable in `.env.example` with its default."""
-    lines = (root / ".env.example").read_text("utf-8").splitlines()
-    return [(match[1], match[2]) for match in map(_SETTING.match, lines) if match]
-
-
 def _list_settings(root: Path, variables: EnvironmentVariables) -> Iterator[tuple[str, str, str]]:
-    for name, default in list_settings(root):
+    for name, default in list_documented_settings(root):
         value = variables.get(name)
-        shown = default or "-" if value is None else _hide_secrets(name, value)
+        shown = default or "-" if value is None else hide_secrets(name, value)
         yield name, shown, variables.origin(name)
-
-
-def _hide_secrets(name: str, value: str) -> str:
-    return "(set)" if _SECRET.search(name) else _PASSWORD_IN_URL.sub("…", value)
 
 
 def _format_finding(finding: Finding) -> str:

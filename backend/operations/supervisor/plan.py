@@ -31,6 +31,8 @@ class Program:
     """One process to run: an instance of a service or a companion.
 
     Attributes:
+        probe_port_offset: difference between the port of the probes, which is in plain text, and
+            its own port.
         socket: path of the Unix socket on which it listens instead of a port.
         liveness_path: path that is probed to detect that the program no longer responds, "" for a
             program with a socket; None if it is not probed.
@@ -47,6 +49,7 @@ class Program:
     log: Path
     probe_path: str | None
     scheme: str = "http"
+    probe_port_offset: int = 0
     socket: str | None = None
     is_gateway: bool = False
     stores_data: bool = False
@@ -77,11 +80,17 @@ class Program:
     def probe_url(self) -> str | None:
         if self.socket is not None:
             return self.url
-        return None if self.probe_path is None else self.url + self.probe_path
+        return None if self.probe_path is None else self._probe_base_url + self.probe_path
 
     @property
     def liveness_url(self) -> str | None:
-        return None if self.liveness_path is None else self.url + self.liveness_path
+        return None if self.liveness_path is None else self._probe_base_url + self.liveness_path
+
+    @property
+    def _probe_base_url(self) -> str:
+        if self.port is None or not self.probe_port_offset:
+            return self.url
+        return f"http://{format_host(self.address)}:{self.port + self.probe_port_offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +254,10 @@ def _plan_companion(
         port_variable=companion.port_variable,
         log=logs / companion.log_name,
         probe_path=companion.probe_path,
+        scheme="https"
+        if companion.tls_variable and variables.get(companion.tls_variable)
+        else "http",
+        probe_port_offset=companion.probe_port_offset,
         socket=companion.socket and companion.socket.format(data=data),
         stores_data=companion.stores_data,
         logs_json=companion.logs_json,

@@ -20,6 +20,7 @@ from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_stats import StatsClient
 from backend.services.admin.domain.stats import StatsService
+from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
 from backend.services.admin.settings import Settings
 
@@ -34,7 +35,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
     audit_requests_without_tables(app, settings.common)
+    provide(app, settings.report)
     app.register_blueprint(stats_routes)
+    app.register_blueprint(settings_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)

@@ -1,8 +1,9 @@
-"""Description of the agent service and its companion process for the catalog."""
+"""Description of the agent service and its companion processes for the catalog."""
 
 from pathlib import Path
 
 from backend.ai.local_model.model_files import is_servable
+from backend.chassis.rpc.companion import create_rpc_companion
 from backend.chassis.service_description import Companion, GetVariable, Service
 
 # Each open event stream occupies a thread until it ends.
@@ -31,4 +32,5 @@ COMPANIONS = (
         url_variable="LOCAL_MODEL_URL",
         probe_path="/health",
     ),
+    create_rpc_companion("agent", 50051, "MCP_ENGINE_URL"),
 )

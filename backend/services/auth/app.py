@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.database.sessions import Database, Session, open_database
 from backend.chassis.encryption import Encryptor
 from backend.chassis.messaging.brokers import open_broker
 from backend.chassis.observability.metrics import Metrics
@@ -65,6 +65,7 @@ from backend.services.auth.routes.administration.stats import stats
 from backend.services.auth.routes.administration.tenants import tenants
 from backend.services.auth.routes.administration.users import users
 from backend.services.auth.routes.audit import audit
+from backend.services.auth.routes.browser_cookies import BrowserSessions
 from backend.services.auth.routes.credentials.api_keys import OwnApiKeys, api_keys
 from backend.services.auth.routes.credentials.external_identities import external
 from backend.services.auth.routes.credentials.password_recovery import (
@@ -126,13 +127,13 @@ def create_app(
     limiter = AttemptLimiter(database, settings.login_attempts, now)
     email_changes = EmailChanges(database, mails, limiter, now)
     account_service = AccountService(database, hasher, policy, email_changes, now)
-    _create_first_admin(account_service, settings)
 
     known_devices = KnownDevices(secret, now)
     name_encryptor = Encryptor(secret, "password-recovery")
     recovery = PasswordRecoveryService(
         database, hasher, policy, publisher, limiter, mail_sender, name_encryptor, now
     )
+    _create_first_admin(account_service, recovery, settings)
     start_mail_thread_on_request(app, recovery)
     start_mail_thread_on_request(app, mails)
 
@@ -157,6 +158,10 @@ def create_app(
             settings.session_lifetime,
             now,
         ),
+    )
+    provide(
+        app,
+        BrowserSessions(settings.browser_sessions, int(settings.session_lifetime.total_seconds())),
     )
     network_limiter = NetworkLimiter.create(app, redis_url, settings.login_attempts)
     provide(app, network_limiter)
@@ -217,18 +222,23 @@ def _create_mail_sender(settings: Settings) -> MailSender | None:
     return FolderMailSender(settings.common.data_dir / "mail", settings.mail_from)
 
 
-def _create_first_admin(account_service: AccountService, settings: Settings) -> None:
+def _create_first_admin(
+    account_service: AccountService, recovery: PasswordRecoveryService, settings: Settings
+) -> None:
     configured = settings.admin_password
     password = configured.reveal() if configured else secrets.token_urlsafe(15)
     registration = Registration(settings.admin_username, password, display_name="Administrator")
 
-    def store_generated_password() -> None:
+    def store_generated_password(session: Session, user_id: str) -> None:
         if configured is None:
+            token = recovery.create_setup_token(session, user_id)
             store_one_time_secret(
                 settings.common.data_dir,
                 "first-admin",
                 f"The first admin is {settings.admin_username!r} with the password {password}\n"
-                "It is shown only once. Sign in and change it.",
+                "It is shown only once. Sign in and change it, or set your own password with this "
+                "link, which works once within 24 hours:\n"
+                f"{settings.public_url}/console/setup#{token}",
             )
 
     try:

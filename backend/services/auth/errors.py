@@ -112,6 +112,21 @@ class SessionEnded(_Unauthenticated):
         super().__init__("The session has ended. Sign in again.")
 
 
+class HttpsRequired(ServiceError):
+    """The browser would not store the session cookies over this connection."""
+
+    status = 403
+    code = "https_required"
+    title = "HTTPS required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Browsers store session cookies only over HTTPS, or for localhost and loopback "
+            "addresses. Enable TLS (TLS_CERTFILE and TLS_KEYFILE), or open the console at "
+            "http://localhost. For development, COOKIES_OVER_HTTP=true allows plain HTTP."
+        )
+
+
 class ExpiryInPast(ServiceError):
     status = 422
     code = "validation_failed"
@@ -150,6 +165,19 @@ class UnknownRole(ServiceError):
 
     def errors(self) -> list[dict[str, str]]:
         return [{"pointer": f"#/roles/{self._index}", "detail": str(self)}]
+
+
+class InvalidSetupToken(ServiceError):
+    status = 400
+    code = "invalid_setup_token"
+    title = "Invalid setup link"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The setup link is unknown, was already used, or is older than 24 hours. Sign in with "
+            "the password that the start printed, or set one with "
+            "'python -m backend users reset-password NAME'."
+        )
 
 
 class InvalidResetToken(ServiceError):

@@ -1,5 +1,6 @@
-"""Description of the auth service for the catalog."""
+"""Description of the auth service and its companion process for the catalog."""
 
+from backend.chassis.rpc.companion import create_rpc_companion
 from backend.chassis.service_description import Command, Service
 
 SERVICE = Service(
@@ -13,3 +14,5 @@ SERVICE = Service(
         Command("keys", "manage API keys; `keys rotate` replaces the token signing key"),
     ),
 )
+
+COMPANIONS = (create_rpc_companion("auth", 50052, "SECURITY_HUB_URL"),)

@@ -6,8 +6,15 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
-from backend.chassis.catalog import get_service
-from backend.chassis.settings import CommonSettings, Env, Secret, SettingsError
+from backend.chassis.settings import (
+    CommonSettings,
+    Env,
+    Secret,
+    SettingsError,
+    load_browser_session_policy,
+    load_public_url,
+)
+from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.settings import SecuritySettings
 from backend.services.auth.clients.oidc import OidcProviderSettings
 from backend.services.auth.domain.credentials.failed_attempts import AttemptRate
@@ -29,6 +36,7 @@ class Settings:
         logins_at_once: maximum number of concurrent password hashes.
         audit_retention: time after which audit records are deleted.
         public_url: address of the gateway as browsers see it, without a trailing slash.
+        browser_sessions: when sessions can be in cookies.
         providers: OpenID Connect providers.
     """
 
@@ -48,6 +56,7 @@ class Settings:
     mail_from: str
     audit_retention: timedelta
     public_url: str
+    browser_sessions: BrowserSessionPolicy
     providers: tuple[OidcProviderSettings, ...]
 
     @classmethod
@@ -72,7 +81,8 @@ class Settings:
             smtp_url=Secret(smtp_url) if smtp_url else None,
             mail_from=env.text("MAIL_FROM", "AI Agent System <no-reply@localhost>"),
             audit_retention=_read_audit_retention(env),
-            public_url=_read_public_url(env),
+            public_url=load_public_url(env),
+            browser_sessions=load_browser_session_policy(env),
             providers=tuple(_read_provider(env, name) for name in env.text_list("OIDC_PROVIDERS")),
         )
 
@@ -91,11 +101,6 @@ def _read_audit_retention(env: Env) -> timedelta:
             f"AUDIT_RETENTION_DAYS must be at most {_MAX_RETENTION_DAYS}; it is {days}."
         )
     return timedelta(days=days)
-
-
-def _read_public_url(env: Env) -> str:
-    port = env.number(get_service("gateway").port_variable, get_service("gateway").port)
-    return env.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
 
 
 def _read_provider(env: Env, name: str) -> OidcProviderSettings:

@@ -37,6 +37,7 @@ from backend.services.gateway.domain.forwarding import RequestForwarder
 from backend.services.gateway.domain.health import RedisHealthChecker, ServiceHealthChecker
 from backend.services.gateway.domain.openapi_merge import OpenApiMerger
 from backend.services.gateway.edge.worker_state import EdgeConfig
+from backend.services.gateway.routes.browser_sessions import accept_browser_sessions
 from backend.services.gateway.routes.forwarding import (
     apply_cors,
     convert_problems_to_openai_errors,
@@ -98,11 +99,13 @@ def create_app(
             traffic=traffic,
             resolver=resolver or HostResolver(),
             service_tokens=security.service_tokens,
+            browser_sessions=settings.browser_sessions,
         ),
     )
     provide(app, traffic)
     audit_requests_without_tables(app, settings.common)
     reject_invalid_targets(app)
+    accept_browser_sessions(app, settings.browser_sessions)
     apply_cors(app, cors)
     convert_problems_to_openai_errors(app, settings.table)
     app.register_blueprint(index_routes)

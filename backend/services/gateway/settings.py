@@ -9,10 +9,12 @@ from backend.chassis.settings import (
     CommonSettings,
     Env,
     SettingsError,
+    load_browser_session_policy,
     load_service_urls,
     load_trusted_proxies,
 )
 from backend.security.addresses import Network
+from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.limits import Limit
 from backend.services.gateway.domain.routing.default_routes import DefaultLimits, default_routes
 from backend.services.gateway.domain.routing.route_table import (
@@ -25,12 +27,13 @@ from backend.services.gateway.domain.routing.route_table import (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the gateway: routes, trusted proxies, CORS, TLS and drain time."""
+    """Settings of the gateway: routes, trusted proxies, CORS, browser sessions, TLS, drain time."""
 
     common: CommonSettings
     table: RouteTable
     trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
+    browser_sessions: BrowserSessionPolicy
     certificate: Path | None
     certificate_key: Path | None
     drain_seconds: float
@@ -45,6 +48,7 @@ class Settings:
             table=load_routes(env),
             trusted_proxies=load_trusted_proxies(env),
             cors_origins=_load_cors_origins(env),
+            browser_sessions=load_browser_session_policy(env),
             certificate=Path(certificate) if certificate else None,
             certificate_key=Path(key) if key else None,
             drain_seconds=env.decimal("GATEWAY_DRAIN_SECONDS", 30.0),
@@ -59,6 +63,7 @@ def load_routes(env: Env) -> RouteTable:
         tenant=_load_rate(env, "RATE_LIMIT_TENANT", "1000/minute burst 2000"),
         connect=_load_rate(env, "RATE_LIMIT_CONNECT", "300/minute"),
         webhook=_load_rate(env, "RATE_LIMIT_WEBHOOK", "6000/minute burst 2000"),
+        console=_load_rate(env, "RATE_LIMIT_CONSOLE", "1200/minute"),
         sockets_per_address=env.number("GATEWAY_SOCKETS_PER_ADDRESS", 64, min_value=1),
         tokens=(
             _load_rate(env, "LLM_TOKENS_USER", "200000/minute"),

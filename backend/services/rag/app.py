@@ -29,13 +29,17 @@ from backend.services.rag.clients.metrics import RagMetrics, queue_metrics
 from backend.services.rag.domain.answers import AnswerService
 from backend.services.rag.domain.collections import CollectionService
 from backend.services.rag.domain.documents import DocumentService, WaitSlots
+from backend.services.rag.domain.page_views import PageViewService
 from backend.services.rag.domain.stats import StatsService
 from backend.services.rag.domain.uploads import UploadLimits
+from backend.services.rag.extraction.page_views import PageViewer
+from backend.services.rag.extraction.parser_processes import select_processes
 from backend.services.rag.jobs.broker import WorkerNotifier
 from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.routes.collections import collections
 from backend.services.rag.routes.documents import documents
+from backend.services.rag.routes.page_views import page_views
 from backend.services.rag.routes.search import search
 from backend.services.rag.routes.stats import stats
 from backend.services.rag.settings import Settings
@@ -87,17 +91,16 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     provide(app, components)
     provide(app, components.blob_storage)
     provide(app, CollectionService(database, wake, audit))
-    provide(
-        app,
-        DocumentService(
-            database,
-            components.blob_storage,
-            wake,
-            components.encryptor,
-            audit,
-            max_queued_documents=settings.max_queued_documents,
-        ),
+    document_service = DocumentService(
+        database,
+        components.blob_storage,
+        wake,
+        components.encryptor,
+        audit,
+        max_queued_documents=settings.max_queued_documents,
     )
+    provide(app, document_service)
+    provide(app, PageViewService(document_service, PageViewer(select_processes())))
     provide(app, WaitSlots(_MAX_WAIT_SLOTS))
     provide(app, components.search)
     provide(app, components.similarities)
@@ -112,7 +115,7 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
             open_answer_model(settings.models),
         ),
     )
-    for blueprint in (collections, documents, search, stats):
+    for blueprint in (collections, documents, page_views, search, stats):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

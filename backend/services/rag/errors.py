@@ -20,6 +20,51 @@ class DocumentNotFound(ServiceError):
         super().__init__("Document not found.")
 
 
+class PageNotFound(ServiceError):
+    """The document is no PDF, or has no page of this number."""
+
+    status = 404
+    code = "page_not_found"
+    title = "Page not found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The document is not a PDF, or has fewer pages. GET /rag/documents/ID/text returns its "
+            "text."
+        )
+
+
+class PageUnavailable(ServiceError):
+    """The page cannot be rendered: a password is needed, it is damaged, or exceeds a limit."""
+
+    status = 409
+    code = "page_unavailable"
+    title = "Page cannot be displayed"
+
+    def __init__(self, reason: str) -> None:
+        texts = {
+            "password_required": "The PDF requires a password, which is not stored after the "
+            "upload. Read its text instead.",
+            "too_complex": "Displaying the page needs too much time or memory. Read its text "
+            "instead.",
+        }
+        super().__init__(texts.get(reason, "The page is damaged. Read its text instead."))
+
+
+class PageRenderingBusy(ServiceError):
+    """Too many requests wait for pages."""
+
+    status = 503
+    code = "page_rendering_busy"
+    title = "Too many pages are being rendered"
+
+    def __init__(self) -> None:
+        super().__init__("Many pages are being rendered at the moment. Retry in a few seconds.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "2"}
+
+
 class CollectionNotFound(ServiceError):
     """The collection does not exist, was deleted, or is not visible to the caller."""
 

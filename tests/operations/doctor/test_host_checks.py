@@ -8,8 +8,9 @@ from collections import namedtuple
 
 import pytest
 
+from backend.chassis.documented_settings import list_documented_settings
 from backend.operations import __main__ as command
-from backend.operations.doctor import host_checks, report
+from backend.operations.doctor import host_checks
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan
 from backend.operations.supervisor.processes.spawn import ProcessIdentity, identify
@@ -17,7 +18,7 @@ from backend.operations.supervisor.state import RunningProgram, SupervisorState
 from tests.servers import free_port
 
 WILDCARD = "0.0.0.0"  # noqa: S104 - not bound
-KNOWN = [name for name, _ in report.list_settings(command.ROOT)]
+KNOWN = [name for name, _ in list_documented_settings(command.ROOT)]
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def test_generated_admin_password_is_stored_for_the_operator_once(make_settings,
     restarted = create_app(settings)
 
     assert list(pop_one_time_secrets(tmp_path)) == []
+    assert "http://127.0.0.1:5000/console/setup#setup_" in text
     assert ApiUser.sign_in(restarted.test_client(), "admin", password).username == "admin"
 
 

@@ -1,11 +1,16 @@
 """Realtime through the gateway of a running suite: clients, an agent run, killed processes."""
 
 import asyncio
+import functools
 import json
 import os
+import shutil
 import signal
+import subprocess
+import tarfile
 import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -89,6 +94,55 @@ class Receiver(SubscriptionEventHandler):
         await client.disconnect()
 
 
+BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
+SDK = "centrifuge@5.8.0"
+PAGE = """<!doctype html><title>client</title><script src="centrifuge.js"></script><script>
+const [url, token, topic] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+window.events = [];
+window.lost = 0;
+const client = new Centrifuge(url, {token, minReconnectDelay: 100, maxReconnectDelay: 500});
+const subscription = client.newSubscription(topic);
+subscription.on("publication", (context) => window.events.push(context.data));
+subscription.on("subscribed", (context) => {
+  window.isSubscribed = true;
+  window.lost += context.wasRecovering && !context.recovered ? 1 : 0;
+});
+subscription.subscribe();
+client.connect();
+</script>"""
+
+
+@pytest.fixture
+def browser_page(tmp_path, suite, admin):
+    """A page in Chromium on which the JavaScript SDK has subscribed to the topic `packages`.
+
+    The SDK comes from the npm registry, as a web application installs it.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not Path(BROWSER).exists() or not shutil.which("npm"):
+        pytest.skip("needs Chromium (CONSOLE_TEST_BROWSER) and npm, which downloads the SDK")
+    npm = ["npm", "pack", "--silent", SDK]
+    subprocess.run(npm, cwd=tmp_path, check=True, timeout=120)
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as archive:
+        source = archive.extractfile("package/dist/centrifuge.js")
+        (tmp_path / "centrifuge.js").write_bytes(source.read())
+    (tmp_path / "index.html").write_text(PAGE)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = suite.url.replace("http", "ws") + "/ws/connect"
+    fragment = json.dumps([url, get_token(admin), "packages"])
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/index.html#{fragment}")
+        page.wait_for_function("window.isSubscribed")
+        yield page
+        browser.close()
+    server.shutdown()
+    server.server_close()
+
+
 def get_token(session):
     return session.headers["Authorization"].removeprefix("Bearer ")
 
@@ -166,6 +220,26 @@ def test_nothing_is_lost_when_processes_are_killed(suite, admin):
         assert get_numbers(sdk) == sorted(get_numbers(sdk))
         assert sdk.lost == 0
     client.disconnect()
+
+
+def test_browser_receives_each_publication_although_processes_are_killed(
+    suite, admin, browser_page
+):
+    for number in range(200, 260):
+        publish(suite, admin, number)
+        if number in (215, 245):
+            os.kill(suite.get_pid("realtime-service"), signal.SIGKILL)
+        if number == 230:
+            os.kill(suite.get_pid("valkey"), signal.SIGKILL)
+
+    browser_page.wait_for_function(
+        "new Set(events.map(event => event.data.n)).size === 60", timeout=60_000
+    )
+    numbers = [event["data"]["n"] for event in browser_page.evaluate("events")]
+    # A publication that was sent again after an error may be stored twice.
+    assert numbers == sorted(numbers)
+    assert sorted(set(numbers)) == list(range(200, 260))
+    assert browser_page.evaluate("lost") == 0
 
 
 def get_numbers(receiver):

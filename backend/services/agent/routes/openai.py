@@ -99,7 +99,7 @@ class OpenAIModelList(BaseModel):
 @responds_with(OpenAIModelList, error_model=OpenAIError)
 def list_models() -> OpenAIModelList:
     """List the models that a chat completion can use."""
-    return OpenAIModelList(data=_get_models())
+    return OpenAIModelList(data=get_models())
 
 
 # Names of models may contain slashes, such as those of a model hub.
@@ -109,7 +109,7 @@ def list_models() -> OpenAIModelList:
 @request_example(model="embedded-lite")
 def get_model(model: str) -> OpenAIModel:
     """Get one model that a chat completion can use."""
-    models = {entry.id: entry for entry in _get_models()}
+    models = {entry.id: entry for entry in get_models()}
     if model not in models:
         raise ModelNotFound(
             f"The model {model[:128]!r} is not configured. Configured models: {', '.join(models)}."
@@ -117,7 +117,8 @@ def get_model(model: str) -> OpenAIModel:
     return models[model]
 
 
-def _get_models() -> list[OpenAIModel]:
+def get_models() -> list[OpenAIModel]:
+    """Return the configured models, the default first."""
     return [
         OpenAIModel(id=model.name, owned_by=model.provider) for model in use(ToolListService).models
     ]

@@ -192,14 +192,14 @@ class AccountService:
         return account
 
     def create_first_admin(
-        self, registration: Registration, before_commit: Callable[[], None]
+        self, registration: Registration, before_commit: Callable[[Session, str], None]
     ) -> bool:
         """Create the first admin account unless an admin exists.
 
         Args:
-            before_commit: stores the generated password for the operator. It runs before the
-                commit: an account with a lost password is worse than a stored password
-                without an account.
+            before_commit: called with the transaction and the user id; stores the generated
+                password for the operator. It runs before the commit: an account with a lost
+                password is worse than a stored password without an account.
 
         Returns:
             True if the account was created.
@@ -221,7 +221,7 @@ class AccountService:
                 session, self._now(), INTERNAL_ORIGIN, "account.first_admin", target=user.id
             )
             session.flush()
-            before_commit()
+            before_commit(session, user.id)
         return True
 
     def _check_password(self, registration: Registration, name: Username) -> None:

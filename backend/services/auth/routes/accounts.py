@@ -9,11 +9,13 @@ from backend.chassis.web.app_factory import use
 from backend.chassis.web.idempotency import idempotent_with_secret
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import Input, authenticated, current_principal, public, validate_input
+from backend.security.browser_sessions import SessionKind
 from backend.services.auth.domain.accounts import Account, AccountService, Registration
 from backend.services.auth.domain.credentials.email_changes import EmailChanges
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     EmailTaken,
+    HttpsRequired,
     InvalidEmailToken,
     InvalidUsername,
     MailUnavailable,
@@ -23,6 +25,11 @@ from backend.services.auth.errors import (
     TooManyAttempts,
     UsernameTaken,
     WeakPassword,
+)
+from backend.services.auth.routes.browser_cookies import (
+    NewSession,
+    check_session_kind,
+    return_session,
 )
 from backend.services.auth.routes.known_device_cookie import remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
@@ -36,7 +43,7 @@ from backend.services.auth.routes.schemas import (
     to_user_response,
 )
 from backend.services.auth.routes.sensitive_operations import sensitive
-from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_response
+from backend.services.auth.routes.tokens import to_sign_in_response
 
 accounts = Blueprint("accounts", __name__)
 
@@ -48,6 +55,7 @@ class AccountCreate(Input):
     password: Annotated[Password, Field(examples=["testpass123"])]
     email: Email | None = None
     display_name: DisplayName | None = None
+    session: SessionKind = "token"
 
 
 class AccountUpdate(Input):
@@ -69,16 +77,20 @@ class EmailConfirm(Input):
 @validate_input(AccountCreate)
 @idempotent_with_secret
 @responds_with(
-    SignInResponse, 201, errors=(UsernameTaken, EmailTaken, InvalidUsername, WeakPassword, TooBusy)
+    NewSession,
+    201,
+    errors=(HttpsRequired, UsernameTaken, EmailTaken, InvalidUsername, WeakPassword, TooBusy),
 )
 @request_example({"username": "testuser", "password": "testpass123", "display_name": "Test User"})
-def register_account(body: AccountCreate) -> SignInResponse:
+def register_account(body: AccountCreate) -> NewSession:
     """Create an account with its own personal tenant, and sign in."""
+    check_session_kind(body.session)
     origin = get_request_origin()
     registration = Registration(body.username, body.password, body.email, body.display_name)
     user_id = use(AccountService).register_account(registration, origin)
     remember_device(user_id)
-    return to_sign_in_response(use(SessionService).open_session(user_id, "registration", origin))
+    signed_in = use(SessionService).open_session(user_id, "registration", origin)
+    return return_session(to_sign_in_response(signed_in), body.session)
 
 
 @accounts.get("/me")
@@ -86,8 +98,7 @@ def register_account(body: AccountCreate) -> SignInResponse:
 @responds_with(UserResponse, errors=(SessionEnded,))
 def get_current_user() -> UserResponse:
     """Get the caller's account, with roles and permissions in the selected tenant."""
-    account, pending_email = use(AccountService).get_account(current_principal().user_id)
-    return _to_response(account, pending_email)
+    return load_own_account()
 
 
 @accounts.patch("/me")
@@ -106,11 +117,7 @@ def update_current_user(changes: AccountUpdate) -> UserResponse:
     `POST /auth/email/confirm` confirms it with the token that is sent to it; the previous address
     gets a notice.
     """
-    fields = changes.model_dump(include=changes.model_fields_set)
-    account = use(AccountService).update_account(
-        current_principal().user_id, fields, get_request_origin()
-    )
-    return _to_response(account, use(EmailChanges).get_pending_email(account.id))
+    return change_own_account(changes)
 
 
 @accounts.post("/email/confirm")
@@ -127,6 +134,21 @@ def confirm_email(body: EmailConfirm) -> None:
 def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def load_own_account() -> UserResponse:
+    """Return the caller's account."""
+    account, pending_email = use(AccountService).get_account(current_principal().user_id)
+    return _to_response(account, pending_email)
+
+
+def change_own_account(changes: AccountUpdate) -> UserResponse:
+    """Change the fields that are set in *changes*, and return the caller's account."""
+    fields = changes.model_dump(include=changes.model_fields_set)
+    account = use(AccountService).update_account(
+        current_principal().user_id, fields, get_request_origin()
+    )
+    return _to_response(account, use(EmailChanges).get_pending_email(account.id))
 
 
 def _to_response(account: Account, pending_email: str | None) -> UserResponse:

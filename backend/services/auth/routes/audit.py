@@ -140,6 +140,11 @@ def list_audit_records(query: AuditQuery) -> AuditRecordPage:
 @responds_with(AuditRecordPage)
 def list_own_activity(page: PageQuery) -> AuditRecordPage:
     """List actions by the caller and on the caller's account, newest first."""
+    return load_own_activity(page)
+
+
+def load_own_activity(page: PageQuery) -> AuditRecordPage:
+    """Return a page of the actions by the caller and on the caller's account."""
     user_id = current_principal().user_id
     records = use(AuditLog).list_user_activity(user_id, _parse_cursor(page), page.limit + 1)
     page_response = _to_page(records, page)
@@ -188,5 +193,10 @@ def _parse_cursor(page: PageQuery) -> int | None:
 )
 def add_audit_events(body: AuditEventBatch) -> None:
     """Add audit events of another service. Events that were added before are ignored."""
+    store_audit_events(body)
+
+
+def store_audit_events(body: AuditEventBatch) -> None:
+    """Add the audit events of the calling service."""
     service = calling_service() or ""
     use(AuditLog).record_delivered_events(service, [event.to_event() for event in body.events])

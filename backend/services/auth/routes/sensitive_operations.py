@@ -82,6 +82,22 @@ SENSITIVE_OPERATIONS: Mapping[str, Rule] = {
 }
 
 
+def ensure_operation_allowed(operation: str, body: BaseModel | None) -> None:
+    """Raise an error unless the caller may perform *operation* of `SENSITIVE_OPERATIONS` now.
+
+    Raises:
+        SessionRequired: the caller uses an API key.
+        ReauthenticationRequired: the session has no recent proof.
+    """
+    rule = SENSITIVE_OPERATIONS[operation]
+    caller = current_principal()
+    if rule.applies(body, caller):
+        if caller.uses_api_key:
+            raise SessionRequired
+        if rule.requirement is Requirement.RECENT_PROOF:
+            use(SessionService).ensure_recent_proof(caller.user_id, caller.session_id)
+
+
 def sensitive(view: View) -> View:
     """Protect *view* as `SENSITIVE_OPERATIONS` requires.
 
@@ -91,14 +107,8 @@ def sensitive(view: View) -> View:
 
     @wraps(view)
     def protected(*args: Any, **path: Any) -> Any:
-        rule = SENSITIVE_OPERATIONS[f"{request.method} {request.url_rule}"]
-        caller = current_principal()
         body = args[0] if args else None
-        if rule.applies(body, caller):
-            if caller.uses_api_key:
-                raise SessionRequired
-            if rule.requirement is Requirement.RECENT_PROOF:
-                use(SessionService).ensure_recent_proof(caller.user_id, caller.session_id)
+        ensure_operation_allowed(f"{request.method} {request.url_rule}", body)
         return view(*args, **path)
 
     protected.is_sensitive = True  # type: ignore[attr-defined]

@@ -21,9 +21,11 @@ from backend.security import (
     validate_input,
     validate_query,
 )
+from backend.security.browser_sessions import SessionKind
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
     AccountDisabled,
+    HttpsRequired,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidTotp,
@@ -34,6 +36,16 @@ from backend.services.auth.errors import (
     TooManyAttempts,
     TotpRequired,
 )
+from backend.services.auth.routes.browser_cookies import (
+    NewSession,
+    RefreshedBrowserSession,
+    RenewedSession,
+    check_session_kind,
+    delete_session_cookies,
+    get_refresh_cookie,
+    return_session,
+    set_session_cookies,
+)
 from backend.services.auth.routes.known_device_cookie import get_device_token, remember_device
 from backend.services.auth.routes.network_limit import (
     NetworkLimiter,
@@ -42,12 +54,7 @@ from backend.services.auth.routes.network_limit import (
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password, TotpCode
 from backend.services.auth.routes.sensitive_operations import sensitive
-from backend.services.auth.routes.tokens import (
-    SignInResponse,
-    TokenResponse,
-    to_sign_in_response,
-    to_token_response,
-)
+from backend.services.auth.routes.tokens import to_sign_in_response, to_token_response
 
 _MAX_NAME_CHARACTERS = 254
 _MAX_REFRESH_TOKEN_CHARACTERS = 128
@@ -61,6 +68,7 @@ class LoginRequest(Input):
     ]
     password: Annotated[Password, Field(examples=["testpass123"])]
     totp: TotpCode | None = None
+    session: SessionKind = "token"
 
 
 class SessionResponse(BaseModel):
@@ -110,27 +118,29 @@ sessions = Blueprint("sessions", __name__)
 class LimitedSignIn:
     """`SessionService.sign_in` with a limit of the failed attempts from one network."""
 
-    sign_in: Callable[[LoginRequest], SignInResponse]
+    sign_in: Callable[[LoginRequest], NewSession]
 
     @classmethod
     def create(cls, limiter: NetworkLimiter) -> Self:
         return cls(limiter.limit(sign_in, _is_failure, lambda: bool(g.is_known_device)))
 
 
-def sign_in(body: LoginRequest) -> SignInResponse:
+def sign_in(body: LoginRequest) -> NewSession:
+    check_session_kind(body.session)
     signed_in = use(SessionService).sign_in(
         body.username, body.password, body.totp, get_request_origin(), get_device_token()
     )
     remember_device(signed_in.account.id)
-    return to_sign_in_response(signed_in)
+    return return_session(to_sign_in_response(signed_in), body.session)
 
 
 @sessions.post("/login")
 @public
 @validate_input(LoginRequest)
 @responds_with(
-    SignInResponse,
+    NewSession,
     errors=(
+        HttpsRequired,
         InvalidCredentials,
         TotpRequired,
         InvalidTotp,
@@ -140,8 +150,12 @@ def sign_in(body: LoginRequest) -> SignInResponse:
     ),
 )
 @request_example({"username": "testuser", "password": "testpass123"})
-def login(body: LoginRequest) -> SignInResponse:
+def login(body: LoginRequest) -> NewSession:
     """Sign in with a username or e-mail address and a password.
+
+    With `"session": "cookie"` the tokens are in cookies that no script can read, and the gateway
+    accepts requests of the same origin without other credentials. Requests that change something
+    then need the header `X-Requested-With: console`.
 
     The response sets a cookie that marks the device as known: failed sign-ins from other devices
     do not delay it.
@@ -175,12 +189,30 @@ def reauthenticate(body: Reauthentication) -> None:
 @sessions.post("/refresh")
 @public
 @validate_input(RefreshRequest, optional=True)
-@responds_with(TokenResponse, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
+@responds_with(RenewedSession, errors=(InvalidRefreshToken, RefreshReused, SessionEnded))
 @request_example({"refresh_token": "rt_9f86d081884c7d659a2feaa0c55ad015"})
-def refresh(body: RefreshRequest | None) -> TokenResponse:
-    """Exchange a refresh token for a new access token and refresh token."""
+def refresh(body: RefreshRequest | None) -> RenewedSession:
+    """Exchange a refresh token for a new access token and refresh token.
+
+    Without a token in the request, the session cookies of a browser are renewed.
+    """
+    if body is None and (cookie := get_refresh_cookie()):
+        return RenewedSession(_refresh_cookies(cookie))
     token = body.refresh_token if body else _get_bearer_token()
-    return to_token_response(use(SessionService).refresh_session(token, get_request_origin()))
+    return RenewedSession(
+        to_token_response(use(SessionService).refresh_session(token, get_request_origin()))
+    )
+
+
+def _refresh_cookies(token: str) -> RefreshedBrowserSession:
+    try:
+        refreshed = use(SessionService).refresh_session(token, get_request_origin())
+    except (InvalidRefreshToken, RefreshReused, SessionEnded):
+        delete_session_cookies()
+        raise
+    tokens = to_token_response(refreshed)
+    set_session_cookies(tokens)
+    return RefreshedBrowserSession(expires_in=tokens.expires_in)
 
 
 @sessions.post("/logout")
@@ -191,6 +223,7 @@ def logout() -> None:
     """End the session of the access token."""
     caller = current_principal()
     use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
+    delete_session_cookies()
 
 
 @sessions.post("/logout/all")
@@ -200,6 +233,7 @@ def logout() -> None:
 def logout_all() -> None:
     """End all sessions of the caller."""
     use(SessionService).sign_out_everywhere(current_principal().user_id, get_request_origin())
+    delete_session_cookies()
 
 
 @sessions.get("/me/sessions")

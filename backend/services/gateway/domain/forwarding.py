@@ -5,7 +5,7 @@ functions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.chassis.dns import HostResolver
 from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ServiceOverloaded
@@ -18,6 +18,7 @@ from backend.security.addresses import (
     rate_limit_address,
 )
 from backend.security.authentication import Credentials
+from backend.security.browser_sessions import BrowserSessionPolicy, cross_site_request
 from backend.security.limits import Charge, Limiter, RateLimitDecision
 from backend.security.service_tokens import GATEWAY_HEADER, ServiceTokens
 from backend.services.gateway.clients.blocking_upstream import (
@@ -27,6 +28,10 @@ from backend.services.gateway.clients.blocking_upstream import (
 )
 from backend.services.gateway.clients.instances import Instance, InstanceGroup
 from backend.services.gateway.domain import headers, rate_limits
+from backend.services.gateway.domain.browser_sessions import (
+    forwarded_cookies,
+    read_browser_session,
+)
 from backend.services.gateway.domain.caller_identity import (
     CallerAuthenticator,
     rate_limit_subject,
@@ -117,6 +122,7 @@ class RequestForwarder:
         traffic: DailyTraffic,
         resolver: HostResolver | None = None,
         service_tokens: ServiceTokens | None = None,
+        browser_sessions: BrowserSessionPolicy | None = None,
     ) -> None:
         self.table = table
         self.authenticator = authenticator
@@ -128,6 +134,7 @@ class RequestForwarder:
         self.retry_policies = create_retry_policies(self.instance_groups)
         self._upstreams = upstreams
         self._service_tokens = service_tokens
+        self.browser_sessions = browser_sessions or BrowserSessionPolicy("")
 
     def create_gateway_token(self, service: str) -> str | None:
         """Return the token for *service* that proves that the gateway wrote X-Forwarded-For.
@@ -152,6 +159,7 @@ class RequestForwarder:
             raise UnknownRoute
         if request.length is not None and request.length > route.body_limit:
             raise BodyTooLarge(route.body_limit)
+        request = self._apply_browser_session(route, upstream_path, request)
         principal = self._authenticate(route, upstream_path, request)
         address = client_address(
             request.peer, request.get_header("x-forwarded-for"), self.trusted_proxies
@@ -173,6 +181,31 @@ class RequestForwarder:
         match = self.table.find_route(path)
         if match is not None and not match[0].is_closed(match[1]):
             self.traffic.count_requests(match[0].service, status)
+
+    def _apply_browser_session(
+        self, route: Route, upstream_path: str, request: ForwardRequest
+    ) -> ForwardRequest:
+        """Return *request* with the credentials of its session cookie.
+
+        Raises:
+            HttpError: another site sent a request that needs credentials.
+        """
+        cookies = request.get_header("cookie")
+        if not cookies:
+            return request
+        session = read_browser_session(
+            request.method,
+            {name.lower(): value for name, value in request.fields},
+            self.browser_sessions,
+        )
+        if session.is_cross_site and requires_authentication(route, upstream_path):
+            raise cross_site_request()
+        own = [("Cookie", kept)] if (kept := forwarded_cookies(route.service, cookies)) else []
+        if session.authorization:
+            own.append(("Authorization", session.authorization))
+        replaced = {"cookie", "authorization"} if session.authorization else {"cookie"}
+        fields = [field for field in request.fields if field[0].lower() not in replaced]
+        return replace(request, fields=[*fields, *own])
 
     def _authenticate(
         self, route: Route, upstream_path: str, request: ForwardRequest

@@ -21,12 +21,23 @@ _PARSED_NAMES = frozenset(
         "access-control-request-method",
         "sec-websocket-key",
         "sec-websocket-version",
+        "cookie",
+        "sec-fetch-site",
+        "x-requested-with",
         "traceparent",
         "tracestate",
     }
 )
 _SINGLE_NAMES = frozenset(
-    {"authorization", "x-api-key", "x-tenant-id", "content-type", "idempotency-key", "origin"}
+    {
+        "authorization",
+        "x-api-key",
+        "x-tenant-id",
+        "content-type",
+        "cookie",
+        "idempotency-key",
+        "origin",
+    }
 )
 
 
@@ -36,17 +47,17 @@ class GatewayHeaderBlock(HeaderBlock):
     Attributes:
         caller: the authenticated `Caller`, or None.
         forwarded_head: the end of the head that is sent to a service.
-        is_upgrade: True if *forwarded_head* was created for a WebSocket handshake.
+        forwarded_variant: the arguments for which *forwarded_head* was created.
         rate_limit_address: client address that anonymous requests are charged to.
     """
 
-    __slots__ = ("caller", "forwarded_head", "is_upgrade", "rate_limit_address")
+    __slots__ = ("caller", "forwarded_head", "forwarded_variant", "rate_limit_address")
 
     def __init__(self) -> None:
         super().__init__()
         self.caller: object = None
         self.forwarded_head = ""
-        self.is_upgrade = False
+        self.forwarded_variant: tuple[bool, str, str] | None = None
         self.rate_limit_address = ""
 
     def with_host(self, host: str) -> Self:

@@ -9,6 +9,7 @@ from backend.chassis.web.asyncio_server import responses
 from backend.chassis.web.http1.header_writer import CLOSE_LINE, STATUS_LINES, format_header_lines
 from backend.chassis.web.http1.response_head import DATE_BIT, ResponseHead
 from backend.security.addresses import client_address, is_trusted, rate_limit_address
+from backend.services.gateway.domain.browser_sessions import forwarded_cookies
 from backend.services.gateway.domain.headers import parse_connection_tokens
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ _PLAIN_CONNECTION_VALUES = frozenset({"close", "keep-alive"})
 
 
 def prepare_forwarded_head(
-    block: GatewayHeaderBlock, state: WorkerState, peer: str, *, is_upgrade: bool
+    block: GatewayHeaderBlock,
+    state: WorkerState,
+    peer: str,
+    *,
+    is_upgrade: bool,
+    authorization: str = "",
+    service: str = "",
 ) -> None:
     """Set the attributes of *block* that are the same for all requests that repeat it.
 
@@ -30,6 +37,8 @@ def prepare_forwarded_head(
         state: the state of the worker.
         peer: address of the client connection.
         is_upgrade: True for a WebSocket handshake.
+        authorization: value of the Authorization header that a session cookie stands for, or "".
+        service: the service that receives the request, if it has a Cookie header.
     """
     headers = block.headers
     address = client_address(peer, headers.get("x-forwarded-for", ""), state.trusted_proxies)
@@ -45,12 +54,24 @@ def prepare_forwarded_head(
     else:
         framing = ""
     block.rate_limit_address = rate_limit_address(address)
-    block.is_upgrade = is_upgrade
+    lines = block.forwarded_lines
+    if "cookie" in headers:
+        lines = _replace_cookie_line(lines, forwarded_cookies(service, headers["cookie"]))
+    if authorization:
+        # An empty Authorization header does not take precedence over the cookie.
+        lines = [line for line in lines if not line.lower().startswith("authorization:")]
+        lines.append(f"Authorization: {authorization}\r\n")
+    block.forwarded_variant = (is_upgrade, authorization, service)
     block.forwarded_head = (
-        f"\r\n{''.join(block.forwarded_lines)}X-Forwarded-For: {address}\r\n"
+        f"\r\n{''.join(lines)}X-Forwarded-For: {address}\r\n"
         f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {headers.get('host', '')}\r\n"
         f"{framing}X-Request-ID: "
     )
+
+
+def _replace_cookie_line(lines: list[str], cookies: str) -> list[str]:
+    others = [line for line in lines if not line.lower().startswith("cookie:")]
+    return [*others, f"Cookie: {cookies}\r\n"] if cookies else others
 
 
 def request_unencoded_response(forwarded_head: str) -> str:

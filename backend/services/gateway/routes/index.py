@@ -3,8 +3,10 @@
 from functools import cache
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from backend import __version__
 from backend.chassis.messaging import asyncapi
@@ -31,8 +33,10 @@ class ServiceIndex(BaseModel):
 @index_routes.get("/")
 @public
 @responds_with(ServiceIndex)
-def get_index() -> ServiceIndex:
-    """List the services and the documentation."""
+def get_index() -> ServiceIndex | Response:
+    """List the services and the documentation. Browsers are redirected to the console."""
+    if prefers_html(request.headers.get("Accept", "")):
+        return Response(status=303, headers={"Location": "/console/", "Vary": "Accept"})
     table = use(RequestForwarder).table
     return ServiceIndex(
         name="AI Agent System",
@@ -42,6 +46,12 @@ def get_index() -> ServiceIndex:
         health="/health",
         services={route.name: route.prefix for route in table.routes},
     )
+
+
+def prefers_html(accept: str) -> bool:
+    """Return True if the header *accept* names HTML with a higher quality than JSON."""
+    media_types = parse_accept_header(accept, MIMEAccept)
+    return media_types.best_match(["application/json", "text/html"]) == "text/html"
 
 
 # Without `responds_with`, a route is not listed in the OpenAPI document: POST exists only for

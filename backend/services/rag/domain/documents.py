@@ -32,7 +32,7 @@ from backend.services.rag.store import chunks as chunk_store
 from backend.services.rag.store import collection_changes, ingestion_queue
 from backend.services.rag.store import documents as store
 from backend.services.rag.store.collections import CollectionRow
-from backend.services.rag.store.documents import DocumentRow, DocumentStatus
+from backend.services.rag.store.documents import DocumentRow, DocumentStatus, PageRow
 
 FINAL_STATUSES = ("ready", "failed")
 # A wait is prolonged by up to a tenth, and by at most this time.
@@ -365,12 +365,21 @@ class DocumentService:
             ]
             return chunks, cursor
 
-    def list_text_pages(self, viewer: Viewer, document_id: str) -> list[TextPage]:
-        """Return the extracted text page by page."""
+    def list_text_pages(
+        self, viewer: Viewer, document_id: str, start: int = 0, end: int | None = None
+    ) -> list[TextPage]:
+        """Return the extracted text between *start* and *end*, page by page."""
         with self._database.read(viewer.tenant_id) as session:
             row = _get_readable_row(session, viewer, document_id)
-            pages = store.list_pages(session, row.id, row.generation)
-            return [TextPage(page.number, page.start, page.text) for page in pages]
+            pages = store.list_pages(session, row.id, row.generation, start, end)
+            return [_clip_page(page, start, end) for page in pages]
+
+    def get_text_page(self, viewer: Viewer, document_id: str, number: int) -> TextPage | None:
+        """Return the extracted text of one page, or None if it is not extracted."""
+        with self._database.read(viewer.tenant_id) as session:
+            row = _get_readable_row(session, viewer, document_id)
+            page = store.get_page(session, row.id, row.generation, number)
+            return None if page is None else TextPage(page.number, page.start, page.text)
 
     def _replace_same_filename(self, session: Session, viewer: Viewer, row: DocumentRow) -> None:
         """Record that *row* replaces the other documents with its file name when it is ready."""
@@ -393,6 +402,12 @@ class DocumentService:
             return
         row.attachment_of = None  # a document that is moved without its message is independent
         move_document(session, self._audit, self._blob_storage, viewer, row, target)
+
+
+def _clip_page(page: PageRow, start: int, end: int | None) -> TextPage:
+    first = max(0, start - page.start)
+    last = None if end is None else max(0, end - page.start)
+    return TextPage(page.number, page.start + first, page.text[first:last])
 
 
 def _get_poll_seconds(waited_seconds: float) -> float:

@@ -48,7 +48,7 @@ def _serve(connection: socket.socket) -> Sequence[str] | None:
         if not body:
             return None
         arguments: list[str] = json.loads(body)
-        process.import_parser(arguments[0])
+        process.preload(arguments[0])
         gc.collect()
         gc.freeze()  # a collection in a child would copy the memory of all imported modules
         pid = os.fork()

@@ -2,6 +2,8 @@
 
     python -m backend.services.rag.extraction.process TYPE FILE MAX_MEMORY_BYTES TIMEOUT_SECONDS
 
+TYPE is a document type, or `page-view`.
+
 Uploaded files are untrusted and parsers have vulnerabilities. Therefore this process holds no
 secrets, cannot write files, cannot exceed its limits, and communicates only through standard
 output: one JSON line per page as soon as the page is parsed, then the attachments. It reads the
@@ -34,11 +36,17 @@ from backend.services.rag.extraction.document_types import DocumentType, get_doc
 
 _ATTACHMENT_PART_BYTES = 2**20
 _PACKAGE = "backend.services.rag.extraction"
+_PAGE_VIEW_MODULE = f"{_PACKAGE}.pdf.page_view"
+PAGE_VIEW = "page-view"
+"""Type of processes that render a page of a PDF, or find the boxes of a quote on it."""
 
 
 def run(type_name: str, file: str, max_memory_bytes: str, timeout_seconds: str) -> None:
     """Parse *file* under the limits and write its content to standard output."""
     set_limits(int(max_memory_bytes), int(timeout_seconds))
+    if type_name == PAGE_VIEW:
+        _answer_page_request(file)
+        return
     try:
         password = sys.stdin.read()
         content = _parse(get_document_type(type_name), Path(file), password)
@@ -58,6 +66,25 @@ def run(type_name: str, file: str, max_memory_bytes: str, timeout_seconds: str) 
         _write_line(
             {"error": "too_complex", "detail": "Processing the file needs too much memory."}
         )
+
+
+def preload(type_name: str) -> None:
+    """Import the modules that processes of *type_name* need."""
+    if type_name == PAGE_VIEW:
+        import_module(_PAGE_VIEW_MODULE)
+    else:
+        import_parser(type_name)
+
+
+def _answer_page_request(file: str) -> None:
+    """Read a request for a page of the PDF *file* as JSON, and write the answer as a line."""
+    module = import_module(_PAGE_VIEW_MODULE)
+    try:
+        _write_line(module.answer_request(Path(file), json.load(sys.stdin)))
+    except UnreadableFile as error:
+        _write_line({"error": error.code})
+    except MemoryError:
+        _write_line({"error": "too_complex"})
 
 
 def _write_attachments(attachments: Sequence[Attachment]) -> None:

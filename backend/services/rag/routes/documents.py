@@ -49,6 +49,7 @@ from backend.services.rag.errors import (
 from backend.services.rag.extraction.document_types import MEDIA_TYPES
 from backend.services.rag.routes.access import cursor_key, get_viewer
 from backend.services.rag.routes.collections import COLLECTION_NAME, Name
+from backend.services.rag.routes.page_views import MAX_POSITION
 from backend.services.rag.routes.uploads import (
     MAX_PASSWORD_CHARS,
     Metadata,
@@ -72,6 +73,11 @@ class DocumentQuery(PageQuery):
     collection: Annotated[str, Field(max_length=64)] | None = None
     status: Status | None = None
     q: Annotated[str, Field(max_length=200)] | None = None
+
+
+class TextQuery(Input):
+    start: Annotated[int, Field(ge=0, le=MAX_POSITION)] = 0
+    end: Annotated[int, Field(ge=0, le=MAX_POSITION)] | None = None
 
 
 class DocumentUpdate(Input):
@@ -435,10 +441,15 @@ def list_document_chunks(query: PageQuery, document_id: str) -> ChunkPage:
 
 @documents.get("/documents/<document_id>/text")
 @require_permission(Permission.RAG_READ)
+@validate_query(TextQuery)
 @responds_with(DocumentTextResponse, errors=(DocumentNotFound,))
-def get_document_text(document_id: str) -> DocumentTextResponse:
-    """Get the extracted text page by page. Offsets of chunks and quotes refer to it."""
-    pages = use(DocumentService).list_text_pages(get_viewer(), document_id)
+def get_document_text(query: TextQuery, document_id: str) -> DocumentTextResponse:
+    """Get the extracted text page by page. Offsets of chunks and quotes refer to it.
+
+    With `start` and `end`, only the text between these positions is returned; the `start` of the
+    first page is then the position of its first character.
+    """
+    pages = use(DocumentService).list_text_pages(get_viewer(), document_id, query.start, query.end)
     return DocumentTextResponse(
         pages=[TextPageResponse.model_validate(page, from_attributes=True) for page in pages]
     )

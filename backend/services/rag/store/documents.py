@@ -449,12 +449,25 @@ def list_blobs(session: Session) -> set[str]:
 # Queries of the text of a document.
 
 
-def list_pages(session: Session, document_id: str, generation: int) -> Sequence[PageRow]:
-    return session.scalars(
+def list_pages(
+    session: Session, document_id: str, generation: int, start: int = 0, end: int | None = None
+) -> Sequence[PageRow]:
+    """Return the pages that contain text between the positions *start* and *end*."""
+    query = (
         select(PageRow)
         .where(PageRow.document_id == document_id, PageRow.generation == generation)
         .order_by(PageRow.number)
-    ).all()
+    )
+    if start > 0:
+        first = get_page_number(session, document_id, generation, start)
+        query = query.where(PageRow.number >= (first or 0))
+    if end is not None:
+        query = query.where(PageRow.start < end)
+    return session.scalars(query).all()
+
+
+def get_page(session: Session, document_id: str, generation: int, number: int) -> PageRow | None:
+    return session.get(PageRow, (document_id, generation, number))
 
 
 def get_page_number(

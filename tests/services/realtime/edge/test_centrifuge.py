@@ -237,6 +237,29 @@ def test_malformed_command_closes_the_connection(realtime, token, message):
         assert client.read_close()[0] == 3501
 
 
+def test_commands_sent_with_the_connect_command_are_answered_after_it(realtime, token):
+    commands = [
+        {"id": 1, "connect": {"token": token}},
+        {"id": 2, "subscribe": {"channel": "packages"}},
+    ]
+    with realtime.connect() as client:
+        client.socket.send("\n".join(map(json.dumps, commands)))
+        assert "connect" in client.receive()
+        assert "subscribe" in client.receive()
+
+
+def test_commands_sent_with_a_rejected_connect_command_are_not_run(realtime, identities, token):
+    commands = [
+        {"id": 1, "connect": {"token": identities.token(exp=1000)}},
+        {"id": 2, "subscribe": {"channel": "packages"}},
+    ]
+    with realtime.connect() as client:
+        client.socket.send("\n".join(map(json.dumps, commands)))
+        assert client.receive()["error"]["code"] == 109
+        assert client.authenticate(token).keys() == {"id", "connect"}
+        assert "subscribe" in client.subscribe("packages")
+
+
 def test_command_before_connect_closes_the_connection(realtime):
     with realtime.connect() as client:
         client.send({"id": 1, "subscribe": {"channel": "packages"}})

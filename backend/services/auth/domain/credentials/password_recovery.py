@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.auth.clients.mail import MailNotSent, MailSender, MailUndeliverable
 from backend.services.auth.domain.account_events import end_other_sessions, end_user_sessions
@@ -19,7 +19,12 @@ from backend.services.auth.domain.credentials.passwords import PasswordHasher, P
 from backend.services.auth.domain.mail_retries import CLAIM_DURATION, get_next_attempt
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
-from backend.services.auth.errors import InvalidCredentials, InvalidResetToken, SessionEnded
+from backend.services.auth.errors import (
+    InvalidCredentials,
+    InvalidResetToken,
+    InvalidSetupToken,
+    SessionEnded,
+)
 from backend.services.auth.store import accounts, delivery_queue
 from backend.services.auth.store.credentials import password_recovery as store
 from backend.services.auth.store.credentials import pending_emails
@@ -30,6 +35,8 @@ TOKEN_LIFETIME = timedelta(minutes=30)
 # Maximum number of mails per account and token lifetime, so that mailboxes cannot be flooded.
 _MAILS_PER_LIFETIME = 3
 _PREFIX = "prt_"
+SETUP_TOKEN_LIFETIME = timedelta(hours=24)
+_SETUP_PREFIX = "setup_"
 _NEW_PASSWORD_POINTER = "#/new_password"  # noqa: S105 - a field's name
 
 _SUBJECT = "Reset your password"
@@ -185,6 +192,50 @@ class PasswordRecoveryService:
             WeakPassword: *new* does not meet the policy.
             TooBusy: too many passwords are being hashed.
         """
+        self._use_token(token, new, origin, "password.reset")
+
+    def create_setup_token(self, session: Session, user_id: str) -> str:
+        """Return a token with which `set_up_account` sets the password of the first admin."""
+        token, now = _SETUP_PREFIX + secrets.token_urlsafe(32), self._now()
+        reset = store.PasswordResetToken(
+            digest=hash_reset_token(token),
+            user_id=user_id,
+            created_at=now,
+            expires_at=now + SETUP_TOKEN_LIFETIME,
+        )
+        store.add_reset_token(session, reset)
+        return token
+
+    def set_up_account(self, token: str, new: str, origin: RequestOrigin) -> str:
+        """Set the password *new* of the user of a setup token, and return the user id.
+
+        Raises:
+            InvalidSetupToken: the token is unknown, expired or used, or no setup token.
+            WeakPassword: *new* does not meet the policy.
+            TooBusy: too many passwords are being hashed.
+        """
+        if not token.startswith(_SETUP_PREFIX):
+            raise InvalidSetupToken
+        try:
+            return self._use_token(token, new, origin, "account.setup", "#/password")
+        except InvalidResetToken:
+            raise InvalidSetupToken from None
+
+    def _use_token(
+        self,
+        token: str,
+        new: str,
+        origin: RequestOrigin,
+        action: str,
+        pointer: str = _NEW_PASSWORD_POINTER,
+    ) -> str:
+        """Set the password *new* of the user that *token* was issued to, and return the user id.
+
+        Raises:
+            InvalidResetToken: the token is unknown, expired or used, or the account is disabled.
+            WeakPassword: *new* does not meet the policy.
+            TooBusy: too many passwords are being hashed.
+        """
         digest = hash_reset_token(token)
         with self._database.read() as session:
             row = store.find_reset_token(session, digest, self._now())
@@ -193,7 +244,7 @@ class PasswordRecoveryService:
                 raise InvalidResetToken
             personal_words = get_personal_words(user.username_key, user.email)
         with self._hasher.reserve_slot():
-            self._policy.check_password(new, personal_words, _NEW_PASSWORD_POINTER)
+            self._policy.check_password(new, personal_words, pointer)
             new_hash = self._hasher.hash_password(new)
         now = self._now()
         with self._database.write() as session:
@@ -205,10 +256,9 @@ class PasswordRecoveryService:
             pending_emails.delete_pending_email(session, user_id)
             end_user_sessions(session, user_id, "password_reset", now)
             generation = accounts.raise_generation(session, user_id, now)
-            record_audit_event(
-                session, now, origin, "password.reset", actor_id=user_id, target=user_id
-            )
+            record_audit_event(session, now, origin, action, actor_id=user_id, target=user_id)
         self._publisher.publish_user_generation(user_id, generation)
+        return user_id
 
     def _claim_request(self) -> _ClaimedRequest | None:
         now = self._now()

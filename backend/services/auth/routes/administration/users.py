@@ -104,6 +104,11 @@ class UserPage(BaseModel):
 @responds_with(UserPage)
 def search_users(query: UserQuery) -> UserPage:
     """List all users with `system:read`, else members of the selected tenant; by username."""
+    return load_user_page(query)
+
+
+def load_user_page(query: UserQuery) -> UserPage:
+    """Return a page of the users that the caller may see."""
     results = use(UserService).search_users(
         current_principal(), query.q, get_cursor_key(query), query.limit + 1
     )
@@ -155,6 +160,11 @@ def create_user(body: UserCreate) -> AdminUserResponse:
 @responds_with(AdminUserResponse, errors=(ResourceNotFound,))
 def get_user(user_id: str) -> AdminUserResponse:
     """Get one user."""
+    return load_user(user_id)
+
+
+def load_user(user_id: str) -> AdminUserResponse:
+    """Return one user that the caller may see."""
     return _to_response(use(UserService).get_user(current_principal(), user_id))
 
 

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
+from backend.chassis.web.problems import ServiceError
 from backend.security import Input, public, validate_input, validate_query
+from backend.security.browser_sessions import SessionKind
 from backend.services.auth.domain.credentials.external_identities import (
     SIGN_IN_LIFETIME,
     ExternalSignInService,
@@ -20,6 +22,7 @@ from backend.services.auth.errors import (
     ProviderUnavailable,
     ResourceNotFound,
 )
+from backend.services.auth.routes.browser_cookies import set_session_cookies
 from backend.services.auth.routes.known_device_cookie import remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_response
@@ -27,6 +30,9 @@ from backend.services.auth.routes.tokens import SignInResponse, to_sign_in_respo
 external = Blueprint("external", __name__)
 _MAX_CODE_CHARACTERS = 4096
 _COOKIE = "external_sign_in"
+# Follows the browser token in the cookie of a sign-in that the console started.
+_CONSOLE_SUFFIX = ".console"
+_SIGN_IN_PAGE = "/console/sign-in"
 
 
 class ExternalProvider(BaseModel):
@@ -38,6 +44,12 @@ class ExternalProvider(BaseModel):
 
 class ExternalProviders(BaseModel):
     providers: list[ExternalProvider]
+
+
+class LoginQuery(Input):
+    """Query parameters of a sign-in at a provider."""
+
+    session: SessionKind = "token"
 
 
 class CallbackQuery(Input):
@@ -71,16 +83,20 @@ def list_providers() -> ExternalProviders:
 
 @external.get("/oidc/<provider>/login")
 @public
+@validate_query(LoginQuery)
 @responds_with(None, 302, errors=(ResourceNotFound, ProviderUnavailable))
 @request_example(provider="google")
-def start_login(provider: str) -> Response:
-    """Redirect the browser to the provider."""
+def start_login(query: LoginQuery, provider: str) -> Response:
+    """Redirect the browser to the provider.
+
+    With `?session=cookie` the callback redirects to the console, with the session in cookies.
+    """
     sign_in = use(ExternalSignInService)
     redirect = sign_in.start_sign_in(provider)
     response = Response(status=302, headers={"Location": redirect.url})
     response.set_cookie(
         _COOKIE,
-        redirect.browser_token,
+        redirect.browser_token + (_CONSOLE_SUFFIX if query.session == "cookie" else ""),
         max_age=SIGN_IN_LIFETIME,
         secure=sign_in.uses_tls,
         httponly=True,
@@ -97,9 +113,24 @@ def start_login(provider: str) -> Response:
     errors=(ResourceNotFound, InvalidSignIn, InvalidIdToken, AccountDisabled, ProviderUnavailable),
 )
 @request_example(provider="google", state="af0ifjsldkj", code="SplxlOBeZQQYbYS6WxSbIA")
-def complete_login(query: CallbackQuery, provider: str) -> SignInResponse:
-    """Complete a sign-in after the provider's redirect, in the browser that started it."""
-    origin, browser_token = get_request_origin(), request.cookies.get(_COOKIE, "")
+def complete_login(query: CallbackQuery, provider: str) -> SignInResponse | Response:
+    """Complete a sign-in after the provider's redirect, in the browser that started it.
+
+    A sign-in that the console started is redirected to the console.
+    """
+    cookie = request.cookies.get(_COOKIE, "")
+    browser_token = cookie.removesuffix(_CONSOLE_SUFFIX)
+    if browser_token == cookie:
+        return _complete_sign_in(query, provider, browser_token)
+    try:
+        set_session_cookies(_complete_sign_in(query, provider, browser_token))
+    except ServiceError as error:
+        return Response(status=303, headers={"Location": f"{_SIGN_IN_PAGE}?error={error.code}"})
+    return Response(status=303, headers={"Location": "/console/"})
+
+
+def _complete_sign_in(query: CallbackQuery, provider: str, browser_token: str) -> SignInResponse:
+    origin = get_request_origin()
     user_id = use(ExternalSignInService).complete_sign_in(
         provider, query.state, query.code, browser_token, origin
     )

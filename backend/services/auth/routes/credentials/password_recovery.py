@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.chassis.web.app_factory import use
@@ -15,18 +15,29 @@ from backend.security import (
     public,
     validate_input,
 )
+from backend.security.browser_sessions import SessionKind
 from backend.services.auth.domain.credentials.password_recovery import PasswordRecoveryService
+from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
+    HttpsRequired,
     InvalidCredentials,
     InvalidResetToken,
+    InvalidSetupToken,
     SessionEnded,
     TooBusy,
     TooManyAttempts,
     WeakPassword,
 )
+from backend.services.auth.routes.browser_cookies import (
+    NewSession,
+    check_session_kind,
+    return_session,
+)
+from backend.services.auth.routes.known_device_cookie import remember_device
 from backend.services.auth.routes.request_origin import get_request_origin
 from backend.services.auth.routes.schemas import Password
 from backend.services.auth.routes.sensitive_operations import sensitive
+from backend.services.auth.routes.tokens import to_sign_in_response
 
 
 class PasswordChange(Input):
@@ -57,6 +68,14 @@ class PasswordResetConfirm(Input):
 
     token: Annotated[str, Field(min_length=1, max_length=128)]
     new_password: Password
+
+
+class AccountSetup(Input):
+    """The token of the setup link, and the password of the first administrator."""
+
+    token: Annotated[str, Field(min_length=1, max_length=128)]
+    password: Password
+    session: SessionKind = "token"
 
 
 class PasswordResetAccepted(BaseModel):
@@ -113,3 +132,29 @@ def request_reset(body: PasswordResetRequest) -> PasswordResetAccepted:
 def reset_password(body: PasswordResetConfirm) -> None:
     """Set a new password with a reset token, which works once. All sessions end."""
     use(PasswordRecoveryService).reset_password(body.token, body.new_password, get_request_origin())
+
+
+@recovery.post("/setup")
+@public
+@validate_input(AccountSetup)
+@responds_with(NewSession, errors=(HttpsRequired, InvalidSetupToken, WeakPassword, TooBusy))
+@request_example(
+    {"token": "setup_9f86d081884c7d659a2feaa0c55ad015", "password": "analytical engine 1843"}
+)
+def set_up_account(body: AccountSetup) -> NewSession:
+    """Set the password of the first administrator with the token of the setup link, and sign in.
+
+    The start prints the link. It works once, within 24 hours.
+    """
+    check_session_kind(body.session)
+    origin = get_request_origin()
+    user_id = use(PasswordRecoveryService).set_up_account(body.token, body.password, origin)
+    remember_device(user_id)
+    signed_in = use(SessionService).open_session(user_id, "setup", origin)
+    return return_session(to_sign_in_response(signed_in), body.session)
+
+
+@recovery.after_request
+def disable_caching(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -12,7 +12,7 @@ from backend.services.gateway.domain.routing.route_table import (
     TokenLimitRule,
 )
 
-_SIGN_IN_PATHS = ("/login", "/register")
+_SIGN_IN_PATHS = ("/login", "/register", "/setup")
 
 # Maximum number of outstanding requests per thread of an instance: one is processed, three wait.
 # More would only wait longer, and their callers could not retry at another instance.
@@ -33,6 +33,7 @@ class DefaultLimits:
     tenant: Limit
     connect: Limit
     webhook: Limit
+    console: Limit
     tokens: tuple[Limit, ...]
     sockets_per_address: int
 
@@ -119,6 +120,10 @@ def default_routes(
                 long_paths=("/packages/import",),
             )
             yield from _package_routes(route, limits)
+        elif name == "console":
+            # A page loads dozens of files. The service verifies the callers of its other routes.
+            files = RateLimitRule("console", limits.console, "address")
+            route = replace(route, public=("/*",), limits=(files,), body_limit=MEBIBYTE)
         yield route
 
 

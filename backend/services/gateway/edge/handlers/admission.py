@@ -11,6 +11,8 @@ from backend.chassis.web.asyncio_server.errors import BodyTooLarge, ResponseErro
 from backend.chassis.web.http1.header_writer import CLOSE_LINE, format_header_lines
 from backend.security import HttpError
 from backend.security.authentication import Credentials
+from backend.security.browser_sessions import cross_site_request
+from backend.services.gateway.domain.browser_sessions import NO_SESSION, read_browser_session
 from backend.services.gateway.domain.forwarding import to_rate_limited
 from backend.services.gateway.domain.token_usage import TokenUsageReader, compute_adjustments
 from backend.services.gateway.edge.credential_cache import Caller
@@ -90,11 +92,25 @@ class Admission:
         if block.content_length > route.body_limit:
             self._send_error(BodyTooLarge(route.body_limit))
             return
-        if not block.forwarded_head or block.is_upgrade is not self._is_upgrade:
-            prepare_forwarded_head(
-                block, self._state, self._client.peer, is_upgrade=self._is_upgrade
-            )
         state = self._state
+        session, service = NO_SESSION, ""
+        if "cookie" in block.headers:
+            policy = state.forwarder.browser_sessions
+            session = read_browser_session(self._request.method, block.headers, policy)
+            service = route.service
+        variant = (self._is_upgrade, session.authorization, service)
+        if not block.forwarded_head or block.forwarded_variant != variant:
+            prepare_forwarded_head(
+                block,
+                state,
+                self._client.peer,
+                is_upgrade=self._is_upgrade,
+                authorization=session.authorization,
+                service=service,
+            )
+        if session.is_cross_site and not self._resolved_line.is_public:
+            self._send_error(cross_site_request())
+            return
         if self._resolved_line.is_public:
             self._caller_identified(
                 state.credential_cache.get_anonymous_caller(block.rate_limit_address)
@@ -106,7 +122,7 @@ class Admission:
             return
         headers = block.headers
         credentials = Credentials(
-            headers.get("authorization", ""),
+            session.authorization or headers.get("authorization", ""),
             headers.get("x-api-key", ""),
             headers.get("x-tenant-id"),
         )

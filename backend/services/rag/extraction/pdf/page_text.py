@@ -87,20 +87,16 @@ def _iterate_fragments(
     """
     text, char_indexes = _read_characters(view)
     text = _replace_false_hyphens(text, char_indexes, view)
-    for number, line in enumerate(_LINE.finditer(text)):
-        is_bidi = _RTL_LETTER.search(text, *line.span()) is not None
-        pattern = _WORD_IN_BIDI_LINE if is_bidi else _WORD
-        words = list(pattern.finditer(text, *line.span()))
-        if not words:
-            continue
-        first_char = _char_range(words[0], char_indexes)[0]
-        turns = _quarter_turns(pdfium.FPDFText_GetCharAngle(view, first_char))
+    for number, is_bidi, words in _iterate_lines(text):
+        turns = _read_turns(view, _char_range(words[0], char_indexes)[0])
         joined, box, end = "", None, 0
         last_box = _NO_BOX
         grids = tables.get_grids(turns)
         for word in words:
             first, last = _char_range(word, char_indexes)
-            word_box = _rotate_box(_union(_char_box(view, first), _char_box(view, last)), turns)
+            word_box = _rotate_box(
+                _union(read_char_box(view, first), read_char_box(view, last)), turns
+            )
             word_text = (
                 _fix_lam_alef(word, view, char_indexes) if is_bidi else _clean_word(word.group())
             )
@@ -126,6 +122,32 @@ def _iterate_fragments(
             yield turns, TextFragment(*box, joined, number)
 
 
+def iterate_words(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the words of the page in drawing order, as `extract_page_text` returns them.
+
+    Yields the text, pdfium's indexes of the first and the last character, and the number of quarter
+    turns of the text.
+    """
+    text, char_indexes = _read_characters(view)
+    text = _replace_false_hyphens(text, char_indexes, view)
+    for _, is_bidi, words in _iterate_lines(text):
+        turns = _read_turns(view, _char_range(words[0], char_indexes)[0])
+        for word in words:
+            word_text = (
+                _fix_lam_alef(word, view, char_indexes) if is_bidi else _clean_word(word.group())
+            )
+            yield word_text, *_char_range(word, char_indexes), turns
+
+
+def _iterate_lines(text: str) -> Iterator[tuple[int, bool, list[re.Match[str]]]]:
+    """Yield the number of each line with words, whether it is bidirectional, and its words."""
+    for number, line in enumerate(_LINE.finditer(text)):
+        is_bidi = _RTL_LETTER.search(text, *line.span()) is not None
+        pattern = _WORD_IN_BIDI_LINE if is_bidi else _WORD
+        if words := list(pattern.finditer(text, *line.span())):
+            yield number, is_bidi, words
+
+
 def _fix_lam_alef(
     word: re.Match[str], view: pdfium.FPDF_TEXTPAGE, char_indexes: list[int] | None
 ) -> str:
@@ -134,7 +156,7 @@ def _fix_lam_alef(
     for pair in _LAM_ALEF.finditer(text):
         start = word.start() + pair.start()
         one, two = (start, start + 1) if char_indexes is None else char_indexes[start : start + 2]
-        if _gap(_char_box(view, one), _char_box(view, two)) < -_MIN_GLYPH_OVERLAP:
+        if _gap(read_char_box(view, one), read_char_box(view, two)) < -_MIN_GLYPH_OVERLAP:
             text = text[: pair.start()] + pair.group()[::-1] + text[pair.end() :]
     return text
 
@@ -180,14 +202,16 @@ def _char_range(word: re.Match[str], char_indexes: list[int] | None) -> tuple[in
     return (first, last) if char_indexes is None else (char_indexes[first], char_indexes[last])
 
 
-def _char_box(view: pdfium.FPDF_TEXTPAGE, index: int) -> _Box:
+def read_char_box(view: pdfium.FPDF_TEXTPAGE, index: int) -> _Box:
+    """Return the box of the character at *index* in PDF coordinates."""
     box = pdfium.FS_RECTF()
     pdfium.FPDFText_GetLooseCharBox(view, index, ctypes.byref(box))
     return box.left, box.bottom, box.right, box.top
 
 
-def _quarter_turns(angle: float) -> int:
-    """Return pdfium's clockwise *angle* in radians as quarter turns from 0 to 3."""
+def _read_turns(view: pdfium.FPDF_TEXTPAGE, index: int) -> int:
+    """Return the direction of the character at *index* as clockwise quarter turns from 0 to 3."""
+    angle = pdfium.FPDFText_GetCharAngle(view, index)
     return round(angle / (math.pi / 2)) % 4 if angle >= 0 else 0
 
 

@@ -56,7 +56,7 @@ _NOTHING: frozenset[str] = frozenset()
 class CentrifugeSession(WebSocket):
     """A client of the bidirectional protocol."""
 
-    __slots__ = ("_connected", "_connected_at", "_pending", "_topics", "_typing_at")
+    __slots__ = ("_connected", "_connected_at", "_early", "_pending", "_topics", "_typing_at")
 
     encoder = staticmethod(encode_centrifuge)
 
@@ -64,6 +64,7 @@ class CentrifugeSession(WebSocket):
         super().__init__(server, principal)
         self._topics: dict[str, Topic] = {}
         self._pending = _NOTHING
+        self._early: list[Command] = []
         self._connected = False
         self._connected_at = 0.0
         self._typing_at: dict[str, float] | None = None
@@ -108,10 +109,14 @@ class CentrifugeSession(WebSocket):
             return
         if command.connect is not None:
             self._connect(command.id, command.connect.token)
-        elif not self._connected:
-            self.close(CloseReason.BAD_REQUEST)
-        else:
+        elif self._connected:
             self._run(command)
+        elif self.client_id:
+            # The JavaScript SDK sends its subscriptions together with the connect command. Their
+            # number is bounded by the limit of commands a second.
+            self._early.append(command)
+        else:
+            self.close(CloseReason.BAD_REQUEST)
 
     def _connect(self, command_id: int, token: str) -> None:
         if self.client_id:
@@ -132,12 +137,10 @@ class CentrifugeSession(WebSocket):
             return
         if isinstance(result, HttpError):
             if result.code == 503:
-                self.client_id = ""
-                self._reply_error(command_id, ReplyError.INTERNAL)
+                self._await_connect(command_id, ReplyError.INTERNAL)
             elif "expired" in result.detail:
                 # The SDKs then ask the application for a new token.
-                self.client_id = ""
-                self._reply_error(command_id, ReplyError.TOKEN_EXPIRED)
+                self._await_connect(command_id, ReplyError.TOKEN_EXPIRED)
             else:
                 self._reject_connect(command_id, ReplyError.UNAUTHORIZED)
             return
@@ -160,6 +163,16 @@ class CentrifugeSession(WebSocket):
         self._connected_at = time.time()
         self._reply(command_id, {"connect": result})
         self.server.start_pings(self)
+        early, self._early = self._early, []
+        for command in early:
+            if not self.ended:
+                self._run(command)
+
+    def _await_connect(self, command_id: int, error: ReplyError) -> None:
+        """Reply with an error after which the client may send another connect command."""
+        self.client_id = ""
+        self._early = []
+        self._reply_error(command_id, error)
 
     def _reject_connect(self, command_id: int, error: ReplyError) -> None:
         self._reply_error(command_id, error)

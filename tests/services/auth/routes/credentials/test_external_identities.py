@@ -377,3 +377,33 @@ def test_login_returns_503_when_the_provider_is_unreachable(make_settings, envir
 def test_invalid_setting_is_named_in_the_error(make_settings, environment, change, variable):
     with pytest.raises(SettingsError, match=variable):
         make_settings(**environment | change)
+
+
+def test_sign_in_from_the_console_sets_cookies_and_returns_to_the_console(client, provider_process):
+    redirect = client.get("/oidc/house/login?session=cookie")
+    callback = urlsplit(provider_process.authorize(redirect.location))
+
+    # The provider's redirect is a navigation from another site.
+    response = client.get(
+        f"/oidc/house/callback?{callback.query}",
+        headers={"Sec-Fetch-Site": "cross-site", "X-Forwarded-Host": "localhost:5000"},
+    )
+
+    assert (response.status_code, response.location) == (303, "/console/")
+    names = [line.partition("=")[0] for line in response.headers.getlist("Set-Cookie")]
+    assert {"__Host-aas_access", "__Secure-aas_refresh"} <= set(names)
+    assert not response.data
+
+
+def test_failed_sign_in_from_the_console_returns_to_its_sign_in_page(client, provider_process):
+    redirect = client.get("/oidc/house/login?session=cookie")
+    callback = urlsplit(provider_process.authorize(redirect.location))
+    client.get(f"/oidc/house/callback?{callback.query}")
+    client.get("/oidc/house/login?session=cookie")
+
+    response = client.get(f"/oidc/house/callback?{callback.query}")
+
+    assert (response.status_code, response.location) == (
+        303,
+        "/console/sign-in?error=invalid_sign_in",
+    )

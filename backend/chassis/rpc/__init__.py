@@ -1,0 +1,1 @@
+"""gRPC servers and client channels. Only processes that use gRPC import the modules here."""

@@ -1,0 +1,53 @@
+"""Description of the companion process that serves gRPC for a service.
+
+Only the standard library is imported: the start script reads it before any package is installed.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from backend.chassis.service_description import Companion, GetVariable
+
+# The process serves /metrics and /health/live by HTTP at its port plus this number.
+HTTP_PORT_OFFSET = 10
+_ENABLED = frozenset({"1", "true", "yes", "on"})
+
+
+def create_rpc_companion(service: str, port: int, url_variable: str) -> Companion:
+    """Return the description of the process `backend.services.SERVICE.rpc_app`.
+
+    Args:
+        service: name of the service.
+        port: default port.
+        url_variable: environment variable that passes its URL to the services.
+    """
+    package = f"backend.services.{service}"
+    return Companion(
+        f"{service}-rpc",
+        service,
+        ("-m", f"{package}.rpc_app"),
+        is_needed=_is_enabled,
+        port=port,
+        port_variable=f"{service.upper()}_GRPC_PORT",
+        url_variable=url_variable,
+        tls_variable="GRPC_CERTFILE",
+        probe_path="/health/live",
+        probe_port_offset=HTTP_PORT_OFFSET,
+        logs_json=True,
+        imports=(f"{package}.app", f"{package}.rpc.services", "backend.chassis.rpc.server"),
+    )
+
+
+def _is_enabled(get_variable: GetVariable, _data: Path) -> bool:
+    return (get_variable("GRPC") or "").strip().lower() in _ENABLED
+
+
+def ensure_packages_installed() -> None:
+    """End the process with advice if the packages of the extra `grpc` are missing."""
+    packages = ("grpc", "grpc_health", "grpc_reflection", "grpc_status")
+    if any(find_spec(name) is None for name in packages):
+        sys.exit(
+            "GRPC is on, but its packages are not installed. Install them with: "
+            "./start_microservices.sh install --extra grpc"
+        )

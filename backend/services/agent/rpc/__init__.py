@@ -1,0 +1,1 @@
+"""gRPC handlers of the agent service. They use the functions and schemas of the routes."""

@@ -1,0 +1,1 @@
+"""The files of the interface, and conversions for the display of answers."""

@@ -1,0 +1,74 @@
+// Entry: loads the language and the user, then shows the sign-in page or the shell with a screen.
+
+import { append, html, renderOnChange } from "./lib/dom.js";
+import { locale, t } from "./lib/i18n.js";
+import { computed, createScope, effect } from "./lib/reactive.js";
+import { route, startRouter } from "./lib/router.js";
+import { registerServiceWorker } from "./lib/service_worker.js";
+import { clearAgentOptions } from "./model/agent.js";
+import { clearConversations } from "./model/conversations.js";
+import { applyTheme, loadLocale, loadUser, user } from "./model/session.js";
+import { currentScreen } from "./pages/screens.js";
+import { shell } from "./pages/shell.js";
+import { loadModule, loadStyle } from "./ui/lazy.js";
+import { noticeArea } from "./ui/notice.js";
+import { errorState } from "./ui/states.js";
+
+const FIRST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 8000;
+
+async function start() {
+  applyTheme();
+  startRouter();
+  await Promise.all([loadLocale(), loadUserWithRetry()]);
+  document.body.replaceChildren(noticeArea);
+  const view = computed(() => (route.value.path === "/setup" ? "setup" : user.value ? `user ${user.value.id}` : "sign-in"));
+  let previous = null;
+  effect(() => {
+    if (view.value !== previous && previous !== null) {
+      clearConversations();
+      clearAgentOptions();
+    }
+    previous = view.value;
+  });
+  append(document.body, renderOnChange(() => `${view.value} ${locale.value}`, () => renderView(view.peek())));
+}
+
+function renderView(view) {
+  if (view !== "setup" && view !== "sign-in") return shell(currentScreen());
+  const element = html.div();
+  const scope = createScope();
+  const load = view === "setup" ? () => import("./pages/setup.js") : () => import("./pages/sign_in.js");
+  Promise.all([loadModule(load), loadStyle("sign_in")]).then(
+    ([{ page }]) => !scope.isDisposed && scope.run(() => append(element, page())),
+    (error) => append(element, errorState(error, () => window.location.reload())),
+  );
+  return element;
+}
+
+/** Load the user; while the server does not respond, show that and try again. */
+async function loadUserWithRetry() {
+  for (let delay = FIRST_RETRY_MS; ; delay = Math.min(MAX_RETRY_MS, delay * 2)) {
+    try {
+      return await loadUser();
+    } catch (error) {
+      await loadLocale();
+      await showServerError(error, delay);
+    }
+  }
+}
+
+function showServerError(error, delay) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, delay);
+    const retry = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    document.title = t("productName");
+    document.body.replaceChildren(html.main({ class: "start-error" }, html.h1({ class: "title" }, t("productName")), errorState(error, retry)));
+  });
+}
+
+start();
+registerServiceWorker();

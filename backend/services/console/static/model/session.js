@@ -1,0 +1,121 @@
+// The signed-in user, and settings that this browser keeps: theme, language.
+
+import * as api from "../lib/api.js";
+import { getPreferredLocale, locale, setLocale } from "../lib/i18n.js";
+import { signal } from "../lib/reactive.js";
+
+/** undefined: not known yet. null: not signed in. Otherwise the body of GET /auth/me. */
+export const user = signal(undefined);
+/** True after a session that existed has ended, until the next sign-in. */
+export const hasExpired = signal(false);
+export const theme = signal(read("theme") ?? "system");
+
+const channel = new BroadcastChannel("session");
+const EXTERNAL_SIGN_IN = "external_sign_in";
+
+function read(name) {
+  try {
+    return window.localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function write(name, value) {
+  try {
+    if (value === null) window.localStorage.removeItem(name);
+    else window.localStorage.setItem(name, value);
+  } catch {
+    // Storage is blocked or full: the setting lasts until the page is closed.
+  }
+}
+
+/** True if the user has *permission*, or one of a list. */
+export const can = (permission) => [permission].flat().some((each) => user.value?.permissions.includes(each));
+
+/** Return the name to show for the user. */
+export const getDisplayName = () => user.value?.display_name || user.value?.username || "";
+
+/** @param {"system" | "light" | "dark"} name */
+export function setTheme(name) {
+  theme.value = name;
+  write("theme", name === "system" ? null : name);
+  applyTheme();
+}
+
+export function applyTheme() {
+  const root = document.documentElement;
+  if (theme.peek() === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme.peek();
+}
+
+/** Load the texts of the stored language, or else of the browser's. */
+export const loadLocale = () => setLocale(read("locale") ?? getPreferredLocale());
+
+export async function changeLocale(code) {
+  await setLocale(code);
+  write("locale", locale.peek());
+}
+
+/**
+ * Load the user of the session cookie into `user`. Raises NetworkError or ApiError if the server
+ * does not respond as expected.
+ */
+export async function loadUser() {
+  // Without a sign-in in this browser there is nothing to ask for.
+  if (!read("has_session") && !window.sessionStorage.getItem(EXTERNAL_SIGN_IN)) {
+    user.value = null;
+    return;
+  }
+  try {
+    setUser(await api.get("/auth/me"));
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    user.value = null;
+  }
+}
+
+function setUser(account) {
+  window.sessionStorage.removeItem(EXTERNAL_SIGN_IN);
+  write("has_session", "true");
+  hasExpired.value = false;
+  user.value = account;
+}
+
+/** Sign in, or register with *path* "/auth/register". Raises ApiError. */
+export async function signIn(path, credentials) {
+  const response = await api.post(path, { ...credentials, session: "cookie" });
+  setUser(response.user);
+  channel.postMessage("signed-in");
+}
+
+/** Remember that the browser leaves for an identity provider. */
+export function startExternalSignIn() {
+  window.sessionStorage.setItem(EXTERNAL_SIGN_IN, "true");
+}
+
+/** End this session, or all sessions of the user. Drafts are deleted. */
+export async function signOut({ everywhere = false } = {}) {
+  await api.post(everywhere ? "/auth/logout/all" : "/auth/logout");
+  endSession();
+  channel.postMessage("signed-out");
+}
+
+function endSession() {
+  window.sessionStorage.clear();
+  write("has_session", null);
+  hasExpired.value = false;
+  user.value = null;
+}
+
+api.onSessionEnd(() => {
+  if (!user.peek()) return;
+  write("has_session", null);
+  hasExpired.value = true;
+  user.value = null;
+});
+
+channel.addEventListener("message", ({ data }) => {
+  if (data === "signed-out") endSession();
+  else if (data === "signed-in" && !user.peek()) loadUser().catch(() => {});
+});

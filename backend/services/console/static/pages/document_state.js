@@ -1,0 +1,32 @@
+// The state of a document as a short text with an icon.
+
+import { html } from "../lib/dom.js";
+import { formatPercent, hasText, plural, t } from "../lib/i18n.js";
+import { icon } from "../ui/icon.js";
+
+/** Return the element for the state of *document*. */
+export function documentState(document) {
+  const { status, progress, chunks, warnings } = document;
+  if (status === "failed") return stateText("failed", "warning", t("state_failed"), getFailureText(document));
+  if (status !== "ready") return stateText("busy", "clock", getStageText(status, progress));
+  const count = plural(chunks, { one: t("chunkCountOne"), other: t("chunkCountOther") });
+  if (warnings.length) return stateText("warned", "warning", count, warnings.map(({ detail }) => detail).join("\n"));
+  return stateText("ready", "check", count);
+}
+
+function stateText(className, iconName, text, title = null) {
+  return html.span({ class: `document-state ${className}`, title }, icon(iconName), html.span({ class: "truncate" }, text));
+}
+
+function getStageText(status, { stage, done, total }) {
+  if (status === "queued") return t("state_queued");
+  const key = `stage_${stage}`;
+  const name = hasText(key) ? t(key) : t("state_processing");
+  return total > 1 ? `${name} ${formatPercent(done / total)}` : name;
+}
+
+/** Return why *document* failed, and what to do. */
+export function getFailureText({ error }) {
+  const key = `uploadError_${error?.code}`;
+  return hasText(key) ? t(key) : (error?.detail ?? t("state_failed"));
+}

@@ -1,0 +1,114 @@
+// Lets the console be installed, and shows what was loaded before while there is no connection.
+//
+// Files of the interface: from the cache of this version, else from the network. The page and data
+// that the user has read: from the network, else the last response. Data is deleted when the user
+// signs out or the session ends. Only GET requests of the listed paths are stored.
+
+const VERSION = "{{version}}";
+const PRELOADS = {{preloads}};
+const PAGE = "/console/";
+const FILES = `console-files-${VERSION}`;
+const DATA = "console-data";
+const MAX_DATA_ENTRIES = 150;
+const NETWORK_TIMEOUT_MS = 8000;
+
+const STORED_DATA = [
+  /^\/auth\/me$/,
+  /^\/agent\/(?:sessions(?:\/[\w-]+)?|models|personas)$/,
+  /^\/rag\/documents(?:\/[\w-]+(?:\/chunks|\/pages\/\d+(?:\.webp)?)?)?$/,
+  /^\/rag\/collections$/,
+  /^\/realtime\/notifications$/,
+];
+const SESSION_ENDS = /^\/auth\/logout(?:\/all)?$/;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(prepare());
+});
+
+async function prepare() {
+  const cache = await caches.open(FILES);
+  await cache.addAll([PAGE, ...PRELOADS]);
+  await self.skipWaiting();
+}
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(removeOldVersions());
+});
+
+async function removeOldVersions() {
+  const names = await caches.keys();
+  await Promise.all(names.filter((name) => name.startsWith("console-files-") && name !== FILES).map((name) => caches.delete(name)));
+  await self.clients.claim();
+}
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (url.origin !== self.location.origin) return;
+  if (SESSION_ENDS.test(url.pathname)) event.waitUntil(caches.delete(DATA));
+  if (request.method !== "GET" || request.headers.has("Range")) return;
+  if (request.mode === "navigate" && isScreen(url)) event.respondWith(getPage(request));
+  else if (url.pathname.startsWith("/console/assets/")) event.respondWith(getFile(request));
+  else if (isStoredData(request, url)) event.respondWith(getData(request));
+});
+
+const isScreen = ({ pathname }) => pathname === "/console" || pathname.startsWith(PAGE);
+
+const isStoredData = (request, { pathname }) =>
+  !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
+
+/** All screens are the same page. */
+async function getPage(request) {
+  try {
+    const response = await fetch(request);
+    if (response.ok) await (await caches.open(FILES)).put(PAGE, response.clone());
+    return response;
+  } catch (error) {
+    const stored = await caches.match(PAGE);
+    if (stored) return stored;
+    throw error;
+  }
+}
+
+/** The URL of a file changes with its content. */
+async function getFile(request) {
+  const stored = await caches.match(request);
+  if (stored) return stored;
+  const response = await fetch(request);
+  if (response.ok) await (await caches.open(FILES)).put(request, response.clone());
+  return response;
+}
+
+async function getData(request) {
+  try {
+    const response = await fetch(request, { signal: anySignal(request.signal) });
+    if (response.status === 401 && new URL(request.url).pathname === "/auth/me") await caches.delete(DATA);
+    if (response.status === 200) await storeData(request, response.clone());
+    return response;
+  } catch (error) {
+    if (request.signal.aborted) throw error;
+    const stored = await (await caches.open(DATA)).match(request);
+    if (stored) return markAsStored(stored);
+    throw error;
+  }
+}
+
+/** The page says that it shows stored data when it sees this header. */
+function markAsStored(response) {
+  const headers = new Headers(response.headers);
+  headers.set("X-Stored-Response", "true");
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}
+
+/** A connection that hangs counts as none, so that stored data is shown. */
+function anySignal(signal) {
+  const timeout = AbortSignal.timeout(NETWORK_TIMEOUT_MS);
+  return AbortSignal.any ? AbortSignal.any([signal, timeout]) : timeout;
+}
+
+async function storeData(request, response) {
+  const cache = await caches.open(DATA);
+  await cache.put(request, response);
+  const keys = await cache.keys();
+  await Promise.all(keys.slice(0, Math.max(0, keys.length - MAX_DATA_ENTRIES)).map((key) => cache.delete(key)));
+}

@@ -1,0 +1,270 @@
+"""Budgets of the browser interface, measured in Chromium against a complete suite.
+
+    python -m benchmarks.console [--questions 200]
+
+Starts a suite on free ports with a scripted model, opens the console in a headless browser and
+prints each budget with the measured value. Times are medians of five page loads or percentiles of
+all samples. CPU x 4 is the throttling of Chromium's developer tools. Needs the test requirements
+and a browser (CONSOLE_TEST_BROWSER, default /usr/bin/chromium).
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+
+from tests.services.agent.fakes import Reply, ScriptedModel, run_server
+from tests.suite.conftest import DATA, PASSWORD, Suite, running_suite
+
+_BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--js-flags=--expose-gc"]
+_LOADS = 5
+_UNLIMITED = {"LLM_TOKENS_USER": "100000000/minute", "LLM_TOKENS_USER_DAY": "1000000000/day"}
+_ANSWER_BYTES = 200_000
+_READY = ".composer textarea"
+
+# Sum of layout shifts, and times of paints and of interactions.
+_OBSERVE = """
+window.measured = { shift: 0, events: [] };
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    if (!entry.hadRecentInput) window.measured.shift += entry.value;
+  }
+}).observe({ type: "layout-shift", buffered: true });
+new PerformanceObserver((list) => {
+  for (const { name, duration } of list.getEntries()) {
+    if (name === "keydown") window.measured.events.push(duration);
+  }
+}).observe({ type: "event", buffered: true, durationThreshold: 16 });
+"""
+
+# Time from the arrival of the first token until the frame that shows it.
+_TIME_FIRST_TEXT = """
+window.tokens = { arrived: null, shown: null };
+const parse = JSON.parse;
+JSON.parse = (text, ...others) => {
+  const value = parse(text, ...others);
+  if (window.tokens.arrived === null && Object.keys(value ?? {}).join() === "text") {
+    window.tokens.arrived = performance.now();
+  }
+  return value;
+};
+new MutationObserver(() => {
+  if (window.tokens.shown !== null || !document.querySelector(".answer .prose > *")) return;
+  window.tokens.shown = 0;
+  requestAnimationFrame(() => setTimeout(() => { window.tokens.shown = performance.now(); }));
+}).observe(document, { childList: true, subtree: true, characterData: true });
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A budget and what was measured."""
+
+    budget: str
+    measured: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--questions", type=int, default=200)
+    options = parser.parse_args()
+    print("| budget | measured |\n|---|---|", flush=True)
+    with _start() as (suite, model, browser):
+        for row in _measure(suite, model, browser, options.questions):
+            print(f"| {row.budget} | {row.measured} |", flush=True)
+
+
+@contextmanager
+def _start() -> Iterator[tuple[Suite, ScriptedModel, Browser]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_server(ScriptedModel()) as model,
+        running_suite(Path(folder), LLM=f"{model.url}/v1#scripted", **_UNLIMITED) as suite,
+        sync_playwright() as playwright,
+    ):
+        yield suite, model, playwright.chromium.launch(executable_path=_BROWSER, args=_FLAGS)
+
+
+def _measure(suite: Suite, model: ScriptedModel, browser: Browser, questions: int) -> Iterator[Row]:
+    client = suite.register_user("bench")
+    client.upload(DATA / "multi_page.pdf")
+    username = client.account["user"]["username"]
+    yield from _measure_loads(suite, browser, username)
+    yield from _measure_answers(suite, model, browser, username)
+    yield _measure_memory(suite, model, browser, username, questions)
+
+
+def _open_context(suite: Suite, browser: Browser, username: str, *scripts: str) -> BrowserContext:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(120_000)
+    for script in ("localStorage.setItem('has_session', 'true')", *scripts):
+        context.add_init_script(script)
+    response = context.request.post(
+        f"{suite.url}/auth/login",
+        data={"username": username, "password": PASSWORD, "session": "cookie"},
+        headers={"X-Requested-With": "console", "Origin": suite.url},
+    )
+    if not response.ok:
+        raise RuntimeError(response.text())
+    return context
+
+
+def _open_page(context: BrowserContext, rate: int) -> tuple[Page, CDPSession]:
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Performance.enable")
+    session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
+    return page, session
+
+
+def _measure_loads(suite: Suite, browser: Browser, username: str) -> Iterator[Row]:
+    first: list[float] = []
+    usable: list[float] = []
+    again: list[float] = []
+    shifts: list[float] = []
+    sizes: list[int] = []
+    files: list[int] = []
+    for _ in range(_LOADS):
+        context = _open_context(suite, browser, username, _OBSERVE)
+        page, session = _open_page(context, 4)
+        received: list[int] = []
+        assets: set[str] = set()
+
+        def record(
+            event: dict[str, Any], received: list[int] = received, assets: set[str] = assets
+        ) -> None:
+            if event["requestId"] in assets:
+                received.append(event["encodedDataLength"])
+
+        def note(event: dict[str, Any], assets: set[str] = assets) -> None:
+            if "/console/" in event["response"]["url"]:
+                assets.add(event["requestId"])
+
+        session.on("Network.responseReceived", note)
+        session.on("Network.loadingFinished", record)
+        usable.append(_load(page, suite))
+        first.append(_get_first_paint(page))
+        page.wait_for_timeout(500)
+        shifts.append(page.evaluate("window.measured.shift"))
+        sizes.append(sum(received))
+        files.append(len(received))
+        again.append(_load(page, suite))
+        context.close()
+    yield Row(
+        "first load ≤ 60 KB compressed",
+        f"{max(sizes) / 1000:.1f} kB with headers, {max(files)} files",
+    )
+    yield Row("first paint ≤ 1 s (loopback, CPU x 4)", _seconds(first))
+    yield Row("usable ≤ 1 s (loopback, CPU x 4)", _seconds(usable))
+    yield Row("usable again ≤ 0.3 s (cached, CPU x 4)", _seconds(again))
+    yield Row("layout shift ≤ 0.01", f"{max(shifts):.4f}")
+
+
+def _load(page: Page, suite: Suite) -> float:
+    """Load the home screen and return the time until the composer can be used, in milliseconds."""
+    page.goto(f"{suite.url}/console/", wait_until="commit")
+    page.wait_for_selector(_READY)
+    return float(page.evaluate("performance.now()"))
+
+
+def _get_first_paint(page: Page) -> float:
+    script = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+    return float(page.evaluate(script))
+
+
+def _seconds(milliseconds: list[float]) -> str:
+    return f"{statistics.median(milliseconds) / 1000:.2f} s"
+
+
+def _measure_answers(
+    suite: Suite, model: ScriptedModel, browser: Browser, username: str
+) -> Iterator[Row]:
+    delays = []
+    context = _open_context(suite, browser, username, _OBSERVE, _TIME_FIRST_TEXT)
+    for _ in range(_LOADS):
+        page, _session = _open_page(context, 1)
+        _load(page, suite)
+        model.queue_replies(Reply(text="word " * 40, pause_seconds=0.01))
+        _ask(page, "Say something")
+        page.wait_for_function("window.tokens.shown > 0")
+        delays.append(page.evaluate("window.tokens.shown - window.tokens.arrived"))
+        page.close()
+    yield Row("first token on screen ≤ 50 ms after arrival", f"{max(delays):.0f} ms at most")
+
+    page, session = _open_page(context, 1)
+    _load(page, suite)
+    paragraph = "The **pump** of wing [1] needs `maintenance` after 4,000 hours of work. "
+    text = paragraph * (_ANSWER_BYTES // len(paragraph))
+    model.queue_replies(Reply(text=text))
+    before = _get_metrics(session)
+    started = time.monotonic()
+    _ask(page, "Write a long answer")
+    after = _get_metrics(session)
+    yield Row(
+        "streamed answer of 200 KB ≤ 1.5 s script time",
+        f"{after['ScriptDuration'] - before['ScriptDuration']:.2f} s script, "
+        f"{after['TaskDuration'] - before['TaskDuration']:.2f} s with layout and paint, "
+        f"{time.monotonic() - started:.1f} s in all",
+    )
+    page.evaluate("window.measured.events = []")
+    page.locator(_READY).press_sequentially("a question of some length " * 3, delay=30)
+    page.wait_for_timeout(300)
+    slow = sorted(page.evaluate("window.measured.events"))
+    p95 = slow[int(len(slow) * 0.95)] if slow else 16
+    yield Row("key to paint ≤ 50 ms (p95, after a long answer)", f"{p95:.0f} ms")
+    context.close()
+
+
+def _measure_memory(
+    suite: Suite, model: ScriptedModel, browser: Browser, username: str, questions: int
+) -> Row:
+    context = _open_context(suite, browser, username)
+    page, session = _open_page(context, 1)
+    _load(page, suite)
+    heaps = []
+    for number in range(questions):
+        if number % 10 == 0:
+            page.goto(f"{suite.url}/console/") if number == 0 else page.keyboard.press(
+                "Control+Shift+O"
+            )
+            page.wait_for_selector(".home")
+        model.queue_replies(Reply(text=f"Answer {number} with some words. " * 20))
+        _ask(page, f"Question {number}")
+        if number % 10 == 9:
+            session.send("HeapProfiler.collectGarbage")
+            heaps.append(_get_metrics(session)["JSHeapUsedSize"])
+    context.close()
+    first, last = heaps[len(heaps) // 4], heaps[-1]
+    return Row(
+        f"no growth of memory over {questions} questions (20 conversations)",
+        f"{first / 1e6:.1f} MB after a quarter, {last / 1e6:.1f} MB at the end",
+    )
+
+
+def _ask(page: Page, question: str) -> None:
+    count = page.locator(".answer").count()
+    page.fill(_READY, question)
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "(count) => document.querySelectorAll('.answer[aria-busy=false]').length > count",
+        arg=count,
+    )
+
+
+def _get_metrics(session: CDPSession) -> dict[str, float]:
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return {metric["name"]: metric["value"] for metric in metrics}
+
+
+if __name__ == "__main__":
+    main()

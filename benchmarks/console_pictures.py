@@ -1,0 +1,190 @@
+"""Pictures of the console's screens for docs/console, from a complete suite with sample documents.
+
+    python -m benchmarks.console_pictures [FOLDER]
+
+Starts a suite on free ports, performs the main steps in a headless browser and writes PNG files
+with 128 colours. Needs the test requirements and a browser (CONSOLE_TEST_BROWSER, default
+/usr/bin/chromium).
+"""
+
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.services.agent.fakes import Reply, ScriptedModel, run_server
+from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
+
+_BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
+_WINDOW = {"width": 1440, "height": 900}
+_PHONE = {"width": 390, "height": 844}
+_COLOURS = 128
+_SETTLE_MS = 900
+_QUESTION = "Who patented the typewriter in 1868?"
+_RICH_ANSWER = """## Release plan for the pump station
+
+The station moves in **three phases**. Each ends with a *measured* result, and `phase_gate()` \
+decides whether the next one begins.
+
+1. Survey the pipes and note the pressure at every valve.
+2. Replace the valves that leak.
+3. Test again with full load, and compare.
+
+| phase | from | to | cost | state |
+|---|---|---|---:|:---:|
+| survey | 3 May | 12 May | $4,200 | done |
+| valves | 14 May | 2 June | $31,900 | running |
+| test | 4 June | 9 June | $2,750 | open |
+
+The pressure follows $p = \\rho g h + \\frac{1}{2} \\rho v^2$.
+
+```python
+def phase_gate(readings: list[float], limit: float = 1.2e5) -> bool:
+    return all(reading < limit for reading in readings)
+```
+"""
+
+
+class VerbatimModel(ScriptedModel):
+    """A scripted model that keeps the line breaks of its replies."""
+
+    def _build_deltas(self, reply: Reply) -> Iterator[dict[str, object]]:
+        yield {"role": "assistant", "content": ""}
+        for part in re.findall(r"\S+\s*", reply.text):
+            yield {"content": part}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "console"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _start() as (suite, model, browser):
+        for name, picture in _take_pictures(suite, model, browser):
+            _write(picture, folder / f"{name}.png")
+    total = sum(file.stat().st_size for file in folder.glob("*.png"))
+    print(f"{total / 1000:.0f} kB in all")
+
+
+@contextmanager
+def _start() -> Iterator[tuple[Suite, ScriptedModel, Browser]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_server(VerbatimModel()) as model,
+        running_suite(Path(folder), LLM=f"embedded,{model.url}/v1#scripted") as suite,
+        sync_playwright() as playwright,
+    ):
+        flags = ["--no-sandbox", "--disable-gpu"]
+        yield suite, model, playwright.chromium.launch(executable_path=_BROWSER, args=flags)
+
+
+def _write(picture: bytes, file: Path) -> None:
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def _take_pictures(
+    suite: Suite, model: ScriptedModel, browser: Browser
+) -> Iterator[tuple[str, bytes]]:
+    username = suite.register_user("mira").account["user"]["username"]
+    visitor = browser.new_context(viewport=_WINDOW)
+    page = visitor.new_page()
+    page.goto(f"{suite.url}/console/")
+    page.wait_for_selector(".sign-in-form")
+    yield "01-sign-in", _shoot(page)
+
+    context = _open_context(suite, browser, username)
+    page = context.new_page()
+    page.goto(f"{suite.url}/console/")
+    page.wait_for_selector(".first-run")
+    yield "02-first-run", _shoot(page)
+    with page.expect_file_chooser() as chooser:
+        page.locator(".first-run .button").first.click()
+    names = ("multi_page.pdf", "2305.03393v1-pg9.pdf", "handbook-1p.docx", "right_to_left_01.pdf")
+    chooser.value.set_files([DATA / name for name in names])
+    page.wait_for_selector(".upload-row .progress:not([hidden])")
+    yield "03-uploading", page.screenshot()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.upload-row .progress')].every((bar) => bar.hidden)"
+    )
+    _ask(page, _QUESTION)
+    conversation = page.url
+    page.locator("button.citation").first.hover()
+    page.wait_for_selector(".preview .page-image.loaded")
+    yield "04-preview", _shoot(page)
+    page.locator("button.citation").first.click()
+    page.wait_for_selector(".evidence .page-image.loaded")
+    page.mouse.move(300, 700)
+    yield "05-evidence", _shoot(page)
+    page.emulate_media(color_scheme="dark")
+    yield "06-evidence-dark", _shoot(page)
+
+    page.evaluate("localStorage.setItem('model', 'scripted')")
+    page.goto(f"{suite.url}/console/")
+    model.queue_replies(Reply(text=_RICH_ANSWER))
+    _ask(page, "Draft the release plan for the pump station")
+    page.locator(".messages .request").scroll_into_view_if_needed()
+    yield "07-answer-dark", _shoot(page)
+    page.emulate_media(color_scheme="light")
+    page.evaluate("localStorage.removeItem('model')")
+    page.goto(f"{suite.url}/console/")
+    page.wait_for_selector(".example")
+    yield "08-home", _shoot(page)
+    page.goto(f"{suite.url}/console/documents")
+    page.wait_for_selector("h1")
+    yield "09-documents", _shoot(page)
+    yield from _take_phone_pictures(suite, browser, username, conversation)
+
+
+def _take_phone_pictures(
+    suite: Suite, browser: Browser, username: str, conversation: str
+) -> Iterator[tuple[str, bytes]]:
+    context = _open_context(suite, browser, username, is_phone=True)
+    page = context.new_page()
+    page.goto(conversation)
+    page.wait_for_selector(".source")
+    yield "10-phone-answer", _shoot(page)
+    page.locator(".source").first.click()
+    page.wait_for_selector(".evidence .page-image.loaded")
+    yield "11-phone-evidence", _shoot(page)
+
+
+def _open_context(
+    suite: Suite, browser: Browser, username: str, *, is_phone: bool = False
+) -> BrowserContext:
+    context = browser.new_context(
+        viewport=_PHONE if is_phone else _WINDOW,
+        has_touch=is_phone,
+        is_mobile=is_phone,
+        device_scale_factor=1,
+    )
+    context.add_init_script("localStorage.setItem('has_session', 'true')")
+    response = context.request.post(
+        f"{suite.url}/auth/login",
+        data={"username": username, "password": PASSWORD, "session": "cookie"},
+        headers={"X-Requested-With": "console", "Origin": suite.url},
+    )
+    if not response.ok:
+        raise RuntimeError(response.text())
+    return context
+
+
+def _ask(page: Page, question: str) -> None:
+    page.fill(".composer textarea", question)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer[aria-busy=false] .prose > *", timeout=60_000)
+
+
+def _shoot(page: Page) -> bytes:
+    page.wait_for_timeout(_SETTLE_MS)
+    return page.screenshot()
+
+
+if __name__ == "__main__":
+    main()
