@@ -2,22 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any, Final, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import EventCode, Location, Reason, TrackingEvent
 from backend.services.packages.store.tables import TrackingEventRow
 
+_TABLE: Final = cast(Table, TrackingEventRow.__table__)
+
 
 def list_events(session: Session, package_id: str) -> list[TrackingEvent]:
     """Return all events of a package, in the order of their times."""
+    # Rows and not objects of the session: each change of a package reads all its events.
     query = (
-        select(TrackingEventRow)
-        .where(TrackingEventRow.package_id == package_id)
-        .order_by(TrackingEventRow.occurred_at, TrackingEventRow.position)
+        select(_TABLE)
+        .where(_TABLE.c.package_id == package_id)
+        .order_by(_TABLE.c.occurred_at, _TABLE.c.position)
     )
-    return [to_event(row) for row in session.scalars(query)]
+    return [to_event(row) for row in session.execute(query)]
 
 
 def add_events(
@@ -30,7 +34,7 @@ def add_events(
         for event in events
     ]
     if values:
-        session.execute(insert(TrackingEventRow), values)
+        session.execute(insert(_TABLE), values)
 
 
 def replace_content(session: Session, event: TrackingEvent) -> None:
@@ -62,7 +66,7 @@ def list_page(
     return [to_event(row) for row in session.scalars(query)]
 
 
-def to_event(row: TrackingEventRow) -> TrackingEvent:
+def to_event(row: Any) -> TrackingEvent:
     """Return the event of a row of `tracking_events`."""
     return TrackingEvent(
         id=row.id,
@@ -71,7 +75,7 @@ def to_event(row: TrackingEventRow) -> TrackingEvent:
         occurred_at=row.occurred_at,
         received_at=row.received_at,
         local_time=row.local_time,
-        time_basis=row.time_basis,  # type: ignore[arg-type]
+        time_basis=row.time_basis,
         sequence=row.sequence,
         location=Location.from_json(row.location),
         reason=Reason(row.reason) if row.reason else None,
