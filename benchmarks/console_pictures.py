@@ -3,29 +3,32 @@
     python -m benchmarks.console_pictures [FOLDER]
 
 Starts a suite on free ports, performs the main steps in a headless browser and writes PNG files
-with 128 colours. Needs the test requirements and a browser (CONSOLE_TEST_BROWSER, default
+with 256 colours. Needs the test requirements and a browser (CONSOLE_TEST_BROWSER, default
 /usr/bin/chromium).
 """
 
 import io
+import json
 import os
-import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from benchmarks.console import VerbatimModel
 from tests.services.agent.fakes import Reply, ScriptedModel, run_server
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
 
 _BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
 _WINDOW = {"width": 1440, "height": 900}
 _PHONE = {"width": 390, "height": 844}
-_COLOURS = 128
+_COLOURS = 256
 _SETTLE_MS = 900
 _QUESTION = "Who patented the typewriter in 1868?"
 _RICH_ANSWER = """## Release plan for the pump station
@@ -52,15 +55,6 @@ def phase_gate(readings: list[float], limit: float = 1.2e5) -> bool:
 """
 
 
-class VerbatimModel(ScriptedModel):
-    """A scripted model that keeps the line breaks of its replies."""
-
-    def _build_deltas(self, reply: Reply) -> Iterator[dict[str, object]]:
-        yield {"role": "assistant", "content": ""}
-        for part in re.findall(r"\S+\s*", reply.text):
-            yield {"content": part}
-
-
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "console"
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,14 +79,14 @@ def _start() -> Iterator[tuple[Suite, ScriptedModel, Browser]]:
 
 def _write(picture: bytes, file: Path) -> None:
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    image.quantize(_COLOURS, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def _take_pictures(
     suite: Suite, model: ScriptedModel, browser: Browser
 ) -> Iterator[tuple[str, bytes]]:
-    username = suite.register_user("mira").account["user"]["username"]
+    username = _register(suite, "mira")
     visitor = browser.new_context(viewport=_WINDOW)
     page = visitor.new_page()
     page.goto(f"{suite.url}/console/")
@@ -140,6 +134,7 @@ def _take_pictures(
     page.wait_for_selector("h1")
     yield "09-documents", _shoot(page)
     yield from _take_phone_pictures(suite, browser, username, conversation)
+    yield from _take_administration_pictures(suite, browser)
 
 
 def _take_phone_pictures(
@@ -155,24 +150,50 @@ def _take_phone_pictures(
     yield "11-phone-evidence", _shoot(page)
 
 
+def _take_administration_pictures(suite: Suite, browser: Browser) -> Iterator[tuple[str, bytes]]:
+    command = [sys.executable, "-m", "backend", "users", "create", "ada", "--role", "admin"]
+    created = subprocess.run(
+        [*command, "--json"], cwd=ROOT, env=suite.environment, capture_output=True, check=True
+    )
+    page = _open_context(suite, browser, "ada", json.loads(created.stdout)["password"]).new_page()
+    for name, path in (("12-overview", "/admin"), ("13-health", "/admin/health")):
+        page.goto(f"{suite.url}/console{path}")
+        page.wait_for_selector("h1")
+        page.wait_for_timeout(1500)
+        yield name, _shoot(page)
+
+
 def _open_context(
-    suite: Suite, browser: Browser, username: str, *, is_phone: bool = False
+    suite: Suite,
+    browser: Browser,
+    username: str,
+    password: str = PASSWORD,
+    *,
+    is_phone: bool = False,
 ) -> BrowserContext:
     context = browser.new_context(
         viewport=_PHONE if is_phone else _WINDOW,
         has_touch=is_phone,
         is_mobile=is_phone,
         device_scale_factor=1,
+        bypass_csp=True,  # for wait_for_function
     )
     context.add_init_script("localStorage.setItem('has_session', 'true')")
     response = context.request.post(
         f"{suite.url}/auth/login",
-        data={"username": username, "password": PASSWORD, "session": "cookie"},
+        data={"username": username, "password": password, "session": "cookie"},
         headers={"X-Requested-With": "console", "Origin": suite.url},
     )
     if not response.ok:
         raise RuntimeError(response.text())
     return context
+
+
+def _register(suite: Suite, username: str) -> str:
+    body = {"username": username, "password": PASSWORD}
+    response = requests.post(f"{suite.url}/auth/register", json=body, timeout=30)
+    response.raise_for_status()
+    return username
 
 
 def _ask(page: Page, question: str) -> None:

@@ -13,6 +13,7 @@ SERVICE_NAMES = (
     "auth",
     "agent",
     "rag",
+    "chat",
     "admin",
     "realtime",
     "packages",

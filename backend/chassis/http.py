@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,6 +23,8 @@ from backend.security.service_tokens import HEADER as SERVICE_TOKEN
 
 _MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _MAX_CONNECTION_POOLS = 64
+_MAX_EVENT_BYTES = 4 * 1024 * 1024
+_STREAM_CHUNK_BYTES = 16 * 1024
 
 
 def quote_path_segment(text: str) -> str:
@@ -144,6 +146,39 @@ class ServiceClient:
         body, content_type = urllib3.encode_multipart_formdata(form)
         return self._request("POST", path, body, {**headers, "Content-Type": content_type})
 
+    def stream_events(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Iterator[tuple[str, Any]]:
+        """Send *body* as JSON in a POST request, and yield the server-sent events of the response.
+
+        Each is a pair of name and parsed data. Close the iterator to close the connection. Comments
+        are skipped; the read timeout applies between two of them.
+
+        Raises:
+            As `get`, also between two events. UpstreamUnavailable if an event is too large.
+        """
+        content = json.dumps(body).encode()
+        all_headers = {
+            **headers,
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream",
+        }
+        response = self._open_stream(path, content, all_headers)
+        with response:
+            if response.status >= 400:
+                self._parse_response(path, response.status, response.read(_MAX_RESPONSE_BYTES + 1))
+            yield from _parse_events(_read_chunks(response, path), path)
+
+    def _open_stream(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        *others, last = self._rotate_instances()
+        for url, host_header in others:
+            with suppress(_ConnectionFailed):
+                return self._open_response("POST", url + path, body, {**headers, **host_header})
+        url, host_header = last
+        return self._open_response("POST", url + path, body, {**headers, **host_header})
+
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
@@ -192,13 +227,20 @@ class ServiceClient:
     def _send_request(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
+        with _translate_errors(url), self._open_response(method, url, body, headers) as response:
+            return response.status, response.read(_MAX_RESPONSE_BYTES + 1)
+
+    def _open_response(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request and return the response, whose body is not read yet."""
         all_headers = {"Accept": "application/json", "X-Request-ID": request_id(), **headers}
         # Replace the trace headers of the incoming request: this call's span is the parent.
         all_headers |= build_trace_headers(current_span_context())
         if self._get_service_token is not None:
             all_headers[SERVICE_TOKEN] = self._get_service_token()
-        try:
-            response = self._pool.request(
+        with _translate_errors(url):
+            return self._pool.request(
                 method,
                 url,
                 body=body,
@@ -207,17 +249,6 @@ class ServiceClient:
                 redirect=False,
                 preload_content=False,
             )
-            with response:
-                return response.status, response.read(_MAX_RESPONSE_BYTES + 1)
-        except (
-            urllib3.exceptions.NewConnectionError,
-            urllib3.exceptions.ConnectTimeoutError,
-        ) as error:
-            raise _ConnectionFailed(f"{url} accepts no connection.") from error
-        except urllib3.exceptions.ReadTimeoutError as error:
-            raise UpstreamTimeout(f"{url} did not respond in time.") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise UpstreamUnavailable(f"{url} closed the connection.") from error
 
     def _parse_response(self, url: str, status: int, content: bytes) -> Any:
         if len(content) > _MAX_RESPONSE_BYTES:
@@ -234,3 +265,48 @@ class ServiceClient:
         raise UpstreamProblem(
             status, str(problem.get("code", "unknown")), str(problem.get("detail", ""))
         )
+
+
+@contextmanager
+def _translate_errors(url: str) -> Iterator[None]:
+    """Raise errors of urllib3 as UpstreamError."""
+    try:
+        yield
+    except (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+    ) as error:
+        raise _ConnectionFailed(f"{url} accepts no connection.") from error
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise UpstreamTimeout(f"{url} did not respond in time.") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise UpstreamUnavailable(f"{url} closed the connection.") from error
+
+
+def _read_chunks(response: urllib3.BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    with _translate_errors(url):
+        while chunk := response.read1(_STREAM_CHUNK_BYTES):
+            yield chunk
+
+
+def _parse_events(chunks: Iterator[bytes], url: str) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the parsed data of each event (HTML standard, server-sent events)."""
+    buffer = b""
+    for chunk in chunks:
+        *blocks, buffer = (buffer + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+        if len(buffer) > _MAX_EVENT_BYTES:
+            raise UpstreamUnavailable(f"{url} sent an event of more than {_MAX_EVENT_BYTES} bytes.")
+        for block in blocks:
+            name, data = "message", []
+            for line in block.decode(errors="replace").split("\n"):
+                field, _, value = line.partition(":")
+                if field == "event":
+                    name = value.removeprefix(" ")
+                elif field == "data":
+                    data.append(value.removeprefix(" "))
+            if not data:
+                continue
+            try:
+                yield name, json.loads("\n".join(data))
+            except ValueError as error:
+                raise UpstreamUnavailable(f"{url} sent an event that is not JSON.") from error

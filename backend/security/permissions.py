@@ -16,22 +16,36 @@ class Permission(StrEnum):
     SYSTEM_WRITE = "system:write"
     PACKAGES_READ = "packages:read"
     PACKAGES_WRITE = "packages:write"
+    CHAT_USE = "chat:use"
     CHAT_READ = "chat:read"
+    CHAT_REPLY = "chat:reply"
+    CHAT_MANAGE = "chat:manage"
     REALTIME_PUBLISH = "realtime:publish"
 
 
-_VIEWER = frozenset({Permission.RAG_READ, Permission.AGENT_QUERY, Permission.PACKAGES_READ})
+_VIEWER = frozenset(
+    {
+        Permission.RAG_READ,
+        Permission.AGENT_QUERY,
+        Permission.PACKAGES_READ,
+        Permission.CHAT_USE,
+    }
+)
 _USER = _VIEWER | {Permission.RAG_WRITE, Permission.PACKAGES_WRITE}
 
 BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
     "user": _USER,
+    # Colleagues who answer in the inbox of the team.
+    "support": _USER | {Permission.CHAT_READ, Permission.CHAT_REPLY},
     "tenant_admin": _USER
     | {
         Permission.USERS_READ,
         Permission.USERS_WRITE,
         Permission.AUDIT_READ,
         Permission.CHAT_READ,
+        Permission.CHAT_REPLY,
+        Permission.CHAT_MANAGE,
         Permission.REALTIME_PUBLISH,
     },
     "admin": frozenset(Permission),
@@ -46,6 +60,7 @@ READ_PERMISSIONS: frozenset[str] = frozenset(
         Permission.AUDIT_READ,
         Permission.SYSTEM_READ,
         Permission.PACKAGES_READ,
+        Permission.CHAT_USE,
         Permission.CHAT_READ,
     }
 )
@@ -71,6 +86,9 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
         {Permission.RAG_READ, Permission.RAG_WRITE, Permission.PACKAGES_READ}
     ),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
+    "chat-service": frozenset(
+        {Permission.AGENT_QUERY, Permission.RAG_READ, Permission.PACKAGES_READ}
+    ),
     "rag-service": frozenset(),
     "packages-service": frozenset(),
     "gateway": frozenset(),

@@ -12,7 +12,19 @@ from backend.chassis.web.openapi import OPERATIONS_TAG
 SERVICES = [entry.name for entry in CATALOG]
 # First words of summaries. A new verb in the imperative may be added.
 VERBS = {
-    *("Activate", "Add", "Answer", "Approve", "Cancel", "Change", "Check", "Complete", "Confirm"),
+    *(
+        "Activate",
+        "Add",
+        "Answer",
+        "Append",
+        "Approve",
+        "Cancel",
+        "Change",
+        "Check",
+        "Complete",
+        "Confirm",
+    ),
+    *("Convert", "Split"),
     *(
         "Create",
         "Deactivate",
@@ -20,13 +32,30 @@ VERBS = {
         "Download",
         "Edit",
         "End",
+        "Erase",
         "Evaluate",
         "Exchange",
         "Get",
         "Give",
     ),
-    *("Index", "List", "Redirect", "Register", "Remove", "Replace", "Request", "Reset", "Revoke"),
-    *("Search", "Set", "Sign", "Stream", "Submit", "Update", "Upload"),
+    *(
+        "Index",
+        "Issue",
+        "Link",
+        "List",
+        "Mark",
+        "Merge",
+        "Post",
+        "React",
+        "Redirect",
+        "Register",
+        "Remove",
+        "Replace",
+        "Request",
+        "Reset",
+        "Revoke",
+    ),
+    *("Search", "Send", "Set", "Show", "Sign", "Stream", "Submit", "Update", "Upload"),
 }
 MAX_SUMMARY_CHARACTERS = 100
 

@@ -153,7 +153,7 @@ def test_pods_wait_for_open_requests_before_they_terminate(manifests):
 
 def test_instances_are_spread_and_disrupted_one_at_a_time(manifests):
     budgets = select_kind(manifests, "PodDisruptionBudget")
-    for name in [*(entry.name for entry in CATALOG), "rag-worker"]:
+    for name in [*(entry.name for entry in CATALOG), "rag-worker", "chat-worker"]:
         (spread,) = pods(manifests)[name]["spec"]["topologySpreadConstraints"]
         assert spread["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
         assert budgets[name]["spec"]["selector"] == spread["labelSelector"]

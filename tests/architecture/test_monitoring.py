@@ -21,6 +21,7 @@ ALERTS = [
     if "alert" in rule
 ]
 GRAFANA = ROOT / "deploy" / "grafana"
+WORKERS = {"rag-worker", "chat-worker"}
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 
@@ -68,7 +69,7 @@ def test_prometheus_scrapes_every_process_with_metrics():
     }
 
     expected = {entry.name: entry.port for entry in CATALOG}
-    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.name == "rag-worker"}
+    expected |= {entry.name: entry.port for entry in COMPANIONS if entry.name in WORKERS}
     assert discovered == expected
     assert {job["authorization"]["credentials_file"] for job in config["scrape_configs"]} == {
         "metrics-key"
@@ -105,7 +106,7 @@ def test_documented_command_starts_prometheus(tmp_path):
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
     with process(command, tmp_path / "log", cwd=tmp_path, env=environment):
         wait_until(server.is_ready)
-        wait_until(lambda: jobs(server) == {entry.name for entry in CATALOG} | {"rag-worker"})
+        wait_until(lambda: jobs(server) == {entry.name for entry in CATALOG} | WORKERS)
 
 
 def jobs(server: Prometheus) -> set[str]:

@@ -40,6 +40,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "POST /password/change": {"current_password": PASSWORD, "new_password": "another pass 456"},
     "POST /password/forgot": {"username": "admin"},
     "POST /password/reset": {"token": "unknown", "new_password": "another pass 456"},
+    "POST /setup": {"token": "unknown", "password": "another pass 456"},
     "POST /mfa/totp/confirm": {"code": "123456"},
     "DELETE /mfa/totp": {"password": PASSWORD, "code": "123456"},
     "POST /api-keys": {"name": "a key"},

@@ -53,6 +53,16 @@ EXPECTED_ERRORS = {
     "POST /auth/oidc/{provider}/exchange": 404,
     # The tenant of the example does not exist.
     "POST /realtime/publish": 403,
+    # No contact has written yet.
+    "GET /chat/contacts/{contact_id}": 404,
+    "PATCH /chat/contacts/{contact_id}": 404,
+    "DELETE /chat/contacts/{contact_id}": 404,
+    "POST /chat/contacts/{contact_id}/link": 404,
+    "POST /chat/contacts/{contact_id}/merge": 404,
+    # Nothing was sent to a channel or received from one.
+    "POST /chat/deliveries/{delivery_id}/cancel": 404,
+    "POST /chat/deliveries/{delivery_id}/retry": 404,
+    "POST /chat/inbound/{inbound_id}/replay": 404,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }
@@ -195,6 +205,12 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
         "POST /agent/sessions/{session_id}/feedback", "message_id"
     ),
     "/agent/sessions/{session_id}/messages": lambda sender, _: sender.get_request_message(),
+    "/chat/accounts": from_response("POST /chat/accounts", "id"),
+    "/chat/conversations": from_response("POST /chat/message", "conversation_id"),
+    "/chat/conversations/{conversation_id}/messages": from_response(
+        "POST /chat/message", "message", "id"
+    ),
+    "/chat/hooks": from_response("POST /chat/hooks", "id"),
     "/rag/documents": from_response("POST /rag/documents", "documents", 0, "id"),
 }
 

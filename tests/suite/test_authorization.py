@@ -170,6 +170,25 @@ class Stage:
     def granted_collection(self) -> dict[str, str]:
         return self.collection() | {"user_id": "unknown-user"}
 
+    def chat_conversation(self) -> dict[str, str]:
+        body = {"content": "How much is 6 times 7?"}
+        return {"conversation_id": self.create("/chat/message?wait=0", body, "conversation_id")}
+
+    def chat_message(self) -> dict[str, str]:
+        body = {"content": "How much is 6 times 7?"}
+        response = self.send_request("owner", "POST", "/chat/message?wait=0", json=body)
+        assert response.status_code == 201, response.text
+        message = response.json()["message"]
+        names = {"conversation_id": message["conversation_id"], "message_id": message["id"]}
+        return names | {"emoji": "thumbsup"}
+
+    def chat_account(self) -> dict[str, str]:
+        body = {"channel": "generic", "name": "Shop"}
+        return {"account_id": self.create("/chat/accounts", body, "id", by="home_admin")}
+
+    def chat_hook(self) -> dict[str, str]:
+        return {"hook_id": self.create("/chat/hooks", HOOK, "id", by="home_admin")}
+
     def conversation(self) -> dict[str, str]:
         body = {"user_request": "How much is 6 times 7?"}
         return {"session_id": self.create("/agent/query", body, "session_id")}
@@ -214,12 +233,109 @@ TENANT = ("viewer", "neighbour", "home_admin")
 NARROW = {"name": "narrow", "permissions": ["rag:read"]}
 READER = {"permissions": ["rag:read"]}
 CHANGE = {"current_password": PASSWORD, "new_password": "another pass 456"}
+HOOK = {
+    "name": "CRM",
+    "url": "https://crm.example.org/",
+    "events": ["chat.message-created"],
+}
 ASK = {"user_request": "How much is 6 times 7?"}
 CHAT = {"model": "embedded-lite", "messages": [{"role": "user", "content": "6 times 7?"}]}
 WEBHOOKS = {"source": "easypost", "name": "Shop", "secret": "a secret of the matrix"}
 SCAN = {"events": [{"code": "departed", "occurred_at": "2026-01-31T12:00:00Z"}]}
 EPCIS = {"type": "EPCISDocument", "epcisBody": {"eventList": []}}
 UPLOAD = {"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}}
+
+_UNKNOWN_MESSAGE = {"conversation_id": "unknown", "message_id": "unknown"}
+_UNKNOWN_ACCOUNT = {"channel": "generic", "account": "unknown"}
+_UNKNOWN_CONTACT = {"contact_id": "unknown"}
+_TEAM = ("home_admin",)
+CHAT_ROUTES = {
+    "chat POST /message": RouteCase(201, json={"content": "Hello"}, send={"params": {"wait": 0}}),
+    "chat GET /conversations": RouteCase(200),
+    "chat GET /conversations/<conversation_id>": RouteCase(
+        200, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat PATCH /conversations/<conversation_id>": RouteCase(
+        200, json={"title": "x"}, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat DELETE /conversations/<conversation_id>": RouteCase(
+        204, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat PUT /conversations/<conversation_id>/read": RouteCase(
+        200, json={"seq": 1}, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat POST /conversations/<conversation_id>/typing": RouteCase(
+        202, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat GET /conversations/<conversation_id>/events": RouteCase(
+        200, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat GET /conversations/<conversation_id>/messages": RouteCase(
+        200, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat POST /conversations/<conversation_id>/messages": RouteCase(
+        201, json={"content": "Hello"}, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    # A colleague sees the message, but only its author edits it.
+    "chat PATCH /conversations/<conversation_id>/messages/<message_id>": RouteCase(
+        404, json={"content": "Hello"}, path=_UNKNOWN_MESSAGE
+    ),
+    "chat DELETE /conversations/<conversation_id>/messages/<message_id>": RouteCase(
+        204, resource=Stage.chat_message, visible_to=_TEAM
+    ),
+    **{
+        f"chat {method} /conversations/<conversation_id>/messages/<message_id>"
+        "/reactions/<emoji>": RouteCase(200, resource=Stage.chat_message, visible_to=_TEAM)
+        for method in ("PUT", "DELETE")
+    },
+    "chat GET /search": RouteCase(200, send={"params": {"q": "hello"}}),
+    "chat GET /stats": RouteCase(200),
+    "chat GET /accounts": RouteCase(200),
+    "chat POST /accounts": RouteCase(201, json={"channel": "generic", "name": "Shop"}),
+    "chat GET /accounts/<account_id>": RouteCase(
+        200, resource=Stage.chat_account, visible_to=_TEAM
+    ),
+    "chat PATCH /accounts/<account_id>": RouteCase(
+        200, json={"name": "x"}, resource=Stage.chat_account, visible_to=_TEAM
+    ),
+    "chat DELETE /accounts/<account_id>": RouteCase(
+        204, resource=Stage.chat_account, visible_to=_TEAM
+    ),
+    "chat POST /accounts/<account_id>/check": RouteCase(
+        200, resource=Stage.chat_account, visible_to=_TEAM
+    ),
+    "chat GET /contacts": RouteCase(200),
+    "chat GET /contacts/<contact_id>": RouteCase(404, path=_UNKNOWN_CONTACT),
+    "chat PATCH /contacts/<contact_id>": RouteCase(404, json={}, path=_UNKNOWN_CONTACT),
+    "chat DELETE /contacts/<contact_id>": RouteCase(404, path=_UNKNOWN_CONTACT),
+    "chat POST /contacts/<contact_id>/merge": RouteCase(
+        404, json={"into_id": "other"}, path=_UNKNOWN_CONTACT
+    ),
+    "chat POST /contacts/<contact_id>/link": RouteCase(
+        404, json={"user_id": None}, path=_UNKNOWN_CONTACT
+    ),
+    "chat GET /hooks": RouteCase(200),
+    "chat POST /hooks": RouteCase(201, json=HOOK),
+    "chat PATCH /hooks/<hook_id>": RouteCase(
+        200, json={"is_enabled": False}, resource=Stage.chat_hook, visible_to=_TEAM
+    ),
+    "chat DELETE /hooks/<hook_id>": RouteCase(204, resource=Stage.chat_hook, visible_to=_TEAM),
+    "chat GET /templates": RouteCase(200),
+    "chat GET /deliveries": RouteCase(200),
+    **{
+        f"chat POST /deliveries/<delivery_id>/{action}": RouteCase(
+            404, path={"delivery_id": "unknown"}
+        )
+        for action in ("retry", "cancel")
+    },
+    "chat GET /inbound": RouteCase(200),
+    "chat POST /inbound/<inbound_id>/replay": RouteCase(404, path={"inbound_id": "unknown"}),
+    # Served at /webhook only.
+    **{
+        f"chat {method} /webhook/<channel>/<account>": RouteCase(404, path=_UNKNOWN_ACCOUNT)
+        for method in ("GET", "POST")
+    },
+}
 
 ROUTES: dict[str, RouteCase] = {
     "auth GET /.well-known/jwks.json": RouteCase(200),
@@ -229,6 +345,9 @@ ROUTES: dict[str, RouteCase] = {
     # Internal, like /metrics of every service: not exposed by the gateway.
     "auth POST /api-keys/exchange": RouteCase(404, json={"key": "aas_unknown"}),
     "auth POST /internal/audit-events": RouteCase(404, json={"events": []}),
+    "auth POST /internal/delegations": RouteCase(
+        404, json={"session_id": "1", "tenant_id": "1", "permissions": ["rag:read"]}
+    ),
     "auth POST /setup": RouteCase(400, json={"token": "unknown", "password": "another pass 456"}),
     "auth POST /password/forgot": RouteCase(202, json={"username": "unknown"}),
     "auth POST /password/reset": RouteCase(
@@ -373,6 +492,12 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "agent POST /query": RouteCase(200, json=ASK),
     "agent GET /sessions": RouteCase(200),
+    "agent POST /sessions": RouteCase(201, json={"origin": "chat"}),
+    "agent POST /sessions/<session_id>/messages": RouteCase(
+        201,
+        json={"messages": [{"role": "assistant", "content": "Hello."}]},
+        resource=Stage.conversation,
+    ),
     "agent GET /sessions/<session_id>": RouteCase(200, resource=Stage.conversation),
     "agent PATCH /sessions/<session_id>": RouteCase(
         200, json={"title": "x"}, resource=Stage.conversation
@@ -408,6 +533,7 @@ ROUTES: dict[str, RouteCase] = {
     "agent GET /v1/models": RouteCase(200),
     "agent GET /v1/models/<path:model>": RouteCase(404, path={"model": "unknown"}),
     "agent POST /v1/chat/completions": RouteCase(200, json=CHAT),
+    **CHAT_ROUTES,
     "rag GET /collections": RouteCase(200),
     "rag POST /collections": RouteCase(201, json=lambda: {"name": f"new-{time.time_ns()}"}),
     "rag GET /collections/<name>": RouteCase(200, resource=Stage.collection),
@@ -436,7 +562,7 @@ ROUTES: dict[str, RouteCase] = {
     "rag GET /documents/<document_id>/text": RouteCase(200, resource=Stage.document),
     "rag GET /documents/<document_id>/events": RouteCase(200, resource=Stage.document),
     **{
-        f"rag GET /documents/<document_id>/pages/<int:number>{suffix}": RouteCase(
+        f"rag GET /documents/<document_id>/pages/<number>{suffix}": RouteCase(
             200, resource=Stage.page
         )
         for suffix in ("", ".png", ".webp")

@@ -34,12 +34,14 @@ __all__ = [
     "Database",
     "Session",
     "acquire_transaction_lock",
+    "call_after_commit",
     "migrate_services",
     "notify_after_commit",
     "open_database",
 ]
 
-# Key in `Session.info`: the topics whose listeners are called after the commit.
+# Keys in `Session.info`: functions and topics whose listeners are called after the commit.
+_CALLS = "calls_after_commit"
 _TOPICS = "topics_after_commit"
 Listeners = dict[str, list[Callable[[], None]]]
 
@@ -122,6 +124,8 @@ class Database:
         ):
             self._set_tenant(session, tenant_id)
             yield session
+        for call in session.info.get(_CALLS, ()):
+            call()
         for topic in session.info.get(_TOPICS, ()):
             for listener in self._listeners.get(topic, ()):
                 listener()
@@ -228,6 +232,11 @@ def acquire_transaction_lock(session: Session, lock_name: str) -> None:
         session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": lock_name}
         )
+
+
+def call_after_commit(session: Session, call: Callable[[], None]) -> None:
+    """Call *call* after `Database.write` has committed *session*. It must not raise."""
+    session.info.setdefault(_CALLS, []).append(call)
 
 
 def notify_after_commit(session: Session, topic: str) -> None:

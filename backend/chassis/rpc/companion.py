@@ -11,6 +11,8 @@ from backend.chassis.service_description import Companion, GetVariable
 
 # The process serves /metrics and /health/live by HTTP at its port plus this number.
 HTTP_PORT_OFFSET = 10
+INSTALL_COMMAND = "./start_microservices.sh install --extra grpc"
+_PACKAGES = ("grpc", "grpc_health", "grpc_reflection", "grpc_status")
 _ENABLED = frozenset({"1", "true", "yes", "on"})
 
 
@@ -27,7 +29,7 @@ def create_rpc_companion(service: str, port: int, url_variable: str) -> Companio
         f"{service}-rpc",
         service,
         ("-m", f"{package}.rpc_app"),
-        is_needed=_is_enabled,
+        is_needed=_is_needed,
         port=port,
         port_variable=f"{service.upper()}_GRPC_PORT",
         url_variable=url_variable,
@@ -39,15 +41,21 @@ def create_rpc_companion(service: str, port: int, url_variable: str) -> Companio
     )
 
 
-def _is_enabled(get_variable: GetVariable, _data: Path) -> bool:
+def is_grpc_enabled(get_variable: GetVariable) -> bool:
+    """Return True if the variable GRPC is on."""
     return (get_variable("GRPC") or "").strip().lower() in _ENABLED
 
 
+def _is_needed(get_variable: GetVariable, _data: Path) -> bool:
+    return is_grpc_enabled(get_variable)
+
+
+def are_packages_missing() -> bool:
+    """Return True if packages of the extra `grpc` are not installed."""
+    return any(find_spec(name) is None for name in _PACKAGES)
+
+
 def ensure_packages_installed() -> None:
-    """End the process with advice if the packages of the extra `grpc` are missing."""
-    packages = ("grpc", "grpc_health", "grpc_reflection", "grpc_status")
-    if any(find_spec(name) is None for name in packages):
-        sys.exit(
-            "GRPC is on, but its packages are not installed. Install them with: "
-            "./start_microservices.sh install --extra grpc"
-        )
+    """End the process with advice if packages of the extra `grpc` are missing."""
+    if are_packages_missing():
+        sys.exit(f"The packages for gRPC are not installed. Install them with: {INSTALL_COMMAND}")

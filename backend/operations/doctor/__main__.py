@@ -80,11 +80,12 @@ def _prepare_checks(name: str, env: Env, *, running: bool) -> Iterable[Finding]:
 
 
 def _prepare_suite_checks(env: Env) -> Iterator[Finding]:
+    from backend.operations.doctor.grpc_checks import check_grpc
     from backend.operations.doctor.package_checks import check_packages
     from backend.operations.doctor.secret_checks import check_secrets
     from backend.operations.doctor.server_checks import check_event_broker, check_redis
 
-    checks = (check_packages, check_secrets, check_redis, check_event_broker)
+    checks = (check_packages, check_secrets, check_redis, check_event_broker, check_grpc)
     return chain.from_iterable(_run_check(_SUITE, check, env) for check in checks)
 
 

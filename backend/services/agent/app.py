@@ -45,6 +45,7 @@ from backend.services.agent.domain.conversations.approvals import ApprovalFactor
 from backend.services.agent.domain.conversations.conversations import ConversationService
 from backend.services.agent.domain.conversations.feedback import FeedbackService
 from backend.services.agent.domain.conversations.history import HistoryBuilder
+from backend.services.agent.domain.conversations.recorded_messages import RecordedMessageService
 from backend.services.agent.domain.conversations.run_leases import RunLeases
 from backend.services.agent.domain.evaluation.evaluations import EvaluationService
 from backend.services.agent.domain.evaluation.replay import CreateAnswerService
@@ -166,6 +167,7 @@ def create_app(
     deliver_events(app, settings.common, database, metrics, broker)
     for service in (
         conversation_service,
+        RecordedMessageService(database, now),
         answer_service,
         EventStreamService(event_store, conversation_service),
         _create_idempotency_store(settings, database),

@@ -48,6 +48,7 @@ from backend.services.auth.domain.credentials.known_devices import KnownDevices
 from backend.services.auth.domain.credentials.password_recovery import PasswordRecoveryService
 from backend.services.auth.domain.credentials.passwords import PasswordHasher, PasswordPolicy
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
+from backend.services.auth.domain.delegations import DelegationService
 from backend.services.auth.domain.outgoing_mails import OutgoingMails
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import SessionService
@@ -72,6 +73,7 @@ from backend.services.auth.routes.credentials.password_recovery import (
     recovery as password_recovery,
 )
 from backend.services.auth.routes.credentials.second_factor import second_factor
+from backend.services.auth.routes.delegations import delegations
 from backend.services.auth.routes.network_limit import NetworkLimiter
 from backend.services.auth.routes.sessions import LimitedSignIn, sessions
 from backend.services.auth.routes.sign_in_metrics import register_sign_in_metrics
@@ -166,7 +168,8 @@ def create_app(
     network_limiter = NetworkLimiter.create(app, redis_url, settings.login_attempts)
     provide(app, network_limiter)
     provide(app, LimitedSignIn.create(network_limiter))
-    provide(app, ApiKeyService(database, publisher, now))
+    api_key_service = ApiKeyService(database, publisher, now)
+    provide(app, api_key_service)
     provide(app, recovery)
     audit_log = AuditLog(database, now)
     provide(app, audit_log)
@@ -189,7 +192,8 @@ def create_app(
     provide(app, TenantService(database, publisher, now))
     provide(app, ServiceAccountService(database, publisher, now))
     provide(app, StatsService(database, now))
-    for blueprint in (users, roles, tenants, service_accounts, stats):
+    provide(app, DelegationService(database, api_key_service, now))
+    for blueprint in (users, roles, tenants, service_accounts, stats, delegations):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

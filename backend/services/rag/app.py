@@ -100,7 +100,9 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
         max_queued_documents=settings.max_queued_documents,
     )
     provide(app, document_service)
-    provide(app, PageViewService(document_service, PageViewer(select_processes())))
+    page_viewer = PageViewer(select_processes())
+    provide(app, page_viewer)
+    provide(app, PageViewService(document_service, page_viewer))
     provide(app, WaitSlots(_MAX_WAIT_SLOTS))
     provide(app, components.search)
     provide(app, components.similarities)

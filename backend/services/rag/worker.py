@@ -23,7 +23,7 @@ from backend.services.rag.settings import Settings
 if TYPE_CHECKING:
     from backend.chassis.observability.metrics import Metrics
     from backend.chassis.observability.metrics_server import MetricsServer
-    from backend.services.rag.jobs.wake_pipe import WakePipe
+    from backend.chassis.wake_pipe import WakePipe
 
 _NAME = "rag-worker"
 _log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ def main() -> None:
     key = MetricsKey(settings.common.secret_key.reveal())
     server = bind_metrics_server(settings.common.host, settings.worker_port, metrics, key)
     if _ON_DEMAND in sys.argv and settings.broker_url is not None and sys.platform == "linux":
-        from backend.services.rag.jobs.on_demand import run_on_demand
-        from backend.services.rag.jobs.wake_pipe import WakePipe
+        from backend.chassis.on_demand import run_on_demand
+        from backend.chassis.wake_pipe import WakePipe
 
         pipe = WakePipe(settings.folder, settings.worker_port)
         run_on_demand(lambda: _run_worker(settings, metrics, server, pipe), pipe, server)

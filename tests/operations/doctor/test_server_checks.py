@@ -50,3 +50,23 @@ def test_doctor_finds_nothing_if_events_use_the_same_server(run_doctor, valkey):
 def test_doctor_reports_an_unreachable_redis(run_doctor):
     ((level, _, fix),) = run_doctor("suite", REDIS_URL="redis://127.0.0.1:9/0")
     assert (level, "REDIS_URL" in fix) == ("error", True)
+
+
+def test_doctor_reports_settings_with_which_grpc_servers_do_not_start(run_doctor, valkey):
+    valkey.client.config_set("appendonly", "yes")
+    variables = {"REDIS_URL": valkey.url, "HOST": "192.0.2.1"}
+
+    assert run_doctor("suite", **variables) == []
+    ((level, problem, _fix),) = run_doctor("suite", GRPC="on", **variables)
+
+    assert level == "error"
+    assert "GRPC_CERTFILE" in problem
+
+
+def test_doctor_reports_missing_packages_of_grpc(run_doctor, valkey, monkeypatch):
+    valkey.client.config_set("appendonly", "yes")
+    monkeypatch.setattr("backend.chassis.rpc.companion._PACKAGES", ("no_such_package",))
+
+    findings = run_doctor("suite", GRPC="on", REDIS_URL=valkey.url)
+
+    assert [fix for _, _, fix in findings] == ["./start_microservices.sh install --extra grpc"]

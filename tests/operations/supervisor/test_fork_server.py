@@ -213,6 +213,8 @@ def test_plan_forks_services_with_one_worker_outside_of_the_development_mode() -
         *("auth-service", "agent-service", "admin-service", "gateway", "vectors", "rag-worker"),
         "realtime-service",
         "packages-service",
+        "chat-service",
+        "chat-worker",
         "console-service",
     }
     assert find_forked(StartOptions(dev=True)) == set()

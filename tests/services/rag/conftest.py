@@ -12,6 +12,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import get_component
 from backend.services.rag.app import create_app
 from backend.services.rag.clients.rerankers import RerankSettings
+from backend.services.rag.extraction.page_views import PageViewer
 from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
 from backend.services.rag.settings import Settings
@@ -84,6 +85,7 @@ def stop_app(app) -> None:
     for kind in (IngestionThread, IndexingThreads):
         with suppress(KeyError):  # not every app processes documents itself
             get_component(app, kind).stop()
+    get_component(app, PageViewer).close()
     get_component(app, RagComponents).vectors.close()
 
 

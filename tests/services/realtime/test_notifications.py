@@ -146,3 +146,22 @@ def test_notifications_of_other_users_are_not_listed(realtime, identities, apply
 
 def test_notifications_need_credentials(realtime):
     assert realtime.app.test_client().get("/notifications").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("event_type", "topics"),
+    [
+        ("chat.message-created", ["chat:conversation:conv_1", "chat:inbox"]),
+        ("chat.read-moved", ["chat:conversation:conv_1"]),
+    ],
+)
+def test_change_of_a_conversation_reaches_its_topic(realtime, token, apply, event_type, topics):
+    data = {"conversation_id": "conv_1", "change_seq": 3, "seq": 2}
+    with realtime.connect() as client:
+        client.authenticate(token)
+        for topic in topics:
+            client.subscribe(topic)
+        apply(event_type, data)
+        received = [client.receive_data() for _ in topics]
+    assert [item["type"] for item in received] == [event_type] * len(topics)
+    assert received[0]["data"] == data

@@ -26,8 +26,13 @@ from backend.services.agent.domain.answers.event_streams import (
 )
 from backend.services.agent.domain.answers.events import Answer, RunStarted, StreamEvents
 from backend.services.agent.domain.answers.service import AnswerService
+from backend.services.agent.domain.conversations.recorded_messages import (
+    AnsweredRequest,
+    RecordedMessageService,
+)
 from backend.services.agent.domain.conversations.run_leases import UserRequest
 from backend.services.agent.errors import (
+    AnswerIncomplete,
     ApprovalChanged,
     ApprovalExpired,
     CollectionNotFound,
@@ -118,9 +123,17 @@ def answer_query(body: QueryRequest) -> Response:
     `citations`, `approval` if a tool call waits for approval, and `done` or `error`. After a
     disconnect, resume the stream with `GET /sessions/{session_id}/events`, or repeat the request
     with its `Idempotency-Key`: the response is the stream of the first request, from its first
-    event on.
+    event on. So is the response to a request with the same `request_ref`.
     """
-    user_request = UserRequest(body.user_request, body.session_id)
+    user_request = UserRequest(
+        body.user_request, body.session_id, request_ref=body.request_ref, origin=body.origin
+    )
+    if body.request_ref is not None:
+        known = use(RecordedMessageService).find_request(get_caller(), body.request_ref)
+        if known is not None and known.is_answered:
+            return _repeat_answer(known, body)
+        if known is not None:
+            user_request = UserRequest(None, known.conversation_id, known.message_id)
     return _send_answer(
         use(AnswerService).start_answer(get_caller(), body.to_answer_request(user_request)), body
     )
@@ -226,12 +239,9 @@ def _get_last_event_id() -> int:
 
 
 def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
-    is_streamed = options.stream
-    if is_streamed is None:
-        is_streamed = request.accept_mimetypes.best == "text/event-stream"
     subscriber, continues = StreamSubscriber.from_request(), options.on_disconnect == "continue"
     stored_events = use(EventStreamService).store_events(get_caller(), events, to_sse_events)
-    if not is_streamed:
+    if not _is_streamed(options):
         return _send_complete_answer(stored_events, subscriber, continues)
     reference = None
     if "Idempotency-Key" in request.headers:
@@ -242,6 +252,29 @@ def _send_answer(events: StreamEvents, options: AnswerOptions) -> Response:
     else:
         response = create_stream_response(stored_events, chunks)
     return response if reference is None else set_stream_reference(response, reference)
+
+
+def _repeat_answer(request_known: AnsweredRequest, options: AnswerOptions) -> Response:
+    """Return the answer to a request that was sent before: its stream from the first event."""
+    events = use(EventStreamService).resume_stream(
+        get_caller(), request_known.conversation_id, request_known.run_id, 0, to_sse_events
+    )
+    if _is_streamed(options):
+        chunks = _format_events(events, StreamSubscriber.from_request())
+        return create_stream_response(events, chunks)
+    with closing(events):
+        for event in events:
+            if isinstance(event, StoredEvent) and event.record.name == "done":
+                return Response(event.record.data, content_type="application/json")
+            if isinstance(event, StoredEvent) and event.record.name == "error":
+                raise AnswerIncomplete
+    raise AnswerIncomplete
+
+
+def _is_streamed(options: AnswerOptions) -> bool:
+    if options.stream is None:
+        return request.accept_mimetypes.best == "text/event-stream"
+    return options.stream
 
 
 def _await_run(events: StoredEvents) -> tuple[StoredEvents, str]:

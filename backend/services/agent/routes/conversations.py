@@ -1,5 +1,6 @@
 """Routes for the caller's conversations, called sessions in the API."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from flask import Blueprint
@@ -18,9 +19,20 @@ from backend.services.agent.domain.conversations.conversations import (
     ConversationService,
     ConversationSummary,
 )
-from backend.services.agent.errors import ConversationNotFound, MessageNotFound
+from backend.services.agent.domain.conversations.recorded_messages import (
+    RecordedMessage,
+    RecordedMessageService,
+)
+from backend.services.agent.errors import (
+    ConversationBusy,
+    ConversationNotFound,
+    MessageNotFound,
+)
 from backend.services.agent.routes.request_caller import get_caller
 from backend.services.agent.routes.schemas import (
+    MessagesAppend,
+    RecordedMessageInput,
+    SessionCreate,
     SessionDetailResponse,
     SessionListResponse,
     SessionResponse,
@@ -55,14 +67,55 @@ def list_sessions(page: SessionListQuery) -> SessionListResponse:
     )
 
 
+@bp.post("")
+@require_permission(Permission.AGENT_QUERY)
+@validate_input(SessionCreate)
+@responds_with(SessionDetailResponse, 201)
+@request_example(
+    {"origin": "chat", "messages": [{"role": "user", "content": "Who was Ada Lovelace?"}]}
+)
+def create_session(body: SessionCreate) -> SessionDetailResponse:
+    """Create a session with messages that are not answered.
+
+    Sessions with the origin `chat` belong to conversations of the chat service. They are not
+    listed.
+    """
+    session_id = use(RecordedMessageService).create_conversation(
+        get_caller(), body.origin, _to_messages(body.messages)
+    )
+    return get_session_detail(session_id)
+
+
+@bp.post("/<session_id>/messages")
+@require_permission(Permission.AGENT_QUERY)
+@validate_input(MessagesAppend)
+@responds_with(SessionDetailResponse, 201, errors=(ConversationNotFound, ConversationBusy))
+@request_example({"messages": [{"role": "assistant", "content": "She wrote the first program."}]})
+def append_messages(body: MessagesAppend, session_id: str) -> SessionDetailResponse:
+    """Append messages without answering them, such as those of a person who took over."""
+    use(RecordedMessageService).append_messages(
+        get_caller(), session_id, _to_messages(body.messages)
+    )
+    return get_session_detail(session_id)
+
+
+def get_session_detail(session_id: str) -> SessionDetailResponse:
+    """Return the caller's session with its messages."""
+    return SessionDetailResponse.from_conversation(
+        use(ConversationService).get_conversation(get_caller(), session_id)
+    )
+
+
+def _to_messages(inputs: Sequence[RecordedMessageInput]) -> list[RecordedMessage]:
+    return [RecordedMessage(item.role, item.content) for item in inputs]
+
+
 @bp.get("/<session_id>")
 @require_permission(Permission.AGENT_QUERY)
 @responds_with(SessionDetailResponse, errors=(ConversationNotFound,))
 def get_session(session_id: str) -> SessionDetailResponse:
     """Get a session with the messages of its active branch."""
-    return SessionDetailResponse.from_conversation(
-        use(ConversationService).get_conversation(get_caller(), session_id)
-    )
+    return get_session_detail(session_id)
 
 
 @bp.patch("/<session_id>")

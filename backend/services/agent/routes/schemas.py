@@ -72,9 +72,38 @@ class EditRequest(RegenerateRequest):
 
 
 class QueryRequest(EditRequest):
-    """A request to the agent; without `session_id`, it creates a session."""
+    """A request to the agent; without `session_id`, it creates a session.
+
+    A request with a `request_ref` that the caller has sent before is not answered again: the
+    response is the answer to the first one, which may still be written. `origin` is stored with a
+    new session: sessions of `chat` are not listed.
+    """
 
     session_id: Identifier | None = None
+    request_ref: Identifier | None = None
+    origin: Literal["agent", "chat"] = "agent"
+
+
+class RecordedMessageInput(Input):
+    """A message that is stored without an answer."""
+
+    role: Literal["user", "assistant"]
+    content: RequestText
+
+
+class SessionCreate(Input):
+    """Messages of a new session, oldest first."""
+
+    origin: Literal["agent", "chat"] = "agent"
+    messages: Annotated[list[RecordedMessageInput], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+
+
+class MessagesAppend(Input):
+    """Messages to append to a session, oldest first."""
+
+    messages: Annotated[list[RecordedMessageInput], Field(min_length=1, max_length=100)]
 
 
 class ApprovalDecision(AnswerOptions):

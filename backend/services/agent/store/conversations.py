@@ -43,13 +43,19 @@ def list_conversations(
 ) -> Sequence[Conversation]:
     """Return the owner's conversations, most recently updated first.
 
+    Those of the chat service are listed there.
+
     Args:
         after: (updated_at, id) of the last conversation of the previous page, or None.
         search_text: return only conversations with this text in the title or a message.
     """
     query = (
         select(Conversation)
-        .where(Conversation.tenant_id == tenant_id, Conversation.owner_id == owner_id)
+        .where(
+            Conversation.tenant_id == tenant_id,
+            Conversation.owner_id == owner_id,
+            Conversation.origin == "agent",
+        )
         .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
         .limit(limit)
     )

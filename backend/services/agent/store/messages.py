@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Select, Table, bindparam, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from backend.services.agent.store.tables import Message
+from backend.services.agent.store.tables import Conversation, Message
 
 # Columns that a run writes.
 ANSWER_COLUMNS: Final = (
@@ -39,6 +39,38 @@ def find_message(session: Session, conversation_id: str, message_id: str) -> Mes
     """Return the message if it belongs to the conversation, or None."""
     return session.scalar(
         select(Message).where(Message.conversation_id == conversation_id, Message.id == message_id)
+    )
+
+
+def find_request(
+    session: Session, tenant_id: str, owner_id: str, request_ref: str
+) -> Message | None:
+    """Return the owner's latest request with this reference, or None."""
+    return session.scalar(
+        select(Message)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(
+            Message.request_ref == request_ref,
+            Message.role == "user",
+            Conversation.tenant_id == tenant_id,
+            Conversation.owner_id == owner_id,
+        )
+        .order_by(Message.created_at.desc(), Message.position.desc())
+        .limit(1)
+    )
+
+
+def find_latest_answer(session: Session, request: Message) -> Message | None:
+    """Return the latest answer to *request*, or None."""
+    return session.scalar(
+        select(Message)
+        .where(
+            Message.conversation_id == request.conversation_id,
+            Message.parent_id == request.id,
+            Message.role == "assistant",
+        )
+        .order_by(Message.position.desc())
+        .limit(1)
     )
 
 

@@ -18,6 +18,7 @@ class Conversation(Base):
 
     The run holds a lease until `run_until` and renews it while it is active, so a killed worker
     does not block the conversation forever. `leaf_id` is the last message of the active branch.
+    `origin` is agent, or chat for one that the chat service shows.
     """
 
     __tablename__ = "conversations"
@@ -30,6 +31,7 @@ class Conversation(Base):
     tenant_id: Mapped[str] = mapped_column(String(64))
     owner_id: Mapped[str] = mapped_column(String(64))
     title: Mapped[str] = mapped_column(String(120))
+    origin: Mapped[str] = mapped_column(String(16), default="agent")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     leaf_id: Mapped[str | None] = mapped_column(String(40))
@@ -44,6 +46,7 @@ class Message(Base):
 
     `position` numbers the messages of a conversation in order of creation. `summary` covers all
     messages from the root to this one, so that every branch through this message can use it.
+    `request_ref` is the client's reference of a request: it is answered once.
     """
 
     __tablename__ = "messages"
@@ -56,6 +59,7 @@ class Message(Base):
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     position: Mapped[int]
     parent_id: Mapped[str | None] = mapped_column(String(40))
+    request_ref: Mapped[str | None] = mapped_column(String(128), index=True)
     role: Mapped[str] = mapped_column(String(16))
     text: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(16))

@@ -76,7 +76,11 @@ def _to_token_fields(signed_in: SignInResult) -> dict[str, Any]:
 
 
 def create_user_access_token(
-    account: Account, session_id: str, lifetime: timedelta | None = None
+    account: Account,
+    session_id: str,
+    lifetime: timedelta | None = None,
+    *,
+    actor: str | None = None,
 ) -> str:
     """Return an access token for *account* in all its tenants.
 
@@ -84,10 +88,11 @@ def create_user_access_token(
 
     Args:
         lifetime: None for the configured lifetime.
+        actor: the service that acts for the account, if any.
     """
     default, others = account.default_membership, account.memberships[1:]
     while True:
-        token = _encode_token(account, session_id, default, others, lifetime)
+        token = _encode_token(account, session_id, default, others, lifetime, actor)
         if len(token) <= MAX_TOKEN_BYTES or not others:
             return token
         # A member of very many tenants can reach the omitted, newest ones by making one of
@@ -101,6 +106,7 @@ def _encode_token(
     default: Membership,
     others: Sequence[Membership],
     lifetime: timedelta | None,
+    actor: str | None,
 ) -> str:
     claims: dict[str, object] = {
         "sid": session_id,
@@ -110,6 +116,8 @@ def _encode_token(
         "tgen": default.generation,
         "scope": _format_scope(default),
     }
+    if actor is not None:
+        claims["act"] = {"sub": actor}
     if others:
         claims["tenants"] = [
             [other.tenant_id, other.slug, other.generation, _format_scope(other)]

@@ -226,7 +226,7 @@ class WorkerState(ServerState):
         resolved.has_openai_errors = route.has_openai_errors(path)
         resolved.upstream_target = f" {path}{resolved.query} HTTP/1.1\r\nHost: "
         resolved.log_path = route.prefix + path[len(route.onto) :]
-        has_own_limits = route.has_limits_by_path or path in route.paths_with_own_limits
+        has_own_limits = route.counts_paths or path in route.paths_with_own_limits
         resolved.charge_key = route.name + path if has_own_limits else route.name
 
     def get_gateway_line(self, service: str) -> str:

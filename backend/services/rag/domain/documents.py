@@ -125,6 +125,8 @@ class TextPage:
     number: int
     start: int
     text: str
+    lines: Sequence[Sequence[Any]] = ()
+    """Lines of a scanned page, as in `extraction.content.RecognizedLine`."""
 
 
 class WaitSlots:
@@ -379,7 +381,9 @@ class DocumentService:
         with self._database.read(viewer.tenant_id) as session:
             row = _get_readable_row(session, viewer, document_id)
             page = store.get_page(session, row.id, row.generation, number)
-            return None if page is None else TextPage(page.number, page.start, page.text)
+            if page is None:
+                return None
+            return TextPage(page.number, page.start, page.text, page.lines or ())
 
     def _replace_same_filename(self, session: Session, viewer: Viewer, row: DocumentRow) -> None:
         """Record that *row* replaces the other documents with its file name when it is ready."""

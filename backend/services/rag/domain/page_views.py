@@ -2,14 +2,15 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backend.services.rag.domain.documents import Document, DocumentService
 from backend.services.rag.errors import PageNotFound
 from backend.services.rag.extraction.extractor import PAGE_BREAK
+from backend.services.rag.extraction.line_boxes import find_line_boxes
 from backend.services.rag.extraction.page_views import PageGeometry, PageViewer
 from backend.services.rag.model import Viewer
 
@@ -37,6 +38,21 @@ class PageImage:
 
     etag: str
     render: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotePart:
+    """The characters *start* to *end* of a page's text, and the page's lines if it is scanned."""
+
+    text: str
+    start: int
+    end: int
+    lines: Sequence[Sequence[Any]]
+
+    @property
+    def key(self) -> Hashable:
+        # The text may change when the document is indexed again.
+        return hash(self.text), self.start, self.end
 
 
 class PageViewService:
@@ -86,26 +102,32 @@ class PageViewService:
             PageRenderingBusy: too many requests are waiting.
         """
         document, file = self._get_pdf(viewer, document_id, page)
-        text, start, end = None, 0, 0
-        if span is not None:
-            text, start, end = self._clip_to_page(viewer, document_id, page, span)
-        key = (document.sha256, page, start, end, text and hash(text))
+        quote = None if span is None else self._find_on_page(viewer, document_id, page, span)
         return self._cache.get_or_create(
-            key,
-            lambda: self._viewer.find_quote(file, page, text, start, end),
+            (document.sha256, page, quote and quote.key),
+            lambda: self._locate(file, page, quote),
             lambda geometry: _BOX_BYTES * len(geometry.boxes),
         )
 
-    def _clip_to_page(
+    def _locate(self, file: Path, page: int, quote: _QuotePart | None) -> PageGeometry:
+        if quote is None:
+            return self._viewer.find_quote(file, page, None, 0, 0)
+        if not quote.lines:
+            return self._viewer.find_quote(file, page, quote.text, quote.start, quote.end)
+        geometry = self._viewer.find_quote(file, page, None, 0, 0)
+        boxes, coverage = find_line_boxes(quote.lines, quote.text, quote.start, quote.end)
+        return replace(geometry, boxes=boxes, coverage=coverage)
+
+    def _find_on_page(
         self, viewer: Viewer, document_id: str, page: int, span: tuple[int, int]
-    ) -> tuple[str | None, int, int]:
-        """Return the page's stored text, and the positions of *span* in it."""
+    ) -> _QuotePart | None:
+        """Return the part of *span* that is on *page*, or None."""
         stored = self._documents.get_text_page(viewer, document_id, page)
         if stored is None or len(stored.text) > _MAX_PAGE_CHARACTERS:
-            return None, 0, 0
+            return None
         text = stored.text.removesuffix(PAGE_BREAK)
         start, end = (min(max(0, position - stored.start), len(text)) for position in span)
-        return (text, start, end) if start < end else (None, 0, 0)
+        return _QuotePart(text, start, end, stored.lines) if start < end else None
 
     def _get_pdf(self, viewer: Viewer, document_id: str, page: int) -> tuple[Document, Path]:
         document, file = self._documents.get_original(viewer, document_id)

@@ -2,17 +2,26 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
 
 from backend.ai.text import text_builder
 from backend.ai.text.normalization import normalize
 
+RecognizedLine = tuple[float, float, float, float, int, str]
+"""Left, top, right and bottom of a line in fractions of the page, the number of counterclockwise
+quarter turns that make its text upright, and the text."""
+
 
 @dataclass(slots=True)
 class Page(text_builder.StructuredText):
-    """Text of a page and its headings as (position in this text, title)."""
+    """Text of a page and its headings as (position in this text, title).
+
+    *lines* are the lines that OCR recognized, if it did.
+    """
+
+    lines: list[RecognizedLine] = field(default_factory=list)
 
 
 class PageSignal(Enum):
@@ -125,7 +134,11 @@ def clean_page(page: Page) -> Page:
         (new_positions[min(position, length)], normalize_title(title))
         for position, title in page.headings
     ]
-    return Page("".join(parts), headings)
+    lines = [
+        (left, top, right, bottom, turns, _normalize_text(text))
+        for left, top, right, bottom, turns, text in page.lines
+    ]
+    return Page("".join(parts), headings, lines)
 
 
 def normalize_title(text: str, max_length: int = 300) -> str:

@@ -54,6 +54,8 @@ class ExtractedText:
     headings: list[tuple[int, str]] = field(default_factory=list)
     # Numbers of the pages, from 1, in a script that OCR cannot read.
     unread_pages: list[int] = field(default_factory=list)
+    # By page number from 1, the lines that OCR recognized, as in `content.RecognizedLine`.
+    lines: dict[int, list[list[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ class Extractor:
                 if attachments is not None:
                     _pass_attachment(message, attachments)
                 continue
+            if message["lines"]:
+                extracted.lines[len(extracted.pages) + 1] = message["lines"]
             page = message["text"] + PAGE_BREAK
             extracted.headings += [
                 (length + position, title) for position, title in message["headings"]

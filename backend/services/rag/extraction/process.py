@@ -57,7 +57,9 @@ def run(type_name: str, file: str, max_memory_bytes: str, timeout_seconds: str) 
                 _write_line({page.name.lower(): True})
                 continue
             cleaned = clean_page(page)
-            _write_line({"text": cleaned.text, "headings": cleaned.headings})
+            _write_line(
+                {"text": cleaned.text, "headings": cleaned.headings, "lines": cleaned.lines}
+            )
         _write_attachments(content.attachments)
         _write_line({"end": True})
     except UnreadableFile as error:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from redis.exceptions import RedisError
 
+from backend.chassis.wake_pipe import wake_workers
 from backend.security.redis import is_cluster, parse_redis_url
-from backend.services.rag.jobs.wake_pipe import wake_workers
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from backend.chassis.wake_pipe import WakePipe
 from backend.services.rag.domain.ingestion.runner import IngestionRunner
 from backend.services.rag.jobs.broker import TASK_NAME, send_task_messages
 from backend.services.rag.jobs.indexing import IndexingThreads
 from backend.services.rag.jobs.ingestion import IngestionThread
-from backend.services.rag.jobs.wake_pipe import WakePipe
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -25,6 +25,7 @@ from backend.services.rag.routes.access import get_viewer
 
 page_views = Blueprint("page_views", __name__)
 
+_MAX_DIGITS = 7
 MAX_POSITION = 2**31 - 1
 Position = Annotated[int, Field(ge=0, le=MAX_POSITION)]
 WIDTHS = (400, 800, 1200, 1800)
@@ -60,22 +61,23 @@ class PageResponse(BaseModel):
     coverage: float
 
 
-@page_views.get("/documents/<document_id>/pages/<int:number>")
+@page_views.get("/documents/<document_id>/pages/<number>")
 @require_permission(Permission.RAG_READ)
 @validate_query(QuoteQuery)
 @responds_with(
     PageResponse, errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
 @request_example(number="1", start="0", end="20")
-def get_page(query: QuoteQuery, document_id: str, number: int) -> PageResponse:
+def get_page(query: QuoteQuery, document_id: str, number: str) -> PageResponse:
     """Get the size of a PDF page, and where the characters `start` to `end` are on it.
 
     Of a quote that continues on another page, the boxes of the part on this page are returned.
     """
+    page = _parse_number(number)
     span = None if query.start is None or query.end is None else (query.start, query.end)
-    found = use(PageViewService).find_quote(get_viewer(), document_id, number, span)
+    found = use(PageViewService).find_quote(get_viewer(), document_id, page, span)
     return PageResponse(
-        page=number,
+        page=page,
         pages=found.pages,
         width=found.width,
         height=found.height,
@@ -85,35 +87,42 @@ def get_page(query: QuoteQuery, document_id: str, number: int) -> PageResponse:
     )
 
 
-@page_views.get("/documents/<document_id>/pages/<int:number>.png")
+@page_views.get("/documents/<document_id>/pages/<number>.png")
 @require_permission(Permission.RAG_READ)
 @validate_query(ImageQuery)
 @responds_with_stream(
     "image/png", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
 @request_example(number="1", width="800")
-def get_page_as_png(query: ImageQuery, document_id: str, number: int) -> Response:
+def get_page_as_png(query: ImageQuery, document_id: str, number: str) -> Response:
     """Get a PDF page as a PNG image."""
     return _send_image(query, document_id, number, "png")
 
 
-@page_views.get("/documents/<document_id>/pages/<int:number>.webp")
+@page_views.get("/documents/<document_id>/pages/<number>.webp")
 @require_permission(Permission.RAG_READ)
 @validate_query(ImageQuery)
 @responds_with_stream(
     "image/webp", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
 )
 @request_example(number="1", width="800")
-def get_page_as_webp(query: ImageQuery, document_id: str, number: int) -> Response:
+def get_page_as_webp(query: ImageQuery, document_id: str, number: str) -> Response:
     """Get a PDF page as a WebP image, which is half as large as PNG."""
     return _send_image(query, document_id, number, "webp")
 
 
-def _send_image(query: ImageQuery, document_id: str, number: int, image_format: str) -> Response:
+def _parse_number(text: str) -> int:
+    # Not a converter of the route: an unknown page is reported like an unknown document.
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise PageNotFound
+    return int(text)
+
+
+def _send_image(query: ImageQuery, document_id: str, number: str, image_format: str) -> Response:
     if query.width not in WIDTHS:
         raise invalid_field("#/width", "Use 400, 800, 1200 or 1800.")
     image = use(PageViewService).get_image(
-        get_viewer(), document_id, number, query.width, image_format
+        get_viewer(), document_id, _parse_number(number), query.width, image_format
     )
     response = Response(content_type=f"image/{image_format}")
     response.set_etag(image.etag)

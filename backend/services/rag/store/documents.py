@@ -136,6 +136,8 @@ class PageRow(Base):
     text: Mapped[str] = mapped_column(Text)
     # Headings on this page as (position in the full text, title).
     headings: Mapped[list[tuple[int, str]] | None] = mapped_column(JSON)
+    # Lines of a scanned page as (left, top, right, bottom, text), in fractions of the page.
+    lines: Mapped[list[list[Any]] | None] = mapped_column(JSON)
 
 
 class RemovalRow(Base):
@@ -403,12 +405,13 @@ def copy_pages(
         PageRow.start,
         PageRow.text,
         PageRow.headings,
+        PageRow.lines,
     ).where(
         PageRow.document_id == document_id,
         PageRow.generation == from_generation,
         PageRow.number.between(*numbers),
     )
-    columns = ["document_id", "generation", "number", "start", "text", "headings"]
+    columns = ["document_id", "generation", "number", "start", "text", "headings", "lines"]
     session.execute(insert(PageRow).from_select(columns, pages))
 
 

@@ -28,6 +28,27 @@ _DASHBOARD_EVENTS = frozenset(
         "packages.investigated",
     }
 )
+_INBOX_TOPIC = "chat:inbox"
+_CHAT_EVENTS = (
+    "chat.message-created",
+    "chat.message-edited",
+    "chat.message-deleted",
+    "chat.message-state-changed",
+    "chat.conversation-created",
+    "chat.conversation-changed",
+    "chat.read-moved",
+    "chat.reaction-changed",
+    "chat.handed-over",
+)
+# Changes that move or mark a conversation in the list of the inbox.
+_INBOX_EVENTS = frozenset(
+    {
+        "chat.message-created",
+        "chat.conversation-created",
+        "chat.conversation-changed",
+        "chat.handed-over",
+    }
+)
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Kind = Literal["document-ready", "document-failed", "approval-waiting"]
@@ -70,6 +91,14 @@ class _PackageEvent(BaseModel):
     location: _PackageLocation | None = None
 
 
+class _ChatEvent(BaseModel):
+    """The member of the chat service's events that names the topic. All members are published."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    conversation_id: Id
+
+
 class EventHandlers:
     """Applies the events of other services."""
 
@@ -91,6 +120,7 @@ class EventHandlers:
             "packages.status-changed": self._handle_package,
             "packages.eta-changed": self._handle_package,
             "packages.investigated": self._handle_package,
+            **dict.fromkeys(_CHAT_EVENTS, self._handle_chat),
         }
 
     def _handle_document(self, session: Session, event: Event) -> None:
@@ -131,7 +161,19 @@ class EventHandlers:
         for topic in topics:
             self._publish(event.tenant or "", topic, data, package.package_id)
 
-    def _publish(self, tenant_id: str, topic: str, data: str, key: str) -> None:
+    def _handle_chat(self, session: Session, event: Event) -> None:
+        """Publish a change of a conversation to its topic, and some changes to the inbox."""
+        del session
+        conversation_id = _ChatEvent.model_validate(event.data).conversation_id
+        data = format_event(event.type, event.data, event.id)
+        topics = [f"chat:conversation:{conversation_id}"]
+        if event.type in _INBOX_EVENTS:
+            topics.append(_INBOX_TOPIC)
+        for topic in topics:
+            self._publish(event.tenant or "", topic, data)
+
+    def _publish(self, tenant_id: str, topic: str, data: str, key: str = "") -> None:
+        # A failure is raised: the event is then applied again.
         self._calls.run(lambda broker: publish(broker, tenant_id, topic, data, key=key))
 
     def _notify(

@@ -23,6 +23,7 @@ def test_new_account_has_the_role_user_in_its_own_tenant(ada):
     assert ada.user["roles"] == ["user"]
     assert ada.user["permissions"] == [
         "agent:query",
+        "chat:use",
         "packages:read",
         "packages:write",
         "rag:read",

@@ -21,6 +21,8 @@ _FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A host that is not a loopback name, for tests of connections without TLS.
+    "--host-resolver-rules=MAP console.test 127.0.0.1",
 ]
 
 

@@ -39,6 +39,7 @@ class ConsolePage:
         self.findings: list[str] = []
         self.ignores_network_failures = False
         self._expected_statuses: set[int] = set()
+        self._expected_texts: list[str] = []
         self.page.on("console", self._record_message)
         self.page.on("pageerror", lambda error: self.findings.append(f"error: {error}"))
         self.page.on("request", lambda request: self._record_request(request.url))
@@ -47,8 +48,18 @@ class ConsolePage:
         """Accept responses with these statuses. The browser logs them as errors."""
         self._expected_statuses |= set(statuses)
 
+    def expect_failed_requests(self) -> None:
+        """Accept requests without a response."""
+        self.expect_messages("net::ERR_")
+
+    def expect_messages(self, *texts: str) -> None:
+        """Accept error messages of the browser that contain one of *texts*."""
+        self._expected_texts += texts
+
     def _record_message(self, message: ConsoleMessage) -> None:
         if message.type != "error":
+            return
+        if any(text in message.text for text in self._expected_texts):
             return
         if self.ignores_network_failures and "net::ERR_" in message.text:
             return

@@ -32,8 +32,10 @@ EXAMPLES = [
     ("- a\n+ b", "<ul><li>a</li></ul><ul><li>b</li></ul>"),
     (
         "- [x] a\n- [ ] b",
-        '<ul><li class="task"><input type="checkbox"><div>a</div></li>'
-        '<li class="task"><input type="checkbox"><div>b</div></li></ul>',
+        (
+            '<ul><li class="task"><input type="checkbox"><div>a</div></li>'
+            '<li class="task"><input type="checkbox"><div>b</div></li></ul>'
+        ),
     ),
     ("> a\n> b", "<blockquote><p>a\nb</p></blockquote>"),
     ("> a\nlazy", "<blockquote><p>a\nlazy</p></blockquote>"),
@@ -71,29 +73,43 @@ EXAMPLES = [
     ("[a](<https://x.org/b>)", '<p><a href="https://x.org/b">a</a></p>'),
     ("[a](https://x.org/(b))", '<p><a href="https://x.org/(b)">a</a></p>'),
     ("[*a*](mailto:a@b.org)", '<p><a href="mailto:a@b.org"><em>a</em></a></p>'),
-    ("[a [b](https://x.org)](https://y.org)", '<p>[a <a href="https://x.org">b</a>](<a href="https://y.org">https://y.org</a>)</p>'),
+    (
+        "[a [b](https://x.org)](https://y.org)",
+        '<p>[a <a href="https://x.org">b</a>](<a href="https://y.org">https://y.org</a>)</p>',
+    ),
     ("[a](relative)", "<p>a</p>"),
     ("[a]", "<p>[a]</p>"),
     ("![a](https://x.org/a.png)", '<p><a href="https://x.org/a.png">a</a></p>'),
     ("<https://x.org>", '<p><a href="https://x.org">https://x.org</a></p>'),
     ("<a@b.org>", '<p><a href="mailto:a@b.org">a@b.org</a></p>'),
-    ("see https://x.org/a_b_c.", '<p>see <a href="https://x.org/a_b_c">https://x.org/a_b_c</a>.</p>'),
+    (
+        "see https://x.org/a_b_c.",
+        '<p>see <a href="https://x.org/a_b_c">https://x.org/a_b_c</a>.</p>',
+    ),
     ("(https://x.org/(a))", '<p>(<a href="https://x.org/(a)">https://x.org/(a)</a>)</p>'),
     ("www.x.org", '<p><a href="https://www.x.org">www.x.org</a></p>'),
     ("a [1] b", "<p>a [1] b</p>"),
     ("[1, 2]", "<p>[1, 2]</p>"),
     (
         "| a | b |\n|:--|--:|\n| 1 | 2 |",
-        '<table><thead><tr><th class="align-start">a</th><th class="align-end">b</th></tr></thead>'
-        '<tbody><tr><td class="align-start">1</td><td class="align-end">2</td></tr></tbody></table>',
+        (
+            '<table><thead><tr><th class="align-start">a</th><th class="align-end">b</th>'
+            '</tr></thead><tbody><tr><td class="align-start">1</td><td class="align-end">2</td>'
+            "</tr></tbody></table>"
+        ),
     ),
     (
         "a | b\n- | -\n1 \\| 2",
-        "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
-        "<tbody><tr><td>1 | 2</td><td></td></tr></tbody></table>",
+        (
+            "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
+            "<tbody><tr><td>1 | 2</td><td></td></tr></tbody></table>"
+        ),
     ),
     ("a | b\n--- | - | -", "<p>a | b\n--- | - | -</p>"),
-    ("text\na | b\n- | -", "<p>text</p><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody></tbody></table>"),
+    (
+        "text\na | b\n- | -",
+        "<p>text</p><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody></tbody></table>",
+    ),
     ("$5 and $10", "<p>$5 and $10</p>"),
     ("between $5-$10 a day", "<p>between $5-$10 a day</p>"),
     ("US$5 = EUR$4", "<p>US$5 = EUR$4</p>"),
@@ -215,7 +231,9 @@ def hostile_texts() -> list[str]:
     """Return every hostile address and text in every place of a Markdown text."""
     texts = [form.format(address) for form in _FORMS for address in _ADDRESSES]
     for form in _TEXT_FORMS:
-        texts.extend(form.replace("{{", "{").replace("}}", "}").replace("{}", text) for text in _TEXTS)
+        texts.extend(
+            form.replace("{{", "{").replace("}}", "}").replace("{}", text) for text in _TEXTS
+        )
     texts.extend(f"${formula}$ and $${formula}$$" for formula in _FORMULAS)
     return texts
 

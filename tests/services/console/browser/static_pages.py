@@ -45,7 +45,9 @@ class StaticPage:
         findings: errors, policy violations and requests to other hosts.
     """
 
-    def __init__(self, context: BrowserContext, answers: Mapping[str, Answer] | None = None) -> None:
+    def __init__(
+        self, context: BrowserContext, answers: Mapping[str, Answer] | None = None
+    ) -> None:
         self.page: Page = context.new_page()
         self.answers: dict[str, Answer] = dict(answers or {})
         self.calls: list[tuple[str, dict[str, str], Any]] = []
@@ -151,7 +153,8 @@ class AppPage(StaticPage):
         super().__init__(context, _common_answers(role) | dict(answers or {}))
         self.page.route_web_socket(re.compile("/ws/connect"), self._accept_socket)
         self.page.add_init_script(
-            f"localStorage.setItem('has_session', 'true'); localStorage.setItem('locale', '{locale}')"
+            "localStorage.setItem('has_session', 'true');"
+            f"localStorage.setItem('locale', '{locale}')"
         )
 
     def open(self, path: str) -> Page:
@@ -163,7 +166,8 @@ class AppPage(StaticPage):
     def go_to(self, path: str) -> Page:
         """Show another screen without loading the page again."""
         self.page.evaluate(
-            "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }",
+            "path => { history.pushState(null, '', path);"
+            " dispatchEvent(new PopStateEvent('popstate')); }",
             f"/console{path}",
         )
         return self.page
@@ -198,7 +202,7 @@ def list_page(items: list[Any], **members: Any) -> dict[str, Any]:
 
 
 def _common_answers(role: str) -> dict[str, Answer]:
-    user = {
+    user: dict[str, Any] = {
         "id": "user-1",
         "username": "ada",
         "email": None,

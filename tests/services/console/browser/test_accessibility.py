@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.services.console.browser.console_page import ConsolePage, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 QUESTION = "Who patented the typewriter in 1868?"
 

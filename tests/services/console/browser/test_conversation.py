@@ -10,7 +10,7 @@ from playwright.sync_api import Route, expect
 from tests.services.agent.fakes import Reply, ScriptedModel
 from tests.services.console.browser.console_page import ConsolePage, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 SCRIPTED = {"model": "scripted"}
 

@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("playwright", reason="install the test requirements for browser tests")
-
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.static_pages import AppPage, Failure, list_page
@@ -177,7 +174,9 @@ def test_folder_upload_sends_the_path_and_summarizes_the_results(context: Browse
     app.run(
         """
         const { addFiles } = await load("model/uploads.js");
-        addFiles(["a", "b", "c"].map((name) => ({ file: new File([name], `${name}.txt`), path: "plans/2026" })));
+        const createFile = (name) => new File([name], `${name}.txt`);
+        const files = ["a", "b", "c"].map(createFile);
+        addFiles(files.map((file) => ({ file, path: "plans/2026" })));
         """
     )
     summary = page.locator(".upload-summary").get_by_role("status")

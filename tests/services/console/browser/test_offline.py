@@ -9,7 +9,9 @@ from tests.services.console.browser.console_page import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.suite]
 
-_STORES = "() => caches.keys().then((names) => names.map((name) => name.replace(/-[0-9a-f]+$/, '')))"
+_STORES = (
+    "() => caches.keys().then((names) => names.map((name) => name.replace(/-[0-9a-f]+$/, '')))"
+)
 
 
 def test_console_shows_what_was_loaded_and_deletes_it_at_sign_out(
@@ -47,4 +49,4 @@ def test_console_can_be_installed(new_console: Any) -> None:
     )
     assert manifest["scope"] == "/console/"
     icon = console.context.request.get(f"{console.url}{manifest['icons'][0]['src']}")
-    assert icon.headers["content-type"] == "image/svg+xml"
+    assert icon.headers["content-type"].startswith("image/svg+xml")

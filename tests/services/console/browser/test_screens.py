@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("playwright", reason="install the test requirements for browser tests")
-
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.console_page import ConsolePage
@@ -254,7 +251,8 @@ def test_right_to_left_layout_puts_the_menu_on_the_right(context: BrowserContext
     app = AppPage(context, ANSWERS, locale="pseudo")
     page = app.open("/documents")
     menu, main = page.locator(".sidebar").bounding_box(), page.locator("#main").bounding_box()
-    assert menu and main
+    assert menu
+    assert main
     assert menu["x"] > main["x"]
     page.close()
 

@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("playwright", reason="install the test requirements for browser tests")
-
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.static_pages import AppPage, Failure, list_page
@@ -84,7 +81,9 @@ def test_other_device_is_signed_out_after_confirmation(context: BrowserContext) 
         context,
         LISTS
         | {
-            "GET /auth/me/sessions": list_page([session(1, current=True), session(2, current=False)]),
+            "GET /auth/me/sessions": list_page(
+                [session(1, current=True), session(2, current=False)]
+            ),
             "DELETE /auth/me/sessions/s-2": None,
         },
     )

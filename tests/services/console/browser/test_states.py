@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.services.console.browser.console_page import ConsolePage, Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 
 def test_wrong_password_is_reported_next_to_the_form(console: ConsolePage, reader: Person) -> None:
@@ -22,6 +22,25 @@ def test_deep_link_is_opened_after_the_sign_in(console: ConsolePage, reader: Per
     console.open("/nowhere?x=1")
     console.sign_in(reader.username, reader.password)
     expect(console.page.get_by_role("heading", name="Page not found")).to_be_visible()
+
+
+def test_screen_without_permission_names_the_permission(
+    reader_console: ConsolePage, reader: Person
+) -> None:
+    page = reader_console.page
+    assert reader.client is not None
+    account = reader.client.account["user"]
+    permissions = [name for name in account["permissions"] if not name.startswith("rag:")]
+    page.route(
+        "**/auth/me", lambda route: route.fulfill(json=account | {"permissions": permissions})
+    )
+    reader_console.open("/documents")
+    expect(page.get_by_role("heading", name="You do not have access")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("rag:read")
+    menu = page.get_by_role("navigation", name="Main menu")
+    expect(menu.get_by_role("link", name="Documents")).to_have_count(0)
+    reader_console.open()
+    expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
 
 
 def test_foreign_conversation_is_not_found(reader_console: ConsolePage) -> None:
@@ -61,6 +80,8 @@ def test_rate_limit_says_when_to_try_again(reader_console: ConsolePage) -> None:
 def test_offline_is_said_and_drafts_are_kept(reader_console: ConsolePage) -> None:
     reader_console.open()
     reader_console.composer.fill("Half a question")
+    reader_console.page.wait_for_load_state("networkidle")
+    reader_console.expect_failed_requests()
     reader_console.context.set_offline(True)
     expect(reader_console.page.get_by_text("You are offline")).to_be_visible()
     reader_console.context.set_offline(False)

@@ -13,7 +13,7 @@ from PIL import Image
 from backend.chassis.web.app_factory import get_component
 from backend.services.rag.domain.page_views import PageViewService
 from backend.services.rag.extraction.page_views import PageViewer
-from tests.documents import TextLine, encrypted, pdf
+from tests.documents import TextLine, encrypted, pdf, picture
 from tests.services.rag.conftest import DATA, PDF, ApiUser
 
 LINES = [
@@ -358,3 +358,30 @@ def test_hostile_page_ends_at_its_limits(user):
     if response.status_code == 200:
         width, height = Image.open(io.BytesIO(response.data)).size
         assert width * height <= 12_100_000
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)],
+)
+def test_quotes_of_scanned_pages_are_marked_on_their_lines(user, turn):
+    lines = "The warranty of the pump\nis thirty seven months\nand covers the motor too."
+    # The scan fills the page.
+    size = (1100, 850) if turn == 1 else (850, 1100)
+    scan = picture(lines, size=size, points=50, turn=turn, form="JPEG")
+    document = user.upload(pdf(scan), f"scan-{turn}.pdf")
+    page = get_text(user, document)[1]
+    quote = re.search(r"seven\s*months", page["text"])
+
+    found = find_boxes(user, document, 1, *quote.span())
+
+    assert found["coverage"] == 1.0
+    (box,) = found["boxes"]
+    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if turn == 1:  # counterclockwise: the text runs upwards
+        across, down = 1 - down, across
+    elif turn == 2:
+        across, down = 1 - across, 1 - down
+    # Line 2 is from 83 to 136 pixels, the quote in its right half.
+    assert 83 / size[1] < down < 150 / size[1]
+    assert 200 / size[0] < across < 550 / size[0]

@@ -48,11 +48,15 @@ class UserRequest:
         conversation_id: None to create a conversation.
         message_id: None to append the text to the active branch; otherwise the user message that
             the new text replaces in a new branch.
+        request_ref: the client's reference of the request, or None.
+        origin: origin of a new conversation.
     """
 
     text: str | None
     conversation_id: str | None = None
     message_id: str | None = None
+    request_ref: str | None = None
+    origin: str = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,10 @@ class RunLeases:
             ConversationBusy: another run holds the lease.
             ConversationNotFound, MessageNotFound, MessageNotEditable: *user_request* is invalid.
         """
-        now, run_id = self._now(), _create_id("run")
+        now, run_id = self._now(), create_id("run")
         with self._database.write(caller.tenant_id) as session:
             if user_request.conversation_id is None:
-                run = _create_conversation(session, caller, user_request.text or "", run_id, now)
+                run = _create_conversation(session, caller, user_request, run_id, now)
                 _record_start(session, caller, run, now)
                 return run
             conversation = get_own_conversation(session, caller, user_request.conversation_id)
@@ -171,7 +175,7 @@ class RunLeases:
             ApprovalExpired: the approval has expired. The paused run is discarded.
             ConversationBusy: another run holds the lease.
         """
-        now, run_id = self._now(), _create_id("run")
+        now, run_id = self._now(), create_id("run")
         with self._database.write(caller.tenant_id) as session:
             conversation = get_own_conversation(session, caller, conversation_id)
             paused = conversation.paused
@@ -267,20 +271,20 @@ class RunLeases:
 
 
 def _create_conversation(
-    session: Session, caller: Caller, text: str, run_id: str, now: datetime
+    session: Session, caller: Caller, user_request: UserRequest, run_id: str, now: datetime
 ) -> LeasedRun:
-    """Create a conversation with the request *text*, and give *run_id* the lease."""
-    title = " ".join(text.split())
-    conversation_id = _create_id("conv")
-    request = _create_message(conversation_id, None, now, "user", text, "done")
+    """Create a conversation with the request, and give *run_id* the lease."""
+    text = user_request.text or ""
+    conversation_id = create_id("conv")
+    request = create_message(conversation_id, None, now, "user", text, "done")
+    request.request_ref = user_request.request_ref
     answer = _create_answer(request, run_id, now)
     conversation = Conversation(
         id=conversation_id,
         tenant_id=caller.tenant_id,
         owner_id=caller.user_id,
-        title=title
-        if len(title) <= _MAX_TITLE_CHARACTERS
-        else f"{title[: _MAX_TITLE_CHARACTERS - 1]}…",
+        title=create_title(text),
+        origin=user_request.origin,
         created_at=now,
         updated_at=now,
         leaf_id=answer.id,
@@ -290,6 +294,14 @@ def _create_conversation(
     session.add(conversation)
     messages.append_messages(session, [request, answer], position=0)
     return _to_leased_run(session, answer, request)
+
+
+def create_title(text: str) -> str:
+    """Return the title of a conversation that starts with *text*."""
+    title = " ".join(text.split())
+    if len(title) <= _MAX_TITLE_CHARACTERS:
+        return title
+    return f"{title[: _MAX_TITLE_CHARACTERS - 1]}…"
 
 
 def _record_start(session: Session, caller: Caller, run: LeasedRun, now: datetime) -> None:
@@ -322,7 +334,11 @@ def _get_or_create_request(
         if message.role != "user":
             raise MessageNotEditable
         parent_id = message.parent_id
-    return _create_message(conversation.id, parent_id, now, "user", user_request.text or "", "done")
+    request = create_message(
+        conversation.id, parent_id, now, "user", user_request.text or "", "done"
+    )
+    request.request_ref = user_request.request_ref
+    return request
 
 
 def _get_message(session: Session, conversation_id: str, message_id: str | None) -> Message:
@@ -332,11 +348,12 @@ def _get_message(session: Session, conversation_id: str, message_id: str | None)
     return message
 
 
-def _create_message(
+def create_message(
     conversation_id: str, parent_id: str | None, now: datetime, role: str, text: str, status: str
 ) -> Message:
+    """Return a new message, which is not stored yet."""
     return Message(
-        id=_create_id("msg"),
+        id=create_id("msg"),
         conversation_id=conversation_id,
         parent_id=parent_id,
         role=role,
@@ -347,7 +364,7 @@ def _create_message(
 
 
 def _create_answer(request: Message, run_id: str, now: datetime) -> Message:
-    answer = _create_message(request.conversation_id, request.id, now, "assistant", "", WRITING)
+    answer = create_message(request.conversation_id, request.id, now, "assistant", "", WRITING)
     answer.run_id = run_id
     return answer
 
@@ -374,5 +391,5 @@ def _write_snapshot(session: Session, run: LeasedRun, snapshot: AnswerSnapshot) 
     messages.update_answer(session, run.message_id, values)
 
 
-def _create_id(prefix: str) -> str:
+def create_id(prefix: str) -> str:
     return f"{prefix}_{uuid4().hex}"

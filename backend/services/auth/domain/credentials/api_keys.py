@@ -210,9 +210,21 @@ class ApiKeyService:
             InvalidApiKey: the key or an ancestor is unknown, expired or deleted, or its owner is
                 disabled, deleted or no longer a member of the key's tenant.
         """
+        digest = hash_key(text)
+        return self._exchange(lambda session: store.find_key_by_digest(session, digest))
+
+    def exchange_key_id(self, key_id: str) -> KeyExchange:
+        """Return the restricted account of a key, for a service that acts for its owner.
+
+        Raises:
+            InvalidApiKey: as `exchange_key`.
+        """
+        return self._exchange(lambda session: store.get_key(session, key_id))
+
+    def _exchange(self, find_key: Callable[[Session], store.ApiKey | None]) -> KeyExchange:
         now = self._now()
         with self._database.read() as session:
-            row = store.find_key_by_digest(session, hash_key(text))
+            row = find_key(session)
             ancestors = store.get_ancestors(session, row, MAX_KEY_DEPTH) if row else None
             if row is None or ancestors is None:
                 raise InvalidApiKey

@@ -97,11 +97,11 @@ export function formatBytes(bytes) {
   return formatNumber(value, { style: "unit", unit: units[power], maximumFractionDigits: power > 1 && value < 100 ? 1 : 0 });
 }
 
-/** Format milliseconds as seconds or minutes: "4.4 sec" or "2 min". */
+/** Format milliseconds as seconds or minutes: "4.4 s" or "2 min". */
 export function formatDuration(milliseconds) {
   const seconds = milliseconds / 1000;
   if (seconds >= 90) return formatNumber(seconds / 60, { style: "unit", unit: "minute", maximumFractionDigits: 0 });
-  return formatNumber(seconds, { style: "unit", unit: "second", unitDisplay: "narrow", maximumFractionDigits: 1 });
+  return `${formatNumber(seconds, { maximumFractionDigits: 1 })}\u00a0s`;
 }
 
 const RELATIVE_UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60]];

@@ -156,5 +156,7 @@ export default {
   settingsText: "Werte, die die Dienste verwenden, und woher sie stammen. Geheimnisse sind verdeckt. Ändern Sie sie in der Umgebung und starten Sie neu.",
   setting: "Einstellung",
   origin: "Herkunft",
+  origin_default: "Vorgabe",
+  origin_environment: "Umgebung",
   searchSettings: "Einstellungen durchsuchen",
 };

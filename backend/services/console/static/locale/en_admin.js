@@ -156,5 +156,7 @@ export default {
   settingsText: "Values that the services use, and where they come from. Secrets are masked. Change them in the environment and restart.",
   setting: "Setting",
   origin: "Origin",
+  origin_default: "Default",
+  origin_environment: "Environment",
   searchSettings: "Search settings",
 };

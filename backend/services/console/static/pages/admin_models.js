@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
-import { formatNumber, t } from "../lib/i18n.js";
+import { formatNumber, hasText, t } from "../lib/i18n.js";
 import { effect, signal } from "../lib/reactive.js";
 import { can } from "../model/session.js";
 import { icon } from "../ui/icon.js";
@@ -35,7 +35,7 @@ function settingsView({ items }) {
   const columns = [
     { label: t("setting"), render: ({ name }) => html.code(name) },
     { label: t("value"), render: ({ value }) => (value === null || value === "" ? "–" : html.span({ dir: "auto" }, String(value))) },
-    { label: t("origin"), render: ({ origin }) => origin },
+    { label: t("origin"), render: ({ origin }) => (hasText(`origin_${origin}`) ? t(`origin_${origin}`) : origin) },
   ];
   effect(() => {
     const query = text.value.toLowerCase();

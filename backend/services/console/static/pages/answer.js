@@ -66,7 +66,8 @@ function answerText(message) {
   onDispose(
     message.onText((added) => {
       if (added === null) render();
-      else stream?.append(added);
+      else if (stream) stream.append(added);
+      else holder.textContent = message.text; // until the Markdown modules are loaded
     }),
   );
   effect(() => {

@@ -7,11 +7,17 @@ import { renderBlock, renderBlocks, renderItem, resolveMarkers } from "./markdow
 
 // Hidden tabs get no animation frames.
 const HIDDEN_INTERVAL_MS = 250;
+// A block that is expensive to render is rendered less often, so that rendering takes at most about
+// a tenth of the time.
+const CHEAP_MS = 3;
+const PAUSE_FACTOR = 10;
+const MAX_PAUSE_MS = 2000;
 
 export class MarkdownStream {
   #blocks = new BlockStream();
   #citations;
   #cancelFrame = null;
+  #cost = 0;
   #open = [];
 
   /**
@@ -26,7 +32,7 @@ export class MarkdownStream {
   /** Add *text* to the end. It is shown with the next frame. */
   append(text) {
     this.#blocks.append(text);
-    this.#cancelFrame ??= requestRender(() => this.#render());
+    this.#cancelFrame ??= requestRender(() => this.#render(), this.#cost);
   }
 
   /** Turn the markers of *citations* into buttons, and other markers into text. */
@@ -47,7 +53,13 @@ export class MarkdownStream {
   }
 
   #render() {
+    const start = performance.now();
     this.#cancelFrame = null;
+    this.#renderNow();
+    this.#cost = performance.now() - start;
+  }
+
+  #renderNow() {
     const { finished, open } = this.#blocks.read();
     if (finished.length) {
       this.#removeOpen();
@@ -70,14 +82,24 @@ export class MarkdownStream {
   }
 }
 
-/** Call *render* with the next frame. Returns a function that cancels the call. */
-function requestRender(render) {
-  if (document.hidden) {
-    const timer = setTimeout(render, HIDDEN_INTERVAL_MS);
-    return () => clearTimeout(timer);
-  }
-  const frame = requestAnimationFrame(render);
-  return () => cancelAnimationFrame(frame);
+/**
+ * Call *render* with the next frame, or later if it cost more than CHEAP_MS the last time.
+ * Returns a function that cancels the call.
+ */
+function requestRender(render, cost) {
+  let frame = 0;
+  const renderInFrame = () => {
+    frame = requestAnimationFrame(render);
+  };
+  const pause = cost > CHEAP_MS ? Math.min(MAX_PAUSE_MS, cost * PAUSE_FACTOR) : 0;
+  const run = document.hidden ? render : renderInFrame;
+  const delay = document.hidden ? Math.max(pause, HIDDEN_INTERVAL_MS) : pause;
+  const timer = delay > 0 ? setTimeout(run, delay) : null;
+  if (timer === null) run();
+  return () => {
+    clearTimeout(timer);
+    cancelAnimationFrame(frame);
+  };
 }
 
 /** Return `{block, element}`. Long blocks reuse the element and what has not changed in it. */

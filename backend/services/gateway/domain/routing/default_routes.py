@@ -20,6 +20,9 @@ _REQUESTS_PER_THREAD = 4
 
 _MAX_REALTIME_CONNECTIONS = 20_000
 
+# A provider sends all messages of an account from few addresses.
+_WEBHOOK_BYTES = 4 * MEBIBYTE
+
 # Size of a multipart form besides the files in it.
 _FORM_BYTES = MEBIBYTE
 
@@ -44,7 +47,7 @@ def default_routes(
     limits: DefaultLimits,
     max_upload_bytes: int,
 ) -> Iterator[Route]:
-    """Yield one route for each service of *upstreams*, and further paths of some services.
+    """Yield one route for each service of *upstreams*, and further paths of some of them.
 
     Args:
         upstreams: URLs of the instances by service.
@@ -82,7 +85,12 @@ def default_routes(
                     "/.well-known/jwks.json",
                     "/oidc/*",
                 ),
-                closed=("/metrics", "/api-keys/exchange", "/internal/audit-events"),
+                closed=(
+                    "/metrics",
+                    "/api-keys/exchange",
+                    "/internal/audit-events",
+                    "/internal/delegations",
+                ),
                 limits=(sign_in, *general),
                 timeout=5.0,
                 body_limit=MEBIBYTE,
@@ -104,6 +112,15 @@ def default_routes(
             )
             openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())
             yield openai
+        elif name == "chat":
+            route = replace(
+                route,
+                # A message waits for its answer up to REQUEST_TIMEOUT_MS or ?wait=.
+                long_timeout=150.0,
+                long_paths=("/message",),
+                closed=("/metrics", "/webhook/*"),
+            )
+            yield from _chat_routes(route, limits)
         elif name == "realtime":
             # Its connections are outstanding as long as they are open. The service limits them.
             route = replace(route, instance_concurrency=_MAX_REALTIME_CONNECTIONS)
@@ -141,6 +158,27 @@ def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
         limits=(RateLimitRule("webhook", limits.webhook, "path"),),
         body_limit=MEBIBYTE,
     )
+
+
+def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
+    """Yield the routes of webhooks, which the service verifies, and of version 2 of the API."""
+    yield replace(
+        route,
+        name="webhook",
+        prefix="/webhook",
+        onto="/webhook",
+        public=("/webhook/*",),
+        closed=(),
+        # By the path, which names the channel account: providers have few addresses.
+        limits=(RateLimitRule("webhook", limits.webhook, "path"),),
+        body_limit=_WEBHOOK_BYTES,
+        timeout=15.0,
+        long_timeout=0.0,
+        long_paths=(),
+    )
+    for part in ("message", "conversations"):
+        prefix = f"/api/v2/chat/{part}"
+        yield replace(route, name=f"chat-v2-{part}", prefix=prefix, onto=f"/{part}", public=())
 
 
 def _connection_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:

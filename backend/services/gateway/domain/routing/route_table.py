@@ -19,7 +19,8 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _WAIT_PARAMETER = re.compile("[?&]wait=")
 _SUBJECTS = ("address", "caller", "tenant", "route", "path")
-_API_PREFIX = "/api/v1"
+# `/api/v1/NAME/…` reaches the same routes as `/NAME/…`.
+_VERSION_PREFIX = "/api/v1"
 DEFAULT_PUBLIC_PATHS = (
     "/health",
     "/health/live",
@@ -87,7 +88,7 @@ class Route:
         service: name of the service; by default that of the route.
         paths_with_own_limits: paths that *limits* or *tokens* name, whose limits differ from the
             rest of the route.
-        has_limits_by_path: True if a rule of *limits* counts each path on its own.
+        counts_paths: True if a limit is counted by path.
     """
 
     name: str
@@ -107,7 +108,7 @@ class Route:
     sockets_per_caller: int = 16
     service: str = ""
     paths_with_own_limits: frozenset[str] = field(init=False, repr=False, compare=False)
-    has_limits_by_path: bool = field(init=False, repr=False, compare=False)
+    counts_paths: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.service:
@@ -115,8 +116,7 @@ class Route:
         paths = {path for rule in self.limits for path in rule.paths}
         paths.update(self.tokens.paths if self.tokens else ())
         object.__setattr__(self, "paths_with_own_limits", frozenset(paths))
-        by_path = any(rule.by == "path" for rule in self.limits)
-        object.__setattr__(self, "has_limits_by_path", by_path)
+        object.__setattr__(self, "counts_paths", any(rule.by == "path" for rule in self.limits))
 
     def is_public(self, path: str) -> bool:
         return path in compile_paths(self.public)
@@ -167,23 +167,21 @@ class RouteTable:
         )
 
     def find_route(self, path: str) -> tuple[Route, str] | None:
-        """Return the route of a normalized *path*, and the path that its service receives.
-
-        `/api/v1/…` leads to the same routes as the rest of the path, unless a route has it in its
-        prefix.
-        """
-        match = self._match_prefix(path)
-        if match is None and path.startswith(f"{_API_PREFIX}/"):
-            return self._match_prefix(path[len(_API_PREFIX) :])
+        """Return the route of a normalized *path*, and the path that its service receives."""
+        match = self._find_route(path)
+        if match is None and path.startswith(_VERSION_PREFIX + "/"):
+            return self._find_route(path[len(_VERSION_PREFIX) :])
         return match
 
-    def _match_prefix(self, path: str) -> tuple[Route, str] | None:
+    def _find_route(self, path: str) -> tuple[Route, str] | None:
         for route in self._by_first_segment.get(path.split("/", 2)[1], ()):
             prefix = route.prefix
             if path.startswith(prefix):
                 rest = path[len(prefix) :]
                 if not rest or rest[0] == "/":
-                    return route, route.onto + (rest or "/")
+                    # A route to one path, such as `/api/v2/chat/message`, has no slash after it.
+                    is_path = not rest and route.onto and route.onto != prefix
+                    return route, route.onto if is_path else route.onto + (rest or "/")
         return None
 
     def has_openai_errors(self, path: str) -> bool:

@@ -462,6 +462,7 @@ def _build_page_rows(job: IngestionJob, extracted: ExtractedText) -> Iterator[di
             "start": starts[index],
             "text": text,
             "headings": headings[index],
+            "lines": extracted.lines.get(index + 1),
         }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.services.rag.extraction import content
 from backend.services.rag.extraction.images.text_lines.crops import crop_line
 from backend.services.rag.extraction.images.text_lines.detection import detect_lines
 from backend.services.rag.extraction.images.text_lines.images import ImageArray
@@ -58,34 +59,68 @@ class RecognizedText:
     """Text of an image in reading order.
 
     *is_unread* is True if the models cannot read most lines, because they do not know the script or
-    the lines are unclear. Such lines are left out of the text.
+    the lines are unclear. Such lines are left out of the text and of *lines*, whose boxes are in
+    fractions of the image.
     """
 
     text: str
     is_unread: bool
+    lines: list[content.RecognizedLine]
 
 
 def recognize_text(image: ImageArray) -> RecognizedText:
     """Return the text of *image*."""
-    lines = list(_recognize_lines(image))
+    upright, turns, corners = _detect_upright(image)
+    lines = list(_recognize_lines(upright, corners))
     unread = sum(is_unread for _, is_unread in lines)
-    if unread >= _MIN_UNREAD_LINES and 2 * unread > len(lines):
-        fragments = [fragment for fragment, is_unread in lines if fragment and not is_unread]
-        return RecognizedText(join_in_reading_order(fragments), is_unread=True)
-    fragments = [fragment for fragment, _ in lines if fragment is not None]
-    return RecognizedText(join_in_reading_order(fragments), is_unread=False)
+    is_unread_page = unread >= _MIN_UNREAD_LINES and 2 * unread > len(lines)
+    fragments = [
+        fragment
+        for fragment, is_unread in lines
+        if fragment is not None and not (is_unread_page and is_unread)
+    ]
+    boxes = [
+        (*_turn_back(fragment, upright, turns), turns, fragment.text) for fragment in fragments
+    ]
+    return RecognizedText(join_in_reading_order(fragments), is_unread_page, boxes)
 
 
-def _recognize_lines(image: ImageArray) -> Iterator[tuple[TextFragment | None, bool]]:
-    """Yield the fragment of each line, or None if it has no text, and whether it is unread."""
+def _detect_upright(
+    image: ImageArray,
+) -> tuple[ImageArray, int, Sequence[NDArray[np.float32]]]:
+    """Return *image* turned upright, the counterclockwise quarter turns, and the lines in it."""
+    turns = 0
     lines = detect_lines(image)
     if lines and median(_is_vertical(line) for line in lines):
         # The page is rotated by 90 degrees.
-        image = np.ascontiguousarray(np.rot90(image))
+        image, turns = np.ascontiguousarray(np.rot90(image)), 1
         lines = detect_lines(image)
     if _are_upside_down(image, lines):
-        image = np.ascontiguousarray(np.rot90(image, 2))
+        image, turns = np.ascontiguousarray(np.rot90(image, 2)), turns + 2
         lines = detect_lines(image)
+    return image, turns, lines
+
+
+def _turn_back(
+    fragment: TextFragment, upright: ImageArray, turns: int
+) -> tuple[float, float, float, float]:
+    """Return the box of *fragment* in fractions of the image before it was turned."""
+    height, width = upright.shape[:2]
+    left, right = fragment.left / width, fragment.right / width
+    top, bottom = fragment.top / height, fragment.bottom / height
+    if turns == 1:
+        left, top, right, bottom = 1 - bottom, left, 1 - top, right
+    elif turns == 2:
+        left, top, right, bottom = 1 - right, 1 - bottom, 1 - left, 1 - top
+    elif turns == 3:
+        left, top, right, bottom = top, 1 - right, bottom, 1 - left
+    return round(left, 4), round(top, 4), round(right, 4), round(bottom, 4)
+
+
+def _recognize_lines(
+    image: ImageArray, lines: Sequence[NDArray[np.float32]]
+) -> Iterator[tuple[TextFragment | None, bool]]:
+    """Yield the fragment of each line, or None if it has no text, and whether it is unread."""
     page = Image.fromarray(image)
     for number, corners in enumerate(lines):
         crop = crop_line(page, corners)

@@ -48,7 +48,7 @@ def _iterate_pages(file: Path, page_count: int) -> Iterator[Page | PageSignal]:
             recognized = ocr.recognize_text(_to_bgr_array(image))
             if recognized.is_unread:
                 yield UNREAD_SCRIPT
-            yield Page(recognized.text)
+            yield Page(recognized.text, lines=recognized.lines)
 
 
 @contextmanager

@@ -42,20 +42,21 @@ def parse_pdf(file: Path, password: str = "") -> Content:
 def _iterate_pages(document: pypdfium2.PdfDocument) -> Iterator[Page | PageSignal]:
     outline = _read_outline(document)
     for number in range(len(document)):
-        text = ""
+        text, lines = "", []
         try:
             page = document[number]
             text = extract_page_text(page)
             if needs_ocr(page, text):
                 yield OCR_STARTED
-                recognized, is_unread = recognize_page(page)
-                if is_unread:
+                recognized = recognize_page(page)
+                if recognized.is_unread:
                     yield UNREAD_SCRIPT
-                text = recognized or text
+                if recognized.text:
+                    text, lines = recognized.text, recognized.lines
             page.close()
         except PdfiumError:
             pass  # skip a damaged page, keep the rest of the document
-        yield Page(text, _locate_headings(text, outline.get(number, [])))
+        yield Page(text, _locate_headings(text, outline.get(number, [])), lines)
 
 
 def _read_outline(document: pypdfium2.PdfDocument) -> dict[int, list[str]]:

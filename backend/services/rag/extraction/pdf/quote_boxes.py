@@ -15,6 +15,7 @@ import pypdfium2.raw as pdfium
 
 from backend.services.rag.extraction.content import Page, clean_page
 from backend.services.rag.extraction.pdf.page_text import iterate_words, read_char_box
+from backend.services.rag.extraction.quote_alignment import align_quote, count_signs
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of the displayed page."""
@@ -22,10 +23,6 @@ Box = tuple[float, float, float, float]
 _PdfBox = tuple[float, float, float, float]
 # pdfium converts positions to integers: fine enough for every screen.
 _GRID = 100_000
-# Characters before and after the quote that help to find the right one of several occurrences.
-_CONTEXT = 60
-_SEED_LENGTHS = (12, 6, 3, 1)
-_MAX_CANDIDATES = 200
 # Minimum overlap of two boxes of a line, and maximum gap between them, in line heights.
 _MIN_LINE_OVERLAP = 0.5
 _MAX_GAP = 1.5
@@ -48,7 +45,7 @@ class QuoteBoxes:
 def find_quote_boxes(page: pypdfium2.PdfPage, text: str, start: int, end: int) -> QuoteBoxes:
     """Return the boxes of the characters *start* to *end* of *text*, the stored text of *page*."""
     signs = "".join(text.split())
-    first, last = _count_signs(text[:start]), _count_signs(text[:end])
+    first, last = count_signs(text[:start]), count_signs(text[:end])
     if first == last:
         return QuoteBoxes([], exact=False, coverage=0.0)
     view = page.get_textpage()
@@ -56,7 +53,7 @@ def find_quote_boxes(page: pypdfium2.PdfPage, text: str, start: int, end: int) -
         glyphs = list(_list_glyphs(view.raw))
         drawn = "".join(sign for sign, _, _ in glyphs)
         exact = signs == drawn
-        positions = list(range(first, last)) if exact else _align(signs, drawn, first, last)
+        positions = list(range(first, last)) if exact else align_quote(signs, drawn, first, last)
         boxes = [
             (read_char_box(view.raw, glyphs[position][1]), glyphs[position][2])
             for position in positions
@@ -70,10 +67,6 @@ def find_quote_boxes(page: pypdfium2.PdfPage, text: str, start: int, end: int) -
     )
 
 
-def _count_signs(text: str) -> int:
-    return sum(not char.isspace() for char in text)
-
-
 def _list_glyphs(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[str, int, int]]:
     """Yield each sign of the page's words, pdfium's index of its character, and its direction."""
     for word, first, last, turns in iterate_words(view):
@@ -83,64 +76,6 @@ def _list_glyphs(view: pdfium.FPDF_TEXTPAGE) -> Iterator[tuple[str, int, int]]:
             # One glyph may stand for several letters, which then share its box.
             offset = position if len(signs) == length else position * length // len(signs)
             yield sign, first + offset, turns
-
-
-def _align(signs: str, drawn: str, first: int, last: int) -> list[int]:
-    """Return the positions in *drawn* of the signs *first* to *last* that are found there."""
-    positions: list[int] = []
-    position, previous = max(0, first - _CONTEXT), -1
-    end = min(len(signs), last + _CONTEXT)
-    while position < last:
-        match = _find_longest(signs, drawn, position, end, previous)
-        if match is None:
-            position += 1
-            continue
-        place, length = match
-        positions += range(
-            place + max(0, first - position), place + max(0, min(length, last - position))
-        )
-        position += length
-        previous = place + length
-    return positions
-
-
-def _find_longest(
-    signs: str, drawn: str, position: int, end: int, previous: int
-) -> tuple[int, int] | None:
-    """Return place and length of the longest part from *position* on that occurs in *drawn*.
-
-    Of equally long ones, the one that continues at *previous* or is nearest to it is chosen; at
-    the beginning, the one at the most similar relative place.
-    """
-    for seed_length in _SEED_LENGTHS:
-        seed = signs[position : position + seed_length]
-        if len(seed) < seed_length:
-            continue
-        candidates = [
-            (_measure_match(signs, drawn, position, place, end), place)
-            for place in _find_all(drawn, seed)
-        ]
-        if candidates:
-            expected = previous if previous >= 0 else position * len(drawn) // max(1, len(signs))
-            length, place = max(candidates, key=lambda item: (item[0], -abs(item[1] - expected)))
-            return place, length
-    return None
-
-
-def _find_all(drawn: str, seed: str) -> Iterator[int]:
-    place = drawn.find(seed)
-    for _ in range(_MAX_CANDIDATES):
-        if place < 0:
-            return
-        yield place
-        place = drawn.find(seed, place + 1)
-
-
-def _measure_match(signs: str, drawn: str, position: int, place: int, end: int) -> int:
-    length, limit = 0, min(end - position, len(drawn) - place)
-    while length < limit and signs[position + length] == drawn[place + length]:
-        length += 1
-    return length
 
 
 def _join_lines(boxes: Sequence[tuple[_PdfBox, int]]) -> Iterator[_PdfBox]:

@@ -1,7 +1,12 @@
 """Detection of scanned PDF pages, and OCR of them."""
 
+from typing import TYPE_CHECKING
+
 import pypdfium2
 import pypdfium2.raw as pdfium
+
+if TYPE_CHECKING:
+    from backend.services.rag.extraction.images.ocr import RecognizedText
 
 # A scanned page may carry a short text layer, such as a stamped line, in addition to the image.
 _MIN_IMAGE_COVERAGE = 0.5
@@ -50,15 +55,14 @@ def _measure_graphics(page: pypdfium2.PdfPage) -> tuple[float, int]:
     return covered / max(1.0, page.get_width() * page.get_height()), outlines
 
 
-def recognize_page(page: pypdfium2.PdfPage) -> tuple[str, bool]:
-    """Render *page* and return its text by OCR, and whether OCR cannot read its script."""
+def recognize_page(page: pypdfium2.PdfPage) -> "RecognizedText":
+    """Render *page* as it is displayed, and return its text by OCR."""
     # Imported here: loading the models takes a second and 300 MB.
     from backend.services.rag.extraction.images import ocr
 
     scale = min(_MAX_SCALE, _MAX_SIDE_PIXELS / max(1.0, page.get_width(), page.get_height()))
     bitmap = page.render(scale=scale, maybe_alpha=False)
     try:
-        recognized = ocr.recognize_text(bitmap.to_numpy()[:, :, :3].copy())
-        return recognized.text, recognized.is_unread
+        return ocr.recognize_text(bitmap.to_numpy()[:, :, :3].copy())
     finally:
         bitmap.close()

@@ -4,14 +4,15 @@ import pytest
 
 from tests.services.auth.api_user import ApiUser, get_problem
 
+VIEWER = ["agent:query", "chat:use", "packages:read", "rag:read"]
 READER = {"permissions": ["rag:read"], "description": "Can only read"}
 
 
 def test_built_in_roles_are_listed_and_cannot_be_changed(client, admin):
     listed = {role["name"]: role for role in admin.get("/roles").json["items"]}
 
-    assert set(listed) == {"viewer", "user", "tenant_admin", "admin"}
-    assert listed["viewer"]["permissions"] == ["agent:query", "packages:read", "rag:read"]
+    assert set(listed) == {"viewer", "user", "support", "tenant_admin", "admin"}
+    assert listed["viewer"]["permissions"] == VIEWER
     assert all(role["built_in"] for role in listed.values())
     put = client.put("/roles/viewer", json=READER, headers=admin.auth_headers)
     assert get_problem(put) == (409, "built_in_role")
@@ -115,7 +116,7 @@ def test_put_role_rejects_invalid_field_and_creates_no_role(client, admin, name,
 
     assert get_problem(response) == (422, "validation_failed")
     assert response.json["errors"][0]["pointer"] == pointer
-    assert len(admin.get("/roles").json["items"]) == 4
+    assert len(admin.get("/roles").json["items"]) == 5
 
 
 def test_roles_are_paginated(client, admin):
@@ -125,4 +126,4 @@ def test_roles_are_paginated(client, admin):
     rest = admin.get(f"/roles?limit=3&cursor={first['next_cursor']}").json
 
     names = [role["name"] for role in first["items"] + rest["items"]]
-    assert names == ["admin", "reader", "tenant_admin", "user", "viewer"]
+    assert names == ["admin", "reader", "support", "tenant_admin", "user", "viewer"]

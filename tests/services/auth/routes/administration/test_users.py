@@ -102,6 +102,7 @@ def test_admin_creates_account_with_roles_once_per_idempotency_key(client, admin
     assert repeated.json == created.json
     assert ApiUser.sign_in(client, "cy").user["permissions"] == [
         "agent:query",
+        "chat:use",
         "packages:read",
         "rag:read",
     ]
@@ -115,7 +116,12 @@ def test_changed_roles_apply_immediately(client, admin, ada):
     assert (changed.status_code, changed.json["roles"]) == (200, ["viewer"])
     assert get_problem(ada.get("/me")) == (401, "session_ended")
     ada.access_token = ada.refresh().json["access_token"]
-    assert ada.get("/me").json["permissions"] == ["agent:query", "packages:read", "rag:read"]
+    assert ada.get("/me").json["permissions"] == [
+        "agent:query",
+        "chat:use",
+        "packages:read",
+        "rag:read",
+    ]
 
 
 def test_disabled_account_is_rejected_immediately_until_it_is_enabled(client, admin, ada):

@@ -76,7 +76,7 @@ def test_key_loses_permissions_that_its_owner_loses(client, ada, create_key, exe
     token = client.post("/api-keys/exchange", json={"key": key["key"]}).json["access_token"]
 
     claims = jwt.decode(token, options={"verify_signature": False})
-    assert claims["scope"] == "agent:query packages:read rag:read"
+    assert claims["scope"] == "agent:query chat:use packages:read rag:read"
 
 
 def test_deleted_key_and_its_tokens_are_rejected(client, ada, create_key):

@@ -35,6 +35,31 @@ def test_longest_prefix_is_used():
     assert table.find_route("/") is None
 
 
+def test_version_prefix_reaches_the_same_route():
+    table = RouteTable((ECHO,))
+
+    assert table.find_route("/api/v1/echo/x") == (ECHO, "/x")
+    assert table.find_route("/api/v1/api/v1/echo/x") is None
+    assert table.find_route("/api/v1") is None
+    assert table.find_route("/api/v2/echo/x") is None
+
+
+def test_chat_is_reached_by_version_2_and_webhooks_have_a_limit_by_account():
+    table = load_routes(Env({}))
+
+    message = table.find_route("/api/v2/chat/message")
+    webhook = table.find_route("/webhook/telegram/acc_1")
+    assert message is not None
+    assert (message[0].service, message[1]) == ("chat", "/message")
+    assert table.find_route("/api/v2/chat/accounts") is None
+    assert webhook is not None
+    route, path = webhook
+    assert (route.service, path) == ("chat", "/webhook/telegram/acc_1")
+    assert route.is_public(path)
+    assert [rule.by for rule in route.select_rules(path)] == ["path"]
+    assert route.counts_paths
+
+
 def test_new_route_is_read_from_the_file(tmp_path):
     table = load_table(
         tmp_path,

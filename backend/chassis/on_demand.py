@@ -16,7 +16,7 @@ from typing import Never
 
 from backend.chassis.observability.metrics_server import MetricsServer
 from backend.chassis.parent_death_signal import die_with_parent
-from backend.services.rag.jobs.wake_pipe import WakePipe
+from backend.chassis.wake_pipe import WakePipe
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import os
 
-from backend.services.rag.jobs.wake_pipe import WakePipe, wake_workers
+from backend.chassis.wake_pipe import WakePipe, wake_workers
 
 
 def test_all_workers_of_the_folder_are_woken(tmp_path):

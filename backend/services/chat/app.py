@@ -1,0 +1,124 @@
+"""App factory of the chat service. Running this module starts the development server."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.chassis.messaging.brokers import open_broker
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.polled_metrics import PolledCollector
+from backend.chassis.settings import load_env
+from backend.chassis.web.app_factory import (
+    add_docs_routes,
+    add_metrics_route,
+    create_service,
+    provide,
+    run_development_server,
+    verify_routes,
+)
+from backend.chassis.web.audit import audit_requests
+from backend.chassis.web.event_delivery import deliver_events
+from backend.chassis.web.idempotency import IdempotencyStore
+from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics
+from backend.services.chat.domain.accounts import AccountService
+from backend.services.chat.domain.contacts import ContactService
+from backend.services.chat.domain.conversations import ConversationService
+from backend.services.chat.domain.deliveries import DeliveryService
+from backend.services.chat.domain.hooks import HookService
+from backend.services.chat.domain.messages import MessageService
+from backend.services.chat.domain.search import SearchService
+from backend.services.chat.domain.stats import StatsService
+from backend.services.chat.domain.typing_signals import TypingSignals
+from backend.services.chat.domain.waiting import WaitLimit
+from backend.services.chat.jobs.waking import WorkerWaker
+from backend.services.chat.routes.accounts import accounts
+from backend.services.chat.routes.contacts import contacts
+from backend.services.chat.routes.conversations import conversations
+from backend.services.chat.routes.deliveries import deliveries
+from backend.services.chat.routes.hooks import hooks
+from backend.services.chat.routes.inbound import inbound
+from backend.services.chat.routes.messages import messages
+from backend.services.chat.routes.search import search
+from backend.services.chat.routes.webhooks import webhooks
+from backend.services.chat.settings import Settings
+from backend.services.chat.wiring import ChatComponents
+
+
+def create_app(
+    settings: Settings | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Flask:
+    """Build the chat service. Tests pass *settings* and the clock."""
+    settings = settings or Settings.from_env(load_env())
+    metrics = Metrics()
+    components = ChatComponents.open(settings, ChatMetrics(metrics.registry), now)
+    database, message_log = components.database, components.message_log
+    database.register_metrics(metrics)
+    delivery_service = DeliveryService(database, message_log, now)
+    metrics.register_polled(
+        PolledCollector(
+            "the queues",
+            lambda: queue_metrics(
+                {
+                    "answers": components.answers.count_waiting(),
+                    "deliveries": delivery_service.count_waiting(),
+                }
+            ),
+        )
+    )
+    app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    audit_requests(app, AuditOutbox("chat", database), (SQLAlchemyError,))
+    broker = open_broker(settings.common.events_url)
+    deliver_events(app, settings.common, database, metrics, broker)
+    waker = WorkerWaker(settings.folder, components.create_jobs())
+    waker.listen(database)
+    for component in (
+        components,
+        components.board,
+        components.follower,
+        components.webhooks,
+        waker,
+        AccountService(
+            database,
+            components.encryptor,
+            components.key_encryptor,
+            components.check_account,
+            components.signals.publish_change,
+            now,
+        ),
+        ContactService(database, now),
+        ConversationService(database, message_log, now),
+        delivery_service,
+        HookService(database, components.encryptor, now),
+        IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
+        MessageService(database, message_log, now),
+        SearchService(database),
+        StatsService(database, now),
+        TypingSignals(components.signals),
+        WaitLimit(settings.max_wait.total_seconds()),
+    ):
+        provide(app, component)
+    # Threads do not survive a fork, so they are started in the process that serves requests.
+    app.before_request(waker.start)
+    app.before_request(components.signals.start)
+    for blueprint in (
+        messages,
+        conversations,
+        search,
+        accounts,
+        contacts,
+        hooks,
+        inbound,
+        deliveries,
+        webhooks,
+    ):
+        app.register_blueprint(blueprint)
+    add_metrics_route(app)
+    add_docs_routes(app)
+    return verify_routes(app)
+
+
+if __name__ == "__main__":
+    run_development_server(create_app, "chat")

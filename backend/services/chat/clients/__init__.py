@@ -1,0 +1,1 @@
+"""Calls to the agent, to auth, to providers of channels and to the Redis-compatible server."""

@@ -1,0 +1,1 @@
+"""Rules of conversations, messages, contacts and accounts."""

@@ -1,0 +1,1 @@
+"""Pure functions that turn the webhooks of messaging channels into events of one shape."""

@@ -1,0 +1,146 @@
+"""Content of Telegram messages."""
+
+from typing import Final
+
+from backend.services.chat.domain.channels.events import (
+    build_choice,
+    build_location,
+    build_media,
+    build_text,
+    build_unsupported,
+)
+from backend.services.chat.domain.channels.fields import (
+    Json,
+    Object,
+    drop_empty,
+    get_id,
+    get_number,
+    get_object,
+    get_objects,
+    get_size,
+    get_text,
+)
+
+# A message with `animation` also has `document`, so that the order matters.
+_MEDIA: Final = (
+    ("animation", "video"),
+    ("audio", "audio"),
+    ("voice", "audio"),
+    ("video_note", "video"),
+    ("video", "video"),
+    ("document", "file"),
+)
+_UNSUPPORTED: Final = (
+    "dice",
+    "poll",
+    "game",
+    "story",
+    "invoice",
+    "giveaway",
+    "giveaway_winners",
+    "paid_media",
+    "checklist",
+    "passport_data",
+)
+
+
+def build_content(message: Object) -> dict[str, Json] | None:
+    """Return the content of *message*, or None if it is a service message, such as a new title."""
+    if isinstance(message.get("text"), str):
+        return _build_text(message)
+    if get_objects(message, "photo"):
+        return _build_photo(message)
+    if get_object(message, "sticker"):
+        sticker = get_object(message, "sticker")
+        attachment = _build_attachment(sticker)
+        return build_media("sticker", [attachment], emoji=get_text(sticker, "emoji"))
+    for name, media_type in _MEDIA:
+        if get_object(message, name):
+            return _build_media(message, name, media_type)
+    return _build_other(message)
+
+
+def is_mentioned(message: Object, account: Object) -> bool:
+    """Return whether a message of a group is for our bot: mention, command or reply."""
+    username = get_text(account, "bot_username").removeprefix("@").lower()
+    replied = get_object(message, "reply_to_message", "from")
+    own_id = get_id(account, "bot_id")
+    if own_id and get_id(replied, "id") == own_id:
+        return True
+    if not username:
+        return False
+    if get_text(replied, "username").lower() == username:
+        return True
+    text = get_text(message, "text", "caption").lower()
+    names = (f"@{username}", f"/{username}")
+    words = (word.strip(".,:;!?()") for word in text.split())
+    return any(word == names[0] or word.endswith(names[0]) for word in words)
+
+
+def _build_text(message: Object) -> dict[str, Json]:
+    text = get_text(message, "text")
+    for entity in get_objects(message, "entities"):
+        if get_text(entity, "type") == "bot_command" and entity.get("offset") == 0:
+            command, _, arguments = text.partition(" ")
+            return {
+                "type": "command",
+                "command": command.partition("@")[0],
+                "text": arguments.strip(),
+            }
+    return build_text(text)
+
+
+def _build_photo(message: Object) -> dict[str, Json]:
+    """Return the image of the largest size; an album comes as several messages."""
+    sizes = get_objects(message, "photo")
+    largest = max(sizes, key=lambda size: (_get_area(size), get_size(size, "file_size") or 0))
+    return build_media("image", [_build_attachment(largest)], get_text(message, "caption"))
+
+
+def _get_area(size: Object) -> float:
+    return (get_number(size, "width") or 0) * (get_number(size, "height") or 0)
+
+
+def _build_media(message: Object, name: str, media_type: str) -> dict[str, Json]:
+    return build_media(
+        media_type,
+        [_build_attachment(get_object(message, name))],
+        get_text(message, "caption"),
+        voice=True if name == "voice" else None,
+    )
+
+
+def _build_attachment(file: Object) -> dict[str, Json]:
+    return drop_empty(
+        media_id=get_id(file, "file_id"),
+        mime=get_text(file, "mime_type"),
+        name=get_text(file, "file_name"),
+        size=get_size(file, "file_size"),
+    )
+
+
+def _build_other(message: Object) -> dict[str, Json] | None:
+    venue = get_object(message, "venue")
+    location = get_object(message, "location") or get_object(venue, "location")
+    if location:
+        return build_location(
+            get_number(location, "latitude"),
+            get_number(location, "longitude"),
+            get_text(venue, "title", "address"),
+        )
+    contact = get_object(message, "contact")
+    if contact:
+        return _build_contact(contact)
+    data = get_object(message, "web_app_data")
+    if data:
+        return build_choice(get_text(data, "data"), get_text(data, "button_text"))
+    return next((build_unsupported(name) for name in _UNSUPPORTED if name in message), None)
+
+
+def _build_contact(contact: Object) -> dict[str, Json]:
+    names = (get_text(contact, "first_name"), get_text(contact, "last_name"))
+    phone = get_id(contact, "phone_number")
+    card = drop_empty(
+        name=" ".join(part for part in names if part), phones=[phone] if phone else None
+    )
+    return {"type": "contacts", "contacts": [card]}

@@ -1,0 +1,1 @@
+"""Files that contacts sent: download, type, storage."""

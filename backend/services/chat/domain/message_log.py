@@ -1,0 +1,432 @@
+"""Adds and changes messages: numbers them, indexes their words, records events, signals readers.
+
+Every change of a conversation goes through here, in the transaction of its caller: of a route, of
+a webhook or of a job.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from backend.chassis.database.sessions import Session, call_after_commit
+from backend.chassis.messaging.event_types import EventData
+from backend.chassis.messaging.outbox import EventRecorder
+from backend.services.chat import events
+from backend.services.chat.domain.changes import ChangeSignals
+from backend.services.chat.domain.content_text import get_text
+from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
+from backend.services.chat.domain.hook_queue import HookQueue
+from backend.services.chat.domain.rendering.contents import SignLink
+from backend.services.chat.domain.search_words import index_words
+from backend.services.chat.model import moves_forward
+from backend.services.chat.store import conversations as store
+from backend.services.chat.store import messages
+from backend.services.chat.store.base import new_id
+from backend.services.chat.store.messages import DuplicateMessage
+from backend.services.chat.store.tables import Conversation, Message
+
+_EVENTS: Final = EventRecorder("chat")
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to add.
+
+    Attributes:
+        direction: inbound (to the suite) or outbound.
+        author: an actor of `model.py`.
+        content: the content in its stored form.
+        source: where it comes from: api, web, webhook, agent, or an app of the provider.
+        state: None for received (inbound), sent (web) or queued (channels).
+        sent_at: time at the provider; None for now.
+    """
+
+    direction: str
+    author: str
+    content: Mapping[str, Any]
+    source: str = "api"
+    is_internal: bool = False
+    client_id: str | None = None
+    external_id: str | None = None
+    delivery_ref: str | None = None
+    reply_to_id: str | None = None
+    state: str | None = None
+    sent_at: datetime | None = None
+    citations: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Mapping[str, Any]] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class MessageLog:
+    """Changes messages and conversations. Each method runs in the caller's transaction.
+
+    Args:
+        signals: receives a signal after each commit.
+        now: the clock.
+        sign_link: makes links to files for channels that show them as links.
+        hook_queue: queues events for hooks of the tenant.
+    """
+
+    def __init__(
+        self,
+        signals: ChangeSignals,
+        now: Callable[[], datetime],
+        sign_link: SignLink = lambda _attachment_id: None,
+        hook_queue: HookQueue | None = None,
+    ) -> None:
+        self._hook_queue = hook_queue or HookQueue(now)
+        self._signals = signals
+        self._now = now
+        self._sign_link = sign_link
+
+    def add_message(
+        self, session: Session, conversation: Conversation, new: NewMessage, **values: Any
+    ) -> tuple[Message, bool]:
+        """Add a message. Returns it and True, or the message with the same id and False.
+
+        An outbound message of a channel is queued for delivery, unless it has a state already.
+
+        Args:
+            values: columns of the conversation to set in the same statement.
+        """
+        existing = self._find_existing(session, conversation, new)
+        if existing is not None:
+            return existing, False
+        now = self._now()
+        position = store.advance(session, conversation.id, now, new_message=True, **values)
+        text = get_text(new.content)
+        is_queued = (
+            new.direction == "outbound"
+            and not new.is_internal
+            and new.state is None
+            and is_delivered(conversation)
+        )
+        message = Message(
+            id=new_id("msg"),
+            tenant_id=conversation.tenant_id,
+            conversation_id=conversation.id,
+            seq=position.seq,
+            change_seq=position.change_seq,
+            direction=new.direction,
+            author=new.author,
+            source=new.source,
+            is_internal=new.is_internal,
+            external_id=new.external_id,
+            client_id=new.client_id,
+            delivery_ref=new.delivery_ref,
+            content=dict(new.content),
+            words=index_words(text),
+            reply_to_id=new.reply_to_id,
+            state=new.state or _initial_state(new, is_queued=is_queued),
+            citations=[dict(citation) for citation in new.citations],
+            steps=[dict(step) for step in new.steps],
+            details=dict(new.details),
+            sent_at=new.sent_at or now,
+            created_at=now,
+        )
+        try:
+            messages.add_message(session, message)
+        except DuplicateMessage:
+            # Another transaction has added it since. Its numbers are not used again: gaps are
+            # allowed, because readers compare numbers only.
+            existing = self._find_existing(session, conversation, new)
+            if existing is None:
+                raise
+            return existing, False
+        self._record(
+            session,
+            conversation,
+            events.MessageCreated(
+                conversation_id=conversation.id,
+                message_id=message.id,
+                change_seq=position.change_seq,
+                seq=position.seq,
+                direction=message.direction,
+                author=message.author,
+                content_type=str(new.content.get("type", "")),
+                internal=message.is_internal,
+            ),
+        )
+        if is_queued:
+            payload = {"content": message.content}
+            queue_delivery(session, conversation, message, "message", payload, now, self._sign_link)
+        return message, True
+
+    def edit_message(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        content: Mapping[str, Any],
+        *,
+        at: datetime | None = None,
+    ) -> bool:
+        """Replace the content. Returns False if it is the same, or the message is deleted."""
+        if message.deleted_at is not None or message.content == content:
+            return False
+        now = self._now()
+        messages.add_revision(session, message, now)
+        message.content = dict(content)
+        message.words = index_words(get_text(content))
+        message.edited_at = at or now
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageEdited(
+                **self._describe(message), content_type=str(content.get("type", ""))
+            ),
+        )
+        return True
+
+    def delete_message(
+        self, session: Session, conversation: Conversation, message: Message
+    ) -> bool:
+        """Delete the content, also of earlier revisions. Returns False if it is deleted."""
+        if message.deleted_at is not None:
+            return False
+        message.content = {"type": "text", "text": ""}
+        message.words = ""
+        message.citations = []
+        message.steps = []
+        message.deleted_at = self._now()
+        messages.delete_revisions(session, message.id)
+        self._change(session, conversation, message)
+        self._record(session, conversation, events.MessageDeleted(**self._describe(message)))
+        return True
+
+    def restore_message(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Undo a deletion with *content*. Returns False if the message is not deleted."""
+        if message.deleted_at is None:
+            return False
+        message.content = dict(content)
+        message.words = index_words(get_text(content))
+        message.deleted_at = None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageEdited(
+                **self._describe(message), content_type=str(content.get("type", ""))
+            ),
+        )
+        return True
+
+    def announce_attachment(
+        self, session: Session, conversation: Conversation, message: Message
+    ) -> None:
+        """Let the readers of a conversation read a message again: one of its files has changed."""
+        self._change(session, conversation, message)
+        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
+    def set_state(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        state: str,
+        error: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Move the state forward. Returns False if the message is in this or a later state.
+
+        A failed message keeps the first error that names a reason.
+        """
+        if not moves_forward(message.state, state):
+            if message.state == state == "failed" and error and not message.error:
+                message.error = dict(error)
+                self._change(session, conversation, message)
+            return False
+        message.state = state
+        message.error = None if error is None else dict(error)
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageStateChanged(**self._describe(message), state=state),
+        )
+        return True
+
+    def requeue_message(self, session: Session, message_id: str | None) -> None:
+        """Set the state to queued, because a person lets a failed message be sent again."""
+        message = None if message_id is None else messages.get_message(session, message_id)
+        if message is None or message.state == "queued":
+            return
+        conversation = store.find_conversation(session, message.tenant_id, message.conversation_id)
+        if conversation is None:
+            return
+        message.state, message.error = "queued", None
+        self._change(session, conversation, message)
+        self._record(
+            session,
+            conversation,
+            events.MessageStateChanged(**self._describe(message), state="queued"),
+        )
+
+    def change_reaction(
+        self,
+        session: Session,
+        conversation: Conversation,
+        message: Message,
+        actor: str,
+        emoji: str | None,
+        *,
+        is_added: bool,
+    ) -> bool:
+        """Add or remove a reaction. Returns False if nothing changed.
+
+        Args:
+            emoji: None to remove all reactions of *actor*.
+        """
+        if message.deleted_at is not None:
+            return False
+        if is_added and emoji is not None:
+            changed = [emoji] * messages.add_reaction(session, message, actor, emoji, self._now())
+        else:
+            changed = list(messages.remove_reactions(session, message.id, actor, emoji))
+        if not changed:
+            return False
+        self._change(session, conversation, message)
+        for changed_emoji in changed:
+            self._record(
+                session,
+                conversation,
+                events.ReactionChanged(
+                    **self._describe(message),
+                    actor=actor,
+                    emoji=changed_emoji,
+                    action="add" if is_added else "remove",
+                ),
+            )
+        return True
+
+    def move_read_position(
+        self, session: Session, conversation: Conversation, actor: str, seq: int
+    ) -> int:
+        """Move the read position of *actor* forward to *seq*. Returns the position."""
+        now = self._now()
+        locked = store.lock_conversation(session, conversation.tenant_id, conversation.id)
+        participant = store.join(session, conversation, actor, now)
+        target = min(seq, locked.last_seq if locked is not None else seq)
+        if target <= participant.read_seq:
+            return participant.read_seq
+        position = store.advance(session, conversation.id, now, new_message=False)
+        participant.read_seq = target
+        participant.change_seq = position.change_seq
+        self._record(
+            session,
+            conversation,
+            events.ReadMoved(
+                conversation_id=conversation.id,
+                change_seq=position.change_seq,
+                actor=actor,
+                seq=target,
+            ),
+        )
+        return target
+
+    def change_conversation(
+        self, session: Session, conversation: Conversation, **values: Any
+    ) -> bool:
+        """Set columns such as title, status, mode and assignee. Returns False without a change."""
+        changed = {
+            name: value for name, value in values.items() if getattr(conversation, name) != value
+        }
+        if not changed:
+            return False
+        had_mode = conversation.mode
+        position = store.advance(
+            session,
+            conversation.id,
+            self._now(),
+            new_message=False,
+            changed_seq=Conversation.change_seq + 1,
+            **changed,
+        )
+        session.refresh(conversation)
+        description: dict[str, Any] = {
+            "conversation_id": conversation.id,
+            "change_seq": position.change_seq,
+            "mode": conversation.mode,
+            "assignee_id": conversation.assignee_id,
+        }
+        if conversation.mode != had_mode:
+            self._record(session, conversation, events.HandedOver(**description))
+        self._record(
+            session,
+            conversation,
+            events.ConversationChanged(**description, status=conversation.status),
+        )
+        return True
+
+    def record_creation(self, session: Session, conversation: Conversation) -> None:
+        """Record the event of a new conversation."""
+        self._record(
+            session,
+            conversation,
+            events.ConversationCreated(
+                conversation_id=conversation.id,
+                channel=conversation.channel,
+                account_id=conversation.account_id,
+            ),
+        )
+
+    def delete_conversation(self, session: Session, conversation: Conversation) -> None:
+        """Delete the conversation with all its messages."""
+        event = events.ConversationChanged(
+            conversation_id=conversation.id,
+            change_seq=conversation.change_seq + 1,
+            status=conversation.status,
+            mode=conversation.mode,
+            deleted=True,
+        )
+        self._record(session, conversation, event)
+        store.delete_conversation(session, conversation.id)
+
+    def _find_existing(
+        self, session: Session, conversation: Conversation, new: NewMessage
+    ) -> Message | None:
+        if new.client_id is not None:
+            found = messages.find_by_client_id(session, conversation.id, new.author, new.client_id)
+            if found is not None:
+                return found
+        if new.external_id is not None:
+            return messages.find_by_external_id(session, conversation.id, new.external_id)
+        return None
+
+    def _change(self, session: Session, conversation: Conversation, message: Message) -> None:
+        position = store.advance(session, conversation.id, self._now(), new_message=False)
+        message.change_seq = position.change_seq
+        session.flush()
+
+    def _describe(self, message: Message) -> dict[str, Any]:
+        return {
+            "conversation_id": message.conversation_id,
+            "message_id": message.id,
+            "change_seq": message.change_seq,
+        }
+
+    def _record(self, session: Session, conversation: Conversation, event: EventData) -> None:
+        _EVENTS.record_event(
+            session,
+            event,
+            subject=getattr(event, "message_id", conversation.id),
+            key=conversation.id,
+            tenant_id=conversation.tenant_id,
+            time=self._now(),
+        )
+        self._hook_queue.queue_event(session, conversation.tenant_id, event)
+        call_after_commit(session, partial(self._signals.publish_change, conversation.id))
+
+
+def _initial_state(new: NewMessage, *, is_queued: bool) -> str:
+    if new.direction == "inbound":
+        return "received"
+    return "queued" if is_queued else "sent"

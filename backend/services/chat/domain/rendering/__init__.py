@@ -1,0 +1,1 @@
+"""Rendering of message contents for the channels: Markdown dialects, limits, parts, choices."""

@@ -1,0 +1,1 @@
+"""The delivery engine: order, leases, attempts, proof of unknown outcomes, limits, circuits."""

@@ -1,0 +1,197 @@
+"""Conversations and messages as readers see them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backend.chassis.database.sessions import Session
+from backend.services.chat.store import messages as store
+from backend.services.chat.store.tables import Attachment, Conversation, Message, Participant
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionView:
+    """A reaction of an actor."""
+
+    actor: str
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentView:
+    """A file of a message. It can be downloaded once it is stored."""
+
+    id: str
+    name: str
+    mime: str
+    size_bytes: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A message with its reactions and files. A deleted one has empty content."""
+
+    id: str
+    conversation_id: str
+    seq: int
+    change_seq: int
+    direction: str
+    author: str
+    source: str
+    internal: bool
+    client_id: str | None
+    content: Mapping[str, Any]
+    reply_to_id: str | None
+    state: str
+    error: Mapping[str, Any] | None
+    citations: Sequence[Mapping[str, Any]]
+    steps: Sequence[Mapping[str, Any]]
+    sent_at: datetime
+    created_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    reactions: Sequence[ReactionView]
+    attachments: Sequence[AttachmentView]
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantView:
+    """A participant and the number of the last message it has read."""
+
+    actor: str
+    read_seq: int
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationView:
+    """A conversation without its messages. `unread` counts for the caller."""
+
+    id: str
+    account_id: str
+    channel: str
+    is_group: bool
+    owner_id: str | None
+    contact_id: str | None
+    title: str
+    status: str
+    mode: str
+    mode_until: datetime | None
+    assignee_id: str | None
+    last_seq: int
+    change_seq: int
+    read_seq: int
+    answer_error: Mapping[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationDetail:
+    """A conversation with its last messages and participants."""
+
+    conversation: ConversationView
+    messages: Sequence[MessageView]
+    participants: Sequence[ParticipantView]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a conversation for an event stream: the state of what changed.
+
+    `name` is message, read or conversation; `number` is the `change_seq`.
+    """
+
+    number: int
+    name: str
+    data: MessageView | ParticipantView | ConversationView
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A found message. `highlights` are ranges of characters in `text`."""
+
+    message: MessageView
+    conversation: ConversationView
+    text: str
+    highlights: Sequence[tuple[int, int]] = field(default_factory=tuple)
+
+
+def load_message_views(session: Session, rows: Sequence[Message]) -> list[MessageView]:
+    """Return the views of *rows* with their reactions and attachments."""
+    ids = [row.id for row in rows]
+    reactions = store.list_reactions(session, ids) if ids else {}
+    attachments = store.list_attachments(session, ids) if ids else {}
+    return [
+        to_message_view(
+            row,
+            [ReactionView(item.actor, item.emoji) for item in reactions.get(row.id, ())],
+            [_to_attachment_view(item) for item in attachments.get(row.id, ())],
+        )
+        for row in rows
+    ]
+
+
+def load_message_view(session: Session, row: Message) -> MessageView:
+    """Return the view of one message."""
+    return load_message_views(session, [row])[0]
+
+
+def to_message_view(
+    row: Message, reactions: Sequence[ReactionView], attachments: Sequence[AttachmentView]
+) -> MessageView:
+    return MessageView(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        seq=row.seq,
+        change_seq=row.change_seq,
+        direction=row.direction,
+        author=row.author,
+        source=row.source,
+        internal=row.is_internal,
+        client_id=row.client_id,
+        content=row.content,
+        reply_to_id=row.reply_to_id,
+        state=row.state,
+        error=row.error,
+        citations=row.citations,
+        steps=row.steps,
+        sent_at=row.sent_at,
+        created_at=row.created_at,
+        edited_at=row.edited_at,
+        deleted_at=row.deleted_at,
+        reactions=reactions,
+        attachments=attachments,
+    )
+
+
+def to_conversation_view(row: Conversation, read_seq: int = 0) -> ConversationView:
+    return ConversationView(
+        id=row.id,
+        account_id=row.account_id,
+        channel=row.channel,
+        is_group=row.is_group,
+        owner_id=row.owner_id,
+        contact_id=row.contact_id,
+        title=row.title,
+        status=row.status,
+        mode=row.mode,
+        mode_until=row.mode_until,
+        assignee_id=row.assignee_id,
+        last_seq=row.last_seq,
+        change_seq=row.change_seq,
+        read_seq=read_seq,
+        answer_error=row.answer_error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def to_participant_view(row: Participant) -> ParticipantView:
+    return ParticipantView(row.actor, row.read_seq, row.joined_at)
+
+
+def _to_attachment_view(row: Attachment) -> AttachmentView:
+    return AttachmentView(row.id, row.name, row.mime, row.size_bytes, row.state)

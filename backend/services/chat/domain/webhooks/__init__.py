@@ -1,0 +1,1 @@
+"""Reception of webhooks: verification, storage of their events, replay of failed ones."""

@@ -1,0 +1,286 @@
+"""Messages of contacts, and messages that colleagues wrote in the provider's own app."""
+
+import copy
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from backend.services.chat.domain.channels.events import ChannelEvent
+from backend.services.chat.domain.channels.fields import (
+    Json,
+    get_id,
+    get_object,
+    get_objects,
+    get_text,
+)
+from backend.services.chat.domain.message_log import NewMessage
+from backend.services.chat.domain.sending.states import apply_status
+from backend.services.chat.domain.typed_answers import resolve_typed_answer
+from backend.services.chat.domain.webhooks.scope import EventScope, account_actor, parse_time
+from backend.services.chat.model import contact_actor
+from backend.services.chat.store import external_messages
+from backend.services.chat.store.base import new_id
+from backend.services.chat.store.conversations import get_or_create_conversation, join
+from backend.services.chat.store.tables import Attachment, Contact, Conversation, Message
+from backend.services.chat.store.work import announce_work
+
+# The agent answers after this time without another message.
+SILENCE: Final = timedelta(seconds=1.5)
+HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
+_MAX_TITLE: Final = 200
+# What is needed to write into the conversation, or to answer a single message.
+_CONVERSATION_DETAILS: Final = (
+    "service_url",
+    "teams_id",
+    "locale",
+    "chat_id",
+    "topic",
+    "business_connection_id",
+    "channel",
+    "thread",
+    "receiver",
+)
+_MESSAGE_DETAILS: Final = ("album", "callback_query_id", "response_url", "call_sid", "mentioned")
+
+
+def apply_message(scope: EventScope, event: ChannelEvent) -> Message | None:
+    """Store a message. Returns None if it is stored already, or is not for us to store."""
+    if not event.get_text("conversation_key"):
+        return None
+    if event.get_text("direction") == "outbound":
+        return _apply_echo(scope, event)
+    contact = scope.resolve_contact(event)
+    if (contact is not None and contact.is_blocked) or _is_unwanted(scope, event):
+        return None
+    conversation, is_new_conversation = _open_conversation(scope, event, contact)
+    author = contact_actor(contact.id) if contact else account_actor(scope.account)
+    _end_human_mode(scope, conversation)
+    message, is_new = scope.log.add_message(
+        scope.session,
+        conversation,
+        _build_message(scope, event, conversation, "inbound", author),
+        last_inbound_at=scope.now,
+        **_update_details(conversation, event),
+        **_plan_answer(scope, event, conversation),
+    )
+    if not is_new:
+        return None
+    _add_attachments(scope, event, message)
+    if is_new_conversation or conversation.is_group:
+        join(scope.session, conversation, author, scope.now)
+    announce_work(scope.session)
+    return message
+
+
+def _is_unwanted(scope: EventScope, event: ChannelEvent) -> bool:
+    """Return whether the account stores messages of groups only if they mention it."""
+    is_for_others = (
+        event.context.get("group") is True and event.context.get("mentioned") is not True
+    )
+    return is_for_others and scope.account.settings.get("group_messages") == "mentioned"
+
+
+def _open_conversation(
+    scope: EventScope, event: ChannelEvent, contact: Contact | None
+) -> tuple[Conversation, bool]:
+    """Return the conversation of *event*, and whether it is new."""
+    key = event.get_text("conversation_key")
+    is_group = event.context.get("group") is True
+    if scope.account.channel == "whatsapp" and contact is not None and not is_group:
+        # The key is the business-scoped id or the phone number, whichever the webhook has.
+        found = external_messages.find_conversation_of_contact(
+            scope.session, scope.account.id, contact.id
+        )
+        if found is not None:
+            return found, False
+    conversation, is_new = get_or_create_conversation(
+        scope.session,
+        {
+            "tenant_id": scope.account.tenant_id,
+            "account_id": scope.account.id,
+            "channel": scope.account.channel,
+            "key": key,
+            "is_group": is_group,
+            "contact_id": contact.id if contact and not is_group else None,
+            "title": (contact.name if contact else "")[:_MAX_TITLE],
+            "details": _select(event, _CONVERSATION_DETAILS),
+            "created_at": scope.now,
+            "updated_at": scope.now,
+        },
+    )
+    if is_new:
+        scope.log.record_creation(scope.session, conversation)
+    return conversation, is_new
+
+
+def _plan_answer(
+    scope: EventScope, event: ChannelEvent, conversation: Conversation
+) -> dict[str, Any]:
+    """Return the time of the agent's answer, if the message needs one.
+
+    In groups the agent answers only if it is mentioned, and never while a person has taken over.
+    """
+    content = get_object(event.fields, "content")
+    is_addressed = event.context.get("group") is not True or event.context.get("mentioned") is True
+    is_readable = get_text(content, "type") != "unsupported"
+    if conversation.mode != "bot" or not is_addressed or not is_readable:
+        return {}
+    return {"answer_due_at": scope.now + SILENCE}
+
+
+def _end_human_mode(scope: EventScope, conversation: Conversation) -> None:
+    """Give the conversation back to the agent once the time of the colleague is over."""
+    until = conversation.mode_until
+    values: dict[str, Any] = {}
+    if conversation.mode == "human" and until is not None and until <= scope.now:
+        values |= {"mode": "bot", "mode_until": None, "assignee_id": None}
+    if conversation.status == "resolved":
+        values["status"] = "open"
+    if values:
+        scope.log.change_conversation(scope.session, conversation, **values)
+
+
+def _build_message(
+    scope: EventScope,
+    event: ChannelEvent,
+    conversation: Conversation,
+    direction: str,
+    author: str,
+) -> NewMessage:
+    details = _select(event, _MESSAGE_DETAILS)
+    details |= {
+        name: event.fields[name] for name in ("flags", "referral", "via") if name in event.fields
+    }
+    content: Mapping[str, Any] = _build_stored_content(event)
+    if direction == "inbound":
+        content = resolve_typed_answer(scope.session, conversation.id, content, scope.now)
+    return NewMessage(
+        direction=direction,
+        author=author,
+        content=content,
+        source=event.get_text("source")[:80] or "webhook",
+        external_id=event.get_text("external_id") or None,
+        delivery_ref=event.get_text("delivery_ref") or None,
+        reply_to_id=_find_reply(scope, event, conversation),
+        state="sent" if direction == "outbound" else "received",
+        sent_at=parse_time(event.get_text("at")),
+        details=details,
+    )
+
+
+def _build_stored_content(event: ChannelEvent) -> dict[str, Any]:
+    """Return the content with an id for each attachment and without URLs, which carry secrets."""
+    content = copy.deepcopy(dict(get_object(event.fields, "content")))
+    for attachment in get_objects(content, "attachments"):
+        if isinstance(attachment, dict):
+            attachment.pop("url", None)
+            attachment["id"] = new_id("att")
+    return content
+
+
+def _find_reply(scope: EventScope, event: ChannelEvent, conversation: Conversation) -> str | None:
+    replied = event.get_text("reply_to")
+    if not replied:
+        return None
+    found = external_messages.find_external_message(
+        scope.session, scope.account.id, replied, conversation.key
+    )
+    if found is None:
+        found = external_messages.find_delivered_message(
+            scope.session, scope.account.id, replied, conversation.key
+        )
+    return None if found is None else found[1].id
+
+
+def _add_attachments(scope: EventScope, event: ChannelEvent, message: Message) -> None:
+    """Add the references to the files of a message, which a job downloads."""
+    sources = get_objects(get_object(event.fields, "content"), "attachments")
+    if not sources:
+        return
+    stored = get_objects(message.content, "attachments")
+    external_messages.add_attachments(
+        scope.session,
+        [
+            Attachment(
+                id=get_id(target, "id"),
+                tenant_id=message.tenant_id,
+                conversation_id=message.conversation_id,
+                message_id=message.id,
+                position=position,
+                name=get_text(source, "name")[:255],
+                mime=get_text(source, "mime")[:100],
+                size_bytes=_get_size(source),
+                media_id=get_id(source, "media_id")[:500] or None,
+                url=get_text(source, "url") or None,
+                state="pending",
+                next_attempt_at=scope.now,
+                created_at=scope.now,
+            )
+            for position, (source, target) in enumerate(zip(sources, stored, strict=True))
+        ],
+    )
+
+
+def _get_size(source: Mapping[str, Any]) -> int | None:
+    size = source.get("size")
+    return size if isinstance(size, int) else None
+
+
+def _update_details(conversation: Conversation, event: ChannelEvent) -> dict[str, Any]:
+    """Return the column of details if the event has news: other processes also write it."""
+    news = _select(event, _CONVERSATION_DETAILS)
+    if news.items() <= conversation.details.items():
+        return {}
+    return {"details": {**conversation.details, **news}}
+
+
+def _select(event: ChannelEvent, names: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: event.context.get(name) for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+def _apply_echo(scope: EventScope, event: ChannelEvent) -> Message | None:
+    """Apply a message of our account: it confirms a delivery, or a colleague has written it."""
+    external_id = event.get_text("external_id")
+    if apply_status(
+        scope.session,
+        scope.log,
+        scope.account.id,
+        "sent",
+        scope.now,
+        ref=event.get_text("delivery_ref") or None,
+        external_id=external_id or None,
+    ):
+        return None
+    own_app = get_id(scope.account.settings, "app_id")
+    if own_app and event.get_text("source") == f"app:{own_app}":
+        return None
+    if scope.find_message(event, external_id) is not None:
+        return None
+    conversation = _find_echo_conversation(scope, event)
+    until = scope.now + HUMAN_MODE_LIFETIME
+    message, is_new = scope.log.add_message(
+        scope.session,
+        conversation,
+        _build_message(scope, event, conversation, "outbound", account_actor(scope.account)),
+        answer_due_at=None,
+    )
+    if not is_new:
+        return None
+    _add_attachments(scope, event, message)
+    scope.log.change_conversation(scope.session, conversation, mode="human", mode_until=until)
+    return message
+
+
+def _find_echo_conversation(scope: EventScope, event: ChannelEvent) -> Conversation:
+    """Return the conversation to which a colleague wrote; the receiver becomes its contact."""
+    key = event.get_text("conversation_key")
+    kind, _, identifier = key.partition(":")
+    contact = None
+    if kind == "user":
+        contact = scope.find_known_contact(identifier)
+        if contact is None:
+            scheme = "wa_id" if scope.account.channel == "whatsapp" else "id"
+            sender: dict[str, Json] = {"id": identifier, "ids": {scheme: identifier}}
+            contact = scope.resolve_contact(ChannelEvent("message", {"sender": sender}))
+    return _open_conversation(scope, event, contact)[0]

@@ -1,0 +1,177 @@
+"""Errors of the chat service, and the problem responses (RFC 9457) for them."""
+
+from collections.abc import Mapping
+
+from backend.chassis.web.problems import ServiceError
+from backend.security.http_errors import FieldErrors
+
+
+class ConversationNotFound(ServiceError):
+    """The conversation does not exist, was deleted, or is not visible to the caller."""
+
+    status = 404
+    code = "conversation_not_found"
+    title = "Conversation not found"
+
+    def __init__(self) -> None:
+        super().__init__("You have no conversation with this ID.")
+
+
+class MessageNotFound(ServiceError):
+    status = 404
+    code = "message_not_found"
+    title = "Message not found"
+
+    def __init__(self) -> None:
+        super().__init__("The conversation has no message with this ID.")
+
+
+class ResourceNotFound(ServiceError):
+    """An account, contact, template, hook, delivery or received event does not exist."""
+
+    status = 404
+    code = "not_found"
+    title = "Resource not found"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no {what} with this ID.")
+
+
+class ConversationTaken(ServiceError):
+    """Another colleague has claimed the conversation."""
+
+    status = 409
+    code = "taken"
+    title = "Conversation is taken"
+
+    def __init__(self) -> None:
+        super().__init__("Another person has claimed this conversation. Ask them to release it.")
+
+
+class WindowClosed(ServiceError):
+    """The channel accepts only templates outside its window."""
+
+    status = 409
+    code = "window_closed"
+    title = "Window of the channel is closed"
+
+    def __init__(self, hours: int) -> None:
+        super().__init__(
+            f"The contact has not written for {hours} hours. Until they write again, the channel "
+            "accepts only templates. Send content of the type template."
+        )
+
+
+class MessageNotEditable(ServiceError):
+    """Only the author may edit or delete a message."""
+
+    status = 403
+    code = "not_your_message"
+    title = "Message is read-only"
+
+    def __init__(self) -> None:
+        super().__init__("You did not write this message. Only its author can change it.")
+
+
+class ReplyPermissionRequired(ServiceError):
+    """The caller writes for another user or into the team's inbox."""
+
+    status = 403
+    code = "forbidden"
+    title = "Permission required"
+
+    def __init__(self) -> None:
+        super().__init__("This requires the permission chat:reply.")
+
+
+class AccountStopped(ServiceError):
+    """The account of the channel is stopped or its token was revoked."""
+
+    status = 409
+    code = "account_stopped"
+    title = "Account is stopped"
+
+    def __init__(self) -> None:
+        super().__init__("The account of this channel is stopped. An administrator must check it.")
+
+
+class DeliveryNotChangeable(ServiceError):
+    """The delivery is in a state in which it can be neither retried nor cancelled."""
+
+    status = 409
+    code = "delivery_state"
+    title = "Delivery cannot be changed"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The delivery is {state}.")
+
+
+class WebhookRejected(ServiceError):
+    """The webhook has no valid signature."""
+
+    status = 401
+    code = "invalid_signature"
+    title = "Signature is invalid"
+
+    def __init__(self) -> None:
+        super().__init__("The request is not signed with the secret of this account.")
+
+
+class WebhookTooLarge(ServiceError):
+    """The body is larger than the limit."""
+
+    status = 413
+    code = "body_too_large"
+    title = "Body is too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The body may have at most {max_bytes} bytes.")
+
+
+class WebhookUnreadable(ServiceError):
+    """A stored webhook still cannot be processed."""
+
+    status = 422
+    code = "webhook_unreadable"
+    title = "Webhook is unreadable"
+
+
+class AnswerUnavailable(ServiceError):
+    """The agent cannot answer now. The message is stored."""
+
+    status = 503
+    code = "agent_unavailable"
+    title = "Answer is unavailable"
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
+
+
+class TooManyMessages(ServiceError):
+    """A contact or tenant sends more messages than its limit."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many messages"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"Retry in {retry_after_seconds} seconds.")
+        self._retry_after_seconds = retry_after_seconds
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self._retry_after_seconds)}
+
+
+class InvalidContent(ServiceError):
+    """The content is valid JSON of its type, but cannot be sent in this conversation."""
+
+    status = 422
+    code = "invalid_content"
+    title = "Content is invalid"
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self._errors: FieldErrors = [{"pointer": pointer, "detail": detail}]
+
+    def errors(self) -> FieldErrors:
+        return self._errors

@@ -1,0 +1,1 @@
+"""Background work of the chat service: answers, media, deliveries."""

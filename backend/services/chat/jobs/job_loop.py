@@ -1,0 +1,94 @@
+"""Runs the jobs of the worker in threads, until they have no work."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from backend.chassis.background import PeriodicTask
+
+_log = logging.getLogger(__name__)
+_POLL_SECONDS = 1.0
+_STOP_SECONDS = 10.0
+
+
+class Job(Protocol):
+    """A kind of background work. Its queue is in the tables, so any process can do a piece."""
+
+    @property
+    def name(self) -> str:
+        """The name of its threads, also in log messages."""
+
+    @property
+    def threads(self) -> int:
+        """Number of pieces that one worker does at the same time."""
+
+    def run_once(self) -> bool:
+        """Do one piece of work that is due. Returns False if there is none."""
+
+    def get_next_due_time(self) -> datetime | None:
+        """Return the time at which the next piece is due, which may be past, or None."""
+
+
+class JobLoop:
+    """Runs *jobs* in threads. Each polls its queue, and runs at once when it is woken."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        poll_seconds: float = _POLL_SECONDS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._jobs = jobs
+        self._now = now
+        self._active = 0
+        self._lock = threading.Lock()
+        self._tasks = [
+            PeriodicTask(
+                job.name,
+                poll_seconds,
+                lambda job=job: self._run_once(job),  # type: ignore[misc]
+                stops_at_exit=True,
+            )
+            for job in jobs
+            for _ in range(job.threads)
+        ]
+
+    def start(self) -> None:
+        for task in self._tasks:
+            task.start()
+
+    def wake(self) -> None:
+        """Let all jobs look for work at once."""
+        for task in self._tasks:
+            task.wake()
+
+    def stop(self) -> None:
+        """Finish the current pieces of work within seconds."""
+        for task in self._tasks:
+            task.request_stop()
+        for task in self._tasks:
+            task.stop(_STOP_SECONDS)
+
+    def has_work_within(self, time: timedelta) -> bool:
+        """Return whether a job runs, or has a piece of work that is due within *time*."""
+        if self._active:
+            return True
+        return has_work_before(self._jobs, self._now() + time)
+
+    def _run_once(self, job: Job) -> bool:
+        with self._lock:
+            self._active += 1
+        try:
+            return job.run_once()
+        finally:
+            with self._lock:
+                self._active -= 1
+
+
+def has_work_before(jobs: Sequence[Job], time: datetime) -> bool:
+    """Return whether one of *jobs* has a piece of work that is due before *time*."""
+    due_times = (job.get_next_due_time() for job in jobs)
+    return any(due is not None and due <= time for due in due_times)

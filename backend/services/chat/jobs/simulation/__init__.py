@@ -1,0 +1,1 @@
+"""Small servers that behave as the channels' providers document it, faults included."""

@@ -1,0 +1,333 @@
+"""Request and response schemas of conversations and messages."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from backend.security import Input, JsonInteger, VisibleText
+from backend.services.chat.domain.views import (
+    ConversationDetail,
+    ConversationView,
+    MessageView,
+    ParticipantView,
+)
+
+Identifier = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_:.@-]+$")]
+ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+MAX_TEXT = 20_000
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), VisibleText]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300), VisibleText]
+Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^https?://[^\s]+$")]
+
+
+class OptionInput(Input):
+    """One option of a choice."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    title: ShortText
+    description: Annotated[str, Field(max_length=1000)] | None = None
+    url: Url | None = None
+
+
+class TextInput(Input):
+    """Text in CommonMark."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ChoiceInput(Input):
+    """A question with options."""
+
+    type: Literal["choice"]
+    text: Text
+    options: Annotated[list[OptionInput], Field(min_length=1, max_length=50)]
+
+
+class CardInput(Input):
+    """One card of a carousel."""
+
+    title: ShortText
+    text: Annotated[str, Field(max_length=2000)] | None = None
+    url: Url | None = None
+    options: Annotated[list[OptionInput], Field(max_length=10)] = Field(default_factory=list)
+
+
+class CarouselInput(Input):
+    """Cards side by side."""
+
+    type: Literal["carousel"]
+    text: Annotated[str, Field(max_length=2000)] | None = None
+    cards: Annotated[list[CardInput], Field(min_length=1, max_length=20)]
+
+
+class FormFieldInput(Input):
+    """One question of a form."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    title: ShortText
+    kind: Literal["text", "number", "date", "email", "choice"] = "text"
+    options: Annotated[list[OptionInput], Field(max_length=50)] = Field(default_factory=list)
+    is_required: bool = False
+
+
+class FormInput(Input):
+    """A form to fill in."""
+
+    type: Literal["form"]
+    title: ShortText
+    text: Annotated[str, Field(max_length=2000)] | None = None
+    fields: Annotated[list[FormFieldInput], Field(min_length=1, max_length=30)]
+
+
+class TemplateInput(Input):
+    """A template of the account."""
+
+    type: Literal["template"]
+    name: Annotated[str, Field(min_length=1, max_length=512)]
+    language: Annotated[str, Field(min_length=2, max_length=16)]
+    parameters: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+
+
+class LocationInput(Input):
+    """A place, in degrees."""
+
+    type: Literal["location"]
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+    name: Annotated[str, Field(max_length=300)] | None = None
+    address: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class LinkInput(Input):
+    """A link with a title."""
+
+    type: Literal["link"]
+    url: Url
+    title: Annotated[str, Field(max_length=300)] | None = None
+
+
+ContentInput = Annotated[
+    TextInput | ChoiceInput | CarouselInput | FormInput | TemplateInput | LocationInput | LinkInput,
+    Field(discriminator="type"),
+]
+# A plain text is short for content of the type text.
+AnyContent = Text | ContentInput
+
+
+def to_content(content: "str | BaseModel") -> dict[str, Any]:
+    """Return the stored form of the content of a request."""
+    if isinstance(content, str):
+        return {"type": "text", "text": content}
+    return content.model_dump(mode="json", exclude_none=True)
+
+
+class MessageSend(Input):
+    """A message to the agent.
+
+    `user_id` other than the caller's requires `chat:reply`. Without `conversation_id` a
+    conversation is started. A repeated `client_id` returns the first message.
+    """
+
+    user_id: Identifier | None = None
+    channel: Literal["web"] = "web"
+    content: AnyContent
+    conversation_id: Identifier | None = None
+    client_id: ClientId | None = None
+    reply_to_id: Identifier | None = None
+
+
+class MessagePost(Input):
+    """A message of a person in a conversation. An internal note is never delivered."""
+
+    content: AnyContent
+    client_id: ClientId | None = None
+    reply_to_id: Identifier | None = None
+    internal: bool = False
+
+
+class MessageEdit(Input):
+    """The new content of a message."""
+
+    content: AnyContent
+
+
+class ConversationChange(Input):
+    """Changes of a conversation. A null `assignee_id` releases it."""
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
+    status: Literal["open", "pending", "resolved"] | None = None
+    mode: Literal["bot", "human", "paused"] | None = None
+    assignee_id: Identifier | None = None
+
+
+class ReadMove(Input):
+    """The number of the last message that the caller has read."""
+
+    seq: Annotated[int, Field(ge=0, le=2**53 - 1), JsonInteger]
+
+
+class TypingChange(Input):
+    """True while the caller types."""
+
+    typing: bool = True
+
+
+class ReactionResponse(BaseModel):
+    """A reaction of an actor, such as `user:ID` or `contact:ID`."""
+
+    actor: str
+    emoji: str
+
+
+class AttachmentResponse(BaseModel):
+    """A file of a message. `state` is pending, stored, failed or expired."""
+
+    id: str
+    name: str
+    mime: str
+    size_bytes: int | None
+    state: str
+
+
+class MessageResponse(BaseModel):
+    """A message. `seq` is its order of arrival; show messages in the order (`sent_at`, `seq`).
+
+    `change_seq` is the number of its last change. `author` is `user:ID`, `contact:ID`, `agent` or
+    `system`. `state` is received, queued, sending, sent, delivered, read, failed, unknown or
+    cancelled.
+    """
+
+    id: str
+    conversation_id: str
+    seq: int
+    change_seq: int
+    direction: Literal["inbound", "outbound"]
+    author: str
+    source: str
+    internal: bool
+    client_id: str | None
+    content: Mapping[str, Any]
+    reply_to_id: str | None
+    state: str
+    error: Mapping[str, Any] | None
+    citations: Sequence[Mapping[str, Any]]
+    steps: Sequence[Mapping[str, Any]]
+    reactions: Sequence[ReactionResponse]
+    attachments: Sequence[AttachmentResponse]
+    sent_at: datetime
+    created_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+
+    @classmethod
+    def from_view(cls, view: MessageView) -> Self:
+        return cls.model_validate(view, from_attributes=True)
+
+
+class MessageListResponse(BaseModel):
+    """Messages in the order of `seq`. `has_more` tells whether there are more in that direction."""
+
+    items: Sequence[MessageResponse]
+    has_more: bool
+
+
+class ParticipantResponse(BaseModel):
+    """A participant, and the number of the last message it has read."""
+
+    actor: str
+    read_seq: int
+    joined_at: datetime
+
+    @classmethod
+    def from_view(cls, view: ParticipantView) -> Self:
+        return cls.model_validate(view, from_attributes=True)
+
+
+class ConversationResponse(BaseModel):
+    """A conversation. `read_seq` is the caller's read position.
+
+    `answer_error` tells why the agent has not answered; null without an error.
+    """
+
+    id: str
+    account_id: str
+    channel: str
+    is_group: bool
+    owner_id: str | None
+    contact_id: str | None
+    title: str
+    status: Literal["open", "pending", "resolved"]
+    mode: Literal["bot", "human", "paused"]
+    mode_until: datetime | None
+    assignee_id: str | None
+    last_seq: int
+    change_seq: int
+    read_seq: int
+    answer_error: Mapping[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def from_view(cls, view: ConversationView) -> Self:
+        return cls.model_validate(view, from_attributes=True)
+
+
+class ConversationPage(BaseModel):
+    """Conversations, most recently updated first."""
+
+    items: Sequence[ConversationResponse]
+    next_cursor: str | None
+
+
+class ConversationDetailResponse(ConversationResponse):
+    """A conversation with its last 50 messages and its participants."""
+
+    messages: Sequence[MessageResponse]
+    participants: Sequence[ParticipantResponse]
+
+    @classmethod
+    def from_detail(cls, detail: ConversationDetail) -> Self:
+        return cls(
+            **ConversationResponse.from_view(detail.conversation).model_dump(),
+            messages=[MessageResponse.from_view(view) for view in detail.messages],
+            participants=[ParticipantResponse.from_view(view) for view in detail.participants],
+        )
+
+
+class AnswerErrorResponse(BaseModel):
+    """Why there is no answer. With `retries`, the service tries again."""
+
+    code: str
+    detail: str
+    retries: bool = False
+
+
+class SendResponse(BaseModel):
+    """The stored message and the agent's answer, if it came within the time.
+
+    With the status `accepted` the answer is stored later; `error` tells why there is none.
+    """
+
+    conversation_id: str
+    message: MessageResponse
+    answer: MessageResponse | None
+    status: Literal["answered", "accepted"]
+    error: AnswerErrorResponse | None = None
+
+
+class SearchHitResponse(BaseModel):
+    """A found message. `highlights` are ranges of characters in its text."""
+
+    message: MessageResponse
+    conversation: ConversationResponse
+    highlights: Sequence[Sequence[int]]
+
+
+class SearchResponse(BaseModel):
+    """Found messages, newest first."""
+
+    items: Sequence[SearchHitResponse]
+    next_cursor: str | None

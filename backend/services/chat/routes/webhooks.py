@@ -1,0 +1,65 @@
+"""Webhooks of the channels' providers. They are authenticated by their signatures."""
+
+import time
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import responds_with_stream
+from backend.security import public
+from backend.services.chat.domain.webhooks.reception import WebhookReceiver
+from backend.services.chat.domain.webhooks.requests import (
+    MAX_BODY_BYTES,
+    WebhookRequest,
+    WebhookResponse,
+)
+from backend.services.chat.errors import ResourceNotFound, WebhookRejected, WebhookTooLarge
+
+webhooks = Blueprint("webhooks", __name__, url_prefix="/webhook")
+
+
+@webhooks.get("/<channel>/<account>")
+@public
+@responds_with_stream("text/plain", errors=(WebhookRejected, ResourceNotFound))
+def confirm_webhook(channel: str, account: str) -> Response:
+    """Answer the challenge with which a provider verifies the URL."""
+    receiver = use(WebhookReceiver)
+    return _respond(receiver.confirm_subscription(channel, account, request.args.to_dict()))
+
+
+@webhooks.post("/<channel>/<account>")
+@public
+@responds_with_stream(
+    "text/plain",
+    "text/xml",
+    "application/json",
+    errors=(WebhookRejected, ResourceNotFound, WebhookTooLarge),
+)
+def receive_webhook(channel: str, account: str) -> Response:
+    """Store a webhook. Status 200 means that it is stored."""
+    receiver = use(WebhookReceiver)
+    received = WebhookRequest(
+        method=request.method,
+        url=receiver.build_url(request.path, request.query_string.decode("latin-1")),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=request.args.to_dict(),
+        body=_read_body(),
+        received_at=time.time(),
+    )
+    return _respond(receiver.receive(channel, account, received))
+
+
+def _read_body() -> bytes:
+    """Return the bytes as they came: signatures are computed over them."""
+    request.max_content_length = MAX_BODY_BYTES
+    try:
+        return request.get_data(cache=False, parse_form_data=False)
+    except RequestEntityTooLarge as error:
+        raise WebhookTooLarge(MAX_BODY_BYTES) from error
+
+
+def _respond(answer: WebhookResponse) -> Response:
+    response = Response(answer.body, mimetype=answer.media_type)
+    response.headers.extend(answer.headers)
+    return response

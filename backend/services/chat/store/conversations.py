@@ -1,0 +1,270 @@
+"""Queries on conversations and participants. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Insert, delete, func, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from backend.services.chat.model import ConversationFilter
+from backend.services.chat.store.base import new_id
+from backend.services.chat.store.tables import Conversation, Participant
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last numbers of messages and changes of a conversation."""
+
+    seq: int
+    change_seq: int
+
+
+def insert_ignoring_conflicts(session: Session, table: Any) -> Insert:
+    """Return an insert into *table* that skips rows which violate a unique constraint."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def get_or_create_conversation(session: Session, row: dict[str, Any]) -> tuple[Conversation, bool]:
+    """Return the conversation with the account and key of *row*, and whether it was created.
+
+    Args:
+        row: the columns of a new conversation without `id`.
+    """
+    query = select(Conversation).where(
+        Conversation.account_id == row["account_id"], Conversation.key == row["key"]
+    )
+    found = session.scalar(query)
+    if found is not None:
+        return found, False
+    conversation_id = new_id("conv")
+    columns = {"id": conversation_id, **row}
+    session.execute(insert_ignoring_conflicts(session, Conversation).values(columns))
+    created = session.scalars(query).one()
+    return created, created.id == conversation_id
+
+
+def find_conversation(
+    session: Session, tenant_id: str, conversation_id: str
+) -> Conversation | None:
+    """Return the tenant's conversation, or None."""
+    return session.scalar(
+        select(Conversation).where(
+            Conversation.id == conversation_id, Conversation.tenant_id == tenant_id
+        )
+    )
+
+
+def lock_conversation(
+    session: Session, tenant_id: str, conversation_id: str
+) -> Conversation | None:
+    """Return the conversation as `find_conversation`, locked until the transaction ends."""
+    return session.scalar(
+        select(Conversation)
+        .where(Conversation.id == conversation_id, Conversation.tenant_id == tenant_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_conversations(
+    session: Session,
+    tenant_id: str,
+    conditions: ConversationFilter,
+    limit: int,
+    after: tuple[datetime, str] | None,
+) -> Sequence[Conversation]:
+    """Return conversations, most recently updated first.
+
+    Args:
+        after: (updated_at, id) of the last conversation of the previous page, or None.
+    """
+    query = (
+        select(Conversation)
+        .where(Conversation.tenant_id == tenant_id)
+        .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
+        .limit(limit)
+    )
+    for name in ConversationFilter.__slots__:
+        value = getattr(conditions, name)
+        if value is not None:
+            query = query.where(getattr(Conversation, name) == value)
+    if after is not None:
+        query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    return session.scalars(query).all()
+
+
+def advance(
+    session: Session, conversation_id: str, now: datetime, *, new_message: bool, **values: Any
+) -> Position:
+    """Number a change, and with *new_message* a message. Sets *values* in the same statement.
+
+    The row stays locked until the transaction ends, so numbers are in the order of commits.
+    """
+    # Changes that are only states or read positions do not move the conversation up in the list.
+    updated = {"updated_at": now} if new_message else {}
+    row = session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id)
+        .values(
+            last_seq=Conversation.last_seq + (1 if new_message else 0),
+            change_seq=Conversation.change_seq + 1,
+            **updated,
+            **values,
+        )
+        .returning(Conversation.last_seq, Conversation.change_seq)
+        .execution_options(synchronize_session=False)
+    ).one()
+    return Position(row[0], row[1])
+
+
+def update_conversation(session: Session, conversation_id: str, **values: Any) -> None:
+    """Set columns that are no change for readers, such as the lease or the agent's session."""
+    session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def delete_conversation(session: Session, conversation_id: str) -> None:
+    """Delete the conversation with all its rows."""
+    session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+
+
+# Work of the answering job
+
+
+def lease_due_conversation(
+    session: Session, holder: str, now: datetime, until: datetime
+) -> Conversation | None:
+    """Lease the conversation whose answer is due for the longest time, or return None."""
+    free = or_(Conversation.lease_until.is_(None), Conversation.lease_until < now)
+    candidate = (
+        select(Conversation.id)
+        .where(Conversation.answer_due_at <= now, free)
+        .order_by(Conversation.answer_due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    conversation_id = session.scalar(candidate)
+    if conversation_id is None or not lease_conversation(
+        session, conversation_id, holder, now, until
+    ):
+        return None
+    return session.scalars(
+        select(Conversation)
+        .where(Conversation.id == conversation_id)
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def lease_conversation(
+    session: Session, conversation_id: str, holder: str, now: datetime, until: datetime
+) -> bool:
+    """Give *holder* the lease until *until*. Returns False if another one holds it."""
+    result = session.execute(
+        update(Conversation)
+        .where(
+            Conversation.id == conversation_id,
+            or_(
+                Conversation.lease_until.is_(None),
+                Conversation.lease_until < now,
+                Conversation.lease_holder == holder,
+            ),
+        )
+        .values(lease_holder=holder, lease_until=until)
+        .execution_options(synchronize_session=False)
+    )
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+def holds_lease(session: Session, conversation_id: str, holder: str) -> bool:
+    """Return whether *holder* has the lease. Locks the row until the transaction ends."""
+    found = session.scalar(
+        select(Conversation.lease_holder)
+        .where(Conversation.id == conversation_id)
+        .with_for_update()
+    )
+    return found == holder
+
+
+def get_next_due_time(session: Session) -> datetime | None:
+    """Return the earliest time at which an answer is due, or None."""
+    due, lease = session.execute(
+        select(Conversation.answer_due_at, Conversation.lease_until)
+        .where(Conversation.answer_due_at.is_not(None))
+        .order_by(Conversation.answer_due_at)
+        .limit(1)
+    ).first() or (None, None)
+    return due if due is None or lease is None else max(due, lease)
+
+
+def count_due(session: Session, tenant_id: str | None = None) -> int:
+    """Return the number of conversations that wait for an answer, of one tenant or of all."""
+    query = (
+        select(func.count())
+        .select_from(Conversation)
+        .where(Conversation.answer_due_at.is_not(None))
+    )
+    if tenant_id is not None:
+        query = query.where(Conversation.tenant_id == tenant_id)
+    return session.scalar(query) or 0
+
+
+# Participants
+
+
+def join(session: Session, conversation: Conversation, actor: str, now: datetime) -> Participant:
+    """Return the participant *actor*, after adding it if necessary."""
+    key = (conversation.id, actor)
+    found = session.get(Participant, key)
+    if found is not None:
+        return found
+    session.execute(
+        insert_ignoring_conflicts(session, Participant).values(
+            conversation_id=conversation.id,
+            actor=actor,
+            tenant_id=conversation.tenant_id,
+            read_seq=0,
+            change_seq=0,
+            joined_at=now,
+        )
+    )
+    return session.get_one(Participant, key)
+
+
+def list_participants(session: Session, conversation_id: str) -> Sequence[Participant]:
+    return session.scalars(
+        select(Participant)
+        .where(Participant.conversation_id == conversation_id)
+        .order_by(Participant.joined_at, Participant.actor)
+    ).all()
+
+
+def get_read_positions(
+    session: Session, conversation_ids: Sequence[str], actor: str
+) -> dict[str, int]:
+    """Return how far *actor* has read, by conversation."""
+    rows = session.execute(
+        select(Participant.conversation_id, Participant.read_seq).where(
+            Participant.conversation_id.in_(conversation_ids), Participant.actor == actor
+        )
+    )
+    return dict(rows.tuples().all())
+
+
+def list_changed_participants(
+    session: Session, conversation_id: str, after: int
+) -> Sequence[Participant]:
+    """Return the participants whose read position changed after change *after*."""
+    return session.scalars(
+        select(Participant).where(
+            Participant.conversation_id == conversation_id, Participant.change_seq > after
+        )
+    ).all()

@@ -1,0 +1,160 @@
+"""Queries that find messages, deliveries and conversations by the ids of a provider."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from backend.services.chat.store.tables import (
+    Attachment,
+    Contact,
+    Conversation,
+    Delivery,
+    Identity,
+    Message,
+    Template,
+)
+
+
+def find_conversation_by_key(session: Session, account_id: str, key: str) -> Conversation | None:
+    return session.scalar(
+        select(Conversation).where(Conversation.account_id == account_id, Conversation.key == key)
+    )
+
+
+def find_conversation_of_contact(
+    session: Session, account_id: str, contact_id: str
+) -> Conversation | None:
+    """Return the latest one-to-one conversation of the contact at the account, or None."""
+    return session.scalar(
+        select(Conversation)
+        .where(
+            Conversation.account_id == account_id,
+            Conversation.contact_id == contact_id,
+            Conversation.is_group.is_(False),
+        )
+        .order_by(Conversation.updated_at.desc())
+        .limit(1)
+    )
+
+
+def find_external_message(
+    session: Session, account_id: str, external_id: str, key: str = ""
+) -> tuple[Conversation, Message] | None:
+    """Return a message by the provider's id, and its conversation.
+
+    Args:
+        key: the conversation's key, or the key of the chat that its threads and topics begin with;
+            empty if the provider's ids are unique in the account.
+    """
+    query = (
+        select(Conversation, Message)
+        .join(Message, Message.conversation_id == Conversation.id)
+        .where(Conversation.account_id == account_id, Message.external_id == external_id)
+        .order_by(Message.number)
+        .limit(1)
+    )
+    if key:
+        query = query.where(_is_in_chat(key))
+    row = session.execute(query).first()
+    return None if row is None else (row[0], row[1])
+
+
+def find_delivered_message(
+    session: Session, account_id: str, external_id: str, key: str = ""
+) -> tuple[Conversation, Message] | None:
+    """Return a message of ours by the provider's id of one of its parts; see above for *key*."""
+    query = (
+        select(Conversation, Message)
+        .join(Message, Message.conversation_id == Conversation.id)
+        .join(Delivery, Delivery.message_id == Message.id)
+        .where(Delivery.account_id == account_id, Delivery.external_id == external_id)
+        .limit(1)
+    )
+    if key and not key.startswith("user:"):
+        query = query.where(_is_in_chat(key))
+    row = session.execute(query).first()
+    return None if row is None else (row[0], row[1])
+
+
+def _is_in_chat(key: str) -> ColumnElement[bool]:
+    return or_(Conversation.key == key, Conversation.key.startswith(f"{key}:", autoescape=True))
+
+
+def list_sent_until(
+    session: Session, conversation_id: str, until: datetime, states: Sequence[str], limit: int
+) -> Sequence[Message]:
+    """Return outbound messages in one of *states* that were sent until *until*, newest first."""
+    return session.scalars(
+        select(Message)
+        .where(
+            Message.conversation_id == conversation_id,
+            Message.direction == "outbound",
+            Message.state.in_(states),
+            Message.sent_at <= until,
+        )
+        .order_by(Message.seq.desc())
+        .limit(limit)
+    ).all()
+
+
+def rename_conversations(session: Session, account_id: str, old_key: str, new_key: str) -> None:
+    """Give the conversation *old_key* the key *new_key*, unless there is one with it."""
+    if find_conversation_by_key(session, account_id, new_key) is None:
+        session.execute(
+            update(Conversation)
+            .where(Conversation.account_id == account_id, Conversation.key == old_key)
+            .values(key=new_key)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def find_identity(session: Session, account_id: str, value: str) -> Identity | None:
+    """Return the identity with *value* in any scheme, or None."""
+    return session.scalar(
+        select(Identity)
+        .where(Identity.account_id == account_id, Identity.value == value)
+        .order_by(Identity.created_at)
+        .limit(1)
+    )
+
+
+def find_contact_with_ids(
+    session: Session, account_id: str, ids: Sequence[tuple[str, str]]
+) -> Contact | None:
+    """Return the contact that has all *ids*, as (scheme, value), or None."""
+    rows = session.execute(
+        select(Identity.id, Contact)
+        .join(Contact, Contact.id == Identity.contact_id)
+        .where(
+            Identity.account_id == account_id,
+            tuple_(Identity.scheme, Identity.value).in_(list(ids)),
+        )
+    ).all()
+    contacts = {contact.id: contact for _, contact in rows}
+    if len(rows) != len(ids) or len(contacts) != 1:
+        return None
+    contact: Contact = rows[0][1]
+    return contact if contact.merged_into_id is None else None
+
+
+def add_attachments(session: Session, attachments: Sequence[Attachment]) -> None:
+    session.add_all(attachments)
+    session.flush()
+
+
+def set_template_status(
+    session: Session, account_id: str, name: str, language: str, status: str, now: datetime
+) -> None:
+    """Set the status of the account's template in a language."""
+    session.execute(
+        update(Template)
+        .where(
+            Template.account_id == account_id,
+            Template.name == name,
+            Template.language == language,
+        )
+        .values(status=status, synced_at=now)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,62 @@
+"""Queries on hooks and templates. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.orm import Session
+
+from backend.services.chat.store.tables import Hook, Template
+
+
+def add_hook(session: Session, hook: Hook) -> None:
+    session.add(hook)
+    session.flush()
+
+
+def find_hook(session: Session, tenant_id: str, hook_id: str) -> Hook | None:
+    return session.scalar(select(Hook).where(Hook.tenant_id == tenant_id, Hook.id == hook_id))
+
+
+def list_hooks(
+    session: Session, tenant_id: str, limit: int, after: tuple[datetime, str] | None
+) -> Sequence[Hook]:
+    """Return the tenant's hooks, newest first."""
+    query = (
+        select(Hook)
+        .where(Hook.tenant_id == tenant_id)
+        .order_by(Hook.created_at.desc(), Hook.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(Hook.created_at, Hook.id) < after)
+    return session.scalars(query).all()
+
+
+def list_enabled(session: Session, tenant_id: str) -> Sequence[Hook]:
+    """Return the tenant's hooks that are enabled."""
+    return session.scalars(
+        select(Hook).where(Hook.tenant_id == tenant_id, Hook.is_enabled.is_(True)).limit(100)
+    ).all()
+
+
+def delete_hook(session: Session, hook_id: str) -> None:
+    session.execute(delete(Hook).where(Hook.id == hook_id))
+
+
+def list_templates(
+    session: Session, tenant_id: str, account_id: str | None, limit: int, after: str | None
+) -> Sequence[Template]:
+    """Return the tenant's templates by id.
+
+    Args:
+        after: id of the last template of the previous page, or None.
+    """
+    query = (
+        select(Template).where(Template.tenant_id == tenant_id).order_by(Template.id).limit(limit)
+    )
+    if account_id is not None:
+        query = query.where(Template.account_id == account_id)
+    if after is not None:
+        query = query.where(Template.id > after)
+    return session.scalars(query).all()

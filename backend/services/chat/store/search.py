@@ -1,0 +1,72 @@
+"""Full-text search of messages. The caller owns the transaction.
+
+The column `words` is indexed with FTS5 on SQLite and as a tsvector on PostgreSQL. Words consist of
+letters, marks and digits only (domain/search_words.py).
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, column, literal_column, select, table, text
+from sqlalchemy.orm import Session
+
+from backend.services.chat.store.tables import Conversation, Message
+
+_WORDS = table("chat_message_words", column("rowid"), column("words"))
+
+
+def search_messages(
+    session: Session,
+    tenant_id: str,
+    words: Sequence[str],
+    limit: int,
+    before: int | None,
+    *,
+    owner_id: str | None,
+) -> Sequence[tuple[Message, Conversation]]:
+    """Return messages that contain all *words*, newest first.
+
+    Args:
+        words: words of the tokeniser; at least one.
+        before: `number` of the last message of the previous page, or None.
+        owner_id: only messages of this user's conversations, without internal ones; None for all
+            of the tenant.
+    """
+    query = (
+        select(Message, Conversation)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(Message.tenant_id == tenant_id, Message.deleted_at.is_(None))
+        .limit(limit)
+    )
+    if owner_id is not None:
+        query = query.where(Conversation.owner_id == owner_id, Message.is_internal.is_(False))
+    if before is not None:
+        query = query.where(Message.number < before)
+    if session.get_bind().dialect.name == "postgresql":
+        query = _match_postgresql(query, words)
+    else:
+        query = _match_sqlite(query, words)
+    return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def _match_sqlite(
+    query: Select[tuple[Message, Conversation]], words: Sequence[str]
+) -> Select[tuple[Message, Conversation]]:
+    expression = " AND ".join(f'"{word}"' for word in words)
+    return (
+        query.join(_WORDS, _WORDS.c.rowid == Message.number)
+        .where(text("chat_message_words MATCH :expression").bindparams(expression=expression))
+        # The order of the index: SQLite stops after the first rows instead of sorting all.
+        .order_by(literal_column("chat_message_words.rowid").desc())
+    )
+
+
+def _match_postgresql(
+    query: Select[tuple[Message, Conversation]], words: Sequence[str]
+) -> Select[tuple[Message, Conversation]]:
+    # Written as in the index: a parameter for the separator would not match its expression.
+    condition = text(
+        "array_to_tsvector(string_to_array(chat_messages.words, ' ')) "
+        "@@ CAST(:expression AS tsquery)"
+    )
+    expression = " & ".join(f"'{word}'" for word in words)
+    return query.where(condition.bindparams(expression=expression)).order_by(Message.number.desc())

@@ -1,0 +1,168 @@
+"""Slack: what the documentation describes beyond the recorded payloads."""
+
+from typing import Any
+
+import pytest
+
+from backend.services.chat.domain.channels.registry import build_dedup_key
+from tests.services.chat.domain.channels.normalising import (
+    normalise,
+    normalise_one,
+    slack,
+    slack_message,
+)
+
+
+def test_app_mention_and_message_of_one_post_have_one_key() -> None:
+    (message,) = normalise("slack", slack_message(text="<@UBOT> hi"))
+    (mention,) = normalise("slack", slack_message(type="app_mention", text="<@UBOT> hi"))
+
+    assert build_dedup_key(message) == build_dedup_key(mention)
+    assert message.context["mentioned"] is mention.context["mentioned"] is True
+
+
+def test_event_that_is_sent_again_has_the_same_key() -> None:
+    keys = {build_dedup_key(normalise("slack", slack_message(text="hi"))[0]) for _ in range(3)}
+
+    assert len(keys) == 1
+
+
+def test_posts_with_one_ts_in_two_channels_have_two_keys() -> None:
+    keys = {
+        build_dedup_key(normalise("slack", slack_message(text="hi", channel=channel))[0])
+        for channel in ("C1", "C2")
+    }
+
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attachments": [{"title": "preview"}]},
+        {"reply_count": 1},
+        {"metadata": {"event_type": "x"}},
+    ],
+)
+def test_edit_with_unchanged_text_is_ignored(changes: dict[str, Any]) -> None:
+    before = {"type": "message", "user": "U1", "ts": "1.2", "text": "same"}
+    payload = slack_message(
+        subtype="message_changed", hidden=True, message=before | changes, previous_message=before
+    )
+
+    assert normalise_one("slack", payload) == {"kind": "ignored", "reason": "unchanged_edit"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"subtype": "message_replied", "hidden": True},
+        {"hidden": True, "text": "secret"},
+        {"bot_id": "B1", "text": "from a bot"},
+        {"user": "UBOT", "text": "from ourselves"},
+        {"subtype": "channel_topic", "text": "topic"},
+    ],
+    ids=lambda event: str(sorted(event)),
+)
+def test_message_that_no_person_wrote_is_ignored(event: dict[str, Any]) -> None:
+    assert normalise_one("slack", slack_message(**event))["kind"] == "ignored"
+
+
+def test_reply_in_a_thread_belongs_to_the_thread() -> None:
+    event = normalise_one("slack", slack_message(text="hi", thread_ts="1600000000.000100"))
+
+    assert event["conversation_key"] == "channel:C1:1600000000.000100"
+    assert event["reply_to"] == "1600000000.000100"
+
+
+def test_direct_messages_are_one_conversation() -> None:
+    keys = {
+        normalise_one("slack", slack_message(channel="D1", channel_type="im", ts=ts, text="hi"))[
+            "conversation_key"
+        ]
+        for ts in ("1.1", "1.2")
+    }
+
+    assert keys == {"channel:D1"}
+
+
+def test_direct_message_is_not_of_a_group() -> None:
+    (event,) = normalise("slack", slack_message(channel="D1", channel_type="im", text="hi"))
+
+    assert event.context["group"] is False
+
+
+def test_reaction_names_message_and_emoji() -> None:
+    payload = slack(
+        type="reaction_removed",
+        user="U1",
+        reaction="thumbsup",
+        item={"type": "message", "channel": "C1", "ts": "1.2"},
+        event_ts="1610262363.1",
+    )
+
+    assert normalise_one("slack", payload) == {
+        "kind": "reaction",
+        "sender": {"id": "U1"},
+        "target": "1.2",
+        "action": "remove",
+        "emoji": "thumbsup",
+        "at": "2021-01-10T07:06:03Z",
+    }
+
+
+def test_deletion_of_a_reply_has_the_key_of_its_thread() -> None:
+    payload = slack_message(
+        subtype="message_deleted",
+        deleted_ts="1.5",
+        previous_message={"ts": "1.5", "thread_ts": "1.1", "user": "U1"},
+        event_ts="2",
+    )
+
+    event = normalise_one("slack", payload)
+
+    assert (event["target"], event["conversation_key"]) == ("1.5", "channel:C1:1.1")
+
+
+@pytest.mark.parametrize(
+    ("action", "chosen"),
+    [
+        ({"type": "datepicker", "selected_date": "2026-01-31"}, "2026-01-31"),
+        ({"type": "users_select", "selected_user": "U9"}, "U9"),
+        ({"type": "multi_users_select", "selected_users": ["U8", "U9"]}, "U8,U9"),
+        (
+            {
+                "type": "checkboxes",
+                "selected_options": [
+                    {"value": "a", "text": {"text": "A"}},
+                    {"value": "b", "text": {"text": "B"}},
+                ],
+            },
+            "a,b",
+        ),
+        ({"type": "button"}, "pick"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_chosen_value_of_each_element(action: dict[str, Any], chosen: str) -> None:
+    payload = {
+        "type": "block_actions",
+        "user": {"id": "U1"},
+        "trigger_id": "t",
+        "container": {"type": "message", "channel_id": "C1", "message_ts": "1.1"},
+        "actions": [{"action_id": "pick", **action}],
+    }
+
+    assert normalise_one("slack", payload)["content"]["choice"]["id"] == chosen
+
+
+def test_revoked_token_is_a_state_of_the_account() -> None:
+    payload = slack(type="tokens_revoked", tokens={"bot": ["UBOT"]})
+
+    assert normalise_one("slack", payload) == {"kind": "account", "state": "tokens_revoked"}
+
+
+def test_event_of_another_team_is_ignored() -> None:
+    event = normalise_one("slack", slack_message(text="hi"), {"team_id": "T2"})
+
+    assert event["reason"] == "other_account"

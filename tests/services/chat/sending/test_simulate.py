@@ -1,0 +1,88 @@
+"""The command `simulate`, with the receiver and the worker's jobs in this process."""
+
+import json
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from backend.chassis.encryption import Encryptor
+from backend.security.outbound import AllowedHost
+from backend.services.chat.clients.provider_http import ProviderHttp
+from backend.services.chat.clients.registry import create_channel_clients
+from backend.services.chat.clients.teams_keys import TeamsKeys
+from backend.services.chat.domain.sending.engine import DeliveryEngine
+from backend.services.chat.domain.webhooks.reception import WebhookReceiver
+from backend.services.chat.domain.webhooks.requests import WebhookRequest
+from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
+from backend.services.chat.domain.webhooks.verification import WebhookVerifier
+from backend.services.chat.errors import WebhookRejected
+from backend.services.chat.jobs.simulate import RunningSuite, Simulation, print_results
+from backend.services.chat.jobs.simulation.providers import SIMULATORS
+from tests.databases import database_in
+from tests.services.chat.sending.harness import TENANT, Harness
+
+PUBLIC_URL = "https://chat.example"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_case_has_the_expected_outcome_at_every_channel(tmp_path, capsys):
+    simulators = [SIMULATORS[channel]() for channel in sorted(SIMULATORS)]
+    for simulator in simulators:
+        simulator.__enter__()
+    hosts = [AllowedHost.parse(simulator.host) for simulator in simulators]
+    harness = Harness(database_in(tmp_path, "chat"), simulators, lambda: datetime.now(UTC))
+    encryptor = Encryptor("a secret of the tests, long enough", "chat/secrets")
+    http = ProviderHttp(hosts, timeout_seconds=5)
+    engine = DeliveryEngine(
+        harness.database,
+        create_channel_clients(http),
+        harness.log,
+        lambda sealed: json.loads(encryptor.decrypt_text(sealed)),
+        harness._load_file,
+        PUBLIC_URL,
+        harness.clock,
+    )
+    tokens = TeamsTokens(TeamsKeys(http), hosts, harness.clock)
+    receiver = WebhookReceiver(
+        harness.database, encryptor, WebhookVerifier(tokens), harness.log, PUBLIC_URL, harness.clock
+    )
+
+    def post(channel, account_id, webhook):
+        url = f"{PUBLIC_URL}/webhook/{channel}/{account_id}"
+        headers = {name.lower(): value for name, value in webhook.headers.items()}
+        now = int(harness.clock().timestamp())
+        request = WebhookRequest("POST", url, headers, {}, webhook.body, now)
+        try:
+            receiver.receive(channel, account_id, request)
+        except WebhookRejected as error:
+            return error.status
+        return 200
+
+    suite = RunningSuite(
+        harness.database, harness.log, encryptor.encrypt_text, harness.clock, hosts, PUBLIC_URL, ""
+    )
+    stopping = threading.Event()
+
+    def work():
+        while not stopping.is_set():
+            if not engine.run_once():
+                stopping.wait(0.1)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    try:
+        results = Simulation(suite, TENANT, simulators, post).run()
+    finally:
+        stopping.set()
+        for worker in workers:
+            worker.join()
+        for simulator in simulators:
+            simulator.__exit__()
+        harness.close()
+
+    with capsys.disabled():
+        print_results(results)
+    assert [item for item in results if not item.is_expected] == []

@@ -1,0 +1,79 @@
+"""Answers and histories in shared state, which may be lost at any time."""
+
+import pytest
+
+from backend.services.chat.app import create_app
+from tests.services.chat.test_web_chat import send
+
+
+class SharedState(dict):
+    """Shared state in memory."""
+
+    def read(self, kind, key):
+        return self.get((kind, key))
+
+    def write(self, kind, key, value, seconds):
+        assert seconds > 0
+        self[kind, key] = value
+
+
+@pytest.fixture
+def state(monkeypatch):
+    state = SharedState()
+    monkeypatch.setattr("backend.services.chat.wiring.open_shared_state", lambda _: state)
+    return state
+
+
+@pytest.fixture
+def app(state, settings, identities):
+    return identities.trust(create_app(settings))
+
+
+def configure(client, manager, **settings):
+    body = {"agent_key": "ak_1", "settings": settings}
+    assert client.get("/accounts", headers=manager).status_code == 200
+    changed = client.patch("/accounts/web_tenant-team", json=body, headers=manager)
+    assert changed.status_code == 200
+
+
+def test_equal_first_messages_get_one_answer_with_the_setting_of_the_account(
+    client, manager, colleague, agent, state
+):
+    configure(client, manager, cache_answers=True)
+
+    first = send(client, colleague, "What is a bill?", user_id="user-ada").json
+    second = send(client, colleague, "what is a  BILL?", user_id="user-bob").json
+    again = {"conversation_id": second["conversation_id"], "user_id": "user-bob"}
+    follow_up = send(client, colleague, "And a note?", **again).json
+
+    assert second["answer"]["content"] == first["answer"]["content"]
+    assert second["answer"]["citations"] == first["answer"]["citations"]
+    assert [query["user_request"] for query in agent.queries] == ["What is a bill?", "And a note?"]
+    assert follow_up["status"] == "answered"
+
+
+def test_answers_are_not_shared_without_the_setting_nor_with_the_rights_of_a_user(
+    client, manager, colleague, ada, bob, agent, state
+):
+    configure(client, manager)
+    for user in ("user-ada", "user-bob"):
+        send(client, colleague, "What is a bill?", user_id=user)
+    configure(client, manager, cache_answers=True)
+    for who in (ada, bob):
+        send(client, who, "What is a bill?")
+
+    assert len(agent.queries) == 4
+
+
+def test_lost_session_is_built_from_the_tables_when_shared_state_is_lost(client, ada, agent, state):
+    conversation_id = send(client, ada, "One").json["conversation_id"]
+    for text in ("Two", "Three"):
+        agent.sessions.clear()
+        state.clear()
+        send(client, ada, text, conversation_id=conversation_id)
+
+    assert agent.sessions["session-1"]["messages"][:3] == [
+        ("user", "One"),
+        ("assistant", "You said: One"),
+        ("user", "Two"),
+    ]
