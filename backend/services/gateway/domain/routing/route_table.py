@@ -179,9 +179,7 @@ class RouteTable:
             if path.startswith(prefix):
                 rest = path[len(prefix) :]
                 if not rest or rest[0] == "/":
-                    # A route to one path, such as `/api/v2/chat/message`, has no slash after it.
-                    is_path = not rest and route.onto and route.onto != prefix
-                    return route, route.onto if is_path else route.onto + (rest or "/")
+                    return route, route.onto + rest or "/"
         return None
 
     def has_openai_errors(self, path: str) -> bool:
