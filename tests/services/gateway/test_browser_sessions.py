@@ -194,3 +194,27 @@ def test_unprefixed_cookie_is_accepted_over_http_only_with_the_development_setti
     assert client.request("POST", "/rag/x", cookie, f"Origin: {ORIGIN}", CONSOLE).status == 200
     assert client.request("POST", "/rag/x", cookie, CONSOLE).status == 403
     assert client.request("GET", "/rag/x", cookie, "Origin: https://evil.example").status == 403
+
+
+@pytest.mark.parametrize(("site", "is_own"), [("same-origin", True), ("cross-site", False)])
+def test_cookie_authenticates_websocket_handshakes_of_own_pages(app_for, echo, token, site, is_own):
+    with (
+        RunningEdge(app_for(PUBLIC_URL=ORIGIN)) as edge,
+        RawClient(edge.port) as client,
+    ):
+        response = client.request(
+            "GET",
+            "/ws/socket",
+            f"Cookie: __Host-aas_access={token}; __Secure-aas_refresh=rt_1",
+            f"Sec-Fetch-Site: {site}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Protocol: suite.v1",
+        )
+
+    received = {name.lower(): value for name, value in echo.requests[-1]["headers"]}
+    assert response.status == 101
+    assert received.get("authorization") == (f"Bearer {token}" if is_own else None)
+    assert "cookie" not in received

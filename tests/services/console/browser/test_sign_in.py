@@ -37,7 +37,7 @@ def test_setup_link_of_the_start_sets_the_password_once(new_console: Any, suite:
     expect(second.page.locator(".field-error")).to_be_visible()
 
 
-def test_second_factor_is_asked_for_after_the_password(
+def test_sign_in_requests_the_second_factor_after_the_password(
     console: ConsolePage, reader: Person
 ) -> None:
     bodies: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""What a user sees where something is missing, forbidden or broken."""
+"""States of screens where something is missing, forbidden or broken."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_rate_limit_says_when_to_try_again(reader_console: ConsolePage) -> None:
     expect(answer.get_by_role("button", name="Try again")).to_be_visible()
 
 
-def test_offline_is_said_and_drafts_are_kept(reader_console: ConsolePage) -> None:
+def test_offline_banner_appears_and_drafts_are_kept(reader_console: ConsolePage) -> None:
     reader_console.open()
     reader_console.composer.fill("Half a question")
     reader_console.page.wait_for_load_state("networkidle")
