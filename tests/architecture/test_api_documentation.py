@@ -13,6 +13,7 @@ SERVICES = [entry.name for entry in CATALOG]
 # First words of summaries. A new verb in the imperative may be added.
 VERBS = {
     *(
+        "Accept",
         "Activate",
         "Add",
         "Answer",
@@ -40,6 +41,7 @@ VERBS = {
     ),
     *(
         "Index",
+        "Invite",
         "Issue",
         "Link",
         "List",
@@ -57,6 +59,7 @@ VERBS = {
         "Revoke",
     ),
     *("Search", "Send", "Set", "Show", "Sign", "Store", "Stream", "Submit", "Update", "Upload"),
+    "Withdraw",
 }
 MAX_SUMMARY_CHARACTERS = 100
 

@@ -53,5 +53,6 @@ def test_routes_with_secrets_are_found(build):
         "/refresh",
         "/api-keys",
         "/service-accounts",
+        "/invitations/accept",
         "/mfa/totp",
     } <= rules

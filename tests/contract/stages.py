@@ -186,6 +186,8 @@ def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:
     key = stage.post("/api-keys", headers, json={"name": "one"}).json["id"]
     body = {"name": "a channel", "permissions": ["rag:read"]}
     account = stage.post("/service-accounts", headers, json=body).json["id"]
+    guest = {"email": f"guest{number}@example.org"}
+    invitation = stage.post("/invitations", headers, json=guest).json["id"]
     sessions = stage.client.get("/me/sessions", headers=headers).json["items"]
     return {
         "tenant_id": tenant,
@@ -193,6 +195,7 @@ def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:
         "name": role,
         "key_id": key,
         "account_id": account,
+        "invitation_id": invitation,
         "session_id": next((item["id"] for item in sessions if not item["current"]), "none"),
     }
 

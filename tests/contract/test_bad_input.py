@@ -45,6 +45,12 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "DELETE /mfa/totp": {"password": PASSWORD, "code": "123456"},
     "POST /api-keys": {"name": "a key"},
     "POST /api-keys/exchange": {"key": "aas_unknown"},
+    "POST /invitations": {"email": "guest@example.org", "roles": ["user"]},
+    "POST /invitations/accept": {
+        "token": "unknown",
+        "username": "guest",
+        "password": "another pass 456",
+    },
     "POST /service-accounts": {"name": "a channel", "permissions": ["rag:read"]},
     "POST /service-accounts/<account_id>/rotate": {"overlap_seconds": 60},
     "POST /internal/audit-events": {

@@ -44,6 +44,7 @@ EXPECTED_ERRORS = {
     # The token is in a mail.
     "POST /auth/email/confirm": 400,
     "POST /auth/password/reset": 400,
+    "POST /auth/invitations/accept": 400,
     # The start prints the token, unless ADMIN_PASSWORD is set.
     "POST /auth/setup": 400,
     # The document of the example is no PDF.
@@ -203,6 +204,7 @@ def from_response(label: str, *keys: str | int) -> Callable[[ExampleSender, User
 # Identifiers of created resources by the path in front of the parameter.
 IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/auth/api-keys": from_response("POST /auth/api-keys", "id"),
+    "/auth/invitations": from_response("POST /auth/invitations", "id"),
     "/auth/me/sessions": lambda sender, caller: sender.get_current_session(caller),
     "/auth/service-accounts": from_response("POST /auth/service-accounts", "id"),
     "/auth/tenants": from_response("POST /auth/tenants", "id"),

@@ -123,6 +123,10 @@ class Stage:
     def service_account(self) -> dict[str, str]:
         return {"account_id": self.create("/auth/service-accounts", NARROW, "id", by="home_admin")}
 
+    def invitation(self) -> dict[str, str]:
+        path = "/auth/invitations"
+        return {"invitation_id": self.create(path, new_invitation(), "id", by="home_admin")}
+
     def unused_role(self) -> dict[str, str]:
         return {"name": f"reader-{next(_numbers)}"}
 
@@ -225,6 +229,10 @@ def persona() -> dict[str, str]:
 
 def new_user() -> dict[str, str]:
     return {"username": f"matrix-{time.time_ns()}", "password": PASSWORD}
+
+
+def new_invitation() -> dict[str, str]:
+    return {"email": f"guest-{time.time_ns()}@example.org"}
 
 
 ADMINS = ("admin", "home_admin")
@@ -396,6 +404,18 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "auth DELETE /users/<user_id>": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
     "auth POST /users/<user_id>/unlock": RouteCase(204, resource=Stage.member, visible_to=ADMINS),
+    # Invitations belong to a tenant: each administrator invites into their own tenant.
+    "auth POST /invitations": RouteCase(201, json=new_invitation),
+    "auth GET /invitations": RouteCase(200),
+    "auth GET /invitations/<invitation_id>": RouteCase(
+        200, resource=Stage.invitation, visible_to=("home_admin",)
+    ),
+    "auth DELETE /invitations/<invitation_id>": RouteCase(
+        204, resource=Stage.invitation, visible_to=("home_admin",)
+    ),
+    "auth POST /invitations/accept": RouteCase(
+        400, json={"token": "unknown", "username": "guest", "password": "another pass 456"}
+    ),
     # Service accounts belong to a tenant: each administrator creates one in their own tenant.
     "auth POST /service-accounts": RouteCase(201, json=NARROW),
     "auth GET /service-accounts": RouteCase(200),

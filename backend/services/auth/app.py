@@ -35,6 +35,7 @@ from backend.security.tokens import TokenVerifier
 from backend.services.auth.clients.mail import FolderMailSender, MailSender, SmtpMailSender
 from backend.services.auth.clients.oidc import OidcProvider
 from backend.services.auth.domain.accounts import AccountService, Registration
+from backend.services.auth.domain.administration.invitations import InvitationService
 from backend.services.auth.domain.administration.roles import RoleService
 from backend.services.auth.domain.administration.service_accounts import ServiceAccountService
 from backend.services.auth.domain.administration.tenants import TenantService
@@ -60,6 +61,7 @@ from backend.services.auth.jobs.audit import start_cleanup_on_request
 from backend.services.auth.jobs.mail import start_mail_thread_on_request
 from backend.services.auth.jobs.revocations import start_publisher_on_request
 from backend.services.auth.routes.accounts import accounts
+from backend.services.auth.routes.administration.invitations import invitations
 from backend.services.auth.routes.administration.roles import roles
 from backend.services.auth.routes.administration.service_accounts import service_accounts
 from backend.services.auth.routes.administration.stats import stats
@@ -191,9 +193,13 @@ def create_app(
     provide(app, RoleService(database, publisher, now))
     provide(app, TenantService(database, publisher, now))
     provide(app, ServiceAccountService(database, publisher, now))
+    provide(
+        app,
+        InvitationService(database, account_service, mails, limiter, settings.public_url, now),
+    )
     provide(app, StatsService(database, now))
     provide(app, DelegationService(database, api_key_service, now))
-    for blueprint in (users, roles, tenants, service_accounts, stats, delegations):
+    for blueprint in (users, roles, tenants, invitations, service_accounts, stats, delegations):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -24,8 +24,10 @@ class EmailTaken(ServiceError):
     code = "email_taken"
     title = "E-mail address taken"
 
-    def __init__(self) -> None:
-        super().__init__("Another account uses this e-mail address. Use a different one.")
+    def __init__(
+        self, detail: str = "Another account uses this e-mail address. Use a different one."
+    ) -> None:
+        super().__init__(detail)
 
 
 class InvalidUsername(ServiceError):
@@ -200,16 +202,42 @@ class InvalidEmailToken(ServiceError):
         )
 
 
+class InvalidInvitation(ServiceError):
+    status = 400
+    code = "invalid_invitation"
+    title = "Invalid invitation"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The invitation is unknown, expired, withdrawn or already accepted. Ask for a new one."
+        )
+
+
+class AccountExists(ServiceError):
+    status = 409
+    code = "account_exists"
+    title = "Account exists"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The invitation is for a new account, and you are signed in to one. Sign out to "
+            "create another."
+        )
+
+
 class MailUnavailable(ServiceError):
     status = 409
     code = "mail_unavailable"
     title = "Mail not configured"
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        detail: str = (
             "The new address cannot be confirmed because this system sends no mail. Ask an "
             "operator to set SMTP_URL."
-        )
+        ),
+    ) -> None:
+        super().__init__(detail)
 
 
 class TotpCodeRejected(ServiceError):

@@ -12,7 +12,7 @@ _numbers = count(1)
 # Two administrators of the first tenant, one of the second.
 TENANT_BY_USER = {"ada": "one", "bea": "one", "cid": "two"}
 USERS = st.sampled_from(sorted(TENANT_BY_USER))
-LISTS = ("/users", "/roles", "/tenants", "/service-accounts", "/audit")
+LISTS = ("/users", "/roles", "/tenants", "/service-accounts", "/invitations", "/audit")
 
 
 class Administration(RuleBasedStateMachine):
@@ -92,6 +92,21 @@ class Administration(RuleBasedStateMachine):
         assert response.status_code == 201, response.text
         self.secrets[tenant].add(response.json["id"])
         self.accounts[tenant][response.json["id"]] = response.json["key"]
+
+    @rule(who=USERS)
+    def invite(self, who):
+        """Routes about an invitation return 404 for administrators of the other tenant."""
+        tenant = TENANT_BY_USER[who]
+        body = {"email": f"{self.new_word(tenant)}@example.org"}
+        response = self.request(who, "POST", "/invitations", json=body)
+        assert response.status_code == 201, response.text
+        self.secrets[tenant].add(response.json["id"])
+        path = f"/invitations/{response.json['id']}"
+        for other in TENANT_BY_USER:
+            is_own = TENANT_BY_USER[other] == tenant
+            assert self.request(other, "GET", path).status_code == (200 if is_own else 404)
+            if not is_own:
+                assert self.request(other, "DELETE", path).status_code == 404
 
     @precondition(lambda self: self.accounts["one"] or self.accounts["two"])
     @rule(who=USERS, data=st.data())

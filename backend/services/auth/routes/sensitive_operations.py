@@ -73,6 +73,8 @@ SENSITIVE_OPERATIONS: Mapping[str, Rule] = {
     "POST /users": Rule(Requirement.RECENT_PROOF),
     "PATCH /users/<user_id>": Rule(Requirement.RECENT_PROOF, _sets_any("roles", "email")),
     "DELETE /users/<user_id>": Rule(Requirement.RECENT_PROOF),
+    "POST /invitations": Rule(Requirement.RECENT_PROOF),
+    "DELETE /invitations/<invitation_id>": Rule(Requirement.SESSION),
     "POST /service-accounts": Rule(Requirement.RECENT_PROOF),
     "POST /service-accounts/<account_id>/rotate": Rule(Requirement.RECENT_PROOF),
     "DELETE /service-accounts/<account_id>": Rule(Requirement.SESSION),

@@ -11,6 +11,7 @@ from backend.services.auth.store.credentials.password_recovery import (
     PasswordResetToken,
 )
 from backend.services.auth.store.credentials.pending_emails import PendingEmail
+from backend.services.auth.store.invitations import Invitation
 from backend.services.auth.store.outgoing_mails import OutgoingMail
 from backend.services.auth.store.sessions import LoginSession
 from backend.services.auth.store.signing_keys import SigningEpoch
@@ -21,13 +22,14 @@ _FIRST_RESTORED_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def invalidate_sessions_and_tokens(connection: Connection, now: datetime) -> None:
-    """End all sessions, invalidate all tokens, and delete pending resets, mails and sign-ins.
+    """End all sessions, invalidate all tokens, and delete pending resets, mails and invitations.
 
-    A session of the backup may have ended since the backup, and a password reset token may have
-    been used. Generations are raised to the minutes since 1970 (or incremented if they are
-    already higher), so they exceed every generation published before, also after repeated
-    restores. Tokens of users and tenants that the backup does not contain become invalid, because
-    the signing key is replaced.
+    A session of the backup may have ended since the backup, a password reset token may have been
+    used, and an invitation accepted or withdrawn. Pending sign-ins are deleted as well.
+    Generations are raised to the minutes since 1970 (or incremented if they are already higher),
+    so they exceed every generation published before, also after repeated restores. Tokens of users
+    and tenants that the backup does not contain become invalid, because the signing key is
+    replaced.
     """
     connection.execute(
         update(LoginSession)
@@ -44,6 +46,7 @@ def invalidate_sessions_and_tokens(connection: Connection, now: datetime) -> Non
         SignInAttempt,
         PendingEmail,
         OutgoingMail,
+        Invitation,
     ):
         connection.execute(delete(pending))
     _replace_signing_key(connection, now)

@@ -66,7 +66,7 @@ def test_database_session_of_a_tenant_sees_only_that_tenant(make_settings, clock
 
 
 @pytest.mark.postgres
-def test_database_session_of_a_tenant_sees_only_its_service_accounts(
+def test_database_session_of_a_tenant_sees_only_its_service_accounts_and_invitations(
     make_settings, clock, postgres_url
 ):
     settings = make_settings(DATABASE_URL=postgres_url)
@@ -78,6 +78,8 @@ def test_database_session_of_a_tenant_sees_only_its_service_accounts(
         admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
         headers = admin.auth_headers | {"X-Tenant-ID": tenant["id"]}
         account = client.post("/service-accounts", json=body, headers=headers).json
+        guest = {"email": "guest@example.org"}
+        invitation = client.post("/invitations", json=guest, headers=headers).json
     database = open_database(postgres_url, "auth")
 
     def read_ids(tenant_id):
@@ -87,9 +89,11 @@ def test_database_session_of_a_tenant_sees_only_its_service_accounts(
                 for statement in (
                     "SELECT id FROM service_accounts",
                     "SELECT account_id FROM service_account_keys",
+                    "SELECT id FROM invitations",
                 )
             ]
 
-    assert read_ids(account["tenant_id"]) == [[account["id"]]] * 2
-    assert read_ids(None) == [[], []]
+    expected = [[account["id"]], [account["id"]], [invitation["id"]]]
+    assert read_ids(account["tenant_id"]) == expected
+    assert read_ids(None) == [[], [], []]
     database.engine.dispose()

@@ -24,6 +24,7 @@ def list_sensitive_requests(user_id, tenant_id):
         ("PATCH", f"/users/{user_id}", {"roles": ["admin"]}),
         ("PATCH", f"/users/{user_id}", {"email": "thief@example.org"}),
         ("DELETE", f"/users/{user_id}", None),
+        ("POST", "/invitations", {"email": "guest@example.org"}),
         ("POST", "/service-accounts", {"name": "x", "permissions": ["rag:read"]}),
         ("POST", "/service-accounts/unknown/rotate", None),
         ("PUT", "/roles/reader", {"permissions": ["rag:read"]}),
@@ -47,6 +48,7 @@ def read_tables(execute):
             for name in (
                 "users", "sessions", "api_keys", "memberships", "custom_roles", "totp_factors",
                 "pending_emails", "outgoing_mails", "service_accounts", "service_account_keys",
+                "invitations",
             )
         }  # fmt: skip
 

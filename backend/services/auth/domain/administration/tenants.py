@@ -21,7 +21,7 @@ from backend.services.auth.domain.audit import RequestOrigin, record_caller_even
 from backend.services.auth.domain.permissions import get_permissions
 from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.errors import HomeTenant, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts, service_accounts
+from backend.services.auth.store import accounts, invitations, service_accounts
 from backend.services.auth.store import roles as role_store
 from backend.services.auth.store import tenants as store
 from backend.services.auth.store.base import generate_id
@@ -140,7 +140,8 @@ class TenantService:
             return _to_tenant(row)
 
     def delete_tenant(self, caller: Principal, tenant_id: str, origin: RequestOrigin) -> None:
-        """Delete a shared tenant with its memberships, roles, API keys and service accounts.
+        """Delete a shared tenant with its memberships, roles, API keys, service accounts and
+        invitations.
 
         Every service rejects tokens for the tenant. Other services keep the tenant's data, but
         nobody can read it any more.
@@ -162,6 +163,7 @@ class TenantService:
                 )
             api_keys.delete_tenant_keys(session, tenant_id, now)
             service_accounts.delete_tenant_accounts(session, tenant_id, now)
+            invitations.delete_tenant_invitations(session, tenant_id)
             role_store.delete_tenant_roles(session, tenant_id)
             generation = store.mark_deleted(session, row, now)
             record_caller_event(

@@ -29,7 +29,7 @@ from backend.services.auth.domain.revocations import RevocationPublisher
 from backend.services.auth.domain.sessions import find_user_by_login
 from backend.services.auth.domain.usernames import normalize_email, normalize_login_name
 from backend.services.auth.errors import ForeignAccount, PersonalTenant, ResourceNotFound
-from backend.services.auth.store import accounts, service_accounts, tenants
+from backend.services.auth.store import accounts, invitations, service_accounts, tenants
 from backend.services.auth.store.credentials import (
     api_keys,
     password_recovery,
@@ -233,6 +233,7 @@ class UserService:
             second_factor.delete_factor(session, user_id)
             password_recovery.delete_user_tokens(session, user_id)
             pending_emails.delete_pending_email(session, user_id)
+            invitations.delete_invitations_of(session, user_id)
             generation = accounts.raise_generation(session, user_id, now)
             accounts.mark_deleted(session, user, now)
             record_user_changed(session, user, (), now, is_deleted=True)

@@ -56,6 +56,9 @@ class AttemptRate:
 
 # Limit on changes of one account's e-mail address, by its owner or by an administrator.
 _EMAIL_CHANGES = AttemptRate(5, timedelta(hours=1))
+# Limits on invitations of one tenant, and of one tenant to the same address.
+_INVITATIONS = AttemptRate(100, timedelta(hours=1))
+_INVITATIONS_OF_ADDRESS = AttemptRate(5, timedelta(hours=1))
 
 
 class _Limit(Protocol):
@@ -179,6 +182,21 @@ class AttemptLimiter:
             TooManyAttempts: the account has used up its changes.
         """
         self._reserve([_create_counter(_PeriodLimit(_EMAIL_CHANGES), "email-change", user_id)])
+
+    def count_invitation(self, tenant_id: str, email_key: str) -> None:
+        """Count an invitation, which sends a mail. Call this outside of a transaction.
+
+        Raises:
+            TooManyAttempts: the tenant has used up its invitations, in all or to the address.
+        """
+        self._reserve(
+            [
+                _create_counter(_PeriodLimit(_INVITATIONS), "invitation", tenant_id),
+                _create_counter(
+                    _PeriodLimit(_INVITATIONS_OF_ADDRESS), "invitation", tenant_id, email_key
+                ),
+            ]
+        )
 
     def _create_own_counter(self, *subject: str) -> _Counter:
         amount = min(self._rate.amount, _OWN_ATTEMPTS)

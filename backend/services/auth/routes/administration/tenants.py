@@ -149,7 +149,7 @@ def rename_tenant(changes: TenantUpdate, tenant_id: str) -> TenantResponse:
 @sensitive
 @responds_with(status=204, errors=(ResourceNotFound, PersonalTenant, HomeTenant, LastAdmin))
 def delete_tenant(tenant_id: str) -> None:
-    """Delete a shared tenant with its memberships, roles, API keys and service accounts.
+    """Delete a shared tenant with its members, roles, API keys, service accounts, invitations.
 
     Its tokens end within one second. It must not be the home tenant of an account.
     """

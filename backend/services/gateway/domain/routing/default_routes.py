@@ -12,7 +12,7 @@ from backend.services.gateway.domain.routing.route_table import (
     TokenLimitRule,
 )
 
-_SIGN_IN_PATHS = ("/login", "/register", "/setup")
+_SIGN_IN_PATHS = ("/login", "/register", "/setup", "/invitations/accept")
 
 # Maximum number of outstanding requests per thread of an instance: one is processed, three wait.
 # More would only wait longer, and their callers could not retry at another instance.
