@@ -16,13 +16,15 @@ import { errorState } from "./ui/states.js";
 
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 8000;
+// Pages of one-time links, which need no session.
+const LINK_PAGES = { "/setup": () => import("./pages/setup.js"), "/invitation": () => import("./pages/invitation.js") };
 
 async function start() {
   applyTheme();
   startRouter();
   await Promise.all([loadLocale(), loadUserWithRetry()]);
   document.body.replaceChildren(noticeArea);
-  const view = computed(() => (route.value.path === "/setup" ? "setup" : user.value ? `user ${user.value.id}` : "sign-in"));
+  const view = computed(() => (Object.hasOwn(LINK_PAGES, route.value.path) ? route.value.path : user.value ? `user ${user.value.id}` : "sign-in"));
   let previous = null;
   effect(() => {
     if (view.value !== previous && previous !== null) {
@@ -35,10 +37,10 @@ async function start() {
 }
 
 function renderView(view) {
-  if (view !== "setup" && view !== "sign-in") return shell(currentScreen());
+  const load = view === "sign-in" ? () => import("./pages/sign_in.js") : LINK_PAGES[view];
+  if (!load) return shell(currentScreen());
   const element = html.div();
   const scope = createScope();
-  const load = view === "setup" ? () => import("./pages/setup.js") : () => import("./pages/sign_in.js");
   Promise.all([loadModule(load), loadStyle("sign_in")]).then(
     ([{ page }]) => !scope.isDisposed && scope.run(() => append(element, page())),
     (error) => append(element, errorState(error, () => window.location.reload())),

@@ -47,7 +47,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-_TENANT_TABS = ["Users", "Roles", "Tenants", "Service accounts", "Usage", "Audit log"]
+_TENANT_TABS = [
+    "Users",
+    "Invitations",
+    "Roles",
+    "Tenants",
+    "Service accounts",
+    "Usage",
+    "Audit log",
+]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +240,62 @@ def test_roles_show_what_each_permission_allows(context: BrowserContext) -> None
     row = page.get_by_role("row", name="rag:write")
     expect(row).to_contain_text("Add, change and delete documents and collections")
     assert row.get_by_role("cell").all_inner_texts() == ["\u2013\nnot allowed", "allowed"]
+
+
+def invitation(email: str, expires_at: str) -> dict[str, Any]:
+    return {
+        "id": f"id-{email}",
+        "tenant_id": "tenant-1",
+        "email": email,
+        "roles": ["viewer"],
+        "invited_by": "user-1",
+        "created_at": "2026-11-28T08:00:00Z",
+        "expires_at": expires_at,
+    }
+
+
+def test_invitations_are_sent_repeated_and_withdrawn(context: BrowserContext) -> None:
+    items = [
+        invitation("old@example.org", "2020-01-01T00:00:00Z"),
+        invitation("new@example.org", "2999-01-01T00:00:00Z"),
+    ]
+    app = AppPage(
+        context,
+        {
+            "GET /auth/invitations": lambda query, body: list_page(items),
+            "GET /auth/roles": ROLES,
+            "POST /auth/invitations": lambda query, body: invitation(
+                body["email"], "2999-01-01T00:00:00Z"
+            ),
+            "DELETE /auth/invitations/id-new@example.org": None,
+        },
+        role="tenant_admin",
+    )
+    page = app.open("/admin/invitations")
+    expect(page.get_by_role("row", name="old@example.org")).to_contain_text("expired")
+    page.get_by_role("button", name="Invite", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Invite a person")
+    dialog.get_by_label("E-mail").fill("guest@example.org")
+    dialog.get_by_label("viewer").check()
+    dialog.get_by_role("button", name="Send invitation").click()
+    expect(page.get_by_text("The invitation to guest@example.org is on its way.")).to_be_visible()
+
+    page.get_by_role("button", name="Actions for the invitation of old@example.org").click()
+    page.get_by_role("menuitem", name="Send again").click()
+    expect(page.get_by_text("The invitation to old@example.org is on its way.")).to_be_visible()
+    sent = [body for _, body in app.list_calls("POST /auth/invitations")]
+    assert sent == [
+        {"email": "guest@example.org", "roles": ["viewer"]},
+        {"email": "old@example.org", "roles": ["viewer"]},
+    ]
+
+    page.get_by_role("button", name="Actions for the invitation of new@example.org").click()
+    page.get_by_role("menuitem", name="Withdraw").click()
+    dialog = page.get_by_role("dialog", name="Withdraw the invitation of new@example.org?")
+    items.pop()
+    dialog.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_role("row", name="new@example.org")).to_have_count(0)
+    assert len(app.list_calls("DELETE /auth/invitations/id-new@example.org")) == 1
 
 
 def test_key_of_a_service_account_is_shown_once(context: BrowserContext) -> None:

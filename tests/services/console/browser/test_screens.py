@@ -12,7 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.console_page import ConsolePage
 from tests.services.console.browser.static_pages import BASE, AppPage, list_page
-from tests.services.console.browser.test_administration import ROLES, account, record, stats_day
+from tests.services.console.browser.test_administration import (
+    ROLES,
+    account,
+    invitation,
+    record,
+    stats_day,
+)
 from tests.services.console.browser.test_documents import collection, document, hit
 from tests.services.console.browser.test_settings import notification
 
@@ -136,6 +142,12 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     ),
+    "GET /auth/invitations": list_page(
+        [
+            invitation(f"{_LONG[:50]}@example.org", "2999-01-01T00:00:00Z"),
+            invitation("guest@example.org", "2020-01-01T00:00:00Z"),
+        ]
+    ),
     "GET /auth/service-accounts": list_page(
         [{**_KEY, "tenant_id": "tenant-1", "created_by": "user-1", "keys": [_KEY]}]
     ),
@@ -175,6 +187,7 @@ SCREENS = [
     ("/settings", "ak_1234"),
     ("/admin", "121.5K"),
     ("/admin/users", "grace"),
+    ("/admin/invitations", "guest@example.org"),
     ("/admin/roles", "rag:write"),
     ("/admin/tenants?tenant=tenant-1", "Grace Hopper"),
     ("/admin/service-accounts", "ak_1234"),

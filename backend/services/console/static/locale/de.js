@@ -59,6 +59,16 @@ export default {
   setupText: "Wählen Sie das Passwort des Administrators. Dieser Link funktioniert einmal.",
   setupNeedsLink: "Öffnen Sie den Einmal-Link, den der Start der Suite ausgegeben hat.",
   setPassword: "Passwort setzen und anmelden",
+  invitationTitle: "Einladung annehmen",
+  invitationText: "Legen Sie Ihr Konto an. Dieser Link funktioniert einmal.",
+  invitationSignInText: "Melden Sie sich an, um die Einladung mit Ihrem Konto anzunehmen.",
+  invitationSwitchToNew: "Neu hier? Konto anlegen",
+  invitationJoinText: (name) => `Sie sind als ${name} angemeldet.`,
+  invitationJoin: "Annehmen und beitreten",
+  invitationJoined: (name) => `Sie sind jetzt Mitglied von ${name}.`,
+  invitationNeedsLink: "Öffnen Sie den Link in der E-Mail mit der Einladung.",
+  invitationInvalid: "Diese Einladung ist abgelaufen, zurückgezogen oder schon angenommen. Bitten Sie um eine neue.",
+  invitationAccountExists: "Es gibt ein Konto mit der eingeladenen E-Mail-Adresse. Melden Sie sich an, um die Einladung anzunehmen.",
 
   // Shell
   skipToContent: "Zum Inhalt springen",

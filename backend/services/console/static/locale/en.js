@@ -59,6 +59,16 @@ export default {
   setupText: "Choose the password of the administrator. This link works once.",
   setupNeedsLink: "Open the one-time link that the start of the suite printed.",
   setPassword: "Set password and sign in",
+  invitationTitle: "Accept the invitation",
+  invitationText: "Create your account. This link works once.",
+  invitationSignInText: "Sign in to accept the invitation with your account.",
+  invitationSwitchToNew: "New here? Create an account",
+  invitationJoinText: (name) => `You are signed in as ${name}.`,
+  invitationJoin: "Accept and join",
+  invitationJoined: (name) => `You are now a member of ${name}.`,
+  invitationNeedsLink: "Open the link in the mail with the invitation.",
+  invitationInvalid: "This invitation has expired, was withdrawn or was already accepted. Ask for a new one.",
+  invitationAccountExists: "An account with the invited e-mail address exists. Sign in to accept the invitation.",
 
   // Shell
   skipToContent: "Skip to content",

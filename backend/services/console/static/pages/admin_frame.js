@@ -9,6 +9,7 @@ import { tabLinks } from "../ui/tab_links.js";
 export const ADMIN_SCREENS = [
   ["/admin", "overview", "system:read"],
   ["/admin/users", "users", "users:read"],
+  ["/admin/invitations", "invitations", "users:read"],
   ["/admin/roles", "roles", "users:read"],
   ["/admin/tenants", "tenants", "users:read"],
   ["/admin/service-accounts", "serviceAccounts", "users:read"],

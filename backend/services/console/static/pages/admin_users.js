@@ -13,6 +13,7 @@ import { menuButton } from "../ui/menu.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { pagedTable } from "../ui/table.js";
 import { adminFrame } from "./admin_frame.js";
+import { getRoleOptions } from "./role_options.js";
 import { sensitively } from "./sensitive.js";
 
 const SEARCH_DELAY_MS = 250;
@@ -75,11 +76,6 @@ function userMenu(user, reload) {
     null,
     { label: t("delete"), icon: "trash", isDanger: true, onSelect: () => run(() => deleteUser(user)) },
   ], { align: "end" });
-}
-
-async function getRoleOptions() {
-  const { items } = await api.get("/auth/roles", { limit: 200 });
-  return items.map(({ name, description }) => [name, name, description]);
 }
 
 async function createUser() {

@@ -38,6 +38,7 @@ export const SCREENS = [
   { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
   { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
   { path: "/admin/users", title: "users", permission: "users:read", ...ADMIN, load: () => import("./admin_users.js") },
+  { path: "/admin/invitations", title: "invitations", permission: "users:read", ...ADMIN, load: () => import("./admin_invitations.js") },
   { path: "/admin/roles", title: "roles", permission: "users:read", ...ADMIN, load: () => import("./admin_roles.js") },
   { path: "/admin/tenants", title: "tenants", permission: "users:read", ...ADMIN, load: () => import("./admin_tenants.js") },
   { path: "/admin/service-accounts", title: "serviceAccounts", permission: "users:read", ...ADMIN, load: () => import("./admin_service_accounts.js") },

@@ -47,7 +47,7 @@ function languages() {
 }
 
 /** Return the form for sign-in or registration. */
-function credentialsForm(isNew) {
+export function credentialsForm(isNew) {
   const error = signal(null);
   const isBusy = signal(false);
   const needsCode = signal(false);
@@ -87,7 +87,7 @@ function credentialsForm(isNew) {
   );
 }
 
-function textField({ label, ...attributes }) {
+export function textField({ label, ...attributes }) {
   const input = html.input({ class: "input", type: "text", required: true, maxlength: 254, ...attributes });
   return { input, element: html.label({ class: "field" }, html.span(label), input) };
 }
