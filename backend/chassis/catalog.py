@@ -16,6 +16,7 @@ SERVICE_NAMES = (
     "chat",
     "admin",
     "realtime",
+    "packages",
     "console",
     "gateway",
 )

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     SYSTEM_READ = "system:read"
     SYSTEM_WRITE = "system:write"
     PACKAGES_READ = "packages:read"
+    PACKAGES_WRITE = "packages:write"
     CHAT_USE = "chat:use"
     CHAT_READ = "chat:read"
     CHAT_REPLY = "chat:reply"
@@ -30,7 +31,7 @@ _VIEWER = frozenset(
         Permission.CHAT_USE,
     }
 )
-_USER = _VIEWER | {Permission.RAG_WRITE}
+_USER = _VIEWER | {Permission.RAG_WRITE, Permission.PACKAGES_WRITE}
 
 BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
@@ -71,6 +72,8 @@ SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
         Permission.RAG_READ,
         Permission.RAG_WRITE,
         Permission.AGENT_QUERY,
+        Permission.PACKAGES_READ,
+        Permission.PACKAGES_WRITE,
         Permission.REALTIME_PUBLISH,
     }
 )
@@ -79,11 +82,14 @@ SERVICE_ACCOUNT_PERMISSIONS: frozenset[str] = frozenset(
 # A service that is not listed may not call other services. A service with an empty set may call
 # only internal routes: it delivers audit events.
 DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
-    "agent-service": frozenset({Permission.RAG_READ, Permission.RAG_WRITE}),
+    "agent-service": frozenset(
+        {Permission.RAG_READ, Permission.RAG_WRITE, Permission.PACKAGES_READ}
+    ),
     "admin-service": frozenset({Permission.SYSTEM_READ}),
     "chat-service": frozenset(
         {Permission.AGENT_QUERY, Permission.RAG_READ, Permission.PACKAGES_READ}
     ),
     "rag-service": frozenset(),
+    "packages-service": frozenset(),
     "gateway": frozenset(),
 }

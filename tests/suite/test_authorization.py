@@ -205,8 +205,18 @@ class Stage:
         path = f"/agent/sessions/{path_values['session_id']}/feedback"
         return path_values | {"message_id": self.create(path, {"thumb": "up"}, "message_id")}
 
+    def package(self) -> dict[str, str]:
+        return {"package_id": self.create("/packages", package(), "id")}
+
+    def webhook_account(self) -> dict[str, str]:
+        return {"account_id": self.create("/packages/webhook-accounts", WEBHOOKS, "id")}
+
     def persona(self) -> dict[str, str]:
         return {"persona_id": self.create("/agent/personas", persona(), "id")}
+
+
+def package() -> dict[str, str]:
+    return {"tracking_number": f"MATRIX{next(_numbers):08}", "carrier": "local"}
 
 
 def persona() -> dict[str, str]:
@@ -218,6 +228,8 @@ def new_user() -> dict[str, str]:
 
 
 ADMINS = ("admin", "home_admin")
+# Packages belong to all users of a tenant.
+TENANT = ("viewer", "neighbour", "home_admin")
 NARROW = {"name": "narrow", "permissions": ["rag:read"]}
 READER = {"permissions": ["rag:read"]}
 CHANGE = {"current_password": PASSWORD, "new_password": "another pass 456"}
@@ -228,6 +240,9 @@ HOOK = {
 }
 ASK = {"user_request": "How much is 6 times 7?"}
 CHAT = {"model": "embedded-lite", "messages": [{"role": "user", "content": "6 times 7?"}]}
+WEBHOOKS = {"source": "easypost", "name": "Shop", "secret": "a secret of the matrix"}
+SCAN = {"events": [{"code": "departed", "occurred_at": "2026-01-31T12:00:00Z"}]}
+EPCIS = {"type": "EPCISDocument", "epcisBody": {"eventList": []}}
 UPLOAD = {"files": {"file": ("note.txt", b"A note of the matrix.")}, "params": {"wait": 30}}
 
 _UNKNOWN_MESSAGE = {"conversation_id": "unknown", "message_id": "unknown"}
@@ -434,6 +449,47 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "realtime GET /notifications": RouteCase(200),
     "realtime PUT /notifications/read": RouteCase(200, json={"offset": 0}),
+    "packages GET /packages": RouteCase(200),
+    "packages POST /packages": RouteCase(201, json=package),
+    "packages GET /packages/stats": RouteCase(200),
+    "packages GET /packages/export": RouteCase(200),
+    "packages POST /packages/import": RouteCase(415, send={"data": b"tracking_number"}),
+    "packages POST /packages/epcis": RouteCase(200, json=EPCIS),
+    "packages GET /packages/<package_id>": RouteCase(
+        200, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages PUT /packages/<package_id>": RouteCase(
+        200, json={}, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages PATCH /packages/<package_id>": RouteCase(
+        200, json={}, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages DELETE /packages/<package_id>": RouteCase(
+        204, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages GET /packages/<package_id>/events": RouteCase(
+        200, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages POST /packages/<package_id>/events": RouteCase(
+        200, json=SCAN, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages GET /packages/<package_id>/epcis": RouteCase(
+        200, resource=Stage.package, visible_to=TENANT
+    ),
+    "packages POST /packages/webhooks/<source>/<account_id>": RouteCase(
+        401, path={"source": "easypost", "account_id": "unknown"}, send={"data": b"{}"}
+    ),
+    "packages GET /packages/webhook-accounts": RouteCase(200),
+    "packages POST /packages/webhook-accounts": RouteCase(201, json=WEBHOOKS),
+    "packages DELETE /packages/webhook-accounts/<account_id>": RouteCase(
+        204, resource=Stage.webhook_account, visible_to=TENANT
+    ),
+    "packages GET /packages/webhook-accounts/<account_id>/deliveries": RouteCase(
+        200, resource=Stage.webhook_account, visible_to=TENANT
+    ),
+    "packages POST /packages/webhook-accounts/<account_id>/deliveries/<delivery_id>/replay": (
+        RouteCase(404, path={"account_id": "unknown", "delivery_id": "unknown"})
+    ),
     "agent POST /query": RouteCase(200, json=ASK),
     "agent GET /sessions": RouteCase(200),
     "agent POST /sessions": RouteCase(201, json={"origin": "chat"}),
@@ -650,7 +706,8 @@ def test_every_caller_gets_the_expected_status(stage, guards, route):
             "DELETE",
         ):  # the previous caller may have consumed it
             names = request.resource(stage)
-        path = "" if service == "gateway" else f"/{service}"
+        # The gateway does not remove the prefix of packages.
+        path = "" if service in ("gateway", "packages") else f"/{service}"
         path += re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule).format(**names)
         body = request.json() if callable(request.json) else request.json
         options = request.send | ({"json": body} if body is not None else {})

@@ -22,7 +22,7 @@ def test_migrate_prints_every_service_with_its_revision(tmp_path):
 
     assert result.returncode == 0, result.stderr
     revisions = dict(line.split(": ") for line in result.stdout.splitlines())
-    assert set(revisions) == {"auth", "agent", "rag", "chat", "realtime"}
+    assert set(revisions) == {"auth", "agent", "rag", "chat", "realtime", "packages"}
     for service, revision in revisions.items():
         with sqlite3.connect(tmp_path / f"{service}.db") as tables:
             row = tables.execute(f"SELECT version_num FROM alembic_version_{service}")  # noqa: S608

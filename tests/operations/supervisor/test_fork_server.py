@@ -212,6 +212,7 @@ def test_plan_forks_services_with_one_worker_outside_of_the_development_mode() -
     assert find_forked(StartOptions(), RAG_SERVICE_WORKERS="2") == {
         *("auth-service", "agent-service", "admin-service", "gateway", "vectors", "rag-worker"),
         "realtime-service",
+        "packages-service",
         "chat-service",
         "chat-worker",
         "console-service",

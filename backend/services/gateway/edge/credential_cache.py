@@ -28,6 +28,7 @@ from backend.services.gateway.edge.rate_limit_charges import RateLimitCharge
 _CACHE_SECONDS = 60.0
 _ERROR_CACHE_SECONDS = 1.0
 _MAX_ENTRIES = 8192
+_MAX_CHARGES = 256
 _AUTH_UNAVAILABLE = unavailable(
     "auth_unavailable", "The credentials cannot be verified at the moment. Retry later."
 )
@@ -67,6 +68,9 @@ class Caller:
             charges = rate_limits.build_charges(route, path, subject)
             reserved = rate_limits.build_token_charges(route, path, subject)
             counts = metrics.get_decision_counts(charges[0].name if charges else "none")
+            # Clients choose the paths of limits that count each path.
+            if len(self._charges) >= _MAX_CHARGES:
+                self._charges.clear()
             charge = self._charges[key] = RateLimitCharge(charges, reserved, counts)
         return charge
 

@@ -1,4 +1,4 @@
-"""Handlers of domain events: notifications of users, and the states of agent runs as a topic."""
+"""Handlers of domain events: notifications of users, and topics of agent runs and packages."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -15,6 +15,19 @@ from backend.services.realtime.domain.notifications import NewNotification, Noti
 from backend.services.realtime.domain.publications import format_event, publish
 
 _RUNS_TOPIC = "agents"
+_PACKAGES_TOPIC = "packages"
+_MAP_TOPIC = "map"
+_DASHBOARD_TOPIC = "dashboard"
+# Events that change figures of the dashboard.
+_DASHBOARD_EVENTS = frozenset(
+    {
+        "packages.created",
+        "packages.deleted",
+        "packages.status-changed",
+        "packages.eta-changed",
+        "packages.investigated",
+    }
+)
 _INBOX_TOPIC = "chat:inbox"
 _CHAT_EVENTS = (
     "chat.message-created",
@@ -62,6 +75,22 @@ class _RunEvent(BaseModel):
     status: str | None = None
 
 
+class _PackageLocation(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    lat: float | None = None
+    lon: float | None = None
+
+
+class _PackageEvent(BaseModel):
+    """The members of packages' events that select their topics."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    package_id: Id
+    location: _PackageLocation | None = None
+
+
 class _ChatEvent(BaseModel):
     """The member of the chat service's events that names the topic. All members are published."""
 
@@ -84,6 +113,13 @@ class EventHandlers:
             "rag.document-failed": self._handle_document,
             "agent.run-started": self._handle_run,
             "agent.run-finished": self._handle_run,
+            "packages.created": self._handle_package,
+            "packages.changed": self._handle_package,
+            "packages.deleted": self._handle_package,
+            "packages.event-recorded": self._handle_package,
+            "packages.status-changed": self._handle_package,
+            "packages.eta-changed": self._handle_package,
+            "packages.investigated": self._handle_package,
             **dict.fromkeys(_CHAT_EVENTS, self._handle_chat),
         }
 
@@ -109,6 +145,22 @@ class EventHandlers:
             lambda broker: publish(broker, tenant, _RUNS_TOPIC, data, user_id=run.user_id)
         )
 
+    def _handle_package(self, session: Session, event: Event) -> None:
+        """Publish to the topics of all packages and of this one, the map and the dashboard."""
+        del session
+        package = _PackageEvent.model_validate(event.data)
+        data = format_event(event.type, event.data, event.id)
+        topics = [_PACKAGES_TOPIC, f"{_PACKAGES_TOPIC}:{package.package_id}"]
+        place = package.location
+        has_place = place is not None and place.lat is not None and place.lon is not None
+        # A deleted package disappears from the map.
+        if has_place or event.type == "packages.deleted":
+            topics.append(_MAP_TOPIC)
+        if event.type in _DASHBOARD_EVENTS:
+            topics.append(_DASHBOARD_TOPIC)
+        for topic in topics:
+            self._publish(event.tenant or "", topic, data, package.package_id)
+
     def _handle_chat(self, session: Session, event: Event) -> None:
         """Publish a change of a conversation to its topic, and some changes to the inbox."""
         del session
@@ -120,9 +172,9 @@ class EventHandlers:
         for topic in topics:
             self._publish(event.tenant or "", topic, data)
 
-    def _publish(self, tenant_id: str, topic: str, data: str) -> None:
+    def _publish(self, tenant_id: str, topic: str, data: str, key: str = "") -> None:
         # A failure is raised: the event is then applied again.
-        self._calls.run(lambda broker: publish(broker, tenant_id, topic, data))
+        self._calls.run(lambda broker: publish(broker, tenant_id, topic, data, key=key))
 
     def _notify(
         self, session: Session, event: Event, user_id: str, kind: Kind, title: str, link: str

@@ -25,6 +25,7 @@ def test_new_account_has_the_role_user_in_its_own_tenant(ada):
         "agent:query",
         "chat:use",
         "packages:read",
+        "packages:write",
         "rag:read",
         "rag:write",
     ]

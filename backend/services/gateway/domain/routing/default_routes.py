@@ -125,11 +125,39 @@ def default_routes(
             # Its connections are outstanding as long as they are open. The service limits them.
             route = replace(route, instance_concurrency=_MAX_REALTIME_CONNECTIONS)
             yield from _connection_routes(route, limits)
+        elif name == "packages":
+            # The service has the prefix in its own paths.
+            route = replace(
+                route,
+                onto="/packages",
+                public=tuple(f"/packages{path}" for path in DEFAULT_PUBLIC_PATHS),
+                closed=("/packages/metrics",),
+                # Imports, and investigations with `?wait=`.
+                long_timeout=120.0,
+                long_paths=("/packages/import",),
+            )
+            yield from _package_routes(route, limits)
         elif name == "console":
             # A page loads dozens of files. The service verifies the callers of its other routes.
             files = RateLimitRule("console", limits.console, "address")
             route = replace(route, public=("/*",), limits=(files,), body_limit=MEBIBYTE)
         yield route
+
+
+def _package_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:
+    """Yield the routes of investigations, and of webhooks, which the service authenticates."""
+    yield replace(route, name="agents", prefix="/api/v1/agents", onto="/agents", public=())
+    prefix = "/packages/webhooks"
+    yield replace(
+        route,
+        name="packages-webhooks",
+        prefix=prefix,
+        onto=prefix,
+        public=(f"{prefix}/*",),
+        # By account and not by address: a provider sends all its webhooks from few addresses.
+        limits=(RateLimitRule("webhook", limits.webhook, "path"),),
+        body_limit=MEBIBYTE,
+    )
 
 
 def _chat_routes(route: Route, limits: DefaultLimits) -> Iterator[Route]:

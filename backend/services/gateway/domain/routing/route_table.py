@@ -168,9 +168,10 @@ class RouteTable:
 
     def find_route(self, path: str) -> tuple[Route, str] | None:
         """Return the route of a normalized *path*, and the path that its service receives."""
-        if path.startswith(_VERSION_PREFIX + "/"):
+        match = self._find_route(path)
+        if match is None and path.startswith(_VERSION_PREFIX + "/"):
             return self._find_route(path[len(_VERSION_PREFIX) :])
-        return self._find_route(path)
+        return match
 
     def _find_route(self, path: str) -> tuple[Route, str] | None:
         for route in self._by_first_segment.get(path.split("/", 2)[1], ()):
@@ -178,9 +179,7 @@ class RouteTable:
             if path.startswith(prefix):
                 rest = path[len(prefix) :]
                 if not rest or rest[0] == "/":
-                    # A route to one path, such as `/api/v2/chat/message`, has no slash after it.
-                    is_path = not rest and route.onto and route.onto != prefix
-                    return route, route.onto if is_path else route.onto + (rest or "/")
+                    return route, route.onto + rest or "/"
         return None
 
     def has_openai_errors(self, path: str) -> bool:

@@ -1,0 +1,1 @@
+"""Findings about the events of a package, each with its evidence."""

@@ -1,0 +1,283 @@
+"""Import of packages and events from CSV or JSON lines, in batches of one transaction each."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
+
+from backend.chassis.web.problems import ServiceError
+from backend.services.packages.domain.exports import COLUMNS, remove_formula_guard
+from backend.services.packages.domain.packages import Caller, PackageReport, PackageService
+from backend.services.packages.errors import InvalidEvents
+
+MAX_ERRORS: Final = 1000
+_BATCH: Final = 200
+MAX_LINES: Final = 100_000
+MAX_LINE_CHARACTERS: Final = 64 * 1024
+_LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
+_EVENT_FIELDS: Final = ("code", "occurred_at", "reason", "detail", "external_id")
+# Columns of exports that are computed. They are ignored.
+_COMPUTED: Final = frozenset(
+    {
+        *("id", "status", "sub_status", "started_at", "delivered_at", "late"),
+        *("eta_p10", "eta_p50", "eta_p90", "late_probability", "last_event_code"),
+        *("last_event_at", "event_count", "created_at", "updated_at"),
+    }
+)
+_CSV_COLUMNS: Final = frozenset(
+    {
+        *(set(COLUMNS) - _COMPUTED),
+        *(f"event_{name}" for name in _EVENT_FIELDS),
+        *(f"event_location_{name}" for name in _LOCATION_FIELDS),
+    }
+)
+
+
+class InvalidLine(Exception):
+    """A line cannot be imported. The message has the reason; *pointer* is the invalid field."""
+
+    def __init__(self, detail: str, code: str = "validation_failed", pointer: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.pointer = pointer
+
+
+class InvalidFile(Exception):
+    """The file cannot be imported at all. The message has the reason."""
+
+
+@dataclass(slots=True)
+class ImportResult:
+    """Numbers of lines by outcome, and the errors of the first MAX_ERRORS bad lines.
+
+    Attributes:
+        existing: lines of packages that existed; their fields were not changed.
+        events: events that were added.
+    """
+
+    lines: int = 0
+    created: int = 0
+    existing: int = 0
+    events: int = 0
+    failed: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_error(self, line: int, error: InvalidLine) -> None:
+        self.failed += 1
+        if len(self.errors) < MAX_ERRORS:
+            entry = {"line": line, "code": error.code, "detail": str(error)}
+            self.errors.append(entry | ({"pointer": error.pointer} if error.pointer else {}))
+
+
+# Converts the JSON object of a line. Raises InvalidLine.
+ParseLine = Callable[[Mapping[str, Any]], PackageReport]
+Line = tuple[int, Mapping[str, Any] | InvalidLine]
+
+
+def import_lines(
+    packages: PackageService, caller: Caller, lines: Iterable[Line], parse_line: ParseLine
+) -> ImportResult:
+    """Import *lines*. Bad lines change nothing and do not stop the others."""
+    result = ImportResult()
+    batch: list[tuple[int, PackageReport]] = []
+    for number, content in lines:
+        result.lines += 1
+        try:
+            if isinstance(content, InvalidLine):
+                raise content
+            batch.append((number, parse_line(content)))
+        except InvalidLine as error:
+            result.add_error(number, error)
+        if len(batch) == _BATCH:
+            _import_batch(packages, caller, batch, result)
+            batch.clear()
+    _import_batch(packages, caller, batch, result)
+    result.errors.sort(key=lambda error: error["line"])
+    return result
+
+
+def read_jsonl(stream: IO[bytes]) -> Iterator[Line]:
+    """Yield number and content of each line that is not empty."""
+    for number, text in _read_lines(stream):
+        if isinstance(text, InvalidLine):
+            yield number, text
+            continue
+        if not text.strip():
+            continue
+        try:
+            content = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            yield number, InvalidLine("The line is not JSON.", "malformed_json")
+            continue
+        if isinstance(content, dict):
+            yield number, content
+        else:
+            yield number, InvalidLine("The line is not a JSON object.", "malformed_json")
+
+
+def read_csv(stream: IO[bytes]) -> Iterator[Line]:
+    """Yield number and content of each row; the number is that of its last line.
+
+    Raises:
+        InvalidFile: the header is missing, or has unknown columns or none for the number.
+    """
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="strict", newline="")
+    reader = csv.reader(_limit_lines(text), strict=True)
+    header = _read_header(reader)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, InvalidLine(f"The line is not CSV: {error}.", "malformed_csv")
+            continue
+        except UnicodeDecodeError as error:
+            raise InvalidFile(f"The file is not UTF-8 after line {reader.line_num}.") from error
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            yield (
+                reader.line_num,
+                InvalidLine(
+                    f"The line has {len(row)} fields and the header {len(header)}.",
+                    "malformed_csv",
+                ),
+            )
+            continue
+        try:
+            yield reader.line_num, _build_object(dict(zip(header, row, strict=True)))
+        except InvalidLine as error:
+            yield reader.line_num, error
+
+
+def _import_batch(
+    packages: PackageService,
+    caller: Caller,
+    batch: Sequence[tuple[int, PackageReport]],
+    result: ImportResult,
+) -> None:
+    if not batch:
+        return
+    outcomes = packages.record_reports(caller, [report for _, report in batch], "import")
+    for (number, _), outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, ServiceError):
+            result.add_error(number, _to_line_error(outcome))
+            continue
+        recorded, created = outcome
+        result.events += recorded.added
+        if created:
+            result.created += 1
+        else:
+            result.existing += 1
+
+
+def _to_line_error(error: ServiceError) -> InvalidLine:
+    if isinstance(error, InvalidEvents):
+        first = (error.errors() or [])[0]
+        return InvalidLine(first["detail"], error.code, first["pointer"])
+    return InvalidLine(str(error), error.code)
+
+
+def _read_lines(stream: IO[bytes]) -> Iterator[tuple[int, str | InvalidLine]]:
+    """Yield the lines of *stream* with their numbers, without reading a long one into memory."""
+    number = 0
+    while line := stream.readline(MAX_LINE_CHARACTERS):
+        number += 1
+        if number > MAX_LINES:
+            yield (
+                number,
+                InvalidLine(
+                    f"A file can have at most {MAX_LINES} lines. The rest was not read.",
+                    "too_many_lines",
+                ),
+            )
+            return
+        if len(line) == MAX_LINE_CHARACTERS and not line.endswith(b"\n"):
+            while (rest := stream.readline(MAX_LINE_CHARACTERS)) and not rest.endswith(b"\n"):
+                pass
+            yield number, InvalidLine(f"The line has more than {MAX_LINE_CHARACTERS} bytes.")
+            continue
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            yield number, InvalidLine("The line is not UTF-8.", "malformed_json")
+
+
+def _limit_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    count = 0
+    while line := text.readline(MAX_LINE_CHARACTERS):
+        count += 1
+        if count > MAX_LINES:
+            raise InvalidFile(f"A file can have at most {MAX_LINES} lines.")
+        yield line
+
+
+def _read_header(reader: Any) -> list[str]:
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidFile("The first line is not the header of a CSV file in UTF-8.") from error
+    if "tracking_number" not in header:
+        raise InvalidFile("The header has no column tracking_number.")
+    unknown = sorted(set(header) - _CSV_COLUMNS - _COMPUTED)
+    if unknown:
+        raise InvalidFile(
+            f"The header has unknown columns: {', '.join(unknown)[:300]}. "
+            f"Known are {', '.join(sorted(_CSV_COLUMNS))}."
+        )
+    if len(set(header)) < len(header):
+        raise InvalidFile("The header has a column twice.")
+    return header
+
+
+def _build_object(row: Mapping[str, str]) -> dict[str, Any]:
+    """Return a CSV row as the JSON object of a package. Empty cells are left out."""
+    cells = {
+        name: remove_formula_guard(value).strip()
+        for name, value in row.items()
+        if name not in _COMPUTED and value.strip()
+    }
+    content: dict[str, Any] = {
+        name: cells.pop(name)
+        for name in ("tracking_number", "carrier", "reference", "service")
+        if name in cells
+    }
+    content |= {name: cells.pop(name) for name in ("shipped_at", "promised_at") if name in cells}
+    if weight := cells.pop("weight_g", None):
+        content["weight_g"] = _parse_number(weight, "weight_g")
+    if tags := cells.pop("tags", None):
+        content["tags"] = [tag.strip() for tag in tags.split(";") if tag.strip()]
+    if metadata := cells.pop("metadata", None):
+        try:
+            content["metadata"] = json.loads(metadata)
+        except (json.JSONDecodeError, RecursionError):
+            raise InvalidLine("The metadata is not JSON.", pointer="#/metadata") from None
+    for end in ("origin", "destination"):
+        if place := _take_place(cells, f"{end}_"):
+            content[end] = place
+    event_place = _take_place(cells, "event_location_")
+    event = {name.removeprefix("event_"): value for name, value in cells.items()}
+    if event or event_place:
+        content["events"] = [event | ({"location": event_place} if event_place else {})]
+    return content
+
+
+def _take_place(cells: dict[str, str], prefix: str) -> dict[str, Any]:
+    place: dict[str, Any] = {}
+    for name in _LOCATION_FIELDS:
+        value = cells.pop(f"{prefix}{name}", None)
+        if value is not None:
+            is_number = name in ("lat", "lon")
+            place[name] = _parse_number(value, f"{prefix}{name}") if is_number else value
+    return place
+
+
+def _parse_number(text: str, name: str) -> float | int:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidLine(f"{text[:40]!r} is not a number.", pointer=f"#/{name}") from None
+    return int(value) if value.is_integer() else value

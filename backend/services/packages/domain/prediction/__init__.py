@@ -1,0 +1,1 @@
+"""ETA quantiles and the probability of lateness, computed from lane statistics."""

@@ -1,0 +1,112 @@
+"""Statistics of a tenant's packages."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from backend.chassis.database.sessions import Database
+from backend.services.packages.domain.packages import Caller
+from backend.services.packages.store import stats as store
+
+_MAX_LANES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DayStats:
+    """Deliveries of a day (UTC).
+
+    Attributes:
+        on_time: those not after the promised time; *promised* have one.
+        transit_p50_hours: median time from the first scan to the delivery, None without any.
+    """
+
+    day: str
+    delivered: int
+    promised: int
+    on_time: int
+    transit_p50_hours: float | None
+    transit_p90_hours: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageStats:
+    """Counts of packages, and figures of their deliveries.
+
+    Attributes:
+        lanes: the lanes with the most packages, as origin, destination and number.
+        on_time_rate: share of the deliveries with a promised time, None without any.
+    """
+
+    total: int
+    late: int
+    by_status: Mapping[str, int]
+    by_carrier: Mapping[str, int]
+    lanes: Sequence[tuple[str, str, int]]
+    on_time_rate: float | None
+    days: Sequence[DayStats]
+
+
+class StatsService:
+    """Computes statistics when they are requested."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def get_stats(self, caller: Caller, days: int) -> PackageStats:
+        """Return counts of all packages, and deliveries of the last *days* days."""
+        since = (self._now() - timedelta(days=days - 1)).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        with self._database.read(caller.tenant_id) as session:
+            by_status = store.count_by_status(session, caller.tenant_id)
+            by_carrier = store.count_by_carrier(session, caller.tenant_id)
+            lanes = store.count_lanes(session, caller.tenant_id, _MAX_LANES)
+            late = store.count_late(session, caller.tenant_id)
+            deliveries = store.list_deliveries(session, caller.tenant_id, since)
+        per_day: dict[str, list[store.Delivery]] = defaultdict(list)
+        for delivery in deliveries:
+            per_day[delivery.delivered_at.date().isoformat()].append(delivery)
+        day_stats = [_summarize(day, each) for day, each in sorted(per_day.items())]
+        promised = sum(day.promised for day in day_stats)
+        return PackageStats(
+            total=sum(by_status.values()),
+            late=late,
+            by_status=by_status,
+            by_carrier=by_carrier,
+            lanes=lanes,
+            on_time_rate=sum(day.on_time for day in day_stats) / promised if promised else None,
+            days=day_stats,
+        )
+
+
+def _summarize(day: str, deliveries: Sequence[store.Delivery]) -> DayStats:
+    hours = sorted(
+        (each.delivered_at - each.started_at).total_seconds() / 3600
+        for each in deliveries
+        if each.started_at is not None and each.started_at <= each.delivered_at
+    )
+    promised = [each for each in deliveries if each.promised_at is not None]
+    return DayStats(
+        day=day,
+        delivered=len(deliveries),
+        promised=len(promised),
+        on_time=sum(
+            each.promised_at is not None and each.delivered_at <= each.promised_at
+            for each in promised
+        ),
+        transit_p50_hours=_get_quantile(hours, 0.5),
+        transit_p90_hours=_get_quantile(hours, 0.9),
+    )
+
+
+def _get_quantile(values: Sequence[float], share: float) -> float | None:
+    """Return the quantile of sorted *values*, interpolated linearly."""
+    if not values:
+        return None
+    position = (len(values) - 1) * share
+    lower = int(position)
+    upper = min(lower + 1, len(values) - 1)
+    return round(values[lower] + (values[upper] - values[lower]) * (position - lower), 2)

@@ -1,0 +1,1 @@
+"""Webhooks of tracking providers: signatures, payloads, and the deliveries that are stored."""

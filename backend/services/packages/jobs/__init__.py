@@ -1,0 +1,1 @@
+"""Background jobs and commands of the packages service."""

@@ -1,0 +1,54 @@
+"""Wiring of the components that the service and its commands share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from backend.chassis.database.sessions import Database, open_database
+from backend.chassis.encryption import Encryptor
+from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.stats import StatsService
+from backend.services.packages.domain.webhooks.deliveries import WebhookService
+from backend.services.packages.settings import Settings
+
+# The purpose from which the key of sealed columns is derived.
+_SECRETS_PURPOSE = "packages/secrets"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageComponents:
+    """The database and the services on it. Opening them migrates the tables."""
+
+    settings: Settings
+    database: Database
+    packages: PackageService
+    webhooks: WebhookService
+    stats: StatsService
+    now: Callable[[], datetime]
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: PackageMetrics | None = None,
+    ) -> Self:
+        metrics = metrics or PackageMetrics()
+        database = open_database(settings.database_url, "packages")
+        database.migrate("packages")
+        encryptor = Encryptor(settings.common.secret_key.reveal(), _SECRETS_PURPOSE)
+        packages = PackageService(database, settings.quotas, metrics, now)
+        return cls(
+            settings=settings,
+            database=database,
+            packages=packages,
+            webhooks=WebhookService(database, encryptor, packages, metrics, now),
+            stats=StatsService(database, now),
+            now=now,
+        )
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self.database.engine.dispose()

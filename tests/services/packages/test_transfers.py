@@ -1,0 +1,264 @@
+"""Export, import, EPCIS documents and statistics."""
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+
+import pytest
+
+from tests.services.packages.conftest import event
+
+CSV = {"Content-Type": "text/csv"}
+JSONL = {"Content-Type": "application/x-ndjson"}
+
+
+def read_csv(text: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_export_has_the_filtered_packages_and_no_formulas(api):
+    api.create(reference='=HYPERLINK("x")', tags=["a", "b"], origin={"lat": -33.9, "lon": 18.4})
+    api.create("LOCAL0001", carrier="local")
+
+    response = api.get("/packages/export?format=csv&carrier=ups")
+
+    assert response.headers["Content-Disposition"] == 'attachment; filename="packages.csv"'
+    (row,) = read_csv(response.text)
+    assert row["reference"] == '\'=HYPERLINK("x")'
+    assert (row["tags"], row["origin_lat"], row["late"]) == ("a;b", "-33.9", "false")
+
+
+def test_jsonl_export_has_the_packages_as_the_list_shows_them(api):
+    api.create()
+    api.create("LOCAL0001", carrier="local")
+
+    lines = api.get("/packages/export?format=jsonl&sort=created_at").text.splitlines()
+
+    assert [json.loads(line) for line in lines] == api.get("/packages?sort=created_at").json[
+        "items"
+    ]
+
+
+def test_xlsx_export_contains_text_and_no_formula(api):
+    api.create(reference="=1+1", service="http://example.org")
+
+    response = api.get("/packages/export?format=xlsx")
+
+    with zipfile.ZipFile(io.BytesIO(response.data)) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml").decode()
+    assert "=1+1" in sheet
+    assert "<f>" not in sheet
+
+
+def test_xlsx_export_with_too_many_rows_is_rejected(api):
+    lines = "".join(f'{{"tracking_number": "L{n:05}", "carrier": "x"}}\n' for n in range(101))
+    assert api.post("/packages/import", data=lines, headers=JSONL).json["created"] == 101
+
+    response = api.get("/packages/export?format=xlsx")
+
+    assert (response.status_code, response.json["code"]) == (422, "export_too_large")
+    assert len(read_csv(api.get("/packages/export").text)) == 101
+
+
+def test_import_reports_bad_lines_with_their_numbers_and_imports_the_others(api):
+    text = (
+        "tracking_number,carrier,weight_g,promised_at,event_code,event_occurred_at\n"
+        "1Z5R89390357567127,,500,2026-07-01T00:00:00Z,picked_up,2026-06-10T08:00:00Z\n"
+        "1Z5R89390357567127,,,,departed,2026-06-10T09:00:00Z\n"
+        "\n"
+        "287809468872,,,,,\n"
+        "LOCAL0001,local,heavy,,,\n"
+        "LOCAL0002,local\n"
+        '"LOCAL\n0003",local,,2026-13-01T00:00:00Z,,\n'
+        "LOCAL0004,local,,,arrived,2030-01-01T00:00:00Z\n"
+        "LOCAL0005,local,,,,\n"
+    )
+
+    result = api.post("/packages/import", data=text, headers=CSV).json
+
+    assert (result["lines"], result["created"], result["existing"]) == (8, 2, 1)
+    assert (result["events"], result["failed"]) == (2, 5)
+    assert [(error["line"], error["code"]) for error in result["errors"]] == [
+        (5, "carrier_unknown"),
+        (6, "validation_failed"),
+        (7, "malformed_csv"),
+        (9, "validation_failed"),
+        (10, "validation_failed"),
+    ]
+    assert result["errors"][1]["pointer"] == "#/weight_g"
+    numbers = {each["tracking_number"] for each in api.get("/packages").json["items"]}
+    assert numbers == {"1Z5R89390357567127", "LOCAL0005"}
+
+
+def test_jsonl_import_accepts_gzip_and_reports_bad_lines(api):
+    lines = [
+        json.dumps(
+            {"tracking_number": "LOCAL0001", "carrier": "x", "events": [event("delivered")]}
+        ),
+        "{",
+        "[]",
+        '{"tracking_number": "LOCAL0002", "carrier": "x", "colour": "red"}',
+        '{"tracking_number": "' + "1" * 70_000 + '"}',
+        "\xff",
+    ]
+    data = gzip.compress("\n".join(lines).encode("latin-1"))
+
+    result = api.post(
+        "/packages/import", data=data, headers=JSONL | {"Content-Encoding": "gzip"}
+    ).json
+
+    assert (result["created"], result["events"]) == (1, 1)
+    assert [error["line"] for error in result["errors"]] == [2, 3, 4, 5, 6]
+
+
+def test_export_can_be_imported_by_another_tenant(api, sign_in):
+    package = api.create(
+        reference="+49 1",
+        tags=["a"],
+        weight_g=500,
+        origin={"code": "DEFRA", "lat": 50.1},
+        metadata={"customer": "Müller"},
+        promised_at="2026-07-01T00:00:00Z",
+    )
+    other = sign_in("ten_other")
+
+    for kind, headers in (("csv", CSV),):
+        exported = api.get(f"/packages/export?format={kind}").data
+        result = other.post("/packages/import", data=exported, headers=headers).json
+        assert (result["created"], result["errors"]) == (1, [])
+
+    (copy,) = other.get("/packages").json["items"]
+    same = ("tracking_number", "reference", "tags", "weight_g", "origin", "metadata", "promised_at")
+    assert {name: copy[name] for name in same} == {name: package[name] for name in same}
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "status"),
+    [
+        (b"number\n1", CSV, 422),
+        (b"tracking_number,colour\n1,2", CSV, 422),
+        (b"", CSV, 422),
+        (b"\xff\xfe", CSV, 422),
+        (b"{}", {"Content-Type": "application/json"}, 415),
+        (b"x" * (10 * 1024 * 1024 + 1), CSV, 413),
+    ],
+)
+def test_unusable_file_is_rejected(api, data, headers, status):
+    assert api.post("/packages/import", data=data, headers=headers).status_code == status
+
+
+def test_epcis_document_can_be_recorded_and_read_again(api, sign_in):
+    package = api.create()
+    api.add_events(
+        package,
+        event("departed", "2026-06-10T08:00:00+02:00", location={"code": "FRA", "country": "DE"}),
+        event("exception", "2026-06-10T10:00:00Z", reason="damaged", external_id="scan-2"),
+        event("delivered", "2026-06-11T08:00:00Z", external_id="urn:uuid:1"),
+    )
+    document = api.get(f"/packages/{package['id']}/epcis").json
+    other = sign_in("ten_other")
+
+    first = other.post("/packages/epcis", json=document)
+    second = other.post("/packages/epcis", json=document)
+
+    assert (first.json["added"], first.json["created"]) == (3, 1)
+    assert (second.json["added"], second.json["duplicates"]) == (0, 3)
+    (copy,) = other.get("/packages").json["items"]
+    assert (copy["tracking_number"], copy["carrier"]) == (package["tracking_number"], "ups")
+    assert (copy["status"], copy["delivered_at"]) == ("delivered", "2026-06-11T08:00:00Z")
+    steps = [each.get("bizStep") for each in document["epcisBody"]["eventList"]]
+    assert steps == ["departing", "holding", "receiving"]
+    assert document["epcisBody"]["eventList"][0]["eventTimeZoneOffset"] == "+02:00"
+    assert document["epcisBody"]["eventList"][2]["eventID"] == "urn:uuid:1"
+
+
+def test_epcis_names_of_steps_and_packages_are_read(api):
+    events = [
+        {
+            "type": "ObjectEvent",
+            "eventID": f"urn:uuid:{index}",
+            "eventTime": f"2026-06-10T0{index}:00:00Z",
+            "bizStep": step,
+            "epcList": ["https://id.example.org/00/1Z5R89390357567127"],
+        }
+        for index, step in enumerate(
+            (
+                "https://ref.gs1.org/cbv/BizStep-shipping",
+                "urn:epcglobal:cbv:bizstep:arriving",
+                "inspecting",
+                "receiving",
+            )
+        )
+    ]
+    wrong = events[3] | {"errorDeclaration": {"declarationTime": "2026-06-11T00:00:00Z"}}
+    body = {"type": "EPCISDocument", "epcisBody": {"eventList": events}}
+
+    result = api.post("/packages/epcis", json=body).json
+    delivered = api.get(f"/packages/{result['package_ids'][0]}").json
+    api.post("/packages/epcis", json=wrong)
+    corrected = api.get(f"/packages/{result['package_ids'][0]}").json
+
+    assert (delivered["status"], corrected["status"]) == ("delivered", "in_transit")
+    items = api.get(f"/packages/{delivered['id']}/events").json["items"]
+    assert [item["code"] for item in items[:4] if item["code"] != "note"] == [
+        "departed",
+        "arrived",
+        "delivered",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"eventTime": None}, "#/epcisBody/eventList/1/eventTime"),
+        ({"eventTime": "2030-01-01T00:00:00Z"}, "#/epcisBody/eventList/1/eventTime"),
+        ({"epcList": []}, "#/epcisBody/eventList/1/epcList"),
+        ({"epcList": ["urn:epc:id:sscc:1.2"]}, "#/epcisBody/eventList/1/epcList/0"),
+        ({"type": "PersonEvent"}, "#/epcisBody/eventList/1/type"),
+    ],
+)
+def test_epcis_document_with_a_bad_event_is_rejected_as_a_whole(api, change, pointer):
+    good = {
+        "type": "ObjectEvent",
+        "eventTime": "2026-06-10T00:00:00Z",
+        "bizStep": "departing",
+        "epcList": ["urn:ai-agent-system:packages:ups:1Z5R89390357567127"],
+    }
+    body = {"type": "EPCISDocument", "epcisBody": {"eventList": [good, good | change]}}
+
+    response = api.post("/packages/epcis", json=body)
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == [pointer]
+    assert api.get("/packages").json["items"] == []
+
+
+def test_statistics_count_packages_and_deliveries(api):
+    for index, day in enumerate((10, 10, 12)):
+        package = api.create(
+            f"LOCAL{index:04}",
+            carrier="local",
+            promised_at="2026-06-11T00:00:00Z",
+            origin={"code": "DEFRA"},
+            destination={"code": "USPDX"},
+        )
+        api.add_events(
+            package,
+            event("picked_up", "2026-06-09T08:00:00Z"),
+            event("delivered", f"2026-06-{day}T08:00:00Z"),
+        )
+    api.create()
+
+    stats = api.get("/packages/stats?days=30").json
+
+    assert (stats["total"], stats["late"]) == (4, 1)
+    assert stats["by_status"] == {"delivered": 3, "pre_transit": 1}
+    assert stats["by_carrier"] == {"local": 3, "ups": 1}
+    assert stats["lanes"] == [{"origin": "code:DEFRA", "destination": "code:USPDX", "packages": 3}]
+    assert stats["on_time_rate"] == pytest.approx(2 / 3)
+    assert [(day["date"], day["transit_p50_hours"]) for day in stats["days"]] == [
+        ("2026-06-10", 24.0),
+        ("2026-06-12", 72.0),
+    ]
