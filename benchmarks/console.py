@@ -246,7 +246,7 @@ def _measure_memory(
             page.goto(f"{suite.url}/console/") if number == 0 else page.keyboard.press(
                 "Control+Shift+O"
             )
-            page.wait_for_selector(".home")
+            page.locator(".home").wait_for()
         model.queue_replies(Reply(text=f"Answer {number} with some words. " * 20))
         _ask(page, f"Question {number}")
         if number % 10 == 9:

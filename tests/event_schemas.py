@@ -34,7 +34,7 @@ def validate_recorded_events() -> None:
     add_event = EventRecorder.add_event
 
     def validate_and_add(recorder: EventRecorder, session, event, channel) -> None:
-        if channel == "events" and recorder._service in ("auth", "agent", "rag"):
+        if channel == "events" and recorder._service in ("auth", "agent", "rag", "packages"):
             validate_event(to_cloud_event(recorder._service, event).to_json())
         add_event(recorder, session, event, channel)
 

@@ -24,7 +24,7 @@ VERBS = {
         "Complete",
         "Confirm",
     ),
-    *("Convert", "Split"),
+    *("Convert", "Import", "Process", "Record", "Split"),
     *(
         "Create",
         "Deactivate",
@@ -46,6 +46,7 @@ VERBS = {
         "Mark",
         "Merge",
         "Post",
+        "Process",
         "React",
         "Redirect",
         "Register",
@@ -55,7 +56,7 @@ VERBS = {
         "Reset",
         "Revoke",
     ),
-    *("Search", "Send", "Set", "Show", "Sign", "Stream", "Submit", "Update", "Upload"),
+    *("Search", "Send", "Set", "Show", "Sign", "Store", "Stream", "Submit", "Update", "Upload"),
 }
 MAX_SUMMARY_CHARACTERS = 100
 

@@ -33,6 +33,9 @@ OPERATIONS_OF_NEW_USERS = (
     "DELETE /auth/mfa/totp",
 )
 
+# Streams that end only when the client disconnects.
+ENDLESS_STREAMS = ("GET /chat/conversations/{conversation_id}/events",)
+
 # Statuses of examples that cannot succeed in every installation.
 EXPECTED_ERRORS = {
     # The user has no TOTP secret, and a code is valid for 30 seconds only.
@@ -63,6 +66,9 @@ EXPECTED_ERRORS = {
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,
+    # The account of the example does not exist.
+    "GET /webhook/{channel}/{account}": 404,
+    "POST /webhook/{channel}/{account}": 404,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }
@@ -133,6 +139,9 @@ class ExampleSender:
         if operation.path == "/auth/refresh":
             options["json"]["refresh_token"] = self.responses["POST /auth/login"]["refresh_token"]
         options |= {"params": operation.get_examples("query"), "allow_redirects": False}
+        if operation.label in ENDLESS_STREAMS:
+            with caller(operation.method, path, stream=True, **options) as response:
+                return response
         response = caller(operation.method, path, **options)
         if response.headers.get("Content-Type") == "application/json":
             self.responses[operation.label] = response.json()

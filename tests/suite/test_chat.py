@@ -77,7 +77,7 @@ def test_answer_has_citations_of_the_users_document_and_reaches_a_second_client(
     assert writer("GET", "/agent/sessions").json()["items"] == []
 
 
-def test_worker_answers_a_message_that_nobody_waits_for(writer):
+def test_worker_answers_a_message_without_a_waiting_request(writer):
     posted = writer("POST", "/chat/message?wait=0", json={"content": QUESTION}).json()
     assert posted["status"] == "accepted"
     path = f"/chat/conversations/{posted['conversation_id']}/messages"

@@ -59,6 +59,13 @@ def test_document_describes_the_events_of_all_services(document):
         *("agent.run-started", "agent.run-finished"),
         *("auth.user-created", "auth.user-changed", "auth.session-ended"),
         *("rag.document-ready", "rag.document-failed"),
+        *("chat.message-created", "chat.message-edited", "chat.message-deleted"),
+        *("chat.message-state-changed", "chat.reaction-changed", "chat.conversation-created"),
+        *("chat.conversation-changed", "chat.read-moved", "chat.handed-over"),
+        "chat.account-changed",
+        *("packages.created", "packages.changed", "packages.deleted"),
+        *("packages.event-recorded", "packages.status-changed", "packages.eta-changed"),
+        "packages.investigated",
     }
 
 

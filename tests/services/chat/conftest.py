@@ -8,6 +8,7 @@ from backend.chassis.settings import CommonSettings, Secret
 from backend.chassis.web.app_factory import get_component
 from backend.security import BUILT_IN_ROLES
 from backend.services.chat.app import create_app
+from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
 from tests.databases import database_in
@@ -59,7 +60,10 @@ def settings(tmp_path, agent):
 
 @pytest.fixture
 def app(settings, identities):
-    return identities.trust(create_app(settings))
+    app = identities.trust(create_app(settings))
+    yield app
+    # Its thread would read tables that no longer exist.
+    get_component(app, WorkerWaker).stop()
 
 
 @pytest.fixture

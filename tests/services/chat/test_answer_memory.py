@@ -77,3 +77,25 @@ def test_lost_session_is_built_from_the_tables_when_shared_state_is_lost(client,
         ("assistant", "You said: One"),
         ("user", "Two"),
     ]
+
+
+def test_contact_gets_answers_up_to_the_limits_of_the_account(
+    client, manager, colleague, agent, components
+):
+    configure(client, manager, limits={"contact_per_minute": 2, "contact_per_day": 3})
+    sent = send(client, colleague, "1", user_id="user-ada").json
+    more = {"conversation_id": sent["conversation_id"], "user_id": "user-ada"}
+
+    second, third, fourth = (send(client, colleague, str(n), **more).json for n in (2, 3, 4))
+
+    assert (sent["status"], second["status"]) == ("answered", "answered")
+    assert third["error"] == {
+        "code": "contact_limit",
+        "detail": "The contact has sent more messages than the account allows.",
+        "retries": True,
+    }
+    assert (fourth["error"]["code"], fourth["error"]["retries"]) == ("contact_limit", False)
+    assert len(agent.queries) == 2
+    path = f"/conversations/{sent['conversation_id']}/messages"
+    stored = client.get(path, headers=colleague).json["items"]
+    assert len([item for item in stored if item["direction"] == "inbound"]) == 4

@@ -429,3 +429,19 @@ def test_answer_waits_for_files_of_the_message_for_twenty_seconds(client, ada, a
     make_due(components)
     components.answers.answer_next()
     assert len(agent.queries) == 1
+
+
+def test_unforeseen_error_is_reported_and_the_answer_comes_later(
+    client, ada, agent, components, monkeypatch
+):
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backend.services.chat.domain.answers.get_request_text", fail)
+        response = send(client, ada)
+    make_due(components)
+
+    assert response.json["error"]["code"] == "internal_error"
+    assert components.answers.answer_next() is True
+    assert len(agent.queries) == 1

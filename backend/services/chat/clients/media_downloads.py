@@ -61,7 +61,7 @@ class MediaUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MediaReference:
-    """What a webhook says of a file."""
+    """Reference to a file in a webhook: the id at the provider, a URL, or both."""
 
     media_id: str
     url: str

@@ -24,6 +24,7 @@ from backend.services.chat.clients.agent import (
 )
 from backend.services.chat.clients.delegations import DelegationRefused
 from backend.services.chat.clients.metrics import ChatMetrics
+from backend.services.chat.domain.answer_limits import ContactLimits
 from backend.services.chat.domain.answer_memory import AnswerMemory
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
 from backend.services.chat.domain.changes import ChangeSignals
@@ -148,6 +149,19 @@ class AnswerService:
         Args:
             headers: identify the owner, whose request is in progress; None otherwise.
         """
+        try:
+            self._answer_leased(tenant_id, conversation_id, holder, headers)
+        except Exception as error:  # noqa: BLE001 - it would be tried again at the end of the lease
+            _log.error("an answer failed", exc_info=error)
+            self._release_failed(tenant_id, conversation_id, holder)
+
+    def _answer_leased(
+        self,
+        tenant_id: str,
+        conversation_id: str,
+        holder: str,
+        headers: Mapping[str, str] | None,
+    ) -> None:
         plan = self._plan_answer(tenant_id, conversation_id, holder)
         if plan is None:
             return
@@ -198,6 +212,8 @@ class AnswerService:
             account = accounts.get_account(session, conversation.account_id)
             settings = {} if account is None else account.settings
             rights = self._rights.choose(conversation, account)
+            if rights.user_id is None and self._exceeds_limits(session, conversation, settings):
+                return None
             is_known = conversation.details.get("agent_owner") == rights.owner
             session_id = conversation.agent_session_id if is_known else None
             history = self._load_history(session, conversation, folded, session_id)
@@ -219,6 +235,26 @@ class AnswerService:
                 and session_id is None
                 and not history,
             )
+
+    def _exceeds_limits(
+        self, session: Session, conversation: Conversation, settings: Mapping[str, Any]
+    ) -> bool:
+        """Return whether the contact gets no answer now, after setting when it may get one."""
+        now = self._now()
+        pause = ContactLimits.from_settings(settings).get_pause(session, conversation.id, now)
+        if pause is not None and pause <= timedelta(0):
+            return False
+        detail = "The contact has sent more messages than the account allows."
+        error = {"code": "contact_limit", "detail": detail, "retries": pause is not None}
+        self._message_log.change_conversation(
+            session,
+            conversation,
+            answer_due_at=None if pause is None else now + pause,
+            answer_error=error,
+            lease_holder=None,
+            lease_until=None,
+        )
+        return True
 
     def _waits_for_media(self, session: Session, rows: Sequence[Message]) -> bool:
         """Return whether files of *rows* are downloaded, and have been for a short time only."""
@@ -406,6 +442,26 @@ class AnswerService:
                 details.pop("pending_seq", None)
                 columns["details"] = details
             self._message_log.change_conversation(session, conversation, **columns)
+
+    def _release_failed(self, tenant_id: str, conversation_id: str, holder: str) -> None:
+        """Release the lease after an unforeseen error, and try again later a few times."""
+        with self._database.write(tenant_id) as session:
+            conversation = store.lock_conversation(session, tenant_id, conversation_id)
+            if conversation is None or conversation.lease_holder != holder:
+                return
+            attempts = conversation.answer_attempts + 1
+            retries = attempts < _MAX_ATTEMPTS
+            pause = min(_MAX_BACKOFF, timedelta(seconds=2**attempts))
+            detail = "An unexpected error occurred. The log has the rest."
+            self._message_log.change_conversation(
+                session,
+                conversation,
+                answer_due_at=self._now() + pause if retries else None,
+                answer_attempts=attempts if retries else 0,
+                answer_error={"code": "internal_error", "detail": detail, "retries": retries},
+                lease_holder=None,
+                lease_until=None,
+            )
 
     def _renew(self, plan: AnswerPlan, holder: str) -> None:
         now = self._now()

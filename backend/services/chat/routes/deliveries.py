@@ -97,7 +97,7 @@ def retry_delivery(delivery_id: str) -> DeliveryResponse:
 @require_permission(Permission.CHAT_MANAGE)
 @responds_with(DeliveryResponse)
 def cancel_delivery(delivery_id: str) -> DeliveryResponse:
-    """Cancel a delivery that was not sent yet, or give up one whose outcome is unknown."""
+    """Cancel a delivery that is queued or unknown."""
     return DeliveryResponse.of(
         use(DeliveryService).cancel(current_principal().tenant_id, delivery_id)
     )

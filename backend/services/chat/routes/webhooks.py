@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import responds_with_stream
+from backend.chassis.web.openapi import request_example, responds_with_stream
 from backend.security import public
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.requests import (
@@ -22,6 +22,7 @@ webhooks = Blueprint("webhooks", __name__, url_prefix="/webhook")
 @webhooks.get("/<channel>/<account>")
 @public
 @responds_with_stream("text/plain", errors=(WebhookRejected, ResourceNotFound))
+@request_example(channel="whatsapp", account="acc_01a22900749f7e0f26155c57fe78")
 def confirm_webhook(channel: str, account: str) -> Response:
     """Answer the challenge with which a provider verifies the URL."""
     receiver = use(WebhookReceiver)
@@ -36,6 +37,7 @@ def confirm_webhook(channel: str, account: str) -> Response:
     "application/json",
     errors=(WebhookRejected, ResourceNotFound, WebhookTooLarge),
 )
+@request_example(channel="whatsapp", account="acc_01a22900749f7e0f26155c57fe78")
 def receive_webhook(channel: str, account: str) -> Response:
     """Store a webhook. Status 200 means that it is stored."""
     receiver = use(WebhookReceiver)

@@ -213,6 +213,22 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
     return attachments
 
 
+def list_inbound_times(
+    session: Session, conversation_id: str, since: datetime, limit: int
+) -> Sequence[datetime]:
+    """Return when inbound messages after *since* arrived, newest first."""
+    return session.scalars(
+        select(Message.created_at)
+        .where(
+            Message.conversation_id == conversation_id,
+            Message.direction == "inbound",
+            Message.created_at > since,
+        )
+        .order_by(Message.seq.desc())
+        .limit(limit)
+    ).all()
+
+
 def has_pending_attachments(session: Session, message_ids: Sequence[str], since: datetime) -> bool:
     """Return whether a file of one of the messages, added after *since*, is still downloaded."""
     query = select(Attachment.id).where(

@@ -6,7 +6,7 @@ letters, marks and digits only (domain/search_words.py).
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, column, literal_column, select, table, text
+from sqlalchemy import ColumnElement, Select, column, literal_column, select, table, text
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import Conversation, Message
@@ -39,12 +39,15 @@ def search_messages(
     )
     if owner_id is not None:
         query = query.where(Conversation.owner_id == owner_id, Message.is_internal.is_(False))
-    if before is not None:
-        query = query.where(Message.number < before)
     if session.get_bind().dialect.name == "postgresql":
         query = _match_postgresql(query, words)
+        number: ColumnElement[int] = Message.number.expression
     else:
         query = _match_sqlite(query, words)
+        # A condition on the index itself: it starts there instead of at the newest message.
+        number = _WORDS.c.rowid
+    if before is not None:
+        query = query.where(number < before)
     return [(row[0], row[1]) for row in session.execute(query)]
 
 

@@ -115,7 +115,8 @@ def _get_tags(operation: Mapping[str, Any], group: str) -> list[str]:
 
 def _to_public_path(route: Route, path: str) -> str | None:
     """Return the path that clients use, or None if *route* does not expose *path*."""
-    if route.is_closed(path):
+    # Paths with a version reach routes that are listed below the prefix of their service.
+    if route.is_closed(path) or route.prefix.startswith("/api/"):
         return None
     if not route.onto:
         return route.prefix + path

@@ -67,7 +67,7 @@ def _normalise_event(payload: Object, account: Object) -> ChannelEvent:
 
 
 class _Source:
-    """What an event is compared with: the user id of our bot and the team."""
+    """The user ids of our bot and the team of an event."""
 
     def __init__(self, payload: Object, account: Object) -> None:
         bots = {get_id(account, "bot_user_id")} | {

@@ -15,7 +15,7 @@ ChoiceForm = Literal["buttons", "list", "text"]
 ANSWER_PERIOD: Final = timedelta(hours=24)
 """A typed number or title is an answer for this time."""
 MAX_OPTIONS: Final = 100
-_NUMBER: Final = re.compile(r"\s*#?(\d{1,3})[.)]?\s*")
+_NUMBER: Final = re.compile(r"#?(\d{1,3})[.)]?")
 
 
 def select_choice_form(options: Sequence[ChoiceOption], limits: ChannelLimits) -> ChoiceForm:
@@ -64,7 +64,7 @@ def match_answer(
     """
     if now - asked_at > ANSWER_PERIOD:
         return None
-    number = _NUMBER.fullmatch(unicodedata.normalize("NFKC", text))
+    number = _NUMBER.fullmatch(unicodedata.normalize("NFKC", text).strip())
     if number is not None:
         index = int(number[1]) - 1
         return options[index] if 0 <= index < len(options) else None
@@ -87,4 +87,5 @@ def read_options(values: Sequence[object]) -> tuple[ChoiceOption, ...]:
 
 def _normalize_title(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"^[\W_]+|[\W_]+$", "", text).split())
+    places = [index for index, character in enumerate(text) if character.isalnum()]
+    return " ".join(text[places[0] : places[-1] + 1].split()) if places else ""

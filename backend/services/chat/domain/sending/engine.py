@@ -158,7 +158,7 @@ class DeliveryEngine:
         except NotSendable as error:
             self._settle(session, delivery, error.state, error.code, str(error))
             return None
-        except (LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             # A payload that cannot be read must not hold up the queue.
             _log.exception("delivery %s cannot be read", delivery.id)
             self._settle(session, delivery, "failed", "invalid_payload", str(error))

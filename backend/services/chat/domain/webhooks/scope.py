@@ -1,4 +1,4 @@
-"""What the handlers of events share: the account, the transaction, and look-ups in it."""
+"""Account, transaction and look-ups that the handlers of events share."""
 
 import hashlib
 from collections.abc import Mapping

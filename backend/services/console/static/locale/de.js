@@ -238,4 +238,9 @@ export default {
   uploadError_wrong_password: "Das Passwort ist falsch. Geben Sie das Passwort der Datei ein.",
   uploadError_read_only: "Sie können diese Sammlung lesen, aber nichts hinzufügen. Wählen Sie eine andere Sammlung.",
   uploadError_queue_full: "Zu viele Dokumente warten. Versuchen Sie es in einigen Minuten erneut.",
+  uploadError_no_text: "Die Datei enthält keinen Text, und in ihren Bildern wurde keiner erkannt. Fügen Sie eine Fassung mit Text hinzu.",
+  uploadError_too_slow: "Das Lesen der Datei hat zu lange gedauert. Teilen Sie sie in kleinere Dateien.",
+  uploadError_too_complex: "Die Datei ist zu komplex. Speichern Sie sie in einer einfacheren Form, zum Beispiel als PDF.",
+  uploadError_too_much_text: "Die Datei enthält zu viel Text. Teilen Sie sie in kleinere Dateien.",
+  uploadError_encrypted_office: "Diese Office-Datei ist verschlüsselt. Speichern Sie sie ohne Passwort und fügen Sie sie dann hinzu.",
 };

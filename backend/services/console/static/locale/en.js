@@ -238,4 +238,9 @@ export default {
   uploadError_wrong_password: "The password is wrong. Enter the password of the file.",
   uploadError_read_only: "You can read this collection, but not add documents. Choose another collection.",
   uploadError_queue_full: "Too many documents are waiting. Try again in a few minutes.",
+  uploadError_no_text: "The file contains no text, and no text was recognised in its images. Add a version with text.",
+  uploadError_too_slow: "Reading the file took too long. Split it into smaller files.",
+  uploadError_too_complex: "The file is too complex. Save it in a simpler form, for example as PDF.",
+  uploadError_too_much_text: "The file contains too much text. Split it into smaller files.",
+  uploadError_encrypted_office: "This Office file is encrypted. Save it without a password, then add it.",
 };

@@ -9,6 +9,7 @@ import { can } from "../model/session.js";
 import { errorState, skeleton } from "../ui/states.js";
 import { dataTable } from "../ui/table.js";
 import { adminFrame } from "./admin_frame.js";
+import { getStageName } from "./document_state.js";
 
 const INTERVAL_MS = 5000;
 const STATES = ["queued", "processing", "ready", "failed"];
@@ -44,7 +45,8 @@ function queueView({ counts, dependencies, active, failed }) {
 
 function getStage({ status, progress: { stage, done, total } }) {
   if (status === "queued") return t("queue_queued");
-  return total > 1 ? `${stage} ${formatPercent(done / total)}` : stage;
+  const name = getStageName(stage);
+  return total > 1 ? `${name} ${formatPercent(done / total)}` : name;
 }
 
 function section(title, items, empty, columns) {

@@ -12,6 +12,9 @@ import { answerActions } from "./answer_actions.js";
 import { approvalCard } from "./approval_card.js";
 import { stepList } from "./step_list.js";
 
+// Of a longer answer, the browser lays out only the blocks near the window.
+const LONG_ANSWER_CHARACTERS = 20_000;
+
 const loadRichText = () => loadModule(() => import("../ui/rich_text.js"));
 
 export function answerView(message, thread) {
@@ -49,11 +52,13 @@ function waiting(message, thread) {
 /** Element with the text; tokens are appended while the answer is streamed. */
 function answerText(message) {
   const holder = html.div({ class: "answer-text", dir: "auto" });
+  const markLong = () => holder.classList.toggle("long", message.text.length > LONG_ANSWER_CHARACTERS);
   const scope = createScope();
   let stream = null;
   const render = async () => {
     const { MarkdownStream, renderMarkdown } = await loadRichText();
     if (scope.isDisposed) return;
+    markLong();
     if (message.status.peek() === "writing") {
       stream = new MarkdownStream();
       stream.append(message.text);
@@ -65,6 +70,7 @@ function answerText(message) {
   };
   onDispose(
     message.onText((added) => {
+      markLong();
       if (added === null) render();
       else if (stream) stream.append(added);
       else holder.textContent = message.text; // until the Markdown modules are loaded

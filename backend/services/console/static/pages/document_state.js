@@ -20,9 +20,14 @@ function stateText(className, iconName, text, title = null) {
 
 function getStageText(status, { stage, done, total }) {
   if (status === "queued") return t("state_queued");
-  const key = `stage_${stage}`;
-  const name = hasText(key) ? t(key) : t("state_processing");
+  const name = getStageName(stage);
   return total > 1 ? `${name} ${formatPercent(done / total)}` : name;
+}
+
+/** Return the name of a stage of ingestion, such as "extracting". */
+export function getStageName(stage) {
+  const key = `stage${stage.charAt(0).toUpperCase()}${stage.slice(1)}`;
+  return hasText(key) ? t(key) : stage;
 }
 
 /** Return why *document* failed, and what to do. */

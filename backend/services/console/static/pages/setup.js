@@ -46,7 +46,7 @@ function passwordForm(token) {
     isBusy.value = true;
     error.value = null;
     try {
-      await signIn("/auth/setup", { token, new_password: password.value });
+      await signIn("/auth/setup", { token, password: password.value });
       navigate("/", { replace: true });
     } catch (problem) {
       error.value = getErrorText(problem);

@@ -40,9 +40,12 @@ function getStageText(upload) {
 
 /** Return the reason of a failed upload in the user's language, with what to do. */
 export function getUploadErrorText(error) {
-  const key = error?.code ? `uploadError_${error.code}` : "";
+  const key = `uploadError_${isEncryptedOffice(error) ? "encrypted_office" : error?.code}`;
   return hasText(key) ? t(key) : getErrorText(error);
 }
+
+/** The server has one code for all types that it does not read; encrypted Office files look like one. */
+const isEncryptedOffice = (error) => error?.code === "unsupported_document" && /encrypted/.test(error.message ?? "");
 
 function failureActions(upload, onRetry) {
   if (!NEEDS_PASSWORD.has(upload.error.value?.code)) {

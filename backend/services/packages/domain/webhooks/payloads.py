@@ -26,7 +26,7 @@ class InvalidPayload(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a webhook reports about one package. *carrier* is None if it does not say."""
+    """Events of one package that a webhook reports. *carrier* is None if it names none."""
 
     number: str
     carrier: str | None
