@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _COMMANDS = {
     "evaluate": "backend.services.packages.jobs.evaluate",
     "identify": "backend.services.packages.jobs.identify",
-    "recompute": "backend.services.packages.jobs.recompute",
+    "recompute": "backend.services.packages.recompute",
     "replay": "backend.services.packages.jobs.replay",
 }
 
