@@ -25,7 +25,7 @@ VERBS = {
         "Complete",
         "Confirm",
     ),
-    *("Convert", "Split"),
+    *("Convert", "Import", "Process", "Record", "Split"),
     *(
         "Create",
         "Deactivate",

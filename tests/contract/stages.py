@@ -24,6 +24,12 @@ from backend.services.agent.model import RunLimits
 from backend.services.agent.settings import Settings as AgentSettings
 from backend.services.auth.app import create_app as create_auth
 from backend.services.auth.settings import Settings as AuthSettings
+from backend.services.chat.app import create_app as create_chat
+from backend.services.chat.jobs.waking import WorkerWaker
+from backend.services.chat.settings import Settings as ChatSettings
+from backend.services.packages.app import BackgroundTasks
+from backend.services.packages.app import create_app as create_packages
+from backend.services.packages.settings import Settings as PackageSettings
 from backend.services.rag.app import create_app as create_rag
 from backend.services.rag.clients.rerankers import RerankSettings
 from backend.services.rag.jobs.indexing import IndexingThreads
@@ -33,6 +39,7 @@ from backend.services.rag.store.vectors.factory import VectorStoreSettings
 from tests.databases import database_in
 from tests.identities import Identities
 from tests.services.agent.fakes import FakeRagService, WordEmbedder, run_server
+from tests.services.chat.fakes import FakeAgent
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "seven small boats"
@@ -200,7 +207,58 @@ def _create_auth_resources(stage: Stage, headers: Headers) -> dict[str, str]:
     }
 
 
-STAGES = {"auth": auth, "agent": agent, "rag": rag}
+@contextmanager
+def chat(folder: Path, url: str | None = None) -> Iterator[Stage]:
+    identities = Identities()
+    with run_server(FakeAgent()) as agent_service:
+        env = Env(
+            {
+                "DATA_DIR": str(folder),
+                "DATABASE_URL": url or database_in(folder, "chat"),
+                "AGENT_SERVICE_URL": agent_service.url,
+                "AUTH_SERVICE_URL": agent_service.url,
+            }
+        )
+        app = create_chat(ChatSettings.from_env(env))
+        app.testing = True
+        try:
+            sign_in = _sign_in_with(identities)
+            yield Stage(
+                identities.trust(app), sign_in, _create_chat_resources, identities=identities
+            )
+        finally:
+            get_component(app, WorkerWaker).stop()
+
+
+def _create_chat_resources(stage: Stage, headers: Headers) -> dict[str, str]:
+    message = {"channel": "web", "content": {"type": "text", "text": f"Hello {next(_numbers)}"}}
+    body = stage.post("/message?wait=5", headers, json=message).json
+    return {
+        "conversation_id": body["conversation_id"],
+        "message_id": body["message"]["id"],
+        "emoji": "%F0%9F%91%8D",
+    }
+
+
+@contextmanager
+def packages(folder: Path, url: str | None = None) -> Iterator[Stage]:
+    identities = Identities()
+    env = Env({"DATA_DIR": str(folder), "DATABASE_URL": url or database_in(folder, "packages")})
+    app = create_packages(PackageSettings.from_env(env))
+    app.testing = True
+    try:
+        sign_in = _sign_in_with(identities)
+        yield Stage(identities.trust(app), sign_in, _create_package, identities=identities)
+    finally:
+        get_component(app, BackgroundTasks).stop()
+
+
+def _create_package(stage: Stage, headers: Headers) -> dict[str, str]:
+    package = {"tracking_number": f"PARCEL{next(_numbers):08}", "carrier": "own"}
+    return {"package_id": stage.post("/packages", headers, json=package).json["id"]}
+
+
+STAGES = {"auth": auth, "agent": agent, "rag": rag, "chat": chat, "packages": packages}
 
 
 def _sign_in_with(identities: Identities) -> Callable[[str], Headers]:

@@ -69,6 +69,11 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
             }
         ]
     },
+    "POST /internal/delegations": {
+        "session_id": "unknown",
+        "tenant_id": "tenant",
+        "permissions": ["agent:query"],
+    },
     "POST /oidc/<provider>/exchange": {"id_token": "unknown"},
     "POST /users": {"username": "newcomer", "password": PASSWORD},
     "PATCH /users/<user_id>": {"display_name": "Another"},
@@ -82,6 +87,8 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "POST /sessions/<session_id>/feedback": {"thumb": "up"},
     "POST /sessions/<session_id>/messages/<message_id>/edit": {"user_request": "And 7 times 8?"},
     "POST /sessions/<session_id>/messages/<message_id>/regenerate": {},
+    "POST /sessions": {"messages": [{"role": "user", "content": "Hello"}]},
+    "POST /sessions/<session_id>/messages": {"messages": [{"role": "user", "content": "Hello"}]},
     "POST /personas": {"name": "terse", "system_prompt": "Be brief."},
     "PUT /personas/<persona_id>": {"name": "terser", "system_prompt": "Be briefer."},
     "POST /mcp": {"jsonrpc": "2.0", "id": 1, "method": "ping"},
@@ -95,7 +102,12 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
 }
 JSON = {"Content-Type": "application/json"}
 # Written after a document is ready, at any time.
-BACKGROUND_TABLES = ("sentence_vectors", "leases", "auth_outbox", "agent_outbox", "rag_outbox")
+BACKGROUND_TABLES = (
+    "sentence_vectors",
+    "leases",
+    "packages_leases",
+    *(f"{name}_outbox" for name in STAGES),
+)
 
 
 @dataclass(frozen=True)
@@ -105,13 +117,18 @@ class Endpoint:
     service: str
     rule: str
     method: str
+    example: dict[str, Any] | None
 
     def __str__(self) -> str:
         return f"{self.service} {self.method} {self.rule}"
 
     @property
     def valid_body(self) -> dict[str, Any]:
-        return VALID_BODIES.get(str(self)) or VALID_BODIES[f"{self.method} {self.rule}"]
+        """Return a body from the table, or the example of the API page."""
+        body = VALID_BODIES.get(str(self)) or VALID_BODIES.get(f"{self.method} {self.rule}")
+        body = body or self.example
+        assert body is not None, f"{self} needs a valid body"
+        return body
 
 
 @pytest.fixture(scope="module", params=STAGES)
@@ -133,7 +150,8 @@ def endpoints(service, app):
             continue
         view = app.view_functions[rule.endpoint]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            yield Endpoint(service, str(rule), method), view
+            example = getattr(view, "example_body", None)
+            yield Endpoint(service, str(rule), method, example), view
 
 
 def contents(service, folder):
@@ -169,7 +187,7 @@ def invalid_bodies(model, valid_body):
     """Yield (field, description of the invalid value, body)."""
     schema = model.model_json_schema()
     validators = {}
-    for name, part in schema["properties"].items():
+    for name, part in schema.get("properties", {}).items():
         validators[name] = jsonschema_rs.validator_for(part | {"$defs": schema.get("$defs", {})})
         for value in INVALID_VALUES:
             if not validators[name].is_valid(value):
@@ -256,7 +274,9 @@ def test_unusual_path_values_return_404_and_change_nothing(subtests, stage):
                     response = stage.client.open(
                         path, method=endpoint.method, headers=stage.admin_headers, json=valid_body
                     )
-                    assert response.status_code in (404, 422, 204), (value[:9], response.text)
+                    # Webhooks of an unknown account are answered as those with a wrong signature.
+                    expected = (404, 422, 204, 401) if "webhooks" in path else (404, 422, 204)
+                    assert response.status_code in expected, (value[:9], response.text)
     assert stage.contents() == before
 
 

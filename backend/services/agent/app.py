@@ -33,6 +33,7 @@ from backend.security.outbound import OutboundPolicy
 from backend.security.service_tokens import ServiceTokens
 from backend.services.agent.clients.embedder import LazyEmbedder
 from backend.services.agent.clients.mcp_tools import McpTools
+from backend.services.agent.clients.packages_client import PackagesClient
 from backend.services.agent.clients.page_fetcher import PageFetcher
 from backend.services.agent.clients.rag_client import RagClient
 from backend.services.agent.clients.sibling_tools import SiblingTools
@@ -113,7 +114,10 @@ def create_app(
     tool_executor = ToolExecutor(settings.limits, agent_metrics.record_tool_refusal, audit)
     outbound = outbound or OutboundPolicy(settings.fetch_allowlist)
     own_tools = create_tools(
-        rag_client, now, PageFetcher(outbound) if settings.fetch_allowlist else None
+        rag_client,
+        now,
+        PageFetcher(outbound) if settings.fetch_allowlist else None,
+        _create_packages_client(settings),
     )
     service_clients = {
         name: _create_client(settings, name, urls) for name, urls in settings.tool_services.items()
@@ -215,6 +219,12 @@ def create_app(
 def _create_idempotency_store(settings: Settings, database: Database) -> IdempotencyStore:
     secret = settings.common.secret_key.reveal()
     return IdempotencyStore("agent", database, secret, settings.limits.run_timeout + MAX_QUEUE_TIME)
+
+
+def _create_packages_client(settings: Settings) -> PackagesClient | None:
+    if not settings.packages_urls:
+        return None
+    return PackagesClient(_create_client(settings, "packages", settings.packages_urls))
 
 
 def _create_client(settings: Settings, name: str, urls: Sequence[str]) -> ServiceClient:

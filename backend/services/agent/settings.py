@@ -30,6 +30,8 @@ class Settings:
     daily_token_limits: DailyTokenLimits = field(default_factory=DailyTokenLimits)
     # Hosts whose web pages may be fetched. If empty, the tool fetch_page is not offered.
     fetch_allowlist: tuple[AllowedHost, ...] = ()
+    # If empty, the tools for packages are not offered.
+    packages_urls: tuple[str, ...] = ()
     # URLs of the services that declare tools, by service name.
     tool_services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Origins of web pages that may call the MCP endpoint of this service.
@@ -49,6 +51,7 @@ class Settings:
             common=common,
             database_url=common.get_database_url(env),
             rag_urls=load_service_urls(env, get_service("rag")),
+            packages_urls=load_service_urls(env, get_service("packages")),
             models=models,
             limits=RunLimits(
                 max_model_calls=env.number("AGENT_MODEL_CALLS", 8, min_value=2),

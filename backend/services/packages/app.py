@@ -26,6 +26,7 @@ from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
+from backend.services.packages.routes.investigations import investigations
 from backend.services.packages.routes.packages import packages
 from backend.services.packages.routes.stats import stats
 from backend.services.packages.routes.transfers import transfers
@@ -36,6 +37,7 @@ from backend.services.packages.wiring import PackageComponents
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _OVERDUE_SECONDS: Final = 60.0
+_STATISTICS_SECONDS: Final = 900.0
 _WEBHOOK_SECONDS: Final = 10.0
 _PREFIX: Final = "/packages"
 _COMMON_PATHS: Final = ("/health", "/info", "/openapi.json", "/docs", "/metrics")
@@ -57,13 +59,18 @@ def create_app(
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     provide(app, components)
-    for component in (components.packages, components.webhooks, components.stats):
+    for component in (
+        components.packages,
+        components.webhooks,
+        components.stats,
+        components.investigations,
+    ):
         provide(app, component)
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(lambda: use(BackgroundTasks).start())
-    for blueprint in (packages, stats, transfers, epcis, webhooks):
+    for blueprint in (packages, stats, transfers, epcis, webhooks, investigations):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
@@ -72,7 +79,7 @@ def create_app(
 
 
 class BackgroundTasks:
-    """Threads that mark overdue packages and process webhooks that are left over."""
+    """Threads that mark overdue packages, process waiting webhooks and compute statistics."""
 
     def __init__(self, components: PackageComponents) -> None:
         self._tasks = (
@@ -86,6 +93,13 @@ class BackgroundTasks:
                 "waiting webhooks",
                 _WEBHOOK_SECONDS,
                 components.webhooks.process_waiting,
+                expected_errors=(SQLAlchemyError,),
+            ),
+            PeriodicTask(
+                "lane statistics",
+                _STATISTICS_SECONDS,
+                components.statistics.recompute_stale,
+                runs_at_start=False,
                 expected_errors=(SQLAlchemyError,),
             ),
         )

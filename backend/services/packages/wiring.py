@@ -8,7 +8,9 @@ from typing import Self
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.prediction.statistics import StatisticsService
 from backend.services.packages.domain.stats import StatsService
 from backend.services.packages.domain.webhooks.deliveries import WebhookService
 from backend.services.packages.settings import Settings
@@ -26,6 +28,8 @@ class PackageComponents:
     packages: PackageService
     webhooks: WebhookService
     stats: StatsService
+    statistics: StatisticsService
+    investigations: InvestigationService
     now: Callable[[], datetime]
 
     @classmethod
@@ -46,6 +50,8 @@ class PackageComponents:
             packages=packages,
             webhooks=WebhookService(database, encryptor, packages, metrics, now),
             stats=StatsService(database, now),
+            statistics=StatisticsService(database, now),
+            investigations=InvestigationService(database, now),
             now=now,
         )
 

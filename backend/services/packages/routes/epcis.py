@@ -91,7 +91,7 @@ def record_document(body: EpcisDocument) -> EpcisResult:
 @require_permission(Permission.PACKAGES_READ)
 @responds_with_stream(_MEDIA_TYPE, errors=(PackageNotFound,))
 def get_document(package_id: str) -> Response:
-    """Return the events of a package as an EPCIS document."""
+    """Get the events of a package as an EPCIS document."""
     service, caller = use(PackageService), get_caller()
     package = service.get_package(caller, package_id)
     events = service.list_events(caller, package_id)

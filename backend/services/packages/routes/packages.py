@@ -137,7 +137,7 @@ def create_package(body: PackageInput) -> ResponseReturnValue:
 @require_permission(Permission.PACKAGES_READ)
 @responds_with_stream(model=PackageResponse, empty_statuses=(304,), errors=(PackageNotFound,))
 def get_package(package_id: str) -> ResponseReturnValue:
-    """Return a package and its `ETag`. With the same in `If-None-Match`, the response is 304."""
+    """Get a package and its `ETag`. With the same in `If-None-Match`, the response is 304."""
     package = use(PackageService).get_package(get_caller(), package_id)
     if package.version in (_read_versions("If-None-Match") or ()):
         return Response(status=304, headers={"ETag": f'"{package.version}"'})

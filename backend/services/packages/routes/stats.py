@@ -58,7 +58,7 @@ class StatsResponse(BaseModel):
 @validate_query(StatsQuery)
 @responds_with(StatsResponse)
 def get_stats(query: StatsQuery) -> StatsResponse:
-    """Return statistics of the tenant's packages."""
+    """Get statistics of the tenant's packages."""
     found = use(StatsService).get_stats(get_caller(), query.days)
     return StatsResponse(
         total=found.total,

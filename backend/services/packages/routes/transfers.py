@@ -77,7 +77,7 @@ class ImportResponse(BaseModel):
 @validate_query(ExportQuery)
 @responds_with_stream(_CSV, _JSONL, _XLSX, errors=(ExportTooLarge, FormatUnavailable))
 def export_packages(query: ExportQuery) -> Response:
-    """Export the packages that match the filters of the list.
+    """Download the packages that match the filters of the list.
 
     CSV and JSON lines are streamed. In CSV, cells that a spreadsheet would calculate begin with an
     apostrophe. XLSX has at most 200,000 rows.

@@ -87,9 +87,10 @@ class DeliveryPage(BaseModel):
 
 @webhooks.post("/packages/webhooks/<source>/<account_id>")
 @public
+@request_example(source="easypost", account_id="wha_01a22900749f7e0f26155c57fe78")
 @responds_with(status=200, errors=(SignatureInvalid,))
 def receive_webhook(source: str, account_id: str) -> Response:
-    """Receive a webhook of a tracking provider. The signature is verified.
+    """Store a webhook of a tracking provider after its signature was verified.
 
     200: the webhook is stored, also if its content cannot be processed. Repeated webhooks are
     stored once.

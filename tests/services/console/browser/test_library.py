@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.services.console.browser.console_page import Person
 from tests.suite.conftest import DATA, Suite
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 
 def test_files_are_added_explained_and_deleted(

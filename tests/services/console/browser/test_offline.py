@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.services.console.browser.console_page import Person
 
-pytestmark = [pytest.mark.browser, pytest.mark.suite]
+pytestmark = [pytest.mark.browser, pytest.mark.suite, pytest.mark.slow]
 
 _STORES = (
     "() => caches.keys().then((names) => names.map((name) => name.replace(/-[0-9a-f]+$/, '')))"

@@ -22,7 +22,7 @@ from tests.services.console.browser.test_administration import (
 from tests.services.console.browser.test_documents import collection, document, hit
 from tests.services.console.browser.test_settings import notification
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _LONG = "Instandhaltungsvereinbarung-Pumpstation-Nordwest-2026-endgültige-Fassung"
 _FAILED = document(

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.static_pages import AppPage, Failure, list_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LISTS = {"GET /auth/me/sessions": list_page([]), "GET /auth/api-keys": list_page([])}
 

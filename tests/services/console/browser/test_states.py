@@ -24,22 +24,22 @@ def test_deep_link_is_opened_after_the_sign_in(console: ConsolePage, reader: Per
     expect(console.page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
-def test_screen_without_permission_names_the_permission(
-    reader_console: ConsolePage, reader: Person
-) -> None:
-    page = reader_console.page
+def test_screen_without_permission_names_the_permission(new_console: Any, reader: Person) -> None:
+    # Responses to requests of a service worker cannot be replaced.
+    console = new_console(reader, service_workers="block")
+    page = console.page
     assert reader.client is not None
     account = reader.client.account["user"]
     permissions = [name for name in account["permissions"] if not name.startswith("rag:")]
     page.route(
         "**/auth/me", lambda route: route.fulfill(json=account | {"permissions": permissions})
     )
-    reader_console.open("/documents")
+    console.open("/documents")
     expect(page.get_by_role("heading", name="You do not have access")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("rag:read")
     menu = page.get_by_role("navigation", name="Main menu")
     expect(menu.get_by_role("link", name="Documents")).to_have_count(0)
-    reader_console.open()
+    console.open()
     expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
 
 

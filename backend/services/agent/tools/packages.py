@@ -1,0 +1,150 @@
+"""Tools that find, show, investigate and predict packages through the packages service."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from backend.security import Permission
+from backend.services.agent.clients.packages_client import (
+    FoundPackage,
+    InvestigationKind,
+    InvestigationSentence,
+    PackageEvent,
+    PackagesClient,
+)
+from backend.services.agent.clients.tool_arguments import PydanticArguments, StrictArguments
+from backend.services.agent.model import Tool, ToolContext, ToolResult
+
+FIND_PACKAGES: Final = "find_packages"
+GET_PACKAGE: Final = "get_package"
+INVESTIGATE_PACKAGE: Final = "investigate_package"
+PREDICT_PACKAGE: Final = "predict_package"
+
+_PERMISSIONS: Final = frozenset({Permission.PACKAGES_READ})
+_PackageName = Annotated[
+    str,
+    Field(
+        min_length=4,
+        max_length=128,
+        description="The package's tracking number, reference or id.",
+    ),
+]
+
+
+# The class names below are the titles of the JSON schemas, and a docstring would become the
+# schema's description. Models see both.
+
+
+class FindArguments(StrictArguments):
+    words: Annotated[
+        str, Field(max_length=200, description="Words of the package; empty for all.")
+    ] = ""
+    late: Annotated[bool | None, Field(description="True for late packages only.")] = None
+
+
+class PackageArguments(StrictArguments):
+    package: _PackageName
+
+
+class InvestigateArguments(StrictArguments):
+    package: _PackageName
+    subject: Annotated[
+        Literal["delay", "anomaly"],
+        Field(description="delay: why it is late. anomaly: what is wrong with its events."),
+    ] = "delay"
+
+
+def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
+    """Return the four tools. None of them has side effects."""
+
+    async def find(arguments: FindArguments, context: ToolContext) -> ToolResult:
+        found = await asyncio.to_thread(
+            packages.find_packages, context.caller, words=arguments.words, late=arguments.late
+        )
+        if not found:
+            return ToolResult("No package was found.")
+        return ToolResult(
+            "\n".join(f"- {_describe(each)}" for each in found),
+            identifiers=[each.id for each in found],
+        )
+
+    async def get(arguments: PackageArguments, context: ToolContext) -> ToolResult:
+        found = await asyncio.to_thread(packages.get_package, context.caller, arguments.package)
+        events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
+        lines = [_describe(found), *(f"- {_describe_event(event)}" for event in events)]
+        return ToolResult("\n".join(lines), identifiers=[found.id])
+
+    async def investigate(arguments: InvestigateArguments, context: ToolContext) -> ToolResult:
+        return await run(arguments.package, arguments.subject, context)
+
+    async def predict(arguments: PackageArguments, context: ToolContext) -> ToolResult:
+        return await run(arguments.package, "prediction", context)
+
+    async def run(name: str, kind: InvestigationKind, context: ToolContext) -> ToolResult:
+        found = await asyncio.to_thread(packages.get_package, context.caller, name)
+        text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
+        events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
+        return ToolResult(_format_text(text, events), identifiers=[found.id])
+
+    return (
+        Tool(
+            name=FIND_PACKAGES,
+            description="Find packages (shipments) by words, or the late ones.",
+            arguments=PydanticArguments(FindArguments),
+            run=find,
+            permissions=_PERMISSIONS,
+        ),
+        Tool(
+            name=GET_PACKAGE,
+            description="Show the status and the tracking events of a package.",
+            arguments=PydanticArguments(PackageArguments),
+            run=get,
+            permissions=_PERMISSIONS,
+        ),
+        Tool(
+            name=INVESTIGATE_PACKAGE,
+            description="Explain why a package is late, or what is wrong with its events.",
+            arguments=PydanticArguments(InvestigateArguments),
+            run=investigate,
+            permissions=_PERMISSIONS,
+        ),
+        Tool(
+            name=PREDICT_PACKAGE,
+            description="Predict when a package arrives, and whether it will be late.",
+            arguments=PydanticArguments(PackageArguments),
+            run=predict,
+            permissions=_PERMISSIONS,
+        ),
+    )
+
+
+def _describe(package: FoundPackage) -> str:
+    promised = f", promised {package.promised_at}" if package.promised_at else ""
+    late = ", late" if package.late else ""
+    return f"{package.tracking_number} ({package.carrier}): {package.status}{late}{promised}"
+
+
+def _describe_event(event: PackageEvent) -> str:
+    place = event.location or {}
+    where = place.get("name") or place.get("code") or place.get("country")
+    parts = [event.occurred_at, event.code, event.reason, where]
+    return " ".join(str(part) for part in parts if part)
+
+
+def _format_text(text: Sequence[InvestigationSentence], events: Sequence[PackageEvent]) -> str:
+    """Return the sentences, each with the numbers of its events, and the list of those events."""
+    by_id = {event.id: event for event in events}
+    numbers: dict[str, int] = {}
+    lines = []
+    for sentence in text:
+        for event_id in sentence.event_ids:
+            if event_id in by_id:
+                numbers.setdefault(event_id, len(numbers) + 1)
+        marks = "".join(f"[{numbers[each]}]" for each in sentence.event_ids if each in numbers)
+        lines.append(f"{sentence.text} {marks}".strip())
+    if numbers:
+        lines.append("Events:")
+    lines += [f"[{number}] {_describe_event(by_id[each])}" for each, number in numbers.items()]
+    return "\n".join(lines)

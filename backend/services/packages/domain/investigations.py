@@ -1,0 +1,379 @@
+"""Investigations of a package: anomalies, delay and prediction, with text from templates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from backend.chassis.database.sessions import Database, Session
+from backend.chassis.messaging.audit_events import format_time
+from backend.services.packages.domain.findings.durations import (
+    describe_insufficient,
+    find_slow_steps,
+    find_stalled,
+    format_hours,
+    get_norm,
+)
+from backend.services.packages.domain.findings.structure import (
+    find_structural,
+    find_unknown_lane,
+)
+from backend.services.packages.domain.packages import Caller
+from backend.services.packages.domain.prediction import history
+from backend.services.packages.domain.prediction.milestones import (
+    Milestone,
+    Step,
+    hours_between,
+    list_milestones,
+    list_steps,
+)
+from backend.services.packages.domain.prediction.samples import SampleTable
+from backend.services.packages.domain.prediction.statistics import to_tables
+from backend.services.packages.domain.status import sort_events
+from backend.services.packages.errors import PackageNotFound
+from backend.services.packages.model import (
+    CLOSED_STATUSES,
+    EventCode,
+    Finding,
+    Investigation,
+    InvestigationKind,
+    Package,
+    Sentence,
+    Severity,
+    TrackingEvent,
+    WorkState,
+)
+from backend.services.packages.store import events as event_store
+from backend.services.packages.store import investigations as store
+from backend.services.packages.store import packages as package_store
+from backend.services.packages.store import statistics as statistics_store
+from backend.services.packages.store.base import new_id
+
+MAX_LISTED: Final = 100
+_TROUBLES: Final = frozenset(
+    {
+        EventCode.EXCEPTION,
+        EventCode.DELAYED,
+        EventCode.CUSTOMS_HELD,
+        EventCode.DELIVERY_ATTEMPTED,
+        EventCode.LOST,
+    }
+)
+_NO_SAMPLES: Final = SampleTable({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A package, its events in order, and the statistics of its groups."""
+
+    package: Package
+    events: Sequence[TrackingEvent]
+    milestones: Sequence[Milestone]
+    steps: Sequence[Step]
+    tables: Mapping[str, SampleTable]
+    lane_count: int
+    has_history: bool
+    now: datetime
+
+    @property
+    def is_open(self) -> bool:
+        return self.package.state.status not in CLOSED_STATUSES
+
+    @property
+    def last_ids(self) -> tuple[str, ...]:
+        return (self.events[-1].id,) if self.events else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    findings: Sequence[Finding]
+    figures: Mapping[str, Any]
+    text: Sequence[Sentence]
+
+
+class InvestigationService:
+    """Computes investigations and keeps them."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def investigate(
+        self, caller: Caller, package_id: str, kind: InvestigationKind
+    ) -> Investigation:
+        """Investigate a package and store the result. Raises PackageNotFound."""
+        now = self._now()
+        compute = _COMPUTATIONS[kind]
+        with self._database.write(caller.tenant_id) as session:
+            subject = _load(session, caller, package_id, now)
+            result = compute(subject)
+            found = Investigation(
+                id=new_id("inv"),
+                package_id=package_id,
+                kind=kind,
+                state=WorkState.DONE,
+                findings=tuple(result.findings),
+                figures=result.figures,
+                text=tuple(result.text),
+                text_source="templates",
+                requested_by=caller.user_id,
+                created_at=now,
+                completed_at=self._now(),
+            )
+            store.add_investigation(session, caller.tenant_id, found)
+            return found
+
+    def list_investigations(self, caller: Caller, package_id: str) -> Sequence[Investigation]:
+        """Return the latest investigations of a package, newest first. Raises PackageNotFound."""
+        with self._database.read(caller.tenant_id) as session:
+            if package_store.get_package(session, caller.tenant_id, package_id) is None:
+                raise PackageNotFound
+            return store.list_investigations(session, caller.tenant_id, package_id, MAX_LISTED)
+
+
+def _load(session: Session, caller: Caller, package_id: str, now: datetime) -> _Subject:
+    row = package_store.get_package(session, caller.tenant_id, package_id)
+    if row is None:
+        raise PackageNotFound
+    package = package_store.to_package(row)
+    events = sort_events(event_store.list_events(session, package_id))
+    milestones = list_milestones(events)
+    version = statistics_store.get_version(session, caller.tenant_id)
+    groups = {
+        group
+        for position, _, _ in history.list_positions(package, milestones)
+        for group in position.groups
+    }
+    tables = (
+        to_tables(
+            statistics_store.load_samples(
+                session, caller.tenant_id, version.version, sorted(groups)
+            )
+        )
+        if version
+        else {}
+    )
+    return _Subject(
+        package=package,
+        events=events,
+        milestones=milestones,
+        steps=list_steps(milestones),
+        tables=tables,
+        lane_count=statistics_store.count_lane(session, package),
+        has_history=bool(version and version.figures.get("packages")),
+        now=now,
+    )
+
+
+def _find_anomalies(subject: _Subject) -> _Result:
+    groups = history.get_step_groups(subject.package)
+    findings = find_structural(subject.events, subject.package.shipped_at)
+    if subject.has_history:
+        findings += find_unknown_lane(subject.package.lane, subject.lane_count, subject.events)
+    findings += find_slow_steps(
+        subject.steps, subject.tables.get(history.STEPS, _NO_SAMPLES), groups
+    )
+    if subject.is_open and subject.milestones:
+        last = subject.milestones[-1]
+        findings += find_stalled(
+            subject.events[-1],
+            subject.now,
+            subject.tables.get(history.WAITS, _NO_SAMPLES),
+            last.name,
+            groups,
+        )
+    faults = [each for each in findings if each.kind != "insufficient_history"]
+    text = [_describe_status(subject)]
+    if not faults:
+        text.append(Sentence("No anomaly was found in the events.", subject.last_ids))
+    text += [Sentence(each.statement, each.event_ids) for each in findings]
+    return _Result(findings, {"events": len(subject.events), "anomalies": len(faults)}, text)
+
+
+def _explain_delay(subject: _Subject) -> _Result:
+    """Compare each step with what is usual, and name the one that lost most time."""
+    package = subject.package
+    table = subject.tables.get(history.STEPS, _NO_SAMPLES)
+    groups = history.get_step_groups(package)
+    parts: list[dict[str, Any]] = []
+    losses: list[tuple[float, Step, float]] = []
+    for step in subject.steps:
+        norm = get_norm(table, step.name, groups)
+        part: dict[str, Any] = {
+            "step": step.name,
+            "hours": round(step.hours, 2),
+            "event_ids": [step.start.id, step.end.id],
+            "usual_hours": None,
+        }
+        if norm is not None:
+            part |= {
+                "usual_hours": round(norm.p50, 2),
+                "samples": norm.samples,
+                "group": norm.group,
+            }
+            losses.append((step.hours - norm.p50, step, norm.p50))
+        parts.append(part)
+    _add_probabilities(subject, parts)
+    findings = _find_troubles(subject.events)
+    text = [_describe_status(subject), _describe_lateness(subject)]
+    worst = max(losses, key=lambda each: each[0], default=None)
+    if worst is not None and worst[0] > 0:
+        _, step, usual = worst
+        statement = (
+            f"Most time was lost between {step.start.code} and {step.end.code}: "
+            f"{format_hours(step.hours)} instead of {format_hours(usual)}."
+        )
+        text.append(Sentence(statement, (step.start.id, step.end.id)))
+        findings.insert(
+            0,
+            Finding(
+                "lost_time",
+                Severity.WARNING,
+                statement,
+                (step.start.id, step.end.id),
+                {"value": round(step.hours, 2), "expected": round(usual, 2)},
+            ),
+        )
+    elif subject.steps and not losses:
+        longest = max(subject.steps, key=lambda step: step.hours)
+        ids = (longest.start.id, longest.end.id)
+        text.append(
+            Sentence(
+                f"The longest step is from {longest.start.code} to {longest.end.code} with "
+                f"{format_hours(longest.hours)}.",
+                ids,
+            )
+        )
+        findings.append(
+            describe_insufficient(ids, "There are too few earlier packages to compare the steps.")
+        )
+    if subject.is_open and subject.milestones:
+        findings += find_stalled(
+            subject.events[-1],
+            subject.now,
+            subject.tables.get(history.WAITS, _NO_SAMPLES),
+            subject.milestones[-1].name,
+            groups,
+        )
+    known = {sentence.text for sentence in text}
+    text += [
+        Sentence(each.statement, each.event_ids) for each in findings if each.statement not in known
+    ]
+    figures = {"late_hours": _get_late_hours(subject), "steps": parts}
+    return _Result(findings, figures, text)
+
+
+def _add_probabilities(subject: _Subject, parts: Sequence[dict[str, Any]]) -> None:
+    """Add the probability to be late before and after each step."""
+    forecasts = history.to_forecast_tables(subject.tables)
+    by_event: dict[str, float | None] = {}
+    for position, _, event in history.list_positions(subject.package, subject.milestones):
+        if event is not None:
+            forecast = forecasts.predict(position)
+            by_event[event.id] = forecast.late_probability if forecast else None
+    for part in parts:
+        start, end = part["event_ids"]
+        part["late_probability_before"] = _round(by_event.get(start))
+        part["late_probability_after"] = _round(by_event.get(end))
+
+
+def _find_troubles(events: Sequence[TrackingEvent]) -> list[Finding]:
+    findings = []
+    for event in events:
+        if event.code in _TROUBLES:
+            why = f" ({event.reason})" if event.reason else ""
+            findings.append(
+                Finding(
+                    "reported_problem",
+                    Severity.WARNING,
+                    f"The carrier reported {event.code}{why} at {format_time(event.occurred_at)}.",
+                    (event.id,),
+                    {"value": str(event.reason or event.code)},
+                )
+            )
+    return findings
+
+
+def _predict_arrival(subject: _Subject) -> _Result:
+    text = [_describe_status(subject)]
+    if not subject.is_open:
+        return _Result((), {"eta": None}, text)
+    predicted = history.predict(subject.tables, subject.package, subject.milestones, subject.now)
+    if predicted is None:
+        finding = describe_insufficient(
+            subject.last_ids, "There are no earlier packages to predict the arrival from."
+        )
+        return _Result(
+            (finding,), {"eta": None}, [*text, Sentence(finding.statement, finding.event_ids)]
+        )
+    forecast, at, event = predicted
+    p10, p50, p90 = (
+        format_time(at + timedelta(hours=hours))
+        for hours in (forecast.p10, forecast.p50, forecast.p90)
+    )
+    ids = (event.id,) if event else subject.last_ids
+    text.append(
+        Sentence(
+            f"The arrival is expected at {p50}, with a probability of 80 % between {p10} and "
+            f"{p90}; {forecast.samples} earlier packages of the group {forecast.group} are the "
+            "basis.",
+            ids,
+        )
+    )
+    late = _round(forecast.late_probability)
+    if late is not None:
+        text.append(Sentence(f"The probability to be late is {late:.0%}.", ids))
+    eta = {
+        "p10": p10,
+        "p50": p50,
+        "p90": p90,
+        "late_probability": late,
+        "basis": {"samples": forecast.samples, "group": forecast.group},
+    }
+    return _Result((), {"eta": eta}, text)
+
+
+_COMPUTATIONS: Final[Mapping[InvestigationKind, Callable[[_Subject], _Result]]] = {
+    InvestigationKind.ANOMALY: _find_anomalies,
+    InvestigationKind.DELAY: _explain_delay,
+    InvestigationKind.PREDICTION: _predict_arrival,
+}
+
+
+def _describe_status(subject: _Subject) -> Sentence:
+    package = subject.package
+    name = f"Package {package.number} ({package.carrier})"
+    if not subject.events:
+        return Sentence(f"{name} has no events yet.")
+    last = subject.events[-1]
+    return Sentence(
+        f"{name} has the status {package.state.status}; the last event is {last.code} at "
+        f"{format_time(last.occurred_at)}.",
+        (last.id,),
+    )
+
+
+def _describe_lateness(subject: _Subject) -> Sentence:
+    late = _get_late_hours(subject)
+    if late is None:
+        return Sentence("No promised time is known, so that it has no delay.", subject.last_ids)
+    promised = format_time(subject.package.promised_at) if subject.package.promised_at else ""
+    if late <= 0:
+        state = "was delivered in time" if not subject.is_open else "is not late yet"
+        return Sentence(f"It {state}; promised was {promised}.", subject.last_ids)
+    state = "was delivered" if subject.package.state.delivered_at else "is"
+    return Sentence(
+        f"It {state} {format_hours(late)} after the promised time {promised}.", subject.last_ids
+    )
+
+
+def _get_late_hours(subject: _Subject) -> float | None:
+    promised = subject.package.promised_at
+    if promised is None:
+        return None
+    end = subject.package.state.delivered_at or subject.now
+    return round(hours_between(promised, end), 2)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

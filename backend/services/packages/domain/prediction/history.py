@@ -1,0 +1,124 @@
+"""What a package's events say for statistics: its positions, its steps and its waits."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from backend.services.packages.domain.prediction.forecasts import (
+    Forecast,
+    ForecastCollector,
+    ForecastTables,
+    Position,
+)
+from backend.services.packages.domain.prediction.milestones import (
+    START,
+    Milestone,
+    hours_between,
+    list_milestones,
+    list_steps,
+)
+from backend.services.packages.domain.prediction.samples import (
+    Group,
+    SampleCollector,
+    SampleTable,
+)
+from backend.services.packages.model import EventCode, Package, TrackingEvent
+
+DEVIATIONS: Final = "remaining"
+DURATIONS: Final = "duration"
+STEPS: Final = "step"
+WAITS: Final = "wait"
+_MAX_KEY: Final = 560
+_NO_SAMPLES: Final = SampleTable({})
+
+
+class HistoryCollector:
+    """Collects the histories of delivered packages."""
+
+    def __init__(self) -> None:
+        self._forecasts = ForecastCollector()
+        self._steps = SampleCollector()
+        self._waits = SampleCollector()
+
+    def add(self, package: Package, events: Sequence[TrackingEvent]) -> None:
+        """Add a delivered package with its *events* in order."""
+        milestones = list_milestones(events)
+        if not milestones or milestones[-1].event.code != EventCode.DELIVERED:
+            return
+        delivered_at = milestones[-1].event.occurred_at
+        groups = get_step_groups(package)
+        for milestone in milestones[:-1]:
+            at = milestone.event.occurred_at
+            position = get_position(package, milestone.name, at)
+            self._forecasts.add(position, hours_between(at, delivered_at))
+        started = get_start(package, milestones)
+        position = get_position(package, START, started)
+        self._forecasts.add(position, hours_between(started, delivered_at))
+        for step in list_steps(milestones):
+            self._steps.add(step.name, groups, step.hours)
+            self._waits.add(step.name.partition(">")[0], groups, step.hours)
+
+    def summarize(self) -> Mapping[str, SampleTable]:
+        """Return the samples by kind."""
+        forecasts = self._forecasts.summarize()
+        return {
+            DEVIATIONS: forecasts.deviations,
+            DURATIONS: forecasts.durations,
+            STEPS: self._steps.summarize(),
+            WAITS: self._waits.summarize(),
+        }
+
+
+def get_position(package: Package, step: str, at: datetime) -> Position:
+    """Return the position of *package* that reached *step* at this time."""
+    left = None if package.promised_at is None else hours_between(at, package.promised_at)
+    destination = package.destination.key if package.destination else ""
+    return Position(
+        step, (package.lane or "")[:_MAX_KEY], destination[:_MAX_KEY], package.carrier, left
+    )
+
+
+def get_step_groups(package: Package) -> Sequence[Group]:
+    """Return the groups in which the durations of the package's steps are compared."""
+    position = get_position(package, START, package.created_at)
+    return [group for group in position.groups if group[0] != "lane_slack"]
+
+
+def get_start(package: Package, milestones: Sequence[Milestone]) -> datetime:
+    """Return when the package's way began: when it was shipped, or at its first milestone."""
+    if package.shipped_at is not None:
+        return package.shipped_at
+    return milestones[0].event.occurred_at if milestones else package.created_at
+
+
+def list_positions(
+    package: Package, milestones: Sequence[Milestone]
+) -> list[tuple[Position, datetime, TrackingEvent | None]]:
+    """Return the positions of *package* so far, with their times and events."""
+    start = get_start(package, milestones)
+    positions: list[tuple[Position, datetime, TrackingEvent | None]] = [
+        (get_position(package, START, start), start, None)
+    ]
+    for milestone in milestones:
+        at = milestone.event.occurred_at
+        positions.append((get_position(package, milestone.name, at), at, milestone.event))
+    return positions
+
+
+def predict(
+    tables: Mapping[str, SampleTable],
+    package: Package,
+    milestones: Sequence[Milestone],
+    now: datetime,
+) -> tuple[Forecast, datetime, TrackingEvent | None] | None:
+    """Return the forecast from the latest position with history, its time and its event."""
+    forecasts = to_forecast_tables(tables)
+    for position, at, event in reversed(list_positions(package, milestones)):
+        forecast = forecasts.predict(position, max(0.0, hours_between(at, now)))
+        if forecast is not None:
+            return forecast, at, event
+    return None
+
+
+def to_forecast_tables(tables: Mapping[str, SampleTable]) -> ForecastTables:
+    return ForecastTables(tables.get(DEVIATIONS, _NO_SAMPLES), tables.get(DURATIONS, _NO_SAMPLES))

@@ -1,0 +1,155 @@
+"""Samples of durations, kept as quantiles by group and mixed from fine to coarse groups."""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+QUANTILE_COUNT: Final = 41
+# A group of n samples has the weight n / (n + 20); the rest goes to the next coarser group.
+_PRIOR: Final = 20
+
+# A level from fine to coarse, such as `lane`, and the group's value at this level.
+Group = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Durations of a group in hours: their number and 41 quantiles, from minimum to maximum."""
+
+    count: int
+    quantiles: tuple[float, ...]
+
+    @classmethod
+    def from_values(cls, values: Iterable[float]) -> "Sample":
+        """Summarize *values*. Raises ValueError if there are none."""
+        ordered = sorted(values)
+        if not ordered:
+            raise ValueError("a sample needs at least one value")
+        last = QUANTILE_COUNT - 1
+        return cls(
+            len(ordered),
+            tuple(interpolate(ordered, index / last) for index in range(QUANTILE_COUNT)),
+        )
+
+    def get_tail(self, value: float) -> float:
+        """Return the share of the sample that is greater than *value*, 0 to 1."""
+        points = self.quantiles
+        if value >= points[-1]:
+            return 0.0
+        if value < points[0]:
+            return 1.0
+        # Between two quantiles the values are taken as evenly spread.
+        right = bisect_right(points, value)
+        low, high = points[right - 1], points[right]
+        position = right - 1 + (value - low) / (high - low)
+        return 1 - position / (len(points) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Samples of nested groups with their weights, which add up to 1.
+
+    Attributes:
+        parts: weight, group and sample, from fine to coarse.
+    """
+
+    parts: Sequence[tuple[float, Group, Sample]]
+
+    @property
+    def main(self) -> tuple[Group, Sample]:
+        """Return the group that weighs most, and its sample."""
+        _, group, sample = max(self.parts, key=lambda part: part[0])
+        return group, sample
+
+    def get_tail(self, value: float) -> float:
+        """Return the probability of a duration greater than *value* hours."""
+        return min(1.0, sum(weight * sample.get_tail(value) for weight, _, sample in self.parts))
+
+    def get_quantiles(self, shares: Sequence[float]) -> list[float]:
+        """Return the durations in hours below which the *shares* of the mixture are."""
+        # Minimum and maximum weigh as much as the other points. This makes intervals wider than the
+        # samples themselves, which future packages exceed more often than past ones.
+        points = sorted(
+            (point, weight / len(sample.quantiles))
+            for weight, _, sample in self.parts
+            for point in sample.quantiles
+        )
+        # Each point stands for the middle of its own weight.
+        values = [point for point, _ in points]
+        middles, total = [], 0.0
+        for _, weight in points:
+            middles.append(total + weight / 2)
+            total += weight
+        return [_look_up(middles, values, share * total) for share in shares]
+
+
+class SampleTable:
+    """Samples by step and group. Built from values, or from stored samples."""
+
+    def __init__(self, samples: Mapping[tuple[str, Group], Sample]) -> None:
+        self._samples = dict(samples)
+
+    def __iter__(self) -> Iterator[tuple[str, Group, Sample]]:
+        for (step, group), sample in self._samples.items():
+            yield step, group, sample
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def get_sample(self, step: str, group: Group) -> Sample | None:
+        return self._samples.get((step, group))
+
+    def mix(self, step: str, groups: Sequence[Group]) -> Mixture | None:
+        """Return the mixture for *groups* (fine to coarse), or None if none has a sample."""
+        found = [
+            (group, sample)
+            for group in groups
+            if (sample := self._samples.get((step, group))) is not None
+        ]
+        parts: list[tuple[float, Group, Sample]] = []
+        rest = 1.0
+        for index, (group, sample) in enumerate(found):
+            is_last = index == len(found) - 1
+            weight = rest if is_last else rest * sample.count / (sample.count + _PRIOR)
+            parts.append((weight, group, sample))
+            rest -= weight
+        return Mixture(parts) if parts else None
+
+
+class SampleCollector:
+    """Collects values by step and group, and summarizes them."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, Group], list[float]] = defaultdict(list)
+
+    def add(self, step: str, groups: Iterable[Group], hours: float) -> None:
+        for group in groups:
+            self._values[step, group].append(hours)
+
+    def summarize(self) -> SampleTable:
+        return SampleTable(
+            {key: Sample.from_values(values) for key, values in self._values.items()}
+        )
+
+
+def interpolate(ordered: Sequence[float], share: float) -> float:
+    """Return the quantile *share* (0 to 1) of sorted values, linear between neighbours."""
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    if low + 1 >= len(ordered):
+        return ordered[-1]
+    part = position - low
+    return ordered[low] * (1 - part) + ordered[low + 1] * part
+
+
+def _look_up(positions: Sequence[float], values: Sequence[float], wanted: float) -> float:
+    right = bisect_left(positions, wanted)
+    if right == 0:
+        return values[0]
+    if right == len(positions):
+        return values[-1]
+    low, high = positions[right - 1], positions[right]
+    part = 0.0 if high == low else (wanted - low) / (high - low)
+    return values[right - 1] * (1 - part) + values[right] * part

@@ -1,0 +1,82 @@
+"""Recomputation of the tenants' lane statistics."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from backend.chassis.database.sessions import Database
+from backend.services.packages.domain.prediction.history import HistoryCollector
+from backend.services.packages.domain.prediction.samples import Group, Sample, SampleTable
+from backend.services.packages.domain.status import sort_events
+from backend.services.packages.store import events as event_store
+from backend.services.packages.store import statistics as store
+
+# The latest packages are enough for quantiles, and bound the memory.
+_MAX_PACKAGES: Final = 20_000
+_MAX_AGE: Final = timedelta(days=1)
+
+
+class StatisticsService:
+    """Recomputes statistics on command, and when they are older than a day."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def recompute(self, tenant_id: str) -> int:
+        """Compute the statistics of a tenant from its delivered packages.
+
+        Returns:
+            The number of packages that they rest on. If another process stored statistics
+            meanwhile, those stay.
+        """
+        collector = HistoryCollector()
+        with self._database.read(tenant_id) as session:
+            known = store.get_version(session, tenant_id)
+            packages = store.list_delivered(session, tenant_id, _MAX_PACKAGES)
+            for package in packages:
+                collector.add(package, sort_events(event_store.list_events(session, package.id)))
+        tables = collector.summarize()
+        with self._database.write(tenant_id) as session:
+            store.replace_samples(
+                session,
+                tenant_id,
+                known.version if known else 0,
+                _list_samples(tables),
+                {"packages": len(packages)},
+                self._now(),
+            )
+        return len(packages)
+
+    def list_tenants(self, *, stale_only: bool) -> list[str]:
+        """Return the tenants with packages, or those whose statistics are older than a day."""
+        now = self._now()
+        before = now - _MAX_AGE if stale_only else now + _MAX_AGE
+        with self._database.across_tenants().read() as session:
+            return store.list_stale_tenants(session, before)
+
+    def recompute_stale(self) -> bool:
+        """Recompute statistics that are older than a day, for one tenant.
+
+        Returns True if there are more.
+        """
+        tenants = self.list_tenants(stale_only=True)
+        if tenants:
+            self.recompute(tenants[0])
+        return len(tenants) > 1
+
+
+def to_tables(stored: Iterable[store.StoredSample]) -> dict[str, SampleTable]:
+    """Return stored samples as tables by kind."""
+    by_kind: dict[str, dict[tuple[str, Group], Sample]] = {}
+    for each in stored:
+        sample = Sample(each.count, tuple(each.quantiles))
+        by_kind.setdefault(each.kind, {})[each.step, (each.level, each.group_key)] = sample
+    return {kind: SampleTable(samples) for kind, samples in by_kind.items()}
+
+
+def _list_samples(tables: Mapping[str, SampleTable]) -> Iterator[store.StoredSample]:
+    for kind, table in tables.items():
+        for step, (level, key), sample in table:
+            quantiles = [round(value, 4) for value in sample.quantiles]
+            yield store.StoredSample(kind, step, level, key, sample.count, quantiles)

@@ -1,0 +1,77 @@
+"""Queries on investigations. The caller owns the transaction."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.services.packages.model import (
+    Finding,
+    Investigation,
+    InvestigationKind,
+    Sentence,
+    Severity,
+    WorkState,
+)
+from backend.services.packages.store.tables import InvestigationRow
+
+
+def add_investigation(session: Session, tenant_id: str, found: Investigation) -> None:
+    session.add(
+        InvestigationRow(
+            id=found.id,
+            tenant_id=tenant_id,
+            package_id=found.package_id,
+            kind=str(found.kind),
+            state=str(found.state),
+            findings=[finding.to_json() for finding in found.findings],
+            figures=dict(found.figures),
+            text=[
+                {"text": sentence.text, "event_ids": list(sentence.event_ids)}
+                for sentence in found.text
+            ],
+            text_source=found.text_source,
+            requested_by=found.requested_by,
+            created_at=found.created_at,
+            completed_at=found.completed_at,
+        )
+    )
+
+
+def list_investigations(
+    session: Session, tenant_id: str, package_id: str, limit: int
+) -> Sequence[Investigation]:
+    """Return the *limit* latest investigations of a package, newest first."""
+    query = (
+        select(InvestigationRow)
+        .where(InvestigationRow.tenant_id == tenant_id, InvestigationRow.package_id == package_id)
+        .order_by(InvestigationRow.created_at.desc(), InvestigationRow.id.desc())
+        .limit(limit)
+    )
+    return [_to_investigation(row) for row in session.scalars(query)]
+
+
+def _to_investigation(row: InvestigationRow) -> Investigation:
+    return Investigation(
+        id=row.id,
+        package_id=row.package_id,
+        kind=InvestigationKind(row.kind),
+        state=WorkState(row.state),
+        findings=tuple(
+            Finding(
+                each["kind"],
+                Severity(each["severity"]),
+                each["statement"],
+                tuple(each["event_ids"]),
+                each["evidence"],
+            )
+            for each in row.findings
+        ),
+        figures=row.figures,
+        text=tuple(Sentence(each["text"], tuple(each["event_ids"])) for each in row.text),
+        text_source=row.text_source,
+        requested_by=row.requested_by,
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        error=row.error,
+    )

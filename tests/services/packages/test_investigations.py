@@ -1,0 +1,148 @@
+"""Investigations and predictions through HTTP, on histories that were computed before."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from flask import Flask
+
+from backend.chassis.web.app_factory import get_component
+from backend.services.packages.wiring import PackageComponents
+from tests.services.packages.conftest import NOW, event
+
+LANE = {
+    "origin": {"code": "DEFRA", "country": "DE"},
+    "destination": {"code": "USPDX", "country": "US"},
+}
+KINDS = ("investigate/anomaly", "investigate/delay", "predict")
+
+
+def iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def build_events(start: datetime, hours=(0, 10, 40, 50, 60)) -> list[dict]:
+    codes = ("accepted", "departed", "arrived", "out_for_delivery", "delivered")
+    places = ("DEFRA", "DEFRA", "USPDX", "USPDX", "USPDX")
+    return [
+        event(code, iso(start + timedelta(hours=hour)), location={"code": place})
+        for code, hour, place in zip(codes, hours, places, strict=False)
+    ]
+
+
+@pytest.fixture
+def history(app: Flask, api):
+    """40 delivered packages of one lane, every fifth late, and statistics of them."""
+    for index in range(40):
+        start = NOW - timedelta(days=30 + index % 9)
+        last = 90 if index % 5 == 0 else 56 + index % 7
+        package = api.create(
+            f"HIST{index:06}",
+            carrier="ups",
+            promised_at=iso(start + timedelta(hours=72)),
+            shipped_at=iso(start),
+            **LANE,
+        )
+        api.add_events(package, *build_events(start, (0, 10 + index % 3, 40, 50, last)))
+    statistics = get_component(app, PackageComponents).statistics
+    assert statistics.recompute("ten_home") == 40
+
+
+def create_slow(api) -> dict:
+    """Return a package that needed 200 hours for the way that takes 30."""
+    start = NOW - timedelta(hours=220)
+    package = api.create(
+        "SLOW000001",
+        carrier="ups",
+        promised_at=iso(start + timedelta(hours=72)),
+        shipped_at=iso(start),
+        **LANE,
+    )
+    api.add_events(package, *build_events(start, (0, 10, 210)))
+    return package
+
+
+@pytest.mark.usefixtures("history")
+def test_delay_names_the_step_that_lost_the_time_with_its_events(api):
+    package = create_slow(api)
+    response = api.post(f"/agents/investigate/delay/{package['id']}")
+    assert response.status_code == 200
+    found = response.json
+    lost = next(each for each in found["findings"] if each["kind"] == "lost_time")
+    events = api.get(f"/packages/{package['id']}/events").json["items"]
+    assert lost["event_ids"] == [events[1]["id"], events[2]["id"]]
+    assert lost["evidence"]["value"] == 200
+    steps = found["figures"]["steps"]
+    assert steps[1]["late_probability_before"] < 0.5 < steps[1]["late_probability_after"]
+    known = {each["id"] for each in events}
+    assert all(each["event_ids"] and set(each["event_ids"]) <= known for each in found["text"])
+    assert found["text_source"] == "templates"
+
+
+@pytest.mark.usefixtures("history")
+def test_anomaly_finds_the_slow_step(api):
+    package = create_slow(api)
+    found = api.post(f"/agents/investigate/anomaly/{package['id']}").json
+    assert "slow_step" in [each["kind"] for each in found["findings"]]
+    assert all(each["event_ids"] for each in found["findings"])
+
+
+@pytest.mark.usefixtures("history")
+def test_prediction_has_quantiles_in_order_and_its_basis(api):
+    start = NOW - timedelta(hours=12)
+    package = api.create(
+        "OPEN000001", carrier="ups", promised_at=iso(start + timedelta(hours=72)), **LANE
+    )
+    api.add_events(package, *build_events(start, (0, 10)))
+    found = api.post(f"/agents/predict/{package['id']}").json
+    eta = found["figures"]["eta"]
+    assert iso(NOW) <= eta["p10"] <= eta["p50"] <= eta["p90"]
+    assert eta["p50"][:13] in {iso(start + timedelta(hours=hour))[:13] for hour in range(56, 65)}
+    assert 0.05 < eta["late_probability"] < 0.4
+    assert eta["basis"]["samples"] == 40
+    assert "code:DEFRA>code:USPDX" in eta["basis"]["group"]
+
+
+def test_without_history_nothing_is_guessed(api):
+    package = create_slow(api)
+    prediction = api.post(f"/agents/predict/{package['id']}").json
+    assert prediction["figures"]["eta"] is None
+    delay = api.post(f"/agents/investigate/delay/{package['id']}").json
+    for found in (prediction, delay):
+        assert "insufficient_history" in [each["kind"] for each in found["findings"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_package_without_events_has_an_answer(api, kind):
+    package = api.create()
+    found = api.post(f"/agents/{kind}/{package['id']}").json
+    assert "no events" in found["text"][0]["text"]
+
+
+def test_investigations_are_listed_newest_first(api):
+    package = api.create()
+    ids = [api.post(f"/agents/{kind}/{package['id']}").json["id"] for kind in KINDS]
+    listed = api.get(f"/agents/investigations/{package['id']}").json["items"]
+    assert [each["id"] for each in listed] == ids[::-1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_package_of_another_tenant_is_not_found(api, sign_in, kind):
+    package = api.create()
+    other = sign_in("ten_other")
+    assert other.post(f"/agents/{kind}/{package['id']}").status_code == 404
+    assert other.get(f"/agents/investigations/{package['id']}").status_code == 404
+
+
+def test_investigation_needs_the_permission(api, sign_in):
+    package = api.create()
+    assert sign_in(permissions=()).post(f"/agents/predict/{package['id']}").status_code == 403
+
+
+def test_stale_statistics_are_recomputed_once(app: Flask, api, clock):
+    api.create()
+    statistics = get_component(app, PackageComponents).statistics
+    assert statistics.list_tenants(stale_only=True) == ["ten_home"]
+    statistics.recompute_stale()
+    assert statistics.list_tenants(stale_only=True) == []
+    clock.time += timedelta(days=1, minutes=1)
+    assert statistics.list_tenants(stale_only=True) == ["ten_home"]
