@@ -25,7 +25,7 @@ VERBS = {
         "Complete",
         "Confirm",
     ),
-    *("Convert", "Import", "Process", "Record", "Split"),
+    *("Convert", "Explain", "Find", "Import", "Predict", "Process", "Record", "Split"),
     *(
         "Create",
         "Deactivate",

@@ -70,6 +70,11 @@ EXPECTED_ERRORS = {
     # The account of the example does not exist.
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
+    # The account of the example does not exist, and no webhook was received.
+    "POST /packages/webhooks/{source}/{account_id}": 401,
+    "POST /packages/webhook-accounts/{account_id}/deliveries/{delivery_id}/replay": 404,
+    # The example has no body: CSV or JSON lines.
+    "POST /packages/import": 415,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }
@@ -222,6 +227,12 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
         "POST /chat/message", "message", "id"
     ),
     "/chat/hooks": from_response("POST /chat/hooks", "id"),
+    "/packages": from_response("POST /packages", "id"),
+    "/api/v1/agents/investigate/anomaly": from_response("POST /packages", "id"),
+    "/api/v1/agents/investigate/delay": from_response("POST /packages", "id"),
+    "/api/v1/agents/predict": from_response("POST /packages", "id"),
+    "/api/v1/agents/investigations": from_response("POST /packages", "id"),
+    "/packages/webhook-accounts": from_response("POST /packages/webhook-accounts", "id"),
     "/rag/documents": from_response("POST /rag/documents", "documents", 0, "id"),
 }
 

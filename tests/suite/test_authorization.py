@@ -496,6 +496,15 @@ ROUTES: dict[str, RouteCase] = {
     "packages GET /packages/<package_id>/epcis": RouteCase(
         200, resource=Stage.package, visible_to=TENANT
     ),
+    **{
+        f"packages {route}/<package_id>": RouteCase(200, resource=Stage.package, visible_to=TENANT)
+        for route in (
+            "POST /agents/investigate/anomaly",
+            "POST /agents/investigate/delay",
+            "POST /agents/predict",
+            "GET /agents/investigations",
+        )
+    },
     "packages POST /packages/webhooks/<source>/<account_id>": RouteCase(
         401, path={"source": "easypost", "account_id": "unknown"}, send={"data": b"{}"}
     ),
@@ -713,6 +722,13 @@ def test_table_lists_exactly_the_routes(guards):
     assert set(guards) == set(ROUTES)
 
 
+def get_prefix(service: str, rule: str) -> str:
+    """Return the prefix of the gateway's path. Paths of packages contain theirs."""
+    if service == "gateway" or rule.startswith("/packages"):
+        return ""
+    return "/api/v1" if rule.startswith("/agents") else f"/{service}"
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_caller_gets_the_expected_status(stage, guards, route):
     request, guard = ROUTES[route], guards[route]
@@ -726,8 +742,7 @@ def test_every_caller_gets_the_expected_status(stage, guards, route):
             "DELETE",
         ):  # the previous caller may have consumed it
             names = request.resource(stage)
-        # The gateway does not remove the prefix of packages.
-        path = "" if service in ("gateway", "packages") else f"/{service}"
+        path = get_prefix(service, rule)
         path += re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule).format(**names)
         body = request.json() if callable(request.json) else request.json
         options = request.send | ({"json": body} if body is not None else {})

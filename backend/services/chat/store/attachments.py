@@ -24,8 +24,11 @@ class StoredFile:
 def iterate_stored_files(connection: Connection) -> Iterator[StoredFile]:
     """Yield the files of all tenants."""
     columns = (Attachment.id, Attachment.blob, Attachment.size_bytes, Attachment.sha256)
-    rows = connection.execution_options(yield_per=1000).execute(
-        select(*columns).where(Attachment.state == "stored", Attachment.blob.is_not(None))
+    # As an option of the connection, it would apply to all later statements of the backup too.
+    rows = connection.execute(
+        select(*columns)
+        .where(Attachment.state == "stored", Attachment.blob.is_not(None))
+        .execution_options(yield_per=1000)
     )
     for row in rows:
         yield StoredFile(row[0], row[1] or "", row[2] or 0, row[3] or "")

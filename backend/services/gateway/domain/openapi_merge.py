@@ -115,12 +115,13 @@ def _get_tags(operation: Mapping[str, Any], group: str) -> list[str]:
 
 def _to_public_path(route: Route, path: str) -> str | None:
     """Return the path that clients use, or None if *route* does not expose *path*."""
-    # Paths with a version reach routes that are listed below the prefix of their service.
-    if route.is_closed(path) or route.prefix.startswith("/api/"):
+    # The second version of chat's paths reaches routes that are listed below `/chat`.
+    if route.is_closed(path) or route.prefix.startswith("/api/v2/"):
         return None
     if not route.onto:
         return route.prefix + path
-    return route.prefix + path[len(route.onto) :] if path.startswith(route.onto + "/") else None
+    is_below = path == route.onto or path.startswith(f"{route.onto}/")
+    return route.prefix + path[len(route.onto) :] if is_below else None
 
 
 def _schema_renamer(service: str) -> Callable[[str], str]:

@@ -89,7 +89,7 @@ def predict_package(package_id: str) -> InvestigationResponse:
 @require_permission(Permission.PACKAGES_READ)
 @responds_with(InvestigationList, errors=(PackageNotFound,))
 def list_investigations(package_id: str) -> InvestigationList:
-    """Return the latest 100 investigations of a package, newest first."""
+    """List the latest 100 investigations of a package, newest first."""
     found = use(InvestigationService).list_investigations(get_caller(), package_id)
     return InvestigationList(items=[_to_response(each) for each in found])
 

@@ -18,7 +18,7 @@ _MIN_HOURS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StepNorm:
-    """What is usual for a step: P50 and P95 of its groups in hours, and their main group."""
+    """Usual durations of a step: P50 and P95 of its groups in hours, and their main group."""
 
     p50: float
     p95: float

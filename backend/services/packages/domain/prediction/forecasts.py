@@ -115,13 +115,15 @@ class ForecastTables:
             offset = 0.0
         if mixture is None:
             return None
-        quantiles = [
+        p10, p50, p90 = (
             max(offset + value, hours_since)
             for value in mixture.get_quantiles(_remove_passed(mixture, hours_since - offset))
-        ]
+        )
         group, sample = mixture.main
         return Forecast(
-            *quantiles,
+            p10=p10,
+            p50=p50,
+            p90=p90,
             late_probability=None if left is None else _get_late(mixture, left, hours_since),
             samples=sample.count,
             group=" ".join(group).strip(),

@@ -1,4 +1,4 @@
-"""What a package's events say for statistics: its positions, its steps and its waits."""
+"""Positions, steps and waits of a package, taken from its events for statistics."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
