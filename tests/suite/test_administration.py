@@ -1,15 +1,17 @@
 """Statistics and operator commands on a running suite."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 import requests
 
 from tests.servers import wait_until
-from tests.suite.conftest import ROOT, Suite, UserClient
+from tests.suite.conftest import PASSWORD, ROOT, Suite, UserClient
 
 pytestmark = pytest.mark.suite
 
@@ -89,3 +91,49 @@ def test_doctor_reports_no_error_on_a_healthy_suite(command):
     findings = command("doctor")["findings"]
 
     assert [finding for finding in findings if finding["level"] == "error"] == []
+
+
+def test_invited_person_creates_an_account_and_invited_user_joins_a_tenant(suite, ada, root):
+    def find_token(address: str) -> str:
+        def list_mails() -> list[str]:
+            files = (suite.folder / "data" / "mail").glob("*.eml")
+            texts = [file.read_text().replace("=\n", "") for file in files]
+            return [text for text in texts if f"To: {address}" in text]
+
+        wait_until(list_mails)
+        found = re.search(r"/console/invitation#(inv_[\w-]+)", list_mails()[0])
+        assert found
+        return found[1]
+
+    person = f"person-{time.time_ns()}"
+    address = f"{person}@example.org"
+    body = {"email": address, "roles": ["viewer"]}
+    assert root("POST", "/auth/invitations", json=body).status_code == 201
+    browser = requests.Session()
+    browser.headers.update({"Sec-Fetch-Site": "same-origin", "X-Requested-With": "console"})
+    account = {"username": person, "password": PASSWORD, "session": "cookie"}
+    accepted = browser.post(
+        f"{suite.url}/auth/invitations/accept",
+        json=account | {"token": find_token(address)},
+        timeout=30,
+    )
+    assert accepted.status_code == 201, accepted.text
+    # Unlike browsers, requests sends no secure cookie to a loopback address.
+    browser.headers["Cookie"] = "; ".join(f"{one.name}={one.value}" for one in browser.cookies)
+    me = browser.get(f"{suite.url}/auth/me", timeout=30).json()
+    assert (me["email"], me["roles"]) == (address, ["viewer"])
+
+    tenant = root("POST", "/auth/tenants", json={"name": "Invited team"}).json()["id"]
+    refresh = {"refresh_token": root.account["refresh_token"]}
+    token = root("POST", "/auth/refresh", json=refresh).json()["access_token"]
+    address = f"ada-{time.time_ns()}@example.org"
+    invited = requests.post(
+        f"{suite.url}/auth/invitations",
+        json={"email": address, "roles": ["viewer"]},
+        headers={"Authorization": f"Bearer {token}", "X-Tenant-ID": tenant},
+        timeout=30,
+    )
+    assert invited.status_code == 201, invited.text
+    joined = ada("POST", "/auth/invitations/accept", json={"token": find_token(address)})
+    assert (joined.status_code, joined.json()["tenant_id"]) == (200, tenant)
+    assert tenant in [item["id"] for item in ada("GET", "/auth/me").json()["tenants"]]
