@@ -125,6 +125,22 @@ def test_viewer_sees_neither_upload_nor_selection(context: BrowserContext) -> No
     assert page.get_by_role("link", name="Administration").count() == 0
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_filters_are_not_covered_by_the_table(context: BrowserContext, width: int) -> None:
+    answers = {"GET /rag/documents": list_page([document(n) for n in range(30)])}
+    app = create_app(context, answers)
+    app.page.set_viewport_size({"width": width, "height": 800})
+    page = app.open("/documents")
+    expect(page.get_by_role("link", name="Report 1", exact=True)).to_be_visible()
+    for field in page.get_by_role("search", name="Filter").locator("input, select").all():
+        assert field.evaluate(
+            """element => {
+              const { x, y, width, height } = element.getBoundingClientRect();
+              return element.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+            }"""
+        )
+
+
 def test_filters_are_in_the_address_and_in_the_request(context: BrowserContext) -> None:
     answers = {
         "GET /rag/documents": list_page([document(1)]),
