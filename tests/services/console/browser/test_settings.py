@@ -160,7 +160,7 @@ def test_browser_notification_needs_the_permission_of_the_user(context: BrowserC
     app = AppPage(context, LISTS)
     page = app.open("/settings")
     page.evaluate("Notification.requestPermission = async () => 'denied'")
-    box = page.get_by_label("Show notifications of the system")
+    box = page.get_by_label("Show desktop notifications")
     box.click()
     expect(page.get_by_text("The browser does not allow notifications")).to_be_visible()
     expect(box).not_to_be_checked()

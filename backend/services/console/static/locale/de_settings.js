@@ -18,7 +18,7 @@ export default {
   "notification_document-ready": (name) => `${name} ist fertig`,
   "notification_document-failed": (name) => `${name} konnte nicht gelesen werden`,
   "notification_approval-waiting": "Ein Werkzeugaufruf wartet auf Ihre Freigabe",
-  browserNotifications: "Benachrichtigungen des Systems anzeigen",
+  browserNotifications: "Desktop-Benachrichtigungen anzeigen",
   browserNotificationsText: "Ihr Browser fragt zuerst um Erlaubnis. Sie erscheinen, solange ein anderer Tab oder ein anderes Programm vorne ist.",
   notificationsBlocked: "Der Browser erlaubt keine Benachrichtigungen für diese Seite. Ändern Sie das in den Einstellungen des Browsers.",
   notificationsUnsupported: "Dieser Browser unterstützt keine Benachrichtigungen.",

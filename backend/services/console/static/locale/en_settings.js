@@ -18,7 +18,7 @@ export default {
   "notification_document-ready": (name) => `${name} is ready`,
   "notification_document-failed": (name) => `${name} could not be read`,
   "notification_approval-waiting": "A tool call waits for your approval",
-  browserNotifications: "Show notifications of the system",
+  browserNotifications: "Show desktop notifications",
   browserNotificationsText: "Your browser asks for permission first. They appear while another tab or program is in front.",
   notificationsBlocked: "The browser does not allow notifications for this site. Change that in the settings of the browser.",
   notificationsUnsupported: "This browser does not support notifications.",
