@@ -705,7 +705,7 @@ PERMITTED: dict[str, frozenset[str]] = {
 
 def expected_status(who: str, guard: Guard, request: RouteCase) -> int:
     """Return the expected status: authentication, then permission, then ownership."""
-    if guard.public or guard == Guard(internal=True):
+    if (guard.public and not request.needs_session) or guard == Guard(internal=True):
         return request.status
     if who in ("anonymous", "expired"):
         return 401

@@ -293,6 +293,19 @@ class SessionService:
                 )
         self._publisher.publish_ended_session(session_id)
 
+    def sign_out_browser(self, refresh_token: str, origin: RequestOrigin) -> None:
+        """End the session of *refresh_token*, if there is one.
+
+        A consumed token names its session as well: another tab may have renewed it just now.
+        """
+        with self._database.read() as session:
+            row = store.find_refresh_token(session, _hash_token(refresh_token))
+            login_session = store.get_session(session, row.session_id) if row else None
+            if login_session is None:
+                return
+            user_id, session_id = login_session.user_id, login_session.id
+        self.sign_out(user_id, session_id, origin)
+
     def list_active_sessions(
         self, user_id: str, after: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ActiveSession]:

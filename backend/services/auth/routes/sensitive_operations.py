@@ -60,7 +60,6 @@ class Rule:
 # Every other route is open to API keys with the permission that it declares.
 SENSITIVE_OPERATIONS: Mapping[str, Rule] = {
     "POST /reauthenticate": Rule(Requirement.SESSION),
-    "POST /logout": Rule(Requirement.SESSION),
     "POST /logout/all": Rule(Requirement.RECENT_PROOF),
     "DELETE /me/sessions/<session_id>": Rule(Requirement.SESSION),
     "PATCH /me": Rule(Requirement.RECENT_PROOF, _sets_any("email")),

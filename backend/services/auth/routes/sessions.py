@@ -21,6 +21,7 @@ from backend.security import (
     validate_input,
     validate_query,
 )
+from backend.security.authentication import authenticate
 from backend.security.browser_sessions import SessionKind
 from backend.services.auth.domain.sessions import SessionService
 from backend.services.auth.errors import (
@@ -32,6 +33,7 @@ from backend.services.auth.errors import (
     RefreshReused,
     ResourceNotFound,
     SessionEnded,
+    SessionRequired,
     TooBusy,
     TooManyAttempts,
     TotpRequired,
@@ -216,14 +218,26 @@ def _refresh_cookies(token: str) -> RefreshedBrowserSession:
 
 
 @sessions.post("/logout")
-@authenticated
-@sensitive
-@responds_with(status=204, errors=(SessionEnded,))
+@public
+@responds_with(status=204, errors=(SessionEnded, SessionRequired))
 def logout() -> None:
-    """End the session of the access token."""
-    caller = current_principal()
-    use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
+    """End the session of the access token, or of the refresh cookie of a browser.
+
+    A browser deletes the access cookie when its token expires, and can sign out after that. The
+    response deletes both cookies, also if the session has ended already.
+    """
+    if cookie := get_refresh_cookie():
+        use(SessionService).sign_out_browser(cookie, get_request_origin())
+    else:
+        _sign_out_caller()
     delete_session_cookies()
+
+
+def _sign_out_caller() -> None:
+    caller = authenticate()
+    if caller.uses_api_key:
+        raise SessionRequired
+    use(SessionService).sign_out(caller.user_id, caller.session_id, get_request_origin())
 
 
 @sessions.post("/logout/all")

@@ -235,6 +235,50 @@ def test_logout_deletes_the_cookies_and_ends_the_session(browser, cookies, path)
     assert browser.post("/refresh", headers=cookie_headers(cookies)).status_code == 401
 
 
+def test_logout_works_without_the_expired_access_cookie(browser, cookies):
+    headers = OWN | TLS | {"Cookie": f"{REFRESH}={cookies[REFRESH]['value']}"}
+
+    response = browser.post("/logout", headers=headers)
+    again = browser.post("/logout", headers=headers)
+
+    for each in (response, again):
+        assert each.status_code == 204
+        deleted = read_cookies(each)
+        assert {name: item["Max-Age"] for name, item in deleted.items()} == {
+            ACCESS: "0",
+            REFRESH: "0",
+        }
+    assert browser.get("/me", headers=cookie_headers(cookies)).status_code == 401
+    assert browser.post("/refresh", headers=headers).status_code == 401
+
+
+def test_logout_deletes_cookies_of_an_unknown_session(browser):
+    headers = OWN | TLS | {"Cookie": f"{REFRESH}=rt_unknown"}
+
+    response = browser.post("/logout", headers=headers)
+
+    assert response.status_code == 204
+    assert read_cookies(response)[REFRESH]["Max-Age"] == "0"
+
+
+def test_logout_from_another_site_is_refused(browser, cookies):
+    headers = TLS | {
+        "Cookie": f"{REFRESH}={cookies[REFRESH]['value']}",
+        "Sec-Fetch-Site": "cross-site",
+        "X-Requested-With": "console",
+    }
+
+    response = browser.post("/logout", headers=headers)
+
+    assert get_problem(response) == (403, "cross_site_request")
+    assert "Set-Cookie" not in response.headers
+    assert browser.get("/me", headers=cookie_headers(cookies)).status_code == 200
+
+
+def test_logout_without_credentials_is_unauthorized(browser):
+    assert browser.post("/logout", headers=OWN | TLS).status_code == 401
+
+
 def test_logout_with_a_token_sets_no_cookies(ada):
     response = ada.client.post("/logout", headers=ada.auth_headers)
 

@@ -94,11 +94,24 @@ export function startExternalSignIn() {
   window.sessionStorage.setItem(EXTERNAL_SIGN_IN, "true");
 }
 
-/** End this session, or all sessions of the user. Drafts are deleted. */
+/**
+ * End this session, or all sessions of the user. Drafts are deleted. Raises NetworkError or ApiError
+ * if the server does not respond as expected; a session that has ended already is no error.
+ */
 export async function signOut({ everywhere = false } = {}) {
-  await api.post(everywhere ? "/auth/logout/all" : "/auth/logout");
+  if (everywhere) await api.post("/auth/logout/all");
+  else await endSessionOnServer();
   endSession();
   channel.postMessage("signed-out");
+}
+
+async function endSessionOnServer() {
+  try {
+    await api.post("/auth/logout");
+  } catch (error) {
+    // Without a response, or with a 5xx, the session may still be open.
+    if (!(error.status < 500)) throw error;
+  }
 }
 
 function endSession() {

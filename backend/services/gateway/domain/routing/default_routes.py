@@ -79,6 +79,7 @@ def default_routes(
                     *DEFAULT_PUBLIC_PATHS,
                     *_SIGN_IN_PATHS,
                     "/refresh",
+                    "/logout",
                     "/password/forgot",
                     "/password/reset",
                     "/email/confirm",
