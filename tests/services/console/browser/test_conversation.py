@@ -177,6 +177,26 @@ def test_lost_connection_resumes_after_the_last_event(scripted: ConsolePage) -> 
     assert requested == ["2"]
 
 
+def test_request_in_progress_is_repeated_with_the_same_key(scripted: ConsolePage) -> None:
+    keys: list[str] = []
+    events = _events("e" * 32, ["Hello", " again"])
+    problem = {"status": 409, "code": "idempotency_in_progress", "detail": "x", "title": "x"}
+
+    def answer_third(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) < 3:
+            route.fulfill(status=409, json=problem, headers={"Retry-After": "1"})
+        else:
+            route.fulfill(body="".join(events), content_type="text/event-stream")
+
+    scripted.page.route("**/agent/query", answer_third)
+    scripted.expect_statuses(404, 409)  # 404: this conversation does not exist on the server
+    answer = scripted.ask("Hello?")
+    expect(answer).to_contain_text("Hello again")
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
 def test_session_that_ends_in_a_stream_asks_for_a_new_sign_in(scripted: ConsolePage) -> None:
     page = scripted.page
     problem = {"status": 401, "code": "session_ended", "title": "Session ended", "detail": "x"}

@@ -1,5 +1,6 @@
 """States of screens where something is missing, forbidden or broken."""
 
+import re
 from typing import Any
 
 import pytest
@@ -123,6 +124,35 @@ def test_sign_out_ends_all_tabs(new_console: Any, suite: Any) -> None:
     first.page.get_by_role("button", name="Account menu").click()
     first.page.get_by_role("menuitem", name="Sign out").first.click()
     expect(second.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("lost", [r"aas_access$", r"aas_(access|refresh)$"])
+def test_sign_out_works_after_the_cookies_are_gone(new_console: Any, suite: Any, lost: str) -> None:
+    console = new_console(Person.from_client(suite.register_user("late")))
+    console.expect_statuses(401)
+    console.open()
+    expect(console.composer).to_be_visible()
+    console.context.clear_cookies(name=re.compile(lost))
+    console.page.get_by_role("button", name="Account menu").click()
+    console.page.get_by_role("menuitem", name="Sign out").first.click()
+    expect(console.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    names = {cookie["name"] for cookie in console.context.cookies()}
+    assert not {name for name in names if name.endswith(("aas_access", "aas_refresh"))}
+
+
+def test_question_of_an_ended_session_is_a_draft_after_the_sign_in(
+    new_console: Any, suite: Any
+) -> None:
+    person = Person.from_client(suite.register_user("resumes"))
+    console = new_console(person)
+    console.expect_statuses(401, 422)  # 422: no refresh token
+    console.open()
+    console.composer.fill("Which pump leaks?")
+    console.context.clear_cookies(name=re.compile(r"aas_(access|refresh)$"))
+    console.page.keyboard.press("Enter")
+    expect(console.page.get_by_text("Your session has ended")).to_be_visible()
+    console.sign_in(person.username, person.password)
+    expect(console.composer).to_have_value("Which pump leaks?")
 
 
 def test_expired_access_is_renewed_once_for_two_tabs(new_console: Any, suite: Any) -> None:
