@@ -8,7 +8,7 @@ _SECRET = re.compile(r"KEY|PASSWORD|SECRET|TOKEN")
 # Limits of language model tokens, which are no secrets.
 _TOKEN_COUNT = re.compile(r"(?:^|_)TOKENS(?:_|$)|_TOKEN_SECONDS$")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^@/]*(?=@)")
-_SECRET_PARAMETER = re.compile(r"(?<=[?&])([^=&]*(?:key|password|secret|token)[^=&]*=)[^&]*", re.I)
+_PARAMETER = re.compile(r"(?<=[?&])([^=&?]*)=([^&]*)")
 
 
 def list_documented_settings(root: Path) -> list[tuple[str, str]]:
@@ -21,4 +21,8 @@ def hide_secrets(name: str, value: str) -> str:
     """Return *value* as it may be shown: without secrets, and without passwords in URLs."""
     if _SECRET.search(name) and not _TOKEN_COUNT.search(name):
         return "(set)"
-    return _SECRET_PARAMETER.sub(r"\1…", _PASSWORD_IN_URL.sub("…", value))
+    return _PARAMETER.sub(_mask_parameter, _PASSWORD_IN_URL.sub("…", value))
+
+
+def _mask_parameter(match: re.Match[str]) -> str:
+    return f"{match[1]}=…" if _SECRET.search(match[1].upper()) else match[0]

@@ -24,7 +24,7 @@ _TEXT_TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 _STATIC_IMPORT = re.compile(
-    r"""^\s*(?:import|export)\b(?:[^"';]*?\bfrom)?\s*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE
+    r"""^[ \t]*(?:import|export)\b(?:[^"';]*?\bfrom)?\s*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE
 )
 _STYLESHEET = re.compile(r'href="\{\{assets\}\}/([^"]+\.css)"')
 # A compressed body that is smaller than this saves no packet.

@@ -1,6 +1,7 @@
 """Queries on lane statistics. The caller owns the transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,8 @@ from backend.services.packages.store.tables import (
 _ROWS_PER_INSERT: Final = 500
 
 
-class StoredSample(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StoredSample:
     """A row of `lane_statistics`: a sample of a step for a group, see `LaneStatistics`."""
 
     kind: str
@@ -102,7 +104,7 @@ def replace_samples(
     else:
         return False
     session.execute(delete(LaneStatistics).where(LaneStatistics.tenant_id == tenant_id))
-    rows = ({"tenant_id": tenant_id, "version": expected + 1} | each._asdict() for each in samples)
+    rows = ({"tenant_id": tenant_id, "version": expected + 1} | asdict(each) for each in samples)
     while batch := list(islice(rows, _ROWS_PER_INSERT)):
         session.execute(insert(LaneStatistics), batch)
     return True

@@ -11,9 +11,8 @@ from backend.services.chat.domain.rendering.markdown import Run, TextBlock
 # A word with the spaces after it. Ideographic full stops end a word without a space.
 _STOPS: Final = "\u3002\uff01\uff1f"
 _WORDS: Final = re.compile(rf"[^\s{_STOPS}]*[{_STOPS}]+\s*|[^\s{_STOPS}]+\s*|\s+")
-_SENTENCE_END: Final = re.compile(
-    rf"(?:[.!?\u2026:;][\"'\u201d\u2019\u00bb)\]]*\s+|[{_STOPS}]+\s*|\s*\n\s*)$"
-)
+_SENTENCE_MARKS: Final = ".!?\u2026:;"
+_CLOSING_MARKS: Final = "\"'\u201d\u2019\u00bb)]"
 # A grapheme of more characters is not written in any language.
 _MAX_GRAPHEME: Final = 64
 # A cut at the end of a sentence must leave at least this share of the limit in the part.
@@ -100,9 +99,18 @@ def _cut_runs(
     for atom in _list_atoms(block, dialect, room, line_cost):
         while piece.atoms and piece.cost + atom.cost > room:
             yield piece.cut(room)
-        piece.add(atom, ends_sentence=not is_code and bool(_SENTENCE_END.search(atom.run.text)))
+        piece.add(atom, ends_sentence=not is_code and _ends_sentence(atom.run.text))
     while piece.atoms:
         yield piece.cut(0)
+
+
+def _ends_sentence(text: str) -> bool:
+    """Return whether a sentence or a line ends with *text* and the spaces after it."""
+    words = text.rstrip()
+    if "\n" in text[len(words) :] or words.endswith(tuple(_STOPS)):
+        return True
+    has_space = len(words) < len(text)
+    return has_space and words.rstrip(_CLOSING_MARKS).endswith(tuple(_SENTENCE_MARKS))
 
 
 @dataclass(frozen=True, slots=True)
