@@ -1,6 +1,6 @@
 """Errors of the chat service, and the problem responses (RFC 9457) for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from backend.chassis.web.problems import ServiceError
 from backend.security.http_errors import FieldErrors
@@ -35,6 +35,24 @@ class ResourceNotFound(ServiceError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"There is no {what} with this ID.")
+
+
+class UnknownCredentials(ServiceError):
+    """The channel of the account does not use some of the credentials."""
+
+    status = 422
+    code = "validation_failed"
+    title = "Validation failed"
+
+    def __init__(self, unknown: Sequence[str], known: Sequence[str]) -> None:
+        super().__init__("Some fields are invalid; see errors.")
+        detail = f"The channel uses {', '.join(known) or 'no credentials'}."
+        self._errors: FieldErrors = [
+            {"pointer": f"#/credentials/{name}", "detail": detail} for name in unknown
+        ]
+
+    def errors(self) -> FieldErrors:
+        return self._errors
 
 
 class ConversationTaken(ServiceError):

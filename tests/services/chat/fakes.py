@@ -22,6 +22,7 @@ class FakeAgent:
         self.delegations = []
         self.exchanges = []
         self.problem = None
+        self.failures = None
         self.session_has_ended = False
         self.delay = 0.0
         self.lock = threading.Lock()
@@ -69,6 +70,8 @@ class FakeAgent:
         with self.lock:
             known = self.answers.get((owner, body["request_ref"]))
             self.queries.append(body | {"authorization": owner, "repeated": known is not None})
+        if self.failures is not None and len(self.queries) > self.failures:
+            self.problem = None
         if self.problem is not None:
             status, code = self.problem
             return handler.send_json(status, {"code": code, "detail": "The agent failed."})

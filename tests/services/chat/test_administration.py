@@ -12,7 +12,7 @@ BOT = {
     "channel": "telegram",
     "name": "Bot",
     "settings": {"persona": "friendly"},
-    "credentials": {"bot_token": "123:very-secret", "secret_token": "hush-hush"},
+    "credentials": {"bot_token": "123:very-secret", "webhook_secret": "hush-hush"},
     "agent_key": "ak_also-secret",
 }
 
@@ -24,14 +24,17 @@ def test_account_never_returns_its_secrets(client, manager, components):
     listed = client.get("/accounts", headers=manager)
     changed = client.patch(
         f"/accounts/{account['id']}",
-        json={"credentials": {"secret_token": None, "other": "third-secret"}, "agent_key": ""},
+        json={
+            "credentials": {"webhook_secret": None, "bot_token_previous": "third-secret"},
+            "agent_key": "",
+        },
         headers=manager,
     )
 
     assert created.status_code == 201
-    assert account["credential_names"] == ["bot_token", "secret_token"]
+    assert account["credential_names"] == ["bot_token", "webhook_secret"]
     assert account["has_agent_key"] is True
-    assert changed.json["credential_names"] == ["bot_token", "other"]
+    assert changed.json["credential_names"] == ["bot_token", "bot_token_previous"]
     assert changed.json["has_agent_key"] is False
     for response in (created, listed, changed):
         assert 'secret"' not in response.text.replace('_secret"', "")
@@ -62,6 +65,27 @@ def test_new_credentials_make_a_revoked_account_active(client, manager, componen
     )
 
     assert changed.json["state"] == "active"
+
+
+def test_unknown_credentials_are_rejected_with_the_names_of_the_channel(client, manager):
+    unknown = {"bot_token": "1:x", "token": "x"}
+    created = client.post("/accounts", json=BOT, headers=manager).json
+    path = f"/accounts/{created['id']}"
+
+    responses = [
+        client.post("/accounts", json=BOT | {"credentials": unknown}, headers=manager),
+        client.patch(path, json={"credentials": unknown}, headers=manager),
+    ]
+
+    for response in responses:
+        assert response.status_code == 422
+        assert response.json["errors"] == [
+            {
+                "pointer": "#/credentials/token",
+                "detail": "The channel uses bot_token, webhook_secret.",
+            }
+        ]
+    assert client.get(path, headers=manager).json["updated_at"] == created["updated_at"]
 
 
 def test_accounts_of_other_tenants_do_not_exist(client, manager, identities):
@@ -213,6 +237,7 @@ def test_check_reports_what_an_account_lacks(client, manager):
     checked = client.post(f"/accounts/{created.json['id']}/check", headers=manager).json
 
     assert checked["error"]["code"] == "incomplete"
+    assert checked["error"]["detail"] == "The account lacks these credentials: secret."
     assert checked["checked_at"] is not None
 
 

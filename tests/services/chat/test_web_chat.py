@@ -1,6 +1,7 @@
 """Web chat: messages, answers, idempotency, rights, people who take over."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -137,11 +138,15 @@ def test_failing_agent_leaves_the_message_accepted_and_is_requested_again(
     client, ada, agent, components
 ):
     agent.problem = (503, "model_unavailable")
-    response = send(client, ada)
+    response = client.post("/message?wait=0.5", json=HELLO, headers=ada)
 
     assert response.status_code == 201
     assert response.json["status"] == "accepted"
-    assert response.json["error"]["code"] == "agent_unavailable"
+    assert response.json["error"] == {
+        "code": "agent_unavailable",
+        "detail": "The agent is unavailable at present.",
+        "retries": True,
+    }
     agent.problem = None
     make_due(components)
     assert components.answers.answer_next() is True
@@ -150,6 +155,27 @@ def test_failing_agent_leaves_the_message_accepted_and_is_requested_again(
     ).json["items"]
     assert rows[-1]["author"] == "agent"
     assert len({query["request_ref"] for query in agent.queries}) == 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_request_waits_for_a_repeated_attempt(client, ada, agent, accept):
+    agent.problem, agent.failures = (503, "model_unavailable"), 1
+
+    response = client.post("/message", json=HELLO, headers=ada | {"Accept": accept})
+
+    is_stream = accept == "text/event-stream"
+    body = parse_events(response)[-1][1] if is_stream else response.json
+    assert body["status"] == "answered"
+    assert len(agent.queries) == 2
+
+
+def test_repeated_client_id_gets_the_stored_answer_without_waiting(client, ada):
+    first = send(client, ada, client_id="m-1").json
+
+    again = client.post("/message?wait=0", json=HELLO | {"client_id": "m-1"}, headers=ada).json
+
+    assert again["status"] == "answered"
+    assert again["answer"]["id"] == first["answer"]["id"]
 
 
 def test_refused_request_is_not_repeated_and_the_reason_is_returned(client, ada, agent, components):
@@ -184,7 +210,7 @@ def test_conversations_of_others_do_not_exist(client, ada, bob, identities):
             client.put(f"{path}/read", json={"seq": 1}, headers=who),
             client.post(f"{path}/typing", headers=who),
             client.get(f"{path}/events", headers=who),
-            client.put(f"{path}/messages/{message_id}/reactions/x", headers=who),
+            client.put(f"{path}/messages/{message_id}/reactions/👍", headers=who),
             client.patch(f"{path}/messages/{message_id}", json=HELLO, headers=who),
             send(client, who, conversation_id=conversation_id),
         ]
@@ -300,7 +326,7 @@ def test_internal_notes_are_visible_to_the_team_only(client, ada, colleague):
     assert "Be kind." not in client.get(path, headers=ada).text
     assert "Be kind." in client.get(path, headers=colleague).text
     assert client.get(f"/conversations/{conversation_id}", headers=ada).json["mode"] == "bot"
-    reaction = client.put(f"{path}/{note.json['id']}/reactions/x", headers=ada)
+    reaction = client.put(f"{path}/{note.json['id']}/reactions/👍", headers=ada)
     assert reaction.status_code == 404
 
 
@@ -325,6 +351,38 @@ def test_edit_delete_and_reactions_change_the_message_for_all(client, ada, bob, 
     (first, *_rest) = client.get(path, headers=colleague).json["items"]
     assert first["deleted_at"] is not None
     assert first["content"] == {"type": "text", "text": ""}
+
+
+@pytest.mark.parametrize("emoji", ["👍", "👍🏽", "❤️", "👨‍👩‍👧", "1️⃣", "🇩🇪", "‼️"])
+def test_emoji_are_accepted_as_reactions(client, ada, emoji):
+    sent = send(client, ada).json
+    path = f"/conversations/{sent['conversation_id']}/messages/{sent['message']['id']}"
+
+    added = client.put(f"{path}/reactions/{quote(emoji)}", headers=ada)
+
+    assert [reaction["emoji"] for reaction in added.json["reactions"]] == [emoji]
+
+
+@pytest.mark.parametrize("emoji", ["abc", "+", "1", "👍 ok", "é", "\u200d"])
+def test_other_text_is_no_reaction(client, ada, emoji):
+    sent = send(client, ada).json
+    path = f"/conversations/{sent['conversation_id']}/messages/{sent['message']['id']}"
+
+    response = client.put(f"{path}/reactions/{quote(emoji)}", headers=ada)
+
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"] == "#/emoji"
+
+
+def test_own_messages_count_as_read(client, ada, colleague):
+    path = f"/conversations/{send(client, ada).json['conversation_id']}"
+
+    before = client.get(path, headers=ada).json["read_seq"]
+    client.post(f"{path}/messages", json={"content": "I help you."}, headers=colleague)
+
+    assert before == 1
+    assert client.get(path, headers=ada).json["read_seq"] == 1
+    assert client.get(path, headers=colleague).json["read_seq"] == 3
 
 
 def test_read_position_moves_forward_only(client, ada):
@@ -439,7 +497,7 @@ def test_unforeseen_error_is_reported_and_the_answer_comes_later(
 
     with monkeypatch.context() as patch:
         patch.setattr("backend.services.chat.domain.answers.get_request_text", fail)
-        response = send(client, ada)
+        response = client.post("/message?wait=0.5", json=HELLO, headers=ada)
     make_due(components)
 
     assert response.json["error"]["code"] == "internal_error"

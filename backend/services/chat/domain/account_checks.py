@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, ChannelClient
 from backend.services.chat.domain.accounts import CheckResult
+from backend.services.chat.domain.credentials import find_missing
 from backend.services.chat.store.tables import Account
 
 OpenSecrets = Callable[[str | None], Mapping[str, str]]
@@ -25,6 +26,10 @@ def check_account(
     except DecryptionError:
         detail = "The credentials were sealed with another secret key. Set them again."
         return CheckResult(is_valid=False, error={"code": "secrets_unreadable", "detail": detail})
+    missing = find_missing(account.channel, credentials)
+    if missing:
+        detail = f"The account lacks these credentials: {', '.join(missing)}."
+        return CheckResult(is_valid=False, error={"code": "incomplete", "detail": detail})
     outcome = client.check(
         ChannelAccount(account.id, account.channel, account.settings, credentials)
     )

@@ -11,7 +11,8 @@ from backend.chassis.database.sessions import Database, Session, call_after_comm
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.chat.domain.access import Caller
-from backend.services.chat.errors import ResourceNotFound
+from backend.services.chat.domain.credentials import find_unknown, get_names
+from backend.services.chat.errors import ResourceNotFound, UnknownCredentials
 from backend.services.chat.events import AccountChanged
 from backend.services.chat.store import accounts as store
 from backend.services.chat.store.base import new_id
@@ -92,7 +93,7 @@ class AccountService:
         self._now = now
 
     def create_account(self, caller: Caller, channel: str, change: AccountChange) -> AccountView:
-        """Create an account of *channel*."""
+        """Create an account of *channel*. Raises UnknownCredentials."""
         now = self._now()
         with self._database.write(caller.tenant_id) as session:
             account = Account(
@@ -123,7 +124,7 @@ class AccountService:
             return self._view(_find(session, caller, account_id))
 
     def update_account(self, caller: Caller, account_id: str, change: AccountChange) -> AccountView:
-        """Change an account. Raises ResourceNotFound."""
+        """Change an account. Raises ResourceNotFound or UnknownCredentials."""
         with self._database.write(caller.tenant_id) as session:
             account = _find(session, caller, account_id)
             self._apply(session, account, change)
@@ -163,6 +164,7 @@ class AccountService:
         if change.settings is not None:
             account.settings = dict(change.settings)
         if change.credentials is not None:
+            _ensure_known(account.channel, change.credentials)
             credentials = {**self._open(account), **change.credentials}
             kept = {name: value for name, value in credentials.items() if value}
             account.credentials = self._encryptor.encrypt_text(json.dumps(kept)) if kept else None
@@ -218,6 +220,13 @@ class AccountService:
             tenant_id=account.tenant_id,
             time=self._now(),
         )
+
+
+def _ensure_known(channel: str, credentials: Mapping[str, str | None]) -> None:
+    # Accounts may have names that are no longer used: those can be removed.
+    unknown = find_unknown(channel, [name for name, value in credentials.items() if value])
+    if unknown:
+        raise UnknownCredentials(unknown, get_names(channel))
 
 
 def _find(session: Session, caller: Caller, account_id: str) -> Account:

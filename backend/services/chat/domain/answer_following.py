@@ -31,9 +31,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class NotAnswered:
-    """No answer within the time. `error` tells why, if there will be none without a new message."""
+    """No answer yet. `error` tells why.
+
+    `is_final` is True if there will be none without a new message.
+    """
 
     error: Mapping[str, Any] | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +70,29 @@ class AnswerFollower:
                 now = monotonic()
                 if now >= min(check_at, deadline):
                     checked_at, check_at = now, now + _POLL_SECONDS
-                    outcome = self._find_outcome(caller, message)
-                    if outcome is not None:
+                    outcome = self.find_outcome(caller, message)
+                    if isinstance(outcome, Answered) or outcome.is_final:
                         yield from watcher.take_events()
                         yield outcome
                         return
                     self._start_answer(caller, message.conversation_id)
-                if now >= deadline:
-                    yield NotAnswered()
-                    return
+                    if now >= deadline:
+                        yield outcome
+                        return
                 yield Waiting()
                 if watcher.wait(max(0.0, min(check_at, deadline) - monotonic())):
                     # While text arrives, the tables are read a few times a second.
                     check_at = max(monotonic(), checked_at + _MIN_CHECK_SECONDS)
 
-    def _find_outcome(self, caller: Caller, message: MessageView) -> Answered | NotAnswered | None:
+    def find_outcome(self, caller: Caller, message: MessageView) -> Answered | NotAnswered:
+        """Return the stored answer to *message*, or why there is none at present."""
         with self._database.read(caller.tenant_id) as session:
             # Read before the messages: an answer that is stored in between must be found.
             conversation = store.find_conversation(
                 session, caller.tenant_id, message.conversation_id
             )
             if conversation is None:
-                return NotAnswered()
+                return NotAnswered(is_final=True)
             rows = messages.list_messages(
                 session, message.conversation_id, _MAX_CANDIDATES, after_seq=message.seq
             )
@@ -95,11 +100,12 @@ class AnswerFollower:
                 is_answer = row.author == AGENT_ACTOR
                 if is_answer and int(row.details.get("answers_seq", 0)) >= message.seq:
                     return Answered(load_message_view(session, row))
-            is_running = conversation.lease_holder is not None
-            if conversation.answer_due_at is None and not is_running:
-                return NotAnswered(conversation.answer_error)
+            if conversation.lease_holder is not None:
+                return NotAnswered()
             error = conversation.answer_error
-            return None if error is None or is_running else NotAnswered(error)
+            is_due = conversation.answer_due_at is not None
+            is_pending = is_due and (error is None or bool(error.get("retries")))
+            return NotAnswered(error, is_final=not is_pending)
 
     def _start_answer(self, caller: Caller, conversation_id: str) -> None:
         if not self._slots.acquire(blocking=False):

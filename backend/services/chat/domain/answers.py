@@ -48,6 +48,7 @@ _DELTA_SECONDS: Final = 0.05
 # An answer waits this long for files of the messages.
 _MAX_MEDIA_WAIT: Final = timedelta(seconds=20)
 _MEDIA_POLL: Final = timedelta(seconds=1)
+_UNAVAILABLE_TEXT: Final = "The agent is unavailable at present."
 _APPROVAL_TEXT: Final = "A step of this answer needs an approval, so it was not carried out."
 
 
@@ -174,7 +175,7 @@ class AnswerService:
             answer = self._request_answer(plan, headers)
         except (UpstreamError, ServiceAccountUnavailable) as error:
             _log.warning("the agent does not answer: %s", error)
-            self._postpone(plan, holder, "agent_unavailable", str(error))
+            self._postpone(plan, holder, "agent_unavailable", _UNAVAILABLE_TEXT)
         except AgentProblem as error:
             self._give_up(plan, holder, error.code, error.detail)
         except DelegationRefused:

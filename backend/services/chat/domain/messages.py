@@ -23,7 +23,7 @@ from backend.services.chat.model import user_actor
 from backend.services.chat.store import accounts, messages
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.base import new_id
-from backend.services.chat.store.tables import Conversation, Message
+from backend.services.chat.store.tables import Conversation, Message, Participant
 from backend.services.chat.store.work import announce_work
 
 _MAX_TITLE_CHARACTERS: Final = 80
@@ -102,7 +102,9 @@ class MessageService:
                 **columns,
             )
             if is_new:
-                store.join(session, conversation, author, now)
+                participant = store.join(session, conversation, author, now)
+                if user_id == caller.user_id:
+                    _mark_read(participant, message)
                 announce_work(session)
             return PostedMessage(load_message_view(session, message), is_new)
 
@@ -147,7 +149,7 @@ class MessageService:
                 columns = claim(locked, caller, now)
                 mode = {name: columns.pop(name) for name in ("assignee_id", "mode")}
                 self._message_log.change_conversation(session, locked, **mode)
-            store.join(session, locked, caller.actor, now)
+            participant = store.join(session, locked, caller.actor, now)
             message, is_new = self._message_log.add_message(
                 session,
                 locked,
@@ -162,6 +164,8 @@ class MessageService:
                 ),
                 **columns,
             )
+            if is_new:
+                _mark_read(participant, message)
             return PostedMessage(load_message_view(session, message), is_new)
 
     def edit_message(
@@ -278,6 +282,12 @@ class MessageService:
     ) -> None:
         if is_delivered(conversation) and not message.is_internal:
             queue_delivery(session, conversation, message, kind, payload, self._now())
+
+
+def _mark_read(participant: Participant, message: Message) -> None:
+    """Move the read position of the author to the new message."""
+    participant.read_seq = message.seq
+    participant.change_seq = message.change_seq
 
 
 def _find_message(

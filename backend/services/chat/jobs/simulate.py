@@ -41,6 +41,11 @@ _TIMEOUT_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.5
 _LONG_CASE: Final = "parts in order"
 
+
+class GatewayUnreachable(Exception):
+    """The gateway does not respond."""
+
+
 PostWebhook = Callable[[str, str, Webhook], int]
 """Send a webhook of a channel to an account. Returns the status of the response."""
 
@@ -103,6 +108,9 @@ def main(arguments: Sequence[str], open_suite: Callable[[], RunningSuite]) -> in
             if options.keep:
                 sys.stdout.write("The simulators serve until Ctrl+C.\n")
                 simulation.wait_for_interrupt()
+        except GatewayUnreachable as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
         finally:
             if not options.keep:
                 simulation.delete_accounts()
@@ -123,7 +131,13 @@ def _create_poster(gateway_url: str) -> PostWebhook:
     def post(channel: str, account_id: str, webhook: Webhook) -> int:
         url = f"{gateway_url}/webhook/{channel}/{account_id}"
         headers = dict(webhook.headers)
-        return pool.request("POST", url, body=webhook.body, headers=headers).status
+        try:
+            return pool.request("POST", url, body=webhook.body, headers=headers).status
+        except urllib3.exceptions.HTTPError as error:
+            raise GatewayUnreachable(
+                f"The gateway does not respond at {gateway_url}: start the suite, or set "
+                "GATEWAY_SERVICE_URL to its address."
+            ) from error
 
     return post
 

@@ -50,6 +50,11 @@ AgentKey = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]*$")]
 class AccountCreate(Input):
     """A new account. `credentials` and `agent_key` are never returned.
 
+    The names of the credentials depend on the channel: whatsapp and messenger have `app_secret`,
+    `verify_token` and `access_token`; slack `signing_secret` and `bot_token`; teams `app_password`;
+    telegram `webhook_secret` and `bot_token`; twilio `auth_token`, `webhook_key` and
+    `api_key_secret`; generic `secret`. Each name may have the suffix `_previous`.
+
     `agent_key` is the key of a service account with `agent:query` and `rag:read`: the agent answers
     with its permissions.
     """

@@ -173,11 +173,10 @@ def stream_events(conversation_id: str) -> Response:
     """
     caller = get_caller()
     service = use(ConversationService)
-    position = _get_last_event_id()
-    if position is None:
-        position = service.get_change_seq(caller, conversation_id)
-    else:
-        service.ensure_visible(caller, conversation_id)
+    last = _get_last_event_id()
+    position = service.get_change_seq(caller, conversation_id)
+    if last is not None:
+        position = min(last, position)
     return create_stream_response(_stream_changes(caller, conversation_id, position))
 
 

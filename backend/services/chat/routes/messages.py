@@ -28,6 +28,7 @@ from backend.services.chat.domain.answer_following import (
 )
 from backend.services.chat.domain.changes import EphemeralEvent
 from backend.services.chat.domain.conversations import ConversationService
+from backend.services.chat.domain.emoji import is_emoji
 from backend.services.chat.domain.inbox import SILENCE
 from backend.services.chat.domain.messages import (
     NO_SILENCE,
@@ -202,8 +203,10 @@ def _set_reaction(
     conversation_id: str, message_id: str, emoji: str, *, is_added: bool
 ) -> MessageResponse:
     text = unquote(emoji)
-    if not 0 < len(text) <= _MAX_EMOJI_CHARACTERS or not text.isprintable():
-        raise invalid_field("#/emoji", "Send one emoji or its name, of at most 64 characters.")
+    # Any own reaction can be removed, also one that channels would not show.
+    is_valid = is_emoji(text) or (not is_added and text.isprintable())
+    if not 0 < len(text) <= _MAX_EMOJI_CHARACTERS or not is_valid:
+        raise invalid_field("#/emoji", "Send one emoji, of at most 64 characters.")
     view = use(MessageService).set_reaction(
         get_caller(), conversation_id, message_id, text, is_added=is_added
     )
@@ -239,14 +242,16 @@ def find_page(caller: Caller, query: MessageListQuery, conversation_id: str) -> 
 
 def _wait_for_answer(caller: Caller, posted: PostedMessage, seconds: float) -> SendResponse:
     outcome: Answered | NotAnswered = NotAnswered()
+    follower = use(AnswerFollower)
     if seconds > 0:
         guard = StreamGuard()
-        events = use(AnswerFollower).follow_answer(caller, posted.message, seconds)
-        for event in events:
+        for event in follower.follow_answer(caller, posted.message, seconds):
             if isinstance(event, (Answered, NotAnswered)):
                 outcome = event
             elif isinstance(event, Waiting) and not guard.is_valid():
                 break
+    elif not posted.is_new:
+        outcome = follower.find_outcome(caller, posted.message)
     return write_outcome(posted, outcome)
 
 

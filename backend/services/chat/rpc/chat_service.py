@@ -109,22 +109,23 @@ class ChatService:
     ) -> Iterator[chat_pb2.ConversationEvent | None]:
         caller, watch = get_caller(), parse_message(WatchInput, request)
         service = use(ConversationService)
-        position = watch.after_change_seq
-        if position is None:
-            position = service.get_change_seq(caller, watch.conversation_id)
-        else:
-            service.ensure_visible(caller, watch.conversation_id)
+        position = service.get_change_seq(caller, watch.conversation_id)
+        if watch.after_change_seq is not None:
+            position = min(watch.after_change_seq, position)
         return _watch(caller, watch.conversation_id, position)
 
 
 def _wait_for_answer(
     caller: Caller, posted: PostedMessage, seconds: float, call: Call
 ) -> Answered | NotAnswered:
+    follower = use(AnswerFollower)
     if seconds > 0:
-        for event in use(AnswerFollower).follow_answer(caller, posted.message, seconds):
+        for event in follower.follow_answer(caller, posted.message, seconds):
             call.check()
             if isinstance(event, (Answered, NotAnswered)):
                 return event
+    elif not posted.is_new:
+        return follower.find_outcome(caller, posted.message)
     return NotAnswered()
 
 

@@ -39,6 +39,12 @@ def test_message_without_wait_is_accepted(rpc, ada):
     assert not sent.HasField("answer")
 
 
+def test_repeated_client_id_gets_the_stored_answer_without_waiting(rpc, ada):
+    first = send(rpc, ada, client_id="m-1")
+
+    assert send(rpc, ada, client_id="m-1", wait=0).answer.id == first.answer.id
+
+
 def test_conversation_and_its_messages_are_read(rpc, ada):
     conversation_id = send(rpc, ada, "One").conversation_id
     send(rpc, ada, "Two", conversation_id=conversation_id)

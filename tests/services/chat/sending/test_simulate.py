@@ -17,9 +17,15 @@ from backend.services.chat.domain.webhooks.requests import WebhookRequest
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
 from backend.services.chat.domain.webhooks.verification import WebhookVerifier
 from backend.services.chat.errors import WebhookRejected
-from backend.services.chat.jobs.simulate import RunningSuite, Simulation, print_results
+from backend.services.chat.jobs.simulate import (
+    RunningSuite,
+    Simulation,
+    main,
+    print_results,
+)
 from backend.services.chat.jobs.simulation.providers import SIMULATORS
 from tests.databases import database_in
+from tests.servers import free_port
 from tests.services.chat.sending.harness import TENANT, Harness
 
 PUBLIC_URL = "https://chat.example"
@@ -86,3 +92,26 @@ def test_every_case_has_the_expected_outcome_at_every_channel(tmp_path, capsys):
     with capsys.disabled():
         print_results(results)
     assert [item for item in results if not item.is_expected] == []
+
+
+def test_unreachable_gateway_is_named_in_one_sentence(tmp_path, capsys):
+    port, simulator_port = free_port(), free_port()
+    gateway_url = f"http://127.0.0.1:{port}"
+    harness = Harness(database_in(tmp_path, "chat"), [], lambda: datetime.now(UTC))
+    suite = RunningSuite(
+        harness.database,
+        harness.log,
+        str,
+        harness.clock,
+        [AllowedHost.parse(f"127.0.0.1:{simulator_port}")],
+        PUBLIC_URL,
+        gateway_url,
+    )
+
+    status = main(["--channel", "generic", "--port", str(simulator_port)], lambda: suite)
+
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"The gateway does not respond at {gateway_url}: start the suite, or set "
+        "GATEWAY_SERVICE_URL to its address.\n"
+    )

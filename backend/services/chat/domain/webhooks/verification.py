@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl
 
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain import signatures
+from backend.services.chat.domain.credentials import PREVIOUS
 from backend.services.chat.domain.webhooks.requests import WebhookRequest
 from backend.services.chat.store.tables import Account
 
 _log = logging.getLogger(__name__)
-_PREVIOUS: Final = "_previous"
 _MAX_FORM_FIELDS: Final = 1_000
 
 
@@ -38,7 +38,7 @@ class WebhookSecrets:
 
     def get_secrets(self, name: str) -> list[str]:
         """Return the secret *name* and the one it replaces, without empty ones."""
-        found = (self.credentials.get(name), self.credentials.get(name + _PREVIOUS))
+        found = (self.credentials.get(name), self.credentials.get(name + PREVIOUS))
         return [secret for secret in found if secret]
 
 
