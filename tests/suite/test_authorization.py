@@ -184,7 +184,7 @@ class Stage:
         assert response.status_code == 201, response.text
         message = response.json()["message"]
         names = {"conversation_id": message["conversation_id"], "message_id": message["id"]}
-        return names | {"emoji": "thumbsup"}
+        return names | {"emoji": "👍"}
 
     def chat_account(self) -> dict[str, str]:
         body = {"channel": "generic", "name": "Shop"}
