@@ -6,11 +6,10 @@ import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
 import { touchConversation } from "./conversations.js";
 import { writeDraft } from "./drafts.js";
+import { waitForFirstRequest } from "./first_request.js";
 import { Message } from "./message.js";
 
 const STREAM_OPTIONS = { stream: true, on_disconnect: "continue" };
-// Time in which a first request whose process was stopped can finish or be given up.
-const MAX_WAIT_FOR_FIRST_REQUEST_MS = 30_000;
 
 // After a 401 in the stream, the stream is opened again with a renewed session.
 const isFinal = ({ name, data }) => name === "done" || (name === "error" && data.status !== 401);
@@ -166,20 +165,7 @@ export class Thread {
 
   #post = (path, body, headers) => api.request(path, { method: "POST", body, headers: { Accept: "text/event-stream", ...headers }, signal: this.#abort.signal });
 
-  // Post a request that was possibly sent before: wait while the first one is in progress.
-  async #postOnce(path, body, headers) {
-    const end = performance.now() + MAX_WAIT_FOR_FIRST_REQUEST_MS;
-    for (;;) {
-      try {
-        return await this.#post(path, body, headers);
-      } catch (error) {
-        const delay = (error.retry_after ?? 1) * 1000;
-        if (error.code !== "idempotency_in_progress" || performance.now() + delay > end) throw error;
-        this.isReconnecting.value = true;
-        await new Promise((resolve) => setTimeout(resolve, delay));
-      }
-    }
-  }
+  #postOnce = (path, body, headers) => waitForFirstRequest(() => this.#post(path, body, headers), () => (this.isReconnecting.value = true));
 
   #getEvents(answer, lastEventId) {
     const path = api.withQuery(`/agent/sessions/${this.id.peek()}/events`, { run_id: answer.runId });
