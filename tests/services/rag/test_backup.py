@@ -104,7 +104,7 @@ def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewh
         return execute(f"sqlite:///{folder / 'rag.db'}", "rag", query)[0][0]
 
     ada.upload(FERRIES)
-    wait_until(lambda: count_rows(tmp_path) == 1)
+    wait_until(lambda: count_rows(tmp_path) == 1, seconds=60)
 
     restored, _ = restore_elsewhere()
 
@@ -113,7 +113,7 @@ def test_vectors_of_sentences_are_left_out_and_created_again(ada, restore_elsewh
     assert [name for name in names if "sentence_vectors" in name] == []
     assert [name for name in names if "chunks" in name]
     assert restored("GET", "/health/ready").status_code == 200
-    wait_until(lambda: count_rows(tmp_path / "elsewhere") == 1)
+    wait_until(lambda: count_rows(tmp_path / "elsewhere") == 1, seconds=60)
 
 
 def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):
@@ -127,8 +127,8 @@ def test_files_of_deleted_documents_remain_during_a_backup(ada, app, tmp_path):
         assert not ingestion.process_next_document()
         assert original.exists()
 
-    wait_until(lambda: ingestion.process_next_document() or not original.exists())
-    wait_until(lambda: not original.exists())
+    wait_until(lambda: ingestion.process_next_document() or not original.exists(), seconds=60)
+    wait_until(lambda: not original.exists(), seconds=60)
 
 
 def test_document_in_processing_is_processed_after_a_restore(
