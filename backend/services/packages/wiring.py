@@ -50,7 +50,7 @@ class PackageComponents:
             packages=packages,
             webhooks=WebhookService(database, encryptor, packages, metrics, now),
             stats=StatsService(database, now),
-            statistics=StatisticsService(database, now),
+            statistics=StatisticsService(database, now, packages.refresh_etas),
             investigations=InvestigationService(database, now),
             now=now,
         )

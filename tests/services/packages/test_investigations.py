@@ -146,3 +146,60 @@ def test_stale_statistics_are_recomputed_once(app: Flask, api, clock):
     assert statistics.list_tenants(stale_only=True) == []
     clock.time += timedelta(days=1, minutes=1)
     assert statistics.list_tenants(stale_only=True) == ["ten_home"]
+
+
+def create_open(api, number: str = "OPEN000001") -> dict:
+    """Return a package that was handed over ten hours ago and left five hours ago."""
+    start = NOW - timedelta(hours=10)
+    package = api.create(
+        number,
+        carrier="ups",
+        promised_at=iso(start + timedelta(hours=72)),
+        shipped_at=iso(start),
+        **LANE,
+    )
+    api.add_events(package, *build_events(start, (0, 5)))
+    return api.get(f"/packages/{package['id']}").json
+
+
+@pytest.mark.usefixtures("history")
+def test_open_package_has_an_eta_with_its_basis_until_it_is_delivered(api):
+    package = create_open(api)
+    eta = package["eta"]
+    assert eta["p10"] <= eta["p50"] <= eta["p90"]
+    assert 0 < eta["late_probability"] < 1
+    assert eta["basis"]["samples"] == 40
+
+    start = NOW - timedelta(hours=10)
+    api.add_events(package, event("delivered", iso(start + timedelta(hours=9.5))))
+    assert api.get(f"/packages/{package['id']}").json["eta"] is None
+
+
+@pytest.mark.usefixtures("history")
+def test_packages_are_filtered_and_sorted_by_their_eta(api):
+    package = create_open(api)
+    eta = package["eta"]["p50"]
+    found = api.get("/packages", query_string={"eta_since": eta, "sort": "eta"}).json["items"]
+    assert [each["id"] for each in found] == [package["id"]]
+    assert (
+        api.get("/packages", query_string={"eta_until": "2020-01-01T00:00:00Z"}).json["items"] == []
+    )
+
+
+@pytest.mark.usefixtures("history")
+def test_another_promised_time_changes_the_probability_to_be_late(api):
+    package = create_open(api)
+    path = f"/packages/{package['id']}"
+    sooner = api("PATCH", path, json={"promised_at": iso(NOW + timedelta(hours=1))}).json
+    assert sooner["eta"]["late_probability"] > package["eta"]["late_probability"]
+
+
+def test_new_statistics_give_open_packages_an_eta(app: Flask, api, request):
+    package = create_open(api)
+    assert package["eta"] is None
+
+    request.getfixturevalue("history")
+
+    known = api.get(f"/packages/{package['id']}").json
+    assert known["eta"]["basis"]["samples"] == 40
+    assert known["version"] == package["version"] + 1

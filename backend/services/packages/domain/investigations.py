@@ -20,6 +20,7 @@ from backend.services.packages.domain.findings.structure import (
 )
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.prediction import history
+from backend.services.packages.domain.prediction.arrivals import load_sample_tables
 from backend.services.packages.domain.prediction.milestones import (
     Milestone,
     Step,
@@ -28,7 +29,6 @@ from backend.services.packages.domain.prediction.milestones import (
     list_steps,
 )
 from backend.services.packages.domain.prediction.samples import SampleTable
-from backend.services.packages.domain.prediction.statistics import to_tables
 from backend.services.packages.domain.status import sort_events
 from backend.services.packages.errors import PackageNotFound
 from backend.services.packages.model import (
@@ -139,26 +139,12 @@ def _load(session: Session, caller: Caller, package_id: str, now: datetime) -> _
     events = sort_events(event_store.list_events(session, package_id))
     milestones = list_milestones(events)
     version = statistics_store.get_version(session, caller.tenant_id)
-    groups = {
-        group
-        for position, _, _ in history.list_positions(package, milestones)
-        for group in position.groups
-    }
-    tables = (
-        to_tables(
-            statistics_store.load_samples(
-                session, caller.tenant_id, version.version, sorted(groups)
-            )
-        )
-        if version
-        else {}
-    )
     return _Subject(
         package=package,
         events=events,
         milestones=milestones,
         steps=list_steps(milestones),
-        tables=tables,
+        tables=load_sample_tables(session, caller.tenant_id, package, milestones),
         lane_count=statistics_store.count_lane(session, package),
         has_history=bool(version and version.figures.get("packages")),
         now=now,

@@ -14,6 +14,7 @@ from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.event_input import EventContext, EventInput, build_event
 from backend.services.packages.domain.event_times import InvalidTime
+from backend.services.packages.domain.prediction.arrivals import predict_eta
 from backend.services.packages.domain.search_words import index_words
 from backend.services.packages.domain.status import compute_state, get_content, select_content
 from backend.services.packages.domain.tracking_numbers import identify, load_carriers, normalize
@@ -27,6 +28,7 @@ from backend.services.packages.errors import (
     VersionConflict,
 )
 from backend.services.packages.events import (
+    EtaChanged,
     EventRecorded,
     PackageChanged,
     PackageCreated,
@@ -52,6 +54,9 @@ from backend.services.packages.store.tables import PackageRow
 
 _RECORDER: Final = EventRecorder("packages")
 _OVERDUE_BATCH: Final = 500
+_ETA_BATCH: Final = 100
+# Changes of these fields change the prediction.
+_ETA_FIELDS: Final = frozenset({"destination", "origin", "promised_at", "shipped_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +209,17 @@ class PackageService:
                 store.replace_tags(session, row)
             row.words = _collect_words(row)
             row.is_late = is_late(row.promised_at, row.delivered_at, Status(row.status), now)
+            new_eta = None
+            if not _ETA_FIELDS.isdisjoint(changed):
+                events = event_store.list_events(session, package_id)
+                new_eta = _update_eta(session, row, events, now)
             row.version += 1
             row.updated_at = now
             session.flush()
             data = PackageChanged(**_identify(row), version=row.version, fields=changed)
             _record(session, row, data, now)
+            if new_eta is not None:
+                _record(session, row, new_eta, now)
             return store.to_package(row)
 
     def delete_package(
@@ -338,6 +349,35 @@ class PackageService:
                 _record(session, row, data, now)
         return len(found) == _OVERDUE_BATCH
 
+    def refresh_etas(self, tenant_id: str) -> int:
+        """Predict the arrivals of the tenant's open packages again, after new statistics.
+
+        Returns:
+            The number of packages whose prediction changed.
+        """
+        count, last = 0, ""
+        while True:
+            with self._database.write(tenant_id) as session:
+                ids = store.list_open_ids(session, tenant_id, last, _ETA_BATCH)
+                count += sum(self._refresh_eta(session, tenant_id, each) for each in ids)
+            if len(ids) < _ETA_BATCH:
+                return count
+            last = ids[-1]
+
+    def _refresh_eta(self, session: Session, tenant_id: str, package_id: str) -> bool:
+        row = store.get_package(session, tenant_id, package_id, for_update=True)
+        if row is None:
+            return False
+        now = self._now()
+        new_eta = _update_eta(session, row, event_store.list_events(session, package_id), now)
+        if new_eta is None:
+            return False
+        row.version += 1
+        row.updated_at = now
+        session.flush()
+        _record(session, row, new_eta, now)
+        return True
+
     def _insert(
         self,
         session: Session,
@@ -372,6 +412,10 @@ class PackageService:
             raise QuotaExceeded(self.quotas.packages)
         data = PackageCreated(**_identify(row), version=1, status=row.status)
         _record(session, row, data, now)
+        new_eta = _update_eta(session, row, (), now)
+        if new_eta is not None:
+            session.flush()
+            _record(session, row, new_eta, now)
         return row
 
     def _add_events(
@@ -431,11 +475,12 @@ class PackageService:
         previous = row.status
         set_state(row, state)
         row.is_late = is_late(row.promised_at, row.delivered_at, state.status, now)
-        if state.status in CLOSED_STATUSES:
-            row.eta_p10 = row.eta_p50 = row.eta_p90 = row.late_probability = None
+        new_eta = _update_eta(session, row, list(events), now)
         row.version += 1
         row.updated_at = now
         session.flush()
+        if new_eta is not None:
+            _record(session, row, new_eta, now)
         for event in new:
             _record(session, row, _report(row, event), now)
         self._metrics.count_events(len(new))
@@ -462,6 +507,29 @@ def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
     if result.carrier is None:
         raise CarrierUnknown(sorted({each.carrier for each in result.candidates}))
     return result.number, result.carrier
+
+
+def _update_eta(
+    session: Session, row: PackageRow, events: Sequence[TrackingEvent], now: datetime
+) -> EtaChanged | None:
+    """Set the predicted arrival of *row*. Returns the event to record, or None without a change."""
+    package = store.to_package(row)
+    eta = None
+    if package.state.status not in CLOSED_STATUSES:
+        eta = predict_eta(session, row.tenant_id, package, events, now)
+    if eta == package.eta:
+        return None
+    store.set_eta(row, eta)
+    names = _identify(row)
+    if eta is None:
+        return EtaChanged.model_validate(names)
+    return EtaChanged(
+        **names,
+        p10=eta.p10,
+        p50=eta.p50,
+        p90=eta.p90,
+        late_probability=eta.late_probability,
+    )
 
 
 def set_state(row: PackageRow, state: PackageState) -> None:

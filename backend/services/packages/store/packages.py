@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.services.packages.model import (
+    CLOSED_STATUSES,
     Cursor,
     Eta,
     EtaBasis,
@@ -190,6 +191,22 @@ def iterate_ids(
     return [(tenant, package_id) for tenant, package_id in session.execute(query)]
 
 
+def list_open_ids(session: Session, tenant_id: str, after: str, limit: int) -> Sequence[str]:
+    """Return the ids of up to *limit* open packages of a tenant, in order, after the id *after*."""
+    closed = [str(status) for status in CLOSED_STATUSES]
+    query = (
+        select(PackageRow.id)
+        .where(
+            PackageRow.tenant_id == tenant_id,
+            PackageRow.id > after,
+            PackageRow.status.not_in(closed),
+        )
+        .order_by(PackageRow.id)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
 def count_matching(session: Session, tenant_id: str, conditions: PackageFilter, limit: int) -> int:
     """Return the number of matching packages, at most *limit*."""
     query = _select(session, tenant_id, conditions).with_only_columns(sa.literal(1))
@@ -274,6 +291,17 @@ def _is_after(column: ColumnElement[Any], after: Cursor, sort: Sort) -> ColumnEl
     position = sa.tuple_(column, row_id)
     last = sa.tuple_(sa.literal(after[0], column.type), sa.literal(after[1]))
     return position < last if sort.descending else position > last
+
+
+def set_eta(row: PackageRow, eta: Eta | None) -> None:
+    """Set the columns of the predicted arrival."""
+    if eta is None:
+        row.eta_p10 = row.eta_p50 = row.eta_p90 = row.late_probability = None
+        row.eta_samples = row.eta_group = None
+        return
+    row.eta_p10, row.eta_p50, row.eta_p90 = eta.p10, eta.p50, eta.p90
+    row.late_probability = eta.late_probability
+    row.eta_samples, row.eta_group = eta.basis.samples, eta.basis.group
 
 
 def _read_eta(row: Any) -> Eta | None:

@@ -19,12 +19,18 @@ _MAX_AGE: Final = timedelta(days=1)
 class StatisticsService:
     """Recomputes statistics on command, and when they are older than a day."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        refresh_etas: Callable[[str], object],
+    ) -> None:
         self._database = database
         self._now = now
+        self._refresh_etas = refresh_etas
 
     def recompute(self, tenant_id: str) -> int:
-        """Compute the statistics of a tenant from its delivered packages.
+        """Compute the statistics of a tenant, and from them the ETA of its open packages.
 
         Returns:
             The number of packages that they rest on. If another process stored statistics
@@ -46,6 +52,7 @@ class StatisticsService:
                 {"packages": len(packages)},
                 self._now(),
             )
+        self._refresh_etas(tenant_id)
         return len(packages)
 
     def list_tenants(self, *, stale_only: bool) -> list[str]:
