@@ -73,8 +73,6 @@ EXPECTED_ERRORS = {
     # The account of the example does not exist, and no webhook was received.
     "POST /packages/webhooks/{source}/{account_id}": 401,
     "POST /packages/webhook-accounts/{account_id}/deliveries/{delivery_id}/replay": 404,
-    # The example has no body: CSV or JSON lines.
-    "POST /packages/import": 415,
     # No tool call of the session waits for approval.
     "POST /agent/sessions/{session_id}/resume": 409,
 }
@@ -122,6 +120,9 @@ class Operation:
         for media_type, content in self.document.get("requestBody", {}).get("content", {}).items():
             if media_type == "application/json":
                 return {"json": content["example"]}
+            if media_type != "multipart/form-data":
+                headers = {"Content-Type": media_type}
+                return {"data": content["example"], "headers": headers}
             fields = dict(content["example"])
             files = [("file", ("example.txt", text)) for text in fields.pop("file")]
             return {"files": files, "data": fields}

@@ -15,6 +15,7 @@ import numpy as np
 from backend.ai.chunk_statements import AnswerChunk, find_chunk_statements
 from backend.ai.embedder import Embedder, Vectors
 from backend.ai.replies import is_refusal
+from backend.ai.text.sentences import split_sentences
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_content_terms
 
@@ -86,6 +87,8 @@ class CitationFinder:
         self._candidates: list[_Candidate] = []
         # The candidates by the letters and digits of their text.
         self._candidates_by_letters: dict[str, _Candidate] = {}
+        # Headings support nothing but an answer that quotes them, such as the title of a document.
+        self._headings_by_letters: dict[str, _Candidate] = {}
         self._known_positions: set[tuple[str, int, int]] = set()
         # Numbers in brackets in the chunks, each with the word before it.
         self._bracketed_numbers: set[tuple[str, str]] = set()
@@ -96,7 +99,9 @@ class CitationFinder:
         """Make the sentences of *chunks* available for citations."""
         for chunk in chunks:
             self._bracketed_numbers |= _find_bracketed_numbers(chunk.text)
-            for statement in find_chunk_statements(chunk):
+            statements = find_chunk_statements(chunk)
+            self._add_headings(chunk, statements)
+            for statement in statements:
                 # Chunks overlap, so two chunks may contain the same sentence.
                 position = (
                     chunk.document_id,
@@ -110,6 +115,15 @@ class CitationFinder:
                     self._candidates_by_letters.setdefault(
                         _extract_letters(candidate.description), candidate
                     )
+
+    def _add_headings(self, chunk: CitableChunk, statements: Sequence[Statement]) -> None:
+        """Make the sentences of *chunk* that are not *statements* available for quotes."""
+        starts = {statement.start for statement in statements}
+        for sentence in split_sentences(chunk.text):
+            letters = _extract_letters(sentence.text)
+            if sentence.start not in starts and len(letters) >= _MIN_QUOTED_LETTERS:
+                heading = Statement(sentence.text, sentence.start, sentence.end)
+                self._headings_by_letters.setdefault(letters, _Candidate(chunk, heading))
 
     def __bool__(self) -> bool:
         """True if there is any sentence that can be cited."""
@@ -145,7 +159,8 @@ class CitationFinder:
         candidate = self._candidates_by_letters.get(letters)
         if candidate is None and len(letters) >= _MIN_QUOTED_LETTERS:
             candidate = next(
-                (item for key, item in self._candidates_by_letters.items() if letters in key), None
+                (item for key, item in self._candidates_by_letters.items() if letters in key),
+                self._headings_by_letters.get(letters),
             )
         # Letters alone do not distinguish 1.5 from 15.
         return candidate if candidate and numbers <= candidate.numbers else None

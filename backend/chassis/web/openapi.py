@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -126,6 +126,16 @@ def accepts_form(**fields: Schema) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         view.form_fields = fields  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def accepts_text(examples: Mapping[str, str]) -> Callable[[View], View]:
+    """Document the text body that a view reads itself, with an example for each media type."""
+
+    def decorate(view: View) -> View:
+        view.text_examples = examples  # type: ignore[attr-defined]
         return view
 
     return decorate
@@ -318,6 +328,12 @@ def _build_request_body(view: View, schemas: dict[tuple[type, str], Schema]) -> 
             "additionalProperties": False,
         }
         return {"required": True, "content": {"multipart/form-data": _with_example(view, schema)}}
+    if examples := getattr(view, "text_examples", None):
+        content = {
+            media_type: {"schema": {"type": "string"}, "example": example}
+            for media_type, example in examples.items()
+        }
+        return {"required": True, "content": content}
     return None
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from backend.services.chat.jobs.job_loop import JobLoop
 
 _NAME = "chat-worker"
-_ON_DEMAND = "--on-demand"
 _log = logging.getLogger(__name__)
 # A worker on demand ends after this time without work. Work that is due sooner keeps it.
 _IDLE = timedelta(seconds=30)
@@ -37,29 +37,23 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
     configure_logging(_NAME, settings.common.log_level, settings.common.log_format)
-    from backend.chassis.observability.metrics import Metrics
-    from backend.chassis.observability.metrics_key import MetricsKey
-    from backend.chassis.observability.metrics_server import bind_metrics_server
-    from backend.chassis.observability.process_metrics import BuildInfoCollector
+    from backend.chassis.worker_process import ON_DEMAND_OPTION, run_worker_process
 
-    metrics = Metrics()
-    metrics.register_shared(BuildInfoCollector(_NAME))
-    key = MetricsKey(settings.common.secret_key.reveal())
-    server = bind_metrics_server(settings.common.host, settings.worker_port, metrics, key)
-    if _ON_DEMAND in sys.argv and sys.platform == "linux":
-        from backend.chassis.on_demand import run_on_demand
-        from backend.chassis.wake_pipe import WakePipe
-
-        pipe = WakePipe(settings.folder, settings.worker_port)
-        run_on_demand(lambda: _run_worker(settings, metrics, server, pipe), pipe, server)
-    _run_worker(settings, metrics, server)
+    run_worker_process(
+        _NAME,
+        settings.common,
+        settings.worker_port,
+        settings.folder,
+        partial(_run_worker, settings),
+        on_demand=ON_DEMAND_OPTION in sys.argv,
+    )
 
 
 def _run_worker(
     settings: Settings,
     metrics: "Metrics",
     server: "MetricsServer | None",
-    pipe: "WakePipe | None" = None,
+    pipe: "WakePipe | None",
 ) -> None:
     """Run the jobs until a signal ends the process, or with *pipe* until there is no work."""
     if server is not None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 # With this niceness, ingestion uses only processor time that other processes do not need.
 _NICENESS = 10
 _RETRY_SECONDS = 1.0
-_ON_DEMAND = "--on-demand"
 
 
 def main() -> None:
@@ -40,29 +40,23 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"{_NAME}: {error}")
     _configure_logging(settings.common)
-    from backend.chassis.observability.metrics import Metrics
-    from backend.chassis.observability.metrics_key import MetricsKey
-    from backend.chassis.observability.metrics_server import bind_metrics_server
-    from backend.chassis.observability.process_metrics import BuildInfoCollector
+    from backend.chassis.worker_process import ON_DEMAND_OPTION, run_worker_process
 
-    metrics = Metrics()
-    metrics.register_shared(BuildInfoCollector(_NAME))
-    key = MetricsKey(settings.common.secret_key.reveal())
-    server = bind_metrics_server(settings.common.host, settings.worker_port, metrics, key)
-    if _ON_DEMAND in sys.argv and settings.broker_url is not None and sys.platform == "linux":
-        from backend.chassis.on_demand import run_on_demand
-        from backend.chassis.wake_pipe import WakePipe
-
-        pipe = WakePipe(settings.folder, settings.worker_port)
-        run_on_demand(lambda: _run_worker(settings, metrics, server, pipe), pipe, server)
-    _run_worker(settings, metrics, server)
+    run_worker_process(
+        _NAME,
+        settings.common,
+        settings.worker_port,
+        settings.folder,
+        partial(_run_worker, settings),
+        on_demand=ON_DEMAND_OPTION in sys.argv and settings.broker_url is not None,
+    )
 
 
 def _run_worker(
     settings: Settings,
     metrics: "Metrics",
     server: "MetricsServer | None",
-    pipe: "WakePipe | None" = None,
+    pipe: "WakePipe | None",
 ) -> None:
     """Process documents until a signal ends the process, or with *pipe* until it is idle."""
     if server is not None:

@@ -140,3 +140,16 @@ def test_headings_are_not_cited_and_rows_are_cited_with_their_columns():
     assert finder.cite_sentence("Price list 2026") is None
     assert finder.cite_sentence("Part: Bolt; Price: 1.20.") == 1
     assert finder.citations[0].quote == "Bolt\t1.20"
+
+
+def test_quoted_title_of_two_lines_is_cited_where_it_stands():
+    text = (
+        "LayoutParser: A Unified Toolkit for Deep\nLearning Based Document Image Analysis\n\n"
+        "Deep learning based approaches are the state of the art for document image analysis tasks."
+    )
+    finder = CitationFinder(UnavailableEmbedder(), "What is this document about?")
+    finder.add_chunks([StoredChunk(text)])
+
+    finder.cite_sentence("Learning Based Document Image Analysis.")
+
+    assert finder.citations[0].quote == "Learning Based Document Image Analysis"

@@ -184,8 +184,10 @@ def test_errors_are_those_of_the_http_client(server, handlers, services, channel
     release.set()
     wait_until(lambda: server.calls.active_calls == 0)
     unreachable = RpcTarget.parse(f"http://127.0.0.1:{free_port()}")
-    nobody = RpcClient(channels.get_channel(unreachable, DESCRIPTOR.full_name), services)
-    assert isinstance(get_error(nobody), UpstreamUnavailable)
+    unreachable_client = RpcClient(
+        channels.get_channel(unreachable, DESCRIPTOR.full_name), services
+    )
+    assert isinstance(get_error(unreachable_client), UpstreamUnavailable)
 
 
 def test_headers_become_metadata():

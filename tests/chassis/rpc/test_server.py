@@ -62,11 +62,11 @@ def test_call_without_permission_is_denied_before_the_handler_and_audited(
     events = []
     audit_requests(app, type("Recorder", (), {"record_event": staticmethod(events.append)})())
     handlers.answer = lambda *_: pytest.fail("The handler was called.")
-    nobody = identities.bearer("user-bob", permissions=[])
+    without_permissions = identities.bearer("user-bob", permissions=[])
 
     with run_rpc_server(app, services) as server, connect(server, services) as client:
-        failure = client.fail("GenerateResponse", nobody)
-        streamed = client.fail("StreamResponse", nobody)
+        failure = client.fail("GenerateResponse", without_permissions)
+        streamed = client.fail("StreamResponse", without_permissions)
 
     assert failure.code is streamed.code is grpc.StatusCode.PERMISSION_DENIED
     assert failure.reason == "PERMISSION_DENIED"
@@ -77,7 +77,7 @@ def test_call_without_permission_is_denied_before_the_handler_and_audited(
 
 
 def test_tenant_of_the_metadata_is_selected(client, ada):
-    failure = client.fail("GenerateResponse", ada | {"X-Tenant-ID": "tenant-of-somebody-else"})
+    failure = client.fail("GenerateResponse", ada | {"X-Tenant-ID": "tenant-of-another-user"})
 
     assert (failure.code, failure.reason) == (
         grpc.StatusCode.PERMISSION_DENIED,

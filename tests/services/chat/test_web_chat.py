@@ -243,7 +243,7 @@ def test_message_for_another_user_needs_chat_reply(client, ada, bob, colleague):
 
     accepted = send(client, colleague, user_id="user-bob")
 
-    # Without a key of a service account nobody's rights are used for it.
+    # Without a key of a service account, no user's permissions are used for it.
     assert accepted.status_code == 201
     assert accepted.json["error"]["code"] == "agent_key_rejected"
     assert accepted.json["message"]["author"] == "user:user-bob"
@@ -457,11 +457,11 @@ def test_unknown_conversation_and_reply_are_rejected(client, ada):
 
 
 def test_chat_needs_its_permission(client, identities):
-    nobody = identities.bearer(permissions=("agent:query",))
+    without_permission = identities.bearer(permissions=("agent:query",))
 
     assert client.post("/message", json=HELLO).status_code == 401
-    assert client.post("/message", json=HELLO, headers=nobody).status_code == 403
-    assert client.get("/conversations", headers=nobody).status_code == 403
+    assert client.post("/message", json=HELLO, headers=without_permission).status_code == 403
+    assert client.get("/conversations", headers=without_permission).status_code == 403
 
 
 def test_answer_waits_for_files_of_the_message_for_twenty_seconds(client, ada, agent, components):

@@ -114,7 +114,7 @@ def update_conversation(body: ConversationChange, conversation_id: str) -> Conve
     """Change title, status, mode or assignee. Mode and assignee require `chat:reply`.
 
     In the mode `bot` the agent answers; in `human` a person does, and the agent answers again after
-    24 hours without one; in `paused` nobody is expected to.
+    24 hours without one; in `paused` the agent does not answer, and no person is assigned.
     """
     has_assignee = "assignee_id" in body.model_fields_set
     update = ConversationUpdate(

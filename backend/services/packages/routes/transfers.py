@@ -7,7 +7,11 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, ValidationError
 
 from backend.chassis.web.app_factory import use
-from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
+from backend.chassis.web.openapi import (
+    accepts_text,
+    responds_with,
+    responds_with_stream,
+)
 from backend.security import (
     HttpError,
     Permission,
@@ -30,6 +34,15 @@ from backend.services.packages.routes.schemas import (
 transfers = Blueprint("transfers", __name__)
 _MAX_IMPORT_BYTES = 10 * 1024 * 1024
 _CSV = "text/csv"
+_IMPORT_EXAMPLES = {
+    _CSV: (
+        "tracking_number,carrier,reference,event_code,event_occurred_at\n"
+        "1Z5R89390357567127,ups,order-4713,picked_up,2026-06-10T08:00:00Z\n"
+    ),
+    "application/x-ndjson": (
+        '{"tracking_number": "1Z5R89390357567127", "carrier": "ups", "reference": "order-4713"}\n'
+    ),
+}
 _JSONL = "application/x-ndjson"
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _JSONL_TYPES = (_JSONL, "application/jsonl", "application/json-lines", "application/jsonlines")
@@ -105,7 +118,7 @@ def export_packages(query: ExportQuery) -> Response:
 @transfers.post("/packages/import")
 @require_permission(Permission.PACKAGES_WRITE)
 @responds_with(ImportResponse)
-@request_example()
+@accepts_text(_IMPORT_EXAMPLES)
 def import_packages() -> ImportResponse:
     """Import packages and events from CSV (`text/csv`) or JSON lines (`application/x-ndjson`).
 
@@ -153,7 +166,8 @@ def _parse_line(content: Mapping[str, Any]) -> PackageReport:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         pointer = "#/" + "/".join(str(part) for part in first["loc"])
-        raise InvalidLine(str(first["msg"]), pointer=pointer) from None
+        detail = str(first["msg"]).removeprefix("Value error, ")
+        raise InvalidLine(detail, pointer=pointer) from None
     return PackageReport(
         number=line.tracking_number,
         carrier=line.carrier,

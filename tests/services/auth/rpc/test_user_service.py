@@ -20,7 +20,7 @@ class Case:
     """A request over both interfaces. `{ada}` and `{admin}` are replaced with their ids.
 
     Attributes:
-        caller: "ada", "admin", "nobody", "outdated" for a token of an ended session, or
+        caller: "ada", "admin", "anonymous", "outdated" for a token of an ended session, or
             "foreign" for ada with a tenant that she is not a member of.
         json: body of the HTTP request.
         query: query string of the HTTP request.
@@ -57,7 +57,7 @@ def user(user_id: str) -> dict[str, Any]:
 CASES = [
     Case("own account", **ME),
     Case("own account of the admin", **ME, caller="admin"),
-    Case("no credentials", **ME, caller="nobody", status=401),
+    Case("no credentials", **ME, caller="anonymous", status=401),
     Case("ended session", **ME, caller="outdated", status=401),
     Case("foreign tenant", **ME, caller="foreign", status=403),
     Case("new name", **CHANGE, json={"display_name": "Ada Lovelace"}),
@@ -74,7 +74,7 @@ CASES = [
     Case("users", **USERS, caller="admin"),
     Case("two users", **USERS, caller="admin", query={"limit": 2}),
     Case("users by name", **USERS, caller="admin", query={"q": "ada"}),
-    Case("no users", **USERS, caller="admin", query={"q": "nobody has this name"}),
+    Case("no users", **USERS, caller="admin", query={"q": "a name without a user"}),
     Case("users without permission", **USERS, status=403),
     Case("zero users", **USERS, caller="admin", query={"limit": 0}, status=422),
     Case("too many users", **USERS, caller="admin", query={"limit": 201}, status=422),
@@ -84,7 +84,7 @@ CASES = [
     Case("an unknown user", **user("unknown"), caller="admin", status=404),
     Case("a user without permission", **user("{admin}"), status=403),
     Case("activity", **ACTIVITY),
-    Case("activity without credentials", **ACTIVITY, caller="nobody", status=401),
+    Case("activity without credentials", **ACTIVITY, caller="anonymous", status=401),
 ]
 
 
@@ -132,7 +132,7 @@ def without_cursor(document):
 
 def get_headers(caller, client, ada, admin):
     match caller:
-        case "nobody":
+        case "anonymous":
             return {}
         case "admin":
             return admin.auth_headers

@@ -67,7 +67,7 @@ def test_killed_workers_send_no_message_twice_and_lose_none(tmp_path, capsys):
             target = _count_received(simulators) + 3 + kill % 5
             worker = _start_worker(url, hosts)
             _wait_until(partial(_has_received, simulators, target), 20)
-            # At any step of the attempts that are under way.
+            # At any step of the attempts in progress.
             time.sleep(kill % 9 * 0.005)
             worker.send_signal(signal.SIGKILL)
             worker.wait()

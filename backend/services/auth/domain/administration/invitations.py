@@ -1,6 +1,6 @@
 """Invitations: an administrator invites an e-mail address into the selected tenant.
 
-The invitation is sent by mail with a token that works once. Whoever has the token can read the
+The invitation is sent by mail with a token that works once. The owner of the token can read the
 mails of the address, so a new account's address counts as confirmed. Creating an invitation never
 looks for accounts: its result does not reveal whether the address has one.
 """

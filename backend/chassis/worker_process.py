@@ -1,0 +1,37 @@
+"""Start a worker process: its metrics server, and its work here or in a child on demand."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from backend.chassis.observability.metrics import Metrics
+from backend.chassis.observability.metrics_key import MetricsKey
+from backend.chassis.observability.metrics_server import MetricsServer, bind_metrics_server
+from backend.chassis.observability.process_metrics import BuildInfoCollector
+from backend.chassis.on_demand import run_on_demand
+from backend.chassis.settings import CommonSettings
+from backend.chassis.wake_pipe import WakePipe
+
+ON_DEMAND_OPTION = "--on-demand"
+# Starts the server if there is one, and does the work until a signal ends the process, or with a
+# pipe until there is no more work.
+Work = Callable[[Metrics, MetricsServer | None, WakePipe | None], None]
+
+
+def run_worker_process(
+    name: str, common: CommonSettings, port: int, folder: Path, work: Work, *, on_demand: bool
+) -> None:
+    """Serve metrics and liveness probes on *port*, and run *work*.
+
+    Args:
+        folder: the service's data folder, which has the pipe that wakes the worker.
+        on_demand: run *work* in a child process that exists only while there is work. It has no
+            effect except on Linux.
+    """
+    metrics = Metrics()
+    metrics.register_shared(BuildInfoCollector(name))
+    server = bind_metrics_server(common.host, port, metrics, MetricsKey(common.secret_key.reveal()))
+    if on_demand and sys.platform == "linux":
+        pipe = WakePipe(folder, port)
+        run_on_demand(lambda: work(metrics, server, pipe), pipe, server)
+    work(metrics, server, None)
