@@ -101,9 +101,10 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "rag POST /query": {"query": "passage"},
 }
 JSON = {"Content-Type": "application/json"}
-# Written after a document is ready, at any time.
+# Written by background work at any time, such as after a document is ready.
 BACKGROUND_TABLES = (
     "sentence_vectors",
+    "outgoing_mails",
     "leases",
     "packages_leases",
     *(f"{name}_outbox" for name in STAGES),
