@@ -32,6 +32,7 @@ from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifet
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.media.downloads import AttachmentDownloads
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
@@ -91,7 +92,9 @@ class ChatComponents:
         all_tenants = database.across_tenants()
         board = ChangeBoard()
         signals = open_change_signals(settings.common.redis_url, board.notify)
-        message_log = MessageLog(signals, now)
+        hook_queue = HookQueue(now)
+        board.add_listener(hook_queue.forget_hooks)
+        message_log = MessageLog(signals, now, hook_queue=hook_queue)
         agent = AgentClient(_create_client(settings, "agent", settings.agent_urls))
         auth = _create_client(settings, "auth", settings.auth_urls)
         key_encryptor = create_key_encryptor(settings.common.secret_key.reveal())

@@ -59,7 +59,10 @@ class HookUpdate(Input):
 
 
 class HookResponse(BaseModel):
-    """A hook. It is disabled when its URL responds with 410."""
+    """A hook. It is disabled when its URL responds with 410, or accepts nothing for three days.
+
+    `failures` counts the failed attempts since it last accepted an event.
+    """
 
     id: str
     name: str
@@ -67,6 +70,8 @@ class HookResponse(BaseModel):
     events: Sequence[str]
     is_enabled: bool
     disabled_reason: str | None
+    failures: int
+    failing_since: datetime | None
     created_at: datetime
     updated_at: datetime
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from time import monotonic, sleep
 from typing import Final
 
@@ -38,6 +38,8 @@ _LEASE: Final = timedelta(seconds=30)
 _RECOVERY_SECONDS: Final = 2.0
 _RECOVERY_BATCH: Final = 100
 _RECORD_ATTEMPTS: Final = 6
+# Of the threads of a worker, the others stay free for channels while receivers of hooks are slow.
+_MAX_HOOK_CALLS: Final = 2
 
 
 class DeliveryEngine:
@@ -82,13 +84,23 @@ class DeliveryEngine:
         self._lock = Lock()
         self._recover_at = 0.0
         self._calls = 0
+        self._hook_calls = BoundedSemaphore(_MAX_HOOK_CALLS)
 
     def run_once(self) -> bool:
         """Send or look up one delivery that is due. Returns False if none is due."""
         self._recover_sometimes()
+        with_hooks = self._hook_calls.acquire(blocking=False)
+        try:
+            return self._run_once(with_hooks=with_hooks)
+        finally:
+            if with_hooks:
+                self._hook_calls.release()
+
+    def _run_once(self, *, with_hooks: bool) -> bool:
+        now = self._now()
         with self._database.write() as session:
             delivery = store.claim_delivery(
-                session, self.holder, self._now(), self._now() + self._lease
+                session, self.holder, now, now + self._lease, with_hooks=with_hooks
             )
             if delivery is None:
                 return False

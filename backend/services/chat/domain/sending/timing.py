@@ -19,6 +19,8 @@ EVENT_PERIOD: Final = timedelta(seconds=60)
 _FIRST_LOOK_UP: Final = timedelta(seconds=2)
 
 CIRCUIT_THRESHOLD: Final = 5
+HOOK_FAILURE_PERIOD: Final = timedelta(days=3)
+"""A hook that has accepted nothing for this time is disabled."""
 _MIN_PAUSE: Final = 10.0
 
 

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from backend.chassis.messaging.outbox import EventRecorder
-from backend.services.chat import events
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import get_id, get_object
 from backend.services.chat.domain.webhooks.scope import EventScope
@@ -17,7 +15,6 @@ from backend.services.chat.store.accounts import (
 )
 from backend.services.chat.store.conversations import join
 
-_EVENTS: Final = EventRecorder("chat")
 _HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
 _REVOKED: Final = frozenset({"tokens_revoked", "app_uninstalled", "uninstalled", "disabled_update"})
 _RESTORED: Final = frozenset({"installed", "reinstate", "unblock"})
@@ -114,11 +111,4 @@ def apply_account(scope: EventScope, event: ChannelEvent) -> None:
         error = get_object(event.fields, "error")
         account.error = {"code": state, **error} if error else account.error
     account.updated_at = scope.now
-    _EVENTS.record_event(
-        scope.session,
-        events.AccountChanged(account_id=account.id, channel=account.channel, state=account.state),
-        subject=account.id,
-        key=account.id,
-        tenant_id=account.tenant_id,
-        time=scope.now,
-    )
+    scope.log.record_account_change(scope.session, account)
