@@ -24,7 +24,7 @@ from backend.services.chat.clients.agent import (
 )
 from backend.services.chat.clients.delegations import DelegationRefused
 from backend.services.chat.clients.metrics import ChatMetrics
-from backend.services.chat.domain.answer_limits import ContactLimits
+from backend.services.chat.domain.answer_limits import ContactLimits, reserve_tenant_answer
 from backend.services.chat.domain.answer_memory import AnswerMemory
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
 from backend.services.chat.domain.changes import ChangeSignals
@@ -213,7 +213,9 @@ class AnswerService:
             account = accounts.get_account(session, conversation.account_id)
             settings = {} if account is None else account.settings
             rights = self._rights.choose(conversation, account)
-            if rights.user_id is None and self._exceeds_limits(session, conversation, settings):
+            if rights.user_id is None and self._exceeds_limits(
+                session, conversation, folded, settings
+            ):
                 return None
             is_known = conversation.details.get("agent_owner") == rights.owner
             session_id = conversation.agent_session_id if is_known else None
@@ -238,19 +240,25 @@ class AnswerService:
             )
 
     def _exceeds_limits(
-        self, session: Session, conversation: Conversation, settings: Mapping[str, Any]
+        self,
+        session: Session,
+        conversation: Conversation,
+        folded: Sequence[Message],
+        settings: Mapping[str, Any],
     ) -> bool:
-        """Return whether the contact gets no answer now, after setting when it may get one."""
+        """Return whether there is no answer now, after setting when there may be one."""
         now = self._now()
-        pause = ContactLimits.from_settings(settings).get_pause(session, conversation.id, now)
-        if pause is not None and pause <= timedelta(0):
+        limits = ContactLimits.from_settings(settings)
+        reached = limits.find_reached(session, conversation, folded, now)
+        reached = reached or reserve_tenant_answer(session, conversation, now)
+        if reached is None:
             return False
-        detail = "The contact has sent more messages than the account allows."
-        error = {"code": "contact_limit", "detail": detail, "retries": pause is not None}
+        retries = reached.until is not None
+        error = {"code": reached.code, "detail": reached.detail, "retries": retries}
         self._message_log.change_conversation(
             session,
             conversation,
-            answer_due_at=None if pause is None else now + pause,
+            answer_due_at=reached.until,
             answer_error=error,
             lease_holder=None,
             lease_until=None,
@@ -401,7 +409,11 @@ class AnswerService:
                     source="agent",
                     citations=answer.citations,
                     steps=answer.steps,
-                    details={"answers_seq": plan.upto, "model": answer.model},
+                    details={
+                        "answers_seq": plan.upto,
+                        "model": answer.model,
+                        "tokens": answer.prompt_tokens + answer.completion_tokens,
+                    },
                 ),
                 **columns,
             )

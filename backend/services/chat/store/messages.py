@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
-from backend.services.chat.store.tables import Attachment, Message, Reaction, Revision
+from backend.services.chat.store.tables import (
+    Attachment,
+    Conversation,
+    Message,
+    Reaction,
+    Revision,
+)
 
 
 class DuplicateMessage(Exception):
@@ -214,17 +222,38 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
 
 
 def list_inbound_times(
-    session: Session, conversation_id: str, since: datetime, limit: int
+    session: Session, tenant_id: str, author: str, since: datetime, limit: int
 ) -> Sequence[datetime]:
-    """Return when inbound messages after *since* arrived, newest first."""
+    """Return when inbound messages of *author* after *since* arrived, newest first."""
     return session.scalars(
         select(Message.created_at)
         .where(
-            Message.conversation_id == conversation_id,
+            Message.tenant_id == tenant_id,
+            Message.author == author,
             Message.direction == "inbound",
             Message.created_at > since,
         )
-        .order_by(Message.seq.desc())
+        .order_by(Message.number.desc())
+        .limit(limit)
+    ).all()
+
+
+def list_answer_details(
+    session: Session, conversation: Conversation, since: datetime, limit: int
+) -> Sequence[dict[str, Any]]:
+    """Return `details` of the agent's answers after *since* to the contact, newest first.
+
+    Answers in all conversations of the contact count. Those in groups count for each group.
+    """
+    is_of_contact = Message.conversation_id == conversation.id
+    if conversation.contact_id is not None:
+        is_of_contact = Message.conversation_id.in_(
+            select(Conversation.id).where(Conversation.contact_id == conversation.contact_id)
+        )
+    return session.scalars(
+        select(Message.details)
+        .where(is_of_contact, Message.author == AGENT_ACTOR, Message.created_at > since)
+        .order_by(Message.number.desc())
         .limit(limit)
     ).all()
 

@@ -1,5 +1,16 @@
 """Limits of the channels for what is sent, from the providers' documentation.
 
+- WhatsApp lists: 10 rows in all sections.
+  https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/interactive-list-messages
+- Messenger: 13 quick replies; files of 25 MB.
+  https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/quick-replies
+  https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/saving-assets
+- Telegram: 4,096 characters, captions of 1,024, files of 50 MB and photos of 10 MB.
+  https://docs.python-telegram-bot.org/en/v13.6/telegram.constants.html
+- Twilio: 1,600 characters; media of 5 MB by MMS and 16 MB by WhatsApp.
+  https://www.twilio.com/docs/api/errors/14103
+  https://www.twilio.com/docs/api/errors/11751
+
 Text is counted in UTF-16 code units, which is never less than a provider's own count.
 """
 

@@ -190,10 +190,13 @@ class DeliveryEngine:
         self, session: Session, delivery: Delivery, request: Request, now: datetime
     ) -> None:
         tenant_id = delivery.tenant_id
-        limit = timing.ACCOUNT_RATES.get(request.channel)
+        limit = timing.get_account_rate(request.channel, request.job.account.settings)
         if limit is not None and delivery.account_id is not None:
             key = send_rates.account_key(delivery.account_id)
-            send_rates.consume(session, tenant_id, key, limit, now)
+            media = request.job.part.media
+            is_heavy = media is not None and media.type in {"audio", "video"}
+            weight = timing.MEDIA_WEIGHTS.get(request.channel, 1) if is_heavy else 1
+            send_rates.consume(session, tenant_id, key, limit, now, weight=weight)
         limit = timing.CONVERSATION_RATES.get(request.channel)
         if request.channel == "telegram" and request.job.key.startswith("chat:-"):
             limit = timing.TELEGRAM_GROUP_RATE
