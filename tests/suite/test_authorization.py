@@ -329,6 +329,7 @@ CHAT_ROUTES = {
     ),
     "chat DELETE /hooks/<hook_id>": RouteCase(204, resource=Stage.chat_hook, visible_to=_TEAM),
     "chat GET /templates": RouteCase(200),
+    "chat POST /templates/sync": RouteCase(404, json={"account_id": "acc_unknown"}),
     "chat GET /deliveries": RouteCase(200),
     **{
         f"chat POST /deliveries/<delivery_id>/{action}": RouteCase(

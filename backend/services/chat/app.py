@@ -31,6 +31,7 @@ from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService
+from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.waking import WorkerWaker
@@ -42,6 +43,7 @@ from backend.services.chat.routes.hooks import hooks
 from backend.services.chat.routes.inbound import inbound
 from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
+from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
 from backend.services.chat.wiring import ChatComponents
@@ -97,6 +99,7 @@ def create_app(
         MessageService(database, message_log, now),
         SearchService(database),
         StatsService(database, now),
+        TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
         TypingSignals(components.signals),
         WaitLimit(settings.max_wait.total_seconds()),
     ):
@@ -113,6 +116,7 @@ def create_app(
         hooks,
         inbound,
         deliveries,
+        templates,
         webhooks,
     ):
         app.register_blueprint(blueprint)

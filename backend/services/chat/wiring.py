@@ -48,6 +48,7 @@ from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account
 
 if TYPE_CHECKING:
+    from backend.services.chat.clients.whatsapp_templates import WhatsAppTemplates
     from backend.services.chat.domain.sending.engine import DeliveryEngine
 
 # The purpose from which the key of sealed columns is derived.
@@ -155,6 +156,13 @@ class ChatComponents:
         from backend.services.chat.domain.account_checks import check_account
 
         return check_account(account, create_channel_clients(self.http), self.decrypt_secrets)
+
+    def open_template_source(self) -> "WhatsAppTemplates":
+        """Open the client that lists templates."""
+        # Imported for the first synchronisation, as the clients above.
+        from backend.services.chat.clients.whatsapp_templates import WhatsAppTemplates
+
+        return WhatsAppTemplates(self.http)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""

@@ -1,12 +1,12 @@
-"""Hooks of a tenant, and the templates of its accounts."""
+"""Hooks of a tenant."""
 
 import base64
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import Encryptor
@@ -36,20 +36,6 @@ class HookView:
     failing_since: datetime | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateView:
-    """A message template of an account."""
-
-    id: str
-    account_id: str
-    name: str
-    language: str
-    category: str
-    status: str
-    components: Sequence[Mapping[str, Any]]
-    synced_at: datetime
 
 
 class HookService:
@@ -136,26 +122,6 @@ class HookService:
 
     def _announce_change(self, session: Session, caller: Caller) -> None:
         call_after_commit(session, partial(self._announce, get_signal(caller.tenant_id)))
-
-    def list_templates(
-        self, caller: Caller, account_id: str | None, limit: int, after: str | None
-    ) -> list[TemplateView]:
-        """Return the templates of the tenant's accounts."""
-        with self._database.read(caller.tenant_id) as session:
-            rows = store.list_templates(session, caller.tenant_id, account_id, limit, after)
-            return [
-                TemplateView(
-                    id=row.id,
-                    account_id=row.account_id,
-                    name=row.name,
-                    language=row.language,
-                    category=row.category,
-                    status=row.status,
-                    components=row.components,
-                    synced_at=row.synced_at,
-                )
-                for row in rows
-            ]
 
 
 def _find(session: Session, caller: Caller, hook_id: str) -> Hook:

@@ -11,6 +11,7 @@ from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.inbox import claim, expect_answer
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.templates import ensure_template_usable
 from backend.services.chat.domain.views import MessageView, load_message_view
 from backend.services.chat.domain.windows import ensure_window_open
 from backend.services.chat.errors import (
@@ -126,6 +127,7 @@ class MessageService:
             ReplyPermissionRequired: the caller may not answer.
             ConversationTaken: another person has claimed the conversation.
             WindowClosed: the channel accepts only templates now.
+            TemplateNotApproved: the provider refuses the template.
         """
         with self._database.read(caller.tenant_id) as session:
             conversation = find_writable(session, caller, conversation_id)
@@ -146,6 +148,7 @@ class MessageService:
             columns: dict[str, Any] = {}
             if not is_internal:
                 ensure_window_open(locked, content, now)
+                ensure_template_usable(session, locked, content)
                 columns = claim(locked, caller, now)
                 mode = {name: columns.pop(name) for name in ("assignee_id", "mode")}
                 self._message_log.change_conversation(session, locked, **mode)

@@ -13,7 +13,6 @@ from backend.services.chat.store.tables import (
     Delivery,
     Identity,
     Message,
-    Template,
 )
 
 
@@ -142,19 +141,3 @@ def find_contact_with_ids(
 def add_attachments(session: Session, attachments: Sequence[Attachment]) -> None:
     session.add_all(attachments)
     session.flush()
-
-
-def set_template_status(
-    session: Session, account_id: str, name: str, language: str, status: str, now: datetime
-) -> None:
-    """Set the status of the account's template in a language."""
-    session.execute(
-        update(Template)
-        .where(
-            Template.account_id == account_id,
-            Template.name == name,
-            Template.language == language,
-        )
-        .values(status=status, synced_at=now)
-        .execution_options(synchronize_session=False)
-    )

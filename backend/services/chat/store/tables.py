@@ -373,7 +373,10 @@ class Delivery(Base):
 
 
 class Template(Base):
-    """A message template of an account, as the provider lists it."""
+    """A message template of an account, as the provider lists it.
+
+    `status` is the provider's in lower case; `reason` says why it is rejected.
+    """
 
     __tablename__ = "chat_templates"
     __table_args__ = (UniqueConstraint("account_id", "name", "language"),)
@@ -386,6 +389,7 @@ class Template(Base):
     language: Mapped[str] = mapped_column(String(16))
     category: Mapped[str] = mapped_column(String(32), default="")
     status: Mapped[str] = mapped_column(String(32), default="")
+    reason: Mapped[str | None] = mapped_column(String(200))
     components: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     synced_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

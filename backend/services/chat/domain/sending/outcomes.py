@@ -11,6 +11,7 @@ from backend.services.chat.clients.outcomes import ChannelClient, SendOutcome
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.sending import timing
 from backend.services.chat.domain.sending.states import cancel_later_parts, move_delivery
+from backend.services.chat.domain.templates import set_status
 from backend.services.chat.store import delivery_claims as store
 from backend.services.chat.store import inbound, send_rates
 from backend.services.chat.store.tables import Delivery
@@ -21,6 +22,8 @@ _LIMITED_PAUSE: Final = timedelta(seconds=5)
 _MAX_LIMITED_PAUSE: Final = timedelta(minutes=15)
 # Set by the client if a repetition is harmless: the receiver recognises it.
 _REPEATABLE: Final = "repeatable"
+# Codes of an outcome by which the provider reports the status of a template.
+_TEMPLATE_STATUSES: Final = {"template_paused": "paused", "template_disabled": "disabled"}
 # These have the same effect if they are repeated.
 _HARMLESS: Final = frozenset({"edit", "delete", "reaction"})
 
@@ -175,6 +178,11 @@ class OutcomeRecorder:
 
     def _fail(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
         now = self._now()
+        status = _TEMPLATE_STATUSES.get(outcome.code)
+        if status is not None and delivery.account_id is not None:
+            details = (delivery.payload.get("part") or {}).get("details") or {}
+            name, language = str(details.get("name")), str(details.get("language"))
+            set_status(session, delivery.account_id, name, language, status, outcome.detail, now)
         # The provider has refused the message, so an unknown outcome is settled too.
         move_delivery(session, self._log, delivery, "failed", now, error=_to_error(outcome))
         cancel_later_parts(session, self._log, delivery, now)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import get_id, get_object
+from backend.services.chat.domain.templates import set_status
 from backend.services.chat.domain.webhooks.scope import EventScope
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
@@ -87,12 +88,13 @@ def apply_handover(scope: EventScope, event: ChannelEvent) -> None:
 
 def apply_template(scope: EventScope, event: ChannelEvent) -> None:
     """Store the new status of a known template."""
-    external_messages.set_template_status(
+    set_status(
         scope.session,
         scope.account.id,
         event.get_text("name"),
         event.get_text("language"),
-        event.get_text("status")[:32],
+        event.get_text("status"),
+        event.get_text("reason"),
         scope.now,
     )
 

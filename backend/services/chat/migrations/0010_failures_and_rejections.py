@@ -1,4 +1,4 @@
-"""Failures of hooks: a hook pauses after failures in a row, and is disabled if they last."""
+"""Failures of hooks, and the reason for which a provider has rejected a template."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,3 +16,4 @@ def upgrade() -> None:
     op.add_column("chat_hooks", sa.Column("failing_since", UtcDateTime()))
     op.add_column("chat_hooks", sa.Column("open_until", UtcDateTime()))
     op.create_index("ix_chat_deliveries_hook", "chat_deliveries", ["hook_id", "state", "position"])
+    op.add_column("chat_templates", sa.Column("reason", sa.String(200)))
