@@ -41,6 +41,7 @@ from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
 from backend.services.chat.routes.hooks import hooks
 from backend.services.chat.routes.inbound import inbound
+from backend.services.chat.routes.media import media
 from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
 from backend.services.chat.routes.templates import templates
@@ -81,6 +82,7 @@ def create_app(
         components.board,
         components.follower,
         components.webhooks,
+        components.media_links,
         waker,
         AccountService(
             database,
@@ -117,6 +119,7 @@ def create_app(
         inbound,
         deliveries,
         templates,
+        media,
         webhooks,
     ):
         app.register_blueprint(blueprint)

@@ -34,6 +34,7 @@ from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
 from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.media.downloads import AttachmentDownloads
+from backend.services.chat.domain.media.links import MediaLinks
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
@@ -78,6 +79,7 @@ class ChatComponents:
     http: ProviderHttp
     webhooks: WebhookReceiver
     downloads: AttachmentDownloads
+    media_links: MediaLinks
     now: Callable[[], datetime]
 
     @classmethod
@@ -95,7 +97,11 @@ class ChatComponents:
         signals = open_change_signals(settings.common.redis_url, board.notify)
         hook_queue = HookQueue(now)
         board.add_listener(hook_queue.forget_hooks)
-        message_log = MessageLog(signals, now, hook_queue=hook_queue)
+        files = AttachmentFiles(settings.folder / "attachments")
+        media_links = MediaLinks(
+            settings.common.secret_key.reveal(), settings.public_url, all_tenants, files, now
+        )
+        message_log = MessageLog(signals, now, media_links.sign_read_link, hook_queue)
         agent = AgentClient(_create_client(settings, "agent", settings.agent_urls))
         auth = _create_client(settings, "auth", settings.auth_urls)
         key_encryptor = create_key_encryptor(settings.common.secret_key.reveal())
@@ -138,9 +144,10 @@ class ChatComponents:
             metrics=metrics,
             http=http,
             webhooks=webhooks,
+            media_links=media_links,
             downloads=AttachmentDownloads(
                 database,
-                AttachmentFiles(settings.folder / "attachments"),
+                files,
                 MediaDownloader(http, TeamsClient(http, now)),
                 partial(open_secrets, encryptor),
                 message_log,
@@ -191,6 +198,7 @@ class ChatComponents:
             OutgoingFiles(every_tenant, files).load,
             self.settings.public_url,
             self.now,
+            sign_fetch_link=self.media_links.sign_fetch_link,
         )
 
     def decrypt_secrets(self, sealed: str | None) -> Mapping[str, str]:

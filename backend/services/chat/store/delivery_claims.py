@@ -18,6 +18,7 @@ from backend.services.chat.store.tables import (
     Delivery,
     Hook,
     Identity,
+    Message,
 )
 
 _Earlier = aliased(Delivery)
@@ -230,8 +231,17 @@ def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict
 
 
 def find_attachment(session: Session, message_id: str, name: str) -> Attachment | None:
-    """Return the stored attachment of a message by its id, the provider's id, or its position."""
-    conditions: list[ColumnElement[bool]] = [Attachment.id == name, Attachment.media_id == name]
+    """Return the stored attachment of a message by its id, the provider's id, or its position.
+
+    The id can be that of another message of the tenant, which is sent on.
+    """
+    is_of_tenant = Attachment.tenant_id == (
+        select(Message.tenant_id).where(Message.id == message_id).scalar_subquery()
+    )
+    conditions: list[ColumnElement[bool]] = [
+        and_(Attachment.id == name, is_of_tenant),
+        and_(Attachment.media_id == name, is_of_tenant),
+    ]
     if name.isascii() and name.isdigit():
         conditions.append(
             and_(Attachment.message_id == message_id, Attachment.position == int(name))

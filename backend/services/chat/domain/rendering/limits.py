@@ -44,6 +44,7 @@ class ChannelLimits:
         choice_id_bytes: bytes of a choice's id.
         media_bytes: maximum size of a file by type; missing if files are sent as links.
         media_types: MIME types that are accepted; others are converted or sent as files.
+        media_links: the provider fetches files from links instead of accepting uploads.
         location: the channel shows locations.
         contacts: the channel shows contact cards.
         template: the channel has templates.
@@ -62,6 +63,7 @@ class ChannelLimits:
     choice_id_bytes: int = 200
     media_bytes: Mapping[str, int] = field(default_factory=dict)
     media_types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    media_links: bool = False
     location: bool = False
     contacts: bool = False
     template: bool = False
@@ -118,6 +120,7 @@ _LIMITS: Final[Mapping[str, ChannelLimits]] = {
         choice_text=1_000,
         choice_id_bytes=1_000,
         media_bytes={"image": 8 * _MB, "audio": 25 * _MB, "video": 25 * _MB, "sticker": 8 * _MB},
+        media_links=True,
         window_hours=24,
     ),
     "slack": ChannelLimits(

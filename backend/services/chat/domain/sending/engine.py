@@ -18,6 +18,7 @@ from backend.chassis.database.errors import classify_error
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.clients.outcomes import ChannelClient, SendOutcome
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.sending import timing
 from backend.services.chat.domain.sending.outcomes import OutcomeRecorder
 from backend.services.chat.domain.sending.requests import (
@@ -53,6 +54,7 @@ class DeliveryEngine:
         load_file: reads stored files.
         public_url: address of the gateway for callbacks of providers, or "".
         now: the clock.
+        sign_fetch_link: makes links to files for channels whose providers fetch them.
         lease: time after which an attempt is unknown if its process has died. `renew_leases`
             must be called more often.
     """
@@ -67,6 +69,7 @@ class DeliveryEngine:
         public_url: str,
         now: Callable[[], datetime],
         *,
+        sign_fetch_link: SignLink = lambda _attachment_id: None,
         lease: timedelta = _LEASE,
         get_random: Callable[[], float] = random.random,
     ) -> None:
@@ -76,6 +79,7 @@ class DeliveryEngine:
         self._open_secrets = open_secrets
         self._load_file = load_file
         self._public_url = public_url
+        self._sign_fetch_link = sign_fetch_link
         self._now = now
         self._lease = lease
         self._recorder = OutcomeRecorder(log, clients, now, get_random)
@@ -165,7 +169,13 @@ class DeliveryEngine:
             delivery.payload = {**delivery.payload, "progress": progress}
         try:
             request = read_request(
-                session, delivery, self._open_secrets, self._load_file, self._public_url, now
+                session,
+                delivery,
+                self._open_secrets,
+                self._load_file,
+                self._public_url,
+                now,
+                self._sign_fetch_link,
             )
         except NotSendable as error:
             self._settle(session, delivery, error.state, error.code, str(error))

@@ -9,6 +9,7 @@ from backend.chassis.database.sessions import Session
 from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, SendJob
 from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.templates import find_unusable
 from backend.services.chat.domain.windows import is_window_open
 from backend.services.chat.store import delivery_claims as store
@@ -51,6 +52,7 @@ def read_request(
     load_file: LoadFile,
     public_url: str,
     now: datetime,
+    sign_fetch_link: SignLink = lambda _attachment_id: None,
 ) -> Request:
     """Return what is needed to send *delivery* or to look it up.
 
@@ -66,6 +68,7 @@ def read_request(
     if not is_look_up:
         _check_sendable(conversation, delivery, message, part, account, now)
         _check_template(session, account, part)
+    part = _renew_link(part, sign_fetch_link)
     message_id = message.id if message is not None else ""
     details = dict(conversation.details)
     if account.channel == "twilio" and public_url:
@@ -127,6 +130,14 @@ def _read_part(session: Session, delivery: Delivery, message: Message | None) ->
         if replied is not None and replied.external_id is not None:
             return replace(part, target=replied.external_id)
     return part
+
+
+def _renew_link(part: OutboundPart, sign_fetch_link: SignLink) -> OutboundPart:
+    """Sign the link to a file again: the delivery may have waited for hours."""
+    if part.media is None or part.media.link is None:
+        return part
+    link = sign_fetch_link(part.media.attachment_id)
+    return part if link is None else replace(part, media=replace(part.media, link=link))
 
 
 def _check_sendable(
