@@ -229,6 +229,8 @@ def _create_handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
         def _read_request(self) -> SimulatedRequest:
             length = min(int(self.headers.get("Content-Length") or 0), _MAX_BODY_BYTES)
             body = self.rfile.read(length)
+            if len(body) < length:
+                raise ConnectionError("the client closed the connection within its request")
             parts = urlsplit(self.path)
             return SimulatedRequest(
                 self.command,
