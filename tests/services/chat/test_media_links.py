@@ -165,6 +165,44 @@ def test_provider_gets_a_new_link_when_the_message_is_sent(
     assert stored != link
 
 
+def post_file(client, who, kind="image", attachment="att_1"):
+    content = {"type": kind, "text": "As promised", "attachments": [{"id": attachment}]}
+    return client.post("/conversations/conv_1/messages", json={"content": content}, headers=who)
+
+
+def test_colleague_sends_a_stored_file_on(client, components, attachment, colleague, twilio):
+    posted = post_file(client, colleague)
+    components.open_delivery_engine().run_once()
+
+    assert posted.status_code == 201
+    (sent,) = posted.json["attachments"]
+    assert sent["id"] != attachment
+    assert (sent["mime"], sent["size_bytes"], sent["state"]) == ("image/png", len(PNG), "stored")
+    fields = twilio.requests[-1].fields
+    assert fields["Body"] == "As promised"
+    assert client.get(fields["MediaUrl"].removeprefix("https://chat.example.org/chat")).data == PNG
+
+
+def test_file_that_is_not_stored_in_the_tenant_is_not_sent(
+    client, components, attachment, colleague, identities, twilio
+):
+    with components.database.across_tenants().write() as session:
+        session.get_one(Attachment, attachment).tenant_id = "another"
+
+    for response in (
+        post_file(client, colleague),
+        post_file(client, colleague, attachment="att_unknown"),
+    ):
+        assert (response.status_code, response.json["code"]) == (422, "invalid_content")
+        assert response.json["errors"][0]["pointer"] == "#/content/attachments/0/id"
+    assert twilio.requests == []
+
+
+def test_file_is_sent_only_with_a_type_that_it_has(client, attachment, colleague):
+    assert post_file(client, colleague, kind="video").json["code"] == "invalid_content"
+    assert post_file(client, colleague, kind="file").status_code == 201
+
+
 def test_instagram_gets_links_and_messenger_uploads():
     content = {"type": "image", "attachments": [{"id": "a", "mime": "image/png", "size": 9}]}
 
