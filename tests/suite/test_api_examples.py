@@ -68,6 +68,9 @@ EXPECTED_ERRORS = {
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,
     # The account of the example does not exist.
+    "POST /chat/templates/sync": 404,
+    # The signature of the example is not valid.
+    "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
     # The account of the example does not exist, and no webhook was received.

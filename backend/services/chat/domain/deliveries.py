@@ -30,15 +30,21 @@ class DeliveryService:
         self._now = now
 
     def list_deliveries(
-        self, tenant_id: str, state: str | None, limit: int, before: int | None
+        self,
+        tenant_id: str,
+        state: str | None,
+        hook_id: str | None,
+        limit: int,
+        before: int | None,
     ) -> Sequence[Delivery]:
         """Return the tenant's deliveries, latest first.
 
         Args:
+            state, hook_id: only deliveries in this state or to this hook; None for all.
             before: position of the last delivery of the previous page, or None.
         """
         with self._database.read(tenant_id) as session:
-            rows = list_store.list_deliveries(session, tenant_id, state, limit, before)
+            rows = list_store.list_deliveries(session, tenant_id, state, hook_id, limit, before)
             session.expunge_all()
             return rows
 

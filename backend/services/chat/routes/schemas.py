@@ -109,12 +109,29 @@ class LinkInput(Input):
     title: Annotated[str, Field(max_length=300)] | None = None
 
 
-ContentInput = Annotated[
-    TextInput | ChoiceInput | CarouselInput | FormInput | TemplateInput | LocationInput | LinkInput,
-    Field(discriminator="type"),
-]
+_Contents = (
+    TextInput | ChoiceInput | CarouselInput | FormInput | TemplateInput | LocationInput | LinkInput
+)
+ContentInput = Annotated[_Contents, Field(discriminator="type")]
 # A plain text is short for content of the type text.
 AnyContent = Text | ContentInput
+
+
+class StoredFileInput(Input):
+    """A stored file of an earlier message, by the id of its attachment."""
+
+    id: Identifier
+
+
+class MediaInput(Input):
+    """Stored files of earlier messages that are sent on, with a caption."""
+
+    type: Literal["image", "audio", "video", "file"]
+    text: Annotated[str, Field(max_length=MAX_TEXT), VisibleText] | None = None
+    attachments: Annotated[list[StoredFileInput], Field(min_length=1, max_length=10)]
+
+
+PostedContent = Text | Annotated[_Contents | MediaInput, Field(discriminator="type")]
 
 
 def to_content(content: "str | BaseModel") -> dict[str, Any]:
@@ -140,9 +157,12 @@ class MessageSend(Input):
 
 
 class MessagePost(Input):
-    """A message of a person in a conversation. An internal note is never delivered."""
+    """A message of a person in a conversation. An internal note is never delivered.
 
-    content: AnyContent
+    Colleagues can send stored files of earlier messages on.
+    """
+
+    content: PostedContent
     client_id: ClientId | None = None
     reply_to_id: Identifier | None = None
     internal: bool = False

@@ -14,11 +14,17 @@ def add_delivery(session: Session, delivery: Delivery) -> None:
 
 
 def list_deliveries(
-    session: Session, tenant_id: str, state: str | None, limit: int, before: int | None
+    session: Session,
+    tenant_id: str,
+    state: str | None,
+    hook_id: str | None,
+    limit: int,
+    before: int | None,
 ) -> Sequence[Delivery]:
     """Return the tenant's deliveries, latest first.
 
     Args:
+        state, hook_id: only deliveries in this state or to this hook; None for all.
         before: position of the last delivery of the previous page, or None.
     """
     query = (
@@ -29,6 +35,8 @@ def list_deliveries(
     )
     if state is not None:
         query = query.where(Delivery.state == state)
+    if hook_id is not None:
+        query = query.where(Delivery.hook_id == hook_id)
     if before is not None:
         query = query.where(Delivery.position < before)
     return session.scalars(query).all()
