@@ -135,7 +135,15 @@ def create_app(
     known_devices = KnownDevices(secret, now)
     name_encryptor = Encryptor(secret, "password-recovery")
     recovery = PasswordRecoveryService(
-        database, hasher, policy, publisher, limiter, mail_sender, name_encryptor, now
+        database,
+        hasher,
+        policy,
+        publisher,
+        limiter,
+        mail_sender,
+        name_encryptor,
+        settings.public_url,
+        now,
     )
     _create_first_admin(account_service, recovery, settings)
     start_mail_thread_on_request(app, recovery)
