@@ -129,7 +129,7 @@ def create_app(
     mail_sender = _create_mail_sender(settings)
     mails = OutgoingMails(database, mail_sender, Encryptor(secret, "outgoing-mails"), now)
     limiter = AttemptLimiter(database, settings.login_attempts, now)
-    email_changes = EmailChanges(database, mails, limiter, now)
+    email_changes = EmailChanges(database, mails, limiter, settings.public_url, now)
     account_service = AccountService(database, hasher, policy, email_changes, now)
 
     known_devices = KnownDevices(secret, now)

@@ -23,6 +23,7 @@ const LINK_PAGES = {
   "/invitation": () => import("./pages/invitation.js"),
   "/forgot-password": () => import("./pages/forgot_password.js"),
   "/reset-password": () => import("./pages/reset_password.js"),
+  "/confirm-email": () => import("./pages/confirm_email.js"),
 };
 
 async function start() {

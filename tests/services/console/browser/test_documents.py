@@ -238,7 +238,7 @@ def test_two_hundred_files_are_sent_three_at_a_time_and_fail_one_by_one(
         const counts = { now: 0, most: 0 };
         XMLHttpRequest.prototype.send = function (...parts) {
           counts.most = Math.max(counts.most, ++counts.now);
-          this.addEventListener("loadend", () => counts.now--);
+          this.addEventListener("readystatechange", () => this.readyState === 4 && counts.now--);
           return send.apply(this, parts);
         };
         const { addFiles, uploads } = await load("model/uploads.js");

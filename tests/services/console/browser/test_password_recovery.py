@@ -109,3 +109,19 @@ def test_pages_are_german_for_german_users(context: BrowserContext) -> None:
     german.page.goto(f"{BASE}/console/forgot-password")
     expect(german.page.get_by_role("heading", name="Passwort vergessen?")).to_be_visible()
     expect_no_findings(german)
+
+
+def test_new_email_address_is_confirmed_with_a_button(context: BrowserContext) -> None:
+    results: list[Any] = [Failure(400, "invalid_email_token", "Invalid."), None]
+    answers = {"POST /auth/email/confirm": lambda *_: results.pop(0)}
+    app = open_page(context, "/confirm-email#evt_token", answers)
+    page = app.page
+    expect(page).to_have_url(f"{BASE}/console/confirm-email")
+    assert app.list_calls("POST /auth/email/confirm") == []  # a program may open the link
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.locator("form [role=alert]")).to_contain_text("expired or was already used")
+    expect_no_findings(app)
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.locator(".sign-in-note")).to_contain_text("The address is confirmed.")
+    assert app.list_calls("POST /auth/email/confirm")[-1] == ({}, {"token": "evt_token"})
+    expect_no_findings(app)

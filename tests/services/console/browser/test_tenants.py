@@ -84,7 +84,8 @@ def test_menu_of_tenants_fits_into_a_narrow_window(context: BrowserContext) -> N
     app.page.get_by_role("button", name="Kontomenü").click()
     for theme in ("light", "dark"):
         app.page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
-        assert find_accessibility_violations(app.page) == []
+        # The open menu covers a part of the links below it.
+        assert find_accessibility_violations(app.page, [".nav-links"]) == []
     box = app.page.get_by_role("menu").bounding_box()
     assert box
     assert box["x"] >= 0

@@ -27,4 +27,10 @@ export default {
   requestNewLink: "Neuen Link anfordern",
   setNewPassword: "Neues Passwort setzen",
   passwordReset: "Das Passwort ist geändert. Melden Sie sich damit an.",
+  confirmEmailTitle: "E-Mail-Adresse bestätigen",
+  confirmEmailText: "Ihr Konto benutzt dann diese Adresse.",
+  confirmEmail: "Bestätigen",
+  confirmEmailNeedsLink: "Öffnen Sie den Link in der E-Mail. Er funktioniert einmal, 24 Stunden lang.",
+  confirmEmailInvalid: "Dieser Link ist abgelaufen oder schon benutzt. Geben Sie die Adresse in den Einstellungen neu ein.",
+  emailConfirmed: "Die Adresse ist bestätigt.",
 };

@@ -27,4 +27,10 @@ export default {
   requestNewLink: "Request a new link",
   setNewPassword: "Set the new password",
   passwordReset: "The password is changed. Sign in with it.",
+  confirmEmailTitle: "Confirm the e-mail address",
+  confirmEmailText: "Your account then uses this address.",
+  confirmEmail: "Confirm",
+  confirmEmailNeedsLink: "Open the link in the mail. It works once, for 24 hours.",
+  confirmEmailInvalid: "This link has expired or was already used. Enter the address again in the settings.",
+  emailConfirmed: "The address is confirmed.",
 };

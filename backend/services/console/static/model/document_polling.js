@@ -25,26 +25,17 @@ export function createDocumentPolling({ isEnded, onDocument, onMissing }) {
     while (polled.size) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       for (const [id, owner] of polled) if (isEnded(owner)) polled.delete(id);
-      await pollOnce().catch(() => {}); // the next round tries again
+      if (polled.size) await pollOnce().catch(() => {}); // the next round tries again
     }
     isPolling = false;
   }
 
-  /** Read the latest documents with one request, and some of the others. */
   async function pollOnce() {
-    const listed = polled.size > MAX_SINGLE_REQUESTS ? (await api.get("/rag/documents", { limit: MAX_LISTED })).items : [];
-    const others = new Map(polled);
-    for (const document of listed) {
-      if (others.delete(document.id)) onDocument(polled.get(document.id), document);
-    }
-    for (const [id, owner] of [...others].slice(0, MAX_SINGLE_REQUESTS)) {
-      try {
-        onDocument(owner, await api.get(`/rag/documents/${id}`));
-      } catch (error) {
-        if (error.status !== 404) throw error;
-        polled.delete(id);
-        onMissing(owner);
-      }
+    const { documents, missing } = await readDocuments([...polled.keys()]);
+    for (const document of documents) onDocument(polled.get(document.id), document);
+    for (const id of missing) {
+      onMissing(polled.get(id));
+      polled.delete(id);
     }
   }
 
@@ -52,4 +43,26 @@ export function createDocumentPolling({ isEnded, onDocument, onMissing }) {
     polled.set(documentId, owner);
     if (!isPolling) poll();
   };
+}
+
+/**
+ * Read the state of documents: of the latest with one request, of a few others with one each.
+ *
+ * @param {string[]} ids
+ * @returns {Promise<{documents: object[], missing: string[]}>} ids of deleted documents are missing
+ */
+export async function readDocuments(ids) {
+  const others = new Set(ids);
+  const listed = others.size > MAX_SINGLE_REQUESTS ? (await api.get("/rag/documents", { limit: MAX_LISTED })).items : [];
+  const documents = listed.filter(({ id }) => others.delete(id));
+  const missing = [];
+  for (const id of [...others].slice(0, MAX_SINGLE_REQUESTS)) {
+    try {
+      documents.push(await api.get(`/rag/documents/${id}`));
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      missing.push(id);
+    }
+  }
+  return { documents, missing };
 }
