@@ -54,8 +54,9 @@ self.addEventListener("fetch", (event) => {
 
 const isScreen = ({ pathname }) => pathname === "/console" || pathname.startsWith(PAGE);
 
+// Pages that a password opened are not stored.
 const isStoredData = (request, { pathname }) =>
-  !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
+  !request.headers.has("X-Document-Password") && !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
 
 /** All screens are the same page. */
 async function getPage(request) {

@@ -55,6 +55,7 @@ _HEALTH = {
         "auth": {"status": "healthy", "latency_ms": 4.2},
         "rag": {"status": "unhealthy", "latency_ms": None},
     },
+    "dependencies": {"redis": {"status": "healthy", "latency_ms": 0.3}},
 }
 _STATS = {
     "unavailable": ["agent"],
@@ -166,6 +167,7 @@ ANSWERS: dict[str, Any] = {
                 "default": True,
                 "context_tokens": None,
                 "capabilities": ["quoting", "streaming"],
+                "price": {"input": 0.25, "output": 1234.5},
             }
         ]
     ),
@@ -193,7 +195,7 @@ SCREENS = [
     ("/admin/service-accounts", "ak_1234"),
     ("/admin/usage", "embedded-lite"),
     ("/admin/audit", "document.delete"),
-    ("/admin/health", "database"),
+    ("/admin/health", "Database"),
     ("/admin/queue", "vectors"),
     ("/admin/models", "embedded-lite"),
 ]

@@ -64,6 +64,12 @@ export function refreshSession() {
   return refresh;
 }
 
+/**
+ * Renew the session cookie for another tenant of the user; the cookie is that of all tabs. Raises
+ * ApiError or NetworkError.
+ */
+export const selectTenant = (id) => withLock(() => request("/auth/refresh", { method: "POST", headers: { "X-Tenant-ID": id } }));
+
 const withLock = (run) => (navigator.locks ? navigator.locks.request("session", run) : run());
 
 /** Send a request. Raises ApiError, NetworkError, or AbortError if *signal* was aborted. */

@@ -5,7 +5,7 @@ import { LOCALES, locale, t } from "../lib/i18n.js";
 import { patch } from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
 import { areBrowserNotificationsOn, setBrowserNotifications } from "../model/notifications.js";
-import { changeLocale, setTheme, theme, user } from "../model/session.js";
+import { changeLocale, getTenantName, setTheme, theme, user } from "../model/session.js";
 import { openFormDialog } from "../ui/form_dialog.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { sensitively } from "./sensitive.js";
@@ -43,8 +43,6 @@ function profile() {
 }
 
 const getEmail = ({ email, pending_email: pending }) => (pending ? t("emailPending", email ?? "–", pending) : email);
-
-const getTenantName = ({ tenant_id: id, tenants }) => tenants?.find((tenant) => tenant.id === id)?.name;
 
 async function editProfile() {
   const { display_name: name, email } = user.peek();
