@@ -44,6 +44,7 @@ from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 
@@ -80,6 +81,7 @@ def create_app(
         components.follower,
         components.webhooks,
         waker,
+        AttachmentFiles(settings.folder / "attachments"),
         AccountService(
             database,
             components.encryptor,

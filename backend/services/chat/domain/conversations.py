@@ -7,21 +7,23 @@ from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.domain.access import Caller, find_visible, find_writable
+from backend.services.chat.domain.conversation_views import load_conversation_views
 from backend.services.chat.domain.inbox import change_mode
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.views import (
     Change,
     ConversationDetail,
     ConversationView,
+    FileView,
     MessageView,
     load_message_views,
-    to_conversation_view,
     to_participant_view,
 )
 from backend.services.chat.errors import (
     ConversationNotFound,
     ConversationTaken,
     ReplyPermissionRequired,
+    ResourceNotFound,
 )
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store import conversations as store
@@ -71,8 +73,7 @@ class ConversationService:
             conditions = replace(conditions, owner_id=caller.user_id)
         with self._database.read(caller.tenant_id) as session:
             rows = store.list_conversations(session, caller.tenant_id, conditions, limit, after)
-            positions = store.get_read_positions(session, [row.id for row in rows], caller.actor)
-            return [to_conversation_view(row, positions.get(row.id, 0)) for row in rows]
+            return load_conversation_views(session, caller, rows)
 
     def get_conversation(self, caller: Caller, conversation_id: str) -> ConversationDetail:
         """Return a conversation with its last messages."""
@@ -200,6 +201,22 @@ class ConversationService:
                 raise ReplyPermissionRequired
             self._message_log.delete_conversation(session, conversation)
 
+    def get_attachment(self, caller: Caller, conversation_id: str, attachment_id: str) -> FileView:
+        """Return where the file of an attachment is.
+
+        Raises:
+            ConversationNotFound: the caller does not see the conversation.
+            ResourceNotFound: it has no such attachment, or the file is not stored.
+        """
+        with self._database.read(caller.tenant_id) as session:
+            conversation = find_visible(session, caller, conversation_id)
+            attachment = messages.find_attachment(
+                session, conversation.id, attachment_id, with_internal=caller.can_read_all
+            )
+            if attachment is None or attachment.blob is None:
+                raise ResourceNotFound("stored attachment")
+            return FileView(attachment.blob, attachment.name, attachment.mime)
+
     def move_read_position(self, caller: Caller, conversation_id: str, seq: int) -> int:
         """Move the caller's read position forward. Returns the position."""
         with self._database.write(caller.tenant_id) as session:
@@ -214,5 +231,4 @@ class ConversationService:
     def _view(
         self, session: Session, caller: Caller, conversation: Conversation
     ) -> ConversationView:
-        positions = store.get_read_positions(session, [conversation.id], caller.actor)
-        return to_conversation_view(conversation, positions.get(conversation.id, 0))
+        return load_conversation_views(session, caller, [conversation])[0]

@@ -12,6 +12,7 @@ from backend.chassis.web.openapi import responds_with
 from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import Permission, current_principal, require_permission, validate_query
 from backend.services.chat.domain.deliveries import DeliveryService
+from backend.services.chat.routes.schemas import Identifier
 
 deliveries = Blueprint("deliveries", __name__, url_prefix="/deliveries")
 
@@ -24,6 +25,8 @@ class DeliveryQuery(PageQuery):
     """Query string of the list."""
 
     state: DeliveryState | None = None
+    account_id: Identifier | None = None
+    conversation_id: Identifier | None = None
 
 
 class DeliveryResponse(BaseModel):
@@ -71,7 +74,7 @@ def list_deliveries(query: DeliveryQuery) -> DeliveryListResponse:
     cursor = query.decode_cursor()
     rows = use(DeliveryService).list_deliveries(
         current_principal().tenant_id,
-        query.state,
+        query.model_dump(exclude={"limit", "cursor"}, exclude_none=True),
         query.limit + 1,
         None if cursor is None else int(cursor[0]),
     )

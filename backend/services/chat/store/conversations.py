@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Insert, delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Insert,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -92,10 +102,20 @@ def list_conversations(
     for name in ConversationFilter.__slots__:
         value = getattr(conditions, name)
         if value is not None:
-            query = query.where(getattr(Conversation, name) == value)
+            query = query.where(_build_condition(name, value))
     if after is not None:
         query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
     return session.scalars(query).all()
+
+
+def _build_condition(name: str, value: Any) -> ColumnElement[bool]:
+    if name == "ids":
+        return Conversation.id.in_(value)
+    if name == "is_assigned":
+        column = Conversation.assignee_id
+        return column.is_not(None) if value else column.is_(None)
+    condition: ColumnElement[bool] = getattr(Conversation, name) == value
+    return condition
 
 
 def advance(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -113,6 +113,23 @@ def list_messages(
     return session.scalars(query.order_by(Message.seq.desc())).all()[::-1]
 
 
+def list_last_messages(
+    session: Session, conversation_ids: Sequence[str], *, with_internal: bool
+) -> dict[str, Message]:
+    """Return the last message of each conversation, by conversation."""
+    last = select(Message.conversation_id, func.max(Message.seq)).where(
+        Message.conversation_id.in_(conversation_ids)
+    )
+    if not with_internal:
+        last = last.where(Message.is_internal.is_(False))
+    rows = session.scalars(
+        select(Message).where(
+            tuple_(Message.conversation_id, Message.seq).in_(last.group_by(Message.conversation_id))
+        )
+    )
+    return {row.conversation_id: row for row in rows}
+
+
 def list_changed_messages(
     session: Session, conversation_id: str, after: int, limit: int, *, with_internal: bool
 ) -> Sequence[Message]:
@@ -211,6 +228,21 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
     ):
         attachments.setdefault(attachment.message_id, []).append(attachment)
     return attachments
+
+
+def find_attachment(
+    session: Session, conversation_id: str, attachment_id: str, *, with_internal: bool
+) -> Attachment | None:
+    """Return the attachment of a message of the conversation, or None."""
+    query = (
+        select(Attachment)
+        .join(Message, Message.id == Attachment.message_id)
+        .where(Attachment.id == attachment_id, Attachment.conversation_id == conversation_id)
+        .where(Message.deleted_at.is_(None))
+    )
+    if not with_internal:
+        query = query.where(Message.is_internal.is_(False))
+    return session.scalar(query)
 
 
 def list_inbound_times(
