@@ -164,3 +164,39 @@ def test_deliveries_are_filtered_by_conversation_and_account(client, colleague, 
     assert item["conversation_id"] == "conv_2"
     assert len(waiting["items"]) == 2
     assert client.get("/deliveries?account_id=acc_x", headers=colleague).json["items"] == []
+
+
+def test_only_one_of_two_people_claims_a_conversation(client, colleague, manager, receive):
+    receive("1")
+    claims = [
+        client.patch(
+            "/conversations/conv_1",
+            json={"assignee_id": user_id, "mode": "human", "expected_assignee_id": None},
+            headers=headers,
+        )
+        for user_id, headers in (("user-cleo", colleague), ("user-mia", manager))
+    ]
+
+    assert [claim.status_code for claim in claims] == [200, 409]
+    assert claims[1].json["code"] == "taken"
+    assert client.get("/conversations/conv_1", headers=manager).json["assignee_id"] == "user-cleo"
+    taken_over = {"assignee_id": "user-mia", "expected_assignee_id": "user-cleo"}
+    response = client.patch("/conversations/conv_1", json=taken_over, headers=manager)
+    assert response.json["assignee_id"] == "user-mia"
+
+
+def test_replaced_secret_stays_valid_until_it_is_removed(client, manager):
+    bot = {"channel": "slack", "name": "Bot", "credentials": {"signing_secret": "one"}}
+    path = f"/accounts/{client.post('/accounts', json=bot, headers=manager).json['id']}"
+
+    rotated = client.patch(
+        path,
+        json={"credentials": {"signing_secret": "two"}, "keep_previous": True},
+        headers=manager,
+    )
+    removed = client.patch(
+        path, json={"credentials": {"signing_secret_previous": None}}, headers=manager
+    )
+
+    assert rotated.json["credential_names"] == ["signing_secret", "signing_secret_previous"]
+    assert removed.json["credential_names"] == ["signing_secret"]

@@ -43,12 +43,17 @@ UNSET: Final = Unset()
 
 @dataclass(frozen=True, slots=True)
 class ConversationUpdate:
-    """Changes of a conversation. UNSET and None leave a field; None releases the assignee."""
+    """Changes of a conversation. UNSET and None leave a field; None releases the assignee.
+
+    Unless `expected_assignee_id` is UNSET, the change is made only if this user, or with None
+    nobody, is assigned.
+    """
 
     title: str | None = None
     status: str | None = None
     mode: str | None = None
     assignee_id: str | Unset | None = UNSET
+    expected_assignee_id: str | Unset | None = UNSET
 
 
 class ConversationService:
@@ -183,7 +188,9 @@ class ConversationService:
         if not caller.can_reply:
             raise ReplyPermissionRequired
         is_taken = conversation.assignee_id not in (None, caller.user_id)
-        if is_taken and not caller.can_manage:
+        expected = update.expected_assignee_id
+        is_unexpected = not isinstance(expected, Unset) and expected != conversation.assignee_id
+        if is_taken and (is_unexpected or not caller.can_manage):
             raise ConversationTaken
         if update.mode is not None:
             columns |= change_mode(conversation, update.mode, self._now())

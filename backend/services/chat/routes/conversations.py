@@ -132,12 +132,15 @@ def update_conversation(body: ConversationChange, conversation_id: str) -> Conve
     In the mode `bot` the agent answers; in `human` a person does, and the agent answers again after
     24 hours without one; in `paused` the agent does not answer, and no person is assigned.
     """
-    has_assignee = "assignee_id" in body.model_fields_set
+    sent = body.model_fields_set
     update = ConversationUpdate(
         title=body.title,
         status=body.status,
         mode=body.mode,
-        assignee_id=body.assignee_id if has_assignee else UNSET,
+        assignee_id=body.assignee_id if "assignee_id" in sent else UNSET,
+        expected_assignee_id=(
+            body.expected_assignee_id if "expected_assignee_id" in sent else UNSET
+        ),
     )
     view = use(ConversationService).update_conversation(get_caller(), conversation_id, update)
     return ConversationResponse.from_view(view)

@@ -155,12 +155,17 @@ class MessageEdit(Input):
 
 
 class ConversationChange(Input):
-    """Changes of a conversation. A null `assignee_id` releases it."""
+    """Changes of a conversation. A null `assignee_id` releases it.
+
+    With `expected_assignee_id` (null for nobody) the response is 409 if another person has claimed
+    the conversation since.
+    """
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     status: Literal["open", "pending", "resolved"] | None = None
     mode: Literal["bot", "human", "paused"] | None = None
     assignee_id: Identifier | None = None
+    expected_assignee_id: Identifier | None = None
 
 
 class ReadMove(Input):
