@@ -176,6 +176,7 @@ export default {
   taskOpen: "Offen",
   chartLabel: "Bezeichnung",
   administration: "Verwaltung",
+  inbox: "Posteingang",
   notifications: "Benachrichtigungen",
   unread: "ungelesen",
 
