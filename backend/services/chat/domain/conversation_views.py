@@ -31,7 +31,9 @@ def load_conversation_views(
         return []
     ids = [row.id for row in rows]
     positions = store.get_read_positions(session, ids, caller.actor)
-    last = messages.list_last_messages(session, ids, with_internal=caller.can_read_all)
+    last = messages.list_last_messages(
+        session, {row.id: row.last_seq for row in rows}, with_internal=caller.can_read_all
+    )
     names = _load_contact_names(session, {row.contact_id for row in rows if row.contact_id})
     states = accounts.get_account_states(session, {row.account_id for row in rows})
     views = []

@@ -1,6 +1,6 @@
 """Queries on messages, revisions and reactions. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, tuple_
@@ -114,20 +114,32 @@ def list_messages(
 
 
 def list_last_messages(
-    session: Session, conversation_ids: Sequence[str], *, with_internal: bool
+    session: Session, last_seqs: Mapping[str, int], *, with_internal: bool
 ) -> dict[str, Message]:
-    """Return the last message of each conversation, by conversation."""
-    last = select(Message.conversation_id, func.max(Message.seq)).where(
-        Message.conversation_id.in_(conversation_ids)
-    )
+    """Return the last message of each conversation, by conversation.
+
+    Args:
+        last_seqs: the `last_seq` of each conversation.
+    """
+    key = tuple_(Message.conversation_id, Message.seq)
+    query = select(Message)
     if not with_internal:
-        last = last.where(Message.is_internal.is_(False))
-    rows = session.scalars(
-        select(Message).where(
-            tuple_(Message.conversation_id, Message.seq).in_(last.group_by(Message.conversation_id))
+        query = query.where(Message.is_internal.is_(False))
+    found = {
+        row.conversation_id: row
+        for row in session.scalars(query.where(key.in_(list(last_seqs.items()))))
+    }
+    # The last number has no message that is visible: it is a note, or it was not used.
+    missing = last_seqs.keys() - found.keys()
+    if missing:
+        last = select(Message.conversation_id, func.max(Message.seq)).where(
+            Message.conversation_id.in_(missing)
         )
-    )
-    return {row.conversation_id: row for row in rows}
+        if not with_internal:
+            last = last.where(Message.is_internal.is_(False))
+        rows = session.scalars(query.where(key.in_(last.group_by(Message.conversation_id))))
+        found |= {row.conversation_id: row for row in rows}
+    return found
 
 
 def list_changed_messages(
