@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -121,14 +121,17 @@ def list_last_messages(
     Args:
         last_seqs: the `last_seq` of each conversation.
     """
-    key = tuple_(Message.conversation_id, Message.seq)
     query = select(Message)
+    # SQLite reads the whole table for a list of pairs in IN.
+    is_last = or_(
+        *(
+            and_(Message.conversation_id == conversation_id, Message.seq == seq)
+            for conversation_id, seq in last_seqs.items()
+        )
+    )
     if not with_internal:
         query = query.where(Message.is_internal.is_(False))
-    found = {
-        row.conversation_id: row
-        for row in session.scalars(query.where(key.in_(list(last_seqs.items()))))
-    }
+    found = {row.conversation_id: row for row in session.scalars(query.where(is_last))}
     # The last number has no message that is visible: it is a note, or it was not used.
     missing = last_seqs.keys() - found.keys()
     if missing:
@@ -137,7 +140,16 @@ def list_last_messages(
         )
         if not with_internal:
             last = last.where(Message.is_internal.is_(False))
-        rows = session.scalars(query.where(key.in_(last.group_by(Message.conversation_id))))
+        newest = last.group_by(Message.conversation_id).subquery()
+        rows = session.scalars(
+            query.join(
+                newest,
+                and_(
+                    Message.conversation_id == newest.c[0],
+                    Message.seq == newest.c[1],
+                ),
+            )
+        )
         found |= {row.conversation_id: row for row in rows}
     return found
 
