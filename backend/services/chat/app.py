@@ -28,6 +28,7 @@ from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.hooks import HookService
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService
@@ -81,7 +82,7 @@ def create_app(
         components.follower,
         components.webhooks,
         waker,
-        AttachmentFiles(settings.folder / "attachments"),
+        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
         AccountService(
             database,
             components.encryptor,

@@ -14,7 +14,6 @@ from backend.services.chat.domain.views import (
     Change,
     ConversationDetail,
     ConversationView,
-    FileView,
     MessageView,
     load_message_views,
     to_participant_view,
@@ -23,7 +22,6 @@ from backend.services.chat.errors import (
     ConversationNotFound,
     ConversationTaken,
     ReplyPermissionRequired,
-    ResourceNotFound,
 )
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store import conversations as store
@@ -207,22 +205,6 @@ class ConversationService:
             if not (caller.owns(conversation) or caller.can_manage):
                 raise ReplyPermissionRequired
             self._message_log.delete_conversation(session, conversation)
-
-    def get_attachment(self, caller: Caller, conversation_id: str, attachment_id: str) -> FileView:
-        """Return where the file of an attachment is.
-
-        Raises:
-            ConversationNotFound: the caller does not see the conversation.
-            ResourceNotFound: it has no such attachment, or the file is not stored.
-        """
-        with self._database.read(caller.tenant_id) as session:
-            conversation = find_visible(session, caller, conversation_id)
-            attachment = messages.find_attachment(
-                session, conversation.id, attachment_id, with_internal=caller.can_read_all
-            )
-            if attachment is None or attachment.blob is None:
-                raise ResourceNotFound("stored attachment")
-            return FileView(attachment.blob, attachment.name, attachment.mime)
 
     def move_read_position(self, caller: Caller, conversation_id: str, seq: int) -> int:
         """Move the caller's read position forward. Returns the position."""

@@ -30,15 +30,6 @@ class AttachmentView:
 
 
 @dataclass(frozen=True, slots=True)
-class FileView:
-    """The stored file of an attachment: `blob` is its name in the service's folder."""
-
-    blob: str
-    name: str
-    mime: str
-
-
-@dataclass(frozen=True, slots=True)
 class MessageView:
     """A message with its reactions and files. A deleted one has empty content."""
 

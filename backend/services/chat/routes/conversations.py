@@ -26,6 +26,7 @@ from backend.services.chat.domain.conversations import (
     ConversationUpdate,
 )
 from backend.services.chat.domain.media.file_types import UNKNOWN
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.views import Change, ConversationView, MessageView
 from backend.services.chat.errors import (
@@ -48,7 +49,6 @@ from backend.services.chat.routes.schemas import (
     TypingChange,
 )
 from backend.services.chat.routes.streams import StreamGuard, create_stream_response
-from backend.services.chat.store.attachment_files import AttachmentFiles
 
 conversations = Blueprint("conversations", __name__, url_prefix="/conversations")
 
@@ -159,16 +159,10 @@ def delete_conversation(conversation_id: str) -> None:
 @responds_with_stream(UNKNOWN, errors=(ConversationNotFound, ResourceNotFound))
 def get_attachment(conversation_id: str, attachment_id: str) -> Response:
     """Download the file of a message, once its state is `stored`."""
-    file = use(ConversationService).get_attachment(get_caller(), conversation_id, attachment_id)
-    try:
-        response = send_download(
-            use(AttachmentFiles).get_path(file.blob),
-            mimetype=file.mime or UNKNOWN,
-            download_name=file.name or attachment_id,
-            etag=file.blob,
-        )
-    except FileNotFoundError:
-        raise ResourceNotFound("stored attachment") from None
+    file = use(MessageFiles).find_file(get_caller(), conversation_id, attachment_id)
+    response = send_download(
+        file.path, mimetype=file.mime, download_name=file.name, etag=file.version
+    )
     if file.mime in _SHOWN_TYPES or file.mime.startswith(_PLAYED_TYPES):
         response.headers["Content-Disposition"] = "inline"
     response.headers["Cache-Control"] = "private, no-cache"
