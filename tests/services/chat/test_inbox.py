@@ -99,7 +99,7 @@ def test_web_conversation_has_no_window_and_hides_notes_from_its_owner(client, a
     assert team["last_message"]["internal"] is True
 
 
-def test_list_is_filtered_by_ids_and_by_whether_somebody_is_assigned(client, colleague, receive):
+def test_list_is_filtered_by_ids_and_by_assignment(client, colleague, receive):
     for key in ("1", "2", "3"):
         receive(key)
     client.patch("/conversations/conv_2", json={"assignee_id": "user-cleo"}, headers=colleague)
