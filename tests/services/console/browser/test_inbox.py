@@ -149,6 +149,20 @@ def test_new_message_moves_its_conversation_up_and_a_resolved_one_disappears(
     expect(page.locator(".inbox-row")).to_have_count(1)
 
 
+def test_message_in_the_opened_conversation_is_read_at_once(context: BrowserContext) -> None:
+    inbox = Inbox(conversation(), [message(1)])
+    app, page = open_inbox(context, inbox)
+    inbox.push("message", message(2, "One more thing"), 2)
+    expect(page.locator(".inbox-message", has_text="One more thing")).to_be_visible()
+    # The list is loaded before the new read position is stored.
+    preview = {**inbox.current["last_message"], "seq": 2, "text": "One more thing"}
+    inbox.current = conversation(last_seq=2, change_seq=2, read_seq=1, last_message=preview)
+    app.publish_event("chat:inbox", "chat.message-created", {"conversation_id": "conv_1"})
+    expect(page.locator(".inbox-row")).to_contain_text("One more thing")
+    expect(page.locator(".inbox-unread")).to_have_count(0)
+    assert app.list_calls(f"PUT {PATH}/read")[-1] == ({}, {"seq": 2})
+
+
 def test_conversation_shows_content_delivery_and_notes(context: BrowserContext) -> None:
     photo = {"id": "att_1", "name": "box.png", "mime": "image/png", "size_bytes": 9}
     messages = [

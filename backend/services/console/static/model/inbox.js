@@ -133,11 +133,14 @@ export class InboxList {
   #merge(items, removed = new Set()) {
     const known = this.conversations.peek();
     if (!known) return;
-    const changed = new Map(items.map((item) => [item.id, item]));
+    const positions = new Map(known.map((item) => [item.id, item.read_seq]));
+    // What was read in this tab may not be stored yet.
+    const fresh = items.map((item) => ({ ...item, read_seq: Math.max(item.read_seq, positions.get(item.id) ?? 0) }));
+    const changed = new Map(fresh.map((item) => [item.id, item]));
     const kept = known.filter(({ id }) => !removed.has(id) && !changed.has(id));
     const last = this.isComplete.peek() || !known.length ? null : known[known.length - 1];
     // A conversation behind the last loaded one belongs to a page that is not loaded yet.
-    const added = items.filter((item) => last === null || this.#isLoadingMore || compare(item, last) <= 0);
+    const added = fresh.filter((item) => last === null || this.#isLoadingMore || compare(item, last) <= 0);
     this.conversations.value = [...kept, ...added].sort(compare);
   }
 }

@@ -44,9 +44,9 @@ export function inboxPane(id, list, holder) {
   );
 }
 
-/** The row keeps its preview: changes in the pane do not contain one for the whole list. */
-function withoutPreview({ last_message: preview, ...conversation }) {
-  return preview ? { ...conversation, last_message: preview } : conversation;
+/** The list loads the last message itself, and its time; the one of the pane is that of its start. */
+function withoutPreview({ last_message: preview, updated_at: time, ...conversation }) {
+  return conversation;
 }
 
 const backButton = () => html.a({ class: "tool inbox-back", href: consolePath(conversationPath(null)), "aria-label": t("backToInbox"), title: t("backToInbox") }, icon("arrow-left"));
