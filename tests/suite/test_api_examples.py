@@ -64,6 +64,7 @@ EXPECTED_ERRORS = {
     "POST /chat/contacts/{contact_id}/link": 404,
     "POST /chat/contacts/{contact_id}/merge": 404,
     # Nothing was sent to a channel or received from one.
+    "GET /chat/conversations/{conversation_id}/attachments/{attachment_id}": 404,
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,

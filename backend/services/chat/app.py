@@ -28,6 +28,7 @@ from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.hooks import HookService
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService
@@ -48,6 +49,7 @@ from backend.services.chat.routes.search import search
 from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 # Work that is overdue for this time means that no worker does it.
@@ -95,6 +97,7 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
+        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
         AccountService(
             database,
             components.encryptor,

@@ -164,6 +164,7 @@ export default {
   taskOpen: "Offen",
   chartLabel: "Bezeichnung",
   administration: "Verwaltung",
+  inbox: "Posteingang",
   notifications: "Benachrichtigungen",
   unread: "ungelesen",
 

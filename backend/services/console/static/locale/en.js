@@ -164,6 +164,7 @@ export default {
   taskOpen: "Open",
   chartLabel: "Label",
   administration: "Administration",
+  inbox: "Inbox",
   notifications: "Notifications",
   unread: "unread",
 
