@@ -1,7 +1,7 @@
 """Packages, tracking events and what is computed from them, without database and HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, TypedDict
@@ -322,6 +322,100 @@ class Investigation:
     created_at: datetime
     completed_at: datetime | None = None
     error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vehicles:
+    """Vehicles of one kind. A limit that is None does not apply.
+
+    Attributes:
+        max_duration_s: time from the depot and back, in seconds.
+    """
+
+    name: str
+    count: int
+    capacity_g: int | None = None
+    max_distance_m: int | None = None
+    max_duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TourStop:
+    """A stop of a tour: the destination of a package."""
+
+    package_id: str
+    lat: float
+    lon: float
+    weight_g: int
+
+
+@dataclass(frozen=True, slots=True)
+class TourProblem:
+    """Vehicles, and the stops that they visit from the depot.
+
+    Attributes:
+        depot: latitude and longitude.
+        speed_kmh: mean speed between stops.
+        service_s: time at each stop in seconds.
+        seconds: time of the search.
+        seed: of the random numbers of the search.
+    """
+
+    depot: tuple[float, float]
+    vehicles: tuple[Vehicles, ...]
+    stops: tuple[TourStop, ...]
+    speed_kmh: float = 50.0
+    service_s: int = 300
+    seconds: int = 30
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as the solver process reads it."""
+        return {
+            "depot": list(self.depot),
+            "vehicles": [asdict(each) for each in self.vehicles],
+            "stops": [asdict(each) | {"service_s": self.service_s} for each in self.stops],
+            "speed_kmh": self.speed_kmh,
+            "service_s": self.service_s,
+            "seconds": self.seconds,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "TourProblem":
+        lat, lon = value["depot"]
+        return cls(
+            depot=(lat, lon),
+            vehicles=tuple(Vehicles(**each) for each in value["vehicles"]),
+            stops=tuple(
+                TourStop(each["package_id"], each["lat"], each["lon"], each["weight_g"])
+                for each in value["stops"]
+            ),
+            speed_kmh=value["speed_kmh"],
+            service_s=value["service_s"],
+            seconds=value["seconds"],
+            seed=value["seed"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """A request for tours, and the tours that were found.
+
+    Attributes:
+        result: `tours`, `unassigned` and `cost` if the state is `done`; `elapsed` and `cost` of the
+            best tours so far while it is `running`.
+        error: a problem, if the state is `failed`.
+    """
+
+    id: str
+    state: WorkState
+    problem: TourProblem
+    result: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    requested_by: str
+    created_at: datetime
+    completed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,19 @@ def get_package(
     return session.scalar(query)
 
 
+def list_destinations(
+    session: Session, tenant_id: str, package_ids: Sequence[str]
+) -> Mapping[str, tuple[Location | None, int | None]]:
+    """Return the destination and the weight in grams of the tenant's packages in *package_ids*."""
+    query = select(PackageRow.id, PackageRow.destination, PackageRow.weight_g).where(
+        PackageRow.tenant_id == tenant_id, PackageRow.id.in_(list(package_ids))
+    )
+    return {
+        package_id: (Location.from_json(destination), weight_g)
+        for package_id, destination, weight_g in session.execute(query)
+    }
+
+
 def find_by_number(
     session: Session, tenant_id: str, carrier: str | None, number: str, *, for_update: bool = False
 ) -> PackageRow | None:
