@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 
 class EventCode(StrEnum):
@@ -232,6 +232,41 @@ class Package:
             return None
         origin, destination = self.origin.key, self.destination.key
         return f"{origin}>{destination}" if origin and destination else None
+
+
+class PackageTexts(NamedTuple):
+    """A package as it is stored: times and JSON columns are texts. Times are written as
+    `2030-01-31 12:00:00.000000`."""
+
+    id: str
+    number: str
+    carrier: str
+    status: str
+    sub_status: str | None
+    started_at: str | None
+    delivered_at: str | None
+    last_event: str | None
+    event_count: int
+    reference: str | None
+    origin: str | None
+    destination: str | None
+    service: str | None
+    weight_g: int | None
+    shipped_at: str | None
+    promised_at: str | None
+    is_late: bool
+    eta_p10: str | None
+    eta_p50: str | None
+    eta_p90: str | None
+    late_probability: float | None
+    eta_samples: int | None
+    eta_group: str | None
+    tags: str
+    metadata: str
+    version: int
+    created_by: str
+    created_at: str
+    updated_at: str
 
 
 class Severity(StrEnum):
