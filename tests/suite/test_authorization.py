@@ -503,10 +503,17 @@ ROUTES: dict[str, RouteCase] = {
         for route in (
             "POST /agents/investigate/anomaly",
             "POST /agents/investigate/delay",
+            "POST /agents/optimize/route",
             "POST /agents/predict",
             "GET /agents/investigations",
         )
     },
+    # The package of the tour does not exist.
+    "packages POST /agents/optimize/tour": RouteCase(
+        422,
+        json={"depot": {"lat": 50, "lon": 8}, "vehicles": 1, "package_ids": ["unknown"]},
+    ),
+    "packages GET /agents/tours/<tour_id>": RouteCase(404, path={"tour_id": "unknown"}),
     "packages POST /packages/webhooks/<source>/<account_id>": RouteCase(
         401, path={"source": "easypost", "account_id": "unknown"}, send={"data": b"{}"}
     ),

@@ -8,7 +8,9 @@ from typing import Self
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.clients.tour_processes import TourSolver
 from backend.services.packages.domain.investigations import InvestigationService
+from backend.services.packages.domain.optimization.tours import TourService
 from backend.services.packages.domain.packages import PackageService
 from backend.services.packages.domain.prediction.statistics import StatisticsService
 from backend.services.packages.domain.stats import StatsService
@@ -30,6 +32,7 @@ class PackageComponents:
     stats: StatsService
     statistics: StatisticsService
     investigations: InvestigationService
+    tours: TourService
     now: Callable[[], datetime]
 
     @classmethod
@@ -52,6 +55,7 @@ class PackageComponents:
             stats=StatsService(database, now),
             statistics=StatisticsService(database, now, packages.refresh_etas),
             investigations=InvestigationService(database, now),
+            tours=TourService(database, TourSolver(), now),
             now=now,
         )
 
