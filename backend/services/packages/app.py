@@ -28,6 +28,7 @@ from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.investigations import investigations
 from backend.services.packages.routes.packages import packages
+from backend.services.packages.routes.positions import positions
 from backend.services.packages.routes.stats import stats
 from backend.services.packages.routes.transfers import transfers
 from backend.services.packages.routes.webhooks import webhooks
@@ -63,6 +64,7 @@ def create_app(
         components.packages,
         components.webhooks,
         components.stats,
+        components.positions,
         components.investigations,
     ):
         provide(app, component)
@@ -70,7 +72,7 @@ def create_app(
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(lambda: use(BackgroundTasks).start())
-    for blueprint in (packages, stats, transfers, epcis, webhooks, investigations):
+    for blueprint in (packages, stats, positions, transfers, epcis, webhooks, investigations):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

@@ -10,6 +10,7 @@ from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.positions import PositionService
 from backend.services.packages.domain.prediction.statistics import StatisticsService
 from backend.services.packages.domain.stats import StatsService
 from backend.services.packages.domain.webhooks.deliveries import WebhookService
@@ -28,6 +29,7 @@ class PackageComponents:
     packages: PackageService
     webhooks: WebhookService
     stats: StatsService
+    positions: PositionService
     statistics: StatisticsService
     investigations: InvestigationService
     now: Callable[[], datetime]
@@ -50,6 +52,7 @@ class PackageComponents:
             packages=packages,
             webhooks=WebhookService(database, encryptor, packages, metrics, now),
             stats=StatsService(database, now),
+            positions=PositionService(database),
             statistics=StatisticsService(database, now, packages.refresh_etas),
             investigations=InvestigationService(database, now),
             now=now,
