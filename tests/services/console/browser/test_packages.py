@@ -280,6 +280,20 @@ def test_started_investigation_is_shown(new_app: Any) -> None:
     expect(page.locator(".investigation")).to_contain_text("Most time was lost")
 
 
+def test_investigation_that_takes_longer_is_awaited(new_app: Any) -> None:
+    queued = investigation("delay", state="queued", findings=[], figures={}, text=[])
+    answers = {
+        "GET /agents/investigations/pkg_1": {"items": []},
+        "POST /agents/investigate/delay/pkg_1": queued | {"_status": 202},
+    }
+    app = new_app("/packages/pkg_1", answers)
+    page = app.page
+    expect(page.get_by_text("Not investigated yet.")).to_be_visible()
+    app.answers["GET /agents/investigations/pkg_1"] = {"items": [investigation("delay")]}
+    page.get_by_role("button", name="Investigate delay").click()
+    expect(page.locator(".investigation")).to_contain_text("Most time was lost")
+
+
 def test_details_follow_the_topic_of_the_package(new_app: Any) -> None:
     app = new_app("/packages/pkg_1")
     page = app.page
@@ -434,3 +448,13 @@ def test_failed_request_can_be_repeated(new_app: Any) -> None:
     app.answers["GET /packages"] = list_page([package()])
     alert.get_by_role("button", name="Try again").click()
     expect(app.page.get_by_text(NUMBER)).to_be_visible()
+
+
+def test_palette_finds_packages_by_their_number(new_app: Any) -> None:
+    app = new_app("/documents")
+    page = app.page
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog").get_by_role("combobox").fill("1Z5R")
+    page.get_by_role("option", name=f"{NUMBER} · order-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(NUMBER)
+    assert {"limit": "5", "q": "1Z5R"} in [query for query, _ in app.list_calls("GET /packages")]

@@ -5,6 +5,8 @@ import { signal } from "../lib/reactive.js";
 
 const PAGE_SIZE = 100;
 const MAX_EVENTS = 1000;
+const POLL_MS = 2000;
+const MAX_POLLS = 60;
 // More changed packages than this are loaded with the next events.
 const MAX_REFRESHED = 8;
 
@@ -34,8 +36,17 @@ export const getExportUrl = (format, filter) => api.withQuery("/packages/export"
 
 const INVESTIGATION_PATHS = { anomaly: "/agents/investigate/anomaly", delay: "/agents/investigate/delay", prediction: "/agents/predict" };
 
-/** Start an investigation of *kind* and return it. */
-export const investigate = (id, kind) => api.post(`${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
+/** Investigate a package and return the result, which takes some seconds. */
+export async function investigate(id, kind) {
+  let found = await api.post(`${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
+  for (let attempt = 0; isUnfinished(found) && attempt < MAX_POLLS; attempt++) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    found = (await getInvestigations(id)).find((each) => each.id === found.id) ?? found;
+  }
+  return found;
+}
+
+const isUnfinished = ({ state }) => state === "queued" || state === "running";
 
 /** Return the events of a package, oldest first, at most 1000. */
 export async function getEvents(id) {

@@ -53,16 +53,13 @@ function packageView(id, loaded, load) {
   return [head, arrival, investigationSection({ id, investigations, events }), timeline];
 }
 
-const getVersion = (items) => items.map(({ id }) => id).join();
+const getVersion = (items) => items.map(({ id, state }) => `${id} ${state ?? ""}`).join();
 
 function followPackage(id, reload) {
   const refresh = createThrottle(reload, REFRESH_MS);
-  let isFirst = true;
   followTopics([`packages:${id}`], {
-    onReady: () => {
-      if (!isFirst) refresh();
-      isFirst = false;
-    },
+    // What was loaded before the subscription may lack a change.
+    onReady: refresh,
     onEvent: ({ type }) => (type === "packages.deleted" ? showDeleted() : refresh()),
   });
 }

@@ -23,7 +23,7 @@ export function investigationSection({ id, investigations, events }) {
     isRunning.value = true;
     const found = await reportErrors(model.investigate(id, kind));
     isRunning.value = false;
-    if (found && !investigations.peek().some((each) => each.id === found.id)) investigations.value = [found, ...investigations.peek()];
+    if (found) investigations.value = [found, ...investigations.peek().filter((each) => each.id !== found.id)];
   };
   const body = html.div({ class: "investigations", "aria-live": "polite" });
   const numbers = () => new Map(events.value.map((event, index) => [event.id, { ...event, number: index + 1 }]));

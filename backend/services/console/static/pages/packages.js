@@ -44,13 +44,8 @@ function followList(list) {
   const refresh = createThrottle(async () => {
     if (await list.refresh()) refresh();
   }, REFRESH_MS);
-  let isFirst = true;
-  const onReady = () => {
-    // The list was loaded when the screen was opened. After an interruption, it is loaded again.
-    if (!isFirst) list.reload();
-    isFirst = false;
-  };
-  return followTopics(["packages"], { onReady, onEvent: (event) => list.applyEvent(event) && refresh() }).isLive;
+  // What was loaded before the subscription may lack a change.
+  return followTopics(["packages"], { onReady: () => list.reload(), onEvent: (event) => list.applyEvent(event) && refresh() }).isLive;
 }
 
 function newPackagesButton(list) {
