@@ -339,6 +339,20 @@ def test_import_sends_parts_and_shows_errors_with_their_lines(new_app: Any) -> N
     expect(result).to_contain_text("LOCAL02001,local")
 
 
+def test_dropped_file_is_imported_and_not_added_as_a_document(new_app: Any) -> None:
+    counts = {"lines": 1, "created": 1, "existing": 0, "events": 0, "failed": 0, "errors": []}
+    app = new_app("/packages/import", {"POST /packages/import": counts})
+    app.page.evaluate(
+        "() => { const data = new DataTransfer();"
+        " data.items.add(new File(['tracking_number\\nLOCAL00001\\n'], 'a.csv'));"
+        " for (const type of ['dragenter', 'drop']) document.querySelector('h1').dispatchEvent("
+        "  new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true })); }"
+    )
+    expect(app.page.locator(".import-result")).to_contain_text("All lines were imported.")
+    expect(app.page.locator(".drop-area")).to_be_hidden()
+    assert app.list_calls("POST /rag/documents") == []
+
+
 def test_import_keeps_cells_with_line_ends_together(new_app: Any) -> None:
     app = new_app("/packages/import")
     parts = app.run(

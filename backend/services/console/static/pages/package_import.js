@@ -37,6 +37,7 @@ export function page() {
     importFile(file, state, abort.signal);
   };
   onDispose(() => abort?.abort());
+  acceptDrops(start);
   const body = html.div({ class: "page-body" });
   effect(() => replaceChildren(body, renderState(state.value, start, () => abort?.abort())));
   return html.div({ class: "page-frame" }, html.header({ class: "page-header" }, html.h1({ class: "title" }, t("packageImport")), packageTabs()), body);
@@ -48,12 +49,8 @@ function renderState(state, start, cancel) {
 }
 
 function dropArea(start) {
-  const drop = (event) => {
-    event.preventDefault();
-    start([...event.dataTransfer.files].map((file) => ({ file })));
-  };
   return html.div(
-    { class: "import-drop", ondragover: (event) => event.preventDefault(), ondrop: drop },
+    { class: "import-drop" },
     html.p(t("importText")),
     html.button({ type: "button", class: "button primary", onclick: () => chooseFiles(start) }, icon("upload"), t("chooseFile")),
     html.p({ class: "faint" }, t("importFormats")),
@@ -77,6 +74,19 @@ function progress({ name, done, total }, cancel) {
     html.p({ class: "number" }, t("linesOf", formatNumber(done), formatNumber(total))),
     html.button({ type: "button", class: "button", onclick: cancel }, t("cancel")),
   );
+}
+
+/** Import a file that is dropped anywhere. Elsewhere, the shell adds dropped files as documents. */
+function acceptDrops(start) {
+  const listener = (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    if (event.type === "drop") start([...event.dataTransfer.files].map((file) => ({ file })));
+  };
+  for (const type of ["dragenter", "dragleave", "dragover", "drop"]) {
+    document.addEventListener(type, listener, { capture: true });
+    onDispose(() => document.removeEventListener(type, listener, { capture: true }));
+  }
 }
 
 /** Send the parts of *file* one after the other, and add up their results. */
