@@ -387,6 +387,7 @@ def test_map_has_points_legend_and_a_table(new_app: Any) -> None:
 
 def test_point_of_the_map_shows_its_packages_with_their_routes(new_app: Any) -> None:
     page = new_app("/packages/map").page
+    expect(page.locator(".map-route")).to_have_count(10)
     page.locator(".map-point.bad").click()
     selection = page.get_by_role("list", name="Selected packages")
     expect(selection.get_by_role("link")).to_have_text("1Z5R89390357560005")

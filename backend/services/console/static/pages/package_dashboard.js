@@ -123,9 +123,14 @@ function problemColumns() {
     { label: t("trackingNumber"), render: ({ id, tracking_number: number }) => html.a({ class: "number", href: consolePath(`/packages/${encodeURIComponent(id)}`), translate: "no" }, number) },
     { label: t("packageStatus"), render: statusChips },
     { label: t("reason"), render: ({ sub_status: sub }) => (sub ? getReason(sub) : "–") },
-    { label: t("arrival"), render: (shown) => { const { label, time, note } = getArrival(shown); return [label, time && formatDateTime(time), note && `(${note})`].filter(Boolean).join(" "); } },
+    { label: t("arrival"), render: arrivalLine },
     { label: t("lastEvent"), render: ({ last_event: last }) => (last ? [getEventName(last.code), getPlaceName(last.location), formatRelativeTime(last.occurred_at)].filter(Boolean).join(" · ") : "–") },
   ];
+}
+
+function arrivalLine(shown) {
+  const { label, time, note } = getArrival(shown);
+  return [label, time && formatDateTime(time), note && `(${note})`].filter(Boolean).join(" ");
 }
 
 function carrierColumns() {

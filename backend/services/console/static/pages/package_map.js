@@ -15,6 +15,7 @@ import { packageTabs } from "./package_tabs.js";
 
 const RELOAD_MS = 5000;
 const MAX_ROUTES = 40;
+const MAX_ALL_ROUTES = 20;
 const MAX_ROWS = 100;
 const MAX_SELECTED = 20;
 const PROBLEMS = new Set(["exception", "expired", "attempted", "returning"]);
@@ -46,7 +47,11 @@ function mapView(loaded) {
   };
   const isLive = followMap(positions, load);
   const points = () => [...positions.value.values()].map((item) => ({ ...item, tone: toneOf(item) }));
-  const routes = () => selected.value.slice(0, MAX_ROUTES).flatMap(getRoutes);
+  // Without a selection, all routes are drawn if they are few enough to be told apart.
+  const routes = () => {
+    const shown = selected.value.length ? selected.value : positions.value.size <= MAX_ALL_ROUTES ? [...positions.value.values()] : [];
+    return shown.slice(0, MAX_ROUTES).flatMap(getRoutes);
+  };
   const map = worldMap({
     points,
     routes,
