@@ -139,6 +139,17 @@ def test_list_shows_changes_of_its_packages(new_app: Any) -> None:
     expect(row).to_have_count(0)
 
 
+def test_list_is_loaded_again_after_an_interruption(new_app: Any) -> None:
+    app = new_app("/packages")
+    page = app.page
+    wait_until_live(page)
+    app.answers["GET /packages"] = list_page([package(7)])
+    for socket in app.sockets:
+        socket.close(code=1012)
+    expect(page.locator("#main")).to_contain_text("1Z5R89390357560007")
+    wait_until_live(page)
+
+
 def test_viewer_sees_no_actions_that_change_packages(new_app: Any) -> None:
     app = new_app("/packages", role="viewer")
     page = app.page
