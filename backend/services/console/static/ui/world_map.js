@@ -10,7 +10,7 @@ import { html, replaceChildren, svg } from "../lib/dom.js";
 import { MAP_HEIGHT, MAP_WIDTH, cluster, greatCircle, project, toPath } from "../lib/geo.js";
 import { formatNumber } from "../lib/i18n.js";
 import { readLand } from "../lib/land_outline.js";
-import { computed, effect, signal } from "../lib/reactive.js";
+import { computed, effect, onDispose, signal } from "../lib/reactive.js";
 
 const CELL = 18;
 const MAX_ZOOM = 16;
@@ -22,8 +22,9 @@ const PLACES = [
   ["Madrid", -3.7, 40.4], ["Frankfurt", 8.7, 50.1], ["Istanbul", 29, 41], ["Cairo", 31.2, 30], ["Lagos", 3.4, 6.5], ["Nairobi", 36.8, -1.3], ["Cape Town", 18.4, -33.9],
   ["Dubai", 55.3, 25.2], ["Mumbai", 72.9, 19.1], ["Singapore", 103.8, 1.3], ["Hong Kong", 114.2, 22.3], ["Shanghai", 121.5, 31.2], ["Tokyo", 139.7, 35.7], ["Sydney", 151.2, -33.9],
 ];
-// Names of all places are shown from this zoom on; before, of every third one.
+// Names of all places are shown from this zoom on; before, of every third one, or of none.
 const ALL_PLACES_ZOOM = 2;
+const MIN_PLACES_ZOOM = 0.8;
 // The tone of a cluster is the first of these that one of its points has.
 const TONES = ["bad", "warn", "accent", "good"];
 
@@ -39,7 +40,9 @@ const TONES = ["bad", "warn", "accent", "good"];
  */
 export function worldMap({ points, routes, label, help, onSelect }) {
   const view = signal({ zoom: 1, x: MAP_WIDTH / 2, y: MAP_HEIGHT / 2 });
-  const zoom = computed(() => view.value.zoom);
+  // Points and names have the same size on narrow screens: it is divided by this factor.
+  const width = signal(MAP_WIDTH);
+  const zoom = computed(() => view.value.zoom * Math.min(1, width.value / MAP_WIDTH));
   const places = svg.g();
   const lines = svg.g();
   const marks = svg.g();
@@ -73,6 +76,9 @@ export function worldMap({ points, routes, label, help, onSelect }) {
   };
   const element = html.div({ class: "map-box", tabindex: "0", role: "group", "aria-label": `${label}. ${help}`, onkeydown: handleKey }, drawing);
   enableDragging(drawing, view, change);
+  const observer = new ResizeObserver(() => (width.value = Math.max(1, Math.round(drawing.getBoundingClientRect().width))));
+  observer.observe(drawing);
+  onDispose(() => observer.disconnect());
   return { element, zoomIn: () => change(2), zoomOut: () => change(0.5), reset, zoomTo: ({ lat, lon }) => change(view.peek().zoom >= 4 ? 1 : 2, ...project(lon, lat)) };
 }
 
@@ -96,7 +102,8 @@ function getGraticule() {
 }
 
 function placeLabels(zoom) {
-  return PLACES.filter((_, index) => zoom >= ALL_PLACES_ZOOM || index % 3 === 2).map(([name, lon, lat]) => {
+  const isShown = (index) => zoom >= ALL_PLACES_ZOOM || (zoom >= MIN_PLACES_ZOOM && index % 3 === 2);
+  return PLACES.filter((_, index) => isShown(index)).map(([name, lon, lat]) => {
     const [x, y] = project(lon, lat);
     return svg.text({ class: "map-place", x: x + 3 / zoom, y: y - 2 / zoom, style: { "font-size": `${8 / zoom}px` } }, name);
   });
