@@ -474,6 +474,7 @@ ROUTES: dict[str, RouteCase] = {
     "packages GET /packages": RouteCase(200),
     "packages POST /packages": RouteCase(201, json=package),
     "packages GET /packages/stats": RouteCase(200),
+    "packages GET /packages/positions": RouteCase(200),
     "packages GET /packages/export": RouteCase(200),
     "packages POST /packages/import": RouteCase(415, send={"data": b"tracking_number"}),
     "packages POST /packages/epcis": RouteCase(200, json=EPCIS),

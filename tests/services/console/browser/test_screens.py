@@ -21,6 +21,7 @@ from tests.services.console.browser.inbox_data import (
 from tests.services.console.browser.inbox_data import (
     account as channel_account,
 )
+from tests.services.console.browser.package_examples import ANSWERS as PACKAGE_ANSWERS
 from tests.services.console.browser.static_pages import BASE, AppPage, EventStream, list_page
 from tests.services.console.browser.test_administration import (
     ROLES,
@@ -110,7 +111,7 @@ _USAGE = {
         }
     ],
 }
-ANSWERS: dict[str, Any] = {
+ANSWERS: dict[str, Any] = PACKAGE_ANSWERS | {
     "GET /rag/documents": list_page([document(1), _FAILED]),
     "GET /rag/documents/doc_2": document(2, title=_LONG, metadata={"path": _LONG, "year": 1843}),
     "GET /rag/documents/doc_2/chunks": list_page(
@@ -226,6 +227,11 @@ SCREENS = [
     ("/documents/doc_2", "Pumps fail."),
     ("/collections", "reports"),
     ("/search?q=valves", "Pumps fail."),
+    ("/packages", "1Z5R89390357560001"),
+    ("/packages/pkg_1", "lost between departed"),
+    ("/packages/map", "7 open packages"),
+    ("/packages/dashboard", "420"),
+    ("/packages/import", "Drop a file"),
     ("/notifications", "Report 1"),
     ("/settings", "ak_1234"),
     ("/settings/channels", "Slack"),

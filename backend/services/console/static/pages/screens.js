@@ -26,6 +26,7 @@ import { conversationPage } from "./conversation.js";
  */
 
 const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
+const PACKAGES = { texts: ["screens", "packages"], styles: ["screens", "documents", "admin", "prose", "packages"] };
 const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin", "prose"] };
 const INBOX = { texts: ["screens", "inbox"], styles: ["screens", "inbox"] };
 const SETTINGS = { texts: ["screens", "settings"], styles: ["screens", "settings"] };
@@ -37,6 +38,11 @@ export const SCREENS = [
   { path: "/collections", title: "collections", permission: "rag:read", ...LIBRARY, load: () => import("./collections.js") },
   { path: "/search", title: "searchTest", permission: "rag:read", ...LIBRARY, load: () => import("./search_test.js") },
   { path: "/inbox", title: "inbox", permission: "chat:read", icon: "chat", ...INBOX, load: () => import("./inbox.js") },
+  { path: "/packages", title: "packages", permission: "packages:read", icon: "map", ...PACKAGES, load: () => import("./packages.js") },
+  { path: "/packages/map", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_map.js") },
+  { path: "/packages/dashboard", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_dashboard.js") },
+  { path: "/packages/import", title: "packages", permission: "packages:write", ...PACKAGES, load: () => import("./package_import.js") },
+  { path: "/packages/:id", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_details.js") },
   { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
   { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
   { path: "/admin/users", title: "users", permission: "users:read", ...ADMIN, load: () => import("./admin_users.js") },
