@@ -5,7 +5,7 @@ import re
 import pytest
 
 from backend.__main__ import main
-from backend.operations.__main__ import COMMANDS
+from backend.operations.command_line import COMMANDS
 from tests.commands import blocks, pages, without_blocks
 
 # Environments in which command blocks run: by default in tests/suite/separate/test_operations.py; a

@@ -27,13 +27,23 @@ from pathlib import Path
 from typing import Any
 
 from backend import disable_usage_reports
+from backend.chassis.observability.logs import set_log_levels
 from backend.chassis.parent_death_signal import die_with_parent
+from backend.chassis.settings import Env, SettingsError
 
 READY = b"R"
 ACCEPTED = b"A"
 LENGTH = struct.Struct("!I")
 """Header of a request and of the reply, which is a process id."""
 _PARENT_POLL_SECONDS = 0.0005
+# Python's allocator has pools of blocks of equal size: the multiples of 16 up to 512 bytes. The
+# imports leave up to 110 KB of free blocks of one size.
+_MIN_BLOCK_BYTES = 48
+_MAX_BLOCK_BYTES = 512
+_BLOCK_STEP_BYTES = 16
+_FILL_BYTES = 128 * 1024
+_fill: list[list[bytes]] = []
+"""Objects in what was free memory after the imports; see _keep_pages_shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,23 @@ def import_modules(names: Sequence[str]) -> None:
             import_module(name)
     gc.collect()
     gc.freeze()
+    _keep_pages_shared()
+
+
+def _keep_pages_shared() -> None:
+    """Prevent writes of forked processes to pages of imported modules, where that is possible.
+
+    A page is copied for a process when the process first writes to it. Writes to reference counts
+    cannot be prevented, but these can: new objects in the free memory between those of modules,
+    and the replacement of entries of the interpreter's method cache, which contain references.
+    """
+    for size in range(_MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES + 1, _BLOCK_STEP_BYTES):
+        content = size - sys.getsizeof(b"")
+        _fill.append([bytes(content) for _ in range(_FILL_BYTES // size)])
+    sys._clear_type_cache()
+    # Each logger would be changed when a service sets this level.
+    with suppress(SettingsError):
+        set_log_levels(Env(os.environ).log_level)
 
 
 def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | None:
