@@ -27,9 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import disable_usage_reports
-from backend.chassis.observability.logs import set_log_levels
 from backend.chassis.parent_death_signal import die_with_parent
-from backend.chassis.settings import Env, SettingsError
 
 READY = b"R"
 ACCEPTED = b"A"
@@ -110,6 +108,10 @@ def _keep_pages_shared() -> None:
         content = size - sys.getsizeof(b"")
         _fill.append([bytes(content) for _ in range(_FILL_BYTES // size)])
     sys._clear_type_cache()
+    # The supervisor imports this module too, also before any package is installed.
+    from backend.chassis.observability.logs import set_log_levels
+    from backend.chassis.settings import Env, SettingsError
+
     # Each logger would be changed when a service sets this level.
     with suppress(SettingsError):
         set_log_levels(Env(os.environ).log_level)
