@@ -64,7 +64,7 @@ def main(calls: int) -> None:
     variables = {"GRPC": "on", "GRPC_RATE_LIMIT": _NO_LIMIT}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_suite(Path(folder), "--only", "auth,gateway", **variables) as suite,
+        running_suite(Path(folder), **variables) as suite,
     ):
         user = suite.register_user("ada")
         series = (_create_rpc_series(suite, user), _create_http_series(suite, user))
