@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
+from backend.chassis.deadlines import get_remaining_seconds
 from backend.chassis.dns import HostResolver
 from backend.chassis.observability.tracing import (
     SpanKind,
@@ -69,7 +70,8 @@ class ServiceClient:
     """JSON client for one service. Safe to share between threads.
 
     Instances are called in turn. Each address of a host in *base_urls* is one instance; for https,
-    each URL is one. If an instance accepts no connection, the next one is called.
+    each URL is one. If an instance accepts no connection, the next one is called. Within work that
+    has a deadline (deadlines.py), a request ends at the deadline at the latest.
 
     Args:
         base_urls: URLs of the service's instances.
@@ -245,10 +247,23 @@ class ServiceClient:
                 url,
                 body=body,
                 headers=all_headers,
-                timeout=self._timeout,
+                timeout=self._get_timeout(url),
                 redirect=False,
                 preload_content=False,
             )
+
+    def _get_timeout(self, url: str) -> urllib3.Timeout:
+        remaining = get_remaining_seconds()
+        if remaining is None:
+            return self._timeout
+        if remaining <= 0:
+            raise UpstreamTimeout(f"{url} was not called: the deadline has passed.")
+        # With a total, urllib3 counts the time of the connection too.
+        return urllib3.Timeout(
+            total=remaining,
+            connect=self._timeout.connect_timeout,
+            read=self._timeout.read_timeout,
+        )
 
     def _parse_response(self, url: str, status: int, content: bytes) -> Any:
         if len(content) > _MAX_RESPONSE_BYTES:

@@ -36,6 +36,8 @@ class Service:
         declares_agent_tools: True if the service calls `declare_agent_tools`
             (backend/chassis/web/agent_tools.py).
         commands: subcommands of `python -m backend` that the service's `__main__.main` handles.
+        imports: modules that packages of the service import when it starts, which importing its
+            `app` does not import. The supervisor imports them before it forks the service.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Service:
     own_path: str = ""
     declares_agent_tools: bool = False
     commands: tuple[Command, ...] = ()
+    imports: tuple[str, ...] = ()
 
     @property
     def is_gateway(self) -> bool:
