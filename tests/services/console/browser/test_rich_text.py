@@ -44,6 +44,12 @@ const show = (text, citations = []) => {
   root.append(renderMarkdown(text, { citations }));
   return root;
 };
+const find = async (root, selector) => {
+  for (let attempt = 0; attempt < 500 && !root.querySelector(selector); attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return root.querySelector(selector);
+};
 """
 
 # Elements and attributes that an answer may consist of.
@@ -198,12 +204,25 @@ def test_code_blocks_of_a_text_are_sent_in_one_request(page: StaticPage) -> None
     classes = page.run(
         f"{_SIMPLIFY}"
         "const root = show(argument);"
-        "await new Promise((resolve) => setTimeout(resolve, 100));"
+        "await find(root, 'code span');"
         "return [...root.querySelectorAll('code span')].map((span) => span.className);",
         "```py\na = 1\n```\n\n```js\nb\n```",
     )
     assert classes == ["token-k", "token-k"]
     assert [name for name, _, _ in page.calls] == ["POST /console/code"]
+
+
+def test_only_pages_of_packages_are_links_inside_the_console(page: StaticPage) -> None:
+    links = page.run(
+        f"{_SIMPLIFY} const root = show(argument);"
+        "return [...root.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.target]);",
+        "[a](/console/packages/pkg_1?event=evt_2) [b](/console/settings) [c](//evil.test/console)"
+        " [d](/console/packages/pkg_1/../../admin) [e](https://example.org)",
+    )
+    assert links == [
+        ["/console/packages/pkg_1?event=evt_2", ""],
+        ["https://example.org", "_blank"],
+    ]
 
 
 def test_formula_tree_becomes_only_allowed_mathml(page: StaticPage) -> None:
@@ -217,8 +236,7 @@ def test_formula_tree_becomes_only_allowed_mathml(page: StaticPage) -> None:
     html = page.run(
         f"{_SIMPLIFY}"
         "const root = show('$$z^2$$');"
-        "await new Promise((resolve) => setTimeout(resolve, 100));"
-        "return root.querySelector('math').outerHTML;"
+        "return (await find(root, 'math')).outerHTML;"
     )
     del page.answers["POST /console/formula"]
     assert html == (
