@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any, Final
 
+from backend.chassis.csv_cells import make_formula_safe
 from backend.services.packages.domain import json_views
 from backend.services.packages.domain.packages import Caller, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
@@ -19,19 +20,6 @@ from backend.services.packages.model import Package, PackageFilter, Sort
 
 _BATCH: Final = 1000
 _READ_BYTES: Final = 64 * 1024
-_FORMULA_STARTS: Final = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "\uff1d",
-    "\uff0b",
-    "\uff0d",
-    "\uff20",
-)
 _LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
 COLUMNS: Final = (
     "id",
@@ -185,23 +173,6 @@ def build_row(package: Package) -> list[Any]:
         place: Mapping[str, Any] = content[end] or {}
         derived |= {f"{end}_{name}": place.get(name) for name in _LOCATION_FIELDS}
     return [derived[name] if name in derived else content[name] for name in COLUMNS]
-
-
-def make_formula_safe(value: Any) -> Any:
-    """Return *value* for a CSV cell. Text that a spreadsheet would calculate gets an apostrophe.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
-
-
-def remove_formula_guard(text: str) -> str:
-    """Return the text of a CSV cell without the apostrophe of `make_formula_safe`."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA_STARTS) else text
 
 
 def _drain(buffer: io.StringIO) -> bytes:
