@@ -19,9 +19,14 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_stats import StatsClient
+from backend.services.admin.clients.user_stats import UserStatsClient
+from backend.services.admin.domain.chat import ChatForwarder
 from backend.services.admin.domain.stats import StatsService
+from backend.services.admin.domain.user_stats import UserStatsService
+from backend.services.admin.routes.chat import chat_routes
 from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
+from backend.services.admin.routes.user_stats import user_stats_routes
 from backend.services.admin.settings import Settings
 
 # Counting many rows takes several seconds; a request for statistics waits no longer than this.
@@ -34,10 +39,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_service(settings.common, {})
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, ChatForwarder(clients["chat"]))
     audit_requests_without_tables(app, settings.common)
     provide(app, settings.report)
     app.register_blueprint(stats_routes)
     app.register_blueprint(settings_routes)
+    app.register_blueprint(chat_routes)
+    app.register_blueprint(user_stats_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
