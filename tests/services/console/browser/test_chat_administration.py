@@ -141,7 +141,7 @@ def test_figures_show_rates_durations_and_gaps(context: BrowserContext) -> None:
     table = page.get_by_role("group", name="By channel")
     expect(table.locator("tbody tr").nth(1)).to_contain_text("Web chat")
     page.get_by_role("button", name="7 days").click()
-    page.get_by_label("Channel").select_option("slack")
+    page.get_by_label("Channel", exact=True).select_option("slack")
     expect(page).to_have_url("http://localhost/console/admin/chat?days=7&channel=slack")
     page.wait_for_timeout(50)
     assert app.list_calls("GET /admin/chat/stats")[-1][0] == {"days": "7", "channel": "slack"}
@@ -166,13 +166,13 @@ def test_retention_is_changed_and_errors_are_at_the_field(context: BrowserContex
     app.answers["PUT /admin/chat/retention"] = Failure(422, "invalid", errors=detail)
     page = app.open("/admin/chat")
     page.get_by_role("button", name="Change the retention period").click()
-    page.get_by_label("Days").fill("0")
+    page.get_by_label("Days", exact=True).fill("0")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Input should be greater than 0.")).to_be_visible()
 
     app.answers["PUT /admin/chat/retention"] = RETENTION | {"days": 30}
     app.answers["GET /admin/chat/retention"] = RETENTION | {"days": 30}
-    page.get_by_label("Days").fill("30")
+    page.get_by_label("Days", exact=True).fill("30")
     page.get_by_role("button", name="Save").click()
 
     expect(page.get_by_text("Messages are deleted after 30 days.")).to_be_visible()
@@ -187,8 +187,8 @@ def test_history_is_searched_read_exported_and_deleted(context: BrowserContext) 
     }
     app.answers["DELETE /admin/chat/history/conv_1"] = None
     page = app.open("/admin/chat/history")
-    page.get_by_label("Words").fill("parcel")
-    page.get_by_label("Channel").select_option("whatsapp")
+    page.get_by_label("Words", exact=True).fill("parcel")
+    page.get_by_label("Channel", exact=True).select_option("whatsapp")
     page.get_by_label("Since").fill("2026-11-29T10:00")
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_role("button", name="Ada Lovelace", exact=True)).to_be_visible()
