@@ -60,7 +60,7 @@ def test_user_has_questions_tokens_and_cost_by_day(settings, model, identities):
     changed = replace(settings, models=models, prices=prices)
     app = create_app(changed, embedder=WordEmbedder(), now=clock)
     client = identities.trust(app).test_client()
-    ada, bob = identities.bearer("user-ada"), identities.bearer("user-bob")
+    ada, bob = (identities.bearer(name, tenant_id="team") for name in ("user-ada", "user-bob"))
     model.queue_replies(*(Reply(text="So it is.") for _ in range(3)))
     post_query(client, ada, "One?")
     clock.time += timedelta(hours=2)
@@ -68,7 +68,7 @@ def test_user_has_questions_tokens_and_cost_by_day(settings, model, identities):
     post_query(client, bob, "Three?")
 
     own = client.get("/me/stats?days=2", headers=ada).json
-    reader = identities.bearer("user-mia", permissions=["users:read"])
+    reader = identities.bearer("user-mia", tenant_id="team", permissions=["users:read"])
     read = client.get("/users/user-ada/stats?days=2", headers=reader).json
 
     assert read == own

@@ -28,8 +28,11 @@ def test_stats_require_system_read(ada):
 
 def test_user_has_documents_by_day(start_app, identities):
     app = start_app(identities)
-    ada, bob = (ApiUser(app, identities.bearer(name)) for name in ("user-ada", "user-bob"))
-    reader = ApiUser(app, identities.bearer("user-mia", permissions=["users:read"]))
+    ada, bob = (
+        ApiUser(app, identities.bearer(name, tenant_id="team")) for name in ("user-ada", "user-bob")
+    )
+    permissions = ["users:read"]
+    reader = ApiUser(app, identities.bearer("user-mia", tenant_id="team", permissions=permissions))
     ada.upload("One passage about boats.", "boats.txt")
     bob.upload("Another passage, about ships.", "ships.txt")
 

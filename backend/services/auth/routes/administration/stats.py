@@ -101,7 +101,7 @@ def get_stats(query: StatsQuery) -> AuthStatsResponse:
 def get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
     """Get the sign-ins of a user by day, and the time of the last activity."""
     user = use(UserService).get_user(current_principal(), user_id)
-    return _get_user_stats(user.account.user_id, query)
+    return _get_user_stats(user.account.id, query)
 
 
 @stats.get("/me/stats")
