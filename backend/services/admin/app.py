@@ -31,6 +31,8 @@ from backend.services.admin.settings import Settings
 
 # Counting many rows takes several seconds; a request for statistics waits no longer than this.
 _READ_TIMEOUT_SECONDS = 10.0
+# Erasing a person deletes thousands of messages in small transactions.
+_CHAT_READ_TIMEOUT_SECONDS = 25.0
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -40,7 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
     provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
-    provide(app, ChatForwarder(clients["chat"]))
+    provide(app, ChatForwarder(_create_client(settings, "chat", _CHAT_READ_TIMEOUT_SECONDS)))
     audit_requests_without_tables(app, settings.common)
     provide(app, settings.report)
     app.register_blueprint(stats_routes)
@@ -52,13 +54,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     return verify_routes(app)
 
 
-def _create_client(settings: Settings, name: str) -> ServiceClient:
+def _create_client(
+    settings: Settings, name: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS
+) -> ServiceClient:
     """Create a client of service *name* that sends a service token of this service."""
     entry = get_service(name)
     tokens = ServiceTokens(settings.common.secret_key.reveal(), get_service("admin").full_name)
     return ServiceClient(
         *settings.urls[name],
-        read_timeout_seconds=_READ_TIMEOUT_SECONDS,
+        read_timeout_seconds=read_timeout_seconds,
         get_service_token=partial(tokens.get_token, entry.full_name),
         ssl_context=settings.gateway_tls_context if entry.is_gateway else None,
     )

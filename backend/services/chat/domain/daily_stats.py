@@ -45,15 +45,12 @@ class DailyStatsUpdate:
         """Count the marked days of a tenant. Returns the number of days that were stored."""
         with self._database.read() as session:
             marks = store.list_changed_days(session, tenant_id)
-            state = store.get_tenant_state(session, tenant_id)
-            kept_from = state.kept_from if state else None
         stored = 0
         for day, token in marks.items():
             rows = self._count(tenant_id, day)
             with self._database.write() as session:
-                if store.take_mark(session, tenant_id, day, token) and (
-                    kept_from is None or day >= kept_from
-                ):
+                state = store.ensure_tenant_state(session, tenant_id)
+                if store.take_mark(session, tenant_id, day, token) and _is_kept(state, day):
                     store.replace_days(session, tenant_id, Period(day, day), rows)
                     stored += 1
         return stored
@@ -76,25 +73,27 @@ class DailyStatsUpdate:
             seen = state.counted_at if state else None
             period = get_uncounted_period(session, tenant_id, state, started_at)
         days = list(period) if period is not None else []
-        # The last day is stored together with the time up to which everything is counted.
-        for day in days[:-1]:
+        for day in days:
             rows = self._count(tenant_id, day)
             with self._database.write() as session:
                 state = store.ensure_tenant_state(session, tenant_id)
                 if state.counted_at != seen:
                     return 0
-                store.replace_days(session, tenant_id, Period(day, day), rows)
-        rows = self._count(tenant_id, days[-1]) if days else []
-        with self._database.write() as session:
-            if not store.advance_counted_at(session, tenant_id, seen, started_at):
-                return 0
-            if days:
-                store.replace_days(session, tenant_id, Period(days[-1], days[-1]), rows)
+                if _is_kept(state, day):
+                    store.replace_days(session, tenant_id, Period(day, day), rows)
+                if day == days[-1]:
+                    # In the same transaction, so that a concurrent count notices it.
+                    state.counted_at = started_at
         return len(days)
 
     def _count(self, tenant_id: str, day: date) -> list[DailyStats]:
         with self._database.read() as session:
             return store.count_days(session, tenant_id, Period(day, day))
+
+
+def _is_kept(state: TenantState, day: date) -> bool:
+    """Return whether messages of *day* are kept. If not, some of them may be deleted already."""
+    return state.kept_from is None or day >= state.kept_from
 
 
 def get_uncounted_period(

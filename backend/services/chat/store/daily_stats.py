@@ -463,15 +463,3 @@ def ensure_tenant_state(session: Session, tenant_id: str) -> TenantState:
     """Return the row of the tenant, locked until the transaction ends, after adding it."""
     session.execute(insert_ignoring_conflicts(session, TenantState).values(tenant_id=tenant_id))
     return session.get_one(TenantState, tenant_id, populate_existing=True, with_for_update=True)
-
-
-def advance_counted_at(
-    session: Session, tenant_id: str, seen: datetime | None, time: datetime
-) -> bool:
-    """Set `counted_at` to *time*. Returns False if another count has changed it since *seen*."""
-    state = ensure_tenant_state(session, tenant_id)
-    if state.counted_at != seen:
-        return False
-    state.counted_at = time
-    session.flush()
-    return True
