@@ -46,6 +46,7 @@ def app(settings, identities, clock):
 @pytest.fixture
 def chat(settings, clock):
     database = open_database(settings.database_url, "chat")
+    database.migrate("chat")
     yield Chat(database, clock)
     database.engine.dispose()
 

@@ -113,11 +113,12 @@ function retentionView({ days, kept_from: keptFrom }, reload) {
       reload();
     }
   };
-  return [
+  return html.div(
+    { class: "retention" },
     html.p(days === null ? t("keptForever") : t("keptForDays", days)),
     keptFrom && html.p({ class: "faint" }, t("deletedBefore", formatDate(keptFrom))),
-    html.p(html.button({ type: "button", class: "button", onclick: change }, t("changeRetention"))),
-  ];
+    html.button({ type: "button", class: "button", onclick: change }, t("changeRetention")),
+  );
 }
 
 function changeRetention(days) {

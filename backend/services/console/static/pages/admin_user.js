@@ -2,7 +2,7 @@
 
 import { ApiError, get } from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
-import { formatBytes, formatNumber, formatRelativeTime, formatShortDate, t } from "../lib/i18n.js";
+import { formatNumber, formatRelativeTime, formatShortDate, t } from "../lib/i18n.js";
 import { effect } from "../lib/reactive.js";
 import { consolePath } from "../lib/router.js";
 import { renderChart } from "../ui/chart.js";
@@ -34,9 +34,13 @@ function ignoreUnavailable(error) {
 }
 
 function figuresView(stats) {
-  const { user } = stats;
+  const { user, last_activity_at: time } = stats;
   return [
-    user && html.p({ class: "user-heading" }, html.strong({ dir: "auto" }, user.display_name || user.username), " ", html.span({ class: "faint", dir: "auto" }, [user.display_name && user.username, user.email].filter(Boolean).join(" · "))),
+    html.dl(
+      { class: "facts" },
+      user && html.div(html.dt(t("name")), html.dd({ dir: "auto" }, [user.display_name, user.username, user.email].filter(Boolean).join(" · "))),
+      html.div(html.dt(t("lastActivity")), html.dd(show(time, formatRelativeTime))),
+    ),
     stats.unavailable.length > 0 && html.p({ class: "warning-box", role: "status" }, icon("warning"), t("statsUnavailable", stats.unavailable.join(", "))),
     html.dl({ class: "totals" }, getTotals(stats).map(([label, value]) => html.div(html.dt(t(label)), html.dd(value)))),
     html.div({ class: "charts" }, getCharts(stats.days).map((chart) => renderChart(chart))),
@@ -46,16 +50,14 @@ function figuresView(stats) {
 const show = (value, format = formatNumber) => (value === null || value === undefined ? "–" : format(value));
 const showCost = (value) => formatNumber(value, { maximumFractionDigits: 4 });
 
-function getTotals({ totals, last_activity_at: time }) {
+function getTotals({ totals }) {
   return [
-    ["lastActivity", show(time, formatRelativeTime)],
     ["signIns", show(totals.sign_ins)],
     ["conversations", show(totals.conversations)],
     ["questions", show(totals.questions)],
     ["tokens", show(totals.tokens?.total)],
     ["cost", show(totals.cost, showCost)],
     ["newDocuments", show(totals.documents)],
-    ["stored", show(totals.bytes, formatBytes)],
     ["chatConversations", show(totals.chat_conversations)],
     ["chatMessages", show(totals.chat_messages)],
   ];
