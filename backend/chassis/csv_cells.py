@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-_FORMULA_STARTS: Final = (
+FORMULA_STARTS: Final = (
     "=",
     "+",
     "-",
@@ -24,11 +24,11 @@ def make_formula_safe(value: Any) -> Any:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value
 
 
 def remove_formula_guard(text: str) -> str:
     """Return the text of a CSV cell without the apostrophe of `make_formula_safe`."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA_STARTS) else text
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text

@@ -8,6 +8,7 @@ from backend.chassis.database.sessions import Database
 from backend.services.chat.domain.daily_stats import DailyStatsUpdate
 
 _INTERVAL: Final = timedelta(minutes=1)
+_MOMENT: Final = timedelta(seconds=1)
 
 
 class DailyStatsJob:
@@ -38,9 +39,8 @@ class DailyStatsJob:
         if self._next_check is None or now >= self._next_check:
             self._next_check = now + _INTERVAL
             self._has_changes = self._update.has_changes()
-            if self._has_changes:
-                return max(now, self._next_run or now)
-            return None
-        if not self._has_changes:
-            return None
-        return max(self._next_check, self._next_run or now)
+            # The caller has read the clock a moment ago.
+            return (
+                max(now - _MOMENT, self._next_run or now - _MOMENT) if self._has_changes else None
+            )
+        return max(self._next_check, self._next_run or now) if self._has_changes else None

@@ -9,6 +9,7 @@ from backend.services.chat.domain.ended_sessions import EndedSessions
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = timedelta(minutes=1)
+_MOMENT: Final = timedelta(seconds=1)
 
 
 class EndedSessionsJob:
@@ -35,6 +36,8 @@ class EndedSessionsJob:
 
     def get_next_due_time(self) -> datetime | None:
         due = self._sessions.get_due_time()
-        if due is None or self._retry_at is None:
-            return due
-        return max(due, self._retry_at)
+        if due is None:
+            return None
+        # Other processes do not know when this one tries again. To them it is due now, not overdue
+        # since the end of the session. The caller has read the clock a moment ago.
+        return max(due, self._retry_at or self._now() - _MOMENT)

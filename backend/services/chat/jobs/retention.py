@@ -7,6 +7,7 @@ from typing import Final
 from backend.services.chat.domain.retention import RetentionDeletion
 
 _INTERVAL: Final = timedelta(minutes=1)
+_MOMENT: Final = timedelta(seconds=1)
 
 
 class RetentionJob:
@@ -35,4 +36,5 @@ class RetentionJob:
         if self._next_check is not None and now < self._next_check:
             return None
         self._next_check = now + _INTERVAL
-        return now if self._deletion.has_expired() else None
+        # The caller has read the clock a moment ago.
+        return now - _MOMENT if self._deletion.has_expired() else None

@@ -7,7 +7,7 @@ from backend.chassis.database.row_security import protect_rows
 from backend.chassis.database.types import UtcDateTime
 
 revision = "0020"
-down_revision = "0002"
+down_revision = "0010"
 
 # SQLite increments only a key of the type INTEGER.
 _BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -217,7 +217,7 @@ def test_job_counts_only_what_changed_and_at_most_once_a_minute(chat, clock):
     conversation = chat.open("a")
     chat.write(conversation)
 
-    assert job.get_next_due_time() == clock()
+    assert job.get_next_due_time() <= clock()
     job.run_once()
     assert [row["inbound"] for row in chat.list_rows()] == [1, 1]
     chat.write(conversation)

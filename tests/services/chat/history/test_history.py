@@ -236,7 +236,7 @@ def test_retention_job_finds_its_work_once_a_minute(chat, clock, client, manager
     clock.advance(days=10)
     client.put("/retention", json={"days": 1}, headers=manager)
 
-    assert job.get_next_due_time() == clock()
+    assert job.get_next_due_time() <= clock()
     assert job.run_once()
     assert not job.run_once()
     assert count(chat) == 0
@@ -264,7 +264,7 @@ def test_agent_deletes_its_copies_of_deleted_messages(
     client.delete(f"/history/{deleted}", headers=manager)
     client.delete("/history/people/user:user-ada", headers=manager)
     client.delete("/accounts/help", headers=manager)
-    assert job.get_next_due_time() == clock()
+    assert job.get_next_due_time() <= clock()
     job.run_once()
     first = {f"session of {name}" for name in (deleted, erased, of_account)}
     assert set(agent.deleted_sessions) == first
