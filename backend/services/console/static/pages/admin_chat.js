@@ -32,8 +32,8 @@ function channelSelect(channel) {
     channel.value = event.currentTarget.value;
     updateQuery({ channel: channel.value });
   };
-  const options = ["", ...CHANNELS].map((name) => html.option({ value: name, selected: name === channel.peek() }, name ? getChannelName(name) : t("allChannels")));
-  return html.div({ class: "filter-bar" }, html.label({ class: "compact-field" }, html.span(t("channel")), html.select({ class: "input", onchange: select }, options)));
+  const options = ["", ...CHANNELS].map((name) => html.option({ value: name, selected: name === channel.peek() }, name ? getChannelName(name) : t("historyAllChannels")));
+  return html.div({ class: "filter-bar" }, html.label({ class: "compact-field" }, html.span(t("historyChannel")), html.select({ class: "input", onchange: select }, options)));
 }
 
 function statsView(stats) {
@@ -51,7 +51,7 @@ const showRate = (rate) => (rate === null ? "–" : formatPercent(rate));
 function getTotals({ totals, waiting_answers: waiting }) {
   return [
     ["activeUsers", formatNumber(totals.active_users)],
-    ["conversations", formatNumber(totals.conversations_opened)],
+    ["historyConversations", formatNumber(totals.conversations_opened)],
     ["completionRate", showRate(totals.completion_rate)],
     ["handovers", formatNumber(totals.handovers)],
     ["firstResponse", showDuration(totals.first_response.median_seconds)],
@@ -68,7 +68,7 @@ function getCharts(days) {
     { title: t("activeUsers"), labels, series: [series("activeUsers", (day) => day.active_users, 1)] },
     {
       type: "lines",
-      title: t("conversations"),
+      title: t("historyConversations"),
       labels,
       series: [series("opened", (day) => day.conversations_opened, 1), series("closed", (day) => day.conversations_closed, 2), series("handovers", (day) => day.handovers, 3)],
     },
@@ -86,9 +86,9 @@ function getCharts(days) {
 function channelTable(items) {
   const amount = (key, read) => ({ label: t(key), className: "end number", render: (item) => read(item) });
   const columns = [
-    { label: t("channel"), render: ({ name }) => getChannelName(name) },
+    { label: t("historyChannel"), render: ({ name }) => getChannelName(name) },
     amount("activeUsers", (item) => formatNumber(item.active_users)),
-    amount("conversations", (item) => formatNumber(item.conversations_opened)),
+    amount("historyConversations", (item) => formatNumber(item.conversations_opened)),
     amount("completionRate", (item) => showRate(item.completion_rate)),
     amount("handovers", (item) => formatNumber(item.handovers)),
     amount("firstResponse", (item) => showDuration(item.first_response.median_seconds)),

@@ -34,7 +34,7 @@ export function page() {
 
 function exportLink(filter, format) {
   const getAddress = () => api.withQuery("/admin/chat/history/export", { ...JSON.parse(filter.value), format });
-  return html.a({ class: "button", href: getAddress, download: `history.${format}` }, icon("download"), t(`export_${format}`));
+  return html.a({ class: "button", href: getAddress, download: `history.${format}` }, icon("download"), t(`historyExport_${format}`));
 }
 
 /** Return the parameters of the request: local times of the address become UTC. */
@@ -71,8 +71,8 @@ function filterForm() {
   return html.form(
     { class: "filter-bar", role: "search", "aria-label": t("searchHistory"), onsubmit: submit, onreset: reset },
     field("q", t("words"), { type: "search", maxlength: 200, dir: "auto", autocomplete: "off" }),
-    choice("channel", t("channel"), CHANNELS.map((name) => [name, getChannelName(name)])),
-    choice("status", t("state"), STATUSES.map((name) => [name, t(`status_${name}`)])),
+    choice("channel", t("historyChannel"), CHANNELS.map((name) => [name, getChannelName(name)])),
+    choice("status", t("state"), STATUSES.map((name) => [name, t(`historyStatus_${name}`)])),
     field("since", t("since"), { type: "datetime-local" }),
     field("until", t("until"), { type: "datetime-local" }),
     html.button({ class: "button" }, t("applyFilter")),
@@ -82,9 +82,9 @@ function filterForm() {
 
 function getColumns(reload) {
   return [
-    { label: t("conversation"), render: (item) => html.button({ type: "button", class: "link-button", dir: "auto", onclick: () => showConversation(item) }, getTitle(item)) },
-    { label: t("channel"), render: ({ channel }) => getChannelName(channel) },
-    { label: t("state"), render: ({ status }) => t(`status_${status}`) },
+    { label: t("historyConversation"), render: (item) => html.button({ type: "button", class: "link-button", dir: "auto", onclick: () => showConversation(item) }, getTitle(item)) },
+    { label: t("historyChannel"), render: ({ channel }) => getChannelName(channel) },
+    { label: t("state"), render: ({ status }) => t(`historyStatus_${status}`) },
     { label: t("person"), render: (item) => html.span({ class: "truncate target", title: getPerson(item) }, getPerson(item) ?? "–") },
     { label: t("lastMessage"), render: ({ updated_at: time }) => html.time({ datetime: time }, formatRelativeTime(time)) },
     { render: (item) => actionMenu(item, reload) },
@@ -126,14 +126,14 @@ function messageList({ messages }) {
   if (!messages.length) return html.p(t("noMessages"));
   return html.ol({ class: "history-messages" }, messages.map((message) =>
     html.li(
-      html.div({ class: "faint" }, html.span({ dir: "auto" }, message.author), " · ", html.time({ datetime: message.sent_at }, formatDateTime(message.sent_at)), message.internal && ` · ${t("internalNote")}`),
+      html.div({ class: "faint" }, html.span({ dir: "auto" }, message.author), " · ", html.time({ datetime: message.sent_at }, formatDateTime(message.sent_at)), message.internal && ` · ${t("historyInternalNote")}`),
       html.p({ dir: "auto" }, getMessageText(message)),
     ),
   ));
 }
 
 function getMessageText({ content, deleted_at: deletedAt }) {
-  if (deletedAt) return t("messageDeleted");
+  if (deletedAt) return t("historyMessageDeleted");
   return content.text || content.title || content.caption || t("messageOfType", content.type);
 }
 

@@ -53,10 +53,10 @@ const showCost = (value) => formatNumber(value, { maximumFractionDigits: 4 });
 function getTotals({ totals }) {
   return [
     ["signIns", show(totals.sign_ins)],
-    ["conversations", show(totals.conversations)],
+    ["historyConversations", show(totals.conversations)],
     ["questions", show(totals.questions)],
     ["tokens", show(totals.tokens?.total)],
-    ["cost", show(totals.cost, showCost)],
+    ["historyCost", show(totals.cost, showCost)],
     ["newDocuments", show(totals.documents)],
     ["chatConversations", show(totals.chat_conversations)],
     ["chatMessages", show(totals.chat_messages)],

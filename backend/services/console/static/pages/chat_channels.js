@@ -5,4 +5,4 @@ import { t } from "../lib/i18n.js";
 export const CHANNELS = ["web", "whatsapp", "messenger", "slack", "teams", "telegram", "twilio", "generic"];
 
 /** Return the name of a channel; of an unknown one, its identifier. */
-export const getChannelName = (channel) => (CHANNELS.includes(channel) ? t(`channel_${channel}`) : channel);
+export const getChannelName = (channel) => (CHANNELS.includes(channel) ? t(`historyChannel_${channel}`) : channel);
