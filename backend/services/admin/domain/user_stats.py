@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -114,12 +115,13 @@ class UserStatsService:
         self, user_id: str | None, period: Period, caller_headers: Mapping[str, str]
     ) -> _Parts:
         request = self._client.request_stats
-        arguments = (user_id, period, caller_headers)
         with ThreadPoolExecutor(4, "user-stats") as executor:
-            auth = executor.submit(request, "auth", AuthUserStats, *arguments)
-            agent = executor.submit(request, "agent", AgentUserStats, *arguments)
-            rag = executor.submit(request, "rag", RagUserStats, *arguments)
-            chat = executor.submit(request, "chat", ChatUserStats, *arguments)
+            auth = executor.submit(request, "auth", AuthUserStats, user_id, period, caller_headers)
+            agent = executor.submit(
+                request, "agent", AgentUserStats, user_id, period, caller_headers
+            )
+            rag = executor.submit(request, "rag", RagUserStats, user_id, period, caller_headers)
+            chat = executor.submit(request, "chat", ChatUserStats, user_id, period, caller_headers)
         try:
             return _Parts(auth.result(), agent.result(), rag.result(), chat.result())
         except UserUnknown as error:
@@ -154,18 +156,20 @@ def _find_day(
 
 
 def _sum_days(days: Sequence[UserDay]) -> UserFigures:
-    tokens = [day.tokens for day in days if day.tokens is not None]
-    return UserFigures(
-        **{
-            name: _sum([getattr(day, name) for day in days])
-            for name in UserFigures.model_fields
-            if name != "tokens"
-        },
-        tokens=None
-        if len(tokens) < len(days)
-        else Tokens(
-            **{name: sum(getattr(count, name) for count in tokens) for name in Tokens.model_fields}
-        ),
+    sums: dict[str, Any] = {
+        name: _sum([getattr(day, name) for day in days])
+        for name in UserFigures.model_fields
+        if name != "tokens"
+    }
+    return UserFigures(**sums, tokens=_sum_tokens([day.tokens for day in days]))
+
+
+def _sum_tokens(counts: Sequence[Tokens | None]) -> Tokens | None:
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    return Tokens(
+        **{name: sum(getattr(count, name) for count in known) for name in Tokens.model_fields}
     )
 
 
