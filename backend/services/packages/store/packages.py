@@ -92,18 +92,28 @@ def list_destinations(
 def find_by_number(
     session: Session, tenant_id: str, carrier: str | None, number: str, *, for_update: bool = False
 ) -> PackageRow | None:
-    """Return the package with this number; of several carriers, the newest one."""
+    """Return the package with this number: that of *carrier*, or else the newest one.
+
+    Providers have other names for some carriers.
+    """
     query = (
         select(PackageRow)
         .where(PackageRow.tenant_id == tenant_id, PackageRow.number == number)
-        .order_by(PackageRow.created_at.desc())
+        .order_by((PackageRow.carrier == (carrier or "")).desc(), PackageRow.created_at.desc())
         .limit(1)
     )
-    if carrier is not None:
-        query = query.where(PackageRow.carrier == carrier)
-    if for_update:
-        query = query.with_for_update()
-    return session.scalar(query)
+    return session.scalar(query.with_for_update() if for_update else query)
+
+
+def get_by_number(session: Session, tenant_id: str, carrier: str, number: str) -> PackageRow | None:
+    """Return the package of *carrier* with this number, or None."""
+    return session.scalar(
+        select(PackageRow).where(
+            PackageRow.tenant_id == tenant_id,
+            PackageRow.carrier == carrier,
+            PackageRow.number == number,
+        )
+    )
 
 
 def add_package(session: Session, row: PackageRow) -> None:
@@ -117,12 +127,16 @@ def add_package(session: Session, row: PackageRow) -> None:
             session.add(row)
     except IntegrityError as error:
         raise NumberTaken from error
-    replace_tags(session, row)
+    _add_tags(session, row)
 
 
 def replace_tags(session: Session, row: PackageRow) -> None:
     """Store the tags of *row* for filters."""
     session.execute(delete(PackageTag).where(PackageTag.package_id == row.id))
+    _add_tags(session, row)
+
+
+def _add_tags(session: Session, row: PackageRow) -> None:
     for tag in row.tags:
         session.add(
             PackageTag(
