@@ -33,8 +33,8 @@ INSERT INTO tracking_events (id, tenant_id, package_id, key, code, occurred_at, 
   local_time, time_basis, sequence, location, source)
 SELECT 'evt_' || substr(p.id, 5) || s.number, p.tenant_id, p.id,
   'id:' || p.number || '-' || s.number,
-  CASE WHEN s.code = 'delivered' AND p.status <> 'delivered' THEN 'note' ELSE s.code END, {time}, {time}, NULL, 'offset', s.number,
-  p.origin, 'api'
+  CASE WHEN s.code = 'delivered' AND p.status <> 'delivered' THEN 'note' ELSE s.code END,
+  {time}, {time}, NULL, 'offset', s.number, p.origin, 'api'
 FROM packages p CROSS JOIN steps s
 WHERE p.row > :first AND p.row <= :last
 ORDER BY p.row, s.number

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.audit_events import format_time
+from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.packages.domain.findings.durations import (
     MIN_SAMPLES,
     describe_insufficient,
@@ -39,6 +40,7 @@ from backend.services.packages.domain.prediction.places import list_places
 from backend.services.packages.domain.prediction.samples import SampleTable
 from backend.services.packages.domain.status import sort_events
 from backend.services.packages.errors import PackageNotFound
+from backend.services.packages.events import PackageInvestigated
 from backend.services.packages.model import (
     CLOSED_STATUSES,
     EventCode,
@@ -58,6 +60,7 @@ from backend.services.packages.store import packages as package_store
 from backend.services.packages.store import statistics as statistics_store
 from backend.services.packages.store.base import new_id
 
+_RECORDER: Final = EventRecorder("packages")
 MAX_LISTED: Final = 100
 # Smaller differences of the probability to be in time are not worth another route.
 _MIN_GAIN: Final = 0.05
@@ -133,6 +136,21 @@ class InvestigationService:
                 completed_at=self._now(),
             )
             store.add_investigation(session, caller.tenant_id, found)
+            _RECORDER.record_event(
+                session,
+                PackageInvestigated(
+                    package_id=package_id,
+                    tracking_number=subject.package.number,
+                    carrier=subject.package.carrier,
+                    investigation_id=found.id,
+                    kind=str(kind),
+                    findings=[finding.kind for finding in found.findings],
+                ),
+                subject=package_id,
+                key=package_id,
+                tenant_id=caller.tenant_id,
+                time=now,
+            )
             return found
 
     def list_investigations(self, caller: Caller, package_id: str) -> Sequence[Investigation]:
