@@ -72,6 +72,7 @@ OPEN_TO_API_KEYS = {
         "POST /hooks",
         "POST /inbound/<inbound_id>/replay",
         "POST /message",
+        "POST /templates/sync",
         "PUT /conversations/<conversation_id>/messages/<message_id>/reactions/<emoji>",
         "PUT /conversations/<conversation_id>/read",
     },

@@ -64,10 +64,14 @@ EXPECTED_ERRORS = {
     "POST /chat/contacts/{contact_id}/link": 404,
     "POST /chat/contacts/{contact_id}/merge": 404,
     # Nothing was sent to a channel or received from one.
+    "GET /chat/conversations/{conversation_id}/attachments/{attachment_id}": 404,
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,
     # The account of the example does not exist.
+    "POST /chat/templates/sync": 404,
+    # The signature of the example is not valid.
+    "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
     # The package of the example does not exist, and no tour was computed.

@@ -28,6 +28,7 @@ from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.investigations import investigations
 from backend.services.packages.routes.packages import packages
+from backend.services.packages.routes.positions import positions
 from backend.services.packages.routes.stats import stats
 from backend.services.packages.routes.tours import tours
 from backend.services.packages.routes.transfers import transfers
@@ -65,6 +66,7 @@ def create_app(
         components.packages,
         components.webhooks,
         components.stats,
+        components.positions,
         components.investigations,
         components.tours,
     ):
@@ -73,7 +75,16 @@ def create_app(
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(lambda: use(BackgroundTasks).start())
-    for blueprint in (packages, stats, transfers, epcis, webhooks, investigations, tours):
+    for blueprint in (
+        packages,
+        stats,
+        positions,
+        transfers,
+        epcis,
+        webhooks,
+        investigations,
+        tours,
+    ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)

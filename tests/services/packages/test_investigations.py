@@ -220,3 +220,12 @@ def test_investigation_is_reported_as_event(app: Flask, api):
     [event] = [each for each in events if each.type == "packages.investigated"]
     assert event.data["investigation_id"] == found["id"]
     assert event.data["kind"] == "delay"
+
+
+@pytest.mark.usefixtures("history")
+def test_stats_have_the_errors_of_predictions_for_the_latest_deliveries(api):
+    prediction = api.get("/packages/stats").json["prediction"]
+    # A fifth of 40 packages, each with its start and four events before the delivery.
+    assert prediction["predictions"] == 8 * 5
+    assert prediction["error_hours"] < prediction["planned_error_hours"]
+    assert 0 <= prediction["coverage"] <= 1

@@ -256,7 +256,14 @@ def test_statistics_count_packages_and_deliveries(api):
     assert (stats["total"], stats["late"]) == (4, 1)
     assert stats["by_status"] == {"delivered": 3, "pre_transit": 1}
     assert stats["by_carrier"] == {"local": 3, "ups": 1}
-    assert stats["lanes"] == [{"origin": "code:DEFRA", "destination": "code:USPDX", "packages": 3}]
+    assert stats["carriers"] == [
+        {"carrier": "local", "packages": 3, "late": 1},
+        {"carrier": "ups", "packages": 1, "late": 0},
+    ]
+    assert stats["lanes"] == [
+        {"origin": "code:DEFRA", "destination": "code:USPDX", "packages": 3, "late": 1}
+    ]
+    assert stats["prediction"] is None
     assert stats["on_time_rate"] == pytest.approx(2 / 3)
     assert [(day["date"], day["transit_p50_hours"]) for day in stats["days"]] == [
         ("2026-06-10", 24.0),

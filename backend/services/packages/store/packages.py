@@ -209,6 +209,19 @@ def list_open_ids(session: Session, tenant_id: str, after: str, limit: int) -> S
     return session.scalars(query).all()
 
 
+def list_by_status(
+    session: Session, tenant_id: str, status: Status, limit: int
+) -> Sequence[PackageRow]:
+    """Return the *limit* packages with *status* that were created last."""
+    query = (
+        select(PackageRow)
+        .where(PackageRow.tenant_id == tenant_id, PackageRow.status == str(status))
+        .order_by(PackageRow.created_at.desc(), PackageRow.id.desc())
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
 def count_matching(session: Session, tenant_id: str, conditions: PackageFilter, limit: int) -> int:
     """Return the number of matching packages, at most *limit*."""
     query = select_matching(session, tenant_id, conditions).with_only_columns(sa.literal(1))

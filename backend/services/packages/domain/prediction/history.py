@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from backend.services.packages.domain.prediction.evaluation import Observation
 from backend.services.packages.domain.prediction.forecasts import (
     Forecast,
     ForecastCollector,
@@ -121,6 +122,20 @@ def list_positions(
         at = milestone.event.occurred_at
         positions.append((get_position(package, milestone.name, at), at, milestone.event))
     return positions
+
+
+def list_observations(package: Package, events: Sequence[TrackingEvent]) -> list[Observation]:
+    """Return the positions of a delivered package with the time that it took from there.
+
+    Args:
+        events: in order. Without a delivery at the end, the result is empty.
+    """
+    milestones = list_milestones(events)
+    if not milestones or milestones[-1].event.code != EventCode.DELIVERED:
+        return []
+    delivered_at = milestones[-1].event.occurred_at
+    positions = list_positions(package, milestones[:-1])
+    return [Observation(position, hours_between(at, delivered_at)) for position, at, _ in positions]
 
 
 def predict(
