@@ -25,12 +25,12 @@ from backend.services.packages.domain.findings.structure import (
     find_structural,
     find_unknown_lane,
 )
-from backend.services.packages.domain.optimization.routes import (
-    Route,
-    RouteChoice,
-    RouteRequest,
-    choose_routes,
+from backend.services.packages.domain.optimization.route_texts import (
+    compare_routes,
+    describe_route,
+    route_to_json,
 )
+from backend.services.packages.domain.optimization.routes import RouteRequest, choose_routes
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.prediction import history
 from backend.services.packages.domain.prediction.arrivals import load_edges, load_sample_tables
@@ -50,7 +50,6 @@ from backend.services.packages.events import PackageInvestigated
 from backend.services.packages.model import (
     CLOSED_STATUSES,
     EventCode,
-    Evidence,
     Finding,
     Investigation,
     InvestigationKind,
@@ -75,8 +74,6 @@ _MAX_WAITING: Final = 20
 _POLL_SECONDS: Final = 0.2
 _TEXT_TIMEOUT: Final = timedelta(minutes=30)
 MAX_LISTED: Final = 100
-# Smaller differences of the probability to be in time are not worth another route.
-_MIN_GAIN: Final = 0.05
 _TROUBLES: Final = frozenset(
     {
         EventCode.EXCEPTION,
@@ -467,79 +464,12 @@ def _choose_route(subject: _Subject) -> _Result:
         "to": destination,
         "since": format_time(at),
         "carrier": choice.carrier,
-        "routes": [_route_to_json(route, at) for route in choice.routes],
+        "routes": [route_to_json(route, at) for route in choice.routes],
     }
-    findings = _compare_routes(choice, ids)
-    text += [_describe_route(choice.routes[0], at, ids)]
+    findings = compare_routes(choice, ids)
+    text += [describe_route(choice.routes[0], at, ids)]
     text += [_to_sentence(finding) for finding in findings]
     return _Result(findings, figures, text)
-
-
-def _describe_route(route: Route, at: datetime, ids: tuple[str, ...]) -> Sentence:
-    way = " > ".join(route.places)
-    arrival = format_time(at + timedelta(hours=route.p50))
-    late = format_time(at + timedelta(hours=route.p90))
-    chance = (
-        "" if route.on_time is None else f" The probability to be in time is {route.on_time:.0%}."
-    )
-    return Sentence(
-        f"The best route is {way}: arrival at {arrival}, with a probability of 90 % until {late}."
-        f"{chance}",
-        ids,
-    )
-
-
-def _compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
-    """Return a finding if another route is better than the one that most packages took."""
-    best = choice.routes[0]
-    usual = max(choice.routes, key=lambda route: route.samples)
-    if usual is best:
-        return []
-    if best.on_time is not None and usual.on_time is not None:
-        if best.on_time - usual.on_time < _MIN_GAIN:
-            return []
-        statement = (
-            f"The usual route {' > '.join(usual.places)} is in time with a probability of "
-            f"{usual.on_time:.0%}, the best with {best.on_time:.0%}."
-        )
-        evidence: Evidence = {
-            "value": round(usual.on_time, 4),
-            "expected": round(best.on_time, 4),
-            "samples": best.samples,
-        }
-    else:
-        statement = (
-            f"The usual route {' > '.join(usual.places)} takes {format_hours(usual.p50)}, the "
-            f"best {format_hours(best.p50)}."
-        )
-        evidence = {
-            "value": round(usual.p50, 2),
-            "expected": round(best.p50, 2),
-            "samples": best.samples,
-        }
-    return [Finding("better_route", Severity.INFO, statement, ids, evidence)]
-
-
-def _route_to_json(route: Route, at: datetime) -> dict[str, Any]:
-    return {
-        "places": list(route.places),
-        "p10": format_time(at + timedelta(hours=route.p10)),
-        "p50": format_time(at + timedelta(hours=route.p50)),
-        "p90": format_time(at + timedelta(hours=route.p90)),
-        "hours": {"p50": round(route.p50, 2), "p90": round(route.p90, 2)},
-        "on_time_probability": _round(route.on_time),
-        "samples": route.samples,
-        "legs": [
-            {
-                "from": leg.start,
-                "to": leg.end,
-                "p50_hours": round(leg.p50_hours, 2),
-                "p90_hours": round(leg.p90_hours, 2),
-                "samples": leg.samples,
-            }
-            for leg in route.legs
-        ],
-    }
 
 
 def _to_sentence(finding: Finding) -> Sentence:
