@@ -86,6 +86,8 @@ OPEN_TO_API_KEYS = {
         "POST /packages/epcis",
         "POST /agents/investigate/anomaly/<package_id>",
         "POST /agents/investigate/delay/<package_id>",
+        "POST /agents/optimize/route/<package_id>",
+        "POST /agents/optimize/tour",
         "POST /agents/predict/<package_id>",
         "POST /packages/import",
         "POST /packages/webhook-accounts",

@@ -474,6 +474,7 @@ ROUTES: dict[str, RouteCase] = {
     "packages GET /packages": RouteCase(200),
     "packages POST /packages": RouteCase(201, json=package),
     "packages GET /packages/stats": RouteCase(200),
+    "packages GET /packages/positions": RouteCase(200),
     "packages GET /packages/export": RouteCase(200),
     "packages POST /packages/import": RouteCase(415, send={"data": b"tracking_number"}),
     "packages POST /packages/epcis": RouteCase(200, json=EPCIS),
@@ -503,10 +504,17 @@ ROUTES: dict[str, RouteCase] = {
         for route in (
             "POST /agents/investigate/anomaly",
             "POST /agents/investigate/delay",
+            "POST /agents/optimize/route",
             "POST /agents/predict",
             "GET /agents/investigations",
         )
     },
+    # The package of the tour does not exist.
+    "packages POST /agents/optimize/tour": RouteCase(
+        422,
+        json={"depot": {"lat": 50, "lon": 8}, "vehicles": 1, "package_ids": ["unknown"]},
+    ),
+    "packages GET /agents/tours/<tour_id>": RouteCase(404, path={"tour_id": "unknown"}),
     "packages POST /packages/webhooks/<source>/<account_id>": RouteCase(
         401, path={"source": "easypost", "account_id": "unknown"}, send={"data": b"{}"}
     ),

@@ -178,7 +178,7 @@ def create_app(
         personas,
         quotas,
         CompletionService(answer_service, runner, models, quotas),
-        ToolListService(runner, models),
+        ToolListService(runner, models, settings.prices),
         AllowedOrigins(settings.allowed_mcp_origins),
         FeedbackService(database, now),
         StatsService(database.across_tenants(), now),

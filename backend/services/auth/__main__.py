@@ -74,7 +74,7 @@ def _create_admin_commands(env: Env, *, as_json: bool) -> AdminCommands:
     encryptor = Encryptor(settings.common.secret_key.reveal(), "outgoing-mails")
     mails = OutgoingMails(database, None, encryptor, _utc_now)
     limiter = AttemptLimiter(database, settings.login_attempts, _utc_now)
-    email_changes = EmailChanges(database, mails, limiter, _utc_now)
+    email_changes = EmailChanges(database, mails, limiter, settings.public_url, _utc_now)
     account_service = AccountService(database, hasher, policy, email_changes, _utc_now)
     return AdminCommands(
         users=UserService(database, account_service, email_changes, publisher, _utc_now),

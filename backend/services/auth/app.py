@@ -129,13 +129,21 @@ def create_app(
     mail_sender = _create_mail_sender(settings)
     mails = OutgoingMails(database, mail_sender, Encryptor(secret, "outgoing-mails"), now)
     limiter = AttemptLimiter(database, settings.login_attempts, now)
-    email_changes = EmailChanges(database, mails, limiter, now)
+    email_changes = EmailChanges(database, mails, limiter, settings.public_url, now)
     account_service = AccountService(database, hasher, policy, email_changes, now)
 
     known_devices = KnownDevices(secret, now)
     name_encryptor = Encryptor(secret, "password-recovery")
     recovery = PasswordRecoveryService(
-        database, hasher, policy, publisher, limiter, mail_sender, name_encryptor, now
+        database,
+        hasher,
+        policy,
+        publisher,
+        limiter,
+        mail_sender,
+        name_encryptor,
+        settings.public_url,
+        now,
     )
     _create_first_admin(account_service, recovery, settings)
     start_mail_thread_on_request(app, recovery)

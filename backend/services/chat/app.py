@@ -1,7 +1,7 @@
 """App factory of the chat service. Running this module starts the development server."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,12 +28,14 @@ from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.hooks import HookService
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService
 from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.waiting import WaitLimit
+from backend.services.chat.jobs.job_loop import check_worker
 from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.routes.accounts import accounts
 from backend.services.chat.routes.contacts import contacts
@@ -47,7 +49,11 @@ from backend.services.chat.routes.search import search
 from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
+
+# Work that is overdue for this time means that no worker does it.
+_STALLED_AFTER = timedelta(minutes=1)
 
 
 def create_app(
@@ -71,11 +77,18 @@ def create_app(
             ),
         )
     )
-    app = create_service(settings.common, {"database": database.check_connection}, metrics=metrics)
+    jobs = components.create_jobs()
+    readiness = {"database": database.check_connection}
+    app = create_service(
+        settings.common,
+        {**readiness, "worker": lambda: check_worker(jobs, now() - _STALLED_AFTER)},
+        readiness=readiness,
+        metrics=metrics,
+    )
     audit_requests(app, AuditOutbox("chat", database), (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
-    waker = WorkerWaker(settings.folder, components.create_jobs())
+    waker = WorkerWaker(settings.folder, jobs)
     waker.listen(database)
     for component in (
         components,
@@ -84,6 +97,7 @@ def create_app(
         components.webhooks,
         components.media_links,
         waker,
+        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
         AccountService(
             database,
             components.encryptor,

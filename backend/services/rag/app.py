@@ -76,7 +76,11 @@ def create_app(settings: Settings | None = None, embedder: BuiltInEmbedder | Non
     }
     app = create_service(
         settings.common,
-        {**readiness, "vectors": components.dense_index.check_connection},
+        {
+            **readiness,
+            "vectors": components.dense_index.check_connection,
+            "worker": components.ingestion.check_workers,
+        },
         readiness=readiness,
         metrics=metrics,
     )

@@ -34,8 +34,24 @@ class PageNotFound(ServiceError):
         )
 
 
+class PagePasswordRequired(ServiceError):
+    """The PDF is encrypted, and the request has no password or a wrong one."""
+
+    status = 409
+    code = "page_password_required"
+    title = "PDF requires a password"
+
+    def __init__(self, *, is_wrong: bool) -> None:
+        super().__init__(
+            "The password does not open this PDF. Send another in X-Document-Password."
+            if is_wrong
+            else "This PDF requires a password, which is not stored after the upload. Send it in "
+            "X-Document-Password, or read the text instead."
+        )
+
+
 class PageUnavailable(ServiceError):
-    """The page cannot be rendered: a password is needed, it is damaged, or exceeds a limit."""
+    """The page cannot be rendered: it is damaged, or exceeds a limit."""
 
     status = 409
     code = "page_unavailable"
@@ -43,8 +59,6 @@ class PageUnavailable(ServiceError):
 
     def __init__(self, reason: str) -> None:
         texts = {
-            "password_required": "The PDF requires a password, which is not stored after the "
-            "upload. Read its text instead.",
             "too_complex": "Displaying the page needs too much time or memory. Read its text "
             "instead.",
         }

@@ -74,6 +74,7 @@ def test_default_model_is_listed_first(scripted_client, ada):
             "default": True,
             "context_tokens": None,
             "capabilities": ["streaming", "tools", "writing"],
+            "price": None,
         },
         {
             "id": "embedded-lite",
@@ -81,6 +82,7 @@ def test_default_model_is_listed_first(scripted_client, ada):
             "default": False,
             "context_tokens": None,
             "capabilities": ["streaming", "tools", "quoting"],
+            "price": None,
         },
     ]
 

@@ -1,12 +1,12 @@
 """Web chat: messages, answers, idempotency, rights, people who take over."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
-from backend.services.chat.store.tables import Account, Attachment
+from backend.services.chat.store.tables import Account, Attachment, Conversation
 from tests.services.agent.fakes import parse_events
 
 HELLO = {"content": "Hello"}
@@ -102,6 +102,24 @@ def make_due(components):
                 " WHERE answer_due_at IS NOT NULL"
             )
         )
+
+
+def test_health_reports_a_worker_that_does_not_answer(client, ada, identities, components):
+    operator = identities.bearer(permissions=["system:read"])
+
+    def read_status():
+        health = client.get("/health/detailed", headers=operator).json
+        return health["dependencies"]["worker"]["status"]
+
+    client.post("/message?wait=0", json=HELLO, headers=ada)
+    assert read_status() == "healthy"
+    with components.database.across_tenants().write() as session:
+        overdue = datetime.now(UTC) - timedelta(minutes=5)
+        session.execute(update(Conversation).values(answer_due_at=overdue))
+    assert read_status() == "unhealthy"
+    assert client.get("/health/ready").status_code == 200
+    components.answers.answer_next()
+    assert read_status() == "healthy"
 
 
 def test_no_answer_is_written_for_a_user_whose_session_has_ended(client, ada, agent, components):

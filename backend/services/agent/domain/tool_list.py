@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from backend.services.agent.domain.evaluation.evaluations import Prices
 from backend.services.agent.engine.chat_models.registry import ChatModelRegistry, ModelInfo
 from backend.services.agent.engine.runner import AgentRunner
 from backend.services.agent.model import Caller, Tool, ToolCall, ToolContext, ToolResult
@@ -12,11 +13,16 @@ __all__ = ["Tool", "ToolListService"]
 
 
 class ToolListService:
-    """Lists the configured tools and models, and executes the suite's own tools."""
+    """Lists the configured tools and models, and executes the suite's own tools.
 
-    def __init__(self, runner: AgentRunner, models: ChatModelRegistry) -> None:
+    Args:
+        prices: price of a million input tokens and of a million output tokens, by model.
+    """
+
+    def __init__(self, runner: AgentRunner, models: ChatModelRegistry, prices: Prices) -> None:
         self._runner = runner
         self._models = models
+        self._prices = prices
 
     def list_tools(self, caller: Caller) -> list[Tool]:
         """Return the tools that *caller* may use."""
@@ -40,3 +46,7 @@ class ToolListService:
     def models(self) -> list[ModelInfo]:
         """The configured models, the default first."""
         return self._models.list_models()
+
+    def get_price(self, model: str) -> tuple[float, float] | None:
+        """Return the price of a million input and output tokens of *model*, or None if unknown."""
+        return self._prices.get(model)

@@ -36,11 +36,18 @@ class ToolListResponse(BaseModel):
     next_cursor: None = None
 
 
+class ModelPrice(BaseModel):
+    """Price of a million tokens, in the currency of the setting LLM_PRICES."""
+
+    input: float
+    output: float
+
+
 class ModelResponse(BaseModel):
     """A model, which requests select by its id.
 
-    `context_tokens` is null if unknown. Models with the capability `writing` formulate answers;
-    models with `quoting` answer only with quotes from documents.
+    `context_tokens` and `price` are null if unknown. Models with the capability `writing` formulate
+    answers; models with `quoting` answer only with quotes from documents.
     """
 
     id: str
@@ -48,6 +55,7 @@ class ModelResponse(BaseModel):
     default: bool
     context_tokens: int | None
     capabilities: Sequence[str]
+    price: ModelPrice | None
 
 
 class ModelListResponse(BaseModel):
@@ -92,7 +100,12 @@ def list_models() -> ModelListResponse:
                 default=index == 0,
                 context_tokens=model.context_tokens,
                 capabilities=model.capabilities,
+                price=_to_price(use(ToolListService).get_price(model.name)),
             )
             for index, model in enumerate(use(ToolListService).models)
         ]
     )
+
+
+def _to_price(price: tuple[float, float] | None) -> ModelPrice | None:
+    return None if price is None else ModelPrice(input=price[0], output=price[1])

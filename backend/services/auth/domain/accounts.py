@@ -49,6 +49,7 @@ class Account:
     created_at: datetime
     last_login_at: datetime | None
     disabled: bool = False
+    has_password: bool = False
     kind: Literal["user", "service"] = "user"
 
     @property
@@ -60,6 +61,13 @@ class Account:
             (membership for membership in self.memberships if membership.tenant_id == tenant_id),
             None,
         )
+
+    def find_membership(self, tenant: str | None) -> Membership | None:
+        """Return the membership in *tenant* (id or slug), or None."""
+        for membership in self.memberships:
+            if tenant in (membership.tenant_id, membership.slug):
+                return membership
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +310,7 @@ def load_account(session: Session, user: store.User) -> Account:
         created_at=user.created_at,
         last_login_at=user.last_login_at,
         disabled=user.disabled_at is not None,
+        has_password=user.password_hash is not None,
     )
 
 

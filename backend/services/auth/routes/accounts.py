@@ -43,6 +43,7 @@ from backend.services.auth.routes.schemas import (
     to_user_response,
 )
 from backend.services.auth.routes.sensitive_operations import sensitive
+from backend.services.auth.routes.sign_in_methods import list_sign_in_methods
 from backend.services.auth.routes.tokens import to_sign_in_response
 
 accounts = Blueprint("accounts", __name__)
@@ -155,4 +156,4 @@ def _to_response(account: Account, pending_email: str | None) -> UserResponse:
     membership = account.get_membership(current_principal().tenant_id)
     if membership is None:
         raise SessionEnded
-    return to_user_response(account, membership, pending_email)
+    return to_user_response(account, membership, list_sign_in_methods(account), pending_email)

@@ -1,6 +1,7 @@
 """Sessions of browsers in cookies, which no script can read.
 
-The gateway turns the access cookie into a bearer token. The refresh cookie is sent to `/auth` only.
+The gateway turns the access cookie into a bearer token. The refresh cookie is sent to `/auth` only,
+and so is the cookie with the tenant that the user selected in this browser.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from backend.services.auth.routes.schemas import UserResponse
 from backend.services.auth.routes.tokens import SignInResponse, TokenResponse
 
 _REFRESH_PATH = "/auth"
+TENANT_COOKIE = "aas_tenant"
+"""Id of the tenant that the user selected in this browser. Absent for the default tenant."""
 
 
 class BrowserSession(BaseModel):
@@ -75,14 +78,22 @@ def return_session(signed_in: SignInResponse, kind: SessionKind) -> NewSession:
     return NewSession(BrowserSession(user=signed_in.user, expires_in=signed_in.expires_in))
 
 
-def set_session_cookies(tokens: TokenResponse) -> None:
-    """Set the cookies of a session in the response to the current request."""
-    lifetime = use(BrowserSessions).lifetime_seconds
+def set_session_cookies(tokens: TokenResponse, tenant: str | None = None) -> None:
+    """Set the cookies of a session in the response to the current request.
+
+    Args:
+        tokens: the tokens of the session.
+        tenant: id of the tenant that the user selected in this browser, or None for the default
+            tenant.
+    """
+    lifetime, secure = use(BrowserSessions).lifetime_seconds, _uses_secure_cookies()
     _set_cookies(
-        (tokens.access_token, tokens.expires_in),
-        (tokens.refresh_token, lifetime),
-        secure=_uses_secure_cookies(),
+        (tokens.access_token, tokens.expires_in), (tokens.refresh_token, lifetime), secure=secure
     )
+    if tenant is None:
+        _delete_tenant_cookie(secure=secure)
+    else:
+        _set_tenant_cookie(tenant, lifetime, secure=secure)
 
 
 def delete_session_cookies() -> None:
@@ -90,6 +101,7 @@ def delete_session_cookies() -> None:
     for secure in (True, False):
         if any(name in request.cookies for name in session_cookie_names(secure=secure)):
             _set_cookies(("", 0), ("", 0), secure=secure)
+            _delete_tenant_cookie(secure=secure)
 
 
 def get_refresh_cookie() -> str | None:
@@ -132,20 +144,30 @@ def _uses_secure_cookies() -> bool:
 
 def _set_cookies(access: tuple[str, int], refresh: tuple[str, int], *, secure: bool) -> None:
     access_name, refresh_name = session_cookie_names(secure=secure)
+    _set_cookie(access_name, *access, path="/", secure=secure)
+    _set_cookie(refresh_name, *refresh, path=_REFRESH_PATH, secure=secure)
 
+
+def _set_tenant_cookie(tenant: str, seconds: int, *, secure: bool) -> None:
+    # It is no credential: the memberships of the account decide, so it needs no prefix.
+    _set_cookie(TENANT_COOKIE, tenant, seconds, path=_REFRESH_PATH, secure=secure)
+
+
+def _delete_tenant_cookie(*, secure: bool) -> None:
+    if TENANT_COOKIE in request.cookies:
+        _set_tenant_cookie("", 0, secure=secure)
+
+
+def _set_cookie(name: str, value: str, seconds: int, *, path: str, secure: bool) -> None:
     @after_this_request
-    def set_cookies(response: Response) -> Response:
-        for name, (value, seconds), path in (
-            (access_name, access, "/"),
-            (refresh_name, refresh, _REFRESH_PATH),
-        ):
-            response.set_cookie(
-                name,
-                value,
-                max_age=seconds,
-                path=path,
-                secure=secure,
-                httponly=True,
-                samesite="Lax",
-            )
+    def set_cookie(response: Response) -> Response:
+        response.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path=path,
+            secure=secure,
+            httponly=True,
+            samesite="Lax",
+        )
         return response

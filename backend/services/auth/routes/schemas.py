@@ -73,10 +73,14 @@ class TenantMembership(BaseModel):
     roles: list[str]
 
 
+SignInMethod = Literal["password", "totp"]
+
+
 class UserResponse(BaseModel):
     """A user or service account, with roles and permissions in the selected tenant.
 
-    `pending_email` is a new address that is not confirmed.
+    `pending_email` is a new address that is not confirmed. `sign_in_methods` are the proofs that
+    `POST /auth/reauthenticate` accepts; a user of an identity provider may have none.
     """
 
     id: str
@@ -89,13 +93,17 @@ class UserResponse(BaseModel):
     permissions: list[str]
     tenant_id: str
     tenants: list[TenantMembership]
+    sign_in_methods: list[SignInMethod]
     preferences: dict[str, Any]
     created_at: datetime
     last_login_at: datetime | None
 
 
 def to_user_response(
-    account: Account, membership: Membership, pending_email: str | None = None
+    account: Account,
+    membership: Membership,
+    sign_in_methods: list[SignInMethod],
+    pending_email: str | None = None,
 ) -> UserResponse:
     return UserResponse(
         id=account.id,
@@ -108,6 +116,7 @@ def to_user_response(
         permissions=sorted(membership.permissions),
         tenant_id=membership.tenant_id,
         tenants=[to_tenant_membership(membership) for membership in account.memberships],
+        sign_in_methods=sign_in_methods,
         preferences=dict(account.preferences),
         created_at=account.created_at,
         last_login_at=account.last_login_at,

@@ -39,6 +39,7 @@ from backend.services.auth.errors import (
     TotpRequired,
 )
 from backend.services.auth.routes.browser_cookies import (
+    TENANT_COOKIE,
     NewSession,
     RefreshedBrowserSession,
     RenewedSession,
@@ -196,7 +197,8 @@ def reauthenticate(body: Reauthentication) -> None:
 def refresh(body: RefreshRequest | None) -> RenewedSession:
     """Exchange a refresh token for a new access token and refresh token.
 
-    Without a token in the request, the session cookies of a browser are renewed.
+    Without a token in the request, the session cookies of a browser are renewed. `X-Tenant-ID` then
+    selects the tenant of this and all later access tokens of the browser.
     """
     if body is None and (cookie := get_refresh_cookie()):
         return RenewedSession(_refresh_cookies(cookie))
@@ -212,8 +214,14 @@ def _refresh_cookies(token: str) -> RefreshedBrowserSession:
     except (InvalidRefreshToken, RefreshReused, SessionEnded):
         delete_session_cookies()
         raise
-    tokens = to_token_response(refreshed)
-    set_session_cookies(tokens)
+    home = refreshed.account.default_membership
+    # A tenant that the user left is not selected any more.
+    selected = refreshed.account.find_membership(
+        request.headers.get("X-Tenant-ID") or request.cookies.get(TENANT_COOKIE)
+    )
+    tokens = to_token_response(refreshed, selected)
+    is_home = selected is None or selected.tenant_id == home.tenant_id
+    set_session_cookies(tokens, None if is_home else selected.tenant_id)
     return RefreshedBrowserSession(expires_in=tokens.expires_in)
 
 

@@ -15,6 +15,7 @@ from backend.services.auth.domain.accounts import Account, Membership
 from backend.services.auth.domain.sessions import SignInResult
 from backend.services.auth.domain.signing_keys import SigningKeys
 from backend.services.auth.routes.schemas import UserResponse, to_user_response
+from backend.services.auth.routes.sign_in_methods import list_sign_in_methods
 
 
 class TokenResponse(BaseModel):
@@ -56,20 +57,24 @@ def register_token_issuer(
     provide(app, AccessTokenIssuer(keys, lifetime))
 
 
-def to_token_response(signed_in: SignInResult) -> TokenResponse:
-    return TokenResponse(**_to_token_fields(signed_in))
+def to_token_response(signed_in: SignInResult, selected: Membership | None = None) -> TokenResponse:
+    """Return new tokens. Requests without X-Tenant-ID act in *selected*, or the default tenant."""
+    return TokenResponse(**_to_token_fields(signed_in, selected))
 
 
 def to_sign_in_response(signed_in: SignInResult) -> SignInResponse:
     account = signed_in.account
     return SignInResponse(
-        user=to_user_response(account, account.default_membership), **_to_token_fields(signed_in)
+        user=to_user_response(account, account.default_membership, list_sign_in_methods(account)),
+        **_to_token_fields(signed_in),
     )
 
 
-def _to_token_fields(signed_in: SignInResult) -> dict[str, Any]:
+def _to_token_fields(signed_in: SignInResult, selected: Membership | None = None) -> dict[str, Any]:
     return {
-        "access_token": create_user_access_token(signed_in.account, signed_in.session_id),
+        "access_token": create_user_access_token(
+            signed_in.account, signed_in.session_id, selected=selected
+        ),
         "refresh_token": signed_in.refresh_token,
         "expires_in": int(use(AccessTokenIssuer).lifetime.total_seconds()),
     }
@@ -81,6 +86,7 @@ def create_user_access_token(
     lifetime: timedelta | None = None,
     *,
     actor: str | None = None,
+    selected: Membership | None = None,
 ) -> str:
     """Return an access token for *account* in all its tenants.
 
@@ -89,8 +95,10 @@ def create_user_access_token(
     Args:
         lifetime: None for the configured lifetime.
         actor: the service that acts for the account, if any.
+        selected: membership in the tenant of requests that select none, if it is not the default.
     """
-    default, others = account.default_membership, account.memberships[1:]
+    default = selected or account.default_membership
+    others = [each for each in account.memberships if each.tenant_id != default.tenant_id]
     while True:
         token = _encode_token(account, session_id, default, others, lifetime, actor)
         if len(token) <= MAX_TOKEN_BYTES or not others:

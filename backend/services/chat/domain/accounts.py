@@ -10,7 +10,7 @@ from typing import Any
 from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain.access import Caller
-from backend.services.chat.domain.credentials import find_unknown, get_names
+from backend.services.chat.domain.credentials import PREVIOUS, find_unknown, get_names
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.errors import ResourceNotFound, UnknownCredentials
 from backend.services.chat.store import accounts as store
@@ -41,6 +41,7 @@ class AccountChange:
 
     Attributes:
         credentials: secrets to set; None as a value removes one.
+        keeps_previous: the replaced secrets stay valid under their names with `_previous`.
         agent_key: key of a service account of auth; "" removes it.
     """
 
@@ -49,6 +50,7 @@ class AccountChange:
     settings: Mapping[str, Any] | None = None
     credentials: Mapping[str, str | None] | None = None
     agent_key: str | None = None
+    keeps_previous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,15 @@ class AccountService:
             account.settings = dict(change.settings)
         if change.credentials is not None:
             _ensure_known(account.channel, change.credentials)
-            credentials = {**self._open(account), **change.credentials}
+            stored = self._open(account)
+            credentials = {**stored, **change.credentials}
+            if change.keeps_previous:
+                replaced = {
+                    name
+                    for name, new in change.credentials.items()
+                    if new and name in stored and not name.endswith(PREVIOUS)
+                }
+                credentials |= {f"{name}{PREVIOUS}": stored[name] for name in replaced}
             kept = {name: value for name, value in credentials.items() if value}
             account.credentials = self._encryptor.encrypt_text(json.dumps(kept)) if kept else None
         if change.agent_key is not None:

@@ -92,3 +92,13 @@ def has_work_before(jobs: Sequence[Job], time: datetime) -> bool:
     """Return whether one of *jobs* has a piece of work that is due before *time*."""
     due_times = (job.get_next_due_time() for job in jobs)
     return any(due is not None and due <= time for due in due_times)
+
+
+class WorkerStalled(Exception):
+    """Work is overdue: no worker runs, or it is stuck."""
+
+
+def check_worker(jobs: Sequence[Job], overdue: datetime) -> None:
+    """Raise WorkerStalled if one of *jobs* has a piece of work that was due before *overdue*."""
+    if has_work_before(jobs, overdue):
+        raise WorkerStalled("work is overdue, and no worker does it")

@@ -26,6 +26,8 @@ class DeliveryQuery(PageQuery):
 
     state: DeliveryState | None = None
     hook_id: Identifier | None = None
+    account_id: Identifier | None = None
+    conversation_id: Identifier | None = None
 
 
 class DeliveryResponse(BaseModel):
@@ -74,8 +76,7 @@ def list_deliveries(query: DeliveryQuery) -> DeliveryListResponse:
     cursor = query.decode_cursor()
     rows = use(DeliveryService).list_deliveries(
         current_principal().tenant_id,
-        query.state,
-        query.hook_id,
+        query.model_dump(exclude={"limit", "cursor"}, exclude_none=True),
         query.limit + 1,
         None if cursor is None else int(cursor[0]),
     )

@@ -175,12 +175,17 @@ class MessageEdit(Input):
 
 
 class ConversationChange(Input):
-    """Changes of a conversation. A null `assignee_id` releases it."""
+    """Changes of a conversation. A null `assignee_id` releases it.
+
+    With `expected_assignee_id` (null for nobody) the response is 409 if another person has claimed
+    the conversation since.
+    """
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     status: Literal["open", "pending", "resolved"] | None = None
     mode: Literal["bot", "human", "paused"] | None = None
     assignee_id: Identifier | None = None
+    expected_assignee_id: Identifier | None = None
 
 
 class ReadMove(Input):
@@ -266,10 +271,26 @@ class ParticipantResponse(BaseModel):
         return cls.model_validate(view, from_attributes=True)
 
 
+class LastMessageResponse(BaseModel):
+    """The beginning of the last message that the caller may see."""
+
+    seq: int
+    author: str
+    direction: Literal["inbound", "outbound"]
+    internal: bool
+    type: str
+    text: str
+    state: str
+    sent_at: datetime
+    is_deleted: bool
+
+
 class ConversationResponse(BaseModel):
     """A conversation. `read_seq` is the caller's read position.
 
-    `answer_error` tells why the agent has not answered; null without an error.
+    `answer_error` tells why the agent has not answered; null without an error. After
+    `window_closes_at` the channel accepts only templates; null for a channel without such a window.
+    `account_state` is active, stopped or revoked: messages wait until the account is active.
     """
 
     id: str
@@ -289,6 +310,11 @@ class ConversationResponse(BaseModel):
     answer_error: Mapping[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    contact_name: str
+    account_name: str
+    account_state: str
+    window_closes_at: datetime | None
+    last_message: LastMessageResponse | None
 
     @classmethod
     def from_view(cls, view: ConversationView) -> Self:

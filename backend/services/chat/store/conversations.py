@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     ClauseElement,
+    ColumnElement,
     CursorResult,
     Insert,
     Table,
@@ -111,10 +112,20 @@ def list_conversations(
     for name in ConversationFilter.__slots__:
         value = getattr(conditions, name)
         if value is not None:
-            query = query.where(getattr(Conversation, name) == value)
+            query = query.where(_build_condition(name, value))
     if after is not None:
         query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
     return session.scalars(query).all()
+
+
+def _build_condition(name: str, value: Any) -> ColumnElement[bool]:
+    if name == "ids":
+        return Conversation.id.in_(value)
+    if name == "is_assigned":
+        column = Conversation.assignee_id
+        return column.is_not(None) if value else column.is_(None)
+    condition: ColumnElement[bool] = getattr(Conversation, name) == value
+    return condition
 
 
 def advance(

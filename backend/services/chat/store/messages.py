@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from backend.services.chat.model import AGENT_ACTOR
@@ -138,6 +138,47 @@ def list_messages(
     return session.scalars(query.order_by(Message.seq.desc())).all()[::-1]
 
 
+def list_last_messages(
+    session: Session, last_seqs: Mapping[str, int], *, with_internal: bool
+) -> dict[str, Message]:
+    """Return the last message of each conversation, by conversation.
+
+    Args:
+        last_seqs: the `last_seq` of each conversation.
+    """
+    query = select(Message)
+    # SQLite reads the whole table for a list of pairs in IN.
+    is_last = or_(
+        *(
+            and_(Message.conversation_id == conversation_id, Message.seq == seq)
+            for conversation_id, seq in last_seqs.items()
+        )
+    )
+    if not with_internal:
+        query = query.where(Message.is_internal.is_(False))
+    found = {row.conversation_id: row for row in session.scalars(query.where(is_last))}
+    # The last number has no message that is visible: it is a note, or it was not used.
+    missing = last_seqs.keys() - found.keys()
+    if missing:
+        last = select(Message.conversation_id, func.max(Message.seq)).where(
+            Message.conversation_id.in_(missing)
+        )
+        if not with_internal:
+            last = last.where(Message.is_internal.is_(False))
+        newest = last.group_by(Message.conversation_id).subquery()
+        rows = session.scalars(
+            query.join(
+                newest,
+                and_(
+                    Message.conversation_id == newest.c[0],
+                    Message.seq == newest.c[1],
+                ),
+            )
+        )
+        found |= {row.conversation_id: row for row in rows}
+    return found
+
+
 def list_changed_messages(
     session: Session, conversation_id: str, after: int, limit: int, *, with_internal: bool
 ) -> Sequence[Message]:
@@ -236,6 +277,21 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
     ):
         attachments.setdefault(attachment.message_id, []).append(attachment)
     return attachments
+
+
+def find_attachment(
+    session: Session, conversation_id: str, attachment_id: str, *, with_internal: bool
+) -> Attachment | None:
+    """Return the attachment of a message of the conversation, or None."""
+    query = (
+        select(Attachment)
+        .join(Message, Message.id == Attachment.message_id)
+        .where(Attachment.id == attachment_id, Attachment.conversation_id == conversation_id)
+        .where(Message.deleted_at.is_(None))
+    )
+    if not with_internal:
+        query = query.where(Message.is_internal.is_(False))
+    return session.scalar(query)
 
 
 def list_inbound_times(

@@ -7,6 +7,7 @@ import { route, startRouter } from "./lib/router.js";
 import { registerServiceWorker } from "./lib/service_worker.js";
 import { clearAgentOptions } from "./model/agent.js";
 import { clearConversations } from "./model/conversations.js";
+import { clearPages } from "./model/evidence.js";
 import { applyTheme, loadLocale, loadUser, user } from "./model/session.js";
 import { currentScreen } from "./pages/screens.js";
 import { shell } from "./pages/shell.js";
@@ -16,8 +17,14 @@ import { errorState } from "./ui/states.js";
 
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 8000;
-// Pages of one-time links, which need no session.
-const LINK_PAGES = { "/setup": () => import("./pages/setup.js"), "/invitation": () => import("./pages/invitation.js") };
+// Pages that need no session.
+const LINK_PAGES = {
+  "/setup": () => import("./pages/setup.js"),
+  "/invitation": () => import("./pages/invitation.js"),
+  "/forgot-password": () => import("./pages/forgot_password.js"),
+  "/reset-password": () => import("./pages/reset_password.js"),
+  "/confirm-email": () => import("./pages/confirm_email.js"),
+};
 
 async function start() {
   applyTheme();
@@ -30,6 +37,7 @@ async function start() {
     if (view.value !== previous && previous !== null) {
       clearConversations();
       clearAgentOptions();
+      clearPages();
     }
     previous = view.value;
   });

@@ -17,6 +17,8 @@ const STORED_DATA = [
   /^\/agent\/(?:sessions(?:\/[\w-]+)?|models|personas)$/,
   /^\/rag\/documents(?:\/[\w-]+(?:\/chunks|\/pages\/\d+(?:\.webp)?)?)?$/,
   /^\/rag\/collections$/,
+  /^\/packages(?:\/(?:stats|positions|pkg_\w+(?:\/events)?))?$/,
+  /^\/agents\/investigations\/\w+$/,
   /^\/realtime\/notifications$/,
 ];
 const SESSION_ENDS = /^\/auth\/logout(?:\/all)?$/;
@@ -54,8 +56,9 @@ self.addEventListener("fetch", (event) => {
 
 const isScreen = ({ pathname }) => pathname === "/console" || pathname.startsWith(PAGE);
 
+// Pages that a password opened are not stored.
 const isStoredData = (request, { pathname }) =>
-  !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
+  !request.headers.has("X-Document-Password") && !request.headers.get("Accept")?.includes("text/event-stream") && STORED_DATA.some((pattern) => pattern.test(pathname));
 
 /** All screens are the same page. */
 async function getPage(request) {

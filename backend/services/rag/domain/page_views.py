@@ -33,7 +33,8 @@ class PageImage:
 
     Attributes:
         etag: identifies the image without rendering it.
-        render: returns the content. Raises PageUnavailable and PageRenderingBusy.
+        render: returns the content. Raises PagePasswordRequired, PageUnavailable and
+            PageRenderingBusy.
     """
 
     etag: str
@@ -64,11 +65,18 @@ class PageViewService:
         self._cache = _SizedCache(_MAX_CACHE_BYTES)
 
     def get_image(
-        self, viewer: Viewer, document_id: str, page: int, width: int, image_format: str
+        self,
+        viewer: Viewer,
+        document_id: str,
+        page: int,
+        width: int,
+        image_format: str,
+        password: str | None = None,
     ) -> PageImage:
         """Return the image of *page*, *width* pixels wide.
 
-        Access is checked before the cache is used.
+        Access is checked before the cache is used. What a password opened is not cached: other
+        users need the password as well.
 
         Raises:
             DocumentNotFound: the document does not exist for *viewer*.
@@ -77,15 +85,21 @@ class PageViewService:
         document, file = self._get_pdf(viewer, document_id, page)
         key = (document.sha256, page, width, image_format)
 
+        def create() -> bytes:
+            return self._viewer.render_page(file, page, width, image_format, password)
+
         def render() -> bytes:
-            return self._cache.get_or_create(
-                key, lambda: self._viewer.render_page(file, page, width, image_format), len
-            )
+            return create() if password else self._cache.get_or_create(key, create, len)
 
         return PageImage(f"{document.sha256[:24]}-{page}-{width}-{image_format}-{_VERSION}", render)
 
     def find_quote(
-        self, viewer: Viewer, document_id: str, page: int, span: tuple[int, int] | None
+        self,
+        viewer: Viewer,
+        document_id: str,
+        page: int,
+        span: tuple[int, int] | None,
+        password: str | None = None,
     ) -> PageGeometry:
         """Return the geometry of *page*, with the boxes of the part of *span* that is on it.
 
@@ -94,27 +108,33 @@ class PageViewService:
             document_id: id of the document.
             page: number of the page, from 1.
             span: first character of the quote and the one after its last, in the document's text.
+            password: opens the PDF if it is encrypted.
 
         Raises:
             DocumentNotFound: the document does not exist for *viewer*.
             PageNotFound: it is no PDF, or has no such page.
+            PagePasswordRequired: *password* does not open the PDF.
             PageUnavailable: the page cannot be read within the limits.
             PageRenderingBusy: too many requests are waiting.
         """
         document, file = self._get_pdf(viewer, document_id, page)
         quote = None if span is None else self._find_on_page(viewer, document_id, page, span)
+        if password:
+            return self._locate(file, page, quote, password)
         return self._cache.get_or_create(
             (document.sha256, page, quote and quote.key),
-            lambda: self._locate(file, page, quote),
+            lambda: self._locate(file, page, quote, None),
             lambda geometry: _BOX_BYTES * len(geometry.boxes),
         )
 
-    def _locate(self, file: Path, page: int, quote: _QuotePart | None) -> PageGeometry:
+    def _locate(
+        self, file: Path, page: int, quote: _QuotePart | None, password: str | None
+    ) -> PageGeometry:
+        if quote is not None and not quote.lines:
+            return self._viewer.find_quote(file, page, quote.text, quote.start, quote.end, password)
+        geometry = self._viewer.find_quote(file, page, None, 0, 0, password)
         if quote is None:
-            return self._viewer.find_quote(file, page, None, 0, 0)
-        if not quote.lines:
-            return self._viewer.find_quote(file, page, quote.text, quote.start, quote.end)
-        geometry = self._viewer.find_quote(file, page, None, 0, 0)
+            return geometry
         boxes, coverage = find_line_boxes(quote.lines, quote.text, quote.start, quote.end)
         return replace(geometry, boxes=boxes, coverage=coverage)
 

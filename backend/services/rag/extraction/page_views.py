@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from backend.services.rag.errors import PageRenderingBusy, PageUnavailable
+from backend.services.rag.errors import PagePasswordRequired, PageRenderingBusy, PageUnavailable
 from backend.services.rag.extraction.parser_processes import (
     ParserProcess,
     ParserProcesses,
@@ -30,6 +30,7 @@ _KILL_SECONDS = _TIMEOUT_SECONDS + 3.0
 _MAX_MEMORY_BYTES = 1024 * 2**20
 # A PNG of 12 megapixels that hardly compresses, in base64.
 _MAX_ANSWER_CHARACTERS = 64 * 2**20
+_PASSWORD_ERRORS = ("password_required", "wrong_password")
 # The server from which processes are forked holds 50 MB. It is ended when it is not used.
 _IDLE_SECONDS = 120.0
 
@@ -58,18 +59,28 @@ class PageViewer:
         self._used_at = 0.0
         self._idle_timer: threading.Timer | None = None
 
-    def render_page(self, file: Path, page: int, width: int, image_format: str) -> bytes:
+    def render_page(
+        self, file: Path, page: int, width: int, image_format: str, password: str | None = None
+    ) -> bytes:
         """Return the image of *page* (from 1), *width* pixels wide, as `webp` or `png`.
 
         Raises:
+            PagePasswordRequired: *password* does not open the PDF.
             PageUnavailable: the page cannot be rendered within the limits.
             PageRenderingBusy: too many requests are waiting.
         """
-        answer = self._send_request(file, {"page": page, "width": width, "format": image_format})
+        request = {"page": page, "width": width, "format": image_format, "password": password}
+        answer = self._send_request(file, request)
         return b64decode(answer["image"])
 
     def find_quote(
-        self, file: Path, page: int, text: str | None, start: int, end: int
+        self,
+        file: Path,
+        page: int,
+        text: str | None,
+        start: int,
+        end: int,
+        password: str | None = None,
     ) -> PageGeometry:
         """Return the geometry of *page*, with the boxes of the characters *start* to *end*.
 
@@ -79,12 +90,15 @@ class PageViewer:
             text: stored text of the page, or None for no boxes.
             start: position of the quote's first character in *text*.
             end: position after its last character.
+            password: opens the PDF if it is encrypted.
 
         Raises:
+            PagePasswordRequired: *password* does not open the PDF.
             PageUnavailable: the page cannot be read within the limits.
             PageRenderingBusy: too many requests are waiting.
         """
-        answer = self._send_request(file, {"page": page, "text": text, "start": start, "end": end})
+        request = {"page": page, "text": text, "start": start, "end": end, "password": password}
+        answer = self._send_request(file, request)
         return PageGeometry(
             pages=answer["pages"],
             width=answer["width"],
@@ -156,6 +170,8 @@ class PageViewer:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:  # the process was ended by one of its limits, or pdfium crashed
             raise PageUnavailable("too_complex") from None
+        if answer.get("error") in _PASSWORD_ERRORS:
+            raise PagePasswordRequired(is_wrong=request["password"] is not None)
         if "error" in answer:
             raise PageUnavailable(answer["error"])
         return answer

@@ -1,6 +1,7 @@
 """Endpoints for pages of documents: images, and the boxes of quotes."""
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
@@ -18,10 +19,12 @@ from backend.services.rag.domain.page_views import PageViewService
 from backend.services.rag.errors import (
     DocumentNotFound,
     PageNotFound,
+    PagePasswordRequired,
     PageRenderingBusy,
     PageUnavailable,
 )
 from backend.services.rag.routes.access import get_viewer
+from backend.services.rag.routes.uploads import MAX_PASSWORD_CHARS
 
 page_views = Blueprint("page_views", __name__)
 
@@ -29,6 +32,16 @@ _MAX_DIGITS = 7
 MAX_POSITION = 2**31 - 1
 Position = Annotated[int, Field(ge=0, le=MAX_POSITION)]
 WIDTHS = (400, 800, 1200, 1800)
+_PASSWORD_HEADER = "X-Document-Password"  # noqa: S105 - the name of the header
+# A character has up to four bytes, each of which is encoded as three.
+_MAX_HEADER_CHARACTERS = 12 * MAX_PASSWORD_CHARS
+_ERRORS = (
+    DocumentNotFound,
+    PageNotFound,
+    PagePasswordRequired,
+    PageUnavailable,
+    PageRenderingBusy,
+)
 
 
 class QuoteQuery(Input):
@@ -64,18 +77,19 @@ class PageResponse(BaseModel):
 @page_views.get("/documents/<document_id>/pages/<number>")
 @require_permission(Permission.RAG_READ)
 @validate_query(QuoteQuery)
-@responds_with(
-    PageResponse, errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
-)
+@responds_with(PageResponse, errors=_ERRORS)
 @request_example(number="1", start="0", end="20")
 def get_page(query: QuoteQuery, document_id: str, number: str) -> PageResponse:
     """Get the size of a PDF page, and where the characters `start` to `end` are on it.
 
     Of a quote that continues on another page, the boxes of the part on this page are returned.
+
+    `X-Document-Password` opens an encrypted PDF, here and in the requests for images. It contains
+    the password as UTF-8 with percent-encoding, and is not stored.
     """
     page = _parse_number(number)
     span = None if query.start is None or query.end is None else (query.start, query.end)
-    found = use(PageViewService).find_quote(get_viewer(), document_id, page, span)
+    found = use(PageViewService).find_quote(get_viewer(), document_id, page, span, _get_password())
     return PageResponse(
         page=page,
         pages=found.pages,
@@ -90,9 +104,7 @@ def get_page(query: QuoteQuery, document_id: str, number: str) -> PageResponse:
 @page_views.get("/documents/<document_id>/pages/<number>.png")
 @require_permission(Permission.RAG_READ)
 @validate_query(ImageQuery)
-@responds_with_stream(
-    "image/png", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
-)
+@responds_with_stream("image/png", errors=_ERRORS)
 @request_example(number="1", width="800")
 def get_page_as_png(query: ImageQuery, document_id: str, number: str) -> Response:
     """Get a PDF page as a PNG image."""
@@ -102,9 +114,7 @@ def get_page_as_png(query: ImageQuery, document_id: str, number: str) -> Respons
 @page_views.get("/documents/<document_id>/pages/<number>.webp")
 @require_permission(Permission.RAG_READ)
 @validate_query(ImageQuery)
-@responds_with_stream(
-    "image/webp", errors=(DocumentNotFound, PageNotFound, PageUnavailable, PageRenderingBusy)
-)
+@responds_with_stream("image/webp", errors=_ERRORS)
 @request_example(number="1", width="800")
 def get_page_as_webp(query: ImageQuery, document_id: str, number: str) -> Response:
     """Get a PDF page as a WebP image, which is half as large as PNG."""
@@ -118,17 +128,39 @@ def _parse_number(text: str) -> int:
     return int(text)
 
 
+def _get_password() -> str | None:
+    """Return the password of the document in the request, or None."""
+    header = request.headers.get(_PASSWORD_HEADER)
+    if not header:
+        return None
+    try:
+        password = unquote(header[: _MAX_HEADER_CHARACTERS + 1], errors="strict")
+    except UnicodeDecodeError:
+        password = ""
+    if not password.isprintable() or not 0 < len(password) <= MAX_PASSWORD_CHARS:
+        raise invalid_field(
+            f"#/{_PASSWORD_HEADER}",
+            f"Send up to {MAX_PASSWORD_CHARS} printable characters as percent-encoded UTF-8.",
+        )
+    return password
+
+
 def _send_image(query: ImageQuery, document_id: str, number: str, image_format: str) -> Response:
     if query.width not in WIDTHS:
         raise invalid_field("#/width", "Use 400, 800, 1200 or 1800.")
+    password = _get_password()
     image = use(PageViewService).get_image(
-        get_viewer(), document_id, _parse_number(number), query.width, image_format
+        get_viewer(), document_id, _parse_number(number), query.width, image_format, password
     )
     response = Response(content_type=f"image/{image_format}")
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    if password:
+        response.headers["Cache-Control"] = "no-store"
+        response.set_data(image.render())
+        return response
     response.set_etag(image.etag)
     # Browsers ask each time: the document may be deleted, or no longer shared with the user.
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.make_conditional(request)
     if response.status_code != 304:
         response.set_data(image.render())

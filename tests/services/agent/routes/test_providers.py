@@ -63,6 +63,19 @@ def test_models_are_listed_without_requests_to_their_servers(start_agent, absent
     ]
 
 
+def test_models_are_listed_with_their_price(settings, identities, absent, ada):
+    models = replace(settings.models, addresses=(absent,))
+    priced = replace(settings, models=models, prices={"absent": (0.5, 2.0)})
+    client = identities.trust(create_app(priced, embedder=WordEmbedder())).test_client()
+
+    listed = client.get("/models", headers=ada).json["items"]
+
+    assert {model["id"]: model["price"] for model in listed} == {
+        "absent": {"input": 0.5, "output": 2.0},
+        "embedded-lite": None,
+    }
+
+
 def test_streamed_answer_contains_tokens_and_usage(start_agent, server, ada):
     server.queue_replies(Reply(text="Seven small boats."))
 

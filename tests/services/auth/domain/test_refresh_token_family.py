@@ -75,7 +75,7 @@ def service(request, tmp_path_factory) -> Iterator[tuple[SessionService, FakeClo
     secret = "a secret of the tests"
     mails = OutgoingMails(database, None, Encryptor(secret, "mails"), clock.now)
     limiter = AttemptLimiter(database, AttemptRate.parse("10 per 5 minutes"), clock.now)
-    email_changes = EmailChanges(database, mails, limiter, clock.now)
+    email_changes = EmailChanges(database, mails, limiter, "http://localhost", clock.now)
     accounts = AccountService(database, hasher, PasswordPolicy(1, 1), email_changes, clock.now)
     user_id = accounts.register_account(Registration("ada", "seven small boats"), INTERNAL_ORIGIN)
     yield _create_session_service(database, hasher, publisher, clock), clock, user_id

@@ -8,11 +8,13 @@ import pytest
 
 from backend.chassis.settings import SettingsError
 from backend.services.auth.app import create_app
-from tests.services.auth.api_user import PASSWORD, get_problem
+from tests.services.auth.api_user import PASSWORD, ApiUser, get_problem
+from tests.services.auth.conftest import ADMIN_PASSWORD
 
 OWN = {"Sec-Fetch-Site": "same-origin", "X-Requested-With": "console"}
 TLS = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "suite.example"}
 ACCESS, REFRESH = "__Host-aas_access", "__Secure-aas_refresh"
+TENANT = "aas_tenant"
 LOGIN = {"username": "ada", "password": PASSWORD, "session": "cookie"}
 
 
@@ -217,6 +219,74 @@ def test_refresh_token_of_another_client_takes_precedence_over_the_cookie(browse
     assert response.status_code == 200
     assert response.json.keys() >= {"access_token", "refresh_token"}
     assert "Set-Cookie" not in response.headers
+
+
+@pytest.fixture
+def team(client, ada):
+    """Id of a tenant that ada is a member of, beside her own."""
+    admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+    team_id = client.post("/tenants", json={"name": "T"}, headers=admin.auth_headers).json["id"]
+    put_member(client, admin, team_id, ada)
+    return team_id
+
+
+def put_member(client, admin, team_id, user):
+    path = f"/tenants/{team_id}/members/{user.user['id']}"
+    response = client.put(path, json={"roles": ["viewer"]}, headers=admin.auth_headers)
+    assert response.status_code == 201
+
+
+def read_tenant(browser, cookies):
+    account = browser.get("/me", headers=cookie_headers(cookies)).json
+    return account["tenant_id"], account["roles"]
+
+
+def test_browser_selects_a_tenant_until_it_selects_another_or_signs_out(browser, ada, team):
+    home = ada.user["tenant_id"]
+    cookies = read_cookies(browser.post("/login", json=LOGIN, headers=OWN | TLS))
+    assert read_tenant(browser, cookies) == (home, ["user"])
+
+    headers = cookie_headers(cookies, **{"X-Tenant-ID": team})
+    cookies |= read_cookies(browser.post("/refresh", headers=headers))
+    assert read_tenant(browser, cookies) == (team, ["viewer"])
+    assert (cookies[TENANT]["value"], cookies[TENANT]["Path"]) == (team, "/auth")
+    assert {"HttpOnly", "Secure"} <= cookies[TENANT].keys()
+
+    cookies |= read_cookies(browser.post("/refresh", headers=cookie_headers(cookies)))
+    assert read_tenant(browser, cookies) == (team, ["viewer"])
+
+    headers = cookie_headers(cookies, **{"X-Tenant-ID": home})
+    renewed = read_cookies(browser.post("/refresh", headers=headers))
+    assert read_tenant(browser, cookies | renewed) == (home, ["user"])
+    assert renewed[TENANT]["Max-Age"] == "0"
+
+    response = browser.post("/logout", headers=cookie_headers(cookies | renewed))
+    assert read_cookies(response)[TENANT]["Max-Age"] == "0"
+
+
+@pytest.mark.parametrize("tenant", ["of nobody", "x" * 5000, "é"])
+def test_tenant_of_others_is_not_selected(browser, cookies, ada, tenant):
+    cookie = {TENANT: {"value": tenant}} if tenant.isascii() else {}
+    headers = cookie_headers(cookies | cookie, **{"X-Tenant-ID": tenant})
+
+    response = browser.post("/refresh", headers=headers)
+
+    assert response.status_code == 200
+    renewed = read_cookies(response)
+    assert read_tenant(browser, renewed) == (ada.user["tenant_id"], ["user"])
+    assert renewed.get(TENANT, {}).get("value", "") == ""
+
+
+def test_other_browsers_keep_their_tenant(browser, ada, team):
+    first, second = (
+        read_cookies(browser.post("/login", json=LOGIN, headers=OWN | TLS)) for _ in range(2)
+    )
+    browser.post("/refresh", headers=cookie_headers(first, **{"X-Tenant-ID": team}))
+
+    second |= read_cookies(browser.post("/refresh", headers=cookie_headers(second)))
+
+    assert read_tenant(browser, second) == (ada.user["tenant_id"], ["user"])
+    assert ApiUser.sign_in(browser, "ada").user["tenant_id"] == ada.user["tenant_id"]
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all"])

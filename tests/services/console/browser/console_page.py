@@ -146,18 +146,23 @@ class ConsolePage:
 
     def find_accessibility_violations(self, exclude: Sequence[str] = ()) -> list[str]:
         """Return the findings of axe for the current screen."""
-        options: dict[str, Any] = {"runOnly": {"type": "tag", "values": _RULES}}
-        context = {"exclude": [[selector] for selector in exclude]} if exclude else None
-        violations = Axe().run(self.page, context, options).response["violations"]
-        return [
-            f"{violation['id']}: {node['html'][:200]}"
-            for violation in violations
-            for node in violation["nodes"]
-        ]
+        return find_accessibility_violations(self.page, exclude)
 
     def is_wider_than_window(self) -> bool:
         """Return whether an element is cut off at the side of the window, or makes it scroll."""
         return bool(self.page.evaluate(_FIND_OVERFLOW))
+
+
+def find_accessibility_violations(page: Page, exclude: Sequence[str] = ()) -> list[str]:
+    """Return the findings of axe for *page*."""
+    options: dict[str, Any] = {"runOnly": {"type": "tag", "values": _RULES}}
+    context = {"exclude": [[selector] for selector in exclude]} if exclude else None
+    violations = Axe().run(page, context, options).response["violations"]
+    return [
+        f"{violation['id']}: {node['html'][:200]}"
+        for violation in violations
+        for node in violation["nodes"]
+    ]
 
 
 # Elements in boxes that scroll by themselves may be wider, and so may hidden ones.

@@ -22,18 +22,39 @@ BASE = "http://localhost"
 _EMPTY_PAGE = (
     "<!doctype html><html lang=en><title>test</title><body><main id=main></main></body></html>"
 )
+_EOL = "\n"
 Answer = Any
-"""JSON of a response, or a function of query and body that returns it. A `Failure` is an error,
-the member `_status` another status than 200."""
+"""JSON or a WebP image of a response, or a function of query and body that returns it. A `Failure`
+is an error, the member `_status` another status than 200."""
 
 
 class Failure(Exception):
     """A problem document as the response to a request."""
 
-    def __init__(self, status: int, code: str, detail: str = "", **members: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str = "",
+        *,
+        retry_after: int | None = None,
+        **members: Any,
+    ) -> None:
         self.status = status
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self.body = {"status": status, "code": code, "detail": detail, "title": code, **members}
         super().__init__(code)
+
+
+class EventStream:
+    """A response with server-sent events, which ends after them: (id or None, name, data)."""
+
+    def __init__(self, *events: tuple[int | None, str, Any]) -> None:
+        self.body = "".join(
+            f"{'' if number is None else f'id: {number}{_EOL}'}event: {name}{_EOL}"
+            f"data: {json.dumps(data)}{_EOL}{_EOL}"
+            for number, name, data in events
+        )
 
 
 class StaticPage:
@@ -42,6 +63,7 @@ class StaticPage:
     Attributes:
         answers: maps "POST /console/code" to a response; a path may end in "*".
         calls: the API requests as (method and path, query, body).
+        headers: the headers of the last API request, with lower-case names.
         findings: errors, policy violations and requests to other hosts.
     """
 
@@ -51,6 +73,7 @@ class StaticPage:
         self.page: Page = context.new_page()
         self.answers: dict[str, Answer] = dict(answers or {})
         self.calls: list[tuple[str, dict[str, str], Any]] = []
+        self.headers: dict[str, str] = {}
         self.findings: list[str] = []
         self.page.on("pageerror", lambda error: self.findings.append(f"error: {error}"))
         self.page.on("console", self._record_console)
@@ -118,6 +141,7 @@ class StaticPage:
         is_json = "json" in (request.headers.get("content-type") or "")
         body = request.post_data_json if is_json else request.post_data
         self.calls.append((name, query, body))
+        self.headers = request.headers
         try:
             answer = self._find_answer(name)
             result = answer(query, body) if callable(answer) else answer
@@ -126,7 +150,9 @@ class StaticPage:
             _send_json(route, result)
         except Failure as failure:
             route.fulfill(
-                status=failure.status, json=failure.body, content_type="application/problem+json"
+                status=failure.status,
+                json=failure.body,
+                headers={"Content-Type": "application/problem+json"} | failure.headers,
             )
 
     def _find_answer(self, name: str) -> Answer:
@@ -174,8 +200,13 @@ class AppPage(StaticPage):
 
     def publish(self, notification: Mapping[str, Any]) -> None:
         """Send a notification to the page."""
-        data = {"id": notification["id"], "type": "realtime.notification", "data": notification}
-        self.sockets[-1].send(json.dumps({"push": {"channel": "user", "pub": {"data": data}}}))
+        self.publish_event("user", "realtime.notification", notification)
+
+    def publish_event(self, topic: str, event_type: str, data: Mapping[str, Any]) -> None:
+        """Send an event of a topic to the page."""
+        event = {"id": data.get("id", "event-1"), "type": event_type, "data": data}
+        for socket in self.sockets:
+            socket.send(json.dumps({"push": {"channel": topic, "pub": {"data": event}}}))
 
     def _accept_socket(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -185,6 +216,10 @@ class AppPage(StaticPage):
 def _send_json(route: Route, result: Any) -> None:
     if result is None:
         route.fulfill(status=204)
+    elif isinstance(result, bytes):
+        route.fulfill(body=result, content_type="image/webp")
+    elif isinstance(result, EventStream):
+        route.fulfill(body=result.body, content_type="text/event-stream")
     elif "_status" in result:
         members = {name: value for name, value in result.items() if name != "_status"}
         route.fulfill(status=result["_status"], json=members)
@@ -212,6 +247,7 @@ def _common_answers(role: str) -> dict[str, Answer]:
         "permissions": sorted(BUILT_IN_ROLES[role]),
         "tenant_id": "tenant-1",
         "tenants": [{"id": "tenant-1", "slug": "u-1", "name": "Research", "roles": [role]}],
+        "sign_in_methods": ["password"],
         "preferences": {},
         "created_at": "2026-11-01T08:00:00Z",
         "last_login_at": "2026-11-28T08:00:00Z",

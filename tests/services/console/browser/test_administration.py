@@ -327,15 +327,19 @@ def test_health_shows_a_service_that_does_not_respond(context: BrowserContext) -
         "version": "1",
         "services": {
             "auth": {"status": "healthy", "latency_ms": 4.2},
+            "chat": {"status": "healthy", "latency_ms": 3.1},
             "rag": {"status": "unhealthy", "latency_ms": None},
         },
+        "dependencies": {"redis": {"status": "unhealthy", "latency_ms": None}},
     }
     details = {"dependencies": {"database": {"status": "healthy", "latency_ms": 0.4}}}
+    stalled = {"dependencies": {"worker": {"status": "unhealthy", "latency_ms": 0.4}}}
     app = AppPage(
         context,
         {
             "GET /health": health,
             "GET /auth/health/detailed": details,
+            "GET /chat/health/detailed": stalled,
             "GET /rag/health/detailed": Failure(502, "upstream_unavailable", "rag is down."),
         },
     )
@@ -343,7 +347,12 @@ def test_health_shows_a_service_that_does_not_respond(context: BrowserContext) -
     expect(page.get_by_text("Some services do not work.")).to_be_visible()
     card = page.locator(".health-card", has_text="Documents and search")
     expect(card).to_contain_text("down")
-    expect(page.locator(".health-card", has_text="Sign-in and users")).to_contain_text("database")
+    expect(page.locator(".health-card", has_text="Sign-in and users")).to_contain_text("Database")
+    chat = page.locator(".health-card", has_text="Chat channels")
+    expect(chat.locator(".health-row", has_text="Worker")).to_contain_text("down")
+    gateway = page.locator(".health-card", has_text="Gateway")
+    expect(gateway).to_contain_text("healthy")
+    expect(gateway.locator(".health-row", has_text="Valkey")).to_contain_text("down")
 
 
 def test_health_is_requested_only_while_the_page_is_visible(context: BrowserContext) -> None:
@@ -352,6 +361,7 @@ def test_health_is_requested_only_while_the_page_is_visible(context: BrowserCont
         "timestamp": "2026-11-29T10:00:00Z",
         "version": "1",
         "services": {},
+        "dependencies": {},
     }
     app = AppPage(context, {"GET /health": health})
     app.page.clock.install()
@@ -365,3 +375,35 @@ def test_health_is_requested_only_while_the_page_is_visible(context: BrowserCont
     page.wait_for_timeout(50)
     assert visible == 2
     assert len(app.list_calls("GET /health")) == visible
+
+
+def test_usage_shows_the_cost_of_models_with_a_price(context: BrowserContext) -> None:
+    def usage(model: str) -> dict[str, Any]:
+        tokens = {"prompt_tokens": 3_000_000, "completion_tokens": 500_000}
+        totals = {"total_tokens": 3_500_000, "calls": 9}
+        return {"date": "2026-11-29", "user_id": "user-1", "model": model} | tokens | totals
+
+    def model(name: str, price: object) -> dict[str, Any]:
+        common = {"provider": "openai", "default": False, "context_tokens": None}
+        return {"id": name, "capabilities": ["writing"], "price": price} | common
+
+    app = AppPage(
+        context,
+        {
+            "GET /agent/usage/tenant": {
+                "tenant": {"used": 10, "limit": None},
+                "resets_at": "2026-11-30T00:00:00Z",
+                "items": [usage("large"), usage("free")],
+            },
+            "GET /agent/models": list_page(
+                [model("large", {"input": 2.5, "output": 10}), model("free", None)]
+            ),
+        },
+    )
+    page = app.open("/admin/usage")
+    table = page.get_by_role("table", name="By model")
+    expect(table.get_by_role("row", name="large")).to_contain_text("12.50")
+    expect(table.get_by_role("row", name="free").get_by_role("cell").last).to_have_text("\u2013")
+    app.go_to("/admin/models")
+    expect(page.locator("#main")).to_contain_text("2.50 read, 10.00 written")
+    expect(page.locator("#main")).to_contain_text("LLM_PRICES")

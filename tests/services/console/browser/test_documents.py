@@ -202,6 +202,70 @@ def test_folder_upload_sends_the_path_and_summarizes_the_results(context: Browse
     assert all('{"path":"plans/2026"}' in body for body in bodies)
 
 
+def test_two_hundred_files_are_sent_three_at_a_time_and_fail_one_by_one(
+    context: BrowserContext,
+) -> None:
+    documents: dict[str, dict[str, Any]] = {}
+    limited = iter(range(3))
+
+    def receive(_query: object, body: str) -> dict[str, Any]:
+        number = int(body.split('filename="file-')[1].split(".")[0])
+        if number == 17:
+            raise Failure(415, "unsupported_document", "Not supported.")
+        if number == 60:
+            return {"documents": [document(number)]}
+        if number == 100 and next(limited, None) is not None:
+            raise Failure(429, "rate_limited", "Too many requests.", retry_after=1)
+        progress = {"stage": "extracting", "done": 0, "total": 1}
+        queued = document(number, status="processing", progress=progress)
+        documents[queued["id"]] = queued
+        return {"documents": [queued], "_status": 202}
+
+    def process(*_: object) -> dict[str, Any]:
+        broken = {"code": "unreadable_document", "detail": "Damaged."}
+        for number, item in enumerate(list(documents.values())):
+            documents[item["id"]] = item | {"status": "failed" if number == 49 else "ready"}
+            documents[item["id"]]["error"] = broken if number == 49 else None
+        return list_page(list(reversed(documents.values()))[:200])
+
+    app = create_app(context, {"POST /rag/documents": receive})
+    page = app.open("/documents")
+    app.answers["GET /rag/documents"] = process
+    app.answers["GET /rag/documents/*"] = Failure(404, "not_found")
+    largest = app.run(
+        """
+        const send = XMLHttpRequest.prototype.send;
+        const counts = { now: 0, most: 0 };
+        XMLHttpRequest.prototype.send = function (...parts) {
+          counts.most = Math.max(counts.most, ++counts.now);
+          this.addEventListener("readystatechange", () => this.readyState === 4 && counts.now--);
+          return send.apply(this, parts);
+        };
+        const { addFiles, uploads } = await load("model/uploads.js");
+        const createFile = (_, index) => new File([`text ${index}`], `file-${index}.txt`);
+        const files = Array.from({ length: 200 }, createFile);
+        addFiles(files.map((file) => ({ file })));
+        const isOver = ({ stage }) => !["waiting", "sending"].includes(stage.value);
+        const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+        while (!uploads.value.every(isOver)) await wait(20);
+        return counts.most;
+        """
+    )
+    assert largest == 3
+    status = page.locator(".upload-summary").get_by_role("status")
+    expect(status).to_have_text("197 ready, 1 duplicate, 2 failed", timeout=20_000)
+    # The summary shows few rows, and the failures first.
+    assert page.locator(".upload-row").count() <= 6
+    expect(page.locator(".upload-row.failed")).to_have_count(2)
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".upload-row")).to_have_count(200)
+    sent = len(app.list_calls("POST /rag/documents"))
+    assert sent == 200 + 3
+    # Requests for the progress do not grow with the number of files.
+    polls = [call for call, _, _ in app.calls if call.startswith("GET /rag/documents")]
+    assert len(polls) < 20
+
+
 def test_document_metadata_keeps_the_types_of_values(context: BrowserContext) -> None:
     item = document(1, metadata={"year": 1843, "author": "Ada", "version": "2"})
     app = create_app(

@@ -69,6 +69,28 @@ def test_pages_turn_zoom_and_return_to_the_quote(reader_console: ConsolePage, ci
     assert wider > width
 
 
+def test_back_closes_the_evidence_and_forward_opens_it_again(
+    reader_console: ConsolePage, cited: str
+) -> None:
+    page, evidence = reader_console.page, reader_console.evidence
+    reader_console.open("/documents")
+    reader_console.open(cited)
+    page.locator(".source").first.click()
+    expect(evidence.locator(".page-image.loaded")).to_be_visible()
+    page.go_back()
+    expect(evidence).to_have_count(0)
+    expect(reader_console.answers).to_have_count(1)
+    expect(page.locator(".source").first).to_be_focused()
+    page.go_forward()
+    expect(evidence).to_contain_text("Page 1 of 5")
+    page.keyboard.press("Escape")
+    expect(evidence).to_have_count(0)
+    # The closed view leaves no entry: Back leads to the screen before the conversation.
+    page.go_back()
+    expect(page).to_have_url(f"{reader_console.url}/console/documents")
+    expect(evidence).to_have_count(0)
+
+
 def test_other_formats_show_their_text_with_the_quote_marked(
     new_console: Any, suite: Any, reader: Person
 ) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, expect
 
+from backend.services.auth.domain.credentials.qr_codes import encode_qr_code
 from tests.services.console.browser.static_pages import AppPage, Failure, list_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LISTS = {"GET /auth/me/sessions": list_page([]), "GET /auth/api-keys": list_page([])}
+ENROLLMENT = {"secret": "ABCD", "otpauth_uri": "otpauth://totp/a", "qr_code": ["10", "01"]}
 
 
 @pytest.fixture
@@ -23,17 +25,29 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def test_second_factor_shows_the_key_and_the_recovery_codes_once(context: BrowserContext) -> None:
     uri = "otpauth://totp/Suite:ada?secret=JBSWY3DPEHPK3PXP"
     results: list[Any] = [Failure(422, "invalid_totp", "Wrong code."), {"recovery_codes": ["c-1"]}]
+    rows = encode_qr_code(uri)
     app = AppPage(
         context,
         LISTS
         | {
-            "POST /auth/mfa/totp": {"secret": "JBSWY3DPEHPK3PXP", "otpauth_uri": uri},
+            "POST /auth/mfa/totp": {
+                "secret": "JBSWY3DPEHPK3PXP",
+                "otpauth_uri": uri,
+                "qr_code": rows,
+            },
             "POST /auth/mfa/totp/confirm": lambda *_: results.pop(0),
         },
     )
     page = app.open("/settings")
-    page.get_by_role("button", name="Set up").click()
-    dialog = page.get_by_role("dialog", name="Set up")
+    section = page.get_by_role("region", name="Second factor")
+    expect(section).to_contain_text("Off")
+    expect(section.get_by_role("button", name="Turn off")).to_have_count(0)
+    section.get_by_role("button", name="Set up").click()
+    dialog = page.get_by_role("dialog", name="Second factor")
+    image = dialog.get_by_role("img", name="QR code")
+    expect(image).to_be_visible()
+    assert draw_modules(image) == rows
+    dialog.get_by_text("Enter the key instead").click()
     expect(dialog.get_by_label("Key of the second factor")).to_have_text("JBSW Y3DP EHPK 3PXP")
     expect(dialog.get_by_role("link")).to_have_attribute("href", uri)
     dialog.get_by_label("Code that the app shows").fill("000000")
@@ -44,6 +58,94 @@ def test_second_factor_shows_the_key_and_the_recovery_codes_once(context: Browse
     expect(codes).to_contain_text("c-1")
     codes.get_by_role("button", name="I have saved it").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(section).to_contain_text("On")
+    expect(section.get_by_role("button", name="Set up")).to_have_count(0)
+    expect(section.get_by_role("button", name="Turn off")).to_be_visible()
+
+
+def draw_modules(image: Locator) -> list[str]:
+    """Return the modules of a QR code as the browser draws them, without the light margin."""
+    drawn: list[str] = image.evaluate(
+        """async (element) => {
+          const size = element.viewBox.baseVal.width;
+          const picture = new Image();
+          const copy = element.cloneNode(true);
+          copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+          copy.setAttribute("width", size);
+          copy.setAttribute("height", size);
+          picture.src = "data:image/svg+xml," + encodeURIComponent(copy.outerHTML);
+          await picture.decode();
+          const canvas = new OffscreenCanvas(size, size).getContext("2d");
+          canvas.drawImage(picture, 0, 0);
+          const { data } = canvas.getImageData(0, 0, size, size);
+          return Array.from({ length: size }, (_, y) =>
+            Array.from({ length: size }, (_, x) =>
+              (data[4 * (y * size + x)] < 128 ? "1" : "0")).join(""));
+        }"""
+    )
+    margin = 4
+    for row in (*drawn[:margin], *drawn[-margin:]):
+        assert set(row) == {"0"}
+    assert all(row[:margin] == row[-margin:] == "0" * margin for row in drawn)
+    return [row[margin:-margin] for row in drawn[margin:-margin]]
+
+
+@pytest.mark.parametrize(
+    ("methods", "fields"),
+    [
+        (["password"], ["Password"]),
+        (["totp"], ["Authentication code"]),
+        (["password", "totp"], ["Password", "Authentication code"]),
+    ],
+    ids=" ".join,
+)
+def test_proof_is_requested_with_the_methods_of_the_account(
+    context: BrowserContext, methods: list[str], fields: list[str]
+) -> None:
+    refusals = [Failure(403, "reauthentication_required", "Prove it.")]
+    app = AppPage(
+        context,
+        LISTS
+        | {
+            "POST /auth/reauthenticate": None,
+            "POST /auth/mfa/totp": lambda *_: refusals.pop() if refusals else ENROLLMENT,
+        },
+    )
+    app.answers["GET /auth/me"] |= {"sign_in_methods": methods}
+    page = app.open("/settings")
+    section = page.get_by_role("region", name="Second factor")
+    if "totp" in methods:
+        expect(section.get_by_role("button", name="Set up")).to_have_count(0)
+        page.get_by_role("button", name="Edit profile").click()
+        app.answers["PATCH /auth/me"] = lambda *_: refusals.pop() if refusals else {}
+        page.get_by_role("dialog").get_by_label("E-mail").fill("ada@example.org")
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    else:
+        section.get_by_role("button", name="Set up").click()
+    dialog = page.get_by_role("dialog", name="Confirm that it is you")
+    labels = dialog.locator("label").all_inner_texts()
+    assert labels == fields
+    dialog.get_by_label(fields[0]).fill("123456")
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(dialog).to_have_count(0)
+    name = {"Password": "password", "Authentication code": "totp"}[fields[0]]
+    assert app.list_calls("POST /auth/reauthenticate") == [({}, {name: "123456"})]
+
+
+def test_user_without_password_proves_presence_with_another_sign_in(
+    context: BrowserContext,
+) -> None:
+    refused = Failure(403, "reauthentication_required", "Prove it.")
+    app = AppPage(context, LISTS | {"POST /auth/mfa/totp": refused, "POST /auth/logout": None})
+    app.answers["GET /auth/me"] |= {"sign_in_methods": []}
+    app.answers["GET /auth/oidc"] = {"providers": []}
+    page = app.open("/settings")
+    expect(page.get_by_text("Your account has no password")).to_be_visible()
+    expect(page.get_by_role("button", name="Change password")).to_have_count(0)
+    page.get_by_role("button", name="Set up").click()
+    dialog = page.get_by_role("dialog", name="Confirm that it is you")
+    dialog.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
 
 
 def test_password_change_checks_the_repetition(context: BrowserContext) -> None:

@@ -244,15 +244,35 @@ def test_documents_that_are_no_pdf_have_no_pages(user):
     assert (response.status_code, response.json["code"]) == (404, "page_not_found")
 
 
-def test_encrypted_pdf_has_text_but_no_page_images(user):
-    content = encrypted(pdf(write_lines(*LINES)), user="opensesame")
-    (document,) = user.send(content, "locked.pdf", password="opensesame").json["documents"]
+def test_encrypted_pdf_has_pages_only_with_its_password(user):
+    content = encrypted(pdf(write_lines(*LINES)), user="open sesame")
+    (document,) = user.send(content, "locked.pdf", password="open sesame").json["documents"]
+    page = f"/documents/{document['id']}/pages/1"
+    right = {"X-Document-Password": "open%20sesame"}
 
-    response = user("GET", f"/documents/{document['id']}/pages/1.webp")
+    image = user("GET", f"{page}.webp", headers=right)
+    geometry = user("GET", f"{page}?start=0&end=20", headers=right)
 
-    assert (response.status_code, response.json["code"]) == (409, "page_unavailable")
-    assert "password" in response.json["detail"]
+    assert (image.status_code, image.headers["Cache-Control"]) == (200, "no-store")
+    assert Image.open(io.BytesIO(image.data)).width == 1200
+    assert (geometry.status_code, geometry.json["coverage"]) == (200, 1.0)
     assert get_text(user, document)[1]["text"].startswith(LINES[0])
+    # What the password opened is not in the cache of the service.
+    for path in (f"{page}.webp", f"{page}?start=0&end=20"):
+        for headers, text in (({}, "requires"), ({"X-Document-Password": "wrong"}, "not open")):
+            refused = user("GET", path, headers=headers)
+            assert (refused.status_code, refused.json["code"]) == (409, "page_password_required")
+            assert text in refused.json["detail"]
+
+
+@pytest.mark.parametrize("password", ["%FF", "x" * 201, "a%0Ab", "%E2%80%AE"])
+def test_invalid_password_of_a_pdf_is_rejected(user, password):
+    (document,) = user.send(pdf(write_lines(*LINES)), "open.pdf").json["documents"]
+    headers = {"X-Document-Password": password}
+
+    response = user("GET", f"/documents/{document['id']}/pages/1.webp", headers=headers)
+
+    assert (response.status_code, response.json["code"]) == (422, "validation_failed")
 
 
 def test_text_can_be_limited_to_a_range_of_code_points(user):

@@ -18,15 +18,18 @@ from backend.services.auth.store.credentials import pending_emails as store
 
 _TOKEN_LIFETIME = timedelta(hours=24)
 _PREFIX = "evt_"
+_CONFIRM_PAGE = "/console/confirm-email"
 
 _CONFIRM_SUBJECT = "Confirm your e-mail address"
 _CONFIRM_TEXT = """\
 Hello {username},
 
-this address was entered as the new e-mail address of your account. Confirm it
-with this token. It works once and expires in 24 hours:
+this address was entered as the new e-mail address of your account. Open this
+link to confirm it. It works once and expires in 24 hours:
 
-    {token}
+    {link}
+
+Programs use the token at the end of the link: the part after the #.
 
 If you did not request this, ignore this message. The account is not changed.
 """
@@ -42,18 +45,23 @@ ends all other sessions.
 
 
 class EmailChanges:
-    """Change e-mail addresses, confirm new ones and notify the previous ones."""
+    """Change e-mail addresses, confirm new ones and notify the previous ones.
+
+    *public_url* is the address of the gateway in links, without a trailing slash.
+    """
 
     def __init__(
         self,
         database: Database,
         mails: OutgoingMails,
         limiter: AttemptLimiter,
+        public_url: str,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._mails = mails
         self._limiter = limiter
+        self._public_url = public_url
         self._now = now
 
     def count_change(self, user_id: str) -> None:
@@ -136,7 +144,8 @@ class EmailChanges:
             expires_at=now + _TOKEN_LIFETIME,
         )
         store.replace_pending_email(session, pending)
-        text = _CONFIRM_TEXT.format(username=user.username, token=token)
+        link = f"{self._public_url}{_CONFIRM_PAGE}#{token}"
+        text = _CONFIRM_TEXT.format(username=user.username, link=link)
         self._mails.add_mail(session, email, _CONFIRM_SUBJECT, text)
 
 

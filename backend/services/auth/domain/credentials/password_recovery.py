@@ -35,6 +35,7 @@ TOKEN_LIFETIME = timedelta(minutes=30)
 # Maximum number of mails per account and token lifetime, so that mailboxes cannot be flooded.
 _MAILS_PER_LIFETIME = 3
 _PREFIX = "prt_"
+_RESET_PAGE = "/console/reset-password"
 SETUP_TOKEN_LIFETIME = timedelta(hours=24)
 _SETUP_PREFIX = "setup_"
 _NEW_PASSWORD_POINTER = "#/new_password"  # noqa: S105 - a field's name
@@ -43,10 +44,12 @@ _SUBJECT = "Reset your password"
 _BODY = """\
 Hello {username},
 
-a password reset was requested for your account. Use this token to set a new
+a password reset was requested for your account. Open this link to set a new
 password. It works once and expires in 30 minutes:
 
-    {token}
+    {link}
+
+Programs use the token at the end of the link: the part after the #.
 
 If you did not request this, ignore this message. Your password is unchanged.
 """
@@ -67,6 +70,7 @@ class PasswordRecoveryService:
     Args:
         mail_sender: None if no mail can be sent; reset requests are then ignored.
         encryptor: encrypts the names in queued reset requests.
+        public_url: address of the gateway in links, without a trailing slash.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class PasswordRecoveryService:
         limiter: AttemptLimiter,
         mail_sender: MailSender | None,
         encryptor: Encryptor,
+        public_url: str,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -87,6 +92,7 @@ class PasswordRecoveryService:
         self._limiter = limiter
         self._mail_sender = mail_sender
         self._encryptor = encryptor
+        self._public_url = public_url
         self._now = now
         # Set when a request is queued, so that the mail thread sends it immediately.
         self.request_added = threading.Event()
@@ -300,7 +306,8 @@ class PasswordRecoveryService:
             store.add_reset_token(session, reset)
             user_id, recipient, username = user.id, user.email, user.username
         try:
-            mail_sender.send_mail(recipient, _SUBJECT, _BODY.format(username=username, token=token))
+            link = f"{self._public_url}{_RESET_PAGE}#{token}"
+            mail_sender.send_mail(recipient, _SUBJECT, _BODY.format(username=username, link=link))
         except MailNotSent:
             with self._database.write() as session:
                 store.consume_reset_token(session, hash_reset_token(token), now)

@@ -160,6 +160,7 @@ def reset_password(admin: AdminCommands, args: argparse.Namespace) -> None:
         sentence = (
             f"With this one-time token {account.username} can set a new password until "
             f"{expires_at:%H:%M:%S} UTC:\n\n  {token}\n\n"
+            f"  {admin.public_url}/console/reset-password#{token}\n"
             f"  curl {url} -H 'Content-Type: application/json' \\\n"
             f'''    -d '{{"token": "{token}", "new_password": "…"}}\''''
         )

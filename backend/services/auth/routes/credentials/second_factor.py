@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.security import Input, authenticated, current_principal, validate_input
+from backend.services.auth.domain.credentials.qr_codes import encode_qr_code
 from backend.services.auth.domain.credentials.second_factor import SecondFactorService
 from backend.services.auth.errors import (
     InvalidCredentials,
@@ -39,10 +40,15 @@ class TotpDeactivate(Input):
 
 
 class TotpEnrollmentResponse(BaseModel):
-    """The secret for the authenticator app. `otpauth_uri` is the content of a QR code."""
+    """The secret for the authenticator app.
+
+    `otpauth_uri` is the content of the QR code `qr_code`: a string of 0 (light) and 1 (dark) for
+    each row, without the light margin.
+    """
 
     secret: str
     otpauth_uri: Annotated[str, Field(examples=["otpauth://totp/…"])]
+    qr_code: list[str]
 
 
 class RecoveryCodesResponse(BaseModel):
@@ -58,7 +64,11 @@ class RecoveryCodesResponse(BaseModel):
 def start_totp_enrollment() -> TotpEnrollmentResponse:
     """Create a TOTP secret. The factor is inactive until it is confirmed."""
     enrollment = use(SecondFactorService).start_enrollment(current_principal().user_id)
-    return TotpEnrollmentResponse(secret=enrollment.secret, otpauth_uri=enrollment.uri)
+    return TotpEnrollmentResponse(
+        secret=enrollment.secret,
+        otpauth_uri=enrollment.uri,
+        qr_code=encode_qr_code(enrollment.uri),
+    )
 
 
 @second_factor.post("/mfa/totp/confirm")

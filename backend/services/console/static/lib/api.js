@@ -64,6 +64,12 @@ export function refreshSession() {
   return refresh;
 }
 
+/**
+ * Renew the session cookie for another tenant of the user; the cookie is that of all tabs. Raises
+ * ApiError or NetworkError.
+ */
+export const selectTenant = (id) => withLock(() => request("/auth/refresh", { method: "POST", headers: { "X-Tenant-ID": id } }));
+
 const withLock = (run) => (navigator.locks ? navigator.locks.request("session", run) : run());
 
 /** Send a request. Raises ApiError, NetworkError, or AbortError if *signal* was aborted. */
@@ -132,7 +138,7 @@ export async function* getAllItems(path, parameters = {}, options) {
 }
 
 /**
- * Send a form and report the bytes sent. fetch() cannot report upload progress. Resolves to the
+ * Send a form or a Blob and report the bytes sent. fetch() cannot report progress. Resolves to the
  * status and the parsed body.
  *
  * @param {{signal?: AbortSignal, onProgress?: (sent: number, total: number) => void}} options

@@ -3,7 +3,8 @@
 //   openEvidence(citation, citations, opener)    citation: { document_id, filename, page, start, end, quote }
 //   closeEvidence()
 //   await fetchPage(citation, page)              size of the page and boxes of the quote
-//   getPageImageUrl(documentId, page, width)
+//   await getPageImageSource(documentId, page, width)    URL for an image
+//   setDocumentPassword(documentId, password)    for the pages of an encrypted PDF
 //   await fetchText(citation)                    text around the quote, for documents without pages
 
 import * as api from "../lib/api.js";
@@ -19,6 +20,24 @@ export const MIN_MARKED_COVERAGE = 0.5;
 export const openedEvidence = signal(null);
 
 const pages = new Map();
+/** Passwords that the user entered, by document. They are kept until the page is closed. */
+const passwords = new Map();
+
+export const hasDocumentPassword = (documentId) => passwords.has(documentId);
+
+/** Open the pages of an encrypted PDF with *password*; null: the password is wrong. */
+export function setDocumentPassword(documentId, password) {
+  if (password === null) passwords.delete(documentId);
+  else passwords.set(documentId, password);
+}
+
+/** Delete what was loaded for the previous user. */
+export function clearPages() {
+  pages.clear();
+  passwords.clear();
+}
+
+const getHeaders = (documentId) => (passwords.has(documentId) ? { "X-Document-Password": encodeURIComponent(passwords.get(documentId)) } : {});
 
 export function openEvidence(citation, citations = [citation], opener = document.activeElement) {
   openedEvidence.value = { citation, citations, opener };
@@ -34,7 +53,22 @@ export function closeEvidence({ restoresFocus = true } = {}) {
 /** Return the smallest available image width for *pixels* on the screen. */
 export const chooseImageWidth = (pixels) => IMAGE_WIDTHS.find((width) => width >= pixels * 0.9) ?? IMAGE_WIDTHS.at(-1);
 
-export const getPageImageUrl = (documentId, page, width) => `/rag/documents/${encodeURIComponent(documentId)}/pages/${page}.webp?width=${width}`;
+/** Return the URL of an image of a page: a data URL if it needs a password, which URLs must not contain. */
+export async function getPageImageSource(documentId, page, width) {
+  const url = `/rag/documents/${encodeURIComponent(documentId)}/pages/${page}.webp?width=${width}`;
+  if (!passwords.has(documentId)) return url;
+  const response = await api.request(url, { headers: getHeaders(documentId) });
+  return toDataUrl(await response.blob());
+}
+
+function toDataUrl(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsDataURL(blob);
+  });
+}
 
 /**
  * Return the size of a page and the boxes of the quote on it.
@@ -46,7 +80,7 @@ export function fetchPage({ document_id: id, start, end }, page) {
   const hasQuote = end > start;
   const path = api.withQuery(`/rag/documents/${encodeURIComponent(id)}/pages/${page}`, hasQuote ? { start, end } : {});
   if (!pages.has(path)) {
-    const request = api.get(path);
+    const request = api.get(path, {}, { headers: getHeaders(id) });
     pages.set(path, request);
     request.catch(() => pages.delete(path));
     if (pages.size > MAX_CACHED_PAGES) pages.delete(pages.keys().next().value);

@@ -2,10 +2,10 @@
 
 import * as api from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
+import { readDocuments } from "./document_polling.js";
 
 const PAGE_SIZE = 200;
 const POLL_MS = 3000;
-const MAX_POLLED = 20;
 const MAX_PARALLEL = 4;
 
 /** Collections that the user can read; null while loading. */
@@ -109,14 +109,14 @@ export class DocumentList {
 
   async #poll() {
     if (document.hidden) return;
-    const active = (this.documents.peek() ?? []).filter(isProcessing).slice(0, MAX_POLLED);
-    for (const { id } of active) {
-      try {
-        this.apply(await api.get(`/rag/documents/${id}`));
-      } catch (error) {
-        if (error.status === 404) this.drop(new Set([id]));
-        else return;
-      }
+    const active = (this.documents.peek() ?? []).filter(isProcessing).map(({ id }) => id);
+    if (!active.length) return;
+    try {
+      const { documents, missing } = await readDocuments(active);
+      for (const each of documents) this.apply(each);
+      this.drop(new Set(missing));
+    } catch {
+      // The next round tries again.
     }
   }
 }

@@ -12,6 +12,9 @@ export const theme = signal(read("theme") ?? "system");
 
 const channel = new BroadcastChannel("session");
 const EXTERNAL_SIGN_IN = "external_sign_in";
+// The name in service-worker.js.
+const OFFLINE_DATA = "console-data";
+const START_PAGE = "/console/";
 
 function read(name) {
   try {
@@ -32,6 +35,32 @@ function write(name, value) {
 
 /** True if the user has *permission*, or one of a list. */
 export const can = (permission) => [permission].flat().some((each) => user.value?.permissions.includes(each));
+
+/** Return the name of the tenant that the user works in. */
+export const getTenantName = () => user.value?.tenants.find(({ id }) => id === user.value.tenant_id)?.name ?? "";
+
+/** Work in another tenant of the user, in all tabs of this browser. The page is loaded again. */
+export async function switchTenant(id) {
+  await api.selectTenant(id);
+  // What the service worker stored for offline use belongs to the previous tenant.
+  await window.caches?.delete(OFFLINE_DATA);
+  channel.postMessage("tenant-switched");
+  openStart();
+}
+
+function openStart() {
+  // Drafts belong to the previous tenant as well.
+  window.sessionStorage.clear();
+  window.location.assign(START_PAGE);
+}
+
+/** True if the user can sign in with *method*: "password", or "totp" as a second factor. */
+export const hasSignInMethod = (method) => user.value?.sign_in_methods.includes(method) ?? false;
+
+/** Update the sign-in methods of `user` after the server changed them. */
+export function setSignInMethod(method, isOn) {
+  user.update((account) => ({ ...account, sign_in_methods: [...account.sign_in_methods.filter((each) => each !== method), ...(isOn ? [method] : [])] }));
+}
 
 /** Return the name to show for the user. */
 export const getDisplayName = () => user.value?.display_name || user.value?.username || "";
@@ -101,8 +130,7 @@ export function startExternalSignIn() {
 export async function signOut({ everywhere = false } = {}) {
   if (everywhere) await api.post("/auth/logout/all");
   else await endSessionOnServer();
-  endSession();
-  channel.postMessage("signed-out");
+  forgetSession();
 }
 
 async function endSessionOnServer() {
@@ -112,6 +140,12 @@ async function endSessionOnServer() {
     // Without a response, or with a 5xx, the session may still be open.
     if (!(error.status < 500)) throw error;
   }
+}
+
+/** Show the sign-in page next: the session has ended on the server. */
+export function forgetSession() {
+  endSession();
+  channel.postMessage("signed-out");
 }
 
 function endSession() {
@@ -130,5 +164,6 @@ api.onSessionEnd(() => {
 
 channel.addEventListener("message", ({ data }) => {
   if (data === "signed-out") endSession();
+  else if (data === "tenant-switched") openStart();
   else if (data === "signed-in" && !user.peek()) loadUser().catch(() => {});
 });

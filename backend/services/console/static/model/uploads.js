@@ -9,20 +9,27 @@
 import * as api from "../lib/api.js";
 import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
+import { createDocumentPolling } from "./document_polling.js";
 import { changedDocument, uploads } from "./upload_state.js";
 
 export { uploads };
 
-const MAX_TRANSFERS = 2;
-// HTTP/1.1 allows six connections to a server: the other documents are polled.
-const MAX_EVENT_STREAMS = 3;
-const POLL_MS = 2000;
+const MAX_TRANSFERS = 3;
+// HTTP/1.1 allows six connections to a server: three for files, two for streams, one for the rest.
+const MAX_EVENT_STREAMS = 2;
+// A server with too many requests or waiting documents says when to continue.
+const BUSY_STATUSES = new Set([429, 503]);
+const DEFAULT_PAUSE_SECONDS = 5;
+const MAX_PAUSE_SECONDS = 60;
+const MAX_POSTPONEMENTS = 30;
 const MAX_FILE_BYTES = 100_000_000;
 
 const waiting = [];
 const listeners = new Set();
 let transfers = 0;
 let eventStreams = 0;
+let pausedUntil = 0;
+let pauseTimer = 0;
 
 /** A file on its way: stage is waiting, sending, a stage of rag, ready, duplicate or failed. */
 class Upload {
@@ -33,6 +40,8 @@ class Upload {
   document = signal(null);
   error = signal(null);
   abort = new AbortController();
+  password = null;
+  postponements = 0;
 
   constructor({ file, path = "" }, options) {
     this.file = file;
@@ -52,7 +61,7 @@ export function onDocumentChange(listener) {
   return () => listeners.delete(listener);
 }
 
-/** Send files; two at a time. */
+/** Send files; three at a time. */
 export function addFiles(items, options = {}) {
   const added = items.map((item) => new Upload(item, options));
   uploads.value = [...added, ...uploads.peek()];
@@ -62,6 +71,12 @@ export function addFiles(items, options = {}) {
 }
 
 function startTransfers() {
+  clearTimeout(pauseTimer);
+  const pause = pausedUntil - Date.now();
+  if (pause > 0) {
+    pauseTimer = setTimeout(startTransfers, pause);
+    return;
+  }
   while (transfers < MAX_TRANSFERS && waiting.length) {
     const upload = waiting.shift();
     if (upload.abort.signal.aborted) continue;
@@ -73,13 +88,14 @@ function startTransfers() {
   }
 }
 
-async function transfer(upload, password = null) {
+/** Send a file. An error ends this upload only. */
+async function transfer(upload) {
   upload.error.value = null;
   const problem = checkFile(upload.file);
   if (problem) return fail(upload, problem);
   upload.stage.value = "sending";
   try {
-    const form = createForm(upload, password);
+    const form = createForm(upload);
     const { status, body } = await api.uploadForm("/rag/documents", form, {
       signal: upload.abort.signal,
       onProgress: (sent, total) => {
@@ -93,16 +109,33 @@ async function transfer(upload, password = null) {
     applyDocument(upload, document, isDuplicate ? "duplicate" : null);
     if (!isEnded(upload)) follow(upload, document.id);
   } catch (error) {
-    if (error.name !== "AbortError") fail(upload, error);
+    if (error.name === "AbortError") return;
+    if (BUSY_STATUSES.has(error.status) && upload.postponements++ < MAX_POSTPONEMENTS) postpone(upload, error.retry_after);
+    else fail(upload, error);
   }
 }
 
-function createForm(upload, password) {
+/** Send nothing for *seconds*, then this file again. */
+function postpone(upload, seconds) {
+  pausedUntil = Date.now() + Math.min(MAX_PAUSE_SECONDS, seconds ?? DEFAULT_PAUSE_SECONDS) * 1000;
+  enqueue(upload);
+}
+
+/** Send *upload* before the other waiting files. */
+function enqueue(upload) {
+  upload.done.value = 0;
+  upload.total.value = 0;
+  upload.error.value = null;
+  upload.stage.value = "waiting";
+  waiting.unshift(upload);
+}
+
+function createForm(upload) {
   const form = new FormData();
   form.append("file", upload.file, upload.name);
   if (upload.options.collection) form.append("collection", upload.options.collection);
   if (upload.path) form.append("metadata", JSON.stringify({ path: upload.path }));
-  if (password) form.append("password", password);
+  if (upload.password) form.append("password", upload.password);
   return form;
 }
 
@@ -128,9 +161,12 @@ function applyDocument(upload, document, stage = null) {
   for (const listener of listeners) listener(document);
 }
 
+const pollDocument = createDocumentPolling({ isEnded: (upload) => isEnded(upload) || upload.abort.signal.aborted, onDocument: applyDocument, onMissing: (upload) => removeUpload(upload) });
+
 function follow(upload, documentId) {
-  if (eventStreams < MAX_EVENT_STREAMS) streamProgress(upload, documentId);
-  else poll(upload, documentId);
+  // A stream is a request for each document: with many files, polling needs fewer.
+  if (eventStreams < MAX_EVENT_STREAMS && waiting.length === 0) streamProgress(upload, documentId);
+  else pollDocument(upload, documentId);
 }
 
 function streamProgress(upload, documentId) {
@@ -147,26 +183,18 @@ function streamProgress(upload, documentId) {
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return;
     close();
-    if (!isEnded(upload)) poll(upload, documentId);
+    if (!isEnded(upload)) pollDocument(upload, documentId);
   });
   upload.abort.signal.addEventListener("abort", close, { once: true });
-}
-
-async function poll(upload, documentId) {
-  while (!isEnded(upload) && !upload.abort.signal.aborted) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    try {
-      applyDocument(upload, await api.get(`/rag/documents/${documentId}`));
-    } catch (error) {
-      if (error.name === "ApiError" && error.status === 404) return removeUpload(upload);
-    }
-  }
 }
 
 /** Send a failed file again, for example with the password of an encrypted file. */
 export function retryUpload(upload, { password = null } = {}) {
   upload.abort = new AbortController();
-  return transfer(upload, password);
+  upload.password = password;
+  upload.postponements = 0;
+  enqueue(upload);
+  startTransfers();
 }
 
 /** Remove *upload* from the list. A file that is being sent is not sent further. */

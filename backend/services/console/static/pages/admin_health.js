@@ -2,10 +2,11 @@
 
 import { get } from "../lib/api.js";
 import { html } from "../lib/dom.js";
-import { formatDateTime, formatNumber, hasText, t } from "../lib/i18n.js";
+import { formatDateTime, hasText, t } from "../lib/i18n.js";
 import { createPolling } from "../model/polling.js";
 import { errorState, skeleton } from "../ui/states.js";
 import { adminFrame } from "./admin_frame.js";
+import { dependencyRow, formatMilliseconds, statusMark } from "./dependency_row.js";
 
 const INTERVAL_MS = 10_000;
 
@@ -39,28 +40,26 @@ async function readHealth() {
   }
 }
 
-function healthView({ status, timestamp, version, services }, error) {
+function healthView({ status: own, timestamp, version, services, dependencies }, error) {
+  const isHealthy = own === "healthy" && !services.some(hasBrokenDependency);
+  const status = isHealthy ? "healthy" : "degraded";
   return [
-    html.p({ role: "status" }, statusMark(status), " ", t(status === "healthy" ? "allHealthy" : "notAllHealthy"), " ", html.span({ class: "faint" }, t("checkedAt", formatDateTime(timestamp), version))),
+    html.p({ role: "status" }, statusMark(status), " ", t(isHealthy ? "allHealthy" : "notAllHealthy"), " ", html.span({ class: "faint" }, t("checkedAt", formatDateTime(timestamp), version))),
     error && errorState(error),
-    html.ul({ class: "health-list" }, services.map(serviceCard)),
+    html.ul({ class: "health-list" }, serviceCard(getGateway(dependencies)), services.map(serviceCard)),
   ];
 }
+
+const hasBrokenDependency = ({ details }) => Object.values(details?.dependencies ?? {}).some(({ status }) => status !== "healthy");
+
+/** The gateway is healthy if it responds. Its latency would be that of the slowest service. */
+const getGateway = (dependencies) => ({ name: "gateway", status: "healthy", latency_ms: null, details: { dependencies } });
 
 function serviceCard({ name, status, latency_ms: latency, details }) {
   const key = `service_${name}`;
   return html.li(
     { class: "health-card" },
     html.div({ class: "health-head" }, html.h2(hasText(key) ? t(key) : name), statusMark(status), latency !== null && latency !== undefined && html.span({ class: "faint number" }, formatMilliseconds(latency))),
-    details
-      ? html.ul({ class: "plain-list" }, Object.entries(details.dependencies).map(([dependency, state]) => html.li({ class: "health-row" }, html.span(dependency), statusMark(state.status), html.span({ class: "faint number" }, formatMilliseconds(state.latency_ms)))))
-      : html.p({ class: "faint" }, t("noDetails")),
+    details ? html.ul({ class: "plain-list" }, Object.entries(details.dependencies).map(dependencyRow)) : html.p({ class: "faint" }, t("noDetails")),
   );
-}
-
-const formatMilliseconds = (value) => formatNumber(value, { style: "unit", unit: "millisecond", unitDisplay: "short", maximumFractionDigits: value < 10 ? 1 : 0 });
-
-function statusMark(status) {
-  const key = `health_${status}`;
-  return html.span({ class: `status ${status === "healthy" ? "good" : "bad"}` }, hasText(key) ? t(key) : status);
 }

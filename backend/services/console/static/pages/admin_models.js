@@ -24,10 +24,14 @@ function modelTable({ items }) {
     { label: t("model"), render: ({ id, default: isDefault }) => [html.strong(id), isDefault && html.span({ class: "tag" }, t("defaultModelTag"))] },
     { label: t("provider"), render: ({ provider }) => provider },
     { label: t("capabilities"), render: ({ capabilities }) => html.span({ class: "tags" }, capabilities.map((each) => html.span({ class: "tag" }, each))) },
+    { label: t("pricePerMillion"), className: "end number", render: ({ price }) => (price ? t("inputOutputPrice", formatPrice(price.input), formatPrice(price.output)) : "–") },
     { label: t("contextTokens"), className: "end number", render: ({ context_tokens: tokens }) => (tokens === null ? "–" : formatNumber(tokens)) },
   ];
-  return items.length ? dataTable({ label: t("models"), columns, items }) : emptyState(t("noModels"));
+  if (!items.length) return emptyState(t("noModels"));
+  return [dataTable({ label: t("models"), columns, items }), html.p({ class: "faint" }, t("modelSettingsText"))];
 }
+
+const formatPrice = (price) => formatNumber(price, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
 
 function settingsView({ items }) {
   const text = signal("");

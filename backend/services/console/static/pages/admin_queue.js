@@ -9,6 +9,7 @@ import { can } from "../model/session.js";
 import { errorState, skeleton } from "../ui/states.js";
 import { dataTable } from "../ui/table.js";
 import { adminFrame } from "./admin_frame.js";
+import { dependencyRow } from "./dependency_row.js";
 import { getStageName } from "./document_state.js";
 
 const INTERVAL_MS = 5000;
@@ -37,7 +38,7 @@ async function loadQueue() {
 function queueView({ counts, dependencies, active, failed }) {
   return [
     html.dl({ class: "totals" }, STATES.map((state) => html.div(html.dt(t(`queue_${state}`)), html.dd(formatNumber(counts[state]))))),
-    html.ul({ class: "plain-list" }, Object.entries(dependencies).map(([name, { status }]) => html.li({ class: "health-row" }, html.span(name), html.span({ class: `status ${status === "healthy" ? "good" : "bad"}` }, status)))),
+    html.ul({ class: "plain-list" }, Object.entries(dependencies).map(dependencyRow)),
     section("inProgress", active, t("queueEmpty"), [{ label: t("stage"), render: getStage }]),
     section("failedDocuments", failed, t("noFailed"), [{ label: t("reason"), render: ({ error }) => error?.detail ?? "–" }]),
   ];

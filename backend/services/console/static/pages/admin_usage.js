@@ -4,7 +4,7 @@ import { get } from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatDateTime, formatNumber, formatPercent, formatShortDate, t } from "../lib/i18n.js";
 import { effect } from "../lib/reactive.js";
-import { can } from "../model/session.js";
+import { can, getTenantName } from "../model/session.js";
 import { renderChart } from "../ui/chart.js";
 import { asyncContent, emptyState } from "../ui/states.js";
 import { dataTable } from "../ui/table.js";
@@ -17,12 +17,19 @@ export function page() {
   const days = createPeriod();
   const body = html.div({ class: "page-body" });
   effect(() => replaceChildren(body, asyncContent(() => loadUsage(days.value), (usage) => usageView(usage, days.peek()), { className: "page-body" })));
-  return adminFrame("usage", periodButtons(days), body, can("system:read") && limitsSection());
+  return adminFrame("usage", periodButtons(days), html.p({ class: "faint" }, t("usageOf", getTenantName())), body, can("system:read") && limitsSection());
 }
 
 async function loadUsage(days) {
-  const [report, names] = await Promise.all([get("/agent/usage/tenant", { days }), loadUserNames()]);
-  return { ...report, names };
+  const [report, names, prices] = await Promise.all([get("/agent/usage/tenant", { days }), loadUserNames(), loadPrices()]);
+  return { ...report, names, prices };
+}
+
+/** Prices of a million tokens by model; without the permission to ask there are none. */
+async function loadPrices() {
+  if (!can("agent:query")) return new Map();
+  const { items } = await get("/agent/models").catch(() => ({ items: [] }));
+  return new Map(items.filter(({ price }) => price).map(({ id, price }) => [id, price]));
 }
 
 async function loadUserNames() {
@@ -30,10 +37,10 @@ async function loadUserNames() {
   return new Map(items.map(({ id, username }) => [id, username]));
 }
 
-function usageView({ tenant, resets_at: reset, items, names }, days) {
+function usageView({ tenant, resets_at: reset, items, names, prices }, days) {
   return [
     html.dl({ class: "facts" }, quotaFact(tenant), html.div(html.dt(t("resetsAt")), html.dd(formatDateTime(reset)))),
-    items.length ? [renderChart(dailyChart(items, days)), section("byUser", sumBy(items, ({ user_id: id }) => names.get(id) ?? id)), section("byModel", sumBy(items, ({ model }) => model))] : emptyState(t("noUsage")),
+    items.length ? [renderChart(dailyChart(items, days)), section("byUser", sumBy(items, ({ user_id: id }) => names.get(id) ?? id)), section("byModel", sumBy(items, ({ model }) => model), prices)] : emptyState(t("noUsage")),
   ];
 }
 
@@ -72,11 +79,21 @@ function sumBy(items, getName) {
   return [...sums.values()].sort((a, b) => b.total - a.total);
 }
 
-function section(title, items) {
+/** Return the cost of the tokens of a model, or null if its price is unknown. */
+function getCost({ name, prompt, completion }, prices) {
+  const price = prices.get(name);
+  return price ? (prompt * price.input + completion * price.output) / 1_000_000 : null;
+}
+
+/** Return a table. With *prices* by name, it has a column with the cost if any is known. */
+function section(title, items, prices = new Map()) {
   const amount = (key, field) => ({ label: t(key), className: "end number", render: (item) => formatNumber(item[field]) });
   const columns = [{ label: t("name"), render: ({ name }) => html.span({ dir: "auto" }, name) }, amount("calls", "calls"), amount("tokensRead", "prompt"), amount("tokensWritten", "completion"), amount("total", "total")];
+  if (items.some((item) => getCost(item, prices) !== null)) columns.push({ label: t("cost"), className: "end number", render: (item) => formatCost(getCost(item, prices)) });
   return html.section({ class: "details-section" }, html.h2(t(title)), dataTable({ label: t(title), columns, items }));
 }
+
+const formatCost = (cost) => (cost === null ? "–" : formatNumber(cost, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 
 function limitsSection() {
   return html.section({ class: "details-section" }, html.h2(t("limits")), asyncContent(() => get("/admin/limits"), limitsView));

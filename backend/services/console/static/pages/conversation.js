@@ -34,6 +34,7 @@ export function conversationPage() {
     });
   });
   onDispose(() => thread.peek().close());
+  onDispose(() => closeEvidence({ restoresFocus: false }));
   onDispose(() => (openConversationId.value = null));
   onDispose(onConversationChange((id) => id === thread.peek().id.peek() && thread.peek().reload().catch(() => {})));
   return html.main({ id: "main", class: "conversation", tabindex: "-1" }, renderOnChange(() => thread.value, threadView));

@@ -2,15 +2,15 @@
 
 import { html, replaceChildren } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
-import { computed, effect, onDispose, signal } from "../lib/reactive.js";
-import { closeEvidence, MIN_FOUND_COVERAGE, MIN_MARKED_COVERAGE, openEvidence } from "../model/evidence.js";
+import { computed, effect, signal } from "../lib/reactive.js";
+import { MIN_FOUND_COVERAGE, MIN_MARKED_COVERAGE, openEvidence } from "../model/evidence.js";
 import { icon, iconButton } from "../ui/icon.js";
 import { showNotice } from "../ui/notice.js";
 import { skeleton } from "../ui/states.js";
+import { leaveEvidence, recordEvidence } from "./evidence_history.js";
 import { documentPage, MAX_ZOOM, MIN_ZOOM, ZOOM_STEP } from "./evidence_page.js";
 import { documentText } from "./evidence_text.js";
 
-const PHONE = "(max-width: 44rem)";
 // Longer quotes scroll, on narrow screens.
 const LONG_QUOTE = 120;
 
@@ -26,7 +26,8 @@ const LONG_QUOTE = 120;
  */
 
 /** @param {{citation: object, citations: object[], opener: Element | null}} evidence */
-export function evidenceView({ citation, citations, opener }) {
+export function evidenceView(evidence) {
+  const { citation, citations, opener } = evidence;
   const state = { citation, page: signal(citation.page), pages: signal(null), zoom: signal(1), coverage: signal(null) };
   const isWide = signal(false);
   const stage = html.div({ class: "evidence-stage", tabindex: "0", role: "region", "aria-label": t("documentContent") });
@@ -42,14 +43,14 @@ export function evidenceView({ citation, citations, opener }) {
       html.div({ class: "evidence-title" }, heading, html.p({ class: "faint number", "aria-live": "polite" }, () => getPageText(state))),
       iconButton("expand", t("widerView"), { class: "wide-toggle", "aria-pressed": () => String(isWide.value), onclick: () => isWide.update((value) => !value) }),
       downloadLink(citation),
-      iconButton("close", t("closeEvidence"), { onclick: () => closeEvidence() }),
+      iconButton("close", t("closeEvidence"), { onclick: leaveEvidence }),
     ),
     citation.quote && quoteBox(state, citations, opener),
     stage,
     toolbar(state),
   );
   queueMicrotask(() => heading.focus({ preventScroll: true }));
-  closeWithBackButton();
+  recordEvidence(evidence);
   return view;
 }
 
@@ -121,7 +122,7 @@ function turnPage({ page, pages }, step) {
 function handleKey(event, state, citations, opener) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const actions = {
-    Escape: () => closeEvidence(),
+    Escape: leaveEvidence,
     PageDown: () => turnPage(state, 1),
     PageUp: () => turnPage(state, -1),
     n: () => showNeighbor(state, citations, opener, 1),
@@ -132,13 +133,4 @@ function handleKey(event, state, citations, opener) {
   event.preventDefault();
   event.stopPropagation();
   action();
-}
-
-// On phones the view covers the screen: there the back button closes it.
-function closeWithBackButton() {
-  if (!window.matchMedia(PHONE).matches) return;
-  if (!window.history.state?.isEvidence) window.history.pushState({ isEvidence: true }, "");
-  const close = () => closeEvidence();
-  window.addEventListener("popstate", close);
-  onDispose(() => window.removeEventListener("popstate", close));
 }

@@ -3,7 +3,8 @@
 import { html, replaceChildren } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { createScope, effect } from "../lib/reactive.js";
-import { chooseImageWidth, fetchPage, getPageImageUrl, MIN_MARKED_COVERAGE } from "../model/evidence.js";
+import { chooseImageWidth, fetchPage, getPageImageSource, MIN_MARKED_COVERAGE } from "../model/evidence.js";
+import { loadModule } from "../ui/lazy.js";
 import { getBounds, pageImage } from "../ui/page_image.js";
 import { errorState } from "../ui/states.js";
 
@@ -27,9 +28,19 @@ export async function documentPage(state, stage, number) {
     scope.run(() => showImage(state, stage, page));
   } catch (error) {
     if (scope.isDisposed) return;
+    if (error.code === "page_password_required") return showPasswordForm(state, stage, number);
     if (error.status === 404 && number === citation.page) state.page.value = null;
     else replaceChildren(stage, errorState(error, () => documentPage(state, stage, number)));
   }
+}
+
+/** The password of an encrypted PDF is not stored: the user enters it to see the pages. */
+async function showPasswordForm(state, stage, number) {
+  const scope = createScope();
+  const { passwordForm } = await loadModule(() => import("./evidence_password.js"));
+  if (scope.isDisposed) return;
+  const onPassword = () => scope.run(() => documentPage(state, stage, number));
+  scope.run(() => replaceChildren(stage, passwordForm(state, onPassword)));
 }
 
 function showImage(state, stage, page) {
@@ -37,7 +48,7 @@ function showImage(state, stage, page) {
   const width = Math.max(200, stage.clientWidth - STAGE_PADDING);
   const pixels = width * Math.max(1, zoom.peek()) * window.devicePixelRatio;
   const image = pageImage({
-    src: getPageImageUrl(citation.document_id, page.page, chooseImageWidth(pixels)),
+    getSource: () => getPageImageSource(citation.document_id, page.page, chooseImageWidth(pixels)),
     width: page.width,
     height: page.height,
     boxes: page.boxes,
@@ -47,7 +58,8 @@ function showImage(state, stage, page) {
   effect(() => holder.style.setProperty("--zoom", String(zoom.value)));
   effect(() => {
     if (zoom.value <= 1) return;
-    image.querySelector("img").src = getPageImageUrl(citation.document_id, page.page, chooseImageWidth(width * zoom.value * window.devicePixelRatio));
+    const larger = getPageImageSource(citation.document_id, page.page, chooseImageWidth(width * zoom.value * window.devicePixelRatio));
+    larger.then((source) => (image.querySelector("img").src = source)).catch(() => {}); // the smaller image stays
   });
   replaceChildren(stage, holder);
   scrollToMark(stage, image, page.boxes);

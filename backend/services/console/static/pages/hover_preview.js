@@ -3,7 +3,7 @@
 import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { onDispose } from "../lib/reactive.js";
-import { chooseImageWidth, fetchPage, getPageImageUrl, MIN_MARKED_COVERAGE } from "../model/evidence.js";
+import { chooseImageWidth, fetchPage, getPageImageSource, MIN_MARKED_COVERAGE } from "../model/evidence.js";
 import { getBounds, pageImage } from "../ui/page_image.js";
 import { positionPopover } from "../ui/popover.js";
 
@@ -95,7 +95,7 @@ function cropPage(citation, page) {
   const width = WIDTH * scale;
   const height = width * ratio;
   const image = pageImage({
-    src: getPageImageUrl(citation.document_id, page.page, chooseImageWidth(width * window.devicePixelRatio)),
+    getSource: () => getPageImageSource(citation.document_id, page.page, chooseImageWidth(width * window.devicePixelRatio)),
     width: page.width,
     height: page.height,
     boxes: page.boxes,

@@ -2,34 +2,19 @@
 
 import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { loadTexts, t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
-import { consolePath, navigate, route } from "../lib/router.js";
+import { navigate } from "../lib/router.js";
 import { getDisplayName, loadUser, signIn, user } from "../model/session.js";
-import { icon, logo } from "../ui/icon.js";
-import { markedPage } from "../ui/marked_page.js";
 import { getErrorText, showNotice } from "../ui/notice.js";
 import { credentialsForm, textField } from "./sign_in.js";
+import { linkForm, linkNote, signInFrame, takeToken } from "./sign_in_frame.js";
+
+await loadTexts("links");
 
 export function page() {
-  document.title = `${t("invitationTitle")} · ${t("productName")}`;
-  const { hash, query } = route.peek();
-  const token = hash.slice(1) || query.get("token");
-  // The token must not stay in the history.
-  window.history.replaceState(null, "", consolePath("/invitation"));
-  return html.div(
-    { class: "sign-in" },
-    html.div({ class: "sign-in-picture" }, markedPage()),
-    html.main(
-      { id: "main" },
-      html.div(
-        { class: "sign-in-box" },
-        html.div({ class: "brand" }, logo(), html.span(t("productName"))),
-        html.h1(t("invitationTitle")),
-        token ? acceptance(token) : html.div({ class: "sign-in-note warning" }, icon("warning"), html.p(t("invitationNeedsLink"))),
-      ),
-    ),
-  );
+  const token = takeToken();
+  return signInFrame(t("invitationTitle"), token ? acceptance(token) : linkNote(t("invitationNeedsLink")));
 }
 
 /** Return a child for html that shows the form that fits: join, sign in or create an account. */
@@ -64,27 +49,11 @@ function joinForm(token) {
   });
 }
 
-/** Return a form that calls *accept* and shows its error. */
-function acceptForm(content, label, accept) {
-  const error = signal(null);
-  const isBusy = signal(false);
-  const submit = async (event) => {
-    event.preventDefault();
-    if (isBusy.peek()) return;
-    isBusy.value = true;
-    error.value = null;
-    try {
-      await accept();
-    } catch (problem) {
-      error.value = problem.code === "invalid_invitation" ? t("invitationInvalid") : problem.code === "email_taken" ? t("invitationAccountExists") : getErrorText(problem);
-    } finally {
-      isBusy.value = false;
-    }
-  };
-  return html.form(
-    { class: "sign-in-form", onsubmit: submit, "aria-label": label },
-    content,
-    html.div({ role: "alert" }, () => error.value && html.p({ class: "field-error" }, icon("warning"), html.span(error.value))),
-    html.button({ class: "button primary", disabled: isBusy }, () => (isBusy.value ? t("pleaseWait") : label)),
-  );
+function acceptForm(content, label, submit) {
+  return linkForm({ content, label, submit, describe: describeError });
+}
+
+function describeError(error) {
+  if (error.code === "invalid_invitation") return t("invitationInvalid");
+  return error.code === "email_taken" ? t("invitationAccountExists") : getErrorText(error);
 }

@@ -1,15 +1,22 @@
 // Password and second factor of the user.
 
 import * as api from "../lib/api.js";
-import { html, replaceChildren } from "../lib/dom.js";
+import { html } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
+import { hasSignInMethod, setSignInMethod } from "../model/session.js";
 import { openDialog } from "../ui/dialog.js";
 import { openFormDialog, showSecret } from "../ui/form_dialog.js";
 import { icon } from "../ui/icon.js";
+import { qrCode } from "../ui/qr_code.js";
 import { getErrorText, reportErrors, showNotice } from "../ui/notice.js";
 import { sensitively } from "./sensitive.js";
 
+/** Return a child that shows what applies: a user of an identity provider may have no password. */
 export function passwordSection() {
+  return () => (hasSignInMethod("password") ? passwordChange() : html.p({ class: "faint" }, t("noPasswordText")));
+}
+
+function passwordChange() {
   return [html.p({ class: "faint" }, t("passwordText")), html.button({ type: "button", class: "button", onclick: changePassword }, icon("key"), t("changePassword"))];
 }
 
@@ -28,13 +35,15 @@ async function changePassword() {
 }
 
 export function secondFactorSection() {
-  const content = html.div({ class: "settings-content" });
-  const button = (key, onclick, className = "button") => html.button({ type: "button", class: className, onclick }, t(key));
-  replaceChildren(content, [
+  const button = (key, onclick) => html.button({ type: "button", class: "button", onclick }, t(key));
+  return [
     html.p({ class: "faint" }, t("secondFactorText")),
-    html.div({ class: "button-row" }, button("setUpSecondFactor", () => reportErrors(setUpSecondFactor())), button("turnOffSecondFactor", turnOffSecondFactor, "button plain")),
-  ]);
-  return content;
+    html.p({ role: "status" }, () => (hasSignInMethod("totp") ? html.span({ class: "status good" }, t("secondFactorOn")) : html.span({ class: "status" }, t("secondFactorOff")))),
+    () => {
+      if (!hasSignInMethod("totp")) return button("setUpSecondFactor", () => reportErrors(setUpSecondFactor()));
+      return hasSignInMethod("password") && button("turnOffSecondFactor", turnOffSecondFactor);
+    },
+  ];
 }
 
 async function setUpSecondFactor() {
@@ -43,20 +52,24 @@ async function setUpSecondFactor() {
     enrollment = await sensitively(() => api.post("/auth/mfa/totp"));
   } catch (error) {
     if (error.code !== "totp_active") throw error;
+    // Another tab or device turned it on.
+    setSignInMethod("totp", true);
     showNotice(t("secondFactorIsOn"));
     return;
   }
   if (!enrollment) return;
   const codes = await confirmEnrollment(enrollment);
-  if (codes) await showSecret({ title: t("recoveryCodes"), text: t("recoveryCodesText"), secret: codes.join("\n") });
+  if (!codes) return;
+  setSignInMethod("totp", true);
+  await showSecret({ title: t("recoveryCodes"), text: t("recoveryCodesText"), secret: codes.join("\n") });
 }
 
 /** Show the secret, and ask for the first code. Resolves to the recovery codes, or null. */
-function confirmEnrollment({ secret, otpauth_uri: uri }) {
+function confirmEnrollment({ secret, otpauth_uri: uri, qr_code: rows }) {
   const error = html.p({ class: "field-error", role: "alert" });
   const input = html.input({ class: "input", inputmode: "numeric", autocomplete: "one-time-code", required: true, maxlength: 32 });
   const { closed } = openDialog({
-    title: t("setUpSecondFactor"),
+    title: t("secondFactor"),
     content: (close) => {
       const confirm = async (event) => {
         event.preventDefault();
@@ -69,10 +82,13 @@ function confirmEnrollment({ secret, otpauth_uri: uri }) {
       };
       return html.form(
         { class: "dialog-form", onsubmit: confirm },
-        html.ol({ class: "number-list" }, html.li(t("totpStepApp")), html.li(t("totpStepKey"))),
-        html.pre({ class: "secret", tabindex: "0", dir: "ltr", translate: "no", "aria-label": t("totpSecret") }, groupByFour(secret)),
-        html.p(html.a({ href: uri }, t("openInApp"))),
-        html.details(html.summary(t("showUri")), html.code({ class: "break-all", dir: "ltr", translate: "no" }, uri)),
+        html.p(t("totpStepApp")),
+        qrCode(rows, t("qrCodeLabel")),
+        html.details(
+          html.summary(t("totpStepKey")),
+          html.pre({ class: "secret", tabindex: "0", dir: "ltr", translate: "no", "aria-label": t("totpSecret") }, groupByFour(secret)),
+          html.p(html.a({ href: uri }, t("openInApp"))),
+        ),
         html.label({ class: "field" }, html.span(t("totpFirstCode")), input),
         error,
         html.div({ class: "actions" }, html.button({ type: "button", class: "button", onclick: () => close(null) }, t("cancel")), html.button({ class: "button primary" }, t("turnOn"))),
@@ -96,5 +112,7 @@ async function turnOffSecondFactor() {
     ],
     submit: (values) => api.request("/auth/mfa/totp", { method: "DELETE", body: values }),
   });
-  if (isOff) showNotice(t("secondFactorIsOff"));
+  if (!isOff) return;
+  setSignInMethod("totp", false);
+  showNotice(t("secondFactorIsOff"));
 }

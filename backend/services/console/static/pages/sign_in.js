@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
 import { LOCALES, locale, t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
+import { consolePath } from "../lib/router.js";
 import { changeLocale, hasExpired, signIn, startExternalSignIn } from "../model/session.js";
 import { icon, logo } from "../ui/icon.js";
 import { getErrorText } from "../ui/notice.js";
@@ -27,6 +28,7 @@ export function page() {
         !window.isSecureContext && insecureWarning(),
         () => hasExpired.value && html.p({ class: "sign-in-note", role: "status" }, icon("clock"), t("sessionExpired")),
         () => credentialsForm(isRegistering.value),
+        () => !isRegistering.value && html.a({ class: "forgot-link", href: consolePath("/forgot-password") }, t("forgotPassword")),
         providers(),
         html.button({ type: "button", class: "button plain", onclick: () => isRegistering.update((value) => !value) }, () => t(isRegistering.value ? "switchToSignIn" : "switchToRegister")),
       ),

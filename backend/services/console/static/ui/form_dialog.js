@@ -1,7 +1,7 @@
 // Dialogs with a form.
 //
 //   await openFormDialog({ title, fields, action, submit })    result of submit(values), or null
-//   await askForProof()                                        { password, totp } for sensitive requests
+//   await askForProof(methods)                                 { password, totp } for sensitive requests
 //   await showSecret({ title, text, secret })                  a key that is shown once
 //
 // A field is { name, label, type, value, hint, isRequired, maxlength, options }. Types: text, password,
@@ -108,17 +108,23 @@ function showErrors(failure, rendered, error) {
   if (!isShown) replaceChildren(error, html.div(getErrorText(failure), getRequestId(failure)));
 }
 
-/** Ask for a password or a code. Resolves to the body of POST /auth/reauthenticate, or null. */
-export function askForProof() {
+/**
+ * Ask for a password or a code. Resolves to the body of POST /auth/reauthenticate, or null.
+ *
+ * @param {string[]} methods what the account has: "password", "totp" or both, of which one suffices
+ */
+export function askForProof(methods) {
+  const isOnly = methods.length === 1;
+  const fields = [
+    { name: "password", label: t("password"), type: "password", autocomplete: "current-password", maxlength: 128, isRequired: isOnly },
+    { name: "totp", label: t("totpCode"), autocomplete: "one-time-code", maxlength: 32, isRequired: isOnly },
+  ].filter(({ name }) => methods.includes(name));
   return openFormDialog({
     title: t("confirmIdentity"),
-    text: t("confirmIdentityText"),
+    text: isOnly ? t(`confirmBy_${methods[0]}`) : t("confirmIdentityText"),
     action: t("confirm"),
-    fields: [
-      { name: "password", label: t("password"), type: "password", autocomplete: "current-password", maxlength: 128 },
-      { name: "totp", label: t("codeIfEnabled"), autocomplete: "one-time-code", maxlength: 32 },
-    ],
-    submit: async ({ password, totp }) => ({ ...(password ? { password } : {}), ...(totp ? { totp } : {}) }),
+    fields,
+    submit: async (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value)),
   });
 }
 

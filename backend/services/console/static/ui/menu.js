@@ -46,7 +46,7 @@ function openMenu(button, items, options) {
   menu.showPopover();
   positionPopover(menu, button, options);
   const entries = getEntries(menu);
-  (entries.find((entry) => entry.getAttribute("aria-checked") === "true") ?? entries[0])?.focus();
+  moveTo(entries.find((entry) => entry.getAttribute("aria-checked") === "true") ?? entries[0], entries);
 }
 
 function menuItem(item, close) {
@@ -76,7 +76,13 @@ function moveFocus(event, menu) {
   if (event.key === "Tab") menu.hidePopover();
   if (!next) return;
   event.preventDefault();
-  next.focus();
+  moveTo(next, entries);
+}
+
+/** Focus *entry*. Only the focused entry is in the tab order, which makes a long menu scroll. */
+function moveTo(entry, entries) {
+  for (const each of entries) each.tabIndex = each === entry ? 0 : -1;
+  entry?.focus();
 }
 
 function findNextEntry(event, entries, index) {

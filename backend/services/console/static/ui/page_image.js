@@ -8,23 +8,26 @@ const RETRY_MS = 800;
 
 /**
  * @param {object} page
- * @param {string} page.src
+ * @param {() => Promise<string>} page.getSource resolves to the URL
  * @param {number} page.width with `height`, the proportions of the page
  * @param {number[][]} page.boxes [left, top, right, bottom] as fractions of the page
  * @param {string} page.alt
  */
-export function pageImage({ src, width, height, boxes, alt }) {
-  const image = html.img({ src, alt, decoding: "async", draggable: "false" });
+export function pageImage({ getSource, width, height, boxes, alt }) {
+  const image = html.img({ alt, decoding: "async", draggable: "false" });
   let failures = 0;
-  image.addEventListener("error", async () => {
+  const load = () => getSource().then((source) => (image.src = source), retry);
+  const retry = async () => {
     failures++;
     if (failures > MAX_RETRIES) return sheet.classList.add("failed");
     // The renderer may be busy. An image request cannot renew an expired session itself.
     if (failures > 1) await refreshSession();
-    setTimeout(() => (image.src = src), RETRY_MS * failures);
-  });
+    setTimeout(load, RETRY_MS * failures);
+  };
+  image.addEventListener("error", retry);
   image.addEventListener("load", () => sheet.classList.add("loaded"));
   const sheet = html.div({ class: "page-image", style: { "aspect-ratio": `${width} / ${height}` } }, image, boxes.map(createMark));
+  load();
   return sheet;
 }
 

@@ -13,6 +13,8 @@ from backend.services.rag.store.documents import DocumentRow
 
 # Attempts that may end without a result, for example because the process is killed.
 MAX_INTERRUPTIONS = 5
+# A worker sends a heartbeat every few seconds while it processes a document.
+_STALLED_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class IngestionJob:
     def visible_generation(self) -> int:
         """The generation whose chunks searches return; 0 if there is none yet."""
         return self.generation - 1
+
+
+class WorkersStalled(Exception):
+    """Documents are due, but no worker has sent a heartbeat for a minute."""
 
 
 class IngestionQueue:
@@ -89,6 +95,15 @@ class IngestionQueue:
                 last_heartbeat=store.get_last_heartbeat(session),
                 now=utc_now(),
             )
+
+    def check_workers(self) -> None:
+        """Raise WorkersStalled if documents wait, and no process has worked for a minute."""
+        if not self.has_due_document():
+            return
+        state = self.get_queue_state()
+        activity = [time for time in (state.oldest_waiting_at, state.last_heartbeat) if time]
+        if activity and state.now - max(activity) > _STALLED_AFTER:
+            raise WorkersStalled("Documents wait, and no worker processes them.")
 
     def record_heartbeat(self, claims: Sequence[str]) -> set[str]:
         """Renew *claims*. Returns those that are still valid."""

@@ -99,6 +99,10 @@ class IngestionRunner:
         """Return the time of the most recent heartbeat of any process."""
         return self._queue.get_last_heartbeat()
 
+    def check_workers(self) -> None:
+        """Raise WorkersStalled if documents wait, and no process has worked for a minute."""
+        self._queue.check_workers()
+
     def get_queue_state(self) -> QueueState:
         """Return counts by status and ages of all tenants' documents."""
         return self._queue.get_queue_state()

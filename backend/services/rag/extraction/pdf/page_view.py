@@ -24,14 +24,18 @@ def answer_request(file: Path, request: dict[str, Any]) -> dict[str, Any]:
 
     With `width` the answer contains the image in the `format` webp or png, in base64. Otherwise it
     contains the size of the page and the boxes of the characters `start` to `end` of `text`.
+    `password` opens encrypted files.
 
     Raises:
         UnreadableFile: pdfium cannot open the file or the page.
     """
+    password = request.get("password")
     try:
-        document = pypdfium2.PdfDocument(file)
+        document = pypdfium2.PdfDocument(file, password=password)
     except PdfiumError as error:
-        code = "password_required" if "password" in str(error).lower() else "unreadable_document"
+        code = "unreadable_document"
+        if "password" in str(error).lower():
+            code = "wrong_password" if password else "password_required"
         raise UnreadableFile(code, "The PDF cannot be opened.") from error
     try:
         page = document[request["page"] - 1]

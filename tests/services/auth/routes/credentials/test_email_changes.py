@@ -45,6 +45,7 @@ def test_new_address_is_pending_until_it_is_confirmed(client, ada, change_email,
     assert "evt_" not in mails[OLD]
     assert NEW in mails[OLD]
     token = {"token": find_token(mails[NEW])}
+    assert re.search(rf"http://\S+/console/confirm-email#{token['token']}\n", mails[NEW])
     assert client.post("/email/confirm", json=token).status_code == 204
     me = ada.get("/me").json
     assert (me["email"], me["pending_email"]) == (NEW, None)

@@ -112,7 +112,8 @@ def test_first_sign_in_creates_account_and_later_ones_reuse_it(client, provider_
     assert first.json["user"]["roles"] == ["user"]
     assert first.json["user"]["id"] == repeated.json["user"]["id"]
     headers = {"Authorization": f"Bearer {first.json['access_token']}"}
-    assert client.get("/me", headers=headers).status_code == 200
+    me = client.get("/me", headers=headers)
+    assert (me.status_code, me.json["sign_in_methods"]) == (200, [])
 
 
 def test_login_redirects_with_pkce_state_nonce_and_cookie(client, provider_process):

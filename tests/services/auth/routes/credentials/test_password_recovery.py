@@ -121,6 +121,8 @@ def test_password_can_be_reset_with_the_token_from_the_mail(client, ada, read_ma
 
     assert response.status_code == 202
     assert "To: ada@example.org" in mail
+    link = rf"http://\S+/console/reset-password#{reset['token']}\n"
+    assert re.search(link, mail.replace("=\n", ""))
     assert client.post("/password/reset", json=reset).status_code == 204
     assert get_problem(ada.get("/me")) == (401, "session_ended")
     assert get_problem(ada.refresh()) == (401, "session_ended")

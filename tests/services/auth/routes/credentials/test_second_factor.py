@@ -47,6 +47,28 @@ def login(client):
     return sign_in
 
 
+def test_enrollment_contains_the_qr_code_of_the_uri(client, ada):
+    enrollment = client.post("/mfa/totp", headers=ada.auth_headers).json
+
+    rows = enrollment["qr_code"]
+    size = len(rows)
+    assert {len(row) for row in rows} == {size}
+    assert set("".join(rows)) == {"0", "1"}
+    # ISO/IEC 18004: 21 modules and 4 more for each version, with a finder pattern in three corners.
+    assert size in range(21, 178, 4)
+    finder = ["1111111", "1000001", "1011101", "1011101", "1011101", "1000001", "1111111"]
+    assert [row[:7] for row in rows[:7]] == finder
+    assert [row[-7:] for row in rows[:7]] == finder
+    assert [row[:7] for row in rows[-7:]] == finder
+
+
+def test_account_lists_the_methods_that_prove_the_users_presence(client, ada, authenticator):
+    first = ada.user["sign_in_methods"]
+    me = client.get("/me", headers=ada.auth_headers).json["sign_in_methods"]
+
+    assert (first, me) == (["password"], ["password", "totp"])
+
+
 def test_login_requires_code_after_correct_password(login, authenticator):
     assert get_problem(login()) == (401, "totp_required")
     assert get_problem(login(password="not the password")) == (401, "invalid_credentials")

@@ -7,7 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from backend.chassis.database.sessions import open_database
-from backend.services.rag.domain.ingestion.queue import MAX_INTERRUPTIONS, IngestionQueue
+from backend.services.rag.domain.ingestion.queue import (
+    MAX_INTERRUPTIONS,
+    IngestionQueue,
+    WorkersStalled,
+)
 from backend.services.rag.store.base import new_id, utc_now
 from backend.services.rag.store.collections import CollectionRow
 from backend.services.rag.store.documents import DocumentRow
@@ -180,3 +184,29 @@ def test_document_is_due_after_the_clock_was_set_back(database, queue):
     set_times(database, document_id, not_before=utc_now() + timedelta(hours=1))
 
     assert queue.claim_next_job().document_id == document_id
+
+
+def test_workers_count_as_stalled_after_a_minute_without_work(database, queue):
+    queue.check_workers()  # nothing waits
+    add_documents(database, "tenant", 2)
+    queue.check_workers()  # a worker may be starting
+    set_times_to_past(database, created_at=True)
+    with pytest.raises(WorkersStalled):
+        queue.check_workers()
+
+    job = queue.claim_next_job()
+    queue.record_heartbeat([job.claim])
+    queue.check_workers()  # one document is processed, the other waits
+    set_times_to_past(database, heartbeat=True)
+    with pytest.raises(WorkersStalled):
+        queue.check_workers()
+
+
+def test_document_that_is_tried_again_later_does_not_count_as_stalled(database, queue):
+    add_documents(database, "tenant")
+    set_times_to_past(database, created_at=True)
+    with database.write() as session:
+        later = utc_now() + timedelta(minutes=5)
+        session.execute(sa.update(DocumentRow).values(not_before=later))
+
+    queue.check_workers()
