@@ -34,6 +34,7 @@ from backend.chassis.redis import check_redis
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.web import openapi
 from backend.chassis.web.compression import compress_responses
+from backend.chassis.web.cors import allow_cross_origin_requests, load_cors_origins
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check, create_health_blueprint, create_health_view
 from backend.chassis.web.problems import register_error_handlers
@@ -261,6 +262,8 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
             Flask(name).run(host, common.port, debug=True)
             return  # after Ctrl-C
         app = create_app()
+        if env.is_debug and not get_service(name).is_gateway:
+            allow_cross_origin_requests(app, load_cors_origins(env))
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
     # The supervisor prints the secrets itself. They must not end up in a log file.
