@@ -278,6 +278,9 @@ CHAT_ROUTES = {
     "chat GET /conversations/<conversation_id>/events": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),
+    "chat GET /conversations/<conversation_id>/attachments/<attachment_id>": RouteCase(
+        404, path={"conversation_id": "conv_unknown", "attachment_id": "att_unknown"}
+    ),
     "chat GET /conversations/<conversation_id>/messages": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),
@@ -447,6 +450,7 @@ ROUTES: dict[str, RouteCase] = {
         visible_to=(*ADMINS, "foreign_admin"),
     ),
     "auth DELETE /roles/<name>": RouteCase(204, resource=Stage.role, visible_to=("home_admin",)),
+    "auth GET /colleagues": RouteCase(200),
     "auth GET /tenants": RouteCase(200),
     "auth POST /tenants": RouteCase(201, json=lambda: {"name": f"Team {time.time_ns()}"}),
     "auth PATCH /tenants/<tenant_id>": RouteCase(
