@@ -7,9 +7,7 @@ with 256 colours. Needs the test requirements and a browser (CONSOLE_TEST_BROWSE
 /usr/bin/chromium).
 """
 
-import io
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,18 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks.console import VerbatimModel
+from benchmarks.console_inbox_pictures import take_inbox_pictures
+from benchmarks.pictures import BROWSER, shoot, write_picture
 from tests.services.agent.fakes import Reply, ScriptedModel, run_server
 from tests.suite.conftest import DATA, PASSWORD, ROOT, Suite, running_suite
 
-_BROWSER = os.environ.get("CONSOLE_TEST_BROWSER", "/usr/bin/chromium")
 _WINDOW = {"width": 1440, "height": 900}
 _PHONE = {"width": 390, "height": 844}
-_COLOURS = 256
-_SETTLE_MS = 900
 _QUESTION = "Who patented the typewriter in 1868?"
 _RICH_ANSWER = """## Release plan for the pump station
 
@@ -60,7 +56,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with _start() as (suite, model, browser):
         for name, picture in _take_pictures(suite, model, browser):
-            _write(picture, folder / f"{name}.png")
+            write_picture(picture, folder / f"{name}.png")
+        for name, picture in take_inbox_pictures(browser):
+            write_picture(picture, folder / f"{name}.png")
     total = sum(file.stat().st_size for file in folder.glob("*.png"))
     print(f"{total / 1000:.0f} kB in all")
 
@@ -74,13 +72,7 @@ def _start() -> Iterator[tuple[Suite, ScriptedModel, Browser]]:
         sync_playwright() as playwright,
     ):
         flags = ["--no-sandbox", "--disable-gpu"]
-        yield suite, model, playwright.chromium.launch(executable_path=_BROWSER, args=flags)
-
-
-def _write(picture: bytes, file: Path) -> None:
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(_COLOURS, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
-    print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
+        yield suite, model, playwright.chromium.launch(executable_path=BROWSER, args=flags)
 
 
 def _take_pictures(
@@ -91,13 +83,13 @@ def _take_pictures(
     page = visitor.new_page()
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".sign-in-form")
-    yield "01-sign-in", _shoot(page)
+    yield "01-sign-in", shoot(page)
 
     context = _open_context(suite, browser, username)
     page = context.new_page()
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".first-run")
-    yield "02-first-run", _shoot(page)
+    yield "02-first-run", shoot(page)
     with page.expect_file_chooser() as chooser:
         page.locator(".first-run .button").first.click()
     names = ("multi_page.pdf", "2305.03393v1-pg9.pdf", "handbook-1p.docx", "right_to_left_01.pdf")
@@ -111,28 +103,28 @@ def _take_pictures(
     conversation = page.url
     page.locator("button.citation").first.hover()
     page.wait_for_selector(".preview .page-image.loaded")
-    yield "04-preview", _shoot(page)
+    yield "04-preview", shoot(page)
     page.locator("button.citation").first.click()
     page.wait_for_selector(".evidence .page-image.loaded")
     page.mouse.move(300, 700)
-    yield "05-evidence", _shoot(page)
+    yield "05-evidence", shoot(page)
     page.emulate_media(color_scheme="dark")
-    yield "06-evidence-dark", _shoot(page)
+    yield "06-evidence-dark", shoot(page)
 
     page.evaluate("localStorage.setItem('model', 'scripted')")
     page.goto(f"{suite.url}/console/")
     model.queue_replies(Reply(text=_RICH_ANSWER))
     _ask(page, "Draft the release plan for the pump station")
     page.locator(".messages .request").scroll_into_view_if_needed()
-    yield "07-answer-dark", _shoot(page)
+    yield "07-answer-dark", shoot(page)
     page.emulate_media(color_scheme="light")
     page.evaluate("localStorage.removeItem('model')")
     page.goto(f"{suite.url}/console/")
     page.wait_for_selector(".example")
-    yield "08-home", _shoot(page)
+    yield "08-home", shoot(page)
     page.goto(f"{suite.url}/console/documents")
     page.wait_for_selector("h1")
-    yield "09-documents", _shoot(page)
+    yield "09-documents", shoot(page)
     yield from _take_phone_pictures(suite, browser, username, conversation)
     yield from _take_administration_pictures(suite, browser)
 
@@ -144,10 +136,10 @@ def _take_phone_pictures(
     page = context.new_page()
     page.goto(conversation)
     page.wait_for_selector(".source")
-    yield "10-phone-answer", _shoot(page)
+    yield "10-phone-answer", shoot(page)
     page.locator(".source").first.click()
     page.wait_for_selector(".evidence .page-image.loaded")
-    yield "11-phone-evidence", _shoot(page)
+    yield "11-phone-evidence", shoot(page)
 
 
 def _take_administration_pictures(suite: Suite, browser: Browser) -> Iterator[tuple[str, bytes]]:
@@ -160,7 +152,7 @@ def _take_administration_pictures(suite: Suite, browser: Browser) -> Iterator[tu
         page.goto(f"{suite.url}/console{path}")
         page.wait_for_selector("h1")
         page.wait_for_timeout(1500)
-        yield name, _shoot(page)
+        yield name, shoot(page)
 
 
 def _open_context(
@@ -200,11 +192,6 @@ def _ask(page: Page, question: str) -> None:
     page.fill(".composer textarea", question)
     page.keyboard.press("Enter")
     page.wait_for_selector(".answer[aria-busy=false] .prose > *", timeout=60_000)
-
-
-def _shoot(page: Page) -> bytes:
-    page.wait_for_timeout(_SETTLE_MS)
-    return page.screenshot()
 
 
 if __name__ == "__main__":

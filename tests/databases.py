@@ -181,10 +181,12 @@ def contents(url: str, service: str) -> dict[str, list[str]]:
     """Return all rows of all tables of *service* as text."""
     database = open_database(url, service).across_tenants()
     tables = MetaData()
+    # The statements cannot be used again, because each call has its own tables.
+    options = {"compiled_cache": None}
     with database.read() as session:
         tables.reflect(session.connection())
         rows = {
-            table.name: sorted(map(repr, session.execute(select(table))))
+            table.name: sorted(map(repr, session.execute(select(table), execution_options=options)))
             for table in tables.sorted_tables
         }
     database.engine.dispose()

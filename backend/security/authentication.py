@@ -16,7 +16,7 @@ from backend.security.http_errors import (
     unauthenticated,
     unavailable,
 )
-from backend.security.permissions import DELEGATED_PERMISSIONS
+from backend.security.permissions import DELEGATED_PERMISSIONS, FORWARDING_SERVICES
 from backend.security.redis import connect
 from backend.security.request_ids import request_id
 from backend.security.revocation import (
@@ -62,6 +62,8 @@ class Principal:
     session_claims: SessionClaims
     expires_at: float = math.inf
     """Expiry of the credentials, in seconds since the epoch."""
+    actor: str | None = None
+    """The service that acts for the user with a delegated token; None for the user."""
 
     @property
     def uses_api_key(self) -> bool:
@@ -242,11 +244,14 @@ def authenticate(*, reading: bool | None = None) -> Principal:
             request.headers.get("X-Tenant-ID"),
         )
         try:
-            principal = identify_principal(security, credentials)
+            principal = identify_principal(security, credentials, with_delegated=True)
         except NotAMember as error:
             g.denied_user_id = error.user_id
             raise
-        if service := calling_service():
+        service = calling_service()
+        if principal.actor is not None and service not in {principal.actor, *FORWARDING_SERVICES}:
+            raise _delegated_token_rejected()
+        if service:
             allowed = principal.permissions & DELEGATED_PERMISSIONS[service]
             principal = replace(principal, permissions=allowed)
         if reading is None:
@@ -278,15 +283,24 @@ def calling_service() -> str | None:
         raise unauthenticated("invalid_service_token", str(error)) from error
 
 
-def identify_principal(security: SecurityContext, credentials: Credentials) -> Principal:
+def identify_principal(
+    security: SecurityContext, credentials: Credentials, *, with_delegated: bool = False
+) -> Principal:
     """Verify *credentials* and return their principal, even if its session was revoked.
+
+    Args:
+        with_delegated: also accept a token that auth has issued to a service for work after the
+            user's request. The caller must then compare `actor` with the calling service.
 
     Raises:
         HttpError: 401, 403 or 503, as in `authenticate`.
     """
     key = _api_key(credentials)
     if key is None:
-        return _principal(security, _access_token(credentials), credentials.tenant)
+        principal = _principal(security, _access_token(credentials), credentials.tenant)
+        if principal.actor is not None and not with_delegated:
+            raise _delegated_token_rejected()
+        return principal
     principal = _principal(security, _exchange_key(security, key), credentials.tenant)
     if security.revocations.session_status(principal.session_claims) is SessionStatus.REVOKED:
         # The cached token may be outdated: the owner's permissions changed after it was issued.
@@ -307,6 +321,13 @@ def _principal(security: SecurityContext, token: str, tenant: str | None) -> Pri
         permissions=membership.scope,
         session_claims=_session_claims(claims, membership),
         expires_at=claims.expires_at,
+        actor=claims.actor,
+    )
+
+
+def _delegated_token_rejected() -> HttpError:
+    return unauthenticated(
+        "invalid_token", "The token was issued to a service, which must send it itself."
     )
 
 

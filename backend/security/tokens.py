@@ -74,6 +74,8 @@ class Claims:
     expires_at: float
     default_tenant: str
     memberships: tuple[Membership, ...]
+    actor: str | None = None
+    """Service that acts for the user with a delegated token (`act` of RFC 8693, section 4.1)."""
 
     def get_membership(self, tenant: str | None) -> Membership | None:
         """Return the membership in *tenant* (id or slug), or in the default tenant for None."""
@@ -275,8 +277,9 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
             expires_at=float(_integer(payload["exp"])),
             default_tenant=default.tenant_id,
             memberships=(default, *others),
+            actor=_text(payload["act"]["sub"]) if "act" in payload else None,
         )
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InvalidToken("A claim of the token has the wrong type.") from error
 
 

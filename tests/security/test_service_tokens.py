@@ -8,11 +8,14 @@ import pytest
 
 from backend.security import Permission, authenticated, internal_only, require_permission
 from backend.security.authentication import (
+    Credentials,
     SecurityContext,
     get_security_context,
+    identify_principal,
     set_security_context,
 )
 from backend.security.guards import Guard, get_guard
+from backend.security.http_errors import HttpError
 from backend.security.permissions import DELEGATED_PERMISSIONS
 from backend.security.service_tokens import HEADER, LIFETIME_SECONDS, ServiceTokens
 from backend.security.tokens import InvalidToken, signing_key
@@ -158,3 +161,44 @@ def test_get_guard_returns_combined_declarations():
     assert get_guard(internal_only(authenticated(view))) == Guard(internal=True)
     guarded = require_permission(Permission.RAG_READ)(view)
     assert get_guard(internal_only(guarded)) == Guard(Permission.RAG_READ, internal=True)
+
+
+def _from(service):
+    return {HEADER: ServiceTokens(SECRET, service).get_token("bare")}
+
+
+@pytest.mark.parametrize("service", ["chat-service", AGENT])
+def test_delegated_token_is_accepted_from_its_service_and_from_the_agent(
+    client, identities, service
+):
+    delegated = identities.bearer(act={"sub": "chat-service"})
+
+    response = client.get("/who", headers=delegated | _from(service))
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("service", [None, "rag-service", "admin-service"])
+def test_delegated_token_is_rejected_from_users_and_other_services(client, identities, service):
+    delegated = identities.bearer(act={"sub": "chat-service"})
+    headers = delegated | (_from(service) if service else {})
+
+    response = client.get("/who", headers=headers)
+
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("act", [None, "chat-service", {}, {"sub": 1}, {"sub": None}, []])
+def test_token_with_a_malformed_actor_is_rejected(client, identities, act):
+    response = client.get("/who", headers=identities.bearer(act=act) | _from("chat-service"))
+
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+
+
+def test_delegated_token_is_not_accepted_by_gateway_and_realtime(app, identities):
+    token = identities.token(act={"sub": "chat-service"})
+
+    with app.test_request_context(), pytest.raises(HttpError) as rejected:
+        identify_principal(get_security_context(app), Credentials(f"Bearer {token}"))
+
+    assert rejected.value.problem_code == "invalid_token"

@@ -64,12 +64,19 @@ EXPECTED_ERRORS = {
     "POST /chat/contacts/{contact_id}/link": 404,
     "POST /chat/contacts/{contact_id}/merge": 404,
     # Nothing was sent to a channel or received from one.
+    "GET /chat/conversations/{conversation_id}/attachments/{attachment_id}": 404,
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
     "POST /chat/deliveries/{delivery_id}/retry": 404,
     "POST /chat/inbound/{inbound_id}/replay": 404,
     # The account of the example does not exist.
+    "POST /chat/templates/sync": 404,
+    # The signature of the example is not valid.
+    "GET /chat/media/{token}": 404,
     "GET /webhook/{channel}/{account}": 404,
     "POST /webhook/{channel}/{account}": 404,
+    # The package of the example does not exist, and no tour was computed.
+    "POST /api/v1/agents/optimize/tour": 422,
+    "GET /api/v1/agents/tours/{tour_id}": 404,
     # The account of the example does not exist, and no webhook was received.
     "POST /packages/webhooks/{source}/{account_id}": 401,
     "POST /packages/webhook-accounts/{account_id}/deliveries/{delivery_id}/replay": 404,
@@ -231,6 +238,7 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/packages": from_response("POST /packages", "id"),
     "/api/v1/agents/investigate/anomaly": from_response("POST /packages", "id"),
     "/api/v1/agents/investigate/delay": from_response("POST /packages", "id"),
+    "/api/v1/agents/optimize/route": from_response("POST /packages", "id"),
     "/api/v1/agents/predict": from_response("POST /packages", "id"),
     "/api/v1/agents/investigations": from_response("POST /packages", "id"),
     "/packages/webhook-accounts": from_response("POST /packages/webhook-accounts", "id"),

@@ -329,7 +329,9 @@ CHAT_ROUTES = {
     ),
     "chat DELETE /hooks/<hook_id>": RouteCase(204, resource=Stage.chat_hook, visible_to=_TEAM),
     "chat GET /templates": RouteCase(200),
+    "chat POST /templates/sync": RouteCase(404, json={"account_id": "acc_unknown"}),
     "chat GET /deliveries": RouteCase(200),
+    "chat GET /media/<token>": RouteCase(404, path={"token": "att_1.1800000000.signature"}),
     **{
         f"chat POST /deliveries/<delivery_id>/{action}": RouteCase(
             404, path={"delivery_id": "unknown"}
@@ -472,6 +474,7 @@ ROUTES: dict[str, RouteCase] = {
     "packages GET /packages": RouteCase(200),
     "packages POST /packages": RouteCase(201, json=package),
     "packages GET /packages/stats": RouteCase(200),
+    "packages GET /packages/positions": RouteCase(200),
     "packages GET /packages/export": RouteCase(200),
     "packages POST /packages/import": RouteCase(415, send={"data": b"tracking_number"}),
     "packages POST /packages/epcis": RouteCase(200, json=EPCIS),
@@ -501,10 +504,17 @@ ROUTES: dict[str, RouteCase] = {
         for route in (
             "POST /agents/investigate/anomaly",
             "POST /agents/investigate/delay",
+            "POST /agents/optimize/route",
             "POST /agents/predict",
             "GET /agents/investigations",
         )
     },
+    # The package of the tour does not exist.
+    "packages POST /agents/optimize/tour": RouteCase(
+        422,
+        json={"depot": {"lat": 50, "lon": 8}, "vehicles": 1, "package_ids": ["unknown"]},
+    ),
+    "packages GET /agents/tours/<tour_id>": RouteCase(404, path={"tour_id": "unknown"}),
     "packages POST /packages/webhooks/<source>/<account_id>": RouteCase(
         401, path={"source": "easypost", "account_id": "unknown"}, send={"data": b"{}"}
     ),

@@ -44,3 +44,25 @@ def _compile_utc_day(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
 def _compile_utc_day_postgresql(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
     column = compiler.process(element.clauses, **kw)
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+class utc_text(FunctionElement[str]):  # noqa: N801 - called like func.date
+    """SQL function: a `UtcDateTime` column as text, such as 2030-01-31 12:00:00.000000.
+
+    For queries of many rows: no datetime is built for each value.
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(utc_text)
+def _compile_utc_text(element: utc_text, compiler: SQLCompiler, **kw: Any) -> str:
+    # SQLite stores a datetime in this format.
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(utc_text, "postgresql")
+def _compile_utc_text_postgresql(element: utc_text, compiler: SQLCompiler, **kw: Any) -> str:
+    column = compiler.process(element.clauses, **kw)
+    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"

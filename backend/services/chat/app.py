@@ -28,9 +28,11 @@ from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
 from backend.services.chat.domain.hooks import HookService
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.messages import MessageService
 from backend.services.chat.domain.search import SearchService
 from backend.services.chat.domain.stats import StatsService
+from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.jobs.job_loop import check_worker
@@ -41,10 +43,13 @@ from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
 from backend.services.chat.routes.hooks import hooks
 from backend.services.chat.routes.inbound import inbound
+from backend.services.chat.routes.media import media
 from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
+from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
+from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.wiring import ChatComponents
 
 # Work that is overdue for this time means that no worker does it.
@@ -90,23 +95,27 @@ def create_app(
         components.board,
         components.follower,
         components.webhooks,
+        components.media_links,
         waker,
+        MessageFiles(database, AttachmentFiles(settings.folder / "attachments")),
         AccountService(
             database,
             components.encryptor,
             components.key_encryptor,
             components.check_account,
             components.signals.publish_change,
+            message_log,
             now,
         ),
         ContactService(database, now),
         ConversationService(database, message_log, now),
         delivery_service,
-        HookService(database, components.encryptor, now),
+        HookService(database, components.encryptor, components.signals.publish_change, now),
         IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
         MessageService(database, message_log, now),
         SearchService(database),
         StatsService(database, now),
+        TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
         TypingSignals(components.signals),
         WaitLimit(settings.max_wait.total_seconds()),
     ):
@@ -123,6 +132,8 @@ def create_app(
         hooks,
         inbound,
         deliveries,
+        templates,
+        media,
         webhooks,
     ):
         app.register_blueprint(blueprint)

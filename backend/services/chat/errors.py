@@ -124,6 +124,42 @@ class DeliveryNotChangeable(ServiceError):
         super().__init__(f"The delivery is {state}.")
 
 
+class TemplateNotApproved(ServiceError):
+    """The provider has rejected, paused or disabled the template, or still reviews it."""
+
+    status = 409
+    code = "template_not_approved"
+    title = "Template is not approved"
+
+    def __init__(self, state: str, reason: str | None) -> None:
+        because = f" ({reason})" if reason else ""
+        super().__init__(f"The provider reports the template as {state}{because}.")
+
+
+class TemplatesNotListed(ServiceError):
+    """The account has no templates that a provider lists."""
+
+    status = 422
+    code = "templates_not_listed"
+    title = "Templates are not listed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only WhatsApp lists templates. Set business_account_id in the account's settings."
+        )
+
+
+class ProviderFailed(ServiceError):
+    """The provider refused the request, or did not respond."""
+
+    status = 502
+    code = "provider_failed"
+    title = "Provider failed"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"The provider responded with {reason}: {detail}"[:500])
+
+
 class WebhookRejected(ServiceError):
     """The webhook has no valid signature."""
 

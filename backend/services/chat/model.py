@@ -59,7 +59,11 @@ def moves_forward(current: str, new: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ConversationFilter:
-    """Conditions of a list. None accepts everything."""
+    """Conditions of a list. None accepts everything.
+
+    `ids` are the only conversations to return; `is_assigned` selects those with or without an
+    assignee.
+    """
 
     owner_id: str | None = None
     status: str | None = None
@@ -68,3 +72,5 @@ class ConversationFilter:
     assignee_id: str | None = None
     account_id: str | None = None
     contact_id: str | None = None
+    ids: tuple[str, ...] | None = None
+    is_assigned: bool | None = None

@@ -32,7 +32,9 @@ from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifet
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.media.downloads import AttachmentDownloads
+from backend.services.chat.domain.media.links import MediaLinks
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
@@ -47,6 +49,7 @@ from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account
 
 if TYPE_CHECKING:
+    from backend.services.chat.clients.whatsapp_templates import WhatsAppTemplates
     from backend.services.chat.domain.sending.engine import DeliveryEngine
 
 # The purpose from which the key of sealed columns is derived.
@@ -76,6 +79,7 @@ class ChatComponents:
     http: ProviderHttp
     webhooks: WebhookReceiver
     downloads: AttachmentDownloads
+    media_links: MediaLinks
     now: Callable[[], datetime]
 
     @classmethod
@@ -91,7 +95,13 @@ class ChatComponents:
         all_tenants = database.across_tenants()
         board = ChangeBoard()
         signals = open_change_signals(settings.common.redis_url, board.notify)
-        message_log = MessageLog(signals, now)
+        hook_queue = HookQueue(now)
+        board.add_listener(hook_queue.forget_hooks)
+        files = AttachmentFiles(settings.folder / "attachments")
+        media_links = MediaLinks(
+            settings.common.secret_key.reveal(), settings.public_url, all_tenants, files, now
+        )
+        message_log = MessageLog(signals, now, media_links.sign_read_link, hook_queue)
         agent = AgentClient(_create_client(settings, "agent", settings.agent_urls))
         auth = _create_client(settings, "auth", settings.auth_urls)
         key_encryptor = create_key_encryptor(settings.common.secret_key.reveal())
@@ -134,9 +144,10 @@ class ChatComponents:
             metrics=metrics,
             http=http,
             webhooks=webhooks,
+            media_links=media_links,
             downloads=AttachmentDownloads(
                 database,
-                AttachmentFiles(settings.folder / "attachments"),
+                files,
                 MediaDownloader(http, TeamsClient(http, now)),
                 partial(open_secrets, encryptor),
                 message_log,
@@ -152,6 +163,13 @@ class ChatComponents:
         from backend.services.chat.domain.account_checks import check_account
 
         return check_account(account, create_channel_clients(self.http), self.decrypt_secrets)
+
+    def open_template_source(self) -> "WhatsAppTemplates":
+        """Open the client that lists templates."""
+        # Imported for the first synchronisation, as the clients above.
+        from backend.services.chat.clients.whatsapp_templates import WhatsAppTemplates
+
+        return WhatsAppTemplates(self.http)
 
     def create_jobs(self) -> Sequence[Job]:
         """Return the jobs of the worker."""
@@ -180,6 +198,7 @@ class ChatComponents:
             OutgoingFiles(every_tenant, files).load,
             self.settings.public_url,
             self.now,
+            sign_fetch_link=self.media_links.sign_fetch_link,
         )
 
     def decrypt_secrets(self, sealed: str | None) -> Mapping[str, str]:

@@ -70,6 +70,8 @@ def _run_worker(
     check = components.database.check_connection
     metrics.register_polled(DependencyCollector({"database": check}))
     loop = JobLoop(components.create_jobs())
+    # Of changed accounts and hooks.
+    components.signals.start()
     ended = threading.Event()
 
     def end() -> None:

@@ -28,7 +28,9 @@ from backend.services.packages.clients.metrics import PackageMetrics
 from backend.services.packages.routes.epcis import bp as epcis
 from backend.services.packages.routes.investigations import investigations
 from backend.services.packages.routes.packages import packages
+from backend.services.packages.routes.positions import positions
 from backend.services.packages.routes.stats import stats
+from backend.services.packages.routes.tours import tours
 from backend.services.packages.routes.transfers import transfers
 from backend.services.packages.routes.webhooks import webhooks
 from backend.services.packages.settings import Settings
@@ -39,6 +41,7 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _OVERDUE_SECONDS: Final = 60.0
 _STATISTICS_SECONDS: Final = 900.0
 _WEBHOOK_SECONDS: Final = 10.0
+_TOUR_SECONDS: Final = 30.0
 _PREFIX: Final = "/packages"
 _COMMON_PATHS: Final = ("/health", "/info", "/openapi.json", "/docs", "/metrics")
 
@@ -63,14 +66,25 @@ def create_app(
         components.packages,
         components.webhooks,
         components.stats,
+        components.positions,
         components.investigations,
+        components.tours,
     ):
         provide(app, component)
     provide(app, IdempotencyStore("packages", database, settings.common.secret_key.reveal()))
     provide(app, BackgroundTasks(components))
     # Threads do not survive a fork, so they are started in the process that serves requests.
     app.before_request(lambda: use(BackgroundTasks).start())
-    for blueprint in (packages, stats, transfers, epcis, webhooks, investigations):
+    for blueprint in (
+        packages,
+        stats,
+        positions,
+        transfers,
+        epcis,
+        webhooks,
+        investigations,
+        tours,
+    ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)
     add_docs_routes(app)
@@ -79,9 +93,17 @@ def create_app(
 
 
 class BackgroundTasks:
-    """Threads that mark overdue packages, process waiting webhooks and compute statistics."""
+    """Threads that mark overdue packages, process webhooks, compute statistics and tours."""
 
     def __init__(self, components: PackageComponents) -> None:
+        tours = PeriodicTask(
+            "tours",
+            _TOUR_SECONDS,
+            components.tours.compute_next,
+            on_stop=components.tours.stop,
+            expected_errors=(SQLAlchemyError,),
+        )
+        components.tours.wake = tours.wake
         self._tasks = (
             PeriodicTask(
                 "overdue packages",
@@ -102,6 +124,7 @@ class BackgroundTasks:
                 runs_at_start=False,
                 expected_errors=(SQLAlchemyError,),
             ),
+            tours,
         )
 
     def start(self) -> None:

@@ -138,6 +138,59 @@ class FormatUnavailable(ServiceError):
         )
 
 
+class OptimizationUnavailable(ServiceError):
+    """The package that computes tours is not installed."""
+
+    status = 501
+    code = "optimization_unavailable"
+    title = "Optimization not installed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Tours need the package pyvrp. Install it with "
+            "./start_microservices.sh install --extra optimization."
+        )
+
+
+class UnusablePackages(ServiceError):
+    """Packages of a tour do not exist, or have no coordinates."""
+
+    status = 422
+    code = "validation_failed"
+    title = "Invalid input"
+
+    def __init__(self, errors: FieldErrors) -> None:
+        self._errors = errors
+        super().__init__("Some packages cannot be delivered by a tour. See errors.")
+
+    def errors(self) -> FieldErrors | None:
+        return self._errors
+
+
+class TooManyTours(ServiceError):
+    """The tenant has too many tours that are not computed yet."""
+
+    status = 429
+    code = "too_many_tours"
+    title = "Too many tours"
+
+    def __init__(self, max_tours: int) -> None:
+        super().__init__(
+            f"{max_tours} tours wait or are being computed. Try again when one is done."
+        )
+
+
+class TourNotFound(ServiceError):
+    """The tour does not exist, or belongs to another tenant."""
+
+    status = 404
+    code = "not_found"
+    title = "Tour not found"
+
+    def __init__(self) -> None:
+        super().__init__("Tour not found.")
+
+
 class WebhookAccountNotFound(ServiceError):
     """The account does not exist, or belongs to another tenant."""
 

@@ -1,10 +1,10 @@
 """Packages, tracking events and what is computed from them, without database and HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 
 class EventCode(StrEnum):
@@ -234,6 +234,41 @@ class Package:
         return f"{origin}>{destination}" if origin and destination else None
 
 
+class PackageTexts(NamedTuple):
+    """A package as it is stored: times and JSON columns are texts. Times are written as
+    `2030-01-31 12:00:00.000000`."""
+
+    id: str
+    number: str
+    carrier: str
+    status: str
+    sub_status: str | None
+    started_at: str | None
+    delivered_at: str | None
+    last_event: str | None
+    event_count: int
+    reference: str | None
+    origin: str | None
+    destination: str | None
+    service: str | None
+    weight_g: int | None
+    shipped_at: str | None
+    promised_at: str | None
+    is_late: bool
+    eta_p10: str | None
+    eta_p50: str | None
+    eta_p90: str | None
+    late_probability: float | None
+    eta_samples: int | None
+    eta_group: str | None
+    tags: str
+    metadata: str
+    version: int
+    created_by: str
+    created_at: str
+    updated_at: str
+
+
 class Severity(StrEnum):
     INFO = "info"
     WARNING = "warning"
@@ -322,6 +357,100 @@ class Investigation:
     created_at: datetime
     completed_at: datetime | None = None
     error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vehicles:
+    """Vehicles of one kind. A limit that is None does not apply.
+
+    Attributes:
+        max_duration_s: time from the depot and back, in seconds.
+    """
+
+    name: str
+    count: int
+    capacity_g: int | None = None
+    max_distance_m: int | None = None
+    max_duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TourStop:
+    """A stop of a tour: the destination of a package."""
+
+    package_id: str
+    lat: float
+    lon: float
+    weight_g: int
+
+
+@dataclass(frozen=True, slots=True)
+class TourProblem:
+    """Vehicles, and the stops that they visit from the depot.
+
+    Attributes:
+        depot: latitude and longitude.
+        speed_kmh: mean speed between stops.
+        service_s: time at each stop in seconds.
+        seconds: time of the search.
+        seed: of the random numbers of the search.
+    """
+
+    depot: tuple[float, float]
+    vehicles: tuple[Vehicles, ...]
+    stops: tuple[TourStop, ...]
+    speed_kmh: float = 50.0
+    service_s: int = 300
+    seconds: int = 30
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as the solver process reads it."""
+        return {
+            "depot": list(self.depot),
+            "vehicles": [asdict(each) for each in self.vehicles],
+            "stops": [asdict(each) | {"service_s": self.service_s} for each in self.stops],
+            "speed_kmh": self.speed_kmh,
+            "service_s": self.service_s,
+            "seconds": self.seconds,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "TourProblem":
+        lat, lon = value["depot"]
+        return cls(
+            depot=(lat, lon),
+            vehicles=tuple(Vehicles(**each) for each in value["vehicles"]),
+            stops=tuple(
+                TourStop(each["package_id"], each["lat"], each["lon"], each["weight_g"])
+                for each in value["stops"]
+            ),
+            speed_kmh=value["speed_kmh"],
+            service_s=value["service_s"],
+            seconds=value["seconds"],
+            seed=value["seed"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """A request for tours, and the tours that were found.
+
+    Attributes:
+        result: `tours`, `unassigned` and `cost` if the state is `done`; `elapsed` and `cost` of the
+            best tours so far while it is `running`.
+        error: a problem, if the state is `failed`.
+    """
+
+    id: str
+    state: WorkState
+    problem: TourProblem
+    result: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    requested_by: str
+    created_at: datetime
+    completed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ from typing import Self
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.services.packages.clients.metrics import PackageMetrics
+from backend.services.packages.clients.tour_processes import TourSolver
 from backend.services.packages.domain.investigations import InvestigationService
+from backend.services.packages.domain.optimization.tours import TourService
 from backend.services.packages.domain.packages import PackageService
+from backend.services.packages.domain.positions import PositionService
 from backend.services.packages.domain.prediction.statistics import StatisticsService
 from backend.services.packages.domain.stats import StatsService
 from backend.services.packages.domain.webhooks.deliveries import WebhookService
@@ -28,8 +31,10 @@ class PackageComponents:
     packages: PackageService
     webhooks: WebhookService
     stats: StatsService
+    positions: PositionService
     statistics: StatisticsService
     investigations: InvestigationService
+    tours: TourService
     now: Callable[[], datetime]
 
     @classmethod
@@ -50,8 +55,10 @@ class PackageComponents:
             packages=packages,
             webhooks=WebhookService(database, encryptor, packages, metrics, now),
             stats=StatsService(database, now),
+            positions=PositionService(database),
             statistics=StatisticsService(database, now, packages.refresh_etas),
             investigations=InvestigationService(database, now),
+            tours=TourService(database, TourSolver(), now),
             now=now,
         )
 

@@ -25,6 +25,11 @@ class FakeAgent:
         self.failures = None
         self.session_has_ended = False
         self.delay = 0.0
+        # Texts of requests whose answers are sent up to the middle, until `release` or `cancel`.
+        self.held = ()
+        self.release = threading.Event()
+        self.is_writing = threading.Event()
+        self.cancelled = []
         self.lock = threading.Lock()
 
     @property
@@ -40,6 +45,11 @@ class FakeAgent:
             return handler.send_json(200, {"access_token": "token-of-account", "expires_in": 300})
         if handler.path == "/query":
             return self._answer(handler)
+        if handler.path.endswith("/cancel"):
+            handler.read_json()
+            self.cancelled.append(handler.path.split("/")[2])
+            self.release.set()
+            return handler.send_json(200, {})
         owner = handler.headers.get("Authorization", "")
         body = handler.read_json()
         new = [(item["role"], item["content"]) for item in body["messages"]]
@@ -106,13 +116,19 @@ class FakeAgent:
                 },
             ),
         ]
-        content = "".join(
-            f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+        pieces = [
+            f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode()
             for number, (name, data) in enumerate(events, 1)
-        ).encode()
+        ]
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
-        handler.send_header("Content-Length", str(len(content)))
+        handler.send_header("Content-Length", str(sum(map(len, pieces))))
         handler.end_headers()
-        handler.wfile.write(content)
+        if body["user_request"] in self.held:
+            handler.wfile.write(b"".join(pieces[:4]))
+            handler.wfile.flush()
+            self.is_writing.set()
+            self.release.wait(10)
+            pieces = pieces[4:]
+        handler.wfile.write(b"".join(pieces))
         return None

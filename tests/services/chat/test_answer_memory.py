@@ -1,8 +1,13 @@
 """Answers and histories in shared state, which may be lost at any time."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from backend.chassis.web.app_factory import get_component
 from backend.services.chat.app import create_app
+from backend.services.chat.store.send_rates import RateLimit
+from backend.services.chat.wiring import ChatComponents
 from tests.services.chat.test_web_chat import send
 
 
@@ -99,3 +104,63 @@ def test_contact_gets_answers_up_to_the_limits_of_the_account(
     path = f"/conversations/{sent['conversation_id']}/messages"
     stored = client.get(path, headers=colleague).json["items"]
     assert len([item for item in stored if item["direction"] == "inbound"]) == 4
+
+
+def test_limits_of_a_contact_count_in_all_conversations(
+    client, manager, colleague, agent, components
+):
+    configure(client, manager, limits={"contact_per_day": 2})
+
+    sent = [send(client, colleague, str(n), user_id="user-ada").json for n in range(3)]
+
+    assert [answer["status"] for answer in sent] == ["answered", "answered", "accepted"]
+    assert sent[2]["error"]["code"] == "contact_limit"
+    assert send(client, colleague, "Hello", user_id="user-bob").json["status"] == "answered"
+
+
+def test_contact_gets_no_answers_beyond_the_tokens_of_a_day(client, manager, colleague, agent):
+    # Each answer of the fake agent uses three tokens.
+    configure(client, manager, limits={"contact_tokens_per_day": 4})
+    sent = send(client, colleague, "1", user_id="user-ada").json
+    more = {"conversation_id": sent["conversation_id"], "user_id": "user-ada"}
+
+    second, third = (send(client, colleague, str(n), **more).json for n in (2, 3))
+
+    assert second["status"] == "answered"
+    assert third["error"]["code"] == "contact_token_limit"
+    assert third["error"]["retries"] is False
+    assert len(agent.queries) == 2
+
+
+def test_answers_of_a_tenant_beyond_its_rate_wait_for_their_place(
+    state, settings, identities, manager, colleague, ada, agent, monkeypatch
+):
+    rate = RateLimit(timedelta(seconds=60), 2)
+    monkeypatch.setattr("backend.services.chat.domain.answer_limits._TENANT_RATE", rate)
+    time = [datetime.now(UTC)]
+    app = identities.trust(create_app(settings, lambda: time[0]))
+    client, answers = app.test_client(), get_component(app, ChatComponents).answers
+
+    def answer_all():
+        while answers.answer_next():
+            pass
+        return [query["user_request"] for query in agent.runs]
+
+    configure(client, manager)
+    for number in range(5):
+        body = {"content": str(number), "user_id": f"user-{number}"}
+        client.post("/message?wait=0", json=body, headers=colleague)
+        time[0] += timedelta(milliseconds=1)
+    # Answers with the permissions of a user are limited by the quota of the user only.
+    client.post("/message?wait=0", json={"content": "Own"}, headers=ada)
+    time[0] += timedelta(seconds=2)
+
+    assert answer_all() == ["0", "1", "Own"]
+    waiting = client.get("/conversations", headers=colleague).json["items"]
+    codes = [(item["answer_error"] or {}).get("code") for item in waiting]
+    assert codes.count("tenant_limit") == 3
+    time[0] += timedelta(seconds=60)
+    assert answer_all() == ["0", "1", "Own", "2"]
+    assert answer_all() == ["0", "1", "Own", "2"]
+    time[0] += timedelta(seconds=120)
+    assert answer_all() == ["0", "1", "Own", "2", "3", "4"]

@@ -203,3 +203,12 @@ def test_new_statistics_give_open_packages_an_eta(app: Flask, api, request):
     known = api.get(f"/packages/{package['id']}").json
     assert known["eta"]["basis"]["samples"] == 40
     assert known["version"] == package["version"] + 1
+
+
+@pytest.mark.usefixtures("history")
+def test_stats_have_the_errors_of_predictions_for_the_latest_deliveries(api):
+    prediction = api.get("/packages/stats").json["prediction"]
+    # A fifth of 40 packages, each with its start and four events before the delivery.
+    assert prediction["predictions"] == 8 * 5
+    assert prediction["error_hours"] < prediction["planned_error_hours"]
+    assert 0 <= prediction["coverage"] <= 1

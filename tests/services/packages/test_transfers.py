@@ -256,9 +256,41 @@ def test_statistics_count_packages_and_deliveries(api):
     assert (stats["total"], stats["late"]) == (4, 1)
     assert stats["by_status"] == {"delivered": 3, "pre_transit": 1}
     assert stats["by_carrier"] == {"local": 3, "ups": 1}
-    assert stats["lanes"] == [{"origin": "code:DEFRA", "destination": "code:USPDX", "packages": 3}]
+    assert stats["carriers"] == [
+        {"carrier": "local", "packages": 3, "late": 1},
+        {"carrier": "ups", "packages": 1, "late": 0},
+    ]
+    assert stats["lanes"] == [
+        {"origin": "code:DEFRA", "destination": "code:USPDX", "packages": 3, "late": 1}
+    ]
+    assert stats["prediction"] is None
     assert stats["on_time_rate"] == pytest.approx(2 / 3)
     assert [(day["date"], day["transit_p50_hours"]) for day in stats["days"]] == [
         ("2026-06-10", 24.0),
         ("2026-06-12", 72.0),
     ]
+
+
+@pytest.mark.parametrize("tags", [[], ["fragile", "=1+1", 'ärger \u2028 "quoted"']])
+def test_exported_line_is_the_package_that_the_api_returns(api, tags):
+    package = api.create(
+        reference='say "ä\\" \t',
+        tags=tags,
+        metadata={"note": "ü", "nested": {"list": [1, None, 2.5]}},
+        origin={"name": "Köln", "country": "DE", "lat": -1.5, "lon": 2},
+        weight_g=5,
+        promised_at="2026-07-01T10:00:00.123456+02:00",
+        shipped_at="2026-06-01T10:00:00Z",
+    )
+    api.add_events(package, event("exception", reason="damaged", detail="Straße"))
+    known = api.get(f"/packages/{package['id']}").json
+    line = api.get("/packages/export?format=jsonl").data
+    exported = json.loads(line)
+    for name in ("origin", "destination", "last_event"):
+        known[name] = known[name] and {
+            key: value for key, value in known[name].items() if value is not None
+        }
+        exported[name] = exported[name] and {
+            key: value for key, value in exported[name].items() if value is not None
+        }
+    assert exported == known

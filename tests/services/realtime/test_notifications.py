@@ -165,3 +165,13 @@ def test_change_of_a_conversation_reaches_its_topic(realtime, token, apply, even
         received = [client.receive_data() for _ in topics]
     assert [item["type"] for item in received] == [event_type] * len(topics)
     assert received[0]["data"] == data
+
+
+def test_change_of_a_channel_reaches_the_inbox(realtime, token, apply):
+    data = {"account_id": "acc_1", "channel": "slack", "state": "revoked"}
+    with realtime.connect() as client:
+        client.authenticate(token)
+        client.subscribe("chat:inbox")
+        apply("chat.account-changed", data)
+        received = client.receive_data()
+    assert (received["type"], received["data"]["state"]) == ("chat.account-changed", "revoked")

@@ -22,6 +22,9 @@ GET_PACKAGE: Final = "get_package"
 INVESTIGATE_PACKAGE: Final = "investigate_package"
 PREDICT_PACKAGE: Final = "predict_package"
 
+# The pages of packages in the console. Only the console shows relative addresses as links.
+_PAGES: Final = "/console/packages"
+_NO_BRACKETS: Final = str.maketrans("[]\n", "() ")
 _PERMISSIONS: Final = frozenset({Permission.PACKAGES_READ})
 _PackageName = Annotated[
     str,
@@ -73,7 +76,10 @@ def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
     async def get(arguments: PackageArguments, context: ToolContext) -> ToolResult:
         found = await asyncio.to_thread(packages.get_package, context.caller, arguments.package)
         events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
-        lines = [_describe(found), *(f"- {_describe_event(event)}" for event in events)]
+        lines = [
+            _describe(found),
+            *(f"- {_link_event(found, event)}" for event in events),
+        ]
         return ToolResult("\n".join(lines), identifiers=[found.id])
 
     async def investigate(arguments: InvestigateArguments, context: ToolContext) -> ToolResult:
@@ -86,7 +92,7 @@ def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
         found = await asyncio.to_thread(packages.get_package, context.caller, name)
         text = await asyncio.to_thread(packages.investigate, context.caller, found.id, kind)
         events = await asyncio.to_thread(packages.list_events, context.caller, found.id)
-        return ToolResult(_format_text(text, events), identifiers=[found.id])
+        return ToolResult(_format_text(found, text, events), identifiers=[found.id])
 
     return (
         Tool(
@@ -123,7 +129,15 @@ def create_package_tools(packages: PackagesClient) -> tuple[Tool, ...]:
 def _describe(package: FoundPackage) -> str:
     promised = f", promised {package.promised_at}" if package.promised_at else ""
     late = ", late" if package.late else ""
-    return f"{package.tracking_number} ({package.carrier}): {package.status}{late}{promised}"
+    name = f"[{package.tracking_number}]({_PAGES}/{package.id})"
+    return f"{name} ({package.carrier}): {package.status}{late}{promised}"
+
+
+def _link_event(package: FoundPackage, event: PackageEvent) -> str:
+    """Return *event* as a Markdown link to its place on the package's page in the console."""
+    # Brackets in the name of a place would end the text of the link.
+    text = _describe_event(event).translate(_NO_BRACKETS)
+    return f"[{text}]({_PAGES}/{package.id}?event={event.id})"
 
 
 def _describe_event(event: PackageEvent) -> str:
@@ -133,7 +147,9 @@ def _describe_event(event: PackageEvent) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def _format_text(text: Sequence[InvestigationSentence], events: Sequence[PackageEvent]) -> str:
+def _format_text(
+    package: FoundPackage, text: Sequence[InvestigationSentence], events: Sequence[PackageEvent]
+) -> str:
     """Return the sentences, each with the numbers of its events, and the list of those events."""
     by_id = {event.id: event for event in events}
     numbers: dict[str, int] = {}
@@ -146,5 +162,7 @@ def _format_text(text: Sequence[InvestigationSentence], events: Sequence[Package
         lines.append(f"{sentence.text} {marks}".strip())
     if numbers:
         lines.append("Events:")
-    lines += [f"[{number}] {_describe_event(by_id[each])}" for each, number in numbers.items()]
+    lines += [
+        f"- [{number}] {_link_event(package, by_id[each])}" for each, number in numbers.items()
+    ]
     return "\n".join(lines)

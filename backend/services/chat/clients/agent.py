@@ -31,6 +31,13 @@ class AgentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The agent has started the answer in this session."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextPart:
     """The next part of the text of the answer."""
 
@@ -63,7 +70,7 @@ class AgentAnswer:
     is_waiting: bool = False
 
 
-AgentEvent = TextPart | StepPart | AgentAnswer
+AgentEvent = RunStarted | TextPart | StepPart | AgentAnswer
 
 
 class AgentProblem(Exception):
@@ -171,6 +178,15 @@ class AgentClient:
             raise
         return True
 
+    def cancel_run(self, session_id: str, headers: Mapping[str, str]) -> None:
+        """Cancel the answer in progress of a session, if there is one. Raises UpstreamError."""
+        path = f"/sessions/{quote_path_segment(session_id)}/cancel"
+        try:
+            self._service.post(path, {}, headers)
+        except UpstreamProblem as error:
+            if error.status >= 500:
+                raise
+
     def delete_session(self, session_id: str, headers: Mapping[str, str]) -> None:
         """Delete a session. Raises UpstreamError."""
         path = f"/sessions/{quote_path_segment(session_id)}"
@@ -186,6 +202,8 @@ def _to_inputs(messages: Sequence[AgentMessage]) -> list[dict[str, str]]:
 
 def _parse_event(name: str, data: Any) -> AgentEvent | None:
     match name:
+        case "session":
+            return RunStarted(str(data.get("session_id", "")))
         case "token":
             return TextPart(str(data.get("text", "")))
         case "tool_end":

@@ -34,7 +34,7 @@ class MessengerClient:
     def send(self, job: SendJob) -> SendOutcome:
         path = f"{job.account.get_setting('page_id', 'me')}/messages"
         try:
-            if job.part.media is not None:
+            if job.part.media is not None and job.part.media.link is None:
                 response = self._send_file(job, path, job.part.media)
             else:
                 response = meta_graph.post_json(self._http, job.account, path, _build_body(job))
@@ -94,6 +94,9 @@ def _build_body(job: SendJob) -> dict[str, Any]:
     else:
         body |= {"messaging_type": "RESPONSE"}
     message: dict[str, Any] = {"metadata": job.ref}
+    if part.media is not None and part.media.link is not None:
+        kind = _MEDIA_TYPES.get(part.media.type, part.media.type)
+        message["attachment"] = {"type": kind, "payload": {"url": part.media.link}}
     if part.text and part.media is None:
         message["text"] = part.text
     if part.options:

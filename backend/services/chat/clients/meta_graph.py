@@ -11,14 +11,21 @@ HOSTS: Final = ("graph.facebook.com", "graph.instagram.com")
 _URL: Final = "https://graph.facebook.com/v23.0"
 _INSTAGRAM_URL: Final = "https://graph.instagram.com/v23.0"
 
-# https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes, and the error codes
-# of the Messenger platform. 190: the token expired or was revoked; 0 and 3: it lacks a permission.
+# https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes and
+# the error codes of the Messenger platform. 0 and 190: the token has expired or was revoked;
+# 131005: it lacks a permission; 131031 and 368: the account is restricted.
 _REVOKED: Final = frozenset({0, 190, 131005, 131031, 368})
 _LIMITED: Final = frozenset(
     {4, 32, 613, 80007, 80006, 130429, 131048, 131056, 131057, 133016, 1200}
 )
 _PAIR_LIMIT: Final = 131056
 _WINDOW_CLOSED: Final = frozenset({131047, 2018278})
+# The template does not exist or its parameters do not fit; it is paused; it is disabled.
+_TEMPLATES: Final = {
+    **dict.fromkeys((132000, 132001, 132005, 132007, 132012, 132018), "template_rejected"),
+    132015: "template_paused",
+    132016: "template_disabled",
+}
 # Before the message was accepted: documented as "try again later".
 _RETRY: Final = frozenset({2, 131016, 133004, 133005, 1357045})
 
@@ -60,6 +67,8 @@ def read_error(response: ProviderResponse) -> SendOutcome:
     name, text = str(code), str(detail)[:300]
     if code in _WINDOW_CLOSED or subcode == 2018278:
         return SendOutcome("failed", None, "window_closed", text)
+    if code in _TEMPLATES:
+        return SendOutcome("failed", None, _TEMPLATES[code], text)
     if code in _REVOKED:
         return SendOutcome("revoked", None, name, text)
     if code in _LIMITED:

@@ -5,20 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import DecryptionError, Encryptor
-from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.chat.domain.access import Caller
-from backend.services.chat.domain.credentials import find_unknown, get_names
+from backend.services.chat.domain.credentials import PREVIOUS, find_unknown, get_names
+from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.errors import ResourceNotFound, UnknownCredentials
-from backend.services.chat.events import AccountChanged
 from backend.services.chat.store import accounts as store
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.tables import Account
-
-_EVENTS: Final = EventRecorder("chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,7 @@ class AccountChange:
 
     Attributes:
         credentials: secrets to set; None as a value removes one.
+        keeps_previous: the replaced secrets stay valid under their names with `_previous`.
         agent_key: key of a service account of auth; "" removes it.
     """
 
@@ -52,6 +50,7 @@ class AccountChange:
     settings: Mapping[str, Any] | None = None
     credentials: Mapping[str, str | None] | None = None
     agent_key: str | None = None
+    keeps_previous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,7 @@ class AccountService:
         key_encryptor: seals keys of service accounts.
         check: checks the credentials of an account at its provider.
         announce: signals all processes, after the commit, that an account has changed.
+        message_log: records the event of a change.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class AccountService:
         key_encryptor: Encryptor,
         check: CheckAccount,
         announce: Callable[[str], None],
+        message_log: MessageLog,
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -90,6 +91,7 @@ class AccountService:
         self._key_encryptor = key_encryptor
         self._check = check
         self._announce = announce
+        self._message_log = message_log
         self._now = now
 
     def create_account(self, caller: Caller, channel: str, change: AccountChange) -> AccountView:
@@ -165,7 +167,15 @@ class AccountService:
             account.settings = dict(change.settings)
         if change.credentials is not None:
             _ensure_known(account.channel, change.credentials)
-            credentials = {**self._open(account), **change.credentials}
+            stored = self._open(account)
+            credentials = {**stored, **change.credentials}
+            if change.keeps_previous:
+                replaced = {
+                    name
+                    for name, new in change.credentials.items()
+                    if new and name in stored and not name.endswith(PREVIOUS)
+                }
+                credentials |= {f"{name}{PREVIOUS}": stored[name] for name in replaced}
             kept = {name: value for name, value in credentials.items() if value}
             account.credentials = self._encryptor.encrypt_text(json.dumps(kept)) if kept else None
         if change.agent_key is not None:
@@ -208,18 +218,7 @@ class AccountService:
 
     def _record(self, session: Session, account: Account, *, deleted: bool = False) -> None:
         call_after_commit(session, partial(self._announce, account.id))
-        event = AccountChanged(
-            account_id=account.id, channel=account.channel, state=account.state, deleted=deleted
-        )
-        # The key of an event has at most 64 characters; ids of web accounts can be longer.
-        _EVENTS.record_event(
-            session,
-            event,
-            subject=account.id,
-            key=account.id[:64],
-            tenant_id=account.tenant_id,
-            time=self._now(),
-        )
+        self._message_log.record_account_change(session, account, deleted=deleted)
 
 
 def _ensure_known(channel: str, credentials: Mapping[str, str | None]) -> None:

@@ -19,12 +19,13 @@ from backend.services.chat.clients.agent import (
     AgentProblem,
     AgentRequest,
     AgentSessionMissing,
+    RunStarted,
     StepPart,
     TextPart,
 )
 from backend.services.chat.clients.delegations import DelegationRefused
 from backend.services.chat.clients.metrics import ChatMetrics
-from backend.services.chat.domain.answer_limits import ContactLimits
+from backend.services.chat.domain.answer_limits import ContactLimits, reserve_tenant_answer
 from backend.services.chat.domain.answer_memory import AnswerMemory
 from backend.services.chat.domain.answer_rights import AccountKeyMissing, AnswerRights, RightsSource
 from backend.services.chat.domain.changes import ChangeSignals
@@ -34,6 +35,7 @@ from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store import accounts, messages
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.tables import Conversation, Message
+from backend.services.chat.store.work import announce_work
 
 _log = logging.getLogger(__name__)
 # A killed process blocks its conversation for this time at most.
@@ -45,6 +47,7 @@ _MAX_FOLDED_MESSAGES: Final = 50
 # A session of the agent that is gone is rebuilt from this number of messages.
 HISTORY_MESSAGES: Final = 40
 _DELTA_SECONDS: Final = 0.05
+_INTERRUPTION_SECONDS: Final = 0.5
 # An answer waits this long for files of the messages.
 _MAX_MEDIA_WAIT: Final = timedelta(seconds=20)
 _MEDIA_POLL: Final = timedelta(seconds=1)
@@ -61,6 +64,7 @@ class AnswerPlan:
         session_id: session of the agent, or None to create one from the history.
         version: the change of the conversation that the plan was made at.
         caches_answer: the account allows that equal first messages get one answer.
+        is_interruptible: a new message of the contact ends the answer, and is answered with it.
     """
 
     tenant_id: str
@@ -76,6 +80,21 @@ class AnswerPlan:
     attempts: int = 0
     version: int = 0
     caches_answer: bool = False
+    is_interruptible: bool = False
+
+
+class _AnswerInterrupted(Exception):
+    """The answer in progress is no longer wanted."""
+
+
+class _RunningAnswer:
+    """An answer in progress: the agent's session once it is known, and whether it is unwanted."""
+
+    def __init__(self) -> None:
+        self.session_id: str | None = None
+        self.headers: Mapping[str, str] = {}
+        self.is_unwanted = False
+        self.checked_at = monotonic()
 
 
 class AnswerService:
@@ -167,12 +186,20 @@ class AnswerService:
         if plan is None:
             return
         started_at = monotonic()
+        running = _RunningAnswer()
         renewal = PeriodicTask(
-            "answer lease", _RENEWAL_SECONDS, lambda: self._renew(plan, holder), runs_at_start=False
+            "answer lease",
+            _RENEWAL_SECONDS,
+            lambda: self._renew(plan, holder, running),
+            runs_at_start=False,
         )
         renewal.start()
         try:
-            answer = self._request_answer(plan, headers)
+            answer = self._request_answer(plan, headers, running)
+            if running.is_unwanted:
+                raise _AnswerInterrupted  # noqa: TRY301 - the agent has ended it early
+        except _AnswerInterrupted:
+            self._release_interrupted(plan, holder)
         except (UpstreamError, ServiceAccountUnavailable) as error:
             _log.warning("the agent does not answer: %s", error)
             self._postpone(plan, holder, "agent_unavailable", _UNAVAILABLE_TEXT)
@@ -213,7 +240,9 @@ class AnswerService:
             account = accounts.get_account(session, conversation.account_id)
             settings = {} if account is None else account.settings
             rights = self._rights.choose(conversation, account)
-            if rights.user_id is None and self._exceeds_limits(session, conversation, settings):
+            if rights.user_id is None and self._exceeds_limits(
+                session, conversation, folded, settings
+            ):
                 return None
             is_known = conversation.details.get("agent_owner") == rights.owner
             session_id = conversation.agent_session_id if is_known else None
@@ -235,22 +264,29 @@ class AnswerService:
                 and rights.user_id is None
                 and session_id is None
                 and not history,
+                is_interruptible=settings.get("on_busy") == "interrupt",
             )
 
     def _exceeds_limits(
-        self, session: Session, conversation: Conversation, settings: Mapping[str, Any]
+        self,
+        session: Session,
+        conversation: Conversation,
+        folded: Sequence[Message],
+        settings: Mapping[str, Any],
     ) -> bool:
-        """Return whether the contact gets no answer now, after setting when it may get one."""
+        """Return whether there is no answer now, after setting when there may be one."""
         now = self._now()
-        pause = ContactLimits.from_settings(settings).get_pause(session, conversation.id, now)
-        if pause is not None and pause <= timedelta(0):
+        limits = ContactLimits.from_settings(settings)
+        reached = limits.find_reached(session, conversation, folded, now)
+        reached = reached or reserve_tenant_answer(session, conversation, now)
+        if reached is None:
             return False
-        detail = "The contact has sent more messages than the account allows."
-        error = {"code": "contact_limit", "detail": detail, "retries": pause is not None}
+        retries = reached.until is not None
+        error = {"code": reached.code, "detail": reached.detail, "retries": retries}
         self._message_log.change_conversation(
             session,
             conversation,
-            answer_due_at=None if pause is None else now + pause,
+            answer_due_at=reached.until,
             answer_error=error,
             lease_holder=None,
             lease_until=None,
@@ -288,31 +324,37 @@ class AnswerService:
         ]
         return [message for message in history if message.text.strip()][-HISTORY_MESSAGES:]
 
-    def _request_answer(self, plan: AnswerPlan, headers: Mapping[str, str] | None) -> AgentAnswer:
+    def _request_answer(
+        self, plan: AnswerPlan, headers: Mapping[str, str] | None, running: _RunningAnswer
+    ) -> AgentAnswer:
         scope = f"{plan.persona}/{plan.collection}"
         if plan.caches_answer:
             stored = self._memory.find_answer(plan.rights.account_id, scope, plan.text)
             if stored is not None:
                 return stored
-        answer = self._request_new_answer(plan, headers)
-        if plan.caches_answer:
+        answer = self._request_new_answer(plan, headers, running)
+        if plan.caches_answer and not running.is_unwanted:
             self._memory.store_answer(plan.rights.account_id, scope, plan.text, answer)
         return answer
 
     def _request_new_answer(
-        self, plan: AnswerPlan, headers: Mapping[str, str] | None
+        self, plan: AnswerPlan, headers: Mapping[str, str] | None, running: _RunningAnswer
     ) -> AgentAnswer:
-        headers = self._rights.get_headers(plan.rights, headers)
+        headers = running.headers = self._rights.get_headers(plan.rights, headers)
         session_id = self._prepare_session(plan, headers)
         try:
-            return self._stream_answer(plan, session_id, headers)
+            return self._stream_answer(plan, session_id, headers, running)
         except AgentSessionMissing:
             history = self._load_all_history(plan)
             session_id = self._agent.create_session(history, headers) if history else None
-            return self._stream_answer(plan, session_id, headers)
+            return self._stream_answer(plan, session_id, headers, running)
 
     def _stream_answer(
-        self, plan: AnswerPlan, session_id: str | None, headers: Mapping[str, str]
+        self,
+        plan: AnswerPlan,
+        session_id: str | None,
+        headers: Mapping[str, str],
+        running: _RunningAnswer,
     ) -> AgentAnswer:
         request = AgentRequest(
             text=plan.text or " ",
@@ -323,7 +365,10 @@ class AnswerService:
         )
         progress = _Progress(self._signals, plan)
         for event in self._agent.stream_answer(request, headers):
+            self._check_interruption(plan, running)
             match event:
+                case RunStarted(run_session_id):
+                    running.session_id = run_session_id
                 case TextPart(text):
                     progress.add_text(text)
                 case StepPart(tool, status):
@@ -332,6 +377,37 @@ class AnswerService:
                     progress.flush()
                     return event
         raise AssertionError("The events of an answer end with the answer or an exception.")
+
+    def _check_interruption(self, plan: AnswerPlan, running: _RunningAnswer) -> None:
+        """Raise _AnswerInterrupted if the answer is not wanted any more; looks twice a second."""
+        if running.is_unwanted:
+            raise _AnswerInterrupted
+        if monotonic() - running.checked_at < _INTERRUPTION_SECONDS:
+            return
+        running.checked_at = monotonic()
+        if self._is_unwanted(plan):
+            self._cancel_run(running)
+            raise _AnswerInterrupted
+
+    def _is_unwanted(self, plan: AnswerPlan) -> bool:
+        """Return whether a colleague has taken over, or the contact has written again."""
+        with self._database.read(plan.tenant_id) as session:
+            conversation = store.find_conversation(session, plan.tenant_id, plan.conversation_id)
+            if conversation is None or conversation.mode != "bot":
+                return True
+            return plan.is_interruptible and bool(
+                messages.list_unanswered(session, plan.conversation_id, plan.upto, 1)
+            )
+
+    def _cancel_run(self, running: _RunningAnswer) -> None:
+        """Let the agent stop, so that it uses no more tokens. It would end by itself."""
+        running.is_unwanted = True
+        if running.session_id is None:
+            return
+        try:
+            self._agent.cancel_run(running.session_id, running.headers)
+        except UpstreamError as error:
+            _log.warning("the answer of the agent cannot be cancelled: %s", error)
 
     def _prepare_session(self, plan: AnswerPlan, headers: Mapping[str, str]) -> str | None:
         """Add the missing history to the agent's session. Returns its id, or None for a new one."""
@@ -401,10 +477,38 @@ class AnswerService:
                     source="agent",
                     citations=answer.citations,
                     steps=answer.steps,
-                    details={"answers_seq": plan.upto, "model": answer.model},
+                    details={
+                        "answers_seq": plan.upto,
+                        "model": answer.model,
+                        "tokens": answer.prompt_tokens + answer.completion_tokens,
+                    },
                 ),
                 **columns,
             )
+
+    def _release_interrupted(self, plan: AnswerPlan, holder: str) -> None:
+        """Release the lease without an answer. If the agent still answers, it does so at once.
+
+        The messages are answered together with the new one, under another reference.
+        """
+        now = self._now()
+        with self._database.write(plan.tenant_id) as session:
+            conversation = store.lock_conversation(session, plan.tenant_id, plan.conversation_id)
+            if conversation is None or conversation.lease_holder != holder:
+                return
+            details = dict(conversation.details)
+            details.pop("pending_seq", None)
+            is_due = conversation.mode == "bot"
+            store.update_conversation(
+                session,
+                conversation.id,
+                details=details,
+                answer_due_at=(conversation.answer_due_at or now) if is_due else None,
+                lease_holder=None,
+                lease_until=None,
+            )
+            if is_due:
+                announce_work(session)
 
     def _postpone(self, plan: AnswerPlan, holder: str, code: str, detail: str) -> None:
         if plan.attempts + 1 >= _MAX_ATTEMPTS:
@@ -464,12 +568,15 @@ class AnswerService:
                 lease_until=None,
             )
 
-    def _renew(self, plan: AnswerPlan, holder: str) -> None:
+    def _renew(self, plan: AnswerPlan, holder: str, running: _RunningAnswer) -> None:
         now = self._now()
         with self._database.write(plan.tenant_id) as session:
             store.lease_conversation(
                 session, plan.conversation_id, holder, now, now + LEASE_DURATION
             )
+        # The stream may be silent while a tool works.
+        if not running.is_unwanted and self._is_unwanted(plan):
+            self._cancel_run(running)
 
 
 class _Progress:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.domain.access import Caller, find_visible, find_writable
+from backend.services.chat.domain.conversation_views import load_conversation_views
 from backend.services.chat.domain.inbox import change_mode
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.views import (
@@ -15,7 +16,6 @@ from backend.services.chat.domain.views import (
     ConversationView,
     MessageView,
     load_message_views,
-    to_conversation_view,
     to_participant_view,
 )
 from backend.services.chat.errors import (
@@ -41,12 +41,17 @@ UNSET: Final = Unset()
 
 @dataclass(frozen=True, slots=True)
 class ConversationUpdate:
-    """Changes of a conversation. UNSET and None leave a field; None releases the assignee."""
+    """Changes of a conversation. UNSET and None leave a field; None releases the assignee.
+
+    Unless `expected_assignee_id` is UNSET, the change is made only if this user, or with None
+    nobody, is assigned.
+    """
 
     title: str | None = None
     status: str | None = None
     mode: str | None = None
     assignee_id: str | Unset | None = UNSET
+    expected_assignee_id: str | Unset | None = UNSET
 
 
 class ConversationService:
@@ -71,8 +76,7 @@ class ConversationService:
             conditions = replace(conditions, owner_id=caller.user_id)
         with self._database.read(caller.tenant_id) as session:
             rows = store.list_conversations(session, caller.tenant_id, conditions, limit, after)
-            positions = store.get_read_positions(session, [row.id for row in rows], caller.actor)
-            return [to_conversation_view(row, positions.get(row.id, 0)) for row in rows]
+            return load_conversation_views(session, caller, rows)
 
     def get_conversation(self, caller: Caller, conversation_id: str) -> ConversationDetail:
         """Return a conversation with its last messages."""
@@ -182,7 +186,9 @@ class ConversationService:
         if not caller.can_reply:
             raise ReplyPermissionRequired
         is_taken = conversation.assignee_id not in (None, caller.user_id)
-        if is_taken and not caller.can_manage:
+        expected = update.expected_assignee_id
+        is_unexpected = not isinstance(expected, Unset) and expected != conversation.assignee_id
+        if is_taken and (is_unexpected or not caller.can_manage):
             raise ConversationTaken
         if update.mode is not None:
             columns |= change_mode(conversation, update.mode, self._now())
@@ -214,5 +220,4 @@ class ConversationService:
     def _view(
         self, session: Session, caller: Caller, conversation: Conversation
     ) -> ConversationView:
-        positions = store.get_read_positions(session, [conversation.id], caller.actor)
-        return to_conversation_view(conversation, positions.get(conversation.id, 0))
+        return load_conversation_views(session, caller, [conversation])[0]

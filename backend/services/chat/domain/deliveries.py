@@ -1,6 +1,6 @@
 """Deliveries as people see them: list, try again, cancel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from backend.chassis.database.sessions import Database, Session
@@ -30,15 +30,16 @@ class DeliveryService:
         self._now = now
 
     def list_deliveries(
-        self, tenant_id: str, state: str | None, limit: int, before: int | None
+        self, tenant_id: str, conditions: Mapping[str, str], limit: int, before: int | None
     ) -> Sequence[Delivery]:
         """Return the tenant's deliveries, latest first.
 
         Args:
+            conditions: required values of `state`, `hook_id`, `account_id`, `conversation_id`.
             before: position of the last delivery of the previous page, or None.
         """
         with self._database.read(tenant_id) as session:
-            rows = list_store.list_deliveries(session, tenant_id, state, limit, before)
+            rows = list_store.list_deliveries(session, tenant_id, conditions, limit, before)
             session.expunge_all()
             return rows
 

@@ -15,12 +15,18 @@ from backend.services.chat.store.tables import Delivery
 from backend.services.chat.store.work import announce_work
 
 _LIFETIME: Final = timedelta(hours=24)
-# A new or changed hook gets events after this time at most.
+# A new or changed hook gets events after this time at most, if the signal of it is lost.
 _CACHE_SECONDS: Final = 5.0
 _MAX_TENANTS: Final = 10_000
 
 # (id, events) of the enabled hooks of one tenant
 _Hooks = Sequence[tuple[str, frozenset[str]]]
+_SIGNAL: Final = "hooks:"
+
+
+def get_signal(tenant_id: str) -> str:
+    """Return the signal that hooks of the tenant have changed."""
+    return _SIGNAL + tenant_id
 
 
 class HookQueue:
@@ -62,6 +68,11 @@ class HookQueue:
             )
         if subscribed:
             announce_work(session)
+
+    def forget_hooks(self, signal: str) -> None:
+        """Read the hooks of a tenant again at its next event, if *signal* says they changed."""
+        if signal.startswith(_SIGNAL):
+            self._cache.pop(signal.removeprefix(_SIGNAL), None)
 
     def _load_hooks(self, session: Session, tenant_id: str) -> _Hooks:
         now = self._clock()

@@ -1,15 +1,17 @@
-"""Hooks of a tenant, and the templates of its accounts."""
+"""Hooks of a tenant."""
 
 import base64
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from backend.chassis.database.sessions import Database, Session
+from backend.chassis.database.sessions import Database, Session, call_after_commit
 from backend.chassis.encryption import Encryptor
 from backend.services.chat.domain.access import Caller
+from backend.services.chat.domain.hook_queue import get_signal
 from backend.services.chat.errors import ResourceNotFound
 from backend.services.chat.store import hooks as store
 from backend.services.chat.store.base import new_id
@@ -30,22 +32,10 @@ class HookView:
     events: Sequence[str]
     is_enabled: bool
     disabled_reason: str | None
+    failures: int
+    failing_since: datetime | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateView:
-    """A message template of an account."""
-
-    id: str
-    account_id: str
-    name: str
-    language: str
-    category: str
-    status: str
-    components: Sequence[Mapping[str, Any]]
-    synced_at: datetime
 
 
 class HookService:
@@ -53,13 +43,19 @@ class HookService:
 
     Args:
         encryptor: seals the secrets.
+        announce: signals all processes, after the commit, that hooks have changed.
     """
 
     def __init__(
-        self, database: Database, encryptor: Encryptor, now: Callable[[], datetime]
+        self,
+        database: Database,
+        encryptor: Encryptor,
+        announce: Callable[[str], None],
+        now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._encryptor = encryptor
+        self._announce = announce
         self._now = now
 
     def create_hook(
@@ -80,6 +76,7 @@ class HookService:
                 updated_at=now,
             )
             store.add_hook(session, hook)
+            self._announce_change(session, caller)
             return _view(hook), secret
 
     def list_hooks(
@@ -104,6 +101,8 @@ class HookService:
         """Change a hook. Raises ResourceNotFound."""
         with self._database.write(caller.tenant_id) as session:
             hook = _find(session, caller, hook_id)
+            if url is not None or is_enabled:
+                hook.failures, hook.failing_since, hook.open_until = 0, None, None
             hook.name = name or hook.name
             hook.url = url or hook.url
             if events is not None:
@@ -112,32 +111,17 @@ class HookService:
                 hook.is_enabled = is_enabled
                 hook.disabled_reason = None
             hook.updated_at = self._now()
+            self._announce_change(session, caller)
             return _view(hook)
 
     def delete_hook(self, caller: Caller, hook_id: str) -> None:
         """Delete a hook. Raises ResourceNotFound."""
         with self._database.write(caller.tenant_id) as session:
             store.delete_hook(session, _find(session, caller, hook_id).id)
+            self._announce_change(session, caller)
 
-    def list_templates(
-        self, caller: Caller, account_id: str | None, limit: int, after: str | None
-    ) -> list[TemplateView]:
-        """Return the templates of the tenant's accounts."""
-        with self._database.read(caller.tenant_id) as session:
-            rows = store.list_templates(session, caller.tenant_id, account_id, limit, after)
-            return [
-                TemplateView(
-                    id=row.id,
-                    account_id=row.account_id,
-                    name=row.name,
-                    language=row.language,
-                    category=row.category,
-                    status=row.status,
-                    components=row.components,
-                    synced_at=row.synced_at,
-                )
-                for row in rows
-            ]
+    def _announce_change(self, session: Session, caller: Caller) -> None:
+        call_after_commit(session, partial(self._announce, get_signal(caller.tenant_id)))
 
 
 def _find(session: Session, caller: Caller, hook_id: str) -> Hook:
@@ -155,6 +139,8 @@ def _view(hook: Hook) -> HookView:
         events=hook.events,
         is_enabled=hook.is_enabled,
         disabled_reason=hook.disabled_reason,
+        failures=hook.failures,
+        failing_since=hook.failing_since,
         created_at=hook.created_at,
         updated_at=hook.updated_at,
     )

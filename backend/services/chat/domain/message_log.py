@@ -25,7 +25,7 @@ from backend.services.chat.store import conversations as store
 from backend.services.chat.store import messages
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.messages import DuplicateMessage
-from backend.services.chat.store.tables import Conversation, Message
+from backend.services.chat.store.tables import Account, Conversation, Message
 
 _EVENTS: Final = EventRecorder("chat")
 
@@ -119,6 +119,9 @@ class MessageLog:
             content=dict(new.content),
             words=index_words(text),
             reply_to_id=new.reply_to_id,
+            error=None,
+            edited_at=None,
+            deleted_at=None,
             state=new.state or _initial_state(new, is_queued=is_queued),
             citations=[dict(citation) for citation in new.citations],
             steps=[dict(step) for step in new.steps],
@@ -377,6 +380,24 @@ class MessageLog:
                 account_id=conversation.account_id,
             ),
         )
+
+    def record_account_change(
+        self, session: Session, account: Account, *, deleted: bool = False
+    ) -> None:
+        """Record the event of a new, changed or deleted account."""
+        event = events.AccountChanged(
+            account_id=account.id, channel=account.channel, state=account.state, deleted=deleted
+        )
+        # The key of an event has at most 64 characters; ids of web accounts can be longer.
+        _EVENTS.record_event(
+            session,
+            event,
+            subject=account.id,
+            key=account.id[:64],
+            tenant_id=account.tenant_id,
+            time=self._now(),
+        )
+        self._hook_queue.queue_event(session, account.tenant_id, event)
 
     def delete_conversation(self, session: Session, conversation: Conversation) -> None:
         """Delete the conversation with all its messages."""

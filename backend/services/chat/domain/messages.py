@@ -1,6 +1,6 @@
 """Post, edit and delete messages, and react to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,11 +10,19 @@ from backend.services.chat.domain.access import Caller, find_visible, find_writa
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.inbox import claim, expect_answer
+from backend.services.chat.domain.media.forwarding import (
+    attach_files,
+    describe_files,
+    find_files,
+    has_files,
+)
 from backend.services.chat.domain.message_log import MessageLog, NewMessage
+from backend.services.chat.domain.templates import ensure_template_usable
 from backend.services.chat.domain.views import MessageView, load_message_view
 from backend.services.chat.domain.windows import ensure_window_open
 from backend.services.chat.errors import (
     ConversationNotFound,
+    InvalidContent,
     MessageNotEditable,
     MessageNotFound,
     ReplyPermissionRequired,
@@ -23,7 +31,7 @@ from backend.services.chat.model import user_actor
 from backend.services.chat.store import accounts, messages
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store.base import new_id
-from backend.services.chat.store.tables import Conversation, Message, Participant
+from backend.services.chat.store.tables import Attachment, Conversation, Message, Participant
 from backend.services.chat.store.work import announce_work
 
 _MAX_TITLE_CHARACTERS: Final = 80
@@ -126,11 +134,15 @@ class MessageService:
             ReplyPermissionRequired: the caller may not answer.
             ConversationTaken: another person has claimed the conversation.
             WindowClosed: the channel accepts only templates now.
+            TemplateNotApproved: the provider refuses the template.
+            InvalidContent: a file is not stored, or the owner sends files.
         """
         with self._database.read(caller.tenant_id) as session:
             conversation = find_writable(session, caller, conversation_id)
             is_owner = caller.owns(conversation)
         if is_owner and not is_internal:
+            if has_files(content):
+                raise InvalidContent("#/content/type", "Only colleagues can send files.")
             new = WebMessage(
                 content, None, conversation_id, client_id, reply_to_id, silence=silence
             )
@@ -144,8 +156,13 @@ class MessageService:
             self._ensure_message(session, locked, reply_to_id)
             now = self._now()
             columns: dict[str, Any] = {}
+            files: Sequence[Attachment] = ()
+            if has_files(content):
+                files = find_files(session, caller.tenant_id, content)
+                content = describe_files(content, files)
             if not is_internal:
                 ensure_window_open(locked, content, now)
+                ensure_template_usable(session, locked, content)
                 columns = claim(locked, caller, now)
                 mode = {name: columns.pop(name) for name in ("assignee_id", "mode")}
                 self._message_log.change_conversation(session, locked, **mode)
@@ -166,6 +183,7 @@ class MessageService:
             )
             if is_new:
                 _mark_read(participant, message)
+                attach_files(session, message, files, now)
             return PostedMessage(load_message_view(session, message), is_new)
 
     def edit_message(

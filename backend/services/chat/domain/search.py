@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from backend.chassis.database.sessions import Database
 from backend.services.chat.domain.access import Caller
 from backend.services.chat.domain.content_text import get_text
+from backend.services.chat.domain.conversation_views import load_conversation_views
 from backend.services.chat.domain.search_words import find_highlights, query_words
 from backend.services.chat.domain.views import (
     SearchHit,
     load_message_views,
-    to_conversation_view,
 )
 from backend.services.chat.store import search as store
 
@@ -37,10 +37,15 @@ class SearchService:
                 session, caller.tenant_id, words, limit, before, owner_id=owner_id
             )
             views = load_message_views(session, [message for message, _ in rows])
+            found = {conversation.id: conversation for _, conversation in rows}
+            conversations = {
+                view.id: view
+                for view in load_conversation_views(session, caller, list(found.values()))
+            }
             hits = []
-            for (message, conversation), view in zip(rows, views, strict=True):
+            for (message, _), view in zip(rows, views, strict=True):
                 text = get_text(message.content)
                 highlights = find_highlights(text, words)
-                hit = SearchHit(view, to_conversation_view(conversation), text, highlights)
+                hit = SearchHit(view, conversations[view.conversation_id], text, highlights)
                 hits.append((message.number, hit))
             return hits

@@ -17,10 +17,11 @@ def resolve_typed_answer(
     if content.get("type") != "text" or not isinstance(text, str):
         return content
     asked = find_last_outbound(session, conversation_id)
-    if asked is None or asked.content.get("type") != "choice":
+    if asked is None or asked[0].get("type") != "choice":
         return content
-    options = read_options(asked.content.get("options") or ())
-    option = match_answer(text, options, asked.created_at, now)
+    question, asked_at = asked
+    options = read_options(question.get("options") or ())
+    option = match_answer(text, options, asked_at, now)
     if option is None:
         return content
     choice = {"id": option.id, "title": option.title}

@@ -66,8 +66,26 @@ class ParticipantView:
 
 
 @dataclass(frozen=True, slots=True)
+class LastMessageView:
+    """The beginning of the last message of a conversation, for lists."""
+
+    seq: int
+    author: str
+    direction: str
+    internal: bool
+    type: str
+    text: str
+    state: str
+    sent_at: datetime
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationView:
-    """A conversation without its messages. `unread` counts for the caller."""
+    """A conversation without its messages. `read_seq` is the caller's read position.
+
+    `window_closes_at` is None for a channel that accepts messages at any time.
+    """
 
     id: str
     account_id: str
@@ -86,6 +104,11 @@ class ConversationView:
     answer_error: Mapping[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    contact_name: str = ""
+    account_name: str = ""
+    account_state: str = "active"
+    window_closes_at: datetime | None = None
+    last_message: LastMessageView | None = None
 
 
 @dataclass(frozen=True, slots=True)

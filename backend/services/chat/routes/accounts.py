@@ -67,13 +67,18 @@ class AccountCreate(Input):
 
 
 class AccountUpdate(Input):
-    """Changes of an account. A null credential is removed, an empty `agent_key` too."""
+    """Changes of an account. A null credential is removed, an empty `agent_key` too.
+
+    With `keep_previous` webhooks that are signed with a replaced secret stay valid: it is kept
+    under its name with the suffix `_previous`.
+    """
 
     name: Name | None = None
     state: Literal["active", "stopped"] | None = None
     settings: AccountSettings | None = None
     credentials: Credentials | None = None
     agent_key: AgentKey | None = None
+    keep_previous: bool = False
 
 
 class AccountResponse(BaseModel):
@@ -163,6 +168,7 @@ def update_account(body: AccountUpdate, account_id: str) -> AccountResponse:
         settings=body.settings,
         credentials=body.credentials,
         agent_key=body.agent_key,
+        keeps_previous=body.keep_previous,
     )
     return AccountResponse.from_view(
         use(AccountService).update_account(get_caller(), account_id, change)

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 
 from backend.chassis.web.app_factory import use
+from backend.chassis.web.file_downloads import send_download
 from backend.chassis.web.openapi import request_example, responds_with, responds_with_stream
 from backend.chassis.web.paging import PageQuery, paginate
 from backend.chassis.web.sse import format_event, format_json_event
@@ -24,12 +25,15 @@ from backend.services.chat.domain.conversations import (
     ConversationService,
     ConversationUpdate,
 )
+from backend.services.chat.domain.media.file_types import UNKNOWN
+from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.views import Change, ConversationView, MessageView
 from backend.services.chat.errors import (
     ConversationNotFound,
     ConversationTaken,
     ReplyPermissionRequired,
+    ResourceNotFound,
 )
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.routes.request_caller import get_caller
@@ -51,10 +55,18 @@ conversations = Blueprint("conversations", __name__, url_prefix="/conversations"
 # Streams also read the tables at this interval, in case a signal was lost.
 _POLL_SECONDS = 1.0
 _MAX_EVENT_ID_DIGITS = 15
+_IDS = r"^[A-Za-z0-9_-]{1,40}(,[A-Za-z0-9_-]{1,40}){0,99}$"
+# Types that a browser shows without running anything. Others are downloaded.
+_SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_PLAYED_TYPES = ("audio/", "video/")
 
 
 class ConversationListQuery(PageQuery):
-    """Filters of the list. Without `chat:read` it contains the caller's own conversations."""
+    """Filters of the list. Without `chat:read` it contains the caller's own conversations.
+
+    `ids` are up to 100 ids, separated by commas; `assigned` selects conversations with or without
+    an assignee.
+    """
 
     status: Literal["open", "pending", "resolved"] | None = None
     mode: Literal["bot", "human", "paused"] | None = None
@@ -63,6 +75,8 @@ class ConversationListQuery(PageQuery):
     contact_id: Identifier | None = None
     owner_id: Identifier | None = None
     assignee_id: Identifier | None = None
+    assigned: bool | None = None
+    ids: Annotated[str, Field(pattern=_IDS, max_length=4200)] | None = None
 
 
 @conversations.get("")
@@ -82,6 +96,8 @@ def list_conversations(query: ConversationListQuery) -> ConversationPage:
         assignee_id=query.assignee_id,
         account_id=query.account_id,
         contact_id=query.contact_id,
+        ids=None if query.ids is None else tuple(query.ids.split(",")),
+        is_assigned=query.assigned,
     )
     rows = use(ConversationService).list_conversations(
         get_caller(), conditions, query.limit + 1, query.decode_time_cursor()
@@ -116,12 +132,15 @@ def update_conversation(body: ConversationChange, conversation_id: str) -> Conve
     In the mode `bot` the agent answers; in `human` a person does, and the agent answers again after
     24 hours without one; in `paused` the agent does not answer, and no person is assigned.
     """
-    has_assignee = "assignee_id" in body.model_fields_set
+    sent = body.model_fields_set
     update = ConversationUpdate(
         title=body.title,
         status=body.status,
         mode=body.mode,
-        assignee_id=body.assignee_id if has_assignee else UNSET,
+        assignee_id=body.assignee_id if "assignee_id" in sent else UNSET,
+        expected_assignee_id=(
+            body.expected_assignee_id if "expected_assignee_id" in sent else UNSET
+        ),
     )
     view = use(ConversationService).update_conversation(get_caller(), conversation_id, update)
     return ConversationResponse.from_view(view)
@@ -133,6 +152,22 @@ def update_conversation(body: ConversationChange, conversation_id: str) -> Conve
 def delete_conversation(conversation_id: str) -> None:
     """Delete an own conversation with all its messages; any of the tenant with `chat:manage`."""
     use(ConversationService).delete_conversation(get_caller(), conversation_id)
+
+
+@conversations.get("/<conversation_id>/attachments/<attachment_id>")
+@require_permission(Permission.CHAT_USE)
+@responds_with_stream(UNKNOWN, errors=(ConversationNotFound, ResourceNotFound))
+def get_attachment(conversation_id: str, attachment_id: str) -> Response:
+    """Download the file of a message, once its state is `stored`."""
+    file = use(MessageFiles).find_file(get_caller(), conversation_id, attachment_id)
+    response = send_download(
+        file.path, mimetype=file.mime, download_name=file.name, etag=file.version
+    )
+    if file.mime in _SHOWN_TYPES or file.mime.startswith(_PLAYED_TYPES):
+        response.headers["Content-Disposition"] = "inline"
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
 
 
 @conversations.put("/<conversation_id>/read")

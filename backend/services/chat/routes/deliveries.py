@@ -12,6 +12,7 @@ from backend.chassis.web.openapi import responds_with
 from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import Permission, current_principal, require_permission, validate_query
 from backend.services.chat.domain.deliveries import DeliveryService
+from backend.services.chat.routes.schemas import Identifier
 
 deliveries = Blueprint("deliveries", __name__, url_prefix="/deliveries")
 
@@ -24,10 +25,13 @@ class DeliveryQuery(PageQuery):
     """Query string of the list."""
 
     state: DeliveryState | None = None
+    hook_id: Identifier | None = None
+    account_id: Identifier | None = None
+    conversation_id: Identifier | None = None
 
 
 class DeliveryResponse(BaseModel):
-    """A part of a message, or a change of one, on its way to a channel.
+    """A part of a message, or a change of one, on its way to a channel, or an event to a hook.
 
     `unknown` is the state after an attempt without a response: the provider may have the message.
     If `next_attempt_at` is set, it is looked up then, otherwise a person decides. `degradations`
@@ -38,6 +42,7 @@ class DeliveryResponse(BaseModel):
     account_id: str | None
     conversation_id: str | None
     message_id: str | None
+    hook_id: str | None
     kind: str
     part: int
     state: str
@@ -67,11 +72,11 @@ class DeliveryListResponse(BaseModel):
 @validate_query(DeliveryQuery)
 @responds_with(DeliveryListResponse)
 def list_deliveries(query: DeliveryQuery) -> DeliveryListResponse:
-    """List the deliveries of all conversations."""
+    """List the deliveries of all conversations, and of events to hooks."""
     cursor = query.decode_cursor()
     rows = use(DeliveryService).list_deliveries(
         current_principal().tenant_id,
-        query.state,
+        query.model_dump(exclude={"limit", "cursor"}, exclude_none=True),
         query.limit + 1,
         None if cursor is None else int(cursor[0]),
     )

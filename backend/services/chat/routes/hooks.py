@@ -1,8 +1,8 @@
-"""Routes for hooks and templates."""
+"""Routes for hooks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from flask import Blueprint, Response
 from pydantic import BaseModel, Field
@@ -22,7 +22,7 @@ from backend.services.chat.domain.hooks import HookService, HookView
 from backend.services.chat.errors import ResourceNotFound
 from backend.services.chat.routes.accounts import Name
 from backend.services.chat.routes.request_caller import get_caller
-from backend.services.chat.routes.schemas import Identifier, Url
+from backend.services.chat.routes.schemas import Url
 
 hooks = Blueprint("hooks", __name__)
 
@@ -59,7 +59,10 @@ class HookUpdate(Input):
 
 
 class HookResponse(BaseModel):
-    """A hook. It is disabled when its URL responds with 410."""
+    """A hook. It is disabled when its URL responds with 410, or accepts nothing for three days.
+
+    `failures` counts the failed attempts since it last accepted an event.
+    """
 
     id: str
     name: str
@@ -67,6 +70,8 @@ class HookResponse(BaseModel):
     events: Sequence[str]
     is_enabled: bool
     disabled_reason: str | None
+    failures: int
+    failing_since: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -83,30 +88,6 @@ class HookWithSecret(HookResponse):
 
 class HookPage(BaseModel):
     items: Sequence[HookResponse]
-    next_cursor: str | None
-
-
-class TemplateListQuery(PageQuery):
-    """Filter of the templates."""
-
-    account_id: Identifier | None = None
-
-
-class TemplateResponse(BaseModel):
-    """A message template of an account, as its provider lists it."""
-
-    id: str
-    account_id: str
-    name: str
-    language: str
-    category: str
-    status: str
-    components: Sequence[Mapping[str, Any]]
-    synced_at: datetime
-
-
-class TemplatePage(BaseModel):
-    items: Sequence[TemplateResponse]
     next_cursor: str | None
 
 
@@ -164,20 +145,3 @@ def delete_hook(hook_id: str) -> None:
 def disable_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-@hooks.get("/templates")
-@require_permission(Permission.CHAT_MANAGE)
-@validate_query(TemplateListQuery)
-@responds_with(TemplatePage)
-def list_templates(query: TemplateListQuery) -> TemplatePage:
-    """List the message templates of the tenant's accounts."""
-    cursor = query.decode_cursor()
-    rows = use(HookService).list_templates(
-        get_caller(), query.account_id, query.limit + 1, cursor[0] if cursor else None
-    )
-    items, next_cursor = paginate(rows, query.limit, lambda row: (row.id,))
-    return TemplatePage(
-        items=[TemplateResponse.model_validate(row, from_attributes=True) for row in items],
-        next_cursor=next_cursor,
-    )

@@ -40,9 +40,11 @@ from backend.services.chat.domain.waiting import WaitLimit
 from backend.services.chat.errors import (
     ConversationNotFound,
     ConversationTaken,
+    InvalidContent,
     MessageNotEditable,
     MessageNotFound,
     ReplyPermissionRequired,
+    TemplateNotApproved,
     WindowClosed,
 )
 from backend.services.chat.routes.request_caller import get_caller
@@ -139,6 +141,8 @@ def list_messages(query: MessageListQuery, conversation_id: str) -> MessageListR
         ReplyPermissionRequired,
         ConversationTaken,
         WindowClosed,
+        TemplateNotApproved,
+        InvalidContent,
     ),
 )
 @request_example({"content": "A colleague will call you.", "client_id": "m-2"})

@@ -109,12 +109,29 @@ class LinkInput(Input):
     title: Annotated[str, Field(max_length=300)] | None = None
 
 
-ContentInput = Annotated[
-    TextInput | ChoiceInput | CarouselInput | FormInput | TemplateInput | LocationInput | LinkInput,
-    Field(discriminator="type"),
-]
+_Contents = (
+    TextInput | ChoiceInput | CarouselInput | FormInput | TemplateInput | LocationInput | LinkInput
+)
+ContentInput = Annotated[_Contents, Field(discriminator="type")]
 # A plain text is short for content of the type text.
 AnyContent = Text | ContentInput
+
+
+class StoredFileInput(Input):
+    """A stored file of an earlier message, by the id of its attachment."""
+
+    id: Identifier
+
+
+class MediaInput(Input):
+    """Stored files of earlier messages that are sent on, with a caption."""
+
+    type: Literal["image", "audio", "video", "file"]
+    text: Annotated[str, Field(max_length=MAX_TEXT), VisibleText] | None = None
+    attachments: Annotated[list[StoredFileInput], Field(min_length=1, max_length=10)]
+
+
+PostedContent = Text | Annotated[_Contents | MediaInput, Field(discriminator="type")]
 
 
 def to_content(content: "str | BaseModel") -> dict[str, Any]:
@@ -140,9 +157,12 @@ class MessageSend(Input):
 
 
 class MessagePost(Input):
-    """A message of a person in a conversation. An internal note is never delivered."""
+    """A message of a person in a conversation. An internal note is never delivered.
 
-    content: AnyContent
+    Colleagues can send stored files of earlier messages on.
+    """
+
+    content: PostedContent
     client_id: ClientId | None = None
     reply_to_id: Identifier | None = None
     internal: bool = False
@@ -155,12 +175,17 @@ class MessageEdit(Input):
 
 
 class ConversationChange(Input):
-    """Changes of a conversation. A null `assignee_id` releases it."""
+    """Changes of a conversation. A null `assignee_id` releases it.
+
+    With `expected_assignee_id` (null for nobody) the response is 409 if another person has claimed
+    the conversation since.
+    """
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     status: Literal["open", "pending", "resolved"] | None = None
     mode: Literal["bot", "human", "paused"] | None = None
     assignee_id: Identifier | None = None
+    expected_assignee_id: Identifier | None = None
 
 
 class ReadMove(Input):
@@ -246,10 +271,26 @@ class ParticipantResponse(BaseModel):
         return cls.model_validate(view, from_attributes=True)
 
 
+class LastMessageResponse(BaseModel):
+    """The beginning of the last message that the caller may see."""
+
+    seq: int
+    author: str
+    direction: Literal["inbound", "outbound"]
+    internal: bool
+    type: str
+    text: str
+    state: str
+    sent_at: datetime
+    is_deleted: bool
+
+
 class ConversationResponse(BaseModel):
     """A conversation. `read_seq` is the caller's read position.
 
-    `answer_error` tells why the agent has not answered; null without an error.
+    `answer_error` tells why the agent has not answered; null without an error. After
+    `window_closes_at` the channel accepts only templates; null for a channel without such a window.
+    `account_state` is active, stopped or revoked: messages wait until the account is active.
     """
 
     id: str
@@ -269,6 +310,11 @@ class ConversationResponse(BaseModel):
     answer_error: Mapping[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    contact_name: str
+    account_name: str
+    account_state: str
+    window_closes_at: datetime | None
+    last_message: LastMessageResponse | None
 
     @classmethod
     def from_view(cls, view: ConversationView) -> Self:

@@ -34,6 +34,13 @@ def iterate_stored_files(connection: Connection) -> Iterator[StoredFile]:
         yield StoredFile(row[0], row[1] or "", row[2] or 0, row[3] or "")
 
 
+def find_stored_attachment(session: Session, attachment_id: str) -> Attachment | None:
+    """Return an attachment whose file is stored, or None."""
+    return session.scalar(
+        select(Attachment).where(Attachment.id == attachment_id, Attachment.state == "stored")
+    )
+
+
 def lease_pending_attachment(
     session: Session, holder: str, now: datetime, until: datetime
 ) -> tuple[Attachment, Account] | None:

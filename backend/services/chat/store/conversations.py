@@ -3,11 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, cast
 
-from sqlalchemy import CursorResult, Insert, delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    CursorResult,
+    Insert,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from backend.services.chat.model import ConversationFilter
 from backend.services.chat.store.base import new_id
@@ -24,7 +39,12 @@ class Position:
 
 def insert_ignoring_conflicts(session: Session, table: Any) -> Insert:
     """Return an insert into *table* that skips rows which violate a unique constraint."""
-    if session.get_bind().dialect.name == "postgresql":
+    return _build_insert(session.get_bind().dialect.name, table)
+
+
+@cache
+def _build_insert(dialect: str, table: Any) -> Insert:
+    if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
@@ -92,10 +112,20 @@ def list_conversations(
     for name in ConversationFilter.__slots__:
         value = getattr(conditions, name)
         if value is not None:
-            query = query.where(getattr(Conversation, name) == value)
+            query = query.where(_build_condition(name, value))
     if after is not None:
         query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
     return session.scalars(query).all()
+
+
+def _build_condition(name: str, value: Any) -> ColumnElement[bool]:
+    if name == "ids":
+        return Conversation.id.in_(value)
+    if name == "is_assigned":
+        column = Conversation.assignee_id
+        return column.is_not(None) if value else column.is_(None)
+    condition: ColumnElement[bool] = getattr(Conversation, name) == value
+    return condition
 
 
 def advance(
@@ -106,20 +136,38 @@ def advance(
     The row stays locked until the transaction ends, so numbers are in the order of commits.
     """
     # Changes that are only states or read positions do not move the conversation up in the list.
-    updated = {"updated_at": now} if new_message else {}
-    row = session.execute(
-        update(Conversation)
-        .where(Conversation.id == conversation_id)
-        .values(
-            last_seq=Conversation.last_seq + (1 if new_message else 0),
-            change_seq=Conversation.change_seq + 1,
-            **updated,
-            **values,
-        )
-        .returning(Conversation.last_seq, Conversation.change_seq)
-        .execution_options(synchronize_session=False)
-    ).one()
+    if new_message:
+        values["updated_at"] = now
+    expressions = {
+        name: value for name, value in values.items() if isinstance(value, ClauseElement)
+    }
+    names = tuple(sorted(values.keys() - expressions.keys()))
+    statement = _build_advance(names, new_message=new_message)
+    if expressions:
+        statement = statement.values(expressions)
+    parameters = {f"new_{name}": values[name] for name in names}
+    session.flush()  # not done for a statement on the table
+    row = session.execute(statement, {"conversation": conversation_id, **parameters}).one()
     return Position(row[0], row[1])
+
+
+@lru_cache(maxsize=256)
+def _build_advance(
+    names: tuple[str, ...], *, new_message: bool
+) -> ReturningUpdate[tuple[int, int]]:
+    """Return the statement that sets the columns *names*. Built once: it runs for each message."""
+    table = cast(Table, Conversation.__table__)
+    columns = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("conversation"))
+        .values(
+            last_seq=table.c.last_seq + (1 if new_message else 0),
+            change_seq=table.c.change_seq + 1,
+            **columns,
+        )
+    )
+    return statement.returning(table.c.last_seq, table.c.change_seq)
 
 
 def update_conversation(session: Session, conversation_id: str, **values: Any) -> None:

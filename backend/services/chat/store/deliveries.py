@@ -1,6 +1,6 @@
 """Queries on deliveries. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,11 +14,16 @@ def add_delivery(session: Session, delivery: Delivery) -> None:
 
 
 def list_deliveries(
-    session: Session, tenant_id: str, state: str | None, limit: int, before: int | None
+    session: Session,
+    tenant_id: str,
+    conditions: Mapping[str, str],
+    limit: int,
+    before: int | None,
 ) -> Sequence[Delivery]:
     """Return the tenant's deliveries, latest first.
 
     Args:
+        conditions: values of columns.
         before: position of the last delivery of the previous page, or None.
     """
     query = (
@@ -27,8 +32,8 @@ def list_deliveries(
         .order_by(Delivery.position.desc())
         .limit(limit)
     )
-    if state is not None:
-        query = query.where(Delivery.state == state)
+    for name, value in conditions.items():
+        query = query.where(getattr(Delivery, name) == value)
     if before is not None:
         query = query.where(Delivery.position < before)
     return session.scalars(query).all()

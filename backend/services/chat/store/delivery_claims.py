@@ -18,23 +18,33 @@ from backend.services.chat.store.tables import (
     Delivery,
     Hook,
     Identity,
+    Message,
 )
 
 _Earlier = aliased(Delivery)
 
 
 def claim_delivery(
-    session: Session, holder: str, now: datetime, lease_until: datetime
+    session: Session,
+    holder: str,
+    now: datetime,
+    lease_until: datetime,
+    *,
+    with_hooks: bool = True,
 ) -> Delivery | None:
     """Lease the delivery that is due for the longest time, or return None if none is due.
 
     Of a new or postponed one the state becomes `sending`. One that waits for proof keeps `unknown`.
     Deliveries of stopped accounts, of accounts with an open circuit, and of accounts and
-    conversations whose rate is reached are not due.
+    conversations whose rate is reached are not due. A hook gets one event at a time.
+
+    Args:
+        with_hooks: include the events for hooks.
     """
+    due = _is_due(now)
     row = session.scalar(
         select(Delivery)
-        .where(_is_due(now))
+        .where(due if with_hooks else and_(due, Delivery.hook_id.is_(None)))
         .order_by(Delivery.next_attempt_at, Delivery.position)
         .limit(1)
         # Of two concurrent workers, the second skips the locked delivery.
@@ -55,16 +65,7 @@ def get_next_due_time(session: Session, now: datetime) -> datetime | None:
 
     It is a lower bound: a rate or an earlier delivery can postpone it.
     """
-    active = or_(
-        Delivery.account_id.is_(None),
-        exists(
-            select(Account.id).where(
-                Account.id == Delivery.account_id,
-                Account.state == "active",
-                or_(Account.open_until.is_(None), Account.open_until <= now),
-            )
-        ),
-    )
+    active = or_(_is_account_ready(now), _is_hook_ready(now))
     due = session.scalar(
         select(func.min(Delivery.next_attempt_at)).where(
             Delivery.state.in_(("queued", "unknown")), active
@@ -83,7 +84,15 @@ def get_next_due_time(session: Session, now: datetime) -> datetime | None:
             ),
         )
     )
-    times = [time for time in (due, leased, closed) if time is not None]
+    resumed = session.scalar(
+        select(func.min(Hook.open_until)).where(
+            Hook.open_until > now,
+            exists(
+                select(Delivery.id).where(Delivery.hook_id == Hook.id, Delivery.state == "queued")
+            ),
+        )
+    )
+    times = [time for time in (due, leased, closed, resumed) if time is not None]
     return min(times, default=None)
 
 
@@ -207,6 +216,10 @@ def get_hook(session: Session, hook_id: str) -> Hook | None:
     return session.get(Hook, hook_id, populate_existing=True)
 
 
+def lock_hook(session: Session, hook_id: str) -> Hook | None:
+    return session.get(Hook, hook_id, populate_existing=True, with_for_update=True)
+
+
 def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict[str, str]:
     """Return the ids of a contact at an account by scheme, the latest of each."""
     rows = session.execute(
@@ -218,8 +231,17 @@ def list_contact_ids(session: Session, account_id: str, contact_id: str) -> dict
 
 
 def find_attachment(session: Session, message_id: str, name: str) -> Attachment | None:
-    """Return the stored attachment of a message by its id, the provider's id, or its position."""
-    conditions: list[ColumnElement[bool]] = [Attachment.id == name, Attachment.media_id == name]
+    """Return the stored attachment of a message by its id, the provider's id, or its position.
+
+    The id can be that of another message of the tenant, which is sent on.
+    """
+    is_of_tenant = Attachment.tenant_id == (
+        select(Message.tenant_id).where(Message.id == message_id).scalar_subquery()
+    )
+    conditions: list[ColumnElement[bool]] = [
+        and_(Attachment.id == name, is_of_tenant),
+        and_(Attachment.media_id == name, is_of_tenant),
+    ]
     if name.isascii() and name.isdigit():
         conditions.append(
             and_(Attachment.message_id == message_id, Attachment.position == int(name))
@@ -239,13 +261,6 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
             blocks,
         )
     )
-    is_sendable = exists(
-        select(Account.id).where(
-            Account.id == Delivery.account_id,
-            Account.state == "active",
-            or_(Account.open_until.is_(None), Account.open_until <= now),
-        )
-    )
     is_limited = exists(
         select(SendRate.key).where(
             SendRate.next_at > now,
@@ -258,7 +273,10 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     # A look-up is due even if the account's rate is reached: nothing is sent.
     may_send = and_(
         Delivery.state == "queued",
-        or_(Delivery.account_id.is_(None), and_(is_sendable, ~is_limited)),
+        or_(
+            and_(_is_account_ready(now), ~is_limited),
+            and_(_is_hook_ready(now), ~_is_sending_to_hook()),
+        ),
         Delivery.expires_at > now,
         ~is_blocked,
     )
@@ -267,3 +285,28 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
         or_(Delivery.lease_until.is_(None), Delivery.lease_until < now),
     )
     return and_(Delivery.next_attempt_at <= now, or_(may_send, may_look_up))
+
+
+def _is_account_ready(now: datetime) -> ColumnElement[bool]:
+    return exists(
+        select(Account.id).where(
+            Account.id == Delivery.account_id,
+            Account.state == "active",
+            or_(Account.open_until.is_(None), Account.open_until <= now),
+        )
+    )
+
+
+def _is_hook_ready(now: datetime) -> ColumnElement[bool]:
+    return exists(
+        select(Hook.id).where(
+            Hook.id == Delivery.hook_id,
+            or_(Hook.open_until.is_(None), Hook.open_until <= now),
+        )
+    )
+
+
+def _is_sending_to_hook() -> ColumnElement[bool]:
+    return exists(
+        select(_Earlier.id).where(_Earlier.hook_id == Delivery.hook_id, _Earlier.state == "sending")
+    )

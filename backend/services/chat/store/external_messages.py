@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.tables import (
@@ -13,7 +14,26 @@ from backend.services.chat.store.tables import (
     Delivery,
     Identity,
     Message,
-    Template,
+)
+
+# Statements that run for each received message are built once.
+_FIND_OF_CONTACT: Final = (
+    select(Conversation)
+    .where(
+        Conversation.account_id == bindparam("account"),
+        Conversation.contact_id == bindparam("contact"),
+        Conversation.is_group.is_(False),
+    )
+    .order_by(Conversation.updated_at.desc())
+    .limit(1)
+)
+_FIND_CONTACT: Final = (
+    select(Identity.id, Contact)
+    .join(Contact, Contact.id == Identity.contact_id)
+    .where(
+        Identity.account_id == bindparam("account"),
+        tuple_(Identity.scheme, Identity.value).in_(bindparam("ids", expanding=True)),
+    )
 )
 
 
@@ -27,16 +47,7 @@ def find_conversation_of_contact(
     session: Session, account_id: str, contact_id: str
 ) -> Conversation | None:
     """Return the latest one-to-one conversation of the contact at the account, or None."""
-    return session.scalar(
-        select(Conversation)
-        .where(
-            Conversation.account_id == account_id,
-            Conversation.contact_id == contact_id,
-            Conversation.is_group.is_(False),
-        )
-        .order_by(Conversation.updated_at.desc())
-        .limit(1)
-    )
+    return session.scalar(_FIND_OF_CONTACT, {"account": account_id, "contact": contact_id})
 
 
 def find_external_message(
@@ -124,14 +135,7 @@ def find_contact_with_ids(
     session: Session, account_id: str, ids: Sequence[tuple[str, str]]
 ) -> Contact | None:
     """Return the contact that has all *ids*, as (scheme, value), or None."""
-    rows = session.execute(
-        select(Identity.id, Contact)
-        .join(Contact, Contact.id == Identity.contact_id)
-        .where(
-            Identity.account_id == account_id,
-            tuple_(Identity.scheme, Identity.value).in_(list(ids)),
-        )
-    ).all()
+    rows = session.execute(_FIND_CONTACT, {"account": account_id, "ids": list(ids)}).all()
     contacts = {contact.id: contact for _, contact in rows}
     if len(rows) != len(ids) or len(contacts) != 1:
         return None
@@ -142,19 +146,3 @@ def find_contact_with_ids(
 def add_attachments(session: Session, attachments: Sequence[Attachment]) -> None:
     session.add_all(attachments)
     session.flush()
-
-
-def set_template_status(
-    session: Session, account_id: str, name: str, language: str, status: str, now: datetime
-) -> None:
-    """Set the status of the account's template in a language."""
-    session.execute(
-        update(Template)
-        .where(
-            Template.account_id == account_id,
-            Template.name == name,
-            Template.language == language,
-        )
-        .values(status=status, synced_at=now)
-        .execution_options(synchronize_session=False)
-    )

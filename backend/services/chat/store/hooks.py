@@ -1,4 +1,4 @@
-"""Queries on hooks and templates. The caller owns the transaction."""
+"""Queries on hooks. The caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
-from backend.services.chat.store.tables import Hook, Template
+from backend.services.chat.store.tables import Hook
 
 
 def add_hook(session: Session, hook: Hook) -> None:
@@ -42,21 +42,3 @@ def list_enabled(session: Session, tenant_id: str) -> Sequence[Hook]:
 
 def delete_hook(session: Session, hook_id: str) -> None:
     session.execute(delete(Hook).where(Hook.id == hook_id))
-
-
-def list_templates(
-    session: Session, tenant_id: str, account_id: str | None, limit: int, after: str | None
-) -> Sequence[Template]:
-    """Return the tenant's templates by id.
-
-    Args:
-        after: id of the last template of the previous page, or None.
-    """
-    query = (
-        select(Template).where(Template.tenant_id == tenant_id).order_by(Template.id).limit(limit)
-    )
-    if account_id is not None:
-        query = query.where(Template.account_id == account_id)
-    if after is not None:
-        query = query.where(Template.id > after)
-    return session.scalars(query).all()

@@ -6,14 +6,19 @@ The caller owns the transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
 from backend.services.chat.store.tables import Account, EarlyStatus, Inbound
+
+# Runs for each received message, so it is built once.
+_LIST_EARLY: Final = select(EarlyStatus).where(
+    EarlyStatus.account_id == bindparam("account"), EarlyStatus.target == bindparam("target")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +180,7 @@ def keep_early_event(
 
 def list_early_events(session: Session, account_id: str, target: str) -> Sequence[EarlyStatus]:
     """Return the events that wait for *target*, in no order."""
-    return session.scalars(
-        select(EarlyStatus).where(
-            EarlyStatus.account_id == account_id, EarlyStatus.target == target
-        )
-    ).all()
+    return session.scalars(_LIST_EARLY, {"account": account_id, "target": target}).all()
 
 
 def delete_early_events(session: Session, identifiers: Sequence[str]) -> None:

@@ -1,14 +1,21 @@
 """Queries on messages, revisions and reactions. The caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy.orm import Session, make_transient_to_detached
 
+from backend.services.chat.model import AGENT_ACTOR
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
-from backend.services.chat.store.tables import Attachment, Message, Reaction, Revision
+from backend.services.chat.store.tables import (
+    Attachment,
+    Conversation,
+    Message,
+    Reaction,
+    Revision,
+)
 
 
 class DuplicateMessage(Exception):
@@ -21,11 +28,20 @@ def add_message(session: Session, message: Message) -> None:
     Raises:
         DuplicateMessage: a unique key exists. Nothing of the transaction is lost.
     """
-    try:
-        with session.begin_nested():
-            session.add(message)
-    except IntegrityError as error:
-        raise DuplicateMessage from error
+    session.flush()
+    # One statement instead of a savepoint and a flush: it runs for each message.
+    statement = insert_ignoring_conflicts(session, Message.__table__).returning(
+        Message.__table__.c.number
+    )
+    columns = Message.__table__.columns
+    row = session.execute(
+        statement, {name: value for name, value in vars(message).items() if name in columns}
+    ).first()
+    if row is None:
+        raise DuplicateMessage
+    message.number = row[0]
+    make_transient_to_detached(message)
+    session.add(message)
 
 
 def find_message(session: Session, conversation_id: str, message_id: str) -> Message | None:
@@ -56,24 +72,33 @@ def find_by_client_id(
 
 def find_by_external_id(session: Session, conversation_id: str, external_id: str) -> Message | None:
     return session.scalar(
-        select(Message).where(
-            Message.conversation_id == conversation_id, Message.external_id == external_id
-        )
+        _FIND_EXTERNAL, {"conversation": conversation_id, "external": external_id}
     )
 
 
-def find_last_outbound(session: Session, conversation_id: str) -> Message | None:
-    """Return the last message to the contact, or None."""
-    return session.scalar(
-        select(Message)
-        .where(
-            Message.conversation_id == conversation_id,
-            Message.direction == "outbound",
-            Message.is_internal.is_(False),
-        )
-        .order_by(Message.seq.desc())
-        .limit(1)
+# Statements that run for each received message are built once.
+_FIND_LAST_OUTBOUND: Final = (
+    select(Message.content, Message.created_at)
+    .where(
+        Message.conversation_id == bindparam("conversation"),
+        Message.direction == "outbound",
+        Message.is_internal.is_(False),
     )
+    .order_by(Message.seq.desc())
+    .limit(1)
+)
+_FIND_EXTERNAL: Final = select(Message).where(
+    Message.conversation_id == bindparam("conversation"),
+    Message.external_id == bindparam("external"),
+)
+
+
+def find_last_outbound(
+    session: Session, conversation_id: str
+) -> tuple[Mapping[str, Any], datetime] | None:
+    """Return content and time of the last message to the contact, or None."""
+    row = session.execute(_FIND_LAST_OUTBOUND, {"conversation": conversation_id}).first()
+    return None if row is None else (row[0], row[1])
 
 
 def find_answer_to(session: Session, conversation_id: str, seq: int) -> Message | None:
@@ -111,6 +136,47 @@ def list_messages(
     if before_seq is not None:
         query = query.where(Message.seq < before_seq)
     return session.scalars(query.order_by(Message.seq.desc())).all()[::-1]
+
+
+def list_last_messages(
+    session: Session, last_seqs: Mapping[str, int], *, with_internal: bool
+) -> dict[str, Message]:
+    """Return the last message of each conversation, by conversation.
+
+    Args:
+        last_seqs: the `last_seq` of each conversation.
+    """
+    query = select(Message)
+    # SQLite reads the whole table for a list of pairs in IN.
+    is_last = or_(
+        *(
+            and_(Message.conversation_id == conversation_id, Message.seq == seq)
+            for conversation_id, seq in last_seqs.items()
+        )
+    )
+    if not with_internal:
+        query = query.where(Message.is_internal.is_(False))
+    found = {row.conversation_id: row for row in session.scalars(query.where(is_last))}
+    # The last number has no message that is visible: it is a note, or it was not used.
+    missing = last_seqs.keys() - found.keys()
+    if missing:
+        last = select(Message.conversation_id, func.max(Message.seq)).where(
+            Message.conversation_id.in_(missing)
+        )
+        if not with_internal:
+            last = last.where(Message.is_internal.is_(False))
+        newest = last.group_by(Message.conversation_id).subquery()
+        rows = session.scalars(
+            query.join(
+                newest,
+                and_(
+                    Message.conversation_id == newest.c[0],
+                    Message.seq == newest.c[1],
+                ),
+            )
+        )
+        found |= {row.conversation_id: row for row in rows}
+    return found
 
 
 def list_changed_messages(
@@ -213,18 +279,54 @@ def list_attachments(session: Session, message_ids: Sequence[str]) -> dict[str, 
     return attachments
 
 
+def find_attachment(
+    session: Session, conversation_id: str, attachment_id: str, *, with_internal: bool
+) -> Attachment | None:
+    """Return the attachment of a message of the conversation, or None."""
+    query = (
+        select(Attachment)
+        .join(Message, Message.id == Attachment.message_id)
+        .where(Attachment.id == attachment_id, Attachment.conversation_id == conversation_id)
+        .where(Message.deleted_at.is_(None))
+    )
+    if not with_internal:
+        query = query.where(Message.is_internal.is_(False))
+    return session.scalar(query)
+
+
 def list_inbound_times(
-    session: Session, conversation_id: str, since: datetime, limit: int
+    session: Session, tenant_id: str, author: str, since: datetime, limit: int
 ) -> Sequence[datetime]:
-    """Return when inbound messages after *since* arrived, newest first."""
+    """Return when inbound messages of *author* after *since* arrived, newest first."""
     return session.scalars(
         select(Message.created_at)
         .where(
-            Message.conversation_id == conversation_id,
+            Message.tenant_id == tenant_id,
+            Message.author == author,
             Message.direction == "inbound",
             Message.created_at > since,
         )
-        .order_by(Message.seq.desc())
+        .order_by(Message.number.desc())
+        .limit(limit)
+    ).all()
+
+
+def list_answer_details(
+    session: Session, conversation: Conversation, since: datetime, limit: int
+) -> Sequence[dict[str, Any]]:
+    """Return `details` of the agent's answers after *since* to the contact, newest first.
+
+    Answers in all conversations of the contact count. Those in groups count for each group.
+    """
+    is_of_contact = Message.conversation_id == conversation.id
+    if conversation.contact_id is not None:
+        is_of_contact = Message.conversation_id.in_(
+            select(Conversation.id).where(Conversation.contact_id == conversation.contact_id)
+        )
+    return session.scalars(
+        select(Message.details)
+        .where(is_of_contact, Message.author == AGENT_ACTOR, Message.created_at > since)
+        .order_by(Message.number.desc())
         .limit(limit)
     ).all()
 

@@ -1,4 +1,7 @@
-"""Times at which accounts and conversations may send again (generic cell rate algorithm)."""
+"""Times at which accounts and conversations may send again, and tenants may get answers.
+
+They are computed by the generic cell rate algorithm.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +18,7 @@ _KEPT = timedelta(hours=1)
 
 
 class SendRate(Base):
-    """The time at which an account or conversation may send next. Without a row: now."""
+    """The time at which an account, conversation or tenant may go on. Without a row: now."""
 
     __tablename__ = "chat_send_rates"
 
@@ -42,11 +45,39 @@ def conversation_key(conversation_id: str) -> str:
     return f"conversation:{conversation_id}"
 
 
-def consume(session: Session, tenant_id: str, key: str, limit: RateLimit, now: datetime) -> None:
-    """Count one message, which was allowed at *now*."""
+def tenant_key(tenant_id: str) -> str:
+    """Return the key of the answers of a tenant."""
+    return f"tenant:{tenant_id}"
+
+
+def consume(
+    session: Session,
+    tenant_id: str,
+    key: str,
+    limit: RateLimit,
+    now: datetime,
+    *,
+    weight: int = 1,
+) -> None:
+    """Count one message, which was allowed at *now*, as *weight* messages."""
+    reserve(session, tenant_id, key, limit, now, weight=weight)
+
+
+def reserve(
+    session: Session,
+    tenant_id: str,
+    key: str,
+    limit: RateLimit,
+    now: datetime,
+    *,
+    weight: int = 1,
+) -> datetime:
+    """Count one message as *weight* messages. Returns the time at which it is allowed."""
     tolerance = limit.interval * (limit.burst - 1)
     row = _lock_row(session, tenant_id, key, now - tolerance)
-    row.next_at = max(now, row.next_at + tolerance) + limit.interval - tolerance
+    allowed_at = max(now, row.next_at)
+    row.next_at = max(now, row.next_at + tolerance) + limit.interval * weight - tolerance
+    return allowed_at
 
 
 def postpone(session: Session, tenant_id: str, key: str, until: datetime) -> None:

@@ -342,6 +342,7 @@ class Delivery(Base):
         Index("ix_chat_deliveries_message", "message_id", "part"),
         Index("ix_chat_deliveries_tenant", "tenant_id", "state", "position"),
         Index("ix_chat_deliveries_external", "account_id", "external_id"),
+        Index("ix_chat_deliveries_hook", "hook_id", "state", "position"),
         {"sqlite_autoincrement": True},
     )
 
@@ -372,7 +373,10 @@ class Delivery(Base):
 
 
 class Template(Base):
-    """A message template of an account, as the provider lists it."""
+    """A message template of an account, as the provider lists it.
+
+    `status` is the provider's in lower case; `reason` says why it is rejected.
+    """
 
     __tablename__ = "chat_templates"
     __table_args__ = (UniqueConstraint("account_id", "name", "language"),)
@@ -385,6 +389,7 @@ class Template(Base):
     language: Mapped[str] = mapped_column(String(16))
     category: Mapped[str] = mapped_column(String(32), default="")
     status: Mapped[str] = mapped_column(String(32), default="")
+    reason: Mapped[str | None] = mapped_column(String(200))
     components: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     synced_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -423,7 +428,11 @@ class DailyStats(Base):
 
 
 class Hook(Base):
-    """A URL to which events are sent as Standard Webhooks. `secret` is sealed."""
+    """A URL to which events are sent as Standard Webhooks. `secret` is sealed.
+
+    `failures` counts the failed attempts since the last accepted event, the first of them at
+    `failing_since`. Nothing is sent until `open_until`.
+    """
 
     __tablename__ = "chat_hooks"
     __table_args__ = (Index("ix_chat_hooks_tenant", "tenant_id", "created_at", "id"),)
@@ -436,5 +445,8 @@ class Hook(Base):
     events: Mapped[list[str]] = mapped_column(JSON, default=list)
     is_enabled: Mapped[bool] = mapped_column(default=True)
     disabled_reason: Mapped[str | None] = mapped_column(String(200))
+    failures: Mapped[int] = mapped_column(default=0)
+    failing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    open_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

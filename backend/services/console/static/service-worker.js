@@ -17,6 +17,8 @@ const STORED_DATA = [
   /^\/agent\/(?:sessions(?:\/[\w-]+)?|models|personas)$/,
   /^\/rag\/documents(?:\/[\w-]+(?:\/chunks|\/pages\/\d+(?:\.webp)?)?)?$/,
   /^\/rag\/collections$/,
+  /^\/packages(?:\/(?:stats|positions|pkg_\w+(?:\/events)?))?$/,
+  /^\/agents\/investigations\/\w+$/,
   /^\/realtime\/notifications$/,
 ];
 const SESSION_ENDS = /^\/auth\/logout(?:\/all)?$/;

@@ -8,14 +8,14 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import IO, Any, Final
 
-from backend.services.packages.domain import json_views
 from backend.services.packages.domain.packages import Caller, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
-from backend.services.packages.model import Package, PackageFilter, Sort
+from backend.services.packages.model import Cursor, PackageFilter, PackageTexts, Sort
 
 _BATCH: Final = 1000
 _READ_BYTES: Final = 64 * 1024
@@ -33,7 +33,7 @@ _FORMULA_STARTS: Final = (
     "\uff20",
 )
 _LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
-COLUMNS: Final = (
+COLUMNS: Final[tuple[str, ...]] = (
     "id",
     "tracking_number",
     "carrier",
@@ -63,39 +63,35 @@ COLUMNS: Final = (
 )
 
 
-def iterate_packages(
+_LATE: Final = COLUMNS.index("late")
+_COMPUTED: Final = frozenset(
+    {
+        *("id", "status", "weight_g", "shipped_at", "promised_at", "started_at", "delivered_at"),
+        *("late", "eta_p10", "eta_p50", "eta_p90", "late_probability", "last_event_at"),
+        *("event_count", "created_at", "updated_at"),
+    }
+)
+_GUARDED: Final = [index for index, name in enumerate(COLUMNS) if name not in _COMPUTED]
+_FORMULA_CHARACTERS: Final = frozenset(_FORMULA_STARTS)
+
+
+def iterate_rows(
     packages: PackageService, caller: Caller, conditions: PackageFilter, sort: Sort
-) -> Iterator[Package]:
+) -> Iterator[PackageTexts]:
     """Yield the matching packages in order."""
-    after = None
+    after: Cursor | None = None
     while True:
-        batch = packages.list_packages(caller, conditions, sort, _BATCH, after)
+        batch, after = packages.list_rows(caller, conditions, sort, _BATCH, after)
         yield from batch
         if len(batch) < _BATCH:
             return
-        after = (get_sort_value(batch[-1], sort), batch[-1].id)
 
 
-def get_sort_value(package: Package, sort: Sort) -> datetime | None:
-    """Return the value of *package* by which *sort* orders."""
-    match sort.name:
-        case "updated_at":
-            return package.updated_at
-        case "eta":
-            return package.eta.p50 if package.eta else None
-        case "promised_at":
-            return package.promised_at
-        case "delivered_at":
-            return package.state.delivered_at
-        case _:
-            return package.created_at
-
-
-def write_jsonl(packages: Iterator[Package]) -> Iterator[bytes]:
+def write_jsonl(packages: Iterable[PackageTexts]) -> Iterator[bytes]:
     """Yield a JSON object in a line for each package."""
     lines: list[str] = []
     for package in packages:
-        lines.append(json.dumps(json_views.package_to_json(package), ensure_ascii=False))
+        lines.append(build_json(package))
         if len(lines) == _BATCH:
             yield ("\n".join(lines) + "\n").encode()
             lines.clear()
@@ -103,19 +99,19 @@ def write_jsonl(packages: Iterator[Package]) -> Iterator[bytes]:
         yield ("\n".join(lines) + "\n").encode()
 
 
-def write_csv(packages: Iterator[Package]) -> Iterator[bytes]:
+def write_csv(packages: Iterable[PackageTexts]) -> Iterator[bytes]:
     """Yield CSV (RFC 4180) with a header line. Spreadsheets execute no cell as a formula."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for count, package in enumerate(packages, 1):
-        writer.writerow([make_formula_safe(value) for value in build_row(package)])
+        writer.writerow(_guard_cells(build_cells(package)))
         if count % _BATCH == 0:
             yield _drain(buffer)
     yield _drain(buffer)
 
 
-def open_xlsx(packages: Iterator[Package], max_rows: int) -> IO[bytes]:
+def open_xlsx(packages: Iterable[PackageTexts], max_rows: int) -> IO[bytes]:
     """Return a temporary file with a worksheet of the packages.
 
     Raises:
@@ -139,7 +135,7 @@ def open_xlsx(packages: Iterator[Package], max_rows: int) -> IO[bytes]:
             sheet = workbook.add_worksheet("packages")
             sheet.write_row(0, 0, COLUMNS)
             for count, package in enumerate(_limit(packages, max_rows), 1):
-                for column, value in enumerate(build_row(package)):
+                for column, value in enumerate(build_cells(package)):
                     if isinstance(value, bool):
                         sheet.write_boolean(count, column, value)
                     elif isinstance(value, int | float):
@@ -153,7 +149,7 @@ def open_xlsx(packages: Iterator[Package], max_rows: int) -> IO[bytes]:
     return file
 
 
-def _limit(packages: Iterator[Package], max_rows: int) -> Iterator[Package]:
+def _limit(packages: Iterable[PackageTexts], max_rows: int) -> Iterator[PackageTexts]:
     for count, package in enumerate(packages):
         if count == max_rows:
             raise ExportTooLarge(max_rows)
@@ -166,25 +162,114 @@ def read_file(file: IO[bytes]) -> Iterator[bytes]:
         yield from iter(lambda: file.read(_READ_BYTES), b"")
 
 
-def build_row(package: Package) -> list[Any]:
+def build_cells(package: PackageTexts) -> list[Any]:
     """Return the values of COLUMNS."""
-    content = json_views.package_to_json(package)
-    eta: Mapping[str, Any] = content["eta"] or {}
-    last: Mapping[str, Any] = content["last_event"] or {}
-    derived = {
-        "eta_p10": eta.get("p10"),
-        "eta_p50": eta.get("p50"),
-        "eta_p90": eta.get("p90"),
-        "late_probability": eta.get("late_probability"),
-        "last_event_code": last.get("code"),
-        "last_event_at": last.get("occurred_at"),
-        "tags": ";".join(package.tags),
-        "metadata": json.dumps(dict(package.metadata)) if package.metadata else None,
-    }
-    for end in ("origin", "destination"):
-        place: Mapping[str, Any] = content[end] or {}
-        derived |= {f"{end}_{name}": place.get(name) for name in _LOCATION_FIELDS}
-    return [derived[name] if name in derived else content[name] for name in COLUMNS]
+    event_code, event_at = _read_last_event(package.last_event)
+    return [
+        package.id,
+        package.number,
+        package.carrier,
+        package.status,
+        package.sub_status,
+        package.reference,
+        *_read_place(package.origin),
+        *_read_place(package.destination),
+        package.service,
+        package.weight_g,
+        format_text(package.shipped_at),
+        format_text(package.promised_at),
+        format_text(package.started_at),
+        format_text(package.delivered_at),
+        bool(package.is_late),
+        format_text(package.eta_p10),
+        format_text(package.eta_p50),
+        format_text(package.eta_p90),
+        package.late_probability,
+        event_code,
+        event_at,
+        package.event_count,
+        _join_tags(package.tags),
+        None if package.metadata == "{}" else package.metadata,
+        format_text(package.created_at),
+        format_text(package.updated_at),
+    ]
+
+
+def build_json(package: PackageTexts) -> str:
+    """Return the package as the JSON object that clients see."""
+    eta = "null"
+    if package.eta_p50 is not None:
+        eta = (
+            f'{{"p10": {_quote_time(package.eta_p10)}, "p50": {_quote_time(package.eta_p50)}, '
+            f'"p90": {_quote_time(package.eta_p90)}, '
+            f'"late_probability": {_dump(package.late_probability)}, '
+            f'"basis": {{"samples": {package.eta_samples or 0}, '
+            f'"group": {_dump(package.eta_group or "")}}}}}'
+        )
+    return (
+        f'{{"id": "{package.id}", "tracking_number": {_dump(package.number)}, '
+        f'"carrier": {_dump(package.carrier)}, "status": "{package.status}", '
+        f'"sub_status": {_dump(package.sub_status)}, '
+        f'"started_at": {_quote_time(package.started_at)}, '
+        f'"delivered_at": {_quote_time(package.delivered_at)}, '
+        f'"last_event": {package.last_event or "null"}, "event_count": {package.event_count}, '
+        f'"reference": {_dump(package.reference)}, "origin": {package.origin or "null"}, '
+        f'"destination": {package.destination or "null"}, "service": {_dump(package.service)}, '
+        f'"weight_g": {_dump(package.weight_g)}, '
+        f'"shipped_at": {_quote_time(package.shipped_at)}, '
+        f'"promised_at": {_quote_time(package.promised_at)}, '
+        f'"late": {"true" if package.is_late else "false"}, "eta": {eta}, '
+        f'"tags": {package.tags}, "metadata": {package.metadata}, "version": {package.version}, '
+        f'"created_by": {_dump(package.created_by)}, '
+        f'"created_at": {_quote_time(package.created_at)}, '
+        f'"updated_at": {_quote_time(package.updated_at)}}}'
+    )
+
+
+def format_text(time: str | None) -> str | None:
+    """Return a stored time in the format of RFC 3339, as `format_time` writes it."""
+    if time is None:
+        return None
+    return f"{time[:10]}T{time[11:19] if time[19:] == '.000000' else time[11:]}Z"
+
+
+def _quote_time(time: str | None) -> str:
+    return "null" if time is None else f'"{format_text(time)}"'
+
+
+def _dump(value: str | float | None) -> str:
+    if value is None:
+        return "null"
+    return encode_basestring(value) if isinstance(value, str) else repr(value)
+
+
+# Many packages have the same places and tags.
+@lru_cache(maxsize=1024)
+def _read_place(text: str | None) -> tuple[Any, ...]:
+    place: Mapping[str, Any] = json.loads(text) if text else {}
+    return tuple(place.get(name) for name in _LOCATION_FIELDS)
+
+
+@lru_cache(maxsize=1024)
+def _join_tags(text: str) -> str:
+    return ";".join(json.loads(text))
+
+
+def _read_last_event(text: str | None) -> tuple[str | None, str | None]:
+    if not text:
+        return None, None
+    event: Mapping[str, Any] = json.loads(text)
+    return event["code"], event["occurred_at"]
+
+
+def _guard_cells(cells: list[Any]) -> list[Any]:
+    """Make the cells safe whose text a client or a carrier gave, and write the boolean as text."""
+    for index in _GUARDED:
+        value = cells[index]
+        if value.__class__ is str and value[:1] in _FORMULA_CHARACTERS:
+            cells[index] = make_formula_safe(value)
+    cells[_LATE] = "true" if cells[_LATE] else "false"
+    return cells
 
 
 def make_formula_safe(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Investigations of a package: anomalies, delay and prediction, with text from templates."""
+"""Investigations of a package: anomalies, delay, route and prediction, with their text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any, Final
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.audit_events import format_time
 from backend.services.packages.domain.findings.durations import (
+    MIN_SAMPLES,
     describe_insufficient,
     find_slow_steps,
     find_stalled,
@@ -18,9 +19,15 @@ from backend.services.packages.domain.findings.structure import (
     find_structural,
     find_unknown_lane,
 )
+from backend.services.packages.domain.optimization.routes import (
+    Route,
+    RouteChoice,
+    RouteRequest,
+    choose_routes,
+)
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.prediction import history
-from backend.services.packages.domain.prediction.arrivals import load_sample_tables
+from backend.services.packages.domain.prediction.arrivals import load_edges, load_sample_tables
 from backend.services.packages.domain.prediction.milestones import (
     Milestone,
     Step,
@@ -28,12 +35,14 @@ from backend.services.packages.domain.prediction.milestones import (
     list_milestones,
     list_steps,
 )
+from backend.services.packages.domain.prediction.places import list_places
 from backend.services.packages.domain.prediction.samples import SampleTable
 from backend.services.packages.domain.status import sort_events
 from backend.services.packages.errors import PackageNotFound
 from backend.services.packages.model import (
     CLOSED_STATUSES,
     EventCode,
+    Evidence,
     Finding,
     Investigation,
     InvestigationKind,
@@ -50,6 +59,8 @@ from backend.services.packages.store import statistics as statistics_store
 from backend.services.packages.store.base import new_id
 
 MAX_LISTED: Final = 100
+# Smaller differences of the probability to be in time are not worth another route.
+_MIN_GAIN: Final = 0.05
 _TROUBLES: Final = frozenset(
     {
         EventCode.EXCEPTION,
@@ -71,6 +82,7 @@ class _Subject:
     milestones: Sequence[Milestone]
     steps: Sequence[Step]
     tables: Mapping[str, SampleTable]
+    edges: SampleTable
     lane_count: int
     has_history: bool
     now: datetime
@@ -105,7 +117,7 @@ class InvestigationService:
         now = self._now()
         compute = _COMPUTATIONS[kind]
         with self._database.write(caller.tenant_id) as session:
-            subject = _load(session, caller, package_id, now)
+            subject = _load(session, caller, package_id, kind, now)
             result = compute(subject)
             found = Investigation(
                 id=new_id("inv"),
@@ -131,7 +143,9 @@ class InvestigationService:
             return store.list_investigations(session, caller.tenant_id, package_id, MAX_LISTED)
 
 
-def _load(session: Session, caller: Caller, package_id: str, now: datetime) -> _Subject:
+def _load(
+    session: Session, caller: Caller, package_id: str, kind: InvestigationKind, now: datetime
+) -> _Subject:
     row = package_store.get_package(session, caller.tenant_id, package_id)
     if row is None:
         raise PackageNotFound
@@ -145,6 +159,9 @@ def _load(session: Session, caller: Caller, package_id: str, now: datetime) -> _
         milestones=milestones,
         steps=list_steps(milestones),
         tables=load_sample_tables(session, caller.tenant_id, package, milestones),
+        edges=load_edges(session, caller.tenant_id)
+        if kind == InvestigationKind.ROUTE
+        else _NO_SAMPLES,
         lane_count=statistics_store.count_lane(session, package),
         has_history=bool(version and version.figures.get("packages")),
         now=now,
@@ -319,10 +336,128 @@ def _predict_arrival(subject: _Subject) -> _Result:
     return _Result((), {"eta": eta}, text)
 
 
+def _choose_route(subject: _Subject) -> _Result:
+    """Compare the routes from where the package is to its destination."""
+    package, text = subject.package, [_describe_status(subject)]
+    figures: dict[str, Any] = {"routes": []}
+    if not subject.is_open:
+        return _Result((), figures, text)
+    places = list_places(package, subject.events)
+    destination = package.destination.key if package.destination else ""
+    if not places or not destination:
+        finding = describe_insufficient(
+            subject.last_ids, "The place of the package or its destination is not known."
+        )
+        return _Result((finding,), figures, [*text, _to_sentence(finding)])
+    place, at, event = places[-1]
+    promised = package.promised_at
+    choice = choose_routes(
+        subject.edges,
+        RouteRequest(
+            start=place,
+            end=destination,
+            carrier=package.carrier,
+            hours_since=max(0.0, hours_between(at, subject.now)),
+            hours_left=None if promised is None else hours_between(at, promised),
+        ),
+    )
+    if not choice.routes:
+        finding = describe_insufficient(
+            subject.last_ids,
+            f"No route from {place} to {destination} has legs with at least {MIN_SAMPLES} earlier "
+            "packages each.",
+        )
+        return _Result((finding,), figures, [*text, _to_sentence(finding)])
+    ids = (event.id,) if event else subject.last_ids
+    figures = {
+        "from": place,
+        "to": destination,
+        "since": format_time(at),
+        "carrier": choice.carrier,
+        "routes": [_route_to_json(route, at) for route in choice.routes],
+    }
+    findings = _compare_routes(choice, ids)
+    text += [_describe_route(choice.routes[0], at, ids)]
+    text += [_to_sentence(finding) for finding in findings]
+    return _Result(findings, figures, text)
+
+
+def _describe_route(route: Route, at: datetime, ids: tuple[str, ...]) -> Sentence:
+    way = " > ".join(route.places)
+    arrival = format_time(at + timedelta(hours=route.p50))
+    late = format_time(at + timedelta(hours=route.p90))
+    chance = (
+        "" if route.on_time is None else f" The probability to be in time is {route.on_time:.0%}."
+    )
+    return Sentence(
+        f"The best route is {way}: arrival at {arrival}, with a probability of 90 % until {late}."
+        f"{chance}",
+        ids,
+    )
+
+
+def _compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
+    """Return a finding if another route is better than the one that most packages took."""
+    best = choice.routes[0]
+    usual = max(choice.routes, key=lambda route: route.samples)
+    if usual is best:
+        return []
+    if best.on_time is not None and usual.on_time is not None:
+        if best.on_time - usual.on_time < _MIN_GAIN:
+            return []
+        statement = (
+            f"The usual route {' > '.join(usual.places)} is in time with a probability of "
+            f"{usual.on_time:.0%}, the best with {best.on_time:.0%}."
+        )
+        evidence: Evidence = {
+            "value": round(usual.on_time, 4),
+            "expected": round(best.on_time, 4),
+            "samples": best.samples,
+        }
+    else:
+        statement = (
+            f"The usual route {' > '.join(usual.places)} takes {format_hours(usual.p50)}, the "
+            f"best {format_hours(best.p50)}."
+        )
+        evidence = {
+            "value": round(usual.p50, 2),
+            "expected": round(best.p50, 2),
+            "samples": best.samples,
+        }
+    return [Finding("better_route", Severity.INFO, statement, ids, evidence)]
+
+
+def _route_to_json(route: Route, at: datetime) -> dict[str, Any]:
+    return {
+        "places": list(route.places),
+        "p10": format_time(at + timedelta(hours=route.p10)),
+        "p50": format_time(at + timedelta(hours=route.p50)),
+        "p90": format_time(at + timedelta(hours=route.p90)),
+        "hours": {"p50": round(route.p50, 2), "p90": round(route.p90, 2)},
+        "on_time_probability": _round(route.on_time),
+        "samples": route.samples,
+        "legs": [
+            {
+                "from": leg.start,
+                "to": leg.end,
+                "p50_hours": round(leg.p50_hours, 2),
+                "p90_hours": round(leg.p90_hours, 2),
+                "samples": leg.samples,
+            }
+            for leg in route.legs
+        ],
+    }
+
+
+def _to_sentence(finding: Finding) -> Sentence:
+    return Sentence(finding.statement, finding.event_ids)
+
+
 _COMPUTATIONS: Final[Mapping[InvestigationKind, Callable[[_Subject], _Result]]] = {
     InvestigationKind.ANOMALY: _find_anomalies,
     InvestigationKind.DELAY: _explain_delay,
     InvestigationKind.PREDICTION: _predict_arrival,
+    InvestigationKind.ROUTE: _choose_route,
 }
 
 

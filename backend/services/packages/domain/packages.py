@@ -42,12 +42,14 @@ from backend.services.packages.model import (
     Package,
     PackageFilter,
     PackageState,
+    PackageTexts,
     Quotas,
     Sort,
     Status,
     TrackingEvent,
 )
 from backend.services.packages.store import events as event_store
+from backend.services.packages.store import package_rows as row_store
 from backend.services.packages.store import packages as store
 from backend.services.packages.store.base import new_id
 from backend.services.packages.store.tables import PackageRow
@@ -175,6 +177,18 @@ class PackageService:
         with self._database.read(caller.tenant_id) as session:
             rows = store.list_packages(session, caller.tenant_id, conditions, sort, limit, after)
             return [store.to_package(row) for row in rows]
+
+    def list_rows(
+        self,
+        caller: Caller,
+        conditions: PackageFilter,
+        sort: Sort,
+        limit: int,
+        after: Cursor | None,
+    ) -> tuple[list[PackageTexts], Cursor | None]:
+        """Return up to *limit* packages as they are stored, and the cursor of the last one."""
+        with self._database.read(caller.tenant_id) as session:
+            return row_store.list_rows(session, caller.tenant_id, conditions, sort, limit, after)
 
     def count_packages(self, caller: Caller, conditions: PackageFilter, limit: int) -> int:
         """Return the number of packages that match, at most *limit*."""

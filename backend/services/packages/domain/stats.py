@@ -9,6 +9,7 @@ from typing import Final
 from backend.chassis.database.sessions import Database
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.store import stats as store
+from backend.services.packages.store.statistics import get_version
 
 _MAX_LANES: Final = 20
 
@@ -35,17 +36,21 @@ class PackageStats:
     """Counts of packages, and figures of their deliveries.
 
     Attributes:
-        lanes: the lanes with the most packages, as origin, destination and number.
+        carriers: all carriers, the one with the most packages first.
+        lanes: the lanes with the most packages. Their keys are origin and destination.
         on_time_rate: share of the deliveries with a promised time, None without any.
+        prediction: figures of forecasts on the latest deliveries, see `measure_latest`; None
+            without enough deliveries.
     """
 
     total: int
     late: int
     by_status: Mapping[str, int]
-    by_carrier: Mapping[str, int]
-    lanes: Sequence[tuple[str, str, int]]
+    carriers: Sequence[store.GroupCount]
+    lanes: Sequence[store.GroupCount]
     on_time_rate: float | None
     days: Sequence[DayStats]
+    prediction: Mapping[str, float | None] | None
 
 
 class StatsService:
@@ -62,10 +67,11 @@ class StatsService:
         )
         with self._database.read(caller.tenant_id) as session:
             by_status = store.count_by_status(session, caller.tenant_id)
-            by_carrier = store.count_by_carrier(session, caller.tenant_id)
+            carriers = store.count_by_carrier(session, caller.tenant_id)
             lanes = store.count_lanes(session, caller.tenant_id, _MAX_LANES)
             late = store.count_late(session, caller.tenant_id)
             deliveries = store.list_deliveries(session, caller.tenant_id, since)
+            version = get_version(session, caller.tenant_id)
         per_day: dict[str, list[store.Delivery]] = defaultdict(list)
         for delivery in deliveries:
             per_day[delivery.delivered_at.date().isoformat()].append(delivery)
@@ -75,10 +81,11 @@ class StatsService:
             total=sum(by_status.values()),
             late=late,
             by_status=by_status,
-            by_carrier=by_carrier,
+            carriers=carriers,
             lanes=lanes,
             on_time_rate=sum(day.on_time for day in day_stats) / promised if promised else None,
             days=day_stats,
+            prediction=version.figures.get("prediction") if version else None,
         )
 
 

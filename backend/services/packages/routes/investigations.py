@@ -85,6 +85,14 @@ def predict_package(package_id: str) -> InvestigationResponse:
     return _investigate(package_id, InvestigationKind.PREDICTION)
 
 
+@investigations.post("/agents/optimize/route/<package_id>")
+@require_permission(Permission.PACKAGES_READ)
+@responds_with(InvestigationResponse, errors=(PackageNotFound,))
+def optimize_route(package_id: str) -> InvestigationResponse:
+    """Compare the routes that a package can take to its destination."""
+    return _investigate(package_id, InvestigationKind.ROUTE)
+
+
 @investigations.get("/agents/investigations/<package_id>")
 @require_permission(Permission.PACKAGES_READ)
 @responds_with(InvestigationList, errors=(PackageNotFound,))

@@ -25,6 +25,29 @@ class LaneCount(BaseModel):
     origin: str
     destination: str
     packages: int
+    late: int
+
+
+class CarrierCount(BaseModel):
+    """Packages of a carrier."""
+
+    carrier: str
+    packages: int
+    late: int
+
+
+class PredictionFigures(BaseModel):
+    """Errors of the predicted arrivals, measured on the latest deliveries.
+
+    `error_hours` is the median difference between the predicted and the actual arrival, and
+    `planned_error_hours` that of the promised time. `coverage` is the share of arrivals between
+    P10 and P90; 0.8 is expected.
+    """
+
+    predictions: int
+    error_hours: float
+    planned_error_hours: float
+    coverage: float | None
 
 
 class DayResponse(BaseModel):
@@ -41,16 +64,19 @@ class DayResponse(BaseModel):
 class StatsResponse(BaseModel):
     """Counts of all packages, and figures of the deliveries of the last days.
 
-    `on_time_rate` is the share of deliveries with a promised time; null without any.
+    `on_time_rate` is the share of deliveries with a promised time; null without any. `prediction`
+    is null until the nightly statistics have enough deliveries.
     """
 
     total: int
     late: int
     by_status: Mapping[str, int]
     by_carrier: Mapping[str, int]
+    carriers: Sequence[CarrierCount]
     lanes: Sequence[LaneCount]
     on_time_rate: float | None
     days: Sequence[DayResponse]
+    prediction: PredictionFigures | None
 
 
 @stats.get("/packages/stats")
@@ -64,10 +90,19 @@ def get_stats(query: StatsQuery) -> StatsResponse:
         total=found.total,
         late=found.late,
         by_status=found.by_status,
-        by_carrier=found.by_carrier,
+        by_carrier={each.key[0]: each.packages for each in found.carriers},
+        carriers=[
+            CarrierCount(carrier=each.key[0], packages=each.packages, late=each.late)
+            for each in found.carriers
+        ],
         lanes=[
-            LaneCount(origin=origin, destination=destination, packages=count)
-            for origin, destination, count in found.lanes
+            LaneCount(
+                origin=each.key[0],
+                destination=each.key[1],
+                packages=each.packages,
+                late=each.late,
+            )
+            for each in found.lanes
         ],
         on_time_rate=found.on_time_rate,
         days=[
@@ -81,4 +116,7 @@ def get_stats(query: StatsQuery) -> StatsResponse:
             )
             for day in found.days
         ],
+        prediction=(
+            None if found.prediction is None else PredictionFigures.model_validate(found.prediction)
+        ),
     )

@@ -24,7 +24,7 @@ from backend.services.packages.domain.event_schemas import TrackingEventInput
 from backend.services.packages.domain.imports import InvalidFile, InvalidLine, Line
 from backend.services.packages.domain.packages import PackageReport, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
-from backend.services.packages.model import Package
+from backend.services.packages.model import PackageTexts
 from backend.services.packages.routes.packages import build_filter, build_sort, get_caller
 from backend.services.packages.routes.schemas import (
     FilterQuery,
@@ -98,8 +98,8 @@ def export_packages(query: ExportQuery) -> Response:
     conditions, sort, caller = build_filter(query), build_sort(query), get_caller()
     service = use(PackageService)
 
-    def iterate() -> Iterator[Package]:
-        return exports.iterate_packages(service, caller, conditions, sort)
+    def iterate() -> Iterator[PackageTexts]:
+        return exports.iterate_rows(service, caller, conditions, sort)
 
     name = f"packages.{query.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

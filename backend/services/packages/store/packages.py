@@ -84,6 +84,19 @@ def get_package(
     return session.scalar(query)
 
 
+def list_destinations(
+    session: Session, tenant_id: str, package_ids: Sequence[str]
+) -> Mapping[str, tuple[Location | None, int | None]]:
+    """Return the destination and the weight in grams of the tenant's packages in *package_ids*."""
+    query = select(PackageRow.id, PackageRow.destination, PackageRow.weight_g).where(
+        PackageRow.tenant_id == tenant_id, PackageRow.id.in_(list(package_ids))
+    )
+    return {
+        package_id: (Location.from_json(destination), weight_g)
+        for package_id, destination, weight_g in session.execute(query)
+    }
+
+
 def find_by_number(
     session: Session, tenant_id: str, carrier: str | None, number: str, *, for_update: bool = False
 ) -> PackageRow | None:
@@ -158,6 +171,25 @@ def list_packages(
     after: Cursor | None = None,
 ) -> Sequence[PackageRow]:
     """Return up to *limit* packages in the order of *sort*, after the cursor."""
+    rows: list[PackageRow] = []
+    for query in select_page(session, tenant_id, conditions, sort, after):
+        rows.extend(session.scalars(query.limit(limit - len(rows))))
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def select_page(
+    session: Session,
+    tenant_id: str,
+    conditions: PackageFilter,
+    sort: Sort,
+    after: Cursor | None,
+) -> Iterator[Select[tuple[PackageRow]]]:
+    """Yield queries whose results, one after the other, are the packages after the cursor.
+
+    Packages without a value of the sort column come last, with a query of their own.
+    """
     column: ColumnElement[Any] = SORT_COLUMNS[sort.name].expression
     query = _select(session, tenant_id, conditions)
     if conditions.tag is not None:
@@ -166,21 +198,19 @@ def list_packages(
         )
         if sort.name == "created_at":  # the index of tags has this order
             column = PackageTag.created_at.expression
-    rows: list[PackageRow] = []
+    nullable = bool(SORT_COLUMNS[sort.name].expression.nullable)
     if after is None or after[0] is not None:
-        page = query.where(column.is_not(None)) if column.nullable else query
+        page = query.where(column.is_not(None)) if nullable else query
         if after is not None:
             page = page.where(_is_after(column, after, sort))
-        page = page.order_by(*_order(column, sort)).limit(limit)
-        rows.extend(session.scalars(page))
-    if len(rows) < limit and column.nullable:
+        yield page.order_by(*_order(column, sort))
+    if nullable:
         page = query.where(column.is_(None)).order_by(_order(column, sort)[1])
         if after is not None and after[0] is None:
             page = page.where(
                 PackageRow.id < after[1] if sort.descending else PackageRow.id > after[1]
             )
-        rows.extend(session.scalars(page.limit(limit - len(rows))))
-    return rows
+        yield page
 
 
 def iterate_ids(
@@ -202,6 +232,19 @@ def list_open_ids(session: Session, tenant_id: str, after: str, limit: int) -> S
             PackageRow.status.not_in(closed),
         )
         .order_by(PackageRow.id)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def list_by_status(
+    session: Session, tenant_id: str, status: Status, limit: int
+) -> Sequence[PackageRow]:
+    """Return the *limit* packages with *status* that were created last."""
+    query = (
+        select(PackageRow)
+        .where(PackageRow.tenant_id == tenant_id, PackageRow.status == str(status))
+        .order_by(PackageRow.created_at.desc(), PackageRow.id.desc())
         .limit(limit)
     )
     return session.scalars(query).all()

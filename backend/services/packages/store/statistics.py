@@ -75,6 +75,23 @@ def load_samples(
     ]
 
 
+def load_kind(session: Session, tenant_id: str, version: int, kind: str) -> list[StoredSample]:
+    """Return all samples of a kind."""
+    query = select(
+        LaneStatistics.kind,
+        LaneStatistics.step,
+        LaneStatistics.level,
+        LaneStatistics.group_key,
+        LaneStatistics.count,
+        LaneStatistics.quantiles,
+    ).where(
+        LaneStatistics.tenant_id == tenant_id,
+        LaneStatistics.version == version,
+        LaneStatistics.kind == kind,
+    )
+    return [StoredSample(*row) for row in session.execute(query)]
+
+
 def replace_samples(
     session: Session,
     tenant_id: str,

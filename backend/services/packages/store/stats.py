@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Integer, cast, func, select
+from sqlalchemy.orm import Session
 
 from backend.services.packages.store.tables import PackageRow
+
+_LATE = func.sum(cast(PackageRow.is_late, Integer))
 
 
 class Delivery(NamedTuple):
@@ -19,17 +21,38 @@ class Delivery(NamedTuple):
 
 
 def count_by_status(session: Session, tenant_id: str) -> dict[str, int]:
-    return _count_by(session, tenant_id, PackageRow.status)
-
-
-def count_by_carrier(session: Session, tenant_id: str) -> dict[str, int]:
-    return _count_by(session, tenant_id, PackageRow.carrier)
-
-
-def count_lanes(session: Session, tenant_id: str, limit: int) -> list[tuple[str, str, int]]:
-    """Return origin, destination and number of packages of the *limit* largest lanes."""
     query = (
-        select(PackageRow.origin_key, PackageRow.destination_key, func.count())
+        select(PackageRow.status, func.count())
+        .where(PackageRow.tenant_id == tenant_id)
+        .group_by(PackageRow.status)
+        .order_by(func.count().desc(), PackageRow.status)
+    )
+    return {str(status): int(count) for status, count in session.execute(query)}
+
+
+class GroupCount(NamedTuple):
+    """Numbers of packages, and of late ones among them, with the same *key*."""
+
+    key: tuple[str, ...]
+    packages: int
+    late: int
+
+
+def count_by_carrier(session: Session, tenant_id: str) -> list[GroupCount]:
+    """Return the numbers of packages by carrier, the largest first."""
+    query = (
+        select(PackageRow.carrier, func.count(), _LATE)
+        .where(PackageRow.tenant_id == tenant_id)
+        .group_by(PackageRow.carrier)
+        .order_by(func.count().desc(), PackageRow.carrier)
+    )
+    return [GroupCount((row[0],), row[1], int(row[2])) for row in session.execute(query)]
+
+
+def count_lanes(session: Session, tenant_id: str, limit: int) -> list[GroupCount]:
+    """Return the numbers of packages of the *limit* largest lanes, by origin and destination."""
+    query = (
+        select(PackageRow.origin_key, PackageRow.destination_key, func.count(), _LATE)
         .where(
             PackageRow.tenant_id == tenant_id,
             PackageRow.origin_key != "",
@@ -39,7 +62,7 @@ def count_lanes(session: Session, tenant_id: str, limit: int) -> list[tuple[str,
         .order_by(func.count().desc(), PackageRow.origin_key, PackageRow.destination_key)
         .limit(limit)
     )
-    return [(origin, destination, count) for origin, destination, count in session.execute(query)]
+    return [GroupCount((row[0], row[1]), row[2], int(row[3])) for row in session.execute(query)]
 
 
 def count_late(session: Session, tenant_id: str) -> int:
@@ -55,15 +78,3 @@ def list_deliveries(session: Session, tenant_id: str, since: datetime) -> Sequen
         PackageRow.tenant_id == tenant_id, PackageRow.delivered_at >= since
     )
     return [Delivery(*row) for row in session.execute(query)]
-
-
-def _count_by(
-    session: Session, tenant_id: str, column: InstrumentedAttribute[str]
-) -> dict[str, int]:
-    query = (
-        select(column, func.count())
-        .where(PackageRow.tenant_id == tenant_id)
-        .group_by(column)
-        .order_by(func.count().desc(), column)
-    )
-    return {str(value): int(count) for value, count in session.execute(query)}

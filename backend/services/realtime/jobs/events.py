@@ -121,6 +121,7 @@ class EventHandlers:
             "packages.eta-changed": self._handle_package,
             "packages.investigated": self._handle_package,
             **dict.fromkeys(_CHAT_EVENTS, self._handle_chat),
+            "chat.account-changed": self._handle_account,
         }
 
     def _handle_document(self, session: Session, event: Event) -> None:
@@ -171,6 +172,12 @@ class EventHandlers:
             topics.append(_INBOX_TOPIC)
         for topic in topics:
             self._publish(event.tenant or "", topic, data)
+
+    def _handle_account(self, session: Session, event: Event) -> None:
+        """Publish to the inbox, which shows whether the account of a conversation can send."""
+        del session
+        data = format_event(event.type, event.data, event.id)
+        self._publish(event.tenant or "", _INBOX_TOPIC, data)
 
     def _publish(self, tenant_id: str, topic: str, data: str, key: str = "") -> None:
         # A failure is raised: the event is then applied again.

@@ -22,7 +22,7 @@ EVENTS = [
         "id": "evt_2",
         "code": "arrived",
         "occurred_at": "2026-06-14T08:00:00Z",
-        "location": {"name": "Portland"},
+        "location": {"name": "Portland [dock 4]"},
     },
 ]
 
@@ -68,7 +68,8 @@ def test_why_is_a_package_late_is_answered_with_its_events(client, ada, packages
     assert response.status_code == 200
     answer = str(response.json)
     assert "Result of investigate. [1][2]" in answer
-    assert "[2] 2026-06-14T08:00:00Z arrived Portland" in answer
+    page = f"/console/packages/{PACKAGE['id']}?event=evt_2"
+    assert f"[2] [2026-06-14T08:00:00Z arrived Portland (dock 4)]({page})" in answer
     # The service decides with the caller's own token.
     assert all(
         headers["Authorization"] == ada["Authorization"]
@@ -85,7 +86,11 @@ def test_why_is_a_package_late_is_answered_with_its_events(client, ada, packages
         ("When will SLOW000001 arrive?", "Result of predict."),
         ("What is wrong with SLOW000001?", "Result of investigate."),
         ("Where is package SLOW000001?", "in_transit, late"),
-        ("Which packages are late?", "SLOW000001 (ups)"),
+        ("Which packages are late?", f"[SLOW000001](/console/packages/{PACKAGE['id']}) (ups)"),
+        ("Warum ist Paket SLOW000001 verspätet?", "Result of investigate."),
+        ("Was stimmt mit Paket SLOW000001 nicht?", "Result of investigate."),
+        ("Wann kommt Paket SLOW000001 an?", "Result of predict."),
+        ("Wo ist meine Sendung SLOW000001?", "in_transit, late"),
         ("Why is package NONE0000001 late?", "There is no package NONE0000001."),
     ],
 )

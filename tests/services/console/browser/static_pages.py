@@ -22,6 +22,7 @@ BASE = "http://localhost"
 _EMPTY_PAGE = (
     "<!doctype html><html lang=en><title>test</title><body><main id=main></main></body></html>"
 )
+_EOL = "\n"
 Answer = Any
 """JSON or a WebP image of a response, or a function of query and body that returns it. A `Failure`
 is an error, the member `_status` another status than 200."""
@@ -43,6 +44,17 @@ class Failure(Exception):
         self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self.body = {"status": status, "code": code, "detail": detail, "title": code, **members}
         super().__init__(code)
+
+
+class EventStream:
+    """A response with server-sent events, which ends after them: (id or None, name, data)."""
+
+    def __init__(self, *events: tuple[int | None, str, Any]) -> None:
+        self.body = "".join(
+            f"{'' if number is None else f'id: {number}{_EOL}'}event: {name}{_EOL}"
+            f"data: {json.dumps(data)}{_EOL}{_EOL}"
+            for number, name, data in events
+        )
 
 
 class StaticPage:
@@ -188,8 +200,13 @@ class AppPage(StaticPage):
 
     def publish(self, notification: Mapping[str, Any]) -> None:
         """Send a notification to the page."""
-        data = {"id": notification["id"], "type": "realtime.notification", "data": notification}
-        self.sockets[-1].send(json.dumps({"push": {"channel": "user", "pub": {"data": data}}}))
+        self.publish_event("user", "realtime.notification", notification)
+
+    def publish_event(self, topic: str, event_type: str, data: Mapping[str, Any]) -> None:
+        """Send an event of a topic to the page."""
+        event = {"id": data.get("id", "event-1"), "type": event_type, "data": data}
+        for socket in self.sockets:
+            socket.send(json.dumps({"push": {"channel": topic, "pub": {"data": event}}}))
 
     def _accept_socket(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -201,6 +218,8 @@ def _send_json(route: Route, result: Any) -> None:
         route.fulfill(status=204)
     elif isinstance(result, bytes):
         route.fulfill(body=result, content_type="image/webp")
+    elif isinstance(result, EventStream):
+        route.fulfill(body=result.body, content_type="text/event-stream")
     elif "_status" in result:
         members = {name: value for name, value in result.items() if name != "_status"}
         route.fulfill(status=result["_status"], json=members)

@@ -206,6 +206,19 @@ def test_code_blocks_of_a_text_are_sent_in_one_request(page: StaticPage) -> None
     assert [name for name, _, _ in page.calls] == ["POST /console/code"]
 
 
+def test_only_pages_of_packages_are_links_inside_the_console(page: StaticPage) -> None:
+    links = page.run(
+        f"{_SIMPLIFY} const root = show(argument);"
+        "return [...root.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.target]);",
+        "[a](/console/packages/pkg_1?event=evt_2) [b](/console/settings) [c](//evil.test/console)"
+        " [d](/console/packages/pkg_1/../../admin) [e](https://example.org)",
+    )
+    assert links == [
+        ["/console/packages/pkg_1?event=evt_2", ""],
+        ["https://example.org", "_blank"],
+    ]
+
+
 def test_formula_tree_becomes_only_allowed_mathml(page: StaticPage) -> None:
     tree = [
         "math",

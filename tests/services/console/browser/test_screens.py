@@ -11,7 +11,18 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.services.console.browser.console_page import ConsolePage
-from tests.services.console.browser.static_pages import BASE, AppPage, list_page
+from tests.services.console.browser.inbox_data import (
+    COLLEAGUES,
+    OPEN,
+    answer,
+    conversation,
+    message,
+)
+from tests.services.console.browser.inbox_data import (
+    account as channel_account,
+)
+from tests.services.console.browser.package_examples import ANSWERS as PACKAGE_ANSWERS
+from tests.services.console.browser.static_pages import BASE, AppPage, EventStream, list_page
 from tests.services.console.browser.test_administration import (
     ROLES,
     account,
@@ -47,6 +58,21 @@ _KEY = {
     "expires_at": None,
     "last_used_at": None,
 }
+_MESSAGES = [
+    message(1, _LONG),
+    answer(2, "On its way.", "delivered"),
+    answer(3, _LONG, "failed", error={"code": "132015", "detail": "The template is paused."}),
+    answer(4, _LONG, internal=True),
+    answer(5, "Waiting", "queued"),
+]
+_TAKEN = conversation(
+    last_seq=5,
+    assignee_id="user-2",
+    mode="human",
+    contact_name=_LONG,
+    account_state="revoked",
+    window_closes_at="2020-01-01T00:00:00Z",
+)
 _HEALTH = {
     "status": "degraded",
     "timestamp": "2026-11-29T10:00:00Z",
@@ -85,7 +111,7 @@ _USAGE = {
         }
     ],
 }
-ANSWERS: dict[str, Any] = {
+ANSWERS: dict[str, Any] = PACKAGE_ANSWERS | {
     "GET /rag/documents": list_page([document(1), _FAILED]),
     "GET /rag/documents/doc_2": document(2, title=_LONG, metadata={"path": _LONG, "year": 1843}),
     "GET /rag/documents/doc_2/chunks": list_page(
@@ -171,6 +197,22 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     ),
+    "GET /auth/colleagues": list_page(COLLEAGUES),
+    "GET /chat/conversations": list_page([_TAKEN, conversation(2, last_seq=9)]),
+    "GET /chat/conversations/conv_1": {**_TAKEN, "messages": _MESSAGES, "participants": []},
+    "GET /chat/conversations/conv_1/events": lambda query, body: EventStream(OPEN),
+    "PUT /chat/conversations/conv_1/read": {"seq": 5},
+    "GET /chat/search": list_page(
+        [{"message": _MESSAGES[0], "conversation": _TAKEN, "highlights": [[0, 14]]}]
+    ),
+    "GET /chat/accounts": list_page(
+        [
+            channel_account(1, name=_LONG),
+            channel_account(2, state="revoked", error={"code": "190", "detail": _LONG}),
+            channel_account(3, channel="slack", state="stopped"),
+        ]
+    ),
+    "GET /chat/deliveries": list_page([{"id": "dlv_1"}]),
     "GET /health": _HEALTH,
     "GET /auth/health/detailed": {
         "dependencies": {"database": {"status": "healthy", "latency_ms": 0.4}}
@@ -185,8 +227,18 @@ SCREENS = [
     ("/documents/doc_2", "Pumps fail."),
     ("/collections", "reports"),
     ("/search?q=valves", "Pumps fail."),
+    ("/packages", "1Z5R89390357560001"),
+    ("/packages/pkg_1", "lost between departed"),
+    ("/packages/map", "7 open packages"),
+    ("/packages/dashboard", "420"),
+    ("/packages/import", "Drop a file"),
     ("/notifications", "Report 1"),
     ("/settings", "ak_1234"),
+    ("/settings/channels", "Slack"),
+    ("/settings/channels/new", "WhatsApp"),
+    ("/inbox", "Customer 2"),
+    ("/inbox?c=conv_1", "Grace Hopper"),
+    ("/inbox?q=wartung", _LONG),
     ("/admin", "121.5K"),
     ("/admin/users", "grace"),
     ("/admin/invitations", "guest@example.org"),

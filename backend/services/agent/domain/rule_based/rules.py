@@ -96,6 +96,10 @@ _FETCHES: Final = re.compile(
 # A tracking number or an id of a package: capitals and digits with at least six digits, or pkg_….
 _PACKAGE_NAME: Final = r"(?P<name>pkg_[0-9a-f]{20,40}|(?-i:(?=(?:[A-Z]*\d){6})[A-Z0-9]{8,40}))"
 _PACKAGE_WORD: Final = r"(?:(?:my|the|our) )?(?:(?:package|parcel|shipment|delivery) )?"
+_GERMAN_PACKAGE_WORD: Final = (
+    r"(?:(?:mein|meine|das|die|unser|unsere|dem|der|meinem|meiner) )?"
+    r"(?:(?:paket|sendung|lieferung|päckchen) )?"
+)
 _PACKAGE_REQUESTS: Final = tuple(
     (re.compile(pattern + r"\W*$", re.IGNORECASE), tool, arguments)
     for pattern, tool, arguments in (
@@ -105,6 +109,32 @@ _PACKAGE_REQUESTS: Final = tuple(
                 r"(?: (?:so|been|still|running|delivered))* (?:late|delayed|overdue|stuck|slow)"
             ),
             "investigate_package",
+            {},
+        ),
+        (
+            (
+                rf"^(?:warum|wieso|weshalb) (?:ist|war|kommt) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
+                r"(?: (?:so|zu|noch|nicht))* (?:versp\w+tet|sp\w+t|pünktlich|langsam|angekommen)"
+            ),
+            "investigate_package",
+            {},
+        ),
+        (
+            rf"^was stimmt (?:mit|bei) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME} nicht",
+            "investigate_package",
+            {"subject": "anomaly"},
+        ),
+        (
+            (
+                rf"^wann (?:kommt|wird) {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}"
+                r" (?:an|ankommen|geliefert|zugestellt)"
+            ),
+            "predict_package",
+            {},
+        ),
+        (
+            rf"^wo ist {_GERMAN_PACKAGE_WORD}{_PACKAGE_NAME}",
+            "get_package",
             {},
         ),
         (

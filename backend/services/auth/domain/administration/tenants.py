@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.chassis.database.sessions import Database, Session
-from backend.security import BUILT_IN_ROLES, Principal
+from backend.security import BUILT_IN_ROLES, Permission, Principal
 from backend.services.auth.domain.account_events import record_user_changed
 from backend.services.auth.domain.administration.admin_scope import (
     can_read_all_tenants,
@@ -51,6 +51,15 @@ class Member:
     display_name: str | None
     roles: tuple[str, ...]
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """The name of a member, and whether it may answer in the team inbox."""
+
+    id: str
+    name: str
+    can_reply: bool
 
 
 class TenantService:
@@ -192,6 +201,21 @@ class TenantService:
             _get_tenant(session, caller, tenant_id, can_read_all_tenants)
             users = accounts.search_users(session, tenant_id, None, after, limit)
             return [(user.username_key, _load_member(session, tenant_id, user)) for user in users]
+
+    def list_colleagues(
+        self, caller: Principal, after: str | None, limit: int
+    ) -> Sequence[tuple[str, Colleague]]:
+        """Return up to *limit* members of the selected tenant as `list_members` does."""
+        with self._database.read() as session:
+            users = accounts.search_users(session, caller.tenant_id, None, after, limit)
+            colleagues = []
+            for user in users:
+                roles = store.get_roles(session, caller.tenant_id, user.id)
+                permissions = get_permissions(session, caller.tenant_id, roles)
+                name = user.display_name or user.username
+                can_reply = Permission.CHAT_REPLY in permissions and user.disabled_at is None
+                colleagues.append((user.username_key, Colleague(user.id, name, can_reply)))
+            return colleagues
 
     def get_member(self, caller: Principal, tenant_id: str, user_id: str) -> Member:
         """Return one member.

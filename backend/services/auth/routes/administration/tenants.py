@@ -96,6 +96,19 @@ class MemberPage(BaseModel):
     next_cursor: str | None
 
 
+class ColleagueResponse(BaseModel):
+    """A member's name. With `can_reply` conversations of the team inbox can be assigned to it."""
+
+    id: str
+    name: str
+    can_reply: bool
+
+
+class ColleaguePage(BaseModel):
+    items: list[ColleagueResponse]
+    next_cursor: str | None
+
+
 @tenants.get("/tenants")
 @require_permission(Permission.USERS_READ)
 @validate_query(PageQuery)
@@ -154,6 +167,22 @@ def delete_tenant(tenant_id: str) -> None:
     Its tokens end within one second. It must not be the home tenant of an account.
     """
     use(TenantService).delete_tenant(current_principal(), tenant_id, get_request_origin())
+
+
+@tenants.get("/colleagues")
+@require_permission(Permission.CHAT_READ)
+@validate_query(PageQuery)
+@responds_with(ColleaguePage)
+def list_colleagues(page: PageQuery) -> ColleaguePage:
+    """List the names of the selected tenant's members, for the team inbox."""
+    results = use(TenantService).list_colleagues(
+        current_principal(), get_cursor_key(page), page.limit + 1
+    )
+    colleagues, cursor = paginate(results, page.limit, lambda entry: (entry[0],))
+    return ColleaguePage(
+        items=[ColleagueResponse(**asdict(colleague)) for _, colleague in colleagues],
+        next_cursor=cursor,
+    )
 
 
 @tenants.get("/tenants/<tenant_id>/members")

@@ -278,7 +278,12 @@ class _Renderer:
                 file = replace(file, type="file")
         if size > self._limits.media_bytes.get(file.type, 0) and "file" in self._limits.media_bytes:
             file = replace(file, type="file", convert_to=None)
-        return file if size <= self._limits.media_bytes.get(file.type, -1) else None
+        if size > self._limits.media_bytes.get(file.type, -1):
+            return None
+        if self._limits.media_links:
+            link = self._sign_link(file.attachment_id)
+            return None if link is None else replace(file, link=link)
+        return file
 
     def _link_file(self, value: Mapping[str, Any]) -> Iterator[OutboundPart]:
         name = _get_line(value, "name") or "file"

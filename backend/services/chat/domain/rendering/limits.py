@@ -1,5 +1,16 @@
 """Limits of the channels for what is sent, from the providers' documentation.
 
+- WhatsApp lists: 10 rows in all sections.
+  https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/interactive-list-messages
+- Messenger: 13 quick replies; files of 25 MB.
+  https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/quick-replies
+  https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/saving-assets
+- Telegram: 4,096 characters, captions of 1,024, files of 50 MB and photos of 10 MB.
+  https://docs.python-telegram-bot.org/en/v13.6/telegram.constants.html
+- Twilio: 1,600 characters; media of 5 MB by MMS and 16 MB by WhatsApp.
+  https://www.twilio.com/docs/api/errors/14103
+  https://www.twilio.com/docs/api/errors/11751
+
 Text is counted in UTF-16 code units, which is never less than a provider's own count.
 """
 
@@ -33,6 +44,7 @@ class ChannelLimits:
         choice_id_bytes: bytes of a choice's id.
         media_bytes: maximum size of a file by type; missing if files are sent as links.
         media_types: MIME types that are accepted; others are converted or sent as files.
+        media_links: the provider fetches files from links instead of accepting uploads.
         location: the channel shows locations.
         contacts: the channel shows contact cards.
         template: the channel has templates.
@@ -51,6 +63,7 @@ class ChannelLimits:
     choice_id_bytes: int = 200
     media_bytes: Mapping[str, int] = field(default_factory=dict)
     media_types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    media_links: bool = False
     location: bool = False
     contacts: bool = False
     template: bool = False
@@ -107,6 +120,7 @@ _LIMITS: Final[Mapping[str, ChannelLimits]] = {
         choice_text=1_000,
         choice_id_bytes=1_000,
         media_bytes={"image": 8 * _MB, "audio": 25 * _MB, "video": 25 * _MB, "sticker": 8 * _MB},
+        media_links=True,
         window_hours=24,
     ),
     "slack": ChannelLimits(

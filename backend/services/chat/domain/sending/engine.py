@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from time import monotonic, sleep
 from typing import Final
 
@@ -18,6 +18,7 @@ from backend.chassis.database.errors import classify_error
 from backend.chassis.database.sessions import Database, Session
 from backend.services.chat.clients.outcomes import ChannelClient, SendOutcome
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.sending import timing
 from backend.services.chat.domain.sending.outcomes import OutcomeRecorder
 from backend.services.chat.domain.sending.requests import (
@@ -38,6 +39,8 @@ _LEASE: Final = timedelta(seconds=30)
 _RECOVERY_SECONDS: Final = 2.0
 _RECOVERY_BATCH: Final = 100
 _RECORD_ATTEMPTS: Final = 6
+# Of the threads of a worker, the others stay free for channels while receivers of hooks are slow.
+_MAX_HOOK_CALLS: Final = 2
 
 
 class DeliveryEngine:
@@ -51,6 +54,7 @@ class DeliveryEngine:
         load_file: reads stored files.
         public_url: address of the gateway for callbacks of providers, or "".
         now: the clock.
+        sign_fetch_link: makes links to files for channels whose providers fetch them.
         lease: time after which an attempt is unknown if its process has died. `renew_leases`
             must be called more often.
     """
@@ -65,6 +69,7 @@ class DeliveryEngine:
         public_url: str,
         now: Callable[[], datetime],
         *,
+        sign_fetch_link: SignLink = lambda _attachment_id: None,
         lease: timedelta = _LEASE,
         get_random: Callable[[], float] = random.random,
     ) -> None:
@@ -74,6 +79,7 @@ class DeliveryEngine:
         self._open_secrets = open_secrets
         self._load_file = load_file
         self._public_url = public_url
+        self._sign_fetch_link = sign_fetch_link
         self._now = now
         self._lease = lease
         self._recorder = OutcomeRecorder(log, clients, now, get_random)
@@ -82,13 +88,23 @@ class DeliveryEngine:
         self._lock = Lock()
         self._recover_at = 0.0
         self._calls = 0
+        self._hook_calls = BoundedSemaphore(_MAX_HOOK_CALLS)
 
     def run_once(self) -> bool:
         """Send or look up one delivery that is due. Returns False if none is due."""
         self._recover_sometimes()
+        with_hooks = self._hook_calls.acquire(blocking=False)
+        try:
+            return self._run_once(with_hooks=with_hooks)
+        finally:
+            if with_hooks:
+                self._hook_calls.release()
+
+    def _run_once(self, *, with_hooks: bool) -> bool:
+        now = self._now()
         with self._database.write() as session:
             delivery = store.claim_delivery(
-                session, self.holder, self._now(), self._now() + self._lease
+                session, self.holder, now, now + self._lease, with_hooks=with_hooks
             )
             if delivery is None:
                 return False
@@ -153,7 +169,13 @@ class DeliveryEngine:
             delivery.payload = {**delivery.payload, "progress": progress}
         try:
             request = read_request(
-                session, delivery, self._open_secrets, self._load_file, self._public_url, now
+                session,
+                delivery,
+                self._open_secrets,
+                self._load_file,
+                self._public_url,
+                now,
+                self._sign_fetch_link,
             )
         except NotSendable as error:
             self._settle(session, delivery, error.state, error.code, str(error))
@@ -178,10 +200,13 @@ class DeliveryEngine:
         self, session: Session, delivery: Delivery, request: Request, now: datetime
     ) -> None:
         tenant_id = delivery.tenant_id
-        limit = timing.ACCOUNT_RATES.get(request.channel)
+        limit = timing.get_account_rate(request.channel, request.job.account.settings)
         if limit is not None and delivery.account_id is not None:
             key = send_rates.account_key(delivery.account_id)
-            send_rates.consume(session, tenant_id, key, limit, now)
+            media = request.job.part.media
+            is_heavy = media is not None and media.type in {"audio", "video"}
+            weight = timing.MEDIA_WEIGHTS.get(request.channel, 1) if is_heavy else 1
+            send_rates.consume(session, tenant_id, key, limit, now, weight=weight)
         limit = timing.CONVERSATION_RATES.get(request.channel)
         if request.channel == "telegram" and request.job.key.startswith("chat:-"):
             limit = timing.TELEGRAM_GROUP_RATE

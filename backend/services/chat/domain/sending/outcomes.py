@@ -7,23 +7,23 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Session
-from backend.chassis.messaging.outbox import EventRecorder
 from backend.services.chat.clients.outcomes import ChannelClient, SendOutcome
 from backend.services.chat.domain.message_log import MessageLog
 from backend.services.chat.domain.sending import timing
 from backend.services.chat.domain.sending.states import cancel_later_parts, move_delivery
-from backend.services.chat.events import AccountChanged
+from backend.services.chat.domain.templates import set_status
 from backend.services.chat.store import delivery_claims as store
 from backend.services.chat.store import inbound, send_rates
 from backend.services.chat.store.tables import Delivery
 
 _log = logging.getLogger(__name__)
-_EVENTS: Final = EventRecorder("chat")
 # Without a Retry-After, a limited delivery waits for this time.
 _LIMITED_PAUSE: Final = timedelta(seconds=5)
 _MAX_LIMITED_PAUSE: Final = timedelta(minutes=15)
 # Set by the client if a repetition is harmless: the receiver recognises it.
 _REPEATABLE: Final = "repeatable"
+# Codes of an outcome by which the provider reports the status of a template.
+_TEMPLATE_STATUSES: Final = {"template_paused": "paused", "template_disabled": "disabled"}
 # These have the same effect if they are repeated.
 _HARMLESS: Final = frozenset({"edit", "delete", "reaction"})
 
@@ -80,6 +80,8 @@ class OutcomeRecorder:
             case "limited":
                 self._postpone(session, delivery, outcome)
             case "failed":
+                if delivery.hook_id is not None:
+                    self._count_hook_failure(session, delivery.hook_id, outcome)
                 self._fail(session, delivery, outcome)
             case "revoked":
                 self._stop_account(session, delivery, outcome)
@@ -91,6 +93,8 @@ class OutcomeRecorder:
     def _record_success(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
         now = self._now()
         move_delivery(session, self._log, delivery, "sent", now, external_id=outcome.external_id)
+        if delivery.hook_id is not None:
+            self._reset_hook(session, delivery.hook_id)
         if delivery.account_id is None:
             return
         self._apply_early_statuses(session, delivery, delivery.account_id, now)
@@ -143,7 +147,9 @@ class OutcomeRecorder:
         *,
         counts_for_circuit: bool = True,
     ) -> None:
-        if counts_for_circuit:
+        if counts_for_circuit and delivery.hook_id is not None:
+            self._count_hook_failure(session, delivery.hook_id, outcome)
+        elif counts_for_circuit:
             self._count_failure(session, delivery)
         if delivery.attempts >= timing.MAX_ATTEMPTS:
             self._fail(
@@ -172,6 +178,11 @@ class OutcomeRecorder:
 
     def _fail(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
         now = self._now()
+        status = _TEMPLATE_STATUSES.get(outcome.code)
+        if status is not None and delivery.account_id is not None:
+            details = (delivery.payload.get("part") or {}).get("details") or {}
+            name, language = str(details.get("name")), str(details.get("language"))
+            set_status(session, delivery.account_id, name, language, status, outcome.detail, now)
         # The provider has refused the message, so an unknown outcome is settled too.
         move_delivery(session, self._log, delivery, "failed", now, error=_to_error(outcome))
         cancel_later_parts(session, self._log, delivery, now)
@@ -192,14 +203,7 @@ class OutcomeRecorder:
             return
         _log.warning("account %s: the provider refuses its token: %s", account.id, outcome.code)
         account.state, account.error, account.updated_at = "revoked", _to_error(outcome), now
-        _EVENTS.record_event(
-            session,
-            AccountChanged(account_id=account.id, channel=account.channel, state=account.state),
-            subject=account.id,
-            key=account.id,
-            tenant_id=account.tenant_id,
-            time=now,
-        )
+        self._log.record_account_change(session, account)
 
     def _await_proof(self, session: Session, delivery: Delivery, outcome: SendOutcome) -> None:
         if outcome.code != "worker_died":
@@ -229,6 +233,31 @@ class OutcomeRecorder:
         pause = timing.get_circuit_pause(account.failures)
         if pause is not None:
             account.open_until = self._now() + pause
+
+    def _count_hook_failure(self, session: Session, hook_id: str, outcome: SendOutcome) -> None:
+        """Pause the hook after some failures in a row, and disable it if they last for days.
+
+        The events that wait are cancelled when they are due; people can send them again.
+        """
+        hook = store.lock_hook(session, hook_id)
+        if hook is None:
+            return
+        now = self._now()
+        hook.failures += 1
+        hook.failing_since = hook.failing_since or now
+        pause = timing.get_circuit_pause(hook.failures)
+        if pause is not None:
+            hook.open_until = now + pause
+        if hook.is_enabled and now - hook.failing_since >= timing.HOOK_FAILURE_PERIOD:
+            _log.warning("hook %s is disabled: it has accepted nothing for days", hook.id)
+            hook.is_enabled, hook.open_until, hook.updated_at = False, None, now
+            reason = f"{hook.failures} attempts failed since {hook.failing_since:%Y-%m-%d %H:%M}"
+            hook.disabled_reason = f"{reason} UTC: {outcome.detail}"[:200]
+
+    def _reset_hook(self, session: Session, hook_id: str) -> None:
+        hook = store.get_hook(session, hook_id)
+        if hook is not None and hook.failures:
+            hook.failures, hook.failing_since, hook.open_until = 0, None, None
 
     def _get_proof(self, session: Session, delivery: Delivery) -> str:
         channel = "generic"

@@ -9,6 +9,8 @@ from backend.chassis.database.sessions import Session
 from backend.chassis.encryption import DecryptionError
 from backend.services.chat.clients.outcomes import ChannelAccount, SendJob
 from backend.services.chat.clients.parts import MediaFile, OutboundPart
+from backend.services.chat.domain.rendering.contents import SignLink
+from backend.services.chat.domain.templates import find_unusable
 from backend.services.chat.domain.windows import is_window_open
 from backend.services.chat.store import delivery_claims as store
 from backend.services.chat.store.messages import get_message
@@ -50,6 +52,7 @@ def read_request(
     load_file: LoadFile,
     public_url: str,
     now: datetime,
+    sign_fetch_link: SignLink = lambda _attachment_id: None,
 ) -> Request:
     """Return what is needed to send *delivery* or to look it up.
 
@@ -64,6 +67,8 @@ def read_request(
     part = _read_part(session, delivery, message)
     if not is_look_up:
         _check_sendable(conversation, delivery, message, part, account, now)
+        _check_template(session, account, part)
+    part = _renew_link(part, sign_fetch_link)
     message_id = message.id if message is not None else ""
     details = dict(conversation.details)
     if account.channel == "twilio" and public_url:
@@ -127,6 +132,14 @@ def _read_part(session: Session, delivery: Delivery, message: Message | None) ->
     return part
 
 
+def _renew_link(part: OutboundPart, sign_fetch_link: SignLink) -> OutboundPart:
+    """Sign the link to a file again: the delivery may have waited for hours."""
+    if part.media is None or part.media.link is None:
+        return part
+    link = sign_fetch_link(part.media.attachment_id)
+    return part if link is None else replace(part, media=replace(part.media, link=link))
+
+
 def _check_sendable(
     conversation: Conversation,
     delivery: Delivery,
@@ -145,6 +158,19 @@ def _check_sendable(
     if may_answer_longer and last is not None and now - last <= _HUMAN_AGENT_WINDOW:
         return
     raise NotSendable("window_closed", "The contact has not written for too long.")
+
+
+def _check_template(session: Session, account: Account, part: OutboundPart) -> None:
+    if part.kind != "template":
+        return
+    name, language = str(part.details.get("name")), str(part.details.get("language"))
+    found = find_unusable(session, account.id, name, language)
+    if found is not None:
+        status, reason = found
+        detail = f"The provider reports the template as {status}." + (
+            f" {reason}" if reason else ""
+        )
+        raise NotSendable("template_not_approved", detail)
 
 
 def _read_hook_request(

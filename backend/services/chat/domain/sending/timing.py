@@ -1,8 +1,27 @@
-"""When a delivery is tried again, when its outcome is looked up, and how fast channels send."""
+"""When a delivery is tried again, when its outcome is looked up, and how fast channels send.
+
+The rates are those of the providers' documentation:
+
+- WhatsApp: 80 messages per second and number in both directions (20 for numbers that the WhatsApp
+  Business app uses too; the account's setting `messages_per_second` lowers the rate), and one
+  message in six seconds to one user.
+  https://developers.facebook.com/documentation/business-messaging/whatsapp/throughput
+- Messenger, Instagram: 300 calls per second and page, 10 with audio or video.
+  https://developers.facebook.com/documentation/business-messaging/messenger-platform/overview/rate-limiting
+- Slack: one message per second and channel, short bursts allowed.
+  https://docs.slack.dev/apis/web-api/rate-limits
+- Teams: 7 operations in a second and 1,800 in an hour for a conversation, 50 per second for an app
+  and tenant; 412, 429, 502 and 504 are tried again.
+  https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/rate-limit
+- Telegram: 30 messages per second, one per second and chat, 20 per minute and group.
+  https://docs.python-telegram-bot.org/en/v13.6/telegram.constants.html
+- Twilio: queues what exceeds the rate of a sender, for WhatsApp 10 to 50 texts per second.
+  https://www.twilio.com/docs/whatsapp/best-practices-and-faqs
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from backend.services.chat.store.send_rates import RateLimit
 
@@ -19,6 +38,8 @@ EVENT_PERIOD: Final = timedelta(seconds=60)
 _FIRST_LOOK_UP: Final = timedelta(seconds=2)
 
 CIRCUIT_THRESHOLD: Final = 5
+HOOK_FAILURE_PERIOD: Final = timedelta(days=3)
+"""A hook that has accepted nothing for this time is disabled."""
 _MIN_PAUSE: Final = 10.0
 
 
@@ -46,14 +67,27 @@ def get_circuit_pause(failures: int) -> timedelta | None:
     return timedelta(seconds=min(_MIN_PAUSE * 2**exponent, _MAX_BACKOFF))
 
 
+def get_account_rate(channel: str, settings: Mapping[str, Any]) -> RateLimit | None:
+    """Return the rate of an account, None for a channel without one.
+
+    The setting `messages_per_second` of the account replaces a higher rate.
+    """
+    rate = ACCOUNT_RATES.get(channel)
+    number = settings.get("messages_per_second")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        return rate
+    own = _per_second(number, number)
+    return own if rate is None or own.interval > rate.interval else rate
+
+
 def _per_second(number: float, burst: int) -> RateLimit:
     return RateLimit(timedelta(seconds=1 / number), burst)
 
 
-# From the providers' documentation, for an account and for one of its conversations.
+# For an account and for one of its conversations.
 ACCOUNT_RATES: Final[Mapping[str, RateLimit]] = {
     "whatsapp": _per_second(80, 80),
-    "messenger": _per_second(100, 100),
+    "messenger": _per_second(300, 300),
     "teams": _per_second(50, 50),
     "telegram": _per_second(30, 30),
     "twilio": _per_second(50, 50),
@@ -69,5 +103,7 @@ CONVERSATION_RATES: Final[Mapping[str, RateLimit]] = {
     "telegram": _per_second(1, 4),
     "twilio": _per_second(1, 10),
 }
+# A message with audio or video counts as this number of messages.
+MEDIA_WEIGHTS: Final[Mapping[str, int]] = {"messenger": 30}
 # 20 messages in a minute.
 TELEGRAM_GROUP_RATE: Final = _per_second(1 / 3, 20)

@@ -3,10 +3,9 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from backend.chassis.messaging.outbox import EventRecorder
-from backend.services.chat import events
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import get_id, get_object
+from backend.services.chat.domain.templates import set_status
 from backend.services.chat.domain.webhooks.scope import EventScope
 from backend.services.chat.model import contact_actor
 from backend.services.chat.store import external_messages
@@ -17,7 +16,6 @@ from backend.services.chat.store.accounts import (
 )
 from backend.services.chat.store.conversations import join
 
-_EVENTS: Final = EventRecorder("chat")
 _HUMAN_MODE_LIFETIME: Final = timedelta(hours=24)
 _REVOKED: Final = frozenset({"tokens_revoked", "app_uninstalled", "uninstalled", "disabled_update"})
 _RESTORED: Final = frozenset({"installed", "reinstate", "unblock"})
@@ -90,12 +88,13 @@ def apply_handover(scope: EventScope, event: ChannelEvent) -> None:
 
 def apply_template(scope: EventScope, event: ChannelEvent) -> None:
     """Store the new status of a known template."""
-    external_messages.set_template_status(
+    set_status(
         scope.session,
         scope.account.id,
         event.get_text("name"),
         event.get_text("language"),
-        event.get_text("status")[:32],
+        event.get_text("status"),
+        event.get_text("reason"),
         scope.now,
     )
 
@@ -114,11 +113,4 @@ def apply_account(scope: EventScope, event: ChannelEvent) -> None:
         error = get_object(event.fields, "error")
         account.error = {"code": state, **error} if error else account.error
     account.updated_at = scope.now
-    _EVENTS.record_event(
-        scope.session,
-        events.AccountChanged(account_id=account.id, channel=account.channel, state=account.state),
-        subject=account.id,
-        key=account.id,
-        tenant_id=account.tenant_id,
-        time=scope.now,
-    )
+    scope.log.record_account_change(scope.session, account)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from backend.chassis.database.errors import classify_error
-from backend.chassis.database.sessions import Database
+from backend.chassis.database.sessions import Database, Session
 from backend.chassis.encryption import DecryptionError, Encryptor
 from backend.services.chat.domain.channels.events import ChannelEvent
 from backend.services.chat.domain.channels.fields import InvalidPayload
@@ -28,6 +28,7 @@ from backend.services.chat.domain.webhooks.verification import (
     answer_subscription,
     open_secrets,
 )
+from backend.services.chat.domain.webhooks.write_groups import WriteGroups
 from backend.services.chat.errors import (
     ResourceNotFound,
     WebhookRejected,
@@ -107,6 +108,7 @@ class WebhookReceiver:
         self._public_url = public_url
         self._database = database
         self._every_tenant = database.across_tenants()
+        self._groups = WriteGroups(database)
         self._accounts: dict[str, _KnownAccount] = {}
         self._encryptor = encryptor
         self._verifier = verifier
@@ -235,7 +237,7 @@ class WebhookReceiver:
     def _store(
         self, account: _KnownAccount, events: Sequence[ChannelEvent], raw: RawWebhook, token: str
     ) -> None:
-        with self._database.write(account.tenant_id) as session:
+        def write(session: Session) -> None:
             store_events(
                 session,
                 account.row,
@@ -245,6 +247,8 @@ class WebhookReceiver:
                 raw=raw,
                 request_key=token[:100],
             )
+
+        self._groups.write(account.tenant_id, write)
 
     def _keep_failed(self, known: _KnownAccount, body: bytes, raw: RawWebhook, error: str) -> None:
         key = f"raw:{hashlib.sha256(body).hexdigest()}"

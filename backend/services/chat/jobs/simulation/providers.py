@@ -51,9 +51,33 @@ class WhatsAppSimulator(_MetaSimulator):
 
     channel = "whatsapp"
     PHONE: Final = "100000000000001"
+    BUSINESS: Final = "100000000000009"
+    _CODES: ClassVar = _MetaSimulator._CODES | {
+        "template_paused": (400, 132015, "Template is paused"),
+    }
+
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__(address, port)
+        self.templates: list[dict[str, Any]] = [
+            {
+                "id": "1",
+                "name": "hello",
+                "language": "en",
+                "category": "UTILITY",
+                "status": "APPROVED",
+                "components": [{"type": "BODY", "text": "Hello {{1}}"}],
+                "rejected_reason": "NONE",
+            }
+        ]
+        # Meta may return fewer templates than the limit of the request.
+        self.max_page_size = 100
 
     def get_settings(self) -> dict[str, Any]:
-        return {"phone_number_id": self.PHONE, "api_url": f"{self.url}/v23.0"}
+        return {
+            "phone_number_id": self.PHONE,
+            "business_account_id": self.BUSINESS,
+            "api_url": f"{self.url}/v23.0",
+        }
 
     def get_credentials(self) -> dict[str, str]:
         return {
@@ -71,6 +95,8 @@ class WhatsAppSimulator(_MetaSimulator):
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
         if request.path.endswith("/media"):
             return SimulatedResponse(200, {"id": f"media-{len(self.requests)}"})
+        if request.path.endswith(f"/{self.BUSINESS}/message_templates"):
+            return SimulatedResponse(200, self._list_templates(request.query))
         if not self.sends(request):
             return SimulatedResponse(200, {"id": self.PHONE})
         fields = request.fields
@@ -79,6 +105,14 @@ class WhatsAppSimulator(_MetaSimulator):
             to, _read_text(fields), fields.get("biz_opaque_callback_data"), fields
         )
         return SimulatedResponse(200, {"messages": [{"id": message_id}]})
+
+    def _list_templates(self, query: Mapping[str, str]) -> dict[str, Any]:
+        start = int(query.get("after") or 0)
+        end = start + min(int(query.get("limit") or 25), self.max_page_size)
+        paging: dict[str, Any] = {"cursors": {"before": str(start), "after": str(end)}}
+        if end < len(self.templates):
+            paging["next"] = f"{self.url}{self.BUSINESS}/message_templates?after={end}"
+        return {"data": self.templates[start:end], "paging": paging}
 
 
 class MessengerSimulator(_MetaSimulator):

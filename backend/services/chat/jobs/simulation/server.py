@@ -12,7 +12,15 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 FaultKind = Literal[
-    "rate_limited", "unavailable", "server_error", "lost", "dropped", "slow", "rejected", "window"
+    "rate_limited",
+    "unavailable",
+    "server_error",
+    "lost",
+    "dropped",
+    "slow",
+    "rejected",
+    "window",
+    "template_paused",
 ]
 _MAX_BODY_BYTES: Final = 128 * 2**20
 _SLOW_SECONDS: Final = 60.0
@@ -25,7 +33,7 @@ class Fault:
     `rate_limited`: 429 with Retry-After. `unavailable`: 503. `server_error`: 500, not stored.
     `lost`: stored, but the connection closes without a response. `dropped`: the same, not stored.
     `slow`: stored, and no response until the client gives up. `rejected`: a permanent error.
-    `window`: the window of the conversation is closed.
+    `window`: the window of the conversation is closed. `template_paused`: WhatsApp only.
     """
 
     kind: FaultKind
@@ -221,6 +229,8 @@ def _create_handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
         def _read_request(self) -> SimulatedRequest:
             length = min(int(self.headers.get("Content-Length") or 0), _MAX_BODY_BYTES)
             body = self.rfile.read(length)
+            if len(body) < length:
+                raise ConnectionError("the client closed the connection within its request")
             parts = urlsplit(self.path)
             return SimulatedRequest(
                 self.command,

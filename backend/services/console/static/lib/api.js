@@ -138,7 +138,7 @@ export async function* getAllItems(path, parameters = {}, options) {
 }
 
 /**
- * Send a form and report the bytes sent. fetch() cannot report upload progress. Resolves to the
+ * Send a form or a Blob and report the bytes sent. fetch() cannot report progress. Resolves to the
  * status and the parsed body.
  *
  * @param {{signal?: AbortSignal, onProgress?: (sent: number, total: number) => void}} options

@@ -3,7 +3,7 @@
 //   t("signIn")                          text by key; arguments go to texts that are functions
 //   await setLocale("de")                load the texts, set lang and dir of the page
 //   await loadTexts("admin")             add locale/{locale}_admin.js, also after a change of locale
-//   formatNumber, formatBytes, formatDate, formatDateTime, formatRelativeTime, formatDuration,
+//   formatNumber, formatBytes, formatDate, formatTime, formatDateTime, formatRelativeTime, formatDuration,
 //   formatPercent
 //   plural(count, { one: "# page", other: "# pages" })    for texts in locale/
 //
@@ -86,6 +86,7 @@ function cached(Formatter, options) {
 export const formatNumber = (value, options = {}) => cached(Intl.NumberFormat, options).format(value);
 export const formatPercent = (fraction) => formatNumber(fraction, { style: "percent", maximumFractionDigits: 0 });
 export const formatDate = (value) => cached(Intl.DateTimeFormat, { dateStyle: "medium" }).format(new Date(value));
+export const formatTime = (value) => cached(Intl.DateTimeFormat, { timeStyle: "short" }).format(new Date(value));
 export const formatShortDate = (value) => cached(Intl.DateTimeFormat, { day: "numeric", month: "short" }).format(new Date(value));
 export const formatDateTime = (value) => cached(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 

@@ -73,4 +73,7 @@ export default {
   keyOf: (name) => `Schlüssel „${name}“`,
   deleteKey: (name) => `Schlüssel ${name} löschen?`,
   deleteKeyText: "Programme, die ihn verwenden, verlieren innerhalb einer Sekunde den Zugriff.",
+  channels: "Kanäle",
+  channelsText: "Konten, über die Kunden Ihnen schreiben: WhatsApp, Slack, SMS und weitere.",
+  openChannels: "Kanäle öffnen",
 };

@@ -73,4 +73,7 @@ export default {
   keyOf: (name) => `Key “${name}”`,
   deleteKey: (name) => `Delete the key ${name}?`,
   deleteKeyText: "Programs that use it lose access within a second.",
+  channels: "Channels",
+  channelsText: "Accounts through which customers write to you: WhatsApp, Slack, SMS and others.",
+  openChannels: "Open channels",
 };

@@ -2,17 +2,14 @@
 
 import * as api from "../lib/api.js";
 import { onDispose, signal } from "../lib/reactive.js";
+import { LiveConnection } from "./live.js";
 import { unreadCount } from "./unread_count.js";
 
 export { unreadCount };
 
 const PAGE_SIZE = 50;
-const MIN_DELAY_MS = 1000;
-const MAX_DELAY_MS = 30_000;
 const TOPIC = "user";
 const STORAGE_NAME = "browser_notifications";
-// Close codes after which the server does not accept the client again.
-const FINAL_CODES = new Set([3500, 3501, 3504]);
 
 /** Notifications, latest first; null before they are loaded. */
 export const notifications = signal(null);
@@ -56,7 +53,8 @@ function applyReadState({ read_offset: readOffset, unread }) {
 
 /** Follow the notifications until the surrounding scope ends. */
 export function startNotifications() {
-  const connection = new Connection();
+  // The list is loaded again with each connection, so nothing is missed in between.
+  const connection = new LiveConnection([TOPIC], { isLive, onEvent: handleEvent, prepare: loadNotifications });
   const applyMessage = ({ data }) => applyReadState(data);
   channel.addEventListener("message", applyMessage);
   onDispose(() => {
@@ -66,6 +64,10 @@ export function startNotifications() {
     unreadCount.value = 0;
   });
   connection.open();
+}
+
+function handleEvent({ type, data }) {
+  if (type === "realtime.notification") addNotification(data);
 }
 
 function addNotification(notification) {
@@ -93,63 +95,4 @@ export async function setBrowserNotifications(isOn) {
   if (isAllowed) window.localStorage.setItem(STORAGE_NAME, "on");
   else window.localStorage.removeItem(STORAGE_NAME);
   return isAllowed;
-}
-
-/** A WebSocket on the topic of the user, which connects again after it was interrupted. */
-class Connection {
-  #socket = null;
-  #timer = null;
-  #delay = MIN_DELAY_MS;
-  #isClosed = false;
-
-  async open() {
-    try {
-      await loadNotifications();
-      const { ticket } = await api.post("/realtime/tickets");
-      if (!this.#isClosed) this.#connect(ticket);
-    } catch (error) {
-      if (error.status !== 401) this.#retry();
-    }
-  }
-
-  close() {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
-    this.#socket?.close();
-    isLive.value = false;
-  }
-
-  #connect(ticket) {
-    const url = new URL("/ws/connect", window.location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    url.searchParams.set("ticket", ticket);
-    const socket = new WebSocket(url);
-    this.#socket = socket;
-    socket.addEventListener("open", () => socket.send('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"user"}}'));
-    socket.addEventListener("message", ({ data }) => {
-      for (const line of data.split("\n")) if (line) this.#handle(JSON.parse(line));
-    });
-    socket.addEventListener("close", ({ code }) => {
-      isLive.value = false;
-      if (!this.#isClosed && !FINAL_CODES.has(code)) this.#retry();
-    });
-  }
-
-  #handle(frame) {
-    // An empty frame is a ping; the answer is an empty frame.
-    if (Object.keys(frame).length === 0) return this.#socket.send("{}");
-    if (frame.id === 2 && frame.subscribe) {
-      this.#delay = MIN_DELAY_MS;
-      isLive.value = true;
-    }
-    const publication = frame.push?.channel === TOPIC ? frame.push.pub?.data : null;
-    if (publication?.type === "realtime.notification") addNotification(publication.data);
-  }
-
-  /** The list is loaded again with the next connection, so nothing is missed in between. */
-  #retry() {
-    if (this.#isClosed) return;
-    this.#timer = setTimeout(() => this.open(), this.#delay * (0.5 + Math.random() / 2));
-    this.#delay = Math.min(MAX_DELAY_MS, this.#delay * 2);
-  }
 }

@@ -1,4 +1,4 @@
-// Command palette: go to a screen, a conversation or a document by typing.
+// Command palette: go to a screen, a conversation, a document or a package by typing.
 
 import * as api from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
@@ -27,7 +27,7 @@ function createContent(close) {
     const text = input.value.trim();
     entries.value = getScreens(text);
     index.value = 0;
-    const found = await Promise.all([findConversations(text), findDocuments(text)]);
+    const found = await Promise.all([findConversations(text), findDocuments(text), findPackages(text)]);
     if (number === requestNumber) entries.value = [...getScreens(text), ...found.flat()];
   };
   const open = (entry) => {
@@ -93,4 +93,11 @@ async function findDocuments(text) {
   if (!text || !can("rag:read")) return [];
   const { items } = await api.get("/rag/documents", { limit: 5, q: text }).catch(() => ({ items: [] }));
   return items.map(({ title }) => ({ icon: "file", label: title, path: `/documents?q=${encodeURIComponent(title)}` }));
+}
+
+async function findPackages(text) {
+  // A query needs a letter or a digit.
+  if (!/[\p{L}\p{N}]/u.test(text) || !can("packages:read")) return [];
+  const { items } = await api.get("/packages", { limit: 5, q: text }).catch(() => ({ items: [] }));
+  return items.map(({ id, tracking_number: number, reference }) => ({ icon: "map", label: [number, reference].filter(Boolean).join(" · "), path: `/packages/${encodeURIComponent(id)}` }));
 }

@@ -26,7 +26,9 @@ import { conversationPage } from "./conversation.js";
  */
 
 const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
+const PACKAGES = { texts: ["screens", "packages"], styles: ["screens", "documents", "admin", "prose", "packages"] };
 const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin", "prose"] };
+const INBOX = { texts: ["screens", "inbox"], styles: ["screens", "inbox"] };
 const SETTINGS = { texts: ["screens", "settings"], styles: ["screens", "settings"] };
 
 /** @type {Screen[]} */
@@ -35,6 +37,12 @@ export const SCREENS = [
   { path: "/documents/:id", title: "documents", permission: "rag:read", ...LIBRARY, load: () => import("./document_details.js") },
   { path: "/collections", title: "collections", permission: "rag:read", ...LIBRARY, load: () => import("./collections.js") },
   { path: "/search", title: "searchTest", permission: "rag:read", ...LIBRARY, load: () => import("./search_test.js") },
+  { path: "/inbox", title: "inbox", permission: "chat:read", icon: "chat", ...INBOX, load: () => import("./inbox.js") },
+  { path: "/packages", title: "packages", permission: "packages:read", icon: "map", ...PACKAGES, load: () => import("./packages.js") },
+  { path: "/packages/map", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_map.js") },
+  { path: "/packages/dashboard", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_dashboard.js") },
+  { path: "/packages/import", title: "packages", permission: "packages:write", ...PACKAGES, load: () => import("./package_import.js") },
+  { path: "/packages/:id", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_details.js") },
   { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
   { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
   { path: "/admin/users", title: "users", permission: "users:read", ...ADMIN, load: () => import("./admin_users.js") },
@@ -48,6 +56,8 @@ export const SCREENS = [
   { path: "/admin/queue", title: "queue", permission: "system:read", ...ADMIN, load: () => import("./admin_queue.js") },
   { path: "/admin/models", title: "models", permission: "system:read", ...ADMIN, load: () => import("./admin_models.js") },
   { path: "/settings", title: "settings", ...SETTINGS, load: () => import("./settings.js") },
+  { path: "/settings/channels", title: "settings", permission: "chat:manage", ...INBOX, load: () => import("./channels.js") },
+  { path: "/settings/channels/new", title: "settings", permission: "chat:manage", ...INBOX, load: () => import("./channel_connect.js") },
 ];
 
 const CONVERSATION_PATHS = ["/", "/c/:id"];

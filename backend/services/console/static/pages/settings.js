@@ -4,8 +4,9 @@ import { html } from "../lib/dom.js";
 import { LOCALES, locale, t } from "../lib/i18n.js";
 import { patch } from "../lib/api.js";
 import { signal } from "../lib/reactive.js";
+import { consolePath } from "../lib/router.js";
 import { areBrowserNotificationsOn, setBrowserNotifications } from "../model/notifications.js";
-import { changeLocale, getTenantName, setTheme, theme, user } from "../model/session.js";
+import { can, changeLocale, getTenantName, setTheme, theme, user } from "../model/session.js";
 import { openFormDialog } from "../ui/form_dialog.js";
 import { reportErrors, showNotice } from "../ui/notice.js";
 import { sensitively } from "./sensitive.js";
@@ -27,8 +28,11 @@ export function page() {
     settingsSection("secondFactor", secondFactorSection()),
     settingsSection("sessions", sessionSection()),
     settingsSection("apiKeys", apiKeySection()),
+    can("chat:manage") && settingsSection("channels", channelSection()),
   );
 }
+
+const channelSection = () => [html.p({ class: "faint" }, t("channelsText")), html.a({ class: "button", href: consolePath("/settings/channels") }, t("openChannels"))];
 
 function settingsSection(key, content) {
   return html.section({ class: "settings-section", "aria-labelledby": `settings-${key}` }, html.h2({ id: `settings-${key}` }, t(key)), html.div({ class: "settings-content" }, content));

@@ -89,7 +89,9 @@ function renderInline(node, options) {
   }
 }
 
+/** Pages of this console are shown in its window, others in a new one. */
 function renderLink({ href, children }, options) {
+  if (href.startsWith("/")) return html.a({ href }, renderInlines(children, options));
   return html.a({ href, target: "_blank", rel: "noopener noreferrer nofollow" }, renderInlines(children, options));
 }
 

@@ -119,6 +119,8 @@ def default_routes(
                 # A message waits for its answer up to REQUEST_TIMEOUT_MS or ?wait=.
                 long_timeout=150.0,
                 long_paths=("/message",),
+                # The service verifies the signed links of files.
+                public=(*DEFAULT_PUBLIC_PATHS, "/media/*"),
                 closed=("/metrics", "/webhook/*"),
             )
             yield from _chat_routes(route, limits)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from backend.chassis.database.sessions import Session
 from backend.services.packages.domain.prediction import history
 from backend.services.packages.domain.prediction.milestones import Milestone, list_milestones
+from backend.services.packages.domain.prediction.places import EDGES
 from backend.services.packages.domain.prediction.samples import SampleTable
 from backend.services.packages.domain.prediction.statistics import to_tables
 from backend.services.packages.domain.status import sort_events
@@ -27,6 +28,15 @@ def load_sample_tables(
     }
     samples = store.load_samples(session, tenant_id, version.version, sorted(groups))
     return to_tables(samples)
+
+
+def load_edges(session: Session, tenant_id: str) -> SampleTable:
+    """Return the times between places; empty without statistics."""
+    version = store.get_version(session, tenant_id)
+    if version is None:
+        return SampleTable({})
+    samples = store.load_kind(session, tenant_id, version.version, EDGES)
+    return to_tables(samples).get(EDGES, SampleTable({}))
 
 
 def predict_eta(

@@ -33,6 +33,17 @@ class Split:
     held_out: Sequence[Observation]
 
 
+def measure(split: Split) -> dict[str, Any] | None:
+    """Return the figures of `evaluate` over all steps, or None without a forecast."""
+    collector = ForecastCollector()
+    for observation in split.known:
+        collector.add(observation.position, observation.remaining)
+    tables = collector.summarize()
+    forecasts = ((each, tables.predict(each.position)) for each in split.held_out)
+    pairs = [(each, forecast) for each, forecast in forecasts if forecast is not None]
+    return _measure(pairs) if pairs else None
+
+
 def evaluate(splits: Sequence[Split]) -> dict[str, dict[str, Any]]:
     """Return figures by step, over the held out observations of all splits.
 

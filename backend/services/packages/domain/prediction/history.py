@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from backend.services.packages.domain.prediction.evaluation import Observation
 from backend.services.packages.domain.prediction.forecasts import (
     Forecast,
     ForecastCollector,
@@ -16,6 +17,14 @@ from backend.services.packages.domain.prediction.milestones import (
     hours_between,
     list_milestones,
     list_steps,
+)
+from backend.services.packages.domain.prediction.places import (
+    ALL_EDGES,
+    CARRIER_EDGES,
+    EDGE_STEP,
+    EDGES,
+    build_edge_key,
+    list_edges,
 )
 from backend.services.packages.domain.prediction.samples import (
     Group,
@@ -30,6 +39,8 @@ STEPS: Final = "step"
 WAITS: Final = "wait"
 _MAX_KEY: Final = 560
 _NO_SAMPLES: Final = SampleTable({})
+# A choice of a route loads all edges.
+_MAX_EDGES: Final = 10_000
 
 
 class HistoryCollector:
@@ -39,6 +50,7 @@ class HistoryCollector:
         self._forecasts = ForecastCollector()
         self._steps = SampleCollector()
         self._waits = SampleCollector()
+        self._edges = SampleCollector()
 
     def add(self, package: Package, events: Sequence[TrackingEvent]) -> None:
         """Add a delivered package with its *events* in order."""
@@ -57,6 +69,12 @@ class HistoryCollector:
         for step in list_steps(milestones):
             self._steps.add(step.name, groups, step.hours)
             self._waits.add(step.name.partition(">")[0], groups, step.hours)
+        for start, end, hours in list_edges(package, events):
+            edge_groups = (
+                (CARRIER_EDGES, build_edge_key(package.carrier, start, end)),
+                (ALL_EDGES, build_edge_key("", start, end)),
+            )
+            self._edges.add(EDGE_STEP, edge_groups, hours)
 
     def summarize(self) -> Mapping[str, SampleTable]:
         """Return the samples by kind."""
@@ -66,6 +84,7 @@ class HistoryCollector:
             DURATIONS: forecasts.durations,
             STEPS: self._steps.summarize(),
             WAITS: self._waits.summarize(),
+            EDGES: self._edges.summarize().select_largest(_MAX_EDGES),
         }
 
 
@@ -103,6 +122,20 @@ def list_positions(
         at = milestone.event.occurred_at
         positions.append((get_position(package, milestone.name, at), at, milestone.event))
     return positions
+
+
+def list_observations(package: Package, events: Sequence[TrackingEvent]) -> list[Observation]:
+    """Return the positions of a delivered package with the time that it took from there.
+
+    Args:
+        events: in order. Without a delivery at the end, the result is empty.
+    """
+    milestones = list_milestones(events)
+    if not milestones or milestones[-1].event.code != EventCode.DELIVERED:
+        return []
+    delivered_at = milestones[-1].event.occurred_at
+    positions = list_positions(package, milestones[:-1])
+    return [Observation(position, hours_between(at, delivered_at)) for position, at, _ in positions]
 
 
 def predict(

@@ -98,6 +98,13 @@ class SampleTable:
     def __len__(self) -> int:
         return len(self._samples)
 
+    def select_largest(self, count: int) -> "SampleTable":
+        """Return the table with the *count* samples of the most values."""
+        if len(self._samples) <= count:
+            return self
+        largest = sorted(self._samples.items(), key=lambda item: -item[1].count)
+        return SampleTable(dict(largest[:count]))
+
     def get_sample(self, step: str, group: Group) -> Sample | None:
         return self._samples.get((step, group))
 

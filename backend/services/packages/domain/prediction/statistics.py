@@ -1,11 +1,15 @@
 """Recomputation of the tenants' lane statistics."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from backend.chassis.database.sessions import Database
-from backend.services.packages.domain.prediction.history import HistoryCollector
+from backend.services.packages.domain.prediction.evaluation import Observation, Split, measure
+from backend.services.packages.domain.prediction.history import (
+    HistoryCollector,
+    list_observations,
+)
 from backend.services.packages.domain.prediction.samples import Group, Sample, SampleTable
 from backend.services.packages.domain.status import sort_events
 from backend.services.packages.store import events as event_store
@@ -14,6 +18,10 @@ from backend.services.packages.store import statistics as store
 # The latest packages are enough for quantiles, and bound the memory.
 _MAX_PACKAGES: Final = 20_000
 _MAX_AGE: Final = timedelta(days=1)
+# Forecasts are measured on the latest deliveries, with the earlier ones as their history.
+_HELD_OUT_SHARE: Final = 0.2
+_MAX_MEASURED: Final = 2_000
+_MIN_MEASURED: Final = 20
 
 
 class StatisticsService:
@@ -37,11 +45,15 @@ class StatisticsService:
             meanwhile, those stay.
         """
         collector = HistoryCollector()
+        observations: list[Sequence[Observation]] = []
         with self._database.read(tenant_id) as session:
             known = store.get_version(session, tenant_id)
             packages = store.list_delivered(session, tenant_id, _MAX_PACKAGES)
-            for package in packages:
-                collector.add(package, sort_events(event_store.list_events(session, package.id)))
+            for index, package in enumerate(packages):
+                events = sort_events(event_store.list_events(session, package.id))
+                collector.add(package, events)
+                if index < _MAX_MEASURED:
+                    observations.append(list_observations(package, events))
         tables = collector.summarize()
         with self._database.write(tenant_id) as session:
             store.replace_samples(
@@ -49,7 +61,7 @@ class StatisticsService:
                 tenant_id,
                 known.version if known else 0,
                 _list_samples(tables),
-                {"packages": len(packages)},
+                {"packages": len(packages), "prediction": measure_latest(observations)},
                 self._now(),
             )
         self._refresh_etas(tenant_id)
@@ -71,6 +83,38 @@ class StatisticsService:
         if tenants:
             self.recompute(tenants[0])
         return len(tenants) > 1
+
+
+def measure_latest(packages: Sequence[Sequence[Observation]]) -> dict[str, Any] | None:
+    """Measure forecasts for the latest packages from the history of the earlier ones.
+
+    Args:
+        packages: the observations of each package, the latest delivery first.
+
+    Returns:
+        The number of `predictions`, `error_hours` and `planned_error_hours` (medians), and
+        `coverage`, the share of arrivals between P10 and P90; None for fewer than 20 packages.
+        Packages without a promised time are left out.
+    """
+    planned = [
+        usable
+        for each in packages
+        if (usable := [one for one in each if one.position.hours_left is not None])
+    ]
+    if len(planned) < _MIN_MEASURED:
+        return None
+    count = max(1, int(len(planned) * _HELD_OUT_SHARE))
+    held_out = [one for each in planned[:count] for one in each]
+    known = [one for each in planned[count:] for one in each]
+    figures = measure(Split(known, held_out))
+    if figures is None:
+        return None
+    return {
+        "predictions": figures["count"],
+        "error_hours": figures["error_median"],
+        "planned_error_hours": figures["planned_error_median"],
+        "coverage": figures["coverage_p10_p90"],
+    }
 
 
 def to_tables(stored: Iterable[store.StoredSample]) -> dict[str, SampleTable]:

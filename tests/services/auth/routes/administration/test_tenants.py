@@ -158,3 +158,21 @@ def test_admin_can_be_removed_from_a_tenant_with_another_admin(client, admin, te
     member_path = f"/tenants/{team.id}/members/{admin.user['id']}"
 
     assert client.delete(member_path, headers=admin.auth_headers).status_code == 204
+
+
+def test_colleagues_are_names_and_who_can_answer_in_the_inbox(client, team):
+    member_path = f"/tenants/{team.id}/members/{team.member.user['id']}"
+    client.put(member_path, json={"roles": ["support"]}, headers=team.admin_headers)
+    member = ApiUser.sign_in(client, "member")
+
+    listed = client.get("/colleagues", headers=member.auth_headers | {"X-Tenant-ID": team.id})
+
+    assert {tuple(item) for item in listed.json["items"]} == {("id", "name", "can_reply")}
+    names = {item["id"]: (item["name"], item["can_reply"]) for item in listed.json["items"]}
+    assert names[member.user["id"]] == ("member", True)
+
+
+def test_colleagues_are_hidden_from_members_without_access_to_the_inbox(client, team):
+    headers = team.member.auth_headers | {"X-Tenant-ID": team.id}
+
+    assert get_problem(client.get("/colleagues", headers=headers)) == (403, "permission_denied")

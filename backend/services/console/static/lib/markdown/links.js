@@ -3,6 +3,8 @@
 import { isEscapable, unescapeText } from "./text.js";
 
 const ALLOWED = /^(?:https?:\/\/[^\s/]|mailto:[^\s@]+@|tel:\+?[\d(])/i;
+// Pages of packages in this console, which tools of the agent name.
+const PACKAGE_PAGE = /^\/console\/packages\/pkg_[\w-]{1,64}(?:\?event=[\w-]{1,64})?$/;
 // Browsers drop tabs and line ends inside a scheme, and ignore control characters around it.
 // eslint-disable-next-line no-control-regex
 const FORBIDDEN = /[\u0000-\u0020\u007f-\u009f\u2028\u2029]/;
@@ -11,8 +13,9 @@ const AUTOLINK = /<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*|[\w.!#$%&'*+/=?^`{|}~-
 const TITLE = /[ \n]+(?:"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'|\(((?:[^()\\]|\\[^])*)\))/y;
 const MAX_NESTING = 32;
 
-/** Return *address* if a link may lead there (http, https, mailto or tel), else null. */
+/** Return *address* if a link may lead there (http, https, mailto, tel, a package), else null. */
 export function allowedAddress(address) {
+  if (PACKAGE_PAGE.test(address)) return address;
   const isAllowed = !FORBIDDEN.test(address) && ALLOWED.test(address) && URL.canParse(address);
   return isAllowed ? address : null;
 }

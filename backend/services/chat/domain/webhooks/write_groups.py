@@ -1,0 +1,108 @@
+"""Writes of several webhooks in one transaction.
+
+SQLite has one writer at a time, and syncs the file at each commit. The webhooks that arrive while
+one transaction is written share the next one, so that a burst waits for few commits. PostgreSQL
+writes webhooks in parallel and needs no groups.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from backend.chassis.database.sessions import Database, Session
+
+_MAX_GROUP: Final = 32
+
+Write = Callable[[Session], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    tenant_id: str
+    write: Write
+    turn: threading.Event = field(default_factory=threading.Event)
+    is_written: bool = False
+    error: BaseException | None = None
+
+
+class WriteGroups:
+    """Runs writes: those that wait at the same time share a transaction.
+
+    Args:
+        database: the tables.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._is_grouped = database.engine.dialect.name == "sqlite"
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._is_writing = False
+
+    def write(self, tenant_id: str, write: Write) -> None:
+        """Call *write* in a transaction. It is committed when this returns.
+
+        *write* is called again, in a transaction of its own, if another one of its group fails.
+
+        Raises:
+            Whatever *write* or the commit raises.
+        """
+        if not self._is_grouped:
+            with self._database.write(tenant_id) as session:
+                write(session)
+            return
+        mine = _Waiting(tenant_id, write)
+        with self._lock:
+            self._waiting.append(mine)
+            is_first = not self._is_writing
+            self._is_writing = True
+        if not is_first:
+            mine.turn.wait()
+        if not mine.is_written and mine.error is None:
+            self._write_group()
+        if mine.error is not None:
+            raise mine.error
+
+    def _write_group(self) -> None:
+        """Write what waits, then let the first one that has arrived since write the next group."""
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(_MAX_GROUP, len(self._waiting)))]
+        try:
+            self._write(group)
+        finally:
+            with self._lock:
+                following = self._waiting[0] if self._waiting else None
+                self._is_writing = following is not None
+            for waiting in group:
+                waiting.turn.set()
+            if following is not None:
+                following.turn.set()
+
+    def _write(self, group: list[_Waiting]) -> None:
+        if len(group) > 1 and self._try_together(group):
+            return
+        for waiting in group:
+            try:
+                with self._database.write(waiting.tenant_id) as session:
+                    waiting.write(session)
+                waiting.is_written = True
+            except BaseException as error:  # noqa: BLE001 - raised in the thread of this write
+                waiting.error = error
+
+    def _try_together(self, group: list[_Waiting]) -> bool:
+        """Write *group* in one transaction. Returns False if nothing was written."""
+        try:
+            # SQLite has no row-level security, so the transaction is of no tenant.
+            with self._database.write() as session:
+                for waiting in group:
+                    waiting.write(session)
+                    session.flush()
+                    # What one write has read may be changed by the next with a statement.
+                    session.expire_all()
+        except Exception:  # noqa: BLE001 - each write is tried alone and reports its own error
+            return False
+        for waiting in group:
+            waiting.is_written = True
+        return True

@@ -1,0 +1,170 @@
+// Packages: requests, and a list that is loaded page by page and changes with the events of topics.
+
+import * as api from "../lib/api.js";
+import { signal } from "../lib/reactive.js";
+
+const PAGE_SIZE = 100;
+const MAX_EVENTS = 1000;
+const POLL_MS = 2000;
+const MAX_POLLS = 60;
+// More changed packages than this are loaded with the next events.
+const MAX_REFRESHED = 8;
+
+export const STATUSES = ["pre_transit", "in_transit", "out_for_delivery", "attempted", "available_for_pickup", "delivered", "returning", "returned", "exception", "cancelled", "expired"];
+export const CLOSED = new Set(["delivered", "returned", "cancelled"]);
+export const EVENT_CODES = [
+  "announced", "picked_up", "accepted", "departed", "arrived", "customs_held", "customs_released", "out_for_delivery", "delivery_attempted", "available_for_pickup",
+  "delivered", "exception", "delayed", "return_started", "returned", "cancelled", "expired", "lost", "note",
+];
+export const REASONS = ["damaged", "missorted", "address", "refused", "absent", "closed", "customs_documents", "customs_duties", "weather", "security", "capacity", "other"];
+/** Parameters of a list; they have the same names in the address and in the API. */
+export const FILTERS = ["q", "status", "carrier", "late", "origin", "destination", "tag", "created_since", "created_until", "eta_since", "eta_until", "sort"];
+const TIMES = new Set(["created_since", "created_until", "eta_since", "eta_until"]);
+
+const pathOf = (id) => `/packages/${encodeURIComponent(id)}`;
+const ifMatch = ({ version }) => ({ headers: { "If-Match": `"${version}"` } });
+
+export const getPackage = (id) => api.get(pathOf(id));
+export const createPackage = (fields) => api.post("/packages", fields);
+export const updatePackage = (shown, changes) => api.patch(pathOf(shown.id), changes, ifMatch(shown));
+export const deletePackage = (shown) => api.remove(pathOf(shown.id));
+export const addEvent = (id, event) => api.post(`${pathOf(id)}/events`, { events: [event] });
+export const getStats = (days) => api.get("/packages/stats", { days });
+export const getPositions = () => api.get("/packages/positions");
+export const getInvestigations = (id) => api.get(`/agents/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
+export const getExportUrl = (format, filter) => api.withQuery("/packages/export", { ...filter, format });
+
+const INVESTIGATION_PATHS = { anomaly: "/agents/investigate/anomaly", delay: "/agents/investigate/delay", prediction: "/agents/predict" };
+
+/** Investigate a package and return the result, which takes some seconds. */
+export async function investigate(id, kind) {
+  let found = await api.post(`${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
+  for (let attempt = 0; isUnfinished(found) && attempt < MAX_POLLS; attempt++) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    found = (await getInvestigations(id)).find((each) => each.id === found.id) ?? found;
+  }
+  return found;
+}
+
+const isUnfinished = ({ state }) => state === "queued" || state === "running";
+
+/** Return the events of a package, oldest first, at most 1000. */
+export async function getEvents(id) {
+  const events = [];
+  for await (const event of api.getAllItems(`${pathOf(id)}/events`)) {
+    events.push(event);
+    if (events.length === MAX_EVENTS) break;
+  }
+  return events;
+}
+
+/** Return the filter of a query string: days of the address become times. */
+export function readFilter(query) {
+  const entries = FILTERS.map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value);
+  return Object.fromEntries(entries.map(([name, value]) => [name, TIMES.has(name) ? toTime(name, value) : value]));
+}
+
+/** A day begins at midnight of the user's time zone; `…_until` includes the day. */
+function toTime(name, day) {
+  const time = new Date(`${day}T00:00`);
+  if (Number.isNaN(time.getTime())) return "";
+  if (name.endsWith("_until")) time.setDate(time.getDate() + 1);
+  return time.toISOString();
+}
+
+/** The packages that match a filter. */
+export class PackageList {
+  packages = signal(null);
+  error = signal(null);
+  isComplete = signal(false);
+  /** Number of packages that were created since the list was loaded. */
+  created = signal(0);
+  #filter = {};
+  #cursor = null;
+  #isLoading = false;
+  #number = 0;
+  #changed = new Set();
+
+  /** Load the first page. */
+  async load(filter) {
+    const number = ++this.#number;
+    this.#filter = filter;
+    this.#isLoading = true;
+    try {
+      const page = await this.#getPage(null);
+      if (number !== this.#number) return;
+      this.error.value = null;
+      this.created.value = 0;
+      this.#changed.clear();
+      this.#show(page, []);
+    } catch (error) {
+      if (number === this.#number) this.error.value = error;
+    } finally {
+      if (number === this.#number) this.#isLoading = false;
+    }
+  }
+
+  reload() {
+    return this.load(this.#filter);
+  }
+
+  /** Load the next page, if there is one and no other request is open. */
+  async loadMore() {
+    if (this.#isLoading || this.#cursor === null) return;
+    const number = this.#number;
+    this.#isLoading = true;
+    try {
+      const page = await this.#getPage(this.#cursor);
+      if (number === this.#number) this.#show(page, this.packages.peek());
+    } finally {
+      if (number === this.#number) this.#isLoading = false;
+    }
+  }
+
+  #getPage(cursor) {
+    return api.get("/packages", { ...this.#filter, limit: PAGE_SIZE, cursor });
+  }
+
+  #show({ items, next_cursor: cursor }, before) {
+    const known = new Set(before.map(({ id }) => id));
+    this.#cursor = cursor;
+    this.isComplete.value = cursor === null;
+    this.packages.value = [...before, ...items.filter(({ id }) => !known.has(id))];
+  }
+
+  /** Show the new state of a package that is in the list. */
+  apply(changed) {
+    const index = this.packages.peek()?.findIndex(({ id }) => id === changed.id) ?? -1;
+    if (index >= 0) this.packages.value = this.packages.peek().with(index, changed);
+  }
+
+  /** Remove packages from the list. */
+  drop(ids) {
+    this.packages.value = this.packages.peek()?.filter(({ id }) => !ids.has(id)) ?? null;
+  }
+
+  /** Apply an event of the topic `packages`. Returns true if `refresh` has something to load. */
+  applyEvent({ type, data }) {
+    const id = data.package_id;
+    if (type === "packages.created") this.created.value++;
+    else if (type === "packages.deleted") this.drop(new Set([id]));
+    else if (this.packages.peek()?.some((each) => each.id === id)) this.#changed.add(id);
+    return this.#changed.size > 0;
+  }
+
+  /** Load packages that have changed. Returns true if there are more. */
+  async refresh() {
+    const ids = [...this.#changed].slice(0, MAX_REFRESHED);
+    for (const id of ids) this.#changed.delete(id);
+    await Promise.all(
+      ids.map(async (id) => {
+        try {
+          this.apply(await getPackage(id));
+        } catch (error) {
+          if (error.status === 404) this.drop(new Set([id]));
+        }
+      }),
+    );
+    return this.#changed.size > 0;
+  }
+}

@@ -1,0 +1,73 @@
+"""Last known positions of open packages, for a map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from backend.chassis.database.sessions import Database
+from backend.services.packages.domain.packages import Caller
+from backend.services.packages.model import CLOSED_STATUSES, Location, Package, Status
+from backend.services.packages.store import packages as store
+
+MAX_POSITIONS: Final = 2_000
+_OPEN: Final = tuple(status for status in Status if status not in CLOSED_STATUSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place of the last event of an open package, with coordinates."""
+
+    package: Package
+    code: str
+    occurred_at: datetime
+    place: Location
+    lat: float
+    lon: float
+
+
+@dataclass(frozen=True, slots=True)
+class PositionList:
+    """Positions of open packages.
+
+    Attributes:
+        without_position: number of open packages whose last event has no coordinates.
+        is_complete: False if there are more open packages than were read.
+    """
+
+    items: Sequence[Position]
+    without_position: int
+    is_complete: bool
+
+
+class PositionService:
+    """Lists positions when they are requested."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list_positions(self, caller: Caller) -> PositionList:
+        """Return the positions of open packages, of each status those that were created last."""
+        with self._database.read(caller.tenant_id) as session:
+            rows = [
+                row
+                for status in _OPEN
+                for row in store.list_by_status(
+                    session, caller.tenant_id, status, MAX_POSITIONS + 1
+                )
+            ]
+            packages = [store.to_package(row) for row in rows]
+        found = [position for each in packages if (position := _to_position(each)) is not None]
+        return PositionList(
+            items=found[:MAX_POSITIONS],
+            without_position=len(packages) - len(found),
+            is_complete=len(packages) <= MAX_POSITIONS,
+        )
+
+
+def _to_position(package: Package) -> Position | None:
+    event = package.state.last_event
+    place = event.location if event else None
+    if event is None or place is None or place.lat is None or place.lon is None:
+        return None
+    return Position(package, str(event.code), event.occurred_at, place, place.lat, place.lon)

@@ -1,0 +1,82 @@
+"""Last known positions of packages."""
+
+from collections.abc import Sequence
+
+from flask import Blueprint
+from pydantic import AwareDatetime, BaseModel
+
+from backend.chassis.web.app_factory import use
+from backend.chassis.web.openapi import responds_with
+from backend.security import Permission, require_permission
+from backend.services.packages.domain.positions import Position, PositionService
+from backend.services.packages.model import Location
+from backend.services.packages.routes.packages import get_caller
+from backend.services.packages.routes.schemas import LocationResponse
+
+positions = Blueprint("positions", __name__)
+
+
+class PositionResponse(BaseModel):
+    """The place of the last event of an open package, and the ends of its way."""
+
+    id: str
+    tracking_number: str
+    carrier: str
+    status: str
+    late: bool
+    code: str
+    occurred_at: AwareDatetime
+    place: LocationResponse
+    lat: float
+    lon: float
+    origin: LocationResponse | None
+    destination: LocationResponse | None
+
+
+class PositionsResponse(BaseModel):
+    """At most 2000 positions. `without_position` packages have a last event without coordinates.
+
+    `complete` is false if there are more open packages than were read.
+    """
+
+    items: Sequence[PositionResponse]
+    without_position: int
+    complete: bool
+
+
+@positions.get("/packages/positions")
+@require_permission(Permission.PACKAGES_READ)
+@responds_with(PositionsResponse)
+def list_positions() -> PositionsResponse:
+    """List the last known positions of open packages, for a map.
+
+    The topic `map` of the realtime service has the changes.
+    """
+    found = use(PositionService).list_positions(get_caller())
+    return PositionsResponse(
+        items=[_to_response(each) for each in found.items],
+        without_position=found.without_position,
+        complete=found.is_complete,
+    )
+
+
+def _to_response(position: Position) -> PositionResponse:
+    package = position.package
+    return PositionResponse(
+        id=package.id,
+        tracking_number=package.number,
+        carrier=package.carrier,
+        status=str(package.state.status),
+        late=package.is_late,
+        code=position.code,
+        occurred_at=position.occurred_at,
+        place=_to_place(position.place),
+        lat=position.lat,
+        lon=position.lon,
+        origin=package.origin and _to_place(package.origin),
+        destination=package.destination and _to_place(package.destination),
+    )
+
+
+def _to_place(place: Location) -> LocationResponse:
+    return LocationResponse.model_validate(place.to_json())

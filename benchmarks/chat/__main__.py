@@ -1,0 +1,390 @@
+"""Cost of webhooks, delay of live events, and search and lists with many messages.
+
+python -m benchmarks.chat [--webhooks N] [--messages N] [--profile]
+
+The service runs in this process, with SQLite in a temporary folder. CPU time is that of the whole
+process; the senders' part, measured without the service, is subtracted.
+"""
+
+import argparse
+import cProfile
+import hmac
+import json
+import os
+import pstats
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import requests
+from flask import Flask
+from sqlalchemy import insert
+from werkzeug.serving import make_server
+
+from backend.chassis.web.app_factory import get_component
+from backend.security import BUILT_IN_ROLES
+from backend.services.chat.app import create_app
+from backend.services.chat.domain.search_words import index_words
+from backend.services.chat.jobs.waking import WorkerWaker
+from backend.services.chat.settings import Settings
+from backend.services.chat.store.base import new_id
+from backend.services.chat.store.tables import Account, Contact, Conversation, Message
+from backend.services.chat.wiring import ChatComponents
+from tests.identities import Identities
+
+TENANT = "tenant-of-benchmark"
+_ACCOUNT = "acc_benchmark"
+_SECRET = "a secret of the benchmark"  # noqa: S105 - signs webhooks of this process only
+_PERSONS = 200
+_WARM_UP = 100
+_ROUNDS = 40
+_BATCH = 10_000
+_MESSAGES_OF_A_CONVERSATION = 50
+_WORDS = (
+    "parcel",
+    "delivery",
+    "invoice",
+    "refund",
+    "address",
+    "customs",
+    "tracking",
+    "number",
+    "delayed",
+    "arrived",
+    "broken",
+    "window",
+    "thanks",
+    "please",
+    "tomorrow",
+    "morning",
+    "evening",
+    "question",
+    "answer",
+    "order",
+    "status",
+    "package",
+    "courier",
+    "return",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--webhooks", type=int, default=2_000)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--profile", action="store_true", help="print the costliest functions")
+    options = parser.parse_args()
+    with open_service() as (app, headers):
+        print_webhooks(app, options.webhooks, with_profile=options.profile)
+        print_live_events(app, headers)
+        if options.messages:
+            print_reads(app, headers, options.messages)
+
+
+@contextmanager
+def open_service() -> Iterator[tuple[Flask, dict[str, str]]]:
+    """Open a service with one WhatsApp account. Yields it and the headers of a colleague."""
+    identities = Identities()
+    with tempfile.TemporaryDirectory(prefix="benchmark-chat-") as folder:
+        os.environ |= {"DATA_DIR": folder, "SECRET_KEY": "s" * 40, "LOG_LEVEL": "ERROR"}
+        os.environ |= {"DATABASE_URL": f"sqlite:///{folder}/chat.db", "APP_ENV": "development"}
+        os.environ.pop("REDIS_URL", None)
+        from backend.chassis.settings import load_env
+
+        app = identities.trust(create_app(Settings.from_env(load_env())))
+        components = get_component(app, ChatComponents)
+        _add_account(components)
+        permissions = BUILT_IN_ROLES["tenant_admin"]
+        yield app, identities.bearer("colleague", tenant_id=TENANT, permissions=permissions)
+        get_component(app, WorkerWaker).stop()
+        components.close()
+
+
+def _add_account(components: ChatComponents) -> None:
+    now = components.now()
+    secrets = json.dumps({"app_secret": _SECRET, "access_token": "x", "verify_token": "x"})
+    with components.database.write(TENANT) as session:
+        session.add(
+            Account(
+                id=_ACCOUNT,
+                tenant_id=TENANT,
+                channel="whatsapp",
+                name="Benchmark",
+                settings={"phone_number_id": "1"},
+                credentials=components.encryptor.encrypt_text(secrets),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+
+
+# Webhooks
+
+
+def print_webhooks(app: Flask, count: int, *, with_profile: bool) -> None:
+    """Print CPU time and latency of a webhook, from one sender and from several at once."""
+    numbers = iter(range(10**9))
+    refused: list[int] = []
+
+    def send(client: Any, number: int) -> float:
+        body, signature = _build_webhook(number)
+        started = time.perf_counter()
+        response = client.post(
+            f"/webhook/whatsapp/{_ACCOUNT}",
+            data=body,
+            headers={"X-Hub-Signature-256": signature, "Content-Type": "application/json"},
+        )
+        if response.status_code != 200:
+            refused.append(response.status_code)
+        return time.perf_counter() - started
+
+    client = app.test_client()
+    for _ in range(_WARM_UP):
+        send(client, next(numbers))
+    overhead = _measure_overhead(count)
+    profile = cProfile.Profile()
+    if with_profile:
+        profile.enable()
+    cpu, times = _measure(lambda: [send(client, next(numbers)) for _ in range(count)])
+    profile.disable()
+    print("| webhooks | senders | CPU ms each | per s | p50 ms | p99 ms |")
+    print("|---|---|---|---|---|---|")
+    _print_row(count, 1, cpu - overhead, times, sum(times))
+    for senders in (8, 32):
+        clients = [app.test_client() for _ in range(senders)]
+        batches = [[next(numbers) for _ in range(count // senders)] for _ in range(senders)]
+        started = time.perf_counter()
+        cpu, times = _measure(partial(_send_in_parallel, send, clients, batches))
+        sent = len(times)
+        cpu -= overhead * sent / count
+        _print_row(sent, senders, cpu, times, time.perf_counter() - started)
+    if refused:
+        print(f"{len(refused)} webhooks were refused, the first with status {refused[0]}.")
+    if with_profile:
+        pstats.Stats(profile, stream=sys.stdout).sort_stats("cumulative").print_stats(70)
+        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(40)
+
+
+def _send_in_parallel(
+    send: Callable[[Any, int], float], clients: list[Any], batches: list[list[int]]
+) -> list[float]:
+    def send_batch(client: Any, batch: list[int]) -> list[float]:
+        return [send(client, number) for number in batch]
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return [seconds for times in pool.map(send_batch, clients, batches) for seconds in times]
+
+
+def _measure(run: Callable[[], list[float]]) -> tuple[float, list[float]]:
+    started = time.process_time()
+    times = run()
+    return time.process_time() - started, times
+
+
+def _measure_overhead(count: int) -> float:
+    """Return the CPU seconds of the senders without the service, for *count* webhooks."""
+    app = Flask("empty")
+    app.add_url_rule("/x", view_func=lambda: "", methods=["POST"])
+    client = app.test_client()
+
+    def run() -> list[float]:
+        for number in range(count):
+            body, signature = _build_webhook(number)
+            client.post("/x", data=body, headers={"X-Hub-Signature-256": signature})
+        return []
+
+    return _measure(run)[0]
+
+
+def _print_row(count: int, senders: int, cpu: float, times: list[float], seconds: float) -> None:
+    times = sorted(times)
+    p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
+    rate = count / seconds
+    print(
+        f"| {count} | {senders} | {cpu / count * 1000:.2f} | {rate:.0f} | {p50:.1f} | {p99:.1f} |"
+    )
+
+
+def _build_webhook(number: int) -> tuple[bytes, str]:
+    address = f"1555{number % _PERSONS:07d}"
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550100001", "phone_number_id": "1"},
+        "contacts": [{"profile": {"name": f"Person {address}"}, "wa_id": address}],
+        "messages": [
+            {
+                "from": address,
+                "id": f"wamid.{number:030d}",
+                "timestamp": str(int(time.time())),
+                "type": "text",
+                "text": {"body": f"Where is my parcel number {number}? It was due on Monday."},
+            }
+        ],
+    }
+    change = {"field": "messages", "value": value}
+    entry = {"id": "100", "changes": [change]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+    return body, "sha256=" + hmac.new(_SECRET.encode(), body, "sha256").hexdigest()
+
+
+# Live events
+
+
+def print_live_events(app: Flask, headers: dict[str, str]) -> None:
+    """Print the time from the response of a message to its event at a second client."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with requests.Session() as sender:
+            delays = sorted(_measure_delays(sender, url, headers))
+    finally:
+        server.shutdown()
+    print("\n| live events | p50 ms | p95 ms | max ms |\n|---|---|---|---|")
+    p50, p95 = statistics.median(delays), delays[int(len(delays) * 0.95)]
+    print(f"| {len(delays)} | {p50 * 1000:.1f} | {p95 * 1000:.1f} | {delays[-1] * 1000:.1f} |")
+
+
+def _measure_delays(sender: requests.Session, url: str, headers: dict[str, str]) -> Iterator[float]:
+    first = sender.post(f"{url}/message?wait=0", json={"content": "x"}, headers=headers, timeout=10)
+    conversation_id = first.json()["conversation_id"]
+    received: dict[str, float] = {}
+    is_open, arrived = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        path = f"{url}/conversations/{conversation_id}/events"
+        with requests.get(path, headers=headers, stream=True, timeout=30) as response:
+            is_open.set()
+            for line in response.iter_lines(chunk_size=1):
+                if line.startswith(b"data:") and b'"marker-' in line:
+                    text = json.loads(line[5:])
+                    received[json.dumps(text).partition('"marker-')[2][:6]] = time.perf_counter()
+                    arrived.set()
+                    if len(received) >= _ROUNDS:
+                        return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    is_open.wait(10)
+    time.sleep(0.3)
+    for number in range(_ROUNDS):
+        arrived.clear()
+        body = {"content": f"marker-{number:06d}", "conversation_id": conversation_id}
+        sender.post(f"{url}/message?wait=0", json=body, headers=headers, timeout=10)
+        committed = time.perf_counter()
+        if not arrived.wait(10):
+            raise TimeoutError("The event did not arrive within ten seconds.")
+        # The event may arrive before the response to the sender.
+        yield max(0.0, received[f"{number:06d}"] - committed)
+
+
+# Reads
+
+
+def print_reads(app: Flask, headers: dict[str, str], count: int) -> None:
+    """Print the latencies of search and lists with *count* messages."""
+    components = get_component(app, ChatComponents)
+    started = time.perf_counter()
+    conversation_id = _load_messages(components, count)
+    print(f"\n{count} messages were loaded in {time.perf_counter() - started:.0f} s.")
+    paths = {
+        "search, a frequent word": "/search?q=parcel",
+        "search, three words": "/search?q=refund+customs+window",
+        "search, a rare word": "/search?q=rare7",
+        "search, a word that is missing": "/search?q=absent",
+        "list of conversations": "/conversations",
+        "list, second page by status": "/conversations?status=open&limit=50",
+        "messages of a conversation": f"/conversations/{conversation_id}/messages",
+        "statistics": "/stats",
+    }
+    client = app.test_client()
+    print("| read | p50 ms | p95 ms | max ms |\n|---|---|---|---|")
+    for name, path in paths.items():
+        times = []
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            response = client.get(path, headers=headers)
+            times.append((time.perf_counter() - started) * 1000)
+            response.get_data()
+            if response.status_code != 200:
+                raise RuntimeError(f"{path} responded with {response.status_code}.")
+        times.sort()
+        p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
+        print(f"| {name} | {p50:.1f} | {p95:.1f} | {times[-1]:.1f} |")
+
+
+def _load_messages(components: ChatComponents, count: int) -> str:
+    """Write *count* messages directly into the tables. Returns the id of a conversation."""
+    start = datetime.now(UTC) - timedelta(days=300)
+    conversation_id = ""
+    for first in range(0, count, _BATCH):
+        size = min(_BATCH, count - first)
+        conversations, contacts, rows = [], [], []
+        for number in range(first, first + size):
+            at = start + timedelta(seconds=number)
+            if number % _MESSAGES_OF_A_CONVERSATION == 0:
+                conversation_id, contact_id = new_id("conv"), new_id("con")
+                stamps = {"created_at": at, "updated_at": at}
+                contacts.append(
+                    {"id": contact_id, "tenant_id": TENANT, "name": f"Person {number}"} | stamps
+                )
+                conversations.append(
+                    _build_conversation(conversation_id, contact_id, number) | stamps
+                )
+            rows.append(_build_message(number, conversation_id, contact_id, at))
+        with components.database.write(TENANT) as session:
+            session.execute(insert(Contact), contacts)
+            session.execute(insert(Conversation), conversations)
+            session.execute(insert(Message), rows)
+    return conversation_id
+
+
+def _build_conversation(conversation_id: str, contact_id: str, number: int) -> dict[str, Any]:
+    return {
+        "id": conversation_id,
+        "tenant_id": TENANT,
+        "account_id": _ACCOUNT,
+        "channel": "whatsapp",
+        "key": f"user:loaded-{number}",
+        "contact_id": contact_id,
+        "title": f"Person {number}",
+        "last_seq": _MESSAGES_OF_A_CONVERSATION,
+        "change_seq": _MESSAGES_OF_A_CONVERSATION,
+    }
+
+
+def _build_message(
+    number: int, conversation_id: str, contact_id: str, at: datetime
+) -> dict[str, Any]:
+    seq = number % _MESSAGES_OF_A_CONVERSATION + 1
+    words = [_WORDS[(number * step) % len(_WORDS)] for step in (1, 3, 7, 11, 13, 17)]
+    text = " ".join([*words, f"rare{number // 1000}" if number % 1000 == 0 else ""]).strip()
+    return {
+        "id": new_id("msg"),
+        "tenant_id": TENANT,
+        "conversation_id": conversation_id,
+        "seq": seq,
+        "change_seq": seq,
+        "direction": "inbound" if seq % 2 else "outbound",
+        "author": f"contact:{contact_id}" if seq % 2 else "agent",
+        "content": {"type": "text", "text": text},
+        "words": index_words(text),
+        "state": "received" if seq % 2 else "sent",
+        "sent_at": at,
+        "created_at": at,
+    }
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    main()

@@ -1,0 +1,242 @@
+"""Lists, ingestion and export of the packages service with many packages.
+
+The rows are written directly into the tables. Requests are sent to the service in this process.
+"""
+
+import json
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from backend.chassis.database.sessions import open_database
+from backend.chassis.settings import CommonSettings, Secret
+from backend.chassis.web.app_factory import get_component
+from backend.services.packages.app import BackgroundTasks, create_app
+from backend.services.packages.model import Quotas
+from backend.services.packages.settings import Settings
+from backend.services.packages.wiring import PackageComponents
+from benchmarks.packages.rows import NOW, TENANT, load_rows
+from tests.identities import Identities
+
+_REPEATS = 7
+_THREADS = 4
+_INGESTED = 2000
+
+
+def measure(count: int, database_url: str | None, folder: Path | None) -> None:
+    """Load *count* packages with ten events each, and print the figures."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="packages.") as temporary:
+        settings = _build_settings(Path(temporary), database_url)
+        database = open_database(settings.database_url, "packages")
+        database.migrate("packages")
+        started = time.monotonic()
+        load_rows(database, count)
+        print(
+            f"{count} packages, {10 * count} events: loaded in {time.monotonic() - started:.0f} s"
+        )
+        database.engine.dispose()
+        identities = Identities()
+        app = identities.trust(create_app(settings))
+        token = identities.token(tenant_id=TENANT, permissions=("packages:read", "packages:write"))
+        headers = {"Authorization": f"Bearer {token}"}
+        # Background tasks, which the first request starts, must not run during the measurements.
+        get_component(app, BackgroundTasks).stop()
+        try:
+            _measure_lists(app, headers)
+            _measure_export(app, headers)
+            _measure_events(app, headers)
+            _measure_import(app, headers)
+        finally:
+            get_component(app, PackageComponents).close()
+
+
+def _build_settings(folder: Path, database_url: str | None) -> Settings:
+    return Settings(
+        common=CommonSettings(
+            name="packages",
+            is_production=False,
+            host="127.0.0.1",
+            port=5007,
+            data_dir=folder,
+            redis_url=None,
+            secret_key=Secret("a secret of the benchmark, long enough"),
+        ),
+        database_url=database_url or f"sqlite:///{folder}/packages.db",
+        quotas=Quotas(packages=100_000_000, events=1000),
+    )
+
+
+def _list_queries() -> Iterator[tuple[str, dict[str, Any]]]:
+    middle = (NOW - timedelta(days=180)).isoformat()
+    soon = (NOW + timedelta(days=2)).isoformat()
+    yield "newest", {}
+    for sort in ("created_at", "-updated_at", "eta", "-promised_at", "-delivered_at"):
+        yield f"sort {sort}", {"sort": sort}
+    yield "200 items", {"limit": 200}
+    for status in ("delivered", "in_transit", "exception", "expired"):
+        yield f"status {status}", {"status": status}
+    yield "carrier", {"carrier": "ups"}
+    yield "carrier rare", {"carrier": "rare"}
+    yield "number", {"tracking_number": "BENCH00000123"}
+    yield "reference", {"reference": "order-777"}
+    yield "origin country", {"origin": "DE"}
+    yield "origin code", {"origin": "DEFRA"}
+    yield "destination code", {"destination": "USPDX"}
+    yield "late", {"late": "true"}
+    yield "tag", {"tag": "fragile"}
+    yield "tag rare", {"tag": "vip"}
+    yield "created until", {"created_until": middle}
+    yield "eta until, by eta", {"eta_until": soon, "sort": "eta"}
+    yield "eta until, newest", {"eta_until": soon}
+    yield "word, frequent", {"q": "express"}
+    yield "word, one package", {"q": "order 4711"}
+    yield "word, beginning", {"q": "bench000001"}
+    yield "word, none", {"q": "nothing"}
+    yield "status and carrier", {"status": "exception", "carrier": "ups"}
+    yield "status, rare carrier", {"status": "delivered", "carrier": "rare"}
+    yield "late, rare carrier", {"late": "true", "carrier": "rare"}
+    yield "lane", {"origin": "DEFRA", "destination": "USPDX"}
+    yield "lane and status", {"origin": "DE", "destination": "USPDX", "status": "exception"}
+    yield "no match of two", {"status": "expired", "carrier": "rare"}
+    yield "status by eta", {"status": "in_transit", "sort": "eta"}
+    yield "status by delivery", {"status": "in_transit", "sort": "-delivered_at"}
+    yield "tag and status", {"tag": "fragile", "status": "exception"}
+    yield "word and status", {"q": "express", "status": "exception"}
+    yield "late by eta", {"late": "true", "sort": "eta"}
+
+
+def _measure_lists(app: Flask, headers: Mapping[str, str]) -> None:
+    print("\nlist or filter             items  median ms   max ms")
+    client = app.test_client()
+    for name, query in _list_queries():
+        times, items = [], 0
+        for _ in range(_REPEATS):
+            started = time.perf_counter()
+            response = client.get("/packages", query_string=query, headers=headers)
+            times.append((time.perf_counter() - started) * 1000)
+            _require_success(response)
+            items = len(response.json["items"])
+        mark = "  above 50" if statistics.median(times) > 50 else ""
+        print(f"{name:25} {items:6} {statistics.median(times):10.1f} {max(times):8.1f}{mark}")
+    _measure_paging(app, headers)
+    started = time.perf_counter()
+    _require_success(client.get("/packages/stats", headers=headers))
+    print(f"{'statistics':32} {(time.perf_counter() - started) * 1000:10.1f}")
+
+
+def _measure_paging(app: Flask, headers: Mapping[str, str]) -> None:
+    """Measure the last of 50 pages of 200 items, and a page far behind."""
+    client, cursor, took = app.test_client(), None, 0.0
+    for _ in range(50):
+        query = {"limit": 200} | ({"cursor": cursor} if cursor else {})
+        started = time.perf_counter()
+        response = client.get("/packages", query_string=query, headers=headers)
+        took = (time.perf_counter() - started) * 1000
+        cursor = response.json["next_cursor"]
+        if cursor is None:
+            break
+    print(f"{'page 50 of 200 items':32} {took:10.1f}")
+
+
+def _measure_export(app: Flask, headers: Mapping[str, str]) -> None:
+    print("\nexport       rows    rows/s   growth MB")
+    for name in ("csv", "jsonl"):
+        before, peak, rows = _get_memory(), 0.0, 0
+        started = time.monotonic()
+        response = app.test_client().get(
+            "/packages/export", query_string={"format": name}, headers=headers, buffered=False
+        )
+        for part in response.response:
+            rows += part.count(b"\n")
+            peak = max(peak, _get_memory())
+        took = time.monotonic() - started
+        response.close()
+        print(f"{name:8} {rows:8} {rows / took:9.0f} {peak - before:11.1f}", flush=True)
+
+
+def _require_success(response: Any) -> None:
+    if response.status_code != 200:
+        raise SystemExit(f"{response.status_code}: {response.get_data(as_text=True)[:500]}")
+
+
+def _get_memory() -> float:
+    """Return the resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _measure_events(app: Flask, headers: Mapping[str, str]) -> None:
+    """Send requests with one event each from threads, to packages at random."""
+    source = random.Random(5)  # noqa: S311 - the same packages in each run
+    ids = [
+        item["id"]
+        for status in ("in_transit", "exception")
+        for item in app.test_client()
+        .get("/packages", query_string={"status": status, "limit": 200}, headers=headers)
+        .json["items"]
+    ]
+    jobs = iter([(source.choice(ids), index) for index in range(_INGESTED)])
+    lock = threading.Lock()
+
+    def send() -> None:
+        client = app.test_client()
+        while True:
+            with lock:
+                job = next(jobs, None)
+            if job is None:
+                return
+            package_id, index = job
+            event = {
+                "code": "note",
+                "occurred_at": (datetime.now(UTC) - timedelta(minutes=index)).isoformat(),
+                "external_id": f"bench-{index}",
+            }
+            response = client.post(
+                f"/packages/{package_id}/events", json={"events": [event]}, headers=headers
+            )
+            _require_success(response)
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=send) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rate = _INGESTED / (time.monotonic() - started)
+    print(f"\nevents, one in each request, {_THREADS} threads: {rate:.0f}/s (at least 500)")
+
+
+def _measure_import(app: Flask, headers: Mapping[str, str]) -> None:
+    lines = (
+        json.dumps(
+            {
+                "tracking_number": f"IMPORT{index:06}",
+                "carrier": "ups",
+                "events": [
+                    {"code": code, "occurred_at": f"2026-06-1{day}T08:00:00Z"}
+                    for day, code in enumerate(("accepted", "departed", "arrived", "delivered"))
+                ],
+            }
+        )
+        for index in range(_INGESTED)
+    )
+    started = time.monotonic()
+    response = app.test_client().post(
+        "/packages/import",
+        data="\n".join(lines).encode(),
+        headers={**headers, "Content-Type": "application/x-ndjson"},
+    )
+    took = time.monotonic() - started
+    _require_success(response)
+    print(
+        f"import: {response.json['events'] / took:.0f} events/s, {_INGESTED / took:.0f} packages/s"
+    )
