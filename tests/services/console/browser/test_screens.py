@@ -248,7 +248,7 @@ SCREENS = [
     ("/admin/usage", "embedded-lite"),
     ("/admin/audit", "document.delete"),
     ("/admin/health", "Database"),
-    ("/admin/queue", "vectors"),
+    ("/admin/queue", "Vectors"),
     ("/admin/models", "embedded-lite"),
 ]
 

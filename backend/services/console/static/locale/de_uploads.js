@@ -1,5 +1,7 @@
 // German texts of files that are being added.
 
+import { plural } from "../lib/i18n.js";
+
 export default {
   removeFromList: (name) => `${name} aus der Liste entfernen`,
   filePassword: "Passwort der Datei",
@@ -27,4 +29,5 @@ export default {
   uploadError_too_complex: "Die Datei ist zu komplex. Speichern Sie sie in einer einfacheren Form, zum Beispiel als PDF.",
   uploadError_too_much_text: "Die Datei enthält zu viel Text. Teilen Sie sie in kleinere Dateien.",
   uploadError_encrypted_office: "Diese Office-Datei ist verschlüsselt. Speichern Sie sie ohne Passwort und fügen Sie sie dann hinzu.",
+  retryInterrupted: (count) => plural(count, { one: "# unterbrochene Datei erneut senden", other: "# unterbrochene Dateien erneut senden" }),
 };

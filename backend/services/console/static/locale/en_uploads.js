@@ -1,5 +1,7 @@
 // English texts of files that are being added.
 
+import { plural } from "../lib/i18n.js";
+
 export default {
   removeFromList: (name) => `Remove ${name} from the list`,
   filePassword: "Password of the file",
@@ -27,4 +29,5 @@ export default {
   uploadError_too_complex: "The file is too complex. Save it in a simpler form, for example as PDF.",
   uploadError_too_much_text: "The file contains too much text. Split it into smaller files.",
   uploadError_encrypted_office: "This Office file is encrypted. Save it without a password, then add it.",
+  retryInterrupted: (count) => plural(count, { one: "Send # interrupted file again", other: "Send # interrupted files again" }),
 };
