@@ -25,9 +25,9 @@ import { conversationPage } from "./conversation.js";
  * @property {() => number} [getCount] number beside the entry in the menu, if it is not 0
  */
 
-const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
+const LIBRARY = { texts: ["screens", "documents", "uploads"], styles: ["screens", "documents"] };
 const PACKAGES = { texts: ["screens", "packages"], styles: ["screens", "documents", "admin", "prose", "packages"] };
-const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin", "prose"] };
+const ADMIN = { texts: ["screens", "admin", "uploads"], styles: ["screens", "admin", "prose"] };
 const CHAT_ADMIN = { ...ADMIN, texts: [...ADMIN.texts, "history"] };
 const INBOX = { texts: ["screens", "inbox"], styles: ["screens", "inbox"] };
 const SETTINGS = { texts: ["screens", "settings"], styles: ["screens", "settings"] };
