@@ -291,6 +291,25 @@ def test_started_investigation_is_shown(new_app: Any) -> None:
     expect(page.locator(".investigation")).to_contain_text("Most time was lost")
 
 
+def test_routes_are_compared_in_a_table(new_app: Any) -> None:
+    route = {
+        "places": ["code:DEFRA", "code:USORD", "code:USPDX"],
+        "p10": "2026-11-29T08:00:00Z",
+        "p50": "2026-11-30T08:00:00Z",
+        "p90": "2026-12-01T08:00:00Z",
+        "hours": {"p50": 40.0, "p90": 64.0},
+        "on_time_probability": 0.91,
+        "samples": 64,
+        "legs": [],
+    }
+    found = investigation("route", findings=[], figures={"routes": [route]})
+    page = new_app("/packages/pkg_1", {"POST /agents/optimize/route/pkg_1": found}).page
+    page.get_by_role("button", name="Compare routes").click()
+    row = page.get_by_role("group", name="Routes").get_by_role("row").last
+    expect(row).to_contain_text("DEFRA → USORD → USPDX")
+    expect(row).to_contain_text("91%")
+
+
 def test_investigation_that_takes_longer_is_awaited(new_app: Any) -> None:
     queued = investigation("delay", state="queued", findings=[], figures={}, text=[])
     answers = {

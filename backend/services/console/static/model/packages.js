@@ -34,7 +34,7 @@ export const getPositions = () => api.get("/packages/positions");
 export const getInvestigations = (id) => api.get(`/agents/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
 export const getExportUrl = (format, filter) => api.withQuery("/packages/export", { ...filter, format });
 
-const INVESTIGATION_PATHS = { anomaly: "/agents/investigate/anomaly", delay: "/agents/investigate/delay", prediction: "/agents/predict" };
+const INVESTIGATION_PATHS = { anomaly: "/agents/investigate/anomaly", delay: "/agents/investigate/delay", prediction: "/agents/predict", route: "/agents/optimize/route" };
 
 /** Investigate a package and return the result, which takes some seconds. */
 export async function investigate(id, kind) {
