@@ -25,7 +25,7 @@ def _list_columns() -> list[sa.ColumnElement[Any]]:
     columns: list[sa.ColumnElement[Any]] = []
     for name in PackageTexts._fields:
         attribute = PackageRow.metadata_ if name == "metadata" else getattr(PackageRow, name)
-        column = attribute.expression
+        column: sa.ColumnElement[Any] = attribute.expression
         if name in _TIMES:
             column = utc_text(column)
         elif name in _JSON:
