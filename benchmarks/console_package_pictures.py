@@ -48,7 +48,7 @@ def take_package_pictures(browser: Browser) -> Iterator[tuple[str, bytes]]:
     page.locator(".package-table .chip").first.wait_for()
     yield "14-packages", shoot(page)
 
-    answers = {"GET /agents/investigations/pkg_1": {"items": [investigation()]}}
+    answers = {"GET /api/v1/agents/investigations/pkg_1": {"items": [investigation()]}}
     page = _open(browser, "/packages/pkg_1", answers)
     page.locator(".arrival").evaluate("section => section.scrollIntoView()")
     yield "15-package", shoot(page)

@@ -206,7 +206,9 @@ ANSWERS: dict[str, Any] = {
     ),
     "GET /packages/pkg_1": package(),
     "GET /packages/pkg_1/events": list_page(EVENTS),
-    "GET /agents/investigations/pkg_1": {"items": [investigation(), investigation("anomaly")]},
+    "GET /api/v1/agents/investigations/pkg_1": {
+        "items": [investigation(), investigation("anomaly")]
+    },
     "GET /packages/positions": {
         "items": [
             *(position(number) for number in range(1, 4)),
