@@ -110,6 +110,16 @@ export class PackageList {
     return this.load(this.#filter);
   }
 
+  /** Show what has changed on the first page. The pages that were loaded stay. */
+  async update() {
+    const number = this.#number;
+    const { items } = await this.#getPage(null);
+    const versions = new Map((this.packages.peek() ?? items).map(({ id, version }) => [id, version]));
+    if (number !== this.#number) return;
+    for (const item of items) if (versions.get(item.id) !== item.version) this.apply(item);
+    this.created.value = Math.max(this.created.peek(), items.filter(({ id }) => !versions.has(id)).length);
+  }
+
   /** Load the next page, if there is one and no other request is open. */
   async loadMore() {
     if (this.#isLoading || this.#cursor === null) return;
