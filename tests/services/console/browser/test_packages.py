@@ -310,6 +310,21 @@ def test_routes_are_compared_in_a_table(new_app: Any) -> None:
     expect(row).to_contain_text("91%")
 
 
+def test_investigation_stays_when_an_earlier_list_arrives_later(new_app: Any) -> None:
+    answers = {
+        "GET /api/v1/agents/investigations/pkg_1": {"items": []},
+        "POST /api/v1/agents/predict/pkg_1": investigation("prediction", figures={}),
+    }
+    app = new_app("/packages/pkg_1", answers)
+    page = app.page
+    page.get_by_role("button", name="Predict arrival").click()
+    expect(page.locator(".investigation")).to_have_count(1)
+    app.answers["GET /packages/pkg_1"] = package(status="exception")
+    send(app, "packages:pkg_1", "status-changed")
+    expect(page.locator(".details-header")).to_contain_text("Exception")
+    expect(page.locator(".investigation")).to_have_count(1)
+
+
 def test_investigation_that_takes_longer_is_awaited(new_app: Any) -> None:
     queued = investigation("delay", state="queued", findings=[], figures={}, text=[])
     answers = {
