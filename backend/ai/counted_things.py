@@ -1,4 +1,4 @@
-"""What a question counts ("How many plots …?"), and whether a text states the number of it.
+"""Things that a question counts ("How many plots …?"), and texts that state their number.
 
 A sentence about the right subject often contains a number of something else: prices, times of day
 and years. It answers such a question only if what is counted stands next to the number.
