@@ -234,9 +234,7 @@ def test_formula_tree_becomes_only_allowed_mathml(page: StaticPage) -> None:
     ]
     page.answers["POST /console/formula"] = {"formulas": [{"tree": tree}]}
     html = page.run(
-        f"{_SIMPLIFY}"
-        "const root = show('$$z^2$$');"
-        "return (await find(root, 'math')).outerHTML;"
+        f"{_SIMPLIFY}const root = show('$$z^2$$');return (await find(root, 'math')).outerHTML;"
     )
     del page.answers["POST /console/formula"]
     assert html == (
