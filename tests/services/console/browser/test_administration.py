@@ -54,6 +54,8 @@ _TENANT_TABS = [
     "Tenants",
     "Service accounts",
     "Usage",
+    "Chat",
+    "Chat history",
     "Audit log",
 ]
 
