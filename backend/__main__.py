@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _USAGE = "usage: python -m backend COMMAND …    (details: python -m backend COMMAND --help)"
 _EXIT_USAGE = 2  # as argparse
 _OPERATIONS_COMMANDS = {
-    "backend.operations.__main__": (
+    "backend.operations.command_line": (
         Command("doctor", "show every setting with its origin, and problems with their fixes"),
         Command("migrate", "run the migrations of all services"),
     ),

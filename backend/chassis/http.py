@@ -4,12 +4,14 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import urllib3
 
+from backend.chassis.deadlines import get_remaining_seconds
 from backend.chassis.dns import HostResolver
 from backend.chassis.observability.tracing import (
     SpanKind,
@@ -65,11 +67,21 @@ class UpstreamProblem(UpstreamError):
         self.detail = detail
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardedResponse:
+    """Response of another service: status, headers, and the content in pieces."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: Iterator[bytes]
+
+
 class ServiceClient:
     """JSON client for one service. Safe to share between threads.
 
     Instances are called in turn. Each address of a host in *base_urls* is one instance; for https,
-    each URL is one. If an instance accepts no connection, the next one is called.
+    each URL is one. If an instance accepts no connection, the next one is called. Within work that
+    has a deadline (deadlines.py), a request ends at the deadline at the latest.
 
     Args:
         base_urls: URLs of the service's instances.
@@ -169,15 +181,36 @@ class ServiceClient:
                 self._parse_response(path, response.status, response.read(_MAX_RESPONSE_BYTES + 1))
             yield from _parse_events(_read_chunks(response, path), path)
 
+    @contextmanager
+    def open_response(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[ForwardedResponse]:
+        """Send a request and return its response of any status, to be passed on unchanged.
+
+        The connection is closed at the end of the block.
+
+        Raises:
+            UpstreamTimeout: no response within the read timeout.
+            UpstreamUnavailable: no instance accepts connections, or the connection was lost. Both
+                also while the content is read.
+        """
+        with self._open_instance_response(method, path, body, headers) as response:
+            yield ForwardedResponse(response.status, response.headers, _read_chunks(response, path))
+
     def _open_stream(
         self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        return self._open_instance_response("POST", path, body, headers)
+
+    def _open_instance_response(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
         *others, last = self._rotate_instances()
         for url, host_header in others:
             with suppress(_ConnectionFailed):
-                return self._open_response("POST", url + path, body, {**headers, **host_header})
+                return self._open_response(method, url + path, body, {**headers, **host_header})
         url, host_header = last
-        return self._open_response("POST", url + path, body, {**headers, **host_header})
+        return self._open_response(method, url + path, body, {**headers, **host_header})
 
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
@@ -245,10 +278,23 @@ class ServiceClient:
                 url,
                 body=body,
                 headers=all_headers,
-                timeout=self._timeout,
+                timeout=self._get_timeout(url),
                 redirect=False,
                 preload_content=False,
             )
+
+    def _get_timeout(self, url: str) -> urllib3.Timeout:
+        remaining = get_remaining_seconds()
+        if remaining is None:
+            return self._timeout
+        if remaining <= 0:
+            raise UpstreamTimeout(f"{url} was not called: the deadline has passed.")
+        # With a total, urllib3 counts the time of the connection too.
+        return urllib3.Timeout(
+            total=remaining,
+            connect=self._timeout.connect_timeout,
+            read=self._timeout.read_timeout,
+        )
 
     def _parse_response(self, url: str, status: int, content: bytes) -> Any:
         if len(content) > _MAX_RESPONSE_BYTES:

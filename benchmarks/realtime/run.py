@@ -1,6 +1,10 @@
 """Compare the realtime service with nginx + nchan and python-socketio, and print a table.
 
-    python benchmarks/realtime/run.py [--sockets 2000] [--idle 5000]
+    python benchmarks/realtime/run.py [--sockets 2000] [--idle 5000] [--quiet]
+
+Then prints the time from a publication to 20 subscribers, 20 publications a second, and the time
+from the revocation of a session to the end of its connection, for the realtime service alone;
+--quiet prints only these.
 
 nchan: Debian's libnginx-mod-nchan, or the module's path in $NCHAN_MODULE. python-socketio and
 uvicorn: installed, or their folder in $SOCKETIO_PATH. What is missing is skipped.
@@ -18,11 +22,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import redis
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "gateway")]
@@ -36,6 +43,7 @@ from backend.chassis.messaging.topics import (  # noqa: E402
     publish_arguments,
     tenant_stream,
 )
+from backend.security.revocation import SharedRevocations  # noqa: E402
 from backend.security.tokens import public_jwk  # noqa: E402
 from tests.identities import Identities  # noqa: E402
 from tests.servers import free_port  # noqa: E402
@@ -47,10 +55,15 @@ _ROUNDS = 3
 _PUBLICATIONS = 40
 _INTERVAL_SECONDS = 0.2
 _MAX_REPORTS = 60
+_QUIET_CLIENTS = 20  # of which one measures (clients.py)
+_QUIET_PUBLICATIONS = 400
+_QUIET_INTERVAL_SECONDS = 0.05
+_REVOCATIONS = 100
 _HIGH = "1000000"
 _NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 Publish = Callable[[str], None]
+CreateToken = Callable[..., str]
 
 
 @dataclass
@@ -73,16 +86,60 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sockets", type=int, default=2000)
     options.add_argument("--idle", type=int, default=5000)
+    options.add_argument("--quiet", action="store_true")
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="realtime-bench-") as name:
         folder = Path(name)
         with proxies.valkey(folder) as redis_url:
+            if arguments.quiet:
+                _print_quiet_latencies(folder, redis_url)
+                return
             print("| server | KB/idle socket | CPU µs/delivery | p50 ms | p99 ms |")
             print("|---|---|---|---|---|")
             for run in (_realtime, _through_gateway, _nchan, _socketio):
                 with run(folder, redis_url) as server:
                     if server is not None:
                         print(_measure(server, arguments.sockets, arguments.idle), flush=True)
+            _print_quiet_latencies(folder, redis_url)
+
+
+def _print_quiet_latencies(folder: Path, redis_url: str) -> None:
+    with _realtime_process(folder, redis_url) as (port, pid, create_token):
+        publish = _publish_to(redis_url)
+        server = Server("realtime", "realtime", port, [pid], publish, create_token())
+        with _clients(server, _QUIET_CLIENTS) as clients:
+            for _ in range(_QUIET_PUBLICATIONS):
+                publish(f"@{time.time():017.6f}{_PADDING}")
+                time.sleep(_QUIET_INTERVAL_SECONDS)
+            _, latencies = _collect(clients, _QUIET_CLIENTS * _QUIET_PUBLICATIONS)
+        revocations = SharedRevocations(redis.Redis.from_url(redis_url))
+        delays = sorted(
+            _measure_revocation(port, revocations, f"revoked-{number}", create_token)
+            for number in range(_REVOCATIONS)
+        )
+    print("\n| quiet host | p50 ms | p99 ms |\n|---|---|---|")
+    print(_format_row(f"publication to {_QUIET_CLIENTS} clients", latencies))
+    print(_format_row("revocation to the end of the connection", delays))
+
+
+def _format_row(name: str, milliseconds: list[float]) -> str:
+    p50, p99 = (milliseconds[int(len(milliseconds) * share)] for share in (0.5, 0.99))
+    return f"| {name} | {p50:.1f} | {p99:.1f} |"
+
+
+def _measure_revocation(
+    port: int, revocations: SharedRevocations, session: str, create_token: CreateToken
+) -> float:
+    """Return the milliseconds until the connection of a revoked session is closed."""
+    with connect(f"ws://127.0.0.1:{port}/ws/connect", proxy=None) as socket:
+        socket.send(json.dumps({"id": 1, "connect": {"token": create_token(sid=session)}}))
+        socket.recv(timeout=10)
+        began = time.perf_counter()
+        revocations.revoke_session(session, 600)
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                socket.recv(timeout=10)
+        return (time.perf_counter() - began) * 1000
 
 
 def _measure(server: Server, sockets: int, idle: int) -> str:
@@ -156,13 +213,13 @@ def _read_line(child: "subprocess.Popen[str]") -> str:
 
 @contextlib.contextmanager
 def _realtime(folder: Path, redis_url: str) -> Iterator[Server]:
-    with _realtime_process(folder, redis_url) as (port, pid, token):
-        yield Server("realtime", "realtime", port, [pid], _publish_to(redis_url), token)
+    with _realtime_process(folder, redis_url) as (port, pid, create_token):
+        yield Server("realtime", "realtime", port, [pid], _publish_to(redis_url), create_token())
 
 
 @contextlib.contextmanager
 def _through_gateway(folder: Path, redis_url: str) -> Iterator[Server]:
-    with _realtime_process(folder, redis_url) as (port, pid, token):
+    with _realtime_process(folder, redis_url) as (port, pid, create_token):
         gateway_port = free_port()
         environment = _environment(folder, redis_url) | {
             "REALTIME_SERVICE_URL": f"http://127.0.0.1:{port}",
@@ -172,12 +229,12 @@ def _through_gateway(folder: Path, redis_url: str) -> Iterator[Server]:
         worker = "backend.services.gateway.edge.worker.EdgeWorker"
         with _gunicorn(folder, "gateway", worker, gateway_port, environment) as gateway_pid:
             pids = [pid, gateway_pid]
-            name = "realtime through the gateway"
-            yield Server(name, "gateway", gateway_port, pids, _publish_to(redis_url), token)
+            name, publish = "realtime through the gateway", _publish_to(redis_url)
+            yield Server(name, "gateway", gateway_port, pids, publish, create_token())
 
 
 @contextlib.contextmanager
-def _realtime_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int, str]]:
+def _realtime_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int, CreateToken]]:
     identities = Identities()
     jwks = json.dumps({"keys": [public_jwk(identities.key.public_key())]})
     port = free_port()
@@ -193,7 +250,7 @@ def _realtime_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int, 
         client.set("{suite}:security:told", f"{info['run_id']} {info['evicted_keys']}")
         worker = "backend.services.realtime.edge.worker.RealtimeWorker"
         with _gunicorn(folder, "realtime", worker, port, environment) as pid:
-            yield port, pid, identities.token(permissions=("packages:read",))
+            yield port, pid, partial(identities.token, permissions=("packages:read",))
 
 
 def _environment(folder: Path, redis_url: str) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """Operations pages: every command is in a block that a test runs."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from backend.__main__ import main
-from backend.operations.__main__ import COMMANDS
+from backend.operations.command_line import COMMANDS
 from tests.commands import blocks, pages, without_blocks
 
 # Environments in which command blocks run: by default in tests/suite/separate/test_operations.py; a
@@ -17,6 +20,7 @@ COMMAND = re.compile(
 )
 SUITE_COMMAND = re.compile(r"\./start_microservices\.sh ([a-z]+)")
 BACKEND_COMMAND = re.compile(r"python -m backend ([a-z-]+)")
+ROOT = Path(__file__).parents[2]
 LISTED_COMMAND = re.compile(r"^ {2}([a-z-]+)", re.MULTILINE)
 
 
@@ -47,3 +51,10 @@ def test_mentioned_commands_exist(page, capsys):
 def test_links_have_existing_targets(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_command_line_imports_no_package() -> None:
+    """It runs before any package is installed. -S hides the installed ones."""
+    command = [sys.executable, "-S", "-c", "import backend.operations.command_line"]
+
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)

@@ -1,12 +1,16 @@
 """HTTP client for calls between services."""
 
+import asyncio
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from backend.chassis.deadlines import set_deadline
 from backend.chassis.dns import HostResolver
-from backend.chassis.http import ServiceClient, UpstreamUnavailable
+from backend.chassis.http import ServiceClient, UpstreamTimeout, UpstreamUnavailable
 from tests.servers import free_port
 
 
@@ -104,3 +108,50 @@ def test_unreachable_instances_raise_upstream_unavailable():
 
     with pytest.raises(UpstreamUnavailable):
         service.post("/search", {}, {})
+
+
+@pytest.fixture
+def silent_url():
+    """URL of a server that accepts connections and sends nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def deadline():
+    yield set_deadline
+    set_deadline(None)
+
+
+def test_request_ends_at_the_deadline_of_the_work(silent_url, deadline):
+    deadline(time.monotonic() + 0.1)
+
+    with pytest.raises(UpstreamTimeout, match="did not respond in time"):
+        ServiceClient(silent_url, read_timeout_seconds=600).get("/", {})
+
+
+def test_no_request_is_sent_after_the_deadline(received, deadline):
+    url, requests = received
+    deadline(time.monotonic() - 1)
+
+    with pytest.raises(UpstreamTimeout, match="the deadline has passed"):
+        ServiceClient(url, read_timeout_seconds=5).post("/search", {}, {})
+
+    assert requests == []
+
+
+def test_coroutines_started_by_the_work_have_its_deadline(silent_url, deadline):
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    client = ServiceClient(silent_url, read_timeout_seconds=600)
+    deadline(time.monotonic() + 0.1)
+
+    async def call_service():
+        await asyncio.to_thread(client.get, "/", {})
+
+    with pytest.raises(UpstreamTimeout):
+        asyncio.run_coroutine_threadsafe(call_service(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

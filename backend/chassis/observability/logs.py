@@ -114,18 +114,33 @@ def configure_logging(
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(select_formatter(sys.stderr, log_format)(service))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    # HTTP clients log URLs with API keys and questions; clients of model providers log prompts.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
-    for name in ("anthropic", "openai", "urllib3"):
-        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+    logging.getLogger().handlers[:] = [handler]
+    set_log_levels(level)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught_exception
     threading.excepthook = _log_thread_exception
     sys.unraisablehook = _log_unraisable_exception
+
+
+def set_log_levels(level: str) -> None:
+    """Set the least severe level that the loggers of this process write.
+
+    A level that is set already is not set again: each change writes to all loggers.
+    """
+    root = logging.getLogger()
+    _set_level(root, logging.getLevelName(level))
+    # HTTP clients log URLs with API keys and questions; clients of model providers log prompts.
+    for name in ("httpx", "httpcore"):
+        _set_level(logging.getLogger(name), max(root.level, logging.WARNING))
+    for name in ("anthropic", "openai", "urllib3"):
+        _set_level(logging.getLogger(name), max(root.level, logging.INFO))
+    # redis-py adds a handler that writes text, and a level, unless this logger exists.
+    logging.getLogger("push_response")
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 def _log_uncaught_exception(

@@ -23,10 +23,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import grpc
-from flask import Flask, request
+from flask import Flask, Response, request
 from google.protobuf.message import Message
 from werkzeug.routing import Rule
 
+from backend.chassis.deadlines import set_deadline
 from backend.chassis.observability.tracing import (
     SpanKind,
     attach_span_context,
@@ -47,7 +48,9 @@ from backend.chassis.rpc.errors import (
 )
 from backend.chassis.rpc.metrics import RpcMetrics
 from backend.chassis.rpc.services import RpcMethod
+from backend.chassis.web.app_factory import find_component
 from backend.chassis.web.audit import RequestAudit
+from backend.chassis.web.idempotency import REPLAYED_HEADER, IdempotencyStore, run_idempotently
 from backend.security.authentication import (
     Principal,
     authenticate,
@@ -65,11 +68,15 @@ _access_log = logging.getLogger("access")
 UNARY_TIMEOUT_SECONDS: Final = 30.0
 STREAM_TIMEOUT_SECONDS: Final = 600.0
 MAX_STREAMS: Final = 64
+_CONTENT_TYPE: Final = "application/grpc"
 _MAX_TIMEOUT_SECONDS: Final = 366 * 86_400.0
 _SESSION_CHECK_SECONDS: Final = 1.0
+_IDEMPOTENCY_KEY: Final = "idempotency-key"
+_IDEMPOTENCY_REPLAYED: Final = "idempotency-replayed"
 # The metadata that becomes headers of the request.
 _HEADERS: Final = (
     "authorization",
+    _IDEMPOTENCY_KEY,
     "traceparent",
     "tracestate",
     "user-agent",
@@ -84,7 +91,12 @@ _current_call: ContextVar["Call | None"] = ContextVar("rpc_call", default=None)
 
 
 class Call:
-    """A call in progress: its deadline, its cancellation and the session of its caller."""
+    """A call in progress: its deadline, its cancellation and the session of its caller.
+
+    Attributes:
+        deadline: time of `time.monotonic()` at which the call ends.
+        principal: the caller, or None if the method does not authenticate it.
+    """
 
     def __init__(
         self,
@@ -98,14 +110,14 @@ class Call:
             remaining = default_timeout_seconds
         self._context = context
         self._drains = drains
-        self._deadline = time.monotonic() + remaining
+        self.deadline = time.monotonic() + remaining
         self._checked_at = time.monotonic()
         self.principal: Principal | None = None
 
     @property
     def remaining_seconds(self) -> float:
         """Time until the deadline; negative after it."""
-        return self._deadline - time.monotonic()
+        return self.deadline - time.monotonic()
 
     def check(self) -> None:
         """Raise if the call need not continue. Handlers call it each second while they wait.
@@ -196,13 +208,39 @@ class CallProcessor:
         with self._call_scope(method, context) as outcome:
             try:
                 call = self._admit_call(method, context, UNARY_TIMEOUT_SECONDS)
-                response = method.handler(method.parse_request(content), call)
-                context.set_trailing_metadata(((REQUEST_ID_KEY, outcome.request_id),))
+                response, is_replayed = self._handle_unary(method, content, call)
+                metadata = [(REQUEST_ID_KEY, outcome.request_id)]
+                if is_replayed:
+                    metadata.append((_IDEMPOTENCY_REPLAYED, "true"))
+                context.set_trailing_metadata(tuple(metadata))
             except Exception as error:  # noqa: BLE001 - becomes the status of the call
                 outcome.problem = to_problem(error)
         if outcome.problem is not None:
             abort_call(context, outcome.problem, outcome.request_id)
         return response
+
+    def _handle_unary(self, method: RpcMethod, content: bytes, call: Call) -> tuple[Message, bool]:
+        """Return the response, and whether it is the stored one of the call's idempotency key.
+
+        As for routes, a key is ignored if the method changes nothing, or if the service stores no
+        responses.
+        """
+        message = method.parse_request(content)
+        if (
+            _IDEMPOTENCY_KEY not in request.headers
+            or method.is_reading
+            or call.principal is None
+            or find_component(self._app, IdempotencyStore) is None
+        ):
+            return method.handler(message, call), False
+        response = run_idempotently(
+            message.SerializeToString(deterministic=True).hex(),
+            lambda: Response(
+                method.handler(message, call).SerializeToString(), content_type=_CONTENT_TYPE
+            ),
+        )
+        is_replayed = REPLAYED_HEADER in response.headers
+        return method.response_type.FromString(response.get_data()), is_replayed
 
     def _run_stream(
         self, method: RpcMethod, content: bytes, context: grpc.ServicerContext
@@ -243,6 +281,7 @@ class CallProcessor:
                 ensure_permission(call.principal, method.guard.permission)
             self._charge("caller", call.principal.user_id)
         _current_call.set(call)
+        set_deadline(call.deadline)
         return call
 
     def _charge(self, kind: str, key: str) -> None:
@@ -286,6 +325,7 @@ class CallProcessor:
                         self._record_outcome(method, outcome, time.perf_counter() - started_at)
         finally:
             _current_call.set(None)
+            set_deadline(None)
             self._count_active(kind, -1)
 
     def _count_active(self, kind: str, change: int) -> None:
@@ -338,7 +378,7 @@ def _build_environ(path: str, peer: str, headers: Mapping[str, str]) -> dict[str
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/2.0",
         "REMOTE_ADDR": parse_peer(peer),
-        "CONTENT_TYPE": "application/grpc",
+        "CONTENT_TYPE": _CONTENT_TYPE,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": BytesIO(),

@@ -13,6 +13,8 @@ from backend.chassis.service_description import Companion, GetVariable
 HTTP_PORT_OFFSET = 10
 INSTALL_COMMAND = "./start_microservices.sh install --extra grpc"
 _PACKAGES = ("grpc", "grpc_health", "grpc_reflection", "grpc_status")
+# Modules that grpcio imports when a server is created.
+_LAZY_IMPORTS = ("grpc._server", "grpc._interceptor", "grpc_status.rpc_status")
 _ENABLED = frozenset({"1", "true", "yes", "on"})
 
 
@@ -37,7 +39,12 @@ def create_rpc_companion(service: str, port: int, url_variable: str) -> Companio
         probe_path="/health/live",
         probe_port_offset=HTTP_PORT_OFFSET,
         logs_json=True,
-        imports=(f"{package}.app", f"{package}.rpc.services", "backend.chassis.rpc.server"),
+        imports=(
+            f"{package}.app",
+            f"{package}.rpc.services",
+            "backend.chassis.rpc.server",
+            *_LAZY_IMPORTS,
+        ),
     )
 
 

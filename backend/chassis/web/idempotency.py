@@ -32,6 +32,7 @@ View = Callable[..., Any]
 ReplayStream = Callable[[str], Response]
 """Takes the reference of a stream and returns its past events, then those that follow."""
 
+REPLAYED_HEADER = "Idempotency-Replayed"
 _STREAM_REFERENCE = "stream_reference"
 _RETENTION = timedelta(hours=24)
 _MAX_REQUEST_DURATION = timedelta(seconds=60)
@@ -192,7 +193,7 @@ class IdempotencyStore:
             response = replay_stream(body.decode())
         else:
             response = Response(body, row.status, content_type=row.content_type)
-        response.headers["Idempotency-Replayed"] = "true"
+        response.headers[REPLAYED_HEADER] = "true"
         return response
 
     def _store_response(self, digest: str, response: Response, content: bytes | None) -> None:

@@ -16,7 +16,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from backend.chassis.breakpoints import explain_breakpoints
-from backend.chassis.observability.logs import select_formatter
+from backend.chassis.observability.logs import configure_logging
 from backend.chassis.observability.multiprocess_metrics import (
     delete_multiprocess_folder,
     enable_multiprocess_mode,
@@ -28,6 +28,7 @@ from backend.chassis.parent_death_signal import die_with_parent
 from backend.chassis.service_description import Service
 from backend.chassis.settings import Env, SettingsError, load_env
 from backend.chassis.web.concurrency_limit import ConcurrencyLimit
+from backend.chassis.web.gunicorn_logger import GunicornLogger
 from backend.chassis.web.single_process import get_single_worker_class, serve_in_this_process
 
 _CHECK_TIMEOUT_SECONDS = 30
@@ -42,6 +43,7 @@ def serve(service: Service) -> None:
     try:
         env = load_env()
         options = build_gunicorn_options(service, env)
+        configure_logging(service.full_name, env.log_level, env.log_format)
     except SettingsError as error:
         sys.exit(f"{service.full_name}: {error}")
     explain_breakpoints(service.module)
@@ -102,9 +104,7 @@ def build_gunicorn_options(service: Service, env: Env) -> dict[str, object]:
         "graceful_timeout": _get_graceful_timeout_seconds(service, env),
         # All services that run as one user would share one control socket.
         "control_socket_disable": True,
-        # Each service writes its own access log, with request ids.
-        "accesslog": None,
-        "logconfig_dict": _build_logging_config(service.full_name, env),
+        "logger_class": GunicornLogger,
         # A worker's heartbeat file must not wait for a slow disk.
         "worker_tmp_dir": str(_MEMORY_FOLDER) if os.access(_MEMORY_FOLDER, os.W_OK) else None,
         "post_fork": _initialize_worker,
@@ -136,17 +136,6 @@ def _get_graceful_timeout_seconds(service: Service, env: Env) -> int:
         return ceil(env.decimal("GATEWAY_DRAIN_SECONDS", 30.0)) + 1
     seconds = env.number("SERVICE_DRAIN_SECONDS", 5, min_value=1)
     return seconds + 1 if service.uses_event_loop else seconds
-
-
-def _build_logging_config(name: str, env: Env) -> dict[str, object]:
-    """Return a logging configuration that formats gunicorn's own logs like those of the service."""
-    formatter = select_formatter(sys.stderr, env.log_format)
-    return {
-        "formatters": {"service": {"()": formatter, "service": name}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "service"}},
-        "root": {"level": env.log_level, "handlers": ["stderr"]},
-        "loggers": {"gunicorn.error": {"propagate": True}},
-    }
 
 
 def _initialize_worker(_server: Arbiter, _worker: Worker) -> None:

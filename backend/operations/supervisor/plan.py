@@ -16,11 +16,13 @@ from backend.operations.supervisor.processes.readiness import LIVENESS_PATH, pro
 _EXTERNAL_REDIS_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT")
 # Ports of the instances of one service: 5003, 5103, 5203 …
 _INSTANCE_PORT_STEP = 100
-# Modules that `python -m backend.operations serve` imports, besides the service itself.
+# Modules that `python -m backend.operations serve` imports, besides the service itself: directly,
+# and when the service connects to its servers for the first time.
 _SERVING_MODULES = (
     "backend.chassis.web.serving",
-    "backend.operations.doctor.report",
-    "backend.operations.supervisor.commands",
+    "backend.operations.command_line",
+    "backend.chassis.messaging.brokers.redis_streams",
+    "encodings.idna",
 )
 # By wildcard address: the loopback address at which a server bound to it is reached.
 WILDCARD_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -275,7 +277,7 @@ def _list_imports(service: Service, variables: EnvironmentVariables) -> tuple[st
     if (variables.get(service.workers_variable) or "1") != "1":
         return ()
     worker_module = (service.worker_class.rpartition(".")[0],) if service.uses_event_loop else ()
-    return (service.module, *worker_module, *_SERVING_MODULES)
+    return (service.module, *service.imports, *worker_module, *_SERVING_MODULES)
 
 
 def _plan_instances(first: Program, count: int) -> Iterator[Program]:

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
+from redis import __version__ as redis_version
 from redis.backoff import NoBackoff
 from redis.connection import Connection as PlainConnection
 from redis.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.crc import key_slot
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -30,6 +32,8 @@ from backend.security.redis.address import Node, RedisAddress
 from backend.security.redis.keys import HASH_TAG
 
 SLOT: Final = key_slot(HASH_TAG.encode())
+# Otherwise each connection reads the version from the metadata of the installed package.
+DRIVER: Final = DriverInfo(lib_version=redis_version)
 # Time limit for the search over all nodes together.
 _SEARCH_SECONDS: Final = 0.4
 
@@ -144,7 +148,7 @@ class _TlsSlotConnection(_SlotConnection, SSLConnection):
 
 def open_pool(address: RedisAddress, **options: Any) -> ConnectionPool:
     """Return a pool of connections to *address*; extra arguments are passed to redis-py."""
-    options |= address.credentials()
+    options |= address.credentials() | {"driver_info": DRIVER}
     if address.socket is not None:
         return ConnectionPool(
             connection_class=UnixDomainSocketConnection, path=address.socket, **options
@@ -162,7 +166,7 @@ def find_slot_master(address: RedisAddress, nodes: ClusterNodes, timeout_seconds
         RedisError: no node responds within *timeout_seconds*.
     """
     connection_class, tls = _connection_class(address)
-    options: dict[str, Any] = address.credentials() | tls
+    options: dict[str, Any] = address.credentials() | tls | {"driver_info": DRIVER}
     connection = connection_class(
         nodes=nodes,
         socket_timeout=timeout_seconds,

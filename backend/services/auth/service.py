@@ -8,6 +8,8 @@ SERVICE = Service(
     port=5001,
     api_description="The auth service manages accounts, sessions, API keys, second factors, roles "
     "and tenants. It issues the access tokens that all other services verify.",
+    # flask-limiter's storage imports the package of each server that it supports.
+    imports=("valkey",),
     commands=(
         Command("users", "manage accounts: list, create, disable, unlock, reset passwords"),
         Command("tenants", "manage tenants and their members"),

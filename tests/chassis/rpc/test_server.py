@@ -11,6 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from backend.chassis.deadlines import get_remaining_seconds
 from backend.chassis.observability.metrics import Metrics
 from backend.chassis.rpc import calls
 from backend.chassis.rpc.services import RpcService
@@ -182,6 +183,15 @@ def test_handler_that_waits_ends_at_the_default_deadline(client, handlers, ada, 
 
     assert failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert failure.reason == "DEADLINE_EXCEEDED"
+
+
+def test_deadline_of_a_call_bounds_requests_to_other_services(client, handlers, ada):
+    remaining = []
+    handlers.answer = lambda _request, _call: remaining.append(get_remaining_seconds()) or ""
+
+    client.call("GenerateResponse", ada, timeout=5)
+
+    assert 0 < remaining[0] <= 5
 
 
 def wait_in_stream(ended):

@@ -9,7 +9,7 @@ from collections import namedtuple
 import pytest
 
 from backend.chassis.documented_settings import list_documented_settings
-from backend.operations import __main__ as command
+from backend.operations import command_line as command
 from backend.operations.doctor import host_checks
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from backend.operations import __main__ as command
+from backend.operations import command_line as command
 from backend.operations.doctor import report
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan

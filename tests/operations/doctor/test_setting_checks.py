@@ -4,7 +4,7 @@ import pytest
 
 from backend.chassis.console import CommandError
 from backend.chassis.diagnostics import error
-from backend.operations import __main__ as command
+from backend.operations import command_line as command
 from backend.operations.doctor import report
 from backend.operations.doctor.setting_checks import check_settings
 from backend.operations.path_length import MAX_DATA_PATH_BYTES

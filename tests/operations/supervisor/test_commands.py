@@ -5,7 +5,7 @@ import json
 import pytest
 
 from backend.chassis.observability.ecs_log_format import to_ecs
-from backend.operations import __main__ as command
+from backend.operations import command_line as command
 from tests.servers import free_port
 
 

@@ -179,29 +179,63 @@ def test_server_that_does_not_respond_is_killed(
     assert not (tmp_path / "log").read_text()
 
 
-def test_server_has_one_thread_after_importing_all_services() -> None:
-    """A fork copies only the thread that calls it: locks that others hold stay locked for ever."""
-    code = (
-        "import os, sys\n"
-        "from backend.operations.supervisor.processes.fork_server import import_modules\n"
-        "import_modules(sys.argv[1:])\n"
-        "assert set(sys.argv[1:]) <= set(sys.modules), set(sys.argv[1:]) - set(sys.modules)\n"
-        "print(len(os.listdir('/proc/self/task')))\n"
-    )
+# Imports the modules of all services, then forks a process that allocates 400 KB in small objects.
+_IMPORT_AND_FORK = """
+import json, os, sys
+from backend.operations.supervisor.processes.fork_server import import_modules
+
+def count_private_kilobytes():
+    lines = open('/proc/self/smaps_rollup').read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith('Private_Dirty'))
+
+import_modules(sys.argv[1:])
+missing = set(sys.argv[1:]) - set(sys.modules)
+threads = len(os.listdir('/proc/self/task'))
+reader, writer = os.pipe()
+if os.fork() == 0:
+    before = count_private_kilobytes()
+    objects = [[bytes(size - 33) for _ in range(50)] for size in range(48, 513, 16)]
+    os.write(writer, str(count_private_kilobytes() - before).encode())
+    os._exit(0)
+os.wait()
+copied = int(os.read(reader, 100))
+print(json.dumps({"missing": sorted(missing), "threads": threads, "kilobytes": copied}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported_services() -> dict[str, Any]:
+    """What is measured in a process that has imported the modules of all services."""
     plan = make_plan(ROOT, EnvironmentVariables({}))
     modules = {name for program in plan.programs for name in program.imports}
     assert {service.module for service in CATALOG} < modules
     # OpenBLAS starts threads when it is loaded. It ends them before a fork (pthread_atfork).
     result = subprocess.run(
-        [sys.executable, "-c", code, *sorted(modules)],
+        [sys.executable, "-c", _IMPORT_AND_FORK, *sorted(modules)],
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
+    assert result.returncode == 0, result.stderr
+    measured: dict[str, Any] = json.loads(result.stdout)
+    return measured
 
-    assert result.stdout == "1\n", result.stdout + result.stderr
+
+def test_server_has_one_thread_after_importing_all_services(
+    imported_services: dict[str, Any],
+) -> None:
+    """A fork copies only the thread that calls it: locks that others hold stay locked for ever."""
+    assert imported_services["missing"] == []
+    assert imported_services["threads"] == 1
+
+
+def test_new_objects_of_a_forked_process_copy_no_pages_of_modules(
+    imported_services: dict[str, Any],
+) -> None:
+    # Without free memory between the objects of modules, only new pages are written.
+    assert imported_services["kilobytes"] < 1500
 
 
 def test_plan_forks_services_with_one_worker_outside_of_the_development_mode() -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from backend.chassis.catalog import CATALOG, COMPANIONS
-from backend.operations import __main__ as command
+from backend.operations import command_line as command
 from backend.operations.supervisor.environment import EnvironmentVariables
 from backend.operations.supervisor.plan import make_plan
 from backend.operations.supervisor.processes.ports import explain_unavailable

@@ -34,6 +34,14 @@ ACCEPTED = b"A"
 LENGTH = struct.Struct("!I")
 """Header of a request and of the reply, which is a process id."""
 _PARENT_POLL_SECONDS = 0.0005
+# Python's allocator has pools of blocks of equal size: the multiples of 16 up to 512 bytes. The
+# imports leave up to 110 KB of free blocks of one size.
+_MIN_BLOCK_BYTES = 48
+_MAX_BLOCK_BYTES = 512
+_BLOCK_STEP_BYTES = 16
+_FILL_BYTES = 128 * 1024
+_fill: list[list[bytes]] = []
+"""Objects in what was free memory after the imports; see _fill_free_memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +82,44 @@ def main(descriptor: int, supervisor_pid: int, modules: Sequence[str]) -> None:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import modules and exclude their objects from garbage collection.
+    """Import modules, and prepare this process so that its children copy few of its pages.
 
-    A collection in a forked process would write to the memory pages of all objects, which would
-    then no longer be shared.
+    A page is copied for a process when the process first writes to it. Writes to reference counts
+    of objects in use cannot be prevented, but others can.
     """
     gc.disable()
     for name in names:
         # The service imports it again and reports the error in its own log.
         with suppress(Exception):
             import_module(name)
+    _initialize_packages()
     gc.collect()
+    # A collection in a forked process does not write to the objects that exist now.
     gc.freeze()
+    _fill_free_memory()
+    # The interpreter's cache of methods would release its references in the forked process.
+    sys._clear_type_cache()
+
+
+def _initialize_packages() -> None:
+    """Do what each service would do in memory of its own."""
+    # The supervisor imports this module too, also before any package is installed.
+    from backend.chassis.observability.logs import set_log_levels
+    from backend.chassis.settings import Env, SettingsError
+    from backend.security.key_derivation import derive_key
+
+    # A change of the level writes to all loggers.
+    with suppress(SettingsError):
+        set_log_levels(Env(os.environ).log_level)
+    # OpenSSL loads its algorithms.
+    derive_key("", "initialization")
+
+
+def _fill_free_memory() -> None:
+    """Fill the free memory between the objects of modules, so that new objects get new pages."""
+    for size in range(_MIN_BLOCK_BYTES, _MAX_BLOCK_BYTES + 1, _BLOCK_STEP_BYTES):
+        content = size - sys.getsizeof(b"")
+        _fill.append([bytes(content) for _ in range(_FILL_BYTES // size)])
 
 
 def _serve(connection: socket.socket, supervisor_pid: int) -> Sequence[str] | None:

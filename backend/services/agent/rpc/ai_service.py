@@ -34,14 +34,16 @@ class AiService:
     @require_permission(Permission.AGENT_QUERY)
     def generate_response(self, request: ai_pb2.GenerateRequest, call: Call) -> answer_pb2.Answer:
         query = parse_message(QueryRequest, request)
-        return read_answer(start_run(query), call, continues=_continues(query))
+        continues = _continues(query)
+        return read_answer(start_run(query, continues=continues), call, continues=continues)
 
     @require_permission(Permission.AGENT_QUERY)
     def stream_response(
         self, request: ai_pb2.GenerateRequest, call: Call
     ) -> Iterator[answer_pb2.ResponseEvent | None]:
         query = parse_message(QueryRequest, request)
-        return stream_run(start_run(query), call, continues=_continues(query))
+        continues = _continues(query)
+        return stream_run(start_run(query, continues=continues), call, continues=continues)
 
     @require_permission(Permission.AGENT_QUERY)
     def resume_response(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 
+from backend.chassis.deadlines import set_deadline
 from backend.chassis.rpc.calls import Call
 from backend.chassis.rpc.errors import CallCancelled, DeadlineExceeded, Problem, RemoteProblem
 from backend.chassis.rpc.messages import build_message
@@ -22,8 +23,14 @@ from backend.services.agent.routes.schemas import QueryRequest, QueryResponse
 from backend.services.agent.routes.stream_events import to_sse_events
 
 
-def start_run(query: QueryRequest) -> StoredEvents:
-    """Start to answer *query* and return the events of the run. Closing them cancels it."""
+def start_run(query: QueryRequest, *, continues: bool = False) -> StoredEvents:
+    """Start to answer *query* and return the events of the run. Closing them cancels it.
+
+    Args:
+        continues: do not end the run's calls of other services at the deadline of the call.
+    """
+    if continues:
+        set_deadline(None)
     caller = get_caller()
     user_request = UserRequest(query.user_request, query.session_id)
     events = use(AnswerService).start_answer(caller, query.to_answer_request(user_request))

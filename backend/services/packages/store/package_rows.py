@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.chassis.database.types import utc_text
 from backend.services.packages.model import Cursor, PackageFilter, PackageTexts, Sort
-from backend.services.packages.store.packages import SORT_COLUMNS, select_page
+from backend.services.packages.store.package_queries import SORT_COLUMNS, select_page
 from backend.services.packages.store.tables import PackageRow
 
 _TIMES: Final = frozenset(

@@ -31,7 +31,7 @@ from backend.chassis.messaging.topics import (
     stream_keys,
 )
 from backend.security.redis import parse_redis_url, redis_key
-from backend.security.redis.slot_connections import ClusterNodes, find_slot_master
+from backend.security.redis.slot_connections import DRIVER, ClusterNodes, find_slot_master
 from backend.security.revocation import CHANNEL as REVOCATION_CHANNEL
 from backend.services.realtime.model import (
     BrokerUnavailable,
@@ -277,6 +277,7 @@ class ValkeyBroker:
             "socket_connect_timeout": _TIMEOUT_SECONDS,
             "retry": Retry(NoBackoff(), 0),
             "max_connections": _MAX_CONNECTIONS,
+            "driver_info": DRIVER,
         }
         if self._address.socket is not None:
             return self._redis or Redis(unix_socket_path=self._address.socket, **options)
