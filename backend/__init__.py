@@ -8,7 +8,7 @@ processes, whose environment is empty, and services that gunicorn or Celery load
 import ctypes
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _MEBIBYTE = 1024 * 1024
 
 

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from backend.security.redis import connect
 from backend.security.redis.slot_connections import SLOT
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 # Below the ephemeral ports and separate for each process of a test run, so that a port that is
 # free now is still free when its server binds it.

@@ -49,6 +49,15 @@ class ExtractionOptions:
     # Added to the support if the sentence does not contain what the question asks for: a number,
     # a person or a reason.
     missing_type_support: float = 0.0
+    # A sentence that lacks the number, year, person or reason that the question asks for is no
+    # answer. If it lacks more than *max_missing_share* of the question's own terms, and its title
+    # does too, its similarity must be at least *min_similarity*. The other two values apply to a
+    # question for a person or a price, which many names and prices seem to answer.
+    requires_answer_type: bool = False
+    max_missing_share: float = 1.0
+    min_similarity: float = 0.0
+    max_missing_entity_share: float = 1.0
+    min_entity_similarity: float = 0.0
     # Longer sentences are cut at white space.
     max_sentence_chars: int = MAX_SENTENCE_CHARS
 
@@ -63,6 +72,9 @@ ANSWER_OPTIONS: Final = ExtractionOptions(
     answer_type_weight=0.1,
     chunk_rank_weight=0.3,
     coverage_weight=0.7,
+    requires_answer_type=True,
+    max_missing_entity_share=0.35,
+    min_entity_similarity=0.67,
 )
 
 
@@ -79,12 +91,20 @@ LEXICAL_OPTIONS: Final = replace(
     share_support=0.5,
     coverage_weight=0.5,
     missing_type_support=-0.15,
+    # There are no similarities: a name or price without the question's words is never an answer.
+    min_entity_similarity=1.0,
 )
 
 
 # For languages that the embedding model knows.
 MULTILINGUAL_OPTIONS: Final = replace(
-    LEXICAL_OPTIONS, min_support=0.68, similarity_weight=0.625, share_weight=0.7
+    LEXICAL_OPTIONS,
+    min_support=0.68,
+    similarity_weight=0.625,
+    share_weight=0.7,
+    max_missing_share=0.5,
+    min_similarity=0.5,
+    min_entity_similarity=0.67,
 )
 
 # For documents in another language than the question, which share no words with it.
@@ -94,6 +114,8 @@ CROSS_LANGUAGE_OPTIONS: Final = replace(
     coverage_weight=0.0,
     shared_terms_weight=0.0,
     missing_type_support=-0.1,
+    requires_answer_type=False,
+    max_missing_entity_share=1.0,
 )
 
 

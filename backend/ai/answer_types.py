@@ -2,10 +2,13 @@
 
 # ruff: noqa: RUF001 - non-Latin letters are intended
 import re
+from collections.abc import Sequence
+from typing import Final
 
 _ASKS_FOR_NUMBER = re.compile(
     r"\bhow (many|much|long|old|far|tall|high|often|large|big|deep|wide|fast|cold|hot|heavy)\b"
-    r"|\bwhen\b|\bwhat (year|percentage|percent|number|date|day|month|time|price)\b"
+    r"|(?:^\W*(?:(?:and|but|so|since|until) )?|[,;:] ?)when\b"
+    r"|\bwhat (year|percentage|percent|number|date|day|month|time|price)\b"
     r"|\bin (which|what) year\b|\bwie (viel|lang|hoch|oft|alt|weit|teuer|groß)|\bwann\b"
     r"|\bwieviel|\bwelche[smnr]? (jahr|tag|monat|datum|uhrzeit|preis)|\bwas kostet|\bcombien\b"
     r"|\bquand\b|\b(a )?qué (hora|año|día|fecha|precio)"
@@ -23,41 +26,93 @@ _ASKS_FOR_NUMBER = re.compile(
     re.IGNORECASE,
 )
 # Digits, number words, weekdays and months.
-_NUMBER = re.compile(
-    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million"
-    r"|billion|half|third|first|second|once|twice|noon|midnight"
-    r"|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|zwanzig|dreißig|hundert|tausend"
+NUMBER: Final = re.compile(
+    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen"
+    r"|fifteen"
+    r"|sixteen|seventeen|eighteen|nineteen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?"
+    r"|hundreds?|thousands?|millions?|billions?|both|several|none|half|third|first|second|once"
+    r"|twice|noon|midnight"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|january|february|april|june|july|october"
+    r"|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|\w+zehn|\w*(?:zwan|vier|fünf"
+    r"|sech|sieb|acht|neun)zig|\w*dreißig"
+    r"|hunderte?|(?:ein|zwei|drei|vier|fünf|sechs|sieben|acht|neun)hundert\w*|\w*tausend"
+    r"|millionen|mehrere|beide|täglich|wöchentlich|jährlich"
     r"|kostenlos|(?:mon|diens|donners|frei|sams|sonn)tag\w*|mittwoch\w*"
     r"|januar|februar|märz|april|mai|juni|juli|august|september|oktober|november|dezember"
-    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|quinze|vingt|trente|cent|mille"
-    r"|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce|veinte|treinta|cien|mil|gratis"
+    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingts?"
+    r"|trente|quarante|cinquante|soixante|cents?|mille"
+    r"|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|trece|catorce"
+    r"|quince|veinti\w+|veinte|treinta|cuarenta|cincuenta|sesenta|setenta|ochenta|noventa|cien"
+    r"|ciento"
+    r"|\w*cientos|mil|gratis"
     r"|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?|enero|febrero|marzo|abril|mayo"
     r"|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
-    r"|due|tre|quattro|cinque|sei|sette|otto|nove|dieci|dodici|venti|trenta|cento"
+    r"|due|tre|quattro|cinque|sei|sette|otto|nove|dieci|undici|dodici|tredici|quattordici"
+    r"|quindici|sedici|venti|trenta"
+    r"|(?:quar|cinqu|sess|sett|ott|nov)anta|cento"
     r"|дв[ае]|двух|тр[её]х|три|четыр\w+|пят\w{1,4}|шест\w{1,3}|сем[ьи]|вос[ье]м\w{1,2}|девят\w{1,3}"
-    r"|десят\w{1,3}|двадцат\w|тридцат\w|сто|тысяч\w?|бесплатн\w+|понедельник\w*|вторник\w*"
+    r"|десят\w{1,3}|\w+надцат\w{1,3}|двадцат\w{1,3}|тридцат\w{1,3}|сорок\w?|\w+десят\w?|сто|ста"
+    r"|двести"
+    r"|(?:три|четыре)ста|(?:пять|шесть|семь|восемь|девять)сот|тысяч\w*|миллион\w*|один|одн\w{1,3}"
+    r"|перв\w{2,3}|втор\w{2,3}|треть\w{1,3}|оба|обе|бесплатн\w+|понедельник\w*|вторник\w*"
     r"|сред[аыу]|четверг\w*|пятниц\w*|суббот\w*|воскресень\w*|январ\w|феврал\w|март\w?|апрел\w"
     r"|ма[яй]|июн\w|июл\w|август\w?|сентябр\w|октябр\w|ноябр\w|декабр\w"
-    r"|δύο|τρεις|τρία|τέσσερ\w+|πέντε|έξι|επτά|εφτά|οκτώ|οχτώ|εννέα|εννιά|δέκα|είκοσι|εκατό|δωρεάν"
+    r"|δύο|τρεις|τρία|τέσσερ\w+|πέντε|έξι|επτά|εφτά|οκτώ|οχτώ|εννέα|εννιά|δέκα|έντεκα|δώδεκα"
+    r"|δεκα\w+|είκοσι|τριάντα|σαράντα|πενήντα|εξήντα|εβδομήντα|ογδόντα|ενενήντα|εκατό|χίλι\w+"
+    r"|δωρεάν"
     r"|τρεισήμισι|Δευτέρα|Τρίτη|Τετάρτη|Πέμπτη|Παρασκευή|Σάββατο|Κυριακή|Ιαν\w+|Φεβ\w+|Μάρτι\w+"
     r"|Απρίλι\w+|Μάι\w+|Ιούνι\w+|Ιούλι\w+|Αύγουστ\w+|Σεπτ\w+|Οκτώβρι\w+|Νοέμβρι\w+|Δεκέμβρι\w+"
-    r"|do[iu]ă?|două|trei|patru|cinci|șase|șapte|opt|nouă|zece|douăzeci|treizeci|sut[ăe]|gratuit\w?"
+    r"|do[iu]ă?|două|trei|patru|cinci|șase|șapte|opt|nouă|zece|\w+sprezece|\w+zeci|sut[ăe]|mi[ei]"
+    r"|gratuit\w?"
     r"|luni|marți|miercuri|joi|vineri|sâmbăt\w+|duminic\w+|ianuarie|februarie|martie|aprilie|iunie"
     r"|iulie|septembrie|octombrie|noiembrie|decembrie"
-    r"|iki|üç|dört|beş\w*|altı|yedi|sekiz|dokuz|yirmi|otuz|yüz|bin|ücretsiz|pazartesi|salı|çarşamba"
+    r"|iki|üç|dört|beş\w*|altı|yedi|sekiz|dokuz|yirmi|otuz|kırk|elli|altmış|yetmiş|seksen"
+    r"|doksan|yüz|bin|ücretsiz|pazartesi|salı|çarşamba"
     r"|perşembe|cuma|cumartesi|pazar|ocak|şubat|mart|nisan|mayıs|haziran|temmuz|ağustos|eylül|ekim"
     r"|kasım|aralık"
     r"|hai|ba|bốn|sáu|bảy|tám|chín|mười|trăm|nghìn|miễn phí|chủ nhật|thứ (?:hai|ba|tư|năm|sáu|bảy)"
     r"|tháng \w+"
-    r"|(?:ال)?(?:واحد|اثنان|اثنين|ثلاث|أربع|خمس|ست|سبع|ثمان|تسع|عشر)\w{0,3}|ربع|نصف|مئة|مائة|ألف|آلاف"
+    r"|(?:ال)?(?:واحد|اثنان|اثنين|ثلاث|أربع|خمس|ست|سبع|ثمان|تسع|عشر)\w{0,3}|ربع|نصف|مئة|مائة|ألف"
+    r"|آلاف"
     r"|(?:ال)?(?:ثانية|ثالثة|رابعة|خامسة|سادسة|سابعة|ثامنة|تاسعة|عاشرة)|مجانا|مجاني\w?"
     r"|الأحد|الاثنين|الثلاثاء|الأربعاء|الخميس|الجمعة|السبت)\b"
     r"|[一二两兩三四五六七八九十百千万半]|免费|免費"
-    r"|(?<![\u0900-\u097f])(?:दो|तीन|चार|पाँच|पांच|छह|सात|आठ|नौ|दस|बीस|सौ|हज़ार|हजार|पंद्रह|लाख|आधा)"
+    r"|(?<![\u0900-\u097f])(?:दो|तीन|चार|पाँच|पांच|छह|सात|आठ|नौ|दस|बीस|सौ|हज़ार|हजार|पंद्रह|लाख"
+    r"|आधा)"
     r"(?![\u0900-\u097f])|(?:सोम|मंगल|बुध|गुरु|शुक्र|शनि|रवि)वार|मुफ़्त|निःशुल्क"
     r"|หนึ่ง|สอง|สาม|สี่|ห้า|หก|เจ็ด|แปด|เก้า|สิบ|ร้อย|พัน|ฟรี"
     r"|วัน(?:จันทร์|อังคาร|พุธ|พฤหัส|ศุกร์|เสาร์|อาทิตย์)"
     r"|[มกพสตธ]\w{2,12}(?:คม|ยน|พันธ์)",
+    re.IGNORECASE,
+)
+# A date with a year. "1.750" and "8:30" are none.
+_ASKS_FOR_YEAR = re.compile(
+    r"\b(?:what|which) year\b|\bwelche[mnrs]? jahr\b|\bqué año\b|\bquelle année\b|\bche anno\b"
+    r"|\bque ano\b|\bкако[йм]\w* год|\bποια χρονιά\b|\bποιο έτος\b|\bce an\b|\bhangi yıl"
+    r"|\bnăm nào\b|\bأي (?:سنة|عام)|किस (?:साल|वर्ष)|ปีไหน|ปีใด|哪一?年",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?<![\d.,:])[1-9]\d{2,3}(?![\d:]|[.,]\d)|[〇零一二三四五六七八九]{4}年")
+# A question for what somebody is or did is answered by a name. Who does or may do something can be
+# a role or a group: "the tenants".
+_ASKS_FOR_NAME = re.compile(
+    r"\bwho(?:m|se)?\b (?:(?:is|was|were|are|has|had|did) |\w+ed\b|(?:built|wrote|won|made|led"
+    r"|drew|gave"
+    r"|bought|sold|began|found|taught|ran)\b)"
+    r"|\bwe[rmn] (?:ist|war|hat|hatte|wurde|\w+te)\b|\bwie heißt"
+    r"|\bqui (?:est|était|a|fut)\b|\bquién(?:es)? (?:l[oa]s? )?(?:es|fue|era|ha|\w+ó)\b"
+    r"|\bchi (?:è|fu|era|ha|\w+ò)\b|\bquem (?:é|foi|era|\w+ou)\b"
+    r"|\bкто (?!\w+[еиуюя]т(?:ся)?\b)|\bкак зовут\b"
+    r"|\bποιο[ςνυ] (?:τον |την |το )?(?:είναι|ήταν|\w+[σξψ]ε)\b|\bπώς λένε\b"
+    r"|\bcine (?:l-|le-)?(?:a|au|este|era)\b|\bkim \w+[dt][ıiuü]\b|\bkim(?:dir)?\W*$"
+    r"|\bai (?:là|đã)\b|\b(?:là|bởi) ai\b",
+    re.IGNORECASE,
+)
+# The agent of a passive verb: a company or a group that has no name.
+_AGENT = re.compile(
+    r"\bby (?:the|an?|its|their|our) |\b(?:von (?:der|dem|den|einer|einem|unserer)|vom) "
+    r"|\bpor (?:el|la|los|las|un|una) |\bpar (?:le|la|les|un|une) |\bde către |\btarafından\b"
+    r"|\bbởi |\bαπό (?:τον|την|το|τους|τις) ",
     re.IGNORECASE,
 )
 _ASKS_FOR_PERSON = re.compile(
@@ -66,19 +121,30 @@ _ASKS_FOR_PERSON = re.compile(
     r"|(?:do|bởi|của|với) ai)\b|^Ai (?:là|đã|thiết|phụ|có)",
     re.IGNORECASE,
 )
+_ASKS_FOR_PRICE = re.compile(
+    r"\bhow much (?:is|are|was|were|do|does|did|will|would)\b|多少[钱錢]"
+    r"|ราคา|ค่า.*(?:เท่าไ[รห]|กี่บาท)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_PERSON_WITHOUT_CAPITALS = re.compile(
+    r"谁|誰|किसने|कौन|ใคร|\bمن (?:هو|هي|الذي|قام|[^\W\d_]+)"
+)
 # All nouns have a capital letter in German: a name follows another one, a title or "Firma".
 _ASKS_FOR_PERSON_IN_GERMAN = re.compile(r"\b(wer|wem|wen|wie heißt)\b", re.IGNORECASE)
 _GERMAN_NAME = re.compile(
     r"(?<!^)\b(?:Herrn?|Frau|Dr\.|Prof\.|Firma|[^\W\d_a-zäöüß][^\W\d_]+) ([^\W\d_a-zäöüß][^\W\d_]+)"
 )
 _ASKS_FOR_REASON = re.compile(
-    r"\b(warum|wieso|weshalb|weswegen|pourquoi|por qué|perché|por que|waarom|почему|зачем|отчего"
+    r"\b(why|how come|warum|wieso|weshalb|weswegen|pourquoi|por qué|perché|por que|waarom"
+    r"|почему|зачем|отчего"
     r"|γιατί|de ce|neden|niçin|niye|tại sao|vì sao|لماذا)\b"
     r"|为什么|為什麼|为何|क्यों|ทำไม|เพราะอะไร|なぜ|どうして|왜",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"\b(weil|denn|da|wegen|damit|aufgrund|deshalb|daher|nachdem|um zu|grund|parce|car|afin|pour"
+    r"\b(because|since|as|due|so|to|for|from|caus\w+|reason\w*|owing|thus|therefore|hence|after"
+    r"|result\w*|when|if|lest|prevent\w*|risk\w*"
+    r"|weil|denn|da|wegen|damit|aufgrund|deshalb|daher|nachdem|um zu|grund|parce|car|afin|pour"
     r"|porque|debido|para|causa|riesgo|ya que|pues|perché|poiché|omdat"
     r"|потому|поскольку|так как|из-за|чтобы|ради|причин\w|после того|благодаря"
     r"|επειδή|γιατί|διότι|λόγω|καθώς|ώστε|εξαιτίας|για να"
@@ -114,27 +180,59 @@ def strip_source_phrase(question: str) -> str:
     return _SOURCE_PHRASE.sub("", question)
 
 
+def asks_for_person(question: str) -> bool:
+    """Return True if *question* asks for a person, also in scripts without capital letters."""
+    return any(
+        pattern.search(question)
+        for pattern in (
+            _ASKS_FOR_PERSON,
+            _ASKS_FOR_PERSON_IN_GERMAN,
+            _ASKS_FOR_PERSON_WITHOUT_CAPITALS,
+        )
+    )
+
+
+def needs_answer_type(question: str, sentence: str) -> bool:
+    """Return True if *sentence* can answer *question* only with what `match_answer_type` looks for.
+
+    A role or a group can answer who does something: "The customer pays."
+    """
+    if not asks_for_person(question):
+        return True
+    return bool(_ASKS_FOR_NAME.search(question)) and not _AGENT.search(sentence)
+
+
+def asks_for_price(question: str) -> bool:
+    """Return True if *question* asks for a price in other words than `find_price_terms` has."""
+    return bool(_ASKS_FOR_PRICE.search(question))
+
+
 def match_answer_type(question: str, sentence: str) -> float:
     """Return 1 if *sentence* contains a number, person or reason that *question* asks for, else 0.
 
     A person's name counts only if the question does not contain it. Return 0.5 if the question asks
     for none of them.
     """
+    if _ASKS_FOR_YEAR.search(question):
+        return float(bool(_YEAR.search(sentence)))
     if _ASKS_FOR_NUMBER.search(question):
-        return float(bool(_NUMBER.search(sentence)))
+        return float(bool(NUMBER.search(sentence)))
     if _ASKS_FOR_REASON.search(question):
         return float(bool(_REASON.search(sentence)))
     if _ASKS_FOR_PERSON_IN_GERMAN.search(question):
-        german_names = _GERMAN_NAME.findall(sentence)
-        return float(any(name.casefold() not in question.casefold() for name in german_names))
+        return _match_person(_GERMAN_NAME.findall(sentence), question)
     if _ASKS_FOR_PERSON.search(question):
-        folded_question = question.casefold()
         # Skip the first word: it is capitalised whether or not it is a name.
-        names = _NAME.finditer(sentence, 1)
-        return float(
-            any(
-                name.group()[0].isupper() and name.group().casefold() not in folded_question
-                for name in names
-            )
-        )
+        names = (match.group() for match in _NAME.finditer(sentence, 1))
+        persons = [name for name in names if name[0].isupper() and not NUMBER.fullmatch(name)]
+        return _match_person(persons, question)
     return 0.5
+
+
+def _match_person(names: Sequence[str], question: str) -> float:
+    """Return 1 if one of *names* is not in *question*, else 0.
+
+    Words in parentheses at the end of *question* were added by `rewrite_follow_up`.
+    """
+    own_part = question.partition(" (")[0].casefold()
+    return float(any(name.casefold() not in own_part for name in names))

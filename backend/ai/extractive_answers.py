@@ -15,22 +15,33 @@ from math import log
 from typing import Final, Generic, Protocol, TypeVar
 
 from backend.ai.answer_options import ExtractionOptions, detect_answer_language
-from backend.ai.answer_types import match_answer_type, strip_source_phrase
+from backend.ai.answer_types import (
+    asks_for_person,
+    asks_for_price,
+    match_answer_type,
+    needs_answer_type,
+    strip_source_phrase,
+)
 from backend.ai.chunk_statements import AnalyzedStatement, AnswerChunk, analyze_chunk
+from backend.ai.counted_things import find_counted_words, is_counted_in
 from backend.ai.embedder import Embedder
 from backend.ai.term_coverage import (
     TextTerms,
     compute_weighted_coverage,
     find_required_terms,
     find_shared_terms,
+    has_price_terms,
     is_named_in,
 )
+from backend.ai.text.function_words import extract_subject_terms
 from backend.ai.text.statements import Statement
 from backend.ai.text.terms import extract_terms
 
 # Additional support of a line such as "Phone: 0221 4455" if the question contains its label, and
 # of a table row if the question contains one of its cells and the name of another column.
 _LABEL_BONUS: Final = 0.25
+# Languages whose sentences are separated by spaces, like clauses: a statement may continue another.
+_CLAUSE_LANGUAGES: Final = frozenset({"th"})
 # Maximum number of table rows that answer a question together.
 _MAX_ROWS: Final = 10
 
@@ -44,7 +55,8 @@ ScoredChunkT = TypeVar("ScoredChunkT", bound=AnswerChunk, contravariant=True)
 class ScoredSentence(Generic[ChunkT]):
     """A statement of a chunk: `quote` is the document's text from `start` to `end`.
 
-    `answer_type` is 1 if it contains the number or name that is asked for.
+    `answer_type` is 1 if it contains the number or name that is asked for. `can_answer` is
+    False if it lacks what `ExtractionOptions` requires.
     """
 
     chunk: ChunkT
@@ -54,6 +66,7 @@ class ScoredSentence(Generic[ChunkT]):
     question_terms: AbstractSet[str]
     answer_type: float
     language: str = ""
+    can_answer: bool = True
 
     @property
     def start(self) -> int:
@@ -166,6 +179,9 @@ def rank_sentences(
         return []
     coverages = _compute_coverages(question, language, chunks, options, term_weights or {})
     shares = _compute_shares(question, language, candidates, options, term_weights or {})
+    missing_shares = _compute_missing_shares(
+        question, language, candidates, options, term_weights or {}
+    )
     shared_terms = [
         find_shared_terms(question_terms, candidate.analyzed.terms) for candidate in candidates
     ]
@@ -183,15 +199,16 @@ def rank_sentences(
             question_terms,
             language,
             _Evidence(
-                similarity=options.similarity_weight * cosine,
+                similarity=cosine,
                 shared=sum(map(weights.__getitem__, terms)) / total_weight,
                 share=share,
                 coverage=coverages[candidate.chunk_index],
+                missing_share=missing_share,
             ),
             options,
         )
-        for candidate, terms, share, cosine in zip(
-            candidates, shared_terms, shares, cosines, strict=True
+        for candidate, terms, share, missing_share, cosine in zip(
+            candidates, shared_terms, shares, missing_shares, cosines, strict=True
         )
     ]
     ranks = [1 - candidate.chunk_index / len(chunks) for candidate in candidates]
@@ -210,6 +227,7 @@ class _Evidence:
     shared: float
     share: float
     coverage: float
+    missing_share: float
 
 
 def _score_candidate(
@@ -222,19 +240,20 @@ def _score_candidate(
 ) -> ScoredSentence[ChunkT]:
     """Return the statement with its score and its support."""
     statement = candidate.statement
-    answer_type = match_answer_type(question, statement.text)
+    answer_type = _match_answer_type(question, candidate, language)
+    similarity = options.similarity_weight * evidence.similarity
     is_named = _is_value_named(statement, question_terms, language)
     return ScoredSentence(
         chunk=candidate.chunk,
         statement=statement,
         score=(
-            evidence.similarity
+            similarity
             + options.shared_terms_weight * evidence.shared
             + options.share_weight * evidence.share
             + options.answer_type_weight * answer_type
         ),
         support=(
-            evidence.similarity
+            similarity
             + (_LABEL_BONUS if is_named else 0.0)
             + (options.missing_type_support if answer_type == 0.0 else 0.0)
             + options.shared_terms_support * evidence.shared
@@ -244,7 +263,64 @@ def _score_candidate(
         answer_type=answer_type,
         question_terms=question_terms,
         language=language,
+        # A value whose label, or whose row and column, the question names is an answer.
+        can_answer=is_named
+        or (
+            _has_answer_type(question, statement, answer_type, options)
+            and _has_subject(question, question_terms, language, evidence, options)
+        ),
     )
+
+
+def _has_answer_type(
+    question: str, statement: Statement, answer_type: float, options: ExtractionOptions
+) -> bool:
+    return (
+        answer_type > 0.0
+        or not options.requires_answer_type
+        or not needs_answer_type(question, statement.text)
+    )
+
+
+def _has_subject(
+    question: str,
+    question_terms: AbstractSet[str],
+    language: str,
+    evidence: _Evidence,
+    options: ExtractionOptions,
+) -> bool:
+    """Return False if the statement lacks much of the question and is not similar enough to it."""
+    if _asks_for_entity(question, question_terms, language):
+        return (
+            evidence.missing_share <= options.max_missing_entity_share
+            or evidence.similarity >= options.min_entity_similarity
+        )
+    return (
+        evidence.missing_share <= options.max_missing_share
+        or evidence.similarity >= options.min_similarity
+    )
+
+
+def _asks_for_entity(question: str, question_terms: AbstractSet[str], language: str) -> bool:
+    """Return True if *question* asks for a person or a price."""
+    return (
+        asks_for_person(question)
+        or asks_for_price(question)
+        or has_price_terms(question_terms, language)
+    )
+
+
+def _match_answer_type(question: str, candidate: Candidate[AnswerChunk], language: str) -> float:
+    """Return the answer type of `ExtractionOptions`; 0 if a number is not that of what is counted.
+
+    Only sentences are read for what is counted: in a table, it is the name of a column.
+    """
+    statement = candidate.statement
+    answer_type = match_answer_type(question, statement.text)
+    if answer_type != 1.0 or statement.cells:
+        return answer_type
+    counted = find_counted_words(question, language)
+    return float(not counted or is_counted_in(candidate.text, counted, language))
 
 
 def _compute_coverages(
@@ -286,6 +362,35 @@ def _compute_shares(
     ]
 
 
+def _compute_missing_shares(
+    question: str,
+    language: str,
+    candidates: Sequence[Candidate[ChunkT]],
+    options: ExtractionOptions,
+    term_weights: Mapping[str, float],
+) -> Sequence[float]:
+    """Return the share of the question's own terms that candidate and title lack, by weight.
+
+    Words that `rewrite_follow_up` added are not the question's own.
+    """
+    if min(options.max_missing_share, options.max_missing_entity_share) >= 1.0:
+        return [0.0] * len(candidates)
+    subject_terms = extract_subject_terms(question.partition(" (")[0], language)
+    required_terms = find_required_terms(question, language)
+    own_terms = {term: weight for term, weight in required_terms.items() if term in subject_terms}
+    if not own_terms:
+        return [0.0] * len(candidates)
+    shares = []
+    previous: Candidate[ChunkT] | None = None
+    for candidate in candidates:
+        terms = candidate.analyzed.terms.join(TextTerms.from_text(candidate.chunk.title, language))
+        if language in _CLAUSE_LANGUAGES and previous and previous.chunk is candidate.chunk:
+            terms = terms.join(previous.analyzed.terms)
+        shares.append(1.0 - compute_weighted_coverage(own_terms, terms, term_weights, language))
+        previous = candidate
+    return shares
+
+
 def _is_value_named(statement: Statement, question_terms: AbstractSet[str], language: str) -> bool:
     """Return True if the question contains the label, or a cell and another column's name."""
     if not statement.columns:
@@ -311,8 +416,9 @@ def select_sentences(
 ) -> list[ScoredSentence[ChunkT]]:
     """Return the sentences of *ranked* for the answer; none if the first lacks support.
 
-    If the first sentence contains the number or name that the question asks for, so do the further
-    ones. Table rows must contain all terms of the question that the first row contains.
+    One of them must have what `ExtractionOptions` requires. If it contains the number or name that
+    the question asks for, so do the others. Table rows must contain all terms of the question that
+    the first row contains.
     """
     if not ranked or ranked[0].support < options.min_support:
         return []
@@ -321,10 +427,12 @@ def select_sentences(
     selected = [
         sentence
         for sentence in ranked
-        if sentence.score >= min_score
-        and sentence.support >= options.min_support
-        and sentence.answer_type >= ranked[0].answer_type
+        if sentence.score >= min_score and sentence.support >= options.min_support
     ]
+    first = next((sentence for sentence in selected if sentence.can_answer), None)
+    if first is None:
+        return []
+    selected = [sentence for sentence in selected if sentence.answer_type >= first.answer_type]
     selected = [sentence for sentence in selected if not _is_heading_of(sentence, selected)]
     if not selected[0].statement.cells:
         return _drop_other_rows(selected)[: options.max_sentences]

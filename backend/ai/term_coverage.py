@@ -1,5 +1,6 @@
 """Share of a question's terms that a text contains, also in related forms and in compounds."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ _MIN_STEM_CHARS: Final = 4
 _SHORT_ROOTS: Final = {"tr": 3, "el": 3, "hi": 2}
 # Maximum number of characters that a form of a short stem has more.
 _MAX_ADDED_CHARS: Final = 3
+_LONG_VOWELS: Final = re.compile("(?<=.)[اويىءئؤ]")
+_ARABIC_ENDING: Final = re.compile("(?<=..)[تة]$")
 # Languages whose participles have a prefix: *gereinigt* is a form of *reinigen*.
 _PARTICIPLE_LANGUAGES: Final = frozenset({"de", "nl"})
 _PARTICIPLE_PREFIX: Final = "ge"
@@ -39,6 +42,7 @@ _QUESTION_TERMS: Final = frozenset(
     extract_terms(
         "many much kind kinds type types sort name names named called tell me about give list"
         " describe explain please know find show also any some main exactly more most mean used"
+        " often per happen happened happens people person persons"
         " wer wem wen wessen was wie wo wann warum wieso wohin woher wieviel viel viele welche"
         " welcher welches welchen welchem gibt bekommt lautet heißt ist sind wird der das"
         " qui que quoi quel quelle quels quelles combien quand où pourquoi est sont"
@@ -60,6 +64,12 @@ class TextTerms:
     def from_text(cls, text: str, language: str = "") -> Self:
         terms = frozenset(extract_terms(text, language))
         return cls(terms, tuple(term for term in terms if is_long_term(term, language)))
+
+    def join(self, other: Self) -> Self:
+        """Return the terms of both texts."""
+        return replace(
+            self, terms=self.terms | other.terms, long_terms=(*self.long_terms, *other.long_terms)
+        )
 
 
 def find_required_terms(question: str, language: str = "") -> Mapping[str, float]:
@@ -102,6 +112,11 @@ def compute_weighted_coverage(
     return covered / total if total else 0.0
 
 
+def has_price_terms(terms: AbstractSet[str], language: str) -> bool:
+    """Return True if *terms* of a question contain a word that asks for a price."""
+    return not terms.isdisjoint(_PRICE_TERMS | find_price_terms(language))
+
+
 def find_shared_terms(question_terms: AbstractSet[str], text_terms: TextTerms) -> AbstractSet[str]:
     """Return the terms of the question that a text contains, also as parts of compounds."""
     return {
@@ -109,6 +124,11 @@ def find_shared_terms(question_terms: AbstractSet[str], text_terms: TextTerms) -
         for term in question_terms
         if term in text_terms.terms or _is_part_of_any(term, text_terms)
     }
+
+
+def is_term_in(term: str, text_terms: TextTerms, language: str = "") -> bool:
+    """Return True if a text contains *term*, a related form, or a compound with it."""
+    return _term_coverage(term, text_terms, language) > 0.0
 
 
 def is_named_in(label: str, question_terms: AbstractSet[str], language: str = "") -> bool:
@@ -153,6 +173,8 @@ def _find_related_term(term: str, text_terms: TextTerms, language: str) -> bool:
     min_chars = _SHORT_ROOTS.get(language, _MIN_STEM_CHARS if language in TERM_LANGUAGES else 5)
     if len(term) < min_chars:
         return False
+    if language == "ar" and _shares_consonants(term, text_terms):
+        return True
     if len(term) < 5:
         # A short term is complete, and the other one is a little longer.
         return any(
@@ -168,6 +190,22 @@ def _find_related_term(term: str, text_terms: TextTerms, language: str) -> bool:
         or (has_stems and len(text_term) >= min_shorter and stem.startswith(text_term))
         for text_term in _strip_participle_prefix(text_terms.terms, language)
     )
+
+
+def _shares_consonants(term: str, text_terms: TextTerms) -> bool:
+    """Return True if a text contains an Arabic word with the consonants of *term*.
+
+    Plurals and verbs differ from a noun in their vowels, of which the long ones are written.
+    """
+    consonants = _find_consonants(term)
+    return len(consonants) > 1 and any(
+        _find_consonants(text_term) == consonants for text_term in text_terms.terms
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _find_consonants(term: str) -> str:
+    return _ARABIC_ENDING.sub("", _LONG_VOWELS.sub("", term))
 
 
 def _strip_prefix(term: str, language: str) -> str:

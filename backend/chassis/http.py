@@ -4,6 +4,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -64,6 +65,15 @@ class UpstreamProblem(UpstreamError):
         self.status = status
         self.code = code
         self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedResponse:
+    """Response of another service: status, headers, and the content in pieces."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: Iterator[bytes]
 
 
 class ServiceClient:
@@ -171,15 +181,36 @@ class ServiceClient:
                 self._parse_response(path, response.status, response.read(_MAX_RESPONSE_BYTES + 1))
             yield from _parse_events(_read_chunks(response, path), path)
 
+    @contextmanager
+    def open_response(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[ForwardedResponse]:
+        """Send a request and return its response of any status, to be passed on unchanged.
+
+        The connection is closed at the end of the block.
+
+        Raises:
+            UpstreamTimeout: no response within the read timeout.
+            UpstreamUnavailable: no instance accepts connections, or the connection was lost. Both
+                also while the content is read.
+        """
+        with self._open_instance_response(method, path, body, headers) as response:
+            yield ForwardedResponse(response.status, response.headers, _read_chunks(response, path))
+
     def _open_stream(
         self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        return self._open_instance_response("POST", path, body, headers)
+
+    def _open_instance_response(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
         *others, last = self._rotate_instances()
         for url, host_header in others:
             with suppress(_ConnectionFailed):
-                return self._open_response("POST", url + path, body, {**headers, **host_header})
+                return self._open_response(method, url + path, body, {**headers, **host_header})
         url, host_header = last
-        return self._open_response("POST", url + path, body, {**headers, **host_header})
+        return self._open_response(method, url + path, body, {**headers, **host_header})
 
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -30,6 +30,9 @@ class Service:
         api_description: first paragraph of the service's API page, in Markdown.
         threads: worker threads of each gunicorn worker.
         worker_class: gunicorn's worker class.
+        api_paths: prefixes besides `/api/v1/NAME` that the service accepts on its own port, each
+            with the path that replaces it.
+        own_path: what replaces `/api/v1/NAME` on its own port.
         declares_agent_tools: True if the service calls `declare_agent_tools`
             (backend/chassis/web/agent_tools.py).
         commands: subcommands of `python -m backend` that the service's `__main__.main` handles.
@@ -42,6 +45,8 @@ class Service:
     api_description: str = ""
     threads: int = 16
     worker_class: str = "gthread"
+    api_paths: tuple[tuple[str, str], ...] = ()
+    own_path: str = ""
     declares_agent_tools: bool = False
     commands: tuple[Command, ...] = ()
     imports: tuple[str, ...] = ()
@@ -59,6 +64,11 @@ class Service:
     def full_name(self) -> str:
         """The service's name in health responses and logs."""
         return self.name if self.is_gateway else f"{self.name}-service"
+
+    @property
+    def path_replacements(self) -> tuple[tuple[str, str], ...]:
+        """Prefixes of the gateway's API that its own port accepts, and what replaces each."""
+        return ((f"/api/v1/{self.name}", self.own_path), *self.api_paths)
 
     @property
     def module(self) -> str:

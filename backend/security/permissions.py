@@ -85,7 +85,15 @@ DELEGATED_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "agent-service": frozenset(
         {Permission.RAG_READ, Permission.RAG_WRITE, Permission.PACKAGES_READ}
     ),
-    "admin-service": frozenset({Permission.SYSTEM_READ}),
+    "admin-service": frozenset(
+        {
+            Permission.SYSTEM_READ,
+            Permission.USERS_READ,
+            Permission.CHAT_USE,
+            Permission.CHAT_READ,
+            Permission.CHAT_MANAGE,
+        }
+    ),
     "chat-service": frozenset(
         {Permission.AGENT_QUERY, Permission.RAG_READ, Permission.PACKAGES_READ}
     ),

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -31,8 +32,9 @@ _INSERT_EVENTS = """
 INSERT INTO tracking_events (id, tenant_id, package_id, key, code, occurred_at, received_at,
   local_time, time_basis, sequence, location, source)
 SELECT 'evt_' || substr(p.id, 5) || s.number, p.tenant_id, p.id,
-  'id:' || p.number || '-' || s.number, s.code, {time}, {time}, NULL, 'offset', s.number,
-  p.origin, 'api'
+  'id:' || p.number || '-' || s.number,
+  CASE WHEN s.code = 'delivered' AND p.status <> 'delivered' THEN 'note' ELSE s.code END,
+  {time}, {time}, NULL, 'offset', s.number, p.origin, 'api'
 FROM packages p CROSS JOIN steps s
 WHERE p.row > :first AND p.row <= :last
 ORDER BY p.row, s.number
@@ -46,17 +48,20 @@ _POSTGRESQL_TIME = "p.started_at + s.number * interval '9 hours'"
 def load_rows(database: Database, count: int) -> None:
     """Insert *count* packages with ten events each. Indexes are created afterwards."""
     with database.as_owner() as connection:
+        started = time.monotonic()
         is_sqlite = connection.dialect.name == "sqlite"
         indexes = _drop_indexes(connection) if is_sqlite else []
         rows = iterate_packages(count)
         while batch := list(islice(rows, _BATCH)):
             (_insert_sqlite if is_sqlite else _copy)(connection, batch)
+        print(f"packages: {time.monotonic() - started:.0f} s", flush=True)
         _insert_events(connection, count, _SQLITE_TIME if is_sqlite else _POSTGRESQL_TIME)
         connection.execute(
             text("INSERT INTO package_usage (tenant_id, packages) VALUES (:tenant, :count)"),
             {"tenant": TENANT, "count": count},
         )
         _insert_tags(connection)
+        print(f"events: {time.monotonic() - started:.0f} s", flush=True)
         for statement in indexes:
             connection.exec_driver_sql(statement)
         if is_sqlite:
@@ -169,13 +174,13 @@ def _copy(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     )
 
 
-def _insert_events(connection: Connection, count: int, time: str) -> None:
+def _insert_events(connection: Connection, count: int, time_expression: str) -> None:
     connection.execute(text("CREATE TEMPORARY TABLE steps (number INTEGER, code TEXT)"))
     connection.execute(
         text("INSERT INTO steps VALUES (:number, :code)"),
         [{"number": number, "code": code} for number, code in enumerate(_CODES)],
     )
-    statement = text(_INSERT_EVENTS.format(time=time))
+    statement = text(_INSERT_EVENTS.format(time=time_expression))
     for first in range(0, count, _BATCH):
         connection.execute(statement, {"first": first, "last": first + _BATCH})
 

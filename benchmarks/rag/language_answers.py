@@ -1,11 +1,14 @@
 """Print how many questions in twelve languages are answered right without a language model.
 
-    python -m benchmarks.rag.language_answers [LANGUAGE …] [--mixed]
+    python -m benchmarks.rag.language_answers [LANGUAGE …] [--mixed] [--near-misses]
 
 `language_questions/LANGUAGE.txt` has documents and 20 questions about them. Each language is
 a library of its own; with --mixed, all documents are in one. Documents are searched and answered as
 by the rag service. An answer is right if it contains the expected text; a question without an
 answer in the documents must be refused. Wrong answers are printed below the table.
+
+With --near-misses, the questions are those of `near_misses/LANGUAGE.txt`: what the same documents
+do not say about their subjects. All must be refused.
 """
 
 import argparse
@@ -118,11 +121,17 @@ def main() -> None:
     parser.add_argument("languages", nargs="*")
     parser.add_argument("--mixed", action="store_true")
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--near-misses", action="store_true")
     parser.add_argument("--multilingual", action="store_true")
     arguments = parser.parse_args()
     folder = FOLDER / "held_out" if arguments.held_out else FOLDER
     languages = arguments.languages or sorted(file.stem for file in folder.glob("*.txt"))
     sets = {language: read_questions(folder / f"{language}.txt") for language in languages}
+    if arguments.near_misses:
+        sets = {
+            language: (documents, read_near_misses(language))
+            for language, (documents, _) in sets.items()
+        }
     embedder = (
         MultilingualEmbedder(threads=1) if arguments.multilingual else BuiltInEmbedder(threads=1)
     )
@@ -149,6 +158,12 @@ def read_questions(file: Path) -> tuple[dict[str, str], list[Question]]:
         title, _, text = part.partition("\n")
         documents[title] = text
     return documents, list(_parse_questions(question_part.splitlines()))
+
+
+def read_near_misses(language: str) -> list[Question]:
+    """Return questions about the subjects of the documents that the documents do not answer."""
+    lines = (FOLDER / "near_misses" / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+    return [Question(line, _NO_ANSWER, None) for line in lines]
 
 
 def _parse_questions(lines: Sequence[str]) -> Iterator[Question]:

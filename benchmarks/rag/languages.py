@@ -126,8 +126,8 @@ def _score(embedded: Embedded, library: Library, language: str) -> list[float]:
         for model in (0, 1)
     )
     index = build_index(texts)
-    weights = {
-        q: _collect_evidence(index, text, keyword[q], multilingual[q], library, language).weight
+    evidence = {
+        q: _collect_evidence(index, text, keyword[q], multilingual[q], library, language)
         for q, text in question_set.questions.items()
     }
     rankings = (
@@ -135,7 +135,14 @@ def _score(embedded: Embedded, library: Library, language: str) -> list[float]:
         english,
         multilingual,
         {q: fusion.fuse_rankings(english[q], keyword[q]) for q in keyword},
-        {q: fusion.fuse_rankings(multilingual[q], keyword[q], weights[q]) for q in keyword},
+        {
+            q: fusion.fuse_rankings(
+                fusion.prefer_language(multilingual[q], library.languages, language, evidence[q]),
+                keyword[q],
+                evidence[q].weight,
+            )
+            for q in keyword
+        },
     )
     return [
         fmean(compute_ndcg(ranking[q], question_set.grades[q]) for q in question_set.questions)

@@ -3,7 +3,7 @@
 
 import pytest
 
-from backend.ai.answer_types import match_answer_type
+from backend.ai.answer_types import asks_for_price, match_answer_type, needs_answer_type
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,46 @@ from backend.ai.answer_types import match_answer_type
 def test_sentence_with_the_kind_of_answer_is_recognised(question, with_answer, without):
     assert match_answer_type(question, with_answer) == 1.0
     assert match_answer_type(question, without) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("question", "with_answer", "without"),
+    [
+        ("Why is the water switched off?", "Because the pipes freeze.", "The water is off."),
+        ("In which year was it built?", "It was built in 1854.", "It opens at 10:30."),
+        ("Ký túc xá xây năm nào?", "Xây năm 1982.", "Cổng đóng lúc 22 giờ 30."),
+        ("图书馆是哪一年成立的？", "成立于1987年。", "每次可借5本书。"),
+        ("Who built it (Tom Fitch)?", "It was built by Tom Fitch.", "It is old."),
+    ],
+)
+def test_year_reason_or_name_is_required(question, with_answer, without):
+    assert match_answer_type(question, with_answer) == 1.0
+    assert match_answer_type(question, without) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "needs_name"),
+    [
+        ("Who pays the postage?", "The customer pays the postage.", False),
+        ("Who may use the pool?", "All tenants may use the pool.", False),
+        ("Who cleaned the stairs?", "The stairs were cleaned by a company.", False),
+        ("Wer darf die Waschküche benutzen?", "Die Waschküche steht den Mietern offen.", False),
+        ("Wer hat die Treppe gebaut?", "Die Treppe wurde von der Stadt gebaut.", False),
+        ("Who founded the allotment?", "The allotment has 64 plots.", True),
+        ("Wer hat die Zeche gegründet?", "Die Zeche wurde 1854 gegründet.", True),
+        ("¿Quién fundó la piscina?", "La piscina abre en junio.", True),
+        ("Кто построил маяк?", "Маяк построен давно.", True),
+        ("Müzeyi kim kurdu?", "Müze büyüktür.", True),
+        ("When does it open?", "It is closed.", True),
+    ],
+)
+def test_role_can_answer_who_does_something(question, sentence, needs_name):
+    assert needs_answer_type(question, sentence) is needs_name
+
+
+@pytest.mark.parametrize(
+    ("question", "is_price"),
+    [("How much is the deposit?", True), ("停车费多少钱？", True), ("How many plots?", False)],
+)
+def test_question_for_a_price_is_recognised(question, is_price):
+    assert asks_for_price(question) is is_price

@@ -270,3 +270,27 @@ def test_first_chunk_is_preferred_with_a_chunk_rank_weight():
 def test_no_chunks_give_no_answer():
     assert extract_quotes("Anything?") == []
     assert select_sentences([], OPTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many flats does the house have?", ["The house has 12 flats."]),
+        ("How many tenants does the house have?", []),
+        ("Who designed the house?", ["The house was designed by Ada Berg."]),
+        ("Who sold the house?", []),
+        ("Why was the house painted?", []),
+        ("How much is the key of the house?", []),
+    ],
+)
+def test_sentence_about_the_subject_without_what_is_asked_for_is_no_answer(question, expected):
+    house = StoredChunk(
+        "The house has 12 flats. The house was designed by Ada Berg. The tenants of the house"
+        " pay 9 euros. The house was painted green."
+    )
+    options = replace(OPTIONS, requires_answer_type=True, max_missing_entity_share=0.35)
+    options = replace(options, min_entity_similarity=1.0, max_sentences=1)
+
+    sentences = extract_answer(question, [house], EmbeddedSimilarities(WordEmbedder()), options)
+
+    assert [sentence.quote for sentence in sentences] == expected

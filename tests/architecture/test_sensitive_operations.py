@@ -55,6 +55,8 @@ OPEN_TO_API_KEYS = {
         "DELETE /conversations/<conversation_id>",
         "DELETE /conversations/<conversation_id>/messages/<message_id>",
         "DELETE /conversations/<conversation_id>/messages/<message_id>/reactions/<emoji>",
+        "DELETE /history/<conversation_id>",
+        "DELETE /history/people/<person>",
         "DELETE /hooks/<hook_id>",
         "PATCH /accounts/<account_id>",
         "PATCH /contacts/<contact_id>",
@@ -75,8 +77,13 @@ OPEN_TO_API_KEYS = {
         "POST /templates/sync",
         "PUT /conversations/<conversation_id>/messages/<message_id>/reactions/<emoji>",
         "PUT /conversations/<conversation_id>/read",
+        "PUT /retention",
     },
-    "admin": set(),
+    "admin": {
+        "DELETE /chat/history/<conversation_id>",
+        "DELETE /chat/history/people/<person>",
+        "PUT /chat/retention",
+    },
     "packages": {
         "DELETE /packages/<package_id>",
         "DELETE /packages/webhook-accounts/<account_id>",

@@ -98,7 +98,8 @@ def test_download_from_the_hub_resumes_after_an_abort(hub, model, tmp_path, line
     file = download_model(model, tmp_path / "models", lines.append)
 
     assert file.read_bytes() == DATA
-    assert hub.ranges == ["bytes=0-", f"bytes={len(DATA) // 3}-"]
+    complete_blocks = len(DATA) // 3 // 65_536 * 65_536
+    assert hub.ranges == ["bytes=0-", f"bytes={complete_blocks}-"]
     assert any("100 %" in line for line in lines)
     assert find_downloaded_model(tmp_path) == file
 

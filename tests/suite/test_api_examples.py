@@ -63,6 +63,8 @@ EXPECTED_ERRORS = {
     "DELETE /chat/contacts/{contact_id}": 404,
     "POST /chat/contacts/{contact_id}/link": 404,
     "POST /chat/contacts/{contact_id}/merge": 404,
+    "DELETE /chat/history/people/{person}": 404,
+    "DELETE /admin/chat/history/people/{person}": 404,
     # Nothing was sent to a channel or received from one.
     "GET /chat/conversations/{conversation_id}/attachments/{attachment_id}": 404,
     "POST /chat/deliveries/{delivery_id}/cancel": 404,
@@ -196,6 +198,12 @@ class ExampleSender:
         sessions = caller("GET", "/auth/me/sessions").json()["items"]
         return next(session["id"] for session in sessions if session["current"])
 
+    def create_conversation(self) -> str:
+        """Create a conversation of chat, which another example may delete."""
+        body = {"content": "Where is my parcel?"}
+        response = self.admin("POST", "/chat/message?wait=0", json=body)
+        return str(response.json()["conversation_id"])
+
     def get_request_message(self) -> str:
         session_id = self.responses["POST /agent/query"]["session_id"]
         messages = self.admin("GET", f"/agent/sessions/{session_id}").json()["messages"]
@@ -223,6 +231,8 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/auth/tenants": from_response("POST /auth/tenants", "id"),
     "/auth/tenants/{tenant_id}/members": from_response("POST /auth/users", "id"),
     "/auth/users": from_response("POST /auth/users", "id"),
+    "/admin/chat/history": lambda sender, _: sender.create_conversation(),
+    "/admin/users": from_response("POST /auth/users", "id"),
     "/agent/personas": from_response("POST /agent/personas", "id"),
     "/agent/sessions": from_response("POST /agent/query", "session_id"),
     "/agent/sessions/{session_id}/feedback": from_response(
@@ -234,6 +244,7 @@ IDENTIFIERS: dict[str, Callable[[ExampleSender, UserClient], str]] = {
     "/chat/conversations/{conversation_id}/messages": from_response(
         "POST /chat/message", "message", "id"
     ),
+    "/chat/history": lambda sender, _: sender.create_conversation(),
     "/chat/hooks": from_response("POST /chat/hooks", "id"),
     "/packages": from_response("POST /packages", "id"),
     "/api/v1/agents/investigate/anomaly": from_response("POST /packages", "id"),

@@ -278,6 +278,9 @@ CHAT_ROUTES = {
     "chat GET /conversations/<conversation_id>/events": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),
+    "chat GET /conversations/<conversation_id>/attachments/<attachment_id>": RouteCase(
+        404, path={"conversation_id": "conv_unknown", "attachment_id": "att_unknown"}
+    ),
     "chat GET /conversations/<conversation_id>/messages": RouteCase(
         200, resource=Stage.chat_conversation, visible_to=_TEAM
     ),
@@ -298,6 +301,14 @@ CHAT_ROUTES = {
     },
     "chat GET /search": RouteCase(200, send={"params": {"q": "hello"}}),
     "chat GET /stats": RouteCase(200),
+    "chat GET /history": RouteCase(200),
+    "chat GET /history/export": RouteCase(200),
+    "chat DELETE /history/<conversation_id>": RouteCase(
+        204, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "chat DELETE /history/people/<person>": RouteCase(404, path={"person": "contact:unknown"}),
+    "chat GET /retention": RouteCase(200),
+    "chat PUT /retention": RouteCase(200, json={"days": None}),
     "chat GET /accounts": RouteCase(200),
     "chat POST /accounts": RouteCase(201, json={"channel": "generic", "name": "Shop"}),
     "chat GET /accounts/<account_id>": RouteCase(
@@ -439,6 +450,7 @@ ROUTES: dict[str, RouteCase] = {
         visible_to=(*ADMINS, "foreign_admin"),
     ),
     "auth DELETE /roles/<name>": RouteCase(204, resource=Stage.role, visible_to=("home_admin",)),
+    "auth GET /colleagues": RouteCase(200),
     "auth GET /tenants": RouteCase(200),
     "auth POST /tenants": RouteCase(201, json=lambda: {"name": f"Team {time.time_ns()}"}),
     "auth PATCH /tenants/<tenant_id>": RouteCase(
@@ -531,6 +543,7 @@ ROUTES: dict[str, RouteCase] = {
     ),
     "agent POST /query": RouteCase(200, json=ASK),
     "agent GET /sessions": RouteCase(200),
+    "agent POST /internal/sessions/delete": RouteCase(404, json={"ids": ["unknown"]}),
     "agent POST /sessions": RouteCase(201, json={"origin": "chat"}),
     "agent POST /sessions/<session_id>/messages": RouteCase(
         201,
@@ -615,6 +628,29 @@ ROUTES: dict[str, RouteCase] = {
     },
     "admin GET /settings": RouteCase(200),
     "admin GET /limits": RouteCase(200),
+    "admin GET /chat/stats": RouteCase(200),
+    "admin GET /chat/history": RouteCase(200),
+    "admin GET /chat/history/export": RouteCase(200),
+    "admin GET /chat/history/<conversation_id>": RouteCase(
+        200, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "admin DELETE /chat/history/<conversation_id>": RouteCase(
+        204, resource=Stage.chat_conversation, visible_to=_TEAM
+    ),
+    "admin DELETE /chat/history/people/<person>": RouteCase(
+        404, path={"person": "contact:unknown"}
+    ),
+    "admin GET /chat/retention": RouteCase(200),
+    "admin PUT /chat/retention": RouteCase(200, json={"days": None}),
+    "admin GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
+    "admin GET /me/stats": RouteCase(200),
+    "auth GET /users/<user_id>/stats": RouteCase(404, path={"user_id": "unknown"}),
+    "auth GET /me/stats": RouteCase(200),
+    **{
+        f"{name} GET /users/<user_id>/stats": RouteCase(200, path={"user_id": "unknown"})
+        for name in ("agent", "rag", "chat")
+    },
+    **{f"{name} GET /me/stats": RouteCase(200) for name in ("agent", "rag", "chat")},
     "console GET /": RouteCase(200),
     "console GET /<path:path>": RouteCase(200, path={"path": "documents"}),
     "console GET /assets/<version>/<path:name>": RouteCase(

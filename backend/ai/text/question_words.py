@@ -40,6 +40,7 @@ _QUESTION_WORDS: Final = {
 }
 # Words that ask for a price. A text with a number may give the price without them.
 _PRICE_WORDS: Final = {
+    "en": "price cost costs fee charge pay paid",
     "de": "kostet kosten preis teuer gebühr zahlen bezahlen zahlt",
     "es": "cuesta cuestan precio vale valen coste tarifa pagar paga",
     "fr": "coûte coûtent prix tarif payer",

@@ -114,31 +114,63 @@ class EventRecorder:
             key: events with the same key are delivered in order.
             tenant_id: tenant of the object, "" without one.
         """
-        event = OutboxEvent(
-            id=str(uuid4()),
-            type=data.event_type,
-            subject=subject,
-            key=key,
-            tenant_id=tenant_id,
-            time=time,
-            data=data.model_dump(mode="json"),
-            traceparent=_get_traceparent(),
+        self.record_events(
+            session, [data], subject=subject, key=key, tenant_id=tenant_id, time=time
         )
-        self.add_event(session, event, "events")
+
+    def record_events(
+        self,
+        session: Session,
+        events: Iterable[EventData],
+        *,
+        subject: str,
+        key: str,
+        tenant_id: str,
+        time: datetime,
+    ) -> None:
+        """Add domain events about one object in this order, see `record_event`."""
+        traceparent = _get_traceparent()
+        self._add_events(
+            session,
+            [
+                OutboxEvent(
+                    id=str(uuid4()),
+                    type=data.event_type,
+                    subject=subject,
+                    key=key,
+                    tenant_id=tenant_id,
+                    time=time,
+                    data=data.model_dump(mode="json"),
+                    traceparent=traceparent,
+                )
+                for data in events
+            ],
+            "events",
+        )
 
     def add_event(self, session: Session, event: OutboxEvent, channel: Channel) -> None:
         """Add *event*, and wake the relay of the channel after the commit."""
-        values = {
-            "id": event.id,
-            "type": event.type,
-            "subject": event.subject,
-            "key": event.key,
-            "tenant_id": event.tenant_id,
-            "time": event.time,
-            "data": dict(event.data),
-            "channel": channel,
-            "traceparent": event.traceparent,
-        }
+        self._add_events(session, [event], channel)
+
+    def _add_events(
+        self, session: Session, events: Sequence[OutboxEvent], channel: Channel
+    ) -> None:
+        if not events:
+            return
+        values = [
+            {
+                "id": event.id,
+                "type": event.type,
+                "subject": event.subject,
+                "key": event.key,
+                "tenant_id": event.tenant_id,
+                "time": event.time,
+                "data": dict(event.data),
+                "channel": channel,
+                "traceparent": event.traceparent,
+            }
+            for event in events
+        ]
         session.execute(self._insert, values)
         notify_after_commit(session, _get_topic(channel))
 

@@ -3,9 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
@@ -34,6 +34,7 @@ from backend.chassis.redis import check_redis
 from backend.chassis.settings import CommonSettings, SettingsError, load_env
 from backend.chassis.web import openapi
 from backend.chassis.web.compression import compress_responses
+from backend.chassis.web.cors import allow_cross_origin_requests, load_cors_origins
 from backend.chassis.web.docs_page import create_docs_blueprint
 from backend.chassis.web.health import Check, create_health_blueprint, create_health_view
 from backend.chassis.web.problems import register_error_handlers
@@ -45,6 +46,9 @@ from backend.security.http_errors import unauthenticated
 from backend.security.redis import connect
 from backend.security.request_ids import request_id
 from backend.security.validation import MAX_JSON_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -87,6 +91,7 @@ def create_service(
         with connect(common.redis_url) as redis:
             check_redis(redis)
     app = _ServiceApp(entry.full_name, static_folder=None)
+    app.path_replacements = entry.path_replacements
     app.config.update(SECRET_KEY=common.secret_key.reveal(), MAX_CONTENT_LENGTH=MAX_JSON_BYTES)
     register_error_handlers(app)
     if "database" in checks:
@@ -124,6 +129,19 @@ class _ServiceApp(Flask):
     """Flask app without sessions and without asynchronous views, which no service uses."""
 
     session_interface = _NoSessions()
+    path_replacements: tuple[tuple[str, str], ...] = ()
+
+    def wsgi_app(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Serve the paths of the gateway's API too, such as `/api/v1/auth/me` for `/me`."""
+        path: str = environ["PATH_INFO"]
+        if path.startswith("/api/"):
+            for prefix, replacement in self.path_replacements:
+                if path == prefix or path.startswith(f"{prefix}/"):
+                    environ["PATH_INFO"] = f"{replacement}{path.removeprefix(prefix)}" or "/"
+                    break
+        return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func*: all views and hooks are synchronous. Flask inspects each at each call."""
@@ -261,6 +279,8 @@ def run_development_server(create_app: Callable[[], Flask], name: str) -> None:
             Flask(name).run(host, common.port, debug=True)
             return  # after Ctrl-C
         app = create_app()
+        if env.is_debug and not get_service(name).is_gateway:
+            allow_cross_origin_requests(app, load_cors_origins(env))
     except SettingsError as error:
         sys.exit(f"{name}: {error}")
     # The supervisor prints the secrets itself. They must not end up in a log file.

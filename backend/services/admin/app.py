@@ -19,13 +19,20 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit_delivery import audit_requests_without_tables
 from backend.security.service_tokens import ServiceTokens
 from backend.services.admin.clients.service_stats import StatsClient
+from backend.services.admin.clients.user_stats import UserStatsClient
+from backend.services.admin.domain.chat import ChatForwarder
 from backend.services.admin.domain.stats import StatsService
+from backend.services.admin.domain.user_stats import UserStatsService
+from backend.services.admin.routes.chat import chat_routes
 from backend.services.admin.routes.settings import settings_routes
 from backend.services.admin.routes.stats import stats_routes
+from backend.services.admin.routes.user_stats import user_stats_routes
 from backend.services.admin.settings import Settings
 
 # Counting many rows takes several seconds; a request for statistics waits no longer than this.
 _READ_TIMEOUT_SECONDS = 10.0
+# Erasing a person deletes thousands of messages in small transactions.
+_CHAT_READ_TIMEOUT_SECONDS = 25.0
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -34,22 +41,28 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = create_service(settings.common, {})
     clients = {name: _create_client(settings, name) for name in settings.urls}
     provide(app, StatsService(StatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, UserStatsService(UserStatsClient(clients), lambda: datetime.now(UTC)))
+    provide(app, ChatForwarder(_create_client(settings, "chat", _CHAT_READ_TIMEOUT_SECONDS)))
     audit_requests_without_tables(app, settings.common)
     provide(app, settings.report)
     app.register_blueprint(stats_routes)
     app.register_blueprint(settings_routes)
+    app.register_blueprint(chat_routes)
+    app.register_blueprint(user_stats_routes)
     add_metrics_route(app)
     add_docs_routes(app)
     return verify_routes(app)
 
 
-def _create_client(settings: Settings, name: str) -> ServiceClient:
+def _create_client(
+    settings: Settings, name: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS
+) -> ServiceClient:
     """Create a client of service *name* that sends a service token of this service."""
     entry = get_service(name)
     tokens = ServiceTokens(settings.common.secret_key.reveal(), get_service("admin").full_name)
     return ServiceClient(
         *settings.urls[name],
-        read_timeout_seconds=_READ_TIMEOUT_SECONDS,
+        read_timeout_seconds=read_timeout_seconds,
         get_service_token=partial(tokens.get_token, entry.full_name),
         ssl_context=settings.gateway_tls_context if entry.is_gateway else None,
     )

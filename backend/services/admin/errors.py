@@ -19,3 +19,26 @@ class StatsUnavailable(ServiceError):
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "5"}
+
+
+class UserNotFound(ServiceError):
+    status = 404
+    code = "not_found"
+    title = "Resource not found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no user with this ID.")
+
+
+class ChatUnavailable(ServiceError):
+    """The chat service does not respond."""
+
+    status = 503
+    code = "chat_unavailable"
+    title = "Chat service unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The chat service does not respond at the moment. Try again later.")
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}

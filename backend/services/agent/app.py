@@ -43,6 +43,7 @@ from backend.services.agent.domain.answers.run_outcomes import RunOutcomeService
 from backend.services.agent.domain.answers.run_records import RunRecordService
 from backend.services.agent.domain.answers.service import MAX_QUEUE_TIME, AnswerService
 from backend.services.agent.domain.conversations.approvals import ApprovalFactory
+from backend.services.agent.domain.conversations.chat_sessions import ChatSessionDeletion
 from backend.services.agent.domain.conversations.conversations import ConversationService
 from backend.services.agent.domain.conversations.feedback import FeedbackService
 from backend.services.agent.domain.conversations.history import HistoryBuilder
@@ -53,7 +54,7 @@ from backend.services.agent.domain.evaluation.replay import CreateAnswerService
 from backend.services.agent.domain.personas import PersonaService
 from backend.services.agent.domain.quotas import DailyTokenLimits, QuotaService
 from backend.services.agent.domain.rule_based.model_planner import SmallModelPlanner
-from backend.services.agent.domain.stats import StatsService
+from backend.services.agent.domain.stats import StatsService, UserStatsService
 from backend.services.agent.domain.tool_list import ToolListService
 from backend.services.agent.engine.chat_models.registry import RULE_BASED_MODEL, ChatModelRegistry
 from backend.services.agent.engine.metrics import AgentMetrics
@@ -62,6 +63,7 @@ from backend.services.agent.engine.tool_execution import ToolExecutor
 from backend.services.agent.engine.toolbox import Toolbox
 from backend.services.agent.model import Tool
 from backend.services.agent.routes.answers import bp as answers
+from backend.services.agent.routes.chat_sessions import bp as chat_sessions
 from backend.services.agent.routes.conversations import bp as conversations
 from backend.services.agent.routes.feedback import bp as feedback
 from backend.services.agent.routes.mcp import AllowedOrigins
@@ -182,6 +184,8 @@ def create_app(
         AllowedOrigins(settings.allowed_mcp_origins),
         FeedbackService(database, now),
         StatsService(database.across_tenants(), now),
+        UserStatsService(database, settings.prices, now),
+        ChatSessionDeletion(database.across_tenants(), event_store),
         run_records,
         CommandServices(
             runner,
@@ -207,6 +211,7 @@ def create_app(
         personas_routes,
         usage,
         stats,
+        chat_sessions,
     ):
         app.register_blueprint(blueprint)
     add_metrics_route(app)

@@ -22,16 +22,18 @@ from backend.chassis.web.app_factory import (
 from backend.chassis.web.audit import audit_requests
 from backend.chassis.web.event_delivery import deliver_events
 from backend.chassis.web.idempotency import IdempotencyStore
-from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics
+from backend.services.chat.clients.metrics import ChatMetrics, queue_metrics, tenant_metrics
 from backend.services.chat.domain.accounts import AccountService
 from backend.services.chat.domain.contacts import ContactService
 from backend.services.chat.domain.conversations import ConversationService
 from backend.services.chat.domain.deliveries import DeliveryService
+from backend.services.chat.domain.history import HistoryService
 from backend.services.chat.domain.hooks import HookService
 from backend.services.chat.domain.media.stored_files import MessageFiles
 from backend.services.chat.domain.messages import MessageService
+from backend.services.chat.domain.retention import RetentionService
 from backend.services.chat.domain.search import SearchService
-from backend.services.chat.domain.stats import StatsService
+from backend.services.chat.domain.stats import StatsService, TenantStats, UserStatsService
 from backend.services.chat.domain.templates import TemplateService
 from backend.services.chat.domain.typing_signals import TypingSignals
 from backend.services.chat.domain.waiting import WaitLimit
@@ -41,11 +43,13 @@ from backend.services.chat.routes.accounts import accounts
 from backend.services.chat.routes.contacts import contacts
 from backend.services.chat.routes.conversations import conversations
 from backend.services.chat.routes.deliveries import deliveries
+from backend.services.chat.routes.history import history
 from backend.services.chat.routes.hooks import hooks
 from backend.services.chat.routes.inbound import inbound
 from backend.services.chat.routes.media import media
 from backend.services.chat.routes.messages import messages
 from backend.services.chat.routes.search import search
+from backend.services.chat.routes.stats import stats
 from backend.services.chat.routes.templates import templates
 from backend.services.chat.routes.webhooks import webhooks
 from backend.services.chat.settings import Settings
@@ -77,6 +81,12 @@ def create_app(
             ),
         )
     )
+    tenant_stats = TenantStats(database.across_tenants(), now, settings.metrics_tenants)
+    metrics.register_polled(
+        PolledCollector(
+            "the statistics of tenants", lambda: tenant_metrics(tenant_stats.get_values())
+        )
+    )
     jobs = components.create_jobs()
     readiness = {"database": database.check_connection}
     app = create_service(
@@ -85,7 +95,8 @@ def create_app(
         readiness=readiness,
         metrics=metrics,
     )
-    audit_requests(app, AuditOutbox("chat", database), (SQLAlchemyError,))
+    audit = AuditOutbox("chat", database)
+    audit_requests(app, audit, (SQLAlchemyError,))
     broker = open_broker(settings.common.events_url)
     deliver_events(app, settings.common, database, metrics, broker)
     waker = WorkerWaker(settings.folder, jobs)
@@ -110,12 +121,15 @@ def create_app(
         ContactService(database, now),
         ConversationService(database, message_log, now),
         delivery_service,
+        HistoryService(database, message_log, audit, now),
         HookService(database, components.encryptor, components.signals.publish_change, now),
         IdempotencyStore("chat", database, settings.common.secret_key.reveal()),
         MessageService(database, message_log, now),
+        RetentionService(database, audit, now),
         SearchService(database),
         StatsService(database, now),
         TemplateService(database, components.decrypt_secrets, components.open_template_source, now),
+        UserStatsService(database, now),
         TypingSignals(components.signals),
         WaitLimit(settings.max_wait.total_seconds()),
     ):
@@ -127,6 +141,8 @@ def create_app(
         messages,
         conversations,
         search,
+        history,
+        stats,
         accounts,
         contacts,
         hooks,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -74,3 +75,23 @@ class ConversationFilter:
     contact_id: str | None = None
     ids: tuple[str, ...] | None = None
     is_assigned: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Conditions of the history of conversations. None accepts everything.
+
+    Attributes:
+        text: words of a message, or a part of the title.
+        since: conversations with messages at this time or later, and messages from then on.
+        until: conversations that were opened before this time, and messages before it.
+    """
+
+    text: str | None = None
+    status: str | None = None
+    channel: str | None = None
+    account_id: str | None = None
+    owner_id: str | None = None
+    contact_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None

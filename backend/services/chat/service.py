@@ -12,6 +12,7 @@ SERVICE = Service(
     api_description="The chat service stores conversations with users and with the contacts of "
     "channels. The agent answers in them, and people can take over.",
     threads=64,
+    api_paths=(("/api/v2/chat", ""),),
 )
 
 

@@ -18,6 +18,7 @@ class Settings:
         public_url: address of the gateway as providers see it, for signatures and media links.
         private_hosts: hosts of providers at private addresses. Base URLs of accounts may name
             them; without one, only public addresses are called.
+        metrics_tenants: number of tenants with metrics of their own.
         mongodb_variables: names of MongoDB variables that are set. They have no effect.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     config_cache_lifetime: timedelta
     response_cache_lifetime: timedelta
     mongodb_variables: tuple[str, ...]
+    metrics_tenants: int = 20
 
     @classmethod
     def from_env(cls, env: Env) -> Self:
@@ -60,6 +62,7 @@ class Settings:
                 )
                 if value is not None
             ),
+            metrics_tenants=env.number("CHAT_METRICS_TENANTS", 20, min_value=0),
         )
 
     @property

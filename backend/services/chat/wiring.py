@@ -11,6 +11,7 @@ from backend.chassis.catalog import get_service
 from backend.chassis.database.sessions import Database, open_database
 from backend.chassis.encryption import Encryptor
 from backend.chassis.http import ServiceClient
+from backend.chassis.messaging.audit_outbox import AuditOutbox
 from backend.chassis.service_accounts import ServiceAccountTokens, create_key_encryptor
 from backend.security.service_tokens import ServiceTokens
 from backend.services.chat.clients.agent import AgentClient
@@ -32,18 +33,23 @@ from backend.services.chat.domain.answer_memory import AnswerMemory, MemoryLifet
 from backend.services.chat.domain.answer_rights import RightsSource
 from backend.services.chat.domain.answers import AnswerService
 from backend.services.chat.domain.changes import ChangeBoard
+from backend.services.chat.domain.ended_sessions import EndedSessions
 from backend.services.chat.domain.hook_queue import HookQueue
 from backend.services.chat.domain.media.downloads import AttachmentDownloads
 from backend.services.chat.domain.media.links import MediaLinks
 from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.retention import RetentionDeletion
 from backend.services.chat.domain.webhooks.reception import WebhookReceiver
 from backend.services.chat.domain.webhooks.teams_tokens import TeamsTokens
 from backend.services.chat.domain.webhooks.verification import WebhookVerifier, open_secrets
 from backend.services.chat.jobs.answering import AnsweringJob
 from backend.services.chat.jobs.cleanup import WebhookCleanup
+from backend.services.chat.jobs.daily_stats import DailyStatsJob
 from backend.services.chat.jobs.deliveries import create_delivery_jobs
+from backend.services.chat.jobs.ended_sessions import EndedSessionsJob
 from backend.services.chat.jobs.job_loop import Job
 from backend.services.chat.jobs.media import MediaDownloadJob
+from backend.services.chat.jobs.retention import RetentionJob
 from backend.services.chat.settings import Settings
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account
@@ -178,6 +184,17 @@ class ChatComponents:
             AnsweringJob(self.answers),
             MediaDownloadJob(self.downloads, self.now),
             WebhookCleanup(self.database, self.now),
+            DailyStatsJob(self.database, self.now),
+            EndedSessionsJob(EndedSessions(every_tenant, self.agent), self.now),
+            RetentionJob(
+                RetentionDeletion(
+                    every_tenant,
+                    self.message_log,
+                    AuditOutbox("chat", self.database, self.now),
+                    self.now,
+                ),
+                self.now,
+            ),
             *create_delivery_jobs(every_tenant, self.open_delivery_engine, self.now),
         )
 

@@ -13,6 +13,7 @@ from backend.chassis.settings import (
     load_service_urls,
     load_trusted_proxies,
 )
+from backend.chassis.web.cors import load_cors_origins
 from backend.security.addresses import Network
 from backend.security.browser_sessions import BrowserSessionPolicy
 from backend.security.limits import Limit
@@ -47,7 +48,7 @@ class Settings:
             common=CommonSettings.from_env(env, "gateway"),
             table=load_routes(env),
             trusted_proxies=load_trusted_proxies(env),
-            cors_origins=_load_cors_origins(env),
+            cors_origins=load_cors_origins(env),
             browser_sessions=load_browser_session_policy(env),
             certificate=Path(certificate) if certificate else None,
             certificate_key=Path(key) if key else None,
@@ -95,16 +96,3 @@ def _load_rate(env: Env, name: str, default: str) -> Limit:
         return Limit.parse(env.text(name, default))
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
-
-
-def _load_cors_origins(env: Env) -> tuple[str, ...]:
-    origins = env.text_list("CORS_ORIGINS")
-    for origin in origins:
-        if origin == "*" and env.is_production:
-            raise SettingsError("CORS_ORIGINS must list exact origins in production, not '*'.")
-        if origin != "*" and (not origin.startswith(("http://", "https://")) or "*" in origin):
-            raise SettingsError(
-                f"CORS_ORIGINS: {origin!r} is not an origin. Write scheme and host, such as "
-                "https://app.example."
-            )
-    return tuple(origin.rstrip("/").lower() for origin in origins)

@@ -9,4 +9,6 @@ SERVICE = Service(
     "their arrival and investigates delays. It receives events from programs, files and the "
     "webhooks of tracking providers.",
     threads=32,
+    own_path="/packages",
+    api_paths=(("/api/v1/agents", "/agents"),),
 )

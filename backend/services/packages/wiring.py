@@ -57,11 +57,12 @@ class PackageComponents:
             stats=StatsService(database, now),
             positions=PositionService(database),
             statistics=StatisticsService(database, now, packages.refresh_etas),
-            investigations=InvestigationService(database, now),
+            investigations=InvestigationService(database, now, settings.open_text_writer()),
             tours=TourService(database, TourSolver(), now),
             now=now,
         )
 
     def close(self) -> None:
         """Close the database connections."""
+        self.investigations.close()
         self.database.engine.dispose()

@@ -24,6 +24,27 @@ def test_health_contains_the_service_name(client):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", health.json["timestamp"])
 
 
+@pytest.mark.parametrize(
+    ("service", "path", "status"),
+    [
+        ("auth", "/api/v1/auth/health", 200),
+        ("chat", "/api/v1/chat/health", 200),
+        ("chat", "/api/v2/chat/health", 200),
+        ("auth", "/api/v2/auth/health", 404),
+        ("auth", "/api/v1/chat/health", 404),
+        ("auth", "/api/v1/authority/health", 404),
+        ("packages", "/api/v1/packages/list", 200),
+        ("packages", "/api/v1/agents/list", 200),
+    ],
+)
+def test_paths_of_the_gateway_are_accepted_on_the_own_port(common, service, path, status):
+    app = create_service(replace(common, name=service), {})
+    for own in ("/packages/list", "/agents/list"):
+        app.add_url_rule(own, own, lambda: "items")
+
+    assert app.test_client().get(path).status_code == status
+
+
 def test_ready_returns_503_while_a_dependency_is_down(common):
     def fail() -> None:
         raise ConnectionError("no route")

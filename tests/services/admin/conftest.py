@@ -21,8 +21,20 @@ def services() -> Iterator[dict[str, EchoService]]:
 
 
 @pytest.fixture
-def client(tmp_path: Path, services: dict[str, EchoService], identities: Identities) -> FlaskClient:
-    urls = {f"{name.upper()}_SERVICE_URL": service.url for name, service in services.items()}
+def chat_service() -> Iterator[EchoService]:
+    with EchoService("chat") as service:
+        yield service
+
+
+@pytest.fixture
+def client(
+    tmp_path: Path,
+    services: dict[str, EchoService],
+    chat_service: EchoService,
+    identities: Identities,
+) -> FlaskClient:
+    called = services | {"chat": chat_service}
+    urls = {f"{name.upper()}_SERVICE_URL": service.url for name, service in called.items()}
     app = create_app(Settings.from_env(Env({"DATA_DIR": str(tmp_path), **urls})))
     return identities.trust(app).test_client()
 

@@ -82,5 +82,6 @@ def test_service_urls_are_read_from_the_environment(tmp_path):
         "auth": ("http://127.0.0.1:5001",),
         "agent": ("http://127.0.0.1:6002",),
         "rag": ("http://a:5003", "http://b:5003"),
+        "chat": ("http://127.0.0.1:5004",),
         "gateway": ("http://127.0.0.1:5000",),
     }

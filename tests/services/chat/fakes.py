@@ -19,6 +19,7 @@ class FakeAgent:
         self.queries = []
         self.sessions = {}
         self.answers = {}
+        self.deleted_sessions = []
         self.delegations = []
         self.exchanges = []
         self.problem = None
@@ -43,6 +44,9 @@ class FakeAgent:
         if handler.path == "/api-keys/exchange":
             self.exchanges.append(handler.read_json())
             return handler.send_json(200, {"access_token": "token-of-account", "expires_in": 300})
+        if handler.path == "/internal/sessions/delete":
+            self.deleted_sessions += handler.read_json()["ids"]
+            return handler.send_json(200, {})
         if handler.path == "/query":
             return self._answer(handler)
         if handler.path.endswith("/cancel"):

@@ -6,6 +6,7 @@ import pytest
 
 from backend.chassis.web.app_factory import get_component
 from backend.services.chat.app import create_app
+from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.store.send_rates import RateLimit
 from backend.services.chat.wiring import ChatComponents
 from tests.services.chat.test_web_chat import send
@@ -164,3 +165,4 @@ def test_answers_of_a_tenant_beyond_its_rate_wait_for_their_place(
     assert answer_all() == ["0", "1", "Own", "2"]
     time[0] += timedelta(seconds=120)
     assert answer_all() == ["0", "1", "Own", "2", "3", "4"]
+    get_component(app, WorkerWaker).stop()

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from backend.chassis.web.app_factory import get_component
 from backend.security.outbound import AllowedHost
 from backend.services.chat.app import create_app
 from backend.services.chat.domain.message_log import NewMessage
 from backend.services.chat.domain.rendering.contents import render_content
 from backend.services.chat.jobs.simulation.providers import TwilioSimulator
+from backend.services.chat.jobs.waking import WorkerWaker
 from backend.services.chat.store.attachment_files import AttachmentFiles
 from backend.services.chat.store.tables import Account, Attachment, Conversation, Delivery
 from tests.services.chat.conftest import TEAM
@@ -32,7 +34,9 @@ def twilio():
 @pytest.fixture
 def app(settings, identities, clock, twilio):
     settings = replace(settings, private_hosts=(AllowedHost.parse(twilio.host),))
-    return identities.trust(create_app(settings, lambda: clock[0]))
+    app = identities.trust(create_app(settings, lambda: clock[0]))
+    yield app
+    get_component(app, WorkerWaker).stop()
 
 
 @pytest.fixture

@@ -167,3 +167,14 @@ def test_template_that_the_provider_pauses_fails_and_is_refused_from_then_on(
     assert whatsapp.messages == []
     assert list_templates(client, manager)[0]["status"] == "paused"
     assert post_template(client, colleague, conversation_id, "hello").status_code == 409
+
+
+def test_colleagues_list_templates_and_only_managers_synchronise_them(
+    client, manager, colleague, ada, account, whatsapp
+):
+    whatsapp.templates = [template("late")]
+    sync(client, manager, account)
+
+    assert [item["name"] for item in list_templates(client, colleague)] == ["late"]
+    assert sync(client, colleague, account).status_code == 403
+    assert client.get("/templates", headers=ada).status_code == 403

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from flask import Flask
 
+from backend.chassis.messaging.outbox import Outbox
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import NOW, event
@@ -13,7 +14,7 @@ LANE = {
     "origin": {"code": "DEFRA", "country": "DE"},
     "destination": {"code": "USPDX", "country": "US"},
 }
-KINDS = ("investigate/anomaly", "investigate/delay", "predict")
+KINDS = ("investigate/anomaly", "investigate/delay", "optimize/route", "predict")
 
 
 def iso(time: datetime) -> str:
@@ -203,6 +204,22 @@ def test_new_statistics_give_open_packages_an_eta(app: Flask, api, request):
     known = api.get(f"/packages/{package['id']}").json
     assert known["eta"]["basis"]["samples"] == 40
     assert known["version"] == package["version"] + 1
+
+
+@pytest.mark.parametrize(("wait", "status"), [("0", 200), ("5", 200), ("-1", 422), ("x", 422)])
+def test_wait_is_a_number_of_seconds(api, wait, status):
+    package = api.create()
+    assert api.post(f"/agents/predict/{package['id']}?wait={wait}").status_code == status
+
+
+def test_investigation_is_reported_as_event(app: Flask, api):
+    package = api.create()
+    found = api.post(f"/agents/investigate/delay/{package['id']}").json
+    database = get_component(app, PackageComponents).database
+    events = Outbox("packages", database, "events").list_pending_events(10)
+    [event] = [each for each in events if each.type == "packages.investigated"]
+    assert event.data["investigation_id"] == found["id"]
+    assert event.data["kind"] == "delay"
 
 
 @pytest.mark.usefixtures("history")

@@ -7,6 +7,7 @@ import pytest
 from backend.chassis.web.app_factory import get_component
 from backend.services.packages.app import create_app
 from backend.services.packages.model import Quotas
+from backend.services.packages.store import package_queries
 from backend.services.packages.wiring import PackageComponents
 from tests.services.packages.conftest import Api, build_settings, event
 
@@ -257,3 +258,76 @@ def test_common_routes_are_served_below_the_prefix(client):
     for prefix in ("", "/packages"):
         assert client.get(f"{prefix}/health").json["service"] == "packages-service"
         assert client.get(f"{prefix}/openapi.json").status_code == 200
+
+
+QUERIES = (
+    {"q": "common"},
+    {"q": "common", "status": "in_transit"},
+    {"q": "common", "tag": "blue"},
+    {"q": "common", "sort": "promised_at"},
+    {"carrier": "one", "status": "in_transit"},
+    {"carrier": "one", "late": "true", "sort": "-updated_at"},
+    {"origin": "DE", "destination": "USPDX"},
+    {"status": "pre_transit", "sort": "-delivered_at"},
+    {"status": "in_transit", "sort": "created_at"},
+    {"eta_until": "2030-01-01T00:00:00Z"},
+)
+
+
+@pytest.fixture
+def many(api, monkeypatch):
+    """60 packages with different fields, and limits that make each query read several ranges."""
+    monkeypatch.setattr(package_queries, "_HITS", 3)
+    monkeypatch.setattr(package_queries, "_MAX_COUNTED", 20)
+    monkeypatch.setattr(package_queries, "_MAX_SORTED", 10)
+    for index in range(60):
+        package = api.create(
+            f"MANY{index:06}",
+            carrier=("one", "two", "three")[index % 3],
+            reference="common" if index % 2 else "other",
+            tags=["blue"] if index % 4 == 1 else [],
+            origin={"code": "DEFRA", "country": "DE"} if index % 5 else None,
+            destination={"code": "USPDX", "country": "US"} if index % 7 else None,
+            promised_at=f"20{20 + index % 10}-01-01T00:00:00Z" if index % 6 else None,
+        )
+        if index % 4 == 1:
+            api.add_events(package, event("accepted"))
+
+
+@pytest.mark.usefixtures("many")
+def test_pages_of_each_filter_have_every_matching_package_once_in_order(api):
+    for query in QUERIES:
+        whole = api.get("/packages", query_string=query | {"limit": 200}).json["items"]
+        paged, cursor = [], None
+        while True:
+            page = api.get(
+                "/packages",
+                query_string=query | {"limit": 7} | ({"cursor": cursor} if cursor else {}),
+            ).json
+            paged += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert paged == whole, query
+        assert {each["id"] for each in whole} == {
+            each["id"]
+            for each in api.get("/packages?limit=200").json["items"]
+            if matches(each, query)
+        }, query
+
+
+def matches(package: dict, query: dict) -> bool:
+    """Return whether *package* matches a query of QUERIES."""
+    places = {"origin": ("DE", "DEFRA"), "destination": ("US", "USPDX")}
+    return all(
+        (
+            name in ("sort",)
+            or (name == "q" and package["reference"] == value)
+            or (name == "tag" and value in package["tags"])
+            or (name == "late" and package["late"])
+            or (name in places and package[name] and value in places[name])
+            or (name == "eta_until" and package["eta"])
+            or (name in ("carrier", "status") and package[name] == value)
+        )
+        for name, value in query.items()
+    )

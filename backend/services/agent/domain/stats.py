@@ -49,6 +49,77 @@ class StatsService:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class UserDay:
+    """Numbers of a user on one day (UTC). `cost` is None if a model has no price."""
+
+    date: date
+    conversations: int
+    questions: int
+    tokens: TokenTotals
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserStats:
+    """Numbers of a user in one tenant by day."""
+
+    days: Sequence[UserDay]
+    last_activity_at: datetime | None
+
+
+class UserStatsService:
+    """Counts what a user did in a tenant.
+
+    Args:
+        prices: price of a million prompt tokens and of a million completion tokens, by model.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        prices: Mapping[str, tuple[float, float]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._prices = prices
+        self._now = now
+
+    def get_stats(self, tenant_id: str, user_id: str, query: StatsQuery) -> UserStats:
+        period = query.get_period(self._now())
+        with self._database.read(tenant_id) as session:
+            conversations = store.count_user_rows_by_day(
+                session, Conversation, tenant_id, user_id, period
+            )
+            questions = store.count_user_rows_by_day(session, Message, tenant_id, user_id, period)
+            tokens: dict[date, dict[str, TokenTotals]] = {}
+            for day, model, totals in store.list_user_tokens(session, tenant_id, user_id, period):
+                tokens.setdefault(day, {})[model] = totals
+            last_activity_at = store.get_last_activity(session, tenant_id, user_id)
+        return UserStats(
+            [
+                UserDay(
+                    day,
+                    conversations.get(day, 0),
+                    questions.get(day, 0),
+                    sum(tokens.get(day, {}).values(), TokenTotals()),
+                    self._get_cost(tokens.get(day, {})),
+                )
+                for day in period
+            ],
+            last_activity_at,
+        )
+
+    def _get_cost(self, models: Mapping[str, TokenTotals]) -> float | None:
+        cost = 0.0
+        for model, tokens in models.items():
+            if model not in self._prices:
+                return None
+            prompt_price, completion_price = self._prices[model]
+            cost += tokens.prompt * prompt_price + tokens.completion * completion_price
+        return round(cost / 1_000_000, 6)
+
+
 def _get_daily_stats(session: Session, period: Period) -> list[DailyStats]:
     conversation_counts = store.count_rows_by_day(session, Conversation, period)
     message_counts = store.count_rows_by_day(session, Message, period)

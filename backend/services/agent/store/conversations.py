@@ -137,6 +137,16 @@ def extend_lease(session: Session, conversation_id: str, run_id: str, until: dat
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
+def delete_chat_sessions(session: Session, ids: Sequence[str]) -> Sequence[str]:
+    """Delete those conversations of *ids* that the chat service shows. Returns their ids."""
+    return session.scalars(
+        delete(Conversation)
+        .where(Conversation.id.in_(ids), Conversation.origin == "chat")
+        .returning(Conversation.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+
+
 def delete_conversation(session: Session, conversation_id: str) -> None:
     """Delete the conversation with all its messages."""
     session.execute(delete(Conversation).where(Conversation.id == conversation_id))

@@ -38,6 +38,14 @@ class AuthStats:
     days: Sequence[DailyCounts]
 
 
+@dataclass(frozen=True, slots=True)
+class UserStats:
+    """Sign-ins of a user by day (UTC), and when it last used a session or an API key."""
+
+    days: Sequence[tuple[date, int]]
+    last_activity_at: datetime | None
+
+
 class StatsService:
     """Compute statistics. *database* must have access to the rows of all tenants."""
 
@@ -69,4 +77,13 @@ class StatsService:
                     DailyCounts(day_date, registrations.get(day_date, 0), sign_ins.get(day_date, 0))
                     for day_date in period
                 ],
+            )
+
+    def get_user_stats(self, user_id: str, query: StatsQuery) -> UserStats:
+        """Return the statistics of one user. The caller of this method checks the permission."""
+        period = query.get_period(self._now())
+        with self._database.read() as session:
+            sign_ins = store.count_sign_ins_of_user(session, user_id, period)
+            return UserStats(
+                list(period.fill_gaps(sign_ins, 0)), store.get_last_activity(session, user_id)
             )

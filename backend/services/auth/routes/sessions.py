@@ -220,8 +220,8 @@ def _refresh_cookies(token: str) -> RefreshedBrowserSession:
         request.headers.get("X-Tenant-ID") or request.cookies.get(TENANT_COOKIE)
     )
     tokens = to_token_response(refreshed, selected)
-    is_home = selected is None or selected.tenant_id == home.tenant_id
-    set_session_cookies(tokens, None if is_home else selected.tenant_id)
+    kept = None if selected is None or selected.tenant_id == home.tenant_id else selected.tenant_id
+    set_session_cookies(tokens, kept)
     return RefreshedBrowserSession(expires_in=tokens.expires_in)
 
 

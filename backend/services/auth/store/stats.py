@@ -90,5 +90,27 @@ def count_sign_ins_by_day(session: Session, period: Period) -> Mapping[date, int
     return _parse_dates(session.execute(query.group_by(day)).tuples().all())
 
 
+def count_sign_ins_of_user(session: Session, user_id: str, period: Period) -> Mapping[date, int]:
+    """Return the number of a user's successful sign-ins per day."""
+    day = utc_day(AuditRecord.at)
+    query = select(day, func.count()).where(
+        AuditRecord.actor_id == user_id,
+        AuditRecord.action == "session.login",
+        AuditRecord.outcome == "success",
+        AuditRecord.at >= period.start,
+        AuditRecord.at < period.end,
+    )
+    return _parse_dates(session.execute(query.group_by(day)).tuples().all())
+
+
+def get_last_activity(session: Session, user_id: str) -> datetime | None:
+    """Return when a user last used a session or an API key, or None."""
+    used = (
+        session.scalar(select(func.max(table.last_used_at)).where(table.user_id == user_id))
+        for table in (LoginSession, ApiKey)
+    )
+    return max((time for time in used if time is not None), default=None)
+
+
 def _parse_dates(rows: Sequence[tuple[str, int]]) -> Mapping[date, int]:
     return {date.fromisoformat(day): query for day, query in rows}

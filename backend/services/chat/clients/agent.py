@@ -120,6 +120,10 @@ class AgentClient:
     def __init__(self, service: ServiceClient) -> None:
         self._service = service
 
+    def delete_sessions(self, ids: Sequence[str]) -> None:
+        """Delete sessions of conversations that were deleted here. Raises UpstreamError."""
+        self._service.post("/internal/sessions/delete", {"ids": list(ids)}, {})
+
     def stream_answer(
         self, request: AgentRequest, headers: Mapping[str, str]
     ) -> Iterator[AgentEvent]:

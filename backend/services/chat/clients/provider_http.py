@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from time import monotonic
 from typing import Any, Final
 
@@ -29,6 +29,12 @@ _MAX_RESPONSE_BYTES: Final = 1_048_576
 _CONNECT_SECONDS: Final = 5.0
 _MAX_CONNECTIONS: Final = 32
 _KEEPALIVE_SECONDS: Final = 30.0
+
+
+@cache
+def _load_authorities() -> ssl.SSLContext:
+    """Return a context with the system's certificate authorities, loaded at the first request."""
+    return ssl.create_default_context()
 
 
 class RequestNotSent(Exception):
@@ -100,9 +106,11 @@ class ProviderHttp:
         self._resolve = resolve
         self._private = OutboundPolicy(private_hosts, resolve=resolve, public=lambda _address: True)
         self._any_public = OutboundPolicy([AllowedHost.parse("*")], resolve=resolve)
-        context = ssl.create_default_context()
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+
+    @cached_property
+    def _pool(self) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=_load_authorities(),
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_KEEPALIVE_SECONDS,
             network_backend=_CheckedBackend(self._resolve_addresses),
@@ -147,7 +155,8 @@ class ProviderHttp:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pool.close()
+        if "_pool" in vars(self):
+            self._pool.close()
 
     def _check_url(self, url: str, allowed_hosts: Sequence[str]) -> Destination:
         try:

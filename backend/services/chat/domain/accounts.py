@@ -137,7 +137,7 @@ class AccountService:
         with self._database.write(caller.tenant_id) as session:
             account = _find(session, caller, account_id)
             self._record(session, account, deleted=True)
-            store.delete_account(session, account.id)
+            store.delete_account(session, account.tenant_id, account.id, self._now())
 
     def check_account(self, caller: Caller, account_id: str) -> AccountView:
         """Check the credentials at the provider. A valid account becomes active again.

@@ -569,11 +569,9 @@ class AnswerService:
             )
 
     def _renew(self, plan: AnswerPlan, holder: str, running: _RunningAnswer) -> None:
-        now = self._now()
+        until = self._now() + LEASE_DURATION
         with self._database.write(plan.tenant_id) as session:
-            store.lease_conversation(
-                session, plan.conversation_id, holder, now, now + LEASE_DURATION
-            )
+            store.renew_lease(session, plan.conversation_id, holder, until)
         # The stream may be silent while a tool works.
         if not running.is_unwanted and self._is_unwanted(plan):
             self._cancel_run(running)

@@ -104,7 +104,7 @@ class ContactService:
     def erase_contact(self, caller: Caller, contact_id: str) -> None:
         """Delete a contact, its conversations and what it wrote in groups."""
         with self._database.write(caller.tenant_id) as session:
-            store.erase_contact(session, _find(session, caller, contact_id))
+            store.erase_contact(session, _find(session, caller, contact_id), self._now())
 
 
 def _find(session: Session, caller: Caller, contact_id: str) -> Contact:

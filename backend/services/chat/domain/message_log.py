@@ -18,12 +18,15 @@ from backend.services.chat.domain.changes import ChangeSignals
 from backend.services.chat.domain.content_text import get_text
 from backend.services.chat.domain.delivery_queue import is_delivered, queue_delivery
 from backend.services.chat.domain.hook_queue import HookQueue
+from backend.services.chat.domain.milestones import note_change
 from backend.services.chat.domain.rendering.contents import SignLink
 from backend.services.chat.domain.search_words import index_words
-from backend.services.chat.model import moves_forward
+from backend.services.chat.model import SYSTEM_ACTOR, moves_forward
 from backend.services.chat.store import conversations as store
 from backend.services.chat.store import messages
 from backend.services.chat.store.base import new_id
+from backend.services.chat.store.daily_stats import mark_conversations, mark_days
+from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.messages import DuplicateMessage
 from backend.services.chat.store.tables import Account, Conversation, Message
 
@@ -95,6 +98,8 @@ class MessageLog:
         if existing is not None:
             return existing, False
         now = self._now()
+        response = _measure_response(session, conversation, new, now)
+        note_change(session, conversation, values, now)
         position = store.advance(session, conversation.id, now, new_message=True, **values)
         text = get_text(new.content)
         is_queued = (
@@ -126,6 +131,8 @@ class MessageLog:
             citations=[dict(citation) for citation in new.citations],
             steps=[dict(step) for step in new.steps],
             details=dict(new.details),
+            response_ms=response.milliseconds,
+            is_first_response=response.is_first,
             sent_at=new.sent_at or now,
             created_at=now,
         )
@@ -247,6 +254,8 @@ class MessageLog:
                 message.error = dict(error)
                 self._change(session, conversation, message)
             return False
+        if "failed" in (message.state, state):
+            mark_days(session, message.tenant_id, (message.created_at.date(),))
         message.state = state
         message.error = None if error is None else dict(error)
         self._change(session, conversation, message)
@@ -265,6 +274,7 @@ class MessageLog:
         conversation = store.find_conversation(session, message.tenant_id, message.conversation_id)
         if conversation is None:
             return
+        mark_days(session, message.tenant_id, (message.created_at.date(),))
         message.state, message.error = "queued", None
         self._change(session, conversation, message)
         self._record(
@@ -345,10 +355,12 @@ class MessageLog:
         if not changed:
             return False
         had_mode = conversation.mode
+        now = self._now()
+        note_change(session, conversation, changed, now)
         position = store.advance(
             session,
             conversation.id,
-            self._now(),
+            now,
             new_message=False,
             changed_seq=Conversation.change_seq + 1,
             **changed,
@@ -409,6 +421,8 @@ class MessageLog:
             deleted=True,
         )
         self._record(session, conversation, event)
+        mark_conversations(session, conversation.tenant_id, [conversation.id])
+        end_sessions(session, self._now(), conversation_ids=[conversation.id])
         store.delete_conversation(session, conversation.id)
 
     def _find_existing(
@@ -451,3 +465,23 @@ def _initial_state(new: NewMessage, *, is_queued: bool) -> str:
     if new.direction == "inbound":
         return "received"
     return "queued" if is_queued else "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """Time since the first message that waits for an answer; None if none waits."""
+
+    milliseconds: int | None = None
+    is_first: bool = False
+
+
+def _measure_response(
+    session: Session, conversation: Conversation, new: NewMessage, now: datetime
+) -> _Response:
+    if new.direction != "outbound" or new.is_internal or new.author == SYSTEM_ACTOR:
+        return _Response()
+    waiting_since, has_answer = messages.find_waiting_since(session, conversation.id)
+    if waiting_since is None:
+        return _Response()
+    milliseconds = max(0, round((now - waiting_since).total_seconds() * 1000))
+    return _Response(milliseconds, is_first=not has_answer)

@@ -1,17 +1,15 @@
-"""Route that searches messages, and the statistics."""
+"""Route that searches messages."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from flask import Blueprint
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import request_example, responds_with
 from backend.chassis.web.paging import PageQuery, paginate
 from backend.security import Permission, VisibleText, require_permission, validate_query
 from backend.services.chat.domain.search import SearchService
-from backend.services.chat.domain.stats import StatsService
 from backend.services.chat.routes.request_caller import get_caller
 from backend.services.chat.routes.schemas import (
     ConversationResponse,
@@ -29,15 +27,6 @@ class SearchQuery(PageQuery):
     q: Annotated[str, Field(min_length=1, max_length=200), VisibleText]
 
 
-class StatsResponse(BaseModel):
-    """Numbers of the tenant: conversations by status, messages of the last 24 hours, queues."""
-
-    conversations: Mapping[str, int]
-    messages_24h: Mapping[str, int]
-    failed_24h: int
-    waiting_answers: int
-
-
 @search.get("/search")
 @require_permission(Permission.CHAT_USE)
 @validate_query(SearchQuery)
@@ -50,14 +39,6 @@ def search_messages(query: SearchQuery) -> SearchResponse:
     and accents make no difference.
     """
     return find_messages(query)
-
-
-@search.get("/stats")
-@require_permission(Permission.CHAT_READ)
-@responds_with(StatsResponse)
-def get_stats() -> StatsResponse:
-    """Get numbers of the tenant's conversations and messages."""
-    return StatsResponse.model_validate(use(StatsService).get_stats(get_caller()))
 
 
 def find_messages(query: SearchQuery) -> SearchResponse:

@@ -64,7 +64,7 @@ class TemplateSyncResponse(BaseModel):
 
 
 @templates.get("")
-@require_permission(Permission.CHAT_MANAGE)
+@require_permission(Permission.CHAT_REPLY)
 @validate_query(TemplateListQuery)
 @responds_with(TemplatePage)
 def list_templates(query: TemplateListQuery) -> TemplatePage:

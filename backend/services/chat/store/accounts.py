@@ -8,6 +8,12 @@ from sqlalchemy.orm import Session
 
 from backend.services.chat.store.base import new_id
 from backend.services.chat.store.conversations import insert_ignoring_conflicts
+from backend.services.chat.store.daily_stats import (
+    mark_account,
+    mark_conversations,
+    mark_messages_of,
+)
+from backend.services.chat.store.ended_sessions import end_sessions
 from backend.services.chat.store.tables import (
     Account,
     Contact,
@@ -84,8 +90,10 @@ def get_account_states(session: Session, ids: Collection[str]) -> dict[str, tupl
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def delete_account(session: Session, account_id: str) -> None:
+def delete_account(session: Session, tenant_id: str, account_id: str, now: datetime) -> None:
     """Delete the account with its conversations."""
+    mark_account(session, tenant_id, account_id)
+    end_sessions(session, now, account_id=account_id)
     session.execute(delete(Account).where(Account.id == account_id))
 
 
@@ -209,13 +217,20 @@ def merge_contacts(session: Session, source: Contact, target: Contact, now: date
     source.merged_into_id, source.updated_at = target.id, now
 
 
-def erase_contact(session: Session, contact: Contact) -> int:
+def erase_contact(session: Session, contact: Contact, now: datetime) -> int:
     """Delete the contact, its one-to-one conversations and what it wrote in groups.
 
     Returns:
         The number of deleted conversations.
     """
     actor = f"contact:{contact.id}"
+    mark_messages_of(session, contact.tenant_id, actor)
+    conversations = select(Conversation.id).where(
+        Conversation.contact_id == contact.id, Conversation.is_group.is_(False)
+    )
+    ids = session.scalars(conversations).all()
+    mark_conversations(session, contact.tenant_id, ids)
+    end_sessions(session, now, conversation_ids=ids)
     merged = select(Contact.id).where(Contact.merged_into_id == contact.id)
     deleted = session.scalars(
         delete(Conversation)

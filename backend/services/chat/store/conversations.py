@@ -232,6 +232,16 @@ def lease_conversation(
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
+def renew_lease(session: Session, conversation_id: str, holder: str, until: datetime) -> None:
+    """Extend the lease of *holder*, unless it has ended: a released conversation stays free."""
+    session.execute(
+        update(Conversation)
+        .where(Conversation.id == conversation_id, Conversation.lease_holder == holder)
+        .values(lease_until=until)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def holds_lease(session: Session, conversation_id: str, holder: str) -> bool:
     """Return whether *holder* has the lease. Locks the row until the transaction ends."""
     found = session.scalar(

@@ -101,6 +101,34 @@ def find_last_outbound(
     return None if row is None else (row[0], row[1])
 
 
+def find_waiting_since(session: Session, conversation_id: str) -> tuple[datetime | None, bool]:
+    """Return when the first message without an answer arrived, and whether there are answers.
+
+    The time is None if no message waits for an answer.
+    """
+    last_answer = session.scalar(
+        select(Message.seq)
+        .where(
+            Message.conversation_id == conversation_id,
+            Message.direction == "outbound",
+            Message.is_internal.is_(False),
+        )
+        .order_by(Message.seq.desc())
+        .limit(1)
+    )
+    waiting_since = session.scalar(
+        select(Message.created_at)
+        .where(
+            Message.conversation_id == conversation_id,
+            Message.direction == "inbound",
+            Message.seq > (last_answer or 0),
+        )
+        .order_by(Message.seq)
+        .limit(1)
+    )
+    return waiting_since, last_answer is not None
+
+
 def find_answer_to(session: Session, conversation_id: str, seq: int) -> Message | None:
     """Return the agent's first message after message *seq*, or None."""
     return session.scalar(

@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session
 from backend.services.chat.store.tables import Conversation, Message
 
 _WORDS = table("chat_message_words", column("rowid"), column("words"))
+# Written as in the index: a parameter for the separator would not match its expression.
+_POSTGRESQL_MATCH = (
+    "array_to_tsvector(string_to_array(chat_messages.words, ' ')) @@ CAST(:expression AS tsquery)"
+)
 
 
 def search_messages(
@@ -51,6 +55,24 @@ def search_messages(
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
+def select_conversations_with(
+    session: Session, tenant_id: str, words: Sequence[str]
+) -> Select[tuple[str]]:
+    """Return a query of the ids of conversations with a message that contains all *words*."""
+    # Not correlated: the query that contains this one may read messages too.
+    query = (
+        select(Message.conversation_id)
+        .where(Message.tenant_id == tenant_id, Message.deleted_at.is_(None))
+        .correlate(None)
+    )
+    if session.get_bind().dialect.name == "postgresql":
+        expression = " & ".join(f"'{word}'" for word in words)
+        return query.where(text(_POSTGRESQL_MATCH).bindparams(expression=expression))
+    expression = " AND ".join(f'"{word}"' for word in words)
+    matches = text("chat_message_words MATCH :expression").bindparams(expression=expression)
+    return query.where(Message.number.in_(select(_WORDS.c.rowid).where(matches)))
+
+
 def _match_sqlite(
     query: Select[tuple[Message, Conversation]], words: Sequence[str]
 ) -> Select[tuple[Message, Conversation]]:
@@ -66,10 +88,6 @@ def _match_sqlite(
 def _match_postgresql(
     query: Select[tuple[Message, Conversation]], words: Sequence[str]
 ) -> Select[tuple[Message, Conversation]]:
-    # Written as in the index: a parameter for the separator would not match its expression.
-    condition = text(
-        "array_to_tsvector(string_to_array(chat_messages.words, ' ')) "
-        "@@ CAST(:expression AS tsquery)"
-    )
+    condition = text(_POSTGRESQL_MATCH)
     expression = " & ".join(f"'{word}'" for word in words)
     return query.where(condition.bindparams(expression=expression)).order_by(Message.number.desc())

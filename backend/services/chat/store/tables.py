@@ -117,6 +117,7 @@ class Conversation(Base):
         Index("ix_chat_conversations_owner", "tenant_id", "owner_id", "updated_at", "id"),
         Index("ix_chat_conversations_tenant", "tenant_id", "updated_at", "id"),
         Index("ix_chat_conversations_status", "tenant_id", "status", "updated_at", "id"),
+        Index("ix_chat_conversations_created", "tenant_id", "created_at"),
         Index("ix_chat_conversations_due", "answer_due_at"),
         Index("ix_chat_conversations_contact", "contact_id"),
     )
@@ -176,7 +177,8 @@ class Message(Base):
     `change_seq` is the conversation's `change_seq` when the message last changed. `direction` is
     inbound (to the suite) or outbound. `words` are the distinct words of the text, for search:
     the tokeniser in `domain/search_words.py` makes them. `delivery_ref` finds the message of a
-    provider's echo or status.
+    provider's echo or status. `response_ms` is set on an answer: the time since the first message
+    that waited for one.
     """
 
     __tablename__ = "chat_messages"
@@ -211,6 +213,8 @@ class Message(Base):
     citations: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     steps: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    response_ms: Mapped[int | None] = mapped_column(BigInteger)
+    is_first_response: Mapped[bool] = mapped_column(default=False)
     sent_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -411,20 +415,91 @@ class VisitorSession(Base):
 
 
 class DailyStats(Base):
-    """Counts of one account and day (UTC)."""
+    """Counts of one account and day (UTC), or with the account "" of all accounts of the tenant.
+
+    `conversations` were opened on the day, and `completed` of them are resolved now. `closed` were
+    resolved on the day. `active_users` are the distinct authors of inbound messages. `failures` are
+    messages of the day that could not be delivered. Response times are counts by seconds, rounded
+    to three digits, so that days can be added (`domain/duration_counts.py`).
+    """
 
     __tablename__ = "chat_daily_stats"
+    __table_args__ = (Index("ix_chat_daily_stats_day", "day", "account_id"),)
 
     tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(String(80), primary_key=True)
     channel: Mapped[str] = mapped_column(String(16))
     conversations: Mapped[int] = mapped_column(default=0)
+    closed: Mapped[int] = mapped_column(default=0)
+    completed: Mapped[int] = mapped_column(default=0)
+    active_users: Mapped[int] = mapped_column(default=0)
     inbound: Mapped[int] = mapped_column(default=0)
     outbound: Mapped[int] = mapped_column(default=0)
     answers: Mapped[int] = mapped_column(default=0)
     handovers: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
+    response_times: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    first_response_times: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+
+
+class Milestone(Base):
+    """A step of a conversation that statistics count: `resolved`, or `handed_over` to people."""
+
+    __tablename__ = "chat_milestones"
+    __table_args__ = (
+        Index("ix_chat_milestones_created", "tenant_id", "created_at"),
+        Index("ix_chat_milestones_conversation", "conversation_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(_BIG_KEY, primary_key=True, autoincrement=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(_CONVERSATION, ondelete="CASCADE"))
+    account_id: Mapped[str] = mapped_column(String(80))
+    channel: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ChangedDay(Base):
+    """A day of a tenant whose statistics are counted again. Each change sets another `token`."""
+
+    __tablename__ = "chat_changed_days"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(String(16))
+
+
+class TenantState(Base):
+    """Retention and statistics of a tenant.
+
+    Messages are kept for `retention_days`, without limit if it is null. Those of days before
+    `kept_from` are deleted or being deleted, and the statistics of these days do not change any
+    more; before `deleted_until` nothing is left. Statistics contain everything that was committed
+    before `counted_at`, except for changed days.
+    """
+
+    __tablename__ = "chat_tenants"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    retention_days: Mapped[int | None]
+    kept_from: Mapped[date | None]
+    deleted_until: Mapped[date | None]
+    counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_by: Mapped[str | None] = mapped_column(String(80))
+
+
+class EndedSession(Base):
+    """A session of the agent whose conversation, or a part of it, was deleted here."""
+
+    __tablename__ = "chat_ended_sessions"
+
+    session_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    ended_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Hook(Base):

@@ -18,7 +18,7 @@ const STORED_DATA = [
   /^\/rag\/documents(?:\/[\w-]+(?:\/chunks|\/pages\/\d+(?:\.webp)?)?)?$/,
   /^\/rag\/collections$/,
   /^\/packages(?:\/(?:stats|positions|pkg_\w+(?:\/events)?))?$/,
-  /^\/agents\/investigations\/\w+$/,
+  /^\/api\/v1\/agents\/investigations\/\w+$/,
   /^\/realtime\/notifications$/,
 ];
 const SESSION_ENDS = /^\/auth\/logout(?:\/all)?$/;

@@ -77,15 +77,18 @@ class TourSolver:
         with self._lock:
             if self._is_stopped:
                 raise SolverFailed("stopped")
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=_ROOT,
-                env=_build_environment(),
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    cwd=_ROOT,
+                    env=_build_environment(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SolverFailed("the process cannot be started") from error
             return self._process
 
 

@@ -13,25 +13,13 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import IO, Any, Final
 
+from backend.chassis.csv_cells import FORMULA_STARTS, make_formula_safe
 from backend.services.packages.domain.packages import Caller, PackageService
 from backend.services.packages.errors import ExportTooLarge, FormatUnavailable
 from backend.services.packages.model import Cursor, PackageFilter, PackageTexts, Sort
 
 _BATCH: Final = 1000
 _READ_BYTES: Final = 64 * 1024
-_FORMULA_STARTS: Final = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "\uff1d",
-    "\uff0b",
-    "\uff0d",
-    "\uff20",
-)
 _LOCATION_FIELDS: Final = ("name", "country", "postal_code", "code", "lat", "lon")
 COLUMNS: Final[tuple[str, ...]] = (
     "id",
@@ -72,7 +60,7 @@ _COMPUTED: Final = frozenset(
     }
 )
 _GUARDED: Final = [index for index, name in enumerate(COLUMNS) if name not in _COMPUTED]
-_FORMULA_CHARACTERS: Final = frozenset(_FORMULA_STARTS)
+_FORMULA_CHARACTERS: Final = frozenset(FORMULA_STARTS)
 
 
 def iterate_rows(
@@ -270,23 +258,6 @@ def _guard_cells(cells: list[Any]) -> list[Any]:
             cells[index] = make_formula_safe(value)
     cells[_LATE] = "true" if cells[_LATE] else "false"
     return cells
-
-
-def make_formula_safe(value: Any) -> Any:
-    """Return *value* for a CSV cell. Text that a spreadsheet would calculate gets an apostrophe.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
-
-
-def remove_formula_guard(text: str) -> str:
-    """Return the text of a CSV cell without the apostrophe of `make_formula_safe`."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA_STARTS) else text
 
 
 def _drain(buffer: io.StringIO) -> bytes:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
+from backend.chassis.csv_cells import remove_formula_guard
 from backend.chassis.web.problems import ServiceError
-from backend.services.packages.domain.exports import COLUMNS, remove_formula_guard
+from backend.services.packages.domain.exports import COLUMNS
 from backend.services.packages.domain.packages import Caller, PackageReport, PackageService
 from backend.services.packages.errors import InvalidEvents
 

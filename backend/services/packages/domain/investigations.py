@@ -1,12 +1,18 @@
 """Investigations of a package: anomalies, delay, route and prediction, with their text."""
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
 from backend.chassis.messaging.audit_events import format_time
+from backend.chassis.messaging.outbox import EventRecorder
+from backend.services.packages.clients.text_processes import TextWriter
 from backend.services.packages.domain.findings.durations import (
     MIN_SAMPLES,
     describe_insufficient,
@@ -19,12 +25,12 @@ from backend.services.packages.domain.findings.structure import (
     find_structural,
     find_unknown_lane,
 )
-from backend.services.packages.domain.optimization.routes import (
-    Route,
-    RouteChoice,
-    RouteRequest,
-    choose_routes,
+from backend.services.packages.domain.optimization.route_texts import (
+    compare_routes,
+    describe_route,
+    route_to_json,
 )
+from backend.services.packages.domain.optimization.routes import RouteRequest, choose_routes
 from backend.services.packages.domain.packages import Caller
 from backend.services.packages.domain.prediction import history
 from backend.services.packages.domain.prediction.arrivals import load_edges, load_sample_tables
@@ -38,11 +44,12 @@ from backend.services.packages.domain.prediction.milestones import (
 from backend.services.packages.domain.prediction.places import list_places
 from backend.services.packages.domain.prediction.samples import SampleTable
 from backend.services.packages.domain.status import sort_events
+from backend.services.packages.domain.wording import apply_wording
 from backend.services.packages.errors import PackageNotFound
+from backend.services.packages.events import PackageInvestigated
 from backend.services.packages.model import (
     CLOSED_STATUSES,
     EventCode,
-    Evidence,
     Finding,
     Investigation,
     InvestigationKind,
@@ -58,9 +65,15 @@ from backend.services.packages.store import packages as package_store
 from backend.services.packages.store import statistics as statistics_store
 from backend.services.packages.store.base import new_id
 
+_log = logging.getLogger(__name__)
+_RECORDER: Final = EventRecorder("packages")
+_TEMPLATES: Final = "templates"
+_WRITERS: Final = 2
+# Further investigations get the text of the templates.
+_MAX_WAITING: Final = 20
+_POLL_SECONDS: Final = 0.2
+_TEXT_TIMEOUT: Final = timedelta(minutes=30)
 MAX_LISTED: Final = 100
-# Smaller differences of the probability to be in time are not worth another route.
-_MIN_GAIN: Final = 0.05
 _TROUBLES: Final = frozenset(
     {
         EventCode.EXCEPTION,
@@ -104,43 +117,120 @@ class _Result:
 
 
 class InvestigationService:
-    """Computes investigations and keeps them."""
+    """Computes investigations and keeps them.
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    Args:
+        writer: rewords the text of investigations; None for the text of the templates.
+    """
+
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], writer: TextWriter | None = None
+    ) -> None:
         self._database = database
         self._now = now
+        self._writer = writer
+        self._threads = ThreadPoolExecutor(_WRITERS, "investigation text")
+        self._places = BoundedSemaphore(_MAX_WAITING)
 
     def investigate(
         self, caller: Caller, package_id: str, kind: InvestigationKind
     ) -> Investigation:
-        """Investigate a package and store the result. Raises PackageNotFound."""
+        """Investigate a package and store the result. Raises PackageNotFound.
+
+        If a model writes the text, the state is `running` until then, with the text of the
+        templates.
+        """
         now = self._now()
         compute = _COMPUTATIONS[kind]
-        with self._database.write(caller.tenant_id) as session:
-            subject = _load(session, caller, package_id, kind, now)
-            result = compute(subject)
-            found = Investigation(
-                id=new_id("inv"),
-                package_id=package_id,
-                kind=kind,
-                state=WorkState.DONE,
-                findings=tuple(result.findings),
-                figures=result.figures,
-                text=tuple(result.text),
-                text_source="templates",
-                requested_by=caller.user_id,
-                created_at=now,
-                completed_at=self._now(),
-            )
-            store.add_investigation(session, caller.tenant_id, found)
-            return found
+        writer = self._writer if self._writer and self._places.acquire(blocking=False) else None
+        try:
+            with self._database.write(caller.tenant_id) as session:
+                subject = _load(session, caller, package_id, kind, now)
+                result = compute(subject)
+                found = Investigation(
+                    id=new_id("inv"),
+                    package_id=package_id,
+                    kind=kind,
+                    state=WorkState.DONE if writer is None else WorkState.RUNNING,
+                    findings=tuple(result.findings),
+                    figures=result.figures,
+                    text=tuple(result.text),
+                    text_source=_TEMPLATES,
+                    requested_by=caller.user_id,
+                    created_at=now,
+                    completed_at=self._now() if writer is None else None,
+                )
+                store.add_investigation(session, caller.tenant_id, found)
+                _record(session, caller, subject.package, found)
+        except BaseException:
+            if writer is not None:
+                self._places.release()
+            raise
+        if writer is not None:
+            self._threads.submit(self._write_text, writer, caller.tenant_id, found)
+        return found
+
+    def wait_for_text(self, caller: Caller, found: Investigation, seconds: float) -> Investigation:
+        """Return *found* when its text is written, or as it is after *seconds*."""
+        end = time.monotonic() + seconds
+        while found.state == WorkState.RUNNING and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+            with self._database.read(caller.tenant_id) as session:
+                known = store.get_investigation(session, caller.tenant_id, found.id)
+            if known is None:  # deleted with its package
+                raise PackageNotFound
+            found = known
+        return found
 
     def list_investigations(self, caller: Caller, package_id: str) -> Sequence[Investigation]:
         """Return the latest investigations of a package, newest first. Raises PackageNotFound."""
         with self._database.read(caller.tenant_id) as session:
             if package_store.get_package(session, caller.tenant_id, package_id) is None:
                 raise PackageNotFound
-            return store.list_investigations(session, caller.tenant_id, package_id, MAX_LISTED)
+            found = store.list_investigations(session, caller.tenant_id, package_id, MAX_LISTED)
+        return [self._complete_abandoned(each) for each in found]
+
+    def close(self) -> None:
+        """Start no further texts."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _complete_abandoned(self, found: Investigation) -> Investigation:
+        """Return *found* as done if the process that wrote its text has ended."""
+        if found.state != WorkState.RUNNING or self._now() - found.created_at < _TEXT_TIMEOUT:
+            return found
+        return replace(found, state=WorkState.DONE, completed_at=found.created_at)
+
+    def _write_text(self, writer: TextWriter, tenant_id: str, found: Investigation) -> None:
+        try:
+            text, source = found.text, _TEMPLATES
+            wording = writer.reword([sentence.text for sentence in found.text])
+            if wording is not None:
+                text = apply_wording(found.text, wording)
+                source = wording.model if text != found.text else _TEMPLATES
+            with self._database.write(tenant_id) as session:
+                store.complete_text(session, found.id, text, source[:100], self._now())
+        except Exception:  # noqa: BLE001 - the text of the templates is stored
+            _log.exception("the text of investigation %s was not stored", found.id)
+        finally:
+            self._places.release()
+
+
+def _record(session: Session, caller: Caller, package: Package, found: Investigation) -> None:
+    _RECORDER.record_event(
+        session,
+        PackageInvestigated(
+            package_id=package.id,
+            tracking_number=package.number,
+            carrier=package.carrier,
+            investigation_id=found.id,
+            kind=str(found.kind),
+            findings=[finding.kind for finding in found.findings],
+        ),
+        subject=package.id,
+        key=package.id,
+        tenant_id=caller.tenant_id,
+        time=found.created_at,
+    )
 
 
 def _load(
@@ -374,79 +464,12 @@ def _choose_route(subject: _Subject) -> _Result:
         "to": destination,
         "since": format_time(at),
         "carrier": choice.carrier,
-        "routes": [_route_to_json(route, at) for route in choice.routes],
+        "routes": [route_to_json(route, at) for route in choice.routes],
     }
-    findings = _compare_routes(choice, ids)
-    text += [_describe_route(choice.routes[0], at, ids)]
+    findings = compare_routes(choice, ids)
+    text += [describe_route(choice.routes[0], at, ids)]
     text += [_to_sentence(finding) for finding in findings]
     return _Result(findings, figures, text)
-
-
-def _describe_route(route: Route, at: datetime, ids: tuple[str, ...]) -> Sentence:
-    way = " > ".join(route.places)
-    arrival = format_time(at + timedelta(hours=route.p50))
-    late = format_time(at + timedelta(hours=route.p90))
-    chance = (
-        "" if route.on_time is None else f" The probability to be in time is {route.on_time:.0%}."
-    )
-    return Sentence(
-        f"The best route is {way}: arrival at {arrival}, with a probability of 90 % until {late}."
-        f"{chance}",
-        ids,
-    )
-
-
-def _compare_routes(choice: RouteChoice, ids: tuple[str, ...]) -> list[Finding]:
-    """Return a finding if another route is better than the one that most packages took."""
-    best = choice.routes[0]
-    usual = max(choice.routes, key=lambda route: route.samples)
-    if usual is best:
-        return []
-    if best.on_time is not None and usual.on_time is not None:
-        if best.on_time - usual.on_time < _MIN_GAIN:
-            return []
-        statement = (
-            f"The usual route {' > '.join(usual.places)} is in time with a probability of "
-            f"{usual.on_time:.0%}, the best with {best.on_time:.0%}."
-        )
-        evidence: Evidence = {
-            "value": round(usual.on_time, 4),
-            "expected": round(best.on_time, 4),
-            "samples": best.samples,
-        }
-    else:
-        statement = (
-            f"The usual route {' > '.join(usual.places)} takes {format_hours(usual.p50)}, the "
-            f"best {format_hours(best.p50)}."
-        )
-        evidence = {
-            "value": round(usual.p50, 2),
-            "expected": round(best.p50, 2),
-            "samples": best.samples,
-        }
-    return [Finding("better_route", Severity.INFO, statement, ids, evidence)]
-
-
-def _route_to_json(route: Route, at: datetime) -> dict[str, Any]:
-    return {
-        "places": list(route.places),
-        "p10": format_time(at + timedelta(hours=route.p10)),
-        "p50": format_time(at + timedelta(hours=route.p50)),
-        "p90": format_time(at + timedelta(hours=route.p90)),
-        "hours": {"p50": round(route.p50, 2), "p90": round(route.p90, 2)},
-        "on_time_probability": _round(route.on_time),
-        "samples": route.samples,
-        "legs": [
-            {
-                "from": leg.start,
-                "to": leg.end,
-                "p50_hours": round(leg.p50_hours, 2),
-                "p90_hours": round(leg.p90_hours, 2),
-                "samples": leg.samples,
-            }
-            for leg in route.legs
-        ],
-    }
 
 
 def _to_sentence(finding: Finding) -> Sentence:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from backend.chassis.database.sessions import Database, Session
@@ -309,13 +308,14 @@ class PackageService:
             CarrierUnknown, QuotaExceeded, InvalidEvents, TooManyEvents
         """
         number, carrier = normalize(report.number), report.carrier
-        find = partial(store.find_by_number, session, caller.tenant_id, for_update=True)
-        # Providers have other names for some carriers.
-        row = (find(carrier, number) if carrier else None) or find(None, number)
+        row = store.find_by_number(session, caller.tenant_id, carrier, number, for_update=True)
         created = row is None
         if row is None:
             number, found = identify_carrier(number, carrier)
-            row = self._insert(session, caller, number, found, report.fields)
+            # The events are followed by a prediction.
+            row = self._insert(
+                session, caller, number, found, report.fields, has_eta=not report.events
+            )
         return self._add_events(session, row, report.events, source), created
 
     def record_reports(
@@ -399,6 +399,8 @@ class PackageService:
         number: str,
         carrier: str,
         fields: PackageFields,
+        *,
+        has_eta: bool = True,
     ) -> PackageRow:
         now = self._now()
         row = PackageRow(
@@ -420,13 +422,13 @@ class PackageService:
         try:
             store.add_package(session, row)
         except store.NumberTaken:
-            known = store.find_by_number(session, caller.tenant_id, carrier, number)
+            known = store.get_by_number(session, caller.tenant_id, carrier, number)
             raise PackageExists(carrier, number, known.id if known else None) from None
         if store.change_usage(session, caller.tenant_id, 1) > self.quotas.packages:
             raise QuotaExceeded(self.quotas.packages)
         data = PackageCreated(**_identify(row), version=1, status=row.status)
         _record(session, row, data, now)
-        new_eta = _update_eta(session, row, (), now)
+        new_eta = _update_eta(session, row, (), now) if has_eta else None
         if new_eta is not None:
             session.flush()
             _record(session, row, new_eta, now)
@@ -493,20 +495,20 @@ class PackageService:
         row.version += 1
         row.updated_at = now
         session.flush()
-        if new_eta is not None:
-            _record(session, row, new_eta, now)
-        for event in new:
-            _record(session, row, _report(row, event), now)
-        self._metrics.count_events(len(new))
+        reports: list[EventData] = [] if new_eta is None else [new_eta]
+        reports += [_report(row, event) for event in new]
         if previous != row.status:
-            changed = StatusChanged(
-                **_identify(row),
-                version=row.version,
-                status=row.status,
-                sub_status=row.sub_status,
-                previous_status=previous,
+            reports.append(
+                StatusChanged(
+                    **_identify(row),
+                    version=row.version,
+                    status=row.status,
+                    sub_status=row.sub_status,
+                    previous_status=previous,
+                )
             )
-            _record(session, row, changed, now)
+        self._metrics.count_events(len(new))
+        _record_all(session, row, reports, now)
 
 
 def identify_carrier(number: str, carrier: str | None) -> tuple[str, str]:
@@ -637,6 +639,12 @@ def _report(row: PackageRow, event: TrackingEvent) -> EventRecorded:
 
 
 def _record(session: Session, row: PackageRow, data: EventData, now: datetime) -> None:
-    _RECORDER.record_event(
-        session, data, subject=row.id, key=row.id, tenant_id=row.tenant_id, time=now
+    _record_all(session, row, [data], now)
+
+
+def _record_all(
+    session: Session, row: PackageRow, reports: Sequence[EventData], now: datetime
+) -> None:
+    _RECORDER.record_events(
+        session, reports, subject=row.id, key=row.id, tenant_id=row.tenant_id, time=now
     )

@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import responds_with
-from backend.security import Permission, require_permission
+from backend.security import Permission, require_permission, validate_query
 from backend.services.packages.domain.investigations import InvestigationService
 from backend.services.packages.errors import PackageNotFound
-from backend.services.packages.model import Investigation, InvestigationKind
+from backend.services.packages.model import Investigation, InvestigationKind, WorkState
 from backend.services.packages.routes.packages import get_caller
+from backend.services.packages.routes.schemas import WaitQuery
 
+# The response and its status: 202 while a model writes the text.
+Result = tuple["InvestigationResponse", int]
 investigations = Blueprint("investigations", __name__)
 
 
@@ -63,34 +66,38 @@ class InvestigationList(BaseModel):
 
 @investigations.post("/agents/investigate/anomaly/<package_id>")
 @require_permission(Permission.PACKAGES_READ)
-@responds_with(InvestigationResponse, errors=(PackageNotFound,))
-def investigate_anomaly(package_id: str) -> InvestigationResponse:
+@validate_query(WaitQuery)
+@responds_with(InvestigationResponse, other_statuses=(202,), errors=(PackageNotFound,))
+def investigate_anomaly(query: WaitQuery, package_id: str) -> Result:
     """Find faults in the events of a package, slow steps and standstill."""
-    return _investigate(package_id, InvestigationKind.ANOMALY)
+    return _investigate(query, package_id, InvestigationKind.ANOMALY)
 
 
 @investigations.post("/agents/investigate/delay/<package_id>")
 @require_permission(Permission.PACKAGES_READ)
-@responds_with(InvestigationResponse, errors=(PackageNotFound,))
-def investigate_delay(package_id: str) -> InvestigationResponse:
+@validate_query(WaitQuery)
+@responds_with(InvestigationResponse, other_statuses=(202,), errors=(PackageNotFound,))
+def investigate_delay(query: WaitQuery, package_id: str) -> Result:
     """Explain the lateness of a package by its steps."""
-    return _investigate(package_id, InvestigationKind.DELAY)
+    return _investigate(query, package_id, InvestigationKind.DELAY)
 
 
 @investigations.post("/agents/predict/<package_id>")
 @require_permission(Permission.PACKAGES_READ)
-@responds_with(InvestigationResponse, errors=(PackageNotFound,))
-def predict_package(package_id: str) -> InvestigationResponse:
+@validate_query(WaitQuery)
+@responds_with(InvestigationResponse, other_statuses=(202,), errors=(PackageNotFound,))
+def predict_package(query: WaitQuery, package_id: str) -> Result:
     """Predict the arrival of a package, and its probability to be late."""
-    return _investigate(package_id, InvestigationKind.PREDICTION)
+    return _investigate(query, package_id, InvestigationKind.PREDICTION)
 
 
 @investigations.post("/agents/optimize/route/<package_id>")
 @require_permission(Permission.PACKAGES_READ)
-@responds_with(InvestigationResponse, errors=(PackageNotFound,))
-def optimize_route(package_id: str) -> InvestigationResponse:
+@validate_query(WaitQuery)
+@responds_with(InvestigationResponse, other_statuses=(202,), errors=(PackageNotFound,))
+def optimize_route(query: WaitQuery, package_id: str) -> Result:
     """Compare the routes that a package can take to its destination."""
-    return _investigate(package_id, InvestigationKind.ROUTE)
+    return _investigate(query, package_id, InvestigationKind.ROUTE)
 
 
 @investigations.get("/agents/investigations/<package_id>")
@@ -102,8 +109,11 @@ def list_investigations(package_id: str) -> InvestigationList:
     return InvestigationList(items=[_to_response(each) for each in found])
 
 
-def _investigate(package_id: str, kind: InvestigationKind) -> InvestigationResponse:
-    return _to_response(use(InvestigationService).investigate(get_caller(), package_id, kind))
+def _investigate(query: WaitQuery, package_id: str, kind: InvestigationKind) -> Result:
+    service, caller = use(InvestigationService), get_caller()
+    found = service.investigate(caller, package_id, kind)
+    found = service.wait_for_text(caller, found, query.wait)
+    return _to_response(found), 202 if found.state == WorkState.RUNNING else 200
 
 
 def _to_response(found: Investigation) -> InvestigationResponse:

@@ -73,8 +73,8 @@ def _to_response(position: Position) -> PositionResponse:
         place=_to_place(position.place),
         lat=position.lat,
         lon=position.lon,
-        origin=package.origin and _to_place(package.origin),
-        destination=package.destination and _to_place(package.destination),
+        origin=_to_place(package.origin) if package.origin else None,
+        destination=_to_place(package.destination) if package.destination else None,
     )
 
 

@@ -26,6 +26,7 @@ from backend.services.packages.domain.tracking_numbers import normalize
 from backend.services.packages.model import EventCode, Status
 
 MAX_EVENTS_PER_REQUEST = 500
+_DEFAULT_WAIT_SECONDS = 10.0
 _MAX_METADATA_BYTES = 16 * 1024
 _NO_TIME = "Write a time as in RFC 3339, such as 2030-01-31T12:00:00Z."
 _CARRIER = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -210,6 +211,12 @@ class FilterQuery(Input):
 
 class PackageQuery(FilterQuery, PageQuery):
     """Query string of the list of packages."""
+
+
+class WaitQuery(Input):
+    """Seconds to wait for the result; 0 returns at once."""
+
+    wait: Annotated[float, Field(ge=0, le=100)] = _DEFAULT_WAIT_SECONDS
 
 
 class LocationResponse(BaseModel):

@@ -26,19 +26,13 @@ from backend.services.packages.errors import (
 )
 from backend.services.packages.model import Tour, Vehicles, WorkState
 from backend.services.packages.routes.packages import get_caller
+from backend.services.packages.routes.schemas import WaitQuery
 
 tours = Blueprint("tours", __name__)
 MAX_STOPS = 500
-_DEFAULT_WAIT_SECONDS = 10.0
 _MAX_COUNT = 500
 _GRAMS = 100_000_000
 _METRES = 10_000_000
-
-
-class WaitQuery(Input):
-    """Seconds to wait for the result; 0 returns at once."""
-
-    wait: Annotated[float, Field(ge=0, le=100)] = _DEFAULT_WAIT_SECONDS
 
 
 class DepotInput(Input):

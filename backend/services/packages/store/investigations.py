@@ -1,8 +1,10 @@
 """Queries on investigations. The caller owns the transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.services.packages.model import (
@@ -26,16 +28,48 @@ def add_investigation(session: Session, tenant_id: str, found: Investigation) ->
             state=str(found.state),
             findings=[finding.to_json() for finding in found.findings],
             figures=dict(found.figures),
-            text=[
-                {"text": sentence.text, "event_ids": list(sentence.event_ids)}
-                for sentence in found.text
-            ],
+            text=_text_to_json(found.text),
             text_source=found.text_source,
             requested_by=found.requested_by,
             created_at=found.created_at,
             completed_at=found.completed_at,
         )
     )
+
+
+def get_investigation(
+    session: Session, tenant_id: str, investigation_id: str
+) -> Investigation | None:
+    query = select(InvestigationRow).where(
+        InvestigationRow.id == investigation_id, InvestigationRow.tenant_id == tenant_id
+    )
+    row = session.scalar(query)
+    return None if row is None else _to_investigation(row)
+
+
+def complete_text(
+    session: Session,
+    investigation_id: str,
+    text: Sequence[Sentence],
+    text_source: str,
+    now: datetime,
+) -> None:
+    """Store the final text of an investigation."""
+    session.execute(
+        update(InvestigationRow)
+        .where(InvestigationRow.id == investigation_id)
+        .values(
+            text=_text_to_json(text),
+            text_source=text_source,
+            state=str(WorkState.DONE),
+            completed_at=now,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _text_to_json(text: Sequence[Sentence]) -> list[dict[str, Any]]:
+    return [{"text": sentence.text, "event_ids": list(sentence.event_ids)} for sentence in text]
 
 
 def list_investigations(

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.chassis.database.types import utc_text
 from backend.services.packages.model import Cursor, PackageFilter, PackageTexts, Sort
-from backend.services.packages.store.packages import SORT_COLUMNS, select_page
+from backend.services.packages.store.package_queries import SORT_COLUMNS, select_page
 from backend.services.packages.store.tables import PackageRow
 
 _TIMES: Final = frozenset(
@@ -25,7 +25,7 @@ def _list_columns() -> list[sa.ColumnElement[Any]]:
     columns: list[sa.ColumnElement[Any]] = []
     for name in PackageTexts._fields:
         attribute = PackageRow.metadata_ if name == "metadata" else getattr(PackageRow, name)
-        column = attribute.expression
+        column: sa.ColumnElement[Any] = attribute.expression
         if name in _TIMES:
             column = utc_text(column)
         elif name in _JSON:

@@ -1,14 +1,13 @@
 """Queries on packages. The caller owns the transaction."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from backend.services.packages.model import (
     CLOSED_STATUSES,
@@ -25,15 +24,8 @@ from backend.services.packages.model import (
     Status,
     TrackingEvent,
 )
+from backend.services.packages.store.package_queries import select_matching, select_page
 from backend.services.packages.store.tables import PackageRow, PackageTag, TenantUsage
-
-SORT_COLUMNS: Final[Mapping[str, InstrumentedAttribute[Any]]] = {
-    "created_at": PackageRow.created_at,
-    "updated_at": PackageRow.updated_at,
-    "eta": PackageRow.eta_p50,
-    "promised_at": PackageRow.promised_at,
-    "delivered_at": PackageRow.delivered_at,
-}
 
 
 class NumberTaken(Exception):
@@ -100,18 +92,28 @@ def list_destinations(
 def find_by_number(
     session: Session, tenant_id: str, carrier: str | None, number: str, *, for_update: bool = False
 ) -> PackageRow | None:
-    """Return the package with this number; of several carriers, the newest one."""
+    """Return the package with this number: that of *carrier*, or else the newest one.
+
+    Providers have other names for some carriers.
+    """
     query = (
         select(PackageRow)
         .where(PackageRow.tenant_id == tenant_id, PackageRow.number == number)
-        .order_by(PackageRow.created_at.desc())
+        .order_by((PackageRow.carrier == (carrier or "")).desc(), PackageRow.created_at.desc())
         .limit(1)
     )
-    if carrier is not None:
-        query = query.where(PackageRow.carrier == carrier)
-    if for_update:
-        query = query.with_for_update()
-    return session.scalar(query)
+    return session.scalar(query.with_for_update() if for_update else query)
+
+
+def get_by_number(session: Session, tenant_id: str, carrier: str, number: str) -> PackageRow | None:
+    """Return the package of *carrier* with this number, or None."""
+    return session.scalar(
+        select(PackageRow).where(
+            PackageRow.tenant_id == tenant_id,
+            PackageRow.carrier == carrier,
+            PackageRow.number == number,
+        )
+    )
 
 
 def add_package(session: Session, row: PackageRow) -> None:
@@ -125,12 +127,16 @@ def add_package(session: Session, row: PackageRow) -> None:
             session.add(row)
     except IntegrityError as error:
         raise NumberTaken from error
-    replace_tags(session, row)
+    _add_tags(session, row)
 
 
 def replace_tags(session: Session, row: PackageRow) -> None:
     """Store the tags of *row* for filters."""
     session.execute(delete(PackageTag).where(PackageTag.package_id == row.id))
+    _add_tags(session, row)
+
+
+def _add_tags(session: Session, row: PackageRow) -> None:
     for tag in row.tags:
         session.add(
             PackageTag(
@@ -179,40 +185,6 @@ def list_packages(
     return rows
 
 
-def select_page(
-    session: Session,
-    tenant_id: str,
-    conditions: PackageFilter,
-    sort: Sort,
-    after: Cursor | None,
-) -> Iterator[Select[tuple[PackageRow]]]:
-    """Yield queries whose results, one after the other, are the packages after the cursor.
-
-    Packages without a value of the sort column come last, with a query of their own.
-    """
-    column: ColumnElement[Any] = SORT_COLUMNS[sort.name].expression
-    query = _select(session, tenant_id, conditions)
-    if conditions.tag is not None:
-        query = query.join(PackageTag, PackageTag.package_id == PackageRow.id).where(
-            PackageTag.tenant_id == tenant_id, PackageTag.tag == conditions.tag
-        )
-        if sort.name == "created_at":  # the index of tags has this order
-            column = PackageTag.created_at.expression
-    nullable = bool(SORT_COLUMNS[sort.name].expression.nullable)
-    if after is None or after[0] is not None:
-        page = query.where(column.is_not(None)) if nullable else query
-        if after is not None:
-            page = page.where(_is_after(column, after, sort))
-        yield page.order_by(*_order(column, sort))
-    if nullable:
-        page = query.where(column.is_(None)).order_by(_order(column, sort)[1])
-        if after is not None and after[0] is None:
-            page = page.where(
-                PackageRow.id < after[1] if sort.descending else PackageRow.id > after[1]
-            )
-        yield page
-
-
 def iterate_ids(
     session: Session, conditions: Sequence[ColumnElement[bool]], limit: int
 ) -> Sequence[tuple[str, str]]:
@@ -252,88 +224,9 @@ def list_by_status(
 
 def count_matching(session: Session, tenant_id: str, conditions: PackageFilter, limit: int) -> int:
     """Return the number of matching packages, at most *limit*."""
-    query = _select(session, tenant_id, conditions).with_only_columns(sa.literal(1))
-    if conditions.tag is not None:
-        query = query.join(PackageTag, PackageTag.package_id == PackageRow.id).where(
-            PackageTag.tenant_id == tenant_id, PackageTag.tag == conditions.tag
-        )
+    query = select_matching(session, tenant_id, conditions).with_only_columns(sa.literal(1))
     limited = query.order_by(None).limit(limit).subquery()
     return session.scalar(select(func.count()).select_from(limited)) or 0
-
-
-def _select(
-    session: Session, tenant_id: str, conditions: PackageFilter
-) -> Select[tuple[PackageRow]]:
-    query = select(PackageRow).where(PackageRow.tenant_id == tenant_id)
-    return query.where(*_list_conditions(session, conditions))
-
-
-def _list_conditions(session: Session, conditions: PackageFilter) -> Iterator[ColumnElement[bool]]:
-    for column, value in (
-        (PackageRow.status, conditions.status and str(conditions.status)),
-        (PackageRow.carrier, conditions.carrier),
-        (PackageRow.number, conditions.number),
-        (PackageRow.reference, conditions.reference),
-        (PackageRow.is_late, conditions.late),
-    ):
-        if value is not None:
-            yield column == value
-    if conditions.origin is not None:
-        yield _is_place(PackageRow.origin_key, PackageRow.origin_country, conditions.origin)
-    if conditions.destination is not None:
-        yield _is_place(
-            PackageRow.destination_key, PackageRow.destination_country, conditions.destination
-        )
-    for earliest, latest, time_column in (
-        (conditions.created_since, conditions.created_until, PackageRow.created_at),
-        (conditions.eta_since, conditions.eta_until, PackageRow.eta_p50),
-    ):
-        if earliest is not None:
-            yield time_column >= earliest
-        if latest is not None:
-            yield time_column < latest
-    if conditions.words:
-        yield _has_words(session, conditions.words)
-
-
-def _is_place(
-    key: InstrumentedAttribute[str], country: InstrumentedAttribute[str], value: str
-) -> ColumnElement[bool]:
-    if len(value) == 2 and value.isalpha():
-        return country == value.upper()
-    if ":" in value:
-        kind, _, rest = value.partition(":")
-        if kind in ("code", "place"):
-            return key == value
-        return key == f"place:{kind.casefold()}:{rest.casefold()}"
-    return key == f"code:{value.upper()}"
-
-
-def _has_words(session: Session, words: Sequence[str]) -> ColumnElement[bool]:
-    # Words consist of letters and digits only, so that no operator can be in them.
-    if session.get_bind().dialect.name == "postgresql":
-        query = " & ".join(f"'{word}':*" for word in words)
-        vector = func.array_to_tsvector(func.string_to_array(PackageRow.words, " "))
-        return vector.op("@@")(sa.cast(query, postgresql.TSQUERY))
-    query = " ".join(f'"{word}"*' for word in words)
-    found = sa.text("SELECT rowid FROM package_words WHERE package_words MATCH :words").bindparams(
-        words=query
-    )
-    return PackageRow.row.in_(found.columns(sa.column("rowid", sa.Integer)))
-
-
-def _order(column: ColumnElement[Any], sort: Sort) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id
-    if sort.descending:
-        return column.desc(), row_id.desc()
-    return column.asc(), row_id.asc()
-
-
-def _is_after(column: ColumnElement[Any], after: Cursor, sort: Sort) -> ColumnElement[bool]:
-    row_id = PackageTag.package_id if column.table is PackageTag.__table__ else PackageRow.id
-    position = sa.tuple_(column, row_id)
-    last = sa.tuple_(sa.literal(after[0], column.type), sa.literal(after[1]))
-    return position < last if sort.descending else position > last
 
 
 def set_eta(row: PackageRow, eta: Eta | None) -> None:

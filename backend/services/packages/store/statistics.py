@@ -21,6 +21,16 @@ from backend.services.packages.store.tables import (
 _ROWS_PER_INSERT: Final = 500
 
 
+_SELECT_SAMPLES: Final = select(
+    LaneStatistics.kind,
+    LaneStatistics.step,
+    LaneStatistics.level,
+    LaneStatistics.group_key,
+    LaneStatistics.count,
+    LaneStatistics.quantiles,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredSample:
     """A row of `lane_statistics`: a sample of a step for a group, see `LaneStatistics`."""
@@ -61,30 +71,34 @@ def list_stale_tenants(session: Session, before: datetime) -> list[str]:
 
 
 def load_samples(
-    session: Session, tenant_id: str, version: int, groups: Sequence[tuple[str, str]]
+    session: Session,
+    tenant_id: str,
+    version: int,
+    groups: Sequence[tuple[str, str]],
+    kinds: Sequence[str] | None = None,
+    steps: Sequence[str] | None = None,
 ) -> list[StoredSample]:
-    """Return the samples of *groups*, which are pairs of level and key."""
-    query = select(LaneStatistics).where(
+    """Return the samples of *groups*, which are pairs of level and key.
+
+    Args:
+        kinds: only these kinds, None for all.
+        steps: only these steps, None for all.
+    """
+    query = _SELECT_SAMPLES.where(
         LaneStatistics.tenant_id == tenant_id,
         LaneStatistics.version == version,
         tuple_(LaneStatistics.level, LaneStatistics.group_key).in_(list(groups)),
     )
-    return [
-        StoredSample(row.kind, row.step, row.level, row.group_key, row.count, row.quantiles)
-        for row in session.scalars(query)
-    ]
+    if kinds is not None:
+        query = query.where(LaneStatistics.kind.in_(list(kinds)))
+    if steps is not None:
+        query = query.where(LaneStatistics.step.in_(list(steps)))
+    return [StoredSample(*row) for row in session.execute(query)]
 
 
 def load_kind(session: Session, tenant_id: str, version: int, kind: str) -> list[StoredSample]:
     """Return all samples of a kind."""
-    query = select(
-        LaneStatistics.kind,
-        LaneStatistics.step,
-        LaneStatistics.level,
-        LaneStatistics.group_key,
-        LaneStatistics.count,
-        LaneStatistics.quantiles,
-    ).where(
+    query = _SELECT_SAMPLES.where(
         LaneStatistics.tenant_id == tenant_id,
         LaneStatistics.version == version,
         LaneStatistics.kind == kind,

@@ -47,8 +47,8 @@ class PackageRow(Base):
         Index("ix_packages_updated", "tenant_id", "updated_at", "id"),
         Index("ix_packages_status", "tenant_id", "status", "created_at", "id"),
         Index("ix_packages_carrier", "tenant_id", "carrier", "created_at", "id"),
-        Index("ix_packages_number", "tenant_id", "number"),
-        Index("ix_packages_reference", "tenant_id", "reference"),
+        Index("ix_packages_number", "tenant_id", "number", "created_at", "id"),
+        Index("ix_packages_reference", "tenant_id", "reference", "created_at", "id"),
         Index("ix_packages_origin", "tenant_id", "origin_key", "created_at", "id"),
         Index("ix_packages_destination", "tenant_id", "destination_key", "created_at", "id"),
         Index("ix_packages_from_country", "tenant_id", "origin_country", "created_at", "id"),
@@ -262,7 +262,10 @@ class Tour(Base):
     """A request for tours of vehicles, and the tours that were found."""
 
     __tablename__ = "tours"
-    __table_args__ = (Index("ix_tours_tenant", "tenant_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_tours_tenant", "tenant_id", "created_at", "id"),
+        Index("ix_tours_state", "state", "created_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(String(64))

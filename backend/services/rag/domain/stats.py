@@ -19,6 +19,14 @@ class StorageStats:
     days: Sequence[tuple[date, StorageTotals]]
 
 
+@dataclass(frozen=True, slots=True)
+class UserStats:
+    """Documents that a user uploaded on each day (UTC) and that still exist."""
+
+    days: Sequence[tuple[date, StorageTotals]]
+    last_activity_at: datetime | None
+
+
 class StatsService:
     """Statistics of all tenants."""
 
@@ -36,4 +44,14 @@ class StatsService:
                 days=list(
                     period.fill_gaps(store.get_totals_by_day(session, period), StorageTotals())
                 ),
+            )
+
+    def get_user_stats(self, tenant_id: str, user_id: str, query: StatsQuery) -> UserStats:
+        """Return the statistics of one user in a tenant."""
+        period = query.get_period(self._now())
+        with self._database.read() as session:
+            totals = store.get_user_totals_by_day(session, tenant_id, user_id, period)
+            return UserStats(
+                list(period.fill_gaps(totals, StorageTotals())),
+                store.get_last_upload(session, tenant_id, user_id),
             )

@@ -1,7 +1,7 @@
 """Endpoint for statistics of stored documents, for administrators."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from flask import Blueprint
 from pydantic import BaseModel
@@ -9,7 +9,13 @@ from pydantic import BaseModel
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import responds_with
-from backend.security import Permission, require_permission, validate_query
+from backend.security import (
+    Permission,
+    authenticated,
+    current_principal,
+    require_permission,
+    validate_query,
+)
 from backend.services.rag.domain.stats import StatsService, StorageStats
 
 stats = Blueprint("stats", __name__)
@@ -44,6 +50,13 @@ class RagStatsResponse(BaseModel):
     days: Sequence[DayCounts]
 
 
+class UserStatsResponse(BaseModel):
+    """Documents that a user uploaded to the tenant by day, without those deleted since."""
+
+    last_activity_at: datetime | None
+    days: Sequence[DayCounts]
+
+
 @stats.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
@@ -51,6 +64,36 @@ class RagStatsResponse(BaseModel):
 def get_stats(query: StatsQuery) -> RagStatsResponse:
     """Get the documents, chunks and bytes of all tenants: current totals, and uploads by day."""
     return _to_response(use(StatsService).get_stats(query))
+
+
+@stats.get("/users/<user_id>/stats")
+@require_permission(Permission.USERS_READ)
+@validate_query(StatsQuery)
+@responds_with(UserStatsResponse)
+def get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
+    """Get the documents that a user of the tenant uploaded by day."""
+    return _get_user_stats(query, user_id)
+
+
+@stats.get("/me/stats")
+@authenticated
+@validate_query(StatsQuery)
+@responds_with(UserStatsResponse)
+def get_own_stats(query: StatsQuery) -> UserStatsResponse:
+    """Get the documents that the caller uploaded by day."""
+    return _get_user_stats(query, current_principal().user_id)
+
+
+def _get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
+    tenant_id = current_principal().tenant_id
+    result = use(StatsService).get_user_stats(tenant_id, user_id, query)
+    return UserStatsResponse(
+        last_activity_at=result.last_activity_at,
+        days=[
+            DayCounts(date=day, documents=total.documents, bytes=total.bytes)
+            for day, total in result.days
+        ],
+    )
 
 
 def _to_response(result: StorageStats) -> RagStatsResponse:

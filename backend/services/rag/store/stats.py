@@ -43,6 +43,33 @@ def get_totals_by_day(session: Session, period: Period) -> Mapping[date, Storage
     return {date.fromisoformat(day): StorageTotals(*map(int, counts)) for day, *counts in rows}
 
 
+def get_user_totals_by_day(
+    session: Session, tenant_id: str, user_id: str, period: Period
+) -> Mapping[date, StorageTotals]:
+    """Return the totals of a user's documents as `get_totals_by_day`."""
+    day = utc_day(DocumentRow.created_at)
+    rows = session.execute(
+        select(day, *_total_columns())
+        .where(
+            DocumentRow.tenant_id == tenant_id,
+            DocumentRow.owner_id == user_id,
+            DocumentRow.created_at >= period.start,
+            DocumentRow.created_at < period.end,
+        )
+        .group_by(day)
+    )
+    return {date.fromisoformat(day): StorageTotals(*map(int, counts)) for day, *counts in rows}
+
+
+def get_last_upload(session: Session, tenant_id: str, user_id: str) -> datetime | None:
+    """Return when the user uploaded the latest of its documents, or None."""
+    return session.scalar(
+        select(func.max(DocumentRow.created_at)).where(
+            DocumentRow.tenant_id == tenant_id, DocumentRow.owner_id == user_id
+        )
+    )
+
+
 def count_stalled_documents(session: Session, before: datetime) -> int:
     """Return the number of unfinished documents without upload or heartbeat since *before*."""
     last_activity = func.coalesce(DocumentRow.heartbeat, DocumentRow.created_at)

@@ -5,7 +5,18 @@ from typing import Any
 from tests.services.console.browser.static_pages import list_page
 
 FRANKFURT = {"name": "Frankfurt", "country": "DE", "code": "DEFRA", "lat": 50.1, "lon": 8.7}
+SINGAPORE = {"name": "Singapore", "country": "SG", "code": "SGSIN", "lat": 1.3, "lon": 103.8}
 PORTLAND = {"name": "Portland", "country": "US", "code": "USPDX", "lat": 45.5, "lon": -122.7}
+PLACES = (
+    FRANKFURT,
+    PORTLAND,
+    SINGAPORE,
+    {"name": "New York", "country": "US", "code": "USNYC", "lat": 40.7, "lon": -74.0},
+    {"name": "Shanghai", "country": "CN", "code": "CNSHA", "lat": 31.2, "lon": 121.5},
+    {"name": "São Paulo", "country": "BR", "code": "BRSAO", "lat": -23.5, "lon": -46.6},
+    {"name": "Mumbai", "country": "IN", "code": "INBOM", "lat": 19.1, "lon": 72.9},
+    {"name": "Sydney", "country": "AU", "code": "AUSYD", "lat": -33.9, "lon": 151.2},
+)
 ETA = {
     "p10": "2026-11-29T08:00:00Z",
     "p50": "2026-11-30T12:00:00Z",
@@ -195,7 +206,9 @@ ANSWERS: dict[str, Any] = {
     ),
     "GET /packages/pkg_1": package(),
     "GET /packages/pkg_1/events": list_page(EVENTS),
-    "GET /agents/investigations/pkg_1": {"items": [investigation(), investigation("anomaly")]},
+    "GET /api/v1/agents/investigations/pkg_1": {
+        "items": [investigation(), investigation("anomaly")]
+    },
     "GET /packages/positions": {
         "items": [
             *(position(number) for number in range(1, 4)),

@@ -54,6 +54,8 @@ _TENANT_TABS = [
     "Tenants",
     "Service accounts",
     "Usage",
+    "Chat",
+    "Chat history",
     "Audit log",
 ]
 
@@ -401,7 +403,7 @@ def test_usage_shows_the_cost_of_models_with_a_price(context: BrowserContext) ->
         },
     )
     page = app.open("/admin/usage")
-    table = page.get_by_role("table", name="By model")
+    table = page.get_by_role("group", name="By model")
     expect(table.get_by_role("row", name="large")).to_contain_text("12.50")
     expect(table.get_by_role("row", name="free").get_by_role("cell").last).to_have_text("\u2013")
     app.go_to("/admin/models")

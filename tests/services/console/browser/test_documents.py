@@ -266,6 +266,26 @@ def test_two_hundred_files_are_sent_three_at_a_time_and_fail_one_by_one(
     assert len(polls) < 20
 
 
+def test_interrupted_files_are_sent_again_together(context: BrowserContext) -> None:
+    app = create_app(context, {})
+    page = app.open("/documents")
+    down = Failure(502, "upstream_unavailable", "The service does not respond.")
+    unsupported = Failure(415, "unsupported_document", "Not supported.")
+    results: list[Any] = [down, unsupported, down]
+    results += [{"documents": [document(number)], "_status": 202} for number in (1, 2)]
+    app.answers["POST /rag/documents"] = lambda *_: results.pop(0)
+    app.run(
+        """
+        const { addFiles } = await load("model/uploads.js");
+        addFiles(["a", "b", "c"].map((name) => ({ file: new File([name], `${name}.txt`) })));
+        """
+    )
+    page.get_by_role("button", name="Send 2 interrupted files again").click()
+    summary = page.locator(".upload-summary").get_by_role("status")
+    expect(summary).to_have_text("2 ready, 1 failed")
+    expect(page.get_by_role("button", name="interrupted")).to_have_count(0)
+
+
 def test_document_metadata_keeps_the_types_of_values(context: BrowserContext) -> None:
     item = document(1, metadata={"year": 1843, "author": "Ada", "version": "2"})
     app = create_app(

@@ -214,9 +214,12 @@ def test_answer_and_note_are_sent_and_appear_once(context: BrowserContext) -> No
     expect(page.locator(".inbox-message.note")).to_contain_text("Call the carrier.")
     inbox.push("message", answer(2, "It arrives today.", "delivered", change_seq=9), 9)
     expect(page.locator(".inbox-message", has_text="arrives today")).to_contain_text("Delivered")
+    inbox.push("typing", {"actor": "user:user-2", "typing": True})
+    expect(page.get_by_text("Grace Hopper types…")).to_be_visible()
     inbox.push("message", message(4, "Thank you!"), 10)
     expect(page.locator(".inbox-message", has_text="Thank you!")).to_be_visible()
     expect(page.get_by_role("log", name="New messages")).to_contain_text("Customer 1: Thank you!")
+    assert app.list_calls(f"POST {PATH}/typing")[0] == ({}, {"typing": True})
     bodies = [body for _, body in app.list_calls(f"POST {PATH}/messages")]
     assert [(body["content"], body["internal"]) for body in bodies] == [
         ("It arrives today.", False),

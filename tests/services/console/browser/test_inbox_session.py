@@ -52,8 +52,10 @@ def team(suite: Suite) -> dict[str, UserClient]:
         timeout=120,
         check=True,
     )
-    admin = sign_in(suite, "inbox-admin", json.loads(created.stdout)["password"])
+    password = json.loads(created.stdout)["password"]
+    admin = sign_in(suite, "inbox-admin", password)
     tenant = admin("POST", "/auth/tenants", json={"name": "Support team"}).json()["id"]
+    admin = sign_in(suite, "inbox-admin", password)  # a token names the tenants of its start
     members = {}
     for name, role in (("mia", "tenant_admin"), ("grace", "support"), ("alan", "support")):
         body = {"username": name, "password": PASSWORD, "roles": [role]}

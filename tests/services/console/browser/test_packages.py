@@ -282,8 +282,8 @@ def test_address_of_an_event_marks_it(new_app: Any) -> None:
 
 def test_started_investigation_is_shown(new_app: Any) -> None:
     answers = {
-        "GET /agents/investigations/pkg_1": {"items": []},
-        "POST /agents/predict/pkg_1": investigation("prediction", findings=[], figures={}),
+        "GET /api/v1/agents/investigations/pkg_1": {"items": []},
+        "POST /api/v1/agents/predict/pkg_1": investigation("prediction", findings=[], figures={}),
     }
     page = new_app("/packages/pkg_1", answers).page
     expect(page.get_by_text("Not investigated yet.")).to_be_visible()
@@ -291,16 +291,50 @@ def test_started_investigation_is_shown(new_app: Any) -> None:
     expect(page.locator(".investigation")).to_contain_text("Most time was lost")
 
 
+def test_routes_are_compared_in_a_table(new_app: Any) -> None:
+    route = {
+        "places": ["code:DEFRA", "code:USORD", "code:USPDX"],
+        "p10": "2026-11-29T08:00:00Z",
+        "p50": "2026-11-30T08:00:00Z",
+        "p90": "2026-12-01T08:00:00Z",
+        "hours": {"p50": 40.0, "p90": 64.0},
+        "on_time_probability": 0.91,
+        "samples": 64,
+        "legs": [],
+    }
+    found = investigation("route", findings=[], figures={"routes": [route]})
+    page = new_app("/packages/pkg_1", {"POST /api/v1/agents/optimize/route/pkg_1": found}).page
+    page.get_by_role("button", name="Compare routes").click()
+    row = page.get_by_role("group", name="Routes").get_by_role("row").last
+    expect(row).to_contain_text("DEFRA → USORD → USPDX")
+    expect(row).to_contain_text("91%")
+
+
+def test_investigation_stays_when_an_earlier_list_arrives_later(new_app: Any) -> None:
+    answers = {
+        "GET /api/v1/agents/investigations/pkg_1": {"items": []},
+        "POST /api/v1/agents/predict/pkg_1": investigation("prediction", figures={}),
+    }
+    app = new_app("/packages/pkg_1", answers)
+    page = app.page
+    page.get_by_role("button", name="Predict arrival").click()
+    expect(page.locator(".investigation")).to_have_count(1)
+    app.answers["GET /packages/pkg_1"] = package(status="exception")
+    send(app, "packages:pkg_1", "status-changed")
+    expect(page.locator(".details-header")).to_contain_text("Exception")
+    expect(page.locator(".investigation")).to_have_count(1)
+
+
 def test_investigation_that_takes_longer_is_awaited(new_app: Any) -> None:
     queued = investigation("delay", state="queued", findings=[], figures={}, text=[])
     answers = {
-        "GET /agents/investigations/pkg_1": {"items": []},
-        "POST /agents/investigate/delay/pkg_1": queued | {"_status": 202},
+        "GET /api/v1/agents/investigations/pkg_1": {"items": []},
+        "POST /api/v1/agents/investigate/delay/pkg_1": queued | {"_status": 202},
     }
     app = new_app("/packages/pkg_1", answers)
     page = app.page
     expect(page.get_by_text("Not investigated yet.")).to_be_visible()
-    app.answers["GET /agents/investigations/pkg_1"] = {"items": [investigation("delay")]}
+    app.answers["GET /api/v1/agents/investigations/pkg_1"] = {"items": [investigation("delay")]}
     page.get_by_role("button", name="Investigate delay").click()
     expect(page.locator(".investigation")).to_contain_text("Most time was lost")
 

@@ -44,6 +44,12 @@ const show = (text, citations = []) => {
   root.append(renderMarkdown(text, { citations }));
   return root;
 };
+const find = async (root, selector) => {
+  for (let attempt = 0; attempt < 500 && !root.querySelector(selector); attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return root.querySelector(selector);
+};
 """
 
 # Elements and attributes that an answer may consist of.
@@ -198,7 +204,7 @@ def test_code_blocks_of_a_text_are_sent_in_one_request(page: StaticPage) -> None
     classes = page.run(
         f"{_SIMPLIFY}"
         "const root = show(argument);"
-        "await new Promise((resolve) => setTimeout(resolve, 100));"
+        "await find(root, 'code span');"
         "return [...root.querySelectorAll('code span')].map((span) => span.className);",
         "```py\na = 1\n```\n\n```js\nb\n```",
     )
@@ -228,10 +234,7 @@ def test_formula_tree_becomes_only_allowed_mathml(page: StaticPage) -> None:
     ]
     page.answers["POST /console/formula"] = {"formulas": [{"tree": tree}]}
     html = page.run(
-        f"{_SIMPLIFY}"
-        "const root = show('$$z^2$$');"
-        "await new Promise((resolve) => setTimeout(resolve, 100));"
-        "return root.querySelector('math').outerHTML;"
+        f"{_SIMPLIFY}const root = show('$$z^2$$');return (await find(root, 'math')).outerHTML;"
     )
     del page.answers["POST /console/formula"]
     assert html == (

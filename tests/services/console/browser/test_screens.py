@@ -30,6 +30,7 @@ from tests.services.console.browser.test_administration import (
     record,
     stats_day,
 )
+from tests.services.console.browser.test_chat_administration import CHAT_ANSWERS, CHAT_SCREENS
 from tests.services.console.browser.test_documents import collection, document, hit
 from tests.services.console.browser.test_settings import notification
 
@@ -220,6 +221,7 @@ ANSWERS: dict[str, Any] = PACKAGE_ANSWERS | {
     "GET /rag/health/detailed": {
         "dependencies": {"vectors": {"status": "unhealthy", "latency_ms": 23.0}}
     },
+    **CHAT_ANSWERS,
 }
 # Screen and a text that is there when it is complete.
 SCREENS = [
@@ -248,8 +250,9 @@ SCREENS = [
     ("/admin/usage", "embedded-lite"),
     ("/admin/audit", "document.delete"),
     ("/admin/health", "Database"),
-    ("/admin/queue", "vectors"),
+    ("/admin/queue", "Vectors"),
     ("/admin/models", "embedded-lite"),
+    *CHAT_SCREENS,
 ]
 
 

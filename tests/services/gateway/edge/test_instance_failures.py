@@ -63,6 +63,7 @@ class ClosesIdleConnections(RawServer):
         connection.close()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is available on Linux only")
 def test_stale_connections_neither_lose_nor_repeat_post_requests(edge_for, bearer):
     service = ClosesIdleConnections()

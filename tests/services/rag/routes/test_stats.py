@@ -24,3 +24,22 @@ def test_stats_count_all_tenants_in_total_and_by_day(start_app, identities):
 
 def test_stats_require_system_read(ada):
     assert ada("GET", "/stats").status_code == 403
+
+
+def test_user_has_documents_by_day(start_app, identities):
+    app = start_app(identities)
+    ada, bob = (
+        ApiUser(app, identities.bearer(name, tenant_id="team")) for name in ("user-ada", "user-bob")
+    )
+    permissions = ["users:read"]
+    reader = ApiUser(app, identities.bearer("user-mia", tenant_id="team", permissions=permissions))
+    ada.upload("One passage about boats.", "boats.txt")
+    bob.upload("Another passage, about ships.", "ships.txt")
+
+    own = ada("GET", "/me/stats?days=1").json
+
+    (day,) = own["days"]
+    assert (day["documents"], day["bytes"]) == (1, 24)
+    assert own["last_activity_at"] is not None
+    assert reader("GET", "/users/user-ada/stats?days=1").json == own
+    assert bob("GET", "/users/user-ada/stats").status_code == 403

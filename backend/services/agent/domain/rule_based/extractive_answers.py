@@ -30,6 +30,8 @@ from backend.services.agent.model import Chunk
 # Lower than in the rag service: the agent has found more chunks and answers more questions with it.
 # Measured with `python -m benchmarks.agent.lite_answers`.
 _OPTIONS: Final = replace(ANSWER_OPTIONS, min_support=0.67)
+# Without term weights, a common word that a sentence lacks counts as much as a rare one.
+_MAX_MISSING_ENTITY_SHARE: Final = 0.5
 # Chunks are unrelated to the question if all their sentences have less support than this.
 RELATED_OPTIONS: Final = replace(
     ANSWER_OPTIONS, min_support=0.3, shared_terms_support=0.4, coverage_weight=0.0
@@ -101,6 +103,9 @@ def answer_from_chunks(
         )
         return extract_first_sentences(first_chunk)
     options = _get_options(question, chunks)
+    if not term_weights:
+        share = max(options.max_missing_entity_share, _MAX_MISSING_ENTITY_SHARE)
+        options = replace(options, max_missing_entity_share=share)
     selected = extract_answer(question, chunks, similarities, options, term_weights=term_weights)
     if not selected:
         return None

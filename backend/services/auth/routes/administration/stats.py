@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 
 from flask import Blueprint
 from pydantic import BaseModel
@@ -10,8 +10,16 @@ from pydantic import BaseModel
 from backend.chassis.daily_counts import StatsQuery
 from backend.chassis.web.app_factory import use
 from backend.chassis.web.openapi import responds_with
-from backend.security import Permission, require_permission, validate_query
+from backend.security import (
+    Permission,
+    authenticated,
+    current_principal,
+    require_permission,
+    validate_query,
+)
+from backend.services.auth.domain.administration.users import UserService
 from backend.services.auth.domain.stats import AuthStats, StatsService
+from backend.services.auth.errors import ResourceNotFound
 
 stats = Blueprint("stats", __name__)
 
@@ -63,6 +71,20 @@ class AuthStatsResponse(BaseModel):
     days: Sequence[DailyCountsResponse]
 
 
+class UserDayResponse(BaseModel):
+    """Sign-ins of a user on one day (UTC)."""
+
+    date: date
+    sign_ins: int
+
+
+class UserStatsResponse(BaseModel):
+    """Sign-ins of a user by day. Activity is the use of a session or of an API key."""
+
+    last_activity_at: datetime | None
+    days: Sequence[UserDayResponse]
+
+
 @stats.get("/stats")
 @require_permission(Permission.SYSTEM_READ)
 @validate_query(StatsQuery)
@@ -70,6 +92,33 @@ class AuthStatsResponse(BaseModel):
 def get_stats(query: StatsQuery) -> AuthStatsResponse:
     """Get statistics of users, sessions, tenants and API keys: totals and counts per day."""
     return _to_response(use(StatsService).get_stats(query))
+
+
+@stats.get("/users/<user_id>/stats")
+@require_permission(Permission.USERS_READ)
+@validate_query(StatsQuery)
+@responds_with(UserStatsResponse, errors=(ResourceNotFound,))
+def get_user_stats(query: StatsQuery, user_id: str) -> UserStatsResponse:
+    """Get the sign-ins of a user by day, and the time of the last activity."""
+    user = use(UserService).get_user(current_principal(), user_id)
+    return _get_user_stats(user.account.id, query)
+
+
+@stats.get("/me/stats")
+@authenticated
+@validate_query(StatsQuery)
+@responds_with(UserStatsResponse)
+def get_own_stats(query: StatsQuery) -> UserStatsResponse:
+    """Get the caller's sign-ins by day, and the time of the last activity."""
+    return _get_user_stats(current_principal().user_id, query)
+
+
+def _get_user_stats(user_id: str, query: StatsQuery) -> UserStatsResponse:
+    user_stats = use(StatsService).get_user_stats(user_id, query)
+    return UserStatsResponse(
+        last_activity_at=user_stats.last_activity_at,
+        days=[UserDayResponse(date=day, sign_ins=count) for day, count in user_stats.days],
+    )
 
 
 def _to_response(counts: AuthStats) -> AuthStatsResponse:

@@ -71,6 +71,12 @@ class WriteGroups:
             group = [self._waiting.popleft() for _ in range(min(_MAX_GROUP, len(self._waiting)))]
         try:
             self._write(group)
+        except BaseException as error:
+            # The process ends. What is not written must not look as if it were.
+            for waiting in group:
+                if not waiting.is_written:
+                    waiting.error = error
+            raise
         finally:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None

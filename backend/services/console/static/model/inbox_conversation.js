@@ -4,12 +4,13 @@ import * as api from "../lib/api.js";
 import { readEvents } from "../lib/events.js";
 import { createId } from "../lib/random.js";
 import { signal } from "../lib/reactive.js";
+import { Typing } from "./inbox_typing.js";
 import { user } from "./session.js";
 
 const RETRY_DELAYS_MS = [500, 1000, 2000, 4000, 8000];
 const PAGE_SIZE = 100;
-const TYPING_LIFETIME_MS = 6000;
-const TYPING_INTERVAL_MS = 4000;
+// Without progress for this time, the agent has stopped: it failed, or its process has ended.
+const DRAFT_LIFETIME_MS = 60_000;
 
 const inOrder = (first, second) => (first.sent_at < second.sent_at ? -1 : first.sent_at > second.sent_at ? 1 : first.seq - second.seq);
 
@@ -24,8 +25,6 @@ export class InboxConversation {
   isDeleted = signal(false);
   isInterrupted = signal(false);
   hasEarlier = signal(false);
-  /** Ids of people who type. */
-  typing = signal(new Set());
   /** Text of the answer that the agent is writing; null if it writes none. */
   draft = signal(null);
   /** Id of the person whose answer ended the agent's; null without one. */
@@ -34,14 +33,14 @@ export class InboxConversation {
   takenBy = signal(null);
   #abort = new AbortController();
   #position = 0;
-  #typingTimers = new Map();
-  #typingSentAt = 0;
+  #draftTimer = null;
   #onChange;
 
   /** @param {(conversation: object) => void} onChange called with each new state */
   constructor(id, onChange) {
     this.id = id;
     this.path = `/chat/conversations/${encodeURIComponent(id)}`;
+    this.typing = new Typing(this.path);
     this.#onChange = onChange;
   }
 
@@ -59,7 +58,8 @@ export class InboxConversation {
 
   close() {
     this.#abort.abort();
-    for (const timer of this.#typingTimers.values()) clearTimeout(timer);
+    clearTimeout(this.#draftTimer);
+    this.typing.close();
   }
 
   async #load() {
@@ -99,16 +99,16 @@ export class InboxConversation {
   #handle({ name, data }) {
     if (name === "message") this.#applyMessage(data);
     else if (name === "conversation") this.#setConversation(data);
-    else if (name === "typing") this.#applyTyping(data);
+    else if (name === "typing" && data.actor !== `user:${user.peek()?.id}`) this.typing.apply(data);
     else if (name === "delta") this.#applyDelta(data);
-    else if (name === "step") this.draft.value ??= "";
+    else if (name === "step") this.#setDraft(this.draft.peek() ?? "");
     else if (name === "deleted") this.isDeleted.value = true;
   }
 
   #applyMessage(message) {
     this.#setMessages([message]);
     if (message.author === "agent") this.draft.value = null;
-    this.#clearTyping(message.author);
+    this.typing.clear(message.author);
     const conversation = this.conversation.peek();
     if (message.seq > conversation.last_seq) this.#setConversation({ ...conversation, last_seq: message.seq, change_seq: message.change_seq });
   }
@@ -128,6 +128,7 @@ export class InboxConversation {
     this.conversation.value = { ...previous, ...conversation };
     const { mode, assignee_id: assignee } = conversation;
     if (assignee === null || assignee === user.peek()?.id) this.takenBy.value = null;
+    if (conversation.answer_error) this.draft.value = null;
     // The agent does not send what it was writing when a person answered.
     if (mode !== "bot" && this.draft.peek() !== null) {
       this.draft.value = null;
@@ -139,20 +140,13 @@ export class InboxConversation {
   #applyDelta({ offset, text }) {
     this.interruptedBy.value = null;
     // Offsets count code points, as Python does.
-    this.draft.value = [...(this.draft.peek() ?? "")].slice(0, offset).join("") + text;
+    this.#setDraft([...(this.draft.peek() ?? "")].slice(0, offset).join("") + text);
   }
 
-  #applyTyping({ actor, typing }) {
-    if (actor === `user:${user.peek()?.id}`) return;
-    this.#clearTyping(actor);
-    if (!typing) return;
-    this.typing.value = new Set([...this.typing.peek(), actor]);
-    this.#typingTimers.set(actor, setTimeout(() => this.#clearTyping(actor), TYPING_LIFETIME_MS));
-  }
-
-  #clearTyping(actor) {
-    clearTimeout(this.#typingTimers.get(actor));
-    if (this.typing.peek().has(actor)) this.typing.value = new Set([...this.typing.peek()].filter((each) => each !== actor));
+  #setDraft(text) {
+    clearTimeout(this.#draftTimer);
+    this.draft.value = text;
+    this.#draftTimer = setTimeout(() => (this.draft.value = null), DRAFT_LIFETIME_MS);
   }
 
   /** Load older messages. */
@@ -173,15 +167,6 @@ export class InboxConversation {
     if (last <= read) return;
     this.#setConversation({ ...this.conversation.peek(), read_seq: last });
     await api.put(`${this.path}/read`, { seq: last });
-  }
-
-  /** Show others that the user types; at most every four seconds. */
-  sendTyping(isTyping) {
-    const now = Date.now();
-    if (isTyping && now - this.#typingSentAt < TYPING_INTERVAL_MS) return;
-    if (!isTyping && this.#typingSentAt === 0) return;
-    this.#typingSentAt = isTyping ? now : 0;
-    api.post(`${this.path}/typing`, { typing: isTyping }).catch(() => {});
   }
 
   /** Send an answer or an internal note. One that is not stored stays in `pending` with its error. */

@@ -19,6 +19,8 @@ export const EVENT_CODES = [
 export const REASONS = ["damaged", "missorted", "address", "refused", "absent", "closed", "customs_documents", "customs_duties", "weather", "security", "capacity", "other"];
 /** Parameters of a list; they have the same names in the address and in the API. */
 export const FILTERS = ["q", "status", "carrier", "late", "origin", "destination", "tag", "created_since", "created_until", "eta_since", "eta_until", "sort"];
+// The gateway serves these routes with this prefix only.
+const AGENTS = "/api/v1/agents";
 const TIMES = new Set(["created_since", "created_until", "eta_since", "eta_until"]);
 
 const pathOf = (id) => `/packages/${encodeURIComponent(id)}`;
@@ -31,14 +33,14 @@ export const deletePackage = (shown) => api.remove(pathOf(shown.id));
 export const addEvent = (id, event) => api.post(`${pathOf(id)}/events`, { events: [event] });
 export const getStats = (days) => api.get("/packages/stats", { days });
 export const getPositions = () => api.get("/packages/positions");
-export const getInvestigations = (id) => api.get(`/agents/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
+export const getInvestigations = (id) => api.get(`${AGENTS}/investigations/${encodeURIComponent(id)}`).then(({ items }) => items);
 export const getExportUrl = (format, filter) => api.withQuery("/packages/export", { ...filter, format });
 
-const INVESTIGATION_PATHS = { anomaly: "/agents/investigate/anomaly", delay: "/agents/investigate/delay", prediction: "/agents/predict" };
+const INVESTIGATION_PATHS = { anomaly: "investigate/anomaly", delay: "investigate/delay", prediction: "predict", route: "optimize/route" };
 
 /** Investigate a package and return the result, which takes some seconds. */
 export async function investigate(id, kind) {
-  let found = await api.post(`${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
+  let found = await api.post(`${AGENTS}/${INVESTIGATION_PATHS[kind]}/${encodeURIComponent(id)}`);
   for (let attempt = 0; isUnfinished(found) && attempt < MAX_POLLS; attempt++) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     found = (await getInvestigations(id)).find((each) => each.id === found.id) ?? found;
@@ -106,6 +108,16 @@ export class PackageList {
 
   reload() {
     return this.load(this.#filter);
+  }
+
+  /** Show what has changed on the first page. The pages that were loaded stay. */
+  async update() {
+    const number = this.#number;
+    const { items } = await this.#getPage(null);
+    const versions = new Map((this.packages.peek() ?? items).map(({ id, version }) => [id, version]));
+    if (number !== this.#number) return;
+    for (const item of items) if (versions.get(item.id) !== item.version) this.apply(item);
+    this.created.value = Math.max(this.created.peek(), items.filter(({ id }) => !versions.has(id)).length);
   }
 
   /** Load the next page, if there is one and no other request is open. */

@@ -197,6 +197,17 @@ export function retryUpload(upload, { password = null } = {}) {
   startTransfers();
 }
 
+/** True if the file itself is not the reason of the failure. */
+const isInterrupted = ({ stage, error }) => stage.value === "failed" && (error.value?.name === "NetworkError" || error.value?.status >= 500 || error.value?.status === 429);
+
+/** Count the files that were not sent because the server did not respond, or was busy. */
+export const countInterrupted = () => uploads.value.filter(isInterrupted).length;
+
+/** Send those files again. */
+export function retryInterrupted() {
+  for (const upload of uploads.peek().filter(isInterrupted)) retryUpload(upload);
+}
+
 /** Remove *upload* from the list. A file that is being sent is not sent further. */
 export function removeUpload(upload) {
   upload.abort.abort();

@@ -14,6 +14,8 @@ export const ADMIN_SCREENS = [
   ["/admin/tenants", "tenants", "users:read"],
   ["/admin/service-accounts", "serviceAccounts", "users:read"],
   ["/admin/usage", "usage", "users:read"],
+  ["/admin/chat", "chatStats", "chat:read"],
+  ["/admin/chat/history", "chatHistory", "chat:manage"],
   ["/admin/audit", "audit", "audit:read"],
   ["/admin/health", "health", "system:read"],
   ["/admin/queue", "queue", "system:read"],

@@ -14,7 +14,7 @@ export function page() {
   return adminFrame(
     "models",
     null,
-    can("agent:query") && html.div({ class: "page-body" }, asyncContent(() => get("/agent/models"), modelTable)),
+    can("agent:query") && html.div({ class: "page-body" }, asyncContent(() => get("/agent/models"), modelTable, { className: "page-body" })),
     html.section({ class: "details-section" }, html.h2(t("systemSettings")), html.p({ class: "faint" }, t("settingsText")), asyncContent(() => get("/admin/settings"), settingsView, { className: "page-body" })),
   );
 }

@@ -4,7 +4,7 @@ import * as api from "../lib/api.js";
 import { html, replaceChildren } from "../lib/dom.js";
 import { formatDate, formatRelativeTime, t } from "../lib/i18n.js";
 import { effect, signal } from "../lib/reactive.js";
-import { route, updateQuery } from "../lib/router.js";
+import { consolePath, route, updateQuery } from "../lib/router.js";
 import { can, user as currentUser } from "../model/session.js";
 import { confirmAction } from "../ui/dialog.js";
 import { openFormDialog } from "../ui/form_dialog.js";
@@ -59,7 +59,7 @@ function getColumns(reload) {
 
 function nameCell({ id, username, display_name: name, email }) {
   return html.div(
-    html.strong({ dir: "auto" }, name || username, id === currentUser.value?.id && html.span({ class: "faint" }, ` (${t("you")})`)),
+    html.strong({ dir: "auto" }, html.a({ href: consolePath(`/admin/users/${encodeURIComponent(id)}`), title: t("userFigures") }, name || username), id === currentUser.value?.id && html.span({ class: "faint" }, ` (${t("you")})`)),
     html.div({ class: "faint", dir: "auto" }, [name && username, email].filter(Boolean).join(" · ")),
   );
 }

@@ -10,7 +10,7 @@ import { icon } from "../ui/icon.js";
 import { getErrorText } from "../ui/notice.js";
 import { linkForm, linkNote, signInFrame, takeToken } from "./sign_in_frame.js";
 
-await loadTexts("links");
+await loadTexts("sign_in");
 
 export function page() {
   const token = takeToken();

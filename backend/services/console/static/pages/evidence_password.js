@@ -5,7 +5,7 @@ import { loadTexts, t } from "../lib/i18n.js";
 import { hasDocumentPassword, setDocumentPassword } from "../model/evidence.js";
 import { icon } from "../ui/icon.js";
 
-await loadTexts("evidence");
+await Promise.all([loadTexts("evidence"), loadTexts("uploads")]);
 
 /** @param {import("./evidence.js").EvidenceState} state @param {() => void} onPassword */
 export function passwordForm(state, onPassword) {

@@ -8,7 +8,7 @@ import { icon } from "../ui/icon.js";
 import { textField } from "./sign_in.js";
 import { linkForm, signInFrame, signInLink } from "./sign_in_frame.js";
 
-await loadTexts("links");
+await loadTexts("sign_in");
 
 export function page() {
   const isSent = signal(false);

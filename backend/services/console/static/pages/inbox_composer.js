@@ -97,7 +97,7 @@ function form(opened, isNote) {
   const update = (isTyping) => {
     hasText.value = field.value.trim() !== "";
     writeDraft(draftName, field.value);
-    if (isTyping && !isNote.peek()) opened.sendTyping(hasText.peek());
+    if (isTyping && !isNote.peek()) opened.typing.send(hasText.peek());
   };
   const send = () => {
     const text = field.value.trim();
@@ -108,7 +108,7 @@ function form(opened, isNote) {
     opened.send(text, { internal: isNote.peek() });
   };
   update(false);
-  onDispose(() => opened.sendTyping(false));
+  onDispose(() => opened.typing.send(false));
   return html.form(
     { class: "inbox-form", onsubmit: (event) => (event.preventDefault(), send()) },
     field,

@@ -141,7 +141,7 @@ function answerError(opened) {
 
 function typingLine(opened) {
   return html.p({ class: "inbox-typing faint" }, () => {
-    const names = [...opened.typing.value].map((actor) => getAuthorName(actor, opened.conversation.value));
+    const names = [...opened.typing.actors.value].map((actor) => getAuthorName(actor, opened.conversation.value));
     return names.length > 0 && t("typing", names.join(", "));
   });
 }

@@ -10,7 +10,7 @@ import { getErrorText, showNotice } from "../ui/notice.js";
 import { credentialsForm, textField } from "./sign_in.js";
 import { linkForm, linkNote, signInFrame, takeToken } from "./sign_in_frame.js";
 
-await loadTexts("links");
+await loadTexts("sign_in");
 
 export function page() {
   const token = takeToken();

@@ -38,7 +38,8 @@ function packageView(id, loaded, load) {
       const next = await load();
       shown.value = next.shown;
       if (getVersion(next.events) !== getVersion(events.peek())) events.value = next.events;
-      if (getVersion(next.investigations) !== getVersion(investigations.peek())) investigations.value = next.investigations;
+      const merged = mergeById(next.investigations, investigations.peek());
+      if (getVersion(merged) !== getVersion(investigations.peek())) investigations.value = merged;
     } catch (error) {
       if (error.status === 404) showDeleted();
     }
@@ -54,6 +55,12 @@ function packageView(id, loaded, load) {
 }
 
 const getVersion = (items) => items.map(({ id, state }) => `${id} ${state ?? ""}`).join();
+
+/** Add to *loaded* the investigations that were completed meanwhile, newest first. */
+function mergeById(loaded, shown) {
+  const ids = new Set(loaded.map(({ id }) => id));
+  return [...loaded, ...shown.filter(({ id }) => !ids.has(id))].sort((a, b) => new Date(b.created_at) - new Date(a.created_at));
+}
 
 function followPackage(id, reload) {
   const refresh = createThrottle(reload, REFRESH_MS);

@@ -8,10 +8,11 @@ import * as model from "../model/packages.js";
 import { icon } from "../ui/icon.js";
 import { reportErrors } from "../ui/notice.js";
 import { dataTable } from "../ui/table.js";
-import { formatHours, getEventName, getGroupName } from "./package_labels.js";
+import { formatHours, getEventName, getGroupName, getPlaceOfKey } from "./package_labels.js";
 import { getEventPath, showEvent } from "./package_timeline.js";
 
-const KINDS = ["delay", "anomaly", "prediction"];
+const KINDS = ["delay", "anomaly", "prediction", "route"];
+const ICONS = { delay: "search", anomaly: "search", prediction: "clock", route: "map" };
 // Kinds of findings whose figures are hours.
 const DURATIONS = new Set(["slow_step", "stalled", "lost_time"]);
 const SEVERITY_ICONS = { info: "info", warning: "warning", critical: "warning" };
@@ -31,7 +32,7 @@ export function investigationSection({ id, investigations, events }) {
   return html.section(
     { class: "details-section", "aria-labelledby": "investigations-title" },
     html.h2({ id: "investigations-title" }, t("investigations")),
-    html.div({ class: "inline-form" }, KINDS.map((kind) => html.button({ type: "button", class: "button", disabled: isRunning, onclick: () => start(kind) }, icon(kind === "prediction" ? "clock" : "search"), t(`investigate_${kind}`)))),
+    html.div({ class: "inline-form" }, KINDS.map((kind) => html.button({ type: "button", class: "button", disabled: isRunning, onclick: () => start(kind) }, icon(ICONS[kind]), t(`investigate_${kind}`)))),
     body,
   );
 }
@@ -57,6 +58,7 @@ function investigationView(id, { kind, state, findings, figures, text, created_a
     ),
     findings.length > 0 && html.ul({ class: "findings", role: "list" }, findings.map((finding) => findingItem(id, finding, events))),
     figures?.steps?.length > 0 && stepTable(id, figures.steps, events),
+    figures?.routes?.length > 0 && routeTable(figures.routes),
     html.p({ class: "faint" }, source === "templates" ? t("textFromTemplates") : t("textFromModel", source)),
   );
 }
@@ -69,7 +71,8 @@ function findingItem(id, { kind, severity, statement, event_ids: ids, evidence }
     html.div(
       html.p(html.strong(hasText(key) ? t(key) : kind.replaceAll("_", " ")), " ", html.span({ class: "tag" }, t(`severity_${severity}`))),
       html.p({ dir: "auto" }, statement, eventLinks(id, ids, events)),
-      evidenceText(kind, evidence),
+      // The table of routes has these figures.
+      kind !== "better_route" && evidenceText(kind, evidence),
     ),
   );
 }
@@ -102,8 +105,21 @@ function eventLinks(id, ids, events) {
   });
 }
 
+const probability = (value) => (value === null || value === undefined ? "–" : formatPercent(value));
+
+/** The routes that a package can take, best first. */
+function routeTable(routes) {
+  const columns = [
+    { label: t("investigation_route"), render: ({ places }) => html.span({ dir: "auto" }, places.map(getPlaceOfKey).join(" → ")) },
+    { label: t("quantile50"), className: "number", render: ({ p50 }) => formatDateTime(p50) },
+    { label: t("quantile90"), className: "number", render: ({ p90 }) => formatDateTime(p90) },
+    { label: t("inTime"), className: "number", render: ({ on_time_probability: value }) => probability(value) },
+    { label: t("earlierPackages"), className: "number", render: ({ samples }) => formatNumber(samples) },
+  ];
+  return dataTable({ label: t("routes"), columns, items: routes });
+}
+
 function stepTable(id, steps, events) {
-  const probability = (value) => (value === null || value === undefined ? "–" : formatPercent(value));
   const columns = [
     { label: t("step"), render: ({ step, event_ids: ids }) => [step.split(">").map(getEventName).join(" → "), eventLinks(id, ids, events)] },
     { label: t("duration"), className: "number", render: ({ hours }) => formatHours(hours) },

@@ -44,8 +44,14 @@ function followList(list) {
   const refresh = createThrottle(async () => {
     if (await list.refresh()) refresh();
   }, REFRESH_MS);
-  // What was loaded before the subscription may lack a change.
-  return followTopics(["packages"], { onReady: () => list.reload(), onEvent: (event) => list.applyEvent(event) && refresh() }).isLive;
+  let isFirst = true;
+  const onReady = () => {
+    // What was loaded before the subscription may lack a change; after an interruption, many.
+    if (isFirst) list.update().catch(() => {});
+    else list.reload();
+    isFirst = false;
+  };
+  return followTopics(["packages"], { onReady, onEvent: (event) => list.applyEvent(event) && refresh() }).isLive;
 }
 
 function newPackagesButton(list) {

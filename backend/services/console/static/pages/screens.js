@@ -25,9 +25,10 @@ import { conversationPage } from "./conversation.js";
  * @property {() => number} [getCount] number beside the entry in the menu, if it is not 0
  */
 
-const LIBRARY = { texts: ["screens", "documents"], styles: ["screens", "documents"] };
+const LIBRARY = { texts: ["screens", "documents", "uploads"], styles: ["screens", "documents"] };
 const PACKAGES = { texts: ["screens", "packages"], styles: ["screens", "documents", "admin", "prose", "packages"] };
-const ADMIN = { texts: ["screens", "admin"], styles: ["screens", "admin", "prose"] };
+const ADMIN = { texts: ["screens", "admin", "uploads"], styles: ["screens", "admin", "prose"] };
+const CHAT_ADMIN = { ...ADMIN, texts: [...ADMIN.texts, "history"] };
 const INBOX = { texts: ["screens", "inbox"], styles: ["screens", "inbox"] };
 const SETTINGS = { texts: ["screens", "settings"], styles: ["screens", "settings"] };
 
@@ -44,13 +45,16 @@ export const SCREENS = [
   { path: "/packages/import", title: "packages", permission: "packages:write", ...PACKAGES, load: () => import("./package_import.js") },
   { path: "/packages/:id", title: "packages", permission: "packages:read", ...PACKAGES, load: () => import("./package_details.js") },
   { path: "/notifications", title: "notifications", icon: "bell", getCount: () => unreadCount.value, ...SETTINGS, load: () => import("./notifications.js") },
-  { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
+  { path: "/admin", title: "administration", permission: ["system:read", "users:read", "audit:read", "chat:read"], icon: "chart", ...ADMIN, load: () => import("./admin_overview.js") },
   { path: "/admin/users", title: "users", permission: "users:read", ...ADMIN, load: () => import("./admin_users.js") },
   { path: "/admin/invitations", title: "invitations", permission: "users:read", ...ADMIN, load: () => import("./admin_invitations.js") },
   { path: "/admin/roles", title: "roles", permission: "users:read", ...ADMIN, load: () => import("./admin_roles.js") },
   { path: "/admin/tenants", title: "tenants", permission: "users:read", ...ADMIN, load: () => import("./admin_tenants.js") },
   { path: "/admin/service-accounts", title: "serviceAccounts", permission: "users:read", ...ADMIN, load: () => import("./admin_service_accounts.js") },
   { path: "/admin/usage", title: "usage", permission: "users:read", ...ADMIN, load: () => import("./admin_usage.js") },
+  { path: "/admin/users/:id", title: "userFigures", permission: "users:read", ...CHAT_ADMIN, load: () => import("./admin_user.js") },
+  { path: "/admin/chat", title: "chatStats", permission: "chat:read", ...CHAT_ADMIN, load: () => import("./admin_chat.js") },
+  { path: "/admin/chat/history", title: "chatHistory", permission: "chat:manage", ...CHAT_ADMIN, load: () => import("./admin_chat_history.js") },
   { path: "/admin/audit", title: "audit", permission: "audit:read", ...ADMIN, load: () => import("./admin_audit.js") },
   { path: "/admin/health", title: "health", permission: "system:read", ...ADMIN, load: () => import("./admin_health.js") },
   { path: "/admin/queue", title: "queue", permission: "system:read", ...ADMIN, load: () => import("./admin_queue.js") },

@@ -6,7 +6,7 @@ import { navigate } from "../lib/router.js";
 import { signIn } from "../model/session.js";
 import { linkForm, linkNote, newPasswordFields, signInFrame, signInLink, takeToken } from "./sign_in_frame.js";
 
-await loadTexts("links");
+await loadTexts("sign_in");
 
 export function page() {
   const token = takeToken();

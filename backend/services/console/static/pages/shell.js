@@ -2,7 +2,7 @@
 
 import { isShowingStored } from "../lib/api.js";
 import { append, html, replaceChildren } from "../lib/dom.js";
-import { t } from "../lib/i18n.js";
+import { loadTexts, t } from "../lib/i18n.js";
 import { createScope, effect, onDispose, signal, untracked } from "../lib/reactive.js";
 import { route } from "../lib/router.js";
 import { openedEvidence } from "../model/evidence.js";
@@ -89,7 +89,7 @@ function evidencePanel() {
 
 async function loadEvidence(panel, scope, evidence) {
   try {
-    const [{ evidenceView }] = await Promise.all([loadModule(() => import("./evidence.js")), loadStyle("evidence"), loadStyle("messages")]);
+    const [{ evidenceView }] = await Promise.all([loadModule(() => import("./evidence.js")), loadTexts("evidence"), loadStyle("evidence"), loadStyle("messages")]);
     if (!scope.isDisposed) scope.run(() => replaceChildren(panel, evidenceView(evidence)));
   } catch (error) {
     openedEvidence.value = null;

@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { html } from "../lib/dom.js";
-import { LOCALES, locale, t } from "../lib/i18n.js";
+import { LOCALES, loadTexts, locale, t } from "../lib/i18n.js";
 import { signal } from "../lib/reactive.js";
 import { consolePath } from "../lib/router.js";
 import { changeLocale, hasExpired, signIn, startExternalSignIn } from "../model/session.js";
@@ -11,6 +11,8 @@ import { getErrorText } from "../ui/notice.js";
 import { markedPage } from "../ui/marked_page.js";
 
 const CODE_PROBLEMS = new Set(["totp_required", "invalid_totp"]);
+
+await loadTexts("sign_in");
 
 export function page() {
   document.title = `${t("signIn")} · ${t("productName")}`;

@@ -3,7 +3,7 @@
 import { html, keyedList } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 import { computed, signal } from "../lib/reactive.js";
-import { getUploadSummary, removeEndedUploads, removeUpload, retryUpload, uploads } from "../model/uploads.js";
+import { countInterrupted, getUploadSummary, removeEndedUploads, removeUpload, retryInterrupted, retryUpload, uploads } from "../model/uploads.js";
 import { uploadRow } from "../ui/upload_row.js";
 
 // More rows would push the list of documents out of view.
@@ -12,6 +12,7 @@ const ORDER = { failed: 0, ready: 2, duplicate: 2 };
 
 export function uploadList() {
   const summary = computed(getUploadSummary);
+  const interrupted = computed(countInterrupted);
   const showsAll = signal(false);
   const sorted = computed(() => [...uploads.value].sort((a, b) => (ORDER[a.stage.value] ?? 1) - (ORDER[b.stage.value] ?? 1)));
   const shown = () => (showsAll.value ? sorted.value : sorted.value.slice(0, MAX_SHOWN));
@@ -26,6 +27,7 @@ export function uploadList() {
       { class: "upload-summary" },
       html.p({ role: "status" }, () => getSummaryText(summary.value)),
       html.button({ type: "button", class: "link-button", hidden: () => uploads.value.length <= MAX_SHOWN, onclick: () => showsAll.update((value) => !value) }, () => t(showsAll.value ? "showFewer" : "showAll")),
+      html.button({ type: "button", class: "link-button", hidden: () => interrupted.value === 0, onclick: retryInterrupted }, () => t("retryInterrupted", interrupted.value)),
       html.button({ type: "button", class: "link-button", hidden: () => summary.value.active > 0, onclick: removeEndedUploads }, t("clearFinished")),
     ),
     rows,

@@ -1,9 +1,11 @@
 // A row with the name, size, stage and progress of a file that is being added.
 
 import { html } from "../lib/dom.js";
-import { formatBytes, formatPercent, hasText, t } from "../lib/i18n.js";
+import { formatBytes, formatPercent, hasText, loadTexts, t } from "../lib/i18n.js";
 import { icon, iconButton } from "./icon.js";
 import { getErrorText } from "./notice.js";
+
+await loadTexts("uploads");
 
 const NEEDS_PASSWORD = new Set(["password_required", "wrong_password"]);
 

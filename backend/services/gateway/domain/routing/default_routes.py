@@ -109,6 +109,7 @@ def default_routes(
                 route,
                 long_timeout=120.0,
                 long_paths=("/query", "/sessions/*", "/mcp", "/v1/chat/completions"),
+                closed=("/metrics", "/internal/sessions/delete"),
                 tokens=token_limits,
             )
             openai = replace(route, name="openai", prefix="/v1", onto="/v1", public=())

@@ -15,18 +15,24 @@ from backend.services.packages.store import statistics as store
 
 
 def load_sample_tables(
-    session: Session, tenant_id: str, package: Package, milestones: Sequence[Milestone]
+    session: Session,
+    tenant_id: str,
+    package: Package,
+    milestones: Sequence[Milestone],
+    kinds: Sequence[str] | None = None,
 ) -> Mapping[str, SampleTable]:
-    """Return the samples of the groups of *package* by kind; empty without statistics."""
+    """Return the samples of the groups of *package* by kind; empty without statistics.
+
+    Args:
+        kinds: only these kinds, and only at the steps that the package has reached.
+    """
     version = store.get_version(session, tenant_id)
     if version is None:
         return {}
-    groups = {
-        group
-        for position, _, _ in history.list_positions(package, milestones)
-        for group in position.groups
-    }
-    samples = store.load_samples(session, tenant_id, version.version, sorted(groups))
+    positions = [position for position, _, _ in history.list_positions(package, milestones)]
+    groups = {group for position in positions for group in position.groups}
+    steps = None if kinds is None else sorted({position.step for position in positions})
+    samples = store.load_samples(session, tenant_id, version.version, sorted(groups), kinds, steps)
     return to_tables(samples)
 
 
@@ -48,7 +54,8 @@ def predict_eta(
 ) -> Eta | None:
     """Return the predicted arrival of an open package, or None without a comparable history."""
     milestones = list_milestones(sort_events(events))
-    tables = load_sample_tables(session, tenant_id, package, milestones)
+    kinds = (history.DURATIONS if package.promised_at is None else history.DEVIATIONS,)
+    tables = load_sample_tables(session, tenant_id, package, milestones, kinds)
     predicted = history.predict(tables, package, milestones, now)
     if predicted is None:
         return None

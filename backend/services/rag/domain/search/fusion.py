@@ -9,11 +9,17 @@ from typing import Final
 # either ranking alone and than reciprocal rank fusion on every question set measured; see docs/adr.
 DEPTH = 100
 KEYWORD_WEIGHT: Final = 0.5
-# How much the margin between the languages of the dense hits, and the match of the best keyword
-# hit beyond _MIN_MATCH, say about whether the answer is in the question's language.
+# How much the margin between the languages of the dense hits, the match of the best keyword hit
+# beyond _MIN_MATCH, and the coverage beyond _MIN_COVERAGE say about whether the answer is in the
+# question's language.
 _MARGIN_WEIGHT: Final = 15.0
-_MATCH_WEIGHT: Final = 15.0
-_MIN_MATCH: Final = 0.45
+_MATCH_WEIGHT: Final = 30.0
+_MIN_MATCH: Final = 0.25
+_COVERAGE_WEIGHT: Final = 8.0
+_MIN_COVERAGE: Final = 0.8
+# Added to the cosine similarity of a dense hit in the question's language if the answer is certain
+# to be in that language. A translation of the answer has a similarity that differs by less.
+_LANGUAGE_BONUS: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,35 @@ class KeywordEvidence:
     @property
     def same_language(self) -> float:
         """Probability, from 0 to 1, that the answer is in the question's language."""
-        logit = _MARGIN_WEIGHT * self.margin + _MATCH_WEIGHT * (self.match - _MIN_MATCH)
+        logit = (
+            _MARGIN_WEIGHT * self.margin
+            + _MATCH_WEIGHT * (self.match - _MIN_MATCH)
+            + _COVERAGE_WEIGHT * (self.coverage - _MIN_COVERAGE)
+        )
         return 1 / (1 + math.exp(-logit))
 
     @property
     def weight(self) -> float:
         """Weight of the keyword ranking: a question in another language has no words in common."""
         return KEYWORD_WEIGHT * self.coverage * self.same_language
+
+
+def prefer_language(
+    dense: Mapping[str, float],
+    languages: Mapping[str, str],
+    question_language: str,
+    evidence: KeywordEvidence,
+) -> dict[str, float]:
+    """Return *dense* with higher similarities of hits in the question's language.
+
+    Vectors are centred by language, so that the translations of a text have nearly the same
+    similarity to a question. The reader prefers the one in the language of the question.
+    """
+    bonus = _LANGUAGE_BONUS * evidence.same_language
+    return {
+        key: similarity + (bonus if languages.get(key) == question_language else 0.0)
+        for key, similarity in dense.items()
+    }
 
 
 def compute_margin(

@@ -20,6 +20,7 @@ from backend.services.rag.domain.search.fusion import (
     KeywordEvidence,
     compute_margin,
     fuse_rankings,
+    prefer_language,
     sort_by_score,
 )
 from backend.services.rag.domain.search.reranking import (
@@ -300,15 +301,16 @@ class SearchService:
         language = detect_language(query.text)
         if not dense or not self._is_multilingual(viewer):
             return _Ranking(fuse_rankings(dense, keyword))
+        languages = self._get_languages(viewer, dense) if language else {}
         weights = self._keyword_indexes.inverse_document_frequencies(versions, query.text)
         max_score = sum(weights.values()) * MAX_TERM_SCORE
         evidence = KeywordEvidence(
             coverage=self._keyword_indexes.term_coverage(versions, query.text),
             match=max(keyword.values(), default=0.0) / max_score if max_score else 0.0,
-            margin=compute_margin(dense, self._get_languages(viewer, dense), language)
-            if language
-            else 1.0,
+            margin=compute_margin(dense, languages, language) if language else 1.0,
         )
+        if language:
+            dense = prefer_language(dense, languages, language, evidence)
         scores = fuse_rankings(dense, keyword, evidence.weight)
         return _Ranking(scores, shares_words=evidence.same_language >= _MIN_SAME_LANGUAGE)
 

@@ -71,3 +71,31 @@ def test_stats_require_system_read(client):
     ada = ApiUser.register(client, "ada")
 
     assert get_problem(ada.get("/stats")) == (403, "permission_denied")
+
+
+def test_user_has_sign_ins_by_day_and_last_activity(client, clock):
+    ApiUser.register(client, "ada")
+    clock.advance(days=2)
+    ada = ApiUser.sign_in(client, "ada")
+    clock.advance(days=1)
+    admin = ApiUser.sign_in(client, "admin", ADMIN_PASSWORD)
+    user_id = ada.get("/me").json["id"]
+
+    stats = admin.get(f"/users/{user_id}/stats?days=3").json
+
+    assert stats["days"] == [
+        {"date": "2026-01-02", "sign_ins": 0},
+        {"date": "2026-01-03", "sign_ins": 1},
+        {"date": "2026-01-04", "sign_ins": 0},
+    ]
+    assert stats["last_activity_at"].startswith("2026-01-03")
+    assert ada.get("/me/stats?days=3").json == stats
+    assert get_problem(ada.get(f"/users/{user_id}/stats")) == (403, "permission_denied")
+    assert admin.get("/users/unknown/stats").status_code == 404
+
+
+def test_statistics_of_a_user_of_another_tenant_are_not_found(client):
+    ada, bob = (ApiUser.register(client, name) for name in ("ada", "bob"))
+    bob_id = bob.get("/me").json["id"]
+
+    assert ada.get(f"/users/{bob_id}/stats").status_code in (403, 404)

@@ -7,6 +7,7 @@ from backend.services.rag.domain.search.fusion import (
     KeywordEvidence,
     compute_margin,
     fuse_rankings,
+    prefer_language,
 )
 
 
@@ -44,3 +45,21 @@ def test_margin_without_hits_is_that_of_another_language():
 
 def test_fusion_without_keyword_weight_is_the_dense_ranking():
     assert list(fuse_rankings({"a": 0.9, "b": 0.5}, {"c": 9.0, "b": 3.0}, 0.0)) == ["a", "b", "c"]
+
+
+def test_translation_in_the_language_of_the_question_is_preferred():
+    evidence = KeywordEvidence(coverage=1.0, match=0.5, margin=0.0)
+    languages = {"russian": "ru", "german": "de"}
+
+    dense = prefer_language({"russian": 0.53, "german": 0.5}, languages, "de", evidence)
+
+    assert max(dense, key=dense.__getitem__) == "german"
+
+
+def test_better_text_in_another_language_stays_first():
+    evidence = KeywordEvidence(coverage=0.4, match=0.1, margin=-0.1)
+    languages = {"russian": "ru", "german": "de"}
+
+    dense = prefer_language({"russian": 0.53, "german": 0.5}, languages, "de", evidence)
+
+    assert max(dense, key=dense.__getitem__) == "russian"

@@ -1,6 +1,17 @@
-// English texts of the pages of one-time links: setup, invitation, forgotten password.
+// English texts of the pages that need no session: sign-in, setup, invitation, forgotten password.
 
 export default {
+  signInTitle: "Answers with their evidence",
+  signInText: "Ask questions about your team's documents.",
+  registerTitle: "Create an account",
+  switchToRegister: "New here? Create an account",
+  forgotPassword: "Forgot your password?",
+  totpHint: "Enter the code of your authenticator app, or a recovery code.",
+  invalidCredentials: "User name or password is wrong.",
+  continueWith: (name) => `Continue with ${name}`,
+  sessionExpired: "Your session has ended. Sign in to continue; drafts in this tab are kept.",
+  plainHttpTitle: "This connection is not encrypted",
+  plainHttpText: (host) => `Sign-in needs HTTPS, because browsers send session cookies only over HTTPS or to localhost. Turn on TLS for ${host}, or open the console on the server itself as http://localhost.`,
   setupTitle: "Set up the administrator",
   setupText: "Choose the password of the administrator. This link works once.",
   setupNeedsLink: "Open the one-time link that the start of the suite printed.",

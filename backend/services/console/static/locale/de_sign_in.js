@@ -1,6 +1,17 @@
-// German texts of the pages of one-time links: setup, invitation, forgotten password.
+// German texts of the pages that need no session: sign-in, setup, invitation, forgotten password.
 
 export default {
+  signInTitle: "Antworten mit ihren Belegen",
+  signInText: "Stellen Sie Fragen zu den Dokumenten Ihres Teams.",
+  registerTitle: "Konto erstellen",
+  switchToRegister: "Neu hier? Konto erstellen",
+  forgotPassword: "Passwort vergessen?",
+  totpHint: "Geben Sie den Code Ihrer Authenticator-App oder einen Wiederherstellungscode ein.",
+  invalidCredentials: "Benutzername oder Passwort ist falsch.",
+  continueWith: (name) => `Weiter mit ${name}`,
+  sessionExpired: "Ihre Sitzung ist beendet. Melden Sie sich an, um fortzufahren; Entwürfe in diesem Tab bleiben erhalten.",
+  plainHttpTitle: "Diese Verbindung ist nicht verschlüsselt",
+  plainHttpText: (host) => `Die Anmeldung braucht HTTPS, denn Browser senden Sitzungs-Cookies nur über HTTPS oder an localhost. Schalten Sie TLS für ${host} ein, oder öffnen Sie die Konsole auf dem Server selbst unter http://localhost.`,
   setupTitle: "Administrator einrichten",
   setupText: "Wählen Sie das Passwort des Administrators. Dieser Link funktioniert einmal.",
   setupNeedsLink: "Öffnen Sie den Einmal-Link, den der Start der Suite ausgegeben hat.",

@@ -1,0 +1,273 @@
+"""History of a tenant's conversations for its managers: search, export, deletion."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from backend.chassis.csv_cells import make_formula_safe
+from backend.chassis.database.sessions import Database
+from backend.chassis.messaging.audit_events import AuditEvent, RequestOrigin
+from backend.chassis.messaging.audit_outbox import AuditOutbox
+from backend.services.chat.domain.access import Caller
+from backend.services.chat.domain.content_text import get_text
+from backend.services.chat.domain.message_log import MessageLog
+from backend.services.chat.domain.search_words import query_words
+from backend.services.chat.domain.views import ConversationView, to_conversation_view
+from backend.services.chat.errors import ConversationNotFound, ResourceNotFound
+from backend.services.chat.model import HistoryFilter, contact_actor, user_actor
+from backend.services.chat.store import accounts, daily_stats
+from backend.services.chat.store import conversations as conversation_store
+from backend.services.chat.store import history as store
+from backend.services.chat.store.tables import Conversation, Message
+
+_EXPORT_BATCH: Final = 500
+_DELETION_BATCH: Final = 20
+COLUMNS: Final = (
+    "conversation_id",
+    "channel",
+    "account_id",
+    "title",
+    "status",
+    "owner_id",
+    "contact_id",
+    "contact_name",
+    "message_id",
+    "seq",
+    "direction",
+    "author",
+    "internal",
+    "type",
+    "text",
+    "state",
+    "sent_at",
+    "created_at",
+    "edited_at",
+    "deleted_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Numbers of what was deleted of a person. `messages` are those outside `conversations`."""
+
+    conversations: int
+    messages: int
+
+
+class HistoryService:
+    """The history of the caller's tenant. Exports and deletions are audited."""
+
+    def __init__(
+        self,
+        database: Database,
+        message_log: MessageLog,
+        audit: AuditOutbox,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._message_log = message_log
+        self._audit = audit
+        self._now = now
+
+    def list_conversations(
+        self,
+        caller: Caller,
+        conditions: HistoryFilter,
+        limit: int,
+        after: tuple[datetime, str] | None,
+    ) -> list[ConversationView]:
+        """Return the matching conversations, most recently updated first."""
+        words = query_words(conditions.text or "")
+        with self._database.read(caller.tenant_id) as session:
+            rows = store.list_conversations(
+                session, caller.tenant_id, conditions, words, limit, after
+            )
+            return [to_conversation_view(row) for row in rows]
+
+    def export_messages(
+        self, caller: Caller, conditions: HistoryFilter, format_: str, origin: RequestOrigin
+    ) -> Iterator[bytes]:
+        """Return the messages of the matching conversations as `csv` or `jsonl`, in pieces.
+
+        Each batch is read in a transaction of its own, so that memory use and the duration of
+        transactions do not depend on the number of messages.
+        """
+        details = {"format": format_} | {
+            name: str(getattr(conditions, name))
+            for name in HistoryFilter.__slots__
+            if getattr(conditions, name) is not None and name != "text"
+        }
+        self._record(caller, "chat.history-export", None, origin, details)
+        rows = self._iterate_rows(caller, conditions)
+        return _write_csv(rows) if format_ == "csv" else _write_jsonl(rows)
+
+    def delete_conversation(
+        self, caller: Caller, conversation_id: str, origin: RequestOrigin
+    ) -> None:
+        """Delete a conversation with all its messages. Raises ConversationNotFound."""
+        with self._database.write(caller.tenant_id) as session:
+            conversation = conversation_store.find_conversation(
+                session, caller.tenant_id, conversation_id
+            )
+            if conversation is None:
+                raise ConversationNotFound
+            details = {"messages": store.count_messages(session, conversation_id)}
+            self._message_log.delete_conversation(session, conversation)
+            event = _build_event(
+                caller, "chat.conversation-delete", conversation_id, origin, details
+            )
+            self._audit.add_event(session, event)
+
+    def erase_user(self, caller: Caller, user_id: str, origin: RequestOrigin) -> Erased:
+        """Delete the conversations of a user of the suite, and what they wrote in others."""
+        conversations = self._delete_conversations(caller, owner_id=user_id)
+        actor = user_actor(user_id)
+        with self._database.write(caller.tenant_id) as session:
+            daily_stats.mark_messages_of(session, caller.tenant_id, actor)
+            erased = Erased(conversations, store.erase_actor(session, caller.tenant_id, actor))
+            store.forget_user(session, caller.tenant_id, user_id)
+            self._audit.add_event(session, _build_erasure(caller, actor, origin, erased))
+        return erased
+
+    def erase_contact(self, caller: Caller, contact_id: str, origin: RequestOrigin) -> Erased:
+        """Delete a contact, its conversations, and what it wrote in groups.
+
+        Raises:
+            ResourceNotFound: the tenant has no such contact.
+        """
+        with self._database.read(caller.tenant_id) as session:
+            contact = accounts.find_contact(session, caller.tenant_id, contact_id)
+            if contact is None:
+                raise ResourceNotFound("contact")
+            contact_id = contact.id
+        conversations = self._delete_conversations(caller, contact_id=contact_id)
+        actor = contact_actor(contact_id)
+        with self._database.write(caller.tenant_id) as session:
+            daily_stats.mark_messages_of(session, caller.tenant_id, actor)
+            erased = Erased(conversations, store.erase_actor(session, caller.tenant_id, actor))
+            contact = accounts.find_contact(session, caller.tenant_id, contact_id)
+            if contact is not None:
+                accounts.erase_contact(session, contact, self._now())
+            self._audit.add_event(session, _build_erasure(caller, actor, origin, erased))
+        return erased
+
+    def _delete_conversations(self, caller: Caller, **owner: str) -> int:
+        """Delete the conversations of a person in small transactions. Returns their number."""
+        count = 0
+        while True:
+            with self._database.write(caller.tenant_id) as session:
+                rows = store.list_owned_conversations(
+                    session, caller.tenant_id, _DELETION_BATCH, **owner
+                )
+                for conversation in rows:
+                    self._message_log.delete_conversation(session, conversation)
+            count += len(rows)
+            if len(rows) < _DELETION_BATCH:
+                return count
+
+    def _iterate_rows(self, caller: Caller, conditions: HistoryFilter) -> Iterator[dict[str, Any]]:
+        words = query_words(conditions.text or "")
+        after = 0
+        while True:
+            with self._database.read(caller.tenant_id) as session:
+                rows = store.list_messages(
+                    session, caller.tenant_id, conditions, words, _EXPORT_BATCH, after
+                )
+                lines = [_to_line(*row) for row in rows]
+                after = rows[-1][0].number if rows else after
+            yield from lines
+            if len(lines) < _EXPORT_BATCH:
+                return
+
+    def _record(
+        self,
+        caller: Caller,
+        action: str,
+        target: str | None,
+        origin: RequestOrigin,
+        details: dict[str, Any],
+    ) -> None:
+        with self._database.write(caller.tenant_id) as session:
+            self._audit.add_event(session, _build_event(caller, action, target, origin, details))
+
+
+def _build_erasure(caller: Caller, actor: str, origin: RequestOrigin, erased: Erased) -> AuditEvent:
+    details = {"conversations": erased.conversations, "messages": erased.messages}
+    return _build_event(caller, "chat.person-erase", actor, origin, details)
+
+
+def _build_event(
+    caller: Caller, action: str, target: str | None, origin: RequestOrigin, details: dict[str, Any]
+) -> AuditEvent:
+    return AuditEvent(
+        action, caller.user_id, caller.tenant_id, origin, target=target, details=details
+    )
+
+
+def _to_line(message: Message, conversation: Conversation, contact_name: str) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation.id,
+        "channel": conversation.channel,
+        "account_id": conversation.account_id,
+        "title": conversation.title,
+        "status": conversation.status,
+        "owner_id": conversation.owner_id,
+        "contact_id": conversation.contact_id,
+        "contact_name": contact_name,
+        "message_id": message.id,
+        "seq": message.seq,
+        "direction": message.direction,
+        "author": message.author,
+        "internal": message.is_internal,
+        "type": message.content.get("type"),
+        "text": get_text(message.content),
+        "state": message.state,
+        "sent_at": _format(message.sent_at),
+        "created_at": _format(message.created_at),
+        "edited_at": _format(message.edited_at),
+        "deleted_at": _format(message.deleted_at),
+        "content": message.content,
+    }
+
+
+def _format(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
+
+
+def _write_jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    lines: list[str] = []
+    for row in rows:
+        lines.append(json.dumps(row, ensure_ascii=False))
+        if len(lines) == _EXPORT_BATCH:
+            yield _join(lines)
+            lines = []
+    if lines:
+        yield _join(lines)
+
+
+def _join(lines: Sequence[str]) -> bytes:
+    # Half of a surrogate pair in a provider's text has no UTF-8.
+    return ("\n".join(lines) + "\n").encode(errors="replace")
+
+
+def _write_csv(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield CSV (RFC 4180) with a header line. Spreadsheets execute no cell as a formula."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for count, row in enumerate(rows, 1):
+        writer.writerow([make_formula_safe(row[name]) for name in COLUMNS])
+        if count % _EXPORT_BATCH == 0:
+            yield _drain(buffer)
+    yield _drain(buffer)
+
+
+def _drain(buffer: io.StringIO) -> bytes:
+    content = buffer.getvalue().encode(errors="replace")
+    buffer.seek(0)
+    buffer.truncate()
+    return content

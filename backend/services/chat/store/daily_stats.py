@@ -1,0 +1,465 @@
+"""Counts of a tenant's conversations and messages by day. The caller owns the transaction.
+
+`count_days` computes them from the rows of conversations, messages and milestones; a job stores the
+result in `chat_daily_stats`. Internal notes are not counted. Deleted messages are: they were sent.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import case, delete, distinct, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from backend.chassis.daily_counts import Period
+from backend.chassis.database.types import utc_day
+from backend.services.chat.model import AGENT_ACTOR, user_actor
+from backend.services.chat.store.conversations import insert_ignoring_conflicts
+from backend.services.chat.store.duration_counts import DurationCounts
+from backend.services.chat.store.tables import (
+    Account,
+    ChangedDay,
+    Conversation,
+    DailyStats,
+    Message,
+    Milestone,
+    TenantState,
+)
+
+ALL_ACCOUNTS: Final = ""
+RESOLVED: Final = "resolved"
+HANDED_OVER: Final = "handed_over"
+_COUNTS: Final = (
+    "conversations",
+    "closed",
+    "completed",
+    "active_users",
+    "inbound",
+    "outbound",
+    "answers",
+    "handovers",
+    "failures",
+)
+
+
+def count_days(session: Session, tenant_id: str, period: Period) -> list[DailyStats]:
+    """Return the counts of each day and account of *period*, and of each day for all accounts.
+
+    Days and accounts without any count have no row. The rows are not added to the session.
+    """
+    counts = _DayCounts(tenant_id)
+    _count_messages(session, counts, period)
+    _count_authors(session, counts, period)
+    _count_responses(session, counts, period)
+    _count_conversations(session, counts, period)
+    _count_milestones(session, counts, period)
+    return counts.build_rows()
+
+
+class _DayCounts:
+    """Collects counts by day and account."""
+
+    def __init__(self, tenant_id: str) -> None:
+        self._tenant_id = tenant_id
+        self._rows: dict[tuple[str, str], DailyStats] = {}
+        self._times: dict[tuple[str, str, str], DurationCounts] = {}
+
+    def add(self, day: str, account_id: str, channel: str, **counts: int) -> None:
+        """Add *counts* to the account and to the total of the day."""
+        for key, name in ((account_id, channel), (ALL_ACCOUNTS, "")):
+            row = self._get_row(day, key, name)
+            for field, count in counts.items():
+                setattr(row, field, getattr(row, field) + count)
+
+    def set_active_users(self, day: str, account_id: str, channel: str, count: int) -> None:
+        self._get_row(day, account_id, channel).active_users = count
+
+    def add_response(
+        self, day: str, account_id: str, field: str, milliseconds: int, count: int
+    ) -> None:
+        for key in (account_id, ALL_ACCOUNTS):
+            times = self._times.setdefault((day, key, field), DurationCounts())
+            times.add(milliseconds, count)
+
+    def build_rows(self) -> list[DailyStats]:
+        for (day, account_id, field), times in self._times.items():
+            setattr(self._rows[day, account_id], field, times.to_json())
+        return [self._rows[key] for key in sorted(self._rows)]
+
+    def _get_row(self, day: str, account_id: str, channel: str) -> DailyStats:
+        row = self._rows.get((day, account_id))
+        if row is None:
+            row = self._rows[day, account_id] = DailyStats(
+                tenant_id=self._tenant_id,
+                day=date.fromisoformat(day),
+                account_id=account_id,
+                channel=channel,
+                response_times={},
+                first_response_times={},
+                **dict.fromkeys(_COUNTS, 0),
+            )
+        return row
+
+
+def _message_conditions(tenant_id: str, period: Period) -> tuple[Any, ...]:
+    return (
+        Message.tenant_id == tenant_id,
+        Message.created_at >= period.start,
+        Message.created_at < period.end,
+        Message.is_internal.is_(False),
+    )
+
+
+def _count_messages(session: Session, counts: _DayCounts, period: Period) -> None:
+    day = utc_day(Message.created_at)
+    rows = session.execute(
+        select(
+            day,
+            Conversation.account_id,
+            Conversation.channel,
+            func.sum(case((Message.direction == "inbound", 1), else_=0)),
+            func.sum(case((Message.direction == "outbound", 1), else_=0)),
+            func.sum(case((Message.author == AGENT_ACTOR, 1), else_=0)),
+            func.sum(case((Message.state == "failed", 1), else_=0)),
+        )
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(*_message_conditions(counts._tenant_id, period))
+        .group_by(day, Conversation.account_id, Conversation.channel)
+    )
+    for name, account_id, channel, inbound, outbound, answers, failures in rows:
+        counts.add(
+            name,
+            account_id,
+            channel,
+            inbound=int(inbound),
+            outbound=int(outbound),
+            answers=int(answers),
+            failures=int(failures),
+        )
+
+
+def _count_authors(session: Session, counts: _DayCounts, period: Period) -> None:
+    day = utc_day(Message.created_at)
+    conditions = (
+        *_message_conditions(counts._tenant_id, period),
+        Message.direction == "inbound",
+    )
+    authors = func.count(distinct(Message.author))
+    rows = session.execute(
+        select(day, Conversation.account_id, Conversation.channel, authors)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(*conditions)
+        .group_by(day, Conversation.account_id, Conversation.channel)
+    )
+    for name, account_id, channel, count in rows:
+        counts.set_active_users(name, account_id, channel, count)
+    for name, count in session.execute(select(day, authors).where(*conditions).group_by(day)):
+        counts.set_active_users(name, ALL_ACCOUNTS, "", count)
+
+
+def _count_responses(session: Session, counts: _DayCounts, period: Period) -> None:
+    day = utc_day(Message.created_at)
+    rows = session.execute(
+        select(
+            day,
+            Conversation.account_id,
+            Message.is_first_response,
+            Message.response_ms,
+            func.count(),
+        )
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(
+            *_message_conditions(counts._tenant_id, period),
+            Message.response_ms.is_not(None),
+        )
+        .group_by(day, Conversation.account_id, Message.is_first_response, Message.response_ms)
+    )
+    for name, account_id, is_first, milliseconds, count in rows:
+        counts.add_response(name, account_id, "response_times", milliseconds, count)
+        if is_first:
+            counts.add_response(name, account_id, "first_response_times", milliseconds, count)
+
+
+def _count_conversations(session: Session, counts: _DayCounts, period: Period) -> None:
+    day = utc_day(Conversation.created_at)
+    rows = session.execute(
+        select(
+            day,
+            Conversation.account_id,
+            Conversation.channel,
+            func.count(),
+            func.sum(case((Conversation.status == "resolved", 1), else_=0)),
+        )
+        .where(
+            Conversation.tenant_id == counts._tenant_id,
+            Conversation.created_at >= period.start,
+            Conversation.created_at < period.end,
+        )
+        .group_by(day, Conversation.account_id, Conversation.channel)
+    )
+    for name, account_id, channel, opened, completed in rows:
+        counts.add(name, account_id, channel, conversations=opened, completed=int(completed))
+
+
+def _count_milestones(session: Session, counts: _DayCounts, period: Period) -> None:
+    day = utc_day(Milestone.created_at)
+    rows = session.execute(
+        select(
+            day,
+            Milestone.account_id,
+            Milestone.channel,
+            func.count(distinct(case((Milestone.kind == RESOLVED, Milestone.conversation_id)))),
+            func.sum(case((Milestone.kind == HANDED_OVER, 1), else_=0)),
+        )
+        .where(
+            Milestone.tenant_id == counts._tenant_id,
+            Milestone.created_at >= period.start,
+            Milestone.created_at < period.end,
+        )
+        .group_by(day, Milestone.account_id, Milestone.channel)
+    )
+    for name, account_id, channel, closed, handovers in rows:
+        counts.add(name, account_id, channel, closed=closed, handovers=int(handovers))
+
+
+def count_active_users(
+    session: Session, tenant_id: str, period: Period, channel: str | None
+) -> dict[str, int]:
+    """Return the distinct authors of inbound messages by channel, and with the key "" of all.
+
+    Args:
+        channel: only of this channel, or None.
+    """
+    conditions = [*_message_conditions(tenant_id, period), Message.direction == "inbound"]
+    authors = func.count(distinct(Message.author))
+    by_channel = (
+        select(Conversation.channel, authors)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(*conditions)
+        .group_by(Conversation.channel)
+    )
+    if channel is not None:
+        by_channel = by_channel.where(Conversation.channel == channel)
+    counts: dict[str, int] = dict(session.execute(by_channel).tuples().all())
+    if channel is not None:
+        counts[ALL_ACCOUNTS] = counts.get(channel, 0)
+    else:
+        counts[ALL_ACCOUNTS] = session.scalar(select(authors).where(*conditions)) or 0
+    return counts
+
+
+def count_user_days(
+    session: Session, tenant_id: str, user_id: str, period: Period
+) -> dict[str, tuple[int, int]]:
+    """Return a user's own conversations and all messages it wrote, by day as text."""
+    day = utc_day(Conversation.created_at)
+    opened = session.execute(
+        select(day, func.count())
+        .where(
+            Conversation.tenant_id == tenant_id,
+            Conversation.owner_id == user_id,
+            Conversation.created_at >= period.start,
+            Conversation.created_at < period.end,
+        )
+        .group_by(day)
+    )
+    counts = {name: (count, 0) for name, count in opened}
+    day = utc_day(Message.created_at)
+    written = session.execute(
+        select(day, func.count())
+        .where(*_message_conditions(tenant_id, period), Message.author == user_actor(user_id))
+        .group_by(day)
+    )
+    for name, count in written:
+        counts[name] = (counts.get(name, (0, 0))[0], count)
+    return counts
+
+
+def get_last_message_time(session: Session, tenant_id: str, user_id: str) -> datetime | None:
+    return session.scalar(
+        select(func.max(Message.created_at)).where(
+            Message.tenant_id == tenant_id, Message.author == user_actor(user_id)
+        )
+    )
+
+
+# Stored counts
+
+
+def list_daily_stats(session: Session, tenant_id: str, period: Period) -> Sequence[DailyStats]:
+    """Return the stored counts of *period* by day and account."""
+    return session.scalars(
+        select(DailyStats)
+        .where(
+            DailyStats.tenant_id == tenant_id,
+            DailyStats.day >= period.first,
+            DailyStats.day <= period.last,
+        )
+        .order_by(DailyStats.day, DailyStats.account_id)
+    ).all()
+
+
+def list_totals_of_day(session: Session, day: date) -> Sequence[DailyStats]:
+    """Return the stored counts of all tenants of one day, the tenants with most messages first."""
+    return session.scalars(
+        select(DailyStats)
+        .where(DailyStats.day == day, DailyStats.account_id == ALL_ACCOUNTS)
+        .order_by((DailyStats.inbound + DailyStats.outbound).desc(), DailyStats.tenant_id)
+    ).all()
+
+
+def replace_days(
+    session: Session, tenant_id: str, period: Period, rows: Iterable[DailyStats]
+) -> None:
+    """Store *rows* instead of the counts of *period*."""
+    session.execute(
+        delete(DailyStats).where(
+            DailyStats.tenant_id == tenant_id,
+            DailyStats.day >= period.first,
+            DailyStats.day <= period.last,
+        )
+    )
+    session.add_all(rows)
+    session.flush()
+
+
+# Changes
+
+
+def add_milestone(session: Session, conversation: Conversation, kind: str, now: datetime) -> None:
+    """Record that *conversation* was resolved, or handed over to people."""
+    session.add(
+        Milestone(
+            tenant_id=conversation.tenant_id,
+            conversation_id=conversation.id,
+            account_id=conversation.account_id,
+            channel=conversation.channel,
+            kind=kind,
+            created_at=now,
+        )
+    )
+    session.flush()
+
+
+def mark_days(session: Session, tenant_id: str, days: Collection[date]) -> None:
+    """Let the statistics of *days* be counted again."""
+    if not days:
+        return
+    # The token tells a repeated mark from the one that a concurrent count has seen.
+    rows = [
+        {"tenant_id": tenant_id, "day": day, "token": secrets.token_hex(8)} for day in sorted(days)
+    ]
+    if session.get_bind().dialect.name == "postgresql":
+        insert = postgresql.insert(ChangedDay).values(rows)
+        statement: Any = insert.on_conflict_do_update(
+            index_elements=["tenant_id", "day"], set_={"token": insert.excluded.token}
+        )
+    else:
+        sqlite_insert = sqlite.insert(ChangedDay).values(rows)
+        statement = sqlite_insert.on_conflict_do_update(
+            index_elements=["tenant_id", "day"], set_={"token": sqlite_insert.excluded.token}
+        )
+    session.execute(statement)
+
+
+def take_mark(session: Session, tenant_id: str, day: date, token: str) -> bool:
+    """Remove the mark of a day. Returns False if it was removed or repeated since *token*."""
+    result = session.execute(
+        delete(ChangedDay).where(
+            ChangedDay.tenant_id == tenant_id, ChangedDay.day == day, ChangedDay.token == token
+        )
+    )
+    return bool(getattr(result, "rowcount", 0))
+
+
+def mark_conversations(session: Session, tenant_id: str, conversation_ids: Collection[str]) -> None:
+    """Let the days of *conversation_ids* be counted again. Call before they are deleted."""
+    day, opened, step = (
+        utc_day(Message.created_at),
+        utc_day(Conversation.created_at),
+        utc_day(Milestone.created_at),
+    )
+    query = (
+        select(day)
+        .where(Message.conversation_id.in_(conversation_ids))
+        .union(
+            select(opened).where(Conversation.id.in_(conversation_ids)),
+            select(step).where(Milestone.conversation_id.in_(conversation_ids)),
+        )
+    )
+    mark_days(session, tenant_id, set(map(date.fromisoformat, session.scalars(query))))
+
+
+def mark_messages_of(session: Session, tenant_id: str, author: str) -> None:
+    """Let the days of the messages of *author* be counted again. Call before they are deleted."""
+    query = (
+        select(utc_day(Message.created_at))
+        .where(Message.tenant_id == tenant_id, Message.author == author)
+        .distinct()
+    )
+    mark_days(session, tenant_id, set(map(date.fromisoformat, session.scalars(query))))
+
+
+def mark_account(session: Session, tenant_id: str, account_id: str) -> None:
+    """Let all days of an account be counted again."""
+    query = select(DailyStats.day).where(
+        DailyStats.tenant_id == tenant_id, DailyStats.account_id == account_id
+    )
+    mark_days(session, tenant_id, set(session.scalars(query)))
+
+
+def list_changed_days(session: Session, tenant_id: str) -> dict[date, str]:
+    """Return the tokens of the tenant's changed days."""
+    rows = session.execute(
+        select(ChangedDay.day, ChangedDay.token)
+        .where(ChangedDay.tenant_id == tenant_id)
+        .order_by(ChangedDay.day)
+    )
+    return dict(rows.tuples().all())
+
+
+def list_tenants_with_changed_days(session: Session) -> Sequence[str]:
+    return session.scalars(select(distinct(ChangedDay.tenant_id))).all()
+
+
+def list_active_tenants(session: Session) -> Mapping[str, tuple[datetime | None, datetime]]:
+    """Return (`counted_at`, time of the last message) of each tenant with conversations."""
+    tenants = select(Account.tenant_id).distinct().subquery()
+    last = (
+        select(func.max(Conversation.updated_at))
+        .where(Conversation.tenant_id == tenants.c.tenant_id)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(tenants.c.tenant_id, TenantState.counted_at, last).outerjoin(
+            TenantState, TenantState.tenant_id == tenants.c.tenant_id
+        )
+    )
+    return {tenant_id: (counted, time) for tenant_id, counted, time in rows if time is not None}
+
+
+def get_first_day(session: Session, tenant_id: str) -> date | None:
+    """Return the day of the tenant's first conversation or message, or None."""
+    first = session.scalar(
+        select(func.min(Conversation.created_at)).where(Conversation.tenant_id == tenant_id)
+    )
+    message = session.scalar(
+        select(func.min(Message.created_at)).where(Message.tenant_id == tenant_id)
+    )
+    times = [time for time in (first, message) if time is not None]
+    return min(times).date() if times else None
+
+
+# Tenants
+
+
+def get_tenant_state(session: Session, tenant_id: str) -> TenantState | None:
+    return session.get(TenantState, tenant_id, populate_existing=True)
+
+
+def ensure_tenant_state(session: Session, tenant_id: str) -> TenantState:
+    """Return the row of the tenant, locked until the transaction ends, after adding it."""
+    session.execute(insert_ignoring_conflicts(session, TenantState).values(tenant_id=tenant_id))
+    return session.get_one(TenantState, tenant_id, populate_existing=True, with_for_update=True)

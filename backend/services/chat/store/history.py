@@ -1,0 +1,206 @@
+"""Queries on the history of conversations. The caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from backend.services.chat.model import HistoryFilter
+from backend.services.chat.store.ended_sessions import end_sessions
+from backend.services.chat.store.search import select_conversations_with
+from backend.services.chat.store.tables import (
+    Contact,
+    Conversation,
+    Message,
+    Milestone,
+    Participant,
+    Reaction,
+    TenantState,
+)
+
+_EQUAL = ("status", "channel", "account_id", "owner_id", "contact_id")
+
+
+def list_conversations(
+    session: Session,
+    tenant_id: str,
+    conditions: HistoryFilter,
+    words: Sequence[str],
+    limit: int,
+    after: tuple[datetime, str] | None,
+) -> Sequence[Conversation]:
+    """Return conversations, most recently updated first.
+
+    Args:
+        words: the words of `conditions.text`.
+        after: (updated_at, id) of the last conversation of the previous page, or None.
+    """
+    query = (
+        select(Conversation)
+        .where(*_build_conditions(session, tenant_id, conditions, words))
+        .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
+        .limit(limit)
+    )
+    if conditions.since is not None:
+        query = query.where(Conversation.updated_at >= conditions.since)
+    if conditions.until is not None:
+        query = query.where(Conversation.created_at < conditions.until)
+    if after is not None:
+        query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    return session.scalars(query).all()
+
+
+def list_messages(
+    session: Session,
+    tenant_id: str,
+    conditions: HistoryFilter,
+    words: Sequence[str],
+    limit: int,
+    after: int,
+) -> Sequence[tuple[Message, Conversation, str]]:
+    """Return the messages of the matching conversations by number, with the contact's name.
+
+    Args:
+        after: number of the last message of the previous batch.
+    """
+    query = (
+        select(Message, Conversation, Contact.name)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .outerjoin(Contact, Contact.id == Conversation.contact_id)
+        .where(
+            Message.tenant_id == tenant_id,
+            Message.number > after,
+            *_build_conditions(session, tenant_id, conditions, words),
+        )
+        .order_by(Message.number)
+        .limit(limit)
+    )
+    if conditions.since is not None:
+        query = query.where(Message.created_at >= conditions.since)
+    if conditions.until is not None:
+        query = query.where(Message.created_at < conditions.until)
+    return [(row[0], row[1], row[2] or "") for row in session.execute(query)]
+
+
+def _build_conditions(
+    session: Session, tenant_id: str, conditions: HistoryFilter, words: Sequence[str]
+) -> list[ColumnElement[bool]]:
+    result: list[ColumnElement[bool]] = [Conversation.tenant_id == tenant_id]
+    for name in _EQUAL:
+        value = getattr(conditions, name)
+        if value is not None:
+            result.append(getattr(Conversation, name) == value)
+    if conditions.text is not None:
+        matches: list[ColumnElement[bool]] = [
+            Conversation.title.icontains(conditions.text, autoescape=True)
+        ]
+        if words:
+            found = select_conversations_with(session, tenant_id, words)
+            matches.append(Conversation.id.in_(found))
+        result.append(or_(*matches))
+    return result
+
+
+# Deletion
+
+
+def list_owned_conversations(
+    session: Session, tenant_id: str, limit: int, **owner: str
+) -> Sequence[Conversation]:
+    """Return conversations of a person: with `owner_id`, or with `contact_id` without groups."""
+    query = select(Conversation).where(
+        Conversation.tenant_id == tenant_id, Conversation.is_group.is_(False)
+    )
+    for name, value in owner.items():
+        query = query.where(getattr(Conversation, name) == value)
+    return session.scalars(query.limit(limit)).all()
+
+
+def erase_actor(session: Session, tenant_id: str, actor: str) -> int:
+    """Delete messages, reactions and read positions of *actor*. Returns the number of messages."""
+    result: Any = session.execute(
+        delete(Message).where(Message.tenant_id == tenant_id, Message.author == actor)
+    )
+    session.execute(
+        delete(Reaction).where(Reaction.tenant_id == tenant_id, Reaction.actor == actor)
+    )
+    session.execute(
+        delete(Participant).where(Participant.tenant_id == tenant_id, Participant.actor == actor)
+    )
+    return int(result.rowcount)
+
+
+def forget_user(session: Session, tenant_id: str, user_id: str) -> None:
+    """Remove a user from the conversations and contacts that name it."""
+    for column in (Conversation.owner_id, Conversation.assignee_id, Contact.user_id):
+        session.execute(
+            update(column.class_)
+            .where(column.class_.tenant_id == tenant_id, column == user_id)
+            .values({column.key: None})
+            .execution_options(synchronize_session=False)
+        )
+
+
+def count_messages(session: Session, conversation_id: str) -> int:
+    return (
+        session.scalar(select(func.count()).where(Message.conversation_id == conversation_id)) or 0
+    )
+
+
+# Retention
+
+
+def list_tenants_with_retention(session: Session) -> Sequence[TenantState]:
+    return session.scalars(
+        select(TenantState)
+        .where(TenantState.retention_days.is_not(None))
+        .order_by(TenantState.tenant_id)
+    ).all()
+
+
+def delete_messages_before(
+    session: Session, tenant_id: str, time: datetime, limit: int, now: datetime
+) -> int:
+    """Delete up to *limit* messages that were stored before *time*. Returns their number.
+
+    The agent's copies of them are deleted too.
+    """
+    old = (
+        select(Message.number, Message.conversation_id)
+        .where(Message.tenant_id == tenant_id, Message.created_at < time)
+        .order_by(Message.created_at)
+        .limit(limit)
+    )
+    rows = session.execute(old).all()
+    numbers = [row[0] for row in rows]
+    end_sessions(session, now, conversation_ids={row[1] for row in rows})
+    session.execute(
+        delete(Message)
+        .where(Message.number.in_(numbers))
+        .execution_options(synchronize_session=False)
+    )
+    return len(numbers)
+
+
+def list_conversations_before(
+    session: Session, tenant_id: str, time: datetime, limit: int
+) -> Sequence[Conversation]:
+    """Return up to *limit* conversations whose last message is older than *time*."""
+    return session.scalars(
+        select(Conversation)
+        .where(Conversation.tenant_id == tenant_id, Conversation.updated_at < time)
+        .order_by(Conversation.updated_at)
+        .limit(limit)
+    ).all()
+
+
+def delete_milestones_before(session: Session, tenant_id: str, time: datetime) -> None:
+    session.execute(
+        delete(Milestone).where(Milestone.tenant_id == tenant_id, Milestone.created_at < time)
+    )
+
+
+def is_deleted_until(state: TenantState, day: date) -> bool:
+    return state.deleted_until is not None and state.deleted_until >= day

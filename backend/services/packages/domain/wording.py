@@ -1,0 +1,39 @@
+"""Acceptance of sentences that a model has reworded."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from backend.services.packages.clients.text_processes import Wording
+from backend.services.packages.model import Sentence
+
+# Figures, times, codes and ids: whatever contains a digit.
+_FIGURE: Final = re.compile(r"[\w.:+\-/]*\d[\w.:+\-/]*")
+_MAX_GROWTH: Final = 3
+_MAX_CHARACTERS: Final = 600
+
+
+def apply_wording(sentences: Sequence[Sentence], wording: Wording) -> tuple[Sentence, ...]:
+    """Return *sentences* with the new wording where it has the same figures.
+
+    A new sentence refers to the same events. One with a figure that the original does not have, or
+    without one of its figures, is dropped, and the original stays.
+    """
+    return tuple(
+        Sentence(new, sentence.event_ids)
+        if (new := wording.sentences.get(number)) and is_faithful(sentence.text, new)
+        else sentence
+        for number, sentence in enumerate(sentences, 1)
+    )
+
+
+def is_faithful(original: str, new: str) -> bool:
+    """Return whether *new* has exactly the figures of *original*, and is not much longer."""
+    if len(new) > min(_MAX_CHARACTERS, _MAX_GROWTH * len(original)):
+        return False
+    return list_figures(new) == list_figures(original)
+
+
+def list_figures(text: str) -> set[str]:
+    """Return the parts of *text* that contain a digit, without marks at their end."""
+    return {figure.rstrip(".:-/+").lstrip(".:-/+") for figure in _FIGURE.findall(text)}
