@@ -1,4 +1,4 @@
-"""What a question counts ("How many plots …?"), and whether a text states the number of it.
+"""Kinds of things that questions count ("How many plots …?"), and the numbers of them in texts.
 
 A sentence about the right subject often contains a number of something else: prices, times of day
 and years. It answers such a question only if what is counted stands next to the number.
